@@ -1,0 +1,38 @@
+"""Random shifts: pad, then crop to the old size."""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from trainctl.augment.base import Augment, need_images
+from trainctl.errors import ConfigError
+
+
+def crop(*, padding: Annotated[int, "[1, inf)"], input_shape: tuple[int, ...]) -> Augment:
+    """Pad each image with zeros on all sides and cut a random window of the old size out of it.
+
+    Args:
+        padding: Width of the border [pixels], below the image's height and width; the largest shift.
+        input_shape: ``(C, H, W)``. Supplied by ``assemble``.
+
+    Raises:
+        ConfigError: If rows are not images, or the border is as wide as the image.
+
+    Source: K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning, 2016, section 4.2 (padding 4 for CIFAR).
+    """
+    need_images("crop", input_shape)
+    _, height, width = input_shape
+    if padding >= min(height, width):
+        raise ConfigError(f"augment.crop.padding={padding} must be below the image's size {height} x {width}")
+
+    def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
+        rows = len(batch)
+        padded = torch.nn.functional.pad(batch, [padding] * 4)
+        corner = torch.randint(0, 2 * padding + 1, (2, rows, 1), generator=generator, device=batch.device)
+        y = corner[0] + torch.arange(height, device=batch.device)
+        x = corner[1] + torch.arange(width, device=batch.device)
+        row = torch.arange(rows, device=batch.device)[:, None, None]
+        return padded[row, :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2).contiguous()
+
+    return apply

@@ -1,0 +1,14 @@
+"""No averaging of weights."""
+
+from torch import nn
+
+from trainctl.average.base import Average
+
+
+def none(*, model: nn.Module) -> Average:
+    """Evaluate the weights that are trained."""
+
+    def update(step: int) -> None:
+        pass
+
+    return Average(model, update)

@@ -1,0 +1,183 @@
+"""(group, name) -> checked callable. The whole plug-in mechanism.
+
+A component is the function ``trainctl.<group>.<name>.<name>``, or ``<package>.<group>.<name>.<name>`` for
+each package of ``components=[...]``. Its keyword-only parameters, less those that :mod:`trainctl.assemble`
+supplies, are the keys of ``conf/<group>/<name>.yaml``; their annotations are the schema (see
+:mod:`trainctl.schema`). Signatures and docstrings are read from the source text, so that checking a
+configuration imports neither torch nor the component.
+"""
+
+import ast
+import importlib
+import importlib.util
+import typing
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache, partial
+from pathlib import Path
+from typing import Any
+
+from trainctl import schema
+from trainctl.errors import ConfigError
+
+# What assemble supplies to the members of each group, beside the parameters in their YAML.
+SUPPLIED: dict[str, frozenset[str]] = {
+    "dataset": frozenset(),
+    "clean": frozenset({"dataset"}),
+    "scale": frozenset({"values"}),
+    "augment": frozenset({"input_shape"}),
+    "model": frozenset({"input_shape", "outputs"}),
+    "init": frozenset({"model"}),
+    "loss": frozenset({"outputs"}),
+    "optimizer": frozenset({"params"}),
+    "schedule": frozenset({"total_steps", "steps_per_epoch"}),
+    "regularizer": frozenset({"params"}),
+    "average": frozenset({"model"}),
+    "early_stopping": frozenset({"maximize"}),
+    "logger": frozenset({"directory"}),
+}
+GROUPS = tuple(SUPPLIED)
+# Groups whose members add up: `augment=[crop,flip]`; the others take one member.
+ADDITIVE = frozenset({"augment", "regularizer", "logger"})
+
+TYPES = {
+    "Annotated": typing.Annotated, "Any": Any, "Literal": typing.Literal, "None": None,
+    "bool": bool, "dict": dict, "float": float, "int": int, "list": list, "str": str, "tuple": tuple,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What the source text says about a component: docstring, file, and parameters with their annotations."""
+
+    doc: str
+    path: Path
+    parameters: Mapping[str, Any]
+
+    @property
+    def summary(self) -> str:
+        """The docstring's first line."""
+        return self.doc.partition("\n")[0]
+
+
+def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
+    """Return the file of a component, looked up in our package and then in the user's, or None."""
+    for package in ("trainctl", *packages):
+        spec = importlib.util.find_spec(package)
+        for root in spec.submodule_search_locations or () if spec else ():
+            if name.isidentifier() and (path := Path(root, group, f"{name}.py")).is_file():
+                return path
+    return None
+
+
+def names(group: str, packages: Iterable[str] = ()) -> list[str]:
+    """Return the names of a group's components, sorted; ``base`` holds shared types and is none."""
+    found = set()
+    for package in ("trainctl", *packages):
+        spec = importlib.util.find_spec(package)
+        for root in spec.submodule_search_locations or () if spec else ():
+            found |= {path.stem for path in Path(root, group).glob("*.py")}
+    return sorted(found - {"__init__", "base"})
+
+
+@cache
+def signature(path: Path) -> Signature:
+    """Read the signature of the component in a file, without importing it."""
+    function, tree = _function(path)
+    base = path.with_name("base.py")
+    trees = [tree, *([ast.parse(base.read_text(encoding="utf-8"))] if base.is_file() else [])]
+    aliases = {
+        target.id: statement.value
+        for module in reversed(trees)
+        for statement in module.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+    group = path.parent.name
+    arguments = [*function.args.args, *function.args.kwonlyargs]
+    parameters = {
+        argument.arg: _evaluate(argument.annotation, aliases)
+        for argument in arguments
+        if argument.arg not in SUPPLIED.get(group, ())
+    }
+    return Signature(ast.get_docstring(function) or ast.get_docstring(tree) or "", path, parameters)
+
+
+def _function(path: Path) -> tuple[ast.FunctionDef, ast.Module]:
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a Python module: {error}") from error
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef) and statement.name == path.stem:
+            return statement, tree
+    raise ConfigError(f"{path}: defines no function {path.stem}()")
+
+
+def _evaluate(annotation: ast.expr | None, aliases: Mapping[str, ast.expr]) -> Any:
+    """Return the type that an annotation's text means; anything we do not know is ``Any``."""
+    if annotation is None:
+        return Any
+    known = dict(TYPES)
+    for word in {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} - set(known):
+        known[word] = _evaluate(aliases[word], {}) if word in aliases else Any
+    try:
+        return eval(compile(ast.Expression(annotation), "<annotation>", "eval"), {"__builtins__": {}}, known)
+    except (NameError, TypeError, AttributeError):
+        return Any
+
+
+def problems(group: str, key: str, given: Mapping[str, Any], packages: Iterable[str] = ()) -> list[str]:
+    """Return what is wrong with a component's configuration, one message each; empty if it is fine.
+
+    Args:
+        group: The component's group.
+        key: Where it stands in the configuration: ``optimizer``, or ``augment.flip``.
+        given: ``name`` and the parameters.
+        packages: The user's packages, as in ``components=[...]``.
+    """
+    name = given.get("name")
+    if not isinstance(name, str) or (path := source(group, name, packages)) is None:
+        return [f"{key}.name={name}: no such {group}{nearest(str(name), names(group, packages))}"]
+    wanted = signature(path).parameters
+    found = [
+        f"{key}.{word}: {group} {name} has no such parameter{nearest(word, wanted)}"
+        for word in given
+        if word != "name" and word not in wanted
+    ]
+    for word, annotation in wanted.items():
+        if word not in given:
+            found.append(f"{key}.{word} is missing: {group} {name} needs {schema.phrase(annotation)}")
+        elif trouble := schema.problem(given[word], annotation):
+            found.append(f"{key}.{word}={show(given[word])}: {trouble}")
+    return found
+
+
+def nearest(word: str, options: Iterable[str]) -> str:
+    """Return the end of an error message: the nearest option, then all of them."""
+    options = list(options)
+    close = get_close_matches(word, options, n=1)
+    hint = f"; did you mean {close[0]}?" if close else ""
+    return f"{hint} (choose from: {', '.join(options)})" if options else f"{hint} (there are none)"
+
+
+def show(value: object) -> str:
+    """Write a plain value as the command line spells it."""
+    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+
+
+def bind(group: str, given: Mapping[str, Any], packages: Iterable[str] = ()) -> Callable[..., Any]:
+    """Import a component and return it with its parameters bound; call it with what assemble supplies.
+
+    The configuration must have been checked: see :func:`problems`.
+    """
+    name = given["name"]
+    packages = list(packages)
+    for package in ("trainctl", *packages):
+        if source(group, name, [package] if package != "trainctl" else []) is None:
+            continue
+        function = getattr(importlib.import_module(f"{package}.{group}.{name}"), name)
+        return partial(function, **{key: value for key, value in given.items() if key != "name"})
+    raise AssertionError(f"{group} {name} was not checked")

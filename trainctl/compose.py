@@ -1,0 +1,305 @@
+"""The only file that knows Hydra: search path, composition, strict overrides, "did you mean".
+
+Group choices (`optimizer=adam`) are composed by Hydra; settings (`optimizer.lr=0.1`) are then laid on top
+here, so that a key that does not exist is an error however it is spelt (`+key`, `++key`), and so that the
+points of a sweep share one composition per choice of groups.
+"""
+
+import itertools
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Glob, Override
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException, OverrideParseException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from trainctl import component, config
+from trainctl.component import nearest
+from trainctl.config import Tree
+from trainctl.errors import ConfigError
+
+PACKAGE = Path(__file__).parent
+MOST_POINTS = 10_000
+
+
+def home(name: str) -> Path:
+    """Return our `conf` or `recipes`: inside an installed package, or beside it in a checkout."""
+    inside = PACKAGE / name
+    return inside if inside.is_dir() else PACKAGE.parent / name
+
+
+def overlays(config_dir: str | None = None) -> list[Path]:
+    """Return the user's own configuration directories: `--config-dir`, then `./conf`."""
+    own = [Path(config_dir).absolute()] if config_dir else []
+    if own and not own[0].is_dir():
+        raise ConfigError(f"--config-dir {config_dir}: no such directory")
+    here = Path.cwd() / "conf"
+    return own + ([here] if here.is_dir() and here.resolve() != home("conf").resolve() else [])
+
+
+class Overlays(SearchPathPlugin):  # type: ignore[misc]
+    """Puts the user's directories on Hydra's search path, after ours."""
+
+    directories: Sequence[Path] = ()
+
+    def manipulate_search_path(self, search_path: Any) -> None:
+        """Append each directory; Hydra calls this when it builds its search path."""
+        for directory in self.directories:
+            search_path.append(provider="user", path=f"file://{directory}")
+
+
+@cache
+def _register() -> None:
+    """Tell Hydra about the user's directories and our recipes; once per process."""
+    Plugins.instance().register(Overlays)
+    for path in sorted(home("recipes").glob("*.yaml")):
+        node = _read(path)
+        ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
+
+
+def _read(path: Path) -> Any:
+    try:
+        return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+        raise ConfigError(_unreadable(error, path)) from error
+
+
+def options(directories: Sequence[Path]) -> dict[str, dict[str, Path]]:
+    """Return each group's members with their files; of two with one name, ours comes first, as in Hydra."""
+    found: dict[str, dict[str, Path]] = {}
+    for group in (*component.GROUPS, "recipe"):
+        files = [path for folder in (home("conf"), *directories) for path in sorted((folder / group).glob("*.yaml"))]
+        files = files + sorted(home("recipes").glob("*.yaml")) if group == "recipe" else files
+        found[group] = {path.stem: path for path in sorted(reversed(files), key=lambda path: path.stem)}
+    return found
+
+
+def compose(overrides: Sequence[str], config_dir: str | None = None) -> Tree:
+    """Return the checked configuration of one run, resolved to plain values.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    directories = overlays(config_dir)
+    return _trees(_parse(overrides), [[*overrides]], directories, sweep=False)[0]
+
+
+def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> list[tuple[list[str], Tree]]:
+    """Return every point of a sweep, in order: its swept overrides, and its checked configuration.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong at any point.
+    """
+    directories = overlays(config_dir)
+    parsed = _parse(overrides)
+    members = options(directories)
+    axes = [list(_values(override, members)) for override in parsed]
+    if (count := math.prod(len(axis) for axis in axes)) > MOST_POINTS:
+        raise ConfigError(f"this sweep has {count} points; at most {MOST_POINTS} are run in one go")
+    points = [list(point) for point in itertools.product(*axes)]
+    swept = [index for index, override in enumerate(parsed) if override.is_sweep_override()]
+    trees = _trees(parsed, points, directories, sweep=True)
+    return [([point[index] for index in swept], tree) for point, tree in zip(points, trees, strict=True)]
+
+
+def _values(override: Override, members: dict[str, dict[str, Path]]) -> Iterator[str]:
+    """Yield an override once for each of its values, as the command line would spell it."""
+    if not override.is_sweep_override():
+        yield str(override.input_line)
+        return
+    key = override.key_or_group
+    value = override.value()
+    texts = value.filter(list(members.get(key, ()))) if isinstance(value, Glob) else override.sweep_string_iterator()
+    texts = list(texts)
+    if not texts:
+        raise ConfigError(f"{override.input_line}: matches nothing{nearest('', members.get(key, ()))}")
+    yield from (f"{key}={text}" for text in texts)
+
+
+def _parse(overrides: Sequence[str]) -> list[Override]:
+    parser, parsed, found = OverridesParser.create(), [], []
+    for text in overrides:
+        try:
+            parsed.append(parser.parse_override(text))
+        except (OverrideParseException, HydraException, ValueError) as error:
+            reason = str(error).partition("\n")[0] if "=" in text else "expected key=value or group=member"
+            found.append(f"{text}: {reason}")
+    if found:
+        raise ConfigError("\n".join(found))
+    return parsed
+
+
+def _trees(parsed: list[Override], points: list[list[str]], directories: list[Path], *, sweep: bool) -> list[Tree]:
+    """Check every override, then every composed point, and only then return the trees."""
+    members = options(directories)
+    found = [line for override in parsed for line in _misused(override, members, sweep)]
+    trees: list[Tree] = []
+    if not found:
+        for point in points:
+            tree, wrong = _tree(_parse(point) if sweep else parsed, members, directories)
+            found += [f"{line}   [{' '.join(point)}]" if sweep and len(points) > 1 else line for line in wrong]
+            trees.append(tree)
+    if found:
+        raise ConfigError("\n".join(dict.fromkeys(found)))
+    return trees
+
+
+def _misused(override: Override, members: dict[str, dict[str, Path]], sweep: bool) -> Iterator[str]:
+    """Yield what is wrong with an override by itself, before anything is composed."""
+    line, key = override.input_line, override.key_or_group
+    if override.is_delete():
+        yield f"{line}: nothing can be deleted; use {key.partition('.')[0]}=none, or a value"
+    elif key == "hydra" or key.startswith(("hydra.", "hydra/")):
+        yield f"{line}: Hydra's own settings are fixed; a run's directory goes below output.root"
+    elif override.package is not None:
+        yield f"{line}: packages cannot be changed; use {key}=..."
+    elif override.is_sweep_override() and not sweep:
+        yield f"{line}: several values make a sweep: trainctl -m {line}"
+    elif key in members:
+        yield from _unknown_members(override, members[key])
+    elif key not in (known := _known_keys(members)):
+        yield f"{line}: no such setting{_suggest(key, line, known, members)}"
+
+
+def _unknown_members(override: Override, known: dict[str, Path]) -> Iterator[str]:
+    """Yield a line for each value of a group's override that is not one of its members."""
+    group = override.key_or_group
+    value = override.value()
+    if isinstance(value, Glob):
+        return
+    for text in override.sweep_string_iterator() if override.is_sweep_override() else [value]:
+        names = text if isinstance(text, list) else str(text).strip("[]").split(",") if isinstance(text, str) else [text]
+        if isinstance(text, list | dict) and (isinstance(text, dict) or group not in component.ADDITIVE):
+            yield f"{group}={component.show(text)}: takes one member{nearest('', known)}"
+            continue
+        for name in names:
+            if name is None and ("none" in known or group == "recipe"):
+                continue
+            if name is None:
+                yield f"{group}=null: a run needs one{nearest('', known)}"
+            elif name not in known:
+                yield f"{group}={component.show(name)}: no such {group}{nearest(str(name), known)}"
+
+
+def _known_keys(members: dict[str, dict[str, Path]]) -> dict[str, list[str]]:
+    """Return every setting of every member, with the members that have it (none for the run's own knobs)."""
+    known: dict[str, list[str]] = {key: [] for key in config.knobs()}
+    for section, cls in config.SECTIONS.items():
+        known |= {f"{section}.{key}": [] for key in config.knobs(cls)}
+    for group in component.GROUPS:
+        for name, path in members[group].items():
+            try:
+                keys = _read(path) or {}
+            except ConfigError:
+                continue  # reported if it is chosen
+            prefix = f"{group}.{name}" if group in component.ADDITIVE else group
+            for key in set(keys) - {"name", "defaults"} if isinstance(keys, dict) else ():
+                known.setdefault(f"{prefix}.{key}", []).append(name)
+    return known
+
+
+def _suggest(key: str, line: str, known: dict[str, list[str]], members: dict[str, dict[str, Path]]) -> str:
+    value = line.partition("=")[2]
+    same_leaf = [path for path in known if path.rpartition(".")[2] == key]
+    if same_leaf:
+        return f"; did you mean {' or '.join(f'{path}={value}' for path in sorted(same_leaf))}?"
+    close = get_close_matches(key, [*known, *members], n=1)
+    if close:
+        return f"; did you mean {close[0]}={value}?"
+    section = key.partition(".")[0]
+    inside = sorted(path for path in known if path.startswith(f"{section}."))
+    return f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl --help shows all settings)"
+
+
+def _tree(parsed: list[Override], members: dict[str, dict[str, Path]], directories: list[Path]) -> tuple[Tree, list[str]]:
+    """Compose one point; return its tree and everything that is wrong with it."""
+    chosen = [override for override in parsed if override.key_or_group in members]
+    composed = _compose_groups(tuple(map(_choice, chosen)), tuple(directories)).copy()
+    found = []
+    for override in parsed:
+        if override not in chosen:
+            found += _lay(composed, override, members)
+    if found:
+        return {}, found
+    try:
+        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        return {}, [str(error).partition("\n")[0]]
+    assert isinstance(tree, dict)
+    plain: Tree = {str(key): value for key, value in tree.items()}
+    return plain, config.problems(plain)
+
+
+def _choice(override: Override) -> str:
+    value = override.value()
+    if value is None and override.key_or_group != "recipe":
+        return f"{override.key_or_group}=none"
+    return f"{override.key_or_group}={override.get_value_element_as_str()}"
+
+
+def _lay(composed: DictConfig, override: Override, members: dict[str, dict[str, Path]]) -> list[str]:
+    """Set one key of a composed configuration; return what is wrong with that, if anything."""
+    key = override.key_or_group
+    parent, _, leaf = key.rpartition(".")
+    node = OmegaConf.select(composed, parent, throw_on_resolution_failure=False) if parent else composed
+    if not isinstance(node, DictConfig) or leaf not in node:
+        group = key.partition(".")[0]
+        owners = ", ".join(sorted(_known_keys(members).get(key, [])))
+        now = (composed.get(group) or {}).get("name") or ", ".join(composed.get(group) or {})
+        return [f"{override.input_line}: {key} belongs to {group}={owners}, and {group}={now} is chosen"]
+    OmegaConf.update(composed, key, override.value(), merge=False)
+    return []
+
+
+@cache
+def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> DictConfig:
+    """Let Hydra compose the chosen members."""
+    _register()
+    Overlays.directories = directories
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 needs
+            with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
+                composed = hydra.compose("train", overrides=list(choices))
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise ConfigError(_unreadable(error)) from error
+    OmegaConf.set_struct(composed, False)
+    return composed
+
+
+def _unreadable(error: Exception, path: Path | None = None) -> str:
+    """Say in one line which file is wrong, where, and how."""
+    if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
+        return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {error.problem}"
+    text = " ".join(str(error).split())
+    return f"{path}: {text}" if path else text
+
+
+def show(argv: Sequence[str], config_dir: str | None = None) -> None:
+    """Answer Hydra's own informational flags: --help, --hydra-help, --cfg, --info, --shell-completion."""
+    _register()
+    Overlays.directories = overlays(config_dir)
+    before, sys.argv = sys.argv, ["trainctl", *argv]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            hydra.main(config_path=str(home("conf")), config_name="train", version_base="1.3")(_run)()
+    finally:
+        sys.argv = before
+
+
+def _run(_: DictConfig) -> None:
+    raise AssertionError("only Hydra's informational flags come here")

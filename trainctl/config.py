@@ -1,0 +1,182 @@
+"""Typed dataclasses for the run's own knobs; `conf/train.yaml` holds their defaults.
+
+A configuration is first a plain tree (nested dicts, as YAML reads), then checked as a whole, then a
+:class:`Config`. The annotations are the schema, see :mod:`trainctl.schema`.
+"""
+
+import re
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Annotated, Any, Literal
+
+from trainctl import component, schema
+from trainctl.errors import ConfigError
+
+Tree = dict[str, Any]
+Positive = Annotated[int, "[1, inf)"]
+
+UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+@dataclass(frozen=True)
+class Split:
+    """How rows are dealt to training, validation and test."""
+
+    val_fraction: Annotated[float, "(0, 1)"]
+    test_fraction: Annotated[float, "(0, 1)"]
+    seed: Annotated[int, "[0, 4294967295]"]
+
+
+@dataclass(frozen=True)
+class Loop:
+    """How long and in which portions to train."""
+
+    epochs: Positive | None
+    max_steps: Positive | None
+    max_time: Annotated[str, r"re:\d+(\.\d+)?[smhd]"] | None
+    batch_size: Positive | Literal["full"]
+    eval_batch_size: Positive
+    micro_batches: Positive
+    clip_norm: Annotated[float, "(0, inf)"] | None
+    clip_value: Annotated[float, "(0, inf)"] | None
+    eval_every_steps: Positive | None
+    stop_at_step: Positive | None
+
+    @property
+    def max_seconds(self) -> float | None:
+        """The wall clock's budget [s], or None."""
+        return None if self.max_time is None else float(self.max_time[:-1]) * UNITS[self.max_time[-1]]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What is kept on disk, and how often."""
+
+    every_seconds: Annotated[float, "[0, inf)"]
+    keep: Annotated[int, "[2, inf)"]
+
+
+@dataclass(frozen=True)
+class Output:
+    """Where a run's directory goes, and what it holds beside the records."""
+
+    root: Annotated[str, r"re:[^\0]+"]
+    plots: bool
+
+
+@dataclass(frozen=True)
+class Config:
+    """The whole configuration of one run, checked."""
+
+    seed: Annotated[int, "[0, 4294967295]"]
+    device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?"]
+    precision: Literal["fp32", "bf16", "fp16"]
+    threads: Positive | None
+    monitor: Annotated[str, "re:val/[a-z0-9_]+"]
+    decay_norm_and_bias: bool
+    components: list[Annotated[str, r"re:[A-Za-z_]\w*"]]
+    split: Split
+    loop: Loop
+    checkpoint: Checkpoint
+    output: Output
+    parts: Mapping[str, Tree]
+    tree: Tree
+
+    def members(self, group: str) -> list[Tree]:
+        """Return the chosen members of a group: one, or for a group that adds up, any number."""
+        chosen = self.parts[group]
+        return list(chosen.values()) if group in component.ADDITIVE else [chosen]
+
+
+SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
+
+
+def knobs(cls: type = Config) -> dict[str, Any]:
+    """Return the annotations of a dataclass of knobs; sections and groups of components left out."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    return {field.name: hints[field.name] for field in fields(cls) if field.name not in {*SECTIONS, "parts", "tree"}}
+
+
+def problems(tree: Tree) -> list[str]:
+    """Return everything that is wrong with a configuration, one message each; empty if it is fine."""
+    expected = {*knobs(), *SECTIONS, *component.GROUPS}
+    found = [f"{key}: no such setting{component.nearest(key, sorted(expected))}" for key in tree if key not in expected]
+    found += [f"{key} is missing" for key in sorted(expected - set(tree))]
+    found += _misfits("", tree, knobs())
+    packages = tree.get("components")
+    packages = packages if isinstance(packages, list) and all(isinstance(word, str) for word in packages) else []
+    for name, cls in SECTIONS.items():
+        found += _section(name, tree.get(name), knobs(cls))
+    for group in component.GROUPS:
+        chosen = tree.get(group)
+        members = chosen if group in component.ADDITIVE and isinstance(chosen, dict) else {None: chosen}
+        for label, given in members.items():
+            key = f"{group}.{label}" if label else group
+            if isinstance(given, dict):
+                found += component.problems(group, key, given, packages)
+            elif group in tree:
+                found.append(f"{key}={component.show(given)}: expected a member of the group{component.nearest(str(given), component.names(group, packages))}")
+    return found or _contradictions(tree)
+
+
+def _section(name: str, given: object, wanted: Mapping[str, Any]) -> list[str]:
+    if not isinstance(given, dict):
+        return [f"{name}={component.show(given)}: expected {', '.join(f'{name}.{key}' for key in wanted)}"]
+    found = [f"{name}.{key}: no such setting{component.nearest(key, wanted)}" for key in given if key not in wanted]
+    return found + [f"{name}.{key} is missing" for key in wanted if key not in given] + _misfits(f"{name}.", given, wanted)
+
+
+def _misfits(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+    return [
+        f"{prefix}{key}={component.show(given[key])}: {trouble}"
+        for key, annotation in wanted.items()
+        if key in given and (trouble := schema.problem(given[key], annotation))
+    ]
+
+
+def _contradictions(tree: Tree) -> list[str]:
+    """Return settings that are fine one by one and make no sense together."""
+    loop, split, found = tree["loop"], tree["split"], []
+    if loop["epochs"] is None and loop["max_steps"] is None:
+        found.append("loop.epochs=null needs loop.max_steps: a schedule has to know where the run ends")
+    if loop["batch_size"] != "full" and loop["micro_batches"] > loop["batch_size"]:
+        found.append(f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}: a part needs at least one sample")
+    if split["val_fraction"] + split["test_fraction"] >= 1:
+        found.append(f"split.val_fraction={split['val_fraction']} and split.test_fraction={split['test_fraction']} leave nothing to train on")
+    if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
+        found.append(f"loop.max_time={loop['max_time']} leaves no time to train")
+    if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
+        found.append(f"precision=fp16 needs a CUDA device; on {tree['device']} use precision=bf16")
+    return found
+
+
+def load(tree: Tree) -> Config:
+    """Check a plain tree and return it typed.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    if found := problems(tree):
+        raise ConfigError("\n".join(found))
+    sections = {name: cls(**tree[name]) for name, cls in SECTIONS.items()}
+    own = {name: tree[name] for name in knobs()}
+    return Config(**own, **sections, parts={group: tree[group] for group in component.GROUPS}, tree=tree)
+
+
+def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Flatten a tree to ``{"optimizer.lr": 0.001}``.
+
+    >>> leaves({"a": {"b": 1, "c": [2]}})
+    {'a.b': 1, 'a.c': [2]}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        flat |= leaves(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
+    return flat
+
+
+def slug(text: str, length: int = 60) -> str:
+    """Turn text into a part of a file name: letters, digits, ``=``, ``,``, ``.``, ``_`` and ``-``."""
+    return re.sub(r"[^A-Za-z0-9=,._]+", "-", text).strip("-.")[:length].rstrip("-.") or "run"

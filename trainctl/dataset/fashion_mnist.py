@@ -1,0 +1,23 @@
+"""Fashion-MNIST's articles of clothing."""
+
+from trainctl.dataset.base import Dataset, idx_images
+
+CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+
+
+def fashion_mnist(*, root: str | None, download: bool) -> Dataset:
+    """Return Fashion-MNIST: 60,000 + 10,000 articles of clothing of 28 x 28 pixels, 10 classes.
+
+    Args:
+        root: Directory that holds ``FashionMNIST/raw/``, torchvision's layout; null: ``~/.cache/trainctl``.
+        download: Whether files that are missing may be downloaded (by torchvision, 31 MB).
+
+    Returns:
+        Images ``(N, 1, 28, 28)`` and classes ``(N,)``; the source's test split is the test split.
+
+    Raises:
+        DataError: If files are missing, damaged, or cannot be downloaded.
+
+    Source: H. Xiao, K. Rasul, R. Vollgraf, Fashion-MNIST, 2017, arXiv:1708.07747.
+    """
+    return idx_images("FashionMNIST", root=root, download=download, class_names=CLASSES)

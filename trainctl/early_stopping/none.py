@@ -1,0 +1,8 @@
+"""No early stopping."""
+
+from trainctl.early_stopping.base import Rule
+
+
+def none() -> Rule:
+    """Train to the end of the budget."""
+    return lambda state, value, epoch: state

@@ -1,0 +1,47 @@
+"""Stop when a metric no longer improves."""
+
+import math
+from dataclasses import replace
+from typing import Annotated
+
+from trainctl.early_stopping.base import Rule, Stopping
+
+
+def patience(
+    *,
+    monitor: Annotated[str, "re:val/[a-z0-9_]+"],
+    patience: Annotated[int, "[1, inf)"],
+    min_delta: Annotated[float, "[0, inf)"],
+    min_epochs: Annotated[int, "[0, inf)"],
+    maximize: bool,
+) -> Rule:
+    """Stop after exactly ``patience`` evaluations in a row without an improvement.
+
+    A value that is not a number is neither an improvement nor counted.
+
+    Args:
+        monitor: Name of the metric, ``val/<name>``.
+        patience: Evaluations without improvement after which training ends.
+        min_delta: Smallest change that counts as an improvement, in the metric's unit.
+        min_epochs: Epochs to train in any case.
+        maximize: Whether larger is better; follows from the metric. Supplied by ``assemble``.
+
+    Source: L. Prechelt, Early stopping - but when?, 1998, the criterion UP, with the best value as reference.
+
+    >>> rule, state = patience(monitor="val/loss", patience=2, min_delta=0.0, min_epochs=0, maximize=False), Stopping()
+    >>> for value in (1.0, 0.8, 0.9, 0.8):
+    ...     state = rule(state, value, 1)
+    >>> state
+    Stopping(best=0.8, waited=2, limit=2, stop=True)
+    """
+
+    def rule(state: Stopping, value: float, epoch: int) -> Stopping:
+        if math.isnan(value):
+            return replace(state, limit=patience)
+        gain = math.inf if state.best is None else (value - state.best if maximize else state.best - value)
+        if gain > min_delta:
+            return Stopping(best=value, waited=0, limit=patience)
+        waited = state.waited + 1
+        return Stopping(state.best, waited, patience, stop=waited >= patience and epoch >= min_epochs)
+
+    return rule

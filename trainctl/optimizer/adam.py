@@ -1,0 +1,40 @@
+"""Adam: adaptive moment estimation."""
+
+from typing import Annotated
+
+import torch
+
+from trainctl.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+
+
+def adam(
+    *,
+    params: ParameterGroups,
+    lr: Rate,
+    beta1: Share,
+    beta2: Share,
+    eps: Annotated[float, "(0, inf)"],
+    weight_decay: NotNegative,
+    amsgrad: bool,
+) -> torch.optim.Optimizer:
+    r"""Return Adam, with weight decay added to the gradient (L2).
+
+    .. math::
+        m_t &= \beta_1 m_{t-1} + (1 - \beta_1) g_t, \qquad \hat m_t = m_t / (1 - \beta_1^t) \\
+        v_t &= \beta_2 v_{t-1} + (1 - \beta_2) g_t^2, \qquad \hat v_t = v_t / (1 - \beta_2^t) \\
+        w_t &= w_{t-1} - \eta\, \hat m_t / (\sqrt{\hat v_t} + \epsilon)
+
+    Args:
+        params: Supplied by ``assemble``.
+        lr: Learning rate :math:`\eta`.
+        beta1: Decay of the mean of gradients [1].
+        beta2: Decay of the mean of squared gradients [1].
+        eps: :math:`\epsilon`, added to the root: the paper's first form, after the bias correction.
+        weight_decay: :math:`\lambda`; :math:`\lambda w` is added to the gradient.
+        amsgrad: Whether to divide by the largest :math:`\hat v` so far.
+
+    Source: D. Kingma, J. Ba, Adam, ICLR 2015, algorithm 1; AMSGrad: S. Reddi et al., ICLR 2018.
+    """
+    return torch.optim.Adam(
+        params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, fused=True
+    )

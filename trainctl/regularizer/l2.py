@@ -1,0 +1,27 @@
+"""L2 penalty (ridge)."""
+
+import torch
+from torch import Tensor, nn
+
+from trainctl.regularizer.base import Regularizer, Weight
+
+
+def l2(*, params: list[nn.Parameter], weight: Weight) -> Regularizer:
+    r"""Add the sum of squared weights to the loss.
+
+    .. math:: R(w) = \lambda \sum_i w_i^2, \qquad \nabla R = 2 \lambda w
+
+    With plain gradient descent it equals a weight decay of :math:`2\lambda`; with adaptive optimizers it
+    does not, see ``optimizer=adamw``.
+
+    Args:
+        params: The parameters that weight decay would reach. Supplied by ``assemble``.
+        weight: :math:`\lambda`.
+
+    Source: A. Hoerl, R. Kennard, Ridge regression, 1970.
+    """
+
+    def penalty() -> Tensor:
+        return weight * torch.stack([parameter.square().sum() for parameter in params]).sum()
+
+    return Regularizer(penalty)

@@ -1,0 +1,8 @@
+"""No regularizer."""
+
+from trainctl.regularizer.base import Regularizer
+
+
+def none() -> Regularizer:
+    """Add nothing. Dropout is a parameter of the models, label smoothing of the losses, weight decay of the optimizers."""
+    return Regularizer()

@@ -1,0 +1,61 @@
+"""What every reporter does, and how several are told at once."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from trainctl.run import Run
+
+# One evaluation: step, epoch, seconds, lr, samples_per_second, and metrics by `split/name`.
+Row = Mapping[str, float]
+
+
+class Reporter(Protocol):
+    """Is told what happens in a run; must never make the loop wait for long, and never end it."""
+
+    def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
+        """Begin; ``history`` holds the rows of earlier sessions of a resumed run."""
+
+    def evaluation(self, row: Row) -> None:
+        """Take the newest evaluation."""
+
+    def note(self, text: str) -> None:
+        """Take a line for the user."""
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Take what is in ``summary.json``."""
+
+    def close(self) -> None:
+        """Give the terminal and the files back; called once, after an error too."""
+
+
+class Together:
+    """Tells several reporters."""
+
+    def __init__(self, *reporters: Reporter) -> None:
+        self.reporters = reporters
+
+    def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
+        """Begin."""
+        for reporter in self.reporters:
+            reporter.start(run, directory, history)
+
+    def evaluation(self, row: Row) -> None:
+        """Take the newest evaluation."""
+        for reporter in self.reporters:
+            reporter.evaluation(row)
+
+    def note(self, text: str) -> None:
+        """Take a line for the user."""
+        for reporter in self.reporters:
+            reporter.note(text)
+
+    def finish(self, summary: Mapping[str, Any]) -> None:
+        """Take what is in ``summary.json``."""
+        for reporter in self.reporters:
+            reporter.finish(summary)
+
+    def close(self) -> None:
+        """Give everything back, the last first."""
+        for reporter in reversed(self.reporters):
+            reporter.close()

@@ -1,0 +1,111 @@
+"""The assembled parts of one run."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainctl.augment.base import Augment
+from trainctl.average.base import Average
+from trainctl.config import Config
+from trainctl.early_stopping.base import Rule
+from trainctl.loss.base import Loss, Task
+from trainctl.metrics import Sums
+from trainctl.regularizer.base import Regularizer
+from trainctl.scale.base import Affine
+from trainctl.state import TrainState
+
+SplitName = Literal["train", "val", "test"]
+SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one split, resident on the device: inputs as they are stored, targets scaled."""
+
+    inputs: Tensor
+    targets: Tensor
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True)
+class Data:
+    """A data set, split and cleaned, with its scalings.
+
+    Args:
+        splits: The rows of train, val and test.
+        input_scale: Fitted on the training split; applied to every batch, after augmentation.
+        target_scale: For a regression; already applied to the targets.
+        input_shape: Shape of a row: ``(C, H, W)``, ``(F,)`` or ``(T, F)``.
+        class_names: One for each class; empty for a regression.
+        input_names: One for each column of a table; empty for images.
+        target_names: One for each column of a regression's targets.
+        fingerprint: SHA-256 of all inputs, targets and names [hex].
+    """
+
+    splits: dict[SplitName, Rows]
+    input_scale: Affine
+    target_scale: Affine | None
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the budget is spent.
+
+    Args:
+        batch_size: Rows in an optimizer step.
+        steps_per_epoch: Optimizer steps in a pass over the training split.
+        total_steps: Optimizer steps in the whole run, unless the clock or early stopping ends it before.
+        eval_every: Optimizer steps between evaluations.
+    """
+
+    batch_size: int
+    steps_per_epoch: int
+    total_steps: int
+    eval_every: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a training loop needs; only ``state`` and the tensors inside the parts change."""
+
+    config: Config
+    task: Task
+    data: Data
+    model: nn.Module
+    average: Average
+    augment: tuple[Augment, ...]
+    loss: Loss
+    regularizers: tuple[Regularizer, ...]
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    schedule: Callable[[int], float]
+    early_stopping: Rule
+    device: torch.device
+    plan: Plan
+    sums: Sums
+    state: TrainState
+
+    @property
+    def epoch(self) -> float:
+        """Epochs done, a fraction inside an epoch."""
+        return self.state.step / self.plan.steps_per_epoch
+
+    @property
+    def learning_rate(self) -> float:
+        """The learning rate of the newest step; before the first step, of that one."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers the model learns."""
+        return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)

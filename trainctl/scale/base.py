@@ -1,0 +1,42 @@
+"""What every scaling returns: one multiplication and one addition."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Affine:
+    """``x * factor + offset``, broadcast over a batch; fitted on the training split, saved with the run.
+
+    Args:
+        factor: ``(1, F)`` for tables, ``(1, C, 1, 1)`` for images, float32.
+        offset: Of the same shape.
+    """
+
+    factor: Tensor
+    offset: Tensor
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Scale a batch; integers become float32."""
+        return torch.addcmul(self.offset, values.float(), self.factor)
+
+    def inverse(self, values: Tensor) -> Tensor:
+        """Return a batch to its original units."""
+        return (values - self.offset) / self.factor
+
+    def to(self, device: torch.device) -> "Affine":
+        """Return the same scaling on a device."""
+        return Affine(self.factor.to(device), self.offset.to(device))
+
+
+def pooled_dimensions(values: Tensor) -> list[int]:
+    """Return the dimensions that share a statistic: all but the channel of images, all but the last of others."""
+    return [0, 2, 3] if values.ndim == 4 else list(range(values.ndim - 1))
+
+
+def shift_and_divide(shift: Tensor, width: Tensor) -> Affine:
+    """Return ``(x - shift) / width``; where the width is 0 the value is constant, and only shifted."""
+    width = torch.where(width > 0, width, torch.ones_like(width))
+    return Affine((1 / width).float(), (-shift / width).float())

@@ -1,0 +1,23 @@
+"""Scaling to the range 0..1."""
+
+from torch import Tensor
+
+from trainctl.scale.base import Affine, pooled_dimensions, shift_and_divide
+
+
+def minmax(*, values: Tensor) -> Affine:
+    r"""Scale the training split's range to [0, 1], per column of a table and per channel of images.
+
+    .. math:: x' = (x - \min) / (\max - \min)
+
+    A constant column becomes 0. Validation and test values may leave [0, 1]. The targets of a regression
+    are scaled likewise; metrics are reported in their original units.
+
+    Args:
+        values: The training split, ``(N, F)``, ``(N, T, F)`` or ``(N, C, H, W)``. Supplied by ``assemble``.
+
+    Source: Han, Kamber, Pei, Data Mining, 2011, section 3.5.2; equals scikit-learn's ``MinMaxScaler``.
+    """
+    dimensions = pooled_dimensions(values)
+    low, high = values.amin(dimensions, keepdim=True).double(), values.amax(dimensions, keepdim=True).double()
+    return shift_and_divide(low, high - low)

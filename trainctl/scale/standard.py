@@ -1,0 +1,24 @@
+"""Standardisation to mean 0 and standard deviation 1."""
+
+from torch import Tensor
+
+from trainctl.scale.base import Affine, pooled_dimensions, shift_and_divide
+
+
+def standard(*, values: Tensor) -> Affine:
+    r"""Scale to mean 0 and standard deviation 1, per column of a table and per channel of images.
+
+    .. math:: x' = (x - \mu) / \sigma, \qquad \sigma^2 = \tfrac1n \sum (x_i - \mu)^2
+
+    A constant column is only shifted. The targets of a regression are scaled likewise; metrics are
+    reported in their original units.
+
+    Args:
+        values: The training split, ``(N, F)``, ``(N, T, F)`` or ``(N, C, H, W)``. Supplied by ``assemble``.
+
+    Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009, section 14.5;
+    equals scikit-learn's ``StandardScaler``.
+    """
+    dimensions = pooled_dimensions(values)
+    exact = values.double()
+    return shift_and_divide(exact.mean(dimensions, keepdim=True), exact.std(dimensions, correction=0, keepdim=True))

@@ -1,0 +1,12 @@
+"""A fixed learning rate."""
+
+from trainctl.schedule.base import Schedule
+
+
+def none() -> Schedule:
+    """Keep the learning rate.
+
+    >>> none()(1000)
+    1.0
+    """
+    return lambda step: 1.0

@@ -1,0 +1,81 @@
+"""Types with ranges: check plain values against annotations such as ``Annotated[float, "(0, inf)"]``.
+
+The annotations of a component's function and of the dataclasses in :mod:`trainctl.config` are the
+whole schema of a configuration. They are read without importing torch.
+
+What an annotation may be: ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``,
+``list[T]``, ``tuple[T, ...]``, ``dict``, unions of these, and ``Annotated[T, constraint]`` where the
+constraint is an interval (``"[0, 1)"``; infinite ends stand open) or a pattern as ``"re:..."``.
+"""
+
+import math
+import re
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+INTERVAL = re.compile(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])")
+WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null", dict: "a mapping"}
+
+
+def problem(value: object, annotation: Any) -> str | None:
+    """Return what is wrong with ``value``, as ``expected ...``, or None if it fits the annotation."""
+    return None if fits(value, annotation) else f"expected {phrase(annotation)}"
+
+
+def fits(value: object, annotation: Any) -> bool:
+    """Say whether a plain value (from YAML) fits an annotation; numbers must be finite.
+
+    >>> fits(0.5, Annotated[float, "(0, 1]"]), fits(0, Annotated[float, "(0, 1]"]), fits(True, int)
+    (True, False, False)
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return True
+    if origin is Annotated:
+        return fits(value, arguments[0]) and meets(value, arguments[1])
+    if origin in (Union, UnionType):
+        return any(fits(value, option) for option in arguments)
+    if origin is Literal:
+        return any(value == option and type(value) is type(option) for option in arguments)
+    if origin in (list, tuple):
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
+    if annotation is None or annotation is NoneType:
+        return value is None
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, origin or annotation)
+
+
+def meets(value: Any, constraint: str) -> bool:
+    """Say whether a value of the right type lies in an interval or matches a ``re:`` pattern."""
+    if constraint.startswith("re:"):
+        return re.fullmatch(constraint[3:], value) is not None
+    match = INTERVAL.fullmatch(constraint)
+    assert match, f"not an interval: {constraint!r}"
+    low, high = float(match[2]), float(match[3])
+    above = value >= low if match[1] == "[" else value > low
+    below = value <= high if match[4] == "]" else value < high
+    return above and below
+
+
+def phrase(annotation: Any) -> str:
+    """Say in words what an annotation allows.
+
+    >>> phrase(Annotated[int, "[1, inf)"] | Literal["full"])
+    'a whole number in [1, inf) or full'
+    """
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if annotation is Any:
+        return "anything"
+    if origin is Annotated:
+        constraint = arguments[1]
+        return f"{phrase(arguments[0])} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"
+    if origin in (Union, UnionType):
+        return " or ".join(phrase(option) for option in arguments)
+    if origin is Literal:
+        return " or ".join(str(option) for option in arguments)
+    if origin in (list, tuple):
+        return f"a list, each item {phrase(arguments[0])}"
+    return WORDS.get(NoneType if annotation is None else origin or annotation, str(annotation))

@@ -1,0 +1,43 @@
+"""Every number that is carried from one step to the next, beside tensors that live in the assembled parts."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from trainctl.early_stopping.base import Stopping
+
+
+@dataclass(frozen=True)
+class Best:
+    """The best evaluation so far, by the monitored metric.
+
+    Args:
+        value: Of the metric.
+        step: Optimizer steps done when it was measured.
+        epoch: Epochs done, a fraction inside an epoch.
+    """
+
+    value: float
+    step: int
+    epoch: float
+
+
+@dataclass
+class TrainState:
+    """What a checkpoint saves and a resumed run starts from; epoch and position follow from ``step``.
+
+    Args:
+        step: Optimizer steps done.
+        seconds: Time spent training, over all sessions [s].
+        stopping: The early-stopping rule's memory.
+        best: The best evaluation so far.
+        best_weights: The evaluated model's state at that step.
+        evaluated_step: Step of the newest evaluation, so that the last step is evaluated just once.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    stopping: Stopping = field(default_factory=Stopping)
+    best: Best | None = None
+    best_weights: dict[str, Tensor] = field(default_factory=dict)
+    evaluated_step: int = 0
