@@ -1,13 +1,111 @@
 """argv -> verb -> the command's function; prints errors, sets exit codes. Imports no torch."""
 
+import argparse
+import importlib
+import os
 import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from trainctl.errors import ConfigError, TrainctlError
+
+VERBS = ("train", "resume", "evaluate", "predict", "list", "runs", "compare")
 
 
 def main() -> int:
-    from trainctl import compose, errors
+    """Run the command line of this process and return its exit code."""
     try:
-        import yaml
-        print(yaml.safe_dump(compose.compose(sys.argv[1:]), sort_keys=False))
-    except errors.TrainctlError as e:
-        print(e, file=sys.stderr); return e.exit_code
-    return 0
+        return dispatch(sys.argv[1:])
+    except TrainctlError as error:
+        return complain(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        return complain("interrupted; what was saved before is intact", 130)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing more to flush
+        return 0
+    except (RuntimeError, ImportError, MemoryError) as error:
+        if message := environment(error):
+            return complain(message, 7)
+        raise
+
+
+def complain(message: str, exit_code: int) -> int:
+    """Print an error, each of its lines for itself, and return the exit code."""
+    for line in message.splitlines():
+        print(f"trainctl: {line}", file=sys.stderr)
+    return exit_code
+
+
+def environment(error: Exception) -> str | None:
+    """Say in one line what the machine lacks, if that is what an error means."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+        return f"out of memory: {text[:200]}; try a smaller loop.batch_size, more loop.micro_batches, or a smaller loop.eval_batch_size"
+    if "torchvision::nms" in text:
+        return "torch and torchvision do not fit together (a +cpu build of one beside a CUDA build of the other): reinstall both from one source"
+    if isinstance(error, ModuleNotFoundError):
+        return f"a package is missing: {text}"
+    return None
+
+
+def dispatch(arguments: Sequence[str]) -> int:
+    """Find the verb and run it."""
+    verb = arguments[0] if arguments and not arguments[0].startswith("-") and "=" not in arguments[0] else None
+    if verb is None:
+        return train(arguments)
+    if verb not in VERBS:
+        close = get_close_matches(verb, VERBS, n=1)
+        hint = f"did you mean {close[0]}? " if close else ""
+        raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")
+    rest = arguments[1:]
+    if {"-h", "--help"} & set(rest):
+        print(importlib.import_module(f"trainctl.command.{verb}").__doc__.strip())
+        return 0
+    if verb == "train":
+        return train(rest)
+    code: int = importlib.import_module(f"trainctl.command.{verb}").main(rest)
+    return code
+
+
+def train(arguments: Sequence[str]) -> int:
+    """Answer Hydra's informational flags, or train."""
+    flags, overrides = parse(arguments)
+    if flags.version:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"trainctl {version('trainctl')}")
+        except PackageNotFoundError:
+            print("trainctl (a checkout, not installed)")
+        return 0
+    if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
+        from trainctl import compose
+
+        if overrides and not flags.shell_completion:
+            compose.compose(overrides, flags.config_dir)  # for our own error messages
+        return compose.show(list(arguments), flags.config_dir)
+    from trainctl.command import train as command
+
+    return command.main(overrides, flags.config_dir, multirun=flags.multirun)
+
+
+def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
+    """Split arguments into Hydra's flags and overrides.
+
+    Raises:
+        ConfigError: If a flag is unknown, or one that would execute what it loads.
+    """
+    parser = argparse.ArgumentParser(prog="trainctl", add_help=False, allow_abbrev=False, exit_on_error=False)
+    for names in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",), ("--multirun", "-m"), ("--shell-completion", "-sc")):
+        parser.add_argument(*names, action="store_true")
+    parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
+    parser.add_argument("--package", "-p")
+    parser.add_argument("--config-dir", "-cd")
+    parser.add_argument("--info", "-i", const="all", nargs="?")
+    try:
+        flags, rest = parser.parse_known_args(list(arguments))
+    except argparse.ArgumentError as error:
+        raise ConfigError(str(error)) from error
+    if unknown := [word for word in rest if word.startswith("-")]:
+        raise ConfigError(f"{unknown[0]}: no such flag (trainctl --help shows those there are)")
+    return flags, rest

@@ -10,11 +10,15 @@ configuration imports neither torch nor the component.
 import ast
 import importlib
 import importlib.util
+import inspect
+import os
+import sys
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache, partial
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -61,24 +65,25 @@ class Signature:
         return self.doc.partition("\n")[0]
 
 
+def folders(package: str) -> list[Path]:
+    """Return where a package lies, installed or in the current directory, without importing it; empty if nowhere."""
+    spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
+    return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+
+
 def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
     """Return the file of a component, looked up in our package and then in the user's, or None."""
     for package in ("trainctl", *packages):
-        spec = importlib.util.find_spec(package)
-        for root in spec.submodule_search_locations or () if spec else ():
-            if name.isidentifier() and (path := Path(root, group, f"{name}.py")).is_file():
+        for folder in folders(package):
+            if name.isidentifier() and (path := folder / group / f"{name}.py").is_file():
                 return path
     return None
 
 
 def names(group: str, packages: Iterable[str] = ()) -> list[str]:
     """Return the names of a group's components, sorted; ``base`` holds shared types and is none."""
-    found = set()
-    for package in ("trainctl", *packages):
-        spec = importlib.util.find_spec(package)
-        for root in spec.submodule_search_locations or () if spec else ():
-            found |= {path.stem for path in Path(root, group).glob("*.py")}
-    return sorted(found - {"__init__", "base"})
+    files = [file for package in ("trainctl", *packages) for folder in folders(package) for file in (folder / group).glob("*.py")]
+    return sorted({file.stem for file in files} - {"__init__", "base"})
 
 
 @cache
@@ -176,8 +181,17 @@ def bind(group: str, given: Mapping[str, Any], packages: Iterable[str] = ()) -> 
     name = given["name"]
     packages = list(packages)
     for package in ("trainctl", *packages):
-        if source(group, name, [package] if package != "trainctl" else []) is None:
+        if not any((folder / group / f"{name}.py").is_file() for folder in folders(package)):
             continue
+        if importlib.util.find_spec(package) is None:
+            sys.path.append(os.getcwd())
         function = getattr(importlib.import_module(f"{package}.{group}.{name}"), name)
         return partial(function, **{key: value for key, value in given.items() if key != "name"})
     raise AssertionError(f"{group} {name} was not checked")
+
+
+def build(group: str, given: Mapping[str, Any], packages: Iterable[str] = (), **supplied: Any) -> Any:
+    """Import a component and call it with its parameters, and with what it takes of what is supplied."""
+    function = bind(group, given, packages)
+    taken = inspect.signature(function).parameters
+    return function(**{key: value for key, value in supplied.items() if key in taken})

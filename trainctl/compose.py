@@ -288,8 +288,8 @@ def _unreadable(error: Exception, path: Path | None = None) -> str:
     return f"{path}: {text}" if path else text
 
 
-def show(argv: Sequence[str], config_dir: str | None = None) -> None:
-    """Answer Hydra's own informational flags: --help, --hydra-help, --cfg, --info, --shell-completion."""
+def show(argv: Sequence[str], config_dir: str | None = None) -> int:
+    """Answer Hydra's own informational flags: --help, --hydra-help, --cfg, --info, --shell-completion; return an exit code."""
     _register()
     Overlays.directories = overlays(config_dir)
     before, sys.argv = sys.argv, ["trainctl", *argv]
@@ -297,9 +297,42 @@ def show(argv: Sequence[str], config_dir: str | None = None) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             hydra.main(config_path=str(home("conf")), config_name="train", version_base="1.3")(_run)()
+    except SystemExit as error:
+        return 0 if not error.code else 2
     finally:
         sys.argv = before
+    return 0
 
 
 def _run(_: DictConfig) -> None:
     raise AssertionError("only Hydra's informational flags come here")
+
+
+def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
+    """Return the configuration of an existing run with some settings changed; the result is yet to be checked.
+
+    Args:
+        tree: The run's configuration; left as it is.
+        overrides: ``key=value`` words.
+        allowed: Keys that may change; ``early_stopping.`` allows all below it.
+
+    Raises:
+        ConfigError: If another key is given, or one that does not exist.
+    """
+    changed, found = OmegaConf.create(tree), []
+    keys = [key for key in config.leaves(tree) if any(key == one or one.endswith(".") and key.startswith(one) for one in allowed)]
+    for override in _parse(overrides):
+        key = override.key_or_group
+        if key not in keys:
+            known = key in config.leaves(tree) or key in component.GROUPS
+            reason = "cannot change in an existing run; start a new one" if known else "no such setting"
+            found.append(f"{override.input_line}: {reason}{nearest(key, sorted(keys))}")
+        elif override.is_sweep_override() or override.is_delete():
+            found.append(f"{override.input_line}: give one value")
+        else:
+            OmegaConf.update(changed, key, override.value(), merge=False)
+    if found:
+        raise ConfigError("\n".join(found))
+    result = OmegaConf.to_container(changed, resolve=True)
+    assert isinstance(result, dict)
+    return {str(key): value for key, value in result.items()}

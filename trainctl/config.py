@@ -105,7 +105,8 @@ def problems(tree: Tree) -> list[str]:
     found += [f"{key} is missing" for key in sorted(expected - set(tree))]
     found += _misfits("", tree, knobs())
     packages = tree.get("components")
-    packages = packages if isinstance(packages, list) and all(isinstance(word, str) for word in packages) else []
+    packages = packages if isinstance(packages, list) and all(isinstance(word, str) and word.isidentifier() for word in packages) else []
+    found += [f"components=[{word}]: no such package, neither installed nor in this directory" for word in packages if not component.folders(word)]
     for name, cls in SECTIONS.items():
         found += _section(name, tree.get(name), knobs(cls))
     for group in component.GROUPS:

@@ -8,19 +8,6 @@ from torch import Tensor
 
 from trainctl.scale.base import Affine
 
-# Which metrics each task has, and whether larger is better.
-NAMES: dict[str, tuple[str, ...]] = {
-    "classification": ("loss", "accuracy"),
-    "regression": ("loss", "mae", "rmse", "r2"),
-    "reconstruction": ("loss", "mae", "rmse", "r2"),
-}
-MAXIMIZE = frozenset({"accuracy", "r2"})
-
-
-def maximize(name: str) -> bool:
-    """Say whether larger values of a metric, with or without its ``split/``, are better."""
-    return name.rpartition("/")[2] in MAXIMIZE
-
 
 class Sums:
     """Sums over the rows seen since the last reset, from which a task's metrics follow.
@@ -35,7 +22,7 @@ class Sums:
     """
 
     def __init__(self, task: str, columns: int, units: Affine | None, device: torch.device) -> None:
-        self.task, self.units = task, units
+        self.task, self.columns, self.units = task, columns, units
         precision = torch.float32 if device.type == "mps" else torch.float64
         # loss, rows, then for classes: correct; for numbers: |error|, error^2, and per column y, y^2
         size = 3 if task == "classification" else 4 + 2 * columns
@@ -55,7 +42,7 @@ class Sums:
             outputs, targets = self.units.inverse(outputs), self.units.inverse(targets)
         exact = targets.to(self.sums.dtype)
         error = outputs.to(self.sums.dtype) - exact
-        columns = exact.shape[1]
+        columns = self.columns
         self.sums[2].add_(error.abs().sum())
         self.sums[3].add_(error.square().sum())
         self.sums[4 : 4 + columns].add_(exact.sum(0))
@@ -73,7 +60,7 @@ class Sums:
             return {}
         if self.task == "classification":
             return {"loss": sums[0] / rows, "accuracy": sums[2] / rows}
-        columns = (len(sums) - 4) // 2
+        columns = self.columns
         total, squares = sums[4 : 4 + columns], sums[4 + columns :]
         spread = sum(square - y * y / rows for y, square in zip(total, squares, strict=True))
         scale = max(sum(squares), 1e-30)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -40,6 +40,8 @@ class Data:
         splits: The rows of train, val and test.
         input_scale: Fitted on the training split; applied to every batch, after augmentation.
         target_scale: For a regression; already applied to the targets.
+        task: The data's; a model that reconstructs has its own.
+        outputs: Numbers that a model has to return for a row.
         input_shape: Shape of a row: ``(C, H, W)``, ``(F,)`` or ``(T, F)``.
         class_names: One for each class; empty for a regression.
         input_names: One for each column of a table; empty for images.
@@ -50,11 +52,18 @@ class Data:
     splits: dict[SplitName, Rows]
     input_scale: Affine
     target_scale: Affine | None
+    task: Task
+    outputs: int
     input_shape: tuple[int, ...]
     class_names: tuple[str, ...]
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
     fingerprint: str
+
+    def about(self) -> dict[str, Any]:
+        """Return what predicting has to know, as plain values; saved with every checkpoint."""
+        keys = ("task", "outputs", "input_shape", "class_names", "input_names", "target_names", "fingerprint")
+        return {key: list(value) if isinstance(value := getattr(self, key), tuple) else value for key in keys}
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,15 @@ def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
     write(directory / "overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
 
 
+def read_overrides(directory: Path) -> list[str]:
+    """Read `overrides.yaml`; empty if it is missing or damaged, as nothing depends on it."""
+    try:
+        words = yaml.safe_load((directory / "overrides.yaml").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        return []
+    return [str(word) for word in words] if isinstance(words, list) else []
+
+
 def read_config(directory: Path) -> Tree:
     """Read `config.yaml`; its component packages are the caller's to give, never the run's.
 

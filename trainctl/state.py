@@ -32,7 +32,6 @@ class TrainState:
         stopping: The early-stopping rule's memory.
         best: The best evaluation so far.
         best_weights: The evaluated model's state at that step.
-        evaluated_step: Step of the newest evaluation, so that the last step is evaluated just once.
     """
 
     step: int = 0
@@ -40,4 +39,3 @@ class TrainState:
     stopping: Stopping = field(default_factory=Stopping)
     best: Best | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    evaluated_step: int = 0

@@ -40,3 +40,20 @@ def shift_and_divide(shift: Tensor, width: Tensor) -> Affine:
     """Return ``(x - shift) / width``; where the width is 0 the value is constant, and only shifted."""
     width = torch.where(width > 0, width, torch.ones_like(width))
     return Affine((1 / width).float(), (-shift / width).float())
+
+
+def moments(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation over :func:`pooled_dimensions`, in float64, dimensions kept.
+
+    Images of bytes are counted by level, which is exact and needs no copy of the images in float64.
+    """
+    dimensions = pooled_dimensions(values)
+    if values.dtype != torch.uint8 or values.ndim != 4:
+        exact = values.double()
+        return exact.mean(dimensions, keepdim=True), exact.std(dimensions, correction=0, keepdim=True)
+    counts = torch.stack([torch.bincount(values[:, channel].flatten(), minlength=256) for channel in range(values.shape[1])])
+    shares = counts.double() / counts.sum(1, keepdim=True)
+    levels = torch.arange(256, dtype=torch.float64)
+    mean = shares @ levels
+    deviation = (shares * (levels - mean[:, None]).square()).sum(1).sqrt()
+    return mean.reshape(1, -1, 1, 1), deviation.reshape(1, -1, 1, 1)

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from trainctl.scale.base import Affine, pooled_dimensions, shift_and_divide
+from trainctl.scale.base import Affine, moments, shift_and_divide
 
 
 def standard(*, values: Tensor) -> Affine:
@@ -19,6 +19,4 @@ def standard(*, values: Tensor) -> Affine:
     Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009, section 14.5;
     equals scikit-learn's ``StandardScaler``.
     """
-    dimensions = pooled_dimensions(values)
-    exact = values.double()
-    return shift_and_divide(exact.mean(dimensions, keepdim=True), exact.std(dimensions, correction=0, keepdim=True))
+    return shift_and_divide(*moments(values))

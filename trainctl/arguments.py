@@ -1,0 +1,59 @@
+"""The words of a verb: names of runs and files, options as ``key=value``, and overrides. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from trainctl.component import nearest
+from trainctl.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a verb was given.
+
+    Args:
+        names: The words without ``=``, in order.
+        options: The verb's own options, defaults filled in.
+        overrides: The other ``key=value`` words.
+    """
+
+    names: list[str]
+    options: dict[str, str]
+    overrides: list[str]
+
+
+def read(arguments: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False) -> Words:
+    """Sort a verb's words.
+
+    Args:
+        arguments: As typed, after the verb.
+        defaults: The verb's options, with their defaults.
+        most_names: How many words without ``=`` it takes.
+        overrides: Whether it takes ``key=value`` words beside its options.
+
+    Raises:
+        ConfigError: If a word is one too many, or no option of the verb.
+    """
+    words = Words([], dict(defaults), [])
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            raise ConfigError(f"{argument}: this verb has no flags beside --help; options are written as key=value")
+        if not equals:
+            words.names.append(argument)
+        elif key in defaults:
+            words.options[key] = value
+        elif overrides:
+            words.overrides.append(argument)
+        else:
+            raise ConfigError(f"{argument}: no such option{nearest(key, defaults)}")
+    if len(words.names) > most_names:
+        raise ConfigError(f"{words.names[most_names]}: one word too many; options are written as key=value")
+    return words
+
+
+def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Split off ``components=[a,b]``; return its packages and the other overrides."""
+    chosen = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
+    names = [name.strip() for name in chosen[-1].strip("[]").split(",")] if chosen else []
+    return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]

@@ -1,0 +1,203 @@
+"""Composed configuration -> Run; the only place that knows the order of construction."""
+
+import hashlib
+import math
+from typing import Any
+
+import torch
+from torch import nn
+
+from trainctl import component, device, metric_names, splits
+from trainctl.config import Config
+from trainctl.dataset.base import Dataset
+from trainctl.errors import ConfigError
+from trainctl.loss.base import Loss, Task
+from trainctl.metrics import Sums
+from trainctl.model.base import Reconstruction
+from trainctl.run import SPLITS, Data, Plan, Rows, Run
+from trainctl.scale.base import Affine
+from trainctl.state import TrainState
+
+
+Scales = tuple[Affine, Affine | None]
+
+
+def assemble(config: Config, scales: Scales | None = None) -> Run:
+    """Build all parts of a run, in the order in which they need each other.
+
+    Args:
+        config: The run's.
+        scales: The scalings of inputs and targets, from a checkpoint; fitted on the training split if None.
+
+    Raises:
+        TrainctlError: If a part cannot be built, or two do not fit together.
+    """
+    # 1. Device and random numbers.
+    place = device.choose(config.device)
+    device.autocast(place, config.precision)
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    device.seed_everything(config.seed)
+    # 2. Data, then the model that its shape asks for.
+    data = load_data(config, place, scales)
+    model, task = build_model(config, data.input_shape, data.outputs, data.task, place)
+    loss = build(config, "loss", outputs=data.outputs)
+    _check_fit(config, task, loss)
+    # 3. What trains the model.
+    plan = make_plan(config, len(data.splits["train"]))
+    _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
+    decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
+    groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    return Run(
+        config=config,
+        task=task,
+        data=data,
+        model=model,
+        average=build(config, "average", model=model),
+        augment=tuple(build_all(config, "augment", input_shape=data.input_shape)),
+        loss=loss,
+        regularizers=tuple(build_all(config, "regularizer", params=decayed)),
+        optimizer=build(config, "optimizer", params=[group for group in groups if group["params"]]),
+        scaler=torch.amp.GradScaler(place.type, enabled=config.precision == "fp16"),
+        schedule=build(config, "schedule", total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch),
+        early_stopping=build(config, "early_stopping", maximize=metric_names.maximize(_stopping_metric(config))),
+        device=place,
+        plan=plan,
+        sums=new_sums(task, data),
+        state=TrainState(),
+    )
+
+
+def build(config: Config, group: str, **supplied: Any) -> Any:
+    """Build the chosen member of a group."""
+    return component.build(group, config.parts[group], config.components, **supplied)
+
+
+def build_all(config: Config, group: str, **supplied: Any) -> list[Any]:
+    """Build all chosen members of a group that adds up."""
+    return [component.build(group, member, config.components, **supplied) for member in config.members(group)]
+
+
+def load_data(config: Config, place: torch.device, scales: Scales | None) -> Data:
+    """Load, split, clean and scale a data set, and put it on the device.
+
+    Args:
+        config: Of the run.
+        place: The device.
+        scales: The scalings of a finished run, for inputs and targets; fitted on the training split if None.
+    """
+    source: Dataset = build(config, "dataset")
+    source = build(config, "clean", dataset=source)
+    dealt = splits.deal(source, config.split)
+    train = dealt["train"]
+    if scales is None:
+        input_scale = build(config, "scale", values=source.inputs[train])
+        target_scale = build(config, "scale", values=source.targets[train]) if source.task == "regression" else None
+    else:
+        input_scale, target_scale = scales
+    targets = source.targets if target_scale is None else target_scale(source.targets)
+    rows = {name: Rows(source.inputs[dealt[name]].to(place), targets[dealt[name]].to(place)) for name in SPLITS}
+    return Data(
+        splits=rows,
+        input_scale=input_scale.to(place),
+        target_scale=None if target_scale is None else target_scale.to(place),
+        task=source.task,
+        outputs=source.outputs,
+        input_shape=tuple(source.inputs.shape[1:]),
+        class_names=source.class_names,
+        input_names=source.input_names,
+        target_names=source.target_names,
+        fingerprint=fingerprint(source),
+    )
+
+
+def fingerprint(source: Dataset) -> str:
+    """Return the SHA-256 of a data set's inputs, targets and names [hex]."""
+    digest = hashlib.sha256()
+    for tensor in (source.inputs, source.targets):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    digest.update(repr((source.class_names, source.input_names, source.target_names)).encode())
+    return digest.hexdigest()
+
+
+def build_model(
+    config: Config, input_shape: tuple[int, ...], outputs: int, task: Task, place: torch.device
+) -> tuple[nn.Module, Task]:
+    """Build and initialise the model, and try it on one row.
+
+    Raises:
+        ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
+    """
+    name = config.parts["model"]["name"]
+    model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs)
+    build(config, "init", model=model)
+    reconstructs = isinstance(model, Reconstruction)
+    wanted = input_shape if reconstructs else (outputs,)
+    model.to(place).eval()
+    try:
+        with torch.no_grad():
+            returned = model(torch.zeros(1, *input_shape, device=place))
+    except RuntimeError as error:
+        raise ConfigError(f"model={name} cannot take rows of shape {input_shape}: {str(error).partition(chr(10))[0]}") from error
+    if returned.shape[1:] != wanted:
+        raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
+    return model.train(), "reconstruction" if reconstructs else task
+
+
+def decay_groups(model: nn.Module, *, decay_norm_and_bias: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Deal parameters into those that weight decay and penalties reach, and those they spare.
+
+    Biases and the parameters of norm layers have one dimension, all weights have more.
+    """
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    decayed = [parameter for parameter in learned if parameter.ndim > 1 or decay_norm_and_bias]
+    spared = [parameter for parameter in learned if parameter.ndim <= 1 and not decay_norm_and_bias]
+    return decayed, spared
+
+
+def make_plan(config: Config, rows: int) -> Plan:
+    """Turn the budget into steps."""
+    loop = config.loop
+    batch_size = rows if loop.batch_size == "full" else min(loop.batch_size, rows)
+    steps_per_epoch = math.ceil(rows / batch_size)
+    budgets = [loop.max_steps, None if loop.epochs is None else loop.epochs * steps_per_epoch]
+    total = min(budget for budget in budgets if budget is not None)
+    return Plan(batch_size, steps_per_epoch, total, loop.eval_every_steps or steps_per_epoch)
+
+
+def new_sums(task: Task, data: Data) -> Sums:
+    """Return fresh running sums for the task's metrics."""
+    train = data.splits["train"]
+    columns = math.prod(data.input_shape) if task == "reconstruction" else (1 if train.targets.ndim == 1 else train.targets.shape[1])
+    units = data.target_scale if task == "regression" else None
+    return Sums(task, columns, units, train.inputs.device)
+
+
+def _stopping_metric(config: Config) -> str:
+    return str(config.parts["early_stopping"].get("monitor", config.monitor))
+
+
+def _check_fit(config: Config, task: Task, loss: Loss) -> None:
+    """Raise ConfigError where loss, metric and task do not belong together."""
+    parts = config.parts
+    if task not in loss.tasks:
+        fitting = {"classification": "cross_entropy", "regression": "mse", "reconstruction": "mse"}[task]
+        owner = f"model={parts['model']['name']}" if task == "reconstruction" else f"dataset={parts['dataset']['name']}"
+        raise ConfigError(f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, {owner} is a {task}: give loss={fitting}")
+    known = [f"val/{name}" for name in metric_names.NAMES[task]]
+    for key, name in (("monitor", config.monitor), ("early_stopping.monitor", _stopping_metric(config))):
+        if name not in known:
+            raise ConfigError(f"{key}={name}: a {task} has no such metric{component.nearest(name, known)}")
+
+
+def _check_batch_norm(model: nn.Module, plan: Plan, rows: int, micro_batches: int) -> None:
+    """Raise ConfigError where batch norm would see a single row."""
+    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
+        return
+    last = rows % plan.batch_size or plan.batch_size
+    smallest = min(batch // min(micro_batches, batch) for batch in (plan.batch_size, last))
+    if smallest < 2:
+        raise ConfigError(
+            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} rows for training), and model.norm=batch needs two: change loop.batch_size"
+        )

@@ -1,0 +1,97 @@
+"""Compare runs: the settings that differ, and the results side by side.
+
+Usage: trainctl compare RUN RUN... [root=DIR]
+
+  RUN        a run's directory, its name below the root, or a part of the
+             name that fits no other run; at least two
+  root=DIR   where the runs are; runs by default
+
+In each row of the results * marks the best value. - stands for a setting or a
+result that a run does not have.
+
+Examples:
+  trainctl compare 20250101-1200 20250101-1210
+  trainctl compare runs/20250101-120000-digits-mlp-a1b2c3 other/run
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainctl import rundir
+from trainctl.command.runs import Record, metric_names, read, words
+from trainctl.config import leaves
+from trainctl.errors import ConfigError
+from trainctl.metric_names import maximize
+from trainctl.report import table
+
+DIGITS = 6  # of a metric
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the comparison; return the exit code.
+
+    Raises:
+        ConfigError: If fewer than two runs are given, or one twice.
+        CheckpointError: If a run does not exist, or its configuration cannot be read.
+    """
+    names, options = words("compare", arguments, {"root": "runs"})
+    if len(names) < 2:
+        raise ConfigError("trainctl compare needs at least two runs (trainctl runs lists them)")
+    records = _records(names, Path(options["root"]))
+    _settings(records)
+    table.line()
+    _results(records)
+    if len({record.fingerprint for record in records} - {None}) > 1:
+        prints = ", ".join(f"{record.name} {(record.fingerprint or '-')[:12]}" for record in records)
+        table.line(f"\nTrained on different data, so the metrics do not compare: {prints}", style="bold")
+    return 0
+
+
+def _records(names: Sequence[str], root: Path) -> list[Record]:
+    paths: list[Path] = []
+    for name in names:
+        path = rundir.find(name, root)
+        if path.resolve() in [other.resolve() for other in paths]:
+            raise ConfigError(f"{name}: is {path}, which was given before; compare takes different runs")
+        rundir.read_config(path)  # a damaged one is an error here
+        paths.append(path)
+    return [read(path, root) for path in paths]
+
+
+def _settings(records: Sequence[Record]) -> None:
+    """Print the settings that differ, in the order of the configurations."""
+    flat = [leaves(record.config) for record in records]
+    rows = []
+    for key in dict.fromkeys(key for settings in flat for key in settings):
+        cells = [table.spell(settings[key]) if key in settings else "-" for settings in flat]
+        if len(set(cells)) > 1:
+            rows.append([key, *cells])
+    if rows:
+        table.show(["setting", *_labels(records)], rows, title="Settings that differ")
+    else:
+        table.line("No setting differs.", style="bold")
+
+
+def _results(records: Sequence[Record]) -> None:
+    """Print outcome, metrics, steps and time."""
+    rows = [["outcome", *(record.outcome for record in records)]]
+    rows += [_metric(name, records) for name in metric_names(records)]
+    rows += [
+        ["steps", *(table.number(record.steps) for record in records)],
+        ["epochs", *(table.number(record.epochs) for record in records)],
+        ["parameters", *(table.number(record.parameters) for record in records)],
+        ["time", *(table.duration(record.seconds) for record in records)],
+    ]
+    table.show(["result", *_labels(records)], rows, title="Results (* best)")
+
+
+def _metric(name: str, records: Sequence[Record]) -> list[str]:
+    """Return a metric's row; the best value is marked, unless there is nothing to choose."""
+    values = [record.metrics.get(name) for record in records]
+    finite = {value for value in values if value is not None and value == value}
+    best = (max if maximize(name) else min)(finite) if len(finite) > 1 else None
+    return [name, *(f"{table.number(value, DIGITS)}{' *' if best is not None and value == best else ''}" for value in values)]
+
+
+def _labels(records: Sequence[Record]) -> list[str]:
+    return [record.name for record in records]

@@ -1,0 +1,104 @@
+"""Measure a run's best weights on a split.
+
+    trainctl evaluate RUN [split=test] [which=best] [dataset settings] [device=...] [format=text|json] [root=runs]
+
+RUN is a run's directory, its name, or a part of the name. Scaling is as it was fitted in training.
+
+    trainctl evaluate runs/my-run
+    trainctl evaluate my-run split=val which=last
+    trainctl evaluate my-run dataset.root=/other/files    the same data set from elsewhere
+    trainctl evaluate my-run dataset=fashion_mnist        another data set of the same shape
+
+Prints each metric as `split/name`, and for classes precision, recall and F1 of each. Writes nothing.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainctl import arguments as words
+from trainctl import compose, rundir
+from trainctl.component import nearest
+from trainctl.config import Tree
+from trainctl.errors import ConfigError
+from trainctl.report import table
+
+if TYPE_CHECKING:
+    from trainctl.run import Run, SplitName
+
+OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
+CHOICES = {"split": ("train", "val", "test"), "which": ("best", "last"), "format": ("text", "json")}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check the words, then import torch and evaluate."""
+    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
+    for key, allowed in CHOICES.items():
+        if given.options[key] not in allowed:
+            raise ConfigError(f"{key}={given.options[key]}: no such choice{nearest(given.options[key], allowed)}")
+    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
+    packages, overrides = words.packages(given.overrides)
+    from trainctl import reload
+
+    before = reload.tree(directory, packages)
+    after = other_data(before, overrides)
+    weights = reload.load(directory, given.options["which"])
+    from trainctl import assemble, checkpoint, config
+
+    settings = config.load(after) if overrides else reload.checked(directory, after)
+    run = assemble.assemble(settings, checkpoint.scalings(weights.tensors))
+    for key in ("input_shape", "outputs", "task"):
+        if (now := run.data.about()[key]) != weights.about[key]:
+            raise ConfigError(f"dataset={settings.parts['dataset']['name']}: its {key} is {now}, the run was trained with {weights.about[key]}")
+    checkpoint.load_weights(run.average.model, weights.model, directory)
+    if run.data.fingerprint != weights.about["fingerprint"]:
+        print("trainctl: note: this is not the data that the run was trained with", file=sys.stderr)
+    for note in weights.notes:
+        print(f"trainctl: {note}", file=sys.stderr)
+    split: Any = given.options["split"]
+    report(run, split, weights.step, directory, given.options["format"])
+    return 0
+
+
+def other_data(tree: Tree, overrides: Sequence[str]) -> Tree:
+    """Return the run's configuration with another data set, or other settings of its own."""
+    chosen = [word for word in overrides if word.startswith("dataset=")]
+    if chosen:
+        inside = [word for word in overrides if word.startswith("dataset.")]
+        tree = tree | {"dataset": compose.compose([*chosen, *inside])["dataset"]}
+        overrides = [word for word in overrides if word not in chosen and word not in inside]
+    return compose.change(tree, overrides, ("dataset.", "split.", "device", "loop.eval_batch_size"))
+
+
+def report(run: "Run", split: "SplitName", step: int, directory: Path, style: str) -> None:
+    """Measure, and print."""
+    from trainctl.evaluation import confusion, evaluate
+
+    if not len(run.data.splits[split]):
+        raise ConfigError(f"split={split}: the data has no such rows")
+    found = evaluate(run, split)
+    counts = confusion(run, split) if run.task == "classification" else []
+    classes = [by_class(name, index, counts) for index, name in enumerate(run.data.class_names)] if counts else []
+    if style == "json":
+        print(json.dumps({"run": str(directory), "split": split, "step": step, "rows": len(run.data.splits[split]), "metrics": found, "classes": classes}))
+        return
+    table.line(f"{directory.name}: step {step}, {len(run.data.splits[split]):,} rows of {split}")
+    table.show(["metric", "value"], [[name, table.number(value)] for name, value in found.items()], right={"value"})
+    if classes:
+        table.line()
+        rows = [[row["class"], str(row["rows"]), *(table.number(row[key]) for key in ("precision", "recall", "f1"))] for row in classes]
+        table.show(["class", "rows", "precision", "recall", "f1"], rows, right={"rows", "precision", "recall", "f1"})
+
+
+def by_class(name: str, index: int, counts: list[list[int]]) -> dict[str, Any]:
+    """Return a class's rows, precision, recall and F1; None where there is nothing to divide by."""
+    hits, rows, predicted = counts[index][index], sum(counts[index]), sum(row[index] for row in counts)
+    return {
+        "class": name,
+        "rows": rows,
+        "precision": hits / predicted if predicted else None,
+        "recall": hits / rows if rows else None,
+        "f1": 2 * hits / (rows + predicted) if rows + predicted else None,
+    }

@@ -1,0 +1,50 @@
+"""Go on with a run, from its newest checkpoint.
+
+    trainctl resume [RUN] [settings] [root=runs]
+
+RUN is a run's directory, its name, or a part of the name; without it, the newest run. A run that was stopped
+ends exactly as if it had not been. A finished run goes on if its budget is raised.
+
+    trainctl resume                             the newest run
+    trainctl resume 20261120-2230 loop.epochs=50
+    trainctl resume runs/my-run loop.max_time=1h device=cpu
+
+What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
+checkpoint.*, early_stopping.*, output.plots, device. Anything else would make it another run. Components of
+your own have to be named again: components=[my_package].
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainctl import arguments as words
+from trainctl import compose, rundir
+from trainctl.errors import ConfigError
+
+ALLOWED = (
+    "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size",
+    "checkpoint.", "early_stopping.", "output.plots", "device",
+)  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Check what is to change, then import torch and train on."""
+    given = words.read(arguments, {"root": "runs"}, most_names=1, overrides=True)
+    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
+    packages, overrides = words.packages(given.overrides)
+    from trainctl import reload, session
+
+    before = reload.tree(directory, packages)
+    after = compose.change(before, overrides, ALLOWED)
+    if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
+        after["loop"]["stop_at_step"] = None  # it has done its work
+    if overrides:
+        from trainctl import config
+
+        settings = config.load(after)
+    else:
+        settings = reload.checked(directory, after)
+    summary = session.resume(settings, overrides, directory)
+    if not summary["resumed"]:
+        raise ConfigError(f"{directory.name} is finished ({summary['reason']}): raise loop.epochs, loop.max_steps or loop.max_time to go on")
+    return 0

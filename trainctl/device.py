@@ -1,0 +1,87 @@
+"""Device, precision, threads, seeds and random states."""
+
+import hashlib
+import random
+from contextlib import AbstractContextManager, nullcontext
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainctl.errors import ConfigError, UnavailableError
+
+AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose(name: str) -> torch.device:
+    """Return the device of a name: ``auto`` (the best there is), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        UnavailableError: If this machine does not have it.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UnavailableError(f"device={name}: this machine has no CUDA device that torch can use; give device=cpu or device=auto")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UnavailableError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise UnavailableError("device=mps: torch finds no Metal device here; give device=cpu or device=auto")
+    return device
+
+
+def describe(device: torch.device) -> str:
+    """Name a device for people: its type, and a GPU's model or the CPU's threads."""
+    if device.type == "cuda":
+        return f"{device} ({torch.cuda.get_device_name(device)})"
+    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:
+    """Return the context in which a model's forward pass and loss are computed.
+
+    Raises:
+        ConfigError: If the device cannot do it.
+    """
+    if precision == "fp32":
+        return nullcontext()
+    if precision == "fp16" and device.type != "cuda":
+        raise ConfigError(f"precision=fp16 needs a CUDA device, this run is on {device.type}: give precision=bf16 or fp32")
+    return torch.autocast(device.type, AUTOCAST[precision])
+
+
+def derive(*parts: int) -> int:
+    """Derive an independent seed from numbers such as (seed, epoch), the same on every machine.
+
+    >>> derive(0, 1) == derive(0, 1), derive(0, 1) == derive(1, 0)
+    (True, False)
+    """
+    digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1  # 63 bits: torch takes signed seeds
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators, on all devices."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Return the states of the generators that a run draws from, as byte tensors."""
+    states = {"cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    if device.type == "mps":
+        states["mps"] = torch.mps.get_rng_state()
+    return states
+
+
+def restore_random_states(states: dict[str, Tensor], device: torch.device) -> None:
+    """Set the generators to saved states; a device that was not saved keeps its own."""
+    torch.set_rng_state(states["cpu"])
+    if device.type == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"], device)
+    if device.type == "mps" and "mps" in states:
+        torch.mps.set_rng_state(states["mps"])

@@ -1,0 +1,45 @@
+"""One pass over a split without training."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from trainctl.device import autocast
+from trainctl.metrics import Sums
+from trainctl.run import Run, SplitName
+from trainctl.step import scaled
+
+
+@torch.no_grad()
+def outputs(run: Run, split: SplitName) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the evaluated model's outputs and the scaled targets, in portions, in the rows' order."""
+    rows, size = run.data.splits[split], run.config.loop.eval_batch_size
+    model = run.average.model
+    model.eval()
+    try:
+        for inputs, targets in zip(rows.inputs.split(size), rows.targets.split(size), strict=True):
+            seen, wanted = scaled(run, inputs, targets)
+            with autocast(run.device, run.config.precision):
+                portion = model(seen)
+            yield portion.float(), wanted
+    finally:
+        model.train()
+
+
+def evaluate(run: Run, split: SplitName) -> dict[str, float]:
+    """Return a split's metrics as ``split/name``; waits for the device."""
+    sums = Sums(run.task, run.sums.columns, run.sums.units, run.device)
+    for portion, wanted in outputs(run, split):
+        sums.add(run.loss(portion, wanted), portion, wanted)
+    return {f"{split}/{name}": value for name, value in sums.values().items()}
+
+
+def confusion(run: Run, split: SplitName) -> list[list[int]]:
+    """Count classes: one row for each true class, one column for each predicted one."""
+    classes = len(run.data.class_names)
+    counts = torch.zeros(classes * classes, dtype=torch.long, device=run.device)
+    for portion, wanted in outputs(run, split):
+        counts += torch.bincount(wanted * classes + portion.argmax(1), minlength=classes * classes)
+    table: list[list[int]] = counts.reshape(classes, classes).tolist()
+    return table

@@ -1,0 +1,169 @@
+"""Tables and lines of the commands: rich on a terminal, aligned plain text elsewhere. Imports no torch.
+
+Text from users is never parsed as markup, and what cannot be printed is written as an escape, so that no
+name of a run or value of a setting can break a table or drive the terminal.
+"""
+
+import sys
+import unicodedata
+from collections.abc import Collection, Mapping, Sequence
+from typing import TextIO
+
+from trainctl import component
+
+GAP = 2  # columns of characters between two cells
+
+
+def show(
+    headers: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    *,
+    title: str | None = None,
+    right: Collection[str] = (),
+    optional: Sequence[str] = (),
+    sections: bool = False,
+    stream: TextIO | None = None,
+) -> None:
+    """Print a table.
+
+    Args:
+        headers: One for each column, all different.
+        rows: Cells, as many in each row as there are headers.
+        title: A line above the table.
+        right: Headers of the columns that are set to the right.
+        optional: Headers of the columns that a terminal which is too narrow leaves out, the first one first.
+        sections: Whether a terminal leaves a first cell blank that repeats the one above it.
+        stream: Where to; standard output by default.
+    """
+    stream = stream or sys.stdout
+    if title:
+        line(title, style="bold", stream=stream)
+    table = [[printable(cell, stream.encoding) for cell in row] for row in (headers, *rows)]
+    if not stream.isatty():
+        _plain(table, [header in right for header in headers], stream)
+        return
+    kept = _fitting(table, [headers.index(header) for header in optional], _columns(stream))
+    _rich([[row[index] for index in kept] for row in table], [headers[index] in right for index in kept], sections, stream)
+    if dropped := [header for index, header in enumerate(headers) if index not in kept]:
+        line(f"Too narrow for: {', '.join(dropped)}. In a pipe every column is shown.", style="dim", stream=stream)
+
+
+def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:
+    """Print lines of text, in a style of rich on a terminal."""
+    stream = stream or sys.stdout
+    text = "\n".join(printable(part, stream.encoding) for part in text.split("\n"))
+    if not (style and stream.isatty()):
+        print(text, file=stream)
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(file=stream).print(Text(text, style=style), soft_wrap=True)
+
+
+def printable(text: str, encoding: str | None = None) -> str:
+    r"""Write what cannot be printed as an escape.
+
+    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii")
+    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe')
+    """
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+    encoding = encoding or "utf-8"
+    return text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a number with some significant digits; ``-`` if there is none.
+
+    >>> number(0.98765), number(120000), number(None)
+    ('0.9877', '120000', '-')
+    """
+    if value is None:
+        return "-"
+    return str(round(value)) if abs(value) < 1e15 and value == round(value) else f"{value:.{digits}g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time.
+
+    >>> duration(3.21), duration(59.97), duration(7384)
+    ('3.2s', '1m00s', '2h03m')
+    """
+    if seconds is None or not 0 <= seconds < float("inf"):
+        return "-"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
+
+
+def spell(value: object) -> str:
+    """Write a plain value as the command line spells it.
+
+    >>> spell([1, None, {"a": True}])
+    '[1,null,{a:true}]'
+    """
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(spell, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
+    return component.show(value)
+
+
+def width(text: str) -> int:
+    """Return how many columns a terminal takes for a text: two for an East Asian character, none for an accent."""
+    if text.isascii():
+        return len(text)
+    return sum((not unicodedata.combining(one)) * (1 + (unicodedata.east_asian_width(one) in "WF")) for one in text)
+
+
+def _widths(table: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(width, column)) for column in zip(*table, strict=True)]
+
+
+def _plain(table: Sequence[Sequence[str]], right: Sequence[bool], stream: TextIO) -> None:
+    """Print whole cells, aligned, without trailing blanks."""
+    widths = _widths(table)
+    for row in table:
+        cells = []
+        for cell, wide, to_right in zip(row, widths, right, strict=True):
+            blanks = " " * (wide - width(cell))
+            cells.append(blanks + cell if to_right else cell + blanks)
+        print((" " * GAP).join(cells).rstrip(), file=stream)
+
+
+def _columns(stream: TextIO) -> int:
+    from rich.console import Console
+
+    return Console(file=stream).width
+
+
+def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int) -> list[int]:
+    """Return the columns to keep: optional ones go, in their order, until the rest fits."""
+    widths = _widths(table)
+    kept = list(range(len(widths)))
+    for index in optional:
+        if sum(widths[column] + GAP for column in kept) - GAP <= room:
+            break
+        kept.remove(index)
+    return kept
+
+
+def _rich(table: Sequence[Sequence[str]], right: Sequence[bool], sections: bool, stream: TextIO) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    drawn = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
+    for header, to_right in zip(table[0], right, strict=True):
+        drawn.add_column(Text(header), justify="right" if to_right else "left", overflow="fold")
+    above = None
+    for row in table[1:]:
+        if sections and above not in (None, row[0]):
+            drawn.add_section()
+        first = "" if sections and row[0] == above else row[0]
+        drawn.add_row(*(Text(cell) for cell in (first, *row[1:])))
+        above = row[0]
+    Console(file=stream, highlight=False).print(drawn)

@@ -1,0 +1,189 @@
+"""One training session: from an assembled run to its summary, in its directory."""
+
+import importlib.metadata
+import os
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainctl import assemble, checkpoint, device, loop, rundir
+from trainctl.budget import end_reason
+from trainctl.config import Config
+from trainctl.errors import Interrupted, Terminated, TrainctlError
+from trainctl.evaluation import confusion, evaluate
+from trainctl.report.base import Reporter, Row, Together
+from trainctl.report.files import Files
+from trainctl.report.plain import Plain
+from trainctl.run import Run
+
+Summary = dict[str, Any]
+
+
+def begin(config: Config, overrides: Sequence[str], directory: Path | None = None) -> Summary:
+    """Train a new run.
+
+    Args:
+        config: Its configuration.
+        overrides: What was typed.
+        directory: Where it goes, not there yet; a new one below ``output.root`` if None.
+
+    Returns:
+        What ``summary.json`` holds.
+
+    Raises:
+        TrainctlError: Of every kind; before the first step, nothing is left behind.
+    """
+    run = assemble.assemble(config)
+    if directory is None:
+        directory = rundir.create(config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer")))
+    else:
+        rundir.make(directory)
+    try:
+        rundir.write_config(directory, config.tree, overrides)
+        rundir.write_json(directory / "run.json", describe(run))
+        reporter = reporters(run, directory)
+    except BaseException:
+        rundir.remove(directory)
+        raise
+    return go_on(run, directory, reporter, [])
+
+
+def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary:
+    """Train an existing run further, from its newest undamaged checkpoint.
+
+    Args:
+        config: The run's configuration, with what is to change.
+        overrides: What was typed to change it.
+        directory: The run's.
+
+    Returns:
+        What ``summary.json`` holds, and whether there was anything to do, as ``resumed``.
+    """
+    saved = checkpoint.newest(directory)
+    run = assemble.assemble(config)
+    checkpoint.restore(run, saved)
+    if overrides:
+        run.state.stopping = replace(run.state.stopping, stop=False)  # asked to go on, so judged anew
+    if reason := end_reason(run):
+        return rundir.read_json(directory / "summary.json") | {"resumed": False, "reason": reason}
+    history = [row for row in rundir.read_metrics(directory, run.state.step) if not any(key.startswith("test/") for key in row)]
+    if overrides:
+        typed = rundir.read_overrides(directory)
+        rundir.write_config(directory, config.tree, [*typed, *overrides])
+    reporter = reporters(run, directory)
+    for trouble in saved.passed_over:
+        reporter.note(f"passed over: {trouble}")
+    return go_on(run, directory, reporter, history) | {"resumed": True}
+
+
+def reporters(run: Run, directory: Path) -> Reporter:
+    """Return what tells the user: the terminal's live view or plain lines, and the run's files."""
+    loggers = assemble.build_all(run.config, "logger", directory=directory)
+    files = Files(directory, loggers)
+    if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
+        from trainctl.report.console import Console
+
+        return Together(files, Console())
+    return Together(files, Plain(sys.stdout))
+
+
+def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]) -> Summary:
+    """Run the loop and conclude; however it ends, `summary.json` says so."""
+    try:
+        reporter.start(run, directory, history)
+        try:
+            reason = loop.train(run, directory, reporter)
+        except (Interrupted, Terminated) as error:
+            outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
+            conclude(run, directory, reporter, outcome, str(error))
+            raise type(error)(f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}") from None
+        except TrainctlError as error:
+            conclude(run, directory, reporter, "failed", str(error))
+            raise
+        return conclude(run, directory, reporter, "finished", reason)
+    finally:
+        reporter.close()
+
+
+def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason: str) -> Summary:
+    """Test a finished run on its best weights, draw its plots, and write its summary."""
+    state, rows = run.state, rundir.read_metrics(directory)
+    best = next((row for row in rows if state.best and row["step"] == state.best.step), {})
+    found = {key: value for key, value in best.items() if "/" in key}
+    matrix: list[list[int]] = []
+    if outcome == "finished":
+        run.average.model.load_state_dict(state.best_weights or run.average.model.state_dict())
+        split = "test" if len(run.data.splits["test"]) else "val"
+        found |= evaluate(run, "test") if split == "test" else {}
+        matrix = confusion(run, split) if run.task == "classification" else []
+    summary = {
+        "outcome": outcome,
+        "reason": reason,
+        "steps": state.step,
+        "epochs": run.epoch,
+        "seconds": state.seconds,
+        "samples_per_second": state.step * len(run.data.splits["train"]) / run.plan.steps_per_epoch / max(state.seconds, 1e-9),
+        "parameters": run.parameters,
+        "monitor": run.config.monitor,
+        "best": None if state.best is None else {"step": state.best.step, "epoch": state.best.epoch, "value": state.best.value},
+        "metrics": found,
+    }
+    rundir.write_json(directory / "summary.json", summary)
+    if run.config.output.plots and rows:
+        draw(run, directory, rows, matrix)
+    reporter.finish(summary)
+    return summary
+
+
+def draw(run: Run, directory: Path, rows: Sequence[dict[str, Any]], matrix: list[list[int]]) -> None:
+    """Write the run's plots; matplotlib is imported only now, as it costs a second."""
+    from trainctl.report import plots
+
+    rows = [row for row in rows if "lr" in row]
+    plots.curves(rows, directory, run.config.monitor, run.state.best.step if run.state.best else None)
+    if matrix:
+        plots.confusion(matrix, run.data.class_names, directory / "plots" / "confusion.png")
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """Return what `run.json` holds: what the run was made with."""
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["trainctl", *sys.argv[1:]]),
+        "trainctl": importlib.metadata.version("trainctl") if installed("trainctl") else "checkout",
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "git": git(),
+        "host": platform.node(),
+        "device": device.describe(run.device),
+        "threads": torch.get_num_threads(),
+        "seed": run.config.seed,
+        "data": {"fingerprint": run.data.fingerprint} | {name: len(rows) for name, rows in run.data.splits.items()},
+        "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
+    }
+
+
+def installed(package: str) -> bool:
+    """Say whether a distribution is installed."""
+    try:
+        importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def git() -> dict[str, Any] | None:
+    """Return the commit of the current directory and whether it has changes; None outside a repository."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
+        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return {"commit": commit, "dirty": bool(status)}

@@ -1,0 +1,139 @@
+"""A sweep: every point a run of its own, one after the other in this process."""
+
+import csv
+import gc
+import io
+import shlex
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainctl import config, rundir, session
+from trainctl.config import Tree
+from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
+from trainctl.report import table
+
+
+@dataclass
+class Trial:
+    """One point of a sweep and what came of it.
+
+    Args:
+        overrides: What is special about it.
+        directory: Of its run.
+        outcome: ``waiting``, ``finished``, ``failed``, or ``interrupted``.
+        summary: What `summary.json` holds, once it is finished.
+        error: What went wrong, in one line.
+    """
+
+    overrides: list[str]
+    directory: Path
+    outcome: str = "waiting"
+    summary: dict[str, Any] = field(default_factory=dict)
+    error: str = ""
+
+
+def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) -> int:
+    """Train every point, already checked; return the exit code.
+
+    A trial that fails is reported when it fails, and the others go on; Ctrl-C ends the sweep.
+
+    Raises:
+        SweepError: At the end, if a trial failed.
+    """
+    settings = [config.load(tree) for _, tree in points]
+    home = rundir.create(settings[0].output.root, "sweep")
+    digits = len(str(len(points) - 1))
+    trials = [
+        Trial(swept, home / f"{number:0{digits}d}-{config.slug(','.join(swept) or 'run')}") for number, (swept, _) in enumerate(points)
+    ]
+    rundir.write_json(
+        home / "sweep.json",
+        {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": shlex.join(["trainctl", "-m", *overrides]), "points": [trial.overrides for trial in trials]},
+    )
+    fixed = [word for word in overrides if not any(word.partition("=")[0] == swept.partition("=")[0] for swept in points[0][0])]
+    try:
+        for number, (trial, setting) in enumerate(zip(trials, settings, strict=True), 1):
+            table.line(f"trial {number}/{len(trials)}: {' '.join(trial.overrides) or 'no override'}", style="bold")
+            attempt(trial, setting, fixed)
+            rundir.write(home / "results.csv", as_csv(trials))
+    finally:
+        gc.collect()
+        show(trials, home, settings[0].monitor)
+    if failed := [trial for trial in trials if trial.outcome == "failed"]:
+        raise SweepError(f"{len(failed)} of {len(trials)} trials failed; see {home / 'results.csv'}")
+    return 0
+
+
+def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
+    """Train one trial and note its outcome.
+
+    Raises:
+        Interrupted, Terminated, KeyboardInterrupt: If the sweep is to end.
+    """
+    try:
+        trial.summary = session.begin(setting, [*fixed, *trial.overrides], trial.directory)
+        trial.outcome = "finished"
+    except (Interrupted, Terminated):
+        trial.outcome = "interrupted"
+        if setting.loop.stop_at_step is None:
+            raise
+    except KeyboardInterrupt:
+        trial.outcome = "interrupted"
+        raise
+    except TrainctlError as error:
+        trial.outcome, trial.error = "failed", " ".join(str(error).split())
+    except Exception as error:
+        traceback.print_exc()
+        trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    if trial.error:
+        print(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", file=sys.stderr, flush=True)
+
+
+def metric_names(trials: Sequence[Trial]) -> list[str]:
+    """Return the validation and test metrics that any trial has, in order."""
+    return list(dict.fromkeys(name for trial in trials for name in trial.summary.get("metrics", {}) if not name.startswith("train/")))
+
+
+def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
+    """Return the header and the rows of the table of results, numbers in full."""
+    swept = list(dict.fromkeys(word.partition("=")[0] for trial in trials for word in trial.overrides))
+    names = metric_names(trials)
+    body = []
+    for number, trial in enumerate(trials):
+        values = dict(word.split("=", 1) for word in trial.overrides)
+        metrics = trial.summary.get("metrics", {})
+        body.append([str(number), *(values.get(key, "") for key in swept), *(repr(metrics[name]) if name in metrics else "" for name in names), trial.outcome])
+    return ["trial", *swept, *names, "outcome"], body
+
+
+def as_csv(trials: Sequence[Trial]) -> str:
+    """Return the results as CSV, with each trial's error and directory."""
+    text = io.StringIO()
+    header, body = rows(trials)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*header, "error", "directory"])
+    writer.writerows([*row, trial.error, trial.directory.name] for row, trial in zip(body, trials, strict=True))
+    return text.getvalue()
+
+
+def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
+    """Print the table of results, the best trial marked, and where they are."""
+    from trainctl.metric_names import maximize
+
+    header, body = rows(trials)
+    values = [(trial.summary["best"]["value"], index) for index, trial in enumerate(trials) if trial.summary.get("best")]
+    best = (max if maximize(monitor) else min)(values)[1] if values else None
+    numeric = set(metric_names(trials))
+    shown = [[table.number(float(cell)) if name in numeric and cell else cell for name, cell in zip(header, row, strict=True)] for row in body]
+    for index, row in enumerate(shown):
+        row[0] += " *" if index == best else ""
+    table.line()
+    table.show(header, shown, title=f"{len(trials)} trials (* best {monitor})", right=numeric)
+    table.line(f"all of it: {home}")
+    if best is not None:
+        table.line(f"the best:  {trials[best].directory}")
