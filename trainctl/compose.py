@@ -6,6 +6,7 @@ points of a sweep share one composition per choice of groups.
 """
 
 import itertools
+import logging
 import math
 import sys
 import warnings
@@ -292,6 +293,7 @@ def show(argv: Sequence[str], config_dir: str | None = None) -> int:
     """Answer Hydra's own informational flags: --help, --hydra-help, --cfg, --info, --shell-completion; return an exit code."""
     _register()
     Overlays.directories = overlays(config_dir)
+    logging.raiseExceptions = False  # Hydra logs what it shows; `| head` is no error
     before, sys.argv = sys.argv, ["trainctl", *argv]
     try:
         with warnings.catch_warnings():

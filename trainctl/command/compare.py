@@ -17,13 +17,16 @@ Examples:
 from collections.abc import Sequence
 from pathlib import Path
 
+from trainctl import arguments as words
 from trainctl import rundir
-from trainctl.command.runs import Record, metric_names, read, words
+from trainctl.command.runs import Record, metric_names, read
+from trainctl.component import nearest
 from trainctl.config import leaves
 from trainctl.errors import ConfigError
 from trainctl.metric_names import maximize
 from trainctl.report import table
 
+OPTIONS = {"root": "runs"}
 DIGITS = 6  # of a metric
 
 
@@ -34,17 +37,25 @@ def main(arguments: Sequence[str]) -> int:
         ConfigError: If fewer than two runs are given, or one twice.
         CheckpointError: If a run does not exist, or its configuration cannot be read.
     """
-    names, options = words("compare", arguments, {"root": "runs"})
+    names, root = _words(arguments)
     if len(names) < 2:
         raise ConfigError("trainctl compare needs at least two runs (trainctl runs lists them)")
-    records = _records(names, Path(options["root"]))
+    records = _records(names, root)
     _settings(records)
     table.line()
     _results(records)
     if len({record.fingerprint for record in records} - {None}) > 1:
-        prints = ", ".join(f"{record.name} {(record.fingerprint or '-')[:12]}" for record in records)
-        table.line(f"\nTrained on different data, so the metrics do not compare: {prints}", style="bold")
+        table.line("\nThese runs were trained on different data (see the row data): their metrics do not compare.")
     return 0
+
+
+def _words(arguments: Sequence[str]) -> tuple[list[str], Path]:
+    """Return the runs' names and the root; a trial's name, ``0-optimizer.lr=0.1``, has a ``=`` too."""
+    given = words.read(arguments, OPTIONS, most_names=len(arguments), overrides=True)
+    for word in given.overrides:
+        if (key := word.partition("=")[0]).isidentifier():
+            raise ConfigError(f"{word}: no such option{nearest(key, OPTIONS)}")
+    return [word for word in arguments if word in given.names or word in given.overrides], Path(given.options["root"])
 
 
 def _records(names: Sequence[str], root: Path) -> list[Record]:
@@ -73,13 +84,14 @@ def _settings(records: Sequence[Record]) -> None:
 
 
 def _results(records: Sequence[Record]) -> None:
-    """Print outcome, metrics, steps and time."""
+    """Print outcome, metrics, steps, data and time."""
     rows = [["outcome", *(record.outcome for record in records)]]
     rows += [_metric(name, records) for name in metric_names(records)]
     rows += [
         ["steps", *(table.number(record.steps) for record in records)],
         ["epochs", *(table.number(record.epochs) for record in records)],
         ["parameters", *(table.number(record.parameters) for record in records)],
+        ["data", *((record.fingerprint or "-")[:12] for record in records)],
         ["time", *(table.duration(record.seconds) for record in records)],
     ]
     table.show(["result", *_labels(records)], rows, title="Results (* best)")
@@ -90,7 +102,8 @@ def _metric(name: str, records: Sequence[Record]) -> list[str]:
     values = [record.metrics.get(name) for record in records]
     finite = {value for value in values if value is not None and value == value}
     best = (max if maximize(name) else min)(finite) if len(finite) > 1 else None
-    return [name, *(f"{table.number(value, DIGITS)}{' *' if best is not None and value == best else ''}" for value in values)]
+    marks = [" *" if best is not None and value == best else "" for value in values]
+    return [name, *(table.number(value, DIGITS) + mark for value, mark in zip(values, marks, strict=True))]
 
 
 def _labels(records: Sequence[Record]) -> list[str]:

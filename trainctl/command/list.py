@@ -1,4 +1,4 @@
-"""List the catalogue: every group of components, its members, and what each of them does.
+"""List the catalogue: the groups of components, and what each member does.
 
 Usage: trainctl list [GROUP [NAME]] [components=[PACKAGE,...]]
 
@@ -20,6 +20,7 @@ Examples:
 import importlib.util
 import re
 import shlex
+import shutil
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -27,18 +28,17 @@ from typing import Any
 
 import yaml
 
+from trainctl import arguments as words
 from trainctl import component, compose, schema
-from trainctl.command.runs import words
 from trainctl.component import nearest
 from trainctl.errors import ConfigError
 from trainctl.report import table
 
 WIDTH = 100  # columns, of running text
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast where libyaml is there
 ELSEWHERE = (
-    "Regularization that stands elsewhere: dropout is a parameter of the models (model.dropout), label smoothing\n"
-    "of the losses (loss.label_smoothing), weight decay of the optimizers (optimizer.weight_decay); gradients are\n"
-    "clipped by loop.clip_norm."
+    "Regularization that stands elsewhere: dropout is a parameter of the models (model.dropout), label smoothing of"
+    " the losses (loss.label_smoothing), weight decay of the optimizers (optimizer.weight_decay); gradients are"
+    " clipped by loop.clip_norm."
 )
 
 Members = Mapping[str, Path]
@@ -50,11 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConfigError: If a group, a member, a package or an option does not exist.
     """
-    names, options = words("list", arguments, {"components": "[]"})
-    packages = _packages(options["components"])
+    packages, rest = words.packages(arguments)
+    _check_packages(packages)
+    names = words.read(rest, {"components": "[]"}, most_names=2).names
     groups = compose.options(compose.overlays())
-    if len(names) > 2:
-        raise ConfigError(f"{names[2]}: trainctl list takes a group and a name, no more")
     if names and names[0] not in groups:
         raise ConfigError(f"{names[0]}: no such group{nearest(names[0], groups)}")
     if len(names) == 2 and names[1] not in groups[names[0]]:
@@ -70,12 +69,10 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _packages(text: str) -> list[str]:
-    packages = [word.strip() for word in text.strip("[]").split(",") if word.strip()]
+def _check_packages(packages: Sequence[str]) -> None:
     for word in packages:
         if not word.isidentifier() or importlib.util.find_spec(word) is None:
             raise ConfigError(f"components=[{word}]: no such package")
-    return packages
 
 
 # The catalogue and a group.
@@ -98,14 +95,15 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
     for name in members:
         settings = "" if group == "recipe" else _settings_in_short(name, members)
         rows.append([name, "*" if name in chosen else "", _one_liner(group, name, members, packages), settings])
-    headers = [group, "*", "what it does", "parameters"]
-    table.show(headers[:3] if group == "recipe" else headers, [row[: 3 if group == "recipe" else 4] for row in rows])
+    shown = 3 if group == "recipe" else 4
+    table.show([group, "*", "what it does", "parameters"][:shown], [row[:shown] for row in rows])
     others = [name for name in members if name not in ("none", *chosen)] or list(members)
-    table.line(f"\nChoose with {group}={others[0]}; trainctl list {group} {others[0]} tells more.")
+    for name in others[:1]:
+        table.line(f"\nChoose with {group}={name}; trainctl list {group} {name} tells more.")
     if pair := _pair(group, members):
         table.line(f"Members add up: {group}=[{','.join(pair)}]")
     if group == "regularizer":
-        table.line(ELSEWHERE)
+        table.line(_filled(ELSEWHERE))
 
 
 def _pair(group: str, members: Members, first: str = "") -> list[str]:
@@ -151,7 +149,8 @@ def _member(group: str, name: str, members: Members, packages: Sequence[str]) ->
     settings = _settings(name, members)
     signature = _signature(group, name, members, packages)
     if signature is None:
-        raise ConfigError(f"{members[name]}: name={settings.get('name')}: no such {group} in trainctl or components={list(packages)}")
+        places = ", ".join(["trainctl", *packages])
+        raise ConfigError(f"{_short(members[name])}: name={settings.get('name')}: no such {group} in {places}")
     summary, _, rest = signature.doc.partition("\n\n")
     blocks = re.sub(r"(\.\. math::)\n\s*\n", r"\1\n", rest).split("\n\n")
     table.line(f"{group}={name}", style="bold")
@@ -164,8 +163,13 @@ def _member(group: str, name: str, members: Members, packages: Sequence[str]) ->
         elif block.strip() and not block.startswith(">>>"):
             table.line("\n" + _block(block))
     table.line(f"\nYAML: {_short(members[name])}\nCode: {_short(signature.path)}")
-    example = next((f"{_key(group, name)}.{key}={table.spell(settings[key])}" for key in signature.parameters if key in settings), "")
-    table.line("Use:  " + shlex.join(["trainctl", f"{group}={name}", *filter(None, [example])]))
+    _uses(group, name, members, settings)
+
+
+def _uses(group: str, name: str, members: Members, settings: Mapping[str, Any]) -> None:
+    """Print the commands that use a member: with its first parameter, and beside another member."""
+    first = [f"{_key(group, name)}.{key}={table.spell(value)}" for key, value in settings.items() if key != "name"][:1]
+    table.line("Use:  " + shlex.join(["trainctl", f"{group}={name}", *first]))
     if name != "none" and (pair := _pair(group, members, name)):
         table.line("      " + shlex.join(["trainctl", f"{group}=[{','.join(pair)}]"]))
 
@@ -175,11 +179,14 @@ def _key(group: str, name: str) -> str:
     return f"{group}.{name}" if group in component.ADDITIVE else group
 
 
-def _parameters(key: str, settings: Mapping[str, Any], signature: component.Signature, meanings: Mapping[str, str]) -> None:
-    rows = [
-        [f"{key}.{word}", table.spell(settings[word]) if word in settings else "-", schema.phrase(allowed), meanings.get(word, "")]
-        for word, allowed in signature.parameters.items()
-    ]
+def _parameters(
+    key: str, settings: Mapping[str, Any], signature: component.Signature, meanings: Mapping[str, str]
+) -> None:
+    """Print the table of a member's parameters, if it has any."""
+    rows = []
+    for word, allowed in signature.parameters.items():
+        default = table.spell(settings[word]) if word in settings else "-"
+        rows.append([f"{key}.{word}", default, schema.phrase(allowed), meanings.get(word, "-")])
     if rows:
         table.line()
         table.show(["setting", "default", "allowed", "meaning"], rows)
@@ -215,7 +222,7 @@ def _settings(name: str, members: Members) -> dict[str, Any]:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), Loader=LOADER)
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise ConfigError(f"{_short(path)}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -262,8 +269,6 @@ def _block(text: str) -> str:
 
 
 def _filled(text: str, width: int = WIDTH) -> str:
-    import shutil
-
     width = min(width, shutil.get_terminal_size((WIDTH, 24)).columns)
     return textwrap.fill(_unmarked(" ".join(text.split())), width, break_long_words=False, break_on_hyphens=False)
 

@@ -1,4 +1,4 @@
-"""List the runs below a directory, trials of sweeps too, with their settings and results.
+"""List runs, trials of sweeps too, with their settings and results.
 
 Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
                      [format=FORMAT]
@@ -33,6 +33,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from trainctl import arguments as words
 from trainctl import rundir
 from trainctl.component import nearest
 from trainctl.config import Tree
@@ -79,9 +80,10 @@ def main(arguments: Sequence[str]) -> int:
     Raises:
         ConfigError: If an option is wrong, or no run has the metric to sort by.
     """
-    names, options = words("runs", arguments, OPTIONS)
-    if names:
-        raise ConfigError(f"{names[0]}: trainctl runs takes only options{nearest(names[0], [f'{key}=' for key in OPTIONS])}")
+    given = words.read(arguments, OPTIONS, most_names=len(arguments))
+    if given.names:
+        raise ConfigError(f"{given.names[0]}: expected key=value{nearest(given.names[0], OPTIONS)}")
+    options = given.options
     choose("format", options["format"], FORMATS)
     if options["status"]:
         choose("status", options["status"], OUTCOMES)
@@ -98,33 +100,6 @@ def main(arguments: Sequence[str]) -> int:
     else:
         print(f"There is no {options['status']} run in {root}.".replace("  ", " "), file=sys.stderr)
     return 0
-
-
-def words(verb: str, arguments: Sequence[str], options: Mapping[str, str]) -> tuple[list[str], dict[str, str]]:
-    """Return a verb's words that are names, and its options with the given values.
-
-    A word is an option if ``=`` follows an identifier; the name of a trial, ``0-optimizer.lr=0.1``, is none.
-
-    Args:
-        verb: For messages.
-        arguments: The words.
-        options: The verb's options with their defaults.
-
-    Raises:
-        ConfigError: If an option does not exist or has no value.
-    """
-    names, given = [], dict(options)
-    for word in arguments:
-        key, equals, value = word.lstrip("-").partition("=")
-        if word.startswith("-") or (equals and key.isidentifier() and key not in options):
-            raise ConfigError(f"{word}: trainctl {verb} has no such option{nearest(f'{key}=', [f'{option}=' for option in options])}")
-        if not equals or not key.isidentifier():
-            names.append(word)
-        elif not value:
-            raise ConfigError(f"{word}: expected a value")
-        else:
-            given[key] = value
-    return names, given
 
 
 def choose(key: str, value: str, allowed: Iterable[str]) -> None:
@@ -214,7 +189,7 @@ def _whole(value: object) -> int | None:
 def _select(root: Path, options: Mapping[str, str]) -> list[Record]:
     """Return the records to print, in order; only as many runs are read as the options need."""
     limit, sort = _limit(options["limit"]), options["sort"]
-    paths = sorted(rundir.all_runs(root), key=created, reverse=True)
+    paths = sorted(rundir.all_runs(root), key=lambda path: (created(path), path.name), reverse=True)
     if sort == "time" and not options["status"]:
         paths = paths[:limit]
     records = [read(path, root) for path in paths]
@@ -269,13 +244,13 @@ def _table(records: Sequence[Record], sort: str) -> None:
         for record in records
     ]
     headers = list(rows[0])
-    losses = [name for name in shown if name.endswith("/loss") and name != sort]
-    others = [name for name in shown if name not in losses and name != sort]
+    spare = sorted((name for name in reversed(shown) if name != sort), key=maximize)  # errors first, accuracy last
+    losses = [name for name in spare if not maximize(name)]
     table.show(
         headers,
         [list(row.values()) for row in rows],
         right=("lr", "epochs", "time", *shown),
-        optional=(*losses, "optimizer", "model", "time", "lr", "dataset", "epochs", *others, "best"),
+        optional=(*losses, "optimizer", "model", "time", "lr", "dataset", "epochs", *spare[len(losses) :], "best"),
     )
 
 

@@ -17,6 +17,7 @@ from rich.text import Text
 
 from trainctl.report import words
 from trainctl.report.base import Row
+from trainctl.report.table import printable
 from trainctl.run import Run
 
 HERTZ = 8
@@ -61,21 +62,20 @@ class Console:
 
     def __init__(self, console: RichConsole | None = None) -> None:
         self.console = console or RichConsole()
-        self.marks = marks(self.console.encoding)
         self.view: View | None = None
         self.live: Live | None = None
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
         """Begin the live view; the terminal's cursor is hidden until :meth:`finish` or :meth:`close`."""
+        self.view = View(run, directory, history, self.console.encoding)
         with suppress(*HARMLESS):
-            self.view = View(run, directory, history, self.marks)
             self.live = QuietLive(self.view, console=self.console, refresh_per_second=HERTZ, vertical_overflow="crop")
             self.live.start(refresh=True)
 
     def evaluation(self, row: Row) -> None:
         """Take the newest evaluation; the next frame shows it."""
-        if self.view is not None:
-            self.view.rows.append(row)
+        assert self.view
+        self.view.rows.append(row)
 
     def note(self, text: str) -> None:
         """Print a line above the view."""
@@ -84,8 +84,7 @@ class Console:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """End the view in its last state and print what the run came to and what to type next."""
-        if self.view is None:
-            return
+        assert self.view
         self.view.summary = summary
         self.close()
         with suppress(*HARMLESS):
@@ -94,7 +93,8 @@ class Console:
             self.console.print()
             for label, text in lines:
                 outcome = OUTCOMES.get(label, BAD) if label == summary.get("outcome") else LABEL
-                line = Text.assemble((f"{label:<{width}}  ", outcome), (words.printable(text, self.console.encoding), VALUE * label.startswith("next")))
+                shown = words.printable(text, self.console.encoding)
+                line = Text.assemble((f"{label:<{width}}  ", outcome), (shown, VALUE if label in ("next", "") else ""))
                 self.console.print(line, soft_wrap=True)  # no line breaks of ours inside a command to paste
 
     def close(self) -> None:
@@ -137,11 +137,12 @@ class Speed:
 class View:
     """What the terminal shows of a run, at any size; the parts that change only with an evaluation are kept."""
 
-    def __init__(self, run: Run, directory: Path, history: Sequence[Row], marks: Marks) -> None:
-        self.run, self.directory, self.marks = run, directory, marks
+    def __init__(self, run: Run, directory: Path, history: Sequence[Row], encoding: str) -> None:
+        self.run, self.encoding, self.marks = run, encoding, marks(encoding)
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
-        self.header = [line for line in words.header(run, directory)]
+        self.header = [(label, printable(text, encoding)) for label, text in words.header(run, directory)]
+        self.name = printable(directory.name, encoding)
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
         self.kept: tuple[object, list[Segment], list[Segment]] = (None, [], [])
@@ -151,8 +152,8 @@ class View:
         """Draw the view; an error becomes a line of it."""
         try:
             yield from self._draw(console, options.max_width, (options.height or options.size.height) - 1)
-        except Exception as error:
-            yield Text(words.printable(f"no live view: {type(error).__name__}: {error}", console.encoding), no_wrap=True, overflow="crop")
+        except Exception as error:  # noqa: BLE001 - of any kind: the view must not end a training
+            yield Text(printable(f"no live view: {error!r}", self.encoding), no_wrap=True, overflow="crop")
 
     def _draw(self, console: RichConsole, width: int, height: int) -> Iterator[Segment]:
         status = self.status(width, time.monotonic())[:height]
@@ -168,7 +169,6 @@ class View:
         """Cut lines to the width and render them."""
         found: list[Segment] = []
         for line in lines:
-            line = Text(words.printable(line.plain, console.encoding), end="\n", spans=line.spans) if not line.plain.isascii() else line
             if line.cell_len > width:
                 line.truncate(max(0, width - 1))
                 line.append(self.marks.ellipsis)
@@ -177,7 +177,8 @@ class View:
 
     def surroundings(self, width: int, room: int) -> tuple[list[Text], list[Text]]:
         """Return the lines above and below the status, ``room`` at most: the table first, the rest as it fits."""
-        header = [Text.assemble((f"{label:<8}", LABEL), text) for label, text in self.header]
+        short = {"run": self.name} if len(str(self.directory)) > width - 8 else {}
+        header = [Text.assemble((f"{label:<8}", LABEL), short.get(label, text)) for label, text in self.header]
         sparks = self.sparks(width)
         least = 1 + min(3, len(self.rows)) if self.rows else 0
         for above, below, gaps in ((4, 2, 1), (4, 2, 0), (4, 0, 0), (1, 2, 0), (1, 0, 0), (0, 0, 0)):
@@ -195,11 +196,13 @@ class View:
         step, limit = run.state.step, run.config.loop.max_seconds
         elapsed = self.before + now - self.began
         speed = self.speed.look(now, step)
-        samples = None if speed is None else speed * run.plan.batch_size
+        samples = None if speed is None else speed * len(run.data.splits["train"]) / run.plan.steps_per_epoch
         done = step / total
-        facts = [("step", f"{step:,}/{total:,}"), ("epoch", f"{words.epochs(run.epoch)}/{words.epochs(words.total_epochs(run))}")]
+        epoch = f"{words.epochs(run.epoch)}/{words.epochs(words.total_epochs(run))}"
+        facts = [("step", f"{step:,}/{total:,}"), ("epoch", epoch)]
         if self.summary is not None:
-            elapsed, samples = self.summary.get("seconds", elapsed), self.summary.get("samples_per_second", samples)
+            elapsed = self.summary.get("seconds", elapsed)
+            samples = self.summary.get("samples_per_second", samples)
         facts.append(("time", words.duration(elapsed) + (f" of {words.duration(limit)}" if limit else "")))
         if self.summary is None:
             done = max(done, elapsed / limit if limit else 0.0)
@@ -221,7 +224,8 @@ class View:
         if waited := words.patience(self.run):
             facts.append(("patience", waited))
         if (best := self.run.state.best) is not None:
-            facts.append(("best", f"{self.run.config.monitor} {words.number(best.value)} at epoch {words.epochs(best.epoch)}"))
+            value = f"{self.run.config.monitor} {words.number(best.value)}"
+            facts.append(("best", f"{value} at epoch {words.epochs(best.epoch)}"))
         if self.run.device.type == "cuda":
             if now - self.memory[0] > 1:  # reading them costs 0.1 ms
                 self.memory = (now, memory(self.run.device))
@@ -247,18 +251,15 @@ class View:
 
     def table(self, width: int, most: int) -> list[Text]:
         """Return the newest evaluations, ``most`` of them; the best one takes the place of the oldest."""
-        best = self.run.state.best
-        first = max(0, len(self.rows) - most)
-        at = next((i for i in range(len(self.rows) - 1, -1, -1) if best is not None and self.rows[i].get("step") == best.step), None)
-        chosen = self.rows[first:]
-        if at is not None and at < first:
-            chosen = [self.rows[at], *self.rows[first + 1 :]]
+        best = next((row for row in reversed(self.rows) if words.is_best(self.run, row)), None)
+        chosen = self.rows[-most:]
+        if best is not None and not any(row is best for row in chosen):
+            chosen[0] = best
         cells = [{name: cell(name, row) for name in columns(row)} for row in chosen]
         names = fitting(cells, self.run.config.monitor, width - 2)
         lines = [Text("  " + "  ".join(f"{name:>{size}}" for name, size in names.items()), style="bold")]
         for row, texts in zip(chosen, cells, strict=True):
-            starred = at is not None and row is self.rows[at]
-            line = Text(f"{self.marks.best if starred else ' '} ", style=BEST if starred else "")
+            line = Text(f"{self.marks.best if row is best else ' '} ", style=BEST if row is best else "")
             for name, size in names.items():
                 text = texts.get(name, "")
                 line.append(f"{text:>{size}}  ", BAD if text in ("nan", "inf", "-inf") else None)

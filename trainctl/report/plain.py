@@ -11,10 +11,10 @@ from trainctl.run import Run
 
 
 class Plain:
-    """Writes lines to a stream, and falls silent where the stream is closed or broken: training goes on.
+    r"""Writes lines to a stream, and falls silent where the stream is closed or broken: training goes on.
 
     Args:
-        stream: Where to; it stays open, and what its encoding lacks is written as ``\\xf6``.
+        stream: Where to; it stays open, and what its encoding lacks is written as ``\xf6``.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -34,7 +34,8 @@ class Plain:
         """Write the newest evaluation; ``*`` marks the best so far."""
         run, pad = self.run, self._pad
         epoch = words.share(words.epochs(row.get("epoch")), words.epochs(words.total_epochs(run)))
-        parts = [f"epoch {pad('epoch', epoch)}", f"step {words.share(words.count(row.get('step')), words.count(run.plan.total_steps))}"]
+        step = words.share(words.count(row.get("step")), words.count(run.plan.total_steps))
+        parts = [f"epoch {pad('epoch', epoch)}", f"step {step}"]
         parts += [f"{name} {pad(name, words.number(row[name]))}" for name in words.metrics(row)]
         parts[-1] += " *" if words.is_best(run, row) else "  "
         parts.append(f"lr {pad('lr', words.few(row.get('lr')))}")

@@ -43,7 +43,8 @@ def show(
         _plain(table, [header in right for header in headers], stream)
         return
     kept = _fitting(table, [headers.index(header) for header in optional], _columns(stream))
-    _rich([[row[index] for index in kept] for row in table], [headers[index] in right for index in kept], sections, stream)
+    fitting = [[row[index] for index in kept] for row in table]
+    _rich(fitting, [headers[index] in right for index in kept], sections, stream)
     if dropped := [header for index, header in enumerate(headers) if index not in kept]:
         line(f"Too narrow for: {', '.join(dropped)}. In a pipe every column is shown.", style="dim", stream=stream)
 

@@ -4,12 +4,13 @@ import math
 import os
 import shlex
 import subprocess
-import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.config import Loop
+from trainctl.report import table
 
 if TYPE_CHECKING:  # they import torch
     from trainctl.report.base import Row
@@ -19,18 +20,12 @@ Line = tuple[str, str]  # what it is, and the text
 
 
 def printable(text: str, encoding: str = "utf-8") -> str:
-    r"""Return text with everything escaped that an encoding or a terminal cannot take; newline and tab stay.
+    r"""Return text with everything escaped that an encoding or a terminal cannot take; only line breaks stay.
 
     >>> printable("a\x1b[31m\nb"), printable("Größe", "ascii")
     ('a\\x1b[31m\nb', 'Gr\\xf6\\xdfe')
     """
-    kept = "".join(
-        character.encode("unicode_escape").decode()
-        if character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cs")
-        else character
-        for character in text
-    )
-    return kept.encode(encoding, "backslashreplace").decode(encoding)
+    return "\n".join(table.printable(line, encoding) for line in text.split("\n"))
 
 
 def number(value: float | None) -> str:
@@ -165,7 +160,8 @@ def closing(summary: Mapping[str, Any], directory: Path, loop: Loop) -> list[Lin
 
 def _effort(summary: Mapping[str, Any]) -> str:
     steps, passes = count(summary.get("steps")), epochs(summary.get("epochs"))
-    return f"{duration(summary.get('seconds'))}, {steps} steps, {passes} epochs, {count(summary.get('samples_per_second'))} samples/s"
+    speed = count(summary.get("samples_per_second"))
+    return f"{duration(summary.get('seconds'))}, {steps} steps, {passes} epochs, {speed} samples/s"
 
 
 def next_commands(directory: Path, outcome: str, loop: Loop) -> list[str]:
@@ -192,7 +188,8 @@ def longer(loop: Loop) -> list[str]:
     >>> longer(loop), longer(replace(loop, epochs=None, max_steps=100, max_time=None))
     (['loop.epochs=40', 'loop.max_time=3h'], ['loop.max_steps=200'])
     """
-    words = [f"loop.{name}={2 * value}" for name, value in (("epochs", loop.epochs), ("max_steps", loop.max_steps)) if value]
+    budgets = {"epochs": loop.epochs, "max_steps": loop.max_steps}
+    words = [f"loop.{name}={2 * value}" for name, value in budgets.items() if value]
     if loop.max_time:
         amount = f"{2 * float(loop.max_time[:-1]):f}".rstrip("0").rstrip(".")
         words.append(f"loop.max_time={amount}{loop.max_time[-1]}")
@@ -205,7 +202,7 @@ def pasteable(directory: Path) -> str:
     if directory.is_absolute() and directory.is_relative_to(Path.cwd()):
         path = str(directory.relative_to(Path.cwd()))
     if path.startswith("-"):
-        path = os.path.join(".", path)
+        path = f".{os.sep}{path}"
     return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(path)
 
 
@@ -223,7 +220,7 @@ def is_wide(values: Iterable[float]) -> bool:
 
 
 def sparkline(values: Sequence[float | None], width: int, levels: str) -> str:
-    """Draw values as one character each, averaged where there are more than ``width``; ``!`` is not a number.
+    """Draw values as one character each, averaged where they are more than ``width``; ``!`` is not a number.
 
     Args:
         values: In the order of time; on a log scale where :func:`is_wide`.
@@ -238,7 +235,7 @@ def sparkline(values: Sequence[float | None], width: int, levels: str) -> str:
         points = [math.log(value) if value < math.inf else value for value in points]
     bins = min(len(points), max(0, width))
     edges = [index * len(points) // bins for index in range(bins + 1)] if bins else []
-    means = [math.fsum(points[a:b]) / (b - a) if all(map(math.isfinite, points[a:b])) else math.nan for a, b in zip(edges, edges[1:], strict=False)]
+    means = [math.fsum(points[a:b]) / (b - a) if all(map(math.isfinite, points[a:b])) else math.nan for a, b in pairwise(edges)]
     finite = [value for value in means if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(levels) - 1) / (high - low) if high > low else 0.0

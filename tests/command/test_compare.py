@@ -1,0 +1,184 @@
+"""Runs side by side: what differs in their settings, and whose results are best."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from trainctl.command import compare
+from trainctl.errors import CheckpointError, ConfigError
+
+HOME = Path(__file__).parents[2]
+
+
+def make(directory, *, metrics=None, fingerprint="ab" * 16, **settings):
+    directory.mkdir(parents=True)
+    summary = {
+        "outcome": "finished",
+        "steps": 800,
+        "epochs": 20.0,
+        "seconds": 75.0,
+        "parameters": 9610,
+        "monitor": "val/loss",
+    }
+    (directory / "config.yaml").write_text(
+        yaml.safe_dump({"seed": 0, "model": {"name": "mlp", "hidden": [128]}} | settings, sort_keys=False)
+    )
+    (directory / "run.json").write_text(json.dumps({"data": {"fingerprint": fingerprint}}))
+    (directory / "summary.json").write_text(
+        json.dumps(summary | {"metrics": {"val/loss": 0.5} if metrics is None else metrics})
+    )
+    return directory
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs"
+
+
+@pytest.fixture
+def compared(capsys):
+    def run(*words):
+        assert compare.main(words) == 0
+        return capsys.readouterr().out
+
+    return run
+
+
+def rows(text):
+    """Return the cells of each line by its first cell."""
+    lines = [re.split(r"\s{2,}", line) for line in text.splitlines() if line]
+    return {line[0]: line[1:] for line in lines}
+
+
+def test_only_settings_that_differ_are_shown_in_their_order(root, compared):
+    make(
+        root / "a",
+        seed=1,
+        optimizer={"name": "adam", "lr": 0.1, "amsgrad": False},
+        model={"name": "cnn", "hidden": [128]},
+    )
+    make(
+        root / "b",
+        seed=1,
+        optimizer={"name": "adam", "lr": 1e-05, "amsgrad": True},
+        model={"name": "cnn", "hidden": [64, 32]},
+    )
+    settings = compared("a", "b").partition("Results")[0]
+    assert list(rows(settings).items()) == [
+        ("Settings that differ", []),
+        ("setting", ["a", "b"]),
+        ("model.hidden", ["[128]", "[64,32]"]),
+        ("optimizer.lr", ["0.1", "1e-05"]),
+        ("optimizer.amsgrad", ["false", "true"]),
+    ]
+
+
+def test_a_setting_that_a_run_lacks_is_a_dash(root, compared):
+    make(root / "a", schedule={"name": "none"})
+    make(root / "b", schedule={"name": "step", "gamma": 0.1})
+    make(root / "c", schedule={"name": "step", "gamma": None})
+    assert rows(compared("a", "b", "c"))["schedule.gamma"] == ["-", "0.1", "null"]
+
+
+def test_it_says_when_nothing_differs(root, compared):
+    make(root / "a")
+    make(root / "b")
+    text = compared("a", "b")
+    assert text.startswith("No setting differs.\n")
+    assert rows(text)["val/loss"] == ["0.5", "0.5"]
+
+
+def test_the_best_value_of_each_metric_is_marked(root, compared):
+    make(
+        root / "a", metrics={"val/loss": 0.5, "val/accuracy": 0.9, "test/r2": -0.5, "test/rmse": 3.0, "test/loss": 1.0}
+    )
+    make(root / "b", metrics={"val/loss": 0.4, "val/accuracy": 0.8, "test/r2": 0.5, "test/rmse": 2.0, "test/loss": 1.0})
+    make(root / "c", metrics={"val/loss": float("nan"), "val/accuracy": 0.9, "test/rmse": None})
+    found = rows(compared("a", "b", "c"))
+    assert found["val/loss"] == ["0.5", "0.4 *", "nan"]
+    assert found["val/accuracy"] == ["0.9 *", "0.8", "0.9 *"]
+    assert found["test/r2"] == ["-0.5", "0.5 *", "-"]
+    assert found["test/rmse"] == ["3", "2 *", "nan"]
+    assert found["test/loss"] == ["1", "1", "-"]
+
+
+def test_values_that_differ_in_the_sixth_digit_can_be_told_apart(root, compared):
+    make(root / "a", metrics={"val/loss": 0.123456})
+    make(root / "b", metrics={"val/loss": 0.123457})
+    assert rows(compared("a", "b"))["val/loss"] == ["0.123456 *", "0.123457"]
+
+
+def test_outcome_steps_data_and_time_are_shown(root, compared):
+    make(root / "a")
+    make(root / "b")
+    (root / "b/summary.json").unlink()
+    found = rows(compared("a", "b"))
+    assert found["outcome"] == ["finished", "unfinished"]
+    assert found["steps"] == ["800", "-"]
+    assert found["data"] == ["abababababab", "abababababab"]
+    assert found["time"] == ["1m15s", "-"]
+
+
+def test_runs_of_different_data_are_pointed_out(root, compared):
+    make(root / "a")
+    make(root / "b", fingerprint="cd" * 16)
+    make(root / "c", fingerprint=None)
+    assert "different data" in compared("a", "b").splitlines()[-1]
+    assert "different data" not in compared("a", "c")  # nothing is known about the other
+
+
+def test_runs_are_found_by_path_part_and_trial_name(root, compared, tmp_path):
+    make(root / "20250101-120000-digits-aa")
+    make(tmp_path / "elsewhere/run")
+    make(root / "sweep/0-optimizer.lr=0.1")
+    (root / "sweep/sweep.json").write_text("{}")
+    header = rows(compared("0-optimizer.lr=0.1", "digits-aa", "elsewhere/run"))["result"]
+    assert header == ["sweep/0-optimizer.lr=0.1", "20250101-120000-digits-aa", "elsewhere/run"]
+    assert rows(compared("root=runs/sweep", "0-opt", "elsewhere/run"))["result"][0] == "0-optimizer.lr=0.1"
+
+
+@pytest.mark.parametrize("words", [[], ["a"]])
+def test_two_runs_are_needed(root, words):
+    make(root / "a")
+    with pytest.raises(ConfigError, match="at least two runs"):
+        compare.main(words)
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["a", "nope"], CheckpointError, "nope: no such run in runs"),
+        (["a", "runs/a"], ConfigError, "runs/a: is runs/a, which was given before"),
+        (["a", "b", "rot=x"], ConfigError, "rot=x: no such option; did you mean root?"),
+        (["a", "broken"], CheckpointError, "runs/broken/config.yaml: cannot be read"),
+    ],
+)
+def test_wrong_words_are_errors_that_name_them(root, words, error, message):
+    make(root / "a")
+    make(root / "b")
+    (make(root / "broken") / "config.yaml").write_text("{a: [")
+    with pytest.raises(error, match=re.escape(message)):
+        compare.main(words)
+
+
+def test_the_help_is_plain_and_narrow():
+    assert "trainctl compare" in compare.__doc__
+    assert max(map(len, compare.__doc__.splitlines())) < 80
+
+
+def test_it_imports_neither_torch_nor_hydra(root):
+    make(root / "a")
+    make(root / "b", seed=7)
+    code = "import sys; from trainctl.command import compare; compare.main(['a', 'b']); assert not {'torch', 'hydra'} & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        capture_output=True, text=True, cwd=root.parent, env={"PYTHONPATH": str(HOME)}, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "seed" in done.stdout

@@ -1,0 +1,111 @@
+"""Break the code on purpose, one line at a time, and see whether the tests notice.
+
+    python tests/mutate.py [part of a file's name]
+
+Each breakage of tests/mutations.py is made in a copy of the tree, where its selection of tests must fail.
+The exit code is 1 if a breakage survives or no longer fits the code, 2 if a selection does not even run.
+"""
+
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.mutations import MUTATIONS, Mutation  # noqa: E402
+
+COPIED = ("trainctl", "conf", "recipes", "tests", "docs", "pyproject.toml", "Makefile", "README.md", "LICENSE")
+# pytest's exit codes: 0 all passed, 1 some failed; the others say that the selection could not be judged.
+VERDICTS = {0: "survived", 1: "caught"}
+SECONDS = 600
+
+
+def mutate(text: str, mutation: Mutation) -> str:
+    """Return a file's text with the breakage in it.
+
+    Raises:
+        ValueError: If the old text is not there exactly once, or the new one changes nothing.
+    """
+    count = text.count(mutation.old)
+    if count != 1:
+        raise ValueError(f"{mutation.file}: {mutation.old!r} stands there {count} times, not once")
+    if mutation.new == mutation.old:
+        raise ValueError(f"{mutation.file}: {mutation.old!r} is replaced by itself")
+    return text.replace(mutation.old, mutation.new)
+
+
+def verdict(code: int | None) -> str:
+    """Say what pytest's exit code means for a breakage; None stands for a run that did not end, which is noticed."""
+    return "caught" if code is None else VERDICTS.get(code, f"not judged: pytest ended with {code}")
+
+
+def exit_code(verdicts: Sequence[str]) -> int:
+    """Return 0 if every breakage was caught, 1 if one survived, else 2."""
+    if "survived" in verdicts:
+        return 1
+    return 0 if all(verdict == "caught" for verdict in verdicts) else 2
+
+
+def copy_tree(target: Path) -> None:
+    """Copy what the tests need."""
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif (ROOT / name).is_file():
+            shutil.copy(ROOT / name, target / name)
+
+
+def run_tests(tree: Path, tests: str) -> int | None:
+    """Run a selection in a copy and return pytest's exit code; None if it had to be stopped."""
+    # The copy goes before an editable install. No byte code is kept: a breakage may be as long as what it
+    # replaces and as old to the second, which is all that Python looks at.
+    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(tests)]
+    try:
+        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired:
+        return None
+    if done.returncode not in VERDICTS:
+        print(done.stdout[-2000:] + done.stderr[-2000:], file=sys.stderr)
+    return done.returncode
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Apply the breakages whose file's name contains one of the words (all without words); report each."""
+    chosen = [mutation for mutation in MUTATIONS if not wanted or any(word in mutation.file for word in wanted)]
+    if not chosen:
+        print(f"no breakage of a file like {' or '.join(wanted)}", file=sys.stderr)
+        return 2
+    broken = {mutation: mutate((ROOT / mutation.file).read_text(encoding="utf-8"), mutation) for mutation in chosen}
+    verdicts = []
+    with tempfile.TemporaryDirectory(prefix="trainctl-mutate-") as folder:
+        tree = Path(folder)
+        copy_tree(tree)
+        healthy = run_tests(tree, " ".join(dict.fromkeys(mutation.tests for mutation in chosen)))
+        if healthy != 0:
+            print("the tests fail without any breakage: nothing can be judged", file=sys.stderr)
+            return 2
+        for mutation, text in broken.items():
+            path, started = tree / mutation.file, time.perf_counter()
+            whole = path.read_text(encoding="utf-8")
+            path.write_text(text, encoding="utf-8")
+            verdicts.append(verdict(run_tests(tree, mutation.tests)))
+            path.write_text(whole, encoding="utf-8")
+            seconds = time.perf_counter() - started
+            print(f"{verdicts[-1]:9} {seconds:5.1f} s  {mutation.file}: {mutation.old!r} -> {mutation.new!r}", flush=True)
+    print(f"{verdicts.count('caught')} of {len(verdicts)} breakages caught")
+    return exit_code(verdicts)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except ValueError as error:
+        sys.exit(f"tests/mutations.py does not fit the code: {error}")

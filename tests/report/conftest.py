@@ -1,0 +1,94 @@
+"""A tiny real run: a linear model on random numbers, assembled by hand."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from trainctl.average.base import Average
+from trainctl.config import Checkpoint, Config, Loop, Output, Split
+from trainctl.loss.base import Loss
+from trainctl.metrics import Sums
+from trainctl.run import SPLITS, Data, Plan, Rows, Run
+from trainctl.scale.base import Affine
+from trainctl.state import TrainState
+
+CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
+
+
+def tiny_config(model: str, loop: dict[str, Any]) -> Config:
+    tree = yaml.safe_load(CONF.read_text())
+    parts = {"model": {"name": model}, "dataset": {"name": "digits"}}
+    sections = {"split": Split(**tree["split"]), "checkpoint": Checkpoint(**tree["checkpoint"]), "output": Output(**tree["output"])}
+    own = {key: tree[key] for key in ("seed", "device", "precision", "threads", "monitor", "decay_norm_and_bias", "components")}
+    return Config(**own, **sections, loop=Loop(**{**tree["loop"], **loop}), parts=parts, tree=tree)
+
+
+def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
+    """Return a run on rows of 3 x 4 numbers in 3 classes: 20 epochs of 40 steps; ``loop`` changes its knobs."""
+    config = tiny_config(model, loop)
+    generator = torch.Generator().manual_seed(0)
+    sizes = dict(zip(SPLITS, (1200, 270, 1), strict=True))
+    rows = {
+        split: Rows(torch.randn(size, 3, 4, generator=generator), torch.randint(3, (size,), generator=generator))
+        for split, size in sizes.items()
+    }
+    scale = Affine(torch.ones(1, 4), torch.zeros(1, 4))
+    names = {"class_names": ("a", "b", "c"), "input_names": (), "target_names": ()}
+    data = Data(rows, scale, None, task="classification", outputs=3, input_shape=(3, 4), fingerprint="0" * 64, **names)
+    module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 100))
+    device = torch.device("cpu")
+    return Run(
+        config=config,
+        task="classification",
+        data=data,
+        model=module,
+        average=Average(module, lambda step: None),
+        augment=(),
+        loss=Loss(torch.nn.functional.cross_entropy, ("classification",)),
+        regularizers=(),
+        optimizer=torch.optim.SGD(module.parameters(), lr=0.001),
+        scaler=torch.amp.GradScaler(enabled=False),
+        schedule=lambda step: 1.0,
+        early_stopping=lambda state, value, epoch: state,
+        device=device,
+        plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
+        sums=Sums("classification", 1, None, device),
+        state=TrainState(),
+    )
+
+
+@pytest.fixture(name="make_run")
+def make_run_fixture() -> Callable[..., Run]:
+    return tiny_run
+
+
+@pytest.fixture
+def run() -> Run:
+    return tiny_run()
+
+
+def row(epoch: float, loss: float = 0.5, **more: float) -> dict[str, float]:
+    """Return an evaluation at an epoch of 40 steps."""
+    return {
+        "step": int(40 * epoch), "epoch": epoch, "seconds": 1.2, "lr": 0.001, "samples_per_second": 45120.4,
+        "train/loss": loss / 2, "train/accuracy": 0.961, "val/loss": loss, "val/accuracy": 0.9519, **more,
+    }  # fmt: skip
+
+
+@pytest.fixture(name="row")
+def row_fixture() -> Callable[..., dict[str, float]]:
+    return row
+
+
+@pytest.fixture
+def summary() -> dict[str, Any]:
+    return {
+        "outcome": "finished", "reason": "all 20 epochs are done", "steps": 800, "epochs": 20.0, "seconds": 185.0,
+        "samples_per_second": 45120.4, "parameters": 1300, "monitor": "val/loss",
+        "best": {"step": 280, "epoch": 7.0, "value": 0.1234},
+        "metrics": {"train/loss": 0.1, "val/loss": 0.1234, "test/loss": 0.2, "test/accuracy": 0.95},
+    }  # fmt: skip

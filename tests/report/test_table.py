@@ -1,0 +1,150 @@
+"""Tables: the same data on a terminal and in a pipe, and no text that could break either."""
+
+import io
+import re
+
+import pytest
+
+from trainctl.report import table
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    def make(columns):
+        for name in ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "JUPYTER_COLUMNS"):
+            monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv("COLUMNS", str(columns))
+        monkeypatch.setenv("TERM", "xterm")
+        return Terminal()
+
+    return make
+
+
+def piped(*arguments, **options):
+    stream = io.StringIO()
+    table.show(*arguments, **options, stream=stream)
+    return stream.getvalue()
+
+
+def bare(text):
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def test_a_pipe_gets_aligned_columns_without_trailing_blanks():
+    assert (
+        piped(["run", "lr"], [["a", "0.001"], ["longer", "1"]], title="Runs")
+        == "Runs\nrun     lr\na       0.001\nlonger  1\n"
+    )
+
+
+def test_numbers_are_set_to_the_right_where_asked():
+    assert piped(["run", "lr"], [["a", "0.001"], ["b", "1"]], right=["lr"]) == "run     lr\na    0.001\nb        1\n"
+
+
+def test_a_pipe_gets_whole_cells_however_long():
+    assert "x" * 5000 in piped(["run"], [["x" * 5000]])
+
+
+def test_a_pipe_gets_every_column_and_every_repeated_cell(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "10")
+    text = piped(["group", "member"], [["model", "m" * 40], ["model", "cnn"]], optional=["member"], sections=True)
+    assert text.count("model") == 2
+    assert "m" * 40 in text
+
+
+def test_a_terminal_leaves_repeated_cells_blank_and_sets_headers_bold(terminal):
+    stream = terminal(80)
+    table.show(["group", "member"], [["model", "mlp"], ["model", "cnn"], ["loss", "mse"]], sections=True, stream=stream)
+    assert "\x1b[1mgroup" in stream.getvalue()
+    assert bare(stream.getvalue()).count("model") == 1
+
+
+def test_a_narrow_terminal_leaves_out_optional_columns_in_their_order_and_says_so(terminal):
+    headers, row = ["run", "a", "b"], ["r" * 10, "a" * 10, "b" * 10]
+    for columns, left_out in ((40, ""), (25, "Too narrow for: b."), (15, "Too narrow for: a, b.")):
+        stream = terminal(columns)
+        table.show(headers, [row], optional=["b", "a"], stream=stream)
+        assert left_out in bare(stream.getvalue())
+        assert ("Too narrow" in stream.getvalue()) == bool(left_out)
+        assert ("b" * 10 in stream.getvalue()) == (columns == 40)
+        assert ("a" * 10 in stream.getvalue()) == (columns >= 25)
+
+
+def test_no_line_is_wider_than_the_terminal(terminal):
+    stream = terminal(60)
+    table.show(["run", "what"], [["r" * 50, "several words " * 20]], stream=stream)
+    assert max(len(line) for line in bare(stream.getvalue()).splitlines()) <= 60
+    assert bare(stream.getvalue()).count("several") == 20
+
+
+@pytest.mark.parametrize("columns", [None, 80], ids=["pipe", "terminal"])
+def test_text_is_never_markup_nor_a_control_sequence(terminal, columns):
+    stream = terminal(columns) if columns else io.StringIO()
+    table.show(["[bold]h"], [["[red]x[/red]"], ["\x1b[31mred"], ["two\nlines"]], title="[b]t", stream=stream)
+    table.line("[i]note \x07", style="dim", stream=stream)
+    text = bare(stream.getvalue())
+    for whole in ("[bold]h", "[red]x[/red]", "\\x1b[31mred", "two\\nlines", "[b]t", "[i]note \\x07"):
+        assert whole in text
+    assert "\x1b[31m" not in stream.getvalue()
+
+
+def test_a_stream_that_cannot_write_a_character_gets_an_escape():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
+    table.show(["run"], [["Größe"]], stream=stream)
+    stream.seek(0)
+    assert stream.read() == "run\nGr\\xf6\\xdfe\n"
+
+
+def test_wide_characters_take_two_columns():
+    assert piped(["a", "b"], [["日本", "x"], ["abcd", "y"]]) == "a     b\n日本  x\nabcd  y\n"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "-"),
+        (0.0, "0"),
+        (20.0, "20"),
+        (0.98765, "0.9877"),
+        (1e-8, "1e-08"),
+        (float("nan"), "nan"),
+        (1234567, "1234567"),
+    ],
+)
+def test_numbers_are_short(value, text):
+    assert table.number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (0, "0.0s"),
+        (59.9, "59.9s"),
+        (59.97, "1m00s"),
+        (61, "1m01s"),
+        (3599.7, "1h00m"),
+        (90000, "25h00m"),
+        (-1, "-"),
+    ],
+)
+def test_times_are_short(seconds, text):
+    assert table.duration(seconds) == text
+
+
+def test_values_are_spelt_as_on_the_command_line():
+    assert [table.spell(value) for value in (True, None, 1e-08, [32, 64], [], "relu")] == [
+        "true",
+        "null",
+        "1e-08",
+        "[32,64]",
+        "[]",
+        "relu",
+    ]

@@ -1,0 +1,70 @@
+"""The catalogue says what docstrings and YAML say."""
+
+import importlib.util
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPT = ROOT / "docs" / "make_catalogue.py"
+
+SPEC = importlib.util.spec_from_file_location("make_catalogue", SCRIPT)
+make_catalogue = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(make_catalogue)
+
+DOC = r"""Do it.
+
+With :math:`a_1` and ``b``:
+
+.. math::
+    x &= a_1 \\
+    y &< b
+
+    z &= \operatorname{Var}(x)
+
+Then more.
+
+Args:
+    rate: A rate :math:`\eta`,
+        in a second line [1].
+    other: Another.
+
+Raises:
+    ConfigError: Never.
+
+Source: Somebody,
+2020.
+
+>>> 1
+1
+"""
+
+
+def test_the_catalogue_is_fresh():
+    done = subprocess.run([sys.executable, SCRIPT, "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_component_is_in_the_catalogue():
+    headings = [line for line in make_catalogue.catalogue().splitlines() if line.startswith("### ")]
+    files = list((ROOT / "conf").glob("*/*.yaml"))
+    assert len(files) >= 30
+    assert sorted(headings) == sorted(f"### {path.parent.name}={path.stem}" for path in files)
+
+
+def test_a_docstring_is_taken_apart():
+    doc = make_catalogue.take_apart(DOC)
+    assert doc.text.startswith("Do it.")
+    assert doc.text.endswith("Then more.")
+    assert doc.arguments == {"rate": r"A rate :math:`\eta`, in a second line [1].", "other": "Another."}
+    assert doc.source == "Somebody, 2020."
+
+
+def test_formulas_become_githubs():
+    text = make_catalogue.markdown(make_catalogue.take_apart(DOC).text)
+    assert "With $`a_1`$ and `b`:" in text
+    assert "```math\n\\begin{aligned}\nx &= a_1 \\\\\ny &< b\n\nz &= \\mathrm{Var}(x)\n\\end{aligned}\n```\n\nThen more." in text
+
+
+def test_a_pipe_does_not_end_a_cell():
+    assert make_catalogue.cell("a | b\nc") == r"a \| b c"

@@ -1,0 +1,54 @@
+"""The harness behind `make mutate` judges rightly, and its breakages still fit the code."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.mutate import exit_code, mutate, verdict
+from tests.mutations import MUTATIONS, Mutation
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def breakage(old: str, new: str) -> Mutation:
+    return Mutation("a.py", old, new, "tests/test_a.py")
+
+
+def test_a_breakage_replaces_its_text():
+    assert mutate("x = 1\ny = 2\n", breakage("y = 2", "y = 3")) == "x = 1\ny = 3\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "old", "new", "message"),
+    [
+        ("x = 1", "y", "z", "stands there 0 times"),
+        ("x = x", "x", "z", "stands there 2 times"),
+        ("x = 1", "x", "x", "replaced by itself"),
+    ],
+    ids=["gone", "ambiguous", "no change"],
+)
+def test_a_breakage_that_does_not_fit_is_an_error(text, old, new, message):
+    with pytest.raises(ValueError, match=message):
+        mutate(text, breakage(old, new))
+
+
+@pytest.mark.parametrize(
+    ("code", "word"),
+    [(0, "survived"), (1, "caught"), (None, "caught"), (4, "not judged: pytest ended with 4"), (5, "not judged: pytest ended with 5")],
+    ids=["all passed", "some failed", "ran forever", "no such file", "no tests"],
+)
+def test_only_failing_tests_catch_a_breakage(code, word):
+    assert verdict(code) == word
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "code"),
+    [(["caught"], 0), (["caught", "survived"], 1), (["caught", "not judged: ..."], 2), (["survived", "not judged: ..."], 1)],
+)
+def test_the_exit_code_is_0_only_if_all_were_caught(verdicts, code):
+    assert exit_code(verdicts) == code
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.file}: {mutation.old}")
+def test_every_breakage_fits_the_code(mutation):
+    mutate((ROOT / mutation.file).read_text(encoding="utf-8"), mutation)

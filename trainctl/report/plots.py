@@ -1,0 +1,270 @@
+"""A run's plots as PNG files. matplotlib is imported inside the functions (1.3 s), and pyplot never."""
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainctl import metric_names, rundir
+from trainctl.errors import StorageError
+from trainctl.report import words
+from trainctl.report.base import Row
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+DPI = 150  # pixels per inch
+COUNTED = 20  # classes up to which a confusion matrix shows its counts
+LONGEST_NAME = 22  # characters of a class name that are shown
+SPLITS = {"train": ("#4c72b0", "training"), "val": ("#dd8452", "validation"), "test": ("#55a868", "test")}
+BEST = "#c44e52"
+LABELS = {  # metric: (title, axis label)
+    "loss": ("Loss", "loss"),
+    "accuracy": ("Accuracy", "share of rows predicted correctly"),
+    "mae": ("Mean absolute error", "MAE [units of the target]"),
+    "rmse": ("Root mean square error", "RMSE [units of the target]"),
+    "r2": ("Coefficient of determination", "R²"),
+}
+# the user's matplotlibrc must not decide: LaTeX would choke on a class named a_b
+STYLE: Any = {
+    "text.usetex": False, "text.parse_math": True, "font.family": ["DejaVu Sans"], "font.size": 10.0,
+    "axes.titlesize": 12.0, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10.0,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888", "axes.axisbelow": True,
+    "axes.facecolor": "white", "figure.facecolor": "white", "savefig.facecolor": "white", "text.color": "black",
+    "grid.color": "#e4e4e4", "grid.linewidth": 0.8, "legend.frameon": False, "lines.linewidth": 1.8,
+    "figure.constrained_layout.w_pad": 0.12, "figure.constrained_layout.h_pad": 0.12,
+}  # fmt: skip
+
+
+def curves(rows: Sequence[Row], directory: Path, monitor: str, best_step: int | None) -> list[Path]:
+    """Draw the course of every metric, and of the learning rate.
+
+    Args:
+        rows: The run's evaluations, in order.
+        directory: The run's; the files go to ``plots/<metric>.png`` in it.
+        monitor: The metric that decided which step is best.
+        best_step: That step, marked in every plot; None if there is none.
+
+    Returns:
+        The files written.
+
+    Raises:
+        StorageError: If one cannot be written.
+    """
+    names = dict.fromkeys(name.rpartition("/")[2] for row in rows for name in words.metrics(row))
+    best = next((row for row in reversed(rows) if best_step is not None and row.get("step") == best_step), None)
+    files = []
+    with _style():
+        for metric in [*names, "learning_rate"]:
+            figure, axes = _figure(7.0, 4.2)
+            if metric == "learning_rate":
+                _learning_rate(axes, rows)
+            else:
+                _metric(axes, rows, metric)
+            _epochs(axes, rows)
+            _mark_best(axes, best, monitor if monitor.endswith(f"/{metric}") else None)
+            if axes.get_legend_handles_labels()[0]:
+                axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2, columnspacing=1.4)
+            files.append(_write(figure, directory / "plots" / f"{metric}.png"))
+    return files
+
+
+def _metric(axes: "Axes", rows: Sequence[Row], metric: str) -> None:
+    """Draw one metric of every split that has it."""
+    shown: list[float] = []
+    for split, (colour, label) in SPLITS.items():
+        values = [_finite(row.get(f"{split}/{metric}")) for row in rows]
+        if any(math.isfinite(value) for value in values):
+            axes.plot([_finite(row.get("epoch")) for row in rows], values, color=colour, label=label, **_points(values))
+            shown += values
+    title, label = LABELS.get(metric, (metric, metric))
+    axes.set_title(title, parse_math=False)
+    axes.set_ylabel(label, parse_math=False)
+    _scale(axes, shown)
+    if metric in metric_names.MAXIMIZE and shown:
+        axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))  # nothing is better than 1
+
+
+def _learning_rate(axes: "Axes", rows: Sequence[Row]) -> None:
+    """Draw the learning rate of the step before each evaluation."""
+    rates = [_finite(row.get("lr")) for row in rows]
+    axes.plot([_finite(row.get("epoch")) for row in rows], rates, color=SPLITS["train"][0], **_points(rates))
+    axes.set_title("Learning rate")
+    axes.set_ylabel("learning rate")
+    _scale(axes, rates)
+    if axes.get_yscale() == "linear":
+        axes.set_ylim(bottom=0)
+
+
+def _points(values: Sequence[float]) -> dict[str, Any]:
+    """Return markers for a value that no line shows, because it stands between gaps, and for few values."""
+    finite = [math.isfinite(value) for value in values]
+    alone = [i for i, ok in enumerate(finite) if ok and not any(finite[max(0, i - 1) : i] + finite[i + 1 : i + 2])]
+    return {"marker": "o", "markersize": 4, "markevery": None if len(values) <= 30 else alone}
+
+
+def _finite(value: float | None) -> float:
+    """Return a value that can be drawn, NaN where there is none: the line has a gap there."""
+    return float(value) if value is not None and math.isfinite(value) else math.nan
+
+
+def _scale(axes: "Axes", values: Sequence[float]) -> None:
+    """Choose a log scale for values over more than two decades; say so where there is nothing to draw."""
+    if words.is_wide(values):
+        axes.set_yscale("log")
+    if not any(math.isfinite(value) for value in values):
+        axes.set_yticks([])
+        axes.text(0.5, 0.5, "no finite value", transform=axes.transAxes, ha="center", va="center", color="#888888")
+
+
+def _epochs(axes: "Axes", rows: Sequence[Row]) -> None:
+    """Label the time axis: epochs, whole ones where there are several."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    if rows and _finite(rows[-1].get("epoch")) >= 5:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
+    elif len(rows) == 1:
+        axes.set_xticks([_finite(rows[0].get("epoch"))])
+
+
+def _mark_best(axes: "Axes", best: Row | None, monitor: str | None) -> None:
+    """Mark the best evaluation with a line, and with a star on the metric that chose it."""
+    if best is None:
+        return
+    epoch = _finite(best.get("epoch"))
+    label = f"best: epoch {words.epochs(epoch)}"
+    if monitor is not None and math.isfinite(value := _finite(best.get(monitor))):
+        star = {"color": BEST, "markersize": 13, "markeredgecolor": "white", "zorder": 5}
+        axes.plot([epoch], [value], "*", label=f"{label}, {words.number(value)}", **star)
+        label = "_hidden"  # the star stands for both in the legend
+    axes.axvline(epoch, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=label, zorder=1)
+
+
+def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path: Path) -> None:
+    """Draw a confusion matrix and each class's recall.
+
+    Args:
+        matrix: Rows of each true class (first index) that were given each class (second index).
+        class_names: One for each class.
+        path: The PNG file.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    import numpy as np
+
+    counts = np.asarray(matrix, dtype=np.int64)
+    rows = counts.sum(1)
+    shares = counts / np.maximum(rows, 1)[:, None]
+    recalls = np.where(rows > 0, shares.diagonal(), np.nan)
+    names = [_short(name) for name in class_names]
+    right, total, longest = int(counts.trace()), int(rows.sum()), max(map(len, names), default=0)
+    cell = max(0.42 if len(names) <= COUNTED else 0.09, 2.4 / max(1, len(names)))  # inches
+    side = min(10.0, cell * len(names))
+    slanted = longest * 0.1 > side / max(1, len(names))  # a character of 10 points is 0.1 inches wide
+    with _style():
+        figure, axes = _figure(side + 3.4 + 0.08 * longest, side + 1.5 + 0.07 * longest * slanted, columns=(side, 1.1))
+        image = axes[0].imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        _name_classes(axes[0], names, slanted)
+        _recalls(axes[1], recalls.tolist())
+        if len(names) <= COUNTED:
+            _write_counts(axes[0], counts, shares)
+        else:
+            bar = figure.colorbar(image, ax=axes[1], fraction=0.15, label="share of the true class")
+            bar.outline.set_visible(False)
+        axes[0].set_title("colour: share of the true class", fontsize=9, fontweight="normal", color="#666666")
+        figure.suptitle(f"Confusion matrix: {right:,} of {total:,} correct ({100 * right / max(total, 1):.1f} %)", weight="bold")
+        _write(figure, path)
+
+
+def _write_counts(axes: "Axes", counts: Any, shares: Any) -> None:
+    """Write each cell's count, white on dark; zeros stay blank but on the diagonal."""
+    size = 10 if counts.max() < 1000 and len(counts) <= 12 else 7.5
+    for (true, predicted), number in _cells(counts):
+        if number or true == predicted:
+            colour = "white" if shares[true, predicted] > 0.55 else "#333333"
+            axes.text(predicted, true, f"{number}", ha="center", va="center", color=colour, fontsize=size)
+
+
+def _cells(counts: Any) -> Iterator[tuple[tuple[int, int], int]]:
+    for true, row in enumerate(counts.tolist()):
+        for predicted, number in enumerate(row):
+            yield (true, predicted), number
+
+
+def _name_classes(axes: "Axes", names: Sequence[str], slanted: bool) -> None:
+    """Label both axes with the class names, as many as there is room for."""
+    every = max(1, math.ceil(len(names) / 40))
+    ticks, shown = range(0, len(names), every), list(names[::every])
+    size = 10 if len(names) <= COUNTED else 7
+    turned: dict[str, Any] = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"} if slanted else {}
+    axes.set_xticks(ticks, shown, fontsize=size, parse_math=False, **turned)
+    axes.set_yticks(ticks, shown, fontsize=size, parse_math=False)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0 if every == 1 else 3)
+
+
+def _recalls(axes: "Axes", recalls: Sequence[float]) -> None:
+    """Draw each class's recall as a bar, beside its row of the matrix."""
+    widths = [0.0 if math.isnan(recall) else recall for recall in recalls]
+    axes.barh(range(len(recalls)), widths, height=0.75, color=SPLITS["train"][0])
+    axes.set_title("recall", fontsize=9, fontweight="normal", color="#666666")
+    axes.set_xlim(0, 1)
+    axes.set_ylim(len(recalls) - 0.5, -0.5)
+    axes.set_xticks([0, 1], ["0 %", "100 %"])
+    axes.set_yticks([])
+    axes.grid(False)
+    for row, recall in enumerate(recalls if len(recalls) <= COUNTED else ()):
+        text = "no rows" if math.isnan(recall) else f"{100 * recall:.1f} %"
+        axes.text(1.08, row, text, va="center", fontsize=9, clip_on=False)
+
+
+def _short(name: str) -> str:
+    """Return a class name that leaves room for the matrix, without line breaks."""
+    name = " ".join(words.printable(name).split())
+    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+
+
+def _figure(width: float, height: float, columns: Sequence[float] = ()) -> tuple["Figure", Any]:
+    """Return a figure of a size [inches] and its axes; several, side by side, where ``columns`` has their widths."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    if columns:
+        return figure, figure.subplots(1, len(columns), width_ratios=columns)
+    axes = figure.subplots()
+    axes.grid(True)
+    return figure, axes
+
+
+@contextmanager
+def _style() -> Iterator[None]:
+    """Draw in our style, whatever the user's matplotlibrc says; a character that the font lacks becomes a box."""
+    import warnings
+
+    import matplotlib as mpl
+
+    with mpl.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
+        yield
+
+
+def _write(figure: "Figure", path: Path) -> Path:
+    """Write a figure as PNG, and its directory if need be."""
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=DPI)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path.parent}: cannot be made: {error.strerror}") from error
+    rundir.write_bytes(path, content.getvalue())
+    return path
