@@ -18,7 +18,6 @@ from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
 from trainctl.state import TrainState
 
-
 Scales = tuple[Affine, Affine | None]
 
 
@@ -47,7 +46,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     plan = make_plan(config, len(data.splits["train"]))
     _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
-    groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     return Run(
         config=config,
         task=task,

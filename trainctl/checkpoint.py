@@ -150,7 +150,7 @@ def newest(directory: Path) -> Saved:
     Raises:
         CheckpointError: If there is none.
     """
-    troubles = []
+    troubles: list[str] = []
     for path in sorted((directory / "checkpoints").glob("step-*.json"), key=_step, reverse=True):
         try:
             return Saved(_read_manifest(path), path, tuple(troubles))

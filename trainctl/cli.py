@@ -59,7 +59,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        print(importlib.import_module(f"trainctl.command.{verb}").__doc__.strip())
+        print((importlib.import_module(f"trainctl.command.{verb}").__doc__ or "").strip())
         return 0
     if verb == "train":
         return train(rest)

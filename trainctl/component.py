@@ -129,7 +129,7 @@ def _evaluate(annotation: ast.expr | None, aliases: Mapping[str, ast.expr]) -> A
     for word in {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} - set(known):
         known[word] = _evaluate(aliases[word], {}) if word in aliases else Any
     try:
-        return eval(compile(ast.Expression(annotation), "<annotation>", "eval"), {"__builtins__": {}}, known)
+        return eval(compile(ast.Expression(annotation), "<annotation>", "eval"), {"__builtins__": {}}, known)  # noqa: S307 - types only, no builtins
     except (NameError, TypeError, AttributeError):
         return Any
 

@@ -47,7 +47,8 @@ def columns(task: str, about: dict[str, Any]) -> list[str]:
         return ["prediction", *(harmless(f"p_{name}") for name in about["class_names"])]
     if task == "regression":
         return [harmless(name) for name in about["target_names"]] or [f"output_{index}" for index in range(about["outputs"])]
-    return ["rmse", *(harmless(name) for name in about["input_names"])] if about["input_names"] else ["rmse", *(f"output_{index}" for index in range(_size(about)))]
+    names = about["input_names"] or [f"output_{index}" for index in range(_size(about))]
+    return ["rmse", *map(harmless, names)]
 
 
 @torch.no_grad()

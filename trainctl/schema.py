@@ -45,7 +45,7 @@ def fits(value: object, annotation: Any) -> bool:
         return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, origin or annotation)
+    return bool(isinstance(value, origin or annotation))
 
 
 def meets(value: Any, constraint: str) -> bool:
@@ -57,7 +57,7 @@ def meets(value: Any, constraint: str) -> bool:
     low, high = float(match[2]), float(match[3])
     above = value >= low if match[1] == "[" else value > low
     below = value <= high if match[4] == "]" else value < high
-    return above and below
+    return bool(above and below)
 
 
 def phrase(annotation: Any) -> str:

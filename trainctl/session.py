@@ -22,7 +22,7 @@ from trainctl.evaluation import confusion, evaluate
 from trainctl.report.base import Reporter, Row, Together
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import Run
+from trainctl.run import Run, SplitName
 
 Summary = dict[str, Any]
 
@@ -121,7 +121,7 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
     matrix: list[list[int]] = []
     if outcome == "finished":
         run.average.model.load_state_dict(state.best_weights or run.average.model.state_dict())
-        split = "test" if len(run.data.splits["test"]) else "val"
+        split: SplitName = "test" if len(run.data.splits["test"]) else "val"
         found |= evaluate(run, "test") if split == "test" else {}
         matrix = confusion(run, split) if run.task == "classification" else []
     summary = {

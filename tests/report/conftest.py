@@ -24,7 +24,7 @@ def tiny_config(model: str, loop: dict[str, Any]) -> Config:
     parts = {"model": {"name": model}, "dataset": {"name": "digits"}}
     sections = {"split": Split(**tree["split"]), "checkpoint": Checkpoint(**tree["checkpoint"]), "output": Output(**tree["output"])}
     own = {key: tree[key] for key in ("seed", "device", "precision", "threads", "monitor", "decay_norm_and_bias", "components")}
-    return Config(**own, **sections, loop=Loop(**{**tree["loop"], **loop}), parts=parts, tree=tree)
+    return Config(**own, **sections, loop=Loop(**tree["loop"] | {"epochs": 20} | loop), parts=parts, tree=tree)
 
 
 def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:

@@ -1,6 +1,7 @@
 """Autoencoder of dense layers."""
 
 import math
+from itertools import pairwise
 
 from torch import nn
 
@@ -27,10 +28,10 @@ def autoencoder(
     size = math.prod(input_shape)
     widths = [size, *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
     layers += [nn.Linear(widths[-1], bottleneck)]
     widths = [bottleneck, *reversed(hidden)]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
     return Reconstruction(nn.Sequential(*layers, nn.Linear(widths[-1], size), nn.Unflatten(1, input_shape)))

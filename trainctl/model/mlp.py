@@ -1,6 +1,7 @@
 """Multilayer perceptron."""
 
 import math
+from itertools import pairwise
 
 from torch import nn
 
@@ -29,6 +30,6 @@ def mlp(
     """
     widths = [math.prod(input_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in zip(widths, widths[1:], strict=False):
+    for before, after in pairwise(widths):
         layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

@@ -138,11 +138,11 @@ class View:
     """What the terminal shows of a run, at any size; the parts that change only with an evaluation are kept."""
 
     def __init__(self, run: Run, directory: Path, history: Sequence[Row], encoding: str) -> None:
-        self.run, self.encoding, self.marks = run, encoding, marks(encoding)
+        self.run, self.directory = run, directory
+        self.encoding, self.marks = encoding, marks(encoding)
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
         self.header = [(label, printable(text, encoding)) for label, text in words.header(run, directory)]
-        self.name = printable(directory.name, encoding)
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
         self.kept: tuple[object, list[Segment], list[Segment]] = (None, [], [])
@@ -177,7 +177,7 @@ class View:
 
     def surroundings(self, width: int, room: int) -> tuple[list[Text], list[Text]]:
         """Return the lines above and below the status, ``room`` at most: the table first, the rest as it fits."""
-        short = {"run": self.name} if len(str(self.directory)) > width - 8 else {}
+        short = {"run": printable(self.directory.name, self.encoding)} if len(str(self.directory)) > width - 8 else {}
         header = [Text.assemble((f"{label:<8}", LABEL), short.get(label, text)) for label, text in self.header]
         sparks = self.sparks(width)
         least = 1 + min(3, len(self.rows)) if self.rows else 0

@@ -138,7 +138,7 @@ def _mark_best(axes: "Axes", best: Row | None, monitor: str | None) -> None:
     epoch = _finite(best.get("epoch"))
     label = f"best: epoch {words.epochs(epoch)}"
     if monitor is not None and math.isfinite(value := _finite(best.get(monitor))):
-        star = {"color": BEST, "markersize": 13, "markeredgecolor": "white", "zorder": 5}
+        star: dict[str, Any] = {"color": BEST, "markersize": 13, "markeredgecolor": "white", "zorder": 5}
         axes.plot([epoch], [value], "*", label=f"{label}, {words.number(value)}", **star)
         label = "_hidden"  # the star stands for both in the legend
     axes.axvline(epoch, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=label, zorder=1)
@@ -177,7 +177,8 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path:
             bar = figure.colorbar(image, ax=axes[1], fraction=0.15, label="share of the true class")
             bar.outline.set_visible(False)
         axes[0].set_title("colour: share of the true class", fontsize=9, fontweight="normal", color="#666666")
-        figure.suptitle(f"Confusion matrix: {right:,} of {total:,} correct ({100 * right / max(total, 1):.1f} %)", weight="bold")
+        accuracy = 100 * right / max(total, 1)
+        figure.suptitle(f"Confusion matrix: {right:,} of {total:,} correct ({accuracy:.1f} %)", weight="bold")
         _write(figure, path)
 
 

@@ -230,12 +230,12 @@ def sparkline(values: Sequence[float | None], width: int, levels: str) -> str:
     >>> sparkline([1, 2, 3, math.nan, 9], 9, "▁▂▃▄▅▆▇█"), sparkline([0, 2, 4, 6], 2, "▁▂▃▄▅▆▇█")
     ('▁▂▃!█', '▁█')
     """
-    points = [math.nan if value is None else float(value) for value in values]
+    points = [math.nan if value is None or not math.isfinite(value) else float(value) for value in values]
     if is_wide(points):
-        points = [math.log(value) if value < math.inf else value for value in points]
+        points = [math.log(value) for value in points]
     bins = min(len(points), max(0, width))
     edges = [index * len(points) // bins for index in range(bins + 1)] if bins else []
-    means = [math.fsum(points[a:b]) / (b - a) if all(map(math.isfinite, points[a:b])) else math.nan for a, b in pairwise(edges)]
+    means = [math.fsum(points[a:b]) / (b - a) for a, b in pairwise(edges)]
     finite = [value for value in means if math.isfinite(value)]
     low, high = min(finite, default=0.0), max(finite, default=0.0)
     scale = (len(levels) - 1) / (high - low) if high > low else 0.0

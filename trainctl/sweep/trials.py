@@ -53,7 +53,11 @@ def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) ->
     ]
     rundir.write_json(
         home / "sweep.json",
-        {"created": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "command": shlex.join(["trainctl", "-m", *overrides]), "points": [trial.overrides for trial in trials]},
+        {
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": shlex.join(["trainctl", "-m", *overrides]),
+            "points": [trial.overrides for trial in trials],
+        },
     )
     fixed = [word for word in overrides if not any(word.partition("=")[0] == swept.partition("=")[0] for swept in points[0][0])]
     try:
@@ -87,7 +91,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         raise
     except TrainctlError as error:
         trial.outcome, trial.error = "failed", " ".join(str(error).split())
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a bug in one trial must not lose the others
         traceback.print_exc()
         trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
     if trial.error:
