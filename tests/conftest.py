@@ -10,6 +10,7 @@ import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads of neighbours make small steps ten times slower
 ROOT = Path(__file__).parents[1]
+os.environ["PYTHONPATH"] = str(ROOT)  # what tests start as a process of its own is this tree
 # Small and fast, with everything that draws random numbers: what a resumed run has to get right.
 HARD = (
     "dataset=digits", "model=cnn", "model.channels=[4]", "model.hidden=[16]", "augment=[flip,crop]",
@@ -36,7 +37,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             text=True,
             timeout=timeout,
             check=False,
-            env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
+            env=os.environ | environment,
         )
 
     return run

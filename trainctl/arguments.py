@@ -39,7 +39,7 @@ def read(arguments: Sequence[str], defaults: Mapping[str, str], *, most_names: i
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
             raise ConfigError(f"{argument}: this verb has no flags beside --help; options are written as key=value")
-        if not equals:
+        if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials hold "=" too
             words.names.append(argument)
         elif key in defaults:
             words.options[key] = value

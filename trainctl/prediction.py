@@ -2,6 +2,8 @@
 
 import csv
 import io
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -164,21 +166,20 @@ def read_array(source: Path) -> np.ndarray:
         DataError: If there is no such array, or it holds no numbers.
     """
     try:
-        loaded = np.load(source, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            values = loaded
-        else:
-            name = "inputs" if "inputs" in loaded.files else loaded.files[0] if len(loaded.files) == 1 else None
-            if name is None:
-                raise DataError(f"{source}: holds {', '.join(loaded.files) or 'nothing'}; name the one to use `inputs`")
-            values = loaded[name]
-    except (OSError, ValueError, EOFError, KeyError, ImportError) as error:
+        with source.open("rb") as file:
+            loaded = np.load(file, allow_pickle=False)
+            values = loaded if isinstance(loaded, np.ndarray) else loaded[_only(loaded.files, source)]
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DataError(f"{source}: cannot be read: {error}") from error
-    except Exception as error:  # zipfile.BadZipFile and zlib.error share no base
-        raise error if isinstance(error, DataError) else DataError(f"{source}: damaged: {error}") from error
     if not np.issubdtype(values.dtype, np.number) and values.dtype != bool:
         raise DataError(f"{source}: holds {values.dtype}, not numbers")
     return values
+
+
+def _only(names: Sequence[str], source: Path) -> str:
+    if "inputs" not in names and len(names) != 1:
+        raise DataError(f"{source}: holds {', '.join(names) or 'nothing'}; name the array to use `inputs`")
+    return "inputs" if "inputs" in names else names[0]
 
 
 def read_image(source: Path, shape: tuple[int, ...]) -> Tensor:

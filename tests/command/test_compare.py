@@ -100,12 +100,12 @@ def test_the_best_value_of_each_metric_is_marked(root, compared):
     )
     make(root / "b", metrics={"val/loss": 0.4, "val/accuracy": 0.8, "test/r2": 0.5, "test/rmse": 2.0, "test/loss": 1.0})
     make(root / "c", metrics={"val/loss": float("nan"), "val/accuracy": 0.9, "test/rmse": None})
-    found = rows(compared("a", "b", "c"))
-    assert found["val/loss"] == ["0.5", "0.4 *", "nan"]
-    assert found["val/accuracy"] == ["0.9 *", "0.8", "0.9 *"]
-    assert found["test/r2"] == ["-0.5", "0.5 *", "-"]
-    assert found["test/rmse"] == ["3", "2 *", "nan"]
-    assert found["test/loss"] == ["1", "1", "-"]
+    found = rows(compared("c", "a", "b"))
+    assert found["val/loss"] == ["nan", "0.5", "0.4 *"]
+    assert found["val/accuracy"] == ["0.9 *", "0.9 *", "0.8"]
+    assert found["test/r2"] == ["-", "-0.5", "0.5 *"]
+    assert found["test/rmse"] == ["nan", "3", "2 *"]
+    assert found["test/loss"] == ["-", "1", "1"]
 
 
 def test_values_that_differ_in_the_sixth_digit_can_be_told_apart(root, compared):
@@ -175,7 +175,8 @@ def test_the_help_is_plain_and_narrow():
 def test_it_imports_neither_torch_nor_hydra(root):
     make(root / "a")
     make(root / "b", seed=7)
-    code = "import sys; from trainctl.command import compare; compare.main(['a', 'b']); assert not {'torch', 'hydra'} & set(sys.modules)"
+    code = "import sys; from trainctl.command import compare; compare.main(['a', 'b']);"
+    code += "assert not {'torch', 'hydra'} & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         capture_output=True, text=True, cwd=root.parent, env={"PYTHONPATH": str(HOME)}, check=False,

@@ -211,7 +211,8 @@ def test_the_help_is_plain_and_narrow():
 
 
 def test_it_imports_no_torch_and_a_component_is_not_executed(mine):
-    code = "import sys; from trainctl.command import list as verb; verb.main(sys.argv[1:]); assert 'torch' not in sys.modules"
+    code = "import sys; from trainctl.command import list as verb; verb.main(sys.argv[1:]);"
+    code += "assert 'torch' not in sys.modules"
     words = ["schedule", "sine", "components=[my_listed_package]"]
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code, *words],

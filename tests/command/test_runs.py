@@ -30,8 +30,9 @@ def make(directory, *, created="2025-01-01T12:00:00", metrics=None, outcome="fin
     }
     metrics = {"val/loss": 0.5, "test/loss": 0.625, "test/accuracy": 0.9} if metrics is None else metrics
     summary = {
-        "outcome": outcome, "reason": "epochs", "steps": 800, "epochs": 20.0, "seconds": 75.0, "parameters": 9610,
-        "monitor": monitor, "best": {"step": 400, "epoch": 10.0, "value": metrics.get(monitor, 0.5)}, "metrics": metrics,
+        "outcome": outcome, "reason": "epochs", "steps": 800, "epochs": 20.0, "seconds": 75.0,
+        "parameters": 9610, "monitor": monitor, "metrics": metrics,
+        "best": {"step": 400, "epoch": 10.0, "value": metrics.get(monitor, 0.5)},
     }  # fmt: skip
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
     (directory / "run.json").write_text(json.dumps({"created": created, "data": {"fingerprint": "ab" * 16}}))
@@ -161,9 +162,8 @@ def test_a_run_without_a_summary_shows_how_far_it_came(root, listed):
 def test_the_best_of_an_unfinished_run_follows_the_metric_s_direction(root, listed):
     make(root / "a", monitor="val/accuracy")
     (root / "a/summary.json").unlink()
-    (root / "a/metrics.jsonl").write_text(
-        '{"step": 1, "val/accuracy": 0.7}\n{"step": 2, "val/accuracy": 0.9}\n{"step": 3, "val/accuracy": NaN}\n'
-    )
+    lines = [f'{{"step": {step}, "val/accuracy": {value}}}' for step, value in enumerate(("NaN", 0.7, 0.9, 0.8))]
+    (root / "a/metrics.jsonl").write_text("\n".join(lines))
     assert row(listed(), "a")["best"] == "val/accuracy 0.9"
 
 
@@ -196,6 +196,13 @@ def test_a_value_of_a_wrong_type_does_not_stop_the_list(root, listed, key, value
     (root / "odd/summary.json").write_text(json.dumps(summary | {key: value}))
     for form in ("table", "json", "csv"):
         assert "odd" in listed(f"format={form}")
+
+
+def test_true_is_not_a_number(root, listed):
+    make(root / "odd", metrics={"val/loss": True, "test/loss": True})
+    found = row(listed(), "odd")
+    assert found["best"] == "-"
+    assert "test/loss" not in found
 
 
 @pytest.mark.parametrize("value", ["created: 1", {"data": 3, "model": "x", "created": 5}, {"created": "9999999-01-01"}])
@@ -271,7 +278,7 @@ def test_without_runs_it_says_so_and_scripts_get_an_empty_list(tmp_path, monkeyp
         ("--sort=name", "--sort=name: "),
         (
             "sort=val/los",
-            "sort=val/los: no such sort; did you mean val/loss? (choose from: time, name, val/loss, test/accuracy, test/loss)",
+            "sort=val/los: no such sort; did you mean val/loss? (choose from: time, name, val/loss, test/accuracy, ",
         ),
         ("status=finish", "status=finish: no such status; did you mean finished?"),
         ("format=jsn", "format=jsn: no such format; did you mean json?"),
@@ -295,7 +302,7 @@ def test_the_help_is_plain_and_narrow():
 def test_it_imports_neither_torch_nor_hydra(root):
     make(root / "a")
     code = (
-        "import sys; from trainctl.command import runs; runs.main([]); assert not {'torch', 'hydra'} & set(sys.modules)"
+        "import sys; from trainctl.command import runs; runs.main([]);assert not {'torch', 'hydra'} & set(sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],

@@ -16,6 +16,7 @@ from trainctl.state import Best
 
 ROOT = Path(__file__).parents[2]
 DIRECTORY = Path("runs/x")
+FULL = Path("/dev/full")
 
 
 @pytest.fixture
@@ -124,16 +125,16 @@ def test_a_closed_stream_is_passed_over(run, stream, row, summary):
 def test_a_pipe_without_a_reader_is_passed_over():
     reading, writing = os.pipe()
     os.close(reading)
-    with open(writing, "w", encoding="utf-8") as stream:
+    with os.fdopen(writing, "w", encoding="utf-8") as stream:
         plain = Plain(stream)
         plain.note("x")
         plain.note("y")
         assert plain.stream is None
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a full disk, as Linux has it")
+@pytest.mark.skipif(not FULL.exists(), reason="a full disk, as Linux has it")
 def test_a_full_disk_is_passed_over():
-    with pytest.raises(OSError, match="No space"), open("/dev/full", "w", encoding="utf-8") as stream:  # noqa: PT012
+    with pytest.raises(OSError, match="No space"), FULL.open("w", encoding="utf-8") as stream:  # noqa: PT012
         plain = Plain(stream)
         plain.note("x")
         assert plain.stream is None  # the error that is raised is the one of close()

@@ -79,9 +79,10 @@ def test_a_narrow_terminal_leaves_out_optional_columns_in_their_order_and_says_s
 
 def test_no_line_is_wider_than_the_terminal(terminal):
     stream = terminal(60)
-    table.show(["run", "what"], [["r" * 50, "several words " * 20]], stream=stream)
+    table.show(["run", "what"], [["q" * 70, "several words " * 20]], stream=stream)
     assert max(len(line) for line in bare(stream.getvalue()).splitlines()) <= 60
     assert bare(stream.getvalue()).count("several") == 20
+    assert stream.getvalue().count("q") == 70  # folded, not cut
 
 
 @pytest.mark.parametrize("columns", [None, 80], ids=["pipe", "terminal"])

@@ -14,6 +14,7 @@ Examples:
   trainctl compare runs/20250101-120000-digits-mlp-a1b2c3 other/run
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,8 +101,8 @@ def _results(records: Sequence[Record]) -> None:
 def _metric(name: str, records: Sequence[Record]) -> list[str]:
     """Return a metric's row; the best value is marked, unless there is nothing to choose."""
     values = [record.metrics.get(name) for record in records]
-    finite = {value for value in values if value is not None and value == value}
-    best = (max if maximize(name) else min)(finite) if len(finite) > 1 else None
+    known = [value for value in values if value is not None and not math.isnan(value)]
+    best = (max if maximize(name) else min)(known) if len(set(known)) > 1 else None
     marks = [" *" if best is not None and value == best else "" for value in values]
     return [name, *(table.number(value, DIGITS) + mark for value, mark in zip(values, marks, strict=True))]
 

@@ -301,4 +301,4 @@ def _latex(text: str) -> str:
     text = re.sub(r"\\(text|operatorname|mathrm)\{([^}]*)\}", r"\2", text)
     text = re.sub(r"\\[td]frac", r"\\frac", text)
     text = " ".join(re.sub(r"\\[,;:]|~", " ", text).split())
-    return re.sub(r"\s*\\q?quad\s*", "    ", text.replace(r"\qquad", r"\quad")).strip()
+    return re.sub(r"\s*\\q?quad\s*", "    ", text).strip()

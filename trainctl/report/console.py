@@ -128,7 +128,7 @@ class Speed:
         glances = self.glances
         if not glances or step != glances[-1][1]:
             glances.append((seconds, step))
-        while len(glances) > 2 and glances[1][0] < seconds - WINDOW:
+        while len(glances) > 2 and glances[0][0] < seconds - WINDOW:
             glances.popleft()
         passed, steps = glances[-1][0] - glances[0][0], glances[-1][1] - glances[0][1]
         return steps / passed if passed > 0 else None

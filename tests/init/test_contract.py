@@ -1,0 +1,54 @@
+"""What every initialisation keeps: shapes, norm layers, gradients on; and it draws from the seed alone."""
+
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from trainctl import component
+
+CONF = Path(__file__).parents[2] / "conf" / "init"
+MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def body():
+    return nn.Sequential(
+        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(0, 1), nn.Linear(6, 8), nn.LayerNorm(8), nn.GRU(8, 5), nn.Embedding(3, 4)
+    )
+
+
+def drawn(name, seed):
+    torch.manual_seed(seed)
+    model = body()
+    torch.manual_seed(seed + 1)
+    component.build("init", yaml.safe_load((CONF / f"{name}.yaml").read_text()), model=model)
+    return model
+
+
+def test_there_are_members():
+    assert len(MEMBERS) >= 3
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_shapes_and_gradients_stay_and_values_are_finite(name):
+    for (key, ours), (_, plain) in zip(drawn(name, 0).named_parameters(), body().named_parameters(), strict=True):
+        assert ours.shape == plain.shape, key
+        assert ours.requires_grad, key
+        assert torch.isfinite(ours).all(), key
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_norm_layers_start_as_the_identity(name):
+    model = drawn(name, 0)
+    for layer in (model[1], model[4]):
+        assert torch.equal(layer.weight, torch.ones_like(layer.weight))
+        assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_same_seed_draws_the_same_weights_and_another_seed_others(name):
+    first, again, other = (drawn(name, seed).state_dict() for seed in (0, 0, 5))
+    assert all(torch.equal(first[key], again[key]) for key in first)
+    assert not torch.equal(first["3.weight"], other["3.weight"])

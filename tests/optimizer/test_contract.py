@@ -1,0 +1,96 @@
+"""What every optimizer does: it goes downhill, spares what it is told to spare, and can be saved."""
+
+import copy
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from trainctl import component
+
+CONF = Path(__file__).parents[2] / "conf" / "optimizer"
+MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def make(name, params, **changes):
+    return component.build("optimizer", yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes, params=params)
+
+
+def quadratic(w):
+    return (torch.tensor([1.0, 10.0]) * w.square()).sum() / 2
+
+
+def rosenbrock(w):
+    return (1 - w[0]).square() + 100 * (w[1] - w[0].square()).square()
+
+
+def walk(optimizer, function, parameter, steps):
+    for _ in range(steps):
+        optimizer.zero_grad()
+        function(parameter).backward()
+        optimizer.step()
+    return float(function(parameter))
+
+
+def test_there_are_members():
+    assert len(MEMBERS) >= 3
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+@pytest.mark.parametrize(
+    ("function", "start", "lr", "steps", "share"),
+    [
+        (quadratic, [1.0, -1.0], 0.01, 200, 0.5),
+        (rosenbrock, [-1.2, 1.0], 1e-4, 500, 0.98),  # a narrow bent valley: the rate has to be small
+    ],
+)
+def test_it_goes_downhill(name, function, start, lr, steps, share):
+    w = torch.nn.Parameter(torch.tensor(start))
+    before = float(function(w))
+    assert walk(make(name, [{"params": [w]}], lr=lr), function, w, steps) < share * before
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_weight_decay_spares_the_group_that_is_given_without(name):
+    weight, bias = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
+    optimizer = make(name, [{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}], weight_decay=0.1)
+    for _ in range(3):
+        weight.grad, bias.grad = torch.zeros(3), torch.zeros(3)
+        optimizer.step()
+    assert (weight < 1).all()
+    assert torch.equal(bias, torch.ones(3))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_without_gradient_nothing_moves(name):
+    w, untouched = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(3))
+    optimizer = make(name, [{"params": [w, untouched]}], weight_decay=0.0)
+    w.grad = torch.zeros(3)
+    optimizer.step()
+    assert torch.equal(w, torch.ones(3))
+    assert torch.equal(untouched, torch.ones(3))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_the_rate_of_every_group_can_be_set_from_outside(name):
+    w = torch.nn.Parameter(torch.ones(3))
+    optimizer = make(name, [{"params": [w]}])
+    for group in optimizer.param_groups:
+        group["lr"] = 0.0
+    w.grad = torch.ones(3)
+    optimizer.step()
+    assert torch.equal(w, torch.ones(3))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_saved_and_loaded_it_goes_on_as_if_nothing_had_been(name):
+    whole = torch.nn.Parameter(torch.tensor([1.0, -1.0]))
+    first = make(name, [{"params": [whole]}])
+    walk(first, quadratic, whole, 5)
+    other = torch.nn.Parameter(whole.detach().clone())
+    second = make(name, [{"params": [other]}])
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    walk(first, quadratic, whole, 5)
+    walk(second, quadratic, other, 5)
+    assert torch.equal(whole, other)

@@ -1,0 +1,8 @@
+"""No regularizer."""
+
+from trainctl.regularizer.none import none
+
+
+def test_nothing_is_added_and_nothing_moved():
+    assert none().penalty is None
+    assert none().project is None

@@ -1,0 +1,183 @@
+"""What a user types, and what comes back: messages, exit codes, and what is left behind."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from trainctl import cli
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+Say = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Say:
+    """Return a function that runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["trainctl", *arguments])
+        code = cli.main()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+MISTAKES = [
+    # what is typed                                     code  what the message has to say
+    ("optimizr=adam", 2, "did you mean optimizer=adam?"),
+    ("optimizer=adm", 2, "no such optimizer; did you mean adam? (choose from: adam, adamw, sgd)"),
+    ("optimizer.lrr=0.1", 2, "did you mean optimizer.lr=0.1?"),
+    ("+optimizer.lrr=0.1", 2, "did you mean optimizer.lr=0.1?"),
+    ("++foo=1", 2, "++foo=1: no such setting"),
+    ("lr=0.1", 2, "did you mean optimizer.lr=0.1?"),
+    ("optimizer.lr=abc", 2, "optimizer.lr=abc: expected a number in (0, inf)"),
+    ("optimizer.lr=-1", 2, "optimizer.lr=-1: expected a number in (0, inf)"),
+    ("optimizer.lr=nan", 2, "optimizer.lr=nan: expected a number in (0, inf)"),
+    ("optimizer=null", 2, "optimizer=null: a run needs one"),
+    ("optimizer.lr=0.1,0.2", 2, "several values make a sweep: trainctl -m optimizer.lr=0.1,0.2"),
+    ("loop.batch_size=0", 2, "expected a whole number in [1, inf) or full"),
+    ("device=cuda:99", 7, "device=cuda:99: this machine has"),
+    ("dataset=mnist dataset.root=/nowhere", 3, "dataset.root=/nowhere: no such directory"),
+    ("loss=mse", 2, "give loss=cross_entropy"),
+    ("dataset=diabetes loss=cross_entropy", 2, "give loss=mse"),
+    ("dataset=iris model=cnn", 2, "model=cnn reads images; this data set's rows have shape (4,)"),
+    ("dataset=iris model=rnn", 2, "model=rnn reads sequences or images"),
+    ("dataset=iris augment=flip", 2, "augment=flip needs images"),
+    ("augment=crop augment.crop.padding=8", 2, "must be below the image's size 8 x 8"),
+    ("monitor=val/r2", 2, "choose from: val/loss, val/accuracy"),
+    ("schedule=cosine schedule.warmup_steps=99999", 2, "must be below the run's"),
+    ("precision=fp16 device=cpu", 2, "fp16 needs a CUDA device"),
+    ("loop.batch_size=1 model.norm=batch", 2, "a batch of one row"),
+    ("resume nowhere", 4, "nowhere: no such run"),
+    ("evaluate nowhere", 4, "nowhere: no such run"),
+    ("predict nowhere x.csv", 4, "nowhere: no such run"),
+    ("resume", 4, "there is no run"),
+    ("-m optimizer=adam,adm", 2, "did you mean adam?"),
+    ("-m optimizer.lr=0.1,-1", 2, "optimizer.lr=-1"),
+    ("trian", 2, "did you mean train?"),
+    ("--experimental-rerun config.pickle", 2, "no such flag"),
+    ("--config-dir nowhere", 2, "--config-dir nowhere: no such directory"),
+    ("evaluate split=tset", 2, "did you mean test?"),
+    ("runs srot=name", 2, "did you mean sort?"),
+]
+
+
+@pytest.mark.parametrize(("typed", "code", "message"), MISTAKES, ids=[typed for typed, _, _ in MISTAKES])
+def test_a_mistake_gets_one_clear_line_and_leaves_nothing_behind(say: Say, tmp_path: Path, typed: str, code: int, message: str) -> None:
+    given, out, err = say(*typed.split())
+
+    assert given == code
+    assert message in err
+    assert err.startswith("trainctl: ")
+    assert err.count("\n") == 1
+    assert "Traceback" not in err
+    assert out == ""
+    assert not list(tmp_path.iterdir())
+
+
+def test_all_mistakes_are_reported_at_once(say: Say) -> None:
+    code, _, err = say("optimizer.lr=-1", "loop.batch_size=0", "seed=x")
+
+    assert code == 2
+    assert [line.partition("=")[0] for line in err.splitlines()] == ["trainctl: seed", "trainctl: loop.batch_size", "trainctl: optimizer.lr"]
+
+
+def test_a_broken_file_of_the_users_is_named_with_its_line(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "broken.yaml").write_text("name: mlp\nhidden: [1\n")
+
+    code, _, err = say("model=broken")
+
+    assert code == 2
+    assert "conf/model/broken.yaml, line 3: not valid YAML" in err
+    assert not (tmp_path / "runs").exists()
+
+
+# These answer without torch, which takes two seconds to import.
+LIGHT = [
+    ["--help"], ["--version"], ["train", "--help"], ["resume", "--help"], ["evaluate", "--help"], ["predict", "--help"],
+    ["list"], ["list", "optimizer"], ["list", "optimizer", "adam"], ["runs"], ["--cfg", "job"], ["--info", "config"],
+    ["--shell-completion", "install=bash"], ["lr=0.1"], ["optimizer=adm"], ["resume", "nowhere"], ["-m", "seed=x,y"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
+def test_help_lists_and_mistakes_do_not_import_torch(tmp_path: Path, arguments: list[str]) -> None:
+    script = "import sys; sys.argv = ['trainctl', *sys.argv[1:]]\nfrom trainctl import cli\ncli.main()\nsys.exit('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+
+    assert done.returncode == 0, done.stderr
+
+
+def test_hydras_flags_answer(say: Say) -> None:
+    assert say("--cfg", "job", "optimizer=sgd", "-p", "optimizer")[1].startswith("# @package optimizer\nname: sgd\n")
+    code, out, _ = say("--help")
+    assert code == 0
+    assert "optimizer: adam, adamw, sgd" in out
+    assert "recipe: " in out
+
+
+def test_resolved_configuration_is_shown(command: Command) -> None:
+    done = command("--cfg", "job", "--resolve", "early_stopping=patience", "monitor=val/accuracy")
+
+    assert done.returncode == 0
+    assert "  name: patience\n  monitor: val/accuracy\n" in done.stdout
+
+
+def test_completion_offers_members_of_a_group(command: Command) -> None:
+    line = "trainctl optimizer=ad"
+
+    done = command("--shell-completion", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
+
+    assert done.stdout.split() == ["optimizer=adam", "optimizer=adamw"]
+
+
+def test_a_users_configuration_directory_adds_members(say: Say, tmp_path: Path) -> None:
+    mine = tmp_path / "elsewhere" / "schedule"
+    mine.mkdir(parents=True)
+    (mine / "gentle.yaml").write_text("name: exponential\ngamma: 0.99\nstaircase: false\n")
+
+    code, out, err = say("--config-dir", "elsewhere", "schedule=gentle", "--cfg", "job", "-p", "schedule")
+
+    assert (code, err) == (0, "")
+    assert "gamma: 0.99" in out
+
+
+def test_every_verb_explains_itself_with_examples(say: Say) -> None:
+    for verb in cli.VERBS:
+        code, out, _ = say(verb, "--help")
+        assert code == 0
+        assert out.count(f"trainctl {verb}") >= 2 or verb == "train", verb
+        assert max(map(len, out.splitlines())) <= 120
+
+
+def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(arguments: object) -> int:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(cli, "dispatch", broken)
+    with pytest.raises(ZeroDivisionError):
+        cli.main()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (RuntimeError("operator torchvision::nms does not exist"), "do not fit together"),
+        (ModuleNotFoundError("No module named 'torch'"), "a package is missing"),
+    ],
+)
+def test_what_the_machine_lacks_is_said_in_one_line(error: Exception, words: str) -> None:
+    message = cli.environment(error)
+    assert message
+    assert words in message
+    assert "\n" not in message
+
+
+def test_other_runtime_errors_are_not_taken_for_the_machines() -> None:
+    assert cli.environment(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
