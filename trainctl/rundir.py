@@ -27,7 +27,6 @@ import yaml
 from trainctl.config import Tree, slug
 from trainctl.errors import CheckpointError, StorageError
 
-
 # libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run.
 FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 

@@ -8,7 +8,6 @@ import yaml
 
 from trainctl import component
 
-
 DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "conf" / "optimizer" / "adam.yaml").read_text())
 CHANGES = [
     {},

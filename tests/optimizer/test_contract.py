@@ -30,7 +30,7 @@ def walk(optimizer, function, parameter, steps):
         optimizer.zero_grad()
         function(parameter).backward()
         optimizer.step()
-    return float(function(parameter))
+    return function(parameter).item()
 
 
 def test_there_are_members():
@@ -47,7 +47,7 @@ def test_there_are_members():
 )
 def test_it_goes_downhill(name, function, start, lr, steps, share):
     w = torch.nn.Parameter(torch.tensor(start))
-    before = float(function(w))
+    before = function(w).item()
     assert walk(make(name, [{"params": [w]}], lr=lr), function, w, steps) < share * before
 
 

@@ -1,0 +1,174 @@
+"""A checkpoint is whole or not there, is checked when it is read, and belongs to one model and one data set."""
+
+import json
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.conftest import HARD
+from trainctl import assemble, checkpoint, compose, config, session
+from trainctl.errors import CheckpointError, StorageError
+from trainctl.state import TrainState
+
+
+def settings(*overrides: str) -> config.Config:
+    return config.load(compose.compose([*HARD, "checkpoint.every_seconds=0", *overrides]))
+
+
+@pytest.fixture
+def trained(tmp_path: Path) -> Path:
+    session.begin(settings(), [], tmp_path / "run")
+    return tmp_path / "run"
+
+
+def payload(directory: Path, which: str) -> Path:
+    saved = checkpoint.newest(directory)
+    return directory / "checkpoints" / saved.manifest[which]["file"]
+
+
+def flip(path: Path, offset: int) -> None:
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    path.write_bytes(content)
+
+
+def test_the_newest_checkpoints_and_the_best_weights_are_kept_and_foreign_files_spared(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    foreign = [folder / "notes.txt", folder / "last-12.safetensors", folder / "model.safetensors"]
+    for path in foreign:
+        path.write_text("mine")
+    run = assemble.assemble(settings())
+    for step in (1, 2, 3, 4):
+        run.state.step = step
+        checkpoint.save(run, tmp_path / "run")
+
+    kept = {path.name for path in folder.iterdir()}
+    ours = {f"{kind}-{step:08d}.{ending}" for kind, ending in (("step", "json"), ("last", "safetensors")) for step in (3, 4)}
+    assert kept == ours | {path.name for path in foreign}
+
+
+@pytest.mark.parametrize("offset", [0, 200, -1], ids=["header", "middle", "end"])
+def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_taken(trained: Path, offset: int) -> None:
+    assert checkpoint.newest(trained).manifest["step"] == 12
+    flip(payload(trained, "last"), offset)
+
+    older = checkpoint.newest(trained)
+    assert older.manifest["step"] == 8
+    assert "damaged (its SHA-256 does not match)" in older.passed_over[0]
+    assert session.resume(settings(), [], trained)["steps"] == 12
+    assert "passed over" in (trained / "log.txt").read_text()
+
+
+def test_a_flipped_bit_in_the_best_weights_is_found(trained: Path) -> None:
+    path = payload(trained, "best")
+    flip(path, -1)
+
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.Saved(json.loads(sorted(path.parent.glob("step-*"))[-1].read_text()), path).tensors("best")
+
+
+@pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "other"])
+def test_a_damaged_manifest_is_passed_over(trained: Path, damage: str) -> None:
+    path = checkpoint.newest(trained).path
+    text = path.read_text()
+    damaged = {"flip": text.replace('"step": 12', '"step": 13', 1), "truncate": text[:-50], "empty": "", "other": "[1, 2]"}[damage]
+    path.write_text(damaged)
+
+    assert checkpoint.newest(trained).manifest["step"] == 8
+
+
+def test_without_any_good_checkpoint_the_message_says_what_is_wrong_with_each(trained: Path) -> None:
+    for path in (trained / "checkpoints").glob("last-*"):
+        path.write_bytes(b"")
+
+    with pytest.raises(CheckpointError, match="has no checkpoint to go on from") as caught:
+        checkpoint.newest(trained)
+    assert str(caught.value).count("damaged") == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.hidden=[17]", "belongs to another model"),
+        ("model.channels=[4,4]", "belongs to another model"),
+        ("dataset=mnist", "was made with other data"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(trained: Path, tmp_path: Path, override: str, message: str) -> None:
+    words = [override]
+    if override == "dataset=mnist":
+        write_idx(tmp_path)
+        words += [f"dataset.root={tmp_path}", "dataset.download=false"]
+    other = assemble.assemble(settings(*words))
+
+    with pytest.raises(CheckpointError, match=message):
+        checkpoint.restore(other, checkpoint.newest(trained))
+
+
+def write_idx(root: Path) -> None:
+    """Write MNIST's four files with images of 8 x 8 pixels."""
+    raw = root / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for part, rows in (("train", 60), ("t10k", 20)):
+        header = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (rows, 8, 8))
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(header + bytes(i % 256 for i in range(rows * 64)))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + rows.to_bytes(4, "big") + bytes(i % 10 for i in range(rows)))
+
+
+def test_state_of_an_optimizer_with_more_tensors_is_refused(trained: Path) -> None:
+    run = assemble.assemble(settings())
+    saved = checkpoint.newest(trained)
+    saved.manifest["optimizer"]["99"] = {"step": 1}
+
+    with pytest.raises(CheckpointError, match="belongs to another optimizer"):
+        checkpoint.restore(run, saved)
+
+
+def test_every_number_of_the_state_is_saved(trained: Path) -> None:
+    assert set(TrainState.__dataclass_fields__) == set(checkpoint.NUMBERS) | {"best_weights"}
+    assert set(checkpoint.newest(trained).manifest["state"]) == set(checkpoint.NUMBERS)
+
+
+def test_nothing_in_a_checkpoint_is_a_pickle(trained: Path) -> None:
+    for path in (trained / "checkpoints").iterdir():
+        with pytest.raises((pickle.UnpicklingError, ValueError, KeyError, EOFError, IndexError)):
+            pickle.loads(path.read_bytes())
+        assert path.suffix in (".json", ".safetensors")
+
+
+def test_a_save_that_fails_is_loud_and_leaves_the_one_before(trained: Path) -> None:
+    run = assemble.assemble(settings())
+    checkpoint.restore(run, checkpoint.newest(trained))
+    run.state.step = 13
+    (trained / "checkpoints" / "last-00000013.safetensors").mkdir()  # a directory in the way: the rename cannot succeed
+
+    with pytest.raises(StorageError, match="cannot be written"):
+        checkpoint.save(run, trained)
+    assert checkpoint.newest(trained).manifest["step"] == 12
+    assert not list((trained / "checkpoints").glob("*.tmp"))
+
+
+def test_best_weights_are_those_of_the_best_evaluation(trained: Path) -> None:
+    saved = checkpoint.newest(trained)
+    rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
+    losses = {row["step"]: row["val/loss"] for row in rows if "val/loss" in row}
+    best = min(losses, key=losses.__getitem__)
+
+    assert saved.manifest["state"]["best"]["step"] == best
+    run = assemble.assemble(settings())
+    checkpoint.load_weights(run.model, {name.removeprefix("model."): value for name, value in saved.tensors("best").items() if name.startswith("model.")}, saved.path)
+    from trainctl.evaluation import evaluate
+
+    assert evaluate(run, "val")["val/loss"] == losses[best]
+
+
+def test_random_states_are_restored(trained: Path) -> None:
+    saved = checkpoint.newest(trained)
+    draws = []
+    for _ in range(2):
+        checkpoint.restore(assemble.assemble(settings()), saved)
+        draws.append(torch.rand(3))
+    assert torch.equal(*draws)

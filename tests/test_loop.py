@@ -1,0 +1,212 @@
+"""The loop: what a step computes, when it looks, and what ends it."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainctl import assemble, budget, compose, config, loop, session, step
+from trainctl.errors import NonFiniteError
+from trainctl.report.base import Together
+from trainctl.run import Run
+
+# No dropout and no norm over the batch: a batch's gradient is the mean of its rows'.
+PLAIN = ("dataset=iris", "model.hidden=[8]", "model.norm=none", "model.dropout=0.0", "loop.batch_size=50", "loop.epochs=2", "output.plots=false")
+
+
+def make(*overrides: str) -> Run:
+    return assemble.assemble(config.load(compose.compose([*PLAIN, *overrides])))
+
+
+def weights(run: Run) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in run.model.parameters()])
+
+
+def one_step(run: Run) -> None:
+    rows = run.data.splits["train"]
+    loop.set_learning_rate(run)
+    step.eager(run)(rows.inputs[:50], rows.targets[:50])
+
+
+def train(directory: Path, *overrides: str) -> tuple[Run, str]:
+    run = make(*overrides)
+    directory.mkdir()
+    return run, loop.train(run, directory, Together())
+
+
+def test_a_step_equals_one_written_by_hand() -> None:
+    run = make("optimizer=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.0", "regularizer=[l2]", "regularizer.l2.weight=0.01")
+    model, rows = copy.deepcopy(run.model), run.data.splits["train"]
+    inputs = run.data.input_scale(rows.inputs[:50])
+    loss = torch.nn.functional.cross_entropy(model(inputs), rows.targets[:50])
+    loss = loss + 0.01 * sum(weight.square().sum() for weight in model.parameters() if weight.ndim > 1)
+    loss.backward()
+    wanted = torch.cat([(weight - 0.5 * weight.grad).detach().flatten() for weight in model.parameters()])
+
+    one_step(run)
+
+    torch.testing.assert_close(weights(run), wanted)
+
+
+def test_a_batch_in_parts_gives_the_same_step(tmp_path: Path) -> None:
+    whole, parts = make("regularizer=[l1]", "optimizer=sgd"), make("regularizer=[l1]", "optimizer=sgd", "loop.micro_batches=7")
+    before = weights(whole)
+    assert torch.equal(before, weights(parts))
+
+    one_step(whole)
+    one_step(parts)
+
+    assert not torch.equal(before, weights(whole))
+    torch.testing.assert_close(weights(whole), weights(parts), rtol=1e-5, atol=1e-7)
+    torch.testing.assert_close(whole.sums.sums, parts.sums.sums)
+
+
+@pytest.mark.parametrize(("knob", "norm"), [("loop.clip_norm=0.01", 2.0), ("loop.clip_value=0.001", float("inf"))])
+def test_clipping_bounds_the_update(knob: str, norm: float) -> None:
+    sgd = ("optimizer=sgd", "optimizer.momentum=0.0", "optimizer.lr=1.0")
+    free, clipped = make(*sgd), make(*sgd, knob)
+    start = weights(free)
+    one_step(free)
+    one_step(clipped)
+
+    bound = float(knob.partition("=")[2])
+    assert float((weights(free) - start).norm(norm)) > 2 * bound
+    assert float((weights(clipped) - start).norm(norm)) == pytest.approx(bound, rel=1e-3)
+
+
+def test_weight_decay_spares_biases_and_norms_unless_asked() -> None:
+    run = make("model.norm=layer", "optimizer=adamw")
+    decayed, spared = (group["params"] for group in run.optimizer.param_groups)
+    assert [group["weight_decay"] for group in run.optimizer.param_groups] == [0.01, 0.0]
+    assert all(weight.ndim == 2 for weight in decayed)
+    assert all(weight.ndim == 1 for weight in spared)
+
+    (everything,) = make("model.norm=layer", "optimizer=adamw", "decay_norm_and_bias=true").optimizer.param_groups
+    assert len(everything["params"]) == len(decayed) + len(spared)
+
+
+def test_every_row_is_visited_once_an_epoch_in_another_order() -> None:
+    run = make("loop.batch_size=16")
+    source, epochs = loop.batches(run), []
+    for _ in range(2):
+        seen = []
+        for _ in range(run.plan.steps_per_epoch):
+            inputs, _ = next(source)
+            seen.append(inputs)
+            run.state.step += 1
+        epochs.append(torch.cat(seen))
+    rows = run.data.splits["train"].inputs
+    assert not torch.equal(*epochs)
+    for epoch in epochs:
+        assert sorted(map(tuple, epoch.tolist())) == sorted(map(tuple, rows.tolist()))
+
+
+def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
+    first, second = make("loop.batch_size=16"), make("loop.batch_size=16")
+    source = loop.batches(first)
+    for _ in range(10):
+        wanted = next(source)[0]
+        first.state.step += 1
+    second.state.step = 9
+    assert torch.equal(next(loop.batches(second))[0], wanted)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "steps", "reason"),
+    [
+        (["loop.epochs=3"], 9, "all 3 epochs are done"),  # 105 rows in batches of 50
+        (["loop.epochs=3", "loop.max_steps=4"], 4, "loop.max_steps=4 is reached"),
+        (["loop.epochs=1", "loop.max_steps=400"], 3, "all 1 epochs are done"),
+        (["loop.epochs=null", "loop.max_steps=7"], 7, "loop.max_steps=7 is reached"),
+        (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
+        (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"], 9, "early stopping: no improvement in 2 evaluations"),
+    ],
+)  # fmt: skip
+def test_the_budget_that_is_spent_first_ends_the_run(tmp_path: Path, overrides: list[str], steps: int, reason: str) -> None:
+    run, given = train(tmp_path / "run", *overrides)
+
+    assert (run.state.step, given) == (steps, reason)
+
+
+def test_evaluations_come_at_their_steps_and_once_at_the_end(tmp_path: Path) -> None:
+    seen = []
+
+    class Recorder(Together):
+        def evaluation(self, row: Any) -> None:
+            seen.append(row["step"])
+
+    run = make("loop.epochs=null", "loop.max_steps=10", "loop.eval_every_steps=4")
+    (tmp_path / "run").mkdir()
+    loop.train(run, tmp_path / "run", Recorder())
+
+    assert seen == [4, 8, 10]
+
+
+def test_the_schedule_sets_the_rate_of_every_step() -> None:
+    run = make("schedule=exponential", "schedule.gamma=0.5", "schedule.staircase=true", "optimizer.lr=0.8")
+    rates = []
+    for run.state.step in range(6):
+        loop.set_learning_rate(run)
+        rates.append(run.learning_rate)
+    assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4]
+
+
+def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
+    run = make("loop.max_time=10s", "loop.epochs=100")
+    run.state.step, run.state.seconds = 30, 5.0
+    assert budget.schedule_position(run) == 150
+    run.state.step = 200
+    assert budget.schedule_position(run) == 200
+    run.state.seconds = 11.0
+    assert budget.schedule_position(run) == run.plan.total_steps
+    assert budget.end_reason(run) == "loop.max_time=10s is spent"
+
+
+@pytest.mark.parametrize(("monitor", "values", "best"), [("val/loss", [3.0, float("nan"), 1.0, 2.0], 1.0), ("val/accuracy", [0.1, 0.5, float("nan"), 0.4], 0.5)])
+def test_best_follows_the_metrics_direction_and_is_never_nan(monitor: str, values: list[float], best: float) -> None:
+    run = make(f"monitor={monitor}")
+    for run.state.step, value in enumerate(values, 1):
+        loop.keep_best(run, value)
+    assert run.state.best
+    assert (run.state.best.value, run.state.best.step) == (best, values.index(best) + 1)
+
+
+def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
+    run = make()
+    rows = run.data.splits["train"]
+    rows.inputs[0] = float("inf")
+    before = weights(run)
+    with pytest.raises(NonFiniteError, match=r"the loss is (nan|inf) at step 1"):
+        step.eager(run)(rows.inputs, rows.targets)
+    assert torch.equal(weights(run), before)
+
+
+def test_metrics_do_not_depend_on_the_size_of_evaluation_batches() -> None:
+    from trainctl.evaluation import evaluate
+
+    one, many = (evaluate(make(f"loop.eval_batch_size={size}"), "val") for size in (1, 1000))
+    assert one == pytest.approx(many, rel=1e-6)
+
+
+def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> None:
+    from trainctl.evaluation import evaluate
+
+    run = make("model.dropout=0.5")
+    state = torch.get_rng_state()
+    assert evaluate(run, "val") == evaluate(run, "val")
+    assert torch.equal(state, torch.get_rng_state())
+    assert run.model.training
+
+
+def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path) -> None:
+    results = [
+        session.begin(config.load(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"])), [], tmp_path / name)["metrics"]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    ]
+    assert results[0] == results[1] != results[2]
+
+
+def test_the_loop_stays_readable_in_one_go() -> None:
+    assert len(Path(loop.__file__).read_text().splitlines()) < 150

@@ -1,0 +1,102 @@
+"""Where runs live: unique, whole, and found again."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from trainctl import rundir
+from trainctl.errors import CheckpointError, StorageError
+
+
+def make_run(root: Path, name: str) -> Path:
+    path = root / name
+    path.mkdir(parents=True)
+    (path / "config.yaml").write_text("seed: 0\n")
+    return path
+
+
+def test_two_runs_in_the_same_second_get_directories_of_their_own(tmp_path: Path) -> None:
+    made = {rundir.create(tmp_path / "runs", "digits-mlp") for _ in range(20)}
+    assert len(made) == 20
+    assert (tmp_path / "runs" / ".gitignore").read_text() == "*\n"
+
+
+@pytest.mark.parametrize("label", ["a/b", "../../x", "line\nbreak", "[red]x[/]", "é" * 300, "", "..", "x" * 400])
+def test_no_label_leaves_the_root_or_makes_a_name_too_long(tmp_path: Path, label: str) -> None:
+    made = rundir.create(tmp_path / "runs", label)
+    assert made.resolve().parent == (tmp_path / "runs").resolve()
+    assert made.name.isascii()
+    assert len(made.name) < 100
+
+
+def test_a_root_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(StorageError, match="runs"):
+        rundir.create(tmp_path / "runs", "x")
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "summary.json"
+    rundir.write(path, "old")
+    (tmp_path / "summary.json.tmp").mkdir()
+    with pytest.raises((StorageError, IsADirectoryError)):
+        rundir.write(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_a_root_below_a_file_is_a_storage_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="cannot be made"):
+        rundir.create(tmp_path / "file" / "runs", "x")
+
+
+def test_a_run_is_found_by_path_name_part_and_as_the_newest(tmp_path: Path) -> None:
+    root = tmp_path / "runs"
+    old, new = make_run(root, "20260101-000000-iris-mlp"), make_run(root, "20260102-000000-wine-mlp")
+    os.utime(old / "config.yaml", (1, 1))
+
+    assert rundir.find(str(old), root) == old
+    assert rundir.find(old.name, root) == old
+    assert rundir.find("wine", root) == new
+    assert rundir.find(None, root) == new
+
+
+def test_a_whole_name_wins_over_a_part_of_another(tmp_path: Path) -> None:
+    exact = make_run(tmp_path / "runs", "1-lr=0.1")
+    make_run(tmp_path / "runs", "1-lr=0.10")
+    assert rundir.find("1-lr=0.1", tmp_path / "runs") == exact
+
+
+def test_a_part_that_fits_several_runs_is_an_error_that_names_them(tmp_path: Path) -> None:
+    make_run(tmp_path, "a-mlp")
+    make_run(tmp_path, "b-mlp")
+    with pytest.raises(CheckpointError, match="fits 2 runs: a-mlp, b-mlp"):
+        rundir.find("mlp", tmp_path)
+
+
+def test_trials_of_a_sweep_are_runs_and_other_directories_are_not(tmp_path: Path) -> None:
+    single, trial = make_run(tmp_path, "a"), make_run(tmp_path / "b-sweep", "0-x")
+    (tmp_path / "b-sweep" / "sweep.json").write_text("{}")
+    make_run(tmp_path / "other", "not-a-trial")
+    assert list(rundir.all_runs(tmp_path)) == [single, trial]
+
+
+@pytest.mark.parametrize("content", [b"a: [1", b"\xff\xfe\x00", b"- 1\n", b"", b"a: 2024-99-99\n"])
+def test_a_damaged_configuration_is_a_checkpoint_error(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"config\.yaml"):
+        rundir.read_config(tmp_path)
+
+
+def test_metrics_are_read_up_to_a_step_and_torn_lines_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"st')
+    assert [row["step"] for row in rundir.read_metrics(tmp_path, 2)] == [1, 2]
+
+
+def test_what_a_run_wrote_loads_no_code(tmp_path: Path) -> None:
+    canary = tmp_path / "canary"
+    (tmp_path / "config.yaml").write_text(f"x: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{canary}']]\n")
+    with pytest.raises(CheckpointError):
+        rundir.read_config(tmp_path)
+    assert not canary.exists()
