@@ -118,7 +118,7 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
     [
         (["loop.epochs=3"], 9, "all 3 epochs are done"),  # 105 rows in batches of 50
         (["loop.epochs=3", "loop.max_steps=4"], 4, "loop.max_steps=4 is reached"),
-        (["loop.epochs=1", "loop.max_steps=400"], 3, "all 1 epochs are done"),
+        (["loop.epochs=1", "loop.max_steps=400"], 3, "all 1 epochs are done (before loop.max_steps=400: raise loop.epochs to use it)"),
         (["loop.epochs=null", "loop.max_steps=7"], 7, "loop.max_steps=7 is reached"),
         (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"], 9, "early stopping: no improvement in 2 evaluations"),

@@ -39,6 +39,9 @@ def end_reason(run: Run) -> str | None:
         return f"early stopping: no improvement in {stopping.waited} evaluations" if stopping.limit else "early stopping"
     if loop.max_seconds is not None and state.seconds >= loop.max_seconds:
         return f"loop.max_time={loop.max_time} is spent"
-    if state.step >= run.plan.total_steps:
-        return f"loop.max_steps={loop.max_steps} is reached" if loop.max_steps == state.step else f"all {loop.epochs} epochs are done"
-    return None
+    if state.step < run.plan.total_steps:
+        return None
+    if loop.max_steps == state.step:
+        return f"loop.max_steps={loop.max_steps} is reached"
+    unspent = [f"loop.{key}={value}" for key, value in (("max_steps", loop.max_steps), ("max_time", loop.max_time)) if value is not None]
+    return f"all {loop.epochs} epochs are done" + (f" (before {' and '.join(unspent)}: raise loop.epochs to use it)" if unspent else "")

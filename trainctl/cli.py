@@ -81,6 +81,8 @@ def train(arguments: Sequence[str]) -> int:
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
         from trainctl import compose
 
+        if flags.multirun:
+            raise ConfigError("-m runs a sweep; it cannot be combined with --help, --cfg, --info or --shell-completion")
         if overrides and not flags.shell_completion:
             compose.compose(overrides, flags.config_dir)  # for our own error messages
         return compose.show(list(arguments), flags.config_dir)

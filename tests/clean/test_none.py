@@ -38,7 +38,7 @@ def test_values_that_are_not_finite_are_counted_and_located(dataset, message):
 def test_sequences_are_searched_too():
     sequences = torch.zeros(4, 3, 2)
     sequences[2, 1, 0] = math.nan
-    with pytest.raises(DataError, match="1 values of the inputs .* row 2"):
+    with pytest.raises(DataError, match=r"1 values of the inputs .* row 2"):
         none(dataset=Dataset(sequences, torch.zeros(4, dtype=torch.int64), "classification", ("a", "b")))
 
 

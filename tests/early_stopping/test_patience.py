@@ -21,7 +21,7 @@ SEQUENCES = [
     ([1.0] * 6, {"patience": 5}, 6, "exactly five"),
     ([1.0, 0.95, 0.9], {"min_delta": 0.1}, 3, "too small changes do not count; two of them make no large one"),
     ([1.0, 0.95, 0.85], {"min_delta": 0.1}, None, "measured from the best"),
-    ([1.0, 0.75, 0.5], {"min_delta": 0.25}, 3, "exactly min_delta is not enough"),
+    ([1.0, 0.75, 0.75], {"min_delta": 0.25}, 3, "exactly min_delta is not enough"),
     ([1.0, 1.1, 1.2], {"min_epochs": 3}, 3, "the first epochs are over"),
     ([1.0, 1.1, 1.2, 1.3], {"min_epochs": 4}, 4, "waits for min_epochs, then stops at once"),
     ([1.0, 1.1, 1.2, 0.9, 1.0], {"min_epochs": 4}, None, "an improvement in time"),

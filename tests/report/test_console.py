@@ -129,12 +129,25 @@ def test_a_narrow_table_keeps_the_monitored_metric(make_view, run):
     assert header.split() == ["epoch", "train/loss", "val/accuracy"]
 
 
+def test_a_directory_that_is_too_long_is_shown_by_its_name(make_view):
+    view = make_view(1, directory=Path("/somewhere/that/is/far/away/from/here/runs/x-1"))
+    assert frame(view, 40, 35)[0] == "run     x-1"
+    assert frame(view, 80, 35)[0] == "run     /somewhere/that/is/far/away/from/here/runs/x-1"
+
+
+def test_there_is_no_spark_line_of_one_evaluation(make_view):
+    assert len([line for line in frame(make_view(1)) if line.startswith("val/loss")]) == 0
+    assert len([line for line in frame(make_view(2)) if line.startswith("val/loss")]) == 1
+
+
 def test_a_metric_that_is_not_a_number_stands_out(make_view):
     view = make_view(3)
     view.rows[1] = view.rows[1] | {"val/loss": math.nan}
     lines = frame(view)
     assert "nan" in next(line for line in lines if line.startswith("      2"))
     assert "val/loss    █!▁  0.3333" in lines
+    line = view.table(110, 8)[2]
+    assert [line.plain[span.start : span.end].strip() for span in line.spans if "red" in str(span.style)] == ["nan"]
 
 
 @pytest.mark.parametrize(
@@ -267,6 +280,7 @@ def test_a_command_to_paste_is_not_broken_into_lines(run, summary):
 def test_the_view_draws_itself_while_the_loop_makes_no_call(run):
     console = Console(terminal())
     console.start(run, DIRECTORY, [])
+    assert "step" in console.console.file.getvalue()  # at once, not after an eighth of a second
     run.state.step = 123
     deadline = time.monotonic() + 10
     while "step 123/800" not in console.console.file.getvalue() and time.monotonic() < deadline:

@@ -43,16 +43,16 @@ def test_an_evaluation_is_one_line(plain, stream, run, row):
 
 
 def test_only_the_best_evaluation_has_a_star(plain, stream, run, row):
-    run.state.best = Best(0.1, 40, 1.0)
-    plain.evaluation(row(1.0))
-    plain.evaluation(row(2.0))
-    assert ["*" in line for line in stream.getvalue().splitlines()] == [True, False]
+    run.state.best = Best(0.1, 80, 2.0)
+    for epoch in (1.0, 2.0, 3.0):
+        plain.evaluation(row(epoch))
+    assert ["*" in line for line in stream.getvalue().splitlines()] == [False, True, False]
 
 
 def test_lines_are_aligned(plain, stream, run, row):
     run.state.best = Best(0.1, 40, 1.0)
     for epoch in (1.0, 2.0, 12.0):
-        plain.evaluation(row(epoch))
+        plain.evaluation(row(epoch, 100 / epoch, seconds=1000 / epoch))
     lines = stream.getvalue().splitlines()
     assert len({len(line) for line in lines}) == 1
     assert len({line.index("lr") for line in lines}) == 1
@@ -134,10 +134,12 @@ def test_a_pipe_without_a_reader_is_passed_over():
 
 @pytest.mark.skipif(not FULL.exists(), reason="a full disk, as Linux has it")
 def test_a_full_disk_is_passed_over():
-    with pytest.raises(OSError, match="No space"), FULL.open("w", encoding="utf-8") as stream:  # noqa: PT012
-        plain = Plain(stream)
-        plain.note("x")
-        assert plain.stream is None  # the error that is raised is the one of close()
+    stream = FULL.open("w", encoding="utf-8")
+    plain = Plain(stream)
+    plain.note("x")
+    assert plain.stream is None
+    with pytest.raises(OSError, match="No space"):
+        stream.close()
 
 
 def test_a_broken_pipe_leaves_the_exit_code_alone():

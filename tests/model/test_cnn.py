@@ -1,0 +1,88 @@
+"""Convolutional network."""
+
+from typing import get_args
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from trainctl import component, compose
+from trainctl.errors import ConfigError
+from trainctl.model.base import ACTIVATIONS, Activation
+from trainctl.model.cnn import cnn
+
+
+def make(**changes):
+    torch.manual_seed(0)
+    settings = {
+        "channels": [4], "kernel_size": 3, "padding": "same", "pool": 2, "norm": "none", "activation": "relu", "dropout": 0.0,
+        "hidden": [], "hidden_dropout": 0.0, "input_shape": (2, 8, 6), "outputs": 3,
+    }  # fmt: skip
+    return cnn(**settings | changes)
+
+
+def parameters(model):
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def test_the_recipe_for_mnist_has_the_parameters_it_promises():
+    keys = compose.compose(["recipe=mnist_cnn"])["model"]
+    assert (keys["channels"], keys["padding"], keys["hidden"]) == ([32, 64], "valid", [128])
+    assert parameters(component.build("model", keys, input_shape=(1, 28, 28), outputs=10)) == 225_034
+
+
+@pytest.mark.parametrize(
+    ("changes", "count", "reason"),
+    [
+        ({}, 4 * (2 * 9 + 1) + 3 * (4 * 4 * 3 + 1), "same padding, pooling halves"),
+        ({"padding": "valid"}, 4 * (2 * 9 + 1) + 3 * (4 * 3 * 2 + 1), "valid padding takes a pixel on each side"),
+        ({"pool": 1}, 4 * (2 * 9 + 1) + 3 * (4 * 8 * 6 + 1), "1 does not pool"),
+        ({"pool": 4}, 4 * (2 * 9 + 1) + 3 * (4 * 2 * 1 + 1), "a rest is dropped"),
+        ({"norm": "batch"}, 4 * (2 * 9 + 1) + 2 * 4 + 3 * (4 * 4 * 3 + 1), "a norm has a factor and an offset"),
+        ({"channels": []}, 3 * (2 * 8 * 6 + 1), "no block: a linear model"),
+        ({"hidden": [7]}, 4 * (2 * 9 + 1) + 7 * (4 * 4 * 3 + 1) + 3 * 8, "a hidden layer"),
+        ({"kernel_size": 1}, 4 * (2 + 1) + 3 * (4 * 4 * 3 + 1), "filters of one pixel"),
+    ],
+)
+def test_it_has_as_many_parameters_as_expected(changes, count, reason):
+    model = make(**changes)
+    assert parameters(model) == count, reason
+    assert model(torch.zeros(2, 2, 8, 6)).shape == (2, 3)
+
+
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_a_block_is_convolution_norm_activation_and_pooling(activation, norm):
+    model, images = make(activation=activation, norm=norm), torch.randn(5, 2, 8, 6)
+    filters, head = model[0], model[-1]
+    maps = functional.conv2d(images, filters.weight, filters.bias, padding=1)
+    if norm == "batch":
+        maps = (maps - maps.mean((0, 2, 3), keepdim=True)) / (maps.var((0, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+    pooled = functional.max_pool2d(ACTIVATIONS[activation]()(maps), 2)
+    torch.testing.assert_close(model(images), head(pooled.flatten(1)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kernel_size", [2, 4, 5])
+def test_same_padding_keeps_the_size_whatever_the_filter(kernel_size):
+    assert make(kernel_size=kernel_size, pool=1)[0](torch.zeros(1, 2, 8, 6)).shape == (1, 4, 8, 6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "block", "reason"),
+    [
+        ({"channels": [4, 4, 4], "input_shape": (1, 4, 4)}, "block 3 of 3", "pooled to one pixel before"),
+        ({"padding": "valid", "input_shape": (1, 2, 9)}, "block 1 of 1", "lower than a filter"),
+        ({"padding": "valid", "input_shape": (1, 9, 2)}, "block 1 of 1", "narrower than a filter"),
+        ({"padding": "valid", "input_shape": (1, 3, 3)}, "block 1 of 1", "one pixel is left for a pooling of two"),
+        ({"padding": "valid", "pool": 1, "kernel_size": 9}, "block 1 of 1", "a filter larger than the image"),
+    ],
+)
+def test_an_image_that_becomes_too_small_is_a_wrong_configuration(changes, block, reason):
+    with pytest.raises(ConfigError, match=block):
+        make(**changes)
+
+
+def test_dropout_follows_blocks_and_hidden_layers():
+    model = make(channels=[4, 4], dropout=0.25, hidden=[5], hidden_dropout=0.5)
+    assert [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)] == [0.25, 0.25, 0.5]

@@ -1,0 +1,128 @@
+"""Metrics summed batch by batch equal scikit-learn's over all rows at once."""
+
+import math
+
+import pytest
+import torch
+from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
+
+from trainctl.metric_names import NAMES, maximize
+from trainctl.metrics import Sums
+from trainctl.scale.base import Affine
+from trainctl.scale.standard import standard
+
+CPU = torch.device("cpu")
+
+
+def generator():
+    return torch.Generator().manual_seed(0)
+
+
+def summed(task, outputs, targets, units=None, loss=torch.nn.functional.mse_loss, batch=7):
+    columns = 1 if targets.ndim == 1 else math.prod(targets.shape[1:])
+    sums = Sums(task, columns, units, CPU)
+    for start in range(0, len(targets), batch):  # the last batch is smaller
+        part = slice(start, start + batch)
+        sums.add(loss(outputs[part], targets[part]), outputs[part], targets[part])
+    return sums
+
+
+def test_classes_equal_scikit_learn():
+    logits, targets = torch.randn(100, 4, generator=generator()), torch.arange(100) % 4
+    loss = torch.nn.functional.cross_entropy
+    values = summed("classification", logits, targets, loss=loss).values()
+    assert values["accuracy"] == accuracy_score(targets, logits.argmax(1))
+    assert values["loss"] == pytest.approx(loss(logits, targets).item(), rel=1e-6)
+    assert tuple(values) == NAMES["classification"]
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_numbers_equal_scikit_learn_in_original_units(columns, scaled):
+    targets = torch.randn(100, columns, generator=generator()) * torch.tensor([40.0, 3.0, 0.1])[:columns] + 150
+    outputs = targets + torch.randn(100, columns, generator=generator()).flip(0) * torch.tensor([20.0, 1.0, 0.2])[:columns]
+    units = standard(values=targets) if scaled else None
+    given = (units(outputs), units(targets)) if scaled else (outputs, targets)
+    values = summed("regression", *given, units=units).values()
+    truth, answers = targets.double().numpy(), outputs.double().numpy()
+    assert values["mae"] == pytest.approx(mean_absolute_error(truth, answers), rel=1e-5)
+    assert values["rmse"] == pytest.approx(math.sqrt(((truth - answers) ** 2).mean()), rel=1e-5)
+    assert values["r2"] == pytest.approx(r2_score(truth, answers, multioutput="variance_weighted"), abs=1e-5)
+    assert values["loss"] == pytest.approx(((given[0] - given[1]) ** 2).mean().item(), rel=1e-5)
+    assert tuple(values) == NAMES["regression"]
+    if columns == 1:
+        assert values["rmse"] == pytest.approx(root_mean_squared_error(truth, answers), rel=1e-5)
+
+
+def test_reconstructions_equal_scikit_learn_over_all_pixels():
+    targets = torch.rand(50, 1, 3, 4, generator=generator())
+    outputs = targets + 0.1 * torch.randn(50, 1, 3, 4, generator=generator())
+    values = summed("reconstruction", outputs, targets).values()
+    truth, answers = targets.flatten(1).double().numpy(), outputs.flatten(1).double().numpy()
+    assert values["mae"] == pytest.approx(mean_absolute_error(truth, answers), rel=1e-5)
+    assert values["rmse"] == pytest.approx(math.sqrt(((truth - answers) ** 2).mean()), rel=1e-5)
+    assert values["r2"] == pytest.approx(r2_score(truth, answers, multioutput="variance_weighted"), abs=1e-5)
+
+
+@pytest.mark.parametrize("batch", [1, 7, 100, 1000])
+def test_how_rows_are_cut_into_batches_does_not_matter(batch):
+    targets = torch.randn(100, 2, generator=generator())
+    outputs = torch.randn(100, 2, generator=generator()).flip(0)
+    values = summed("regression", outputs, targets, batch=batch).values()
+    assert values == pytest.approx(summed("regression", outputs, targets).values(), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("targets", "outputs", "r2", "reason"),
+    [
+        ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 1.0, "without error"),
+        ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], 0.0, "the mean explains nothing"),
+        ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0], -3.0, "worse than the mean"),
+        ([5.0, 5.0, 5.0], [5.0, 5.0, 5.0], math.nan, "constant targets have no variance to explain"),
+        ([0.1, 0.1, 0.1], [0.0, 0.1, 0.2], math.nan, "constant, and no sum of powers of two"),
+        ([0.0, 0.0], [0.0, 0.0], math.nan, "all zero"),
+        ([7.0], [7.0], math.nan, "one row"),
+        ([1000.0, 1001.0, 1002.0], [1000.0, 1001.0, 1002.0], 1.0, "a large mean is no constant"),
+    ],
+)
+def test_r2_by_hand(targets, outputs, r2, reason):
+    targets, outputs = torch.tensor(targets)[:, None], torch.tensor(outputs)[:, None]
+    assert summed("regression", outputs, targets).values()["r2"] == pytest.approx(r2, nan_ok=True), reason
+
+
+def test_one_constant_column_beside_another_has_no_weight():
+    targets = torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
+    outputs = torch.tensor([[1.0, 5.0], [2.0, 5.0], [2.0, 5.0]])
+    assert summed("regression", outputs, targets).values()["r2"] == pytest.approx(0.5)
+
+
+def test_units_are_those_before_scaling():
+    units = Affine(torch.tensor([[0.1]]), torch.tensor([[-3.0]]))
+    values = summed("regression", torch.tensor([[0.0], [1.0]]), torch.tensor([[1.0], [1.0]]), units=units).values()
+    assert values["mae"] == pytest.approx(5.0)  # 0.5 scaled is 5 in the target's unit
+
+
+def test_sums_start_again_after_a_reset_and_without_rows_there_are_no_metrics():
+    targets = torch.arange(10) % 2
+    sums = summed("classification", torch.zeros(10, 2), targets, loss=torch.nn.functional.cross_entropy)
+    sums.reset()
+    assert sums.values() == {}
+    sums.add(torch.tensor(2.0), torch.tensor([[0.0, 1.0]]), torch.tensor([1]))
+    assert sums.values() == {"loss": 2.0, "accuracy": 1.0}
+
+
+def test_a_loss_that_is_not_finite_shows():
+    sums = Sums("classification", 1, None, CPU)
+    sums.add(torch.tensor(math.nan), torch.zeros(1, 2), torch.tensor([0]))
+    assert math.isnan(sums.values()["loss"])
+
+
+def test_low_precision_outputs_are_summed_exactly():
+    outputs = torch.full((4096, 1), 0.5, dtype=torch.bfloat16)
+    values = summed("regression", outputs, torch.zeros(4096, 1), batch=4096, loss=lambda outputs, targets: outputs.float().mean()).values()
+    assert (values["mae"], values["rmse"]) == (0.5, 0.5)
+
+
+@pytest.mark.parametrize(("name", "larger"), [("val/accuracy", True), ("r2", True), ("val/loss", False), ("test/rmse", False), ("mae", False)])
+def test_it_is_known_which_metrics_grow(name, larger):
+    assert maximize(name) is larger
