@@ -164,7 +164,7 @@ def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
     assert budget.end_reason(run) == "loop.max_time=10s is spent"
 
 
-@pytest.mark.parametrize(("monitor", "values", "best"), [("val/loss", [3.0, float("nan"), 1.0, 2.0], 1.0), ("val/accuracy", [0.1, 0.5, float("nan"), 0.4], 0.5)])
+@pytest.mark.parametrize(("monitor", "values", "best"), [("val/loss", [float("nan"), 3.0, float("nan"), 1.0, 2.0], 1.0), ("val/accuracy", [0.1, 0.5, float("nan"), 0.4], 0.5)])
 def test_best_follows_the_metrics_direction_and_is_never_nan(monitor: str, values: list[float], best: float) -> None:
     run = make(f"monitor={monitor}")
     for run.state.step, value in enumerate(values, 1):
