@@ -218,6 +218,12 @@ def test_a_users_yaml_is_found_and_takes_settings():
     assert compose.options(compose.overlays())["model"]["mine"] == Path.cwd() / "conf" / "model" / "mine.yaml"
 
 
+def test_of_two_files_with_one_name_ours_is_taken_as_hydra_does():
+    write("mlp", MLP)
+    assert compose.compose(["model=mlp"])["model"]["hidden"] != [8]
+    assert compose.options(compose.overlays())["model"]["mlp"] == ROOT / "conf" / "model" / "mlp.yaml"
+
+
 def test_a_users_directory_can_be_given(tmp_path):
     write("mine", MLP)
     (tmp_path / "conf").rename(tmp_path / "elsewhere")

@@ -16,7 +16,8 @@ from rich.console import Console as RichConsole
 from rich.control import strip_control_codes
 
 from trainctl.early_stopping.base import Stopping
-from trainctl.report.console import ASCII, BLOCKS, Console, Speed, View, marks
+from trainctl.report.console import Console
+from trainctl.report.view import ASCII, BLOCKS, Speed, View, marks
 from trainctl.state import Best
 
 DIRECTORY = Path("runs/20260101-120000-digits")

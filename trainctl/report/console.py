@@ -1,56 +1,23 @@
 """The live view of a terminal, drawn by rich at 8 Hz from what the run holds; the loop makes no call for a step."""
 
-import time
-from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from rich.console import Console as RichConsole
-from rich.console import ConsoleOptions, RenderResult
 from rich.live import Live
-from rich.segment import Segment
 from rich.text import Text
 
 from trainctl.report import words
 from trainctl.report.base import Row
-from trainctl.report.table import printable
+from trainctl.report.view import BAD, LABEL, VALUE, View
 from trainctl.run import Run
 
 HERTZ = 8
-WINDOW = 5.0  # time over which the speed is measured [s]
-MOST_ROWS = 8
-LABEL, VALUE, BEST, BAD = "dim", "cyan", "bold green", "bold red"
 OUTCOMES = {"finished": "bold green", "interrupted": "bold yellow", "terminated": "bold yellow"}
 # rich ends the process where a pipe breaks; a terminal that is gone must not end a training
 HARMLESS = (Exception, SystemExit)
-
-
-@dataclass(frozen=True)
-class Marks:
-    """The characters that a view is drawn with."""
-
-    full: str
-    empty: str
-    best: str
-    levels: str
-    ellipsis: str
-
-
-BLOCKS = Marks("━", "─", "★", "▁▂▃▄▅▆▇█", "…")
-ASCII = Marks("#", "-", "*", "_.-:=+*#", "~")
-
-
-def marks(encoding: str) -> Marks:
-    """Return marks that an encoding has."""
-    try:
-        "".join(vars(BLOCKS).values()).encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return ASCII
-    return BLOCKS
 
 
 class Console:
@@ -112,210 +79,3 @@ class QuietLive(Live):
         """Draw a frame."""
         with suppress(*HARMLESS):
             super().refresh()
-
-
-class Speed:
-    """Measures optimizer steps per second from glances at the step counter.
-
-    Only glances that see a new step are kept, so that steps longer than the window are measured too.
-    """
-
-    def __init__(self) -> None:
-        self.glances: deque[tuple[float, int]] = deque()
-
-    def look(self, seconds: float, step: int) -> float | None:
-        """Take a glance at a clock [s] and the counter; return the speed [steps/s], None if it is not known yet."""
-        glances = self.glances
-        if not glances or step != glances[-1][1]:
-            glances.append((seconds, step))
-        while len(glances) > 2 and glances[0][0] < seconds - WINDOW:
-            glances.popleft()
-        passed, steps = glances[-1][0] - glances[0][0], glances[-1][1] - glances[0][1]
-        return steps / passed if passed > 0 else None
-
-
-class View:
-    """What the terminal shows of a run, at any size; the parts that change only with an evaluation are kept."""
-
-    def __init__(self, run: Run, directory: Path, history: Sequence[Row], encoding: str) -> None:
-        self.run, self.directory = run, directory
-        self.encoding, self.marks = encoding, marks(encoding)
-        self.rows: list[Row] = list(history)
-        self.summary: Mapping[str, Any] | None = None
-        self.header = [(label, printable(text, encoding)) for label, text in words.header(run, directory)]
-        self.speed = Speed()
-        self.began, self.before = time.monotonic(), run.state.seconds
-        self.kept: tuple[object, list[Segment], list[Segment]] = (None, [], [])
-        self.memory = (-1.0, "")
-
-    def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
-        """Draw the view; an error becomes a line of it."""
-        try:
-            yield from self._draw(console, options.max_width, (options.height or options.size.height) - 1)
-        except Exception as error:  # noqa: BLE001 - of any kind: the view must not end a training
-            yield Text(printable(f"no live view: {error!r}", self.encoding), no_wrap=True, overflow="crop")
-
-    def _draw(self, console: RichConsole, width: int, height: int) -> Iterator[Segment]:
-        status = self.status(width, time.monotonic())[:height]
-        key = (width, height - len(status), len(self.rows), self.run.state.best)
-        if self.kept[0] != key:
-            above, below = self.surroundings(width, height - len(status))
-            self.kept = (key, self._segments(console, above, width), self._segments(console, below, width))
-        yield from self.kept[1]
-        yield from self._segments(console, status, width)
-        yield from self.kept[2]
-
-    def _segments(self, console: RichConsole, lines: Sequence[Text], width: int) -> list[Segment]:
-        """Cut lines to the width and render them."""
-        found: list[Segment] = []
-        for line in lines:
-            if line.cell_len > width:
-                line.truncate(max(0, width - 1))
-                line.append(self.marks.ellipsis)
-            found += line.render(console, end="\n")
-        return found
-
-    def surroundings(self, width: int, room: int) -> tuple[list[Text], list[Text]]:
-        """Return the lines above and below the status, ``room`` at most: the table first, the rest as it fits."""
-        short = {"run": printable(self.directory.name, self.encoding)} if len(str(self.directory)) > width - 8 else {}
-        header = [Text.assemble((f"{label:<8}", LABEL), short.get(label, text)) for label, text in self.header]
-        sparks = self.sparks(width)
-        least = 1 + min(3, len(self.rows)) if self.rows else 0
-        for above, below, gaps in ((4, 2, 1), (4, 2, 0), (4, 0, 0), (1, 2, 0), (1, 0, 0), (0, 0, 0)):
-            shown = sparks[:below]
-            left = room - above - len(shown) - gaps * (1 + bool(self.rows) + bool(shown))
-            if left >= least:
-                break
-        table = self.table(width, min(MOST_ROWS, left - 1)) if left > 1 and self.rows else []
-        gap = [Text()] * gaps
-        return header[:above] + gap, (gap + table if table else []) + (gap + shown if shown else [])
-
-    def status(self, width: int, now: float) -> list[Text]:
-        """Return the progress bar and the numbers that change with every step."""
-        run, total = self.run, self.run.plan.total_steps
-        step, limit = run.state.step, run.config.loop.max_seconds
-        elapsed = self.before + now - self.began
-        speed = self.speed.look(now, step)
-        samples = None if speed is None else speed * len(run.data.splits["train"]) / run.plan.steps_per_epoch
-        done = step / total
-        epoch = f"{words.epochs(run.epoch)}/{words.epochs(words.total_epochs(run))}"
-        facts = [("step", f"{step:,}/{total:,}"), ("epoch", epoch)]
-        if self.summary is not None:
-            elapsed = self.summary.get("seconds", elapsed)
-            samples = self.summary.get("samples_per_second", samples)
-        facts.append(("time", words.duration(elapsed) + (f" of {words.duration(limit)}" if limit else "")))
-        if self.summary is None:
-            done = max(done, elapsed / limit if limit else 0.0)
-            facts.append(("left", words.duration(self.left(speed, elapsed))))
-        facts.append(("", f"{words.count(samples)} samples/s"))
-        return [self.bar(width, min(1.0, done)), *flow([*facts, *self.measures(now)], width)]
-
-    def left(self, speed: float | None, elapsed: float) -> float | None:
-        """Return the time to the end of the budget that is reached first [s], None if it is not known yet."""
-        loop, total = self.run.config.loop, self.run.plan.total_steps
-        steps = min(total, loop.stop_at_step or total) - self.run.state.step
-        ends = [] if not speed else [max(0.0, steps / speed)]
-        ends += [] if loop.max_seconds is None else [max(0.0, loop.max_seconds - elapsed)]
-        return min(ends, default=None)
-
-    def measures(self, now: float) -> list[words.Line]:
-        """Return learning rate, patience, the best value, and a GPU's memory."""
-        facts = [("lr", words.few(self.learning_rate()))]
-        if waited := words.patience(self.run):
-            facts.append(("patience", waited))
-        if (best := self.run.state.best) is not None:
-            value = f"{self.run.config.monitor} {words.number(best.value)}"
-            facts.append(("best", f"{value} at epoch {words.epochs(best.epoch)}"))
-        if self.run.device.type == "cuda":
-            if now - self.memory[0] > 1:  # reading them costs 0.1 ms
-                self.memory = (now, memory(self.run.device))
-            facts.append(("gpu", self.memory[1]))
-        return facts
-
-    def learning_rate(self) -> float:
-        """Return the learning rate, the newest evaluation's where reading it would disturb the device.
-
-        A captured step keeps it on the GPU: reading it there waits, and breaks a capture that is going on.
-        """
-        value = self.run.optimizer.param_groups[0]["lr"]
-        if isinstance(value, torch.Tensor) and value.device.type != "cpu":
-            return self.rows[-1].get("lr", float("nan")) if self.rows else float("nan")
-        return self.run.learning_rate
-
-    def bar(self, width: int, done: float) -> Text:
-        """Return the progress bar, ``done`` in [0, 1]."""
-        percent = f" {int(100 * done):3d} %"
-        size = max(0, min(width - len(percent), 100))
-        full = int(size * done)
-        return Text.assemble((self.marks.full * full, BEST), (self.marks.empty * (size - full), LABEL), percent)
-
-    def table(self, width: int, most: int) -> list[Text]:
-        """Return the newest evaluations, ``most`` of them; the best one takes the place of the oldest."""
-        best = next((row for row in reversed(self.rows) if words.is_best(self.run, row)), None)
-        chosen = self.rows[-most:]
-        if best is not None and not any(row is best for row in chosen):
-            chosen[0] = best
-        cells = [{name: cell(name, row) for name in columns(row)} for row in chosen]
-        names = fitting(cells, self.run.config.monitor, width - 2)
-        lines = [Text("  " + "  ".join(f"{name:>{size}}" for name, size in names.items()), style="bold")]
-        for row, texts in zip(chosen, cells, strict=True):
-            line = Text(f"{self.marks.best if row is best else ' '} ", style=BEST if row is best else "")
-            for name, size in names.items():
-                text = texts.get(name, "")
-                line.append(f"{text:>{size}}  ", BAD if text in ("nan", "inf", "-inf") else None)
-            line.rstrip()
-            lines.append(line)
-        return lines
-
-    def sparks(self, width: int) -> list[Text]:
-        """Return the course of the monitored metric and of the training loss."""
-        names = [name for name in (self.run.config.monitor, "train/loss") if any(name in row for row in self.rows[-1:])]
-        size = max(map(len, names), default=0)
-        lines = []
-        for name in names if len(self.rows) > 1 else []:
-            values = [row.get(name) for row in self.rows]
-            course = words.sparkline(values, min(60, width - size - 12), self.marks.levels)
-            lines.append(Text.assemble((f"{name:<{size}}  ", LABEL), (course, VALUE), f"  {words.number(values[-1])}"))
-        return lines
-
-
-def columns(row: Row) -> list[str]:
-    """Return the table's columns for a row."""
-    return ["epoch", "step", *words.metrics(row), "lr"]
-
-
-def cell(name: str, row: Row) -> str:
-    """Return a number as its column writes it."""
-    write = {"epoch": words.epochs, "step": words.count, "lr": words.few}.get(name, words.number)
-    return write(row.get(name))
-
-
-def fitting(cells: Sequence[Mapping[str, str]], monitor: str, room: int) -> dict[str, int]:
-    """Return the columns that fit, in their order, with their widths; the important ones are placed first."""
-    names = list(dict.fromkeys(name for row in cells for name in row))
-    sizes = {name: max(len(name), *(len(row.get(name, "")) for row in cells)) for name in names}
-    ranks = {monitor: 0, "epoch": 1, "train/loss": 2}
-    rank = {name: ranks.get(name, 3 if name.startswith("val/") else 4 if "/" in name else 5) for name in names}
-    placed: set[str] = set()
-    for name in sorted(names, key=lambda name: rank[name]):
-        if sum(sizes[other] + 2 for other in placed) + sizes[name] > room:
-            break
-        placed.add(name)
-    return {name: sizes[name] for name in names if name in placed}
-
-
-def flow(facts: Sequence[words.Line], width: int) -> list[Text]:
-    """Set facts side by side, on as many lines as the width needs."""
-    lines = [Text()]
-    for label, value in facts:
-        fact = Text.assemble((f"{label} " if label else "", LABEL), (value, VALUE))
-        if lines[-1] and len(lines[-1]) + 3 + len(fact) > width:
-            lines.append(Text())
-        lines[-1].append("   " if lines[-1] else "").append(fact)
-    return lines
-
-
-def memory(device: torch.device) -> str:
-    """Return how much of a GPU's memory our tensors take; a look at the allocator's books, not at the device."""
-    used, peak = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
-    return f"{used / 2**30:.2f} GiB, peak {peak / 2**30:.2f} GiB"
