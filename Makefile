@@ -23,6 +23,7 @@ check: lint types test  ## All that CI runs: lint, types, test
 
 lint: $(READY)  ## ruff, yamllint, codespell, and the layers of the architecture
 	@$(BIN)/ruff check --quiet .
+	@$(BIN)/ruff format --quiet --check . || { echo "not formatted: ruff format ."; exit 1; }
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/codespell .
 	@$(BIN)/lint-imports > .venv/lint-imports.log 2>&1 || { cat .venv/lint-imports.log; exit 1; }

@@ -2,8 +2,8 @@
 
     python benchmarks/run.py [ROOT] [--runs 5] [--epochs 3]
 
-ROOT is a directory with `MNIST/raw/`; without it, scikit-learn's digits, enlarged, stand in. Both train the network of `recipe=mnist_cnn` on the same files with the
-same batch size, optimizer, epochs and threads, and evaluate after each epoch. Run it on a machine that does
+ROOT is a directory with `MNIST/raw/`; without it, scikit-learn's digits, enlarged, stand in. Both train
+the network of `recipe=mnist_cnn` on the same files with the same batch size, optimizer, epochs and threads, and evaluate after each epoch. Run it on a machine that does
 nothing else.
 """
 
@@ -26,14 +26,18 @@ def ours(root: Path, epochs: int) -> tuple[float, float]:
     """Return trainctl's seconds per epoch and test accuracy."""
     with tempfile.TemporaryDirectory() as runs:
         overrides = [f"dataset.root={root}", f"loop.epochs={epochs}", f"output.root={runs}", "output.plots=false"]
-        subprocess.run([sys.executable, "-m", "trainctl", "recipe=mnist_cnn", *overrides], check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(
+            [sys.executable, "-m", "trainctl", "recipe=mnist_cnn", *overrides], check=True, stdout=subprocess.DEVNULL
+        )
         summary = json.loads(next(Path(runs).glob("*/summary.json")).read_text())
     return summary["seconds"] / epochs, summary["metrics"]["test/accuracy"]
 
 
 def by_hand(root: Path, epochs: int) -> tuple[float, float]:
     """Return the hand-written loop's seconds per epoch and test accuracy."""
-    done = subprocess.run([sys.executable, HERE / "handwritten.py", root, str(epochs)], check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, HERE / "handwritten.py", root, str(epochs)], check=True, capture_output=True, text=True
+    )
     seconds, accuracy = map(float, done.stdout.split())
     return seconds, accuracy
 
@@ -49,7 +53,9 @@ def stand_in(root: Path) -> None:
         size = len(chosen).to_bytes(4, "big")
         shape = size + (28).to_bytes(4, "big") * 2
         (raw / f"{part}-images-idx3-ubyte").write_bytes(b"\0\0\x08\x03" + shape + images[chosen].tobytes())
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + size + digits.target[chosen].astype(np.uint8).tobytes())
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            b"\0\0\x08\x01" + size + digits.target[chosen].astype(np.uint8).tobytes()
+        )
 
 
 def main() -> None:

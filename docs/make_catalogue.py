@@ -55,7 +55,9 @@ def take_apart(doc: str) -> Docstring:
         title, _, body = block.partition("\n")
         if title == "Args:":
             items = re.split(r"\n(?=\S)", textwrap.dedent(body).strip())
-            arguments = {name: " ".join(meaning.split()) for name, _, meaning in (item.partition(":") for item in items)}
+            arguments = {
+                name: " ".join(meaning.split()) for name, _, meaning in (item.partition(":") for item in items)
+            }
         elif title not in ("Raises:", "Returns:"):
             text.append(block)
     return Docstring("\n\n".join(text).strip(), arguments, " ".join(source.split()))
@@ -64,7 +66,9 @@ def take_apart(doc: str) -> Docstring:
 def markdown(text: str) -> str:
     """Turn reStructuredText's formulas and literals into GitHub's Markdown."""
     parts = re.split(r"^(\.\. math::.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*)", text, flags=re.MULTILINE)
-    return "\n\n".join(formula(part) if part.startswith(".. math::") else inline(part) for part in map(str.strip, parts) if part)
+    return "\n\n".join(
+        formula(part) if part.startswith(".. math::") else inline(part) for part in map(str.strip, parts) if part
+    )
 
 
 def formula(block: str) -> str:
@@ -115,7 +119,11 @@ def member(group: str, name: str) -> Iterator[str]:
     ]
     if rows:
         yield "\n".join(["| parameter | default | allowed | meaning |", "|---|---|---|---|", *rows])
-    if brings := [re.sub(r"^override /|@.*", "", key) + f"={value}" for entry in defaults.get("defaults", ()) for key, value in entry.items()]:
+    if brings := [
+        re.sub(r"^override /|@.*", "", key) + f"={value}"
+        for entry in defaults.get("defaults", ())
+        for key, value in entry.items()
+    ]:
         yield f"Chooses also, unless you do: `{'`, `'.join(brings)}`."
     if doc.source:
         yield f"Source: {inline(doc.source)}"
@@ -124,7 +132,11 @@ def member(group: str, name: str) -> Iterator[str]:
 
 def catalogue() -> str:
     """Return the whole page."""
-    pages = [HEAD.format(additive=", ".join(f"`{group}`" for group in component.GROUPS if group in component.ADDITIVE)).strip()]
+    pages = [
+        HEAD.format(
+            additive=", ".join(f"`{group}`" for group in component.GROUPS if group in component.ADDITIVE)
+        ).strip()
+    ]
     members = {group: component.names(group) for group in component.GROUPS}
     pages.append("\n".join(f"- [{group}](#{group}): {len(names)}" for group, names in members.items()))
     for group, names in members.items():

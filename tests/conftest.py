@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # before torch: spinning threads of neighbours make small steps ten times slower
+os.environ.setdefault(
+    "OMP_NUM_THREADS", "1"
+)  # before torch: spinning threads of neighbours make small steps ten times slower
 ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = str(ROOT)  # what tests start as a process of its own is this tree
 # Small and fast, with everything that draws random numbers: what a resumed run has to get right.

@@ -99,7 +99,9 @@ def main(wanted: Sequence[str]) -> int:
             verdicts.append(verdict(run_tests(tree, mutation.tests)))
             path.write_text(whole, encoding="utf-8")
             seconds = time.perf_counter() - started
-            print(f"{verdicts[-1]:9} {seconds:5.1f} s  {mutation.file}: {mutation.old!r} -> {mutation.new!r}", flush=True)
+            print(
+                f"{verdicts[-1]:9} {seconds:5.1f} s  {mutation.file}: {mutation.old!r} -> {mutation.new!r}", flush=True
+            )
     print(f"{verdicts.count('caught')} of {len(verdicts)} breakages caught")
     return exit_code(verdicts)
 

@@ -46,7 +46,9 @@ def test_the_newest_checkpoints_and_the_best_weights_are_kept_and_foreign_files_
         checkpoint.save(run, tmp_path / "run")
 
     kept = {path.name for path in folder.iterdir()}
-    ours = {f"{kind}-{step:08d}.{ending}" for kind, ending in (("step", "json"), ("last", "safetensors")) for step in (3, 4)}
+    ours = {
+        f"{kind}-{step:08d}.{ending}" for kind, ending in (("step", "json"), ("last", "safetensors")) for step in (3, 4)
+    }
     assert kept == ours | {path.name for path in foreign}
 
 
@@ -74,7 +76,12 @@ def test_a_flipped_bit_in_the_best_weights_is_found(trained: Path) -> None:
 def test_a_damaged_manifest_is_passed_over(trained: Path, damage: str) -> None:
     path = checkpoint.newest(trained).path
     text = path.read_text()
-    damaged = {"flip": text.replace('"step": 12', '"step": 13', 1), "truncate": text[:-50], "empty": "", "other": "[1, 2]"}[damage]
+    damaged = {
+        "flip": text.replace('"step": 12', '"step": 13', 1),
+        "truncate": text[:-50],
+        "empty": "",
+        "other": "[1, 2]",
+    }[damage]
     path.write_text(damaged)
 
     assert checkpoint.newest(trained).manifest["step"] == 8
@@ -115,7 +122,9 @@ def write_idx(root: Path) -> None:
     for part, rows in (("train", 60), ("t10k", 20)):
         header = b"\0\0\x08\x03" + b"".join(size.to_bytes(4, "big") for size in (rows, 8, 8))
         (raw / f"{part}-images-idx3-ubyte").write_bytes(header + bytes(i % 256 for i in range(rows * 64)))
-        (raw / f"{part}-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01" + rows.to_bytes(4, "big") + bytes(i % 10 for i in range(rows)))
+        (raw / f"{part}-labels-idx1-ubyte").write_bytes(
+            b"\0\0\x08\x01" + rows.to_bytes(4, "big") + bytes(i % 10 for i in range(rows))
+        )
 
 
 def test_state_of_an_optimizer_with_more_tensors_is_refused(trained: Path) -> None:
@@ -159,7 +168,15 @@ def test_best_weights_are_those_of_the_best_evaluation(trained: Path) -> None:
 
     assert saved.manifest["state"]["best"]["step"] == best
     run = assemble.assemble(settings())
-    checkpoint.load_weights(run.model, {name.removeprefix("model."): value for name, value in saved.tensors("best").items() if name.startswith("model.")}, saved.path)
+    checkpoint.load_weights(
+        run.model,
+        {
+            name.removeprefix("model."): value
+            for name, value in saved.tensors("best").items()
+            if name.startswith("model.")
+        },
+        saved.path,
+    )
     from trainctl.evaluation import evaluate
 
     assert evaluate(run, "val")["val/loss"] == losses[best]

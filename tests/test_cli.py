@@ -67,7 +67,9 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("typed", "code", "message"), MISTAKES, ids=[typed for typed, _, _ in MISTAKES])
-def test_a_mistake_gets_one_clear_line_and_leaves_nothing_behind(say: Say, tmp_path: Path, typed: str, code: int, message: str) -> None:
+def test_a_mistake_gets_one_clear_line_and_leaves_nothing_behind(
+    say: Say, tmp_path: Path, typed: str, code: int, message: str
+) -> None:
     given, out, err = say(*typed.split())
 
     assert given == code
@@ -83,7 +85,11 @@ def test_all_mistakes_are_reported_at_once(say: Say) -> None:
     code, _, err = say("optimizer.lr=-1", "loop.batch_size=0", "seed=x")
 
     assert code == 2
-    assert [line.partition("=")[0] for line in err.splitlines()] == ["trainctl: seed", "trainctl: loop.batch_size", "trainctl: optimizer.lr"]
+    assert [line.partition("=")[0] for line in err.splitlines()] == [
+        "trainctl: seed",
+        "trainctl: loop.batch_size",
+        "trainctl: optimizer.lr",
+    ]
 
 
 def test_a_broken_file_of_the_users_is_named_with_its_line(say: Say, tmp_path: Path) -> None:
@@ -108,7 +114,14 @@ LIGHT = [
 @pytest.mark.parametrize("arguments", LIGHT, ids=" ".join)
 def test_help_lists_and_mistakes_do_not_import_torch(tmp_path: Path, arguments: list[str]) -> None:
     script = "import sys; sys.argv = ['trainctl', *sys.argv[1:]]\nfrom trainctl import cli\ncli.main()\nsys.exit('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", script, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *arguments],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
     assert done.returncode == 0, done.stderr
 

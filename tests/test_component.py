@@ -10,17 +10,41 @@ from trainctl.errors import ConfigError
 
 COSINE = {"name": "cosine", "warmup_steps": 0, "final_fraction": 0.0}
 PROBLEMS = [
-    ({"name": "cosin"}, ["schedule.name=cosin: no such schedule; did you mean cosine? (choose from: cosine, "], "a misspelt name"),
+    (
+        {"name": "cosin"},
+        ["schedule.name=cosin: no such schedule; did you mean cosine? (choose from: cosine, "],
+        "a misspelt name",
+    ),
     ({"name": "x"}, ["schedule.name=x: no such schedule (choose from: cosine, "], "nothing is near"),
-    ({}, ["schedule.name=", "no such schedule"], "no name"),
+    ({}, ["schedule.name is missing", "choose from: cosine, "], "no name"),
     ({"name": 3}, ["schedule.name=3: no such schedule"], "a name that is no text"),
     ({"name": "../cosine"}, ["schedule.name=../cosine: no such schedule"], "a name that is a path"),
-    ({**COSINE, "warmup": 3}, ["schedule.warmup: schedule cosine has no such parameter; did you mean warmup_steps?"], "unknown key"),
-    ({**COSINE, "total_steps": 3}, ["schedule.total_steps: schedule cosine has no such parameter"], "what assemble supplies"),
-    ({"name": "cosine", "warmup_steps": 0}, ["schedule.final_fraction is missing", "a number in [0, 1]"], "missing key"),
+    (
+        {**COSINE, "warmup": 3},
+        ["schedule.warmup: schedule cosine has no such parameter; did you mean warmup_steps?"],
+        "unknown key",
+    ),
+    (
+        {**COSINE, "total_steps": 3},
+        ["schedule.total_steps: schedule cosine has no such parameter"],
+        "what assemble supplies",
+    ),
+    (
+        {"name": "cosine", "warmup_steps": 0},
+        ["schedule.final_fraction is missing", "a number in [0, 1]"],
+        "missing key",
+    ),
     ({**COSINE, "warmup_steps": -1}, ["schedule.warmup_steps=-1: expected a whole number in [0, inf)"], "out of range"),
-    ({**COSINE, "final_fraction": None}, ["schedule.final_fraction=null: expected a number in [0, 1]"], "null is spelt as typed"),
-    ({**COSINE, "final_fraction": True}, ["schedule.final_fraction=true: expected a number in [0, 1]"], "true is spelt as typed"),
+    (
+        {**COSINE, "final_fraction": None},
+        ["schedule.final_fraction=null: expected a number in [0, 1]"],
+        "null is spelt as typed",
+    ),
+    (
+        {**COSINE, "final_fraction": True},
+        ["schedule.final_fraction=true: expected a number in [0, 1]"],
+        "true is spelt as typed",
+    ),
 ]
 MINE = '''
 """A rate that falls with the square root."""
@@ -71,7 +95,9 @@ def test_all_problems_are_told_at_once():
 
 
 def test_messages_name_the_place_in_the_configuration():
-    assert component.problems("augment", "augment.flip", {"name": "flip", "probability": 2})[0].startswith("augment.flip.probability=2:")
+    assert component.problems("augment", "augment.flip", {"name": "flip", "probability": 2})[0].startswith(
+        "augment.flip.probability=2:"
+    )
 
 
 @pytest.mark.parametrize(
@@ -120,7 +146,11 @@ def test_a_users_annotation_never_stops_a_value_that_fits_it(tmp_path, text, val
 
 @pytest.mark.parametrize(
     ("text", "parts"),
-    [("def other(): ...", "defines no function broken()"), ("def broken(", "not a Python module"), ("broken = 3", "defines no function")],
+    [
+        ("def other(): ...", "defines no function broken()"),
+        ("def broken(", "not a Python module"),
+        ("broken = 3", "defines no function"),
+    ],
 )
 def test_a_module_without_its_component_is_named(tmp_path, text, parts):
     path = tmp_path / "optimizer" / "broken.py"

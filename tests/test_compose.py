@@ -15,7 +15,11 @@ MLP = "name: mlp\nhidden: [8]\nactivation: relu\nnorm: none\ndropout: 0.0\n"
 # overrides, parts of the one-line message, reason
 WRONG = [
     # members
-    (["optimizer=adan"], ["optimizer=adan: no such optimizer; did you mean adam?", "adam, adamw, sgd"], "misspelt member"),
+    (
+        ["optimizer=adan"],
+        ["optimizer=adan: no such optimizer; did you mean adam?", "adam, adamw, sgd"],
+        "misspelt member",
+    ),
     (["optimizer=zzz"], ["optimizer=zzz: no such optimizer (choose from: adam"], "nothing is near"),
     (["optimizer=3"], ["optimizer=3: no such optimizer"], "a number"),
     (["optimizer=true"], ["optimizer=true: no such optimizer"], "a truth"),
@@ -38,12 +42,28 @@ WRONG = [
     (["+mine=1"], ["+mine=1: no such setting"], "a new key at the top"),
     (["lr=0.1"], ["lr=0.1: no such setting; did you mean optimizer.lr=0.1?"], "a bare leaf"),
     (["epochs=3"], ["did you mean loop.epochs=3?"], "a bare leaf of a section"),
-    (["weight=1"], ["regularizer.elastic_net.weight=1 or regularizer.l1.weight=1 or regularizer.l2.weight=1?"], "a leaf of several"),
+    (
+        ["weight=1"],
+        ["regularizer.elastic_net.weight=1 or regularizer.l1.weight=1 or regularizer.l2.weight=1?"],
+        "a leaf of several",
+    ),
     (["loop=3"], ["loop=3: has settings of its own: loop.epochs, loop.max_steps"], "a whole section"),
     (["zzz.yyy=1"], ["zzz.yyy=1: no such setting"], "nothing like it"),
-    (["optimizer.momentum=0.5"], ["optimizer.momentum belongs to optimizer=sgd, and optimizer=adam is chosen"], "key of another member"),
-    (["augment.flip.probability=1"], ["belongs to augment=flip, and augment=none is chosen"], "key of a member that is not chosen"),
-    (["optimizer.name=sgd"], ["optimizer.name=sgd: choose a member of the group with optimizer=sgd"], "a member is chosen by its group"),
+    (
+        ["optimizer.momentum=0.5"],
+        ["optimizer.momentum belongs to optimizer=sgd, and optimizer=adam is chosen"],
+        "key of another member",
+    ),
+    (
+        ["augment.flip.probability=1"],
+        ["belongs to augment=flip, and augment=none is chosen"],
+        "key of a member that is not chosen",
+    ),
+    (
+        ["optimizer.name=sgd"],
+        ["optimizer.name=sgd: choose a member of the group with optimizer=sgd"],
+        "a member is chosen by its group",
+    ),
     # values
     (["optimizer.lr=big"], ["optimizer.lr=big: expected a number in (0, inf)"], "a text"),
     (["optimizer.lr='0.1'"], ["optimizer.lr=0.1: expected a number"], "a number in quotes"),
@@ -79,9 +99,17 @@ WRONG = [
     (["loop.epochs=null"], ["loop.epochs=null needs loop.max_steps"], "nothing ends the run"),
     (["loop.micro_batches=64"], ["loop.micro_batches=64 exceeds loop.batch_size=32"], "parts without a sample"),
     (["precision=fp16", "device=cpu"], ["precision=fp16 needs a CUDA device"], "fp16 on a CPU"),
-    (["split.val_fraction=0.6", "split.test_fraction=0.4"], ["split.val_fraction=0.6 and split.test_fraction=0.4"], "nothing to train on"),
+    (
+        ["split.val_fraction=0.6", "split.test_fraction=0.4"],
+        ["split.val_fraction=0.6 and split.test_fraction=0.4"],
+        "nothing to train on",
+    ),
     # what Hydra could do
-    (["optimizer=adam,sgd"], ["optimizer=adam,sgd: several values make a sweep: trainctl -m optimizer=adam,sgd"], "two members without -m"),
+    (
+        ["optimizer=adam,sgd"],
+        ["optimizer=adam,sgd: several values make a sweep: trainctl -m optimizer=adam,sgd"],
+        "two members without -m",
+    ),
     (["seed=0,1"], ["seed=0,1: several values make a sweep: trainctl -m seed=0,1"], "two values without -m"),
     (["seed=range(3)"], ["several values make a sweep"], "a range without -m"),
     (["optimizer=glob(*)"], ["several values make a sweep"], "a glob without -m"),
@@ -89,7 +117,11 @@ WRONG = [
     (["~optimizer.lr"], ["~optimizer.lr: nothing can be deleted"], "deletion of a key"),
     (["hydra.run.dir=x"], ["hydra.run.dir=x: Hydra's own settings are fixed", "output.root"], "Hydra's settings"),
     (["hydra/launcher=joblib"], ["hydra/launcher=joblib: Hydra's own settings are fixed"], "Hydra's groups"),
-    (["optimizer@model=adam"], ["optimizer@model=adam: packages cannot be changed; use optimizer=..."], "another package"),
+    (
+        ["optimizer@model=adam"],
+        ["optimizer@model=adam: packages cannot be changed; use optimizer=..."],
+        "another package",
+    ),
     (["optimizer"], ["optimizer: expected key=value or group=member"], "no value"),
     (["=3"], ["=3"], "no key"),
     (["optimizer.lr=[1"], ["optimizer.lr=[1"], "an open bracket"),
@@ -102,7 +134,11 @@ WRONG = [
 FILES = {
     "no_yaml": ("name: [mlp\n", ["conf/model/no_yaml.yaml, line 2: not valid YAML"], "an open bracket"),
     "twice": (MLP + "dropout: 0.1\n", ["conf/model/twice.yaml, line 6: not valid YAML", "dropout"], "a key twice"),
-    "short": (MLP.replace("norm: none\n", ""), ["model.norm is missing: model mlp needs none or batch or layer"], "missing key"),
+    "short": (
+        MLP.replace("norm: none\n", ""),
+        ["model.norm is missing: model mlp needs none or batch or layer"],
+        "missing key",
+    ),
     "long": (MLP + "depth: 3\n", ["model.depth: model mlp has no such parameter"], "unknown key"),
     "unknown": ("name: mpl\n", ["model.name=mpl: no such model; did you mean mlp?"], "unknown name"),
     "target": (MLP + "_target_: os.system\n", ["model._target_: model mlp has no such parameter"], "a path to code"),
@@ -160,7 +196,12 @@ def test_several_wrong_overrides_are_told_at_once():
         (["++optimizer.lr=0.5"], "optimizer.lr", 0.5, "or two"),
         (["optimizer.lr=1", "optimizer.lr=2"], "optimizer.lr", 2, "the last one wins"),
         (["optimizer=sgd", "optimizer=adamw"], "optimizer.name", "adamw", "of members, too"),
-        (["optimizer.momentum=0.5", "optimizer=sgd"], "optimizer.momentum", 0.5, "order of group and key does not matter"),
+        (
+            ["optimizer.momentum=0.5", "optimizer=sgd"],
+            "optimizer.momentum",
+            0.5,
+            "order of group and key does not matter",
+        ),
         (["model.hidden=[8,16]"], "model.hidden", [8, 16], "a list"),
         (["model.hidden=[]"], "model.hidden", [], "an empty list replaces the default"),
         (["loop.max_steps=10", "loop.epochs=null"], "loop.epochs", None, "null"),
@@ -170,7 +211,12 @@ def test_several_wrong_overrides_are_told_at_once():
         (["augment=[flip]", "augment.flip.probability=1"], "augment.flip.probability", 1, "a member's key"),
         (["output.root='a b, c=d'"], "output.root", "a b, c=d", "quotes"),
         (["output.root=/tmp/runs"], "output.root", "/tmp/runs", "a path"),
-        (["early_stopping=patience", "monitor=val/accuracy"], "early_stopping.monitor", "val/accuracy", "interpolations follow"),
+        (
+            ["early_stopping=patience", "monitor=val/accuracy"],
+            "early_stopping.monitor",
+            "val/accuracy",
+            "interpolations follow",
+        ),
         (["recipe=mnist_cnn"], "model.padding", "valid", "a recipe changes settings"),
         (["recipe=mnist_cnn", "model.padding=same"], "model.padding", "same", "the command line wins over a recipe"),
         (["recipe=mnist_cnn", "optimizer=sgd"], "optimizer.name", "sgd", "over its members, too"),
@@ -212,7 +258,13 @@ def test_a_composed_tree_is_the_callers_own():
 
 def test_a_users_yaml_is_found_and_takes_settings():
     write("mine", MLP)
-    assert compose.compose(["model=mine"])["model"] == {"name": "mlp", "hidden": [8], "activation": "relu", "norm": "none", "dropout": 0.0}
+    assert compose.compose(["model=mine"])["model"] == {
+        "name": "mlp",
+        "hidden": [8],
+        "activation": "relu",
+        "norm": "none",
+        "dropout": 0.0,
+    }
     assert compose.compose(["model=mine", "model.dropout=0.3"])["model"]["dropout"] == 0.3
     assert "did you mean mine?" in message("model=mime")
     assert compose.options(compose.overlays())["model"]["mine"] == Path.cwd() / "conf" / "model" / "mine.yaml"
@@ -270,7 +322,12 @@ def points(*overrides):
         (["seed=1,0"], [["seed=1"], ["seed=0"]], "as given, not sorted"),
         (
             ["optimizer=sgd,adam", "loop.epochs=3", "seed=0,1"],
-            [["optimizer=sgd", "seed=0"], ["optimizer=sgd", "seed=1"], ["optimizer=adam", "seed=0"], ["optimizer=adam", "seed=1"]],
+            [
+                ["optimizer=sgd", "seed=0"],
+                ["optimizer=sgd", "seed=1"],
+                ["optimizer=adam", "seed=0"],
+                ["optimizer=adam", "seed=1"],
+            ],
             "the last axis runs fastest",
         ),
         (["optimizer=choice(adam,sgd)"], [["optimizer=adam"], ["optimizer=sgd"]], "choice"),
@@ -305,8 +362,16 @@ def test_a_glob_finds_the_users_members_too():
     [
         (["optimizer.lr=0.1,-1,0.2"], ["optimizer.lr=-1: expected"], "a value out of range"),
         (["optimizer=adam,adan"], ["optimizer=adan: no such optimizer"], "a misspelt member"),
-        (["optimizer=adam,sgd", "optimizer.momentum=0.5"], ["belongs to optimizer=sgd, and optimizer=adam is chosen"], "a key of one of them only"),
-        (["loop.batch_size=8,64", "loop.micro_batches=16"], ["loop.micro_batches=16 exceeds loop.batch_size=8"], "a contradiction in one"),
+        (
+            ["optimizer=adam,sgd", "optimizer.momentum=0.5"],
+            ["belongs to optimizer=sgd, and optimizer=adam is chosen"],
+            "a key of one of them only",
+        ),
+        (
+            ["loop.batch_size=8,64", "loop.micro_batches=16"],
+            ["loop.micro_batches=16 exceeds loop.batch_size=8"],
+            "a contradiction in one",
+        ),
         (["optimizer=glob(x*)"], ["optimizer=glob(x*): matches nothing", "adam"], "a glob without a match"),
         (["optimizer.lr=glob(*)"], ["optimizer.lr=glob(*)"], "a glob over a number"),
         (["optimizer.lr=interval(0.1,1)"], ["optimizer.lr=interval(0.1,1)"], "an interval has no values to go through"),
@@ -322,7 +387,10 @@ def test_every_point_is_checked_before_any_is_returned(overrides, parts, reason)
 
 
 def test_checking_imports_no_torch():
-    code = "import sys; from trainctl import compose; compose.compose_points(['recipe=mnist_cnn', 'seed=0,1']); sys.exit('torch' in sys.modules)"
+    code = (
+        "import sys; from trainctl import compose; compose.compose_points(['recipe=mnist_cnn', 'seed=0,1']); "
+        "sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": str(ROOT)}).returncode == 0
 
 

@@ -9,9 +9,17 @@ from trainctl.errors import ConfigError
 
 CONTRADICTIONS = [
     ({"loop.epochs": None}, "loop.epochs=null needs loop.max_steps", "nothing ends the run"),
-    ({"loop.epochs": None, "loop.max_time": "1h"}, "loop.epochs=null needs loop.max_steps", "a clock alone gives no schedule"),
+    (
+        {"loop.epochs": None, "loop.max_time": "1h"},
+        "loop.epochs=null needs loop.max_steps",
+        "a clock alone gives no schedule",
+    ),
     ({"loop.micro_batches": 33}, "loop.micro_batches=33 exceeds loop.batch_size=32", "parts without a sample"),
-    ({"split.val_fraction": 0.5, "split.test_fraction": 0.5}, "split.val_fraction=0.5 and split.test_fraction=0.5", "exactly nothing left"),
+    (
+        {"split.val_fraction": 0.5, "split.test_fraction": 0.5},
+        "split.val_fraction=0.5 and split.test_fraction=0.5",
+        "exactly nothing left",
+    ),
     ({"split.val_fraction": 0.9}, "leave nothing to train on", "less than nothing"),
     ({"loop.max_time": "0s"}, "loop.max_time=0s leaves no time", "no time"),
     ({"loop.max_time": "0.0h"}, "loop.max_time=0.0h leaves no time", "no time in another unit"),
@@ -124,4 +132,9 @@ def test_text_becomes_a_part_of_a_file_name(text, name, reason):
 
 
 def test_leaves_are_paths_to_values():
-    assert config.leaves({"a": {"b": {"c": 1}, "d": []}, "e": None, "f": {}}) == {"a.b.c": 1, "a.d": [], "e": None, "f": {}}
+    assert config.leaves({"a": {"b": {"c": 1}, "d": []}, "e": None, "f": {}}) == {
+        "a.b.c": 1,
+        "a.d": [],
+        "e": None,
+        "f": {},
+    }

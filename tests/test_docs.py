@@ -63,7 +63,10 @@ def test_a_docstring_is_taken_apart():
 def test_formulas_become_githubs():
     text = make_catalogue.markdown(make_catalogue.take_apart(DOC).text)
     assert "With $`a_1`$ and `b`:" in text
-    assert "```math\n\\begin{aligned}\nx &= a_1 \\\\\ny &< b\n\nz &= \\mathrm{Var}(x)\n\\end{aligned}\n```\n\nThen more." in text
+    assert (
+        "```math\n\\begin{aligned}\nx &= a_1 \\\\\ny &< b\n\nz &= \\mathrm{Var}(x)\n\\end{aligned}\n```\n\nThen more."
+        in text
+    )
 
 
 def test_a_pipe_does_not_end_a_cell():

@@ -13,7 +13,15 @@ from trainctl.report.base import Together
 from trainctl.run import Run
 
 # No dropout and no norm over the batch: a batch's gradient is the mean of its rows'.
-PLAIN = ("dataset=iris", "model.hidden=[8]", "model.norm=none", "model.dropout=0.0", "loop.batch_size=50", "loop.epochs=2", "output.plots=false")
+PLAIN = (
+    "dataset=iris",
+    "model.hidden=[8]",
+    "model.norm=none",
+    "model.dropout=0.0",
+    "loop.batch_size=50",
+    "loop.epochs=2",
+    "output.plots=false",
+)
 
 
 def make(*overrides: str) -> Run:
@@ -37,7 +45,9 @@ def train(directory: Path, *overrides: str) -> tuple[Run, str]:
 
 
 def test_a_step_equals_one_written_by_hand() -> None:
-    run = make("optimizer=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.0", "regularizer=[l2]", "regularizer.l2.weight=0.01")
+    run = make(
+        "optimizer=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.0", "regularizer=[l2]", "regularizer.l2.weight=0.01"
+    )
     model, rows = copy.deepcopy(run.model), run.data.splits["train"]
     inputs = run.data.input_scale(rows.inputs[:50])
     loss = torch.nn.functional.cross_entropy(model(inputs), rows.targets[:50])
@@ -51,7 +61,10 @@ def test_a_step_equals_one_written_by_hand() -> None:
 
 
 def test_a_batch_in_parts_gives_the_same_step(tmp_path: Path) -> None:
-    whole, parts = make("regularizer=[l1]", "optimizer=sgd"), make("regularizer=[l1]", "optimizer=sgd", "loop.micro_batches=7")
+    whole, parts = (
+        make("regularizer=[l1]", "optimizer=sgd"),
+        make("regularizer=[l1]", "optimizer=sgd", "loop.micro_batches=7"),
+    )
     before = weights(whole)
     assert torch.equal(before, weights(parts))
 
@@ -121,10 +134,13 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
         (["loop.epochs=1", "loop.max_steps=400"], 3, "all 1 epochs are done (before loop.max_steps=400: raise loop.epochs to use it)"),
         (["loop.epochs=null", "loop.max_steps=7"], 7, "loop.max_steps=7 is reached"),
         (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
-        (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"], 9, "early stopping: no improvement in 2 evaluations"),
+        (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
+         9, "early stopping: no improvement in 2 evaluations"),
     ],
 )  # fmt: skip
-def test_the_budget_that_is_spent_first_ends_the_run(tmp_path: Path, overrides: list[str], steps: int, reason: str) -> None:
+def test_the_budget_that_is_spent_first_ends_the_run(
+    tmp_path: Path, overrides: list[str], steps: int, reason: str
+) -> None:
     run, given = train(tmp_path / "run", *overrides)
 
     assert (run.state.step, given) == (steps, reason)
@@ -164,7 +180,13 @@ def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
     assert budget.end_reason(run) == "loop.max_time=10s is spent"
 
 
-@pytest.mark.parametrize(("monitor", "values", "best"), [("val/loss", [float("nan"), 3.0, float("nan"), 1.0, 2.0], 1.0), ("val/accuracy", [0.1, 0.5, float("nan"), 0.4], 0.5)])
+@pytest.mark.parametrize(
+    ("monitor", "values", "best"),
+    [
+        ("val/loss", [float("nan"), 3.0, float("nan"), 1.0, 2.0], 1.0),
+        ("val/accuracy", [0.1, 0.5, float("nan"), 0.4], 0.5),
+    ],
+)
 def test_best_follows_the_metrics_direction_and_is_never_nan(monitor: str, values: list[float], best: float) -> None:
     run = make(f"monitor={monitor}")
     for run.state.step, value in enumerate(values, 1):
@@ -202,7 +224,9 @@ def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> N
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path) -> None:
     results = [
-        session.begin(config.load(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"])), [], tmp_path / name)["metrics"]
+        session.begin(config.load(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"])), [], tmp_path / name)[
+            "metrics"
+        ]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert results[0] == results[1] != results[2]

@@ -40,7 +40,9 @@ def test_classes_equal_scikit_learn():
 @pytest.mark.parametrize("scaled", [False, True])
 def test_numbers_equal_scikit_learn_in_original_units(columns, scaled):
     targets = torch.randn(100, columns, generator=generator()) * torch.tensor([40.0, 3.0, 0.1])[:columns] + 150
-    outputs = targets + torch.randn(100, columns, generator=generator()).flip(0) * torch.tensor([20.0, 1.0, 0.2])[:columns]
+    outputs = (
+        targets + torch.randn(100, columns, generator=generator()).flip(0) * torch.tensor([20.0, 1.0, 0.2])[:columns]
+    )
     units = standard(values=targets) if scaled else None
     given = (units(outputs), units(targets)) if scaled else (outputs, targets)
     values = summed("regression", *given, units=units).values()
@@ -119,10 +121,15 @@ def test_a_loss_that_is_not_finite_shows():
 
 def test_low_precision_outputs_are_summed_exactly():
     outputs = torch.full((4096, 1), 0.5, dtype=torch.bfloat16)
-    values = summed("regression", outputs, torch.zeros(4096, 1), batch=4096, loss=lambda outputs, targets: outputs.float().mean()).values()
+    values = summed(
+        "regression", outputs, torch.zeros(4096, 1), batch=4096, loss=lambda outputs, targets: outputs.float().mean()
+    ).values()
     assert (values["mae"], values["rmse"]) == (0.5, 0.5)
 
 
-@pytest.mark.parametrize(("name", "larger"), [("val/accuracy", True), ("r2", True), ("val/loss", False), ("test/rmse", False), ("mae", False)])
+@pytest.mark.parametrize(
+    ("name", "larger"),
+    [("val/accuracy", True), ("r2", True), ("val/loss", False), ("test/rmse", False), ("mae", False)],
+)
 def test_it_is_known_which_metrics_grow(name, larger):
     assert maximize(name) is larger

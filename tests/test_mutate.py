@@ -34,7 +34,13 @@ def test_a_breakage_that_does_not_fit_is_an_error(text, old, new, message):
 
 @pytest.mark.parametrize(
     ("code", "word"),
-    [(0, "survived"), (1, "caught"), (None, "caught"), (4, "not judged: pytest ended with 4"), (5, "not judged: pytest ended with 5")],
+    [
+        (0, "survived"),
+        (1, "caught"),
+        (None, "caught"),
+        (4, "not judged: pytest ended with 4"),
+        (5, "not judged: pytest ended with 5"),
+    ],
     ids=["all passed", "some failed", "ran forever", "no such file", "no tests"],
 )
 def test_only_failing_tests_catch_a_breakage(code, word):
@@ -43,7 +49,12 @@ def test_only_failing_tests_catch_a_breakage(code, word):
 
 @pytest.mark.parametrize(
     ("verdicts", "code"),
-    [(["caught"], 0), (["caught", "survived"], 1), (["caught", "not judged: ..."], 2), (["survived", "not judged: ..."], 1)],
+    [
+        (["caught"], 0),
+        (["caught", "survived"], 1),
+        (["caught", "not judged: ..."], 2),
+        (["survived", "not judged: ..."], 1),
+    ],
 )
 def test_the_exit_code_is_0_only_if_all_were_caught(verdicts, code):
     assert exit_code(verdicts) == code

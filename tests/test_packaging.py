@@ -27,11 +27,15 @@ def packages_on_disk() -> set[str]:
 def run(*command: str | Path, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     # Not measured: the coverage of an installed copy would be reported under the paths of a directory that is gone.
     inherited = {key: value for key, value in os.environ.items() if not key.startswith(("COV", "PYTHONPATH"))}
-    return subprocess.run([*map(str, command)], cwd=cwd, env=inherited | environment, capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [*map(str, command)], cwd=cwd, env=inherited | environment, capture_output=True, text=True, timeout=300
+    )
 
 
 def pip(*arguments: str | Path, cwd: Path) -> None:
-    done = run(sys.executable, "-m", "pip", *arguments, "--no-deps", "--no-index", "--disable-pip-version-check", "-q", cwd=cwd)
+    done = run(
+        sys.executable, "-m", "pip", *arguments, "--no-deps", "--no-index", "--disable-pip-version-check", "-q", cwd=cwd
+    )
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -92,7 +96,13 @@ def test_the_list_of_packages_is_complete():
 
 
 def test_every_package_has_an_empty_init():
-    folders = [Path(*name.split(".")) for name in packages_on_disk() - set(MAPPED.values())] + [Path(name) for name in MAPPED]
+    folders = [Path(*name.split(".")) for name in packages_on_disk() - set(MAPPED.values())] + [
+        Path(name) for name in MAPPED
+    ]
     assert len(folders) >= 18
-    wrong = [str(folder) for folder in folders if not (file := ROOT / folder / "__init__.py").is_file() or file.read_text(encoding="utf-8")]
+    wrong = [
+        str(folder)
+        for folder in folders
+        if not (file := ROOT / folder / "__init__.py").is_file() or file.read_text(encoding="utf-8")
+    ]
     assert wrong == []

@@ -44,7 +44,11 @@ def assert_same(one: Path, other: Path, *overrides: str) -> None:
     assert tensors[0].keys() == tensors[1].keys()
     for name, tensor in tensors[0].items():
         assert torch.equal(tensor, tensors[1][name]), name
-    assert (first.state.step, first.state.best, first.state.stopping) == (second.state.step, second.state.best, second.state.stopping)
+    assert (first.state.step, first.state.best, first.state.stopping) == (
+        second.state.step,
+        second.state.best,
+        second.state.stopping,
+    )
     assert all(torch.equal(value, second.state.best_weights[name]) for name, value in first.state.best_weights.items())
     assert timeless(rundir.read_metrics(one)) == timeless(rundir.read_metrics(other))
 

@@ -96,7 +96,9 @@ def test_metrics_are_read_up_to_a_step_and_torn_lines_passed_over(tmp_path: Path
 
 def test_what_a_run_wrote_loads_no_code(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
-    (tmp_path / "config.yaml").write_text(f"x: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{canary}']]\n")
+    (tmp_path / "config.yaml").write_text(
+        f"x: !!python/object/apply:pathlib.Path.touch [!!python/object/apply:pathlib.Path ['{canary}']]\n"
+    )
     with pytest.raises(CheckpointError):
         rundir.read_config(tmp_path)
     assert not canary.exists()

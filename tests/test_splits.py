@@ -23,7 +23,13 @@ SIZES = [
 def classes(counts, test_rows=0):
     targets = torch.cat([torch.full((count,), label) for label, count in enumerate(counts)])
     targets = targets[torch.randperm(len(targets), generator=torch.Generator().manual_seed(9))]
-    return Dataset(torch.zeros(len(targets), 1), targets, "classification", tuple(map(str, range(len(counts)))), test_rows=test_rows)
+    return Dataset(
+        torch.zeros(len(targets), 1),
+        targets,
+        "classification",
+        tuple(map(str, range(len(counts)))),
+        test_rows=test_rows,
+    )
 
 
 def numbers(rows):
@@ -34,14 +40,26 @@ def counted(dataset, rows):
     return torch.bincount(dataset.targets[rows], minlength=dataset.outputs).double()
 
 
-@pytest.mark.parametrize("make", [lambda rows: classes([rows - rows // 3, rows // 3]), numbers], ids=["classes", "numbers"])
-@pytest.mark.parametrize(("rows", "val", "test", "val_rows", "test_rows", "reason"), SIZES, ids=[row[-1] for row in SIZES])
+@pytest.mark.parametrize(
+    "make", [lambda rows: classes([rows - rows // 3, rows // 3]), numbers], ids=["classes", "numbers"]
+)
+@pytest.mark.parametrize(
+    ("rows", "val", "test", "val_rows", "test_rows", "reason"), SIZES, ids=[row[-1] for row in SIZES]
+)
 def test_splits_have_exactly_their_size(make, rows, val, test, val_rows, test_rows, reason):
     dealt = deal(make(rows), Split(val, test, 0))
-    assert {name: len(index) for name, index in dealt.items()} == {"train": rows - val_rows - test_rows, "val": val_rows, "test": test_rows}
+    assert {name: len(index) for name, index in dealt.items()} == {
+        "train": rows - val_rows - test_rows,
+        "val": val_rows,
+        "test": test_rows,
+    }
 
 
-@pytest.mark.parametrize("dataset", [classes([50, 30, 1]), classes([50, 30, 20], test_rows=25), numbers(81)], ids=["classes", "own test", "numbers"])
+@pytest.mark.parametrize(
+    "dataset",
+    [classes([50, 30, 1]), classes([50, 30, 20], test_rows=25), numbers(81)],
+    ids=["classes", "own test", "numbers"],
+)
 def test_splits_are_disjoint_complete_and_sorted(dataset):
     dealt = deal(dataset, Split(0.2, 0.1, 3))
     assert torch.cat(list(dealt.values())).sort().values.tolist() == list(range(len(dataset.inputs)))
@@ -69,7 +87,9 @@ def test_the_sources_own_test_rows_are_the_test_split():
     assert dealt["val"].max() < 80
 
 
-@pytest.mark.parametrize("dataset", [classes([50, 30]), classes([50, 30], test_rows=10), numbers(80)], ids=["classes", "own test", "numbers"])
+@pytest.mark.parametrize(
+    "dataset", [classes([50, 30]), classes([50, 30], test_rows=10), numbers(80)], ids=["classes", "own test", "numbers"]
+)
 def test_the_same_seed_deals_the_same_rows_and_another_seed_others(dataset):
     first, again, other = (deal(dataset, Split(0.2, 0.2, seed)) for seed in (1, 1, 2))
     torch.manual_seed(5)

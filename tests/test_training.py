@@ -41,7 +41,12 @@ def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Comman
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows[:-1]] == [40 * epoch for epoch in range(1, 31)]
     assert rows[-1]["test/accuracy"] == summary["metrics"]["test/accuracy"]
-    assert {path.name for path in (run / "plots").iterdir()} == {"accuracy.png", "confusion.png", "learning_rate.png", "loss.png"}
+    assert {path.name for path in (run / "plots").iterdir()} == {
+        "accuracy.png",
+        "confusion.png",
+        "learning_rate.png",
+        "loss.png",
+    }
     assert {path.name for path in run.iterdir()} == {
         "checkpoints", "config.yaml", "log.txt", "metrics.jsonl", "overrides.yaml", "plots", "run.json", "summary.json",
     }  # fmt: skip
@@ -93,8 +98,12 @@ def wait_for_epoch(process: subprocess.Popen[str]) -> None:
     raise AssertionError(process.communicate()[1])
 
 
-@pytest.mark.parametrize(("number", "code", "outcome"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")])
-def test_a_signal_saves_and_says_how_to_go_on(command: Command, tmp_path: Path, number: int, code: int, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "outcome"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+)
+def test_a_signal_saves_and_says_how_to_go_on(
+    command: Command, tmp_path: Path, number: int, code: int, outcome: str
+) -> None:
     process = start(tmp_path, "loop.epochs=100000", "output.plots=false")
     wait_for_epoch(process)
     process.send_signal(number)
@@ -137,7 +146,9 @@ def test_a_loss_that_is_not_finite_stops_with_its_own_exit_code(command: Command
 
 def test_a_sweep_trains_every_point_and_survives_a_failing_one(command: Command, tmp_path: Path) -> None:
     # A rate of 1e30 makes the loss infinite; it is a valid number all the same.
-    done = command("-m", "optimizer.lr=0.01,1e30", "seed=0,1", "optimizer=sgd", "dataset=iris", "model.norm=none", *QUICK)
+    done = command(
+        "-m", "optimizer.lr=0.01,1e30", "seed=0,1", "optimizer=sgd", "dataset=iris", "model.norm=none", *QUICK
+    )
 
     assert done.returncode == 8
     assert done.stderr.count("trial failed") == 2
@@ -145,7 +156,12 @@ def test_a_sweep_trains_every_point_and_survives_a_failing_one(command: Command,
     sweep = only_run(tmp_path)
     rows = list(csv.DictReader(io.StringIO((sweep / "results.csv").read_text())))
     assert [row["outcome"] for row in rows] == ["finished", "finished", "failed", "failed"]
-    assert [(row["optimizer.lr"], row["seed"]) for row in rows] == [("0.01", "0"), ("0.01", "1"), ("1e+30", "0"), ("1e+30", "1")]
+    assert [(row["optimizer.lr"], row["seed"]) for row in rows] == [
+        ("0.01", "0"),
+        ("0.01", "1"),
+        ("1e+30", "0"),
+        ("1e+30", "1"),
+    ]
     assert all((sweep / row["directory"] / "config.yaml").is_file() for row in rows)
     assert float(rows[0]["test/accuracy"]) <= 1
     assert "4 trials (* best val/loss)" in done.stdout
@@ -217,7 +233,9 @@ def test_predict_reads_columns_by_name_and_says_probabilities(command: Command, 
     assert done.returncode == 0, done.stderr
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert [row["prediction"] for row in rows] == ["setosa", "virginica"]
-    assert sum(float(rows[0][f"p_{name}"]) for name in ("setosa", "versicolor", "virginica")) == pytest.approx(1, abs=1e-4)
+    assert sum(float(rows[0][f"p_{name}"]) for name in ("setosa", "versicolor", "virginica")) == pytest.approx(
+        1, abs=1e-4
+    )
 
 
 def test_predict_takes_images_and_arrays_alike(command: Command, tmp_path: Path) -> None:
@@ -257,14 +275,26 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
     ("name", "content", "message"),
     [
         ("a.csv", b"sepal_length,sepal_width,petal_length\n1,2,3\n", "column petal_width is missing"),
-        ("b.csv", b"sepal_length,sepal_width,petal_length,petal_width\n1,2,3\n", "line 2: has 3 cells, the header has 4"),
-        ("c.csv", b"sepal_length,sepal_width,petal_length,petal_width\n1,2,x,4\n", "line 2, column petal_length: 'x' is not a number"),
+        (
+            "b.csv",
+            b"sepal_length,sepal_width,petal_length,petal_width\n1,2,3\n",
+            "line 2: has 3 cells, the header has 4",
+        ),
+        (
+            "c.csv",
+            b"sepal_length,sepal_width,petal_length,petal_width\n1,2,x,4\n",
+            "line 2, column petal_length: 'x' is not a number",
+        ),
         ("d.csv", b"sepal_length,sepal_width,petal_length,petal_width\n1,2,,4\n", "'' is not a number"),
         ("e.csv", b"\xff\xfe\x00", "cannot be read as CSV"),
         ("f.npz", b"PK\x03\x04 no zip", "f.npz: "),
         ("g.png", b"no image", "is an image, the run takes rows of shape (4,)"),
         ("h.txt", b"1 2 3 4", "not an image, a .csv, an .npz or an .npy"),
-        ("i.csv", b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n", "row 0 has values that are missing or infinite"),
+        (
+            "i.csv",
+            b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n",
+            "row 0 has values that are missing or infinite",
+        ),
     ],
 )
 def test_predict_says_what_is_wrong_with_an_input(tmp_path: Path, name: str, content: bytes, message: str) -> None:
@@ -284,7 +314,8 @@ def test_components_of_a_users_own_are_found_and_never_loaded_by_a_run(command: 
     package = tmp_path / "mine" / "schedule"
     package.mkdir(parents=True)
     (package / "halving.py").write_text(
-        '"""Halve."""\n\n\ndef halving(*, every: int):\n    """Halve the rate every few steps."""\n    return lambda step: 0.5 ** (step // every)\n'
+        'def halving(*, every: int):\n    """Halve the rate every few steps."""\n'
+        "    return lambda step: 0.5 ** (step // every)\n"
     )
     (tmp_path / "conf" / "schedule").mkdir(parents=True)
     (tmp_path / "conf" / "schedule" / "halving.yaml").write_text("name: halving\nevery: 100\n")

@@ -138,7 +138,9 @@ def build_model(
         with torch.no_grad():
             returned = model(torch.zeros(1, *input_shape, device=place))
     except RuntimeError as error:
-        raise ConfigError(f"model={name} cannot take rows of shape {input_shape}: {str(error).partition(chr(10))[0]}") from error
+        raise ConfigError(
+            f"model={name} cannot take rows of shape {input_shape}: {str(error).partition(chr(10))[0]}"
+        ) from error
     if returned.shape[1:] != wanted:
         raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
     return model.train(), "reconstruction" if reconstructs else task
@@ -168,7 +170,11 @@ def make_plan(config: Config, rows: int) -> Plan:
 def new_sums(task: Task, data: Data) -> Sums:
     """Return fresh running sums for the task's metrics."""
     train = data.splits["train"]
-    columns = math.prod(data.input_shape) if task == "reconstruction" else (1 if train.targets.ndim == 1 else train.targets.shape[1])
+    columns = (
+        math.prod(data.input_shape)
+        if task == "reconstruction"
+        else (1 if train.targets.ndim == 1 else train.targets.shape[1])
+    )
     units = data.target_scale if task == "regression" else None
     return Sums(task, columns, units, train.inputs.device)
 
@@ -183,7 +189,9 @@ def _check_fit(config: Config, task: Task, loss: Loss) -> None:
     if task not in loss.tasks:
         fitting = {"classification": "cross_entropy", "regression": "mse", "reconstruction": "mse"}[task]
         owner = f"model={parts['model']['name']}" if task == "reconstruction" else f"dataset={parts['dataset']['name']}"
-        raise ConfigError(f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, {owner} is a {task}: give loss={fitting}")
+        raise ConfigError(
+            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, {owner} is a {task}: give loss={fitting}"
+        )
     known = [f"val/{name}" for name in metric_names.NAMES[task]]
     for key, name in (("monitor", config.monitor), ("early_stopping.monitor", _stopping_metric(config))):
         if name not in known:
@@ -198,5 +206,6 @@ def _check_batch_norm(model: nn.Module, plan: Plan, rows: int, micro_batches: in
     smallest = min(batch // min(micro_batches, batch) for batch in (plan.batch_size, last))
     if smallest < 2:
         raise ConfigError(
-            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} rows for training), and model.norm=batch needs two: change loop.batch_size"
+            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} rows for training),"
+            " and model.norm=batch needs two: change loop.batch_size"
         )

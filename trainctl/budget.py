@@ -36,12 +36,20 @@ def end_reason(run: Run) -> str | None:
     """Say what ends the run now: a budget that is spent, or early stopping; None if it goes on."""
     state, loop, stopping = run.state, run.config.loop, run.state.stopping
     if stopping.stop:
-        return f"early stopping: no improvement in {stopping.waited} evaluations" if stopping.limit else "early stopping"
+        return (
+            f"early stopping: no improvement in {stopping.waited} evaluations" if stopping.limit else "early stopping"
+        )
     if loop.max_seconds is not None and state.seconds >= loop.max_seconds:
         return f"loop.max_time={loop.max_time} is spent"
     if state.step < run.plan.total_steps:
         return None
     if loop.max_steps == state.step:
         return f"loop.max_steps={loop.max_steps} is reached"
-    unspent = [f"loop.{key}={value}" for key, value in (("max_steps", loop.max_steps), ("max_time", loop.max_time)) if value is not None]
-    return f"all {loop.epochs} epochs are done" + (f" (before {' and '.join(unspent)}: raise loop.epochs to use it)" if unspent else "")
+    unspent = [
+        f"loop.{key}={value}"
+        for key, value in (("max_steps", loop.max_steps), ("max_time", loop.max_time))
+        if value is not None
+    ]
+    return f"all {loop.epochs} epochs are done" + (
+        f" (before {' and '.join(unspent)}: raise loop.epochs to use it)" if unspent else ""
+    )

@@ -74,7 +74,12 @@ def save(run: Run, directory: Path) -> None:
         folder.mkdir(exist_ok=True)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made: {error.strerror}") from error
-    manifest: dict[str, Any] = {"format": FORMAT, "step": state.step, "data": run.data.about(), "scaler": run.scaler.state_dict()}
+    manifest: dict[str, Any] = {
+        "format": FORMAT,
+        "step": state.step,
+        "data": run.data.about(),
+        "scaler": run.scaler.state_dict(),
+    }
     numbers = asdict(replace(state, best_weights={}))
     manifest["state"] = {key: numbers[key] for key in NUMBERS}
     optimizer, manifest["optimizer"] = _flatten_optimizer(run.optimizer)
@@ -98,7 +103,9 @@ def _tensors(run: Run) -> dict[str, Tensor]:
 
 def _scalings(run: Run) -> dict[str, Tensor]:
     scalings = {"input": run.data.input_scale, "target": run.data.target_scale}
-    return {f"scale.{key}.{part}": value for key, scale in scalings.items() if scale for part, value in vars(scale).items()}
+    return {
+        f"scale.{key}.{part}": value for key, scale in scalings.items() if scale for part, value in vars(scale).items()
+    }
 
 
 def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
@@ -196,7 +203,9 @@ def restore(run: Run, saved: Saved) -> None:
     """
     manifest, tensors = saved.manifest, saved.tensors("last")
     if manifest["data"]["fingerprint"] != run.data.fingerprint:
-        raise CheckpointError(f"{saved.path}: was made with other data (fingerprint {manifest['data']['fingerprint'][:12]}, now {run.data.fingerprint[:12]})")
+        raise CheckpointError(
+            f"{saved.path}: was made with other data (fingerprint {manifest['data']['fingerprint'][:12]}, now {run.data.fingerprint[:12]})"
+        )
     load_weights(run.model, _part(tensors, "model."), saved.path)
     if run.average.model is not run.model:
         load_weights(run.average.model, _part(tensors, "average."), saved.path)
@@ -206,7 +215,9 @@ def restore(run: Run, saved: Saved) -> None:
     run.sums.sums.copy_(tensors["sums"])
     _restore_state(run.state, manifest["state"], saved)
     if run.state.best:
-        run.state.best_weights = {key: value.to(run.device) for key, value in _part(saved.tensors("best"), "model.").items()}
+        run.state.best_weights = {
+            key: value.to(run.device) for key, value in _part(saved.tensors("best"), "model.").items()
+        }
     device.restore_random_states(_part(tensors, "random."), run.device)
 
 
@@ -241,7 +252,10 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Pa
 
 
 def _restore_optimizer(
-    optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor], numbers: Mapping[str, Mapping[str, Any]], path: Path
+    optimizer: torch.optim.Optimizer,
+    tensors: Mapping[str, Tensor],
+    numbers: Mapping[str, Mapping[str, Any]],
+    path: Path,
 ) -> None:
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
     for name, value in tensors.items():
@@ -250,7 +264,9 @@ def _restore_optimizer(
     current = optimizer.state_dict()
     known = {index for group in current["param_groups"] for index in group["params"]}
     if not set(state) <= known:
-        raise CheckpointError(f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(known)}")
+        raise CheckpointError(
+            f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(known)}"
+        )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 

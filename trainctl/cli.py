@@ -42,7 +42,10 @@ def environment(error: Exception) -> str | None:
     if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
         return f"out of memory: {text[:200]}; try a smaller loop.batch_size, more loop.micro_batches, or a smaller loop.eval_batch_size"
     if "torchvision::nms" in text:
-        return "torch and torchvision do not fit together (a +cpu build of one beside a CUDA build of the other): reinstall both from one source"
+        return (
+            "torch and torchvision do not fit together (a +cpu build of one beside a CUDA build of the other):"
+            " reinstall both from one source"
+        )
     if isinstance(error, ModuleNotFoundError):
         return f"a package is missing: {text}"
     return None
@@ -98,7 +101,14 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         ConfigError: If a flag is unknown, or one that would execute what it loads.
     """
     parser = argparse.ArgumentParser(prog="trainctl", add_help=False, allow_abbrev=False, exit_on_error=False)
-    for names in (("--help", "-h"), ("--hydra-help",), ("--version",), ("--resolve",), ("--multirun", "-m"), ("--shell-completion", "-sc")):
+    for names in (
+        ("--help", "-h"),
+        ("--hydra-help",),
+        ("--version",),
+        ("--resolve",),
+        ("--multirun", "-m"),
+        ("--shell-completion", "-sc"),
+    ):
         parser.add_argument(*names, action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--package", "-p")

@@ -82,7 +82,12 @@ def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
 
 def names(group: str, packages: Iterable[str] = ()) -> list[str]:
     """Return the names of a group's components, sorted; ``base`` holds shared types and is none."""
-    files = [file for package in ("trainctl", *packages) for folder in folders(package) for file in (folder / group).glob("*.py")]
+    files = [
+        file
+        for package in ("trainctl", *packages)
+        for folder in folders(package)
+        for file in (folder / group).glob("*.py")
+    ]
     return sorted({file.stem for file in files} - {"__init__", "base"})
 
 
@@ -143,9 +148,11 @@ def problems(group: str, key: str, given: Mapping[str, Any], packages: Iterable[
         given: ``name`` and the parameters.
         packages: The user's packages, as in ``components=[...]``.
     """
-    name = given.get("name")
+    if "name" not in given:
+        return [f"{key}.name is missing: which {group} is meant?{nearest('', names(group, packages))}"]
+    name = given["name"]
     if not isinstance(name, str) or (path := source(group, name, packages)) is None:
-        return [f"{key}.name={name}: no such {group}{nearest(str(name), names(group, packages))}"]
+        return [f"{key}.name={show(name)}: no such {group}{nearest(str(name), names(group, packages))}"]
     wanted = signature(path).parameters
     found = [
         f"{key}.{word}: {group} {name} has no such parameter{nearest(word, wanted)}"
@@ -170,7 +177,11 @@ def nearest(word: str, options: Iterable[str]) -> str:
 
 def show(value: object) -> str:
     """Write a plain value as the command line spells it."""
-    return {True: "true", False: "false", None: "null"}.get(value, str(value)) if isinstance(value, bool | None) else str(value)
+    return (
+        {True: "true", False: "false", None: "null"}.get(value, str(value))
+        if isinstance(value, bool | None)
+        else str(value)
+    )
 
 
 def bind(group: str, given: Mapping[str, Any], packages: Iterable[str] = ()) -> Callable[..., Any]:

@@ -74,7 +74,7 @@ def _register() -> None:
 def _read(path: Path) -> Any:
     try:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-    except (yaml.YAMLError, OSError, UnicodeDecodeError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OSError, ValueError, OmegaConfBaseException) as error:
         raise ConfigError(_unreadable(error, path)) from error
 
 
@@ -123,8 +123,13 @@ def _values(override: Override, members: dict[str, dict[str, Path]]) -> Iterator
         return
     key = override.key_or_group
     value: Any = override.value()
-    found = value.filter(list(members.get(key, ()))) if isinstance(value, Glob) else override.sweep_string_iterator()
-    texts = [str(text) for text in found]
+    try:
+        found = (
+            value.filter(list(members.get(key, ()))) if isinstance(value, Glob) else override.sweep_string_iterator()
+        )
+        texts = [str(text) for text in found]
+    except HydraException as error:
+        raise ConfigError(f"{override.input_line}: not a list of values: {_one_line(error)}") from error
     if not texts:
         raise ConfigError(f"{override.input_line}: matches nothing{nearest('', members.get(key, ()))}")
     yield from (f"{key}={text}" for text in texts)
@@ -149,8 +154,9 @@ def _trees(parsed: list[Override], points: list[list[str]], directories: list[Pa
     found = [line for override in parsed for line in _misused(override, members, sweep)]
     trees: list[Tree] = []
     if not found:
+        typed = {override.key_or_group: str(override.input_line) for override in parsed}
         for point in points:
-            tree, wrong = _tree(_parse(point) if sweep else parsed, members, directories)
+            tree, wrong = _tree(_parse(point) if sweep else parsed, typed, members, directories)
             found += wrong
             trees.append(tree)
     if found:
@@ -162,7 +168,8 @@ def _misused(override: Override, members: dict[str, dict[str, Path]], sweep: boo
     """Yield what is wrong with an override by itself, before anything is composed."""
     line, key = str(override.input_line), override.key_or_group
     if override.is_delete():
-        yield f"{line}: nothing can be deleted; use {key.partition('.')[0]}=none, or a value"
+        group = key.partition(".")[0]
+        yield f"{line}: nothing can be deleted" + (f"; use {group}=none" if "none" in members.get(group, ()) else "")
     elif key == "hydra" or key.startswith(("hydra.", "hydra/")):
         yield f"{line}: Hydra's own settings are fixed; a run's directory goes below output.root"
     elif override.package is not None:
@@ -180,12 +187,15 @@ def _unknown_members(override: Override, known: dict[str, Path]) -> Iterator[str
     if isinstance(value, Glob):
         return
     for text in override.sweep_string_iterator() if override.is_sweep_override() else [value]:
-        names = text if isinstance(text, list) else str(text).strip("[]").split(",") if isinstance(text, str) else [text]
-        if isinstance(text, list | dict) and (isinstance(text, dict) or group not in component.ADDITIVE):
-            yield f"{group}={component.show(text)}: takes one member{nearest('', known)}"
+        names = (
+            text if isinstance(text, list) else str(text).strip("[]").split(",") if isinstance(text, str) else [text]
+        )
+        if isinstance(text, dict) or (isinstance(text, list) and group not in component.ADDITIVE):
+            amount = "a list of members" if group in component.ADDITIVE else "one member"
+            yield f"{group}={component.show(text)}: takes {amount}{nearest('', known)}"
             continue
         for name in names:
-            if name is None and ("none" in known or group == "recipe"):
+            if name is None and not isinstance(text, list) and ("none" in known or group == "recipe"):
                 continue
             if name is None:
                 yield f"{group}=null: a run needs one{nearest('', known)}"
@@ -235,20 +245,23 @@ def _suggest(key: str, value: str, known: dict[str, list[str]], members: dict[st
     return f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl --help shows all settings)"
 
 
-def _tree(parsed: list[Override], members: dict[str, dict[str, Path]], directories: list[Path]) -> tuple[Tree, list[str]]:
-    """Compose one point; return its tree and everything that is wrong with it."""
+def _tree(
+    parsed: list[Override], typed: dict[str, str], members: dict[str, dict[str, Path]], directories: list[Path]
+) -> tuple[Tree, list[str]]:
+    """Compose one point; return its tree and everything that is wrong with it, in terms of what was typed."""
     chosen = [override for override in parsed if override.key_or_group in members]
     composed = _compose_groups(tuple(map(_choice, chosen)), tuple(directories)).copy()
     found = []
     for override in parsed:
         if override not in chosen:
-            found += _lay(composed, override, members)
+            found += _lay(composed, override, typed[override.key_or_group], members)
     if found:
         return {}, found
     try:
         tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        return {}, [str(error).partition("\n")[0]]
+        reason = str(error).partition("\n")[0]
+        return {}, [f"{error.full_key}: {reason}" if error.full_key else reason]
     assert isinstance(tree, dict)
     plain: Tree = {str(key): value for key, value in tree.items()}
     return plain, config.problems(plain)
@@ -256,22 +269,24 @@ def _tree(parsed: list[Override], members: dict[str, dict[str, Path]], directori
 
 def _choice(override: Override) -> str:
     value = override.value()
-    if value in (None, []) and override.key_or_group != "recipe":
+    if value in (None, []) and override.key_or_group == "recipe":
+        return ""
+    if value in (None, []):
         return f"{override.key_or_group}=none"
     return f"{override.key_or_group}={override.get_value_element_as_str()}"
 
 
-def _lay(composed: DictConfig, override: Override, members: dict[str, dict[str, Path]]) -> list[str]:
+def _lay(composed: DictConfig, override: Override, typed: str, members: dict[str, dict[str, Path]]) -> list[str]:
     """Set one key of a composed configuration; return what is wrong with that, if anything."""
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(composed, parent, throw_on_resolution_failure=False) if parent else composed
     if leaf == "name" and parent.partition(".")[0] in members:
-        return [f"{override.input_line}: choose a member of the group with {parent.partition('.')[0]}={override.value()}"]
+        return [f"{typed}: choose a member of the group with {parent.partition('.')[0]}={override.value()}"]
     if isinstance(node, DictConfig) and isinstance(node.get(leaf), DictConfig):
-        return [f"{override.input_line}: has settings of its own: {', '.join(f'{key}.{name}' for name in node[leaf])}"]
+        return [f"{typed}: has settings of its own: {', '.join(f'{key}.{name}' for name in node[leaf])}"]
     if not isinstance(node, DictConfig) or leaf not in node:
-        return [_unknown_key(key, str(override.input_line), members, composed)]
+        return [_unknown_key(key, typed, members, composed)]
     OmegaConf.update(composed, key, override.value(), merge=False)
     return []
 
@@ -285,8 +300,12 @@ def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 needs
             with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
-                composed = hydra.compose("train", overrides=list(choices))
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+                composed = hydra.compose("train", overrides=[choice for choice in choices if choice])
+    except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
+        files = options(directories)
+        for group, _, name in (choice.partition("=") for choice in choices):
+            if path := files[group].get(name):
+                _read(path)  # says which of the chosen files it is
         raise ConfigError(_unreadable(error)) from error
     OmegaConf.set_struct(composed, False)
     return composed
@@ -296,8 +315,11 @@ def _unreadable(error: Exception, path: Path | None = None) -> str:
     """Say in one line which file is wrong, where, and how."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
         return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {error.problem}"
-    text = " ".join(str(error).split())
-    return f"{path}: {text}" if path else text
+    return f"{path}: {_one_line(error)}" if path else _one_line(error)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def show(argv: Sequence[str], config_dir: str | None = None) -> int:
@@ -333,7 +355,11 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         ConfigError: If another key is given, or one that does not exist.
     """
     changed, found = OmegaConf.create(tree), []
-    keys = [key for key in config.leaves(tree) if any(key == one or (one.endswith(".") and key.startswith(one)) for one in allowed)]
+    keys = [
+        key
+        for key in config.leaves(tree)
+        if any(key == one or (one.endswith(".") and key.startswith(one)) for one in allowed)
+    ]
     for override in _parse(overrides):
         key = override.key_or_group
         if key not in keys:

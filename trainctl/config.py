@@ -105,8 +105,16 @@ def problems(tree: Tree) -> list[str]:
     found += [f"{key} is missing" for key in sorted(expected - set(tree))]
     found += _misfits("", tree, knobs())
     packages = tree.get("components")
-    packages = packages if isinstance(packages, list) and all(isinstance(word, str) and word.isidentifier() for word in packages) else []
-    found += [f"components=[{word}]: no such package, neither installed nor in this directory" for word in packages if not component.folders(word)]
+    packages = (
+        packages
+        if isinstance(packages, list) and all(isinstance(word, str) and word.isidentifier() for word in packages)
+        else []
+    )
+    found += [
+        f"components=[{word}]: no such package, neither installed nor in this directory"
+        for word in packages
+        if not component.folders(word)
+    ]
     for name, cls in SECTIONS.items():
         found += _section(name, tree.get(name), knobs(cls))
     for group in component.GROUPS:
@@ -116,8 +124,11 @@ def problems(tree: Tree) -> list[str]:
             key = f"{group}.{label}" if label else group
             if isinstance(given, dict):
                 found += component.problems(group, key, given, packages)
+            elif given is None and group in tree:
+                found.append(f"{key} is empty: its file needs name: and every parameter")
             elif group in tree:
-                found.append(f"{key}={component.show(given)}: expected a member of the group{component.nearest(str(given), component.names(group, packages))}")
+                hint = component.nearest(str(given), component.names(group, packages))
+                found.append(f"{key}={component.show(given)}: expected a member of the group{hint}")
     return found or _contradictions(tree)
 
 
@@ -125,7 +136,9 @@ def _section(name: str, given: object, wanted: Mapping[str, Any]) -> list[str]:
     if not isinstance(given, dict):
         return [f"{name}={component.show(given)}: expected {', '.join(f'{name}.{key}' for key in wanted)}"]
     found = [f"{name}.{key}: no such setting{component.nearest(key, wanted)}" for key in given if key not in wanted]
-    return found + [f"{name}.{key} is missing" for key in wanted if key not in given] + _misfits(f"{name}.", given, wanted)
+    return (
+        found + [f"{name}.{key} is missing" for key in wanted if key not in given] + _misfits(f"{name}.", given, wanted)
+    )
 
 
 def _misfits(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
@@ -142,9 +155,13 @@ def _contradictions(tree: Tree) -> list[str]:
     if loop["epochs"] is None and loop["max_steps"] is None:
         found.append("loop.epochs=null needs loop.max_steps: a schedule has to know where the run ends")
     if loop["batch_size"] != "full" and loop["micro_batches"] > loop["batch_size"]:
-        found.append(f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}: a part needs at least one sample")
+        found.append(
+            f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}: a part needs at least one sample"
+        )
     if split["val_fraction"] + split["test_fraction"] >= 1:
-        found.append(f"split.val_fraction={split['val_fraction']} and split.test_fraction={split['test_fraction']} leave nothing to train on")
+        found.append(
+            f"split.val_fraction={split['val_fraction']} and split.test_fraction={split['test_fraction']} leave nothing to train on"
+        )
     if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
         found.append(f"loop.max_time={loop['max_time']} leaves no time to train")
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):

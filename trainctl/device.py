@@ -20,12 +20,18 @@ def choose(name: str) -> torch.device:
         UnavailableError: If this machine does not have it.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+        return torch.device(
+            "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        )
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UnavailableError(f"device={name}: this machine has no CUDA device that torch can use; give device=cpu or device=auto")
+        raise UnavailableError(
+            f"device={name}: this machine has no CUDA device that torch can use; give device=cpu or device=auto"
+        )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UnavailableError(f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0")
+        raise UnavailableError(
+            f"device={name}: this machine has {torch.cuda.device_count()} CUDA devices, counted from 0"
+        )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UnavailableError("device=mps: torch finds no Metal device here; give device=cpu or device=auto")
     return device
@@ -47,7 +53,9 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     if precision == "fp32":
         return nullcontext()
     if precision == "fp16" and device.type != "cuda":
-        raise ConfigError(f"precision=fp16 needs a CUDA device, this run is on {device.type}: give precision=bf16 or fp32")
+        raise ConfigError(
+            f"precision=fp16 needs a CUDA device, this run is on {device.type}: give precision=bf16 or fp32"
+        )
     return torch.autocast(device.type, AUTOCAST[precision])
 
 

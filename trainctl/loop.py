@@ -88,7 +88,9 @@ def look(run: Run, reporter: Reporter, clock: Clock) -> None:
     found = {f"train/{name}": value for name, value in run.sums.values().items()}
     run.sums.reset()
     if not math.isfinite(loss := found["train/loss"]):
-        raise NonFiniteError(f"the training loss is {loss} at step {state.step}: try a smaller optimizer.lr or loop.clip_norm=1")
+        raise NonFiniteError(
+            f"the training loss is {loss} at step {state.step}: try a smaller optimizer.lr or loop.clip_norm=1"
+        )
     found |= evaluate(run, "val")
     keep_best(run, found[config.monitor])
     stopping = config.parts["early_stopping"].get("monitor", config.monitor)

@@ -48,13 +48,17 @@ def columns(task: str, about: dict[str, Any]) -> list[str]:
     if task == "classification":
         return ["prediction", *(harmless(f"p_{name}") for name in about["class_names"])]
     if task == "regression":
-        return [harmless(name) for name in about["target_names"]] or [f"output_{index}" for index in range(about["outputs"])]
+        return [harmless(name) for name in about["target_names"]] or [
+            f"output_{index}" for index in range(about["outputs"])
+        ]
     names = about["input_names"] or [f"output_{index}" for index in range(_size(about))]
     return ["rmse", *map(harmless, names)]
 
 
 @torch.no_grad()
-def rows(model: nn.Module, task: str, inputs: Tensor, units: Affine | None, about: dict[str, Any]) -> Iterator[Sequence[object]]:
+def rows(
+    model: nn.Module, task: str, inputs: Tensor, units: Affine | None, about: dict[str, Any]
+) -> Iterator[Sequence[object]]:
     """Yield the cells of each row of a scaled batch."""
     outputs = model(inputs).float()
     if task == "classification":
@@ -111,7 +115,9 @@ def as_rows(values: np.ndarray, shape: tuple[int, ...], source: Path) -> Tensor:
     """
     size = int(np.prod(shape))
     single = values.shape == shape or values.shape == (size,)
-    fitting = values.size > 0 and (single or (values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape)))
+    fitting = values.size > 0 and (
+        single or (values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape))
+    )
     if not fitting:
         raise DataError(f"{source}: its shape is {values.shape}, the run takes rows of shape {shape}")
     table = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
@@ -119,7 +125,9 @@ def as_rows(values: np.ndarray, shape: tuple[int, ...], source: Path) -> Tensor:
         raise DataError(f"{source}: row {int((~finite).nonzero()[0])} has values that are missing or infinite")
     if len(shape) == 3:
         if table.min() < 0 or table.max() > 255:
-            raise DataError(f"{source}: pixels are to be in 0..255, these are in {float(table.min()):g}..{float(table.max()):g}")
+            raise DataError(
+                f"{source}: pixels are to be in 0..255, these are in {float(table.min()):g}..{float(table.max()):g}"
+            )
         return table.round().to(torch.uint8)
     return table.float()
 
@@ -194,7 +202,9 @@ def read_image(source: Path, shape: tuple[int, ...]) -> Tensor:
 
     try:
         with Image.open(source) as image:
-            picture = image.convert("L" if shape[0] == 1 else "RGB").resize((shape[2], shape[1]), Image.Resampling.BILINEAR)
+            picture = image.convert("L" if shape[0] == 1 else "RGB").resize(
+                (shape[2], shape[1]), Image.Resampling.BILINEAR
+            )
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
         raise DataError(f"{source}: cannot be read as an image: {error}") from error
     pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))

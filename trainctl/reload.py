@@ -44,7 +44,9 @@ def tree(directory: Path, packages: list[str]) -> Tree:
     found = rundir.read_config(directory)
     used = found.get("components") or []
     if missing := [name for name in used if name not in packages]:
-        raise ConfigError(f"{directory.name} uses components of your own, which no run may load by itself: add components=[{','.join(map(str, missing))}]")
+        raise ConfigError(
+            f"{directory.name} uses components of your own, which no run may load by itself: add components=[{','.join(map(str, missing))}]"
+        )
     return found | {"components": packages}
 
 
@@ -58,7 +60,9 @@ def load(directory: Path, which: str = "best") -> Weights:
     if which == "best" and not saved.manifest.get("best"):
         which = "last"  # a run that was stopped before its first evaluation
     step = saved.manifest["state"]["best"]["step"] if which == "best" else saved.manifest["step"]
-    return Weights(saved.tensors(which), saved.manifest["data"], step, tuple(f"passed over: {one}" for one in saved.passed_over))
+    return Weights(
+        saved.tensors(which), saved.manifest["data"], step, tuple(f"passed over: {one}" for one in saved.passed_over)
+    )
 
 
 def checked(directory: Path, found: Tree) -> Config:

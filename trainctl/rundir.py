@@ -208,5 +208,7 @@ def find(name: str | None, root: Path) -> Path:
     if len(fitting) == 1:
         return fitting[0]
     if fitting:
-        raise CheckpointError(f"{name}: fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}{', ...' if len(fitting) > 5 else ''}")
+        raise CheckpointError(
+            f"{name}: fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}{', ...' if len(fitting) > 5 else ''}"
+        )
     raise CheckpointError(f"{name}: no such run in {root} (trainctl runs lists them)")

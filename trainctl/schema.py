@@ -8,13 +8,22 @@ What an annotation may be: ``int``, ``float``, ``bool``, ``str``, ``None``, ``An
 constraint is an interval (``"[0, 1)"``; infinite ends stand open) or a pattern as ``"re:..."``.
 """
 
-import math
 import re
+import sys
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 INTERVAL = re.compile(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])")
-WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", NoneType: "null", dict: "a mapping"}
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    bool: "true or false",
+    str: "a text",
+    NoneType: "null",
+    dict: "a mapping",
+    list: "a list",
+    tuple: "a list",
+}
 
 
 def problem(value: object, annotation: Any) -> str | None:
@@ -37,15 +46,16 @@ def fits(value: object, annotation: Any) -> bool:
         return any(fits(value, option) for option in arguments)
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in arguments)
-    if origin in (list, tuple):
-        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value)
+    if (origin or annotation) in (list, tuple):
+        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value if arguments)
     if annotation is None or annotation is NoneType:
         return value is None
     if annotation is float:
-        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+        return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
-    return bool(isinstance(value, origin or annotation))
+    kind = origin or annotation
+    return isinstance(value, kind) if isinstance(kind, type) else True  # a text we could not read allows anything
 
 
 def meets(value: Any, constraint: str) -> bool:
@@ -71,11 +81,13 @@ def phrase(annotation: Any) -> str:
         return "anything"
     if origin is Annotated:
         constraint = arguments[1]
-        return f"{phrase(arguments[0])} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"
+        return (
+            f"{phrase(arguments[0])} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"
+        )
     if origin in (Union, UnionType):
         return " or ".join(phrase(option) for option in arguments)
     if origin is Literal:
         return " or ".join(str(option) for option in arguments)
-    if origin in (list, tuple):
+    if origin in (list, tuple) and arguments:
         return f"a list, each item {phrase(arguments[0])}"
     return WORDS.get(NoneType if annotation is None else origin or annotation, str(annotation))

@@ -43,7 +43,9 @@ def begin(config: Config, overrides: Sequence[str], directory: Path | None = Non
     """
     run = assemble.assemble(config)
     if directory is None:
-        directory = rundir.create(config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer")))
+        directory = rundir.create(
+            config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer"))
+        )
     else:
         rundir.make(directory)
     try:
@@ -74,7 +76,9 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
         run.state.stopping = replace(run.state.stopping, stop=False)  # asked to go on, so judged anew
     if reason := end_reason(run):
         return rundir.read_json(directory / "summary.json") | {"resumed": False, "reason": reason}
-    history = [row for row in rundir.read_metrics(directory, run.state.step) if not any(key.startswith("test/") for key in row)]
+    history = [
+        row for row in rundir.read_metrics(directory, run.state.step) if not any(key.startswith("test/") for key in row)
+    ]
     if overrides:
         typed = rundir.read_overrides(directory)
         rundir.write_config(directory, config.tree, [*typed, *overrides])
@@ -130,10 +134,15 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
         "steps": state.step,
         "epochs": run.epoch,
         "seconds": state.seconds,
-        "samples_per_second": state.step * len(run.data.splits["train"]) / run.plan.steps_per_epoch / max(state.seconds, 1e-9),
+        "samples_per_second": state.step
+        * len(run.data.splits["train"])
+        / run.plan.steps_per_epoch
+        / max(state.seconds, 1e-9),
         "parameters": run.parameters,
         "monitor": run.config.monitor,
-        "best": None if state.best is None else {"step": state.best.step, "epoch": state.best.epoch, "value": state.best.value},
+        "best": None
+        if state.best is None
+        else {"step": state.best.step, "epoch": state.best.epoch, "value": state.best.value},
         "metrics": found,
     }
     rundir.write_json(directory / "summary.json", summary)
@@ -182,8 +191,12 @@ def installed(package: str) -> bool:
 def git() -> dict[str, Any] | None:
     """Return the commit of the current directory and whether it has changes; None outside a repository."""
     try:
-        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True).stdout.strip()
-        status = subprocess.run(["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True).stdout
+        commit = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout.strip()
+        status = subprocess.run(
+            ["git", "status", "--porcelain"], capture_output=True, text=True, timeout=5, check=True
+        ).stdout
     except (OSError, subprocess.SubprocessError):
         return None
     return {"commit": commit, "dirty": bool(status)}

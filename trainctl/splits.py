@@ -15,7 +15,7 @@ def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
 
     The source's own test rows are the test split; the fraction for validation is then one of the others.
     Rows are shuffled, sorted by class, and dealt out evenly along that line, so that a split gets
-    its share of every class to within one row, and exactly its share of all.
+    exactly its share of all rows, and of each class to within two.
 
     Raises:
         DataError: If a split would be empty.
@@ -26,20 +26,25 @@ def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     if dataset.task == "classification":
         pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]
     if dataset.test_rows:
-        test = torch.arange(rows - dataset.test_rows, rows)
-        rest, val_share = pool, split.val_fraction
+        test, rest = torch.arange(rows - dataset.test_rows, rows), pool
     else:
-        test, rest = _pick(pool, split.test_fraction)
-        val_share = split.val_fraction / (1 - split.test_fraction)
-    val, train = _pick(rest, val_share)
+        test, rest = _pick(pool, _share(pool, split.test_fraction))
+    val, train = _pick(rest, _share(pool, split.val_fraction))
     if not len(val) or not len(train):
-        raise DataError(f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test")
+        raise DataError(
+            f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
+        )
     return {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
 
 
-def _pick(rows: Tensor, fraction: float) -> tuple[Tensor, Tensor]:
-    """Pick a fraction of the rows, evenly spaced; return the picked and the others."""
-    count = min(len(rows), max(1, round(len(rows) * fraction))) if fraction else 0
+def _share(rows: Tensor, fraction: float) -> int:
+    """Return how many rows a fraction is: at least one, unless it is 0."""
+    return max(1, round(len(rows) * fraction)) if fraction else 0
+
+
+def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Pick some of the rows, evenly spaced; return the picked and the others."""
+    count = min(count, len(rows))
     index = torch.arange(len(rows))
     chosen = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))
     return rows[chosen], rows[~chosen]

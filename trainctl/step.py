@@ -13,7 +13,9 @@ from trainctl.run import Run
 Step = Callable[[Tensor, Tensor], None]
 
 
-def scaled(run: Run, stored: Tensor, targets: Tensor, augment: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
+def scaled(
+    run: Run, stored: Tensor, targets: Tensor, augment: Callable[[Tensor], Tensor] | None = None
+) -> tuple[Tensor, Tensor]:
     """Return what the model sees and what it is to return: a reconstruction's target is its scaled, not augmented input."""
     seen = run.data.input_scale(augment(stored) if augment else stored)
     if run.task != "reconstruction":

@@ -15,7 +15,9 @@ def test_every_output_is_a_window_of_the_padded_image_and_every_window_comes_up(
     image = torch.cat([first, first + 100]).to(dtype)  # two channels, no pixel twice
     padded = functional.pad(image, [padding] * 4)
     windows = {
-        tuple(padded[:, y : y + height, x : x + width].flatten().tolist()) for y in range(2 * padding + 1) for x in range(2 * padding + 1)
+        tuple(padded[:, y : y + height, x : x + width].flatten().tolist())
+        for y in range(2 * padding + 1)
+        for x in range(2 * padding + 1)
     }
     assert len(windows) == 25
 
@@ -32,5 +34,7 @@ def test_each_row_is_cut_from_its_own_image():
 
 @pytest.mark.parametrize(("padding", "shape"), [(4, (1, 4, 9)), (4, (1, 9, 4)), (5, (3, 4, 4))])
 def test_a_border_as_wide_as_the_image_is_a_wrong_configuration(padding, shape):
-    with pytest.raises(ConfigError, match=rf"augment\.crop\.padding={padding} must be below the image's size {shape[1]} x {shape[2]}"):
+    with pytest.raises(
+        ConfigError, match=rf"augment\.crop\.padding={padding} must be below the image's size {shape[1]} x {shape[2]}"
+    ):
         crop(padding=padding, input_shape=shape)

@@ -10,7 +10,9 @@ MIRRORED = [[[[3, 2, 1], [6, 5, 4]]], [[[9, 8, 7], [12, 11, 10]]]]
 
 
 def flipped(probability, images=IMAGES, seed=0):
-    return flip(probability=probability, input_shape=tuple(images.shape[1:]))(images, torch.Generator().manual_seed(seed))
+    return flip(probability=probability, input_shape=tuple(images.shape[1:]))(
+        images, torch.Generator().manual_seed(seed)
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))

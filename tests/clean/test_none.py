@@ -22,10 +22,22 @@ def test_a_whole_data_set_stays():
 @pytest.mark.parametrize(
     ("dataset", "message"),
     [
-        (table(inputs=((1.0, 2.0), (3.0, math.nan))), "1 values of the inputs are missing or infinite, the first in row 1, column b"),
-        (table(inputs=((1.0, -math.inf), (math.nan, math.nan))), "3 values of the inputs are missing or infinite, the first in row 0, column b"),
-        (table(inputs=((1.0, math.inf),), names=()), "1 values of the inputs are missing or infinite, the first in row 0, column 1"),
-        (table(targets=((0.0,), (math.nan,))), "1 values of the targets are missing or infinite, the first in row 1, column y"),
+        (
+            table(inputs=((1.0, 2.0), (3.0, math.nan))),
+            "1 values of the inputs are missing or infinite, the first in row 1, column b",
+        ),
+        (
+            table(inputs=((1.0, -math.inf), (math.nan, math.nan))),
+            "3 values of the inputs are missing or infinite, the first in row 0, column b",
+        ),
+        (
+            table(inputs=((1.0, math.inf),), names=()),
+            "1 values of the inputs are missing or infinite, the first in row 0, column 1",
+        ),
+        (
+            table(targets=((0.0,), (math.nan,))),
+            "1 values of the targets are missing or infinite, the first in row 1, column y",
+        ),
     ],
     ids=["one", "several", "without names", "target"],
 )

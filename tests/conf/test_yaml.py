@@ -11,7 +11,9 @@ from trainctl import component, compose, schema
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
 MODULES = sorted(
-    path for path in (ROOT / "trainctl").glob("*/*.py") if path.parent.name in component.GROUPS and path.stem not in ("__init__", "base")
+    path
+    for path in (ROOT / "trainctl").glob("*/*.py")
+    if path.parent.name in component.GROUPS and path.stem not in ("__init__", "base")
 )
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 FOUND = [(path.parent.name, path.stem) for path in MODULES]
@@ -25,7 +27,11 @@ def configured(group, name):
 def documented(doc):
     """Return the words before the colons of a docstring's Args."""
     section = doc.partition("Args:\n")[2].partition("\n\n")[0]
-    return [line.strip().partition(":")[0] for line in section.splitlines() if line.startswith("    ") and not line.startswith("     ")]
+    return [
+        line.strip().partition(":")[0]
+        for line in section.splitlines()
+        if line.startswith("    ") and not line.startswith("     ")
+    ]
 
 
 def test_the_globs_find_the_catalogue():
@@ -88,7 +94,9 @@ def test_the_first_line_of_a_docstring_is_a_sentence(group, name):
     assert len(summary) > 15
 
 
-@pytest.mark.parametrize("path", [*FILES, *RECIPES, ROOT / "conf" / "train.yaml"], ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    "path", [*FILES, *RECIPES, ROOT / "conf" / "train.yaml"], ids=lambda path: f"{path.parent.name}/{path.stem}"
+)
 def test_no_yaml_holds_a_path_to_code(path):
     text = path.read_text()
     assert "_target_" not in text

@@ -22,12 +22,24 @@ DAMAGED = [
     (HEADER + b"123456789", "the header promises 8 bytes of data (2, 2, 2), the file holds 9", "one byte too many"),
 ]
 MISFITS = [
-    ({"train_labels": np.arange(6)}, ["train-images-idx3-ubyte", "(7, 5, 4)", "train-labels-idx1-ubyte", "(6,)"], "a label short"),
+    (
+        {"train_labels": np.arange(6)},
+        ["train-images-idx3-ubyte", "(7, 5, 4)", "train-labels-idx1-ubyte", "(6,)"],
+        "a label short",
+    ),
     ({"t10k_images": np.zeros((4, 5, 4))}, ["t10k-images-idx3-ubyte", "(4, 5, 4)", "(3,)"], "an image too many"),
     ({"train_images": np.arange(7)}, ["train-images-idx3-ubyte has shape (7,)"], "labels in the place of images"),
     ({"train_labels": np.zeros((7, 2))}, ["train-labels-idx1-ubyte has (7, 2)"], "labels in two columns"),
-    ({"train_labels": np.array([0, 1, 2, 10, 4, 5, 6])}, ["train-labels-idx1-ubyte: label 10 in row 3 is not in 0..9"], "label out of range"),
-    ({"t10k_labels": np.array([0, 1, 255])}, ["t10k-labels-idx1-ubyte: label 255 in row 2"], "label out of range, test"),
+    (
+        {"train_labels": np.array([0, 1, 2, 10, 4, 5, 6])},
+        ["train-labels-idx1-ubyte: label 10 in row 3 is not in 0..9"],
+        "label out of range",
+    ),
+    (
+        {"t10k_labels": np.array([0, 1, 255])},
+        ["t10k-labels-idx1-ubyte: label 255 in row 2"],
+        "label out of range, test",
+    ),
     ({"t10k_images": np.zeros((3, 4, 4))}, ["different sizes"], "test images of another size"),
     ({"t10k_labels": None}, ["raw: t10k-labels-idx1-ubyte missing"], "one file is not there"),
 ]

@@ -15,4 +15,6 @@ def test_it_equals_what_scikit_learn_loads():
 
 
 def test_columns_are_named_in_scikit_learns_order():
-    assert [name.replace(" (cm)", "").replace(" ", "_") for name in load_iris().feature_names] == list(iris().input_names)
+    assert [name.replace(" (cm)", "").replace(" ", "_") for name in load_iris().feature_names] == list(
+        iris().input_names
+    )

@@ -18,7 +18,9 @@ VALUES = [1.0, 0.5, 0.7, math.nan, 0.5, 0.6, 0.9, 0.4, 0.8, 0.9]
 
 def make(name):
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
-    return component.build("early_stopping", keys | ({"monitor": "val/loss"} if "monitor" in keys else {}), maximize=False)
+    return component.build(
+        "early_stopping", keys | ({"monitor": "val/loss"} if "monitor" in keys else {}), maximize=False
+    )
 
 
 def test_there_are_members():

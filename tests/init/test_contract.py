@@ -15,7 +15,13 @@ MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 def body():
     return nn.Sequential(
-        nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), nn.Flatten(0, 1), nn.Linear(6, 8), nn.LayerNorm(8), nn.GRU(8, 5), nn.Embedding(3, 4)
+        nn.Conv2d(2, 4, 3),
+        nn.BatchNorm2d(4),
+        nn.Flatten(0, 1),
+        nn.Linear(6, 8),
+        nn.LayerNorm(8),
+        nn.GRU(8, 5),
+        nn.Embedding(3, 4),
     )
 
 

@@ -10,7 +10,14 @@ from trainctl.model.base import Reconstruction
 
 def make(**changes):
     torch.manual_seed(0)
-    settings = {"hidden": [8, 6], "bottleneck": 3, "activation": "relu", "norm": "none", "dropout": 0.0, "input_shape": (2, 3, 4)}
+    settings = {
+        "hidden": [8, 6],
+        "bottleneck": 3,
+        "activation": "relu",
+        "norm": "none",
+        "dropout": 0.0,
+        "input_shape": (2, 3, 4),
+    }
     return autoencoder(**settings | changes)
 
 

@@ -30,7 +30,12 @@ def accepts(name, shape):
     return True
 
 
-CASES = [pytest.param(name, shape, id=f"{name}, {kind}") for name in MEMBERS for kind, shape in ROWS.items() if accepts(name, shape)]
+CASES = [
+    pytest.param(name, shape, id=f"{name}, {kind}")
+    for name in MEMBERS
+    for kind, shape in ROWS.items()
+    if accepts(name, shape)
+]
 REFUSED = [(name, shape) for name in MEMBERS for shape in ROWS.values() if not accepts(name, shape)]
 
 

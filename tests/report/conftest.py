@@ -22,8 +22,15 @@ CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
 def tiny_config(model: str, loop: dict[str, Any]) -> Config:
     tree = yaml.safe_load(CONF.read_text())
     parts = {"model": {"name": model}, "dataset": {"name": "digits"}}
-    sections = {"split": Split(**tree["split"]), "checkpoint": Checkpoint(**tree["checkpoint"]), "output": Output(**tree["output"])}
-    own = {key: tree[key] for key in ("seed", "device", "precision", "threads", "monitor", "decay_norm_and_bias", "components")}
+    sections = {
+        "split": Split(**tree["split"]),
+        "checkpoint": Checkpoint(**tree["checkpoint"]),
+        "output": Output(**tree["output"]),
+    }
+    own = {
+        key: tree[key]
+        for key in ("seed", "device", "precision", "threads", "monitor", "decay_norm_and_bias", "components")
+    }
     return Config(**own, **sections, loop=Loop(**tree["loop"] | {"epochs": 20} | loop), parts=parts, tree=tree)
 
 

@@ -31,7 +31,10 @@ def terminal(width=110, height=35, file=None, **settings):
 def frame(view, width=110, height=35):
     """Return the lines of one frame."""
     console = terminal(width, height, color_system=None)
-    return [line.rstrip() for line in "".join(segment.text for segment in console.render(view, console.options)).splitlines()]
+    return [
+        line.rstrip()
+        for line in "".join(segment.text for segment in console.render(view, console.options)).splitlines()
+    ]
 
 
 def plain(text):
@@ -74,7 +77,9 @@ def test_a_frame_shows_what_the_run_is_and_where_it_stands(make_view, run):
         "data    digits: 1,200 train, 270 val, 1 test; rows of 3x4, 3 classes",
     ]
     assert lines[5] == "━" * 10 + "─" * 90 + "  10 %"
-    assert " ".join(lines[6:8]).startswith("step 80/800   epoch 2/20   time 0.0 s   left ?   ? samples/s   lr 0.001   patience 3/10")
+    assert " ".join(lines[6:8]).startswith(
+        "step 80/800   epoch 2/20   time 0.0 s   left ?   ? samples/s   lr 0.001   patience 3/10"
+    )
     assert lines[7] == "best val/loss 0.5000 at epoch 2"
     assert lines[9:12] == [
         "  epoch  step  train/loss  train/accuracy  val/loss  val/accuracy     lr",
@@ -216,7 +221,9 @@ def test_a_gpu_shows_its_name_and_its_memory(make_view, run):
     assert re.search(r"gpu [1-9]\d*\.\d\d GiB, peak [1-9]", text)
 
 
-@pytest.mark.parametrize(("encoding", "expected"), [("utf-8", BLOCKS), ("ascii", ASCII), ("latin-1", ASCII), ("no-such", ASCII)])
+@pytest.mark.parametrize(
+    ("encoding", "expected"), [("utf-8", BLOCKS), ("ascii", ASCII), ("latin-1", ASCII), ("no-such", ASCII)]
+)
 def test_marks_are_those_that_the_encoding_has(encoding, expected):
     assert marks(encoding) == expected
 
@@ -267,7 +274,11 @@ def test_the_view_ends_in_its_last_state_with_a_summary_below(run, row, summary)
     assert "100 %" in last
     assert "time 3 min 05 s   45,120 samples/s" in last
     assert "left" not in last
-    assert last.index("20   800") < last.index("finished  all 20 epochs are done") < last.index("next      trainctl evaluate")
+    assert (
+        last.index("20   800")
+        < last.index("finished  all 20 epochs are done")
+        < last.index("next      trainctl evaluate")
+    )
 
 
 def test_a_command_to_paste_is_not_broken_into_lines(run, summary):
@@ -287,7 +298,9 @@ def test_the_view_draws_itself_while_the_loop_makes_no_call(run):
     while "step 123/800" not in console.console.file.getvalue() and time.monotonic() < deadline:
         time.sleep(0.02)
     console.close()
-    assert "step 123/800" in console.console.file.getvalue().replace("\x1b[0m", "").replace("\x1b[36m", "").replace("\x1b[2m", "")
+    assert "step 123/800" in console.console.file.getvalue().replace("\x1b[0m", "").replace("\x1b[36m", "").replace(
+        "\x1b[2m", ""
+    )
 
 
 def test_no_more_than_eight_frames_are_drawn_in_a_second(run):
@@ -339,9 +352,13 @@ class Gone(io.StringIO):
 
 
 @pytest.mark.parametrize("when", ["before the start", "after the start"])
-@pytest.mark.parametrize("error", [OSError(errno.EIO, "gone"), BrokenPipeError(), ValueError("closed")], ids=["gone", "pipe", "closed"])
+@pytest.mark.parametrize(
+    "error", [OSError(errno.EIO, "gone"), BrokenPipeError(), ValueError("closed")], ids=["gone", "pipe", "closed"]
+)
 def test_a_terminal_that_goes_away_does_not_end_the_training(run, row, summary, error, when, monkeypatch):
-    monkeypatch.setattr("rich.console.os.dup2", lambda *_: None)  # where a pipe breaks, rich would silence pytest's own stdout
+    monkeypatch.setattr(
+        "rich.console.os.dup2", lambda *_: None
+    )  # where a pipe breaks, rich would silence pytest's own stdout
     streams = sys.stdout, sys.stderr
     file = Gone()
     console = Console(terminal(file=file))

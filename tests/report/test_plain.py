@@ -146,7 +146,9 @@ def test_a_broken_pipe_leaves_the_exit_code_alone():
     code = "import sys; from trainctl.report.plain import Plain; p = Plain(sys.stdout); p.note('x'); p.note('y')"
     reading, writing = os.pipe()
     os.close(reading)
-    done = subprocess.run([sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-c", code], stdout=writing, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT
+    )
     os.close(writing)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -69,7 +69,10 @@ def test_the_best_step_is_marked_with_its_value_on_the_monitored_metric(tmp_path
         assert set(lines(axes(figures, other))["best: epoch 2"].get_xdata()) == {2}
 
 
-@pytest.mark.parametrize(("least", "scale"), [(0.5, "linear"), (0.02, "linear"), (0.01005, "linear"), (0.0099, "log"), (-1.0, "linear"), (0.0, "linear")])
+@pytest.mark.parametrize(
+    ("least", "scale"),
+    [(0.5, "linear"), (0.02, "linear"), (0.01005, "linear"), (0.0099, "log"), (-1.0, "linear"), (0.0, "linear")],
+)
 def test_the_loss_is_on_a_log_scale_where_it_spans_more_than_two_decades(tmp_path, figures, least, scale):
     rows = [{"step": i, "epoch": i, "lr": 0.1, "val/loss": value} for i, value in enumerate((1.0, least))]
     plots.curves(rows, tmp_path, "val/loss", None)

@@ -85,13 +85,24 @@ def test_a_spark_line_over_more_than_two_decades_is_logarithmic():
 
 
 @pytest.mark.parametrize(
-    ("values", "wide"), [([1, 101], True), ([1, 99.5], False), ([0, 101], False), ([-1, 101], False), ([math.nan, 1, 101, math.inf], True), ([], False)]
+    ("values", "wide"),
+    [
+        ([1, 101], True),
+        ([1, 99.5], False),
+        ([0, 101], False),
+        ([-1, 101], False),
+        ([math.nan, 1, 101, math.inf], True),
+        ([], False),
+    ],
 )
 def test_two_decades_of_positive_values_are_wide(values, wide):
     assert words.is_wide(values) == wide
 
 
-@pytest.mark.parametrize(("values", "width", "shown"), [([], 5, ""), ([1, 2], 0, ""), ([1, 2], -3, ""), ([7, 7], 5, "11"), ([math.nan], 5, "!")])
+@pytest.mark.parametrize(
+    ("values", "width", "shown"),
+    [([], 5, ""), ([1, 2], 0, ""), ([1, 2], -3, ""), ([7, 7], 5, "11"), ([math.nan], 5, "!")],
+)
 def test_a_spark_line_of_next_to_nothing_is_drawn(values, width, shown):
     assert words.sparkline(values, width, "1234") == shown
 
@@ -145,5 +156,5 @@ def test_a_path_can_be_pasted(tmp_path, monkeypatch):
     assert words.pasteable(tmp_path / "a b") == "'a b'"  # relative below the working directory
     assert words.pasteable(Path("/elsewhere/x")) == "/elsewhere/x"
     assert words.pasteable(Path("-x")) == "./-x"  # not an option
-    nasty = "it's $(a) \"test\"; \\"
+    nasty = 'it\'s $(a) "test"; \\'
     assert shlex.split(words.pasteable(Path(nasty))) == [nasty]

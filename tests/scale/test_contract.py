@@ -46,7 +46,9 @@ class TestEveryKindOfValues:
 
     def test_the_inverse_gives_the_values_back(self, name, values, shape):
         scale = fit(name, values)
-        torch.testing.assert_close(scale.inverse(scale(values)), values.float(), rtol=1e-5, atol=1e-5 * float(values.float().abs().max()))
+        torch.testing.assert_close(
+            scale.inverse(scale(values)), values.float(), rtol=1e-5, atol=1e-5 * float(values.float().abs().max())
+        )
 
     def test_rows_do_not_depend_on_their_batch(self, name, values, shape):
         scale = fit(name, values)

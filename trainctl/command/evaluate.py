@@ -51,7 +51,9 @@ def main(arguments: Sequence[str]) -> int:
     run = assemble.assemble(settings, checkpoint.scalings(weights.tensors))
     for key in ("input_shape", "outputs", "task"):
         if (now := run.data.about()[key]) != weights.about[key]:
-            raise ConfigError(f"dataset={settings.parts['dataset']['name']}: its {key} is {now}, the run was trained with {weights.about[key]}")
+            raise ConfigError(
+                f"dataset={settings.parts['dataset']['name']}: its {key} is {now}, the run was trained with {weights.about[key]}"
+            )
     checkpoint.load_weights(run.average.model, weights.model, directory)
     if run.data.fingerprint != weights.about["fingerprint"]:
         print("trainctl: note: this is not the data that the run was trained with", file=sys.stderr)
@@ -82,13 +84,27 @@ def report(run: "Run", split: "SplitName", step: int, directory: Path, style: st
     counts = confusion(run, split) if run.task == "classification" else []
     classes = [by_class(name, index, counts) for index, name in enumerate(run.data.class_names)] if counts else []
     if style == "json":
-        print(json.dumps({"run": str(directory), "split": split, "step": step, "rows": len(run.data.splits[split]), "metrics": found, "classes": classes}))
+        print(
+            json.dumps(
+                {
+                    "run": str(directory),
+                    "split": split,
+                    "step": step,
+                    "rows": len(run.data.splits[split]),
+                    "metrics": found,
+                    "classes": classes,
+                }
+            )
+        )
         return
     table.line(f"{directory.name}: step {step}, {len(run.data.splits[split]):,} rows of {split}")
     table.show(["metric", "value"], [[name, table.number(value)] for name, value in found.items()], right={"value"})
     if classes:
         table.line()
-        rows = [[row["class"], str(row["rows"]), *(table.number(row[key]) for key in ("precision", "recall", "f1"))] for row in classes]
+        rows = [
+            [row["class"], str(row["rows"]), *(table.number(row[key]) for key in ("precision", "recall", "f1"))]
+            for row in classes
+        ]
         table.show(["class", "rows", "precision", "recall", "f1"], rows, right={"rows", "precision", "recall", "f1"})
 
 

@@ -35,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     if len(given.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
     if given.options["which"] not in ("best", "last"):
-        raise ConfigError(f"which={given.options['which']}: no such choice{nearest(given.options['which'], ('best', 'last'))}")
+        raise ConfigError(
+            f"which={given.options['which']}: no such choice{nearest(given.options['which'], ('best', 'last'))}"
+        )
     directory = rundir.find(given.names[0], Path(given.options["root"]))
     source, target = Path(given.names[1]), Path(given.options["output"]) if given.options["output"] else None
     if not source.is_file():

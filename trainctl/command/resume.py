@@ -46,5 +46,7 @@ def main(arguments: Sequence[str]) -> int:
         settings = reload.checked(directory, after)
     summary = session.resume(settings, overrides, directory)
     if not summary["resumed"]:
-        raise ConfigError(f"{directory.name} is finished ({summary['reason']}): raise loop.epochs, loop.max_steps or loop.max_time to go on")
+        raise ConfigError(
+            f"{directory.name} is finished ({summary['reason']}): raise loop.epochs, loop.max_steps or loop.max_time to go on"
+        )
     return 0

@@ -4,6 +4,7 @@ import gzip
 import importlib.util
 import math
 import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -51,7 +52,9 @@ def sklearn_file(name: str) -> Path:
     for root in spec.submodule_search_locations or () if spec else ():
         if (path := Path(root, "datasets", "data", name)).is_file():
             return path
-    raise UnavailableError(f"scikit-learn's data file {name} is not installed: pip install --force-reinstall scikit-learn")
+    raise UnavailableError(
+        f"scikit-learn's data file {name} is not installed: pip install --force-reinstall scikit-learn"
+    )
 
 
 def sklearn_classes(name: str, input_names: tuple[str, ...]) -> Dataset:
@@ -88,17 +91,26 @@ def read_idx(path: Path) -> Tensor:
         content = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
     except FileNotFoundError:
         raise DataError(f"{path}: no such file, nor {packed.name}") from None
-    except (OSError, EOFError, ValueError) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+    except (OSError, EOFError, ValueError, zlib.error) as error:
+        raise DataError(f"{path if path.exists() else packed}: cannot be read: {error}") from error
+    path = path if path.exists() else packed
     if len(content) < 4 or content[:3] != b"\0\0\x08" or not content[3]:
-        raise DataError(f"{path}: not an IDX file of unsigned bytes (it starts with {content[:4].hex(' ') or 'nothing'})")
+        raise DataError(
+            f"{path}: not an IDX file of unsigned bytes (it starts with {content[:4].hex(' ') or 'nothing'})"
+        )
     header = 4 + 4 * content[3]
     if len(content) < header:
         raise DataError(f"{path}: truncated inside its header ({len(content)} bytes)")
     shape = struct.unpack(f">{content[3]}I", content[4:header])
     if len(content) - header != math.prod(shape):
-        raise DataError(f"{path}: the header promises {math.prod(shape)} bytes of data {shape}, the file holds {len(content) - header}")
-    return torch.frombuffer(bytearray(content[header:]), dtype=torch.uint8).reshape(shape) if math.prod(shape) else torch.empty(shape, dtype=torch.uint8)
+        raise DataError(
+            f"{path}: the header promises {math.prod(shape)} bytes of data {shape}, the file holds {len(content) - header}"
+        )
+    return (
+        torch.frombuffer(bytearray(content[header:]), dtype=torch.uint8).reshape(shape)
+        if math.prod(shape)
+        else torch.empty(shape, dtype=torch.uint8)
+    )
 
 
 def idx_images(name: str, *, root: str | None, download: bool, class_names: tuple[str, ...]) -> Dataset:
@@ -127,10 +139,14 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
     for images, labels in ((stems[0], stems[1]), (stems[2], stems[3])):
         inputs, targets = read_idx(raw / images), read_idx(raw / labels)
         if inputs.ndim != 3 or targets.ndim != 1 or len(inputs) != len(targets):
-            raise DataError(f"{raw}: {images} has shape {tuple(inputs.shape)}, {labels} has {tuple(targets.shape)}: they do not belong together")
+            raise DataError(
+                f"{raw}: {images} has shape {tuple(inputs.shape)}, {labels} has {tuple(targets.shape)}: they do not belong together"
+            )
         if len(targets) and int(targets.max()) >= len(class_names):
             row = int(targets.argmax())
-            raise DataError(f"{raw / labels}: label {int(targets[row])} in row {row} is not in 0..{len(class_names) - 1}")
+            raise DataError(
+                f"{raw / labels}: label {int(targets[row])} in row {row} is not in 0..{len(class_names) - 1}"
+            )
         parts.append((inputs, targets))
     if parts[0][0].shape[1:] != parts[1][0].shape[1:]:
         raise DataError(f"{raw}: images for training and test have different sizes")

@@ -22,7 +22,7 @@ def patience(
     Args:
         monitor: Name of the metric, ``val/<name>``.
         patience: Evaluations without improvement after which training ends.
-        min_delta: Smallest change that counts as an improvement, in the metric's unit.
+        min_delta: A change has to be larger than this to count as an improvement, in the metric's unit.
         min_epochs: Epochs to train in any case.
         maximize: Whether larger is better; follows from the metric. Supplied by ``assemble``.
 

@@ -8,7 +8,11 @@ from trainctl.init.base import Distribution, draw
 
 
 def he(
-    *, model: nn.Module, distribution: Distribution, fan: Literal["in", "out"], negative_slope: Annotated[float, "[0, inf)"]
+    *,
+    model: nn.Module,
+    distribution: Distribution,
+    fan: Literal["in", "out"],
+    negative_slope: Annotated[float, "[0, inf)"],
 ) -> None:
     r"""Draw weights so that variances are kept through layers with ReLU.
 

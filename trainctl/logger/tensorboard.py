@@ -21,7 +21,9 @@ def tensorboard(*, directory: Path, flush_seconds: Annotated[int, "[1, inf)"]) -
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise UnavailableError("logger=tensorboard needs an optional package: pip install 'trainctl[tensorboard]'") from error
+        raise UnavailableError(
+            "logger=tensorboard needs an optional package: pip install 'trainctl[tensorboard]'"
+        ) from error
     writer = SummaryWriter(str(directory / "tensorboard"), flush_secs=flush_seconds)
 
     def log(step: int, metrics: Mapping[str, float]) -> None:

@@ -9,7 +9,13 @@ from trainctl.model.base import Activation, Dropout, Norm, Reconstruction, Width
 
 
 def autoencoder(
-    *, hidden: list[Width], bottleneck: Width, activation: Activation, norm: Norm, dropout: Dropout, input_shape: tuple[int, ...]
+    *,
+    hidden: list[Width],
+    bottleneck: Width,
+    activation: Activation,
+    norm: Norm,
+    dropout: Dropout,
+    input_shape: tuple[int, ...],
 ) -> nn.Module:
     """Return an encoder to a narrow code and its mirror image as decoder; the model learns to reproduce its input.
 

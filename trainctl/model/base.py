@@ -34,7 +34,9 @@ class Reconstruction(nn.Module):
         return reconstruction
 
 
-def dense(inputs: int, outputs: int, *, activation: Activation, norm: Norm = "none", dropout: float = 0.0) -> list[nn.Module]:
+def dense(
+    inputs: int, outputs: int, *, activation: Activation, norm: Norm = "none", dropout: float = 0.0
+) -> list[nn.Module]:
     """Return the layers of one hidden dense layer: linear, norm, activation, dropout."""
     norms: dict[str, list[nn.Module]] = {
         "none": [], "batch": [nn.BatchNorm1d(outputs)], "layer": [nn.LayerNorm(outputs)],

@@ -57,7 +57,11 @@ def cnn(
                 f"model cnn: block {block} of {len(channels)} leaves {max(height, 0)} x {max(width, 0)} pixels for a pooling of {pool}:"
                 f" give fewer model.channels, model.padding=same, or a smaller model.kernel_size or model.pool"
             )
-        layers += [nn.Conv2d(depth, filters, kernel_size, padding=padding)]
+        before, after = (kernel_size - 1) // 2, kernel_size // 2
+        if padding == "same" and before != after:  # an even filter has no middle: one more zero at the right and below
+            layers += [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(depth, filters, kernel_size)]
+        else:
+            layers += [nn.Conv2d(depth, filters, kernel_size, padding=before if padding == "same" else 0)]
         layers += [nn.BatchNorm2d(filters)] if norm == "batch" else []
         layers += [ACTIVATIONS[activation](), nn.MaxPool2d(pool)]
         layers += [nn.Dropout(dropout)] if dropout else []

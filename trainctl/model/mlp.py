@@ -9,7 +9,13 @@ from trainctl.model.base import Activation, Dropout, Norm, Width, dense
 
 
 def mlp(
-    *, hidden: list[Width], activation: Activation, norm: Norm, dropout: Dropout, input_shape: tuple[int, ...], outputs: int
+    *,
+    hidden: list[Width],
+    activation: Activation,
+    norm: Norm,
+    dropout: Dropout,
+    input_shape: tuple[int, ...],
+    outputs: int,
 ) -> nn.Module:
     r"""Return dense layers, each followed by norm, activation and dropout, and a linear output layer.
 

@@ -66,10 +66,17 @@ def rnn(
     1997; K. Cho et al., 2014 (GRU).
     """
     if len(input_shape) not in (2, 3):
-        raise ConfigError(f"model=rnn reads sequences or images; this data set's rows have shape {input_shape}: try model=mlp")
+        raise ConfigError(
+            f"model=rnn reads sequences or images; this data set's rows have shape {input_shape}: try model=mlp"
+        )
     features = input_shape[1] if len(input_shape) == 2 else input_shape[0] * input_shape[2]
     body = CELLS[cell](
-        features, hidden_size, layers, batch_first=True, bidirectional=bidirectional, dropout=dropout if layers > 1 else 0.0
+        features,
+        hidden_size,
+        layers,
+        batch_first=True,
+        bidirectional=bidirectional,
+        dropout=dropout if layers > 1 else 0.0,
     )
     head = nn.Linear(hidden_size * (2 if bidirectional else 1), outputs)
     return Recurrent(body, nn.Sequential(nn.Dropout(dropout), head) if dropout else head, pooling)

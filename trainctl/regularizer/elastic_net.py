@@ -21,9 +21,13 @@ def elastic_net(*, params: list[nn.Parameter], weight: Weight, l1_fraction: Anno
     Source: H. Zou, T. Hastie, Regularization and variable selection via the elastic net, 2005, equation 4,
     with :math:`1 - \alpha` for the L2 part (scikit-learn halves that part).
     """
+    if not params:
+        return Regularizer()
 
     def penalty() -> Tensor:
-        parts = [l1_fraction * parameter.abs().sum() + (1 - l1_fraction) * parameter.square().sum() for parameter in params]
+        parts = [
+            l1_fraction * parameter.abs().sum() + (1 - l1_fraction) * parameter.square().sum() for parameter in params
+        ]
         return weight * torch.stack(parts).sum()
 
     return Regularizer(penalty)

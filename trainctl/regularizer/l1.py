@@ -17,6 +17,8 @@ def l1(*, params: list[nn.Parameter], weight: Weight) -> Regularizer:
 
     Source: R. Tibshirani, Regression shrinkage and selection via the lasso, 1996.
     """
+    if not params:
+        return Regularizer()
 
     def penalty() -> Tensor:
         return weight * torch.stack([parameter.abs().sum() for parameter in params]).sum()

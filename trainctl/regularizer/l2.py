@@ -20,6 +20,8 @@ def l2(*, params: list[nn.Parameter], weight: Weight) -> Regularizer:
 
     Source: A. Hoerl, R. Kennard, Ridge regression, 1970.
     """
+    if not params:
+        return Regularizer()
 
     def penalty() -> Tensor:
         return weight * torch.stack([parameter.square().sum() for parameter in params]).sum()

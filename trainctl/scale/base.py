@@ -51,7 +51,9 @@ def moments(values: Tensor) -> tuple[Tensor, Tensor]:
     if values.dtype != torch.uint8 or values.ndim != 4:
         exact = values.double()
         return exact.mean(dimensions, keepdim=True), exact.std(dimensions, correction=0, keepdim=True)
-    counts = torch.stack([torch.bincount(values[:, channel].flatten(), minlength=256) for channel in range(values.shape[1])])
+    counts = torch.stack(
+        [torch.bincount(values[:, channel].flatten(), minlength=256) for channel in range(values.shape[1])]
+    )
     shares = counts.double() / counts.sum(1, keepdim=True)
     levels = torch.arange(256, dtype=torch.float64)
     mean = shares @ levels

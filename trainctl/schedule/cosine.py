@@ -7,7 +7,9 @@ from trainctl.errors import ConfigError
 from trainctl.schedule.base import Schedule
 
 
-def cosine(*, warmup_steps: Annotated[int, "[0, inf)"], final_fraction: Annotated[float, "[0, 1]"], total_steps: int) -> Schedule:
+def cosine(
+    *, warmup_steps: Annotated[int, "[0, inf)"], final_fraction: Annotated[float, "[0, 1]"], total_steps: int
+) -> Schedule:
     r"""Fall along half a cosine, after a linear warmup.
 
     With warmup :math:`W`, total :math:`T`, floor :math:`f`:

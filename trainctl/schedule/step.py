@@ -5,7 +5,9 @@ from typing import Annotated
 from trainctl.schedule.base import Schedule
 
 
-def step(*, every_epochs: Annotated[int, "[1, inf)"], gamma: Annotated[float, "(0, 1]"], steps_per_epoch: int) -> Schedule:
+def step(
+    *, every_epochs: Annotated[int, "[1, inf)"], gamma: Annotated[float, "(0, 1]"], steps_per_epoch: int
+) -> Schedule:
     r"""Multiply the learning rate by a factor every few epochs.
 
     .. math:: m(t) = \gamma^{\lfloor t / (E\, s) \rfloor}

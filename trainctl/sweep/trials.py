@@ -49,7 +49,8 @@ def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) ->
     home = rundir.create(settings[0].output.root, "sweep")
     digits = len(str(len(points) - 1))
     trials = [
-        Trial(swept, home / f"{number:0{digits}d}-{config.slug(','.join(swept) or 'run')}") for number, (swept, _) in enumerate(points)
+        Trial(swept, home / f"{number:0{digits}d}-{config.slug(','.join(swept) or 'run')}")
+        for number, (swept, _) in enumerate(points)
     ]
     rundir.write_json(
         home / "sweep.json",
@@ -59,7 +60,11 @@ def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) ->
             "points": [trial.overrides for trial in trials],
         },
     )
-    fixed = [word for word in overrides if not any(word.partition("=")[0] == swept.partition("=")[0] for swept in points[0][0])]
+    fixed = [
+        word
+        for word in overrides
+        if not any(word.partition("=")[0] == swept.partition("=")[0] for swept in points[0][0])
+    ]
     try:
         for number, (trial, setting) in enumerate(zip(trials, settings, strict=True), 1):
             table.line(f"trial {number}/{len(trials)}: {' '.join(trial.overrides) or 'no override'}", style="bold")
@@ -100,7 +105,11 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
 
 def metric_names(trials: Sequence[Trial]) -> list[str]:
     """Return the validation and test metrics that any trial has, in order."""
-    return list(dict.fromkeys(name for trial in trials for name in trial.summary.get("metrics", {}) if not name.startswith("train/")))
+    return list(
+        dict.fromkeys(
+            name for trial in trials for name in trial.summary.get("metrics", {}) if not name.startswith("train/")
+        )
+    )
 
 
 def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
@@ -111,7 +120,14 @@ def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
     for number, trial in enumerate(trials):
         values = dict(word.split("=", 1) for word in trial.overrides)
         metrics = trial.summary.get("metrics", {})
-        body.append([str(number), *(values.get(key, "") for key in swept), *(repr(metrics[name]) if name in metrics else "" for name in names), trial.outcome])
+        body.append(
+            [
+                str(number),
+                *(values.get(key, "") for key in swept),
+                *(repr(metrics[name]) if name in metrics else "" for name in names),
+                trial.outcome,
+            ]
+        )
     return ["trial", *swept, *names, "outcome"], body
 
 
@@ -130,10 +146,18 @@ def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
     from trainctl.metric_names import maximize
 
     header, body = rows(trials)
-    values = [(trial.summary["best"]["value"], index) for index, trial in enumerate(trials) if trial.summary.get("best")]
+    values = [
+        (trial.summary["best"]["value"], index) for index, trial in enumerate(trials) if trial.summary.get("best")
+    ]
     best = (max if maximize(monitor) else min)(values)[1] if values else None
     numeric = set(metric_names(trials))
-    shown = [[table.number(float(cell)) if name in numeric and cell else cell for name, cell in zip(header, row, strict=True)] for row in body]
+    shown = [
+        [
+            table.number(float(cell)) if name in numeric and cell else cell
+            for name, cell in zip(header, row, strict=True)
+        ]
+        for row in body
+    ]
     for index, row in enumerate(shown):
         row[0] += " *" if index == best else ""
     table.line()
