@@ -2,9 +2,9 @@
 
     python benchmarks/run.py [ROOT] [--runs 5] [--epochs 3]
 
-ROOT is a directory with `MNIST/raw/`; without it, scikit-learn's digits, enlarged, stand in. Both train
-the network of `recipe=mnist_cnn` on the same files with the same batch size, optimizer, epochs and threads, and evaluate after each epoch. Run it on a machine that does
-nothing else.
+ROOT is a directory with `MNIST/raw/`; without it, scikit-learn's digits, enlarged, stand in. Both train the
+network of `recipe=mnist_cnn` on the same files with the same batch size, optimizer, epochs and threads, and
+evaluate after each epoch. Run it on a machine that does nothing else.
 """
 
 import argparse
