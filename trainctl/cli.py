@@ -9,6 +9,7 @@ from difflib import get_close_matches
 
 from trainctl.errors import ConfigError, TrainctlError
 
+# Each is a module in trainctl/command, beside help.
 VERBS = ("train", "resume", "evaluate", "predict", "list", "runs", "compare")
 
 
@@ -86,6 +87,11 @@ def train(arguments: Sequence[str]) -> int:
 
         if flags.multirun:
             raise ConfigError("-m runs a sweep; it cannot be combined with --help, --cfg, --info or --shell-completion")
+        if flags.help:
+            from trainctl.command import help as command_help
+
+            print(command_help.text(overrides, flags.config_dir))
+            return 0
         if overrides and not flags.shell_completion:
             compose.compose(overrides, flags.config_dir)  # for our own error messages
         return compose.show(list(arguments), flags.config_dir)

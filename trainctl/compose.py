@@ -323,7 +323,7 @@ def _one_line(error: Exception) -> str:
 
 
 def show(argv: Sequence[str], config_dir: str | None = None) -> int:
-    """Answer Hydra's own informational flags: --help, --hydra-help, --cfg, --info, --shell-completion; return an exit code."""
+    """Answer Hydra's own informational flags: --hydra-help, --cfg, --info, --shell-completion; return an exit code."""
     _register()
     Overlays.directories = overlays(config_dir)
     logging.raiseExceptions = False  # Hydra logs what it shows; `| head` is no error
