@@ -35,4 +35,4 @@ def text(overrides: Sequence[str], config_dir: str | None) -> str:
     groups = "\n".join(f"{group}: {', '.join(found)}" for group, found in sorted(members.items()))
     title = f"== Settings of trainctl {' '.join(overrides)} ==" if overrides else "== Settings of the default run =="
     choose = "== Groups ==\nChoose with group=name; trainctl list GROUP tells more."
-    return "\n\n".join([HEAD, choose, groups, title, settings.rstrip(), FOOT])
+    return f"{HEAD}\n\n{choose}\n\n{groups}\n\n{title}\n\n{settings.rstrip()}\n\n{FOOT}"
