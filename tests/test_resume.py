@@ -137,6 +137,16 @@ def test_a_finished_run_without_a_larger_budget_is_left_alone(tmp_path: Path) ->
     assert (tmp_path / "run" / "metrics.jsonl").read_bytes() == before
 
 
+def test_a_run_that_was_stopped_while_it_was_tested_is_tested_when_resumed(tmp_path: Path) -> None:
+    whole = session.begin(settings(), [], tmp_path / "run")
+    (tmp_path / "run" / "summary.json").unlink()  # all steps are done and saved; the conclusion is missing
+
+    resumed = go_on(tmp_path / "run")
+
+    assert resumed["resumed"]
+    assert resumed["metrics"] == whole["metrics"]
+
+
 def test_a_run_killed_between_two_checkpoints_replays_from_the_older_one(tmp_path: Path) -> None:
     session.begin(settings("checkpoint.every_seconds=0"), [], tmp_path / "whole")
 

@@ -74,8 +74,9 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
     checkpoint.restore(run, saved)
     if overrides:
         run.state.stopping = replace(run.state.stopping, stop=False)  # asked to go on, so judged anew
-    if reason := end_reason(run):
-        return rundir.read_json(directory / "summary.json") | {"resumed": False, "reason": reason}
+    before = rundir.read_json(directory / "summary.json")
+    if (reason := end_reason(run)) and before.get("outcome") == "finished":
+        return before | {"resumed": False, "reason": reason}
     history = [
         row for row in rundir.read_metrics(directory, run.state.step) if not any(key.startswith("test/") for key in row)
     ]
