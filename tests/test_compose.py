@@ -96,7 +96,11 @@ WRONG = [
     (["output.root=''"], ["output.root="], "an empty path"),
     (["checkpoint.keep=1"], ["checkpoint.keep=1: expected"], "too few to be safe"),
     # contradictions
-    (["loop.epochs=null"], ["loop.epochs=null needs loop.max_steps"], "nothing ends the run"),
+    (
+        ["loop.epochs=null"],
+        ["loop.epochs=null needs another budget: loop.max_steps or loop.max_time"],
+        "nothing ends the run",
+    ),
     (["loop.micro_batches=64"], ["loop.micro_batches=64 exceeds loop.batch_size=32"], "parts without a sample"),
     (["precision=fp16", "device=cpu"], ["precision=fp16 needs a CUDA device"], "fp16 on a CPU"),
     (
@@ -270,12 +274,6 @@ def test_a_users_yaml_is_found_and_takes_settings():
     assert compose.options(compose.overlays())["model"]["mine"] == Path.cwd() / "conf" / "model" / "mine.yaml"
 
 
-def test_of_two_files_with_one_name_ours_is_taken_as_hydra_does():
-    write("mlp", MLP)
-    assert compose.compose(["model=mlp"])["model"]["hidden"] != [8]
-    assert compose.options(compose.overlays())["model"]["mlp"] == ROOT / "conf" / "model" / "mlp.yaml"
-
-
 def test_a_users_directory_can_be_given(tmp_path):
     write("mine", MLP)
     (tmp_path / "conf").rename(tmp_path / "elsewhere")
@@ -414,3 +412,24 @@ def test_an_existing_run_may_change_a_few_settings(overrides, parts, reason):
         with pytest.raises(ConfigError) as caught:
             compose.change(tree, overrides, ["loop.epochs"])
         assert all(part in str(caught.value) for part in parts), reason
+
+
+@pytest.mark.parametrize(
+    ("typed", "epochs"),
+    [
+        ([], 30),
+        (["loop.max_steps=9"], None),
+        (["loop.max_time=2s"], None),
+        (["loop.max_steps=9", "loop.epochs=4"], 4),
+        (["loop.max_time=2s", "recipe=mnist_cnn"], None),
+    ],
+)
+def test_a_budget_that_is_typed_alone_is_the_only_one(typed, epochs):
+    assert compose.compose(typed)["loop"]["epochs"] == epochs
+
+
+def test_a_users_file_that_ours_would_hide_is_an_error(tmp_path):
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "mlp.yaml").write_text("name: mlp\nhidden: [7]\n")
+    with pytest.raises(ConfigError, match=r"conf/model/mlp\.yaml: trainctl has a model of this name"):
+        compose.compose([])

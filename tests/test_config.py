@@ -8,12 +8,7 @@ from trainctl import component, compose, config
 from trainctl.errors import ConfigError
 
 CONTRADICTIONS = [
-    ({"loop.epochs": None}, "loop.epochs=null needs loop.max_steps", "nothing ends the run"),
-    (
-        {"loop.epochs": None, "loop.max_time": "1h"},
-        "loop.epochs=null needs loop.max_steps",
-        "a clock alone gives no schedule",
-    ),
+    ({"loop.epochs": None}, "loop.epochs=null needs another budget", "nothing ends the run"),
     ({"loop.micro_batches": 33}, "loop.micro_batches=33 exceeds loop.batch_size=32", "parts without a sample"),
     (
         {"split.val_fraction": 0.5, "split.test_fraction": 0.5},

@@ -175,6 +175,10 @@ def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
     assert budget.schedule_position(run) == 150
     run.state.step = 200
     assert budget.schedule_position(run) == 200
+    alone = make("loop.max_time=10s", "loop.epochs=null")
+    alone.state.step, alone.state.seconds = 10**6, 5.0
+    assert budget.end_reason(alone) is None
+    assert budget.schedule_position(alone) == alone.plan.total_steps // 2
     run.state.seconds = 11.0
     assert budget.schedule_position(run) == run.plan.total_steps
     assert budget.end_reason(run) == "loop.max_time=10s is spent"

@@ -329,3 +329,84 @@ def test_components_of_a_users_own_are_found_and_never_loaded_by_a_run(command: 
     assert refused.returncode == 2
     assert "add components=[mine]" in refused.stderr
     assert allowed.returncode == 0, allowed.stderr
+
+
+def test_a_budget_by_the_clock_alone_trains_until_then(command: Command, tmp_path: Path) -> None:
+    done = command("loop.max_time=1s", "dataset=iris", "loop.batch_size=full", "schedule=cosine", "output.plots=false")
+
+    assert done.returncode == 0, done.stderr
+    summary = load(only_run(tmp_path) / "summary.json")
+    assert summary["reason"] == "loop.max_time=1s is spent"
+    assert summary["epochs"] > 100
+    assert "/100" not in done.stdout
+
+
+def test_a_signal_that_the_shell_ignores_stays_ignored(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        ["sh", "-c", f"trap '' HUP; exec {sys.executable} -u -m trainctl loop.max_steps=2000 output.plots=false"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_for_epoch(process)
+    process.send_signal(signal.SIGHUP)
+    process.communicate(timeout=60)
+
+    assert process.returncode == 0
+    assert load(only_run(tmp_path) / "summary.json")["outcome"] == "finished"
+
+
+@pytest.mark.parametrize(("redirect", "code"), [(">&-", 0), (">/dev/full", 5)])
+def test_output_that_cannot_be_written_is_no_bug_of_ours(tmp_path: Path, redirect: str, code: int) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m trainctl list {redirect}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False)
+
+
+def test_training_goes_on_without_a_standard_output(tmp_path: Path) -> None:
+    run = f"{sys.executable} -m trainctl dataset=wine loop.epochs=2 output.plots=false >&-"
+    done = subprocess.run(["sh", "-c", run], cwd=tmp_path, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert load(only_run(tmp_path) / "summary.json")["outcome"] == "finished"
+
+
+def test_a_run_goes_on_with_its_data_at_another_place_and_evaluates_with_one_payload_damaged(
+    command: Command, tmp_path: Path
+) -> None:
+    from tests.test_checkpoint import write_idx
+
+    write_idx(tmp_path / "here")
+    words = ("dataset=mnist", "dataset.download=false", "loop.batch_size=16", "loop.epochs=1", "output.plots=false")
+    command(*words, "dataset.root=here", "loop.stop_at_step=2")
+    run = only_run(tmp_path).name
+    (tmp_path / "here").rename(tmp_path / "there")
+
+    moved = command("resume", run, "dataset.root=there")
+    assert moved.returncode == 0, moved.stderr
+
+    for payload in (tmp_path / "runs" / run / "checkpoints").glob("last-*"):
+        payload.write_bytes(b"")
+    done = command("evaluate", run)
+    assert done.returncode == 0, done.stderr
+    dealt_anew = command("evaluate", run, "split.seed=1")
+    assert dealt_anew.returncode == 2
+    assert "split.seed=1: cannot change in an existing run" in dealt_anew.stderr
+
+
+def test_pixels_between_0_and_1_are_not_taken_for_bytes(tmp_path: Path) -> None:
+    from trainctl import prediction
+    from trainctl.errors import DataError
+
+    np.save(tmp_path / "a.npy", np.full((1, 8, 8), 0.5))
+    with pytest.raises(DataError, match="multiply them by 255"):
+        prediction.read(tmp_path / "a.npy", {"input_shape": [1, 8, 8]})
+    np.save(tmp_path / "b.npy", np.full((8, 8), 128))
+    assert prediction.read(tmp_path / "b.npy", {"input_shape": [1, 8, 8]}).shape == (1, 1, 8, 8)

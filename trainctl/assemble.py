@@ -18,6 +18,10 @@ from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
 from trainctl.state import TrainState
 
+# A run that only the clock ends goes through its schedule as if it had this many epochs.
+EPOCHS_BY_CLOCK = 100
+THREADS = torch.get_num_threads()
+
 Scales = tuple[Affine, Affine | None]
 
 
@@ -34,8 +38,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     # 1. Device and random numbers.
     place = device.choose(config.device)
     device.autocast(place, config.precision)
-    if config.threads is not None:
-        torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or THREADS)
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, scales)
@@ -163,8 +166,9 @@ def make_plan(config: Config, rows: int) -> Plan:
     batch_size = rows if loop.batch_size == "full" else min(loop.batch_size, rows)
     steps_per_epoch = math.ceil(rows / batch_size)
     budgets = [loop.max_steps, None if loop.epochs is None else loop.epochs * steps_per_epoch]
-    total = min(budget for budget in budgets if budget is not None)
-    return Plan(batch_size, steps_per_epoch, total, loop.eval_every_steps or steps_per_epoch)
+    known = [budget for budget in budgets if budget is not None]
+    total = min(known, default=EPOCHS_BY_CLOCK * steps_per_epoch)
+    return Plan(batch_size, steps_per_epoch, total, loop.eval_every_steps or steps_per_epoch, by_clock=not known)
 
 
 def new_sums(task: Task, data: Data) -> Sums:

@@ -29,7 +29,8 @@ def schedule_position(run: Run) -> int:
     budget = run.config.loop.max_seconds
     if budget is None:
         return run.state.step
-    return max(run.state.step, int(min(1.0, run.state.seconds / budget) * run.plan.total_steps))
+    by_time = int(min(1.0, run.state.seconds / budget) * run.plan.total_steps)
+    return by_time if run.plan.by_clock else max(run.state.step, by_time)
 
 
 def end_reason(run: Run) -> str | None:
@@ -41,7 +42,7 @@ def end_reason(run: Run) -> str | None:
         )
     if loop.max_seconds is not None and state.seconds >= loop.max_seconds:
         return f"loop.max_time={loop.max_time} is spent"
-    if state.step < run.plan.total_steps:
+    if run.plan.by_clock or state.step < run.plan.total_steps:
         return None
     if loop.max_steps == state.step:
         return f"loop.max_steps={loop.max_steps} is reached"

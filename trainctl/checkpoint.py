@@ -14,7 +14,7 @@ removed after that, and only files of ours. Nothing here is a pickle, nothing th
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -151,8 +151,8 @@ def _step(path: Path) -> int:
     return int(digits) if digits.isdecimal() else -1
 
 
-def newest(directory: Path) -> Saved:
-    """Return the newest undamaged checkpoint of a run.
+def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
+    """Return the newest checkpoint of a run whose payloads of interest are undamaged.
 
     Raises:
         CheckpointError: If there is none.
@@ -160,20 +160,20 @@ def newest(directory: Path) -> Saved:
     troubles: list[str] = []
     for path in sorted((directory / "checkpoints").glob("step-*.json"), key=_step, reverse=True):
         try:
-            return Saved(_read_manifest(path), path, tuple(troubles))
+            return Saved(_read_manifest(path, which), path, tuple(troubles))
         except CheckpointError as error:
             troubles.append(str(error))
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to go on from", *troubles]))
 
 
-def _read_manifest(path: Path) -> dict[str, Any]:
+def _read_manifest(path: Path, which: Sequence[str]) -> dict[str, Any]:
     manifest = rundir.read_json(path)
     if manifest.get("format") != FORMAT:
         raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, or damaged")
     if manifest.get("sha256") != _digest(manifest):
         raise CheckpointError(f"{path}: damaged (its SHA-256 does not match)")
-    for which in ("last", "best"):
-        if entry := manifest.get(which):
+    for payload in which:
+        if entry := manifest.get(payload):
             _check_file(path.parent / Path(entry["file"]).name, entry["sha256"])
     return manifest
 

@@ -1,6 +1,7 @@
 """argv -> verb -> the command's function; prints errors, sets exit codes. Imports no torch."""
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -9,14 +10,20 @@ from difflib import get_close_matches
 
 from trainctl.errors import ConfigError, TrainctlError
 
+STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Each is a module in trainctl/command, beside help.
 VERBS = ("train", "resume", "evaluate", "predict", "list", "runs", "compare")
 
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the shell: `>&-`
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
     try:
-        return dispatch(sys.argv[1:])
+        code = dispatch(sys.argv[1:])
+        sys.stdout.flush()
+        return code
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -24,6 +31,10 @@ def main() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing more to flush
         return 0
+    except OSError as error:
+        if error.errno not in STORAGE:
+            raise
+        return complain(f"cannot write: {error}", 5)
     except (RuntimeError, ImportError, MemoryError) as error:
         if message := environment(error):
             return complain(message, 7)

@@ -10,7 +10,7 @@ import logging
 import math
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -142,7 +142,8 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
             parsed.append(parser.parse_override(text))
         except (OverrideParseException, HydraException, ValueError) as error:
             reason = str(error).partition("\n")[0] if "=" in text else "expected key=value or group=member"
-            found.append(f"{text}: {reason}")
+            hint = "; quote what is not plain: \"key='value'\"" if "=" in text else ""
+            found.append(f"{text}: {reason}{hint}")
     if found:
         raise ConfigError("\n".join(found))
     return parsed
@@ -151,7 +152,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 def _trees(parsed: list[Override], points: list[list[str]], directories: list[Path], *, sweep: bool) -> list[Tree]:
     """Check every override, then every composed point, and only then return the trees."""
     members = options(directories)
-    found = [line for override in parsed for line in _misused(override, members, sweep)]
+    found = [*_hidden(directories), *(line for override in parsed for line in _misused(override, members, sweep))]
     trees: list[Tree] = []
     if not found:
         typed = {override.key_or_group: str(override.input_line) for override in parsed}
@@ -162,6 +163,15 @@ def _trees(parsed: list[Override], points: list[list[str]], directories: list[Pa
     if found:
         raise ConfigError("\n".join(dict.fromkeys(found)))
     return trees
+
+
+def _hidden(directories: Sequence[Path]) -> Iterator[str]:
+    """Yield a line for each file of the user's that ours of the same name would hide."""
+    for group in component.GROUPS:
+        ours = {path.name for path in (home("conf") / group).glob("*.yaml")}
+        for path in (path for folder in directories for path in sorted((folder / group).glob("*.yaml"))):
+            if path.name in ours:
+                yield f"{path}: trainctl has a {group} of this name, which would hide it: rename the file"
 
 
 def _misused(override: Override, members: dict[str, dict[str, Path]], sweep: bool) -> Iterator[str]:
@@ -257,6 +267,7 @@ def _tree(
             found += _lay(composed, override, typed[override.key_or_group], members)
     if found:
         return {}, found
+    _lone_budget(composed, typed)
     try:
         tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -265,6 +276,13 @@ def _tree(
     assert isinstance(tree, dict)
     plain: Tree = {str(key): value for key, value in tree.items()}
     return plain, config.problems(plain)
+
+
+def _lone_budget(tree: DictConfig, typed: Iterable[str]) -> None:
+    """Lift `loop.epochs` if another budget was typed and it was not: who asks for 60 s wants 60 s."""
+    budgets = [key for key in ("max_steps", "max_time") if f"loop.{key}" in typed]
+    if "loop.epochs" not in typed and any(tree.loop[key] is not None for key in budgets):
+        tree.loop.epochs = None
 
 
 def _choice(override: Override) -> str:
@@ -327,7 +345,7 @@ def show(argv: Sequence[str], config_dir: str | None = None) -> int:
     _register()
     Overlays.directories = overlays(config_dir)
     logging.raiseExceptions = False  # Hydra logs what it shows; `| head` is no error
-    before, sys.argv = sys.argv, ["trainctl", *argv]
+    before, sys.argv = sys.argv, ["trainctl", *(word.lstrip("+") for word in argv)]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -360,7 +378,8 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         for key in config.leaves(tree)
         if any(key == one or (one.endswith(".") and key.startswith(one)) for one in allowed)
     ]
-    for override in _parse(overrides):
+    parsed = _parse(overrides)
+    for override in parsed:
         key = override.key_or_group
         if key not in keys:
             known = key in config.leaves(tree) or key in component.GROUPS
@@ -370,6 +389,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
             found.append(f"{override.input_line}: give one value")
         else:
             OmegaConf.update(changed, key, override.value(), merge=False)
+    _lone_budget(changed, [override.key_or_group for override in parsed])
     if found:
         raise ConfigError("\n".join(found))
     result = OmegaConf.to_container(changed, resolve=True)

@@ -34,7 +34,7 @@ class Loop:
 
     epochs: Positive | None
     max_steps: Positive | None
-    max_time: Annotated[str, r"re:\d+(\.\d+)?[smhd]"] | None
+    max_time: Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"] | None
     batch_size: Positive | Literal["full"]
     eval_batch_size: Positive
     micro_batches: Positive
@@ -70,12 +70,12 @@ class Config:
     """The whole configuration of one run, checked."""
 
     seed: Annotated[int, "[0, 4294967295]"]
-    device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?"]
+    device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1"]
     precision: Literal["fp32", "bf16", "fp16"]
     threads: Positive | None
-    monitor: Annotated[str, "re:val/[a-z0-9_]+"]
+    monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric as val/loss"]
     decay_norm_and_bias: bool
-    components: list[Annotated[str, r"re:[A-Za-z_]\w*"]]
+    components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
     loop: Loop
     checkpoint: Checkpoint
@@ -152,8 +152,8 @@ def _misfits(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -
 def _contradictions(tree: Tree) -> list[str]:
     """Return settings that are fine one by one and make no sense together."""
     loop, split, found = tree["loop"], tree["split"], []
-    if loop["epochs"] is None and loop["max_steps"] is None:
-        found.append("loop.epochs=null needs loop.max_steps: a schedule has to know where the run ends")
+    if all(loop[key] is None for key in ("epochs", "max_steps", "max_time")):
+        found.append("loop.epochs=null needs another budget: loop.max_steps or loop.max_time")
     if loop["batch_size"] != "full" and loop["micro_batches"] > loop["batch_size"]:
         found.append(
             f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}: a part needs at least one sample"

@@ -114,7 +114,7 @@ def as_rows(values: np.ndarray, shape: tuple[int, ...], source: Path) -> Tensor:
         DataError: If it has another shape, or values that are missing or infinite, or are no bytes.
     """
     size = int(np.prod(shape))
-    single = values.shape == shape or values.shape == (size,)
+    single = values.shape in (shape, (size,)) or (1, *values.shape) == shape
     fitting = values.size > 0 and (
         single or (values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape))
     )
@@ -128,6 +128,8 @@ def as_rows(values: np.ndarray, shape: tuple[int, ...], source: Path) -> Tensor:
             raise DataError(
                 f"{source}: pixels are to be in 0..255, these are in {float(table.min()):g}..{float(table.max()):g}"
             )
+        if np.issubdtype(values.dtype, np.floating) and 0 < table.max() <= 1:
+            raise DataError(f"{source}: pixels are to be in 0..255, these are in 0..1: multiply them by 255")
         return table.round().to(torch.uint8)
     return table.float()
 
@@ -146,6 +148,8 @@ def read_csv(source: Path, about: dict[str, Any]) -> np.ndarray:
     if len(lines) < 2:
         raise DataError(f"{source}: needs a header and at least one row")
     header = [name.strip() for name in lines[0]]
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise DataError(f"{source}: column {twice[0]} is there {header.count(twice[0])} times")
     wanted = about["input_names"] or header
     if missing := [name for name in wanted if name not in header]:
         raise DataError(f"{source}: column {missing[0]} is missing{nearest(missing[0], header)}")

@@ -56,7 +56,7 @@ def load(directory: Path, which: str = "best") -> Weights:
     Raises:
         CheckpointError: If there are none, or they are damaged.
     """
-    saved = checkpoint.newest(directory)
+    saved = checkpoint.newest(directory, [which])
     if which == "best" and not saved.manifest.get("best"):
         which = "last"  # a run that was stopped before its first evaluation
     step = saved.manifest["state"]["best"]["step"] if which == "best" else saved.manifest["step"]

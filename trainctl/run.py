@@ -73,14 +73,17 @@ class Plan:
     Args:
         batch_size: Rows in an optimizer step.
         steps_per_epoch: Optimizer steps in a pass over the training split.
-        total_steps: Optimizer steps in the whole run, unless the clock or early stopping ends it before.
+        total_steps: Optimizer steps in the whole run, unless the clock or early stopping ends it before; where
+            only the clock ends it, the length that its schedule is stretched from.
         eval_every: Optimizer steps between evaluations.
+        by_clock: Whether only the clock, or early stopping, ends the run.
     """
 
     batch_size: int
     steps_per_epoch: int
     total_steps: int
     eval_every: int
+    by_clock: bool = False
 
 
 @dataclass(frozen=True)

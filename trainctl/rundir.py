@@ -15,6 +15,7 @@
 """
 
 import json
+import math
 import os
 import secrets
 import time
@@ -162,6 +163,11 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     write(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
+def line(row: Mapping[str, float]) -> str:
+    """Return a line of `metrics.jsonl`; JSON knows no NaN, so it is written as null."""
+    return json.dumps({key: value if math.isfinite(value) else None for key, value in row.items()}) + "\n"
+
+
 def read_metrics(directory: Path, last_step: int | None = None) -> list[dict[str, Any]]:
     """Return the lines of `metrics.jsonl` up to a step; a torn last line is passed over."""
     rows = []
@@ -174,8 +180,12 @@ def read_metrics(directory: Path, last_step: int | None = None) -> list[dict[str
             row = json.loads(line)
         except json.JSONDecodeError:
             continue
-        if isinstance(row, dict) and (last_step is None or row.get("step", 0) <= last_step):
-            rows.append(row)
+        if (
+            isinstance(row, dict)
+            and isinstance(step := row.get("step"), int)
+            and (last_step is None or step <= last_step)
+        ):
+            rows.append({key: math.nan if value is None else value for key, value in row.items()})
     return rows
 
 

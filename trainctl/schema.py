@@ -5,7 +5,8 @@ whole schema of a configuration. They are read without importing torch.
 
 What an annotation may be: ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``,
 ``list[T]``, ``tuple[T, ...]``, ``dict``, unions of these, and ``Annotated[T, constraint]`` where the
-constraint is an interval (``"[0, 1)"``; infinite ends stand open) or a pattern as ``"re:..."``.
+constraint is an interval (``"[0, 1)"``; infinite ends stand open) or a pattern as ``"re:..."``; a third
+argument says in words what is allowed.
 """
 
 import re
@@ -80,6 +81,8 @@ def phrase(annotation: Any) -> str:
     if annotation is Any:
         return "anything"
     if origin is Annotated:
+        if len(arguments) > 2:
+            return str(arguments[2])
         constraint = arguments[1]
         return (
             f"{phrase(arguments[0])} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"

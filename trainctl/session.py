@@ -1,6 +1,7 @@
 """One training session: from an assembled run to its summary, in its directory."""
 
 import importlib.metadata
+import math
 import os
 import platform
 import shlex
@@ -51,6 +52,7 @@ def begin(config: Config, overrides: Sequence[str], directory: Path | None = Non
     try:
         rundir.write_config(directory, config.tree, overrides)
         rundir.write_json(directory / "run.json", describe(run))
+        checkpoint.save(run, directory)  # the place can be written, and a run killed in its first seconds can go on
         reporter = reporters(run, directory)
     except BaseException:
         rundir.remove(directory)
@@ -72,7 +74,7 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
     saved = checkpoint.newest(directory)
     run = assemble.assemble(config)
     checkpoint.restore(run, saved)
-    if overrides:
+    if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
         run.state.stopping = replace(run.state.stopping, stop=False)  # asked to go on, so judged anew
     before = rundir.read_json(directory / "summary.json")
     if (reason := end_reason(run)) and before.get("outcome") == "finished":
@@ -144,7 +146,7 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
         "best": None
         if state.best is None
         else {"step": state.best.step, "epoch": state.best.epoch, "value": state.best.value},
-        "metrics": found,
+        "metrics": {name: value for name, value in found.items() if math.isfinite(value)},  # JSON knows no NaN
     }
     rundir.write_json(directory / "summary.json", summary)
     if run.config.output.plots and rows:

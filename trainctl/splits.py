@@ -9,6 +9,9 @@ from trainctl.device import derive
 from trainctl.errors import DataError
 from trainctl.run import SplitName
 
+# Keeps the seeds of epochs apart from those of steps.
+ORDER = 1
+
 
 def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     """Return the rows of each split, sorted; stratified for classes.
@@ -52,4 +55,4 @@ def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
     """Return the order in which an epoch visits the rows: a function of (seed, epoch) alone."""
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(seed, epoch)))
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(ORDER, seed, epoch)))

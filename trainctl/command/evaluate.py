@@ -43,16 +43,22 @@ def main(arguments: Sequence[str]) -> int:
     from trainctl import reload
 
     before = reload.tree(directory, packages)
+    reload.checked(directory, before)
     after = other_data(before, overrides)
     weights = reload.load(directory, given.options["which"])
     from trainctl import assemble, checkpoint, config
 
-    settings = config.load(after) if overrides else reload.checked(directory, after)
+    settings = config.load(after)
     run = assemble.assemble(settings, checkpoint.scalings(weights.tensors))
     for key in ("input_shape", "outputs", "task"):
         if (now := run.data.about()[key]) != weights.about[key]:
             raise ConfigError(
                 f"dataset={settings.parts['dataset']['name']}: its {key} is {now}, the run was trained with {weights.about[key]}"
+            )
+    for key in ("class_names", "input_names"):
+        if (now := run.data.about()[key]) != weights.about[key] and sorted(now) == sorted(weights.about[key]):
+            raise ConfigError(
+                f"dataset={settings.parts['dataset']['name']}: its {key} stand in another order than in training"
             )
     checkpoint.load_weights(run.average.model, weights.model, directory)
     if run.data.fingerprint != weights.about["fingerprint"]:
@@ -69,9 +75,10 @@ def other_data(tree: Tree, overrides: Sequence[str]) -> Tree:
     chosen = [word for word in overrides if word.startswith("dataset=")]
     if chosen:
         inside = [word for word in overrides if word.startswith("dataset.")]
-        tree = tree | {"dataset": compose.compose([*chosen, *inside])["dataset"]}
+        packages = [f"components=[{','.join(tree['components'])}]"]
+        tree = tree | {"dataset": compose.compose([*packages, *chosen, *inside])["dataset"]}
         overrides = [word for word in overrides if word not in chosen and word not in inside]
-    return compose.change(tree, overrides, ("dataset.", "split.", "device", "loop.eval_batch_size"))
+    return compose.change(tree, overrides, ("dataset.", "device", "loop.eval_batch_size"))
 
 
 def report(run: "Run", split: "SplitName", step: int, directory: Path, style: str) -> None:

@@ -10,8 +10,8 @@ ends exactly as if it had not been. A finished run goes on if its budget is rais
     trainctl resume runs/my-run loop.max_time=1h device=cpu
 
 What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
-checkpoint.*, early_stopping.*, output.plots, device. Anything else would make it another run. Components of
-your own have to be named again: components=[my_package].
+checkpoint.*, early_stopping.*, output.plots, device, dataset.root, dataset.download. Anything else would make it
+another run. Components of your own have to be named again: components=[my_package].
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from trainctl.errors import ConfigError
 
 ALLOWED = (
     "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size",
-    "checkpoint.", "early_stopping.", "output.plots", "device",
+    "checkpoint.", "early_stopping.", "output.plots", "device", "dataset.root", "dataset.download",
 )  # fmt: skip
 
 
@@ -32,21 +32,15 @@ def main(arguments: Sequence[str]) -> int:
     given = words.read(arguments, {"root": "runs"}, most_names=1, overrides=True)
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
     packages, overrides = words.packages(given.overrides)
-    from trainctl import reload, session
+    from trainctl import config, reload, session
 
     before = reload.tree(directory, packages)
+    reload.checked(directory, before)
     after = compose.change(before, overrides, ALLOWED)
     if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
         after["loop"]["stop_at_step"] = None  # it has done its work
-    if overrides:
-        from trainctl import config
-
-        settings = config.load(after)
-    else:
-        settings = reload.checked(directory, after)
-    summary = session.resume(settings, overrides, directory)
+    summary = session.resume(config.load(after), overrides, directory)
     if not summary["resumed"]:
-        raise ConfigError(
-            f"{directory.name} is finished ({summary['reason']}): raise loop.epochs, loop.max_steps or loop.max_time to go on"
-        )
+        budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
+        raise ConfigError(f"{directory.name} is finished ({summary['reason']}): raise {budgets} to go on")
     return 0

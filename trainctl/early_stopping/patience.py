@@ -9,7 +9,7 @@ from trainctl.early_stopping.base import Rule, Stopping
 
 def patience(
     *,
-    monitor: Annotated[str, "re:val/[a-z0-9_]+"],
+    monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric as val/loss"],
     patience: Annotated[int, "[1, inf)"],
     min_delta: Annotated[float, "[0, inf)"],
     min_epochs: Annotated[int, "[0, inf)"],

@@ -1,6 +1,5 @@
 """A run's own records: metrics.jsonl, log.txt and loggers such as TensorBoard."""
 
-import json
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,14 +29,14 @@ class Files:
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
         """Begin; lines of `metrics.jsonl` that the run will come to again are dropped."""
         self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n")
-        rundir.write(directory / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        rundir.write(directory / "metrics.jsonl", "".join(map(rundir.line, history)))
         self.metrics = (directory / "metrics.jsonl").open("a", encoding="utf-8")
         self.plain.start(run, directory, history)
 
     def evaluation(self, row: Row) -> None:
         """Take the newest evaluation."""
         assert self.metrics
-        self.metrics.write(json.dumps(row) + "\n")
+        self.metrics.write(rundir.line(row))
         self.metrics.flush()
         self.plain.evaluation(row)
         for logger in self.loggers:
@@ -52,7 +51,7 @@ class Files:
         tested = {key: value for key, value in summary["metrics"].items() if key.startswith("test/")}
         if tested and self.metrics and summary["best"]:
             best = summary["best"]
-            self.metrics.write(json.dumps({"step": best["step"], "epoch": best["epoch"]} | tested) + "\n")
+            self.metrics.write(rundir.line({"step": best["step"], "epoch": best["epoch"]} | tested))
             for logger in self.loggers:
                 logger.log(best["step"], tested)
         self.plain.finish(summary)

@@ -33,8 +33,8 @@ class Plain:
     def evaluation(self, row: Row) -> None:
         """Write the newest evaluation; ``*`` marks the best so far."""
         run, pad = self.run, self._pad
-        epoch = words.share(words.epochs(row.get("epoch")), words.epochs(words.total_epochs(run)))
-        step = words.share(words.count(row.get("step")), words.count(run.plan.total_steps))
+        epoch = words.of_epochs(run, words.epochs(row.get("epoch")))
+        step = words.of_steps(run, words.count(row.get("step")))
         parts = [f"epoch {pad('epoch', epoch)}", f"step {step}"]
         parts += [f"{name} {pad(name, words.number(row[name]))}" for name in words.metrics(row)]
         parts[-1] += " *" if words.is_best(run, row) else "  "

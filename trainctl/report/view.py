@@ -130,9 +130,9 @@ class View:
         elapsed = self.before + now - self.began
         speed = self.speed.look(now, step)
         samples = None if speed is None else speed * len(run.data.splits["train"]) / run.plan.steps_per_epoch
-        done = step / total
-        epoch = f"{words.epochs(run.epoch)}/{words.epochs(words.total_epochs(run))}"
-        facts = [("step", f"{step:,}/{total:,}"), ("epoch", epoch)]
+        done = 0.0 if run.plan.by_clock else step / total
+        epoch = words.of_epochs(run, words.epochs(run.epoch)).strip()
+        facts = [("step", words.of_steps(run, f"{step:,}").strip()), ("epoch", epoch)]
         if self.summary is not None:
             elapsed = self.summary.get("seconds", elapsed)
             samples = self.summary.get("samples_per_second", samples)
@@ -147,7 +147,7 @@ class View:
         """Return the time to the end of the budget that is reached first [s], None if it is not known yet."""
         loop, total = self.run.config.loop, self.run.plan.total_steps
         steps = min(total, loop.stop_at_step or total) - self.run.state.step
-        ends = [] if not speed else [max(0.0, steps / speed)]
+        ends = [] if not speed or self.run.plan.by_clock else [max(0.0, steps / speed)]
         ends += [] if loop.max_seconds is None else [max(0.0, loop.max_seconds - elapsed)]
         return min(ends, default=None)
 

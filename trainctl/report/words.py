@@ -90,13 +90,13 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole // 3600 % 24:02d} h"
 
 
-def share(done: str, total: str) -> str:
-    """Write ``done/total``, right-aligned to the width of ``total/total``.
+def share(done: str, total: str | None) -> str:
+    """Write ``done/total``, right-aligned to the width of ``total/total``; without a total just ``done``.
 
-    >>> share("3", "20")
-    ' 3/20'
+    >>> share("3", "20"), share("3", None)
+    (' 3/20', '3')
     """
-    return f"{done:>{len(total)}}/{total}"
+    return done if total is None else f"{done:>{len(total)}}/{total}"
 
 
 def metrics(row: Mapping[str, Any]) -> list[str]:
@@ -104,9 +104,14 @@ def metrics(row: Mapping[str, Any]) -> list[str]:
     return [name for name in row if "/" in name]
 
 
-def total_epochs(run: "Run") -> float:
-    """Return the length of a run [epochs]."""
-    return run.plan.total_steps / run.plan.steps_per_epoch
+def of_steps(run: "Run", done: str) -> str:
+    """Write ``done/total`` steps."""
+    return share(done, None if run.plan.by_clock else count(run.plan.total_steps))
+
+
+def of_epochs(run: "Run", done: str) -> str:
+    """Write ``done/total`` epochs."""
+    return share(done, None if run.plan.by_clock else epochs(run.plan.total_steps / run.plan.steps_per_epoch))
 
 
 def is_best(run: "Run", row: "Row") -> bool:

@@ -68,11 +68,15 @@ def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) ->
     try:
         for number, (trial, setting) in enumerate(zip(trials, settings, strict=True), 1):
             table.line(f"trial {number}/{len(trials)}: {' '.join(trial.overrides) or 'no override'}", style="bold")
-            attempt(trial, setting, fixed)
-            rundir.write(home / "results.csv", as_csv(trials))
+            try:
+                attempt(trial, setting, fixed)
+            finally:
+                rundir.write(home / "results.csv", as_csv(trials))
     finally:
         gc.collect()
         show(trials, home, settings[0].monitor)
+    if all(trial.outcome == "interrupted" for trial in trials):
+        raise Interrupted(f"all {len(trials)} trials were stopped at loop.stop_at_step; each can be resumed")
     if failed := [trial for trial in trials if trial.outcome == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials)} trials failed; see {home / 'results.csv'}")
     return 0
