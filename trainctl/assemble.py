@@ -210,10 +210,18 @@ def _check_batch_norm(model: nn.Module, plan: Plan, rows: int, micro_batches: in
     """Raise ConfigError where batch norm would see a single row."""
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         return
-    last = rows % plan.batch_size or plan.batch_size
-    smallest = min(batch // min(micro_batches, batch) for batch in (plan.batch_size, last))
-    if smallest < 2:
+    if smallest_part(rows, plan.batch_size, micro_batches) < 2:
         raise ConfigError(
             f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} rows for training),"
             " and model.norm=batch needs two: change loop.batch_size"
         )
+
+
+def smallest_part(rows: int, batch_size: int, micro_batches: int) -> int:
+    """Return the rows in the smallest part that a step computes at once in an epoch.
+
+    >>> smallest_part(100, 32, 1), smallest_part(100, 33, 1), smallest_part(100, 32, 16)
+    (4, 1, 1)
+    """
+    last = rows % batch_size or batch_size
+    return min(batch // min(micro_batches, batch) for batch in (batch_size, last))

@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, lacks_memory
 
 Activation = Literal[
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "hardswish", "tanh", "sigmoid", "identity"
@@ -143,9 +143,9 @@ def try_row(name: str, model: nn.Module, row: Tensor) -> Tensor:
             returned: Tensor = model(row)
             return returned
     except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).partition("\n")[0]
-        if "out of memory" in reason.lower() or "can't allocate memory" in reason:
+        if lacks_memory(error):
             raise
+        reason = str(error).partition("\n")[0]
         path, module, shape = entered[-1] if entered else ("", model, None)
         where = f"layer {path}, {module}, was given {shape}: " if path and shape and not list(module.children()) else ""
         where = where or (f"in {path} ({type(module).__name__}): " if path else "")
