@@ -7,7 +7,7 @@ import torch
 import yaml
 from torch import nn
 
-from trainctl import component
+from trainctl import assemble, component, compose, config
 from trainctl.errors import ConfigError
 from trainctl.model.base import Reconstruction
 
@@ -124,6 +124,18 @@ def test_token_ids_are_embedded_and_padding_at_a_rows_end_changes_nothing(name):
     padded = torch.cat([ids, torch.zeros(3, 5, dtype=torch.long)], dim=1)
     assert torch.equal(model(padded), model(ids))
     assert torch.equal(model(ids[1:2, :3]), model(ids[1:2]))
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_run_takes_a_model_for_token_ids_or_says_which_one_to_take(name):
+    settings = config.load(compose.compose([f"model={name}"]))
+    words = (settings, TOKENS, 3, "classification", torch.device("cpu"))
+    if name in READERS:
+        model, task = assemble.build_model(*words, vocabulary_size=10)
+        assert (model(torch.ones(2, *TOKENS, dtype=torch.long)).shape, task) == ((2, 3), "classification")
+    else:
+        with pytest.raises(ConfigError, match=r"token ids \(model=rnn reads them\)|model=\w+ reads images"):
+            assemble.build_model(*words, vocabulary_size=10)
 
 
 @pytest.mark.parametrize("name", READERS)

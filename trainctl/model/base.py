@@ -149,7 +149,10 @@ def try_row(name: str, model: nn.Module, row: Tensor) -> Tensor:
         path, module, shape = entered[-1] if entered else ("", model, None)
         where = f"layer {path}, {module}, was given {shape}: " if path and shape and not list(module.children()) else ""
         where = where or (f"in {path} ({type(module).__name__}): " if path else "")
-        raise ConfigError(f"model={name} cannot take rows of shape {tuple(row.shape[1:])}: {where}{reason}") from error
+        kind = "rows" if row.is_floating_point() else "rows of token ids (model=rnn reads them)"
+        raise ConfigError(
+            f"model={name} cannot take {kind} of shape {tuple(row.shape[1:])}: {where}{reason}"
+        ) from error
     finally:
         for hook in hooks:
             hook.remove()
