@@ -132,4 +132,41 @@ MUTATIONS = [
         'evaluate(run, "val")',
         "tests/test_training.py -k default_run",
     ),
+    # What models and finders promise.
+    Mutation(
+        "trainctl/model/rnn.py",
+        "lengths = (places * (ids != PADDING)).amax(1).clamp(min=1)",
+        "lengths = places.amax().expand(len(ids)).clone()",
+        "tests/model/test_rnn.py",
+    ),
+    Mutation(
+        "trainctl/model/resnet.py",
+        "stride = 2 if stage and not block else 1",
+        "stride = 2 if stage else 1",
+        "tests/model/test_resnet.py",
+    ),
+    Mutation(
+        "trainctl/model/autoencoder.py",
+        "maps.append((filters, (height + 1) // 2, (width + 1) // 2))",
+        "maps.append((filters, height // 2, width // 2))",
+        "tests/model/test_autoencoder.py",
+    ),
+    Mutation(
+        "trainctl/model/base.py",
+        "path, module, shape = entered[-1]",
+        "path, module, shape = entered[0]",
+        "tests/model/test_base.py",
+    ),
+    Mutation(
+        "trainctl/finder.py",
+        "if not lacks_memory(error):",
+        "if lacks_memory(error):",
+        "tests/test_finder.py",
+    ),
+    Mutation(
+        "trainctl/finder.py",
+        'group["lr"] = rate * share',
+        'group["lr"] = rate',
+        "tests/test_finder.py",
+    ),
 ]

@@ -57,3 +57,14 @@ def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     chosen = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
     names = [name.strip() for name in chosen[-1].strip("[]").split(",")] if chosen else []
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
+
+
+def whole(key: str, text: str, least: int) -> int:
+    """Read an option that is a whole number.
+
+    Raises:
+        ConfigError: If it is none, or below the least.
+    """
+    if not (text.isdecimal() and int(text) >= least):
+        raise ConfigError(f"{key}={text}: expected a whole number in [{least}, inf)")
+    return int(text)

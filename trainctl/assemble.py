@@ -13,7 +13,7 @@ from trainctl.dataset.base import Dataset
 from trainctl.errors import ConfigError
 from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
-from trainctl.model.base import Reconstruction
+from trainctl.model.base import Reconstruction, try_row
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
 from trainctl.state import TrainState
@@ -124,26 +124,34 @@ def fingerprint(source: Dataset) -> str:
 
 
 def build_model(
-    config: Config, input_shape: tuple[int, ...], outputs: int, task: Task, place: torch.device
+    config: Config,
+    input_shape: tuple[int, ...],
+    outputs: int,
+    task: Task,
+    place: torch.device,
+    vocabulary_size: int = 0,
 ) -> tuple[nn.Module, Task]:
     """Build and initialise the model, and try it on one row.
+
+    Args:
+        config: Of the run.
+        input_shape: Shape of a row.
+        outputs: Numbers that the data needs for a row.
+        task: The data's.
+        place: The device.
+        vocabulary_size: How many token ids there are, 0 for data without tokens.
 
     Raises:
         ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
     """
     name = config.parts["model"]["name"]
-    model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs)
+    model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs, vocabulary_size=vocabulary_size)
     build(config, "init", model=model)
     reconstructs = isinstance(model, Reconstruction)
     wanted = input_shape if reconstructs else (outputs,)
     model.to(place).eval()
-    try:
-        with torch.no_grad():
-            returned = model(torch.zeros(1, *input_shape, device=place))
-    except RuntimeError as error:
-        raise ConfigError(
-            f"model={name} cannot take rows of shape {input_shape}: {str(error).partition(chr(10))[0]}"
-        ) from error
+    kind = torch.long if vocabulary_size else torch.float32
+    returned = try_row(name, model, torch.zeros(1, *input_shape, dtype=kind, device=place))
     if returned.shape[1:] != wanted:
         raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
     return model.train(), "reconstruction" if reconstructs else task
@@ -206,10 +214,18 @@ def _check_batch_norm(model: nn.Module, plan: Plan, rows: int, micro_batches: in
     """Raise ConfigError where batch norm would see a single row."""
     if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
         return
-    last = rows % plan.batch_size or plan.batch_size
-    smallest = min(batch // min(micro_batches, batch) for batch in (plan.batch_size, last))
-    if smallest < 2:
+    if smallest_part(rows, plan.batch_size, micro_batches) < 2:
         raise ConfigError(
             f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} rows for training),"
             " and model.norm=batch needs two: change loop.batch_size"
         )
+
+
+def smallest_part(rows: int, batch_size: int, micro_batches: int) -> int:
+    """Return the rows in the smallest part that a step computes at once in an epoch.
+
+    >>> smallest_part(100, 32, 1), smallest_part(100, 33, 1), smallest_part(100, 32, 16)
+    (4, 1, 1)
+    """
+    last = rows % batch_size or batch_size
+    return min(batch // min(micro_batches, batch) for batch in (batch_size, last))

@@ -7,12 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
+from types import ModuleType
 
-from trainctl.errors import ConfigError, TrainctlError
+from trainctl.errors import ConfigError, TrainctlError, lacks_memory
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Each is a module in trainctl/command, beside help.
-VERBS = ("train", "resume", "evaluate", "predict", "list", "runs", "compare")
+VERBS = ("train", "resume", "evaluate", "predict", "find-lr", "find-batch-size", "list", "runs", "compare")
 
 
 def main() -> int:
@@ -51,7 +52,7 @@ def complain(message: str, exit_code: int) -> int:
 def environment(error: Exception) -> str | None:
     """Say in one line what the machine lacks, if that is what an error means."""
     text = " ".join(str(error).split())
-    if isinstance(error, MemoryError) or "out of memory" in text.lower() or "can't allocate memory" in text:
+    if lacks_memory(error):
         return f"out of memory: {text[:200]}; try a smaller loop.batch_size, more loop.micro_batches, or a smaller loop.eval_batch_size"
     if "torchvision::nms" in text:
         return (
@@ -74,12 +75,17 @@ def dispatch(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        print((importlib.import_module(f"trainctl.command.{verb}").__doc__ or "").strip())
+        print((module(verb).__doc__ or "").strip())
         return 0
     if verb == "train":
         return train(rest)
-    code: int = importlib.import_module(f"trainctl.command.{verb}").main(rest)
+    code: int = module(verb).main(rest)
     return code
+
+
+def module(verb: str) -> ModuleType:
+    """Import a verb's module; a dash in the verb is an underscore in the file's name."""
+    return importlib.import_module(f"trainctl.command.{verb.replace('-', '_')}")
 
 
 def train(arguments: Sequence[str]) -> int:

@@ -31,7 +31,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "clean": frozenset({"dataset"}),
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape"}),
-    "model": frozenset({"input_shape", "outputs"}),
+    "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),
     "init": frozenset({"model"}),
     "loss": frozenset({"outputs"}),
     "optimizer": frozenset({"params"}),

@@ -75,3 +75,13 @@ class Terminated(TrainctlError):
     """The system asked the run to stop; the run was saved and can be resumed."""
 
     exit_code = 143
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory has run out, of the machine or of a GPU.
+
+    >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("CUDA out of memory.")), lacks_memory(ValueError("x"))
+    (True, True, False)
+    """
+    text = str(error).lower()
+    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text

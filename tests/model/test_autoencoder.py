@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.errors import ConfigError
 from trainctl.model.autoencoder import autoencoder
 from trainctl.model.base import Reconstruction
 
@@ -11,6 +12,8 @@ from trainctl.model.base import Reconstruction
 def make(**changes):
     torch.manual_seed(0)
     settings = {
+        "channels": [],
+        "kernel_size": 3,
         "hidden": [8, 6],
         "bottleneck": 3,
         "activation": "relu",
@@ -56,3 +59,41 @@ def test_it_learns_to_reproduce_what_a_code_of_its_width_can_hold():
         loss.backward()
         optimizer.step()
     assert loss < 0.01 * rows.square().mean()
+
+
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 7, 5), (2, 1, 9), (1, 1, 1)], ids=str)
+@pytest.mark.parametrize("kernel_size", [1, 3, 5])
+def test_convolutions_give_back_the_size_they_were_given_odd_ones_too(shape, kernel_size):
+    model = make(channels=[4, 6, 2], kernel_size=kernel_size, input_shape=shape)
+    assert model(torch.randn(2, *shape)).shape == (2, *shape)
+
+
+def test_each_convolution_of_the_encoder_halves_and_the_decoder_mirrors_it():
+    model, maps = make(channels=[4, 6], input_shape=(1, 7, 5)), []
+    for layer in model.modules():
+        if isinstance(layer, nn.Conv2d):
+            layer.register_forward_hook(lambda module, inputs, output: maps.append(tuple(output.shape[1:])))
+    model(torch.randn(2, 1, 7, 5))
+    assert maps == [(4, 4, 3), (6, 2, 2), (4, 4, 3), (1, 7, 5)]
+    widths = [layer.out_features for layer in model.modules() if isinstance(layer, nn.Linear)]
+    assert widths == [8, 6, 3, 6, 8, 24]
+
+
+def test_the_output_of_a_convolutional_one_is_linear_and_hidden_maps_have_norm_activation_and_dropout():
+    body = list(make(channels=[4, 6], norm="batch", dropout=0.1, input_shape=(1, 8, 8)).body)
+    assert isinstance(body[-1], nn.Conv2d)
+    hidden = [place for place, layer in enumerate(body[:-1]) if isinstance(layer, nn.Conv2d)]
+    for place in hidden:
+        assert [type(layer) for layer in body[place + 1 : place + 4]] == [nn.BatchNorm2d, nn.ReLU, nn.Dropout]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"channels": [4], "input_shape": (5,)}, r"model.channels=\[4\] needs images; .* give model.channels=\[\]"),
+        ({"channels": [4], "kernel_size": 4}, "model.kernel_size=4 has no middle: give model.kernel_size=5"),
+    ],
+)
+def test_what_convolutions_cannot_do_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        make(**changes)

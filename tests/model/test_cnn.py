@@ -16,7 +16,8 @@ from trainctl.model.cnn import cnn
 def make(**changes):
     torch.manual_seed(0)
     settings = {
-        "channels": [4], "kernel_size": 3, "padding": "same", "pool": 2, "norm": "none", "activation": "relu", "dropout": 0.0,
+        "channels": [4], "kernel_size": 3, "padding": "same", "pooling": "max", "pool": 2, "norm": "none",
+        "activation": "relu", "dropout": 0.0,
         "hidden": [], "hidden_dropout": 0.0, "input_shape": (2, 8, 6), "outputs": 3,
     }  # fmt: skip
     return cnn(**settings | changes)
@@ -38,8 +39,11 @@ def test_the_recipe_for_mnist_has_the_parameters_it_promises():
         ({}, 4 * (2 * 9 + 1) + 3 * (4 * 4 * 3 + 1), "same padding, pooling halves"),
         ({"padding": "valid"}, 4 * (2 * 9 + 1) + 3 * (4 * 3 * 2 + 1), "valid padding takes a pixel on each side"),
         ({"pool": 1}, 4 * (2 * 9 + 1) + 3 * (4 * 8 * 6 + 1), "1 does not pool"),
+        ({"pooling": "none"}, 4 * (2 * 9 + 1) + 3 * (4 * 8 * 6 + 1), "nor does none, whatever the window"),
         ({"pool": 4}, 4 * (2 * 9 + 1) + 3 * (4 * 2 * 1 + 1), "a rest is dropped"),
         ({"norm": "batch"}, 4 * (2 * 9 + 1) + 2 * 4 + 3 * (4 * 4 * 3 + 1), "a norm has a factor and an offset"),
+        ({"norm": "layer"}, 4 * (2 * 9 + 1) + 2 * 4 + 3 * (4 * 4 * 3 + 1), "one for each channel, not for each pixel"),
+        ({"channels": [4, 4], "kernel_size": [5, 1]}, 4 * (2 * 25 + 1) + 4 * 5 + 3 * (4 * 2 * 1 + 1), "two filters"),
         ({"channels": []}, 3 * (2 * 8 * 6 + 1), "no block: a linear model"),
         ({"hidden": [7]}, 4 * (2 * 9 + 1) + 7 * (4 * 4 * 3 + 1) + 3 * 8, "a hidden layer"),
         ({"kernel_size": 1}, 4 * (2 + 1) + 3 * (4 * 4 * 3 + 1), "filters of one pixel"),
@@ -51,17 +55,27 @@ def test_it_has_as_many_parameters_as_expected(changes, count, reason):
     assert model(torch.zeros(2, 2, 8, 6)).shape == (2, 3)
 
 
-@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("pooling", ["max", "average"])
+@pytest.mark.parametrize("norm", ["none", "batch", "layer", "group"])
 @pytest.mark.parametrize("activation", get_args(Activation))
-def test_a_block_is_convolution_norm_activation_and_pooling(activation, norm):
-    model, images = make(activation=activation, norm=norm), torch.randn(5, 2, 8, 6)
+def test_a_block_is_convolution_norm_activation_and_pooling(activation, norm, pooling):
+    model = make(activation=activation, norm=norm, pooling=pooling, channels=[8])
+    images = torch.randn(5, 2, 8, 6)
     filters, head = model[0], model[-1]
     maps = functional.conv2d(images, filters.weight, filters.bias, padding=1)
     if norm == "batch":
         maps = (maps - maps.mean((0, 2, 3), keepdim=True)) / (
             maps.var((0, 2, 3), correction=0, keepdim=True) + 1e-5
         ).sqrt()
-    pooled = functional.max_pool2d(ACTIVATIONS[activation]()(maps), 2)
+    if norm in ("layer", "group"):  # eight channels make two groups
+        parts = [
+            (part - part.mean((1, 2, 3), keepdim=True))
+            / (part.var((1, 2, 3), correction=0, keepdim=True) + 1e-5).sqrt()
+            for part in maps.chunk(1 if norm == "layer" else 2, dim=1)
+        ]
+        maps = torch.cat(parts, dim=1)
+    pool = functional.max_pool2d if pooling == "max" else functional.avg_pool2d
+    pooled = pool(ACTIVATIONS[activation]()(maps), 2)
     torch.testing.assert_close(model(images), head(pooled.flatten(1)), rtol=1e-4, atol=1e-5)
 
 
@@ -96,3 +110,15 @@ def test_an_image_that_becomes_too_small_is_a_wrong_configuration(changes, block
 def test_dropout_follows_blocks_and_hidden_layers():
     model = make(channels=[4, 4], dropout=0.25, hidden=[5], hidden_dropout=0.5)
     assert [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)] == [0.25, 0.25, 0.5]
+
+
+def test_dropouts_and_filters_may_differ_from_block_to_block():
+    model = make(channels=[4, 4], dropout=[0.1, 0.2], kernel_size=[3, 5], hidden=[5, 6], hidden_dropout=[0.3, 0.4])
+    assert [layer.p for layer in model.modules() if isinstance(layer, nn.Dropout)] == [0.1, 0.2, 0.3, 0.4]
+    assert [layer.kernel_size for layer in model.modules() if isinstance(layer, nn.Conv2d)] == [(3, 3), (5, 5)]
+
+
+@pytest.mark.parametrize("key", ["dropout", "kernel_size", "hidden_dropout"])
+def test_a_list_of_the_wrong_length_is_refused_with_both_lengths(key):
+    with pytest.raises(ConfigError, match=f"model.{key}=.* has 3 entries for 2 .*: give one number, or 2"):
+        make(channels=[4, 4], hidden=[5, 5], **{key: [1, 1, 1] if key == "kernel_size" else [0.1, 0.1, 0.1]})

@@ -7,23 +7,27 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainctl.errors import ConfigError
 from trainctl.model.base import Activation, Norm
 from trainctl.model.mlp import mlp
 
 FORMULAS = {
     "relu": functional.relu, "leaky_relu": functional.leaky_relu, "elu": functional.elu, "gelu": functional.gelu,
-    "silu": functional.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+    "silu": functional.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid, "selu": functional.selu,
+    "mish": lambda h: h * torch.tanh(torch.log1p(h.exp())), "softplus": lambda h: torch.log1p(h.exp()),
+    "hardswish": lambda h: h * (h + 3).clamp(0, 6) / 6, "identity": lambda h: h,
 }  # fmt: skip
 NORMS = {
     "none": lambda h: h,
     "batch": lambda h: (h - h.mean(0)) / (h.var(0, correction=0) + 1e-5).sqrt(),
     "layer": lambda h: (h - h.mean(1, keepdim=True)) / (h.var(1, correction=0, keepdim=True) + 1e-5).sqrt(),
+    "group": lambda h: torch.cat([NORMS["layer"](part) for part in h.chunk(2, dim=1)], dim=1),
 }
 
 
 def make(**changes):
     torch.manual_seed(0)
-    settings = {"hidden": [5], "activation": "relu", "norm": "none", "dropout": 0.0, "input_shape": (4,), "outputs": 3}
+    settings = {"hidden": [8], "activation": "relu", "norm": "none", "dropout": 0.0, "input_shape": (4,), "outputs": 3}
     return mlp(**settings | changes)
 
 
@@ -49,11 +53,21 @@ def test_it_is_the_written_formula_with_the_norm_before_the_activation(activatio
     ("changes", "count", "reason"),
     [
         ({"hidden": []}, 4 * 3 + 3, "a linear model"),
-        ({}, 4 * 5 + 5 + 5 * 3 + 3, "one hidden layer"),
+        ({"hidden": [5]}, 4 * 5 + 5 + 5 * 3 + 3, "one hidden layer"),
         ({"hidden": [5, 2]}, 4 * 5 + 5 + 5 * 2 + 2 + 2 * 3 + 3, "two"),
-        ({"norm": "batch"}, 4 * 5 + 5 + 2 * 5 + 5 * 3 + 3, "a norm has a factor and an offset"),
-        ({"input_shape": (2, 3, 4)}, 24 * 5 + 5 + 5 * 3 + 3, "rows are flattened"),
+        ({"hidden": [5], "norm": "batch"}, 4 * 5 + 5 + 2 * 5 + 5 * 3 + 3, "a norm has a factor and an offset"),
+        ({"hidden": [5], "input_shape": (2, 3, 4)}, 24 * 5 + 5 + 5 * 3 + 3, "rows are flattened"),
     ],
 )
 def test_it_has_as_many_parameters_as_expected(changes, count, reason):
     assert parameters(make(**changes)) == count, reason
+
+
+def test_dropout_is_one_share_or_one_for_each_hidden_layer():
+    def shares(**changes):
+        return [layer.p for layer in make(**changes).modules() if isinstance(layer, nn.Dropout)]
+
+    assert shares(hidden=[5, 4], dropout=0.3) == [0.3, 0.3]
+    assert shares(hidden=[5, 4, 3], dropout=[0.1, 0.0, 0.5]) == [0.1, 0.5]
+    with pytest.raises(ConfigError, match=r"model.dropout=\[0.1,0.2\] has 2 entries for 1 hidden layers"):
+        make(dropout=[0.1, 0.2])

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.errors import ConfigError
 from trainctl.model.rnn import rnn
 
 SEQUENCES = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(0))
@@ -13,7 +14,7 @@ def make(**changes):
     torch.manual_seed(0)
     settings = {
         "cell": "lstm", "hidden_size": 3, "layers": 1, "bidirectional": False, "pooling": "last", "dropout": 0.0,
-        "input_shape": (5, 4), "outputs": 2,
+        "activation": "tanh", "embedding_size": 6, "norm": "none", "input_shape": (5, 4), "outputs": 2, "vocabulary_size": 0,
     }  # fmt: skip
     return rnn(**settings | changes)
 
@@ -71,3 +72,68 @@ def test_dropout_stands_between_layers_and_before_the_output():
     assert make(layers=2, dropout=0.3).body.dropout == 0.3
     assert make(layers=1, dropout=0.3).body.dropout == 0.0
     assert [layer.p for layer in make(dropout=0.3).modules() if isinstance(layer, nn.Dropout)] == [0.3]
+
+
+def test_a_plain_cell_takes_relu_and_a_gated_one_does_not():
+    assert make(cell="rnn", activation="relu").body.nonlinearity == "relu"
+    assert make(cell="rnn").body.nonlinearity == "tanh"
+    with pytest.raises(ConfigError, match=r"model\.activation=relu is for model\.cell=rnn; gru has tanh"):
+        make(cell="gru", activation="relu")
+
+
+def test_the_norm_is_of_what_the_output_layer_sees():
+    model = make(norm="layer", bidirectional=True)
+    states = model.body(SEQUENCES)[0]
+    ends = torch.cat([states[:, -1, :3], states[:, 0, 3:]], dim=1)
+    torch.testing.assert_close(model(SEQUENCES), model.head[1](torch.nn.functional.layer_norm(ends, (6,))))
+
+
+# Rows of token ids; 0 fills up what is shorter than the longest.
+
+IDS = torch.tensor([[3, 1, 4, 1, 5], [2, 6, 0, 0, 0], [5, 0, 0, 0, 0], [1, 0, 2, 0, 0]])
+
+
+def reader(**changes):
+    return make(input_shape=(5,), vocabulary_size=7, **changes).eval()
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_padded_row_is_read_like_the_row_by_itself(cell, layers, bidirectional, pooling):
+    model = reader(cell=cell, layers=layers, bidirectional=bidirectional, pooling=pooling)
+    for row, length in zip(IDS, (5, 2, 1, 3), strict=True):
+        vectors = model.embedding(row[None, :length])
+        states = model.body(vectors)[0]
+        pooled = states.mean(1) if pooling == "mean" else torch.cat([states[:, -1, :3], states[:, 0, 3:]], dim=1)
+        torch.testing.assert_close(model(row[None]), model.head(pooled))
+    torch.testing.assert_close(model(IDS), torch.cat([model(row[None]) for row in IDS]))
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_more_padding_changes_nothing(pooling):
+    model = reader(bidirectional=True, pooling=pooling)
+    padded = torch.cat([IDS, torch.zeros(4, 9, dtype=torch.long)], dim=1)
+    assert torch.equal(model(padded), model(IDS))
+
+
+def test_a_row_of_nothing_but_padding_has_outputs_too():
+    model = reader(bidirectional=True)
+    empty = torch.zeros(2, 5, dtype=torch.long)
+    assert torch.isfinite(model(empty)).all()
+    assert torch.equal(model(empty), model(empty[:, :1]))
+
+
+def test_the_embedding_has_a_vector_for_each_token_and_none_for_padding():
+    model = reader()
+    assert model.embedding.weight.shape == (7, 6)
+    assert not model.embedding.weight[0].any()
+    model.train()(IDS).sum().backward()
+    assert not model.embedding.weight.grad[0].any()
+
+
+@pytest.mark.parametrize(("shape", "vocabulary_size"), [((5, 4), 7), ((5,), 0), ((1, 2, 3, 4), 0)])
+def test_other_rows_are_refused(shape, vocabulary_size):
+    with pytest.raises(ConfigError, match="model=rnn reads sequences or images"):
+        make(input_shape=shape, vocabulary_size=vocabulary_size)

@@ -1,15 +1,27 @@
-"""Autoencoder of dense layers."""
+"""Autoencoder, dense or convolutional."""
 
 import math
 from itertools import pairwise
 
 from torch import nn
 
-from trainctl.model.base import Activation, Dropout, Norm, Reconstruction, Width, dense
+from trainctl.errors import ConfigError
+from trainctl.model.base import (
+    ACTIVATIONS,
+    Activation,
+    Dropout,
+    Norm,
+    Reconstruction,
+    Width,
+    dense,
+    norm_of_maps,
+)
 
 
 def autoencoder(
     *,
+    channels: list[Width],
+    kernel_size: Width,
     hidden: list[Width],
     bottleneck: Width,
     activation: Activation,
@@ -19,25 +31,66 @@ def autoencoder(
 ) -> nn.Module:
     """Return an encoder to a narrow code and its mirror image as decoder; the model learns to reproduce its input.
 
-    Inputs and outputs are ``(N, *input_shape)``; the target is the scaled, not augmented input.
+    Inputs and outputs are ``(N, *input_shape)``; the target is the scaled, not augmented input. With
+    ``channels``, each convolution of the encoder halves height and width (rounded up), and the decoder repeats
+    pixels up to exactly the size that the encoder had there, odd ones too, before it convolves: a transposed
+    convolution would draw checkerboards.
 
     Args:
-        hidden: Widths of the encoder's hidden layers; the decoder has them in reverse order.
+        channels: Filters of the encoder's convolutions, for images; empty for dense layers only.
+        kernel_size: Height and width of the filters [pixels], odd.
+        hidden: Widths of the encoder's hidden dense layers; the decoder has them in reverse order.
         bottleneck: Width of the code.
         activation: After each hidden layer; code and output are linear.
         norm: Norm before each activation.
-        dropout: Share of hidden units that are dropped in training [1].
+        dropout: Share of hidden values that are dropped in training [1].
         input_shape: Shape of a row. Supplied by ``assemble``.
 
-    Source: G. Hinton, R. Salakhutdinov, Reducing the dimensionality of data with neural networks, 2006.
+    Raises:
+        ConfigError: If there are channels and rows are not images, or the filters are even.
+
+    Source: G. Hinton, R. Salakhutdinov, Reducing the dimensionality of data with neural networks, 2006;
+    convolutions: J. Masci et al., Stacked convolutional auto-encoders, 2011, with the upsampling of A. Odena,
+    V. Dumoulin, C. Olah, Deconvolution and checkerboard artifacts, 2016.
     """
-    size = math.prod(input_shape)
+    if channels and len(input_shape) != 3:
+        raise ConfigError(
+            f"model.channels={channels} needs images; this data set's rows have shape {input_shape}: give model.channels=[]"
+        )
+    if channels and kernel_size % 2 == 0:
+        raise ConfigError(f"model.kernel_size={kernel_size} has no middle: give model.kernel_size={kernel_size + 1}")
+    # 1. Shapes of the maps, from the image to the last convolution's.
+    maps = [input_shape]
+    for filters in channels:
+        _, height, width = maps[-1]
+        maps.append((filters, (height + 1) // 2, (width + 1) // 2))
+    # 2. Encoder.
+    size = math.prod(maps[-1])
+    layers: list[nn.Module] = []
+    for (depth, *_), (filters, *_) in pairwise(maps):
+        layers += [nn.Conv2d(depth, filters, kernel_size, 2, kernel_size // 2)]
+        layers += _after(filters, activation, norm, dropout)
+    layers += [nn.Flatten()]
     widths = [size, *hidden]
-    layers: list[nn.Module] = [nn.Flatten()]
     for before, after in pairwise(widths):
         layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
     layers += [nn.Linear(widths[-1], bottleneck)]
+    # 3. Decoder.
     widths = [bottleneck, *reversed(hidden)]
     for before, after in pairwise(widths):
         layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
-    return Reconstruction(nn.Sequential(*layers, nn.Linear(widths[-1], size), nn.Unflatten(1, input_shape)))
+    layers += [nn.Linear(widths[-1], size)]
+    if channels:
+        layers += [ACTIVATIONS[activation]()]
+    layers += [nn.Unflatten(1, maps[-1])]
+    for place in range(len(channels), 0, -1):
+        (filters, height, width), (depth, *_) = maps[place - 1], maps[place]
+        layers += [nn.Upsample((height, width)), nn.Conv2d(depth, filters, kernel_size, padding=kernel_size // 2)]
+        layers += _after(filters, activation, norm, dropout) if place > 1 else []
+    return Reconstruction(nn.Sequential(*layers))
+
+
+def _after(filters: int, activation: Activation, norm: Norm, dropout: float) -> list[nn.Module]:
+    """Return what follows a hidden convolution: norm, activation, dropout."""
+    layers = [*norm_of_maps(norm, filters), ACTIVATIONS[activation]()]
+    return [*layers, nn.Dropout(dropout)] if dropout else layers

@@ -1,20 +1,31 @@
-"""What the models share: activations, norm layers, and the check of shapes."""
+"""What the models share: activations, norm layers, lists with one entry per layer, and the check of shapes."""
 
-from typing import Annotated, Literal
+from collections.abc import Sequence
+from functools import partial
+from typing import Annotated, Literal, TypeVar
 
+import torch
 from torch import Tensor, nn
 
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, lacks_memory
 
-Activation = Literal["relu", "leaky_relu", "elu", "gelu", "silu", "tanh", "sigmoid"]
-Norm = Literal["none", "batch", "layer"]
+Activation = Literal[
+    "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "hardswish", "tanh", "sigmoid", "identity"
+]
+Norm = Literal["none", "batch", "layer", "group"]
 Dropout = Annotated[float, "[0, 1)"]
+Dropouts = Annotated[float, "[0, 1)"] | list[Annotated[float, "[0, 1)"]]
 Width = Annotated[int, "[1, inf)"]
+Widths = Annotated[int, "[1, inf)"] | list[Annotated[int, "[1, inf)"]]
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "gelu": nn.GELU,
-    "silu": nn.SiLU, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
+    "relu": nn.ReLU, "leaky_relu": nn.LeakyReLU, "elu": nn.ELU, "selu": nn.SELU, "gelu": nn.GELU, "silu": nn.SiLU,
+    "mish": nn.Mish, "softplus": nn.Softplus, "hardswish": nn.Hardswish, "tanh": nn.Tanh, "sigmoid": nn.Sigmoid,
+    "identity": nn.Identity,
 }  # fmt: skip
+MOST_GROUPS, SMALLEST_GROUP = 32, 4  # of group norm: the paper's groups, and the channels that a statistic needs
+
+Number = TypeVar("Number", int, float)
 
 
 class Reconstruction(nn.Module):
@@ -38,14 +49,110 @@ def dense(
     inputs: int, outputs: int, *, activation: Activation, norm: Norm = "none", dropout: float = 0.0
 ) -> list[nn.Module]:
     """Return the layers of one hidden dense layer: linear, norm, activation, dropout."""
-    norms: dict[str, list[nn.Module]] = {
-        "none": [], "batch": [nn.BatchNorm1d(outputs)], "layer": [nn.LayerNorm(outputs)],
-    }  # fmt: skip
-    layers: list[nn.Module] = [nn.Linear(inputs, outputs), *norms[norm], ACTIVATIONS[activation]()]
+    layers = [nn.Linear(inputs, outputs), *norm_of_rows(norm, outputs), ACTIVATIONS[activation]()]
     return [*layers, nn.Dropout(dropout)] if dropout else layers
+
+
+def norm_of_rows(norm: Norm, width: int) -> list[nn.Module]:
+    """Return the norm layer for values ``(N, width)``, in a list that is empty for ``none``."""
+    if norm == "batch":
+        return [nn.BatchNorm1d(width)]
+    if norm == "layer":
+        return [nn.LayerNorm(width)]
+    return [nn.GroupNorm(groups(width), width)] if norm == "group" else []
+
+
+def norm_of_maps(norm: Norm, channels: int) -> list[nn.Module]:
+    """Return the norm layer for maps ``(N, channels, H, W)``, in a list that is empty for ``none``.
+
+    ``layer`` takes its statistics over channels and pixels, and has a factor and an offset for each channel: a
+    group norm of one group, so that the weights do not depend on the image's size.
+    """
+    if norm == "batch":
+        return [nn.BatchNorm2d(channels)]
+    if norm == "none":
+        return []
+    return [nn.GroupNorm(1 if norm == "layer" else groups(channels), channels)]
+
+
+def groups(channels: int) -> int:
+    """Return the groups of a group norm: as many as divide the channels, at most 32, of at least four channels.
+
+    Source: Y. Wu, K. He, Group normalization, ECCV 2018 (32 groups); fewer for narrow layers, as a group of one unit
+    has no variance.
+
+    >>> [groups(channels) for channels in (256, 64, 16, 12, 6, 3)]
+    [32, 16, 4, 3, 1, 1]
+    """
+    most = min(MOST_GROUPS, channels // SMALLEST_GROUP)
+    return next((count for count in range(most, 1, -1) if channels % count == 0), 1)
+
+
+def per_layer(key: str, given: Number | Sequence[Number], count: int, layers: str) -> list[Number]:
+    """Return one value for each layer, from a single one or a list.
+
+    Args:
+        key: The parameter's, for the message.
+        given: One value for all layers, or as many as there are.
+        count: How many layers there are.
+        layers: What they are called, with the parameter that decides how many.
+
+    Raises:
+        ConfigError: If a list has another length.
+    """
+    if isinstance(given, int | float):
+        return [given] * count
+    if len(given) != count:
+        raise ConfigError(
+            f"model.{key}=[{','.join(map(str, given))}] has {len(given)} entries for {count} {layers}: give one number, or {count}"
+        )
+    return list(given)
 
 
 def need(name: str, wanted: str, dimensions: int, input_shape: tuple[int, ...]) -> None:
     """Raise ConfigError unless rows have the number of dimensions that a model reads."""
     if len(input_shape) != dimensions:
         raise ConfigError(f"model={name} reads {wanted}; this data set's rows have shape {input_shape}: try model=mlp")
+
+
+def try_row(name: str, model: nn.Module, row: Tensor) -> Tensor:
+    """Return what a model makes of one row, without gradients.
+
+    Args:
+        name: The model's, for the message.
+        model: In evaluation.
+        row: A batch of one.
+
+    Raises:
+        ConfigError: If a layer cannot take what it is given; the message names the innermost one, and the shape.
+    """
+    entered: list[tuple[str, nn.Module, tuple[int, ...] | None]] = []
+
+    def enter(path: str, module: nn.Module, given: tuple[object, ...]) -> None:
+        entered.append((path, module, tuple(given[0].shape) if given and isinstance(given[0], Tensor) else None))
+
+    def leave(*_: object) -> None:
+        entered.pop()
+
+    hooks = []
+    for path, module in model.named_modules():
+        hooks.append(module.register_forward_pre_hook(partial(enter, path)))
+        hooks.append(module.register_forward_hook(leave))
+    try:
+        with torch.no_grad():
+            returned: Tensor = model(row)
+            return returned
+    except (RuntimeError, ValueError, IndexError) as error:
+        if lacks_memory(error):
+            raise
+        reason = str(error).partition("\n")[0]
+        path, module, shape = entered[-1] if entered else ("", model, None)
+        where = f"layer {path}, {module}, was given {shape}: " if path and shape and not list(module.children()) else ""
+        where = where or (f"in {path} ({type(module).__name__}): " if path else "")
+        kind = "rows" if row.is_floating_point() else "rows of token ids (model=rnn reads them)"
+        raise ConfigError(
+            f"model={name} cannot take {kind} of shape {tuple(row.shape[1:])}: {where}{reason}"
+        ) from error
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -5,70 +5,94 @@ from typing import Annotated, Literal
 from torch import nn
 
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, Activation, Dropout, Width, dense, need
+from trainctl.model.base import (
+    ACTIVATIONS,
+    Activation,
+    Dropouts,
+    Norm,
+    Width,
+    Widths,
+    dense,
+    need,
+    norm_of_maps,
+    per_layer,
+)
 
-ImageNorm = Literal["none", "batch"]
+POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 
 def cnn(
     *,
     channels: list[Width],
-    kernel_size: Width,
+    kernel_size: Widths,
     padding: Literal["same", "valid"],
+    pooling: Literal["max", "average", "none"],
     pool: Annotated[int, "[1, inf)"],
-    norm: ImageNorm,
+    norm: Norm,
     activation: Activation,
-    dropout: Dropout,
+    dropout: Dropouts,
     hidden: list[Width],
-    hidden_dropout: Dropout,
+    hidden_dropout: Dropouts,
     input_shape: tuple[int, ...],
     outputs: int,
 ) -> nn.Module:
-    """Return blocks of convolution, norm, activation, max-pooling and dropout, then dense layers.
+    """Return blocks of convolution, norm, activation, pooling and dropout, then dense layers.
 
     Inputs are images ``(N, C, H, W)``; outputs are ``(N, outputs)``.
 
     Args:
         channels: Filters of each convolution.
-        kernel_size: Height and width of the filters [pixels].
+        kernel_size: Height and width of the filters [pixels]; one for all blocks, or a list.
         padding: ``same`` keeps height and width, ``valid`` pads nothing.
+        pooling: What stands for a window: its ``max`` or its ``average``; ``none`` does not pool.
         pool: Height and width of the pooling windows [pixels]; 1 does not pool.
-        norm: Norm after each convolution.
+        norm: Norm after each convolution; ``layer`` is over channels and pixels, ``group`` has up to 32 groups of
+            at least four channels.
         activation: After each convolution and each hidden dense layer.
-        dropout: Share of values dropped after each block [1].
+        dropout: Share of values dropped after each block [1]; one for all blocks, or a list.
         hidden: Widths of the dense layers between the blocks and the output.
-        hidden_dropout: Share of values dropped after each of those [1].
+        hidden_dropout: Share of values dropped after each of those [1]; one for all, or a list.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
         outputs: Numbers to return for a row. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images, or an image becomes smaller than a filter or a pooling window.
+        ConfigError: If rows are not images, an image becomes smaller than a filter or a pooling window, or a list
+            has not one entry for each block.
 
     Source: Y. LeCun et al., Gradient-based learning applied to document recognition, 1998.
     """
     need("cnn", "images", 3, input_shape)
     depth, height, width = input_shape
+    blocks = "blocks (model.channels)"
+    kernels = per_layer("kernel_size", kernel_size, len(channels), blocks)
+    dropouts = per_layer("dropout", dropout, len(channels), blocks)
+    window = 1 if pooling == "none" else pool
     layers: list[nn.Module] = []
-    for block, filters in enumerate(channels, 1):
+    for block, (filters, kernel, share) in enumerate(zip(channels, kernels, dropouts, strict=True), 1):
         if padding == "valid":
-            height, width = height - kernel_size + 1, width - kernel_size + 1
-        if min(height, width) < pool:
+            height, width = height - kernel + 1, width - kernel + 1
+        if min(height, width) < window:
             raise ConfigError(
-                f"model cnn: block {block} of {len(channels)} leaves {max(height, 0)} x {max(width, 0)} pixels for a pooling of {pool}:"
+                f"model cnn: block {block} of {len(channels)} leaves {max(height, 0)} x {max(width, 0)} pixels for a pooling of {window}:"
                 f" give fewer model.channels, model.padding=same, or a smaller model.kernel_size or model.pool"
             )
-        before, after = (kernel_size - 1) // 2, kernel_size // 2
-        if padding == "same" and before != after:  # an even filter has no middle: one more zero at the right and below
-            layers += [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(depth, filters, kernel_size)]
-        else:
-            layers += [nn.Conv2d(depth, filters, kernel_size, padding=before if padding == "same" else 0)]
-        layers += [nn.BatchNorm2d(filters)] if norm == "batch" else []
-        layers += [ACTIVATIONS[activation](), nn.MaxPool2d(pool)]
-        layers += [nn.Dropout(dropout)] if dropout else []
-        depth, height, width = filters, height // pool, width // pool
+        layers += convolution(depth, filters, kernel, padding)
+        layers += [*norm_of_maps(norm, filters), ACTIVATIONS[activation]()]
+        layers += [POOLINGS[pooling](window)] if pooling != "none" else []
+        layers += [nn.Dropout(share)] if share else []
+        depth, height, width = filters, height // window, width // window
     size = depth * height * width
     layers += [nn.Flatten()]
-    for units in hidden:
-        layers += dense(size, units, activation=activation, dropout=hidden_dropout)
+    shares = per_layer("hidden_dropout", hidden_dropout, len(hidden), "hidden layers (model.hidden)")
+    for units, share in zip(hidden, shares, strict=True):
+        layers += dense(size, units, activation=activation, dropout=share)
         size = units
     return nn.Sequential(*layers, nn.Linear(size, outputs))
+
+
+def convolution(depth: int, filters: int, kernel: int, padding: Literal["same", "valid"]) -> list[nn.Module]:
+    """Return a convolution, behind zeros where an even filter is to keep the size."""
+    before, after = (kernel - 1) // 2, kernel // 2
+    if padding == "same" and before != after:  # an even filter has no middle: one more zero at the right and below
+        return [nn.ZeroPad2d((before, after, before, after)), nn.Conv2d(depth, filters, kernel)]
+    return [nn.Conv2d(depth, filters, kernel, padding=before if padding == "same" else 0)]

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from trainctl.model.base import Activation, Dropout, Norm, Width, dense
+from trainctl.model.base import Activation, Dropouts, Norm, Width, dense, per_layer
 
 
 def mlp(
@@ -13,7 +13,7 @@ def mlp(
     hidden: list[Width],
     activation: Activation,
     norm: Norm,
-    dropout: Dropout,
+    dropout: Dropouts,
     input_shape: tuple[int, ...],
     outputs: int,
 ) -> nn.Module:
@@ -25,17 +25,21 @@ def mlp(
 
     Args:
         hidden: Widths of the hidden layers; empty for a linear model.
-        activation: :math:`\phi`.
-        norm: Norm before the activation.
-        dropout: Share of hidden units that are dropped in training [1].
+        activation: :math:`\phi`; ``identity`` for a deep linear model.
+        norm: Norm before the activation; ``group`` has up to 32 groups of at least four units.
+        dropout: Share of hidden units that are dropped in training [1]; one for all hidden layers, or a list.
         input_shape: Shape of a row. Supplied by ``assemble``.
         outputs: Numbers to return for a row. Supplied by ``assemble``.
+
+    Raises:
+        ConfigError: If a list of dropouts has not as many entries as there are hidden layers.
 
     Source: D. Rumelhart, G. Hinton, R. Williams, Learning representations by back-propagating errors, 1986;
     dropout: N. Srivastava et al., 2014.
     """
     widths = [math.prod(input_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    for before, after in pairwise(widths):
-        layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
+    dropouts = per_layer("dropout", dropout, len(hidden), "hidden layers (model.hidden)")
+    for (before, after), share in zip(pairwise(widths), dropouts, strict=True):
+        layers += dense(before, after, activation=activation, norm=norm, dropout=share)
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

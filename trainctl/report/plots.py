@@ -72,6 +72,38 @@ def curves(rows: Sequence[Row], directory: Path, monitor: str, best_step: int | 
     return files
 
 
+def range_test(
+    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float, path: Path
+) -> None:
+    """Draw the loss over the learning rate.
+
+    Args:
+        rates: The learning rates, rising.
+        losses: The loss at each.
+        smoothed: The same, smoothed.
+        suggestion: The rate to mark.
+        path: The PNG file.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    with _style():
+        figure, axes = _figure(7.0, 4.2)
+        axes.plot(rates, losses, color=SPLITS["train"][0], alpha=0.35, linewidth=1.0, label="each step")
+        axes.plot(rates, smoothed, color=SPLITS["train"][0], label="smoothed")
+        axes.axvline(suggestion, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=f"suggested: {suggestion:g}")
+        axes.set_xscale("log")
+        _scale(axes, list(smoothed))
+        low, high = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])  # the fall, not the explosion
+        if axes.get_yscale() == "linear" and high > low:
+            axes.set_ylim(low - 0.1 * (high - low), high + 0.4 * (high - low))
+        axes.set_title("Range test")
+        axes.set_xlabel("learning rate")
+        axes.set_ylabel("training loss")
+        axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3, borderaxespad=0.2, columnspacing=1.4)
+        _write(figure, path)
+
+
 def _metric(axes: "Axes", rows: Sequence[Row], metric: str) -> None:
     """Draw one metric of every split that has it."""
     shown: list[float] = []

@@ -1,0 +1,106 @@
+"""Every recipe trains: two steps of each, on small data."""
+
+import struct
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainctl import assemble, component, compose, config, loop, step
+
+ROOT = Path(__file__).parents[2]
+RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
+
+
+def write_idx(path, values):
+    path.write_bytes(struct.pack(f">4B{values.ndim}I", 0, 0, 8, values.ndim, *values.shape) + values.numpy().tobytes())
+
+
+@pytest.fixture
+def small_mnist(tmp_path):
+    """Write 400 + 20 images in MNIST's format, and return what makes a recipe read them."""
+    raw = tmp_path / "data" / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(0)
+    for part, rows in (("train", 400), ("t10k", 20)):
+        images = torch.randint(0, 256, (rows, 28, 28), dtype=torch.uint8, generator=generator)
+        write_idx(raw / f"{part}-images-idx3-ubyte", images)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", torch.arange(rows, dtype=torch.uint8) % 10)
+    return [f"dataset.root={tmp_path / 'data'}", "dataset.download=false"]
+
+
+@pytest.fixture
+def assembled(small_mnist):
+    """Return a function that assembles a recipe on data that is at hand."""
+
+    def make(name, *overrides):
+        words = [f"recipe={name}", "device=cpu", *overrides]
+        if compose.compose(words)["dataset"]["name"] == "mnist":
+            words += small_mnist
+        return assemble.assemble(config.load(compose.compose(words)))
+
+    return make
+
+
+def parameters(run):
+    return torch.cat([parameter.detach().flatten().clone() for parameter in run.model.parameters()])
+
+
+def test_there_are_recipes():
+    assert len(RECIPES) >= 9
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_makes_two_steps_that_change_the_weights(assembled, name):
+    run = assembled(name)
+    before, take_step = parameters(run), step.eager(run)
+    for (inputs, targets), _ in zip(loop.batches(run), range(2), strict=False):
+        loop.set_learning_rate(run)
+        take_step(inputs, targets)
+        run.state.step += 1
+    assert torch.isfinite(parameters(run)).all()
+    assert not torch.equal(parameters(run), before)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_a_recipe_says_what_it_shows_and_what_was_measured(name):
+    header = [line for line in (ROOT / "recipes" / f"{name}.yaml").read_text().splitlines() if line.startswith("#")]
+    text = " ".join(line.lstrip("# ") for line in header[2:])
+    assert "Measured" in text
+    assert "seeds 0 to 2" in text
+    assert len(text.partition("Measured")[0]) > 40
+
+
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("mnist_cnn", 225_034), ("mnist_mlp_64x64", 55_050), ("mnist_mlp_128", 101_770), ("mnist_rnn", 82_186)],
+)
+def test_a_network_has_the_parameters_that_its_header_promises(assembled, name, count):
+    assert assembled(name).parameters == count
+    assert f"{count:,}" in (ROOT / "recipes" / f"{name}.yaml").read_text()
+
+
+def test_descent_sees_all_rows_and_stochastic_descent_one(assembled):
+    whole, single = assembled("digits_full_batch_gd"), assembled("digits_sgd_one_sample")
+    rows = len(whole.data.splits["train"])
+    assert (whole.plan.batch_size, whole.plan.steps_per_epoch) == (rows, 1)
+    assert (single.plan.batch_size, single.plan.steps_per_epoch) == (1, rows)
+
+
+def test_the_cure_is_for_the_network_that_overfits():
+    ill, cured = (compose.compose([f"recipe={name}"]) for name in ("overfit", "overfit_and_cure"))
+    differing = {key for key in ill if ill[key] != cured[key]}
+    assert differing == {"model", "regularizer", "early_stopping"}
+    assert ill["model"] | {"dropout": 0.5} == cured["model"]
+
+
+@pytest.mark.parametrize(("init", "loss"), [("none", "stays"), ("he", "falls")])
+def test_with_one_initialisation_the_deep_network_learns_and_with_the_other_it_does_not(assembled, init, loss):
+    run = assembled("init_matters", f"init={init}")
+    assert init in component.names("init")
+    take_step = step.eager(run)
+    for (inputs, targets), _ in zip(loop.batches(run), range(200), strict=False):
+        take_step(inputs, targets)
+        run.state.step += 1
+    reached = loop.evaluate(run, "train")["train/loss"]
+    assert reached > 2.29 if loss == "stays" else reached < 1.8

@@ -1,0 +1,240 @@
+"""Measurements for choosing a learning rate and a batch size, on an assembled run in memory: nothing is written."""
+
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from trainctl import assemble, loop, step
+from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
+from trainctl.run import Run
+
+WORSE = 4.0  # times the lowest loss, where a range test ends
+SMOOTH_FRACTION = 0.02  # of the steps: the standard deviation of the smoothing
+BELOW = 10.0  # the suggested rate is the one with the lowest loss, divided by this
+ENOUGH = 0.95  # of the highest speed: from here on a larger batch gains nothing that can be told from noise
+LEAST_STEPS, MOST_STEPS = 3, 1000  # that are timed
+
+
+# The learning rate.
+
+
+@dataclass(frozen=True)
+class Curve:
+    """What a range test saw.
+
+    Args:
+        rates: The learning rate of each step, rising.
+        losses: The loss of each step, before its update.
+        smoothed: The same, smoothed over neighbouring steps.
+    """
+
+    rates: list[float]
+    losses: list[float]
+    smoothed: list[float]
+
+    @property
+    def lowest(self) -> int:
+        """Where the smoothed loss is lowest."""
+        return self.smoothed.index(min(self.smoothed))
+
+    @property
+    def steepest(self) -> int:
+        """Where the smoothed loss falls fastest per factor of the rate, before it is lowest."""
+        return min(range(max(1, self.lowest)), key=lambda index: self.smoothed[index + 1] - self.smoothed[index])
+
+    @property
+    def suggestion(self) -> float:
+        """A tenth of the rate with the lowest loss, which is already at the edge of diverging; two digits."""
+        return float(f"{self.rates[self.lowest] / BELOW:.1e}")
+
+    @property
+    def fall(self) -> float:
+        """How far the smoothed loss fell, as a share of the first one."""
+        return (self.smoothed[0] - self.smoothed[self.lowest]) / abs(self.smoothed[0]) if self.smoothed[0] else 0.0
+
+
+def range_test(run: Run, min_lr: float, max_lr: float, steps: int) -> Curve:
+    r"""Train on consecutive batches while the learning rate rises exponentially; stop when the loss diverges.
+
+    .. math:: \eta_i = \eta_\text{min} (\eta_\text{max} / \eta_\text{min})^{i / (n - 1)}
+
+    The schedule is left out; augmentation, regularizers, clipping and the rest are as in training. The loss is
+    smoothed by a Gaussian over neighbouring steps, which unlike a running mean does not lag behind the rate.
+
+    Args:
+        run: Freshly assembled; its weights are spoilt.
+        min_lr: Rate of the first step.
+        max_lr: Rate of the last step.
+        steps: How many, at least two.
+
+    Source: L. Smith, Cyclical learning rates for training neural networks, WACV 2017, section 3.3; exponential and
+    stopped at four times the lowest loss (and above the first) after S. Gugger, How do you find a good learning
+    rate, 2018, who also suggests a tenth of the rate with the lowest loss.
+    """
+    take_step, batches = step.eager(run), loop.batches(run)
+    base = run.config.parts["optimizer"]["lr"]
+    shares = [group["lr"] / base for group in run.optimizer.param_groups]  # groups may have rates of their own
+    rates: list[float] = []
+    losses: list[float] = []
+    smoothed: list[float] = []
+    for index, (inputs, targets) in zip(range(steps), batches, strict=False):
+        rate = min_lr * (max_lr / min_lr) ** (index / (steps - 1))
+        for group, share in zip(run.optimizer.param_groups, shares, strict=True):
+            group["lr"] = rate * share
+        try:
+            take_step(inputs, targets)
+        except NonFiniteError:
+            break
+        run.state.step += 1
+        loss = run.sums.values()["loss"]
+        run.sums.reset()
+        if not math.isfinite(loss):
+            break
+        rates.append(rate)
+        losses.append(loss)
+        smoothed = smooth(losses, steps * SMOOTH_FRACTION)
+        if smoothed[-1] > max(WORSE * min(smoothed), smoothed[0]) and index >= steps * SMOOTH_FRACTION:
+            break
+    return Curve(rates, losses, smoothed)
+
+
+def smooth(values: Sequence[float], deviation: float) -> list[float]:
+    """Average each value with its neighbours, weighted by a Gaussian of a standard deviation [places].
+
+    >>> [round(value, 2) for value in smooth([0, 0, 1, 0, 0], 1.0)]
+    [0.08, 0.26, 0.4, 0.26, 0.08]
+    """
+    reach = math.ceil(3 * deviation)
+    found = []
+    for place in range(len(values)):
+        window = range(max(0, place - reach), min(len(values), place + reach + 1))
+        weights = [math.exp(-0.5 * ((other - place) / deviation) ** 2) for other in window]
+        found.append(sum(w * values[other] for w, other in zip(weights, window, strict=True)) / sum(weights))
+    return found
+
+
+# The batch size.
+
+
+@dataclass(frozen=True)
+class Speed:
+    """What was measured with one batch size.
+
+    Args:
+        size: Rows in an optimizer step.
+        seconds: Of one step; the mean.
+        fits: Whether there was memory for it; if not, ``seconds`` is NaN.
+    """
+
+    size: int
+    seconds: float
+    fits: bool = True
+
+    @property
+    def rate(self) -> float:
+        """Rows trained in a second."""
+        return self.size / self.seconds
+
+
+def batch_sizes(run: Run, most: int | None) -> list[int]:
+    """Return the sizes to try: powers of two up to the training split, without those that would leave a batch norm one row."""
+    rows = len(run.data.splits["train"])
+    normed = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.model.modules())
+    sizes = [2**power for power in range(rows.bit_length()) if 2**power <= min(rows, most or rows)]
+    return [
+        size for size in sizes if not normed or assemble.smallest_part(rows, size, run.config.loop.micro_batches) > 1
+    ]
+
+
+def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
+    """Measure optimizer steps with each batch size, smallest first, until memory runs out.
+
+    The learning rate is 0, so that no size starts from weights that another one has spoilt.
+
+    Args:
+        run: Freshly assembled.
+        sizes: Rows in a step, rising.
+        seconds: About how long to measure each size [s]; at least three steps.
+
+    Yields:
+        One result for each size; the last one may say that it did not fit.
+    """
+    take_step, rows = step.eager(run), run.data.splits["train"]
+    for group in run.optimizer.param_groups:
+        group["lr"] = 0.0
+    free, before = _free_memory(run.device), _peak_memory()
+    for size in sizes:
+        # Linux promises a CPU's memory freely and ends the process that uses it: twice the rows need twice as much.
+        if 2 * (_peak_memory() - before) > free:
+            yield Speed(size, math.nan, fits=False)
+            return
+        try:
+            found = Speed(size, _time_steps(run, take_step, rows.inputs[:size], rows.targets[:size], seconds))
+        except (RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            found = Speed(size, math.nan, fits=False)
+        run.optimizer.zero_grad()
+        yield found
+        if not found.fits:
+            return
+
+
+def suggest(found: Sequence[Speed]) -> Speed:
+    """Return the smallest batch that trains nearly as many rows a second as the fastest one.
+
+    Raises:
+        UnavailableError: If none fits.
+    """
+    fitting = [speed for speed in found if speed.fits]
+    if not fitting:
+        raise UnavailableError("not even the smallest batch fits in memory: choose a smaller model")
+    fastest = max(speed.rate for speed in fitting)
+    return next(speed for speed in fitting if speed.rate >= ENOUGH * fastest)
+
+
+def _time_steps(run: Run, take_step: step.Step, inputs: Tensor, targets: Tensor, seconds: float) -> float:
+    """Return the mean time of an optimizer step on one batch [s]; the first ones, which warm up, do not count."""
+
+    def take(count: int) -> float:
+        start = time.perf_counter()
+        for _ in range(count):
+            take_step(inputs, targets)
+            run.state.step += 1
+        if run.device.type in ("cuda", "mps"):  # they work on while the host is ahead
+            getattr(torch, run.device.type).synchronize()
+        return (time.perf_counter() - start) / count
+
+    take(1)
+    rough = take(LEAST_STEPS)
+    return rough if rough * LEAST_STEPS > seconds else take(max(LEAST_STEPS, min(MOST_STEPS, int(seconds / rough))))
+
+
+def _free_memory(device: torch.device) -> float:
+    """Return the memory that a CPU's run may still take [bytes]; infinite where errors say that there is none left."""
+    if device.type != "cpu":
+        return math.inf
+    found = [math.inf]
+    with suppress(OSError, ValueError, IndexError):
+        found.append(1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]))
+    with suppress(OSError, ValueError):  # a container's limit; "max" if there is none
+        limit, used = (int(Path("/sys/fs/cgroup", f"memory.{name}").read_text()) for name in ("max", "current"))
+        found.append(limit - used)
+    return min(found)
+
+
+def _peak_memory() -> float:
+    """Return the most memory that this process has had [bytes]; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return float(peak if sys.platform == "darwin" else 1024 * peak)

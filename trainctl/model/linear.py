@@ -1,0 +1,22 @@
+"""Linear model."""
+
+import math
+
+from torch import nn
+
+
+def linear(*, input_shape: tuple[int, ...], outputs: int) -> nn.Module:
+    r"""Return one linear layer: softmax regression with ``loss=cross_entropy``, linear regression with ``loss=mse``.
+
+    .. math:: y = W x + b
+
+    Inputs ``(N, *input_shape)`` are flattened; outputs are ``(N, outputs)``. Ridge and lasso are
+    ``regularizer=l2`` and ``regularizer=l1``.
+
+    Args:
+        input_shape: Shape of a row. Supplied by ``assemble``.
+        outputs: Numbers to return for a row. Supplied by ``assemble``.
+
+    Source: C. Bishop, Pattern recognition and machine learning, 2006, sections 3.1 and 4.3.4.
+    """
+    return nn.Sequential(nn.Flatten(), nn.Linear(math.prod(input_shape), outputs))
