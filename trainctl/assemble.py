@@ -5,7 +5,7 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainctl import component, device, metric_names, splits
 from trainctl.config import Config
@@ -40,7 +40,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, scales)
     model, task = build_model(config, data.input_shape, data.outputs, data.task, place)
-    loss = build(config, "loss", outputs=data.outputs)
+    loss = build(config, "loss", outputs=data.outputs, class_counts=class_counts(task, data))
     _check_fit(config, task, loss)
     # 3. What trains the model.
     plan = make_plan(config, len(data.splits["train"]))
@@ -144,6 +144,14 @@ def build_model(
     if returned.shape[1:] != wanted:
         raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
     return model.train(), "reconstruction" if reconstructs else task
+
+
+def class_counts(task: Task, data: Data) -> Tensor:
+    """Return how many training rows each class has, on the device; empty if there is nothing to classify."""
+    targets = data.splits["train"].targets
+    if task != "classification":
+        return targets.new_zeros(0, dtype=torch.long)
+    return torch.bincount(targets, minlength=data.outputs)
 
 
 def decay_groups(model: nn.Module, *, decay_norm_and_bias: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

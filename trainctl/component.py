@@ -33,7 +33,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "augment": frozenset({"input_shape"}),
     "model": frozenset({"input_shape", "outputs"}),
     "init": frozenset({"model"}),
-    "loss": frozenset({"outputs"}),
+    "loss": frozenset({"outputs", "class_counts"}),
     "optimizer": frozenset({"params"}),
     "schedule": frozenset({"total_steps", "steps_per_epoch"}),
     "regularizer": frozenset({"params"}),
