@@ -44,6 +44,18 @@ MUTATIONS = [
         'above = value >= low if match[1] == "("',
         "tests/test_schema.py",
     ),
+    Mutation(
+        "trainctl/loss/base.py",
+        "class_counts.clamp_min(1).float()",
+        "class_counts.clamp_min(2).float()",
+        "tests/loss/test_base.py",
+    ),
+    Mutation(
+        "trainctl/loss/focal.py",
+        "(-torch.expm1(logarithms)).clamp_min(torch.finfo(outputs.dtype).eps)",
+        "-torch.expm1(logarithms)",
+        "tests/loss/test_focal.py",
+    ),
     # What a resumed run needs.
     Mutation(
         "trainctl/checkpoint.py",
