@@ -44,6 +44,16 @@ def train(directory: Path, *overrides: str) -> tuple[Run, str]:
     return run, loop.train(run, directory, Together())
 
 
+def test_regularizers_add_up_penalties_in_the_step_and_projections_after_it() -> None:
+    chosen = ("regularizer=[l1,weight_clip,l2,max_norm]", "regularizer.weight_clip.limit=0.3", "optimizer.lr=1.0")
+    run = make(*chosen, "regularizer.max_norm.limit=0.5")
+    assert [bool(part.penalty) for part in run.regularizers] == [True, False, True, False]
+    one_step(run)
+    matrices = [weight.detach() for weight in run.model.parameters() if weight.ndim > 1]
+    assert all(weight.abs().max() <= 0.3 for weight in matrices)
+    assert all(weight.norm(dim=1).max() <= 0.5 * (1 + 1e-5) for weight in matrices)
+
+
 def test_a_step_equals_one_written_by_hand() -> None:
     run = make(
         "optimizer=sgd", "optimizer.lr=0.5", "optimizer.momentum=0.0", "regularizer=[l2]", "regularizer.l2.weight=0.01"
