@@ -62,6 +62,18 @@ MUTATIONS = [
         "if False:",
         "tests/regularizer/test_orthogonal.py",
     ),
+    Mutation(
+        "trainctl/init/base.py",
+        "for name, parameter in module.named_parameters(recurse=False) if weights else ():",
+        "for name, parameter in module.named_parameters(recurse=False):",
+        "tests/init/test_contract.py",
+    ),
+    Mutation(
+        "trainctl/init/base.py",
+        "{nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}",
+        "{nn.LSTM: 1, nn.GRU: 3, nn.RNN: 1}",
+        "tests/init/test_he_normal.py",
+    ),
     # What a resumed run needs.
     Mutation(
         "trainctl/checkpoint.py",

@@ -4,16 +4,19 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
+from typing import TextIO
 
-from trainctl.errors import ConfigError, TrainctlError
+from trainctl.errors import Advice, ConfigError, TrainctlError
 
 VERBS = ("train", "resume", "evaluate", "predict", "list", "runs", "compare")
 
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
+    warnings.showwarning = tell
     try:
         return dispatch(sys.argv[1:])
     except TrainctlError as error:
@@ -34,6 +37,22 @@ def complain(message: str, exit_code: int) -> int:
     for line in message.splitlines():
         print(f"trainctl: {line}", file=sys.stderr)
     return exit_code
+
+
+def tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning: advice of ours as one line like an error, any other as Python does."""
+    advice = issubclass(category, Advice)
+    text = (
+        f"trainctl: note: {message}\n" if advice else warnings.formatwarning(message, category, filename, lineno, line)
+    )
+    (file or sys.stderr).write(text)
 
 
 def environment(error: Exception) -> str | None:

@@ -75,3 +75,7 @@ class Terminated(TrainctlError):
     """The system asked the run to stop; the run was saved and can be resumed."""
 
     exit_code = 143
+
+
+class Advice(UserWarning):
+    """A warning for the user: what was asked for is done, though it is hardly what anybody wants."""
