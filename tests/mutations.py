@@ -143,6 +143,36 @@ MUTATIONS = [
         "pool = pool[:]",
         "tests/test_splits.py",
     ),
+    Mutation(
+        "trainctl/step.py",
+        "return seen, seen if augmented is None else run.data.input_scale(stored)",
+        "return seen, seen",
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "torch.stack([share for share, _ in parts]).argmax()",
+        "torch.stack([share for share, _ in parts]).argmin()",
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/augment/base.py",
+        "(share * (1 - self.share), values[self.partner])",
+        "(share * (1 - self.share), values)",
+        "tests/augment/test_contract.py tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/augment/rotate.py",
+        "torch.stack([cosine, -sine * height / width, zero], dim=1)",
+        "torch.stack([cosine, -sine, zero], dim=1)",
+        "tests/augment/test_rotate.py",
+    ),
+    Mutation(
+        "trainctl/augment/noise.py",
+        "width = std * deviation()",
+        "width = std * deviation().mean()",
+        "tests/augment/test_noise.py",
+    ),
     # What the user is told.
     Mutation(
         "trainctl/cli.py",

@@ -52,6 +52,12 @@ MISTAKES = [
     ("dataset=iris model=rnn", 2, "model=rnn reads sequences or images"),
     ("dataset=iris augment=flip", 2, "augment=flip needs images"),
     ("augment=crop augment.crop.padding=8", 2, "must be below the image's size 8 x 8"),
+    ("augment=[noise,mixup] model=autoencoder", 2, "augment=mixup mixes targets; a reconstruction has none"),
+    (
+        "augment=translate augment.translate.fraction=0.1",
+        2,
+        "augment.translate.fraction=0.1 is below a pixel of an image of 8 x 8",
+    ),
     ("monitor=val/r2", 2, "choose from: val/loss, val/accuracy"),
     ("schedule=cosine schedule.warmup_steps=99999", 2, "must be below the run's"),
     ("precision=fp16 device=cpu", 2, "fp16 needs a CUDA device"),

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl import component, device, metric_names, splits
+from trainctl.augment.base import Augment, Mixer
 from trainctl.config import Config
 from trainctl.dataset.base import Dataset
 from trainctl.errors import ConfigError
@@ -15,7 +16,7 @@ from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
-from trainctl.scale.base import Affine
+from trainctl.scale.base import Affine, moments
 from trainctl.state import TrainState
 
 Scales = tuple[Affine, Affine | None]
@@ -53,7 +54,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
         data=data,
         model=model,
         average=build(config, "average", model=model),
-        augment=tuple(build_all(config, "augment", input_shape=data.input_shape)),
+        augment=build_augment(config, task, data),
         loss=loss,
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
         optimizer=build(config, "optimizer", params=[group for group in groups if group["params"]]),
@@ -144,6 +145,18 @@ def build_model(
     if returned.shape[1:] != wanted:
         raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
     return model.train(), "reconstruction" if reconstructs else task
+
+
+def build_augment(config: Config, task: Task, data: Data) -> tuple[Augment | Mixer, ...]:
+    """Build the augmentations, in their order."""
+    inputs = data.splits["train"].inputs
+
+    def deviation() -> Tensor:
+        """Return the training split's standard deviation per channel or column; computed where it is asked for."""
+        return moments(inputs.cpu())[1].float().to(inputs.device)
+
+    supplied = {"input_shape": data.input_shape, "dtype": inputs.dtype, "deviation": deviation, "task": task}
+    return tuple(build_all(config, "augment", **supplied))
 
 
 def class_counts(task: Task, data: Data) -> Tensor:

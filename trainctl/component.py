@@ -30,7 +30,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "dataset": frozenset(),
     "clean": frozenset({"dataset"}),
     "scale": frozenset({"values"}),
-    "augment": frozenset({"input_shape"}),
+    "augment": frozenset({"input_shape", "dtype", "deviation", "task"}),
     "model": frozenset({"input_shape", "outputs"}),
     "init": frozenset({"model"}),
     "loss": frozenset({"outputs", "class_counts"}),
