@@ -85,6 +85,8 @@ def dispatch(arguments: Sequence[str]) -> int:
         return 0
     if verb == "train":
         return train(rest)
+    if verb != "resume":
+        warnings.simplefilter("ignore", Advice)  # it is about how to train
     code: int = importlib.import_module(f"trainctl.command.{verb}").main(rest)
     return code
 

@@ -2,6 +2,7 @@
 
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
@@ -29,8 +30,13 @@ def test_it_teaches_that_hidden_layers_do_not_learn():
     assert model[2].bias.grad.any()
 
 
-def test_the_command_says_it_once_on_standard_error(command: Callable[..., subprocess.CompletedProcess[str]]):
-    done = command("init=zeros", "loop.epochs=2", "output.plots=false")
+def test_the_command_says_it_once_on_standard_error_and_only_of_a_training(
+    command: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+):
+    done = command("init=zeros", "dataset=iris", "loop.epochs=2", "output.plots=false")
     assert done.returncode == 0
     assert done.stderr.startswith("trainctl: note: init=zeros keeps all units of a layer equal")
     assert done.stderr.count("\n") == 1
+
+    (run,) = (path.name for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    assert command("evaluate", run).stderr == ""
