@@ -44,6 +44,36 @@ MUTATIONS = [
         'above = value >= low if match[1] == "("',
         "tests/test_schema.py",
     ),
+    Mutation(
+        "trainctl/loss/base.py",
+        "class_counts.clamp_min(1).float()",
+        "class_counts.clamp_min(2).float()",
+        "tests/loss/test_base.py",
+    ),
+    Mutation(
+        "trainctl/loss/focal.py",
+        "(-torch.expm1(logarithms)).clamp_min(torch.finfo(outputs.dtype).eps)",
+        "-torch.expm1(logarithms)",
+        "tests/loss/test_focal.py",
+    ),
+    Mutation(
+        "trainctl/regularizer/orthogonal.py",
+        "if matrix.shape[0] > matrix.shape[1]:",
+        "if False:",
+        "tests/regularizer/test_orthogonal.py",
+    ),
+    Mutation(
+        "trainctl/init/base.py",
+        "for name, parameter in module.named_parameters(recurse=False) if weights else ():",
+        "for name, parameter in module.named_parameters(recurse=False):",
+        "tests/init/test_contract.py",
+    ),
+    Mutation(
+        "trainctl/init/base.py",
+        "{nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}",
+        "{nn.LSTM: 1, nn.GRU: 3, nn.RNN: 1}",
+        "tests/init/test_he_normal.py",
+    ),
     # What a resumed run needs.
     Mutation(
         "trainctl/checkpoint.py",
@@ -112,6 +142,36 @@ MUTATIONS = [
         "pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]",
         "pool = pool[:]",
         "tests/test_splits.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "return seen, seen if augmented is None else run.data.input_scale(stored)",
+        "return seen, seen",
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "torch.stack([share for share, _ in parts]).argmax()",
+        "torch.stack([share for share, _ in parts]).argmin()",
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/augment/base.py",
+        "(share * (1 - self.share), values[self.partner])",
+        "(share * (1 - self.share), values)",
+        "tests/augment/test_contract.py tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/augment/rotate.py",
+        "torch.stack([cosine, -sine * height / width, zero], dim=1)",
+        "torch.stack([cosine, -sine, zero], dim=1)",
+        "tests/augment/test_rotate.py",
+    ),
+    Mutation(
+        "trainctl/augment/noise.py",
+        "width = std * deviation()",
+        "width = std * deviation().mean()",
+        "tests/augment/test_noise.py",
     ),
     # What the user is told.
     Mutation(

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from trainctl import assemble, budget, compose, config, loop, session, step
+from trainctl import assemble, budget, compose, config, device, loop, session, step
+from trainctl.augment.base import Mixing
 from trainctl.errors import NonFiniteError
 from trainctl.report.base import Together
 from trainctl.run import Run
@@ -42,6 +43,80 @@ def train(directory: Path, *overrides: str) -> tuple[Run, str]:
     run = make(*overrides)
     directory.mkdir()
     return run, loop.train(run, directory, Together())
+
+
+def augmented(run: Run) -> tuple[torch.Tensor, Any]:
+    """Return the first batch as the run's only augmentation changes it in the first step."""
+    generator = torch.Generator().manual_seed(device.derive(run.config.seed, 0))
+    changed: tuple[torch.Tensor, Any] = run.augment[0](run.data.splits["train"].inputs[:50], generator)
+    return changed
+
+
+@pytest.mark.parametrize("loss", ["cross_entropy", "cross_entropy loss.label_smoothing=0.1"])
+def test_mixed_classes_are_learnt_as_soft_targets(loss: str) -> None:
+    run = make("augment=mixup", "augment.mixup.alpha=1.0", *f"loss={loss}".split())
+    inputs, mixing = augmented(run)
+    soft = torch.nn.functional.one_hot(run.data.splits["train"].targets[:50], 3).float()
+    soft = mixing.share * soft + (1 - mixing.share) * soft[mixing.partner]
+    outputs = copy.deepcopy(run.model)(run.data.input_scale(inputs))
+    smoothing = run.config.parts["loss"]["label_smoothing"]
+    wanted = torch.nn.functional.cross_entropy(outputs, soft, label_smoothing=smoothing)
+
+    one_step(run)
+
+    assert run.sums.values()["loss"] == pytest.approx(wanted.item(), rel=1e-5)
+    correct = (outputs.argmax(1) == soft.argmax(1)).double().mean().item()
+    assert run.sums.values()["accuracy"] == pytest.approx(correct)
+
+
+def test_mixed_numbers_are_learnt_as_their_mixture() -> None:
+    run = make("dataset=diabetes", "augment=mixup", "loss=mae")
+    inputs, mixing = augmented(run)
+    targets = run.data.splits["train"].targets[:50]
+    targets = mixing.share * targets + (1 - mixing.share) * targets[mixing.partner]
+    wanted = (copy.deepcopy(run.model)(run.data.input_scale(inputs)) - targets).abs().mean()
+
+    one_step(run)
+
+    assert run.sums.values()["loss"] == pytest.approx(wanted.item(), rel=1e-5)
+
+
+def test_two_mixings_in_a_row_mix_the_losses_of_four_rows() -> None:
+    generator = torch.Generator().manual_seed(0)
+    outputs, targets = torch.randn(5, 3, generator=generator), torch.tensor([0, 1, 2, 0, 1])
+    mixings = [Mixing(torch.tensor(share), torch.randperm(5, generator=generator)) for share in (0.8, 0.3)]
+    soft = torch.nn.functional.one_hot(targets, 3).float()
+    for mixing in mixings:
+        soft = mixing.share * soft + (1 - mixing.share) * soft[mixing.partner]
+
+    loss, counted = step.compare(make(), outputs, targets, mixings)
+
+    torch.testing.assert_close(loss, torch.nn.functional.cross_entropy(outputs, soft))
+    assert torch.equal(counted, targets[mixings[1].partner])  # 0.8 * 0.7 is the largest share
+
+
+def test_a_denoising_autoencoder_is_shown_noise_and_returns_the_clean_rows() -> None:
+    run = make("dataset=wine", "model=autoencoder", "augment=noise", "augment.noise.std=2.0")
+    rows = run.data.splits["train"].inputs[:50]
+    generator = torch.Generator().manual_seed(device.derive(run.config.seed, 0))
+    noisy = run.data.input_scale(run.augment[0](rows, generator))
+    clean = run.data.input_scale(rows)
+    assert (noisy - clean).std().item() == pytest.approx(2.0, rel=0.1)
+    wanted = (copy.deepcopy(run.model)(noisy) - clean).square().mean().item()
+
+    one_step(run)
+
+    assert run.sums.values()["loss"] == pytest.approx(wanted, rel=1e-5)
+
+
+def test_regularizers_add_up_penalties_in_the_step_and_projections_after_it() -> None:
+    chosen = ("regularizer=[l1,weight_clip,l2,max_norm]", "regularizer.weight_clip.limit=0.3", "optimizer.lr=1.0")
+    run = make(*chosen, "regularizer.max_norm.limit=0.5")
+    assert [bool(part.penalty) for part in run.regularizers] == [True, False, True, False]
+    one_step(run)
+    matrices = [weight.detach() for weight in run.model.parameters() if weight.ndim > 1]
+    assert all(weight.abs().max() <= 0.3 for weight in matrices)
+    assert all(weight.norm(dim=1).max() <= 0.5 * (1 + 1e-5) for weight in matrices)
 
 
 def test_a_step_equals_one_written_by_hand() -> None:

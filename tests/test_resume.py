@@ -74,8 +74,9 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, cut: int, 
         ("precision=bf16",),
         ("loop.batch_size=full", "loop.epochs=12"),
         ("loop.eval_every_steps=3",),
+        ("augment=[rotate,translate,color,erase,noise,mixup,cutmix]",),
     ],
-    ids=["dropout-in-lstm", "bf16", "full-batch", "evaluation-inside-epochs"],
+    ids=["dropout-in-lstm", "bf16", "full-batch", "evaluation-inside-epochs", "every-augmentation"],
 )
 def test_resuming_is_exact_in_every_mode(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     hard = [word for word in HARD if not (overrides[0] == "model=rnn" and word.startswith("model"))]

@@ -5,9 +5,10 @@ import math
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainctl import component, device, metric_names, splits
+from trainctl.augment.base import Augment, Mixer
 from trainctl.config import Config
 from trainctl.dataset.base import Dataset
 from trainctl.errors import ConfigError
@@ -15,7 +16,7 @@ from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction, try_row
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
-from trainctl.scale.base import Affine
+from trainctl.scale.base import Affine, moments
 from trainctl.state import TrainState
 
 # A run that only the clock ends goes through its schedule as if it had this many epochs.
@@ -43,7 +44,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, scales)
     model, task = build_model(config, data.input_shape, data.outputs, data.task, place)
-    loss = build(config, "loss", outputs=data.outputs)
+    loss = build(config, "loss", outputs=data.outputs, class_counts=class_counts(task, data))
     _check_fit(config, task, loss)
     # 3. What trains the model.
     plan = make_plan(config, len(data.splits["train"]))
@@ -56,7 +57,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
         data=data,
         model=model,
         average=build(config, "average", model=model),
-        augment=tuple(build_all(config, "augment", input_shape=data.input_shape)),
+        augment=build_augment(config, task, data),
         loss=loss,
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
         optimizer=build(config, "optimizer", params=[group for group in groups if group["params"]]),
@@ -155,6 +156,26 @@ def build_model(
     if returned.shape[1:] != wanted:
         raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
     return model.train(), "reconstruction" if reconstructs else task
+
+
+def build_augment(config: Config, task: Task, data: Data) -> tuple[Augment | Mixer, ...]:
+    """Build the augmentations, in their order."""
+    inputs = data.splits["train"].inputs
+
+    def deviation() -> Tensor:
+        """Return the training split's standard deviation per channel or column; computed where it is asked for."""
+        return moments(inputs.cpu())[1].float().to(inputs.device)
+
+    supplied = {"input_shape": data.input_shape, "dtype": inputs.dtype, "deviation": deviation, "task": task}
+    return tuple(build_all(config, "augment", **supplied))
+
+
+def class_counts(task: Task, data: Data) -> Tensor:
+    """Return how many training rows each class has, on the device; empty if there is nothing to classify."""
+    targets = data.splits["train"].targets
+    if task != "classification":
+        return targets.new_zeros(0, dtype=torch.long)
+    return torch.bincount(targets, minlength=data.outputs)
 
 
 def decay_groups(model: nn.Module, *, decay_norm_and_bias: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:

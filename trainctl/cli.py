@@ -5,11 +5,13 @@ import errno
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
 from types import ModuleType
+from typing import TextIO
 
-from trainctl.errors import ConfigError, TrainctlError, lacks_memory
+from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Each is a module in trainctl/command, beside help.
@@ -21,6 +23,7 @@ def main() -> int:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
+    warnings.showwarning = tell
     try:
         code = dispatch(sys.argv[1:])
         sys.stdout.flush()
@@ -47,6 +50,22 @@ def complain(message: str, exit_code: int) -> int:
     for line in message.splitlines():
         print(f"trainctl: {line}", file=sys.stderr)
     return exit_code
+
+
+def tell(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning: advice of ours as one line like an error, any other as Python does."""
+    advice = issubclass(category, Advice)
+    text = (
+        f"trainctl: note: {message}\n" if advice else warnings.formatwarning(message, category, filename, lineno, line)
+    )
+    (file or sys.stderr).write(text)
 
 
 def environment(error: Exception) -> str | None:
@@ -79,6 +98,8 @@ def dispatch(arguments: Sequence[str]) -> int:
         return 0
     if verb == "train":
         return train(rest)
+    if verb != "resume":
+        warnings.simplefilter("ignore", Advice)  # it is about how to train
     code: int = module(verb).main(rest)
     return code
 

@@ -85,3 +85,7 @@ def lacks_memory(error: BaseException) -> bool:
     """
     text = str(error).lower()
     return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+
+
+class Advice(UserWarning):
+    """A warning for the user: what was asked for is done, though it is hardly what anybody wants."""

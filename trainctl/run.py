@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trainctl.augment.base import Augment
+from trainctl.augment.base import Augment, Mixer
 from trainctl.average.base import Average
 from trainctl.config import Config
 from trainctl.early_stopping.base import Rule
@@ -95,7 +95,7 @@ class Run:
     data: Data
     model: nn.Module
     average: Average
-    augment: tuple[Augment, ...]
+    augment: tuple[Augment | Mixer, ...]
     loss: Loss
     regularizers: tuple[Regularizer, ...]
     optimizer: torch.optim.Optimizer

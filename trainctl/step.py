@@ -1,11 +1,12 @@
 """How one optimizer step is executed: eager."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
+from trainctl.augment.base import Mixing
 from trainctl.device import autocast, derive
 from trainctl.errors import NonFiniteError
 from trainctl.run import Run
@@ -13,14 +14,31 @@ from trainctl.run import Run
 Step = Callable[[Tensor, Tensor], None]
 
 
-def scaled(
-    run: Run, stored: Tensor, targets: Tensor, augment: Callable[[Tensor], Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
+def scaled(run: Run, stored: Tensor, targets: Tensor, augmented: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return what the model sees and what it is to return: a reconstruction's target is its scaled, not augmented input."""
-    seen = run.data.input_scale(augment(stored) if augment else stored)
+    seen = run.data.input_scale(stored if augmented is None else augmented)
     if run.task != "reconstruction":
         return seen, targets
-    return seen, run.data.input_scale(stored) if augment else seen
+    return seen, seen if augmented is None else run.data.input_scale(stored)
+
+
+def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing]) -> tuple[Tensor, Tensor]:
+    """Return a batch's loss, and the targets that metrics count.
+
+    Where rows were mixed, the losses against all their classes are mixed by share, and the class with the largest
+    share counts; targets that are numbers are mixed themselves.
+    """
+    if not mixings:
+        return run.loss(outputs, targets), targets
+    parts = [(outputs.new_ones(()), targets)]
+    for mixing in mixings:
+        parts = mixing.parts(parts)
+    if run.task != "classification":
+        targets = torch.stack([share * part for share, part in parts]).sum(0)
+        return run.loss(outputs, targets), targets
+    loss = torch.stack([share * run.loss(outputs, part) for share, part in parts]).sum()
+    largest = torch.stack([share for share, _ in parts]).argmax().reshape(1)  # not [largest]: the host would wait
+    return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
 
 
 def eager(run: Run) -> Step:
@@ -41,10 +59,11 @@ def eager(run: Run) -> Step:
 
     def backward(inputs: Tensor, targets: Tensor, share: float) -> Tensor:
         """Add a part's gradient; return its share of the loss."""
-        inputs, targets = scaled(run, inputs, targets, augment if augmented else None)
+        changed, mixings = augment(inputs) if augmented else (None, [])
+        inputs, targets = scaled(run, inputs, targets, changed)
         with context:
             outputs = model(inputs).float()
-            loss = run.loss(outputs, targets)
+            loss, targets = compare(run, outputs, targets, mixings)
         total = loss * share
         for penalty in penalties:
             total = total + penalty() * share
@@ -52,10 +71,13 @@ def eager(run: Run) -> Step:
         run.sums.add(loss, outputs, targets)
         return total.detach()
 
-    def augment(inputs: Tensor) -> Tensor:
+    def augment(inputs: Tensor) -> tuple[Tensor, list[Mixing]]:
+        mixings = []
         for change in run.augment:
-            inputs = change(inputs, generator)
-        return inputs
+            changed = change(inputs, generator)
+            inputs, mixing = changed if isinstance(changed, tuple) else (changed, None)
+            mixings += [mixing] if mixing else []
+        return inputs, mixings
 
     def step(inputs: Tensor, targets: Tensor) -> None:
         if augmented:

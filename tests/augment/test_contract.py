@@ -1,5 +1,6 @@
 """What every augmentation keeps: shape, type, the batch it was given, and its randomness in the generator's hands."""
 
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -7,36 +8,74 @@ import torch
 import yaml
 
 from trainctl import component
+from trainctl.augment.base import Mixing
 from trainctl.errors import ConfigError
 
 CONF = Path(__file__).parents[2] / "conf" / "augment"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
-SHAPE = (3, 8, 7)
+SHAPE = (3, 12, 10)
+SHAPES = {"grey images": (1, 9, 12), "colour images": SHAPE, "table": (13,), "sequences": (5, 4)}
 
 
-def make(name, input_shape=SHAPE):
-    return component.build("augment", yaml.safe_load((CONF / f"{name}.yaml").read_text()), input_shape=input_shape)
+def make(name, input_shape=SHAPE, dtype=torch.uint8, task="classification", **changes):
+    keys = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes
+    broad = [1, input_shape[0], 1, 1] if len(input_shape) == 3 else [1] * len(input_shape) + [input_shape[-1]]
+    broad = broad if len(input_shape) != 1 else [1, *input_shape]
+    return component.build(
+        "augment",
+        keys,
+        input_shape=input_shape,
+        dtype=dtype,
+        deviation=lambda: torch.full(broad, 40.0),
+        task=task,
+    )
 
 
-def images(dtype, rows=16):
-    return torch.randint(1, 256, (rows, *SHAPE), generator=torch.Generator().manual_seed(0)).to(dtype)
+def accepts(name, shape):
+    try:
+        make(name, shape)
+    except ConfigError:
+        return False
+    return True
+
+
+def images(dtype, rows=16, shape=SHAPE):
+    return torch.randint(1, 256, (rows, *shape), generator=torch.Generator().manual_seed(0)).to(dtype)
 
 
 def seeded(seed):
     return torch.Generator().manual_seed(seed)
 
 
-def test_there_are_members():
-    assert len(MEMBERS) >= 3
+def values(returned):
+    """Return the batch that an augmentation returned, with or without a mixing."""
+    return returned[0] if isinstance(returned, tuple) else returned
 
 
-@pytest.mark.parametrize("name", MEMBERS)
+CASES = [
+    pytest.param(name, shape, id=f"{name}, {kind}")
+    for name in MEMBERS
+    for kind, shape in SHAPES.items()
+    if accepts(name, shape)
+]
+MIXERS = [name for name in MEMBERS if isinstance(make(name)(images(torch.uint8), seeded(0)), tuple)]
+IMAGES_ONLY = [name for name in MEMBERS if not accepts(name, SHAPES["table"])]
+
+
+def test_there_are_members_of_every_kind():
+    assert len(MEMBERS) >= 10
+    assert set(MIXERS) >= {"mixup", "cutmix"}
+    assert {*MEMBERS} - {*IMAGES_ONLY} >= {"none", "noise", "mixup"}
+
+
+@pytest.mark.parametrize(("name", "shape"), CASES)
 @pytest.mark.parametrize("rows", [1, 16])
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)
-def test_shape_and_type_stay(name, dtype, rows):
-    out = make(name)(images(dtype, rows), seeded(0))
-    assert out.shape == (rows, *SHAPE)
+def test_shape_and_type_stay(name, shape, dtype, rows):
+    out = values(make(name, shape, dtype)(images(dtype, rows, shape), seeded(0)))
+    assert out.shape == (rows, *shape)
     assert out.dtype == dtype
+    assert torch.isfinite(out).all()
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -54,20 +93,69 @@ def test_it_draws_from_its_generator_alone(name):
     first = augment(batch, seeded(0))
     assert torch.equal(torch.get_rng_state(), before)
     torch.manual_seed(2)
-    assert torch.equal(augment(batch, seeded(0)), first)
+    again = augment(batch, seeded(0))
+    assert torch.equal(values(again), values(first))
+    if name in MIXERS:
+        assert torch.equal(again[1].share, first[1].share)
+        assert torch.equal(again[1].partner, first[1].partner)
 
 
 @pytest.mark.parametrize("name", [name for name in MEMBERS if name != "none"])
-def test_another_seed_gives_another_batch_and_rows_differ_among_themselves(name):
-    augment = make(name)
-    same = images(torch.uint8)[:1].expand(16, *SHAPE)
-    outs = [augment(same, seeded(seed)) for seed in range(3)]
+def test_another_seed_gives_another_batch(name):
+    outs = [values(make(name)(images(torch.uint8), seeded(seed))) for seed in range(3)]
     assert not all(torch.equal(out, outs[0]) for out in outs)
-    assert len(outs[0].unique(dim=0)) > 1
 
 
-@pytest.mark.parametrize("name", [name for name in MEMBERS if name != "none"])
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in ("none", *MIXERS)])
+def test_rows_differ_among_themselves(name):
+    same = images(torch.uint8)[:1].expand(16, *SHAPE)
+    assert len(make(name)(same, seeded(0)).unique(dim=0)) > 1
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_a_mixing_names_a_share_and_a_partner_for_each_row(name):
+    for seed in range(20):
+        _, mixing = make(name)(images(torch.uint8), seeded(seed))
+        assert mixing.share.shape == ()
+        assert 0 <= mixing.share <= 1
+        assert torch.equal(mixing.partner.sort().values, torch.arange(16))
+
+
+@pytest.mark.parametrize("name", MIXERS)
+def test_a_reconstruction_has_no_targets_to_mix(name):
+    with pytest.raises(ConfigError, match=f"augment={name} mixes targets; a reconstruction has none of its own"):
+        make(name, task="reconstruction")
+
+
+@pytest.mark.parametrize("name", IMAGES_ONLY)
 @pytest.mark.parametrize("shape", [(13,), (5, 4)], ids=["table", "sequences"])
 def test_rows_that_are_no_images_are_a_wrong_configuration(name, shape):
     with pytest.raises(ConfigError, match=f"augment={name} needs images"):
         make(name, shape)
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name not in ("none", *IMAGES_ONLY)])
+def test_codes_of_words_are_a_wrong_configuration(name):
+    with pytest.raises(ConfigError, match=f"augment={name} needs pixels or real numbers"):
+        make(name, (13,), torch.int64)
+
+
+@pytest.mark.parametrize(("first", "second"), list(permutations(MEMBERS, 2)))
+def test_any_two_compose(first, second):
+    generator, batch = seeded(0), images(torch.uint8)
+    for name in (first, second):
+        batch = values(make(name)(batch, generator))
+    assert batch.shape == (16, *SHAPE)
+    assert batch.dtype == torch.uint8
+
+
+def test_mixing_twice_mixes_the_targets_of_rows_that_were_mixed():
+    targets = torch.tensor([10.0, 20.0, 30.0])
+    mixed, parts = targets, [(torch.tensor(1.0), targets)]
+    for share, partner in ((0.7, [1, 2, 0]), (0.4, [2, 0, 1])):
+        mixing = Mixing(torch.tensor(share), torch.tensor(partner))
+        mixed = share * mixed + (1 - share) * mixed[mixing.partner]
+        parts = mixing.parts(parts)
+    assert len(parts) == 4
+    assert sum(share for share, _ in parts) == pytest.approx(1)
+    torch.testing.assert_close(sum(share * part for share, part in parts), mixed)

@@ -11,6 +11,8 @@ from trainctl import component
 
 CONF = Path(__file__).parents[2] / "conf" / "init"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
+BIASED = [name for name in MEMBERS if "bias" in yaml.safe_load((CONF / f"{name}.yaml").read_text())]
+pytestmark = pytest.mark.filterwarnings("ignore:init=zeros")
 
 
 def body():
@@ -25,16 +27,17 @@ def body():
     )
 
 
-def drawn(name, seed):
+def drawn(name, seed, **changes):
     torch.manual_seed(seed)
     model = body()
     torch.manual_seed(seed + 1)
-    component.build("init", yaml.safe_load((CONF / f"{name}.yaml").read_text()), model=model)
+    component.build("init", yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes, model=model)
     return model
 
 
 def test_there_are_members():
-    assert len(MEMBERS) >= 3
+    assert len(MEMBERS) >= 12
+    assert len(BIASED) >= 9
 
 
 @pytest.mark.parametrize("name", MEMBERS)
@@ -47,7 +50,7 @@ def test_shapes_and_gradients_stay_and_values_are_finite(name):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_norm_layers_start_as_the_identity(name):
-    model = drawn(name, 0)
+    model = drawn(name, 0, **({"bias": 0.25} if name in BIASED else {}))
     for layer in (model[1], model[4]):
         assert torch.equal(layer.weight, torch.ones_like(layer.weight))
         assert torch.equal(layer.bias, torch.zeros_like(layer.bias))
@@ -57,4 +60,22 @@ def test_norm_layers_start_as_the_identity(name):
 def test_the_same_seed_draws_the_same_weights_and_another_seed_others(name):
     first, again, other = (drawn(name, seed).state_dict() for seed in (0, 0, 5))
     assert all(torch.equal(first[key], again[key]) for key in first)
-    assert not torch.equal(first["3.weight"], other["3.weight"])
+    assert torch.equal(first["3.weight"], other["3.weight"]) == (name == "zeros")
+
+
+@pytest.mark.parametrize("name", sorted({*MEMBERS} - {"none"}))
+@pytest.mark.parametrize("bias", [0.0, 0.25])
+def test_biases_become_the_given_value_and_those_of_a_recurrent_gate_add_up_to_it(name, bias):
+    if bias and name not in BIASED:
+        pytest.skip("sets biases to 0")
+    model = drawn(name, 0, **({"bias": bias} if name in BIASED else {}))
+    for layer in (model[0], model[3]):
+        assert torch.equal(layer.bias, torch.full_like(layer.bias, bias))
+    assert torch.equal(model[5].bias_ih_l0 + model[5].bias_hh_l0, torch.full((15,), bias))
+
+
+@pytest.mark.parametrize("name", sorted({*MEMBERS} - {"none"}))
+def test_an_embeddings_row_for_padding_stays_zero(name):
+    model = nn.Embedding(5, 4, padding_idx=2)
+    component.build("init", yaml.safe_load((CONF / f"{name}.yaml").read_text()), model=model)
+    assert model.weight.any(1).tolist() == ([False] * 5 if name == "zeros" else [True, True, False, True, True])

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment, need_images
+from trainctl.augment.base import Augment, need_images, windows
 from trainctl.errors import ConfigError
 
 
@@ -27,12 +27,8 @@ def crop(*, padding: Annotated[int, "[1, inf)"], input_shape: tuple[int, ...]) -
         raise ConfigError(f"augment.crop.padding={padding} must be below the image's size {height} x {width}")
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
-        rows = len(batch)
         padded = torch.nn.functional.pad(batch, [padding] * 4)
-        corner = torch.randint(0, 2 * padding + 1, (2, rows, 1), generator=generator, device=batch.device)
-        y = corner[0] + torch.arange(height, device=batch.device)
-        x = corner[1] + torch.arange(width, device=batch.device)
-        row = torch.arange(rows, device=batch.device)[:, None, None]
-        return padded[row, :, y[:, :, None], x[:, None, :]].permute(0, 3, 1, 2).contiguous()
+        top, left = torch.randint(0, 2 * padding + 1, (2, len(batch)), generator=generator, device=batch.device)
+        return windows(padded, top, left, height, width)
 
     return apply

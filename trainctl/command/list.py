@@ -108,7 +108,7 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
 
 def _pair(group: str, members: Members, first: str = "") -> list[str]:
     """Return two members of a group whose members add up, as an example; none if there are no two."""
-    known = [name for name in (first, "l1", "l2", *members) if name in members and name != "none"]
+    known = [name for name in (first, "l1", "l2", "crop", "flip", *members) if name in members and name != "none"]
     pair = list(dict.fromkeys(known))[:2]
     return pair if group in component.ADDITIVE and len(pair) == 2 else []
 

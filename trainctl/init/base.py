@@ -1,32 +1,74 @@
-"""Which tensors an initialisation draws."""
+"""Which tensors an initialisation draws, how wide, and what becomes of biases."""
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor, nn
 
 Distribution = Literal["uniform", "normal"]
+Fan = Literal["in", "out"]
+Gain = Annotated[float, "(0, inf)"] | Literal["linear", "sigmoid", "tanh", "relu", "leaky_relu", "selu"]
 
 
-def matrices(model: nn.Module) -> Iterator[Tensor]:
-    """Yield the weights of dense, convolutional and recurrent layers: all parameters of two or more dimensions.
+def gain_of(gain: Gain) -> float:
+    """Return a gain as a number: of an activation, what ``torch.nn.init.calculate_gain`` knows.
+
+    >>> gain_of("linear"), gain_of(0.5), round(gain_of("relu") ** 2, 6), round(gain_of("tanh"), 6)
+    (1.0, 0.5, 2.0, 1.666667)
+    """
+    return float(nn.init.calculate_gain(gain) if isinstance(gain, str) else gain)
+
+
+def matrices(module: nn.Module) -> Iterator[Tensor]:
+    """Yield a layer's own weights, dense, convolutional or recurrent: its parameters of two or more dimensions.
 
     A recurrent layer stacks the matrices of its gates along dimension 0; each gate is yielded by itself,
     so that its fan is that of the matrix it is.
     """
+    gates = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}.get(type(module), 1)
+    for weight in module.parameters(recurse=False):
+        if weight.ndim >= 2:
+            yield from weight.chunk(gates)
+
+
+@torch.no_grad()
+def draw(model: nn.Module, fill: Callable[[Tensor], object], bias: float = 0.0) -> None:
+    """Fill every weight matrix, and set the biases of layers that have one (norm layers keep their ones and zeros).
+
+    A recurrent layer adds two biases; the second becomes 0, so that their sum is ``bias``. The row of an
+    embedding that stands for padding stays 0.
+    """
     for module in model.modules():
-        gates = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}.get(type(module), 1)
-        for weight in module.parameters(recurse=False):
-            if weight.ndim >= 2:
-                yield from weight.chunk(gates)
-
-
-def draw(model: nn.Module, fill: Callable[[Tensor], object]) -> None:
-    """Fill every weight matrix, and set biases to zero (norm layers keep their ones and zeros)."""
-    with torch.no_grad():
-        for weight in matrices(model):
+        weights = list(matrices(module))
+        for weight in weights:
             fill(weight)
-        for name, parameter in model.named_parameters():
-            if "bias" in name.rpartition(".")[2]:
-                parameter.zero_()
+        if isinstance(module, nn.Embedding) and module.padding_idx is not None:
+            module.weight[module.padding_idx].zero_()
+        for name, parameter in module.named_parameters(recurse=False) if weights else ():
+            if "bias" in name:
+                parameter.fill_(0.0 if name.startswith("bias_hh") else bias)
+
+
+def spread(
+    model: nn.Module, variance: Callable[[int, int], float], distribution: Distribution, bias: float = 0.0
+) -> None:
+    """Draw every weight matrix around 0 with the variance of its fans.
+
+    Args:
+        model: The model.
+        variance: ``(inputs, outputs) -> variance`` of a matrix that connects so many; a filter counts each
+            of its pixels.
+        distribution: ``normal``, or ``uniform`` on plus or minus the square root of three variances.
+        bias: Value of biases.
+    """
+
+    def fill(weight: Tensor) -> None:
+        pixels = weight[0, 0].numel()
+        deviation = variance(weight.shape[1] * pixels, weight.shape[0] * pixels) ** 0.5
+        if distribution == "normal":
+            weight.normal_(0, deviation)
+        else:
+            weight.uniform_(-(3**0.5) * deviation, 3**0.5 * deviation)
+
+    draw(model, fill, bias)

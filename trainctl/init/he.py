@@ -1,24 +1,18 @@
 """He (Kaiming) initialisation."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 from torch import nn
 
-from trainctl.init.base import Distribution, draw
+from trainctl.init.base import Distribution, Fan, spread
 
 
-def he(
-    *,
-    model: nn.Module,
-    distribution: Distribution,
-    fan: Literal["in", "out"],
-    negative_slope: Annotated[float, "[0, inf)"],
-) -> None:
+def he(*, model: nn.Module, distribution: Distribution, fan: Fan, negative_slope: Annotated[float, "[0, inf)"]) -> None:
     r"""Draw weights so that variances are kept through layers with ReLU.
 
     .. math:: \operatorname{Var}(w) = \frac{2}{(1 + a^2)\, n}
 
-    Biases become 0.
+    Biases become 0. ``init=he_normal`` and ``init=he_uniform`` take a gain and a bias instead.
 
     Args:
         model: The model whose weights are drawn. Supplied by ``assemble``.
@@ -28,6 +22,5 @@ def he(
 
     Source: K. He, X. Zhang, S. Ren, J. Sun, Delving deep into rectifiers, 2015, equations 10 and 15.
     """
-    fill = nn.init.kaiming_uniform_ if distribution == "uniform" else nn.init.kaiming_normal_
-    mode: Literal["fan_in", "fan_out"] = "fan_in" if fan == "in" else "fan_out"
-    draw(model, lambda weight: fill(weight, a=negative_slope, mode=mode, nonlinearity="leaky_relu"))
+    factor = 2 / (1 + negative_slope**2)
+    spread(model, lambda inputs, outputs: factor / (inputs if fan == "in" else outputs), distribution)

@@ -1,25 +1,42 @@
 """Cross entropy of classes."""
 
-from functools import partial
 from typing import Annotated
 
+from torch import Tensor
 from torch.nn import functional
 
-from trainctl.loss.base import Loss
+from trainctl.loss.base import ClassWeights, Loss, weights_of
 
 
-def cross_entropy(*, label_smoothing: Annotated[float, "[0, 1)"]) -> Loss:
+def cross_entropy(
+    *, label_smoothing: Annotated[float, "[0, 1)"], class_weights: ClassWeights, class_counts: Tensor
+) -> Loss:
     r"""Return the cross entropy between the softmax of the outputs and the classes.
 
-    .. math:: L = -\sum_k q_k \log \frac{e^{z_k}}{\sum_j e^{z_j}},
+    .. math:: L = -\sum_k w_k\, q_k \log \frac{e^{z_k}}{\sum_j e^{z_j}},
         \qquad q_k = (1 - \varepsilon)\,[k = y] + \varepsilon / K
 
-    Outputs ``(N, K)`` are logits, targets ``(N,)`` are classes.
+    Outputs ``(N, K)`` are logits, targets ``(N,)`` are classes. A batch's loss is the mean over its rows;
+    PyTorch divides by the sum of the rows' weights instead, which makes a row's share depend on its batch.
 
     Args:
         label_smoothing: :math:`\varepsilon`, share of the target spread evenly over all classes [1].
+        class_weights: :math:`w`, one for each class; ``balanced``: :math:`n / (K n_k)` from the
+            :math:`n_k` rows of each class in the training split; ``none``: 1.
+        class_counts: Training rows of each class ``(K,)``. Supplied by ``assemble``.
+
+    Raises:
+        ConfigError: If there is not one weight for each class.
 
     Source: C. Bishop, Pattern Recognition and Machine Learning, 2006, equation 4.108; smoothing: C. Szegedy
-    et al., Rethinking the Inception architecture, 2016, section 7.
+    et al., Rethinking the Inception architecture, 2016, section 7; balanced: G. King, L. Zeng, 2001.
     """
-    return Loss(partial(functional.cross_entropy, label_smoothing=label_smoothing), ("classification",))
+    weights = weights_of(class_weights, class_counts)
+
+    def function(outputs: Tensor, targets: Tensor) -> Tensor:
+        losses = functional.cross_entropy(
+            outputs, targets, weight=weights, label_smoothing=label_smoothing, reduction="none"
+        )
+        return losses.mean()
+
+    return Loss(function, ("classification",))

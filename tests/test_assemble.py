@@ -1,0 +1,36 @@
+"""What assemble supplies to the parts."""
+
+import pytest
+import torch
+
+from trainctl import assemble, compose, config
+
+
+def make(*overrides: str) -> assemble.Run:
+    return assemble.assemble(config.load(compose.compose([*overrides, "output.plots=false"])))
+
+
+def counts(run: assemble.Run) -> list[int]:
+    return assemble.class_counts(run.task, run.data).tolist()
+
+
+def test_classes_are_counted_in_the_training_split_alone() -> None:
+    run = make("dataset=wine")
+    labels = run.data.splits["train"].targets
+    assert counts(run) == [int((labels == name).sum()) for name in range(3)]
+    assert sum(counts(run)) == len(labels) < 178
+
+
+@pytest.mark.parametrize("overrides", [("dataset=diabetes",), ("model=autoencoder",)], ids=" ".join)
+def test_where_nothing_is_classified_there_is_nothing_to_count(overrides: tuple[str, ...]) -> None:
+    assert counts(make(*overrides)) == []
+
+
+def test_balanced_weights_are_those_of_the_training_split() -> None:
+    run = make("dataset=breast_cancer", "loss.class_weights=balanced")
+    labels = run.data.splits["train"].targets
+    share = torch.bincount(labels) / len(labels)
+    outputs, targets = torch.zeros(2, 2), torch.tensor([0, 1])
+    for row in (0, 1):
+        loss = run.loss(outputs[row : row + 1], targets[row : row + 1]).item()
+        assert loss == pytest.approx(torch.tensor(2.0).log().item() / (2 * share[row].item()), rel=1e-5)

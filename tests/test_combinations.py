@@ -1,0 +1,174 @@
+"""Any two members of any two groups train together: a covering array of all pairs, three steps each."""
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import combinations, product
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from trainctl import assemble, component, compose, config, loop
+from trainctl.errors import ConfigError
+from trainctl.model.base import Reconstruction
+from trainctl.report.base import Together
+from trainctl.run import Run
+
+CONF = Path(__file__).parents[1] / "conf"
+GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average")
+# Data of every kind that a member may need: images of many classes, a table of two, a table of numbers.
+DATA = ("digits", "breast_cancer", "diabetes")
+# Small models: what a default measures is measured elsewhere.
+SMALL = {"hidden": [6], "channels": [3], "hidden_size": 5, "bottleneck": 4}
+
+Row = dict[str, str]
+Pair = frozenset[tuple[str, str]]
+
+pytestmark = pytest.mark.filterwarnings("ignore:init=zeros")
+
+
+@cache
+def members(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+@cache
+def keys(group: str, name: str) -> Mapping[str, Any]:
+    """Return a member's YAML."""
+    found = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    found = {key: compose_value(value) for key, value in found.items() if key != "defaults"}
+    return found | ({key: value for key, value in SMALL.items() if key in found} if group == "model" else {})
+
+
+def compose_value(value: Any) -> Any:
+    """Resolve `${monitor}`, all that a member's YAML refers to."""
+    return composed("digits")[value[2:-1]] if str(value).startswith("${") else value
+
+
+@cache
+def composed(dataset: str) -> dict[str, Any]:
+    return compose.compose(["loop.epochs=null", "loop.max_steps=3", "loop.batch_size=16", f"dataset={dataset}"])
+
+
+def settings(row: Row) -> config.Config:
+    tree = dict(composed(row["dataset"]))
+    for group in GROUPS:
+        if name := row.get(group):
+            tree[group] = {name: dict(keys(group, name))} if group in component.ADDITIVE else dict(keys(group, name))
+    return config.load(tree)
+
+
+# Which members fit which data, found by trying.
+
+
+@cache
+def plain(dataset: str) -> Run:
+    return assemble.assemble(settings({"dataset": dataset, "model": "mlp"}))
+
+
+@cache
+def task(dataset: str, model: str) -> str | None:
+    """Return the task of a model on a data set, or None if it cannot read it."""
+    data = plain(dataset).data
+    try:
+        built = component.build("model", keys("model", model), input_shape=data.input_shape, outputs=data.outputs)
+    except ConfigError:
+        return None
+    return "reconstruction" if isinstance(built, Reconstruction) else data.task
+
+
+@cache
+def takes(group: str, name: str, dataset: str, task: Any) -> bool:
+    """Say whether an augmentation or a loss fits a data set and a task."""
+    data, chosen = plain(dataset).data, settings({"dataset": dataset, group: name})
+    try:
+        if group == "augment":
+            return bool(assemble.build_augment(chosen, task, data))
+        counts = assemble.class_counts(task, data)
+        return task in assemble.build(chosen, "loss", outputs=data.outputs, class_counts=counts).tasks
+    except ConfigError:
+        return False
+
+
+@cache
+def home(model: str | None, augment: str | None, loss: str | None) -> str | None:
+    """Return a data set on which members can meet (None stands for any), or None."""
+    for dataset, name in product(DATA, [model] if model else members("model")):
+        found = task(dataset, name)
+        if found and all(
+            member is None or takes(group, member, dataset, found)
+            for group, member in (("augment", augment), ("loss", loss))
+        ):
+            return dataset
+    return None
+
+
+def fits(row: Mapping[str, str]) -> bool:
+    return home(row.get("model"), row.get("augment"), row.get("loss")) is not None
+
+
+# The array.
+
+
+def pairs(row: Mapping[str, str]) -> Iterator[Pair]:
+    return map(frozenset, combinations(row.items(), 2))
+
+
+@cache
+def feasible() -> frozenset[Pair]:
+    """Return all pairs of members of two groups that can meet."""
+    return frozenset(
+        pair
+        for first, second in combinations(GROUPS, 2)
+        for pair in map(
+            frozenset, product(((first, name) for name in members(first)), ((second, name) for name in members(second)))
+        )
+        if fits(dict(pair))
+    )
+
+
+def covering() -> list[Row]:
+    """Return rows that hold every feasible pair: each starts with a missing pair and adds what covers most."""
+    missing, rows = dict.fromkeys(sorted(feasible(), key=sorted)), []
+    while missing:
+        row = dict(next(iter(missing)))
+        for group in (name for name in GROUPS if name not in row):
+
+            def gain(name: str, group: str = group, row: Row = row) -> int:
+                return sum(frozenset([(group, name), pair]) in missing for pair in row.items())
+
+            turn = len(rows) % len(members(group))  # ties go round
+            options = members(group)[turn:] + members(group)[:turn]
+            row[group] = max((name for name in options if fits(row | {group: name})), key=gain)
+        for pair in pairs(row):
+            missing.pop(pair, None)
+        rows.append({group: row[group] for group in GROUPS})
+    return rows
+
+
+ROWS = covering()
+
+
+def test_the_array_holds_every_pair_that_can_meet_and_every_member() -> None:
+    assert {pair for row in ROWS for pair in pairs(row)} == feasible()
+    assert {pair for row in ROWS for pair in row.items()} == {(g, name) for g in GROUPS for name in members(g)}
+    free = [group for group in GROUPS if group not in ("model", "augment", "loss")]
+    for first, second in combinations(free, 2):
+        found = {(row[first], row[second]) for row in ROWS}
+        assert len(found) == len(members(first)) * len(members(second))
+    assert len(ROWS) < 2 * max(len(members(a)) * len(members(b)) for a, b in combinations(GROUPS, 2))
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join(row.values()))
+def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
+    run = assemble.assemble(settings(row | {"dataset": str(home(row["model"], row["augment"], row["loss"]))}))
+    before = [parameter.detach().clone() for parameter in run.model.parameters()]
+
+    loop.train(run, tmp_path, Together())
+
+    after = [parameter.detach() for parameter in run.model.parameters()]
+    assert run.state.step == 3
+    assert all(torch.isfinite(parameter).all() for parameter in after)
+    assert not all(torch.equal(*both) for both in zip(before, after, strict=True))

@@ -1,0 +1,39 @@
+"""Gaussian noise."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from trainctl.augment.base import Augment, need_numbers, stored
+
+
+def noise(*, std: Annotated[float, "(0, inf)"], dtype: torch.dtype, deviation: Callable[[], Tensor]) -> Augment:
+    r"""Add Gaussian noise to all values: images, tables and sequences.
+
+    .. math:: x' = x + \sigma\, s\, \epsilon, \qquad \epsilon \sim N(0, 1)
+
+    The noise is as wide in each column, and in each channel of images, as :math:`\sigma` times its own standard
+    deviation :math:`s` in the training split. Pixels of bytes are rounded and clipped to 0..255. With
+    ``model=autoencoder`` it makes a denoising autoencoder: the target is the clean input.
+
+    Args:
+        std: :math:`\sigma`, width of the noise as a share of the training split's standard deviation [1].
+        dtype: Of the rows. Supplied by ``assemble``.
+        deviation: Returns :math:`s`, which broadcasts over a batch. Supplied by ``assemble``.
+
+    Raises:
+        ConfigError: If rows hold codes of words.
+
+    Source: C. Bishop, Training with noise is equivalent to Tikhonov regularization, 1995; P. Vincent et al.,
+    Extracting and composing robust features with denoising autoencoders, 2008.
+    """
+    need_numbers("noise", dtype)
+    width = std * deviation()
+
+    def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
+        draws = torch.randn(batch.shape, generator=generator, device=batch.device)
+        return stored(torch.addcmul(batch.float(), draws, width), batch.dtype)
+
+    return apply

@@ -1,0 +1,39 @@
+"""Random shifts by a share of the image's size."""
+
+from typing import Annotated
+
+import torch
+from torch import Tensor
+
+from trainctl.augment.base import Augment, need_images, windows
+from trainctl.errors import ConfigError
+
+
+def translate(*, fraction: Annotated[float, "(0, 1)"], input_shape: tuple[int, ...]) -> Augment:
+    """Shift each image by whole pixels, up and down by a share of its height, left and right by one of its width.
+
+    What comes in at the edges is 0. ``augment=crop`` does the same by a number of pixels.
+
+    Args:
+        fraction: Largest shift as a share of the image's height and width [1], rounded down to pixels.
+        input_shape: ``(C, H, W)``. Supplied by ``assemble``.
+
+    Raises:
+        ConfigError: If rows are not images, or the largest shift is below a pixel.
+
+    Source: P. Simard, D. Steinkraus, J. Platt, Best practices for convolutional neural networks applied to
+    visual document analysis, 2003, section 2.
+    """
+    need_images("translate", input_shape)
+    _, height, width = input_shape
+    down, right = int(fraction * height), int(fraction * width)
+    if not down and not right:
+        raise ConfigError(f"augment.translate.fraction={fraction} is below a pixel of an image of {height} x {width}")
+
+    def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
+        padded = torch.nn.functional.pad(batch, [right, right, down, down])
+        top = torch.randint(0, 2 * down + 1, (len(batch),), generator=generator, device=batch.device)
+        left = torch.randint(0, 2 * right + 1, (len(batch),), generator=generator, device=batch.device)
+        return windows(padded, top, left, height, width)
+
+    return apply

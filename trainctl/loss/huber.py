@@ -1,0 +1,26 @@
+"""Huber loss."""
+
+from functools import partial
+from typing import Annotated
+
+from torch.nn import functional
+
+from trainctl.loss.base import Loss
+
+
+def huber(*, delta: Annotated[float, "(0, inf)"]) -> Loss:
+    r"""Return a mean error that is squared for small differences and absolute for large ones.
+
+    .. math::
+        L = \frac1n \sum_i h(z_i - y_i), \qquad
+        h(e) = \begin{cases} e^2 / 2 & |e| \le \delta \\ \delta\, (|e| - \delta / 2) & |e| > \delta \end{cases}
+
+    Outputs and targets have the same shape.
+
+    Args:
+        delta: :math:`\delta`, where the error becomes absolute [scaled targets: with ``scale=standard``,
+            standard deviations].
+
+    Source: P. Huber, Robust estimation of a location parameter, 1964.
+    """
+    return Loss(partial(functional.huber_loss, delta=delta), ("regression", "reconstruction"))
