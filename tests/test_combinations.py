@@ -73,7 +73,8 @@ def task(dataset: str, model: str) -> str | None:
     """Return the task of a model on a data set, or None if it cannot read it."""
     data = plain(dataset).data
     try:
-        built = component.build("model", keys("model", model), input_shape=data.input_shape, outputs=data.outputs)
+        shape = {"input_shape": data.input_shape, "outputs": data.outputs, "vocabulary_size": 0}
+        built = component.build("model", keys("model", model), **shape)
     except ConfigError:
         return None
     return "reconstruction" if isinstance(built, Reconstruction) else data.task
