@@ -56,7 +56,7 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
         augment=tuple(build_all(config, "augment", input_shape=data.input_shape)),
         loss=loss,
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
-        optimizer=build(config, "optimizer", params=[group for group in groups if group["params"]]),
+        optimizer=build_optimizer(config, [group for group in groups if group["params"]]),
         scaler=torch.amp.GradScaler(place.type, enabled=config.precision == "fp16"),
         schedule=build(config, "schedule", total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch),
         early_stopping=build(config, "early_stopping", maximize=metric_names.maximize(_stopping_metric(config))),
@@ -75,6 +75,14 @@ def build(config: Config, group: str, **supplied: Any) -> Any:
 def build_all(config: Config, group: str, **supplied: Any) -> list[Any]:
     """Build all chosen members of a group that adds up."""
     return [component.build(group, member, config.components, **supplied) for member in config.members(group)]
+
+
+def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Build the optimizer, and note the base rate of each of its groups, which the schedule multiplies."""
+    optimizer: torch.optim.Optimizer = build(config, "optimizer", params=groups)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
 
 
 def load_data(config: Config, place: torch.device, scales: Scales | None) -> Data:

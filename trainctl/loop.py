@@ -71,10 +71,10 @@ def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def set_learning_rate(run: Run) -> None:
-    """Set every group's rate for the coming step: base rate times the schedule's multiplier."""
+    """Set every group's rate for the coming step: its own base rate times the schedule's multiplier."""
     multiplier = run.schedule(schedule_position(run))
     for group in run.optimizer.param_groups:
-        group["lr"] = run.config.parts["optimizer"]["lr"] * multiplier
+        group["lr"] = group["initial_lr"] * multiplier
 
 
 def look(run: Run, reporter: Reporter, clock: Clock) -> None:
