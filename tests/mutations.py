@@ -132,4 +132,23 @@ MUTATIONS = [
         'evaluate(run, "val")',
         "tests/test_training.py -k default_run",
     ),
+    # Optimizers: what the contract or the comparison with the paper must notice.
+    Mutation(
+        "trainctl/loop.py",
+        'group["lr"] = group["initial_lr"] * multiplier',
+        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * multiplier',
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/optimizer/lion.py",
+        "torch._foreach_lerp_(means, gradients, 1 - beta2)",
+        "torch._foreach_lerp_(means, gradients, 1 - beta1)",
+        "tests/optimizer/test_lion.py",
+    ),
+    Mutation(
+        "trainctl/optimizer/muon.py",
+        "max(1.0, direction.shape[0] / direction.shape[1])",
+        "max(1.0, weight.shape[-2] / weight.shape[-1])",
+        "tests/optimizer/test_muon.py",
+    ),
 ]

@@ -169,6 +169,15 @@ def test_the_schedule_sets_the_rate_of_every_step() -> None:
     assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4]
 
 
+def test_every_group_of_an_optimizer_follows_the_schedule_from_its_own_rate() -> None:
+    run = make("schedule=exponential", "schedule.gamma=0.5", "schedule.staircase=true", "optimizer=muon")
+    rates = []
+    for run.state.step in (0, 3, 6):
+        loop.set_learning_rate(run)
+        rates.append([group["lr"] for group in run.optimizer.param_groups])
+    assert rates == [[0.02, 0.0003], [0.01, 0.00015], [0.005, 0.000075]]
+
+
 def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
     run = make("loop.max_time=10s", "loop.epochs=100")
     run.state.step, run.state.seconds = 30, 5.0

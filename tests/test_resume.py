@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from tests.conftest import HARD
-from trainctl import assemble, checkpoint, compose, config, rundir, session
+from trainctl import assemble, checkpoint, component, compose, config, rundir, session
 from trainctl.errors import Interrupted
 from trainctl.run import Run
+
+OPTIMIZERS = component.names("optimizer")
 
 
 def settings(*overrides: str) -> config.Config:
@@ -65,6 +67,17 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, cut: int, 
     go_on(tmp_path / "cut", chosen)
 
     assert_same(tmp_path / "cut", tmp_path / "whole", chosen)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_resumes_exactly_from_the_middle_of_an_epoch(tmp_path: Path, optimizer: str) -> None:
+    chosen = (f"optimizer={optimizer}", "loop.epochs=2")
+    session.begin(settings(*chosen), [], tmp_path / "whole")
+
+    stop(tmp_path / "cut", 6, *chosen)
+    go_on(tmp_path / "cut", *chosen)
+
+    assert_same(tmp_path / "cut", tmp_path / "whole", *chosen)
 
 
 @pytest.mark.parametrize(
