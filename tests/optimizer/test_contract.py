@@ -15,10 +15,13 @@ MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 FASTER = {"adadelta": 100, "adagrad": 10}
 
 
+def keys_of(name):
+    keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    return {key: value for key, value in keys.items() if key != "defaults"}
+
+
 def make(name, params, **changes):
-    keys = {
-        key: value for key, value in yaml.safe_load((CONF / f"{name}.yaml").read_text()).items() if key != "defaults"
-    }
+    keys = keys_of(name)
     if "lr" in changes and "adamw_lr" in keys:
         changes["adamw_lr"] = changes["lr"]  # muon's second rate
     return component.build("optimizer", keys | changes, params=params)
@@ -57,6 +60,16 @@ def test_it_goes_downhill(name, function, start, lr, steps, share):
     before = function(w).item()
     optimizer = make(name, [{"params": [w]}], lr=lr * FASTER.get(name, 1))
     assert walk(optimizer, function, w, steps) < share * before
+
+
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_whole_number_does_where_a_fraction_may_stand(name):
+    w = torch.nn.Parameter(torch.ones(3))
+    wholes = {key: 0 for key in ("beta1", "beta2", "momentum", "rho", "alpha", "weight_decay") if key in keys_of(name)}
+    optimizer = make(name, [{"params": [w]}], **wholes | {"lr": 1})
+    w.grad = torch.ones(3)
+    optimizer.step()
+    assert (w < 1).all()
 
 
 @pytest.mark.parametrize("name", MEMBERS)

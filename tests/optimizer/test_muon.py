@@ -79,9 +79,9 @@ def test_singular_values_come_close_to_one(shape):
 
 
 def test_filters_are_matrices_with_a_row_for_each_output():
-    filters = torch.nn.Parameter(torch.zeros(6, 2, 3, 3))
-    matrix = torch.nn.Parameter(torch.zeros(6, 18))
-    gradient = torch.randn(6, 18, generator=torch.Generator().manual_seed(0))
+    filters = torch.nn.Parameter(torch.zeros(24, 2, 2, 2))
+    matrix = torch.nn.Parameter(torch.zeros(24, 8))
+    gradient = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
     for weight in (filters, matrix):
         optimizer = component.build("optimizer", defaults("muon"), params=[{"params": [weight]}])
         weight.grad = gradient.view(weight.shape)
