@@ -27,9 +27,9 @@ MUTATIONS = [
         "tests/scale/test_standard.py",
     ),
     Mutation(
-        "trainctl/schedule/cosine.py",
-        "return (step + 1) / warmup_steps",
-        "return step / warmup_steps",
+        "trainctl/schedule/base.py",
+        "lambda step: (step + 1) / warmup_steps",
+        "lambda step: step / warmup_steps",
         "tests/schedule/test_cosine.py",
     ),
     Mutation(
@@ -73,6 +73,12 @@ MUTATIONS = [
         "trainctl/step.py",
         "generator.manual_seed(derive(config.seed, run.state.step))",
         "generator.seed()",
+        "tests/test_resume.py",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        '    state.reaction = Reaction(**numbers["reaction"])\n',
+        "",
         "tests/test_resume.py",
     ),
     # What a checkpoint promises.
@@ -131,6 +137,31 @@ MUTATIONS = [
         'evaluate(run, "test") if split == "test" else {}',
         'evaluate(run, "val")',
         "tests/test_training.py -k default_run",
+    ),
+    # Schedules.
+    Mutation(
+        "trainctl/loop.py",
+        "run.schedule.multiplier(position) * run.state.reaction.factor",
+        "run.schedule.multiplier(position)",
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/loop.py",
+        'if group.get("momentum"):',
+        'if "momentum" in group:',
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/schedule/plateau.py",
+        "if state.waited <= patience:",
+        "if state.waited < patience:",
+        "tests/schedule/test_plateau.py",
+    ),
+    Mutation(
+        "trainctl/schedule/multistep.py",
+        "bisect_right(steps, step + warmup_steps)",
+        "bisect_right(steps, step)",
+        "tests/schedule/test_multistep.py",
     ),
     # Optimizers: what the contract or the comparison with the paper must notice.
     Mutation(

@@ -16,6 +16,7 @@ from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
+from trainctl.schedule.base import Schedule, complete
 from trainctl.state import TrainState
 
 Scales = tuple[Affine, Affine | None]
@@ -58,8 +59,8 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
         optimizer=build_optimizer(config, [group for group in groups if group["params"]]),
         scaler=torch.amp.GradScaler(place.type, enabled=config.precision == "fp16"),
-        schedule=build(config, "schedule", total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch),
-        early_stopping=build(config, "early_stopping", maximize=metric_names.maximize(_stopping_metric(config))),
+        schedule=build_schedule(config, plan),
+        early_stopping=build(config, "early_stopping", maximize=_rises(config, "early_stopping")),
         device=place,
         plan=plan,
         sums=new_sums(task, data),
@@ -83,6 +84,12 @@ def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def build_schedule(config: Config, plan: Plan) -> Schedule:
+    """Build the schedule; a component may return a plain function of the step."""
+    supplied = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
+    return complete(build(config, "schedule", maximize=_rises(config, "schedule"), **supplied))
 
 
 def load_data(config: Config, place: torch.device, scales: Scales | None) -> Data:
@@ -187,8 +194,8 @@ def new_sums(task: Task, data: Data) -> Sums:
     return Sums(task, columns, units, train.inputs.device)
 
 
-def _stopping_metric(config: Config) -> str:
-    return str(config.parts["early_stopping"].get("monitor", config.monitor))
+def _rises(config: Config, group: str) -> bool:
+    return metric_names.maximize(config.monitored(group))
 
 
 def _check_fit(config: Config, task: Task, loss: Loss) -> None:
@@ -201,7 +208,8 @@ def _check_fit(config: Config, task: Task, loss: Loss) -> None:
             f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, {owner} is a {task}: give loss={fitting}"
         )
     known = [f"val/{name}" for name in metric_names.NAMES[task]]
-    for key, name in (("monitor", config.monitor), ("early_stopping.monitor", _stopping_metric(config))):
+    watching = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
+    for key, name in ({"monitor": config.monitor} | watching).items():
         if name not in known:
             raise ConfigError(f"{key}={name}: a {task} has no such metric{component.nearest(name, known)}")
 

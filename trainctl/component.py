@@ -35,7 +35,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "init": frozenset({"model"}),
     "loss": frozenset({"outputs"}),
     "optimizer": frozenset({"params"}),
-    "schedule": frozenset({"total_steps", "steps_per_epoch"}),
+    "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),
     "regularizer": frozenset({"params"}),
     "average": frozenset({"model"}),
     "early_stopping": frozenset({"maximize"}),
