@@ -163,6 +163,25 @@ MUTATIONS = [
         "bisect_right(steps, step)",
         "tests/schedule/test_multistep.py",
     ),
+    # Averages.
+    Mutation(
+        "trainctl/average/swa.py",
+        "approach(averaged, model, 1 / (count + 1))",
+        "approach(averaged, model, 1 / (count + 2))",
+        "tests/average/test_swa.py",
+    ),
+    Mutation(
+        "trainctl/loop.py",
+        "    renew_statistics(run)\n",
+        "",
+        "tests/average",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        ', numbers["averaged"]',
+        ", 0",
+        "tests/average",
+    ),
     # Optimizers: what the contract or the comparison with the paper must notice.
     Mutation(
         "trainctl/loop.py",

@@ -16,7 +16,7 @@ from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
-from trainctl.schedule.base import Schedule, complete
+from trainctl.schedule.base import complete
 from trainctl.state import TrainState
 
 Scales = tuple[Affine, Affine | None]
@@ -48,18 +48,20 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    optimizer = build_optimizer(config, [group for group in groups if group["params"]])
+    length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     return Run(
         config=config,
         task=task,
         data=data,
         model=model,
-        average=build(config, "average", model=model),
+        average=build(config, "average", model=model, optimizer=optimizer, **length),
         augment=tuple(build_all(config, "augment", input_shape=data.input_shape)),
         loss=loss,
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
-        optimizer=build_optimizer(config, [group for group in groups if group["params"]]),
+        optimizer=optimizer,
         scaler=torch.amp.GradScaler(place.type, enabled=config.precision == "fp16"),
-        schedule=build_schedule(config, plan),
+        schedule=complete(build(config, "schedule", maximize=_rises(config, "schedule"), **length)),
         early_stopping=build(config, "early_stopping", maximize=_rises(config, "early_stopping")),
         device=place,
         plan=plan,
@@ -84,12 +86,6 @@ def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
-
-
-def build_schedule(config: Config, plan: Plan) -> Schedule:
-    """Build the schedule; a component may return a plain function of the step."""
-    supplied = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
-    return complete(build(config, "schedule", maximize=_rises(config, "schedule"), **supplied))
 
 
 def load_data(config: Config, place: torch.device, scales: Scales | None) -> Data:

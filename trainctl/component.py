@@ -37,7 +37,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "optimizer": frozenset({"params"}),
     "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),
     "regularizer": frozenset({"params"}),
-    "average": frozenset({"model"}),
+    "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
     "logger": frozenset({"directory"}),
 }

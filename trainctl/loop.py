@@ -11,7 +11,7 @@ from torch.optim import Optimizer
 from trainctl import checkpoint, metric_names, step
 from trainctl.budget import Clock, end_reason, schedule_position
 from trainctl.errors import NonFiniteError
-from trainctl.evaluation import evaluate
+from trainctl.evaluation import evaluate, renew_statistics
 from trainctl.report.base import Reporter
 from trainctl.run import Run
 from trainctl.signals import StopRequest
@@ -104,6 +104,7 @@ def look(run: Run, reporter: Reporter, clock: Clock) -> None:
         raise NonFiniteError(
             f"the training loss is {loss} at step {state.step}: try a smaller optimizer.lr or loop.clip_norm=1"
         )
+    renew_statistics(run)
     found |= evaluate(run, "val")
     keep_best(run, found[config.monitor])
     state.stopping = run.early_stopping(state.stopping, found[config.monitored("early_stopping")], int(run.epoch))

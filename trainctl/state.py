@@ -32,6 +32,7 @@ class TrainState:
         seconds: Time spent training, over all sessions [s].
         stopping: The early-stopping rule's memory.
         reaction: The memory of a schedule that reacts to a metric.
+        averaged: Weights in the running mean of the evaluated model.
         best: The best evaluation so far.
         best_weights: The evaluated model's state at that step.
     """
@@ -40,5 +41,6 @@ class TrainState:
     seconds: float = 0.0
     stopping: Stopping = field(default_factory=Stopping)
     reaction: Reaction = field(default_factory=Reaction)
+    averaged: int = 0
     best: Best | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
