@@ -182,6 +182,12 @@ MUTATIONS = [
         ", 0",
         "tests/average",
     ),
+    Mutation(
+        "trainctl/early_stopping/generalization_loss.py",
+        "best = value if state.best is None else min(value, state.best)",
+        "best = value if state.best is None else state.best",
+        "tests/early_stopping",
+    ),
     # Optimizers: what the contract or the comparison with the paper must notice.
     Mutation(
         "trainctl/loop.py",

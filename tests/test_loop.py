@@ -136,6 +136,7 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
         (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
          9, "early stopping: no improvement in 2 evaluations"),
+        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: 1e-09 minutes of training are over"),
     ],
 )  # fmt: skip
 def test_the_budget_that_is_spent_first_ends_the_run(
@@ -144,6 +145,13 @@ def test_the_budget_that_is_spent_first_ends_the_run(
     run, given = train(tmp_path / "run", *overrides)
 
     assert (run.state.step, given) == (steps, reason)
+
+
+def test_the_reason_says_what_value_reached_the_target(tmp_path: Path) -> None:
+    run, given = train(tmp_path / "run", "early_stopping=target", "early_stopping.target=99")
+
+    assert run.state.best
+    assert given == f"early stopping: val/loss={run.state.best.value:.6g} reached the target of 99"
 
 
 def test_evaluations_come_at_their_steps_and_once_at_the_end(tmp_path: Path) -> None:

@@ -107,7 +107,8 @@ def look(run: Run, reporter: Reporter, clock: Clock) -> None:
     renew_statistics(run)
     found |= evaluate(run, "val")
     keep_best(run, found[config.monitor])
-    state.stopping = run.early_stopping(state.stopping, found[config.monitored("early_stopping")], int(run.epoch))
+    watched = found[config.monitored("early_stopping")]
+    state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
     state.reaction = run.schedule.react(state.reaction, found[config.monitored("schedule")])
     state.seconds = clock.seconds()
     position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": run.learning_rate}

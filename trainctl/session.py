@@ -73,7 +73,7 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
     run = assemble.assemble(config)
     checkpoint.restore(run, saved)
     if overrides:
-        run.state.stopping = replace(run.state.stopping, stop=False)  # asked to go on, so judged anew
+        run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
     if reason := end_reason(run):
         return rundir.read_json(directory / "summary.json") | {"resumed": False, "reason": reason}
     history = [

@@ -61,7 +61,7 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         optimizer=torch.optim.SGD(module.parameters(), lr=0.001),
         scaler=torch.amp.GradScaler(enabled=False),
         schedule=Schedule(lambda step: 1.0),
-        early_stopping=lambda state, value, epoch: state,
+        early_stopping=lambda state, value, epoch, seconds: state,
         device=device,
         plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
         sums=Sums("classification", 1, None, device),
