@@ -18,11 +18,14 @@ def chosen(name, *overrides):
     return config.load(compose.compose([*HARD, *SHORT, *OVERRIDES.get(name, ()), f"average={name}", *overrides]))
 
 
-OVERRIDES = {"swa": ("average.start_fraction=0.3",)}
+OVERRIDES = {
+    "swa": ("average.start_fraction=0.3",),
+    "polyak": ("optimizer=asgd", "optimizer.start_steps=4"),
+}
 
 
 def test_there_are_members():
-    assert len(MEMBERS) >= 3
+    assert len(MEMBERS) >= 4
 
 
 @pytest.mark.parametrize("cut", [6, 10, 14])
