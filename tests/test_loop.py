@@ -9,7 +9,7 @@ import torch
 
 from trainctl import assemble, budget, compose, config, device, loop, session, step
 from trainctl.augment.base import Mixing
-from trainctl.errors import NonFiniteError
+from trainctl.errors import ConfigError, NonFiniteError
 from trainctl.report.base import Together
 from trainctl.run import Run
 
@@ -211,6 +211,7 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
         (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
          9, "early stopping: no improvement in 2 evaluations"),
+        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: 1e-09 minutes of training are over"),
     ],
 )  # fmt: skip
 def test_the_budget_that_is_spent_first_ends_the_run(
@@ -219,6 +220,13 @@ def test_the_budget_that_is_spent_first_ends_the_run(
     run, given = train(tmp_path / "run", *overrides)
 
     assert (run.state.step, given) == (steps, reason)
+
+
+def test_the_reason_says_what_value_reached_the_target(tmp_path: Path) -> None:
+    run, given = train(tmp_path / "run", "early_stopping=target", "early_stopping.target=99")
+
+    assert run.state.best
+    assert given == f"early stopping: val/loss={run.state.best.value:.6g} reached the target of 99"
 
 
 def test_evaluations_come_at_their_steps_and_once_at_the_end(tmp_path: Path) -> None:
@@ -242,6 +250,60 @@ def test_the_schedule_sets_the_rate_of_every_step() -> None:
         loop.set_learning_rate(run)
         rates.append(run.learning_rate)
     assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4]
+
+
+def test_every_group_of_an_optimizer_follows_the_schedule_from_its_own_rate() -> None:
+    run = make("schedule=exponential", "schedule.gamma=0.5", "schedule.staircase=true", "optimizer=muon")
+    rates = []
+    for run.state.step in (0, 3, 6):
+        loop.set_learning_rate(run)
+        rates.append([group["lr"] for group in run.optimizer.param_groups])
+    assert rates == [[0.02, 0.0003], [0.01, 0.00015], [0.005, 0.000075]]
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "key", "wanted"),
+    [
+        (("sgd",), lambda group: group["momentum"], [0.95, 0.85]),
+        (("adam",), lambda group: group["betas"], [(0.95, 0.999), (0.85, 0.999)]),
+        (("rmsprop", "optimizer.momentum=0.5"), lambda group: group["momentum"], [0.95, 0.85]),
+        (("sgd", "optimizer.momentum=0"), lambda group: group["momentum"], [0, 0]),
+        (("rmsprop",), lambda group: group["momentum"], [0.0, 0.0]),
+        (("adam", "optimizer.beta1=0"), lambda group: group["betas"], [(0, 0.999), (0, 0.999)]),
+        (("adagrad",), lambda group: group.get("momentum"), [None, None]),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, tuple) else "",
+)
+def test_one_cycle_moves_the_momentum_of_optimizers_that_have_one(optimizer: Any, key: Any, wanted: Any) -> None:
+    name, *changes = optimizer
+    run = make("schedule=one_cycle", "schedule.peak_fraction=0.5", f"optimizer={name}", *changes)
+    found = []
+    for run.state.step in (0, 2):  # of 6: the highest rate is at step 2
+        loop.set_learning_rate(run)
+        found.append(key(run.optimizer.param_groups[0]))
+    assert found == pytest.approx(wanted) if isinstance(wanted[0], float) else found == wanted
+
+
+def test_a_plateau_reduces_the_rate_at_the_evaluation_that_shows_it(tmp_path: Path) -> None:
+    # No change counts as an improvement after the first: every second evaluation of the others halves the rate.
+    run = make(
+        "schedule=plateau", "schedule.patience=1", "schedule.factor=0.5", "schedule.threshold=99", "loop.epochs=6"
+    )
+    (tmp_path / "run").mkdir()
+    rates = []
+
+    class Recorder(Together):
+        def evaluation(self, row: Any) -> None:
+            rates.append(row["lr"])
+
+    loop.train(run, tmp_path / "run", Recorder())
+    assert rates == [0.001, 0.001, 0.001, 0.0005, 0.0005, 0.00025]
+    assert run.state.reaction.factor == 0.25
+
+
+def test_a_plateau_watches_only_metrics_that_there_are() -> None:
+    with pytest.raises(ConfigError, match=r"schedule\.monitor=val/r2: a classification has no such metric"):
+        make("schedule=plateau", "schedule.monitor=val/r2")
 
 
 def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:

@@ -8,9 +8,11 @@ import pytest
 import torch
 
 from tests.conftest import HARD
-from trainctl import assemble, checkpoint, compose, config, rundir, session
+from trainctl import assemble, checkpoint, component, compose, config, rundir, session
 from trainctl.errors import Interrupted
 from trainctl.run import Run
+
+OPTIMIZERS = component.names("optimizer")
 
 
 def settings(*overrides: str) -> config.Config:
@@ -44,11 +46,8 @@ def assert_same(one: Path, other: Path, *overrides: str) -> None:
     assert tensors[0].keys() == tensors[1].keys()
     for name, tensor in tensors[0].items():
         assert torch.equal(tensor, tensors[1][name]), name
-    assert (first.state.step, first.state.best, first.state.stopping) == (
-        second.state.step,
-        second.state.best,
-        second.state.stopping,
-    )
+    for number in ("step", "best", "stopping", "reaction"):
+        assert getattr(first.state, number) == getattr(second.state, number)
     assert all(torch.equal(value, second.state.best_weights[name]) for name, value in first.state.best_weights.items())
     assert timeless(rundir.read_metrics(one)) == timeless(rundir.read_metrics(other))
 
@@ -65,6 +64,17 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, cut: int, 
     go_on(tmp_path / "cut", chosen)
 
     assert_same(tmp_path / "cut", tmp_path / "whole", chosen)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_every_optimizer_resumes_exactly_from_the_middle_of_an_epoch(tmp_path: Path, optimizer: str) -> None:
+    chosen = (f"optimizer={optimizer}", "loop.epochs=2")
+    session.begin(settings(*chosen), [], tmp_path / "whole")
+
+    stop(tmp_path / "cut", 6, *chosen)
+    go_on(tmp_path / "cut", *chosen)
+
+    assert_same(tmp_path / "cut", tmp_path / "whole", *chosen)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +126,31 @@ def test_the_patience_counter_survives_a_stop(tmp_path: Path) -> None:
 
     stop(tmp_path / "cut", 9, *patient)
     assert go_on(tmp_path / "cut", *patient)["steps"] == 12
+
+
+def test_the_numbers_of_a_plateau_survive_a_stop(tmp_path: Path) -> None:
+    # No change counts as an improvement: the third, the fifth, ... evaluation reduces the rate.
+    chosen = (
+        "schedule=plateau", "schedule.patience=1", "schedule.threshold=99", "schedule.factor=0.5", "loop.epochs=6",
+        "early_stopping=none",
+    )  # fmt: skip
+    session.begin(settings(*chosen), [], tmp_path / "whole")
+    stop(tmp_path / "cut", 14, *chosen)
+    assert end(tmp_path / "cut", *chosen).state.reaction.factor == 0.5
+    go_on(tmp_path / "cut", *chosen)
+
+    assert_same(tmp_path / "cut", tmp_path / "whole", *chosen)
+    assert end(tmp_path / "cut", *chosen).state.reaction.factor == 0.25
+
+
+@pytest.mark.parametrize("schedule", component.names("schedule"))
+def test_every_schedule_resumes_exactly(tmp_path: Path, schedule: str) -> None:
+    chosen = (f"schedule={schedule}", "loop.epochs=2", "optimizer=sgd")
+    session.begin(settings(*chosen), [], tmp_path / "whole")
+    stop(tmp_path / "cut", 5, *chosen)
+    go_on(tmp_path / "cut", *chosen)
+
+    assert_same(tmp_path / "cut", tmp_path / "whole", *chosen)
 
 
 def test_a_finished_run_goes_on_with_more_epochs(tmp_path: Path) -> None:

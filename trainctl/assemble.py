@@ -17,6 +17,7 @@ from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction, try_row
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine, moments
+from trainctl.schedule.base import complete
 from trainctl.state import TrainState
 
 # A run that only the clock ends goes through its schedule as if it had this many epochs.
@@ -51,19 +52,21 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+    optimizer = build_optimizer(config, [group for group in groups if group["params"]])
+    length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     return Run(
         config=config,
         task=task,
         data=data,
         model=model,
-        average=build(config, "average", model=model),
+        average=build(config, "average", model=model, optimizer=optimizer, **length),
         augment=build_augment(config, task, data),
         loss=loss,
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
-        optimizer=build(config, "optimizer", params=[group for group in groups if group["params"]]),
+        optimizer=optimizer,
         scaler=torch.amp.GradScaler(place.type, enabled=config.precision == "fp16"),
-        schedule=build(config, "schedule", total_steps=plan.total_steps, steps_per_epoch=plan.steps_per_epoch),
-        early_stopping=build(config, "early_stopping", maximize=metric_names.maximize(_stopping_metric(config))),
+        schedule=complete(build(config, "schedule", maximize=_rises(config, "schedule"), **length)),
+        early_stopping=build(config, "early_stopping", maximize=_rises(config, "early_stopping")),
         device=place,
         plan=plan,
         sums=new_sums(task, data),
@@ -79,6 +82,14 @@ def build(config: Config, group: str, **supplied: Any) -> Any:
 def build_all(config: Config, group: str, **supplied: Any) -> list[Any]:
     """Build all chosen members of a group that adds up."""
     return [component.build(group, member, config.components, **supplied) for member in config.members(group)]
+
+
+def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+    """Build the optimizer, and note the base rate of each of its groups, which the schedule multiplies."""
+    optimizer: torch.optim.Optimizer = build(config, "optimizer", params=groups)
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    return optimizer
 
 
 def load_data(config: Config, place: torch.device, scales: Scales | None) -> Data:
@@ -212,8 +223,8 @@ def new_sums(task: Task, data: Data) -> Sums:
     return Sums(task, columns, units, train.inputs.device)
 
 
-def _stopping_metric(config: Config) -> str:
-    return str(config.parts["early_stopping"].get("monitor", config.monitor))
+def _rises(config: Config, group: str) -> bool:
+    return metric_names.maximize(config.monitored(group))
 
 
 def _check_fit(config: Config, task: Task, loss: Loss) -> None:
@@ -226,7 +237,8 @@ def _check_fit(config: Config, task: Task, loss: Loss) -> None:
             f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, {owner} is a {task}: give loss={fitting}"
         )
     known = [f"val/{name}" for name in metric_names.NAMES[task]]
-    for key, name in (("monitor", config.monitor), ("early_stopping.monitor", _stopping_metric(config))):
+    watching = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
+    for key, name in ({"monitor": config.monitor} | watching).items():
         if name not in known:
             raise ConfigError(f"{key}={name}: a {task} has no such metric{component.nearest(name, known)}")
 

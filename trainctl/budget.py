@@ -37,9 +37,7 @@ def end_reason(run: Run) -> str | None:
     """Say what ends the run now: a budget that is spent, or early stopping; None if it goes on."""
     state, loop, stopping = run.state, run.config.loop, run.state.stopping
     if stopping.stop:
-        return (
-            f"early stopping: no improvement in {stopping.waited} evaluations" if stopping.limit else "early stopping"
-        )
+        return f"early stopping: {stopping.reason}" if stopping.reason else "early stopping"
     if loop.max_seconds is not None and state.seconds >= loop.max_seconds:
         return f"loop.max_time={loop.max_time} is spent"
     if run.plan.by_clock or state.step < run.plan.total_steps:

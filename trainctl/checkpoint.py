@@ -29,12 +29,13 @@ from trainctl.early_stopping.base import Stopping
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.run import Run
 from trainctl.scale.base import Affine
+from trainctl.schedule.base import Reaction
 from trainctl.state import Best, TrainState
 
 FORMAT = 1
 OURS = re.compile(r"(step|last|best)-\d{8,}\.(json|safetensors)(\.tmp)?")
 # What the state holds besides the tensors, which go to the payload.
-NUMBERS = ("step", "seconds", "stopping", "best")
+NUMBERS = ("step", "seconds", "stopping", "reaction", "averaged", "best")
 
 
 @dataclass(frozen=True)
@@ -224,8 +225,9 @@ def restore(run: Run, saved: Saved) -> None:
 def _restore_state(state: TrainState, numbers: Mapping[str, Any], saved: Saved) -> None:
     if set(numbers) != set(NUMBERS):
         raise CheckpointError(f"{saved.path}: its state holds {sorted(numbers)}, this version needs {sorted(NUMBERS)}")
-    state.step, state.seconds = numbers["step"], numbers["seconds"]
+    state.step, state.seconds, state.averaged = numbers["step"], numbers["seconds"], numbers["averaged"]
     state.stopping = Stopping(**numbers["stopping"])
+    state.reaction = Reaction(**numbers["reaction"])
     state.best = Best(**numbers["best"]) if numbers["best"] else None
 
 

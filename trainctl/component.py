@@ -35,9 +35,9 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "init": frozenset({"model"}),
     "loss": frozenset({"outputs", "class_counts"}),
     "optimizer": frozenset({"params"}),
-    "schedule": frozenset({"total_steps", "steps_per_epoch"}),
+    "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),
     "regularizer": frozenset({"params"}),
-    "average": frozenset({"model"}),
+    "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
     "logger": frozenset({"directory"}),
 }

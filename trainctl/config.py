@@ -88,6 +88,10 @@ class Config:
         chosen = self.parts[group]
         return list(chosen.values()) if group in component.ADDITIVE else [chosen]
 
+    def monitored(self, group: str) -> str:
+        """Return the metric that a group's member watches: its own, or that of the run."""
+        return str(self.parts[group].get("monitor", self.monitor))
+
 
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 from torch import Tensor
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainctl.device import autocast
 from trainctl.metrics import Sums
@@ -25,6 +26,30 @@ def outputs(run: Run, split: SplitName) -> Iterator[tuple[Tensor, Tensor]]:
             yield portion.float(), wanted
     finally:
         model.train()
+
+
+@torch.no_grad()
+def renew_statistics(run: Run) -> None:
+    """Measure the batch-norm statistics of averaged weights: their mean over the batches of the training split.
+
+    Without augmentation, and with dropout off, so that no random number is drawn.
+    """
+    model, rows, parts = run.average.model, run.data.splits["train"], run.config.loop.micro_batches
+    norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and module.track_running_stats]
+    if not (norms and run.average.renews_statistics and run.state.averaged):
+        return
+    momenta = [norm.momentum for norm in norms]
+    model.eval()
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.train().momentum = None  # a plain mean over the batches
+    for inputs in rows.inputs.split(run.plan.batch_size):
+        for part in inputs.tensor_split(min(parts, len(inputs))):
+            with autocast(run.device, run.config.precision):
+                model(run.data.input_scale(part))
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    model.train()
 
 
 def evaluate(run: Run, split: SplitName) -> dict[str, float]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
+from torch.optim import Optimizer
 
 from trainctl import checkpoint, metric_names, step
 from trainctl.budget import Clock, end_reason, schedule_position
 from trainctl.errors import NonFiniteError
-from trainctl.evaluation import evaluate
+from trainctl.evaluation import evaluate, renew_statistics
 from trainctl.report.base import Reporter
 from trainctl.run import Run
 from trainctl.signals import StopRequest
@@ -71,10 +72,22 @@ def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 def set_learning_rate(run: Run) -> None:
-    """Set every group's rate for the coming step: base rate times the schedule's multiplier."""
-    multiplier = run.schedule(schedule_position(run))
+    """Set every group's rate for the coming step: its own base rate times the schedule's multiplier."""
+    position = schedule_position(run)
+    multiplier = run.schedule.multiplier(position) * run.state.reaction.factor
     for group in run.optimizer.param_groups:
-        group["lr"] = run.config.parts["optimizer"]["lr"] * multiplier
+        group["lr"] = group["initial_lr"] * multiplier
+    if run.schedule.momentum:
+        set_momentum(run.optimizer, run.schedule.momentum(position))
+
+
+def set_momentum(optimizer: Optimizer, momentum: float) -> None:
+    """Set every group's momentum or beta1, where it has one that is not 0."""
+    for group in optimizer.param_groups:
+        if group.get("momentum"):
+            group["momentum"] = momentum
+        elif "betas" in group and group["betas"][0]:
+            group["betas"] = (momentum, *group["betas"][1:])
 
 
 def look(run: Run, reporter: Reporter, clock: Clock) -> None:
@@ -91,10 +104,12 @@ def look(run: Run, reporter: Reporter, clock: Clock) -> None:
         raise NonFiniteError(
             f"the training loss is {loss} at step {state.step}: try a smaller optimizer.lr or loop.clip_norm=1"
         )
+    renew_statistics(run)
     found |= evaluate(run, "val")
     keep_best(run, found[config.monitor])
-    stopping = config.parts["early_stopping"].get("monitor", config.monitor)
-    state.stopping = run.early_stopping(state.stopping, found[stopping], int(run.epoch))
+    watched = found[config.monitored("early_stopping")]
+    state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
+    state.reaction = run.schedule.react(state.reaction, found[config.monitored("schedule")])
     state.seconds = clock.seconds()
     position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": run.learning_rate}
     reporter.evaluation(position | {"samples_per_second": speed} | found)

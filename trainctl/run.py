@@ -1,6 +1,5 @@
 """The assembled parts of one run."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,6 +14,7 @@ from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.regularizer.base import Regularizer
 from trainctl.scale.base import Affine
+from trainctl.schedule.base import Schedule
 from trainctl.state import TrainState
 
 SplitName = Literal["train", "val", "test"]
@@ -100,7 +100,7 @@ class Run:
     regularizers: tuple[Regularizer, ...]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
-    schedule: Callable[[int], float]
+    schedule: Schedule
     early_stopping: Rule
     device: torch.device
     plan: Plan

@@ -75,7 +75,7 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
     run = assemble.assemble(config)
     checkpoint.restore(run, saved)
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
-        run.state.stopping = replace(run.state.stopping, stop=False)  # asked to go on, so judged anew
+        run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
     before = rundir.read_json(directory / "summary.json")
     if (reason := end_reason(run)) and before.get("outcome") == "finished":
         return before | {"resumed": False, "reason": reason}

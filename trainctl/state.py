@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from trainctl.early_stopping.base import Stopping
+from trainctl.schedule.base import Reaction
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class TrainState:
         step: Optimizer steps done.
         seconds: Time spent training, over all sessions [s].
         stopping: The early-stopping rule's memory.
+        reaction: The memory of a schedule that reacts to a metric.
+        averaged: Weights in the running mean of the evaluated model.
         best: The best evaluation so far.
         best_weights: The evaluated model's state at that step.
     """
@@ -37,5 +40,7 @@ class TrainState:
     step: int = 0
     seconds: float = 0.0
     stopping: Stopping = field(default_factory=Stopping)
+    reaction: Reaction = field(default_factory=Reaction)
+    averaged: int = 0
     best: Best | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)

@@ -97,7 +97,7 @@ def eager(run: Run) -> Step:
         optimizer.zero_grad()
         for project in projections:
             project()
-        run.average.update(run.state.step + 1)
+        run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
 
     return step
 

@@ -87,6 +87,28 @@ def test_a_group_shows_parameters_with_their_defaults(listed):
     assert "lr=0.1 momentum=0.9 dampening=0.0 nesterov=false" in line
 
 
+def test_schedules_are_drawn_from_nothing_to_the_full_rate(listed):
+    text = listed("schedule")
+    curves = {line.split()[0]: re.findall("[▁▂▃▄▅▆▇█]{30}", line) for line in text.splitlines() if line}
+    curves = {name: found[0] for name, found in curves.items() if found}
+    assert set(curves) == set(component.names("schedule"))
+    assert curves["none"] == "█" * 30
+    assert curves["step"] == "█" * 10 + "▂" * 10 + "▁" * 10
+    assert curves["multistep"] == "█" * 15 + "▂" * 7 + "▁" * 8
+    assert curves["plateau"] == "█" * 12 + "▂" * 11 + "▁" * 7
+    assert (curves["cosine"][0], curves["cosine"][-1]) == ("█", "▁")
+    assert "that of plateau" in text
+
+
+def test_curves_are_drawn_in_ascii_where_blocks_cannot_be_printed():
+    done = subprocess.run(
+        [sys.executable, "-c", "from trainctl.command import list as verb; verb.main(['schedule'])"],
+        capture_output=True, text=True, cwd=HOME, env={"PYTHONPATH": str(HOME), "PYTHONIOENCODING": "ascii"}, check=True,
+    )  # fmt: skip
+    assert "#" * 30 in done.stdout
+    assert "\\u" not in done.stdout
+
+
 def test_groups_that_add_up_say_so_and_others_do_not(listed):
     assert "regularizer=[l1,l2]" in listed("regularizer")
     assert "augment=[crop,flip]" in listed("augment")
@@ -185,9 +207,9 @@ def test_a_broken_file_of_the_user_is_named_and_hides_nothing(listed, tmp_path):
 
 
 def test_a_component_without_code_is_an_error_that_says_where_it_was_looked_for(listed, tmp_path):
-    write(tmp_path / "conf/optimizer/lion.yaml", "name: lion\n")
-    with pytest.raises(ConfigError, match=r"conf/optimizer/lion\.yaml: name=lion: no such optimizer in trainctl"):
-        catalogue.main(["optimizer", "lion"])
+    write(tmp_path / "conf/optimizer/tiger.yaml", "name: tiger\n")
+    with pytest.raises(ConfigError, match=r"conf/optimizer/tiger\.yaml: name=tiger: no such optimizer in trainctl"):
+        catalogue.main(["optimizer", "tiger"])
 
 
 @pytest.mark.parametrize(

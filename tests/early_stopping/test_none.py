@@ -9,5 +9,5 @@ from trainctl.early_stopping.none import none
 def test_nothing_ever_stops():
     state = Stopping()
     for epoch, value in enumerate((1.0, 2.0, math.nan, math.inf)):
-        state = none()(state, value, epoch)
+        state = none()(state, value, epoch, 1e9)
     assert state == Stopping()

@@ -42,7 +42,7 @@ SETTINGS = {"monitor": "val/loss", "patience": 2, "min_delta": 0.0, "min_epochs"
 def test_it_stops_at_the_right_evaluation(values, changes, stops, reason):
     rule, state, stopped = patience(**SETTINGS | changes), Stopping(), []
     for epoch, value in enumerate(values, 1):
-        state = rule(state, value, epoch)
+        state = rule(state, value, epoch, 0.0)
         stopped += [epoch] if state.stop else []
     assert next(iter(stopped), None) == stops, reason
 
@@ -50,5 +50,5 @@ def test_it_stops_at_the_right_evaluation(values, changes, stops, reason):
 def test_the_state_tells_the_best_value_the_waiting_and_the_limit():
     rule, state = patience(**SETTINGS | {"patience": 3}), Stopping()
     for epoch, value in enumerate((1.0, 0.5, 0.7, NAN, 0.6), 1):
-        state = rule(state, value, epoch)
+        state = rule(state, value, epoch, 0.0)
     assert state == Stopping(best=0.5, waited=2, limit=3, stop=False)

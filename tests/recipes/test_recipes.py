@@ -99,7 +99,7 @@ def test_with_one_initialisation_the_deep_network_learns_and_with_the_other_it_d
     run = assembled("init_matters", f"init={init}")
     assert init in component.names("init")
     take_step = step.eager(run)
-    for (inputs, targets), _ in zip(loop.batches(run), range(200), strict=False):
+    for (inputs, targets), _ in zip(loop.batches(run), range(400), strict=False):
         take_step(inputs, targets)
         run.state.step += 1
     reached = loop.evaluate(run, "train")["train/loss"]

@@ -14,6 +14,7 @@ from trainctl.loss.base import Loss
 from trainctl.metrics import Sums
 from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
+from trainctl.schedule.base import Schedule
 from trainctl.state import TrainState
 
 CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
@@ -53,14 +54,14 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         task="classification",
         data=data,
         model=module,
-        average=Average(module, lambda step: None),
+        average=Average(module, lambda step, count: 0),
         augment=(),
         loss=Loss(torch.nn.functional.cross_entropy, ("classification",)),
         regularizers=(),
         optimizer=torch.optim.SGD(module.parameters(), lr=0.001),
         scaler=torch.amp.GradScaler(enabled=False),
-        schedule=lambda step: 1.0,
-        early_stopping=lambda state, value, epoch: state,
+        schedule=Schedule(lambda step: 1.0),
+        early_stopping=lambda state, value, epoch, seconds: state,
         device=device,
         plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
         sums=Sums("classification", 1, None, device),

@@ -21,6 +21,7 @@ import importlib.util
 import re
 import shlex
 import shutil
+import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,12 +34,21 @@ from trainctl import component, compose, schema
 from trainctl.component import nearest
 from trainctl.errors import ConfigError
 from trainctl.report import table
+from trainctl.report import words as words_of
+from trainctl.schedule.base import Reaction, complete
 
 WIDTH = 100  # columns, of running text
 ELSEWHERE = (
     "Regularization that stands elsewhere: dropout is a parameter of the models (model.dropout), label smoothing of"
     " the losses (loss.label_smoothing), weight decay of the optimizers (optimizer.weight_decay); gradients are"
     " clipped by loop.clip_norm."
+)
+
+EPOCHS, STEPS = 30, 40  # the default run's length, and its optimizer steps an epoch
+CURVE = "learning rate over a run"
+CURVES = (
+    "The curves show the default run of 30 epochs, from 0 to the optimizer's own rate; that of plateau with a metric"
+    " that never improves."
 )
 
 Members = Mapping[str, Path]
@@ -96,7 +106,14 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
         settings = "" if group == "recipe" else _settings_in_short(name, members)
         rows.append([name, "*" if name in chosen else "", _one_liner(group, name, members, packages), settings])
     shown = 3 if group == "recipe" else 4
-    table.show([group, "*", "what it does", "parameters"][:shown], [row[:shown] for row in rows])
+    headers, rows = [group, "*", "what it does", "parameters"][:shown], [row[:shown] for row in rows]
+    if group == "schedule":
+        headers.insert(2, CURVE)
+        for row in rows:
+            row.insert(2, _curve(row[0], members))
+    table.show(headers, rows)
+    if group == "schedule":
+        table.line(_filled("\n" + CURVES))
     others = [name for name in members if name not in ("none", *chosen)] or list(members)
     for name in others[:1]:
         table.line(f"\nChoose with {group}={name}; trainctl list {group} {name} tells more.")
@@ -104,6 +121,33 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
         table.line(f"Members add up: {group}=[{','.join(pair)}]")
     if group == "regularizer":
         table.line(_filled(ELSEWHERE))
+
+
+def _curve(name: str, members: Members) -> str:
+    """Draw a schedule of ours over the default run's length; a user's own code is not executed here."""
+    try:
+        settings = _settings(name, members)
+        settings |= {"monitor": "val/loss"} if "monitor" in settings else {}
+        if component.problems("schedule", "schedule", settings):
+            return ""
+        built = component.build("schedule", settings, total_steps=EPOCHS * STEPS, steps_per_epoch=STEPS, maximize=False)
+    except ConfigError:
+        return ""
+    schedule, state, rates = complete(built), Reaction(), []
+    for number in range(EPOCHS * STEPS):
+        rates.append(schedule.multiplier(number) * state.factor)
+        if (number + 1) % STEPS == 0:
+            state = schedule.react(state, 1.0)
+    return words_of.sparkline(rates, EPOCHS, _levels(), (0.0, 1.0))
+
+
+def _levels() -> str:
+    blocks = "▁▂▃▄▅▆▇█"
+    try:
+        blocks.encode(sys.stdout.encoding or "utf-8")
+    except (UnicodeEncodeError, LookupError):
+        return "_.-:=+*#"
+    return blocks
 
 
 def _pair(group: str, members: Members, first: str = "") -> list[str]:

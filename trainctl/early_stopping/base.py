@@ -13,13 +13,15 @@ class Stopping:
         waited: Evaluations since then.
         limit: How many evaluations may pass; None for a rule that does not count.
         stop: Whether training is to end.
+        reason: Why, in words that follow "early stopping: ".
     """
 
     best: float | None = None
     waited: int = 0
     limit: int | None = None
     stop: bool = False
+    reason: str = ""
 
 
-# (state, value of the monitored metric, epochs done) -> state
-Rule = Callable[[Stopping, float, int], Stopping]
+# (state, value of the monitored metric, epochs done, time spent training [s]) -> state
+Rule = Callable[[Stopping, float, int, float], Stopping]

@@ -5,4 +5,4 @@ from trainctl.early_stopping.base import Rule
 
 def none() -> Rule:
     """Train to the end of the budget."""
-    return lambda state, value, epoch: state
+    return lambda state, value, epoch, seconds: state

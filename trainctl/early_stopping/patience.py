@@ -17,7 +17,8 @@ def patience(
 ) -> Rule:
     """Stop after exactly ``patience`` evaluations in a row without an improvement.
 
-    A value that is not a number is neither an improvement nor counted.
+    A value that is not a number is neither an improvement nor counted. There is no switch that restores the best
+    weights: they are kept in any case, and the test split always sees them.
 
     Args:
         monitor: Name of the metric, ``val/<name>``.
@@ -30,18 +31,19 @@ def patience(
 
     >>> rule, state = patience(monitor="val/loss", patience=2, min_delta=0.0, min_epochs=0, maximize=False), Stopping()
     >>> for value in (1.0, 0.8, 0.9, 0.8):
-    ...     state = rule(state, value, 1)
+    ...     state = rule(state, value, 1, 0.0)
     >>> state
-    Stopping(best=0.8, waited=2, limit=2, stop=True)
+    Stopping(best=0.8, waited=2, limit=2, stop=True, reason='no improvement in 2 evaluations')
     """
 
-    def rule(state: Stopping, value: float, epoch: int) -> Stopping:
+    def rule(state: Stopping, value: float, epoch: int, seconds: float) -> Stopping:
         if math.isnan(value):
             return replace(state, limit=patience)
         gain = math.inf if state.best is None else (value - state.best if maximize else state.best - value)
         if gain > min_delta:
             return Stopping(best=value, waited=0, limit=patience)
         waited = state.waited + 1
-        return Stopping(state.best, waited, patience, stop=waited >= patience and epoch >= min_epochs)
+        stop = waited >= patience and epoch >= min_epochs
+        return Stopping(state.best, waited, patience, stop, f"no improvement in {waited} evaluations" if stop else "")
 
     return rule

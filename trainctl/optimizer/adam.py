@@ -36,5 +36,11 @@ def adam(
     Source: D. Kingma, J. Ba, Adam, ICLR 2015, algorithm 1; AMSGrad: S. Reddi et al., ICLR 2018.
     """
     return torch.optim.Adam(
-        params, lr=lr, betas=(beta1, beta2), eps=eps, weight_decay=weight_decay, amsgrad=amsgrad, fused=True
+        params,
+        lr=lr,
+        betas=(float(beta1), float(beta2)),
+        eps=eps,
+        weight_decay=weight_decay,
+        amsgrad=amsgrad,
+        fused=True,
     )

@@ -224,24 +224,25 @@ def is_wide(values: Iterable[float]) -> bool:
     return bool(finite) and min(finite) > 0 and max(finite) > 100 * min(finite)
 
 
-def sparkline(values: Sequence[float | None], width: int, levels: str) -> str:
+def sparkline(values: Sequence[float | None], width: int, levels: str, ends: tuple[float, float] | None = None) -> str:
     """Draw values as one character each, averaged where they are more than ``width``; ``!`` is not a number.
 
     Args:
         values: In the order of time; on a log scale where :func:`is_wide`.
         width: Characters to use at most.
         levels: Characters from the lowest to the highest.
+        ends: Values of the lowest and the highest character, on a linear scale; None: what the values reach.
 
     >>> sparkline([1, 2, 3, math.nan, 9], 9, "▁▂▃▄▅▆▇█"), sparkline([0, 2, 4, 6], 2, "▁▂▃▄▅▆▇█")
     ('▁▂▃!█', '▁█')
     """
     points = [math.nan if value is None or not math.isfinite(value) else float(value) for value in values]
-    if is_wide(points):
+    if ends is None and is_wide(points):
         points = [math.log(value) for value in points]
     bins = min(len(points), max(0, width))
     edges = [index * len(points) // bins for index in range(bins + 1)] if bins else []
     means = [math.fsum(points[a:b]) / (b - a) for a, b in pairwise(edges)]
     finite = [value for value in means if math.isfinite(value)]
-    low, high = min(finite, default=0.0), max(finite, default=0.0)
+    low, high = ends or (min(finite, default=0.0), max(finite, default=0.0))
     scale = (len(levels) - 1) / (high - low) if high > low else 0.0
     return "".join(levels[round((value - low) * scale)] if math.isfinite(value) else "!" for value in means)

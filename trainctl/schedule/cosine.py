@@ -1,15 +1,11 @@
 """Cosine decay with linear warmup."""
 
 import math
-from typing import Annotated
 
-from trainctl.errors import ConfigError
-from trainctl.schedule.base import Schedule
+from trainctl.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
 
 
-def cosine(
-    *, warmup_steps: Annotated[int, "[0, inf)"], final_fraction: Annotated[float, "[0, 1]"], total_steps: int
-) -> Schedule:
+def cosine(*, warmup_steps: WarmupSteps, final_fraction: Fraction, total_steps: int) -> Multiplier:
     r"""Fall along half a cosine, after a linear warmup.
 
     With warmup :math:`W`, total :math:`T`, floor :math:`f`:
@@ -32,13 +28,9 @@ def cosine(
     >>> [round(m(t), 3) for t in (0, 1, 2, 6, 10)]
     [0.5, 1.0, 1.0, 0.5, 0.0]
     """
-    if warmup_steps >= total_steps:
-        raise ConfigError(f"schedule.warmup_steps={warmup_steps} must be below the run's {total_steps} steps")
 
-    def multiplier(step: int) -> float:
-        if step < warmup_steps:
-            return (step + 1) / warmup_steps
-        progress = min(1.0, (step - warmup_steps) / (total_steps - warmup_steps))
+    def fall(step: int) -> float:
+        progress = min(1.0, step / (total_steps - warmup_steps))
         return final_fraction + (1 - final_fraction) * 0.5 * (1 + math.cos(math.pi * progress))
 
-    return multiplier
+    return warmed_up(fall, warmup_steps, total_steps)

@@ -2,27 +2,39 @@
 
 from typing import Annotated
 
-from trainctl.schedule.base import Schedule
+from trainctl.schedule.base import Multiplier, WarmupSteps, warmed_up
 
 
-def exponential(*, gamma: Annotated[float, "(0, 1]"], staircase: bool, steps_per_epoch: int) -> Schedule:
+def exponential(
+    *,
+    warmup_steps: WarmupSteps,
+    gamma: Annotated[float, "(0, 1]"],
+    staircase: bool,
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Multiplier:
     r"""Multiply the learning rate by a factor in every epoch, smoothly or at once.
 
-    .. math:: m(t) = \gamma^{t / s}, \quad\text{or with a staircase}\quad \gamma^{\lfloor t / s \rfloor}
+    .. math:: m(t) = \gamma^{(t - W) / s}, \quad\text{or with a staircase}\quad \gamma^{\lfloor (t - W) / s \rfloor}
 
-    with :math:`s` optimizer steps an epoch.
+    with :math:`s` optimizer steps an epoch, after a linear warmup of :math:`W` steps.
 
     Args:
+        warmup_steps: :math:`W` [optimizer steps], below the run's length; 0 disables it.
         gamma: :math:`\gamma` [1].
-        staircase: Whether the rate changes only at the start of an epoch.
+        staircase: Whether the rate changes only at the start of an epoch, counted from the warmup's end.
+        total_steps: Length of the run [optimizer steps]. Supplied by ``assemble``.
         steps_per_epoch: :math:`s`. Supplied by ``assemble``.
 
-    Source: with a staircase it equals PyTorch's ``ExponentialLR`` stepped once an epoch.
+    Raises:
+        ConfigError: If the warmup is not shorter than the run.
 
-    >>> m = exponential(gamma=0.5, staircase=False, steps_per_epoch=4)
+    Source: with a staircase it equals PyTorch's ``ExponentialLR`` stepped once an epoch; the warmup is added.
+
+    >>> m = exponential(warmup_steps=0, gamma=0.5, staircase=False, total_steps=12, steps_per_epoch=4)
     >>> [round(m(t), 3) for t in (0, 2, 4, 8)]
     [1.0, 0.707, 0.5, 0.25]
     """
     if staircase:
-        return lambda step: float(gamma ** (step // steps_per_epoch))
-    return lambda step: float(gamma ** (step / steps_per_epoch))
+        return warmed_up(lambda step: float(gamma ** (step // steps_per_epoch)), warmup_steps, total_steps)
+    return warmed_up(lambda step: float(gamma ** (step / steps_per_epoch)), warmup_steps, total_steps)

@@ -1,9 +1,9 @@
 """A fixed learning rate."""
 
-from trainctl.schedule.base import Schedule
+from trainctl.schedule.base import Multiplier
 
 
-def none() -> Schedule:
+def none() -> Multiplier:
     """Keep the learning rate.
 
     >>> none()(1000)

@@ -2,27 +2,37 @@
 
 from typing import Annotated
 
-from trainctl.schedule.base import Schedule
+from trainctl.schedule.base import Multiplier, WarmupSteps, warmed_up
 
 
 def step(
-    *, every_epochs: Annotated[int, "[1, inf)"], gamma: Annotated[float, "(0, 1]"], steps_per_epoch: int
-) -> Schedule:
+    *,
+    warmup_steps: WarmupSteps,
+    every_epochs: Annotated[int, "[1, inf)"],
+    gamma: Annotated[float, "(0, 1]"],
+    total_steps: int,
+    steps_per_epoch: int,
+) -> Multiplier:
     r"""Multiply the learning rate by a factor every few epochs.
 
-    .. math:: m(t) = \gamma^{\lfloor t / (E\, s) \rfloor}
+    .. math:: m(t) = \gamma^{\lfloor (t - W) / (E\, s) \rfloor}
 
-    with :math:`s` optimizer steps an epoch.
+    with :math:`s` optimizer steps an epoch, after a linear warmup of :math:`W` steps.
 
     Args:
-        every_epochs: :math:`E` [epochs].
+        warmup_steps: :math:`W` [optimizer steps], below the run's length; 0 disables it.
+        every_epochs: :math:`E` [epochs], counted from the warmup's end.
         gamma: :math:`\gamma` [1].
+        total_steps: Length of the run [optimizer steps]. Supplied by ``assemble``.
         steps_per_epoch: :math:`s`. Supplied by ``assemble``.
 
-    Source: equals PyTorch's ``StepLR`` stepped once an epoch.
+    Raises:
+        ConfigError: If the warmup is not shorter than the run.
 
-    >>> m = step(every_epochs=2, gamma=0.1, steps_per_epoch=5)
+    Source: equals PyTorch's ``StepLR`` stepped once an epoch; the warmup is added.
+
+    >>> m = step(warmup_steps=0, every_epochs=2, gamma=0.1, total_steps=30, steps_per_epoch=5)
     >>> [round(m(t), 3) for t in (0, 9, 10, 20)]
     [1.0, 1.0, 0.1, 0.01]
     """
-    return lambda step: float(gamma ** (step // (every_epochs * steps_per_epoch)))
+    return warmed_up(lambda step: float(gamma ** (step // (every_epochs * steps_per_epoch))), warmup_steps, total_steps)

@@ -1,0 +1,87 @@
+"""What every averaging does: it is what is evaluated, kept and saved; and a stopped run goes on with it exactly."""
+
+import copy
+
+import pytest
+import torch
+
+from tests.conftest import HARD
+from trainctl import assemble, checkpoint, component, compose, config, evaluation, loop, session
+from trainctl.errors import Interrupted
+from trainctl.report.base import Together
+
+MEMBERS = component.names("average")
+SHORT = ("loop.epochs=4", "model.norm=batch", "early_stopping=none")
+
+
+def chosen(name, *overrides):
+    return config.load(compose.compose([*HARD, *SHORT, *OVERRIDES.get(name, ()), f"average={name}", *overrides]))
+
+
+OVERRIDES = {
+    "swa": ("average.start_fraction=0.3",),
+    "polyak": ("optimizer=asgd", "optimizer.start_steps=4"),
+}
+
+
+def test_there_are_members():
+    assert len(MEMBERS) >= 4
+
+
+@pytest.mark.parametrize("cut", [6, 10, 14])
+@pytest.mark.parametrize("name", MEMBERS)
+def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, name, cut):
+    whole = session.begin(chosen(name), [], tmp_path / "whole")
+    with pytest.raises(Interrupted):
+        session.begin(chosen(name, f"loop.stop_at_step={cut}"), [], tmp_path / "cut")
+    resumed = session.resume(chosen(name), [], tmp_path / "cut")
+
+    first, second = (checkpoint.newest(tmp_path / run) for run in ("whole", "cut"))
+    for which in ("last", "best"):
+        wanted, found = first.tensors(which), second.tensors(which)
+        assert wanted.keys() == found.keys()
+        assert all(torch.equal(tensor, found[key]) for key, tensor in wanted.items())
+    assert first.manifest["state"]["averaged"] == second.manifest["state"]["averaged"]
+    assert whole["metrics"] == resumed["metrics"]
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if name != "none"])
+def test_the_average_is_what_is_evaluated_and_kept(tmp_path, name):
+    run = assemble.assemble(chosen(name))
+    (tmp_path / "run").mkdir()
+    loop.train(run, tmp_path / "run", Together())
+
+    averaged, trained = run.average.model.state_dict(), run.model.state_dict()
+    assert run.state.averaged > 1
+    assert not all(torch.equal(averaged[key], trained[key]) for key in trained)
+    if run.state.best.step == run.state.step:
+        assert all(torch.equal(averaged[key], run.state.best_weights[key]) for key in averaged)
+    statistics = {key: value.clone() for key, value in averaged.items()}
+    evaluation.renew_statistics(run)  # the last evaluation has done it already
+    assert all(torch.equal(value, statistics[key]) for key, value in averaged.items())
+    before = evaluation.evaluate(run, "val")
+    run.model.load_state_dict({key: torch.zeros_like(value) for key, value in trained.items()})
+    assert evaluation.evaluate(run, "val") == before
+
+
+def test_batch_norm_statistics_of_a_mean_are_renewed_as_torch_renews_them():
+    run = assemble.assemble(chosen("swa", "model.dropout=0.0", "loop.micro_batches=1"))
+    model, rows = run.average.model, run.data.splits["train"]
+    (norm,) = (module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm))
+    untouched = norm.running_mean.clone()
+    evaluation.renew_statistics(run)
+    assert torch.equal(norm.running_mean, untouched), "nothing is averaged yet"
+
+    run.state.averaged = 1
+    reference = copy.deepcopy(model)
+    with torch.no_grad():
+        batches = [run.data.input_scale(part) for part in rows.inputs.split(run.plan.batch_size)]
+        torch.optim.swa_utils.update_bn(batches, reference)
+    random = torch.get_rng_state()
+    evaluation.renew_statistics(run)
+
+    assert not torch.equal(norm.running_mean, untouched)
+    wanted = reference.state_dict()
+    assert all(torch.equal(value, wanted[key]) for key, value in model.state_dict().items())
+    assert norm.momentum is not None
+    assert torch.equal(torch.get_rng_state(), random)

@@ -1,0 +1,33 @@
+"""Exponential moving average of the weights."""
+
+import pytest
+import torch
+
+from trainctl.average.ema import ema
+
+
+@pytest.mark.parametrize("warm_up", [False, True])
+def test_it_is_the_written_recursion(warm_up):
+    model = torch.nn.Linear(3, 2)
+    average, count, wanted = ema(model=model, decay=0.5, warm_up=warm_up), 0, model.weight.detach().clone()
+    generator = torch.Generator().manual_seed(0)
+    for number in range(1, 20):
+        with torch.no_grad():
+            model.weight.copy_(torch.randn(2, 3, generator=generator))
+        count = average.update(number, count)
+        decay = min(0.5, (1 + number) / (10 + number)) if warm_up else 0.5
+        wanted = decay * wanted + (1 - decay) * model.weight.detach()
+        torch.testing.assert_close(average.model.weight, wanted)
+    assert count == 19
+    assert not torch.equal(average.model.weight, model.weight)
+
+
+def test_statistics_are_averaged_and_counters_copied():
+    model = torch.nn.BatchNorm1d(2)
+    average = ema(model=model, decay=0.75, warm_up=False)
+    model.running_mean.fill_(4.0)
+    model.num_batches_tracked.fill_(7)
+    average.update(1, 0)
+    assert average.model.running_mean.tolist() == [1.0, 1.0]
+    assert average.model.num_batches_tracked == 7
+    assert not any(weight.requires_grad for weight in average.model.parameters())

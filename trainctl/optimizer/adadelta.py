@@ -1,0 +1,36 @@
+"""Adadelta: steps in the unit of the weights."""
+
+from typing import Annotated
+
+import torch
+
+from trainctl.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+
+
+def adadelta(
+    *,
+    params: ParameterGroups,
+    lr: Rate,
+    rho: Share,
+    eps: Annotated[float, "(0, inf)"],
+    weight_decay: NotNegative,
+) -> torch.optim.Optimizer:
+    r"""Return Adadelta, which measures gradients by their own mean size and steps by that of earlier steps.
+
+    .. math::
+        v_t &= \rho v_{t-1} + (1 - \rho) g_t^2 \\
+        \Delta_t &= \frac{\sqrt{u_{t-1} + \epsilon}}{\sqrt{v_t + \epsilon}}\, g_t \\
+        u_t &= \rho u_{t-1} + (1 - \rho) \Delta_t^2 \\
+        w_t &= w_{t-1} - \eta \Delta_t
+
+    Args:
+        params: Supplied by ``assemble``.
+        lr: Learning rate :math:`\eta`; 1 is the paper's method, which has none.
+        rho: :math:`\rho`, decay of both means [1].
+        eps: :math:`\epsilon`, inside the roots; its root is the size of the first steps.
+        weight_decay: :math:`\lambda`; :math:`\lambda w` is added to the gradient.
+
+    Source: M. Zeiler, ADADELTA: an adaptive learning rate method, 2012, algorithm 1; the factor :math:`\eta` and
+    the defaults are PyTorch's (the paper's examples have :math:`\rho = 0.95`).
+    """
+    return torch.optim.Adadelta(params, lr=lr, rho=rho, eps=eps, weight_decay=weight_decay)
