@@ -27,11 +27,11 @@ from trainctl.errors import ConfigError
 
 # What assemble supplies to the members of each group, beside the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "dataset": frozenset(),
-    "clean": frozenset({"dataset"}),
+    "dataset": frozenset({"known"}),
+    "clean": frozenset(),
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape"}),
-    "model": frozenset({"input_shape", "outputs"}),
+    "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),
     "init": frozenset({"model"}),
     "loss": frozenset({"outputs"}),
     "optimizer": frozenset({"params"}),
