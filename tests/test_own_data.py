@@ -129,3 +129,46 @@ def test_a_regression_with_dropped_rows_is_resumed_and_predicted_in_its_unit(tmp
     refused = run(tmp_path, "predict", str(directory), "gap.csv")
     assert refused.returncode == 3
     assert "row 1, column size has a value that is missing" in refused.stderr
+
+
+def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_tokens(
+    tmp_path: Path, elsewhere: Path
+) -> None:
+    generator = np.random.default_rng(0)
+    fill = ["it", "was", "a", "day", "and", "so"]
+    lines = []
+    for row in range(200):
+        words = [*generator.choice(fill, 4), ["Good", "bad"][row % 2], *generator.choice(fill, row % 3)]
+        lines.append(f"{' '.join(words)},{['yes', 'no'][row % 2]}\n")
+    (tmp_path / "texts.csv").write_text("words,y\n" + "".join(lines))
+    for folder in (tmp_path, elsewhere):
+        (folder / "mine" / "model").mkdir(parents=True)
+        (folder / "mine" / "model" / "bag.py").write_text(
+            "from torch import nn\n\n"
+            "def bag(*, input_shape, outputs, vocabulary_size):\n"
+            '    """Add up the embeddings of tokens."""\n'
+            "    return nn.EmbeddingBag(vocabulary_size, outputs, mode='sum', padding_idx=0)\n"
+        )
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "bag.yaml").write_text("name: bag\n")
+    own = "components=[mine]"
+    done = run(
+        tmp_path, own, "model=bag", "dataset=text", "dataset.path=texts.csv", "dataset.text=words", "dataset.target=y",
+        "dataset.level=words", "optimizer.lr=0.05", *QUICK,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    directory = only_run(tmp_path)
+    trained = json.loads((directory / "summary.json").read_text())["metrics"]
+    assert trained["test/accuracy"] > 0.95
+
+    measured = run(elsewhere, "evaluate", str(directory), own, "format=json")
+    assert measured.returncode == 0, measured.stderr
+    assert measured.stderr == ""
+    assert json.loads(measured.stdout)["metrics"]["test/loss"] == trained["test/loss"]
+
+    (elsewhere / "new.csv").write_text("n,words\n1,GOOD unheard\n2,bad bad\n")
+    (elsewhere / "new.txt").write_text("GOOD unheard\n\nbad bad\n")
+    for name in ("new.csv", "new.txt"):
+        predicted = run(elsewhere, "predict", str(directory), name, own)
+        assert predicted.returncode == 0, predicted.stderr
+        assert [row["prediction"] for row in csv.DictReader(io.StringIO(predicted.stdout))] == ["yes", "no"]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from trainctl.errors import ConfigError, DataError, UnavailableError
+from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.table import NUMBER, Column, Table, is_missing, numbers, short
 
 Task = Literal["classification", "regression"]
@@ -289,3 +290,54 @@ def classes(present: list[str]) -> tuple[str, ...]:
     """
     different = sorted(set(present))
     return tuple(sorted(different, key=float) if all(map(NUMBER.fullmatch, different)) else different)
+
+
+def cifar_images(
+    name: str,
+    folder: str,
+    batches: tuple[str, ...],
+    labels: str,
+    *,
+    root: str | None,
+    download: bool,
+    class_names: tuple[str, ...],
+) -> Dataset:
+    """Read one of the CIFAR sets, laid out as torchvision does: ``<root>/<folder>/<batch>``.
+
+    Args:
+        name: torchvision's class.
+        folder: Name of its directory.
+        batches: Its files, the one for test last.
+        labels: Key of the labels.
+        root: Directory of existing files; null: ``~/.cache/trainctl``, made if need be.
+        download: Whether torchvision may download files that are missing.
+        class_names: One for each label.
+
+    Raises:
+        DataError: If files are missing, damaged, or cannot be downloaded.
+    """
+    place = Path(root) if root is not None else Path.home() / ".cache" / "trainctl"
+    if root is not None and not place.is_dir():
+        raise DataError(f"dataset.root={root}: no such directory")
+    missing = [batch for batch in batches if not (place / folder / batch).exists()]
+    if missing and not download:
+        raise DataError(
+            f"{place / folder}: {', '.join(missing)} missing; allow dataset.download=true, or give dataset.root="
+        )
+    if missing:
+        _download(name, place)
+    parts = []
+    for batch in batches:
+        images, targets = read_batch(place / folder / batch, labels)
+        if len(bad := ((targets < 0) | (targets >= len(class_names))).nonzero()[0]):
+            raise DataError(
+                f"{place / folder / batch}: label {targets[bad[0]]} in row {bad[0]} is not in 0..{len(class_names) - 1}"
+            )
+        parts.append((images, targets))
+    return Dataset(
+        inputs=torch.from_numpy(np.concatenate([images for images, _ in parts])),
+        targets=torch.from_numpy(np.concatenate([targets for _, targets in parts])),
+        task="classification",
+        class_names=class_names,
+        test_rows=len(parts[-1][1]),
+    )
