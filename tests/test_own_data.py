@@ -172,3 +172,50 @@ def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_t
         predicted = run(elsewhere, "predict", str(directory), name, own)
         assert predicted.returncode == 0, predicted.stderr
         assert [row["prediction"] for row in csv.DictReader(io.StringIO(predicted.stdout))] == ["yes", "no"]
+
+
+def test_a_series_is_forecast_beyond_the_end_of_a_file(tmp_path: Path, elsewhere: Path) -> None:
+    (tmp_path / "wave.csv").write_text("hour,load\n" + "".join(f"{row},{row % 8}\n" for row in range(300)))
+    done = run(
+        tmp_path, "dataset=series", "dataset.path=wave.csv", "dataset.columns=[load]", "dataset.window=8",
+        "dataset.horizon=2", "loop.epochs=30", "output.plots=false",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    directory = only_run(tmp_path)
+    measured = run(elsewhere, "evaluate", str(directory), "format=json")
+    assert measured.returncode == 0, measured.stderr
+    assert json.loads(measured.stdout)["metrics"]["test/r2"] > 0.9
+    (elsewhere / "last.csv").write_text("load\n" + "".join(f"{row % 8}\n" for row in range(12)))
+    predicted = run(elsewhere, "predict", str(directory), "last.csv")
+    rows = list(csv.reader(io.StringIO(predicted.stdout)))
+    assert rows[0] == ["row", "load+1", "load+2"]
+    assert len(rows) == 1 + 12 - 8 + 1
+    assert [float(value) for value in rows[-1][1:]] == pytest.approx([4, 5], abs=1)
+    (elsewhere / "short.csv").write_text("load\n1\n2\n")
+    refused = run(elsewhere, "predict", str(directory), "short.csv")
+    assert refused.returncode == 3
+    assert "has 2 rows, the run reads windows of 8" in refused.stderr
+
+
+def test_a_folder_of_images_is_learned_and_a_damaged_one_named(tmp_path: Path, elsewhere: Path) -> None:
+    from PIL import Image
+
+    for row in range(60):
+        folder = tmp_path / "pets" / ["cat", "dog"][row % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (12, 10), (200 - row, 0, 0) if row % 2 else (0, 0, 200 - row)).save(folder / f"{row}.png")
+    settings = ("dataset=image_folder", "dataset.path=pets", "dataset.size=6", "dataset.cache=cache")
+    done = run(tmp_path, *settings, *QUICK)
+    assert done.returncode == 0, done.stderr
+    directory = only_run(tmp_path)
+    measured = run(elsewhere, "evaluate", str(directory), "format=json")
+    assert json.loads(measured.stdout)["metrics"]["test/accuracy"] == 1
+    assert [row["class"] for row in json.loads(measured.stdout)["classes"]] == ["cat", "dog"]
+    Image.new("RGB", (30, 30), (150, 0, 0)).save(elsewhere / "new.png")
+    predicted = run(elsewhere, "predict", str(directory), "new.png")
+    assert [row["prediction"] for row in csv.DictReader(io.StringIO(predicted.stdout))] == ["dog"]
+
+    (tmp_path / "pets" / "cat" / "bad.png").write_bytes(b"no image")
+    refused = run(tmp_path, *settings, *QUICK)
+    assert refused.returncode == 3
+    assert "pets/cat/bad.png: cannot be read as an image" in refused.stderr

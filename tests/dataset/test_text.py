@@ -64,7 +64,7 @@ def test_a_finished_runs_vocabulary_length_and_classes_are_used(load):
 def test_a_directory_holds_a_file_for_each_class(load, tmp_path):
     folder = tmp_path / "names"
     folder.mkdir()
-    (folder / "Czech.txt").write_text("Abl\n\nAdsit\n", encoding="utf-8")
+    (folder / "Czech.txt").write_text("Ajdrna\n\nAdsit\n", encoding="utf-8")
     (folder / "Arabic.txt").write_text("Khoury\n", encoding="utf-8")
     dataset = load(path=str(folder), text=None, target=None, level="characters", max_length=9)
     assert dataset.class_names == ("Arabic", "Czech")
