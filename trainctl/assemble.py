@@ -99,12 +99,14 @@ def load_data(
     if source.learn:
         source = source.learn(source, dealt["train"])
     # 2. What the training rows say.
-    cleaner, train = clean.fit(source, dealt["train"])
+    if fitted is None or clean.outliers == "drop":
+        cleaner, train = clean.fit(source, dealt["train"])
+    else:
+        cleaner, train = fitted.cleaner, dealt["train"]
     changes += clean.changes(source, cleaner, len(dealt["train"]) - len(train))
     dealt["train"] = train
     if fitted is None:
-        inputs = cleaner(source.inputs)
-        fitted = fit_scales(config, source, inputs, train, cleaner)
+        fitted = fit_scales(config, source, cleaner(source.inputs), train, cleaner)
     inputs = fitted.cleaner(source.inputs)
     if not bool(inputs.isfinite().all() if inputs.is_floating_point() else True):
         raise DataError("values are missing, and the run's cleaning has nothing to fill in")
