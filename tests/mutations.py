@@ -179,6 +179,31 @@ MUTATIONS = [
         "width = std * deviation().mean()",
         "tests/augment/test_noise.py",
     ),
+    # What training rows teach, and nothing else does.
+    Mutation(
+        "trainctl/clean/base.py",
+        "values = dataset.inputs[train]",
+        "values = dataset.inputs",
+        "tests/clean/test_contract.py",
+    ),
+    Mutation(
+        "trainctl/dataset/text.py",
+        "dataset.inputs[train].tolist()",
+        "dataset.inputs.tolist()",
+        "tests/dataset/test_text.py",
+    ),
+    Mutation(
+        "trainctl/dataset/series.py",
+        "gap_rows=horizon - 1",
+        "gap_rows=0",
+        "tests/dataset/test_series.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/cifar.py",
+        'raise pickle.UnpicklingError(f"asks for {module}.{name}, which an array does not need") from None',
+        "return super().find_class(module, name)",
+        "tests/fileformat/test_cifar.py",
+    ),
     # What the user is told.
     Mutation(
         "trainctl/cli.py",

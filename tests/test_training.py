@@ -285,7 +285,11 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,x,4\n",
             "line 2, column petal_length: 'x' is not a number",
         ),
-        ("d.csv", b"sepal_length,sepal_width,petal_length,petal_width\n1,2,,4\n", "'' is not a number"),
+        (
+            "d.csv",
+            b"sepal_length,sepal_width,petal_length,petal_width\n1,2,,4\n",
+            "row 0, column petal_length has a value that is missing",
+        ),
         ("e.csv", b"\xff\xfe\x00", "cannot be read as CSV"),
         ("f.npz", b"PK\x03\x04 no zip", "f.npz: "),
         ("g.png", b"no image", "is an image, the run takes rows of shape (4,)"),
@@ -293,7 +297,7 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
         (
             "i.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n",
-            "row 0 has values that are missing or infinite",
+            "line 2, column petal_length: 1e400 is beyond the largest number",
         ),
     ],
 )
@@ -305,7 +309,7 @@ def test_predict_says_what_is_wrong_with_an_input(tmp_path: Path, name: str, con
     about = {"input_shape": [4], "input_names": ["sepal_length", "sepal_width", "petal_length", "petal_width"]}
 
     with pytest.raises(DataError) as caught:
-        prediction.read(tmp_path / name, about)
+        prediction.complete(prediction.read(tmp_path / name, about), tmp_path / name, about)
     assert message in str(caught.value)
     assert name in str(caught.value)
 

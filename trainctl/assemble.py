@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -9,13 +10,14 @@ from torch import Tensor, nn
 
 from trainctl import component, device, metric_names, splits
 from trainctl.augment.base import Augment, Mixer
+from trainctl.clean.base import Clean, Cleaner
 from trainctl.config import Config
 from trainctl.dataset.base import Dataset
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, DataError
 from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction, try_row
-from trainctl.run import SPLITS, Data, Plan, Rows, Run
+from trainctl.run import SPLITS, Data, Fitted, Plan, Rows, Run
 from trainctl.scale.base import Affine, moments
 from trainctl.schedule.base import complete
 from trainctl.state import TrainState
@@ -24,15 +26,14 @@ from trainctl.state import TrainState
 EPOCHS_BY_CLOCK = 100
 THREADS = torch.get_num_threads()
 
-Scales = tuple[Affine, Affine | None]
 
-
-def assemble(config: Config, scales: Scales | None = None) -> Run:
+def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None) -> Run:
     """Build all parts of a run, in the order in which they need each other.
 
     Args:
         config: The run's.
-        scales: The scalings of inputs and targets, from a checkpoint; fitted on the training split if None.
+        fitted: Cleaning and scalings, from a checkpoint; fitted on the training split if None.
+        known: What a finished run's data looked like, see :meth:`trainctl.run.Data.about`; None for a new run.
 
     Raises:
         TrainctlError: If a part cannot be built, or two do not fit together.
@@ -43,8 +44,8 @@ def assemble(config: Config, scales: Scales | None = None) -> Run:
     torch.set_num_threads(config.threads or THREADS)
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
-    data = load_data(config, place, scales)
-    model, task = build_model(config, data.input_shape, data.outputs, data.task, place)
+    data = load_data(config, place, fitted, known)
+    model, task = build_model(config, data.input_shape, data.outputs, data.task, place, len(data.vocabulary))
     loss = build(config, "loss", outputs=data.outputs, class_counts=class_counts(task, data))
     _check_fit(config, task, loss)
     # 3. What trains the model.
@@ -92,29 +93,44 @@ def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim
     return optimizer
 
 
-def load_data(config: Config, place: torch.device, scales: Scales | None) -> Data:
-    """Load, split, clean and scale a data set, and put it on the device.
+def load_data(
+    config: Config, place: torch.device, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None
+) -> Data:
+    """Load, clean, split and scale a data set, and put it on the device.
+
+    Rows are dropped before the split; fill values, limits, vocabulary and scalings come from the training rows.
 
     Args:
         config: Of the run.
         place: The device.
-        scales: The scalings of a finished run, for inputs and targets; fitted on the training split if None.
+        fitted: Cleaning and scalings of a finished run; fitted on the training split if None.
+        known: What a finished run's data looked like: columns, categories, classes, vocabulary.
     """
-    source: Dataset = build(config, "dataset")
-    source = build(config, "clean", dataset=source)
+    source: Dataset = build(config, "dataset", known=known)
+    clean: Clean = build(config, "clean")
+    # 1. Which rows there are, and where each goes.
+    source, changes = clean.select(source)
     dealt = splits.deal(source, config.split)
-    train = dealt["train"]
-    if scales is None:
-        input_scale = build(config, "scale", values=source.inputs[train])
-        target_scale = build(config, "scale", values=source.targets[train]) if source.task == "regression" else None
+    if source.learn:
+        source = source.learn(source, dealt["train"])
+    # 2. What the training rows say.
+    if fitted is None or clean.outliers == "drop":
+        cleaner, train = clean.fit(source, dealt["train"])
     else:
-        input_scale, target_scale = scales
-    targets = source.targets if target_scale is None else target_scale(source.targets)
-    rows = {name: Rows(source.inputs[dealt[name]].to(place), targets[dealt[name]].to(place)) for name in SPLITS}
+        cleaner, train = fitted.cleaner, dealt["train"]
+    changes += clean.changes(source, cleaner, len(dealt["train"]) - len(train))
+    dealt["train"] = train
+    if fitted is None:
+        fitted = fit_scales(config, source, cleaner(source.inputs), train, cleaner)
+    inputs = fitted.cleaner(source.inputs)
+    if not bool(inputs.isfinite().all() if inputs.is_floating_point() else True):
+        raise DataError("values are missing, and the run's cleaning has nothing to fill in")
+    targets = source.targets if fitted.target_scale is None else fitted.target_scale(source.targets)
+    rows = {name: Rows(inputs[dealt[name]].to(place), targets[dealt[name]].to(place)) for name in SPLITS}
     return Data(
         splits=rows,
-        input_scale=input_scale.to(place),
-        target_scale=None if target_scale is None else target_scale.to(place),
+        input_scale=fitted.input_scale.to(place),
+        target_scale=None if fitted.target_scale is None else fitted.target_scale.to(place),
         task=source.task,
         outputs=source.outputs,
         input_shape=tuple(source.inputs.shape[1:]),
@@ -122,6 +138,21 @@ def load_data(config: Config, place: torch.device, scales: Scales | None) -> Dat
         input_names=source.input_names,
         target_names=source.target_names,
         fingerprint=fingerprint(source),
+        cleaner=fitted.cleaner,
+        changes=tuple(changes),
+        columns=source.columns,
+        vocabulary=source.vocabulary,
+        encoding=source.encoding,
+    )
+
+
+def fit_scales(config: Config, source: Dataset, inputs: Tensor, train: Tensor, cleaner: Cleaner) -> Fitted:
+    """Fit the scalings of cleaned inputs and of a regression's targets; token ids have none."""
+    none = Affine(torch.ones(1, 1), torch.zeros(1, 1))
+    return Fitted(
+        cleaner,
+        none if source.vocabulary else build(config, "scale", values=inputs[train]),
+        build(config, "scale", values=source.targets[train]) if source.task == "regression" else None,
     )
 
 
@@ -132,6 +163,8 @@ def fingerprint(source: Dataset) -> str:
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().numpy().data)
     digest.update(repr((source.class_names, source.input_names, source.target_names)).encode())
+    if source.vocabulary:
+        digest.update(repr(source.vocabulary).encode())
     return digest.hexdigest()
 
 

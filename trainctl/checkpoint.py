@@ -4,8 +4,8 @@
 
     checkpoints/
         step-00000120.json                 what a resumed run starts from; names the two files and their SHA-256
-        last-00000120.safetensors          model, averaged model, optimizer, sums, random states, scalings
-        best-00000080.safetensors          the best weights so far, with the scalings
+        last-00000120.safetensors          model, averaged model, optimizer, sums, random states, scalings, cleaning
+        best-00000080.safetensors          the best weights so far, with scalings and cleaning
 
 The JSON file is written last and is the commit: a checkpoint exists when its JSON file does. Old ones are
 removed after that, and only files of ours. Nothing here is a pickle, nothing that is loaded executes.
@@ -25,9 +25,10 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from trainctl import device, rundir
+from trainctl.clean.base import Cleaner
 from trainctl.early_stopping.base import Stopping
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.run import Run
+from trainctl.run import Fitted, Run
 from trainctl.scale.base import Affine
 from trainctl.schedule.base import Reaction
 from trainctl.state import Best, TrainState
@@ -88,7 +89,7 @@ def save(run: Run, directory: Path) -> None:
     if state.best:
         path = folder / f"best-{state.best.step:08d}.safetensors"
         weights = {f"model.{key}": value for key, value in state.best_weights.items()}
-        manifest["best"] = _write_tensors(path, weights | _scalings(run))
+        manifest["best"] = _write_tensors(path, weights | _fitted(run))
     manifest["sha256"] = _digest(manifest)
     rundir.write_json(folder / f"step-{state.step:08d}.json", manifest)
     _prune(folder, run.config.checkpoint.keep)
@@ -99,13 +100,18 @@ def _tensors(run: Run) -> dict[str, Tensor]:
     if run.average.model is not run.model:
         tensors |= {f"average.{key}": value for key, value in run.average.model.state_dict().items()}
     tensors |= {f"random.{key}": value for key, value in device.random_states(run.device).items()}
-    return tensors | _scalings(run) | {"sums": run.sums.sums}
+    return tensors | _fitted(run) | {"sums": run.sums.sums}
 
 
-def _scalings(run: Run) -> dict[str, Tensor]:
-    scalings = {"input": run.data.input_scale, "target": run.data.target_scale}
+def _fitted(run: Run) -> dict[str, Tensor]:
+    data = run.data
+    parts = {"scale.input": data.input_scale, "scale.target": data.target_scale, "clean": data.cleaner}
     return {
-        f"scale.{key}.{part}": value for key, scale in scalings.items() if scale for part, value in vars(scale).items()
+        f"{key}.{name}": value
+        for key, part in parts.items()
+        if part
+        for name, value in vars(part).items()
+        if value is not None
     }
 
 
@@ -272,7 +278,11 @@ def _restore_optimizer(
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 
-def scalings(tensors: Mapping[str, Tensor]) -> tuple[Affine, Affine | None]:
-    """Return the scalings of inputs and targets that a payload holds."""
+def fitted(tensors: Mapping[str, Tensor]) -> Fitted:
+    """Return the cleaning and the scalings that a payload holds."""
     target = _part(tensors, "scale.target.")
-    return Affine(**_part(tensors, "scale.input.")), Affine(**target) if target else None
+    return Fitted(
+        Cleaner(**_part(tensors, "clean.")),
+        Affine(**_part(tensors, "scale.input.")),
+        Affine(**target) if target else None,
+    )

@@ -27,8 +27,8 @@ from trainctl.errors import ConfigError
 
 # What assemble supplies to the members of each group, beside the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "dataset": frozenset(),
-    "clean": frozenset({"dataset"}),
+    "dataset": frozenset({"known"}),
+    "clean": frozenset(),
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "task"}),
     "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),

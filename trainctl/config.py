@@ -4,10 +4,12 @@ A configuration is first a plain tree (nested dicts, as YAML reads), then checke
 :class:`Config`. The annotations are the schema, see :mod:`trainctl.schema`.
 """
 
+import os
 import re
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from trainctl import component, schema
@@ -174,16 +176,32 @@ def _contradictions(tree: Tree) -> list[str]:
 
 
 def load(tree: Tree) -> Config:
-    """Check a plain tree and return it typed.
+    """Check a plain tree and return it typed, with the paths of data sets made absolute.
+
+    A run's configuration is read again from other directories, where a relative path would mean another file.
 
     Raises:
         ConfigError: With one line for each thing that is wrong.
     """
     if found := problems(tree):
         raise ConfigError("\n".join(found))
+    tree = tree | {"dataset": absolute("dataset", tree["dataset"], tree["components"])}
     sections = {name: cls(**tree[name]) for name, cls in SECTIONS.items()}
     own = {name: tree[name] for name in knobs()}
     return Config(**own, **sections, parts={group: tree[group] for group in component.GROUPS}, tree=tree)
+
+
+def absolute(group: str, given: Tree, packages: Sequence[str]) -> Tree:
+    """Return a member's settings with its paths made absolute, ``~`` included."""
+    path = component.source(group, given["name"], packages)
+    assert path, f"{group} was not checked"
+    wanted = component.signature(path).parameters
+    return {
+        key: os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, follows no link
+        if isinstance(value, str) and schema.is_path(wanted.get(key))
+        else value
+        for key, value in given.items()
+    }
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -2,8 +2,6 @@
 
 import csv
 import io
-import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from trainctl import checkpoint, reload
-from trainctl.component import nearest
 from trainctl.config import Tree
 from trainctl.errors import DataError
+from trainctl.fileformat import array, image, table, tokens
 from trainctl.scale.base import Affine
-
-IMAGES = {".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"}
 
 
 def predict(directory: Path, tree: Tree, source: Path, which: str) -> str:
@@ -28,10 +24,10 @@ def predict(directory: Path, tree: Tree, source: Path, which: str) -> str:
         DataError: If the file cannot be read, or its rows are not of the shape the run was trained with.
     """
     settings, weights = reload.checked(directory, tree), reload.load(directory, which)
-    inputs = read(source, weights.about)
+    fitted = checkpoint.fitted(weights.tensors)
+    inputs = complete(fitted.cleaner(read(source, weights.about)), source, weights.about)
     model, task, place = reload.build_model(settings, weights, directory)
-    scales = checkpoint.scalings(weights.tensors)
-    scale, units = scales[0].to(place), scales[1].to(place) if scales[1] else None
+    scale, units = fitted.input_scale.to(place), fitted.target_scale.to(place) if fitted.target_scale else None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["row", *columns(task, weights.about)])
@@ -92,124 +88,101 @@ def _size(about: dict[str, Any]) -> int:
 
 
 def read(source: Path, about: dict[str, Any]) -> Tensor:
-    """Read a file as rows in the form that the run's data had: bytes for images, float32 for others.
+    """Read a file as rows in the form that the run's data had: bytes for images, float32 with NaN for others.
 
     Raises:
         DataError: If it cannot be read, or does not fit.
     """
     shape, ending = tuple(about["input_shape"]), source.suffix.lower()
-    if ending in IMAGES:
-        return read_image(source, shape)
+    if ending in image.ENDINGS:
+        if len(shape) != 3 or shape[0] not in (1, 3):
+            raise DataError(f"{source}: is an image, the run takes rows of shape {shape}")
+        return torch.from_numpy(image.read_image(source, *shape))[None]
+    if about.get("vocabulary") and ending in (".csv", ".txt"):
+        return read_text(source, about)
     if ending == ".csv":
-        return as_rows(read_csv(source, about), shape, source)
+        return read_csv(source, about)
     if ending in (".npz", ".npy"):
-        return as_rows(read_array(source), shape, source)
-    raise DataError(f"{source}: not an image, a .csv, an .npz or an .npy")
+        return as_rows(array.read_array(source), about, source)
+    kinds = "a .csv, a .txt" if about.get("vocabulary") else "an image, a .csv"
+    raise DataError(f"{source}: not {kinds}, an .npz or an .npy")
 
 
-def as_rows(values: np.ndarray, shape: tuple[int, ...], source: Path) -> Tensor:
+def as_rows(values: np.ndarray, about: dict[str, Any], source: Path) -> Tensor:
     """Return an array as rows of a shape; flat rows, a single row and images without a channel are understood.
 
     Raises:
-        DataError: If it has another shape, or values that are missing or infinite, or are no bytes.
+        DataError: If it has another shape, or values that are infinite, are no bytes, or no tokens.
     """
-    size = int(np.prod(shape))
+    shape, size = tuple(about["input_shape"]), _size(about)
     single = values.shape in (shape, (size,)) or (1, *values.shape) == shape
     fitting = values.size > 0 and (
         single or (values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape))
     )
     if not fitting:
         raise DataError(f"{source}: its shape is {values.shape}, the run takes rows of shape {shape}")
-    table = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
-    if not (finite := table.isfinite().flatten(1).all(1)).all():
-        raise DataError(f"{source}: row {int((~finite).nonzero()[0])} has values that are missing or infinite")
+    rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
+    if (bad := rows.float().isinf().flatten(1).any(1)).any():
+        raise DataError(f"{source}: row {int(bad.nonzero()[0])} has values that are infinite")
+    if count := len(about.get("vocabulary", ())):
+        if not ((rows >= 0) & (rows < count)).all():
+            raise DataError(f"{source}: token ids are to be in 0..{count - 1}")
+        return rows.long()
     if len(shape) == 3:
-        if table.min() < 0 or table.max() > 255:
+        if not (rows.min() >= 0 and rows.max() <= 255):
             raise DataError(
-                f"{source}: pixels are to be in 0..255, these are in {float(table.min()):g}..{float(table.max()):g}"
+                f"{source}: pixels are to be in 0..255, these are in {float(rows.min()):g}..{float(rows.max()):g}"
             )
-        if np.issubdtype(values.dtype, np.floating) and 0 < table.max() <= 1:
+        if np.issubdtype(values.dtype, np.floating) and 0 < rows.max() <= 1:
             raise DataError(f"{source}: pixels are to be in 0..255, these are in 0..1: multiply them by 255")
-        return table.round().to(torch.uint8)
-    return table.float()
+        return rows.round().to(torch.uint8)
+    return rows.float()
 
 
-def read_csv(source: Path, about: dict[str, Any]) -> np.ndarray:
+def complete(inputs: Tensor, source: Path, about: dict[str, Any]) -> Tensor:
+    """Return cleaned rows.
+
+    Raises:
+        DataError: If a value is still missing.
+    """
+    if not inputs.is_floating_point() or not (bad := inputs.isnan()).any():
+        return inputs
+    row, place = bad.flatten(1).nonzero()[0].tolist()
+    names = about["input_names"]
+    column = f", column {names[place].partition('=')[0]}" if place < len(names) else ""
+    raise DataError(
+        f"{source}: row {row}{column} has a value that is missing, and the run has nothing to fill it in; train with clean=impute"
+    )
+
+
+def read_csv(source: Path, about: dict[str, Any]) -> Tensor:
     """Read the columns that the run knows, by their names; all columns in their order where it knows no names.
 
     Raises:
         DataError: By line and column.
     """
-    try:
-        with source.open(encoding="utf-8-sig", newline="") as file:
-            lines = list(csv.reader(file, strict=True))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{source}: cannot be read as CSV: {error}") from error
-    if len(lines) < 2:
-        raise DataError(f"{source}: needs a header and at least one row")
-    header = [name.strip() for name in lines[0]]
-    if twice := [name for name in header if header.count(name) > 1]:
-        raise DataError(f"{source}: column {twice[0]} is there {header.count(twice[0])} times")
-    wanted = about["input_names"] or header
-    if missing := [name for name in wanted if name not in header]:
-        raise DataError(f"{source}: column {missing[0]} is missing{nearest(missing[0], header)}")
-    places = [header.index(name) for name in wanted]
-    table = []
-    for number, cells in enumerate(lines[1:], 2):
-        if not cells:
-            continue
-        if len(cells) != len(header):
-            raise DataError(f"{source}, line {number}: has {len(cells)} cells, the header has {len(header)}")
-        table.append([_number(cells[place], source, number, header[place]) for place in places])
-    return np.array(table)
+    encoding = about.get("encoding", {})
+    found = table.read_table(source, encoding.get("delimiter", "comma"))
+    columns = [table.Column(one["name"], tuple(one["categories"])) for one in about.get("columns", ())]
+    columns = columns or [table.Column(name) for name in about["input_names"] or found.header]
+    values = table.encode(found, columns)
+    if window := encoding.get("window"):
+        if len(values) < window:
+            raise DataError(f"{source}: has {len(values)} rows, the run reads windows of {window}")
+        return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2).contiguous()
+    return as_rows(values, about, source)
 
 
-def _number(cell: str, source: Path, line: int, column: str) -> float:
-    try:
-        return float(cell)
-    except ValueError:
-        raise DataError(f"{source}, line {line}, column {column}: {cell!r} is not a number") from None
-
-
-def read_array(source: Path) -> np.ndarray:
-    """Read the one array of an .npz or .npy, or the one named ``inputs``; never a pickle.
-
-    Raises:
-        DataError: If there is no such array, or it holds no numbers.
-    """
-    try:
-        with source.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            values = loaded if isinstance(loaded, np.ndarray) else loaded[_only(loaded.files, source)]
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise DataError(f"{source}: cannot be read: {error}") from error
-    if not np.issubdtype(values.dtype, np.number) and values.dtype != bool:
-        raise DataError(f"{source}: holds {values.dtype}, not numbers")
-    return values
-
-
-def _only(names: Sequence[str], source: Path) -> str:
-    if "inputs" not in names and len(names) != 1:
-        raise DataError(f"{source}: holds {', '.join(names) or 'nothing'}; name the array to use `inputs`")
-    return "inputs" if "inputs" in names else names[0]
-
-
-def read_image(source: Path, shape: tuple[int, ...]) -> Tensor:
-    """Read an image, turn it to the channels of ``shape`` (1 or 3) and scale it to its height and width.
-
-    Raises:
-        DataError: If it cannot be read, or the run takes no images.
-    """
-    if len(shape) != 3 or shape[0] not in (1, 3):
-        raise DataError(f"{source}: is an image, the run takes rows of shape {shape}")
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(source) as image:
-            picture = image.convert("L" if shape[0] == 1 else "RGB").resize(
-                (shape[2], shape[1]), Image.Resampling.BILINEAR
-            )
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError) as error:
-        raise DataError(f"{source}: cannot be read as an image: {error}") from error
-    pixels = torch.from_numpy(np.array(picture, dtype=np.uint8))
-    return pixels.reshape(1, shape[1], shape[2], shape[0]).permute(0, 3, 1, 2).contiguous()
+def read_text(source: Path, about: dict[str, Any]) -> Tensor:
+    """Read texts, from a CSV's column or one a line, as token ids ``(N, T)``."""
+    encoding = about["encoding"]
+    if source.suffix.lower() == ".csv":
+        texts = table.read_table(source, encoding.get("delimiter", "comma")).cells(encoding["text"])
+    else:
+        texts = [line for line in table.read_text(source).splitlines() if line.strip()]
+        if not texts:
+            raise DataError(f"{source}: holds no text")
+    known = {token: place for place, token in enumerate(about["vocabulary"])}
+    length = about["input_shape"][0]
+    rows = [tokens.split(text, encoding["level"], lowercase=encoding["lowercase"]) for text in texts]
+    return torch.from_numpy(np.stack([tokens.ids(row, known, length) for row in rows]))

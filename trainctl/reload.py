@@ -17,7 +17,7 @@ class Weights:
     """A run's weights, with all that is needed to use them.
 
     Args:
-        tensors: ``model.*`` and ``scale.*``.
+        tensors: ``model.*``, ``scale.*`` and ``clean.*``.
         about: What the run's data looked like, see :meth:`trainctl.run.Data.about`.
         step: Optimizer steps behind them.
         notes: What is to be told to the user.
@@ -80,6 +80,7 @@ def checked(directory: Path, found: Tree) -> Config:
 def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn.Module, str, torch.device]:
     """Build the model of a run without its data; return it with its task and its device, ready to predict."""
     about, place = weights.about, device.choose(settings.device)
-    model, task = assemble.build_model(settings, tuple(about["input_shape"]), about["outputs"], about["task"], place)
+    shape, size = tuple(about["input_shape"]), len(about.get("vocabulary", ()))
+    model, task = assemble.build_model(settings, shape, about["outputs"], about["task"], place, size)
     checkpoint.load_weights(model, weights.model, directory)
     return model.eval(), task, place

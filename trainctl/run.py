@@ -1,6 +1,7 @@
 """The assembled parts of one run."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
@@ -8,8 +9,10 @@ from torch import Tensor, nn
 
 from trainctl.augment.base import Augment, Mixer
 from trainctl.average.base import Average
+from trainctl.clean.base import Cleaner
 from trainctl.config import Config
 from trainctl.early_stopping.base import Rule
+from trainctl.fileformat.table import Column
 from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.regularizer.base import Regularizer
@@ -33,6 +36,15 @@ class Rows:
 
 
 @dataclass(frozen=True)
+class Fitted:
+    """What was learned from the training rows: applied to all later ones, and saved with the run."""
+
+    cleaner: Cleaner
+    input_scale: Affine
+    target_scale: Affine | None
+
+
+@dataclass(frozen=True)
 class Data:
     """A data set, split and cleaned, with its scalings.
 
@@ -42,11 +54,16 @@ class Data:
         target_scale: For a regression; already applied to the targets.
         task: The data's; a model that reconstructs has its own.
         outputs: Numbers that a model has to return for a row.
-        input_shape: Shape of a row: ``(C, H, W)``, ``(F,)`` or ``(T, F)``.
+        input_shape: Shape of a row: ``(C, H, W)``, ``(F,)``, ``(T, F)``, or ``(T,)`` for token ids.
         class_names: One for each class; empty for a regression.
         input_names: One for each column of a table; empty for images.
         target_names: One for each column of a regression's targets.
         fingerprint: SHA-256 of all inputs, targets and names [hex].
+        cleaner: Fitted on the training split; already applied to the inputs.
+        changes: What cleaning changed, a line each.
+        columns: The file's columns behind the columns of a table; empty if it comes from no file.
+        vocabulary: The token behind each id; empty if inputs are no tokens.
+        encoding: What else predicting needs to read such rows from a file; plain values.
     """
 
     splits: dict[SplitName, Rows]
@@ -59,11 +76,32 @@ class Data:
     input_names: tuple[str, ...]
     target_names: tuple[str, ...]
     fingerprint: str
+    cleaner: Cleaner = field(default_factory=Cleaner)
+    changes: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    vocabulary: tuple[str, ...] = ()
+    encoding: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def fitted(self) -> Fitted:
+        """What was learned from the training rows."""
+        return Fitted(self.cleaner, self.input_scale, self.target_scale)
 
     def about(self) -> dict[str, Any]:
         """Return what predicting has to know, as plain values; saved with every checkpoint."""
-        keys = ("task", "outputs", "input_shape", "class_names", "input_names", "target_names", "fingerprint")
-        return {key: list(value) if isinstance(value := getattr(self, key), tuple) else value for key in keys}
+        keys = (
+            "task",
+            "outputs",
+            "input_shape",
+            "class_names",
+            "input_names",
+            "target_names",
+            "fingerprint",
+            "vocabulary",
+        )
+        plain = {key: list(value) if isinstance(value := getattr(self, key), tuple) else value for key in keys}
+        columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
+        return plain | {"columns": columns, "encoding": dict(self.encoding)}
 
 
 @dataclass(frozen=True)

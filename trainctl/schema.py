@@ -5,8 +5,8 @@ whole schema of a configuration. They are read without importing torch.
 
 What an annotation may be: ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``,
 ``list[T]``, ``tuple[T, ...]``, ``dict``, unions of these, and ``Annotated[T, constraint]`` where the
-constraint is an interval (``"[0, 1)"``; infinite ends stand open) or a pattern as ``"re:..."``; a third
-argument says in words what is allowed.
+constraint is an interval (``"[0, 1)"``; infinite ends stand open), a pattern as ``"re:..."``, or ``"path"``; a
+third argument says in words what is allowed.
 """
 
 import re
@@ -61,6 +61,8 @@ def fits(value: object, annotation: Any) -> bool:
 
 def meets(value: Any, constraint: str) -> bool:
     """Say whether a value of the right type lies in an interval or matches a ``re:`` pattern."""
+    if constraint == "path":
+        return bool(value) and "\0" not in value
     if constraint.startswith("re:"):
         return re.fullmatch(constraint[3:], value) is not None
     match = INTERVAL.fullmatch(constraint)
@@ -69,6 +71,17 @@ def meets(value: Any, constraint: str) -> bool:
     above = value >= low if match[1] == "[" else value > low
     below = value <= high if match[4] == "]" else value < high
     return bool(above and below)
+
+
+def is_path(annotation: Any) -> bool:
+    """Say whether an annotation allows a path.
+
+    >>> is_path(Annotated[str, "path"] | None), is_path(str)
+    (True, False)
+    """
+    if get_origin(annotation) is Annotated:
+        return bool(get_args(annotation)[1] == "path")
+    return get_origin(annotation) in (Union, UnionType) and any(map(is_path, get_args(annotation)))
 
 
 def phrase(annotation: Any) -> str:
@@ -84,6 +97,8 @@ def phrase(annotation: Any) -> str:
         if len(arguments) > 2:
             return str(arguments[2])
         constraint = arguments[1]
+        if constraint == "path":
+            return "a path"
         return (
             f"{phrase(arguments[0])} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"
         )

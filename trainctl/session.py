@@ -177,7 +177,9 @@ def describe(run: Run) -> dict[str, Any]:
         "device": device.describe(run.device),
         "threads": torch.get_num_threads(),
         "seed": run.config.seed,
-        "data": {"fingerprint": run.data.fingerprint} | {name: len(rows) for name, rows in run.data.splits.items()},
+        "data": {"fingerprint": run.data.fingerprint}
+        | {name: len(rows) for name, rows in run.data.splits.items()}
+        | {"cleaned": list(run.data.changes)},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
     }
 

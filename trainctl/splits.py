@@ -16,28 +16,50 @@ ORDER = 1
 def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     """Return the rows of each split, sorted; stratified for classes.
 
-    The source's own test rows are the test split; the fraction for validation is then one of the others.
-    Rows are shuffled, sorted by class, and dealt out evenly along that line, so that a split gets
-    exactly its share of all rows, and of each class to within two.
+    The source's own test rows are the test split, its own validation rows the validation split; a fraction is then
+    one of the other rows. Rows in time are dealt in time: training, validation, test. Others are shuffled, sorted by
+    class, and dealt out evenly along that line, so that a split gets exactly its share of all rows, and of each
+    class to within two.
 
     Raises:
         DataError: If a split would be empty.
     """
     rows = len(dataset.inputs)
+    if dataset.ordered:
+        train, val, test = _in_time(rows, dataset.gap_rows, split)
+    else:
+        train, val, test = _shuffled(dataset, split)
+    if not len(val) or not len(train):
+        raise DataError(
+            f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
+        )
+    return {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
+
+
+def _shuffled(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
+    """Deal rows by chance."""
+    rows = len(dataset.inputs)
     generator = torch.Generator().manual_seed(derive(split.seed))
-    pool = torch.randperm(rows - dataset.test_rows, generator=generator)
+    pool = torch.randperm(rows - dataset.test_rows - dataset.val_rows, generator=generator)
     if dataset.task == "classification":
         pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]
     if dataset.test_rows:
         test, rest = torch.arange(rows - dataset.test_rows, rows), pool
     else:
         test, rest = _pick(pool, _share(pool, split.test_fraction))
+    if dataset.val_rows:
+        end = rows - dataset.test_rows
+        return rest, torch.arange(end - dataset.val_rows, end), test
     val, train = _pick(rest, _share(pool, split.val_fraction))
-    if not len(val) or not len(train):
-        raise DataError(
-            f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
-        )
-    return {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
+    return train, val, test
+
+
+def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]:
+    """Deal rows in their order; the last ``gap`` of training and validation reach into what follows, and are left out."""
+    order = torch.arange(rows)
+    test, val = _share(order, split.test_fraction), _share(order, split.val_fraction)
+    start, end = max(0, rows - test - val), rows - test
+    return order[: max(0, start - gap)], order[start : max(start, end - (gap if test else 0))], order[end:]
 
 
 def _share(rows: Tensor, fraction: float) -> int:

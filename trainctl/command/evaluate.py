@@ -2,7 +2,7 @@
 
     trainctl evaluate RUN [split=test] [which=best] [dataset settings] [device=...] [format=text|json] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name. Scaling is as it was fitted in training.
+RUN is a run's directory, its name, or a part of the name. Cleaning and scaling are as fitted in training.
 
     trainctl evaluate runs/my-run
     trainctl evaluate my-run split=val which=last
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     from trainctl import assemble, checkpoint, config
 
     settings = config.load(after)
-    run = assemble.assemble(settings, checkpoint.scalings(weights.tensors))
+    run = assemble.assemble(settings, checkpoint.fitted(weights.tensors), weights.about)
     for key in ("input_shape", "outputs", "task"):
         if (now := run.data.about()[key]) != weights.about[key]:
             raise ConfigError(

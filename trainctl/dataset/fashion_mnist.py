@@ -1,11 +1,11 @@
 """Fashion-MNIST's articles of clothing."""
 
-from trainctl.dataset.base import Dataset, idx_images
+from trainctl.dataset.base import Dataset, PathText, idx_images
 
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 
 
-def fashion_mnist(*, root: str | None, download: bool) -> Dataset:
+def fashion_mnist(*, root: PathText | None, download: bool) -> Dataset:
     """Return Fashion-MNIST: 60,000 + 10,000 articles of clothing of 28 x 28 pixels, 10 classes.
 
     Args:

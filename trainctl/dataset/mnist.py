@@ -1,9 +1,9 @@
 """MNIST's handwritten digits."""
 
-from trainctl.dataset.base import Dataset, idx_images
+from trainctl.dataset.base import Dataset, PathText, idx_images
 
 
-def mnist(*, root: str | None, download: bool) -> Dataset:
+def mnist(*, root: PathText | None, download: bool) -> Dataset:
     """Return MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 pixels, 10 classes.
 
     Args:

@@ -136,6 +136,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         ("device", f"{device(run)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; rows of {shape}, {kinds}"),
+        *(("clean", change) for change in data.changes),
     ]
 
 

@@ -19,7 +19,9 @@ class Affine:
     offset: Tensor
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Scale a batch; integers become float32."""
+        """Scale a batch; bytes become float32, token ids (int64) stay as they are."""
+        if values.dtype == torch.int64:
+            return values
         return torch.addcmul(self.offset, values.float(), self.factor)
 
     def inverse(self, values: Tensor) -> Tensor:

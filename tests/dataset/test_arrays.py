@@ -1,0 +1,88 @@
+"""Arrays of the user's own."""
+
+import numpy as np
+import pytest
+import torch
+
+from trainctl.dataset.arrays import arrays
+from trainctl.errors import ConfigError, DataError
+
+BYTES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
+CLASSES = np.array([1, 0])
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(inputs, targets, task="auto"):
+        np.savez(tmp_path / "my.npz", inputs=inputs, targets=targets)
+        return arrays(path=str(tmp_path / "my.npz"), targets=None, task=task)
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("inputs", "shape", "dtype"),
+    [
+        (np.zeros((2, 5)), (2, 5), torch.float32),
+        (np.zeros((2, 5, 3), dtype=np.int16), (2, 5, 3), torch.float32),
+        (BYTES, (2, 3, 4, 5), torch.uint8),
+        (BYTES.transpose(0, 2, 3, 1), (2, 3, 4, 5), torch.uint8),
+        (BYTES[:, 0], (2, 1, 4, 5), torch.uint8),
+    ],
+)
+def test_tables_sequences_and_images_are_told_by_shape_and_type(load, inputs, shape, dtype):
+    dataset = load(inputs, CLASSES)
+    assert (tuple(dataset.inputs.shape), dataset.inputs.dtype) == (shape, dtype)
+    if inputs is not BYTES and inputs.shape == (2, 4, 5, 3):
+        assert dataset.inputs.numpy().tolist() == BYTES.tolist()
+
+
+@pytest.mark.parametrize(
+    ("targets", "task", "found", "names"),
+    [
+        (CLASSES, "auto", [1, 0], ("0", "1")),
+        (np.array([[1], [0]]), "auto", [1, 0], ("0", "1")),
+        (np.array([True, False]), "auto", [1, 0], ("0", "1")),
+        (np.array([1.0, 0.0]), "classification", [1, 0], ("0", "1")),
+        (np.array([1.0, 0.0]), "auto", [[1], [0]], ()),
+        (CLASSES, "regression", [[1], [0]], ()),
+        (np.array([[1, 2], [3, 4]]), "auto", [[1, 2], [3, 4]], ()),
+    ],
+)
+def test_the_task_is_told_by_the_targets_or_given(load, targets, task, found, names):
+    dataset = load(np.zeros((2, 1)), targets, task)
+    assert dataset.targets.tolist() == found
+    assert dataset.class_names == names
+
+
+def test_two_files_do_as_well_as_one(tmp_path):
+    np.save(tmp_path / "x.npy", np.ones((2, 3)))
+    np.save(tmp_path / "y.npy", CLASSES)
+    paths = {"path": str(tmp_path / "x.npy"), "task": "auto"}
+    assert arrays(targets=str(tmp_path / "y.npy"), **paths).targets.tolist() == [1, 0]
+    with pytest.raises(ConfigError, match=r"dataset\.targets=null: x\.npy holds inputs only"):
+        arrays(targets=None, **paths)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "targets", "message"),
+    [
+        (np.zeros((3, 1)), CLASSES, r"inputs have shape \(3, 1\), targets \(2,\)"),
+        (np.zeros(2), CLASSES, r"inputs have shape \(2,\)"),
+        (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is no class"),
+        (np.zeros((3, 1)), np.array([0, 1, 3]), "no row is of class 2, the largest class is 3"),
+        (np.zeros((2, 1, 4, 4)), CLASSES, r"images are to be bytes \(uint8\)"),
+        (np.zeros((2, 1, 1, 1, 1)), CLASSES, r"inputs have shape \(2, 1, 1, 1, 1\)"),
+        (np.zeros((2, 1)), np.array(["a", "b"]), "not numbers"),
+        (np.array([[object()], [object()]]), CLASSES, "cannot be read"),
+    ],
+)
+def test_arrays_that_do_not_fit_are_named(load, inputs, targets, message):
+    with pytest.raises(DataError, match=message):
+        load(inputs, targets)
+
+
+def test_a_file_that_is_no_archive_is_named(tmp_path):
+    (tmp_path / "my.npz").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(DataError, match=r"my\.npz: cannot be read"):
+        arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto")

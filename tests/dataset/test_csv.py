@@ -1,0 +1,94 @@
+"""A CSV file of the user's own."""
+
+import math
+
+import pytest
+import torch
+
+from trainctl.dataset.csv import csv
+from trainctl.errors import ConfigError, DataError
+
+KEYS = {"task": "auto", "drop": [], "categorical": [], "delimiter": "comma", "known": None}
+TASKS = [
+    # targets, given task, found task, class names
+    (["a", "b", "a"], "auto", "classification", ("a", "b")),
+    (["0", "1", "0", "1"], "auto", "classification", ("0", "1")),
+    (["10", "9", "9", "10"], "auto", "classification", ("9", "10")),
+    (["1", "2", "3"], "auto", "regression", ()),
+    (["0.5", "0.5", "1"], "auto", "regression", ()),
+    (["1", "2", "3"], "classification", "classification", ("1", "2", "3")),
+    (["0", "1", "0", "1"], "regression", "regression", ()),
+    ([str(i % 25) for i in range(100)], "auto", "regression", ()),
+]
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(content, target="y", **changes):
+        path = tmp_path / "my.csv"
+        path.write_text(content, encoding="utf-8")
+        return csv(**KEYS | {"path": str(path), "target": target} | changes)
+
+    return read
+
+
+def test_numbers_stay_and_categories_become_columns(load):
+    found = load("id,age,city,y\n7,1.5,Ulm,no\n8,,Bern,yes\n9,3,Ulm,no\n", drop=["id"])
+    assert found.input_names == ("age", "city=Bern", "city=Ulm")
+    torch.testing.assert_close(found.inputs, torch.tensor([[1.5, 0, 1], [math.nan, 1, 0], [3, 0, 1]]), equal_nan=True)
+    assert found.targets.tolist() == [0, 1, 0]
+    assert found.class_names == ("no", "yes")
+    assert found.place(1) == "row 1 (my.csv, line 3)"
+
+
+@pytest.mark.parametrize(("targets", "given", "task", "names"), TASKS)
+def test_the_task_is_found_or_given(load, targets, given, task, names):
+    found = load("\n".join(["x,y", *(f"{row},{target}" for row, target in enumerate(targets))]), task=given)
+    assert (found.task, found.class_names) == (task, names)
+    if task == "regression":
+        assert found.targets.flatten().tolist() == [float(target) for target in targets]
+        assert found.target_names == ("y",)
+    else:
+        assert [names[label] for label in found.targets] == targets
+
+
+def test_missing_targets_are_marked(load):
+    assert load("x,y\n1,a\n2,\n3,b\n").targets.tolist() == [0, -1, 1]
+    assert load("x,y\n1,0.5\n2,NA\n3,1\n").targets[1].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("content", "changes", "message"),
+    [
+        ("a,b\n1,2\n", {}, "line 1: column y is missing"),
+        ("a,y\n1,2\n", {"drop": ["c"]}, "column c is missing"),
+        ("y,z\n1,2\n", {"drop": ["z"]}, "has no column beside the target"),
+        ("a,y\n1,u\n2,u\n", {}, "column y: has one class only, 'u'"),
+        ("a,y\n1,\n2,NA\n", {}, "column y: holds no value in 2 rows"),
+        ("a,y\n1,0.5\n2,x\n", {"task": "regression"}, "line 3, column y: 'x' is not a number"),
+        ("a,y\n" + "".join(f"1,{i / 7}\n" for i in range(30)) + "1,x\n", {}, "line 32, column y: 'x' is not a number"),
+    ],
+)
+def test_what_cannot_be_learned_is_named(load, content, changes, message):
+    with pytest.raises(DataError) as caught:
+        load(content, **changes)
+    assert message in str(caught.value)
+
+
+def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
+    with pytest.raises(ConfigError, match=r"dataset\.target=null: give dataset\.target="):
+        load("a,y\n1,2\n", target=None)
+    with pytest.raises(ConfigError, match="is the target too"):
+        load("a,y\n1,2\n", drop=["y"])
+
+
+def test_a_finished_runs_columns_classes_and_task_are_used_for_another_file(load):
+    known = {
+        "columns": [{"name": "city", "categories": ["Bern", "Ulm"]}, {"name": "age", "categories": []}],
+        "input_names": ["city=Bern", "city=Ulm", "age"], "class_names": ["no", "yes"], "task": "classification",
+    }  # fmt: skip
+    found = load("age,more,city,y\n1,x,Ulm,yes\n2,x,Ulm,yes\n", known=known, drop=["id"])
+    assert found.inputs.tolist() == [[0, 1, 1], [0, 1, 2]]
+    assert found.targets.tolist() == [1, 1]
+    with pytest.raises(DataError, match="line 2, column y: 'perhaps' is none of the run's classes"):
+        load("age,city,y\n1,Ulm,perhaps\n", known=known)

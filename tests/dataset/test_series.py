@@ -1,0 +1,67 @@
+"""A series in time of the user's own."""
+
+import pytest
+import torch
+
+from trainctl.config import Split
+from trainctl.dataset.series import series
+from trainctl.errors import ConfigError, DataError
+from trainctl.splits import deal
+
+KEYS = {"columns": ["a", "b"], "window": 3, "horizon": 2, "delimiter": "comma"}
+
+
+@pytest.fixture
+def load(tmp_path):
+    def read(rows=10, **changes):
+        lines = [f"{row},t{row},{10 * row}" for row in range(rows)]
+        (tmp_path / "my.csv").write_text("\n".join(["a,time,b", *lines]))
+        return series(**KEYS | {"path": str(tmp_path / "my.csv")} | changes)
+
+    return read
+
+
+def test_each_window_is_followed_by_its_targets(load):
+    dataset = load()
+    assert dataset.inputs.shape == (6, 3, 2)
+    assert dataset.inputs[1].tolist() == [[1, 10], [2, 20], [3, 30]]
+    assert dataset.targets[1].tolist() == [4, 40, 5, 50]
+    assert dataset.targets[-1].tolist() == [8, 80, 9, 90]
+    assert dataset.target_names == ("a+1", "b+1", "a+2", "b+2")
+    assert dataset.inputs.is_contiguous()
+
+
+def test_splits_follow_each_other_and_no_target_is_shared(load):
+    dataset = load(rows=104)
+    dealt = deal(dataset, Split(0.2, 0.1, 0))
+    assert [len(dealt[name]) for name in ("train", "val", "test")] == [69, 19, 10]
+    assert dealt["train"].max() < dealt["val"].min()
+    assert dealt["val"].max() < dealt["test"].min()
+    seen = [set(dataset.targets[dealt[name]][:, ::2].flatten().tolist()) for name in ("train", "val", "test")]
+    assert not seen[0] & seen[1]
+    assert not seen[1] & seen[2]
+
+
+def test_without_a_test_split_validation_goes_to_the_end(load):
+    dealt = deal(load(rows=24, horizon=1), Split(0.25, 0.0, 0))
+    assert dealt["val"].tolist() == list(range(16, 21))
+    assert dealt["train"].tolist() == list(range(16))
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: name each column"),
+        ({"columns": ["a", "a"]}, ConfigError, r"dataset\.columns=\[a,a\]"),
+        ({"columns": ["c"]}, DataError, "line 1: column c is missing"),
+        ({"columns": ["time"]}, DataError, "line 2, column time: 't0' is not a number"),
+        ({"window": 9}, DataError, "has 10 rows, a window of 9 and a horizon of 2 need 11"),
+    ],
+)
+def test_mistakes_are_named(load, changes, error, message):
+    with pytest.raises(error, match=message):
+        load(**changes)
+
+
+def test_as_many_rows_as_needed_are_one_window(load):
+    assert torch.equal(load(rows=5).inputs[0, :, 0], torch.arange(3.0))

@@ -1,0 +1,83 @@
+"""Arrays of your own, as numpy saves them."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+
+from trainctl.dataset.base import Dataset, PathText, required
+from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.array import read_array
+
+
+def arrays(
+    *, path: PathText | None, targets: PathText | None, task: Literal["auto", "classification", "regression"]
+) -> Dataset:
+    """Return the arrays of an ``.npz`` with ``inputs`` and ``targets``, or of two ``.npy`` files; never a pickle.
+
+    Args:
+        path: An ``.npz``, or the ``.npy`` of the inputs: tables ``(N, F)``, sequences ``(N, T, F)``, or images
+            ``(N, C, H, W)`` or ``(N, H, W, C)`` of bytes with 1 or 3 channels; ``(N, H, W)`` of bytes are grey images.
+        targets: The ``.npy`` of the targets: classes ``(N,)`` from 0, or values ``(N,)`` or ``(N, K)``; null: they are
+            in the ``.npz``.
+        task: ``auto``: a classification if the targets are whole numbers by their type, in one column.
+
+    Returns:
+        Images as uint8, others as float32; NaN is a missing value, see ``clean``.
+
+    Raises:
+        ConfigError: If ``path`` is not given.
+        DataError: If the files cannot be read, or do not fit together; by row.
+
+    Source: numpy, numpy.lib.format, the .npy format, version 1.0 to 3.0.
+    """
+    file = Path(required("path", path, "FILE.npz"))
+    if not file.exists():
+        raise DataError(f"{file}: no such file")
+    if targets is None and file.suffix.lower() != ".npz":
+        raise ConfigError(f"dataset.targets=null: {file.name} holds inputs only; give dataset.targets=FILE.npy")
+    values, wanted = read_array(file), read_array(Path(targets) if targets else file, "targets")
+    if values.ndim < 2 or len(values) != len(np.atleast_1d(wanted)):
+        raise DataError(
+            f"{file}: inputs have shape {values.shape}, targets {wanted.shape}: needs one target for each row of inputs"
+        )
+    whole = np.issubdtype(wanted.dtype, np.integer) or wanted.dtype == bool
+    if task == "auto":
+        task = "classification" if whole and (wanted.ndim == 1 or wanted.shape[1:] == (1,)) else "regression"
+    inputs = _inputs(values, file)
+    if task == "regression":
+        columns = torch.from_numpy(wanted.astype(np.float32)).reshape(len(wanted), -1)
+        names = tuple(f"target_{place}" for place in range(columns.shape[1]))
+        return Dataset(inputs, columns, "regression", target_names=names)
+    labels = wanted.reshape(len(wanted), -1)
+    bad = (labels < 0) | (labels != np.rint(labels)) | (labels >= 2**31)
+    if labels.shape[1] != 1 or bad.any():
+        row = int(bad.any(1).argmax())
+        raise DataError(
+            f"{targets or file}: target {labels[row].tolist()} in row {row} is no class; classes are 0, 1, ..."
+        )
+    labels = labels[:, 0].astype(np.int64)
+    classes = int(labels.max()) + 1
+    if missing := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
+        raise DataError(f"{targets or file}: no row is of class {missing[0]}, the largest class is {classes - 1}")
+    return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))))
+
+
+def _inputs(values: np.ndarray, file: Path) -> torch.Tensor:
+    """Return images as ``(N, C, H, W)`` of bytes, other arrays in float32.
+
+    Raises:
+        DataError: If they have a shape that no model reads.
+    """
+    if values.dtype == np.uint8 and values.ndim == 3:
+        values = values[:, None]
+    if values.ndim == 4:
+        if values.dtype != np.uint8:
+            raise DataError(f"{file}: images are to be bytes (uint8) in 0..255, these are {values.dtype}")
+        if values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
+            values = values.transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(values))
+    if values.ndim not in (2, 3):
+        raise DataError(f"{file}: inputs have shape {values.shape}; tables have 2 dimensions, sequences 3, images 4")
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))

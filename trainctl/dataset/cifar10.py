@@ -1,0 +1,35 @@
+"""CIFAR-10's small colour photographs."""
+
+from trainctl.dataset.base import Dataset, PathText, cifar_images
+
+CLASSES = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+)  # fmt: skip
+
+
+def cifar10(*, root: PathText | None, download: bool) -> Dataset:
+    """Return CIFAR-10: 50,000 + 10,000 colour photographs of 32 x 32 pixels, 10 classes.
+
+    The files are pickles; they are read without executing anything: whatever is no plain value or array is refused.
+
+    Args:
+        root: Directory that holds ``cifar-10-batches-py/``, torchvision's layout; null: ``~/.cache/trainctl``.
+        download: Whether files that are missing may be downloaded (by torchvision, 171 MB).
+
+    Returns:
+        Images ``(N, 3, 32, 32)`` and classes ``(N,)``; the source's test split is the test split.
+
+    Raises:
+        DataError: If files are missing, damaged, or cannot be downloaded.
+
+    Source: A. Krizhevsky, Learning multiple layers of features from tiny images, 2009.
+    """
+    return cifar_images(
+        "CIFAR10",
+        "cifar-10-batches-py",
+        (*(f"data_batch_{part}" for part in range(1, 6)), "test_batch"),
+        "labels",
+        root=root,
+        download=download,
+        class_names=CLASSES,
+    )

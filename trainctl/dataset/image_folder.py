@@ -1,0 +1,107 @@
+"""Images of your own, in one folder for each class."""
+
+import hashlib
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+
+from trainctl.dataset.base import Dataset, PathText, required
+from trainctl.errors import DataError
+from trainctl.fileformat.image import ENDINGS, read_image
+
+VAL, TEST = ("val", "valid", "validation"), ("test",)
+
+
+def image_folder(
+    *,
+    path: PathText | None,
+    size: Annotated[int, "[1, inf)"],
+    channels: Literal[1, 3],
+    cache: PathText | None,
+    known: Mapping[str, Any] | None,
+) -> Dataset:
+    """Return the images below a directory: ``<path>/<class>/*.png``, or ``<path>/train/<class>/*.png``.
+
+    Beside ``train``, ``val`` (or ``valid``, ``validation``) and ``test`` are the source's own splits. Images are turned
+    upright, to grey or RGB, and scaled to a square. They are decoded once: the pixels lie in a cache on disk, whose
+    name is a fingerprint of the files' names, sizes and times. Files of other kinds are passed over.
+
+    Args:
+        path: The directory.
+        size: Height and width of the result [pixels].
+        channels: 1 for grey, 3 for RGB.
+        cache: Directory of decoded images; null: ``~/.cache/trainctl/images``.
+        known: What a finished run knows of its classes. Supplied by ``assemble``.
+
+    Returns:
+        Images ``(N, channels, size, size)`` as uint8 and classes ``(N,)``, named after the folders.
+
+    Raises:
+        ConfigError: If ``path`` is not given.
+        DataError: If there are no images, an image cannot be read, or splits have different classes.
+
+    Source: torchvision, ``ImageFolder`` (the layout).
+    """
+    root = Path(required("path", path, "DIRECTORY"))
+    if not root.is_dir():
+        raise DataError(f"{root}: no such directory")
+    parts = [[root / "train"], *([root / name for name in names if (root / name).is_dir()] for names in (VAL, TEST))]
+    if not (root / "train").is_dir():
+        parts = [[root], [], []]
+    found = [[file for folder in folders for file in _files(folder)] for folders in parts]
+    names = tuple(known["class_names"]) if known else tuple(sorted({file.parent.name for file in found[0]}))
+    if len(names) < 2:
+        raise DataError(
+            f"{parts[0][0]}: needs a folder with images for each of two classes or more, holds {len(names)}"
+        )
+    files = [file for part in found for file in part]
+    if foreign := [file for file in files if file.parent.name not in names]:
+        raise DataError(f"{foreign[0]}: its folder is none of the classes ({', '.join(names[:20])})")
+    pixels = _decoded(files, root, size, channels, Path(cache) if cache else Path.home() / ".cache/trainctl/images")
+    return Dataset(
+        inputs=torch.from_numpy(pixels),
+        targets=torch.tensor([names.index(file.parent.name) for file in files]),
+        task="classification",
+        class_names=names,
+        val_rows=len(found[1]),
+        test_rows=len(found[2]),
+    )
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the images in a directory's folders, sorted."""
+    return sorted(file for file in folder.glob("*/*") if file.suffix.lower() in ENDINGS and file.is_file())
+
+
+def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Path) -> np.ndarray:
+    """Return the pixels of all files, from the cache if they are there; a cache that cannot be written is no error."""
+    digest = hashlib.sha256(f"1 {root} {size} {channels}".encode())
+    for file in files:
+        status = file.stat()
+        digest.update(f"\0{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}".encode())
+    place = cache / f"{digest.hexdigest()[:32]}.npy"
+    shape = (len(files), channels, size, size)
+    try:
+        pixels = np.load(place, allow_pickle=False)
+        if pixels.shape == shape and pixels.dtype == np.uint8:
+            return np.asarray(pixels)
+    except (OSError, ValueError, EOFError):
+        pass  # not there, or cut off
+    pixels = np.empty(shape, dtype=np.uint8)
+    for row, file in enumerate(files):
+        pixels[row] = read_image(file, channels, size, size)
+    temporary = place.with_name(f"{place.stem}-{os.getpid()}.tmp")
+    try:
+        cache.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as target:
+            np.save(target, pixels, allow_pickle=False)
+        temporary.replace(place)
+    except OSError:
+        with suppress(OSError):
+            temporary.unlink()
+    return pixels

@@ -1,0 +1,40 @@
+"""An image file -> pixels of a given size."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+from trainctl.errors import DataError
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
+
+
+def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+    """Read an image, turned upright, to grey or RGB, and scaled to a size (bilinear).
+
+    Args:
+        path: The file.
+        channels: 1 for grey, 3 for RGB.
+        height: Of the result [pixels].
+        width: Of the result [pixels].
+
+    Returns:
+        Pixels ``(channels, height, width)`` as uint8.
+
+    Raises:
+        DataError: If it cannot be read whole.
+    """
+    from PIL import Image, ImageOps  # here, because most runs read no images
+
+    try:
+        with warnings.catch_warnings(), Image.open(path) as image:
+            warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
+            upright = ImageOps.exif_transpose(image)
+            picture = upright.convert("L" if channels == 1 else "RGB").resize(
+                (width, height), Image.Resampling.BILINEAR
+            )
+            pixels = np.array(picture, dtype=np.uint8)
+    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: cannot be read as an image: {error}") from error
+    return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
