@@ -17,7 +17,7 @@ train: $(READY)  ## Train; overrides in ARGS
 	@$(BIN)/trainctl $(ARGS)
 
 test: $(READY)  ## Run the tests and doctests, with coverage; pytest's options in ARGS
-	@$(BIN)/python -m pytest -q --cov --cov-report=term $(ARGS)
+	@$(BIN)/python -m pytest -q -n auto --cov --cov-report=term $(ARGS)
 
 check: lint types test  ## All that CI runs: lint, types, test
 

@@ -107,6 +107,8 @@ def home(model: str | None, augment: str | None, loss: str | None) -> str | None
 
 
 def fits(row: Mapping[str, str]) -> bool:
+    if row.get("average") == "polyak" and row.get("optimizer", "asgd") != "asgd":
+        return False  # it shows the mean that asgd keeps
     return home(row.get("model"), row.get("augment"), row.get("loss")) is not None
 
 
@@ -158,7 +160,8 @@ def test_the_array_holds_every_pair_that_can_meet_and_every_member() -> None:
     free = [group for group in GROUPS if group not in ("model", "augment", "loss")]
     for first, second in combinations(free, 2):
         found = {(row[first], row[second]) for row in ROWS}
-        assert len(found) == len(members(first)) * len(members(second))
+        barred = len(members("optimizer")) - 1 if {first, second} == {"optimizer", "average"} else 0
+        assert len(found) == len(members(first)) * len(members(second)) - barred
     assert len(ROWS) < 2 * max(len(members(a)) * len(members(b)) for a, b in combinations(GROUPS, 2))
 
 
