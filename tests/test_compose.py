@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from trainctl import compose
+from trainctl import catalogue, compose
 from trainctl.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
@@ -271,7 +271,7 @@ def test_a_users_yaml_is_found_and_takes_settings():
     }
     assert compose.compose(["model=mine", "model.dropout=0.3"])["model"]["dropout"] == 0.3
     assert "did you mean mine?" in message("model=mime")
-    assert compose.options(compose.overlays())["model"]["mine"] == Path.cwd() / "conf" / "model" / "mine.yaml"
+    assert catalogue.options(catalogue.overlays())["model"]["mine"] == Path.cwd() / "conf" / "model" / "mine.yaml"
 
 
 def test_a_users_directory_can_be_given(tmp_path):

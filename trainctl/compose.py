@@ -11,7 +11,6 @@ import math
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,27 +27,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from trainctl import component, config
+from trainctl.catalogue import Members, explain, hidden, home, options, overlays
 from trainctl.component import nearest
 from trainctl.config import Tree
 from trainctl.errors import ConfigError
 
-PACKAGE = Path(__file__).parent
 MOST_POINTS = 10_000
-
-
-def home(name: str) -> Path:
-    """Return our `conf` or `recipes`: inside an installed package, or beside it in a checkout."""
-    inside = PACKAGE / name
-    return inside if inside.is_dir() else PACKAGE.parent / name
-
-
-def overlays(config_dir: str | None = None) -> list[Path]:
-    """Return the user's own configuration directories: `--config-dir`, then `./conf`."""
-    own = [Path(config_dir).absolute()] if config_dir else []
-    if own and not own[0].is_dir():
-        raise ConfigError(f"--config-dir {config_dir}: no such directory")
-    here = Path.cwd() / "conf"
-    return own + ([here] if here.is_dir() and here.resolve() != home("conf").resolve() else [])
 
 
 class Overlays(SearchPathPlugin):
@@ -76,16 +60,6 @@ def _read(path: Path) -> Any:
         return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except (yaml.YAMLError, OSError, ValueError, OmegaConfBaseException) as error:
         raise ConfigError(_unreadable(error, path)) from error
-
-
-def options(directories: Sequence[Path]) -> dict[str, dict[str, Path]]:
-    """Return each group's members with their files; of two with one name, ours comes first, as in Hydra."""
-    found: dict[str, dict[str, Path]] = {}
-    for group in (*component.GROUPS, "recipe"):
-        files = [path for folder in (home("conf"), *directories) for path in sorted((folder / group).glob("*.yaml"))]
-        files = files + sorted(home("recipes").glob("*.yaml")) if group == "recipe" else files
-        found[group] = {path.stem: path for path in sorted(reversed(files), key=lambda path: path.stem)}
-    return found
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Tree:
@@ -116,7 +90,7 @@ def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> l
     return [([point[index] for index in swept], tree) for point, tree in zip(points, trees, strict=True)]
 
 
-def _values(override: Override, members: dict[str, dict[str, Path]]) -> Iterator[str]:
+def _values(override: Override, members: Members) -> Iterator[str]:
     """Yield an override once for each of its values, as the command line would spell it."""
     if not override.is_sweep_override():
         yield str(override.input_line)
@@ -152,7 +126,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
 def _trees(parsed: list[Override], points: list[list[str]], directories: list[Path], *, sweep: bool) -> list[Tree]:
     """Check every override, then every composed point, and only then return the trees."""
     members = options(directories)
-    found = [*_hidden(directories), *(line for override in parsed for line in _misused(override, members, sweep))]
+    found = [*hidden(directories), *(line for override in parsed for line in _misused(override, members, sweep))]
     trees: list[Tree] = []
     if not found:
         typed = {override.key_or_group: str(override.input_line) for override in parsed}
@@ -165,16 +139,7 @@ def _trees(parsed: list[Override], points: list[list[str]], directories: list[Pa
     return trees
 
 
-def _hidden(directories: Sequence[Path]) -> Iterator[str]:
-    """Yield a line for each file of the user's that ours of the same name would hide."""
-    for group in component.GROUPS:
-        ours = {path.name for path in (home("conf") / group).glob("*.yaml")}
-        for path in (path for folder in directories for path in sorted((folder / group).glob("*.yaml"))):
-            if path.name in ours:
-                yield f"{path}: trainctl has a {group} of this name, which would hide it: rename the file"
-
-
-def _misused(override: Override, members: dict[str, dict[str, Path]], sweep: bool) -> Iterator[str]:
+def _misused(override: Override, members: Members, sweep: bool) -> Iterator[str]:
     """Yield what is wrong with an override by itself, before anything is composed."""
     line, key = str(override.input_line), override.key_or_group
     if override.is_delete():
@@ -213,50 +178,8 @@ def _unknown_members(override: Override, known: dict[str, Path]) -> Iterator[str
                 yield f"{group}={component.show(name)}: no such {group}{nearest(str(name), known)}"
 
 
-def _known_keys(members: dict[str, dict[str, Path]]) -> dict[str, list[str]]:
-    """Return every setting of every member, with the members that have it (none for the run's own knobs).
-
-    Reads all files, 40 ms: for error messages only.
-    """
-    known: dict[str, list[str]] = {key: [] for key in config.knobs()}
-    for section, cls in config.SECTIONS.items():
-        known |= {f"{section}.{key}": [] for key in config.knobs(cls)}
-    for group in component.GROUPS:
-        for name, path in members[group].items():
-            try:
-                keys = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-            except (yaml.YAMLError, OSError, UnicodeDecodeError):
-                continue  # reported if it is chosen
-            prefix = f"{group}.{name}" if group in component.ADDITIVE else group
-            for key in set(keys) - {"name", "defaults"} if isinstance(keys, dict) else ():
-                known.setdefault(f"{prefix}.{key}", []).append(name)
-    return known
-
-
-def _unknown_key(key: str, line: str, members: dict[str, dict[str, Path]], composed: DictConfig) -> str:
-    """Say that a key does not exist, or belongs to another member, and what was probably meant."""
-    known = _known_keys(members)
-    if owners := known.get(key):
-        group = key.partition(".")[0]
-        now = (composed.get(group) or {}).get("name") or ", ".join(composed.get(group) or {})
-        return f"{line}: {key} belongs to {group}={' and '.join(sorted(owners))}, and {group}={now} is chosen"
-    return f"{line}: no such setting{_suggest(key, line.partition('=')[2], known, members)}"
-
-
-def _suggest(key: str, value: str, known: dict[str, list[str]], members: dict[str, dict[str, Path]]) -> str:
-    same_leaf = [path for path in known if path.rpartition(".")[2] == key]
-    if same_leaf:
-        return f"; did you mean {' or '.join(f'{path}={value}' for path in sorted(same_leaf))}?"
-    close = get_close_matches(key, [*known, *members], n=1)
-    if close:
-        return f"; did you mean {close[0]}={value}?"
-    section = key.partition(".")[0]
-    inside = sorted(path for path in known if path.startswith(f"{section}."))
-    return f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl --help shows all settings)"
-
-
 def _tree(
-    parsed: list[Override], typed: dict[str, str], members: dict[str, dict[str, Path]], directories: list[Path]
+    parsed: list[Override], typed: dict[str, str], members: Members, directories: list[Path]
 ) -> tuple[Tree, list[str]]:
     """Compose one point; return its tree and everything that is wrong with it, in terms of what was typed."""
     chosen = [override for override in parsed if override.key_or_group in members]
@@ -294,7 +217,7 @@ def _choice(override: Override) -> str:
     return f"{override.key_or_group}={override.get_value_element_as_str()}"
 
 
-def _lay(composed: DictConfig, override: Override, typed: str, members: dict[str, dict[str, Path]]) -> list[str]:
+def _lay(composed: DictConfig, override: Override, typed: str, members: Members) -> list[str]:
     """Set one key of a composed configuration; return what is wrong with that, if anything."""
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
@@ -304,7 +227,9 @@ def _lay(composed: DictConfig, override: Override, typed: str, members: dict[str
     if isinstance(node, DictConfig) and isinstance(node.get(leaf), DictConfig):
         return [f"{typed}: has settings of its own: {', '.join(f'{key}.{name}' for name in node[leaf])}"]
     if not isinstance(node, DictConfig) or leaf not in node:
-        return [_unknown_key(key, typed, members, composed)]
+        group = composed.get(key.partition(".")[0])
+        chosen = (group.get("name") or ", ".join(group)) if isinstance(group, DictConfig) else ""
+        return [explain(key, typed, members, chosen)]
     OmegaConf.update(composed, key, override.value(), merge=False)
     return []
 

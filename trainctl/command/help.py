@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import yaml
 
-from trainctl import compose
+from trainctl import catalogue, compose
 
 HEAD = """\
 trainctl trains networks from composable YAML groups.
@@ -31,7 +31,7 @@ def text(overrides: Sequence[str], config_dir: str | None) -> str:
         ConfigError: If the overrides, whose settings are shown, are wrong.
     """
     settings = yaml.safe_dump(compose.compose(overrides, config_dir), sort_keys=False, allow_unicode=True)
-    members = compose.options(compose.overlays(config_dir))
+    members = catalogue.options(catalogue.overlays(config_dir))
     groups = "\n".join(f"{group}: {', '.join(found)}" for group, found in sorted(members.items()))
     title = f"== Settings of trainctl {' '.join(overrides)} ==" if overrides else "== Settings of the default run =="
     choose = "== Groups ==\nChoose with group=name; trainctl list GROUP tells more."

@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 
 from trainctl import arguments as words
-from trainctl import component, compose, schema
+from trainctl import catalogue, component, schema
 from trainctl.component import nearest
 from trainctl.errors import ConfigError
 from trainctl.report import table
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     packages, rest = words.packages(arguments)
     _check_packages(packages)
     names = words.read(rest, {"components": "[]"}, most_names=2).names
-    groups = compose.options(compose.overlays())
+    groups = catalogue.options(catalogue.overlays())
     if names and names[0] not in groups:
         raise ConfigError(f"{names[0]}: no such group{nearest(names[0], groups)}")
     if len(names) == 2 and names[1] not in groups[names[0]]:
@@ -160,7 +160,7 @@ def _pair(group: str, members: Members, first: str = "") -> list[str]:
 def _defaults() -> dict[str, list[str]]:
     """Return the members that the default run chooses in each group."""
     found: dict[str, list[str]] = {}
-    for entry in _read(compose.home("conf") / "train.yaml").get("defaults", []):
+    for entry in _read(catalogue.home("conf") / "train.yaml").get("defaults", []):
         for group, names in entry.items() if isinstance(entry, dict) else ():
             found[group] = names if isinstance(names, list) else [names]
     return found
@@ -174,7 +174,7 @@ def _one_liner(group: str, name: str, members: Members, packages: Sequence[str])
         text = signature.summary if signature else next(iter(_description(path)), "")
     except ConfigError as error:
         text = str(error)
-    ours = any(path.is_relative_to(compose.home(folder)) for folder in ("conf", "recipes"))
+    ours = any(path.is_relative_to(catalogue.home(folder)) for folder in ("conf", "recipes"))
     return _unmarked(text) if ours else f"{_unmarked(text)} [{_short(path)}]"
 
 
