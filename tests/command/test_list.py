@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from trainctl import catalogue as members
 from trainctl import component, compose
+from trainctl.catalogue import options
 from trainctl.command import list as catalogue
 from trainctl.errors import ConfigError
 
@@ -62,7 +62,7 @@ def write(path, text):
 
 
 def members():
-    return [(group, name) for group, names in members.options([]).items() for name in names]
+    return [(group, name) for group, names in options([]).items() for name in names]
 
 
 def test_the_catalogue_holds_every_member_with_a_line_about_it(listed):
