@@ -152,8 +152,8 @@ DEFAULTS = {
         nn.Linear(256, 128), nn.LayerNorm(128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10),
     ),
     "cnn": lambda: nn.Sequential(
-        nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1),
-        nn.Conv2d(32, 64, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1),
+        nn.Conv2d(1, 32, 5, padding=2), nn.GroupNorm(1, 32), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1),
+        nn.Conv2d(32, 64, 5, padding=2), nn.GroupNorm(1, 64), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1),
         nn.Flatten(), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10),
     ),
     "rnn": lambda: nn.ModuleDict({"body": nn.LSTM(8, 128, batch_first=True), "head": nn.Linear(128, 10)}),
