@@ -54,7 +54,8 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
             if reason:
                 return reason
             if stopped:
-                raise request.error(f"stopped at step {state.step} of {run.plan.total_steps}; the run is saved")
+                total = "" if run.plan.by_clock else f" of {run.plan.total_steps}"
+                raise request.error(f"stopped at step {state.step}{total}; the run is saved")
     raise AssertionError("batches have no end")
 
 
