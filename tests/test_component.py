@@ -94,6 +94,12 @@ def test_all_problems_are_told_at_once():
     ]  # fmt: skip
 
 
+def test_settings_of_a_member_that_is_not_chosen_say_so():
+    assert component.problems("augment", "augment.noise", {"std": 0.5}) == [
+        "augment.noise.std belongs to augment=noise, which is not chosen: add it, augment=[noise]"
+    ]
+
+
 def test_messages_name_the_place_in_the_configuration():
     assert component.problems("augment", "augment.flip", {"name": "flip", "probability": 2})[0].startswith(
         "augment.flip.probability=2:"

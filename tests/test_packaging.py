@@ -63,7 +63,7 @@ def test_the_wheel_holds_every_module_and_every_yaml_file(wheel):
     yaml = [path for folder in MAPPED for path in sources(folder, "*.yaml")]
     assert len(yaml) >= 30, "conf/ and recipes/ were not found"
     expected = {path.as_posix() for path in sources("trainctl", "*.py")}
-    expected |= {f"trainctl/{path.as_posix()}" for path in yaml}
+    expected |= {f"trainctl/{path.as_posix()}" for path in [*yaml, *sources("recipes", "*.csv")]}
     held = set(zipfile.ZipFile(wheel).namelist())
     assert sorted(expected - held) == []
 

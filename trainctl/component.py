@@ -149,6 +149,9 @@ def problems(group: str, key: str, given: Mapping[str, Any], packages: Iterable[
         packages: The user's packages, as in ``components=[...]``.
     """
     if "name" not in given:
+        if (member := key.rpartition(".")[2]) in names(group, packages):
+            word = next(iter(given), "name")
+            return [f"{key}.{word} belongs to {group}={member}, which is not chosen: add it, {group}=[{member}]"]
         return [f"{key}.name is missing: which {group} is meant?{nearest('', names(group, packages))}"]
     name = given["name"]
     if not isinstance(name, str) or (path := source(group, name, packages)) is None:

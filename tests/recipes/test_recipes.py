@@ -1,5 +1,7 @@
 """Every recipe trains: two steps of each, on small data."""
 
+import csv
+import pickle
 import struct
 from pathlib import Path
 
@@ -9,6 +11,7 @@ import torch
 from trainctl import assemble, component, compose, config, loop, step
 
 ROOT = Path(__file__).parents[2]
+NAMES, WINE = ROOT / "recipes" / "names.csv", ROOT / "recipes" / "wine_with_gaps.csv"
 RECIPES = sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))
 
 
@@ -30,13 +33,29 @@ def small_mnist(tmp_path):
 
 
 @pytest.fixture
-def assembled(small_mnist):
+def small_cifar(tmp_path):
+    """Write 6 batches of 40 images in CIFAR-10's format, and return what makes a recipe read them."""
+    folder = tmp_path / "data" / "cifar-10-batches-py"
+    folder.mkdir(parents=True)
+    generator = torch.Generator().manual_seed(0)
+    for batch in (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch"):
+        images = torch.randint(0, 256, (40, 3072), dtype=torch.uint8, generator=generator).numpy()
+        content = {b"data": images, b"labels": [row % 10 for row in range(40)]}
+        (folder / batch).write_bytes(pickle.dumps(content, protocol=2))
+    return [f"dataset.root={tmp_path / 'data'}", "dataset.download=false"]
+
+
+@pytest.fixture
+def assembled(request):
     """Return a function that assembles a recipe on data that is at hand."""
+    data = {"csv": [f"dataset.path={WINE}"], "text": [f"dataset.path={NAMES}"]}
 
     def make(name, *overrides):
         words = [f"recipe={name}", "device=cpu", *overrides]
-        if compose.compose(words)["dataset"]["name"] == "mnist":
-            words += small_mnist
+        source = compose.compose(words)["dataset"]["name"]
+        if source in ("mnist", "cifar10"):
+            words += request.getfixturevalue(f"small_{source.removesuffix('10')}")
+        words += data.get(source, [])
         return assemble.assemble(config.load(compose.compose(words)))
 
     return make
@@ -47,7 +66,7 @@ def parameters(run):
 
 
 def test_there_are_recipes():
-    assert len(RECIPES) >= 9
+    assert len(RECIPES) >= 13
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -73,7 +92,13 @@ def test_a_recipe_says_what_it_shows_and_what_was_measured(name):
 
 @pytest.mark.parametrize(
     ("name", "count"),
-    [("mnist_cnn", 225_034), ("mnist_mlp_64x64", 55_050), ("mnist_mlp_128", 101_770), ("mnist_rnn", 82_186)],
+    [
+        ("mnist_cnn", 225_034),
+        ("mnist_mlp_64x64", 55_050),
+        ("mnist_mlp_128", 101_770),
+        ("mnist_rnn", 82_186),
+        ("cifar10_resnet", 269_722),
+    ],
 )
 def test_a_network_has_the_parameters_that_its_header_promises(assembled, name, count):
     assert assembled(name).parameters == count
@@ -104,3 +129,34 @@ def test_with_one_initialisation_the_deep_network_learns_and_with_the_other_it_d
         run.state.step += 1
     reached = loop.evaluate(run, "train")["train/loss"]
     assert reached > 2.29 if loss == "stays" else reached < 1.8
+
+
+def test_the_table_with_gaps_has_what_its_recipe_mends(assembled):
+    rows = list(csv.DictReader(WINE.read_text().splitlines()))
+    gaps = sum(not cell for row in rows for cell in row.values())
+    assert (len(rows), gaps) == (178, 249)
+    assert {row["colour"] for row in rows} == {"", "pale", "medium", "deep"}
+    changes = " ".join(assembled("csv_with_missing_values").data.changes)
+    assert "proline" in changes
+    assert "colour" in changes
+
+
+def test_the_names_are_as_many_of_each_language():
+    rows = [tuple(row.values()) for row in csv.DictReader(NAMES.read_text().splitlines())]
+    assert len({*rows}) == len(rows)
+    languages = [language for _, language in rows]
+    assert {languages.count(language) for language in languages} == {60}
+    assert len({*languages}) == 6
+
+
+def test_noise_is_what_the_autoencoder_learns_to_remove(assembled):
+    run = assembled("denoising_autoencoder")
+    inputs, targets = run.data.splits["train"].inputs[:8], run.data.splits["train"].targets[:8]
+    seen = []
+    run.model.register_forward_pre_hook(lambda _, given: seen.append(given[0].clone()))
+    wanted = []
+    run.sums.add = lambda loss, outputs, target: wanted.append(target.clone())
+    step.eager(run)(inputs, targets)
+    clean = run.data.input_scale(inputs)
+    assert torch.equal(wanted[0], clean)
+    assert not torch.allclose(seen[0], clean, atol=0.1)
