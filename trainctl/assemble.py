@@ -190,6 +190,11 @@ def build_model(
         ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
     """
     name = config.parts["model"]["name"]
+    if vocabulary_size and not component.takes("model", config.parts["model"], config.components, "vocabulary_size"):
+        raise ConfigError(
+            f"model={name} takes no vocabulary_size, so it cannot read rows of token ids, as dataset=text has them:"
+            f" give model=rnn"
+        )
     model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs, vocabulary_size=vocabulary_size)
     build(config, "init", model=model)
     reconstructs = isinstance(model, Reconstruction)

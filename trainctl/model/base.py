@@ -148,7 +148,7 @@ def try_row(name: str, model: nn.Module, row: Tensor) -> Tensor:
         path, module, shape = entered[-1] if entered else ("", model, None)
         where = f"layer {path}, {module}, was given {shape}: " if path and shape and not list(module.children()) else ""
         where = where or (f"in {path} ({type(module).__name__}): " if path else "")
-        kind = "rows" if row.is_floating_point() else "rows of token ids (model=rnn reads them)"
+        kind = "rows" if row.is_floating_point() else "rows of token ids"
         raise ConfigError(
             f"model={name} cannot take {kind} of shape {tuple(row.shape[1:])}: {where}{reason}"
         ) from error
