@@ -17,9 +17,9 @@ the suggestion. Writes nothing but the PNG, if output= is given; it must not be 
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainctl import arguments as words
 from trainctl import compose, config
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     if output and Path(output).exists():
         raise StorageError(f"output={output}: is there already")
     checked = config.load(compose.compose(given.overrides))
+    optimizer = checked.parts["optimizer"]
+    if "lr" not in optimizer:
+        raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is nothing to find")
     from trainctl import assemble, finder
 
     curve = finder.range_test(assemble.assemble(checked), lowest, highest, steps)
@@ -62,8 +65,10 @@ def main(arguments: Sequence[str]) -> int:
 
         plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, Path(output))
         table.line(f"curve: {output}")
-    others = [word for word in given.overrides if not word.startswith("optimizer.lr=")]
-    table.line(f"\nUse: {shlex.join(['trainctl', f'optimizer.lr={curve.suggestion:g}', *others])}")
+    chosen = rates(optimizer, curve.suggestion)
+    others = [word for word in given.overrides if word.partition("=")[0] not in chosen]
+    words_of_rates = [f"{key}={value:g}" for key, value in chosen.items()]
+    table.line(f"\nUse: {shlex.join(['trainctl', *words_of_rates, *others])}")
     return 0
 
 
@@ -80,6 +85,16 @@ def rate(key: str, text: str) -> float:
     if not 0 < value < math.inf:
         raise ConfigError(f"{key}={text}: expected a number in (0, inf)")
     return value
+
+
+def rates(optimizer: Mapping[str, Any], lr: float) -> dict[str, float]:
+    """Return all learning rates that go with one: the range test moves an optimizer's rates together.
+
+    >>> rates({"name": "muon", "lr": 0.02, "adamw_lr": 0.0003, "momentum": 0.95}, 0.08)
+    {'optimizer.lr': 0.08, 'optimizer.adamw_lr': 0.0012}
+    """
+    keys = [key for key in optimizer if key == "lr" or key.endswith("_lr")]
+    return {f"optimizer.{key}": float(f"{lr * optimizer[key] / optimizer['lr']:.2g}") for key in keys}
 
 
 def show(curve: "Curve") -> None:
