@@ -110,7 +110,9 @@ def test_a_loss_that_does_not_fall_is_said_so(capsys):
         find_lr.main(
             [*QUICK, "optimizer=sgd", "loop.batch_size=full", "model.dropout=0", "min_lr=1e-12", "max_lr=1e-11"]
         )
-    assert "smoothed loss" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "smoothed loss" in shown
+    assert "suggested" not in shown
 
 
 def test_the_verb_has_a_dash_and_its_module_an_underscore(monkeypatch, capsys):

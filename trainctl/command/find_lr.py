@@ -60,6 +60,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(
             f"the loss did not fall between {lowest:g} and {highest:g}: give a larger max_lr, or more steps"
         )
+    table.line(
+        f"\nlowest at {curve.rates[curve.lowest]:.1e}, steepest at {curve.rates[curve.steepest]:.1e};"
+        f" suggested: {curve.suggestion:g}, a tenth of the lowest"
+    )
     if output:
         from trainctl.report import plots
 
@@ -113,10 +117,6 @@ def show(curve: "Curve") -> None:
         for index in shown
     ]
     table.show(["lr", "loss", "smoothed loss", ""], rows, right=("lr", "loss"))
-    table.line(
-        f"\nlowest at {curve.rates[curve.lowest]:.1e}, steepest at {curve.rates[curve.steepest]:.1e};"
-        f" suggested: {curve.suggestion:g}, a tenth of the lowest"
-    )
 
 
 def bar(share: float) -> str:
