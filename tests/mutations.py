@@ -74,6 +74,18 @@ MUTATIONS = [
         "{nn.LSTM: 1, nn.GRU: 3, nn.RNN: 1}",
         "tests/init/test_he_normal.py",
     ),
+    Mutation(
+        "trainctl/schedule/plateau.py",
+        "abs(best)",
+        "best",
+        "tests/schedule/test_plateau.py",
+    ),
+    Mutation(
+        "trainctl/average/polyak.py",
+        "1 / max(1, step - 1 - start)",
+        "1 / max(1, step - start)",
+        "tests/average/test_polyak.py",
+    ),
     # What a resumed run needs.
     Mutation(
         "trainctl/checkpoint.py",

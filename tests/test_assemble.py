@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from trainctl import assemble, compose, config
+from trainctl.errors import Advice
 
 
 def make(*overrides: str) -> assemble.Run:
@@ -34,3 +35,11 @@ def test_balanced_weights_are_those_of_the_training_split() -> None:
     for row in (0, 1):
         loss = run.loss(outputs[row : row + 1], targets[row : row + 1]).item()
         assert loss == pytest.approx(torch.tensor(2.0).log().item() / (2 * share[row].item()), rel=1e-5)
+
+
+def test_an_average_that_the_clock_may_keep_from_beginning_is_told_so() -> None:
+    with pytest.warns(Advice, match=r"start_fraction=0\.75 counts planned steps, and loop\.max_time may end the run"):
+        make("average=swa", "loop.max_time=1s")
+    make("average=swa", "loop.max_time=1s", "average.start_fraction=0")
+    make("average=swa")
+    make("average=ema", "loop.max_time=1s")

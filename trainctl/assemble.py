@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,7 +14,7 @@ from trainctl.augment.base import Augment, Mixer
 from trainctl.clean.base import Clean, Cleaner
 from trainctl.config import Config
 from trainctl.dataset.base import Dataset
-from trainctl.errors import ConfigError, DataError
+from trainctl.errors import Advice, ConfigError, DataError
 from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction, try_row
@@ -51,6 +52,7 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
     # 3. What trains the model.
     plan = make_plan(config, len(data.splits["train"]))
     _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
+    _advise(config)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     optimizer = build_optimizer(config, [group for group in groups if group["params"]])
@@ -190,6 +192,11 @@ def build_model(
         ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
     """
     name = config.parts["model"]["name"]
+    if vocabulary_size and not component.takes("model", config.parts["model"], config.components, "vocabulary_size"):
+        raise ConfigError(
+            f"model={name} takes no vocabulary_size, so it cannot read rows of token ids, as dataset=text has them:"
+            f" give model=rnn"
+        )
     model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs, vocabulary_size=vocabulary_size)
     build(config, "init", model=model)
     reconstructs = isinstance(model, Reconstruction)
@@ -274,6 +281,17 @@ def _check_fit(config: Config, task: Task, loss: Loss) -> None:
     for key, name in ({"monitor": config.monitor} | watching).items():
         if name not in known:
             raise ConfigError(f"{key}={name}: a {task} has no such metric{component.nearest(name, known)}")
+
+
+def _advise(config: Config) -> None:
+    """Say that an average which begins at a share of the planned steps may never begin where the clock ends a run."""
+    if config.loop.max_seconds is not None and (start := config.parts["average"].get("start_fraction")):
+        warnings.warn(
+            f"average.start_fraction={start} counts planned steps, and loop.max_time may end the run before the first"
+            " average: give average.start_fraction=0 to be sure of one",
+            Advice,
+            stacklevel=2,
+        )
 
 
 def _check_batch_norm(model: nn.Module, plan: Plan, rows: int, micro_batches: int) -> None:

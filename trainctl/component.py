@@ -204,6 +204,11 @@ def bind(group: str, given: Mapping[str, Any], packages: Iterable[str] = ()) -> 
     raise AssertionError(f"{group} {name} was not checked")
 
 
+def takes(group: str, given: Mapping[str, Any], packages: Iterable[str], word: str) -> bool:
+    """Say whether a component has a parameter that assemble supplies."""
+    return word in inspect.signature(bind(group, given, packages)).parameters
+
+
 def build(group: str, given: Mapping[str, Any], packages: Iterable[str] = (), **supplied: Any) -> Any:
     """Import a component and call it with its parameters, and with what it takes of what is supplied."""
     function = bind(group, given, packages)

@@ -19,8 +19,16 @@ def test_asgd_evaluates_its_mean(tmp_path):
     assert run.average.model is not run.model
     assert run.state.averaged == run.plan.total_steps - 5
     for mine, theirs in zip(run.average.model.parameters(), run.model.parameters(), strict=True):
-        assert torch.equal(mine, run.optimizer.state[theirs]["ax"])
+        torch.testing.assert_close(mine, run.optimizer.state[theirs]["ax"], rtol=1e-5, atol=1e-6)
         assert not torch.equal(mine, theirs)
+
+
+def test_its_mean_keeps_the_limits_that_a_regularizer_sets(tmp_path):
+    words = (*RUN, "optimizer.start_steps=5", "regularizer=[weight_clip]", "regularizer.weight_clip.limit=0.01")
+    run = assemble.assemble(config.load(compose.compose([*words])))
+    (tmp_path / "run").mkdir()
+    loop.train(run, tmp_path / "run", Together())
+    assert all(weight.abs().max() <= 0.01 * (1 + 1e-6) for weight in run.average.model.parameters() if weight.ndim > 1)
 
 
 def test_another_average_can_be_chosen():

@@ -41,6 +41,23 @@ def test_the_command_that_it_prints_composes_and_uses_the_suggestion(found):
     assert 1e-5 < float(suggestion) < 1
 
 
+def test_rates_that_rose_together_are_used_together(found):
+    text = found("optimizer=muon", "optimizer.adamw_lr=0.002")  # a tenth of muon's own
+    typed = shlex.split(re.search(r"^Use: (.*)$", text, re.MULTILINE)[1])
+    keys = compose.compose(typed[1:])["optimizer"]
+    assert keys["lr"] == float(re.search(r"suggested: ([\d.e-]+), a tenth", text)[1])
+    assert keys["adamw_lr"] == pytest.approx(keys["lr"] / 10)
+
+
+def test_an_optimizer_without_a_rate_is_told_so(tmp_path):
+    for folder in ("mine/optimizer", "conf/optimizer"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "mine" / "optimizer" / "still.py").write_text("def still(*, params):\n    return None\n")
+    (tmp_path / "conf" / "optimizer" / "still.yaml").write_text("name: still\n")
+    with pytest.raises(ConfigError, match="optimizer=still has no setting lr"):
+        find_lr.main([*QUICK, "components=[mine]", "optimizer=still"])
+
+
 def test_the_curve_is_written_only_where_it_is_asked_for(found, tmp_path):
     assert "curve: plots/lr.png" in found("output=plots/lr.png")
     assert (tmp_path / "plots" / "lr.png").read_bytes().startswith(b"\x89PNG")
@@ -93,7 +110,9 @@ def test_a_loss_that_does_not_fall_is_said_so(capsys):
         find_lr.main(
             [*QUICK, "optimizer=sgd", "loop.batch_size=full", "model.dropout=0", "min_lr=1e-12", "max_lr=1e-11"]
         )
-    assert "smoothed loss" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "smoothed loss" in shown
+    assert "suggested" not in shown
 
 
 def test_the_verb_has_a_dash_and_its_module_an_underscore(monkeypatch, capsys):

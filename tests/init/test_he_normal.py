@@ -14,6 +14,14 @@ def test_the_variance_of_every_matrix_is_the_written_formula(measured, fan, gain
     measured.check(lambda inputs, outputs: number**2 / (inputs if fan == "in" else outputs), "normal")
 
 
+def test_a_deep_network_with_relu_keeps_the_size_of_its_signal():
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(*[layer for _ in range(20) for layer in (torch.nn.Linear(300, 300), torch.nn.ReLU())])
+    he_normal(model=model, fan="in", gain="relu", bias=0.0)
+    inputs = torch.randn(200, 300)
+    assert 0.3 < model(inputs).square().mean() / inputs.square().mean() < 3
+
+
 def test_it_draws_what_torch_draws():
     ours, theirs = torch.nn.Linear(30, 20), torch.empty(20, 30)
     torch.manual_seed(0)

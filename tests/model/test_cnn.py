@@ -118,7 +118,17 @@ def test_dropouts_and_filters_may_differ_from_block_to_block():
     assert [layer.kernel_size for layer in model.modules() if isinstance(layer, nn.Conv2d)] == [(3, 3), (5, 5)]
 
 
-@pytest.mark.parametrize("key", ["dropout", "kernel_size", "hidden_dropout"])
-def test_a_list_of_the_wrong_length_is_refused_with_both_lengths(key):
-    with pytest.raises(ConfigError, match=f"model.{key}=.* has 3 entries for 2 .*: give one number, or 2"):
-        make(channels=[4, 4], hidden=[5, 5], **{key: [1, 1, 1] if key == "kernel_size" else [0.1, 0.1, 0.1]})
+def test_pooling_may_differ_from_block_to_block():
+    model = make(channels=[4, 5, 6], pooling=["max", "none", "average"], pool=[2, 9, 3])
+    pools = [(type(layer), layer.kernel_size) for layer in model if isinstance(layer, nn.MaxPool2d | nn.AvgPool2d)]
+    assert pools == [(nn.MaxPool2d, 2), (nn.AvgPool2d, 3)]
+    assert model[-1].in_features == 6  # 8 x 6 pixels, 4 x 3, and 1 x 1
+    assert model(torch.zeros(1, 2, 8, 6)).shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("key", "entry"), [("dropout", 0.1), ("kernel_size", 1), ("hidden_dropout", 0.1), ("pool", 1), ("pooling", "max")]
+)
+def test_a_list_of_the_wrong_length_is_refused_with_both_lengths(key, entry):
+    with pytest.raises(ConfigError, match=f"model.{key}=.* has 3 entries for 2 .*: give one for all, or 2"):
+        make(channels=[4, 4], hidden=[5, 5], **{key: [entry] * 3})

@@ -6,6 +6,7 @@ import pytest
 import torch
 import yaml
 
+from trainctl import component
 from trainctl.errors import ConfigError
 from trainctl.schedule.one_cycle import one_cycle
 
@@ -42,6 +43,14 @@ def test_rate_and_momentum_equal_torchs_in_every_step_of_a_run(changes, total):
 
 def test_the_momentum_may_be_left_alone():
     assert one_cycle(**DEFAULTS | {"cycle_momentum": False}, total_steps=10).momentum is None
+
+
+@pytest.mark.parametrize("key", ["low_momentum", "high_momentum"])
+def test_a_momentum_of_0_from_which_it_would_not_rise_again_is_refused(key):
+    keys = {"name": "one_cycle"} | DEFAULTS | {key: 0.0}
+    assert component.problems("schedule", "schedule", keys) == [
+        f"schedule.{key}=0.0: expected a number in (0, 1)",
+    ]
 
 
 @pytest.mark.parametrize(

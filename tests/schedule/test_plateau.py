@@ -58,6 +58,13 @@ def test_a_value_that_is_not_a_number_is_neither_an_improvement_nor_counted():
     assert factors([math.nan, 1.0, 1.0, 1.0, 1.0])[-1] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize("maximize", [False, True])
+def test_below_zero_an_equal_value_is_no_improvement_either(maximize):
+    assert factors([-0.5] * 4, maximize=maximize) == pytest.approx([1, 1, 1, 0.1])
+    better = [-0.3, -0.2, -0.1] if maximize else [-0.7, -0.8, -0.9]
+    assert factors([-0.5, *better, *better[-1:] * 2], maximize=maximize)[-1] == 1
+
+
 def test_the_step_alone_gives_only_the_warmup():
     multiplier = plateau(**SETTINGS | {"warmup_steps": 4}).multiplier
     assert [multiplier(step) for step in (0, 1, 3, 4, 99)] == [0.25, 0.5, 1.0, 1.0, 1.0]

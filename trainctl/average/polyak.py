@@ -8,9 +8,13 @@ from trainctl.errors import ConfigError
 
 
 def polyak(*, model: nn.Module, optimizer: torch.optim.Optimizer) -> Average:
-    """Evaluate the running mean of the weights that the optimizer itself keeps, as asgd does.
+    r"""Evaluate the running mean of the weights, as asgd defines it.
 
-    Batch-norm statistics are measured anew with the mean before every evaluation, as for ``swa``.
+    .. math:: a_t = a_{t-1} + \frac{w_t - a_{t-1}}{\max(1, t - 1 - t_0)}
+
+    for asgd's ``start_steps`` :math:`t_0`. That is the mean in the optimizer's state, but of the weights as a
+    regularizer leaves them: ``max_norm`` and ``weight_clip`` hold for the mean, too. Batch-norm statistics are
+    measured anew with the mean before every evaluation, as for ``swa``.
 
     Args:
         model: The model that is trained. Supplied by ``assemble``.
@@ -26,14 +30,10 @@ def polyak(*, model: nn.Module, optimizer: torch.optim.Optimizer) -> Average:
             "average=polyak evaluates the mean that optimizer=asgd keeps; with other optimizers take"
             " average=swa average.start_fraction=0 average.every_steps=1"
         )
-    averaged = twin(model)
+    averaged, start = twin(model), int(optimizer.param_groups[0]["t0"])
 
-    @torch.no_grad()
     def update(step: int, count: int) -> int:
-        approach(averaged, model, 1.0)  # norm statistics, and weights that no gradient has reached
-        for mine, theirs in zip(averaged.parameters(), model.parameters(), strict=True):
-            if theirs in optimizer.state:
-                mine.copy_(optimizer.state[theirs]["ax"])
-        return count + 1 if step > optimizer.param_groups[0]["t0"] else 0
+        approach(averaged, model, 1 / max(1, step - 1 - start))
+        return max(0, step - start)
 
     return Average(averaged, update, renews_statistics=True)

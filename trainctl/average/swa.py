@@ -22,7 +22,8 @@ def swa(
 
     Batch-norm statistics are measured anew with the mean before every evaluation, by a pass over the training split
     without augmentation and dropout. Goes well with a rate that stays high: ``schedule=none`` or ``cyclic``. Which
-    evaluation is best still decides what is tested.
+    evaluation is best still decides what is tested. The steps are those of the plan: a run that ``loop.max_time`` or
+    early stopping may end before takes a smaller ``start_fraction``; the first says so on standard error.
 
     Args:
         model: The model that is trained. Supplied by ``assemble``.

@@ -17,9 +17,9 @@ the suggestion. Writes nothing but the PNG, if output= is given; it must not be 
 
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from trainctl import arguments as words
 from trainctl import compose, config
@@ -47,6 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     if output and Path(output).exists():
         raise StorageError(f"output={output}: is there already")
     checked = config.load(compose.compose(given.overrides))
+    optimizer = checked.parts["optimizer"]
+    if "lr" not in optimizer:
+        raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is nothing to find")
     from trainctl import assemble, finder
 
     curve = finder.range_test(assemble.assemble(checked), lowest, highest, steps)
@@ -57,13 +60,19 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(
             f"the loss did not fall between {lowest:g} and {highest:g}: give a larger max_lr, or more steps"
         )
+    table.line(
+        f"\nlowest at {curve.rates[curve.lowest]:.1e}, steepest at {curve.rates[curve.steepest]:.1e};"
+        f" suggested: {curve.suggestion:g}, a tenth of the lowest"
+    )
     if output:
         from trainctl.report import plots
 
         plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, Path(output))
         table.line(f"curve: {output}")
-    others = [word for word in given.overrides if not word.startswith("optimizer.lr=")]
-    table.line(f"\nUse: {shlex.join(['trainctl', f'optimizer.lr={curve.suggestion:g}', *others])}")
+    chosen = rates(optimizer, curve.suggestion)
+    others = [word for word in given.overrides if word.partition("=")[0] not in chosen]
+    words_of_rates = [f"{key}={value:g}" for key, value in chosen.items()]
+    table.line(f"\nUse: {shlex.join(['trainctl', *words_of_rates, *others])}")
     return 0
 
 
@@ -82,6 +91,16 @@ def rate(key: str, text: str) -> float:
     return value
 
 
+def rates(optimizer: Mapping[str, Any], lr: float) -> dict[str, float]:
+    """Return all learning rates that go with one: the range test moves an optimizer's rates together.
+
+    >>> rates({"name": "muon", "lr": 0.02, "adamw_lr": 0.0003, "momentum": 0.95}, 0.08)
+    {'optimizer.lr': 0.08, 'optimizer.adamw_lr': 0.0012}
+    """
+    keys = [key for key in optimizer if key == "lr" or key.endswith("_lr")]
+    return {f"optimizer.{key}": float(f"{lr * optimizer[key] / optimizer['lr']:.2g}") for key in keys}
+
+
 def show(curve: "Curve") -> None:
     """Print the smoothed loss over the rate, as bars."""
     count = len(curve.rates)
@@ -98,10 +117,6 @@ def show(curve: "Curve") -> None:
         for index in shown
     ]
     table.show(["lr", "loss", "smoothed loss", ""], rows, right=("lr", "loss"))
-    table.line(
-        f"\nlowest at {curve.rates[curve.lowest]:.1e}, steepest at {curve.rates[curve.steepest]:.1e};"
-        f" suggested: {curve.suggestion:g}, a tenth of the lowest"
-    )
 
 
 def bar(share: float) -> str:

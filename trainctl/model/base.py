@@ -1,6 +1,5 @@
 """What the models share: activations, norm layers, lists with one entry per layer, and the check of shapes."""
 
-from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal, TypeVar
 
@@ -25,7 +24,7 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
 }  # fmt: skip
 MOST_GROUPS, SMALLEST_GROUP = 32, 4  # of group norm: the paper's groups, and the channels that a statistic needs
 
-Number = TypeVar("Number", int, float)
+Setting = TypeVar("Setting")
 
 
 class Reconstruction(nn.Module):
@@ -88,7 +87,7 @@ def groups(channels: int) -> int:
     return next((count for count in range(most, 1, -1) if channels % count == 0), 1)
 
 
-def per_layer(key: str, given: Number | Sequence[Number], count: int, layers: str) -> list[Number]:
+def per_layer(key: str, given: Setting | list[Setting], count: int, layers: str) -> list[Setting]:
     """Return one value for each layer, from a single one or a list.
 
     Args:
@@ -100,13 +99,13 @@ def per_layer(key: str, given: Number | Sequence[Number], count: int, layers: st
     Raises:
         ConfigError: If a list has another length.
     """
-    if isinstance(given, int | float):
+    if not isinstance(given, list):
         return [given] * count
     if len(given) != count:
         raise ConfigError(
-            f"model.{key}=[{','.join(map(str, given))}] has {len(given)} entries for {count} {layers}: give one number, or {count}"
+            f"model.{key}=[{','.join(map(str, given))}] has {len(given)} entries for {count} {layers}: give one for all, or {count}"
         )
-    return list(given)
+    return given
 
 
 def need(name: str, wanted: str, dimensions: int, input_shape: tuple[int, ...]) -> None:
@@ -149,7 +148,7 @@ def try_row(name: str, model: nn.Module, row: Tensor) -> Tensor:
         path, module, shape = entered[-1] if entered else ("", model, None)
         where = f"layer {path}, {module}, was given {shape}: " if path and shape and not list(module.children()) else ""
         where = where or (f"in {path} ({type(module).__name__}): " if path else "")
-        kind = "rows" if row.is_floating_point() else "rows of token ids (model=rnn reads them)"
+        kind = "rows" if row.is_floating_point() else "rows of token ids"
         raise ConfigError(
             f"model={name} cannot take {kind} of shape {tuple(row.shape[1:])}: {where}{reason}"
         ) from error

@@ -1,6 +1,6 @@
 """Convolutional network."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from torch import nn
 
@@ -18,6 +18,8 @@ from trainctl.model.base import (
     per_layer,
 )
 
+Pooling = Literal["max", "average", "none"]
+
 POOLINGS: dict[str, type[nn.Module]] = {"max": nn.MaxPool2d, "average": nn.AvgPool2d}
 
 
@@ -26,8 +28,8 @@ def cnn(
     channels: list[Width],
     kernel_size: Widths,
     padding: Literal["same", "valid"],
-    pooling: Literal["max", "average", "none"],
-    pool: Annotated[int, "[1, inf)"],
+    pooling: Pooling | list[Pooling],
+    pool: Widths,
     norm: Norm,
     activation: Activation,
     dropout: Dropouts,
@@ -44,8 +46,9 @@ def cnn(
         channels: Filters of each convolution.
         kernel_size: Height and width of the filters [pixels]; one for all blocks, or a list.
         padding: ``same`` keeps height and width, ``valid`` pads nothing.
-        pooling: What stands for a window: its ``max`` or its ``average``; ``none`` does not pool.
-        pool: Height and width of the pooling windows [pixels]; 1 does not pool.
+        pooling: What stands for a window: its ``max`` or its ``average``; ``none`` does not pool. One for all
+            blocks, or a list.
+        pool: Height and width of the pooling windows [pixels]; 1 does not pool. One for all blocks, or a list.
         norm: Norm after each convolution; ``layer`` is over channels and pixels, ``group`` has up to 32 groups of
             at least four channels.
         activation: After each convolution and each hidden dense layer.
@@ -66,9 +69,12 @@ def cnn(
     blocks = "blocks (model.channels)"
     kernels = per_layer("kernel_size", kernel_size, len(channels), blocks)
     dropouts = per_layer("dropout", dropout, len(channels), blocks)
-    window = 1 if pooling == "none" else pool
+    poolings: list[Pooling] = per_layer("pooling", pooling, len(channels), blocks)
+    windows = per_layer("pool", pool, len(channels), blocks)
     layers: list[nn.Module] = []
-    for block, (filters, kernel, share) in enumerate(zip(channels, kernels, dropouts, strict=True), 1):
+    settings = zip(channels, kernels, poolings, windows, dropouts, strict=True)
+    for block, (filters, kernel, kind, pixels, share) in enumerate(settings, 1):
+        window = 1 if kind == "none" else pixels
         if padding == "valid":
             height, width = height - kernel + 1, width - kernel + 1
         if min(height, width) < window:
@@ -78,7 +84,7 @@ def cnn(
             )
         layers += convolution(depth, filters, kernel, padding)
         layers += [*norm_of_maps(norm, filters), ACTIVATIONS[activation]()]
-        layers += [POOLINGS[pooling](window)] if pooling != "none" else []
+        layers += [POOLINGS[kind](window)] if kind != "none" else []
         layers += [nn.Dropout(share)] if share else []
         depth, height, width = filters, height // window, width // window
     size = depth * height * width

@@ -72,8 +72,8 @@ def resnet(
         ConfigError: If rows are not images, or the depth is not 6n + 2.
 
     Source: K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning for image recognition, CVPR 2016, section 4.2
-    (option A; its weights are drawn as by ``init=he``); width and dropout: S. Zagoruyko, N. Komodakis, Wide residual
-    networks, 2016, which puts norm and activation before the convolutions: here they stay behind.
+    (option A; its weights are drawn as by ``init=he_normal``); width and dropout: S. Zagoruyko, N. Komodakis, Wide
+    residual networks, 2016, which puts norm and activation before the convolutions: here they stay behind.
     """
     need("resnet", "images", 3, input_shape)
     blocks, rest = divmod(depth - 2, 6)

@@ -21,7 +21,7 @@ def asgd(
     .. math::
         w_t &= (1 - \lambda \eta_t)\, w_{t-1} - \eta_t\, g_t, \qquad
         \eta_t = \frac{\eta}{(1 + \lambda \eta t)^\alpha} \\
-        a_t &= a_{t-1} + \frac{w_t - a_{t-1}}{\max(1, t - t_0)}
+        a_t &= a_{t-1} + \frac{w_t - a_{t-1}}{\max(1, t - 1 - t_0)}
 
     The mean :math:`a` is what is evaluated, kept and tested: with this optimizer comes ``average=polyak``, unless
     another is chosen. A schedule acts one step late, as PyTorch takes :math:`\eta_t` from the step before.

@@ -92,7 +92,8 @@ def muon(
         w_t &= (1 - \eta\lambda)\, w_{t-1} - \eta \sqrt{\max(1, r / k)}\, X
 
     for a matrix of :math:`r` rows and :math:`k` columns; filters of shape ``(out, in, height, width)`` are matrices of
-    ``out`` rows. Both learning rates follow the schedule.
+    ``out`` rows, and the gates of a recurrent layer, which it stacks, one matrix. Both learning rates follow the
+    schedule.
 
     Args:
         params: Supplied by ``assemble``.

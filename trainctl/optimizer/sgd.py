@@ -20,7 +20,7 @@ def sgd(
         params: Supplied by ``assemble``.
         lr: Learning rate :math:`\eta`.
         momentum: :math:`\mu` [1]; 0 is plain gradient descent.
-        dampening: :math:`\tau` [1].
+        dampening: :math:`\tau` [1]; without momentum it does nothing.
         nesterov: Whether to look ahead; needs momentum and no dampening.
         weight_decay: :math:`\lambda`, added to the gradient.
 

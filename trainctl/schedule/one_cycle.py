@@ -7,7 +7,7 @@ from trainctl.errors import ConfigError
 from trainctl.schedule.base import Schedule
 
 Divisor = Annotated[float, "[1, inf)"]
-Momentum = Annotated[float, "[0, 1)"]
+Momentum = Annotated[float, "(0, 1)"]  # at 0 an optimizer would count as one without
 
 
 def one_cycle(

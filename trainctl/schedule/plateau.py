@@ -40,7 +40,8 @@ def plateau(
         ConfigError: If the warmup is not shorter than the run.
 
     Source: equals PyTorch's ``ReduceLROnPlateau``, with its defaults, stepped at every evaluation, but for values that
-    are not numbers (counted there); the lowest rate is a share here.
+    are not numbers (counted there) and relative changes of values below 0 (R2 may be; there an equal value is an
+    improvement); the lowest rate is a share here.
 
     >>> settings = {"threshold": 0.0, "threshold_mode": "absolute", "cooldown": 0, "final_fraction": 0.0}
     >>> settings |= {"warmup_steps": 0, "total_steps": 9, "monitor": "val/loss", "maximize": False}
@@ -53,7 +54,7 @@ def plateau(
     """
 
     def improves(value: float, best: float) -> bool:
-        margin = threshold * (best if threshold_mode == "relative" else 1)
+        margin = threshold * (abs(best) if threshold_mode == "relative" else 1)
         return value > best + margin if maximize else value < best - margin
 
     def react(state: Reaction, value: float) -> Reaction:
