@@ -47,7 +47,8 @@ def columns(task: str, about: dict[str, Any]) -> list[str]:
         return [harmless(name) for name in about["target_names"]] or [
             f"output_{index}" for index in range(about["outputs"])
         ]
-    names = about["input_names"] or [f"output_{index}" for index in range(_size(about))]
+    size = _size(about)
+    names = about["input_names"] if len(about["input_names"]) == size else [f"output_{index}" for index in range(size)]
     return ["rmse", *map(harmless, names)]
 
 
@@ -149,7 +150,8 @@ def complete(inputs: Tensor, source: Path, about: dict[str, Any]) -> Tensor:
         return inputs
     row, place = bad.flatten(1).nonzero()[0].tolist()
     names = about["input_names"]
-    column = f", column {names[place].partition('=')[0]}" if place < len(names) else ""
+    place %= inputs.shape[-1]
+    column = f", column {names[place].partition('=')[0]}" if names else ""
     raise DataError(
         f"{source}: row {row}{column} has a value that is missing, and the run has nothing to fill it in; train with clean=impute"
     )
