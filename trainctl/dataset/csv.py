@@ -67,7 +67,7 @@ def csv(
         task="classification" if class_names else "regression",
         class_names=class_names,
         input_names=tuple(name for column in columns for name in column.names),
-        target_names=() if class_names else (target,),
+        target_names=(target,),
         columns=columns,
         encoding={"delimiter": delimiter},
         source=file.name,

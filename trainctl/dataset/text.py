@@ -79,7 +79,7 @@ def text(
         targets=targets,
         task="classification" if class_names else "regression",
         class_names=class_names,
-        target_names=() if class_names else (target,),
+        target_names=(target,),
         vocabulary=vocabulary,
         encoding={"text": column, "level": level, "lowercase": lowercase, "delimiter": delimiter},
         source=place.name,
