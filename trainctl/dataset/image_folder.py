@@ -91,7 +91,7 @@ def _is_image(file: Path) -> bool:
 
 def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Path) -> np.ndarray:
     """Return the pixels of all files, from the cache if they are there; a cache that cannot be written is no error."""
-    digest = hashlib.sha256(f"1 {root} {size} {channels}".encode())
+    digest = hashlib.sha256(f"2 {root} {size} {channels}".encode())
     for file in files:
         status = file.stat()
         digest.update(f"\0{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}".encode())
