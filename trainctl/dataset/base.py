@@ -194,6 +194,8 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
             raise DataError(
                 f"{raw}: {images} has shape {tuple(inputs.shape)}, {labels} has {tuple(targets.shape)}: they do not belong together"
             )
+        if 0 in inputs.shape[1:]:
+            raise DataError(f"{raw / images}: its images have no pixels ({tuple(inputs.shape[1:])})")
         if len(targets) and int(targets.max()) >= len(class_names):
             row = int(targets.argmax())
             raise DataError(
