@@ -94,26 +94,34 @@ class Clean:
                 dataset = dataset.take(first)
         return dataset, report
 
+    def spare(self, dataset: Dataset, train: Tensor) -> Tensor:
+        """Return the training rows that stay where those with outliers are dropped.
+
+        From the training rows only: validation, test and later rows are what they are.
+        """
+        rows = dataset.inputs[train]
+        if self.outliers != "drop" or not rows.is_floating_point():
+            return train
+        low, high = self._limits(rows, dataset)
+        return train[~((rows < low) | (rows > high)).flatten(1).any(1)]
+
     def fit(self, dataset: Dataset, train: Tensor) -> tuple[Cleaner, Tensor]:
         """Learn limits and fill values from the training rows; return them, and the training rows that stay.
-
-        Outliers are dropped from the training rows only: validation, test and later rows are what they are.
 
         Raises:
             DataError: If a column has no value to learn from.
         """
+        train = self.spare(dataset, train)
         values = dataset.inputs[train]
-        if not values.is_floating_point() or (self.outliers == "keep" and self.missing != "impute"):
+        if not values.is_floating_point():
             return Cleaner(), train
-        groups = categories(dataset)
-        low, high = limits(values, groups, self.rule, self.limit or LIMITS[self.rule])
-        if self.outliers == "drop":
-            beyond = ((values < low) | (values > high)).flatten(1).any(1)
-            train, values = train[~beyond], values[~beyond]
-        clip = self.outliers == "clip"
-        values = values.clamp(low, high) if clip else values
-        fill = None if self.missing != "impute" else self._fill(values.flatten(0, -2), groups, dataset)
-        return Cleaner(fill, low if clip else None, high if clip else None), train
+        low, high = self._limits(values, dataset) if self.outliers == "clip" else (None, None)
+        values = values if low is None else values.clamp(low, high)
+        fill = None if self.missing != "impute" else self._fill(values.flatten(0, -2), categories(dataset), dataset)
+        return Cleaner(fill, low, high), train
+
+    def _limits(self, values: Tensor, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        return limits(values, categories(dataset), self.rule, self.limit or LIMITS[self.rule])
 
     def _fill(self, rows: Tensor, groups: Sequence[range], dataset: Dataset) -> Tensor:
         """Return what fills each column of ``(N, F)``; a category is filled with the most frequent one."""
