@@ -1,5 +1,7 @@
 """What assemble supplies to the parts."""
 
+from pathlib import Path
+
 import pytest
 import torch
 
@@ -43,3 +45,21 @@ def test_an_average_that_the_clock_may_keep_from_beginning_is_told_so() -> None:
     make("average=swa", "loop.max_time=1s", "average.start_fraction=0")
     make("average=swa")
     make("average=ema", "loop.max_time=1s")
+
+
+def test_a_finished_runs_fill_values_serve_data_without_a_value_in_a_column(tmp_path: Path) -> None:
+    overrides = (
+        "dataset=csv", f"dataset.path={tmp_path / 'my.csv'}", "dataset.target=y", "clean=impute", "clean.outliers=drop",
+    )  # fmt: skip
+    rows = [f"{row % 5},{row % 3},{'ab'[row % 2]}" for row in range(39)] + ["1000000,1,a"]
+    (tmp_path / "my.csv").write_text("\n".join(["x,z,y", *rows, ""]))
+    first = make(*overrides)
+    dropped = sum("outliers dropped" in change for change in first.data.changes)
+    (tmp_path / "my.csv").write_text("\n".join(["x,z,y", *(row.replace(row[-4:-2], ",") for row in rows), ""]))
+    settings = config.load(compose.compose([*overrides, "output.plots=false"]))
+    later = assemble.assemble(settings, first.data.fitted, first.data.about())
+    fill = first.data.cleaner.fill
+    assert fill is not None
+    assert dropped == 1
+    assert len(later.data.splits["train"].inputs) == len(first.data.splits["train"].inputs)
+    assert later.data.splits["test"].inputs[:, 1].unique().tolist() == [fill[1].item()]

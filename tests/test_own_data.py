@@ -180,9 +180,10 @@ def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_t
 
 
 def test_a_series_is_forecast_beyond_the_end_of_a_file(tmp_path: Path, elsewhere: Path) -> None:
-    (tmp_path / "wave.csv").write_text("hour,load\n" + "".join(f"{row},{row % 8}\n" for row in range(300)))
+    rows = "".join(f"{row},{row % 8},{10 * ((row + 4) % 8)}\n" for row in range(300))
+    (tmp_path / "wave.csv").write_text(f"hour,load,price\n{rows}")
     done = run(
-        tmp_path, "dataset=series", "dataset.path=wave.csv", "dataset.columns=[load]", "dataset.window=8",
+        tmp_path, "dataset=series", "dataset.path=wave.csv", "dataset.columns=[load,price]", "dataset.window=8",
         "dataset.horizon=2", "loop.epochs=30", "output.plots=false",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -190,13 +191,21 @@ def test_a_series_is_forecast_beyond_the_end_of_a_file(tmp_path: Path, elsewhere
     measured = run(elsewhere, "evaluate", str(directory), "format=json")
     assert measured.returncode == 0, measured.stderr
     assert json.loads(measured.stdout)["metrics"]["test/r2"] > 0.9
-    (elsewhere / "last.csv").write_text("load\n" + "".join(f"{row % 8}\n" for row in range(12)))
+    # Columns in another order, and one that the run does not read.
+    lines = [f"{10 * ((row + 4) % 8)},note,{row % 8}\n" for row in range(12)]
+    (elsewhere / "last.csv").write_text("price,more,load\n" + "".join(lines))
     predicted = run(elsewhere, "predict", str(directory), "last.csv")
-    rows = list(csv.reader(io.StringIO(predicted.stdout)))
-    assert rows[0] == ["row", "load+1", "load+2"]
-    assert len(rows) == 1 + 12 - 8 + 1
-    assert [float(value) for value in rows[-1][1:]] == pytest.approx([4, 5], abs=1)
-    (elsewhere / "short.csv").write_text("load\n1\n2\n")
+    assert predicted.returncode == 0, predicted.stderr
+    cells = list(csv.reader(io.StringIO(predicted.stdout)))
+    assert cells[0] == ["row", "load+1", "price+1", "load+2", "price+2"]
+    assert len(cells) == 1 + 12 - 8 + 1
+    assert [float(value) for value in cells[-1][1::2]] == pytest.approx([4, 5], abs=1)
+    assert [float(value) for value in cells[-1][2::2]] == pytest.approx([0, 10], abs=10)
+    (elsewhere / "gap.csv").write_text("price,load\n" + "1,2\n" * 9 + ",3\n")
+    refused = run(elsewhere, "predict", str(directory), "gap.csv")
+    assert refused.returncode == 3
+    assert "row 2, column price has a value that is missing" in refused.stderr
+    (elsewhere / "short.csv").write_text("load,price\n1,2\n2,3\n")
     refused = run(elsewhere, "predict", str(directory), "short.csv")
     assert refused.returncode == 3
     assert "has 2 rows, the run reads windows of 8" in refused.stderr

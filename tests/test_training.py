@@ -293,7 +293,7 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
         ("e.csv", b"\xff\xfe\x00", "cannot be read as CSV"),
         ("f.npz", b"PK\x03\x04 no zip", "f.npz: "),
         ("g.png", b"no image", "is an image, the run takes rows of shape (4,)"),
-        ("h.txt", b"1 2 3 4", "not an image, a .csv, an .npz or an .npy"),
+        ("h.pdf", b"1 2 3 4", "not an image,"),
         (
             "i.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n",

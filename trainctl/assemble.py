@@ -116,10 +116,10 @@ def load_data(
     if source.learn:
         source = source.learn(source, dealt["train"])
     # 2. What the training rows say.
-    if fitted is None or clean.outliers == "drop":
+    if fitted is None:
         cleaner, train = clean.fit(source, dealt["train"])
     else:
-        cleaner, train = fitted.cleaner, dealt["train"]
+        cleaner, train = fitted.cleaner, clean.spare(source, dealt["train"])
     changes += clean.changes(source, cleaner, len(dealt["train"]) - len(train))
     dealt["train"] = train
     if fitted is None:

@@ -16,6 +16,8 @@ from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens
 from trainctl.scale.base import Affine
 
+TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt holds a text a line
+
 
 def predict(directory: Path, tree: Tree, source: Path, which: str) -> str:
     """Return the predictions of a run for a file, as the text of a CSV.
@@ -47,7 +49,8 @@ def columns(task: str, about: dict[str, Any]) -> list[str]:
         return [harmless(name) for name in about["target_names"]] or [
             f"output_{index}" for index in range(about["outputs"])
         ]
-    names = about["input_names"] or [f"output_{index}" for index in range(_size(about))]
+    size = _size(about)
+    names = about["input_names"] if len(about["input_names"]) == size else [f"output_{index}" for index in range(size)]
     return ["rmse", *map(harmless, names)]
 
 
@@ -98,9 +101,9 @@ def read(source: Path, about: dict[str, Any]) -> Tensor:
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise DataError(f"{source}: is an image, the run takes rows of shape {shape}")
         return torch.from_numpy(image.read_image(source, *shape))[None]
-    if about.get("vocabulary") and ending in (".csv", ".txt"):
+    if about.get("vocabulary") and ending in TABLES:
         return read_text(source, about)
-    if ending == ".csv":
+    if ending in TABLES:
         return read_csv(source, about)
     if ending in (".npz", ".npy"):
         return as_rows(array.read_array(source), about, source)
@@ -109,12 +112,16 @@ def read(source: Path, about: dict[str, Any]) -> Tensor:
 
 
 def as_rows(values: np.ndarray, about: dict[str, Any], source: Path) -> Tensor:
-    """Return an array as rows of a shape; flat rows, a single row and images without a channel are understood.
+    """Return an array as rows of a shape; a single row is understood, and rows that are flat.
+
+    Of images those without a channel too, and those with the channels last.
 
     Raises:
         DataError: If it has another shape, or values that are infinite, are no bytes, or no tokens.
     """
     shape, size = tuple(about["input_shape"]), _size(about)
+    if len(shape) == 3 and shape[0] in (1, 3) and values.shape[-3:] == (*shape[1:], shape[0]) != shape:
+        values = np.moveaxis(values, -1, -3)
     single = values.shape in (shape, (size,)) or (1, *values.shape) == shape
     fitting = values.size > 0 and (
         single or (values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape))
@@ -149,7 +156,8 @@ def complete(inputs: Tensor, source: Path, about: dict[str, Any]) -> Tensor:
         return inputs
     row, place = bad.flatten(1).nonzero()[0].tolist()
     names = about["input_names"]
-    column = f", column {names[place].partition('=')[0]}" if place < len(names) else ""
+    place %= inputs.shape[-1]
+    column = f", column {names[place].partition('=')[0]}" if names else ""
     raise DataError(
         f"{source}: row {row}{column} has a value that is missing, and the run has nothing to fill it in; train with clean=impute"
     )
@@ -176,8 +184,11 @@ def read_csv(source: Path, about: dict[str, Any]) -> Tensor:
 def read_text(source: Path, about: dict[str, Any]) -> Tensor:
     """Read texts, from a CSV's column or one a line, as token ids ``(N, T)``."""
     encoding = about["encoding"]
-    if source.suffix.lower() == ".csv":
-        texts = table.read_table(source, encoding.get("delimiter", "comma")).cells(encoding["text"])
+    if source.suffix.lower() != ".txt":
+        found, column = table.read_table(source, encoding.get("delimiter", "comma")), encoding["text"]
+        texts = found.cells(column)
+        if gaps := [row for row, text in enumerate(texts) if table.is_missing(text)]:
+            raise found.error(gaps[0], column, "holds no text")
     else:
         texts = [line for line in table.read_text(source).splitlines() if line.strip()]
         if not texts:

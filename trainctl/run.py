@@ -56,7 +56,7 @@ class Data:
         outputs: Numbers that a model has to return for a row.
         input_shape: Shape of a row: ``(C, H, W)``, ``(F,)``, ``(T, F)``, or ``(T,)`` for token ids.
         class_names: One for each class; empty for a regression.
-        input_names: One for each column of a table; empty for images.
+        input_names: One for each column of a table or a sequence; empty for images.
         target_names: One for each column of a regression's targets.
         fingerprint: SHA-256 of all inputs, targets and names [hex].
         cleaner: Fitted on the training split; already applied to the inputs.

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from trainctl.clean.none import none
-from trainctl.dataset.base import Dataset
+from trainctl.dataset.base import NO_CLASS, Dataset
 from trainctl.errors import DataError
+from trainctl.fileformat.table import Column
 
 
 def table(inputs=((1.0, 2.0), (3.0, 4.0), (5.0, 6.0)), targets=((0.0,), (1.0,), (2.0,)), names=("a", "b")):
@@ -57,3 +58,18 @@ def test_sequences_are_searched_too():
 def test_bytes_cannot_be_missing():
     images = Dataset(torch.zeros(2, 1, 3, 3, dtype=torch.uint8), torch.tensor([0, 1]), "classification", ("a", "b"))
     assert none().select(images) == (images, [])
+
+
+def test_a_missing_category_counts_once_by_the_columns_name():
+    columns = (Column("age"), Column("city", ("Bern", "Graz", "Ulm")))
+    inputs = torch.tensor([[1.0, 0.0, 1.0, 0.0], [2.0, *[math.nan] * 3]])
+    names = tuple(name for column in columns for name in column.names)
+    dataset = Dataset(inputs, torch.zeros(2, 1), "regression", input_names=names, columns=columns)
+    with pytest.raises(DataError, match=r"^1 values of the inputs .* row 1, column city;"):
+        none().select(dataset)
+
+
+def test_a_missing_class_is_named_by_its_column():
+    dataset = Dataset(torch.zeros(2, 1), torch.tensor([0, NO_CLASS]), "classification", ("a", "b"), target_names=("y",))
+    with pytest.raises(DataError, match=r"^1 values of the targets .* row 1, column y;"):
+        none().select(dataset)

@@ -69,6 +69,11 @@ def test_two_files_do_as_well_as_one(tmp_path):
     [
         (np.zeros((3, 1)), CLASSES, r"inputs have shape \(3, 1\), targets \(2,\)"),
         (np.zeros(2), CLASSES, r"inputs have shape \(2,\)"),
+        (np.zeros((0, 3)), np.zeros(0), r"inputs have shape \(0, 3\), targets \(0,\)"),
+        (np.zeros((2, 0)), CLASSES, r"inputs have shape \(2, 0\)"),
+        (np.zeros((2, 1)), np.zeros((2, 0)), r"targets \(2, 0\)"),
+        (np.zeros((1, 1)), np.array(1), r"targets \(\)"),
+        (np.zeros((2, 1)), np.array([0, 0]), "has one class only"),
         (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is no class"),
         (np.zeros((3, 1)), np.array([0, 1, 3]), "no row is of class 2, the largest class is 3"),
         (np.zeros((2, 1, 4, 4)), CLASSES, r"images are to be bytes \(uint8\)"),
@@ -86,3 +91,25 @@ def test_a_file_that_is_no_archive_is_named(tmp_path):
     (tmp_path / "my.npz").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(DataError, match=r"my\.npz: cannot be read"):
         arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto")
+
+
+def test_the_only_array_of_a_file_is_not_its_inputs_and_its_targets(tmp_path):
+    for name in ("inputs", "targets", "arr_0"):
+        np.savez(tmp_path / "my.npz", **{name: np.ones((4, 3))})
+        with pytest.raises(DataError, match=rf"my\.npz: holds {name}; name the array to use `(inputs|targets)`"):
+            arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto")
+    np.save(tmp_path / "y.npy", np.ones(4))
+    assert arrays(path=str(tmp_path / "my.npz"), targets=str(tmp_path / "y.npy"), task="auto").outputs == 1
+
+
+def test_a_number_beyond_float32_is_infinite_without_a_warning(load):
+    dataset = load(np.array([[1e300], [1.0]]), np.array([-1e300, 1.0]))
+    assert dataset.inputs.tolist() == [[np.inf], [1]]
+    assert dataset.targets.tolist() == [[-np.inf], [1]]
+
+
+def test_a_header_that_never_ends_is_named(tmp_path):
+    np.save(tmp_path / "my.npy", np.ones((4, 3)))
+    (tmp_path / "my.npy").write_bytes((tmp_path / "my.npy").read_bytes().replace(b"}", b" "))
+    with pytest.raises(DataError, match=r"my\.npy: cannot be read: "):
+        arrays(path=str(tmp_path / "my.npy"), targets=str(tmp_path / "my.npy"), task="auto")

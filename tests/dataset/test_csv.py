@@ -80,6 +80,8 @@ def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
         load("a,y\n1,2\n", target=None)
     with pytest.raises(ConfigError, match="is the target too"):
         load("a,y\n1,2\n", drop=["y"])
+    with pytest.raises(ConfigError, match=r"dataset\.categorical=y: is the target; dataset\.task=classification"):
+        load("a,y\n1,2\n", categorical=["y"])
 
 
 def test_a_finished_runs_columns_classes_and_task_are_used_for_another_file(load):

@@ -102,3 +102,21 @@ def test_directories_without_classes_and_foreign_classes_are_named(folder, load,
 def test_a_finished_runs_classes_are_used(folder, load):
     dataset = load(folder(""), known={"class_names": ["bird", "cat", "dog"]})
     assert dataset.targets.tolist() == [1, 1, 2, 2]
+
+
+def test_hidden_folders_and_files_are_passed_over(folder, load):
+    root = folder("")
+    (root / ".thumbnails").mkdir()
+    (root / ".thumbnails" / "0.png").write_bytes(b"no image")
+    (root / "cat" / "._0.png").write_bytes(b"no image")
+    dataset = load(root)
+    assert dataset.class_names == ("cat", "dog")
+    assert len(dataset.inputs) == 4
+
+
+def test_a_class_without_images_is_named(folder, load):
+    root = folder("")
+    (root / "cow").mkdir()
+    with pytest.raises(DataError, match=r"cow: holds no images; each folder is a class"):
+        load(root)
+    assert len(load(root, known={"class_names": ["cat", "cow", "dog"]}).inputs) == 4

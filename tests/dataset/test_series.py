@@ -3,6 +3,8 @@
 import pytest
 import torch
 
+from trainctl.clean.drop import drop
+from trainctl.clean.none import none
 from trainctl.config import Split
 from trainctl.dataset.series import series
 from trainctl.errors import ConfigError, DataError
@@ -65,3 +67,17 @@ def test_mistakes_are_named(load, changes, error, message):
 
 def test_as_many_rows_as_needed_are_one_window(load):
     assert torch.equal(load(rows=5).inputs[0, :, 0], torch.arange(3.0))
+
+
+def test_a_missing_value_counts_once_and_is_named_by_its_own_line_and_column(load, tmp_path):
+    load()
+    gaps = (tmp_path / "my.csv").read_text().replace("4,t4,40", "4,t4,")
+    (tmp_path / "my.csv").write_text(gaps)
+    dataset = series(**KEYS | {"path": str(tmp_path / "my.csv")})
+    with pytest.raises(DataError, match=r"^1 values of the inputs .* row 2 \(my.csv, line 6\), column b;"):
+        none().select(dataset)
+    (tmp_path / "my.csv").write_text(gaps.replace("t4,\n", "t4,40\n").replace("9,t9", ",t9"))
+    with pytest.raises(DataError, match=r"^1 values of the targets .* row 5 \(my.csv, line 11\), column a;"):
+        none().select(series(**KEYS | {"path": str(tmp_path / "my.csv")}))
+    _, report = drop(outliers="keep", outlier_rule="zscore", outlier_limit=None, duplicates="keep").select(dataset)
+    assert report == ["5 rows with missing values dropped (b 3, target 2)"]

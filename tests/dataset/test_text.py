@@ -94,3 +94,18 @@ def test_mistakes_are_named_by_line_and_column(load, content, message):
 def test_columns_have_to_be_named(load, key):
     with pytest.raises(ConfigError, match=rf"dataset\.{key}=null: give"):
         load(**{key: None})
+
+
+def test_a_file_whose_name_means_a_missing_class_is_refused(tmp_path):
+    for name in ("none", "two"):
+        (tmp_path / f"{name}.txt").write_text("a text\n")
+    with pytest.raises(DataError, match=r"none\.txt: none stands for a missing class"):
+        text(**KEYS | {"path": str(tmp_path)})
+
+
+def test_a_file_of_another_class_than_the_finished_runs_is_named(tmp_path):
+    for name in ("one", "three"):
+        (tmp_path / f"{name}.txt").write_text("a text\n")
+    known = {"vocabulary": ["<pad>"], "input_shape": [2], "class_names": ["one", "two"], "task": "classification"}
+    with pytest.raises(DataError, match=r"three\.txt: its name is none of the run's classes \(one, two\)"):
+        text(**KEYS | {"path": str(tmp_path), "known": known})

@@ -27,9 +27,9 @@ def reference(params, keys):
 def path_of(make):
     """Return the weights after each of 50 steps of a small nonlinear regression."""
     generator = torch.Generator().manual_seed(0)
-    inputs, targets = torch.randn(20, 4, generator=generator), torch.randn(20, 3, generator=generator)
-    weight = torch.nn.Parameter(torch.randn(4, 3, generator=generator))
-    bias = torch.nn.Parameter(torch.zeros(3))
+    inputs, targets = (torch.randn(20, width, generator=generator, dtype=torch.float64) for width in (4, 3))
+    weight = torch.nn.Parameter(torch.randn(4, 3, generator=generator, dtype=torch.float64))
+    bias = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
     optimizer, steps = make([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]), []
     for _ in range(50):
         optimizer.zero_grad()

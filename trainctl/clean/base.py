@@ -94,26 +94,34 @@ class Clean:
                 dataset = dataset.take(first)
         return dataset, report
 
+    def spare(self, dataset: Dataset, train: Tensor) -> Tensor:
+        """Return the training rows that stay where those with outliers are dropped.
+
+        From the training rows only: validation, test and later rows are what they are.
+        """
+        rows = dataset.inputs[train]
+        if self.outliers != "drop" or not rows.is_floating_point():
+            return train
+        low, high = self._limits(rows, dataset)
+        return train[~((rows < low) | (rows > high)).flatten(1).any(1)]
+
     def fit(self, dataset: Dataset, train: Tensor) -> tuple[Cleaner, Tensor]:
         """Learn limits and fill values from the training rows; return them, and the training rows that stay.
-
-        Outliers are dropped from the training rows only: validation, test and later rows are what they are.
 
         Raises:
             DataError: If a column has no value to learn from.
         """
+        train = self.spare(dataset, train)
         values = dataset.inputs[train]
-        if not values.is_floating_point() or (self.outliers == "keep" and self.missing != "impute"):
+        if not values.is_floating_point():
             return Cleaner(), train
-        groups = categories(dataset)
-        low, high = limits(values, groups, self.rule, self.limit or LIMITS[self.rule])
-        if self.outliers == "drop":
-            beyond = ((values < low) | (values > high)).flatten(1).any(1)
-            train, values = train[~beyond], values[~beyond]
-        clip = self.outliers == "clip"
-        values = values.clamp(low, high) if clip else values
-        fill = None if self.missing != "impute" else self._fill(values.flatten(0, -2), groups, dataset)
-        return Cleaner(fill, low if clip else None, high if clip else None), train
+        low, high = self._limits(values, dataset) if self.outliers == "clip" else (None, None)
+        values = values if low is None else values.clamp(low, high)
+        fill = None if self.missing != "impute" else self._fill(values.flatten(0, -2), categories(dataset), dataset)
+        return Cleaner(fill, low, high), train
+
+    def _limits(self, values: Tensor, dataset: Dataset) -> tuple[Tensor, Tensor]:
+        return limits(values, categories(dataset), self.rule, self.limit or LIMITS[self.rule])
 
     def _fill(self, rows: Tensor, groups: Sequence[range], dataset: Dataset) -> Tensor:
         """Return what fills each column of ``(N, F)``; a category is filled with the most frequent one."""
@@ -161,23 +169,42 @@ class Clean:
 
 
 def check(dataset: Dataset, *, missing: bool) -> None:
-    """Raise DataError where a value is infinite, or missing if that is not allowed."""
+    """Raise DataError where a value is infinite, or missing if that is not allowed; cells of a file count once."""
     wrong = "missing or infinite" if missing else "infinite"
-    for kind, values, names in (
-        ("inputs", dataset.inputs, dataset.input_names),
-        ("targets", dataset.targets, dataset.target_names),
-    ):
+    for kind, values in (("inputs", dataset.inputs), ("targets", dataset.targets)):
         if values.is_floating_point():
             bad = (~values.isfinite() if missing else values.isinf()).flatten(1).nonzero()
+        elif kind == "targets" and missing:
+            bad = missing_targets(dataset)[:, None].nonzero()
         else:
-            bad = (missing_targets(dataset)[:, None] if missing and kind == "targets" else torch.empty(0, 2)).nonzero()
+            continue
         if len(bad):
-            row, place = bad[0].tolist()
+            places, steps, names = _cells(dataset, kind, bad)
+            row, step, place = int(bad[0, 0]), int(steps[0]), int(places[0])
             name = names[place] if place < len(names) else "target" if kind == "targets" else str(place)
+            lines = dataset.window_lines
+            where = [bad[:, 0], steps] if lines is None else [lines[bad[:, 0], steps]]
+            count = torch.stack([*where, places]).unique(dim=1).shape[1]
             hint = "; clean=drop leaves such rows out" + (", clean=impute fills them in" if kind == "inputs" else "")
             raise DataError(
-                f"{len(bad)} values of the {kind} are {wrong}, the first in {dataset.place(row)}, column {name}{hint if missing else ''}"
+                f"{count} values of the {kind} are {wrong}, the first in {dataset.place(row, step)}, column {name}{hint if missing else ''}"
             )
+
+
+def _cells(dataset: Dataset, kind: str, bad: Tensor) -> tuple[Tensor, Tensor, Sequence[str]]:
+    """Return column and step of values ``(row, place in the row)``, and the columns' names.
+
+    The numbers of one category are one column; the targets of a window are its columns, after its last step.
+    """
+    places = bad[:, 1]
+    if kind == "targets" and dataset.window_lines is None:
+        return places, torch.zeros_like(places), dataset.target_names
+    width = dataset.inputs.shape[-1]
+    steps = places // width + (dataset.inputs.shape[1] if kind == "targets" else 0)
+    if not dataset.columns:
+        return places % width, steps, dataset.input_names
+    columns = torch.tensor([place for place, column in enumerate(dataset.columns) for _ in column.names])
+    return columns[places], steps, [column.name for column in dataset.columns]
 
 
 def missing_targets(dataset: Dataset) -> Tensor:

@@ -9,9 +9,10 @@ output, or to FILE, which must not be there yet.
     trainctl predict my-run rows.csv output=predictions.csv
     trainctl predict my-run rows.npz
 
-A CSV's columns are found by their names; columns that the run does not know are passed over. An .npz needs
-one array, or one named `inputs`; a row has the shape that the run was trained with. An image is turned to the
-run's channels and size.
+A CSV's columns are found by their names; columns that the run does not know are passed over; between cells stands
+what stood there in training, and the file may end in .tsv too. For a run on texts a .txt holds one text a line. An
+.npz needs one array, or one named `inputs`; a row has the shape that the run was trained with. An image is turned
+to the run's channels and size.
 
 Columns: row, then for classes `prediction` and a probability for each class; for numbers one column for each
 target, in its unit; for an autoencoder `rmse` and the reconstruction, in scaled units.

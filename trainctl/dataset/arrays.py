@@ -37,8 +37,10 @@ def arrays(
         raise DataError(f"{file}: no such file")
     if targets is None and file.suffix.lower() != ".npz":
         raise ConfigError(f"dataset.targets=null: {file.name} holds inputs only; give dataset.targets=FILE.npy")
-    values, wanted = read_array(file), read_array(Path(targets) if targets else file, "targets")
-    if values.ndim < 2 or len(values) != len(np.atleast_1d(wanted)):
+    two = targets is not None  # the only array of one file would be inputs and targets
+    values = read_array(file, alone=two)
+    wanted = read_array(Path(targets) if targets else file, "targets", alone=two)
+    if values.ndim < 2 or not wanted.ndim or not values.size or not wanted.size or len(values) != len(wanted):
         raise DataError(
             f"{file}: inputs have shape {values.shape}, targets {wanted.shape}: needs one target for each row of inputs"
         )
@@ -47,7 +49,7 @@ def arrays(
         task = "classification" if whole and (wanted.ndim == 1 or wanted.shape[1:] == (1,)) else "regression"
     inputs = _inputs(values, file)
     if task == "regression":
-        columns = torch.from_numpy(wanted.astype(np.float32)).reshape(len(wanted), -1)
+        columns = torch.from_numpy(_floats(wanted)).reshape(len(wanted), -1)
         names = tuple(f"target_{place}" for place in range(columns.shape[1]))
         return Dataset(inputs, columns, "regression", target_names=names)
     labels = wanted.reshape(len(wanted), -1)
@@ -59,6 +61,8 @@ def arrays(
         )
     labels = labels[:, 0].astype(np.int64)
     classes = int(labels.max()) + 1
+    if classes < 2:
+        raise DataError(f"{targets or file}: has one class only, 0")
     if missing := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
         raise DataError(f"{targets or file}: no row is of class {missing[0]}, the largest class is {classes - 1}")
     return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))))
@@ -80,4 +84,10 @@ def _inputs(values: np.ndarray, file: Path) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(values))
     if values.ndim not in (2, 3):
         raise DataError(f"{file}: inputs have shape {values.shape}; tables have 2 dimensions, sequences 3, images 4")
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+    return torch.from_numpy(_floats(values))
+
+
+def _floats(values: np.ndarray) -> np.ndarray:
+    """Return numbers in float32; one beyond its range becomes infinite, which cleaning refuses by row and column."""
+    with np.errstate(over="ignore"):
+        return np.ascontiguousarray(values, dtype=np.float32)

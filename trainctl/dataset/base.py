@@ -35,8 +35,8 @@ class Dataset:
         targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float32; ``NO_CLASS`` or NaN where one is missing.
         task: What the targets are.
         class_names: One for each class; empty for a regression.
-        input_names: One for each column of a table; empty for images.
-        target_names: One for each column of the targets of a regression.
+        input_names: One for each column of a table or a sequence; empty for images.
+        target_names: One for each column of the targets; empty for classes whose column has no name.
         test_rows: How many rows at the end are the source's own test split; 0 if it has none.
         val_rows: How many rows before those are the source's own validation split; 0 if it has none.
         ordered: Whether rows follow each other in time, and so do the splits.
@@ -45,7 +45,8 @@ class Dataset:
         vocabulary: The token behind each id; empty if inputs are no tokens.
         encoding: What else predicting needs to read such rows from a file; plain values.
         source: The file, for messages.
-        lines: Line of the file at which each row starts; None if it comes from no file.
+        lines: Line of the file at which each row starts ``(N,)``, or lines of a window and what follows it
+            ``(N, W + H)``; None if it comes from no file.
         learn: Given the data set and its training rows, returns the data set as those rows alone tell to encode it.
     """
 
@@ -84,9 +85,17 @@ class Dataset:
             lines=None if self.lines is None else self.lines[rows],
         )
 
-    def place(self, row: int) -> str:
-        """Say where a row is."""
-        return f"row {row}" if self.lines is None else f"row {row} ({self.source}, line {int(self.lines[row])})"
+    def place(self, row: int, step: int = 0) -> str:
+        """Say where a row is, or a step of a window."""
+        if self.lines is None:
+            return f"row {row}"
+        line = self.lines[row] if self.window_lines is None else self.window_lines[row, step]
+        return f"row {row} ({self.source}, line {int(line)})"
+
+    @property
+    def window_lines(self) -> Tensor | None:
+        """Lines of the steps of windows and of what follows them; None if rows are no windows of a file."""
+        return self.lines if self.lines is not None and self.lines.ndim == 2 else None
 
 
 def sklearn_file(name: str) -> Path:
@@ -185,6 +194,8 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
             raise DataError(
                 f"{raw}: {images} has shape {tuple(inputs.shape)}, {labels} has {tuple(targets.shape)}: they do not belong together"
             )
+        if 0 in inputs.shape[1:]:
+            raise DataError(f"{raw / images}: its images have no pixels ({tuple(inputs.shape[1:])})")
         if len(targets) and int(targets.max()) >= len(class_names):
             row = int(targets.argmax())
             raise DataError(

@@ -52,6 +52,10 @@ def csv(
     table = read_table(file, delimiter)
     if target in drop:
         raise ConfigError(f"dataset.drop={target}: is the target too")
+    if target in categorical:
+        raise ConfigError(
+            f"dataset.categorical={target}: is the target; dataset.task=classification makes classes of it"
+        )
     columns = known_columns(known)
     if not columns:
         for name in (target, *drop, *categorical):
@@ -67,7 +71,7 @@ def csv(
         task="classification" if class_names else "regression",
         class_names=class_names,
         input_names=tuple(name for column in columns for name in column.names),
-        target_names=() if class_names else (target,),
+        target_names=(target,),
         columns=columns,
         encoding={"delimiter": delimiter},
         source=file.name,

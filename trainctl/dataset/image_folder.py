@@ -29,7 +29,7 @@ def image_folder(
 
     Beside ``train``, ``val`` (or ``valid``, ``validation``) and ``test`` are the source's own splits. Images are turned
     upright, to grey or RGB, and scaled to a square. They are decoded once: the pixels lie in a cache on disk, whose
-    name is a fingerprint of the files' names, sizes and times. Files of other kinds are passed over.
+    name is a fingerprint of the files' names, sizes and times. Hidden files, and those of other kinds, are passed over.
 
     Args:
         path: The directory.
@@ -43,7 +43,7 @@ def image_folder(
 
     Raises:
         ConfigError: If ``path`` is not given.
-        DataError: If there are no images, an image cannot be read, or splits have different classes.
+        DataError: If there are no images, also in a single folder, an image cannot be read, or splits have different classes.
 
     Source: torchvision, ``ImageFolder`` (the layout).
     """
@@ -54,6 +54,8 @@ def image_folder(
     if not (root / "train").is_dir():
         parts = [[root], [], []]
     found = [[file for folder in folders for file in _files(folder)] for folders in parts]
+    if not known and (empty := [place for place in _classes(parts[0][0]) if not any(map(_is_image, place.iterdir()))]):
+        raise DataError(f"{empty[0]}: holds no images; each folder is a class: remove it, or put its images there")
     names = tuple(known["class_names"]) if known else tuple(sorted({file.parent.name for file in found[0]}))
     if len(names) < 2:
         raise DataError(
@@ -75,12 +77,21 @@ def image_folder(
 
 def _files(folder: Path) -> list[Path]:
     """Return the images in a directory's folders, sorted."""
-    return sorted(file for file in folder.glob("*/*") if file.suffix.lower() in ENDINGS and file.is_file())
+    return sorted(file for place in _classes(folder) for file in place.iterdir() if _is_image(file))
+
+
+def _classes(folder: Path) -> list[Path]:
+    """Return a directory's folders, but hidden ones, which tools leave behind."""
+    return sorted(place for place in folder.iterdir() if place.is_dir() and not place.name.startswith("."))
+
+
+def _is_image(file: Path) -> bool:
+    return file.suffix.lower() in ENDINGS and not file.name.startswith(".") and file.is_file()
 
 
 def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Path) -> np.ndarray:
     """Return the pixels of all files, from the cache if they are there; a cache that cannot be written is no error."""
-    digest = hashlib.sha256(f"1 {root} {size} {channels}".encode())
+    digest = hashlib.sha256(f"2 {root} {size} {channels}".encode())
     for file in files:
         status = file.stat()
         digest.update(f"\0{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}".encode())

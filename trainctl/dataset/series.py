@@ -54,10 +54,11 @@ def series(
         inputs=values[: count + window - 1].unfold(0, window, 1).transpose(1, 2).contiguous(),
         targets=values[window:].unfold(0, horizon, 1).transpose(1, 2).flatten(1),
         task="regression",
+        input_names=tuple(columns),
         target_names=tuple(ahead),
         ordered=True,
         gap_rows=horizon - 1,
-        encoding={"window": window, "delimiter": delimiter, "columns": list(columns)},
+        encoding={"window": window, "delimiter": delimiter},
         source=file.name,
-        lines=torch.tensor(table.lines[:count]),
+        lines=torch.tensor(table.lines).unfold(0, window + horizon, 1),
     )

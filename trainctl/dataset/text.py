@@ -59,7 +59,7 @@ def text(
     place = Path(required("path", path, "FILE.csv"))
     column = "text"
     if place.is_dir():
-        table, column, target = _folder(place), "text", "class"
+        table, column, target = _folder(place, known), "text", "class"
     elif not place.exists():
         raise DataError(f"{place}: no such file")
     else:
@@ -79,7 +79,7 @@ def text(
         targets=targets,
         task="classification" if class_names else "regression",
         class_names=class_names,
-        target_names=() if class_names else (target,),
+        target_names=(target,),
         vocabulary=vocabulary,
         encoding={"text": column, "level": level, "lowercase": lowercase, "delimiter": delimiter},
         source=place.name,
@@ -88,7 +88,7 @@ def text(
     )
 
 
-def _folder(place: Path) -> Table:
+def _folder(place: Path, known: Mapping[str, Any] | None) -> Table:
     """Read one file for each class as a table of texts and classes."""
     files = sorted(place.glob("*.txt"))
     if len(files) < 2:
@@ -96,6 +96,10 @@ def _folder(place: Path) -> Table:
     rows: list[list[str]] = []
     lines: list[int] = []
     for file in files:
+        if is_missing(file.stem):
+            raise DataError(f"{file}: {file.stem} stands for a missing class; give the file another name")
+        if known and known.get("vocabulary") and file.stem not in known["class_names"]:
+            raise DataError(f"{file}: its name is none of the run's classes ({', '.join(known['class_names'][:20])})")
         found = [(line, row.strip()) for line, row in enumerate(read_text(file).splitlines(), 1) if row.strip()]
         if not found:
             raise DataError(f"{file}: holds no text")

@@ -57,13 +57,18 @@ def read_batch(path: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:
-        raise DataError(f"{path}: not a batch of CIFAR, or damaged: {error}") from error
+        raise DataError(f"{path}: not a batch of CIFAR, or damaged: {' '.join(str(error).split())}") from error
     plain = {
-        key.decode() if isinstance(key, bytes) else key: value for key, value in dict(_mapping(batch, path)).items()
+        key.decode(errors="replace") if isinstance(key, bytes) else key: value
+        for key, value in dict(_mapping(batch, path)).items()
     }
     images, targets = plain.get("data"), plain.get(labels)
     fits = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2 and images.shape[1] == 3072
-    if not fits or not isinstance(targets, list) or not all(isinstance(label, int) for label in targets):
+    if (
+        not fits
+        or not isinstance(targets, list)
+        or not all(isinstance(label, int) and abs(label) < 2**31 for label in targets)
+    ):
         raise DataError(f"{path}: holds no images of 3 x 32 x 32 bytes with {labels}")
     assert isinstance(images, np.ndarray)
     if len(images) != len(targets):

@@ -2,10 +2,14 @@
 
 import warnings
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from trainctl.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
 
@@ -30,7 +34,7 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
-            upright = ImageOps.exif_transpose(image)
+            upright = _bytes(ImageOps.exif_transpose(image))
             picture = upright.convert("L" if channels == 1 else "RGB").resize(
                 (width, height), Image.Resampling.BILINEAR
             )
@@ -38,3 +42,19 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
         raise DataError(f"{path}: cannot be read as an image: {error}") from error
     return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
+
+
+def _bytes(image: "Image.Image") -> "Image.Image":
+    """Return an image of 8 bits: 16 bits of grey are scaled down, which Pillow would cut off at 255.
+
+    Raises:
+        ValueError: If its values have no known range.
+    """
+    from PIL import Image
+
+    if image.mode[:1] not in ("I", "F"):
+        return image
+    values = np.array(image)
+    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
+        raise ValueError("its pixels are no bytes, nor 16 bits of grey; save it with 8 or 16 bits")
+    return Image.fromarray((values / 257).round().astype(np.uint8))

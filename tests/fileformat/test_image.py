@@ -1,0 +1,36 @@
+"""Image files of many kinds."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainctl.errors import DataError
+from trainctl.fileformat.image import read_image
+
+LEVELS = np.linspace(0, 65535, 16).reshape(4, 4)
+
+
+@pytest.mark.parametrize("ending", ["png", "tif", "pgm"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_grey_levels_of_16_bits_are_scaled_down_not_cut_off(tmp_path, ending, channels):
+    file = tmp_path / f"grey.{ending}"
+    Image.fromarray(LEVELS.astype(np.uint16)).save(file)
+    pixels = read_image(file, channels, 4, 4)
+    assert pixels.shape == (channels, 4, 4)
+    assert pixels[0].tolist() == (LEVELS / 257).round().tolist()
+
+
+@pytest.mark.parametrize(
+    "values", [LEVELS.astype(np.float32), LEVELS.astype(np.int32) * 2, LEVELS.astype(np.int32) - 1]
+)
+def test_pixels_without_a_known_range_are_refused(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "wide.tif")
+    with pytest.raises(DataError, match=r"wide\.tif: cannot be read as an image: its pixels are no bytes"):
+        read_image(tmp_path / "wide.tif", 1, 4, 4)
+
+
+def test_colours_become_grey_and_grey_becomes_colours(tmp_path):
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "red.png")
+    assert (read_image(tmp_path / "red.png", 1, 4, 4) == 76).all()
+    Image.new("L", (4, 4), 9).save(tmp_path / "grey.png")
+    assert (read_image(tmp_path / "grey.png", 3, 2, 2) == 9).all()
