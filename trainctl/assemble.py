@@ -201,12 +201,18 @@ def build_model(
     build(config, "init", model=model)
     reconstructs = isinstance(model, Reconstruction)
     wanted = input_shape if reconstructs else (outputs,)
-    model.to(place).eval()
+    model.to(place).to(memory_format=layout(model)).eval()
     kind = torch.long if vocabulary_size else torch.float32
     returned = try_row(name, model, torch.zeros(1, *input_shape, dtype=kind, device=place))
     if returned.shape[1:] != wanted:
         raise ConfigError(f"model={name} returns {tuple(returned.shape[1:])} for a row, the data needs {wanted}")
     return model.train(), "reconstruction" if reconstructs else task
+
+
+def layout(model: nn.Module) -> torch.memory_format:
+    """Return how a model's weights lie in memory: channels last where it convolves images, as kernels like them best."""
+    images = any(isinstance(module, nn.Conv2d) for module in model.modules())
+    return torch.channels_last if images else torch.preserve_format
 
 
 def build_augment(config: Config, task: Task, data: Data) -> tuple[Augment | Mixer, ...]:

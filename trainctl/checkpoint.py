@@ -266,9 +266,10 @@ def _restore_optimizer(
     path: Path,
 ) -> None:
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in tensors.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = _like(value, parameters, int(index))
     current = optimizer.state_dict()
     known = {index for group in current["param_groups"] for index in group["params"]}
     if not set(state) <= known:
@@ -276,6 +277,13 @@ def _restore_optimizer(
             f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(known)}"
         )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+
+
+def _like(value: Tensor, parameters: Sequence[Tensor], index: int) -> Tensor:
+    """Return an optimizer's tensor with its memory in its parameter's order, as fused optimizers read both side by side."""
+    if index >= len(parameters) or value.shape != parameters[index].shape:
+        return value
+    return torch.empty_like(parameters[index], dtype=value.dtype, device=value.device).copy_(value)
 
 
 def fitted(tensors: Mapping[str, Tensor]) -> Fitted:

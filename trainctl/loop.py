@@ -29,7 +29,7 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
     """
     if reason := end_reason(run):
         return reason
-    state, loop, take_step, clock = run.state, run.config.loop, step.eager(run), Clock(run)
+    state, loop, take_step, clock = run.state, run.config.loop, step.make(run, reporter.detail), Clock(run)
     saved_at = time.monotonic()
     with StopRequest() as request:
         for inputs, targets in batches(run):
@@ -69,7 +69,7 @@ def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
             continue
         order = epoch_order(len(rows), run.config.seed, epoch).to(run.device)
         for index in order.split(plan.batch_size)[position:]:
-            yield rows.inputs[index], rows.targets[index]
+            yield rows.inputs.index_select(0, index), rows.targets.index_select(0, index)
 
 
 def set_learning_rate(run: Run) -> None:

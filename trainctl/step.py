@@ -1,12 +1,14 @@
-"""How one optimizer step is executed: eager."""
+"""How one optimizer step is executed: eagerly, or recorded and replayed. The same numbers."""
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from trainctl.augment.base import Mixing
+from trainctl.capture import Program, Recorder, compile_calls
 from trainctl.device import autocast, derive
 from trainctl.errors import NonFiniteError
 from trainctl.run import Run
@@ -41,38 +43,85 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
     return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
 
 
+Compute = Callable[..., list[Any]]  # (inputs, targets, augmented, mixings, share) -> [loss, *gradients]
+Kernel = Callable[[], None]
+MOST_KINDS = 8  # shapes of parts that are recorded; a run has one or two
+
+
 def eager(run: Run) -> Step:
-    """Return the function that takes a batch as it is stored and makes one optimizer step.
+    """Return the function that takes a batch as it is stored and makes one optimizer step."""
+    return _step(run, differentiate(run), run.scaler.step)
 
-    The batch is computed in ``loop.micro_batches`` parts, whose gradients add up to that of the whole.
 
-    Raises:
-        NonFiniteError: On a CPU, if the loss is not finite, before any weight has changed.
+def captured(run: Run, note: Callable[[str], None]) -> Step:
+    """Return the same function, whose arithmetic is recorded and replayed: the same numbers in less time.
+
+    What cannot be recorded is computed eagerly.
+
+    Args:
+        run: On a CPU.
+        note: Is told what cannot be recorded, and why.
     """
-    config, model, optimizer, scaler = run.config, run.model, run.optimizer, run.scaler
-    generator = torch.Generator(run.device)
-    context = autocast(run.device, config.precision)
-    penalties = [regularizer.penalty for regularizer in run.regularizers if regularizer.penalty]
-    projections = [regularizer.project for regularizer in run.regularizers if regularizer.project]
-    augmented = any(member["name"] != "none" for member in config.members("augment"))
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return _step(run, Replay(run, note), Update(run))
 
-    def backward(inputs: Tensor, targets: Tensor, share: float) -> Tensor:
-        """Add a part's gradient; return its share of the loss."""
-        changed, mixings = augment(inputs) if augmented else (None, [])
+
+def make(run: Run, note: Callable[[str], None]) -> Step:
+    """Return the faster way to make a step, where it is safe to take."""
+    mode = run.config.loop.capture
+    if mode == "never" or run.device.type != "cpu" or (mode == "auto" and run.config.components):
+        return eager(run)
+    return captured(run, note)
+
+
+def differentiate(run: Run) -> Compute:
+    """Return the function that computes a part's share of the loss and of its gradient, and adds up its metrics."""
+    model, scaler, parameters = run.model, run.scaler, trained(run)
+    context = autocast(run.device, run.config.precision)
+    penalties = [regularizer.penalty for regularizer in run.regularizers if regularizer.penalty]
+
+    def compute(
+        inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
+    ) -> list[Any]:
         inputs, targets = scaled(run, inputs, targets, changed)
         with context:
             outputs = model(inputs).float()
             loss, targets = compare(run, outputs, targets, mixings)
-        total = loss * share
-        for penalty in penalties:
-            total = total + penalty() * share
-        scaler.scale(total).backward()
+        total = sum((penalty() for penalty in penalties), loss)
+        total = total if share == 1 else total * share
+        gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
         run.sums.add(loss, outputs, targets)
-        return total.detach()
+        return [total.detach(), *map(_laid_out, gradients, parameters)]
 
-    def augment(inputs: Tensor) -> tuple[Tensor, list[Mixing]]:
-        mixings = []
+    return compute
+
+
+def trained(run: Run) -> list[Tensor]:
+    """Return the parameters that the optimizer changes."""
+    return [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+
+
+def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
+    """Return a gradient whose memory has its parameter's order, as fused optimizers read both side by side."""
+    if gradient is None or gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)
+
+
+def _step(run: Run, compute: Compute, update: Callable[[torch.optim.Optimizer], object]) -> Step:
+    """Return a step: a batch is computed in ``loop.micro_batches`` parts, whose gradients add up to that of the whole.
+
+    Raises:
+        NonFiniteError: On a CPU, if the loss is not finite, before any weight has changed.
+    """
+    config, optimizer, parameters = run.config, run.optimizer, trained(run)
+    generator = torch.Generator(run.device)
+    projections = [regularizer.project for regularizer in run.regularizers if regularizer.project]
+    augmented = any(member["name"] != "none" for member in config.members("augment"))
+
+    def augment(inputs: Tensor) -> tuple[Tensor | None, list[Mixing]]:
+        mixings: list[Mixing] = []
+        if not augmented:
+            return None, mixings
         for change in run.augment:
             changed = change(inputs, generator)
             inputs, mixing = changed if isinstance(changed, tuple) else (changed, None)
@@ -84,22 +133,173 @@ def eager(run: Run) -> Step:
             generator.manual_seed(derive(config.seed, run.state.step))
         rows = len(inputs)
         parts = min(config.loop.micro_batches, rows)
-        losses = [
-            backward(x, y, len(x) / rows)
-            for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
-        ]
-        if run.device.type == "cpu" and not math.isfinite(value := sum(float(loss) for loss in losses)):
-            optimizer.zero_grad()
+        total: list[Any] = []
+        for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+            found = compute(x, y, *augment(x), len(x) / rows)
+            total = [_add(*pair) for pair in zip(total, found, strict=True)] if total else found
+        loss, *gradients = total
+        if run.device.type == "cpu" and not math.isfinite(value := float(loss)):
             raise NonFiniteError(_explain(run, value))
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
         _clip(run, parameters)
-        scaler.step(optimizer)
-        scaler.update()
-        optimizer.zero_grad()
+        update(optimizer)
+        run.scaler.update()
         for project in projections:
             project()
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
 
     return step
+
+
+def _add(total: Tensor | None, part: Tensor | None) -> Tensor | None:
+    """Add a part to what was summed before; a parameter without a gradient has none."""
+    return part if total is None else total if part is None else total.add_(part)
+
+
+class Replay:
+    """Computes parts of one shape alike: eagerly and recorded, then both ways and compared, from then on replayed.
+
+    Args:
+        run: On a CPU.
+        note: Is told what cannot be replayed, once.
+    """
+
+    def __init__(self, run: Run, note: Callable[[str], None]) -> None:
+        self.run, self.note = run, note
+        self.compute = differentiate(run)
+        self.recorded: dict[Any, Program] = {}
+        self.trusted: dict[Any, Program] = {}
+        self.eager = False
+
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
+    ) -> list[Any]:
+        """Return a part's loss and gradients."""
+        given = [tensor for tensor in (inputs, targets, changed) if tensor is not None]
+        kind = (inputs.shape, share)
+        if program := self.trusted.get(kind):
+            return program(*given)
+        if mixings and not self.eager:
+            self._give_up("rows are mixed")
+        if self.eager or len(self.recorded) > MOST_KINDS:
+            return self.compute(inputs, targets, changed, mixings, share)
+        if program := self.recorded.get(kind):
+            return self._check(kind, program, given, lambda: self.compute(inputs, targets, changed, mixings, share))
+        with Recorder() as recorder:
+            found = self.compute(inputs, targets, changed, mixings, share)
+        if recorder.trouble:
+            self._give_up(recorder.trouble)
+        else:
+            self.recorded[kind] = compile_calls(recorder.calls, given, found)
+        return found
+
+    def _check(self, kind: Any, program: Program, given: list[Tensor], compute: Callable[[], list[Any]]) -> list[Any]:
+        """Compute a part both ways from the same state; replay from now on if all bits are the same."""
+        start = self._state()
+        replayed = [*program(*given), *self._state()]
+        for current, before in zip(self._changing(), start[1:], strict=True):
+            current.copy_(before)
+        torch.set_rng_state(start[0])
+        found = compute()
+        if all(map(_same, replayed, [*found, *self._state()])):
+            self.trusted[kind] = program
+        else:
+            self._give_up("its replay gave other numbers")
+        return found
+
+    def _changing(self) -> list[Tensor]:
+        """Return what a step changes beside gradients and random numbers."""
+        return [*self.run.model.buffers(), self.run.sums.sums]
+
+    def _state(self) -> list[Tensor]:
+        return [torch.get_rng_state(), *(tensor.clone() for tensor in self._changing())]
+
+    def _give_up(self, reason: str) -> None:
+        self.eager = True
+        self.trusted.clear()
+        self.note(f"the step is not replayed: {reason}")
+
+
+def _same(one: Tensor | None, other: Tensor | None) -> bool:
+    """Say whether two tensors have the same values and layout; NaN equals nothing."""
+    if one is None or other is None:
+        return one is other
+    return one.stride() == other.stride() and torch.equal(one, other)
+
+
+class Update:
+    """Applies an optimizer; Adam, AdamW and SGD by calling the kernel that they would call, without what surrounds it.
+
+    Args:
+        run: On a CPU.
+    """
+
+    def __init__(self, run: Run) -> None:
+        self.scaler, self.parameters = run.scaler, trained(run)
+        self.kernels: list[Kernel] | None = None
+        run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))  # other tensors
+
+    def __call__(self, optimizer: torch.optim.Optimizer) -> None:
+        """Make a step from the gradients that the parameters hold."""
+        whole = all(parameter.grad is not None for parameter in self.parameters)
+        if self.kernels and whole:
+            with torch.no_grad():
+                for kernel in self.kernels:
+                    kernel()
+            return
+        self.scaler.step(optimizer)  # makes the optimizer's tensors, the first time
+        if self.kernels is None and whole:
+            self.kernels = [] if self.scaler.is_enabled() else fused(optimizer)
+
+
+def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
+    """Return the calls of an optimizer's fused kernel, one for each group; none if it has another way to step.
+
+    Rate, momentum and betas are read from the group at each call.
+    """
+    kind = type(optimizer)
+    if kind not in FUSED or not all(group["fused"] for group in optimizer.param_groups):
+        return []
+    return [
+        FUSED[kind](group, [optimizer.state[parameter] for parameter in group["params"]])
+        for group in optimizer.param_groups
+    ]
+
+
+def _adam(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Kernel:
+    weights = group["params"]
+    means, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
+    largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
+    kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+
+    def step() -> None:
+        torch._foreach_add_(steps, 1)
+        beta1, beta2 = group["betas"]
+        kernel(
+            weights, [weight.grad for weight in weights], means, squares, largest, steps,
+            lr=group["lr"], beta1=beta1, beta2=beta2, weight_decay=group["weight_decay"], eps=group["eps"],
+            amsgrad=group["amsgrad"], maximize=False,
+        )  # fmt: skip
+
+    return step
+
+
+def _sgd(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Kernel:
+    weights = group["params"]
+    velocities = [state["momentum_buffer"] for state in states] if group["momentum"] else []
+
+    def step() -> None:
+        torch._fused_sgd_(
+            weights, [weight.grad for weight in weights], velocities,
+            lr=group["lr"], momentum=group["momentum"], dampening=group["dampening"], nesterov=group["nesterov"],
+            weight_decay=group["weight_decay"], maximize=False, is_first_step=False,
+        )  # fmt: skip
+
+    return step
+
+
+FUSED = {torch.optim.Adam: _adam, torch.optim.AdamW: _adam, torch.optim.SGD: _sgd}
 
 
 def _clip(run: Run, parameters: list[Tensor]) -> None:

@@ -9,6 +9,7 @@ from trainctl.errors import ConfigError
 from trainctl.model.base import (
     ACTIVATIONS,
     Activation,
+    ByteDropout,
     Dropout,
     Norm,
     Reconstruction,
@@ -93,4 +94,4 @@ def autoencoder(
 def _after(filters: int, activation: Activation, norm: Norm, dropout: float) -> list[nn.Module]:
     """Return what follows a hidden convolution: norm, activation, dropout."""
     layers = [*norm_of_maps(norm, filters), ACTIVATIONS[activation]()]
-    return [*layers, nn.Dropout(dropout)] if dropout else layers
+    return [*layers, ByteDropout(dropout)] if dropout else layers

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, Activation, Dropout, Norm, need, norm_of_maps
+from trainctl.model.base import ACTIVATIONS, Activation, ByteDropout, Dropout, Norm, need, norm_of_maps
 
 Shortcut = Literal["A", "B"]
 STAGES = (16, 32, 64)  # channels, before the width multiplier
@@ -102,7 +102,7 @@ def _block(
     before: int, filters: int, stride: int, shortcut: Shortcut, norm: Norm, activation: Activation, dropout: float
 ) -> Block:
     body = [*_convolution(before, filters, norm, stride=stride), ACTIVATIONS[activation]()]
-    body += [nn.Dropout(dropout)] if dropout else []
+    body += [ByteDropout(dropout)] if dropout else []
     body += _convolution(filters, filters, norm)
     around: nn.Module = nn.Identity()
     if stride > 1 or before != filters:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from trainctl.errors import ConfigError
-from trainctl.model.base import Dropout, Norm, Width, norm_of_rows
+from trainctl.model.base import ByteDropout, Dropout, Norm, Width, norm_of_rows
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 PADDING = 0  # the token id that fills up a row
@@ -121,5 +121,5 @@ def rnn(
         **({"nonlinearity": activation} if cell == "rnn" else {}),
     )
     width = hidden_size * (2 if bidirectional else 1)
-    head = [*norm_of_rows(norm, width), *([nn.Dropout(dropout)] if dropout else []), nn.Linear(width, outputs)]
+    head = [*norm_of_rows(norm, width), *([ByteDropout(dropout)] if dropout else []), nn.Linear(width, outputs)]
     return Recurrent(body, nn.Sequential(*head) if len(head) > 1 else head[0], pooling, embedding)

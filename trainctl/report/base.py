@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def note(self, text: str) -> None:
         """Take a line for the user."""
 
+    def detail(self, text: str) -> None:
+        """Take a line for the log, of no use to a user who looks on."""
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Take what is in ``summary.json``."""
 
@@ -49,6 +52,11 @@ class Together:
         """Take a line for the user."""
         for reporter in self.reporters:
             reporter.note(text)
+
+    def detail(self, text: str) -> None:
+        """Take a line for the log."""
+        for reporter in self.reporters:
+            reporter.detail(text)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Take what is in ``summary.json``."""

@@ -49,6 +49,9 @@ class Console:
         with suppress(*HARMLESS):
             self.console.print(Text(words.printable(text, self.console.encoding)), soft_wrap=True)
 
+    def detail(self, text: str) -> None:
+        """Leave out what is for the log."""
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """End the view in its last state and print what the run came to and what to type next."""
         assert self.view

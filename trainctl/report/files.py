@@ -46,6 +46,10 @@ class Files:
         """Take a line for the user."""
         self.plain.note(text)
 
+    def detail(self, text: str) -> None:
+        """Take a line for the log."""
+        self.plain.note(text)
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Take what is in ``summary.json``; the test metrics become a line of their own."""
         tested = {key: value for key, value in summary["metrics"].items() if key.startswith("test/")}

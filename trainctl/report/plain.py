@@ -49,6 +49,9 @@ class Plain:
         """Write a line for the user."""
         self._write(text)
 
+    def detail(self, text: str) -> None:
+        """Leave out what is for the log."""
+
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write what the run came to and what to type next."""
         for line in words.labelled(words.closing(summary, self.directory, self.run.config.loop)):

@@ -1,0 +1,204 @@
+"""A step that is recorded and replayed gives the bits of one that is computed."""
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainctl import assemble, capture, compose, config, loop, step
+from trainctl.capture import Recorder, compile_calls
+from trainctl.errors import NonFiniteError
+from trainctl.run import Run
+
+SMALL = ("dataset=digits", "loop.batch_size=400", "output.plots=false")
+
+
+def make(*overrides: str) -> Run:
+    return assemble.assemble(config.load(compose.compose([*SMALL, *overrides])))
+
+
+def tensors(run: Run) -> list[Tensor]:
+    """Return all that a step may change."""
+    state = [value for entry in run.optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
+    parts = [*run.model.state_dict().values(), *run.average.model.state_dict().values(), *state]
+    return [tensor.clone() for tensor in parts] + [run.sums.sums.clone(), torch.get_rng_state()]
+
+
+def train(run: Run, how: Any, steps: int) -> list[Tensor]:
+    for (inputs, targets), _ in zip(loop.batches(run), range(steps), strict=False):
+        loop.set_learning_rate(run)
+        how(inputs, targets)
+        run.state.step += 1
+    return tensors(run)
+
+
+def both(*overrides: str, steps: int = 12) -> tuple[bool, list[str]]:
+    """Train eagerly and captured; return whether all bits are the same, and what was noted."""
+    run = make(*overrides)
+    expected = train(run, step.eager(run), steps)
+    notes: list[str] = []
+    run = make(*overrides)
+    found = train(run, step.captured(run, notes.append), steps)
+    return all(torch.equal(*pair) for pair in zip(expected, found, strict=True)), notes
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        "model=linear", "model=mlp", "model=cnn", "model=resnet model.depth=8", "model=rnn", "model=rnn model.cell=gru",
+        "model=rnn model.cell=rnn model.bidirectional=true model.layers=2 model.dropout=0.3", "model=autoencoder",
+        "model=autoencoder model.channels=[4]", "model=mlp model.norm=batch average=ema", "model=cnn model.norm=batch",
+        "optimizer=sgd", "optimizer=sgd optimizer.momentum=0", "optimizer=sgd optimizer.nesterov=true",
+        "optimizer=adamw optimizer.amsgrad=true", "optimizer=muon", "optimizer=nadam", "schedule=one_cycle",
+        "loop.clip_norm=0.1 loop.micro_batches=3", "regularizer=[l1,l2,orthogonal,max_norm]", "precision=bf16",
+        "augment=[noise,translate]", "model=autoencoder augment=[noise]", "loss=focal", "loss=hinge",
+        "optimizer=sgd schedule=one_cycle", "decay_norm_and_bias=true optimizer.weight_decay=0.1", "loop.batch_size=full",
+    ],
+)  # fmt: skip
+def test_captured_steps_give_the_same_bits(overrides: str) -> None:
+    assert both(*overrides.split()) == (True, [])
+
+
+def test_steps_are_really_replayed(monkeypatch: pytest.MonkeyPatch) -> None:
+    run = make()
+    calls = []
+    forward = run.model.forward
+    monkeypatch.setattr(run.model, "forward", lambda inputs: calls.append(len(inputs)) or forward(inputs))
+    train(run, step.captured(run, print), 20)
+    # 1,257 rows: three batches of 400 and one of 57 an epoch; each size is computed once, and once more for comparison
+    assert sorted(calls) == [57, 57, 400, 400]
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [("augment=mixup", "rows are mixed"), ("model=rnn dataset=text", "_pack_padded_sequence")],
+)
+def test_what_cannot_be_replayed_is_computed_and_said(overrides: str, reason: str, tmp_path: Any) -> None:
+    words = overrides.split()
+    if "dataset=text" in words:
+        rows = [f"{'ab' * (row % 7 + 1)},{'xy'[row % 2]}" for row in range(60)]
+        (tmp_path / "a.csv").write_text("\n".join(["words,kind", *rows, ""]))
+        words += [
+            f"dataset.path={tmp_path / 'a.csv'}",
+            "dataset.text=words",
+            "dataset.target=kind",
+            "loop.batch_size=9",
+        ]
+    same, notes = both(*words)
+    assert same
+    assert len(notes) == 1
+    assert reason in notes[0]
+
+
+class Halving(nn.Module):
+    """Does something else at every call, which no recording can know."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.factor = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), 1.0
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        self.factor /= 2
+        outputs: Tensor = self.body(inputs) * self.factor
+        return outputs
+
+
+def test_a_replay_that_differs_is_found_out_and_given_up() -> None:
+    run, notes = make("model=linear", "loop.batch_size=full"), []
+    object.__setattr__(run, "model", Halving())
+    optimizer = torch.optim.Adam(run.model.parameters(), fused=True)
+    optimizer.param_groups[0]["initial_lr"] = 0.1
+    object.__setattr__(run, "optimizer", optimizer)
+    train(run, step.captured(run, notes.append), 4)
+    assert notes == ["the step is not replayed: its replay gave other numbers"]
+    assert run.model.factor == 2**-4
+
+
+def test_components_of_ones_own_are_captured_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = []
+    monkeypatch.setattr(step, "captured", lambda run, note: chosen.append("captured"))
+    monkeypatch.setattr(step, "eager", lambda run: chosen.append("eager"))
+    for capture_mode, components in (("auto", "[]"), ("auto", "[json]"), ("always", "[json]"), ("never", "[]")):
+        step.make(make(f"loop.capture={capture_mode}", f"components={components}"), print)
+    assert chosen == ["captured", "eager", "captured", "eager"]
+
+
+def test_a_loss_that_is_not_finite_is_seen_before_weights_change() -> None:
+    run = make("loop.batch_size=full")
+    take_step = step.captured(run, print)
+    rows = run.data.splits["train"]
+    for _ in range(3):
+        take_step(rows.inputs, rows.targets)
+    before = [parameter.detach().clone() for parameter in run.model.parameters()]
+    run.data.input_scale.factor.fill_(math.nan)
+    with pytest.raises(NonFiniteError, match="the loss is nan"):
+        take_step(rows.inputs, rows.targets)
+    assert all(map(torch.equal, before, run.model.parameters()))
+
+
+def test_an_optimizer_that_is_loaded_anew_is_read_anew() -> None:
+    run = make("loop.batch_size=full")
+    take_step = step.captured(run, print)
+    train(run, take_step, 3)
+    run.optimizer.load_state_dict(run.optimizer.state_dict())
+    moment = [state["exp_avg"].clone() for state in run.optimizer.state.values()]
+    train(run, take_step, 2)
+    assert not any(map(torch.equal, moment, (state["exp_avg"] for state in run.optimizer.state.values())))
+
+
+# The recording itself.
+
+
+def record(function: Any, *inputs: Tensor) -> tuple[Any, Recorder]:
+    with Recorder() as recorder:
+        results = function(*inputs)
+    return results, recorder
+
+
+def test_constants_are_read_where_they_are_and_written_in_place() -> None:
+    weight, total = torch.ones(3), torch.zeros(())
+
+    def function(inputs: Tensor) -> list[Tensor]:
+        product = inputs * weight.view(1, 3)
+        total.add_(product.sum())
+        return [product]
+
+    results, recorder = record(function, torch.ones(2, 3))
+    given = torch.ones(2, 3)
+    results, recorder = record(function, given)
+    program = compile_calls(recorder.calls, [given], results)
+    weight.fill_(2)
+    total.zero_()
+    (product,) = program(torch.full((2, 3), 5.0))
+    assert product.unique().tolist() == [10]
+    assert total.item() == 60
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: [x * x.sum().item()],
+        lambda x: [x[x > 0]],
+        lambda x: [x.nonzero()],
+        lambda x: [x if bool(torch.equal(x, x)) else -x],
+    ],
+)
+def test_what_depends_on_values_is_told(function: Any) -> None:
+    _, recorder = record(function, torch.ones(3))
+    assert "depends on the values" in recorder.trouble
+    assert recorder.calls == []
+
+
+def test_rows_picked_by_number_do_not_depend_on_values() -> None:
+    x, index = torch.arange(4.0), torch.tensor([2, 0])
+    results, recorder = record(lambda x, index: [x[index]], x, index)
+    program = compile_calls(recorder.calls, [x, index], results)
+    assert program(x, torch.tensor([3, 3]))[0].tolist() == [3, 3]
+
+
+def test_a_heavy_step_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(capture, "MOST_BYTES", 1000)
+    _, recorder = record(lambda x: [x + 1 for _ in range(3)], torch.ones(100))
+    assert "bound by arithmetic" in recorder.trouble

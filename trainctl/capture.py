@@ -1,0 +1,167 @@
+"""A computation recorded once as a flat list of kernels, and replayed: the same kernels, without autograd and Python.
+
+Small steps on a CPU are bound by what surrounds the arithmetic: module calls, autograd's graph, dispatch. A recording
+keeps what was computed and drops the rest. Numbers do not change, as the kernels are those that ran.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+# Another handle on the same values: without autograd there is nothing to detach from.
+SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
+# Views of a tensor that outlives the recording are made once.
+VIEWS = {
+    aten.t.default,
+    aten.view.default,
+    aten.select.int,
+    aten.slice.Tensor,
+    aten.transpose.int,
+    aten.permute.default,
+}
+# Reads values of its input that a recording would take for constants.
+READS = {"_pack_padded_sequence", "_pad_packed_sequence"}
+MOST_BYTES = 1 << 29  # of a recording's tensors, all held while it is made; a step with more is bound by arithmetic
+
+Program = Callable[..., list[Any]]
+Call = tuple[Any, tuple[Any, ...], dict[str, Any], Any]
+
+
+class Recorder(TorchDispatchMode):
+    """Writes down every kernel that runs inside it, in order.
+
+    All tensors are held until the recording is dropped, as they are told apart by identity.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.calls: list[Call] = []
+        self.trouble = ""
+        self._bytes = 0
+
+    def __torch_dispatch__(self, kernel: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Run a kernel, and write it down unless something before it cannot be replayed."""
+        returned = kernel(*args, **(kwargs or {}))
+        if not self.trouble:
+            self.calls.append((kernel, args, kwargs or {}, returned))
+            self._bytes += sum(value.nbytes for value in _tensors([returned]) if not _aliases(kernel))
+            self.trouble = self._judge(kernel, args)
+        if self.trouble:
+            self.calls.clear()
+        return returned
+
+    def _judge(self, kernel: Any, args: Any) -> str:
+        """Say why a kernel cannot be replayed; empty if it can."""
+        depends = bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(kernel.tags))
+        if kernel is aten.index.Tensor:  # only a mask's shape depends on its values
+            depends = any(value.dtype in (torch.bool, torch.uint8) for value in _tensors(args[1:2]))
+        if depends or kernel.name().partition("::")[2] in READS:
+            return f"it depends on the values of a batch ({kernel.name()})"
+        if self._bytes > MOST_BYTES:
+            return "it is bound by arithmetic, not by what surrounds it"
+        return ""
+
+
+def compile_calls(calls: Sequence[Call], inputs: Sequence[Tensor], results: Sequence[Tensor | None]) -> Program:
+    """Turn a recording into a function of its inputs that returns its results.
+
+    Tensors that are neither inputs nor made by the recording are constants: weights, buffers, running sums. They are
+    read, and written, where they are.
+
+    Args:
+        calls: Of a :class:`Recorder`.
+        inputs: What changes from call to call.
+        results: What is to be returned.
+    """
+    writer = _Writer(inputs)
+    for call in calls:
+        writer.add(*call)
+    return writer.function(results)
+
+
+class _Writer:
+    """Writes a function's source: one line for each kernel, names made of letters and numbers only."""
+
+    def __init__(self, inputs: Sequence[Tensor]) -> None:
+        self.arguments = [f"input{index}" for index in range(len(inputs))]
+        self.names = {id(tensor): name for tensor, name in zip(inputs, self.arguments, strict=True)}
+        self.constants: dict[str, Any] = {}
+        self.lines: list[tuple[str, set[str]]] = []  # source, and the values that it names
+
+    def add(self, kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any) -> None:
+        """Add a kernel's line."""
+        used: set[str] = set()
+        if kernel in SAME:
+            self.names[id(returned)] = self._name(args[0], used)
+            return
+        words = [self._name(value, used) for value in args]
+        words += [f"{key}={self._name(value, used)}" for key, value in kwargs.items()]
+        if kernel in VIEWS and not used:
+            self.names[id(returned)] = self._constant(returned)
+            return
+        call = f"{self._constant(kernel._op)}({', '.join(words)})"
+        several = isinstance(returned, tuple | list)
+        targets = [self._target(value, used) for value in (returned if several else [returned])]
+        line = call if set(targets) <= {"_"} else f"{', '.join(targets)}{',' * several} = {call}"
+        self.lines.append((line, used))
+
+    def function(self, results: Sequence[Tensor | None]) -> Program:
+        """Compile the lines; a value is dropped after its last use, as it would be in Python."""
+        returned: set[str] = set()
+        words = [self._name(value, returned) for value in results]
+        source = [f"def program({', '.join(self.arguments)}):"]
+        alive: set[str] = set(returned)
+        ends: list[set[str]] = []
+        for _, used in reversed(self.lines):
+            ends.append(used - alive)
+            alive |= used
+        for (line, _), ended in zip(self.lines, reversed(ends), strict=True):
+            source.append(f"    {line}" + (f"; del {', '.join(sorted(ended))}" if ended else ""))
+        source.append(f"    return [{', '.join(words)}]")
+        exec(compile("\n".join(source), "<recorded step>", "exec"), self.constants)  # noqa: S102 - our own lines
+        program: Program = self.constants["program"]
+
+        def replay(*values: Tensor) -> list[Any]:
+            with torch._C._AutoDispatchBelowAutograd():  # where the kernels ran when they were written down
+                return program(*values)
+
+        return replay
+
+    def _name(self, value: Any, used: set[str]) -> str:
+        if isinstance(value, list | tuple):
+            return f"[{', '.join(self._name(entry, used) for entry in value)}]"
+        if not isinstance(value, Tensor):
+            return self._constant(value)
+        name = self.names.get(id(value))
+        if name is None:
+            name = self.names[id(value)] = self._constant(value)
+        if name.startswith("value"):
+            used.add(name)
+        return name
+
+    def _target(self, value: Any, used: set[str]) -> str:
+        if not isinstance(value, Tensor) or id(value) in self.names:  # changed in place: it has its name
+            return "_"
+        name = self.names[id(value)] = f"value{len(self.names)}"
+        used.add(name)
+        return name
+
+    def _constant(self, value: Any) -> str:
+        name = f"constant{len(self.constants)}"
+        self.constants[name] = value
+        return name
+
+
+def _tensors(values: Sequence[Any]) -> list[Tensor]:
+    """Return the tensors among values, those in lists too."""
+    flat = [entry for value in values for entry in (value if isinstance(value, list | tuple) else [value])]
+    return [value for value in flat if isinstance(value, Tensor)]
+
+
+def _aliases(kernel: Any) -> bool:
+    """Say whether a kernel returns memory that it was given."""
+    return any(argument.alias_info is not None for argument in kernel._schema.arguments)
