@@ -25,7 +25,6 @@ from trainctl.state import TrainState
 
 # A run that only the clock ends goes through its schedule as if it had this many epochs.
 EPOCHS_BY_CLOCK = 100
-THREADS = torch.get_num_threads()
 
 
 def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None) -> Run:
@@ -42,7 +41,7 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
     # 1. Device and random numbers.
     place = device.choose(config.device)
     device.autocast(place, config.precision)
-    torch.set_num_threads(config.threads or THREADS)
+    threads = device.use_threads(config.threads)
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, fitted, known)
@@ -74,6 +73,7 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
         plan=plan,
         sums=new_sums(task, data),
         state=TrainState(),
+        threads=threads,
     )
 
 

@@ -79,6 +79,7 @@ def save(run: Run, directory: Path) -> None:
     manifest: dict[str, Any] = {
         "format": FORMAT,
         "step": state.step,
+        "threads": torch.get_num_threads(),
         "data": run.data.about(),
         "scaler": run.scaler.state_dict(),
     }

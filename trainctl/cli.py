@@ -11,6 +11,7 @@ from difflib import get_close_matches
 from types import ModuleType
 from typing import TextIO
 
+from trainctl import threads  # noqa: F401 - from here on it counts what other processes do
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)

@@ -75,7 +75,7 @@ class Config:
     seed: Annotated[int, "[0, 4294967295]"]
     device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1"]
     precision: Literal["fp32", "bf16", "fp16"]
-    threads: Positive | None
+    threads: Positive | Literal["adapt"] | None
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric as val/loss"]
     decay_norm_and_bias: bool
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]

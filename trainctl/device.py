@@ -1,15 +1,19 @@
 """Device, precision, threads, seeds and random states."""
 
 import hashlib
+import os
 import random
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from trainctl import threads
 from trainctl.errors import ConfigError, UnavailableError
 
+APART = 5.0  # seconds between looks at what other processes do
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -42,6 +46,52 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+
+
+def use_threads(wanted: int | str | None) -> threads.Choice:
+    """Set how many threads compute on the CPU, and return it.
+
+    Args:
+        wanted: A number; else ``OMP_NUM_THREADS`` of the environment decides, else what is free, see
+            :func:`trainctl.threads.choose`.
+    """
+    if isinstance(wanted, int):
+        choice = threads.Choice(wanted)
+    elif os.environ.get("OMP_NUM_THREADS"):
+        choice = threads.Choice(torch.get_num_threads(), "OMP_NUM_THREADS")
+    else:
+        choice = threads.choose(threads.START, threads.sample(), threads.quota())
+    torch.set_num_threads(choice.threads)
+    return choice
+
+
+class Neighbours:
+    """Notices when other work takes CPUs that a run's threads wait for, or gives them back.
+
+    Args:
+        adapt: Whether to change the threads then, which may change the last bits of results; else it is only said.
+    """
+
+    def __init__(self, *, adapt: bool) -> None:
+        self.adapt, self.told = adapt, False
+        self.before, self.limit = threads.sample(), threads.quota()
+
+    def look(self, note: Callable[[str], None]) -> None:
+        """Look at the time since the look before, if that was long enough ago."""
+        now = threads.sample()
+        if now.clock - self.before.clock < APART:
+            return
+        choice, used = threads.choose(self.before, now, self.limit), torch.get_num_threads()
+        self.before = now
+        if self.adapt and choice.threads != used:
+            torch.set_num_threads(choice.threads)
+            note(f"now {choice}")
+        elif choice.threads < used and not self.told:
+            self.told = True
+            note(
+                f"{choice.reason}, and {used} threads wait for each other: give the CPU to fewer runs,"
+                f" or stop this one and resume it with threads={choice.threads} (or threads=adapt)"
+            )
 
 
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[object]:

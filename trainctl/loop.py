@@ -10,6 +10,7 @@ from torch.optim import Optimizer
 
 from trainctl import checkpoint, metric_names, step
 from trainctl.budget import Clock, end_reason, schedule_position
+from trainctl.device import Neighbours
 from trainctl.errors import NonFiniteError
 from trainctl.evaluation import evaluate, renew_statistics
 from trainctl.report.base import Reporter
@@ -30,6 +31,7 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
     if reason := end_reason(run):
         return reason
     state, loop, take_step, clock = run.state, run.config.loop, step.make(run, reporter.detail), Clock(run)
+    neighbours = Neighbours(adapt=run.config.threads == "adapt")
     saved_at = time.monotonic()
     with StopRequest() as request:
         for inputs, targets in batches(run):
@@ -43,6 +45,7 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
             reason = end_reason(run)
             if looking := reason is not None or state.step % run.plan.eval_every == 0:
                 look(run, reporter, clock)
+                neighbours.look(reporter.note)
                 reason = reason or end_reason(run)
             stopped = request.received is not None or state.step == loop.stop_at_step
 

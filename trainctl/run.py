@@ -19,6 +19,7 @@ from trainctl.regularizer.base import Regularizer
 from trainctl.scale.base import Affine
 from trainctl.schedule.base import Schedule
 from trainctl.state import TrainState
+from trainctl.threads import Choice
 
 SplitName = Literal["train", "val", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -144,6 +145,7 @@ class Run:
     plan: Plan
     sums: Sums
     state: TrainState
+    threads: Choice
 
     @property
     def epoch(self) -> float:

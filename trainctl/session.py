@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from trainctl import assemble, checkpoint, device, loop, rundir
+from trainctl import assemble, checkpoint, device, loop, rundir, threads
 from trainctl.budget import end_reason
 from trainctl.config import Config
 from trainctl.errors import Interrupted, Terminated, TrainctlError
@@ -72,6 +72,9 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
         What ``summary.json`` holds, and whether there was anything to do, as ``resumed``.
     """
     saved = checkpoint.newest(directory)
+    used = saved.manifest.get("threads")
+    if config.threads is None and used and used <= len(threads.allowed()):  # as before: results to the last bit
+        config = replace(config, threads=used)
     run = assemble.assemble(config)
     checkpoint.restore(run, saved)
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
@@ -175,7 +178,7 @@ def describe(run: Run) -> dict[str, Any]:
         "git": git(),
         "host": platform.node(),
         "device": device.describe(run.device),
-        "threads": torch.get_num_threads(),
+        "threads": {"used": run.threads.threads, "reason": run.threads.reason},
         "seed": run.config.seed,
         "data": {"fingerprint": run.data.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}

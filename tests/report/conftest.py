@@ -16,6 +16,7 @@ from trainctl.run import SPLITS, Data, Plan, Rows, Run
 from trainctl.scale.base import Affine
 from trainctl.schedule.base import Schedule
 from trainctl.state import TrainState
+from trainctl.threads import Choice
 
 CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
 
@@ -66,6 +67,7 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
         sums=Sums("classification", 1, None, device),
         state=TrainState(),
+        threads=Choice(2),
     )
 
 

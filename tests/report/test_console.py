@@ -72,7 +72,7 @@ def test_a_frame_shows_what_the_run_is_and_where_it_stands(make_view, run):
     lines = frame(make_view(2))
     assert lines[:4] == [
         f"run     {DIRECTORY}",
-        "device  cpu, fp32",
+        "device  cpu (2 threads), fp32",
         "model   mlp, 1,300 parameters",
         "data    digits: 1,200 train, 270 val, 1 test; rows of 3x4, 3 classes",
     ]

@@ -110,7 +110,7 @@ def test_a_spark_line_of_next_to_nothing_is_drawn(values, width, shown):
 def test_the_header_names_the_parts_of_a_run(run):
     assert words.labelled(words.header(run, Path("runs/x"))) == [
         "run     runs/x",
-        "device  cpu, fp32",
+        "device  cpu (2 threads), fp32",
         "model   mlp, 1,300 parameters",
         "data    digits: 1,200 train, 270 val, 1 test; rows of 3x4, 3 classes",
     ]

@@ -142,6 +142,8 @@ def header(run: "Run", directory: Path) -> list[Line]:
 
 def device(run: "Run") -> str:
     """Return the device, a GPU with its name."""
+    if run.device.type == "cpu":
+        return f"cpu ({run.threads})"
     if run.device.type != "cuda":
         return str(run.device)
     import torch  # here, because commands that only print numbers do not need it

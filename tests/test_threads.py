@@ -1,0 +1,148 @@
+"""How many threads: what is granted and free, and what is done when it changes."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from trainctl import assemble, compose, config, device, threads
+from trainctl.threads import Choice, Sample, choose, quota
+
+
+def after(*busy: float, own: float = 0.0) -> tuple[Sample, Sample]:
+    """Return samples ten seconds apart, in which each CPU was busy for a share of the time."""
+    zero, full = dict.fromkeys(range(len(busy)), 0), dict.fromkeys(range(len(busy)), 1000)
+    used = {cpu: int(1000 * share) for cpu, share in enumerate(busy)}
+    return Sample(0.0, zero, zero, 0.0), Sample(10.0, used, full, own)
+
+
+@pytest.mark.parametrize(
+    ("busy", "own", "limit", "expected"),
+    [
+        ((0.0, 0.0), 0.0, None, 2),
+        ((0.3, 0.3), 6.0, None, 2),  # all of it is our own
+        ((1.0, 0.1), 0.0, None, 1),
+        ((0.6, 0.6), 2.0, None, 1),  # one neighbour that wanders
+        ((0.1, 0.2), 0.0, None, 2),
+        ((1.0, 1.0), 0.0, None, 1),  # nothing is free, and one is needed
+        ((1.0, 1.0, 0.0, 0.0), 0.0, None, 2),
+        ((0.0,) * 64, 0.0, 1.0, 1),
+        ((0.0,) * 64, 0.0, 2.5, 2),
+        ((0.0,) * 4, 0.0, 0.5, 1),
+        ((0.0,) * 4, 0.0, 100.0, 4),
+        ((1.0,) * 3 + (0.0,), 0.0, 2.0, 1),
+    ],
+)
+def test_there_is_a_thread_for_each_core_that_is_granted_and_free(busy, own, limit, expected):
+    choice = choose(*after(*busy, own=own), limit)
+    assert choice.threads == expected
+    assert bool(choice.reason) == (expected < len(busy))
+
+
+def test_the_reason_says_what_takes_the_cores():
+    assert str(choose(*after(1.0, 0.0), None)) == "1 thread: 1.0 of 2 CPUs are free of other work"
+    assert str(choose(*after(0.0, 0.0), 1.5)) == "1 thread: a control group grants 1.5 CPUs"
+
+
+def test_our_own_work_is_not_that_of_others():
+    before, start = threads.sample(), time.perf_counter()
+    while time.perf_counter() - start < 0.5:
+        pass
+    alone = threads.others(before, threads.sample())
+    assert alone < len(threads.allowed()) - 0.4
+
+
+@pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs /proc")
+def test_a_neighbours_work_is_seen():
+    before = threads.sample()
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as neighbour:
+        time.sleep(1.0)
+        found = threads.others(before, threads.sample())
+        neighbour.kill()
+    assert found > 0.4
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "expected"),
+    [
+        ({"a/b/cpu.max": "max 100000", "a/cpu.max": "150000 100000"}, "0::/a/b", 1.5),
+        ({"a/b/cpu.max": "50000 100000", "a/cpu.max": "150000 100000"}, "0::/a/b", 0.5),
+        ({"cpu.max": "max 100000"}, "0::/", None),
+        (
+            {"cpu,cpuacct/x/cpu.cfs_quota_us": "200000", "cpu,cpuacct/x/cpu.cfs_period_us": "100000"},
+            "3:cpu,cpuacct:/x",
+            2,
+        ),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/", None),
+        ({"memory/x/cpu.max": "1 1"}, "4:memory:/x", None),
+        ({"a/cpu.max": "nonsense"}, "0::/a", None),
+        ({}, "0::/gone", None),
+    ],
+)
+def test_the_narrowest_control_group_around_us_sets_the_limit(tmp_path, files, own, expected):
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(content + "\n")
+    (tmp_path / "own").write_text(own + "\n")
+    assert quota(tmp_path, tmp_path / "own") == expected
+
+
+def test_a_system_without_proc_has_no_limit_and_no_neighbours(tmp_path):
+    assert quota(tmp_path, tmp_path / "missing") is None
+    nothing = Sample(0.0, {}, {}, 0.0)
+    assert choose(nothing, nothing, None) == Choice(len(threads.allowed()))
+
+
+@pytest.fixture
+def _threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("_threads")
+def test_what_is_asked_for_is_used(monkeypatch):
+    assert device.use_threads(2) == Choice(2)
+    assert torch.get_num_threads() == 2
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert device.use_threads(None) == Choice(2, "OMP_NUM_THREADS")
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "of neighbours"))
+    assert device.use_threads(None) == Choice(1, "of neighbours")
+    assert torch.get_num_threads() == 1
+
+
+@pytest.mark.usefixtures("_threads")
+@pytest.mark.parametrize("adapt", [False, True])
+def test_a_change_is_noticed_and_followed_only_if_asked(monkeypatch, adapt):
+    torch.set_num_threads(2)
+    monkeypatch.setattr(device, "APART", 0.0)
+    monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "1.0 of 2 CPUs are free of other work"))
+    notes = []
+    neighbours = device.Neighbours(adapt=adapt)
+    for _ in range(3):
+        neighbours.look(notes.append)
+    assert torch.get_num_threads() == (1 if adapt else 2)
+    assert len(notes) == 1
+    assert "1.0 of 2 CPUs are free" in notes[0]
+    assert ("threads=adapt" in notes[0]) is not adapt
+
+
+def test_a_resumed_run_computes_with_as_many_threads_as_before(command, tmp_path):
+    words = ("loop.epochs=4", "loop.batch_size=400", "output.plots=false")
+    first = command(*words, "threads=2", "loop.stop_at_step=4")
+    assert "device  cpu (2 threads), fp32" in first.stdout
+    (run,) = (tmp_path / "runs").glob("2*")
+    (run / "config.yaml").write_text((run / "config.yaml").read_text().replace("threads: 2", "threads: null"))
+    resumed = command("resume", str(run))
+    if len(os.sched_getaffinity(0)) >= 2:
+        assert "device  cpu (2 threads), fp32" in resumed.stdout
+
+
+def test_adapt_is_a_setting():
+    run = assemble.assemble(config.load(compose.compose(["threads=adapt"])))
+    assert run.threads.threads >= 1

@@ -1,0 +1,145 @@
+"""How many CPU threads a run gets: what the process may use, less what others use. Imports no torch.
+
+Threads of OpenMP wait for each other by spinning. One more than there are free cores, and all of them wait for the one
+that is not running: a step takes several times as long as on one thread.
+"""
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+# A core that is free for less than this share of the time is no core for a thread that others wait for.
+MOSTLY = 0.65
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Counters of the CPUs that this process may run on.
+
+    Args:
+        clock: When they were read [s].
+        busy: Time that each CPU has spent on any work since it started, by its number [ticks].
+        total: Time since it started, by its number [ticks].
+        own: CPU time of this process [s].
+    """
+
+    clock: float
+    busy: dict[int, int]
+    total: dict[int, int]
+    own: float
+
+
+def sample() -> Sample:
+    """Read the counters; empty where the system has no /proc."""
+    busy, total = {}, {}
+    try:
+        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        name, *numbers = line.split()
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in allowed():
+            ticks = [int(number) for number in numbers[:8]]  # user nice system idle iowait irq softirq steal
+            total[int(name[3:])] = sum(ticks)
+            busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]
+    return Sample(time.perf_counter(), busy, total, time.process_time())
+
+
+def allowed() -> set[int]:
+    """Return the numbers of the CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
+
+
+def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")) -> float | None:
+    """Return how many CPUs' time the control groups around this process grant it; None if they set no limit.
+
+    Source: Linux kernel documentation, admin-guide/cgroup-v2 (``cpu.max``) and scheduler/sched-bwc
+    (``cpu.cfs_quota_us`` of version 1).
+    """
+    try:
+        lines = own.read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return None
+    limits = []
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / controllers if controllers else root
+        below = base / path.strip("/")
+        for folder in (below, *below.parents):
+            limits += _limit(folder)
+            if folder == base:
+                break
+    return min(limits, default=None)
+
+
+def _limit(folder: Path) -> list[float]:
+    """Return a control group's own limit [CPUs], in a list that is empty if it has none."""
+    try:
+        if (unified := folder / "cpu.max").is_file():
+            granted, period = unified.read_text(encoding="ascii").split()
+        else:
+            granted, period = (
+                (folder / f"cpu.cfs_{name}_us").read_text(encoding="ascii").strip() for name in ("quota", "period")
+            )
+        return [] if granted in ("max", "-1") else [int(granted) / int(period)]
+    except (OSError, ValueError):
+        return []
+
+
+def others(before: Sample, now: Sample) -> float:
+    """Return how many CPUs other processes kept busy between two samples [CPUs]."""
+    elapsed = now.clock - before.clock
+    known = [cpu for cpu in now.total if now.total[cpu] > before.total.get(cpu, now.total[cpu])]
+    if not known or elapsed <= 0:
+        return 0.0
+    used = sum((now.busy[cpu] - before.busy[cpu]) / (now.total[cpu] - before.total[cpu]) for cpu in known)
+    return max(0.0, used - (now.own - before.own) / elapsed)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """How many threads, and why.
+
+    Args:
+        threads: To use.
+        reason: Why there are more or fewer than the machine shows CPUs; empty if there are as many.
+    """
+
+    threads: int
+    reason: str = ""
+
+    def __str__(self) -> str:
+        """Say it in words.
+
+        >>> str(Choice(2)), str(Choice(1, "as asked"))
+        ('2 threads', '1 thread: as asked')
+        """
+        return f"{self.threads} thread{'s' * (self.threads != 1)}" + (f": {self.reason}" if self.reason else "")
+
+
+def choose(before: Sample, now: Sample, limit: float | None) -> Choice:
+    """Return a thread for each core that is free, and that the process is granted; at least one.
+
+    Args:
+        before: Counters when the process started.
+        now: Counters of now, half a second later or more.
+        limit: See :func:`quota`.
+
+    >>> choose(Sample(0, {0: 0, 1: 0}, {0: 0, 1: 0}, 0.0), Sample(2, {0: 200, 1: 100}, {0: 200, 1: 200}, 1.0), None)
+    Choice(threads=1, reason='1.0 of 2 CPUs are free of other work')
+    """
+    shown = len(now.total) or len(allowed())
+    granted = shown if limit is None else max(1, min(shown, int(limit + 0.01)))
+    free = shown - others(before, now)
+    unused = max(1, int(free + 1 - MOSTLY))
+    if unused < granted:
+        return Choice(unused, f"{max(free, 0):.1f} of {shown} CPUs are free of other work")
+    return Choice(granted, f"a control group grants {limit:g} CPUs" if granted < shown else "")
+
+
+START = sample()
