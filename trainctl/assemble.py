@@ -18,6 +18,7 @@ from trainctl.errors import Advice, ConfigError, DataError
 from trainctl.loss.base import Loss, Task
 from trainctl.metrics import Sums
 from trainctl.model.base import Reconstruction, try_row
+from trainctl.optimizer.base import without_compiler
 from trainctl.run import SPLITS, Data, Fitted, Plan, Rows, Run
 from trainctl.scale.base import Affine, moments
 from trainctl.schedule.base import complete
@@ -89,6 +90,7 @@ def build_all(config: Config, group: str, **supplied: Any) -> list[Any]:
 
 def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
     """Build the optimizer, and note the base rate of each of its groups, which the schedule multiplies."""
+    without_compiler()
     optimizer: torch.optim.Optimizer = build(config, "optimizer", params=groups)
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]

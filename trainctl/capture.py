@@ -43,6 +43,11 @@ class Recorder(TorchDispatchMode):
         self.trouble = ""
         self._bytes = 0
 
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Spare the import of PyTorch's compiler, which would only be asked to leave this class out."""
+        return False
+
     def __torch_dispatch__(self, kernel: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """Run a kernel, and write it down unless something before it cannot be replayed."""
         returned = kernel(*args, **(kwargs or {}))

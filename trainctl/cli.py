@@ -25,6 +25,7 @@ def main() -> int:
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
     warnings.showwarning = tell
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch reads it once: huge pages, so that few are touched
     try:
         code = dispatch(sys.argv[1:])
         sys.stdout.flush()

@@ -11,6 +11,7 @@ from trainctl.augment.base import Mixing
 from trainctl.capture import Program, Recorder, compile_calls
 from trainctl.device import autocast, derive
 from trainctl.errors import NonFiniteError
+from trainctl.optimizer.base import stepper
 from trainctl.run import Run
 
 Step = Callable[[Tensor, Tensor], None]
@@ -50,7 +51,7 @@ MOST_KINDS = 8  # shapes of parts that are recorded; a run has one or two
 
 def eager(run: Run) -> Step:
     """Return the function that takes a batch as it is stored and makes one optimizer step."""
-    return _step(run, differentiate(run), run.scaler.step)
+    return _step(run, differentiate(run), apply(run))
 
 
 def captured(run: Run, note: Callable[[str], None]) -> Step:
@@ -107,13 +108,20 @@ def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
     return torch.empty_like(parameter).copy_(gradient)
 
 
-def _step(run: Run, compute: Compute, update: Callable[[torch.optim.Optimizer], object]) -> Step:
+def apply(run: Run) -> Callable[[], object]:
+    """Return what applies the optimizer to the gradients that the parameters hold."""
+    if run.scaler.is_enabled():
+        return lambda: run.scaler.step(run.optimizer)
+    return stepper(run.optimizer)
+
+
+def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
     """Return a step: a batch is computed in ``loop.micro_batches`` parts, whose gradients add up to that of the whole.
 
     Raises:
         NonFiniteError: On a CPU, if the loss is not finite, before any weight has changed.
     """
-    config, optimizer, parameters = run.config, run.optimizer, trained(run)
+    config, parameters = run.config, trained(run)
     generator = torch.Generator(run.device)
     projections = [regularizer.project for regularizer in run.regularizers if regularizer.project]
     augmented = any(member["name"] != "none" for member in config.members("augment"))
@@ -143,7 +151,7 @@ def _step(run: Run, compute: Compute, update: Callable[[torch.optim.Optimizer], 
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         _clip(run, parameters)
-        update(optimizer)
+        update()
         run.scaler.update()
         for project in projections:
             project()
@@ -236,11 +244,11 @@ class Update:
     """
 
     def __init__(self, run: Run) -> None:
-        self.scaler, self.parameters = run.scaler, trained(run)
+        self.optimizer, self.parameters, self.apply = run.optimizer, trained(run), apply(run)
         self.kernels: list[Kernel] | None = None
         run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))  # other tensors
 
-    def __call__(self, optimizer: torch.optim.Optimizer) -> None:
+    def __call__(self) -> None:
         """Make a step from the gradients that the parameters hold."""
         whole = all(parameter.grad is not None for parameter in self.parameters)
         if self.kernels and whole:
@@ -248,9 +256,9 @@ class Update:
                 for kernel in self.kernels:
                     kernel()
             return
-        self.scaler.step(optimizer)  # makes the optimizer's tensors, the first time
+        self.apply()  # makes the optimizer's tensors, the first time
         if self.kernels is None and whole:
-            self.kernels = [] if self.scaler.is_enabled() else fused(optimizer)
+            self.kernels = fused(self.optimizer)
 
 
 def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:

@@ -1,6 +1,11 @@
 """What every optimizer is given."""
 
+import inspect
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
+
+import torch
 
 # Two groups as torch.optim takes them: the weights, and the biases and norm parameters that weight decay spares.
 ParameterGroups = list[dict[str, Any]]
@@ -8,3 +13,22 @@ ParameterGroups = list[dict[str, Any]]
 Rate = Annotated[float, "(0, inf)"]
 Share = Annotated[float, "[0, 1)"]
 NotNegative = Annotated[float, "[0, inf)"]
+
+
+# PyTorch's optimizers import its compiler, to tell it what not to compile, at the first call of a method. That takes as
+# long as importing PyTorch itself, and nothing of theirs is compiled here.
+
+
+def without_compiler() -> None:
+    """Note the methods of optimizers as left out of compilation already, so that building one does not import it."""
+    for method in vars(torch.optim.Optimizer).values():
+        if inner := getattr(method, "__wrapped__", None):
+            vars(inner).setdefault("__dynamo_disable", inner)
+
+
+def stepper(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Return an optimizer's step: of PyTorch's own the plain method, without what wraps it for the compiler."""
+    kind = type(optimizer)
+    if not kind.__module__.startswith("torch.optim."):
+        return optimizer.step
+    return torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer))
