@@ -1,7 +1,7 @@
 """How one optimizer step is executed: eagerly, or recorded and replayed. The same numbers."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -76,7 +76,7 @@ def make(run: Run, note: Callable[[str], None]) -> Step:
 
 def differentiate(run: Run) -> Compute:
     """Return the function that computes a part's share of the loss and of its gradient, and adds up its metrics."""
-    model, scaler, parameters = run.model, run.scaler, trained(run)
+    model, scaler, parameters = run.model, run.scaler, trained_by(run.optimizer)
     context = autocast(run.device, run.config.precision)
     penalties = [regularizer.penalty for regularizer in run.regularizers if regularizer.penalty]
 
@@ -96,9 +96,9 @@ def differentiate(run: Run) -> Compute:
     return compute
 
 
-def trained(run: Run) -> list[Tensor]:
-    """Return the parameters that the optimizer changes."""
-    return [parameter for group in run.optimizer.param_groups for parameter in group["params"]]
+def trained_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the parameters that an optimizer changes."""
+    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
@@ -121,7 +121,7 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
     Raises:
         NonFiniteError: On a CPU, if the loss is not finite, before any weight has changed.
     """
-    config, parameters = run.config, trained(run)
+    config, parameters = run.config, trained_by(run.optimizer)
     generator = torch.Generator(run.device)
     projections = [regularizer.project for regularizer in run.regularizers if regularizer.project]
     augmented = any(member["name"] != "none" for member in config.members("augment"))
@@ -142,7 +142,7 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
         rows = len(inputs)
         parts = min(config.loop.micro_batches, rows)
         total: list[Any] = []
-        for x, y in zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True):
+        for x, y in _split(inputs, targets, parts):
             found = compute(x, y, *augment(x), len(x) / rows)
             total = [_add(*pair) for pair in zip(total, found, strict=True)] if total else found
         loss, *gradients = total
@@ -158,6 +158,12 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
 
     return step
+
+
+def _split(inputs: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
+    if parts == 1:
+        return ((inputs, targets),)
+    return zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
 
 
 def _add(total: Tensor | None, part: Tensor | None) -> Tensor | None:
@@ -244,7 +250,7 @@ class Update:
     """
 
     def __init__(self, run: Run) -> None:
-        self.optimizer, self.parameters, self.apply = run.optimizer, trained(run), apply(run)
+        self.optimizer, self.parameters, self.apply = run.optimizer, trained_by(run.optimizer), apply(run)
         self.kernels: list[Kernel] | None = None
         run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))  # other tensors
 
@@ -262,21 +268,21 @@ class Update:
 
 
 def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
-    """Return the calls of an optimizer's fused kernel, one for each group; none if it has another way to step.
+    """Return the calls of an optimizer's fused kernel: one for all groups whose settings agree; none if it has none.
 
     Rate, momentum and betas are read from the group at each call.
     """
-    kind = type(optimizer)
-    if kind not in FUSED or not all(group["fused"] for group in optimizer.param_groups):
+    make, groups = FUSED.get(type(optimizer)), optimizer.param_groups
+    if make is None or not all(group["fused"] for group in groups):
         return []
-    return [
-        FUSED[kind](group, [optimizer.state[parameter] for parameter in group["params"]])
-        for group in optimizer.param_groups
-    ]
+    settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
+    if all(setting == settings[0] for setting in settings):
+        weights = trained_by(optimizer)
+        return [make(groups[0], weights, [optimizer.state[weight] for weight in weights])]
+    return [make(group, group["params"], [optimizer.state[weight] for weight in group["params"]]) for group in groups]
 
 
-def _adam(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Kernel:
-    weights = group["params"]
+def _adam(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tensor]]) -> Kernel:
     means, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
     largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
@@ -293,8 +299,7 @@ def _adam(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Kernel:
     return step
 
 
-def _sgd(group: dict[str, Any], states: list[dict[str, Tensor]]) -> Kernel:
-    weights = group["params"]
+def _sgd(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tensor]]) -> Kernel:
     velocities = [state["momentum_buffer"] for state in states] if group["momentum"] else []
 
     def step() -> None:
