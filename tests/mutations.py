@@ -341,4 +341,41 @@ MUTATIONS = [
         "max(1.0, weight.shape[-2] / weight.shape[-1])",
         "tests/optimizer/test_muon.py",
     ),
+    # What the profiler measures.
+    Mutation(
+        "trainctl/marks.py",
+        'scale = {"scale": "backward", ',
+        "scale = {",
+        "tests/test_profiler.py -k order",
+    ),
+    Mutation(
+        "trainctl/marks.py",
+        "self.found.get(self.part, 0.0) + now - self.last",
+        "now - self.last",
+        "tests/test_profiler.py -k entered_last",
+    ),
+    Mutation(
+        "trainctl/flops.py",
+        "aten.mkldnn_rnn_layer: _mkldnn,",
+        "aten.mkldnn_rnn_layer: lambda *_, **__: 0,",
+        "tests/test_profiler.py -k recurrent",
+    ),
+    Mutation(
+        "trainctl/profiler.py",
+        "(run.state.step + 1) % run.plan.total_steps",
+        "run.state.step + 1",
+        "tests/test_profiler.py -k begin_anew",
+    ),
+    Mutation(
+        "trainctl/profiler.py",
+        "    finally:\n        torch.set_num_threads(threads)\n",
+        "    finally:\n        pass\n",
+        "tests/test_profiler.py -k set_back",
+    ),
+    Mutation(
+        "trainctl/command/profile.py",
+        "if trial.gain > FASTER",
+        "if trial.gain > 1 / FASTER",
+        "tests/command/test_profile.py -k nothing_is_advised",
+    ),
 ]
