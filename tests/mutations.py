@@ -136,11 +136,84 @@ MUTATIONS = [
         "if path.name not in named:",
         "tests/test_checkpoint.py",
     ),
+    # A step that is recorded, and what is read beside it.
+    Mutation(
+        "trainctl/capture.py",
+        "self.trouble = self._judge(kernel, args)",
+        'self.trouble = ""',
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/capture.py",
+        "if kernel in VIEWS and not used:",
+        "if kernel in VIEWS:",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "kind = (inputs.shape, share)",
+        "kind = inputs.shape[1:]",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "torch.set_rng_state(start[0])",
+        "torch.get_rng_state()",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "        current.copy_(before)",
+        "        current.copy_(current)",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "if all(map(_same, replayed, [*found, *self._state()])):",
+        "if True:",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        'run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))',
+        "run.optimizer.register_load_state_dict_post_hook(lambda _: None)",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "if gradient is None or gradient.stride() == parameter.stride():",
+        "if True:",
+        "tests/test_loop.py tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "return torch.empty_like(parameters[index], dtype=value.dtype, device=value.device).copy_(value)",
+        "return value",
+        "tests/test_resume.py",
+    ),
+    Mutation(
+        "trainctl/model/base.py",
+        "numbers.ge_(round(p * 2**bits) - 2 ** (bits - 1))",
+        "numbers.gt_(round(p * 2**bits) - 2 ** (bits - 1))",
+        "tests/model/test_base.py",
+    ),
+    Mutation(
+        "trainctl/threads.py",
+        "return max(0.0, used - (now.own - before.own) / elapsed)",
+        "return max(0.0, used)",
+        "tests/test_threads.py",
+    ),
+    Mutation(
+        "trainctl/session.py",
+        "config = replace(config, threads=used)",
+        "config = replace(config, threads=None)",
+        "tests/test_threads.py",
+    ),
     # What a step computes, and when the loop looks.
     Mutation(
         "trainctl/step.py",
-        "backward(x, y, len(x) / rows)",
-        "backward(x, y, 1 / parts)",
+        "compute(x, y, *augment(x), len(x) / rows)",
+        "compute(x, y, *augment(x), 1 / parts)",
         "tests/test_loop.py",
     ),
     Mutation(
@@ -340,5 +413,42 @@ MUTATIONS = [
         "max(1.0, direction.shape[0] / direction.shape[1])",
         "max(1.0, weight.shape[-2] / weight.shape[-1])",
         "tests/optimizer/test_muon.py",
+    ),
+    # What the profiler measures.
+    Mutation(
+        "trainctl/marks.py",
+        'scale = {"scale": "backward", ',
+        "scale = {",
+        "tests/test_profiler.py -k order",
+    ),
+    Mutation(
+        "trainctl/marks.py",
+        "self.found.get(self.part, 0.0) + now - self.last",
+        "now - self.last",
+        "tests/test_profiler.py -k entered_last",
+    ),
+    Mutation(
+        "trainctl/flops.py",
+        "aten.mkldnn_rnn_layer: _mkldnn,",
+        "aten.mkldnn_rnn_layer: lambda *_, **__: 0,",
+        "tests/test_profiler.py -k recurrent",
+    ),
+    Mutation(
+        "trainctl/profiler.py",
+        "(run.state.step + 1) % run.plan.total_steps",
+        "run.state.step + 1",
+        "tests/test_profiler.py -k begin_anew",
+    ),
+    Mutation(
+        "trainctl/profiler.py",
+        "    finally:\n        torch.set_num_threads(threads)\n",
+        "    finally:\n        pass\n",
+        "tests/test_profiler.py -k set_back",
+    ),
+    Mutation(
+        "trainctl/command/profile.py",
+        "if trial.gain > FASTER",
+        "if trial.gain > 1 / FASTER",
+        "tests/command/test_profile.py -k nothing_is_advised",
     ),
 ]

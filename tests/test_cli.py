@@ -117,7 +117,8 @@ def test_a_broken_file_of_the_users_is_named_with_its_line(say: Say, tmp_path: P
 # These answer without torch, which takes two seconds to import.
 LIGHT = [
     ["--help"], ["--version"], ["train", "--help"], ["resume", "--help"], ["evaluate", "--help"], ["predict", "--help"],
-    ["find-lr", "--help"], ["find-batch-size", "--help"], ["find-lr", "lr=0.1"], ["find-batch-size", "max_size=0"],
+    ["find-lr", "--help"], ["find-batch-size", "--help"], ["find-lr", "lr=0.1"], ["profile", "--help"], ["profile", "steps=0"],
+    ["find-batch-size", "max_size=0"],
     ["list"], ["list", "optimizer"], ["list", "optimizer", "adam"], ["runs"], ["--cfg", "job"], ["--info", "config"],
     ["--shell-completion", "install=bash"], ["lr=0.1"], ["optimizer=adm"], ["resume", "nowhere"], ["-m", "seed=x,y"],
 ]  # fmt: skip

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainctl import assemble, compose, config, finder
+from trainctl import assemble, compose, config, finder, memory
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.finder import Curve, Speed
 
@@ -161,16 +161,16 @@ def test_another_error_is_not_taken_for_a_lack_of_memory():
 def test_on_a_cpu_it_ends_before_the_system_would_end_the_process(monkeypatch):
     # The memory that is left cannot be made small by a test, so what the system says of it is replaced.
     peaks = iter([100.0, 100.0, 130.0, 190.0, 400.0])
-    monkeypatch.setattr(finder, "_free_memory", lambda device: 150.0)
-    monkeypatch.setattr(finder, "_peak_memory", lambda: next(peaks))
+    monkeypatch.setattr(memory, "free", lambda device: 150.0)
+    monkeypatch.setattr(memory, "peak", lambda: next(peaks))
     found = list(finder.speeds(make("dataset=iris"), [1, 2, 4, 8], 0.001))
     assert [(speed.size, speed.fits) for speed in found] == [(1, True), (2, True), (4, False)]
 
 
 def test_what_the_system_says_of_memory_is_a_number_of_bytes():
-    assert finder._free_memory(torch.device("cpu")) > 1e6
-    assert finder._free_memory(torch.device("cuda")) == math.inf
-    assert 1e7 < finder._peak_memory() < 1e13
+    assert memory.free(torch.device("cpu")) > 1e6
+    assert memory.free(torch.device("cuda")) == math.inf
+    assert 1e7 < memory.peak() < 1e13
 
 
 def test_the_smallest_of_the_fast_ones_is_suggested():

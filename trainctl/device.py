@@ -109,6 +109,12 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
     return torch.autocast(device.type, AUTOCAST[precision])
 
 
+def synchronize(place: torch.device) -> None:
+    """Wait until a device has done what it was given."""
+    if place.type in ("cuda", "mps"):
+        getattr(torch, place.type).device.synchronize()
+
+
 def derive(*parts: int) -> int:
     """Derive an independent seed from numbers such as (seed, epoch), the same on every machine.
 

@@ -1,17 +1,14 @@
 """Measurements for choosing a learning rate and a batch size, on an assembled run in memory: nothing is written."""
 
 import math
-import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from trainctl import assemble, loop, step
+from trainctl import assemble, loop, memory, step
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
 from trainctl.run import Run
 
@@ -169,10 +166,10 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
     take_step, rows = step.eager(run), run.data.splits["train"]
     for group in run.optimizer.param_groups:
         group["lr"] = 0.0
-    free, before = _free_memory(run.device), _peak_memory()
+    free, before = memory.free(run.device), memory.peak()
     for size in sizes:
         # Linux promises a CPU's memory freely and ends the process that uses it: twice the rows need twice as much.
-        if 2 * (_peak_memory() - before) > free:
+        if 2 * (memory.peak() - before) > free:
             yield Speed(size, math.nan, fits=False)
             return
         try:
@@ -215,26 +212,3 @@ def _time_steps(run: Run, take_step: step.Step, inputs: Tensor, targets: Tensor,
     take(1)
     rough = take(LEAST_STEPS)
     return rough if rough * LEAST_STEPS > seconds else take(max(LEAST_STEPS, min(MOST_STEPS, int(seconds / rough))))
-
-
-def _free_memory(device: torch.device) -> float:
-    """Return the memory that a CPU's run may still take [bytes]; infinite where errors say that there is none left."""
-    if device.type != "cpu":
-        return math.inf
-    found = [math.inf]
-    with suppress(OSError, ValueError, IndexError):
-        found.append(1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]))
-    with suppress(OSError, ValueError):  # a container's limit; "max" if there is none
-        limit, used = (int(Path("/sys/fs/cgroup", f"memory.{name}").read_text()) for name in ("max", "current"))
-        found.append(limit - used)
-    return min(found)
-
-
-def _peak_memory() -> float:
-    """Return the most memory that this process has had [bytes]; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0.0
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return float(peak if sys.platform == "darwin" else 1024 * peak)
