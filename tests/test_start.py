@@ -42,7 +42,7 @@ def imported(*arguments: str, cwd: Path) -> set[str]:
     [
         (["--version"], set()),
         (["runs"], set()),
-        (["profile", "--help"], set()),
+        (["profile", "--help"], {"hydra"}),
         (["lr=0.1"], {"hydra"}),
         (["--help"], {"hydra"}),
         (["list"], {"hydra", "rich"}),

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from trainctl import assemble, checkpoint, device, evaluation, flops, loop, memory, step
+from trainctl import assemble, checkpoint, device, evaluation, flops, loop, memory, step, threads
 from trainctl.budget import Clock, end_reason
 from trainctl.errors import NonFiniteError, lacks_memory
 from trainctl.marks import Mark, Marked, Meter, Ranges, marked
@@ -318,16 +318,16 @@ def trials(run: Run, replayed: bool, steps: int, taken: float) -> Iterator[Trial
         steps: To measure of each.
         taken: The memory that its steps took [bytes].
     """
-    threads = torch.get_num_threads()
+    used = torch.get_num_threads()
     base = stepper(run, step.make(run, lambda note: None))
     try:
         for word, changed, count in changes(run, replayed, taken):
             try:
                 # The recorded step of another number of threads, or of another precision, is another one.
-                torch.set_num_threads(count or threads)
+                torch.set_num_threads(count or used)
                 other = stepper(changed, step.make(changed, lambda note: None))
                 before, after = duel(
-                    _with_threads(base, threads, count), _with_threads(other, count, count), steps, run.device
+                    _with_threads(base, used, count), _with_threads(other, count, count), steps, run.device
                 )
             except (NonFiniteError, RuntimeError, MemoryError) as error:
                 if lacks_memory(error) or "precision" in word:  # the device, or the model, cannot do it
@@ -336,16 +336,16 @@ def trials(run: Run, replayed: bool, steps: int, taken: float) -> Iterator[Trial
                 raise
             yield Trial(word, run.plan.batch_size / before, changed.plan.batch_size / after)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(used)
 
 
-def _with_threads(take: Callable[[], None], threads: int, count: int) -> Callable[[], None]:
+def _with_threads(take: Callable[[], None], used: int, count: int) -> Callable[[], None]:
     """Return a step that sets the number of threads first, if a trial changes it."""
     if not count:
         return take
 
     def once() -> None:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(used)
         take()
 
     return once
@@ -364,7 +364,8 @@ def changes(run: Run, replayed: bool, taken: float) -> Iterator[tuple[str, Run, 
         mode = "never" if replayed else "always"
         if mode == "never" or (config.loop.capture == "auto" and config.components):
             yield f"loop.capture={mode}", _with_loop(run, capture=mode), 0
-        for count in sorted({1, assemble.THREADS} - {torch.get_num_threads()}):
+        free = threads.choose(threads.START, threads.sample(), threads.quota()).threads
+        for count in sorted({1, free} - {torch.get_num_threads()}):
             yield f"threads={count}", run, count
     if plan.batch_size < rows and 2 * LARGER * taken < memory.free(run.device):
         sizes = range(min(rows, LARGER * plan.batch_size), plan.batch_size, -1)
