@@ -1,8 +1,12 @@
-# `make` lists the targets. Everything runs in .venv, which is made on first use.
+# `make` lists the targets. Everything runs in .venv (bench: .venv-bench), which is made on first use.
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 READY := .venv/.installed
+BENCH := .venv-bench
+BENCH_READY := $(BENCH)/.installed
+CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
+	{ echo "trainctl needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
@@ -32,8 +36,8 @@ lint: $(READY)  ## ruff, yamllint, codespell, and the layers of the architecture
 types: $(READY)  ## mypy, strict
 	@$(BIN)/mypy
 
-bench: $(READY)  ## Measure speed; options in ARGS
-	@$(BIN)/python benchmarks/run.py $(ARGS)
+bench: $(BENCH_READY)  ## Measure speed beside hand-written PyTorch, Lightning and Keras; options in ARGS (--help)
+	@$(BENCH)/bin/python -m benchmarks.run $(ARGS)
 
 mutate: $(READY)  ## Break the code line by line: the tests must notice (a part of a file's name in ARGS)
 	@$(BIN)/python tests/mutate.py $(ARGS)
@@ -41,15 +45,21 @@ mutate: $(READY)  ## Break the code line by line: the tests must notice (a part 
 docs: $(READY)  ## Write docs/catalogue.md from docstrings and YAML
 	@$(BIN)/python docs/make_catalogue.py
 
-clean:  ## Remove what can be made again, but .venv and runs/
+clean:  ## Remove what can be made again, but .venv* and runs/
 	@rm -rf build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
-	@find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
+	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
-# The stamp is written last, so that an install that broke off is done again.
+# Stamps are written last, so that an install that broke off is done again.
 $(READY): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
-		{ echo "trainctl needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
+	@$(CHECK_PYTHON)
 	@echo "Installing trainctl and its tools into .venv (PyTorch is about 5 GB; this takes minutes once)" >&2
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	@touch $@
+
+$(BENCH_READY): pyproject.toml benchmarks/requirements.txt
+	@$(CHECK_PYTHON)
+	@echo "Installing trainctl and its peers into $(BENCH) (about 6 GB; this takes minutes once)" >&2
+	@$(PYTHON) -m venv $(BENCH)
+	@$(BENCH)/bin/python -m pip install -q --disable-pip-version-check -r benchmarks/requirements.txt -e .
 	@touch $@

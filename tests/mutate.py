@@ -21,7 +21,18 @@ sys.path.insert(0, str(ROOT))
 
 from tests.mutations import MUTATIONS, Mutation  # noqa: E402
 
-COPIED = ("trainctl", "conf", "recipes", "tests", "docs", "pyproject.toml", "Makefile", "README.md", "LICENSE")
+COPIED = (
+    "trainctl",
+    "conf",
+    "recipes",
+    "tests",
+    "docs",
+    "benchmarks",
+    "pyproject.toml",
+    "Makefile",
+    "README.md",
+    "LICENSE",
+)
 # pytest's exit codes: 0 all passed, 1 some failed; the others say that the selection could not be judged.
 VERDICTS = {0: "survived", 1: "caught"}
 SECONDS = 600

@@ -441,7 +441,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/profiler.py",
-        "    finally:\n        torch.set_num_threads(threads)\n",
+        "    finally:\n        torch.set_num_threads(used)\n",
         "    finally:\n        pass\n",
         "tests/test_profiler.py -k set_back",
     ),
