@@ -7,6 +7,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
+from trainctl.optimizer.base import stepper
 from trainctl.regularizer.base import Regularizer
 from trainctl.run import Run
 
@@ -78,6 +79,14 @@ class MarkedModel(nn.Module):
         return self.inner(*inputs)
 
 
+class MarkedOptimizer(Marked):
+    """An optimizer that marks where its step begins and ends; the step is the plain one, as in training."""
+
+    def __init__(self, inner: torch.optim.Optimizer, mark: Mark) -> None:
+        super().__init__(inner, mark, {})
+        self.step = entering(mark, "optimizer", stepper(inner))
+
+
 def entering(mark: Mark, part: str, function: Callable[..., Any], after: str = "bookkeeping") -> Any:
     """Return a function that marks a part where it begins, and another one where it ends, unless that is empty."""
 
@@ -117,6 +126,7 @@ def marked(run: Run, mark: Mark) -> Run:
         augment=tuple(augment) if any(one["name"] != "none" for one in run.config.members("augment")) else run.augment,
         regularizers=tuple(regularizers),
         scaler=cast(Any, Marked(run.scaler, mark, scale)),
+        optimizer=cast(Any, MarkedOptimizer(run.optimizer, mark)),
         sums=cast(Any, Marked(run.sums, mark, {"add": "metrics"}, {"add": "bookkeeping"})),
         average=replace(run.average, update=entering(mark, "averaging", run.average.update)) if chosen else run.average,
     )
