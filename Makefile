@@ -10,7 +10,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
-.PHONY: help train test check lint types bench mutate docs clean
+.PHONY: help train test coverage check lint types bench mutate docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -20,7 +20,10 @@ help:  ## List the targets
 train: $(READY)  ## Train; overrides in ARGS
 	@$(BIN)/trainctl $(ARGS)
 
-test: $(READY)  ## Run the tests and doctests, with coverage; pytest's options in ARGS
+test: $(READY)  ## Run the tests and doctests; pytest's options in ARGS
+	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+
+coverage: $(READY)  ## Run them more slowly, with what they cover
 	@$(BIN)/python -m pytest -q -n auto --cov --cov-report=term $(ARGS)
 
 check: lint types test  ## All that CI runs: lint, types, test

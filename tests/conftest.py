@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.zygote import Process, Zygote
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -27,19 +29,43 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.fixture
-def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Return a function that runs `python -m trainctl` in a process of its own, in the test's directory."""
+@pytest.fixture(scope="session")
+def zygote() -> Iterator[Zygote]:
+    """Return what starts a command as a process of its own in little time."""
+    found = Zygote()
+    yield found
+    found.close()
 
-    def run(*arguments: str, timeout: float = 120, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "trainctl", *arguments],
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env=os.environ | environment,
-        )
+
+@pytest.fixture
+def start(tmp_path: Path, zygote: Zygote) -> Callable[..., Process]:
+    """Return a function that starts `python -u -m trainctl` in the test's directory and does not wait for it.
+
+    `ignored` are signals that the process is to find ignored, as a shell's nohup does.
+    """
+
+    def run(*arguments: str, cwd: Path = tmp_path, ignored: Sequence[int] = (), **environment: str) -> Process:
+        return zygote.start(arguments, cwd, os.environ | environment, ignored)
+
+    return run
+
+
+@pytest.fixture
+def command(tmp_path: Path, start: Callable[..., Process]) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """Return a function that runs `python -m trainctl` in a process of its own, in the test's directory.
+
+    `fresh` starts Python, without the zygote: seconds of imports.
+    """
+
+    def run(
+        *arguments: str, cwd: Path = tmp_path, timeout: float = 120, fresh: bool = False, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        typed = [sys.executable, "-m", "trainctl", *arguments]
+        if fresh:
+            streams = {"capture_output": True, "text": True}
+            return subprocess.run(typed, cwd=cwd, timeout=timeout, env=os.environ | environment, **streams)
+        process = start(*arguments, cwd=cwd, **environment)
+        out, err = process.communicate(timeout)
+        return subprocess.CompletedProcess(typed, process.returncode, out, err)
 
     return run

@@ -3,25 +3,25 @@
 import csv
 import io
 import json
-import os
 import re
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 QUICK = ("loop.epochs=8", "output.plots=false")
 DIRTY = (
     "clean=impute", "clean.strategy=median", "clean.outliers=clip", "clean.outlier_rule=iqr", "clean.duplicates=drop",
 )  # fmt: skip
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trainctl", *arguments], cwd=folder, capture_output=True, text=True, timeout=120, env=os.environ
-    )  # fmt: skip
+@pytest.fixture
+def run(command: Run) -> Run:
+    """Return a function that runs the command in a directory."""
+    return lambda folder, *arguments: command(*arguments, cwd=folder)
 
 
 def only_run(folder: Path) -> Path:
@@ -52,7 +52,7 @@ def elsewhere(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_table_with_missing_values_categories_and_an_outlier(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_table_with_missing_values_categories_and_an_outlier(run: Run, tmp_path: Path, elsewhere: Path) -> None:
     patients(tmp_path)
     done = run(
         tmp_path, "dataset=csv", "dataset.path=patients.csv", "dataset.target=ill", "dataset.drop=[id]", *DIRTY, *QUICK
@@ -98,7 +98,7 @@ def test_a_table_with_missing_values_categories_and_an_outlier(tmp_path: Path, e
     assert json.loads(other.stdout)["metrics"]["test/accuracy"] > 0.8
 
 
-def test_missing_values_are_located_where_no_cleaning_is_chosen(tmp_path: Path) -> None:
+def test_missing_values_are_located_where_no_cleaning_is_chosen(run: Run, tmp_path: Path) -> None:
     patients(tmp_path)
     done = run(tmp_path, "dataset=csv", "dataset.path=patients.csv", "dataset.target=ill")
     assert done.returncode == 3
@@ -110,7 +110,7 @@ def test_missing_values_are_located_where_no_cleaning_is_chosen(tmp_path: Path) 
     assert not (tmp_path / "runs").exists()
 
 
-def test_a_regression_with_dropped_rows_is_resumed_and_predicted_in_its_unit(tmp_path: Path) -> None:
+def test_a_regression_with_dropped_rows_is_resumed_and_predicted_in_its_unit(run: Run, tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     values = generator.normal(size=200)
     (tmp_path / "price.csv").write_text(
@@ -137,7 +137,7 @@ def test_a_regression_with_dropped_rows_is_resumed_and_predicted_in_its_unit(tmp
 
 
 def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_tokens(
-    tmp_path: Path, elsewhere: Path
+    run: Run, tmp_path: Path, elsewhere: Path
 ) -> None:
     generator = np.random.default_rng(0)
     fill = ["it", "was", "a", "day", "and", "so"]
@@ -179,7 +179,7 @@ def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_t
         assert [row["prediction"] for row in csv.DictReader(io.StringIO(predicted.stdout))] == ["yes", "no"]
 
 
-def test_a_series_is_forecast_beyond_the_end_of_a_file(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_series_is_forecast_beyond_the_end_of_a_file(run: Run, tmp_path: Path, elsewhere: Path) -> None:
     rows = "".join(f"{row},{row % 8},{10 * ((row + 4) % 8)}\n" for row in range(300))
     (tmp_path / "wave.csv").write_text(f"hour,load,price\n{rows}")
     done = run(
@@ -211,7 +211,7 @@ def test_a_series_is_forecast_beyond_the_end_of_a_file(tmp_path: Path, elsewhere
     assert "has 2 rows, the run reads windows of 8" in refused.stderr
 
 
-def test_a_folder_of_images_is_learned_and_a_damaged_one_named(tmp_path: Path, elsewhere: Path) -> None:
+def test_a_folder_of_images_is_learned_and_a_damaged_one_named(run: Run, tmp_path: Path, elsewhere: Path) -> None:
     from PIL import Image
 
     for row in range(60):

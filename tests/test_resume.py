@@ -1,6 +1,8 @@
 """A run that is stopped and resumed ends bit for bit like one that was not."""
 
 import json
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -52,18 +54,32 @@ def assert_same(one: Path, other: Path, *overrides: str) -> None:
     assert timeless(rundir.read_metrics(one)) == timeless(rundir.read_metrics(other))
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return a function that trains without a stop, once for all cuts."""
+
+    @cache
+    def train(chosen: str) -> Path:
+        directory = tmp_path_factory.mktemp("uninterrupted") / "whole"
+        session.begin(settings(chosen), [], directory)
+        return directory
+
+    return train
+
+
 # 1,258 rows in batches of 400: 4 steps an epoch, 12 in all.
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
 @pytest.mark.parametrize("cut", [1, 4, 6, 11], ids=["first-step", "epoch-end", "mid-epoch", "last-but-one"])
-def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path: Path, cut: int, optimizer: str) -> None:
+def test_a_resumed_run_ends_like_an_uninterrupted_one(
+    tmp_path: Path, whole: Callable[[str], Path], cut: int, optimizer: str
+) -> None:
     chosen = f"optimizer={optimizer}"
-    session.begin(settings(chosen), [], tmp_path / "whole")
 
     stop(tmp_path / "cut", cut, chosen)
     assert end(tmp_path / "cut", chosen).state.step == cut
     go_on(tmp_path / "cut", chosen)
 
-    assert_same(tmp_path / "cut", tmp_path / "whole", chosen)
+    assert_same(tmp_path / "cut", whole(chosen), chosen)
 
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)

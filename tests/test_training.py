@@ -14,7 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.zygote import Process
+
 Command = Callable[..., subprocess.CompletedProcess[str]]
+Start = Callable[..., Process]
 QUICK = ("loop.epochs=2", "output.plots=false")
 
 
@@ -29,7 +32,7 @@ def load(path: Path) -> Any:
 
 
 def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Command, tmp_path: Path) -> None:
-    done = command()
+    done = command(fresh=True)
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "\x1b" not in done.stdout
@@ -80,17 +83,7 @@ def test_what_the_catalogue_offers_learns(
     assert all(name.count("/") == 1 for name in summary["metrics"])
 
 
-def start(folder: Path, *arguments: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-u", "-m", "trainctl", *arguments],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def wait_for_epoch(process: subprocess.Popen[str]) -> None:
+def wait_for_epoch(process: Process) -> None:
     assert process.stdout
     for line in process.stdout:
         if line.startswith("epoch"):
@@ -102,9 +95,9 @@ def wait_for_epoch(process: subprocess.Popen[str]) -> None:
     ("number", "code", "outcome"), [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
 )
 def test_a_signal_saves_and_says_how_to_go_on(
-    command: Command, tmp_path: Path, number: int, code: int, outcome: str
+    command: Command, start: Start, tmp_path: Path, number: int, code: int, outcome: str
 ) -> None:
-    process = start(tmp_path, "loop.epochs=100000", "output.plots=false")
+    process = start("loop.epochs=100000", "output.plots=false")
     wait_for_epoch(process)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
@@ -122,8 +115,8 @@ def test_a_signal_saves_and_says_how_to_go_on(
     assert load(run / "summary.json")["steps"] == budget
 
 
-def test_a_reader_that_goes_away_does_not_end_the_training(tmp_path: Path) -> None:
-    process = start(tmp_path, "loop.epochs=60", "output.plots=false")
+def test_a_reader_that_goes_away_does_not_end_the_training(start: Start, tmp_path: Path) -> None:
+    process = start("loop.epochs=12", "output.plots=false")
     assert process.stdout
     process.stdout.readline()
     process.stdout.close()
@@ -132,7 +125,7 @@ def test_a_reader_that_goes_away_does_not_end_the_training(tmp_path: Path) -> No
 
     run = only_run(tmp_path)
     assert load(run / "summary.json")["outcome"] == "finished"
-    assert (run / "log.txt").read_text().count("epoch ") >= 60
+    assert (run / "log.txt").read_text().count("epoch ") >= 12
 
 
 def test_a_loss_that_is_not_finite_stops_with_its_own_exit_code(command: Command, tmp_path: Path) -> None:
@@ -345,14 +338,8 @@ def test_a_budget_by_the_clock_alone_trains_until_then(command: Command, tmp_pat
     assert "/100" not in done.stdout
 
 
-def test_a_signal_that_the_shell_ignores_stays_ignored(tmp_path: Path) -> None:
-    process = subprocess.Popen(
-        ["sh", "-c", f"trap '' HUP; exec {sys.executable} -u -m trainctl loop.max_steps=2000 output.plots=false"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+def test_a_signal_that_the_shell_ignores_stays_ignored(start: Start, tmp_path: Path) -> None:
+    process = start("loop.max_steps=800", "output.plots=false", ignored=[signal.SIGHUP])
     wait_for_epoch(process)
     process.send_signal(signal.SIGHUP)
     process.communicate(timeout=60)

@@ -1,6 +1,7 @@
 """YAML and code tell the same: for each component one file, its keys the parameters, its values fitting them."""
 
 import inspect
+from itertools import zip_longest
 from pathlib import Path
 
 import pytest
@@ -108,16 +109,33 @@ def test_members_that_add_up_stand_under_their_own_key(group, name):
     assert (ROOT / "conf" / group / f"{name}.yaml").read_text().startswith(f"# @package {group}.{name}\n")
 
 
-@pytest.mark.parametrize(("group", "name"), FOUND)
-def test_every_member_composes(group, name):
-    part = compose.compose([f"{group}={name}"])[group]
-    part = part[name] if group in component.ADDITIVE else part
-    assert part["name"] == name
+def hands() -> list[dict[str, str]]:
+    """Deal all members out, each hand with one of every group that has some left: Hydra composes a hand in one go."""
+    groups = {group: [name for other, name in FOUND if other == group] for group in component.GROUPS}
+    rounds = zip_longest(*groups.values())
+    return [{group: name for group, name in zip(groups, names, strict=True) if name} for names in rounds]
+
+
+@pytest.mark.parametrize("hand", hands(), ids=lambda hand: " ".join(hand.values()))
+def test_every_member_composes(hand):
+    whole = compose.compose([f"{group}={name}" for group, name in hand.items()])
+    for group, name in hand.items():
+        part = whole[group][name] if group in component.ADDITIVE else whole[group]
+        assert part["name"] == name
+
+
+def test_every_member_is_in_a_hand():
+    assert sorted(pair for hand in hands() for pair in hand.items()) == sorted(FOUND)
+
+
+@pytest.fixture(scope="module")
+def default():
+    return compose.compose([])
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_composes_and_says_how_to_run_it(path):
+def test_every_recipe_composes_and_says_how_to_run_it(path, default):
     first, second = path.read_text().splitlines()[:2]
     assert first == "# @package _global_"
     assert second.startswith(f"# trainctl recipe={path.stem}")
-    assert compose.compose([f"recipe={path.stem}"]) != compose.compose([])
+    assert compose.compose([f"recipe={path.stem}"]) != default
