@@ -6,7 +6,7 @@ from torch import nn
 
 from trainctl.errors import ConfigError
 from trainctl.model.autoencoder import autoencoder
-from trainctl.model.base import Reconstruction
+from trainctl.model.base import ByteDropout, Reconstruction
 
 
 def make(**changes):
@@ -84,7 +84,7 @@ def test_the_output_of_a_convolutional_one_is_linear_and_hidden_maps_have_norm_a
     assert isinstance(body[-1], nn.Conv2d)
     hidden = [place for place, layer in enumerate(body[:-1]) if isinstance(layer, nn.Conv2d)]
     for place in hidden:
-        assert [type(layer) for layer in body[place + 1 : place + 4]] == [nn.BatchNorm2d, nn.ReLU, nn.Dropout]
+        assert [type(layer) for layer in body[place + 1 : place + 4]] == [nn.BatchNorm2d, nn.ReLU, ByteDropout]
 
 
 @pytest.mark.parametrize(

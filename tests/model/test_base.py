@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trainctl.errors import ConfigError
-from trainctl.model.base import groups, try_row
+from trainctl.model.base import ACTIVATIONS, RISING, ByteDropout, groups, kept, try_row
 
 
 class Deep(nn.Module):
@@ -58,3 +58,66 @@ def test_groups_divide_the_channels_and_are_never_too_many_or_too_small(channels
     assert channels % count == 0
     assert count <= 32
     assert count == 1 or channels // count >= 4
+
+
+# Dropout.
+
+
+@pytest.mark.parametrize("p", [0.5, 0.25, 0.125, 2**-16, 3 * 2**-10, 0.1, 0.3, 0.999])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
+def test_values_are_kept_with_the_probability_that_was_asked_for(p, dtype):
+    torch.manual_seed(0)
+    rows = 1_000_001
+    mask = kept(torch.zeros(rows, dtype=dtype), p)
+    assert mask.dtype == dtype
+    assert set(mask.unique().tolist()) <= {0.0, torch.tensor(1 / (1 - p), dtype=dtype).item()}
+    dropped = (mask == 0).sum().item()
+    assert abs(dropped - p * rows) < 5 * (rows * p * (1 - p)) ** 0.5
+
+
+@pytest.mark.parametrize(("p", "bits"), [(0.5, 8), (0.25, 8), (3 * 2**-10, 16), (0.1, 32)])
+def test_the_probability_is_exact_where_the_bits_express_it(monkeypatch, p, bits):
+    # Every number that the bits can hold, once each (for 32 bits those around the limit).
+    limit = round(p * 2**bits) - 2 ** (bits - 1)
+    numbers = torch.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)) if bits < 32 else torch.arange(limit - 50, limit + 50)
+    whole = numbers.to({8: torch.int8, 16: torch.int16, 32: torch.int32}[bits])
+    monkeypatch.setattr(torch.Tensor, "random_", lambda self, *_: self.copy_(whole.view(torch.int64)[: len(self)]))
+    mask = kept(torch.zeros(len(numbers)), p)
+    assert (mask != 0).tolist() == (numbers >= limit).tolist()
+    if bits < 32:
+        assert (mask == 0).sum().item() == p * 2**bits
+    else:
+        assert abs((limit + 2**31) / 2**32 - p) < 2e-10
+
+
+def test_neighbouring_values_are_dropped_independently():
+    torch.manual_seed(0)
+    mask = (kept(torch.zeros(1_000_000), 0.5) == 0).double() - 0.5
+    for distance in range(1, 17):
+        assert abs((mask[distance:] * mask[:-distance]).mean().item()) < 5 * 0.25 / 1000
+
+
+def test_a_mask_lies_in_memory_as_the_values_do_and_gradients_pass_where_values_did():
+    inputs = torch.ones(4, 3, 5, 5).contiguous(memory_format=torch.channels_last).requires_grad_()
+    outputs = ByteDropout(0.5)(inputs)
+    outputs.sum().backward()
+    assert outputs.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(inputs.grad, outputs)
+    assert set(outputs.unique().tolist()) == {0.0, 2.0}
+    assert torch.equal(ByteDropout(0.5).eval()(inputs), inputs)
+    assert torch.equal(ByteDropout(0.0)(inputs), inputs)
+    assert torch.ones(7, 2, 3)[:, :, 1].shape == ByteDropout(0.5)(torch.ones(7, 2, 3)[:, :, 1]).shape
+
+
+@pytest.mark.parametrize("name", sorted(RISING))
+def test_picking_the_largest_before_the_activation_changes_no_bit(name):
+    torch.manual_seed(0)
+    pool, active = nn.MaxPool2d(2), ACTIVATIONS[name]()
+    found = []
+    for layers in (nn.Sequential(active, pool), nn.Sequential(pool, active)):
+        inputs = torch.randn(8, 3, 6, 6, generator=torch.Generator().manual_seed(1)).requires_grad_()
+        outputs = layers(inputs)
+        (outputs * torch.arange(outputs.numel()).view_as(outputs)).sum().backward()
+        found.append((outputs, inputs.grad))
+    assert torch.equal(found[0][0], found[1][0])
+    assert torch.equal(found[0][1], found[1][1])

@@ -9,7 +9,7 @@ from torch import nn
 
 from trainctl import assemble, component, compose, config
 from trainctl.errors import ConfigError
-from trainctl.model.base import Reconstruction
+from trainctl.model.base import ByteDropout, Reconstruction
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -148,13 +148,13 @@ def test_gradients_of_token_ids_reach_every_parameter(name):
 # The default members on digits, layer by layer: a seed's weights, and the keys of checkpoints, must not change silently.
 DEFAULTS = {
     "mlp": lambda: nn.Sequential(
-        nn.Flatten(), nn.Linear(64, 256), nn.LayerNorm(256), nn.ReLU(), nn.Dropout(0.2),
-        nn.Linear(256, 128), nn.LayerNorm(128), nn.ReLU(), nn.Dropout(0.2), nn.Linear(128, 10),
+        nn.Flatten(), nn.Linear(64, 256), nn.LayerNorm(256), nn.ReLU(), ByteDropout(0.2),
+        nn.Linear(256, 128), nn.LayerNorm(128), nn.ReLU(), ByteDropout(0.2), nn.Linear(128, 10),
     ),
     "cnn": lambda: nn.Sequential(
-        nn.Conv2d(1, 32, 5, padding=2), nn.GroupNorm(1, 32), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1),
-        nn.Conv2d(32, 64, 5, padding=2), nn.GroupNorm(1, 64), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(0.1),
-        nn.Flatten(), nn.Linear(256, 128), nn.ReLU(), nn.Dropout(0.3), nn.Linear(128, 10),
+        nn.Conv2d(1, 32, 5, padding=2), nn.GroupNorm(1, 32), nn.MaxPool2d(2), nn.ReLU(), ByteDropout(0.1),
+        nn.Conv2d(32, 64, 5, padding=2), nn.GroupNorm(1, 64), nn.MaxPool2d(2), nn.ReLU(), ByteDropout(0.1),
+        nn.Flatten(), nn.Linear(256, 128), nn.ReLU(), ByteDropout(0.3), nn.Linear(128, 10),
     ),
     "rnn": lambda: nn.ModuleDict({"body": nn.LSTM(8, 128, batch_first=True), "head": nn.Linear(128, 10)}),
     "autoencoder": lambda: nn.ModuleDict({"body": nn.Sequential(

@@ -6,6 +6,7 @@ from torch import nn
 from torch.nn import functional
 
 from trainctl.errors import ConfigError
+from trainctl.model.base import ByteDropout
 from trainctl.model.resnet import Block, resnet
 
 
@@ -86,7 +87,7 @@ def test_without_norm_convolutions_have_biases_and_with_it_none():
 
 def test_dropout_stands_between_a_blocks_convolutions():
     for block in (layer for layer in make(dropout=0.3) if isinstance(layer, Block)):
-        assert [type(layer) for layer in block.body][2:5] == [nn.ReLU, nn.Dropout, nn.Conv2d]
+        assert [type(layer) for layer in block.body][2:5] == [nn.ReLU, ByteDropout, nn.Conv2d]
 
 
 @pytest.mark.parametrize(("depth", "near"), [(18, "14 or 20"), (9, "8 or 14")])
