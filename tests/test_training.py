@@ -334,7 +334,7 @@ def test_a_budget_by_the_clock_alone_trains_until_then(command: Command, tmp_pat
     assert done.returncode == 0, done.stderr
     summary = load(only_run(tmp_path) / "summary.json")
     assert summary["reason"] == "loop.max_time=1s is spent"
-    assert summary["epochs"] > 100
+    assert summary["epochs"] > 30  # the default budget
     assert "/100" not in done.stdout
 
 
