@@ -43,6 +43,7 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
     place = device.choose(config.device)
     device.autocast(place, config.precision)
     threads = device.use_threads(config.threads)
+    device.keep_memory()
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, fitted, known)

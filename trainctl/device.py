@@ -1,10 +1,12 @@
 """Device, precision, threads, seeds and random states."""
 
+import ctypes
 import hashlib
 import os
 import random
+import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 
 import numpy as np
 import torch
@@ -63,6 +65,22 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
         choice = threads.choose(threads.START, threads.sample(), threads.quota())
     torch.set_num_threads(choice.threads)
     return choice
+
+
+def keep_memory() -> None:
+    """Have the C library keep what is freed, up to 2 GiB, instead of giving it back to the system and asking anew.
+
+    A step frees as much as it takes. Pages that come back from the system have to be cleared first, which takes a
+    convolutional network a third of its time. Does nothing where the C library has no ``mallopt``.
+
+    Source: GNU C library manual, malloc tunable parameters; numbers of the parameters: malloc.h.
+    """
+    if sys.platform != "linux":
+        return
+    with suppress(OSError, AttributeError):
+        library = ctypes.CDLL(None)
+        library.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD [bytes]
+        library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD [bytes]
 
 
 class Neighbours:
