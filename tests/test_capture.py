@@ -1,5 +1,6 @@
 """A step that is recorded and replayed gives the bits of one that is computed."""
 
+import copy
 import math
 from typing import Any
 
@@ -142,10 +143,20 @@ def test_an_optimizer_that_is_loaded_anew_is_read_anew() -> None:
     run = make("loop.batch_size=full")
     take_step = step.captured(run, print)
     train(run, take_step, 3)
-    run.optimizer.load_state_dict(run.optimizer.state_dict())
+    run.optimizer.load_state_dict(copy.deepcopy(run.optimizer.state_dict()))
     moment = [state["exp_avg"].clone() for state in run.optimizer.state.values()]
     train(run, take_step, 2)
     assert not any(map(torch.equal, moment, (state["exp_avg"] for state in run.optimizer.state.values())))
+
+
+def test_a_gradient_lies_in_memory_as_its_parameter_does() -> None:
+    parameter = torch.zeros(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
+    gradient = torch.randn(2, 3, 4, 4)
+    found = step._laid_out(gradient, parameter)
+    assert found is not None
+    assert found.stride() == parameter.stride() != gradient.stride()
+    assert torch.equal(found, gradient)
+    assert step._laid_out(None, parameter) is None
 
 
 # The recording itself.
