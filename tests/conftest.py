@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = str(ROOT)  # what tests start as a process of its own is this tree
 # Small and fast, with everything that draws random numbers: what a resumed run has to get right.
 HARD = (
-    "dataset=digits", "model=cnn", "model.channels=[4]", "model.hidden=[16]", "augment=[flip,crop]",
+    "dataset=digits", "model=cnn", "model.channels=[4,4]", "model.hidden=[16]", "augment=[flip,crop]",
     "early_stopping=patience", "regularizer=[l1,l2]", "schedule=cosine", "loop.batch_size=400", "loop.micro_batches=2",
     "loop.clip_norm=1.0", "loop.epochs=3", "output.plots=false",
 )  # fmt: skip

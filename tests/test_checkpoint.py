@@ -100,7 +100,7 @@ def test_without_any_good_checkpoint_the_message_says_what_is_wrong_with_each(tr
     ("override", "message"),
     [
         ("model.hidden=[17]", "belongs to another model"),
-        ("model.channels=[4,4]", "belongs to another model"),
+        ("model.channels=[4]", "belongs to another model"),
         ("dataset=mnist", "was made with other data"),
     ],
 )

@@ -78,7 +78,7 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path, name):
 
 
 def test_batch_norm_statistics_of_a_mean_are_renewed_as_torch_renews_them():
-    run = assemble.assemble(chosen("swa", "model.dropout=0.0", "loop.micro_batches=1"))
+    run = assemble.assemble(chosen("swa", "model.dropout=0.0", "model.channels=[4]", "loop.micro_batches=1"))
     model, rows = run.average.model, run.data.splits["train"]
     (norm,) = (module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm))
     untouched = norm.running_mean.clone()
