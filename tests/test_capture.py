@@ -93,6 +93,25 @@ def test_what_cannot_be_replayed_is_computed_and_said(overrides: str, reason: st
     assert reason in notes[0]
 
 
+def test_rows_that_are_mixed_only_sometimes_are_not_replayed() -> None:
+    def late(run: Run) -> Run:
+        mixup, calls = run.augment[0], []
+
+        def change(inputs: Tensor, generator: torch.Generator) -> Any:
+            calls.append(1)
+            return mixup(inputs, generator) if len(calls) > 4 else inputs
+
+        object.__setattr__(run, "augment", (change,))
+        return run
+
+    words, notes = ("augment=mixup", "loop.batch_size=full"), []
+    run = late(make(*words))
+    expected = train(run, step.eager(run), 7)
+    run = late(make(*words))
+    assert all(map(torch.equal, expected, train(run, step.captured(run, notes.append), 7)))
+    assert notes == ["the step is not replayed: rows are mixed"]
+
+
 class Halving(nn.Module):
     """Does something else at every call, which no recording can know."""
 

@@ -45,7 +45,8 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
             reason = end_reason(run)
             if looking := reason is not None or state.step % run.plan.eval_every == 0:
                 look(run, reporter, clock)
-                neighbours.look(reporter.note)
+                if run.device.type == "cpu":
+                    neighbours.look(reporter.note)
                 reason = reason or end_reason(run)
             stopped = request.received is not None or state.step == loop.stop_at_step
 

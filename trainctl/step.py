@@ -192,10 +192,10 @@ class Replay:
         """Return a part's loss and gradients."""
         given = [tensor for tensor in (inputs, targets, changed) if tensor is not None]
         kind = (inputs.shape, share)
+        if mixings and not self.eager:  # before all else: a program knows nothing of them
+            self._give_up("rows are mixed")
         if program := self.trusted.get(kind):
             return program(*given)
-        if mixings and not self.eager:
-            self._give_up("rows are mixed")
         if self.eager or len(self.recorded) > MOST_KINDS:
             return self.compute(inputs, targets, changed, mixings, share)
         if program := self.recorded.get(kind):

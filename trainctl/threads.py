@@ -32,14 +32,14 @@ class Sample:
 
 def sample() -> Sample:
     """Read the counters; empty where the system has no /proc."""
-    busy, total = {}, {}
+    busy, total, ours = {}, {}, allowed()
     try:
         lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
     except OSError:
         lines = []
     for line in lines:
         name, *numbers = line.split()
-        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in allowed():
+        if name.startswith("cpu") and name[3:].isdecimal() and int(name[3:]) in ours:
             ticks = [int(number) for number in numbers[:8]]  # user nice system idle iowait irq softirq steal
             total[int(name[3:])] = sum(ticks)
             busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]
