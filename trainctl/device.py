@@ -47,7 +47,7 @@ def describe(device: torch.device) -> str:
     """Name a device for people: its type, and a GPU's model or the CPU's threads."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({torch.get_num_threads()} threads)" if device.type == "cpu" else str(device)
+    return f"{device} ({threads.Choice(torch.get_num_threads())})" if device.type == "cpu" else str(device)
 
 
 def use_threads(wanted: int | str | None) -> threads.Choice:
