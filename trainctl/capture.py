@@ -95,7 +95,8 @@ class _Writer:
         self.arguments = [f"input{index}" for index in range(len(inputs))]
         self.names = {id(tensor): name for tensor, name in zip(inputs, self.arguments, strict=True)}
         self.constants: dict[str, Any] = {}
-        self.lines: list[tuple[str, set[str]]] = []  # source, and the values that it names
+        self.lines: list[tuple[str, set[str], bool]] = []  # source, the values that it names, and if it is a view
+        self.flipped: dict[str, str] = {}  # a transposed value, and of which
 
     def add(self, kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any) -> None:
         """Add a kernel's line."""
@@ -108,11 +109,16 @@ class _Writer:
         if kernel in VIEWS and not used:
             self.names[id(returned)] = self._constant(returned)
             return
+        if kernel is aten.t.default and (back := self.flipped.get(words[0])):
+            self.names[id(returned)] = back
+            return
         call = f"{self._constant(kernel._op)}({', '.join(words)})"
         several = isinstance(returned, tuple | list)
         targets = [self._target(value, used) for value in (returned if several else [returned])]
         line = call if set(targets) <= {"_"} else f"{', '.join(targets)}{',' * several} = {call}"
-        self.lines.append((line, used))
+        if kernel is aten.t.default:
+            self.flipped[targets[0]] = words[0]
+        self.lines.append((line, used, kernel in VIEWS))
 
     def function(self, results: Sequence[Tensor | None]) -> Program:
         """Compile the lines; a value is dropped after its last use, as it would be in Python."""
@@ -120,12 +126,14 @@ class _Writer:
         words = [self._name(value, returned) for value in results]
         source = [f"def program({', '.join(self.arguments)}):"]
         alive: set[str] = set(returned)
-        ends: list[set[str]] = []
-        for _, used in reversed(self.lines):
-            ends.append(used - alive)
+        kept: list[str] = []
+        for line, used, view in reversed(self.lines):
+            ended = used - alive
+            if view and line.partition(" = ")[0] in ended:  # nobody looks
+                continue
+            kept.append(f"    {line}" + (f"; del {', '.join(sorted(ended))}" if ended else ""))
             alive |= used
-        for (line, _), ended in zip(self.lines, reversed(ends), strict=True):
-            source.append(f"    {line}" + (f"; del {', '.join(sorted(ended))}" if ended else ""))
+        source += reversed(kept)
         source.append(f"    return [{', '.join(words)}]")
         exec(compile("\n".join(source), "<recorded step>", "exec"), self.constants)  # noqa: S102 - our own lines
         program: Program = self.constants["program"]

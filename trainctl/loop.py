@@ -19,6 +19,8 @@ from trainctl.signals import StopRequest
 from trainctl.splits import epoch_order
 from trainctl.state import Best
 
+GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
+
 
 def train(run: Run, directory: Path, reporter: Reporter) -> str:
     """Train until a budget is spent or early stopping ends it; return which, in words.
@@ -66,14 +68,16 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
 def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield batches as they are stored, from the run's position on, without end; the order is f(seed, epoch)."""
     rows, plan = run.data.splits["train"], run.plan
+    together = max(1, GATHERED_BYTES // (plan.batch_size * rows.inputs[0].nbytes))
     while True:
         epoch, position = divmod(run.state.step, plan.steps_per_epoch)
         if plan.steps_per_epoch == 1:  # a full batch has no order
             yield rows.inputs, rows.targets
             continue
         order = epoch_order(len(rows), run.config.seed, epoch).to(run.device)
-        for index in order.split(plan.batch_size)[position:]:
-            yield rows.inputs.index_select(0, index), rows.targets.index_select(0, index)
+        for several in order[position * plan.batch_size :].split(together * plan.batch_size):
+            inputs, targets = rows.inputs.index_select(0, several), rows.targets.index_select(0, several)
+            yield from zip(inputs.split(plan.batch_size), targets.split(plan.batch_size), strict=True)
 
 
 def set_learning_rate(run: Run) -> None:

@@ -32,7 +32,7 @@ class Sums:
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
         """Add a batch: its mean loss, the model's outputs and the scaled targets."""
         rows = len(targets)
-        self.sums[0].add_(loss.detach() * rows)
+        self.sums[0].add_(loss.detach(), alpha=rows)
         self.sums[1].add_(rows)
         if self.task == "classification":
             self.sums[2].add_((outputs.argmax(1) == targets).sum())

@@ -79,6 +79,7 @@ def differentiate(run: Run) -> Compute:
     model, scaler, parameters = run.model, run.scaler, trained_by(run.optimizer)
     context = autocast(run.device, run.config.precision)
     penalties = [regularizer.penalty for regularizer in run.regularizers if regularizer.penalty]
+    one = torch.ones((), device=run.device)  # what autograd starts from, and would make at each step
 
     def compute(
         inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
@@ -89,7 +90,7 @@ def differentiate(run: Run) -> Compute:
             loss, targets = compare(run, outputs, targets, mixings)
         total = sum((penalty() for penalty in penalties), loss)
         total = total if share == 1 else total * share
-        gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
+        gradients = torch.autograd.grad(scaler.scale(total), parameters, one, allow_unused=True)
         run.sums.add(loss, outputs, targets)
         return [total.detach(), *map(_laid_out, gradients, parameters)]
 
@@ -286,9 +287,13 @@ def _adam(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tens
     means, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
     largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+    counts = torch.stack(steps)
+    for state, count in zip(states, counts, strict=True):  # parts of one tensor: one addition counts for all
+        state["step"] = count
+    steps = list(counts)
 
     def step() -> None:
-        torch._foreach_add_(steps, 1)
+        counts.add_(1)
         beta1, beta2 = group["betas"]
         kernel(
             weights, [weight.grad for weight in weights], means, squares, largest, steps,

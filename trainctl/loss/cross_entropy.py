@@ -34,6 +34,8 @@ def cross_entropy(
     weights = weights_of(class_weights, class_counts)
 
     def function(outputs: Tensor, targets: Tensor) -> Tensor:
+        if weights is None:  # PyTorch's mean is then that over rows
+            return functional.cross_entropy(outputs, targets, label_smoothing=label_smoothing)
         losses = functional.cross_entropy(
             outputs, targets, weight=weights, label_smoothing=label_smoothing, reduction="none"
         )
