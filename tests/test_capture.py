@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainctl import assemble, capture, compose, config, loop, step
 from trainctl.capture import Recorder, compile_calls
@@ -178,6 +179,114 @@ def test_a_gradient_lies_in_memory_as_its_parameter_does() -> None:
     assert step._laid_out(None, parameter) is None
 
 
+# CUDA graphs. Most of it is seen without a GPU, with a graph that only keeps its tensors where they are.
+
+
+class Imitation:
+    """Does what a graph does: reads its own inputs, and overwrites the results of the call before."""
+
+    def __init__(self, program: capture.Program, inputs: list[Tensor]) -> None:
+        self.program, self.inputs = program, [value.clone() for value in inputs]
+        self.results: list[Tensor] = []
+
+    def __call__(self, *inputs: Tensor) -> list[Any]:
+        for own, given in zip(self.inputs, inputs, strict=True):
+            own.copy_(given)
+        found = self.program(*self.inputs)
+        if not self.results:
+            self.results = [value.clone() for value in found]
+        for own, value in zip(self.results, found, strict=True):
+            own.copy_(value)
+        return list(self.results)
+
+
+@pytest.mark.parametrize("words", ["", "loop.micro_batches=4 loop.clip_norm=0.1", "augment=noise optimizer=rmsprop"])
+def test_a_graph_computes_the_same(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    monkeypatch.setattr(step, "Graph", lambda *given: made.append(Imitation(*given)) or made[-1])
+    run = make(*words.split())
+    expected = train(run, step.eager(run), 12)
+    run, notes = make(*words.split()), []
+    replay = step.Replay(run, notes.append)
+    replay.graphs = True
+    assert all(map(torch.equal, expected, train(run, step._step(run, replay, step.Update(run)), 12)))
+    assert made
+    assert not notes
+
+
+def test_what_cuda_cannot_capture_is_computed_and_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr(step, "Graph", refuse)
+    run = make()
+    expected = train(run, step.eager(run), 8)
+    run, notes = make(), []
+    replay = step.Replay(run, notes.append)
+    replay.graphs = True
+    assert all(map(torch.equal, expected, train(run, step._step(run, replay, step.Update(run)), 8)))
+    assert notes == [
+        "the step is not replayed: CUDA cannot capture it (operation not permitted when stream is capturing)"
+    ]
+
+
+def test_numbers_of_a_gpu_are_close_or_are_not() -> None:
+    one, zeros = torch.tensor([[1.0, 2.0], [3.0, 4.0]]), torch.zeros(2, 2)
+    assert step._close(one, one * 1.001)
+    assert step._close(zeros, zeros)
+    assert step._close(None, None)
+    for other in (one * 1.1, one.t(), one[:1], one * math.nan, zeros, None):
+        assert not step._close(one, other)
+
+
+class Waits(TorchDispatchMode):
+    """Counts how often the host looks at a number of the device."""
+
+    count = 0
+
+    def __torch_dispatch__(self, kernel: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += kernel in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return kernel(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "model=cnn augment=[flip,crop,rotate,translate,color,erase,noise,mixup,cutmix] average=ema",
+        "loop.clip_norm=1 loop.clip_value=1 regularizer=[l1,max_norm,orthogonal] optimizer=muon schedule=one_cycle",
+        "loss=focal optimizer=lion loop.micro_batches=3 average=swa",
+    ],
+)
+def test_between_looks_the_host_reads_the_loss_and_nothing_else(words: str) -> None:
+    run = make(*words.split())
+    take_step = step.eager(run)
+    train(run, take_step, 1)
+    with Waits() as waits:
+        train(run, take_step, 3)
+    assert waits.count == 3  # the loss, which a step on a GPU does not read
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("words", ["model=mlp", "model=cnn", "model=rnn optimizer=sgd", "loop.micro_batches=4"])
+def test_on_a_gpu_a_graph_is_replayed_without_a_wait(words: str) -> None:
+    run = make("device=cuda", "loop.batch_size=full", *words.split())
+    expected = train(run, step.eager(run), 12)
+    run, notes = make("device=cuda", "loop.batch_size=full", *words.split()), []
+    replay = step.Replay(run, notes.append)
+    take_step = step._step(run, replay, step.Update(run))
+    train(run, take_step, 3)
+    assert replay.trusted
+    assert not notes
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        found = train(run, take_step, 9)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    weights = len(list(run.model.state_dict()))
+    for one, other in zip(expected[:weights], found[:weights], strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
 # The recording itself.
 
 
@@ -229,6 +338,6 @@ def test_rows_picked_by_number_do_not_depend_on_values() -> None:
 
 
 def test_a_heavy_step_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(capture, "MOST_BYTES", 1000)
+    monkeypatch.setitem(capture.MOST_BYTES, "cpu", 1000)
     _, recorder = record(lambda x: [x + 1 for _ in range(3)], torch.ones(100))
     assert "bound by arithmetic" in recorder.trouble

@@ -25,7 +25,8 @@ VIEWS = {
 }
 # Reads values of its input that a recording would take for constants.
 READS = {"_pack_padded_sequence", "_pad_packed_sequence"}
-MOST_BYTES = 1 << 29  # of a recording's tensors, all held while it is made; a step with more is bound by arithmetic
+# Bytes of a recording's tensors, all held while it is made; a step with more is bound by arithmetic.
+MOST_BYTES = {"cpu": 1 << 29, "cuda": 1 << 33}
 
 Program = Callable[..., list[Any]]
 Call = tuple[Any, tuple[Any, ...], dict[str, Any], Any]
@@ -35,10 +36,14 @@ class Recorder(TorchDispatchMode):
     """Writes down every kernel that runs inside it, in order.
 
     All tensors are held until the recording is dropped, as they are told apart by identity.
+
+    Args:
+        device: Type of the device that computes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.most = MOST_BYTES[device]
         self.calls: list[Call] = []
         self.trouble = ""
         self._bytes = 0
@@ -66,7 +71,7 @@ class Recorder(TorchDispatchMode):
             depends = any(value.dtype in (torch.bool, torch.uint8) for value in _tensors(args[1:2]))
         if depends or kernel.name().partition("::")[2] in READS:
             return f"it depends on the values of a batch ({kernel.name()})"
-        if self._bytes > MOST_BYTES:
+        if self._bytes > self.most:
             return "it is bound by arithmetic, not by what surrounds it"
         return ""
 
@@ -86,6 +91,33 @@ def compile_calls(calls: Sequence[Call], inputs: Sequence[Tensor], results: Sequ
     for call in calls:
         writer.add(*call)
     return writer.function(results)
+
+
+class Graph:
+    """A program whose kernels a GPU starts by itself: one call of the host instead of one for each kernel.
+
+    Args:
+        program: Only kernels of the current CUDA device, and no wait of the host.
+        inputs: Of the shapes that it will be called with.
+
+    Raises:
+        RuntimeError: If CUDA cannot capture it.
+
+    Source: PyTorch documentation, CUDA semantics, CUDA graphs.
+    """
+
+    def __init__(self, program: Program, inputs: Sequence[Tensor]) -> None:
+        self.inputs = [value.clone() for value in inputs]
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.results = program(*self.inputs)
+
+    def __call__(self, *inputs: Tensor) -> list[Any]:
+        """Return the results; the next call overwrites them."""
+        for own, given in zip(self.inputs, inputs, strict=True):
+            own.copy_(given)
+        self.graph.replay()
+        return list(self.results)
 
 
 class _Writer:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from trainctl.augment.base import Mixing
-from trainctl.capture import Program, Recorder, compile_calls
-from trainctl.device import autocast, derive
+from trainctl.capture import MOST_BYTES, Graph, Program, Recorder, compile_calls
+from trainctl.device import autocast, derive, random_states, restore_random_states
 from trainctl.errors import NonFiniteError
 from trainctl.optimizer.base import stepper
 from trainctl.run import Run
@@ -60,7 +60,7 @@ def captured(run: Run, note: Callable[[str], None]) -> Step:
     What cannot be recorded is computed eagerly.
 
     Args:
-        run: On a CPU.
+        run: On a CPU or a CUDA device, where the replay is a CUDA graph.
         note: Is told what cannot be recorded, and why.
     """
     return _step(run, Replay(run, note), Update(run))
@@ -69,7 +69,7 @@ def captured(run: Run, note: Callable[[str], None]) -> Step:
 def make(run: Run, note: Callable[[str], None]) -> Step:
     """Return the faster way to make a step, where it is safe to take."""
     mode = run.config.loop.capture
-    if mode == "never" or run.device.type != "cpu" or (mode == "auto" and run.config.components):
+    if mode == "never" or run.device.type not in MOST_BYTES or (mode == "auto" and run.config.components):
         return eager(run)
     return captured(run, note)
 
@@ -175,8 +175,11 @@ def _add(total: Tensor | None, part: Tensor | None) -> Tensor | None:
 class Replay:
     """Computes parts of one shape alike: eagerly and recorded, then both ways and compared, from then on replayed.
 
+    On a CPU all bits have to be the same. A GPU adds in an order of its own each time, so there numbers have to be close,
+    and random states the same.
+
     Args:
-        run: On a CPU.
+        run: On a CPU or a CUDA device.
         note: Is told what cannot be replayed, once.
     """
 
@@ -185,7 +188,7 @@ class Replay:
         self.compute = differentiate(run)
         self.recorded: dict[Any, Program] = {}
         self.trusted: dict[Any, Program] = {}
-        self.eager = False
+        self.eager, self.graphs = False, run.device.type == "cuda"
 
     def __call__(
         self, inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
@@ -201,7 +204,7 @@ class Replay:
             return self.compute(inputs, targets, changed, mixings, share)
         if program := self.recorded.get(kind):
             return self._check(kind, program, given, lambda: self.compute(inputs, targets, changed, mixings, share))
-        with Recorder() as recorder:
+        with Recorder(self.run.device.type) as recorder:
             found = self.compute(inputs, targets, changed, mixings, share)
         if recorder.trouble:
             self._give_up(recorder.trouble)
@@ -209,15 +212,31 @@ class Replay:
             self.recorded[kind] = compile_calls(recorder.calls, given, found)
         return found
 
+    def _graph(self, program: Program, given: list[Tensor]) -> Program:
+        """Return a program as a CUDA graph; where a step has several parts, with results that the next leaves alone."""
+        graph = Graph(program, given)
+        if self.run.config.loop.micro_batches == 1:
+            return graph
+        return lambda *inputs: [value if value is None else value.clone() for value in graph(*inputs)]
+
     def _check(self, kind: Any, program: Program, given: list[Tensor], compute: Callable[[], list[Any]]) -> list[Any]:
-        """Compute a part both ways from the same state; replay from now on if all bits are the same."""
-        start = self._state()
+        """Compute a part both ways from the same state; replay from now on if the numbers are the same."""
+        place = self.run.device
+        if self.graphs:
+            try:
+                program = self._graph(program, given)
+            except RuntimeError as error:
+                self._give_up(f"CUDA cannot capture it ({str(error).partition(chr(10))[0]})")
+                return compute()
+        changing, start, drawn = self._changing(), self._state(), random_states(place)
         replayed = [*program(*given), *self._state()]
-        for current, before in zip(self._changing(), start[1:], strict=True):
+        drawn_then = random_states(place)
+        for current, before in zip(changing, start, strict=True):
             current.copy_(before)
-        torch.set_rng_state(start[0])
+        restore_random_states(drawn, place)
         found = compute()
-        if all(map(_same, replayed, [*found, *self._state()])):
+        same = all(map(_close if self.graphs else _same, replayed, [*found, *self._state()]))
+        if same and all(torch.equal(drawn_then[key], now) for key, now in random_states(place).items()):
             self.trusted[kind] = program
         else:
             self._give_up("its replay gave other numbers")
@@ -228,7 +247,7 @@ class Replay:
         return [*self.run.model.buffers(), self.run.sums.sums]
 
     def _state(self) -> list[Tensor]:
-        return [torch.get_rng_state(), *(tensor.clone() for tensor in self._changing())]
+        return [tensor.clone() for tensor in self._changing()]
 
     def _give_up(self, reason: str) -> None:
         self.eager = True
@@ -243,15 +262,25 @@ def _same(one: Tensor | None, other: Tensor | None) -> bool:
     return one.stride() == other.stride() and torch.equal(one, other)
 
 
+def _close(one: Tensor | None, other: Tensor | None) -> bool:
+    """Say whether two tensors have the same layout, and values that differ by a hundredth of their size at most."""
+    if one is None or other is None:
+        return one is other
+    if one.stride() != other.stride() or one.shape != other.shape:
+        return False
+    return bool((one - other).double().norm() <= 0.01 * other.double().norm())
+
+
 class Update:
     """Applies an optimizer; Adam, AdamW and SGD by calling the kernel that they would call, without what surrounds it.
 
     Args:
-        run: On a CPU.
+        run: On a CPU or a CUDA device.
     """
 
     def __init__(self, run: Run) -> None:
         self.optimizer, self.parameters, self.apply = run.optimizer, trained_by(run.optimizer), apply(run)
+        self.scaled = run.scaler.is_enabled()  # it looks at the gradients first
         self.kernels: list[Kernel] | None = None
         run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))  # other tensors
 
@@ -265,7 +294,7 @@ class Update:
             return
         self.apply()  # makes the optimizer's tensors, the first time
         if self.kernels is None and whole:
-            self.kernels = fused(self.optimizer)
+            self.kernels = [] if self.scaled else fused(self.optimizer)
 
 
 def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
