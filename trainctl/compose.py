@@ -48,11 +48,16 @@ class Overlays(SearchPathPlugin):
 
 @cache
 def _register() -> None:
-    """Tell Hydra about the user's directories and our recipes; once per process."""
-    Plugins.instance().register(Overlays)
+    """Tell Hydra about our recipes; once per process, as reading them takes a third of a composition."""
     for path in sorted(home("recipes").glob("*.yaml")):
         node = _read(path)
         ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
+
+
+def _search(directories: Sequence[Path]) -> None:
+    """Tell Hydra about the user's directories."""
+    Plugins.instance().register(Overlays)  # a second time is none
+    Overlays.directories = directories
 
 
 def _read(path: Path) -> Any:
@@ -237,8 +242,9 @@ def _lay(composed: DictConfig, override: Override, typed: str, members: Members)
 @cache
 def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> DictConfig:
     """Let Hydra compose the chosen members."""
-    _register()
-    Overlays.directories = directories
+    if directories or any(choice.startswith("recipe=") for choice in choices):
+        _register()
+    _search(directories)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 needs
@@ -268,7 +274,7 @@ def _one_line(error: Exception) -> str:
 def show(argv: Sequence[str], config_dir: str | None = None) -> int:
     """Answer Hydra's own informational flags: --hydra-help, --cfg, --info, --shell-completion; return an exit code."""
     _register()
-    Overlays.directories = overlays(config_dir)
+    _search(overlays(config_dir))
     logging.raiseExceptions = False  # Hydra logs what it shows; `| head` is no error
     before, sys.argv = sys.argv, ["trainctl", *(word.lstrip("+") for word in argv)]
     try:
