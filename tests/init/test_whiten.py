@@ -115,3 +115,9 @@ def test_filters_that_are_not_frozen_learn(tmp_path):
     before = run.model[0].weight.detach().clone()
     loop.train(run, tmp_path, Together())
     assert not torch.equal(run.model[0].weight, before)
+
+
+def test_a_model_whose_weights_are_loaded_needs_no_rows():
+    settings = config.load(compose.compose([*SMALL]))
+    model, _ = assemble.build_model(settings, (1, 8, 8), 10, "classification", torch.device("cpu"))
+    assert model[0].weight.requires_grad  # was not touched
