@@ -1,11 +1,12 @@
 """Whitening of image patches by the first convolution."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional
 
-from trainctl import assemble, checkpoint, compose, config, loop
+from trainctl import assemble, checkpoint, compose, config, evaluation, loop
 from trainctl.errors import ConfigError
 from trainctl.init.whiten import whiten
 from trainctl.report.base import Together
@@ -121,3 +122,22 @@ def test_a_model_whose_weights_are_loaded_needs_no_rows():
     settings = config.load(compose.compose([*SMALL]))
     model, _ = assemble.build_model(settings, (1, 8, 8), 10, "classification", torch.device("cpu"))
     assert model[0].weight.requires_grad  # was not touched
+
+
+def test_where_neighbouring_pixels_are_alike_it_learns_sooner(tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.randn(600, 1, 4, 4, generator=generator)
+    images = 128 + 50 * functional.interpolate(coarse, size=16, mode="bilinear")
+    labels = torch.arange(600) % 4
+    textures = torch.randn(4, 1, 16, 16, generator=generator)  # of low contrast before the smooth rest
+    images = (images + 8 * textures[labels]).clamp(0, 255).byte()
+    np.savez(tmp_path / "images.npz", inputs=images.numpy(), targets=labels.numpy())
+
+    words = ["recipe=cifar10_speed", "dataset=arrays", f"dataset.path={tmp_path / 'images.npz'}", "device=cpu"]
+    words += ["precision=fp32", "model.channels=[8,8]", "loop.batch_size=100", "loop.epochs=null", "loop.max_steps=15"]
+    losses = []
+    for init in ("whiten", "none"):
+        run = assemble.assemble(config.load(compose.compose([*words, f"init={init}"])))
+        loop.train(run, tmp_path, Together())
+        losses.append(evaluation.evaluate(run, "test")["test/loss"])
+    assert losses[0] < losses[1] - 0.2
