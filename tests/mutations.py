@@ -446,6 +446,24 @@ MUTATIONS = [
         "tests/test_profiler.py -k set_back",
     ),
     Mutation(
+        "trainctl/augment/flip.py",
+        "visit.epoch % 2 == 0",
+        "visit.epoch % 2 == 1",
+        "tests/augment/test_flip.py -k alternating",
+    ),
+    Mutation(
+        "trainctl/splits.py",
+        "(position * plan.batch_size + first)",
+        "position * plan.batch_size",
+        "tests/test_loop.py -k is_told",
+    ),
+    Mutation(
+        "trainctl/init/whiten.py",
+        "first.weight.requires_grad_(not frozen)",
+        "first.weight.requires_grad_(True)",
+        "tests/init/test_whiten.py -k frozen_filters",
+    ),
+    Mutation(
         "trainctl/command/profile.py",
         "if trial.gain > FASTER",
         "if trial.gain > 1 / FASTER",

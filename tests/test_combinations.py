@@ -21,6 +21,7 @@ CONF = Path(__file__).parents[1] / "conf"
 GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average")
 # Data of every kind that a member may need: images of many classes, a table of two, a table of numbers.
 DATA = ("digits", "breast_cancer", "diabetes")
+CONVOLVING = ("airbench", "autoencoder", "cnn", "resnet")  # the models that begin with a convolution, on images
 # Small models: what a default measures is measured elsewhere.
 SMALL = {"hidden": [6], "channels": [3], "hidden_size": 5, "bottleneck": 4}
 
@@ -110,6 +111,9 @@ def home(model: str | None, augment: str | None, loss: str | None) -> str | None
 def fits(row: Mapping[str, str]) -> bool:
     if row.get("average") == "polyak" and row.get("optimizer", "asgd") != "asgd":
         return False  # it shows the mean that asgd keeps
+    if row.get("init") == "whiten":  # it draws a convolution's filters
+        models = [model for model in CONVOLVING if row.get("model", model) == model]
+        return any(home(model, row.get("augment"), row.get("loss")) == "digits" for model in models)
     return home(row.get("model"), row.get("augment"), row.get("loss")) is not None
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainctl import assemble, budget, compose, config, device, loop, session, step
-from trainctl.augment.base import Mixing
+from trainctl.augment.base import Mixing, Visit
 from trainctl.errors import ConfigError, NonFiniteError
 from trainctl.report.base import Together
 from trainctl.run import Run
@@ -189,6 +189,64 @@ def test_every_row_is_visited_once_an_epoch_in_another_order() -> None:
     assert not torch.equal(*epochs)
     for epoch in epochs:
         assert sorted(map(tuple, epoch.tolist())) == sorted(map(tuple, rows.tolist()))
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [(), ("loop.micro_batches=3",), ("loop.batch_size=full",), ("loop.batch_size=full", "loop.micro_batches=3")],
+    ids=["batches", "micro-batches", "full-batch", "full-batch-in-parts"],
+)
+@pytest.mark.parametrize("start", [0, 7])
+def test_an_augmentation_that_asks_is_told_the_epoch_and_the_rows(overrides: tuple[str, ...], start: int) -> None:
+    run, told = make("dataset=digits", "augment=noise", "loop.batch_size=400", *overrides), list[Visit]()
+    rows = run.data.splits["train"].inputs
+
+    def change(batch: torch.Tensor, generator: torch.Generator, *, visit: Visit) -> torch.Tensor:
+        assert torch.equal(rows[visit.rows], batch)
+        told.append(visit)
+        return batch
+
+    object.__setattr__(run, "augment", (change,))
+    run.state.step = start  # as resumed from there
+    take, steps = step.eager(run), 2 * run.plan.steps_per_epoch
+    for (inputs, targets), _ in zip(loop.batches(run), range(steps), strict=False):
+        take(inputs, targets)
+        run.state.step += 1
+    epochs = [index // run.plan.steps_per_epoch for index in range(start, start + steps)]
+    assert [visit.epoch for visit in told] == [epoch for epoch in epochs for _ in range(run.config.loop.micro_batches)]
+
+
+def test_a_batch_of_any_size_may_be_tried_with_an_augmentation_that_asks() -> None:
+    run = make("dataset=digits", "augment=[flip,crop]", "augment.flip.alternating=true", "loop.batch_size=400")
+    rows = run.data.splits["train"]
+    for size in (1, 1000, len(rows)):
+        step.eager(run)(rows.inputs[:size], rows.targets[:size])
+        run.state.step += 1
+
+
+def test_two_successive_epochs_show_both_sides_of_every_image() -> None:
+    run, seen = make("dataset=digits", "augment=[flip]", "augment.flip.alternating=true", "loop.batch_size=400"), []
+    flip: Any = run.augment[0]
+
+    def change(batch: torch.Tensor, generator: torch.Generator, *, visit: Visit) -> torch.Tensor:
+        shown: torch.Tensor = flip(batch, generator, visit=visit)
+        mirrored = (shown == batch.flip(-1)).flatten(1).all(1)
+        assert torch.equal(torch.where(mirrored[:, None, None, None], batch.flip(-1), batch), shown)
+        seen.append(dict(zip(visit.rows.tolist(), mirrored.tolist(), strict=True)))
+        return shown
+
+    object.__setattr__(run, "augment", (change,))
+    take, steps = step.eager(run), run.plan.steps_per_epoch
+    for (inputs, targets), _ in zip(loop.batches(run), range(3 * steps), strict=False):
+        take(inputs, targets)
+        run.state.step += 1
+    first, second, third = ({k: v for part in seen[i * steps :][:steps] for k, v in part.items()} for i in range(3))
+    uneven = [
+        row for row, image in enumerate(run.data.splits["train"].inputs) if not torch.equal(image, image.flip(-1))
+    ]
+    assert len(uneven) > 1000
+    assert all(first[row] != second[row] and first[row] == third[row] for row in uneven)
+    assert 0.4 < sum(first[row] for row in uneven) / len(uneven) < 0.6
 
 
 def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:

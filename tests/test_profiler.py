@@ -14,6 +14,7 @@ EVERYTHING = (
     "dataset=wine", "augment=[noise]", "regularizer=[l2,max_norm]", "average=ema", "loop.clip_norm=1.0",
     "loop.micro_batches=2", "schedule=cosine", "loop.epochs=2",
 )  # fmt: skip
+ALTERNATING = ("augment=[flip]", "augment.flip.alternating=true", "loop.batch_size=600")
 MODELS = [
     ("dataset=wine", "model=linear"),
     ("dataset=wine", "model=mlp", "model.norm=batch"),
@@ -41,7 +42,7 @@ def parameters(run):
 
 
 @pytest.mark.parametrize(
-    "words", [EVERYTHING, ("augment=[mixup]", "average=swa"), ("model=autoencoder",)], ids=" ".join
+    "words", [EVERYTHING, ("augment=[mixup]", "average=swa"), ("model=autoencoder",), ALTERNATING], ids=" ".join
 )
 def test_a_marked_step_computes_what_a_step_computes(words):
     runs = []

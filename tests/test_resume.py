@@ -101,8 +101,9 @@ def test_every_optimizer_resumes_exactly_from_the_middle_of_an_epoch(tmp_path: P
         ("loop.batch_size=full", "loop.epochs=12"),
         ("loop.eval_every_steps=3",),
         ("augment=[rotate,translate,color,erase,noise,mixup,cutmix]",),
+        ("augment=[flip,crop]", "augment.flip.alternating=true", "init=whiten", "average=ema"),
     ],
-    ids=["dropout-in-lstm", "bf16", "full-batch", "evaluation-inside-epochs", "every-augmentation"],
+    ids=["dropout-in-lstm", "bf16", "full-batch", "evaluation-inside-epochs", "every-augmentation", "rows-known"],
 )
 def test_resuming_is_exact_in_every_mode(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     hard = [word for word in HARD if not (overrides[0] == "model=rnn" and word.startswith("model"))]

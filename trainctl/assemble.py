@@ -3,14 +3,14 @@
 import hashlib
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from trainctl import component, device, metric_names, splits
-from trainctl.augment.base import Augment, Mixer
+from trainctl.augment.base import Augment, Mixer, Tracker
 from trainctl.clean.base import Clean, Cleaner
 from trainctl.config import Config
 from trainctl.dataset.base import Dataset
@@ -26,6 +26,8 @@ from trainctl.state import TrainState
 
 # A run that only the clock ends goes through its schedule as if it had this many epochs.
 EPOCHS_BY_CLOCK = 100
+MOST_EXAMPLES = 5000  # training rows that an initialisation may look at
+SIDES = 2  # keeps the seed of the rows' draws apart from those of steps and epochs
 
 
 def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None) -> Run:
@@ -47,7 +49,9 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, fitted, known)
-    model, task = build_model(config, data.input_shape, data.outputs, data.task, place, len(data.vocabulary))
+    model, task = build_model(
+        config, data.input_shape, data.outputs, data.task, place, len(data.vocabulary), lambda: examples(data)
+    )
     loss = build(config, "loss", outputs=data.outputs, class_counts=class_counts(task, data))
     _check_fit(config, task, loss)
     # 3. What trains the model.
@@ -180,6 +184,7 @@ def build_model(
     task: Task,
     place: torch.device,
     vocabulary_size: int = 0,
+    seen: Callable[[], Tensor] | None = None,
 ) -> tuple[nn.Module, Task]:
     """Build and initialise the model, and try it on one row.
 
@@ -190,6 +195,8 @@ def build_model(
         task: The data's.
         place: The device.
         vocabulary_size: How many token ids there are, 0 for data without tokens.
+        seen: Returns training rows as the model sees them, see :func:`examples`; None for a model that is not to be
+            initialised, as its weights are loaded.
 
     Raises:
         ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
@@ -201,7 +208,8 @@ def build_model(
             f" give model=rnn"
         )
     model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs, vocabulary_size=vocabulary_size)
-    build(config, "init", model=model)
+    if seen is not None:
+        build(config, "init", model=model, examples=seen)
     reconstructs = isinstance(model, Reconstruction)
     wanted = input_shape if reconstructs else (outputs,)
     model.to(place).to(memory_format=layout(model)).eval()
@@ -212,13 +220,19 @@ def build_model(
     return model.train(), "reconstruction" if reconstructs else task
 
 
+def examples(data: Data) -> Tensor:
+    """Return at most 5,000 training rows, evenly spaced, as the model sees them: scaled, not augmented."""
+    inputs = data.splits["train"].inputs
+    return data.input_scale(inputs[:: math.ceil(len(inputs) / MOST_EXAMPLES)])
+
+
 def layout(model: nn.Module) -> torch.memory_format:
     """Return how a model's weights lie in memory: channels last where it convolves images, as kernels like them best."""
     images = any(isinstance(module, nn.Conv2d) for module in model.modules())
     return torch.channels_last if images else torch.preserve_format
 
 
-def build_augment(config: Config, task: Task, data: Data) -> tuple[Augment | Mixer, ...]:
+def build_augment(config: Config, task: Task, data: Data) -> tuple[Augment | Mixer | Tracker, ...]:
     """Build the augmentations, in their order."""
     inputs = data.splits["train"].inputs
 
@@ -226,8 +240,13 @@ def build_augment(config: Config, task: Task, data: Data) -> tuple[Augment | Mix
         """Return the training split's standard deviation per channel or column; computed where it is asked for."""
         return moments(inputs.cpu())[1].float().to(inputs.device)
 
-    supplied = {"input_shape": data.input_shape, "dtype": inputs.dtype, "deviation": deviation, "task": task}
-    return tuple(build_all(config, "augment", **supplied))
+    def draws() -> Tensor:
+        """Return a number in [0, 1) for each training row, a function of (seed, row); drawn where it is asked for."""
+        generator = torch.Generator().manual_seed(device.derive(SIDES, config.seed))
+        return torch.rand(len(inputs), generator=generator).to(inputs.device)
+
+    told = {"input_shape": data.input_shape, "dtype": inputs.dtype, "task": task}
+    return tuple(build_all(config, "augment", deviation=deviation, draws=draws, **told))
 
 
 def class_counts(task: Task, data: Data) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import wraps
 from typing import Any, cast
 
 import torch
@@ -90,6 +91,7 @@ class MarkedOptimizer(Marked):
 def entering(mark: Mark, part: str, function: Callable[..., Any], after: str = "bookkeeping") -> Any:
     """Return a function that marks a part where it begins, and another one where it ends, unless that is empty."""
 
+    @wraps(function)  # a step looks at what an augmentation takes
     def call(*arguments: Any, **options: Any) -> Any:
         mark(part)
         found = function(*arguments, **options)

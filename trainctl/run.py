@@ -7,7 +7,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from trainctl.augment.base import Augment, Mixer
+from trainctl.augment.base import Augment, Mixer, Tracker
 from trainctl.average.base import Average
 from trainctl.clean.base import Cleaner
 from trainctl.config import Config
@@ -134,7 +134,7 @@ class Run:
     data: Data
     model: nn.Module
     average: Average
-    augment: tuple[Augment | Mixer, ...]
+    augment: tuple[Augment | Mixer | Tracker, ...]
     loss: Loss
     regularizers: tuple[Regularizer, ...]
     optimizer: torch.optim.Optimizer

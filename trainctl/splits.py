@@ -1,4 +1,6 @@
-"""Which row goes to training, validation and test."""
+"""Which row goes to training, validation and test, and when it is visited."""
+
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -7,7 +9,7 @@ from trainctl.config import Split
 from trainctl.dataset.base import Dataset
 from trainctl.device import derive
 from trainctl.errors import DataError
-from trainctl.run import SplitName
+from trainctl.run import Run, SplitName
 
 # Keeps the seeds of epochs apart from those of steps.
 ORDER = 1
@@ -78,3 +80,23 @@ def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
 def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
     """Return the order in which an epoch visits the rows: a function of (seed, epoch) alone."""
     return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(ORDER, seed, epoch)))
+
+
+def visited(run: Run, first: int, count: int) -> tuple[int, Tensor]:
+    """Return the epoch of the coming step, and the numbers ``(count,)`` of rows of its batch, from the first one on.
+
+    They follow from the step alone, as the batch itself does. What is no batch of an epoch, as where one is tried for
+    its size, gets the numbers of as many rows in the epoch's order.
+    """
+    plan, rows = run.plan, len(run.data.splits["train"])
+    epoch, position = divmod(run.state.step, plan.steps_per_epoch)
+    places = torch.arange(count, device=run.device) + (position * plan.batch_size + first)
+    places %= rows
+    if plan.steps_per_epoch == 1:  # a full batch has no order
+        return epoch, places
+    return epoch, _order_on(run.device, rows, run.config.seed, epoch)[places]
+
+
+@lru_cache(maxsize=1)  # the parts of an epoch's batches share it
+def _order_on(device: torch.device, rows: int, seed: int, epoch: int) -> Tensor:
+    return epoch_order(rows, seed, epoch).to(device)

@@ -1,5 +1,6 @@
 """How one optimizer step is executed: eagerly, or recorded and replayed. The same numbers."""
 
+import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -7,12 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Mixing
+from trainctl.augment.base import Mixing, Visit
 from trainctl.capture import MOST_BYTES, Graph, Program, Recorder, compile_calls
 from trainctl.device import autocast, derive, random_states, restore_random_states
 from trainctl.errors import NonFiniteError
 from trainctl.optimizer.base import stepper
 from trainctl.run import Run
+from trainctl.splits import visited
 
 Step = Callable[[Tensor, Tensor], None]
 
@@ -126,13 +128,18 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
     generator = torch.Generator(run.device)
     projections = [regularizer.project for regularizer in run.regularizers if regularizer.project]
     augmented = any(member["name"] != "none" for member in config.members("augment"))
+    changes: list[tuple[Callable[..., Any], bool]] = [
+        (change, "visit" in inspect.signature(change).parameters) for change in run.augment
+    ]
+    tracked = any(tracks for _, tracks in changes)
 
-    def augment(inputs: Tensor) -> tuple[Tensor | None, list[Mixing]]:
+    def augment(inputs: Tensor, first: int) -> tuple[Tensor | None, list[Mixing]]:
         mixings: list[Mixing] = []
         if not augmented:
             return None, mixings
-        for change in run.augment:
-            changed = change(inputs, generator)
+        told = {"visit": Visit(*visited(run, first, len(inputs)))} if tracked else {}
+        for change, tracks in changes:
+            changed = change(inputs, generator, **(told if tracks else {}))
             inputs, mixing = changed if isinstance(changed, tuple) else (changed, None)
             mixings += [mixing] if mixing else []
         return inputs, mixings
@@ -143,8 +150,10 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
         rows = len(inputs)
         parts = min(config.loop.micro_batches, rows)
         total: list[Any] = []
+        done = 0
         for x, y in _split(inputs, targets, parts):
-            found = compute(x, y, *augment(x), len(x) / rows)
+            found = compute(x, y, *augment(x, done), len(x) / rows)
+            done += len(x)
             total = [_add(*pair) for pair in zip(total, found, strict=True)] if total else found
         loss, *gradients = total
         if run.device.type == "cpu" and not math.isfinite(value := float(loss)):

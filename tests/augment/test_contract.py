@@ -27,6 +27,7 @@ def make(name, input_shape=SHAPE, dtype=torch.uint8, task="classification", **ch
         input_shape=input_shape,
         dtype=dtype,
         deviation=lambda: torch.full(broad, 40.0),
+        draws=lambda: torch.linspace(0, 0.99, 16),
         task=task,
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -33,6 +34,27 @@ class Mixing:
 Augment = Callable[[Tensor, torch.Generator], Tensor]
 # The same for those that mix rows, and so their targets.
 Mixer = Callable[[Tensor, torch.Generator], tuple[Tensor, Mixing]]
+
+
+@dataclass(frozen=True)
+class Visit:
+    """Which rows a batch (micro-batch) holds, and when.
+
+    Args:
+        epoch: Epochs done before this one.
+        rows: Their numbers in the training split ``(N,)``, on the device.
+    """
+
+    epoch: int
+    rows: Tensor
+
+
+class Tracker(Protocol):
+    """An augmentation that has to know the rows: it is told by a parameter of this name."""
+
+    def __call__(self, batch: Tensor, generator: torch.Generator, *, visit: Visit) -> Tensor:
+        """Return a batch of the same shape and type."""
+        ...
 
 
 def need_images(name: str, input_shape: tuple[int, ...]) -> None:

@@ -1,25 +1,30 @@
 """Random shifts: pad, then crop to the old size."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from trainctl.augment.base import Augment, need_images, windows
 from trainctl.errors import ConfigError
 
 
-def crop(*, padding: Annotated[int, "[1, inf)"], input_shape: tuple[int, ...]) -> Augment:
-    """Pad each image with zeros on all sides and cut a random window of the old size out of it.
+def crop(
+    *, padding: Annotated[int, "[1, inf)"], border: Literal["zero", "reflect"], input_shape: tuple[int, ...]
+) -> Augment:
+    """Pad each image on all sides and cut a random window of the old size out of it.
 
     Args:
         padding: Width of the border [pixels], below the image's height and width; the largest shift.
+        border: What stands in it: ``zero``, or the image mirrored at its outermost pixels.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If rows are not images, or the border is as wide as the image.
 
-    Source: K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning, 2016, section 4.2 (padding 4 for CIFAR).
+    Source: K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning, 2016, section 4.2 (padding 4 for CIFAR,
+    zeros).
     """
     need_images("crop", input_shape)
     _, height, width = input_shape
@@ -27,8 +32,17 @@ def crop(*, padding: Annotated[int, "[1, inf)"], input_shape: tuple[int, ...]) -
         raise ConfigError(f"augment.crop.padding={padding} must be below the image's size {height} x {width}")
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
-        padded = torch.nn.functional.pad(batch, [padding] * 4)
+        padded = reflected(batch, padding) if border == "reflect" else functional.pad(batch, [padding] * 4)
         top, left = torch.randint(0, 2 * padding + 1, (2, len(batch)), generator=generator, device=batch.device)
         return windows(padded, top, left, height, width)
 
     return apply
+
+
+def reflected(batch: Tensor, padding: int) -> Tensor:
+    """Pad images with their own pixels, mirrored at the outermost ones; PyTorch's padding takes no bytes."""
+    for axis in (2, 3):
+        last = batch.shape[axis] - 1
+        places = torch.arange(-padding, last + 1 + padding, device=batch.device).abs()
+        batch = batch.index_select(axis, last - (last - places).abs())
+    return batch
