@@ -65,24 +65,31 @@ def odd_rows(dataset: Dataset, dealt: Mapping[SplitName, Tensor], *, own: bool) 
         least, most = int(counts.argmin()), int(counts.argmax())
         rare, frequent = (f"class {dataset.class_names[place]} has {int(counts[place])}" for place in (least, most))
         if absent := int((counts == 0).sum()):
-            notes.append(f"{rare} of {int(counts.sum())} training rows; so have {absent} of {len(counts)} classes in all")
+            notes.append(
+                f"{rare} of {int(counts.sum())} training rows; so have {absent} of {len(counts)} classes in all"
+            )
         elif counts[most] > IMBALANCE * counts[least]:
             notes.append(
                 f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
                 " loss.class_weights=balanced may help"
             )
     if own and not dataset.ordered:  # windows of one series that repeats itself are equal by nature
-        trained = set(keys(dataset, dealt["train"]))
-        for name in ("val", "test"):
-            if count := sum(key in trained for key in keys(dataset, dealt[name])):
-                notes.append(
-                    f"{count} of {len(dealt[name])} {name} rows equal training rows: what is measured there is in part"
-                    " memory; clean.duplicates=drop keeps one of equal rows"
-                )
+        notes += _trained_and_judged(dataset, dealt)
     return notes
 
 
-def keys(dataset: Dataset, rows: Tensor) -> Iterator[int]:
+def _trained_and_judged(dataset: Dataset, dealt: Mapping[SplitName, Tensor]) -> Iterator[str]:
+    trained = set(_keys(dataset, dealt["train"]))
+    judged: tuple[SplitName, ...] = ("val", "test")
+    for name in judged:
+        if count := sum(key in trained for key in _keys(dataset, dealt[name])):
+            yield (
+                f"{count} of {len(dealt[name])} {name} rows equal training rows: what is measured there is in part memory;"
+                " clean.duplicates=drop keeps one of equal rows"
+            )
+
+
+def _keys(dataset: Dataset, rows: Tensor) -> Iterator[int]:
     """Yield a hash of each row, inputs and target."""
     inputs, targets = dataset.inputs.numpy(), dataset.targets.numpy()
     for row in rows.tolist():

@@ -71,7 +71,9 @@ def arrays(
     if known:
         if labels.max() >= (count := len(known["class_names"])):
             row = int(labels.argmax())
-            raise DataError(f"{targets or file}: target {labels[row]} in row {row} is none of the run's classes, 0..{count - 1}")
+            raise DataError(
+                f"{targets or file}: target {labels[row]} in row {row} is none of the run's classes, 0..{count - 1}"
+            )
         return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(known["class_names"]))
     classes = int(labels.max()) + 1
     if classes < 2:

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal, Self
+from typing import Annotated, Any, BinaryIO, Literal, Self
 
 import numpy as np
 import torch
@@ -144,7 +144,7 @@ def read_idx(path: Path) -> Tensor:
     packed = path.with_name(f"{path.name}.gz")
     found = path if path.exists() else packed
     try:
-        with found.open("rb") if found is path else gzip.open(found) as file:
+        with gzip.open(found) if found is packed else found.open("rb") as file:
             return _idx(file, found)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file, nor {packed.name}") from None
@@ -152,7 +152,7 @@ def read_idx(path: Path) -> Tensor:
         raise DataError(f"{found}: cannot be read: {error}") from error
 
 
-def _idx(file: IO[bytes], path: Path) -> Tensor:
+def _idx(file: BinaryIO | gzip.GzipFile, path: Path) -> Tensor:
     """Read an opened IDX file, no further than one byte beyond what its header promises."""
     start = file.read(4)
     if len(start) < 4 or start[:3] != b"\0\0\x08" or not 0 < start[3] <= 8:

@@ -60,10 +60,10 @@ def csv(
     if not columns:
         for name in (target, *drop, *categorical):
             table.cells(name)  # says which are not there
-        names = [name for name in table.header if name != target and name not in drop]
-        if not names:
+        others = [name for name in table.header if name != target and name not in drop]
+        if not others:
             raise DataError(f"{file}: has no column beside the target and those left out")
-        columns = find_columns(table, names, categorical)
+        columns = find_columns(table, others, categorical)
     targets, class_names = read_target(table, target, task, known)
     names = tuple(name for column in columns for name in column.names)
     values, notes = narrow(encode(table, columns), names)

@@ -12,8 +12,8 @@ import torch
 
 from trainctl.dataset.base import Dataset, PathText, required
 from trainctl.errors import DataError
-from trainctl.fileformat.place import check_directory
 from trainctl.fileformat.image import ENDINGS, read_image
+from trainctl.fileformat.place import check_directory
 
 VAL, TEST = ("val", "valid", "validation"), ("test",)
 
@@ -59,7 +59,9 @@ def image_folder(
         raise DataError(f"{empty[0]}: holds no images; each folder is a class: remove it, or put its images there")
     names = tuple(known["class_names"]) if known else tuple(sorted({file.parent.name for file in found[0]}))
     if odd := [name for name in names if not name.isprintable()]:
-        raise DataError(f"{parts[0][0]}: the folder {odd[0]!r} is no name for a class: it holds signs that cannot be shown")
+        raise DataError(
+            f"{parts[0][0]}: the folder {odd[0]!r} is no name for a class: it holds signs that cannot be shown"
+        )
     if len(names) < 2:
         raise DataError(
             f"{parts[0][0]}: needs a folder with images for each of two classes or more, holds {len(names)}"
@@ -94,11 +96,11 @@ def _is_image(file: Path) -> bool:
 
 def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Path) -> np.ndarray:
     """Return the pixels of all files, from the cache if they are there; a cache that cannot be written is no error."""
-    digest = hashlib.sha256(f"3 {root} {size} {channels}".encode())
+    digest = hashlib.sha256(b"3 %b %d %d" % (os.fsencode(root), size, channels))
     prefix = digest.hexdigest()[:16]
     for file in files:
         status = file.stat()
-        digest.update(f"\0{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}".encode(errors="surrogateescape"))
+        digest.update(b"\0%b\0%d\0%d" % (os.fsencode(file.relative_to(root)), status.st_size, status.st_mtime_ns))
     place = cache / f"{prefix}-{digest.hexdigest()[:32]}.pixels"
     pixels = np.empty((len(files), channels, size, size), dtype=np.uint8)
     if _recall(place, pixels):
@@ -109,7 +111,7 @@ def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Pat
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as target:
-            target.write(hashlib.sha256(pixels).digest())
+            target.write(hashlib.sha256(pixels.data).digest())
             target.write(pixels.data)
         temporary.replace(place)
         for old in cache.glob(f"{prefix}-*.pixels"):  # of the same directory, size and channels
@@ -129,4 +131,4 @@ def _recall(place: Path, pixels: np.ndarray) -> bool:
             whole = file.readinto(pixels.data) == pixels.nbytes
     except OSError:
         return False
-    return whole and hashlib.sha256(pixels).digest() == digest
+    return whole and hashlib.sha256(pixels.data).digest() == digest

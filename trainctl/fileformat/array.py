@@ -11,6 +11,7 @@ import numpy as np
 from trainctl.errors import DataError
 from trainctl.fileformat.place import check_file
 
+
 def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.ndarray:
     """Read an array of an .npz by its name, or the one that an .npz or .npy holds.
 

@@ -3,7 +3,7 @@
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -61,7 +61,9 @@ class Restricted(pickle._Unpickler):
     The unpickler in Python, not the one in C, which takes all the memory that a few wrong bytes ask for.
     """
 
-    dispatch = {code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]}
+    dispatch: ClassVar = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
+    }
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in for one of the few things that an array needs."""

@@ -1,6 +1,5 @@
 """A path to read from -> the reason why it cannot be. Imports no torch."""
 
-import os
 import stat
 from contextlib import suppress
 from difflib import get_close_matches
@@ -37,10 +36,10 @@ def _hint(path: Path) -> str:
     """Say what is there instead: a link that leads nowhere, a similar name, the part of the path that exists."""
     with suppress(OSError):
         if path.is_symlink():
-            return f"; it is a link to {os.readlink(path)}, which is not there"
+            return f"; it is a link to {path.readlink()}, which is not there"
         if not path.parent.is_dir():
             there = next(place for place in path.parents if place.is_dir())
             return f"; of its directories only {there} is there"
-        if close := get_close_matches(path.name, sorted(os.listdir(path.parent)), n=1):
+        if close := get_close_matches(path.name, sorted(other.name for other in path.parent.iterdir()), n=1):
             return f"; did you mean {close[0]}?"
     return ""
