@@ -302,7 +302,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("cifar: code", cifar(labels=Evil()), CIFAR, "data_batch_3: not a batch of CIFAR, or damaged: asks for posix.mkdir"),
     ("images: damaged", pets(cat__3_png=png()[:45]), IMAGES, "pets/cat/3.png: cannot be read as an image: "),
     ("images: empty", pets(cat__3_png=b""), IMAGES, "pets/cat/3.png: cannot be read as an image: "),
-    ("images: no image", pets(cat__3_png="text"), IMAGES, "pets/cat/3.png: cannot be read as an image: "),
+    ("images: no image", pets(cat__3_png="text"), IMAGES, "pets/cat/3.png: cannot be read as an image: holds none of PNG, JPEG, "),
     ("images: no format of ours", pets(cat__3_png="%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"), IMAGES,
      "pets/cat/3.png: cannot be read as an image: "),
     ("images: a bomb", pets(cat__3_png=bomb(30000)), IMAGES, "pets/cat/3.png: has more than 89,478,485 pixels, by its header"),

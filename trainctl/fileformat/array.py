@@ -53,6 +53,9 @@ def _member(source: Path, file: IO[bytes], name: str, *, alone: bool) -> np.ndar
 def _array(file: IO[bytes], size: int) -> np.ndarray:
     """Read an array whose header promises no more than there is: numpy sets the memory aside before it reads."""
     version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)) or (version > (1, 0) and int.from_bytes(file.read(4), "little") > size):
+        raise ValueError(f"its header is damaged, or of format {version}")
+    file.seek(np.lib.format.MAGIC_LEN)
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read_header(file)
     if kind.hasobject:

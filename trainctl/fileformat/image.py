@@ -1,5 +1,6 @@
 """An image file -> pixels of a given size."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,18 +32,21 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     Raises:
         DataError: If it cannot be read whole.
     """
-    from PIL import Image, ImageOps  # here, because most runs read no images
+    from PIL import Image, ImageOps, UnidentifiedImageError  # here, because most runs read no images
 
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=FORMATS) as image:
+            content = io.BytesIO(path.read_bytes())  # of a file, Pillow sets memory aside for what a chunk promises
+            with Image.open(content, formats=FORMATS) as image:
                 upright = _bytes(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
                 pixels = np.array(upright.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         most = f"{Image.MAX_IMAGE_PIXELS or 0:,}"
         raise DataError(f"{path}: has more than {most} pixels, by its header; scale it down, or remove it") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: cannot be read as an image: holds none of {', '.join(FORMATS)}") from error
     except MemoryError:
         raise
     except Exception as error:  # whatever damaged content makes the formats' readers say
