@@ -289,6 +289,42 @@ MUTATIONS = [
         "return super().find_class(module, name)",
         "tests/fileformat/test_cifar.py",
     ),
+    Mutation(
+        "trainctl/dataset/base.py",
+        "file.read(min(PORTION, size + 1 - len(content)))",
+        "file.read()",
+        "tests/test_bad_data.py -k bomb",
+    ),
+    Mutation(
+        "trainctl/fileformat/array.py",
+        "math.prod(shape) * kind.itemsize > size - file.tell()",
+        "False",
+        "tests/test_bad_data.py -k promises",
+    ),
+    Mutation(
+        "trainctl/fileformat/image.py",
+        'warnings.simplefilter("error", Image.DecompressionBombWarning)',
+        "pass",
+        "tests/test_bad_data.py -k bomb",
+    ),
+    Mutation(
+        "trainctl/dataset/image_folder.py",
+        "return whole and hashlib.sha256(pixels.data).digest() == digest",
+        "return whole",
+        "tests/test_bad_data.py -k cache",
+    ),
+    Mutation(
+        "trainctl/splits.py",
+        "key in trained for key in _keys(dataset, dealt[name])",
+        "key not in trained for key in _keys(dataset, dealt[name])",
+        "tests/test_bad_data.py -k judged",
+    ),
+    Mutation(
+        "trainctl/assemble.py",
+        "dealt = splits.all_rows(source) if whole else splits.deal(source, config.split)",
+        "dealt = splits.deal(source, config.split)",
+        "tests/test_bad_data.py -k measured",
+    ),
     # What the user is told.
     Mutation(
         "trainctl/cli.py",

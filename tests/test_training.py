@@ -210,7 +210,7 @@ def test_evaluate_refuses_data_of_another_shape(command: Command, tmp_path: Path
 
     done = command("evaluate", only_run(tmp_path).name, "dataset=iris")
 
-    assert done.returncode == 2
+    assert done.returncode == 3
     assert "its input_shape is [4], the run was trained with [13]" in done.stderr
 
 

@@ -4,6 +4,7 @@ import hashlib
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -28,15 +29,20 @@ from trainctl.state import TrainState
 EPOCHS_BY_CLOCK = 100
 MOST_EXAMPLES = 5000  # training rows that an initialisation may look at
 SIDES = 2  # keeps the seed of the rows' draws apart from those of steps and epochs
+# The length of a run that is not trained; no warmup or milestone lies beyond it.
+MEASURED_STEPS = 10**9
 
 
-def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None) -> Run:
+def assemble(
+    config: Config, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None, *, whole: bool = False
+) -> Run:
     """Build all parts of a run, in the order in which they need each other.
 
     Args:
         config: The run's.
         fitted: Cleaning and scalings, from a checkpoint; fitted on the training split if None.
         known: What a finished run's data looked like, see :meth:`trainctl.run.Data.about`; None for a new run.
+        whole: Whether all rows are one split, ``all``, to be measured.
 
     Raises:
         TrainctlError: If a part cannot be built, or two do not fit together.
@@ -48,7 +54,9 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
     device.keep_memory()
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
-    data = load_data(config, place, fitted, known)
+    data = load_data(config, place, fitted, known, whole=whole)
+    if known:
+        check_schema(data, known, config.parts["dataset"]["name"])
     model, task = build_model(
         config, data.input_shape, data.outputs, data.task, place, len(data.vocabulary), lambda: examples(data)
     )
@@ -56,7 +64,10 @@ def assemble(config: Config, fitted: Fitted | None = None, known: Mapping[str, A
     _check_fit(config, task, loss)
     # 3. What trains the model.
     plan = make_plan(config, len(data.splits["train"]))
-    _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
+    if known:  # it is measured, not trained: its data may be too few for its batches and its schedule
+        plan = replace(plan, total_steps=max(plan.total_steps, MEASURED_STEPS))
+    else:
+        _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
     _advise(config)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
@@ -103,7 +114,12 @@ def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim
 
 
 def load_data(
-    config: Config, place: torch.device, fitted: Fitted | None = None, known: Mapping[str, Any] | None = None
+    config: Config,
+    place: torch.device,
+    fitted: Fitted | None = None,
+    known: Mapping[str, Any] | None = None,
+    *,
+    whole: bool = False,
 ) -> Data:
     """Load, clean, split and scale a data set, and put it on the device.
 
@@ -114,19 +130,24 @@ def load_data(
         place: The device.
         fitted: Cleaning and scalings of a finished run; fitted on the training split if None.
         known: What a finished run's data looked like: columns, categories, classes, vocabulary.
+        whole: Whether all rows are one split, ``all``; the others hold the same rows.
     """
-    source: Dataset = build(config, "dataset", known=known)
+    try:
+        source: Dataset = build(config, "dataset", known=known)
+    except OSError as error:  # a name too long, a directory that may not be searched: anything no reader foresaw
+        place_of = error.filename or f"dataset={config.parts['dataset']['name']}"
+        raise DataError(f"{place_of}: cannot be read: {error.strerror or error}") from error
     clean: Clean = build(config, "clean")
     # 1. Which rows there are, and where each goes.
     source, changes = clean.select(source)
-    dealt = splits.deal(source, config.split)
+    dealt = splits.all_rows(source) if whole else splits.deal(source, config.split)
     if source.learn:
         source = source.learn(source, dealt["train"])
     # 2. What the training rows say.
     if fitted is None:
         cleaner, train = clean.fit(source, dealt["train"])
     else:
-        cleaner, train = fitted.cleaner, clean.spare(source, dealt["train"])
+        cleaner, train = fitted.cleaner, dealt["train"] if whole else clean.spare(source, dealt["train"])
     changes += clean.changes(source, cleaner, len(dealt["train"]) - len(train))
     dealt["train"] = train
     if fitted is None:
@@ -135,7 +156,11 @@ def load_data(
     if not bool(inputs.isfinite().all() if inputs.is_floating_point() else True):
         raise DataError("values are missing, and the run's cleaning has nothing to fill in")
     targets = source.targets if fitted.target_scale is None else fitted.target_scale(source.targets)
-    rows = {name: Rows(inputs[dealt[name]].to(place), targets[dealt[name]].to(place)) for name in SPLITS}
+    if whole:
+        rows = dict.fromkeys(dealt, Rows(inputs.to(place), targets.to(place)))
+    else:
+        rows = {name: Rows(inputs[dealt[name]].to(place), targets[dealt[name]].to(place)) for name in SPLITS}
+    notes = () if known else (*source.notes, *splits.odd_rows(source, dealt, own="path" in config.parts["dataset"]))
     return Data(
         splits=rows,
         input_scale=fitted.input_scale.to(place),
@@ -149,10 +174,22 @@ def load_data(
         fingerprint=fingerprint(source),
         cleaner=fitted.cleaner,
         changes=tuple(changes),
+        notes=notes,
         columns=source.columns,
         vocabulary=source.vocabulary,
         encoding=source.encoding,
     )
+
+
+def check_schema(data: Data, known: Mapping[str, Any], name: str) -> None:
+    """Raise DataError where data differ from what a finished run was trained with, in shape, task, classes or order."""
+    now = data.about()
+    for key in ("input_shape", "outputs", "task"):
+        if now[key] != known[key]:
+            raise DataError(f"dataset={name}: its {key} is {now[key]}, the run was trained with {known[key]}")
+    for key in ("class_names", "input_names"):
+        if now[key] != known[key] and sorted(now[key]) == sorted(known[key]):
+            raise DataError(f"dataset={name}: its {key} stand in another order than in training")
 
 
 def fit_scales(config: Config, source: Dataset, inputs: Tensor, train: Tensor, cleaner: Cleaner) -> Fitted:

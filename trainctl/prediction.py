@@ -173,7 +173,7 @@ def read_csv(source: Path, about: dict[str, Any]) -> Tensor:
     found = table.read_table(source, encoding.get("delimiter", "comma"))
     columns = [table.Column(one["name"], tuple(one["categories"])) for one in about.get("columns", ())]
     columns = columns or [table.Column(name) for name in about["input_names"] or found.header]
-    values = table.encode(found, columns)
+    values = table.encode(found, columns).astype(np.float32)
     if window := encoding.get("window"):
         if len(values) < window:
             raise DataError(f"{source}: has {len(values)} rows, the run reads windows of {window}")

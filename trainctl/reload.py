@@ -43,6 +43,8 @@ def tree(directory: Path, packages: list[str]) -> Tree:
     """
     found = rundir.read_config(directory)
     used = found.get("components") or []
+    if not isinstance(used, list):
+        raise CheckpointError(f"{directory / 'config.yaml'}: components={used}: not a list of packages")
     if missing := [name for name in used if name not in packages]:
         raise ConfigError(
             f"{directory.name} uses components of your own, which no run may load by itself: add components=[{','.join(map(str, missing))}]"
@@ -81,6 +83,9 @@ def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn
     """Build the model of a run without its data; return it with its task and its device, ready to predict."""
     about, place = weights.about, device.choose(settings.device)
     shape, size = tuple(about["input_shape"]), len(about.get("vocabulary", ()))
-    model, task = assemble.build_model(settings, shape, about["outputs"], about["task"], place, size)
+    try:
+        model, task = assemble.build_model(settings, shape, about["outputs"], about["task"], place, size)
+    except ConfigError as error:
+        raise CheckpointError(f"{directory / 'config.yaml'}: does not fit the run's data: {error}") from error
     checkpoint.load_weights(model, weights.model, directory)
     return model.eval(), task, place

@@ -21,7 +21,7 @@ from trainctl.schedule.base import Schedule
 from trainctl.state import TrainState
 from trainctl.threads import Choice
 
-SplitName = Literal["train", "val", "test"]
+SplitName = Literal["train", "val", "test", "all"]  # all: the rows of the others, where a run is only measured
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
 
 
@@ -62,6 +62,7 @@ class Data:
         fingerprint: SHA-256 of all inputs, targets and names [hex].
         cleaner: Fitted on the training split; already applied to the inputs.
         changes: What cleaning changed, a line each.
+        notes: What is odd about the rows, a line each.
         columns: The file's columns behind the columns of a table; empty if it comes from no file.
         vocabulary: The token behind each id; empty if inputs are no tokens.
         encoding: What else predicting needs to read such rows from a file; plain values.
@@ -79,6 +80,7 @@ class Data:
     fingerprint: str
     cleaner: Cleaner = field(default_factory=Cleaner)
     changes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     vocabulary: tuple[str, ...] = ()
     encoding: Mapping[str, Any] = field(default_factory=dict)

@@ -182,7 +182,7 @@ def describe(run: Run) -> dict[str, Any]:
         "seed": run.config.seed,
         "data": {"fingerprint": run.data.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}
-        | {"cleaned": list(run.data.changes)},
+        | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
     }
 

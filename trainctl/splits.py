@@ -1,5 +1,6 @@
 """Which row goes to training, validation and test, and when it is visited."""
 
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 
 import torch
@@ -9,10 +10,12 @@ from trainctl.config import Split
 from trainctl.dataset.base import Dataset
 from trainctl.device import derive
 from trainctl.errors import DataError
-from trainctl.run import Run, SplitName
+from trainctl.run import SPLITS, Run, SplitName
 
 # Keeps the seeds of epochs apart from those of steps.
 ORDER = 1
+# The most frequent class has this many times the rows of the rarest before it is said.
+IMBALANCE = 50
 
 
 def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
@@ -36,6 +39,62 @@ def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
             f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
         )
     return {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
+
+
+def all_rows(dataset: Dataset) -> dict[SplitName, Tensor]:
+    """Return all rows as each of the splits.
+
+    Raises:
+        DataError: If there are none.
+    """
+    if not len(dataset.inputs):
+        raise DataError(f"{dataset.source or 'the data'}: no row is left to measure")
+    return dict.fromkeys((*SPLITS, "all"), torch.arange(len(dataset.inputs)))
+
+
+def odd_rows(dataset: Dataset, dealt: Mapping[SplitName, Tensor], *, own: bool) -> list[str]:
+    """Say what about the splits may surprise: classes that are not trained, or hardly; rows that are trained and judged.
+
+    Args:
+        dataset: The data set.
+        dealt: The rows of each split.
+        own: Whether the data are the user's own; only they are searched for equal rows, which takes time.
+    """
+    notes = []
+    if dataset.task == "classification":
+        counts = torch.bincount(dataset.targets[dealt["train"]], minlength=dataset.outputs)
+        least, most = int(counts.argmin()), int(counts.argmax())
+        rare, frequent = (f"class {dataset.class_names[place]} has {int(counts[place])}" for place in (least, most))
+        if absent := int((counts == 0).sum()):
+            notes.append(
+                f"{rare} of {int(counts.sum())} training rows; so have {absent} of {len(counts)} classes in all"
+            )
+        elif counts[most] > IMBALANCE * counts[least]:
+            notes.append(
+                f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
+                " loss.class_weights=balanced may help"
+            )
+    if own and not dataset.ordered:  # windows of one series that repeats itself are equal by nature
+        notes += _trained_and_judged(dataset, dealt)
+    return notes
+
+
+def _trained_and_judged(dataset: Dataset, dealt: Mapping[SplitName, Tensor]) -> Iterator[str]:
+    trained = set(_keys(dataset, dealt["train"]))
+    judged: tuple[SplitName, ...] = ("val", "test")
+    for name in judged:
+        if count := sum(key in trained for key in _keys(dataset, dealt[name])):
+            yield (
+                f"{count} of {len(dealt[name])} {name} rows equal training rows: what is measured there is in part memory;"
+                " clean.duplicates=drop keeps one of equal rows"
+            )
+
+
+def _keys(dataset: Dataset, rows: Tensor) -> Iterator[int]:
+    """Yield a hash of each row, inputs and target."""
+    inputs, targets = dataset.inputs.numpy(), dataset.targets.numpy()
+    for row in rows.tolist():
+        yield hash((inputs[row].tobytes(), targets[row].tobytes()))
 
 
 def _shuffled(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:

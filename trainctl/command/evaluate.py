@@ -8,6 +8,10 @@ RUN is a run's directory, its name, or a part of the name. Cleaning and scaling 
     trainctl evaluate my-run split=val which=last
     trainctl evaluate my-run dataset.root=/other/files    the same data set from elsewhere
     trainctl evaluate my-run dataset=fashion_mnist        another data set of the same shape
+    trainctl evaluate my-run dataset.path=new.csv split=all    every row of another file
+
+Another file is split as the run's own was: split=test measures its test rows only, split=all every row. Of the run's
+own data split=all holds the rows that it was trained with.
 
 Prints each metric as `split/name`, and for classes precision, recall and F1 of each. Writes nothing.
 """
@@ -22,14 +26,14 @@ from trainctl import arguments as words
 from trainctl import compose, rundir
 from trainctl.component import nearest
 from trainctl.config import Tree
-from trainctl.errors import ConfigError
+from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
 
 if TYPE_CHECKING:
     from trainctl.run import Run, SplitName
 
 OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
-CHOICES = {"split": ("train", "val", "test"), "which": ("best", "last"), "format": ("text", "json")}
+CHOICES = {"split": ("train", "val", "test", "all"), "which": ("best", "last"), "format": ("text", "json")}
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -49,23 +53,19 @@ def main(arguments: Sequence[str]) -> int:
     from trainctl import assemble, checkpoint, config
 
     settings = config.load(after)
-    run = assemble.assemble(settings, checkpoint.fitted(weights.tensors), weights.about)
-    for key in ("input_shape", "outputs", "task"):
-        if (now := run.data.about()[key]) != weights.about[key]:
-            raise ConfigError(
-                f"dataset={settings.parts['dataset']['name']}: its {key} is {now}, the run was trained with {weights.about[key]}"
-            )
-    for key in ("class_names", "input_names"):
-        if (now := run.data.about()[key]) != weights.about[key] and sorted(now) == sorted(weights.about[key]):
-            raise ConfigError(
-                f"dataset={settings.parts['dataset']['name']}: its {key} stand in another order than in training"
-            )
+    split: Any = given.options["split"]
+    try:
+        run = assemble.assemble(settings, checkpoint.fitted(weights.tensors), weights.about, whole=split == "all")
+    except ConfigError as error:
+        if overrides:
+            raise
+        raise CheckpointError(f"{directory / 'config.yaml'}: {error}") from error
     checkpoint.load_weights(run.average.model, weights.model, directory)
     if run.data.fingerprint != weights.about["fingerprint"]:
-        print("trainctl: note: this is not the data that the run was trained with", file=sys.stderr)
+        part = "" if split == "all" else f"; split={split} is a part of it, split=all measures every row"
+        print(f"trainctl: note: this is not the data that the run was trained with{part}", file=sys.stderr)
     for note in weights.notes:
         print(f"trainctl: {note}", file=sys.stderr)
-    split: Any = given.options["split"]
     report(run, split, weights.step, directory, given.options["format"])
     return 0
 

@@ -25,7 +25,8 @@ from pathlib import Path
 from trainctl import arguments as words
 from trainctl import compose, rundir
 from trainctl.component import nearest
-from trainctl.errors import ConfigError, DataError, StorageError
+from trainctl.errors import ConfigError, StorageError
+from trainctl.fileformat.place import check_file
 
 OPTIONS = {"output": "", "which": "best", "root": "runs"}
 
@@ -41,8 +42,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     directory = rundir.find(given.names[0], Path(given.options["root"]))
     source, target = Path(given.names[1]), Path(given.options["output"]) if given.options["output"] else None
-    if not source.is_file():
-        raise DataError(f"{source}: no such file")
+    check_file(source)
     if target and target.exists():
         raise StorageError(f"{target}: is there already; remove it or give another output=")
     packages, overrides = words.packages(given.overrides)

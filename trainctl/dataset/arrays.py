@@ -1,7 +1,8 @@
 """Arrays of your own, as numpy saves them."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,10 +10,15 @@ import torch
 from trainctl.dataset.base import Dataset, PathText, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
+from trainctl.fileformat.place import check_file
 
 
 def arrays(
-    *, path: PathText | None, targets: PathText | None, task: Literal["auto", "classification", "regression"]
+    *,
+    path: PathText | None,
+    targets: PathText | None,
+    task: Literal["auto", "classification", "regression"],
+    known: Mapping[str, Any] | None,
 ) -> Dataset:
     """Return the arrays of an ``.npz`` with ``inputs`` and ``targets``, or of two ``.npy`` files; never a pickle.
 
@@ -22,6 +28,7 @@ def arrays(
         targets: The ``.npy`` of the targets: classes ``(N,)`` from 0, or values ``(N,)`` or ``(N, K)``; null: they are
             in the ``.npz``.
         task: ``auto``: a classification if the targets are whole numbers by their type, in one column.
+        known: What a finished run knows of its task and classes. Supplied by ``assemble``.
 
     Returns:
         Images as uint8, others as float32; NaN is a missing value, see ``clean``.
@@ -33,8 +40,7 @@ def arrays(
     Source: numpy, numpy.lib.format, the .npy format, version 1.0 to 3.0.
     """
     file = Path(required("path", path, "FILE.npz"))
-    if not file.exists():
-        raise DataError(f"{file}: no such file")
+    check_file(file)
     if targets is None and file.suffix.lower() != ".npz":
         raise ConfigError(f"dataset.targets=null: {file.name} holds inputs only; give dataset.targets=FILE.npy")
     two = targets is not None  # the only array of one file would be inputs and targets
@@ -45,7 +51,9 @@ def arrays(
             f"{file}: inputs have shape {values.shape}, targets {wanted.shape}: needs one target for each row of inputs"
         )
     whole = np.issubdtype(wanted.dtype, np.integer) or wanted.dtype == bool
-    if task == "auto":
+    if known:
+        task = known["task"]
+    elif task == "auto":
         task = "classification" if whole and (wanted.ndim == 1 or wanted.shape[1:] == (1,)) else "regression"
     inputs = _inputs(values, file)
     if task == "regression":
@@ -60,6 +68,13 @@ def arrays(
             f"{targets or file}: target {labels[row].tolist()} in row {row} is no class; classes are 0, 1, ..."
         )
     labels = labels[:, 0].astype(np.int64)
+    if known:
+        if labels.max() >= (count := len(known["class_names"])):
+            row = int(labels.argmax())
+            raise DataError(
+                f"{targets or file}: target {labels[row]} in row {row} is none of the run's classes, 0..{count - 1}"
+            )
+        return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(known["class_names"]))
     classes = int(labels.max()) + 1
     if classes < 2:
         raise DataError(f"{targets or file}: has one class only, 0")

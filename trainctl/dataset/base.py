@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, BinaryIO, Literal, Self
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 NO_CLASS = -1  # the target of a row whose class is missing
+PORTION = 2**24  # bytes of a file that are read at once
 MOST_CLASSES = 20  # whole numbers in a target, more of which are amounts
 
 
@@ -48,6 +49,7 @@ class Dataset:
         lines: Line of the file at which each row starts ``(N,)``, or lines of a window and what follows it
             ``(N, W + H)``; None if it comes from no file.
         learn: Given the data set and its training rows, returns the data set as those rows alone tell to encode it.
+        notes: What is to be told to the user, a line each.
     """
 
     inputs: Tensor
@@ -66,6 +68,7 @@ class Dataset:
     source: str = ""
     lines: Tensor | None = None
     learn: Callable[["Dataset", Tensor], "Dataset"] | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def outputs(self) -> int:
@@ -139,30 +142,36 @@ def read_idx(path: Path) -> Tensor:
     Source: Y. LeCun et al., The MNIST database, "File formats".
     """
     packed = path.with_name(f"{path.name}.gz")
+    found = path if path.exists() else packed
     try:
-        content = path.read_bytes() if path.exists() else gzip.decompress(packed.read_bytes())
+        with gzip.open(found) if found is packed else found.open("rb") as file:
+            return _idx(file, found)
     except FileNotFoundError:
         raise DataError(f"{path}: no such file, nor {packed.name}") from None
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise DataError(f"{path if path.exists() else packed}: cannot be read: {error}") from error
-    path = path if path.exists() else packed
-    if len(content) < 4 or content[:3] != b"\0\0\x08" or not content[3]:
+    except (OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:  # Runtime: sizes whose product overflows
+        raise DataError(f"{found}: cannot be read: {error}") from error
+
+
+def _idx(file: BinaryIO | gzip.GzipFile, path: Path) -> Tensor:
+    """Read an opened IDX file, no further than one byte beyond what its header promises."""
+    start = file.read(4)
+    if len(start) < 4 or start[:3] != b"\0\0\x08" or not 0 < start[3] <= 8:
+        raise DataError(f"{path}: not an IDX file of unsigned bytes (it starts with {start.hex(' ') or 'nothing'})")
+    sizes = file.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
+        raise DataError(f"{path}: truncated inside its header ({4 + len(sizes)} bytes)")
+    shape = struct.unpack(f">{start[3]}I", sizes)
+    size, content = math.prod(shape), bytearray()
+    while part := file.read(min(PORTION, size + 1 - len(content))):  # a header may promise what no memory holds
+        content += part
+    if len(content) != size:
+        more = " or more" if len(content) > size else ""
         raise DataError(
-            f"{path}: not an IDX file of unsigned bytes (it starts with {content[:4].hex(' ') or 'nothing'})"
+            f"{path}: the header promises {size} bytes of data {shape}, the file holds {len(content)}{more}"
         )
-    header = 4 + 4 * content[3]
-    if len(content) < header:
-        raise DataError(f"{path}: truncated inside its header ({len(content)} bytes)")
-    shape = struct.unpack(f">{content[3]}I", content[4:header])
-    if len(content) - header != math.prod(shape):
-        raise DataError(
-            f"{path}: the header promises {math.prod(shape)} bytes of data {shape}, the file holds {len(content) - header}"
-        )
-    return (
-        torch.frombuffer(bytearray(content[header:]), dtype=torch.uint8).reshape(shape)
-        if math.prod(shape)
-        else torch.empty(shape, dtype=torch.uint8)
-    )
+    if not size:
+        return torch.empty(shape, dtype=torch.uint8)
+    return torch.frombuffer(content, dtype=torch.uint8).reshape(shape)
 
 
 def idx_images(name: str, *, root: str | None, download: bool, class_names: tuple[str, ...]) -> Dataset:

@@ -8,7 +8,7 @@ import torch
 
 from trainctl.dataset.base import Dataset, Delimiter, PathText, known_columns, read_target, required
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.table import encode, find_columns, read_table
+from trainctl.fileformat.table import encode, find_columns, narrow, read_table
 
 
 def csv(
@@ -60,20 +60,23 @@ def csv(
     if not columns:
         for name in (target, *drop, *categorical):
             table.cells(name)  # says which are not there
-        names = [name for name in table.header if name != target and name not in drop]
-        if not names:
+        others = [name for name in table.header if name != target and name not in drop]
+        if not others:
             raise DataError(f"{file}: has no column beside the target and those left out")
-        columns = find_columns(table, names, categorical)
+        columns = find_columns(table, others, categorical)
     targets, class_names = read_target(table, target, task, known)
+    names = tuple(name for column in columns for name in column.names)
+    values, notes = narrow(encode(table, columns), names)
     return Dataset(
-        inputs=torch.from_numpy(encode(table, columns)),
+        inputs=torch.from_numpy(values),
         targets=targets,
         task="classification" if class_names else "regression",
         class_names=class_names,
-        input_names=tuple(name for column in columns for name in column.names),
+        input_names=names,
         target_names=(target,),
         columns=columns,
         encoding={"delimiter": delimiter},
         source=file.name,
         lines=torch.tensor(table.lines),
+        notes=notes,
     )

@@ -13,6 +13,7 @@ import torch
 from trainctl.dataset.base import Dataset, PathText, required
 from trainctl.errors import DataError
 from trainctl.fileformat.image import ENDINGS, read_image
+from trainctl.fileformat.place import check_directory
 
 VAL, TEST = ("val", "valid", "validation"), ("test",)
 
@@ -29,7 +30,8 @@ def image_folder(
 
     Beside ``train``, ``val`` (or ``valid``, ``validation``) and ``test`` are the source's own splits. Images are turned
     upright, to grey or RGB, and scaled to a square. They are decoded once: the pixels lie in a cache on disk, whose
-    name is a fingerprint of the files' names, sizes and times. Hidden files, and those of other kinds, are passed over.
+    name is a fingerprint of the files' names, sizes and times; a new one takes the place of the old one of the same
+    directory, size and channels. Hidden files, and those of other kinds, are passed over.
 
     Args:
         path: The directory.
@@ -48,8 +50,7 @@ def image_folder(
     Source: torchvision, ``ImageFolder`` (the layout).
     """
     root = Path(required("path", path, "DIRECTORY"))
-    if not root.is_dir():
-        raise DataError(f"{root}: no such directory")
+    check_directory(root)
     parts = [[root / "train"], *([root / name for name in names if (root / name).is_dir()] for names in (VAL, TEST))]
     if not (root / "train").is_dir():
         parts = [[root], [], []]
@@ -57,6 +58,10 @@ def image_folder(
     if not known and (empty := [place for place in _classes(parts[0][0]) if not any(map(_is_image, place.iterdir()))]):
         raise DataError(f"{empty[0]}: holds no images; each folder is a class: remove it, or put its images there")
     names = tuple(known["class_names"]) if known else tuple(sorted({file.parent.name for file in found[0]}))
+    if odd := [name for name in names if not name.isprintable()]:
+        raise DataError(
+            f"{parts[0][0]}: the folder {odd[0]!r} is no name for a class: it holds signs that cannot be shown"
+        )
     if len(names) < 2:
         raise DataError(
             f"{parts[0][0]}: needs a folder with images for each of two classes or more, holds {len(names)}"
@@ -91,28 +96,39 @@ def _is_image(file: Path) -> bool:
 
 def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Path) -> np.ndarray:
     """Return the pixels of all files, from the cache if they are there; a cache that cannot be written is no error."""
-    digest = hashlib.sha256(f"2 {root} {size} {channels}".encode())
+    digest = hashlib.sha256(b"3 %b %d %d" % (os.fsencode(root), size, channels))
+    prefix = digest.hexdigest()[:16]
     for file in files:
         status = file.stat()
-        digest.update(f"\0{file.relative_to(root)}\0{status.st_size}\0{status.st_mtime_ns}".encode())
-    place = cache / f"{digest.hexdigest()[:32]}.npy"
-    shape = (len(files), channels, size, size)
-    try:
-        pixels = np.load(place, allow_pickle=False)
-        if pixels.shape == shape and pixels.dtype == np.uint8:
-            return np.asarray(pixels)
-    except (OSError, ValueError, EOFError):
-        pass  # not there, or cut off
-    pixels = np.empty(shape, dtype=np.uint8)
+        digest.update(b"\0%b\0%d\0%d" % (os.fsencode(file.relative_to(root)), status.st_size, status.st_mtime_ns))
+    place = cache / f"{prefix}-{digest.hexdigest()[:32]}.pixels"
+    pixels = np.empty((len(files), channels, size, size), dtype=np.uint8)
+    if _recall(place, pixels):
+        return pixels
     for row, file in enumerate(files):
         pixels[row] = read_image(file, channels, size, size)
     temporary = place.with_name(f"{place.stem}-{os.getpid()}.tmp")
     try:
         cache.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as target:
-            np.save(target, pixels, allow_pickle=False)
+            target.write(hashlib.sha256(pixels.data).digest())
+            target.write(pixels.data)
         temporary.replace(place)
+        for old in cache.glob(f"{prefix}-*.pixels"):  # of the same directory, size and channels
+            if old != place:
+                old.unlink()
     except OSError:
         with suppress(OSError):
             temporary.unlink()
     return pixels
+
+
+def _recall(place: Path, pixels: np.ndarray) -> bool:
+    """Fill in the pixels that a cache holds after their SHA-256; say whether it is there and undamaged."""
+    try:
+        with place.open("rb") as file:
+            digest = file.read(32)
+            whole = file.readinto(pixels.data) == pixels.nbytes
+    except OSError:
+        return False
+    return whole and hashlib.sha256(pixels.data).digest() == digest

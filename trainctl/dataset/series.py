@@ -7,7 +7,7 @@ import torch
 
 from trainctl.dataset.base import Dataset, Delimiter, PathText, required
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.table import Column, encode, read_table
+from trainctl.fileformat.table import Column, encode, narrow, read_table
 
 Count = Annotated[int, "[1, inf)"]
 
@@ -43,7 +43,8 @@ def series(
         raise ConfigError(f"dataset.columns=[{','.join(columns)}]: name each column to forecast once")
     table = read_table(file, delimiter)
     read = tuple(map(Column, columns))
-    values = torch.from_numpy(encode(table, read))
+    numbers, notes = narrow(encode(table, read), columns)
+    values = torch.from_numpy(numbers)
     count = len(values) - window - horizon + 1
     if count < 1:
         raise DataError(
@@ -61,4 +62,5 @@ def series(
         encoding={"window": window, "delimiter": delimiter},
         source=file.name,
         lines=torch.tensor(table.lines).unfold(0, window + horizon, 1),
+        notes=notes,
     )

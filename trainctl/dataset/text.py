@@ -60,8 +60,6 @@ def text(
     column = "text"
     if place.is_dir():
         table, column, target = _folder(place, known), "text", "class"
-    elif not place.exists():
-        raise DataError(f"{place}: no such file")
     else:
         column, target = required("text", text, "COLUMN"), required("target", target, "COLUMN")
         table = read_table(place, delimiter)

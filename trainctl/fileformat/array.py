@@ -1,19 +1,15 @@
 """An .npz or .npy file -> an array of numbers, never a pickle."""
 
-import struct
-import tokenize
+import math
+import warnings
 import zipfile
-import zlib
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
 from trainctl.errors import DataError
-
-DAMAGED = (
-    OSError, ValueError, EOFError, KeyError, OverflowError, RuntimeError, struct.error, tokenize.TokenError,
-    zipfile.BadZipFile, zlib.error,
-)  # fmt: skip
+from trainctl.fileformat.place import check_file
 
 
 def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.ndarray:
@@ -27,17 +23,44 @@ def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.
     Raises:
         DataError: If there is no such array, or it holds no numbers.
     """
+    check_file(source)
     try:
-        with source.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
-            names = [""] if isinstance(loaded, np.ndarray) else loaded.files
-            if name not in names and not (alone and len(names) == 1):
-                raise DataError(f"{source}: holds {', '.join(names) or 'nothing'}; name the array to use `{name}`")
-            values = loaded if isinstance(loaded, np.ndarray) else loaded[name if name in names else names[0]]
-    except DAMAGED as error:
-        raise DataError(f"{source}: cannot be read: {' '.join(str(error).split())}") from error
-    if not np.issubdtype(values.dtype, np.number) and values.dtype != bool:
+        with warnings.catch_warnings(), source.open("rb") as file:
+            warnings.simplefilter("ignore")  # about files that Python 2 wrote
+            packed = file.read(2) == b"PK"
+            file.seek(0)
+            values = _member(source, file, name, alone=alone) if packed else _array(file, source.stat().st_size)
+    except (DataError, MemoryError):
+        raise
+    except Exception as error:  # whatever a damaged header makes numpy, zipfile and their parsers say
+        raise DataError(f"{source}: cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+    if values.dtype.kind not in "biuf":
         raise DataError(f"{source}: holds {values.dtype}, not numbers")
-    if np.issubdtype(values.dtype, np.complexfloating):
-        raise DataError(f"{source}: holds complex numbers")
     return values
+
+
+def _member(source: Path, file: IO[bytes], name: str, *, alone: bool) -> np.ndarray:
+    """Read an array of an .npz by its name."""
+    with zipfile.ZipFile(file) as archive:
+        members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
+        if name not in members and not (alone and len(members) == 1):
+            raise DataError(f"{source}: holds {', '.join(members) or 'nothing'}; name the array to use `{name}`")
+        entry = members.get(name) or next(iter(members.values()))
+        with archive.open(entry) as content:
+            return _array(content, entry.file_size)
+
+
+def _array(file: IO[bytes], size: int) -> np.ndarray:
+    """Read an array whose header promises no more than there is: numpy sets the memory aside before it reads."""
+    version = np.lib.format.read_magic(file)
+    if version not in ((1, 0), (2, 0), (3, 0)) or (version > (1, 0) and int.from_bytes(file.read(4), "little") > size):
+        raise ValueError(f"its header is damaged, or of format {version}")
+    file.seek(np.lib.format.MAGIC_LEN)
+    read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    shape, _, kind = read_header(file)
+    if kind.hasobject:
+        raise ValueError("holds Python objects, which are pickles")
+    if any(length < 0 for length in shape) or math.prod(shape) * kind.itemsize > size - file.tell():
+        raise ValueError(f"the header promises {shape} of {kind}, the file ends before")
+    file.seek(0)
+    return np.lib.format.read_array(file, allow_pickle=False)

@@ -3,7 +3,7 @@
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,24 +17,58 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin-1")
 
 
-def _allowed() -> dict[tuple[str, str], Any]:
-    reconstruct = np.empty(0).__reduce__()[0]  # numpy's own, whatever its module is called in this version
-    return {
-        ("numpy.core.multiarray", "_reconstruct"): reconstruct,
-        ("numpy._core.multiarray", "_reconstruct"): reconstruct,
-        ("numpy", "ndarray"): np.ndarray,
-        ("numpy", "dtype"): np.dtype,
-        ("_codecs", "encode"): _encode,
+class Kind:
+    """Stands in for numpy's dtype, whose own way back from a pickle trusts the sizes that it is told."""
+
+    def __init__(self, code: str | bytes, *_: object) -> None:
+        self.code = code.decode("latin-1") if isinstance(code, bytes) else code
+
+    def __setstate__(self, _: object) -> None:
+        """Byte order and the like, which bytes do not have."""
+
+
+class Array:
+    """Stands in for a numpy array: keeps what the pickle says of it, to be checked."""
+
+    def __init__(self, *_: object) -> None:
+        self.state: Any = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Keep (version, shape, kind, whether columns come first, content)."""
+        self.state = state
+
+    def images(self) -> np.ndarray | None:
+        """Return images of 3 x 32 x 32 bytes as ``(N, 3072)``, None if it is something else."""
+        match self.state:
+            case (_, (int(rows), 3072), Kind(code="u1" | "|u1"), int(turned), bytes(content)):
+                if len(content) == rows * 3072:
+                    return np.frombuffer(bytearray(content), np.uint8).reshape(rows, 3072, order="F" if turned else "C")
+        return None
+
+
+ALLOWED = {
+    ("numpy.core.multiarray", "_reconstruct"): Array,
+    ("numpy._core.multiarray", "_reconstruct"): Array,
+    ("numpy", "ndarray"): Array,
+    ("numpy", "dtype"): Kind,
+    ("_codecs", "encode"): _encode,
+}
+
+
+class Restricted(pickle._Unpickler):
+    """Reads plain values and arrays; anything else that a pickle names is refused, not imported.
+
+    The unpickler in Python, not the one in C, which takes all the memory that a few wrong bytes ask for.
+    """
+
+    dispatch: ClassVar = {
+        code: load for code, load in pickle._Unpickler.dispatch.items() if code != pickle.BYTEARRAY8[0]
     }
 
-
-class Restricted(pickle.Unpickler):
-    """Reads plain values and arrays; anything else that a pickle names is refused, not imported."""
-
     def find_class(self, module: str, name: str) -> Any:
-        """Return one of the few things that an array needs."""
+        """Return the stand-in for one of the few things that an array needs."""
         try:
-            return _allowed()[module, name]
+            return ALLOWED[module, name]
         except KeyError:
             raise pickle.UnpicklingError(f"asks for {module}.{name}, which an array does not need") from None
 
@@ -60,17 +94,13 @@ def read_batch(path: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
         raise DataError(f"{path}: not a batch of CIFAR, or damaged: {' '.join(str(error).split())}") from error
     plain = {
         key.decode(errors="replace") if isinstance(key, bytes) else key: value
-        for key, value in dict(_mapping(batch, path)).items()
+        for key, value in _mapping(batch, path).items()
     }
-    images, targets = plain.get("data"), plain.get(labels)
-    fits = isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2 and images.shape[1] == 3072
-    if (
-        not fits
-        or not isinstance(targets, list)
-        or not all(isinstance(label, int) and abs(label) < 2**31 for label in targets)
-    ):
+    data, targets = plain.get("data"), plain.get(labels)
+    images = data.images() if isinstance(data, Array) else None
+    whole = isinstance(targets, list) and all(isinstance(label, int) and abs(label) < 2**31 for label in targets)
+    if images is None or not isinstance(targets, list) or not whole:
         raise DataError(f"{path}: holds no images of 3 x 32 x 32 bytes with {labels}")
-    assert isinstance(images, np.ndarray)
     if len(images) != len(targets):
         raise DataError(f"{path}: holds {len(images)} images and {len(targets)} {labels}")
     return images.reshape(-1, 3, 32, 32), np.array(targets, dtype=np.int64)

@@ -1,5 +1,6 @@
 """An image file -> pixels of a given size."""
 
+import io
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,8 @@ from trainctl.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+# Not all that Pillow knows: for some formats it starts other programs, as Ghostscript for .eps.
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
 
 
@@ -29,18 +32,26 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     Raises:
         DataError: If it cannot be read whole.
     """
-    from PIL import Image, ImageOps  # here, because most runs read no images
+    from PIL import Image, ImageOps, UnidentifiedImageError  # here, because most runs read no images
 
     try:
-        with warnings.catch_warnings(), Image.open(path) as image:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
-            upright = _bytes(ImageOps.exif_transpose(image))
-            picture = upright.convert("L" if channels == 1 else "RGB").resize(
-                (width, height), Image.Resampling.BILINEAR
-            )
-            pixels = np.array(picture, dtype=np.uint8)
-    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
-        raise DataError(f"{path}: cannot be read as an image: {error}") from error
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            content = io.BytesIO(path.read_bytes())  # of a file, Pillow sets memory aside for what a chunk promises
+            with Image.open(content, formats=FORMATS) as image:
+                upright = _bytes(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
+                pixels = np.array(upright.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        most = f"{Image.MAX_IMAGE_PIXELS or 0:,}"
+        raise DataError(f"{path}: has more than {most} pixels, by its header; scale it down, or remove it") from error
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: cannot be read as an image: holds none of {', '.join(FORMATS)}") from error
+    except MemoryError:
+        raise
+    except Exception as error:  # whatever damaged content makes the formats' readers say
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise DataError(f"{path}: cannot be read as an image: {text}") from error
     return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
 
 

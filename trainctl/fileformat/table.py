@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.place import check_file
 
 MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # compared in lower case
@@ -23,6 +24,7 @@ DATE = re.compile(
     re.ASCII,
 )
 LARGEST = float(np.finfo(np.float32).max)
+EXACT = 2.0**24  # up to here float32 holds every whole number
 # A column of texts holds categories if they are few, or each comes again and again; else it is free text.
 FEW, MOST, OFTEN = 10, 100, 3
 
@@ -130,10 +132,9 @@ def read_text(path: Path) -> str:
     Raises:
         DataError: If it cannot be read, holds a NUL byte or another encoding; by line.
     """
+    check_file(path)
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file") from None
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
@@ -247,7 +248,7 @@ def one_hot(table: Table, column: Column) -> np.ndarray:
 
 
 def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
-    """Return the numbers of columns side by side, ``(N, F)`` in float32, NaN where a value is missing.
+    """Return the numbers of columns side by side, ``(N, F)`` in float64, NaN where a value is missing.
 
     Raises:
         DataError: By line and column.
@@ -255,4 +256,21 @@ def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
     parts = [
         one_hot(table, column) if column.categories else numbers(table, column.name)[:, None] for column in columns
     ]
-    return np.concatenate(parts, axis=1).astype(np.float32)
+    return np.concatenate(parts, axis=1)
+
+
+def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return numbers ``(N, F)`` in float32, and a note for each column in which different numbers become equal.
+
+    >>> narrow(np.array([[16777216.0, 1.0], [16777217.0, 2.0]]), ["id", "n"])[1]
+    ('column id: 2 different numbers become 1 in float32, which keeps 7 digits: subtract a constant, or leave it out',)
+    """
+    notes, narrowed = [], values.astype(np.float32)
+    for place in (np.abs(np.nan_to_num(values)).max(0) >= EXACT).nonzero()[0]:
+        before, after = (len(np.unique(column[:, place])) for column in (values, narrowed))
+        if after < before:
+            notes.append(
+                f"column {names[place]}: {before} different numbers become {after} in float32, which keeps 7 digits:"
+                " subtract a constant, or leave it out"
+            )
+    return narrowed, tuple(notes)

@@ -137,6 +137,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; rows of {shape}, {kinds}"),
         *(("clean", change) for change in data.changes),
+        *(("note", note) for note in data.notes),
     ]
 
 
