@@ -101,8 +101,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        '    state.stopping = Stopping(**numbers["stopping"])\n',
-        "",
+        '{"stopping": Stopping, ',
+        '{"stoping": Stopping, ',
         "tests/test_resume.py",
     ),
     Mutation(
