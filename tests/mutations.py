@@ -102,8 +102,32 @@ MUTATIONS = [
     Mutation(
         "trainctl/checkpoint.py",
         '{"stopping": Stopping, ',
-        '{"stoping": Stopping, ',
+        '{"stopped": Stopping, ',
         "tests/test_resume.py",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "    return ADDED | manifest\n",
+        "    return manifest\n",
+        "tests/test_loading.py -k format",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "        except _Newer:\n            raise\n",
+        "",
+        "tests/test_loading.py -k newer_format",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "now[key] != before[key]\n",
+        "False\n",
+        "tests/test_loading.py -k another_run",
+    ),
+    Mutation(
+        "trainctl/replay.py",
+        "return tensor.reshape(-1).contiguous().view(torch.uint8)",
+        "return tensor.reshape(-1).contiguous().view(torch.uint8) * 0",
+        "tests/test_replay.py -k tensor",
     ),
     Mutation(
         "trainctl/loop.py",

@@ -295,9 +295,8 @@ def _causes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         return chosen | {f"the {name}": record.get(name) for name in ("host", "processor", "device")}
 
     then, again = facts(before), facts(now)
-    return [
-        f"{name} was {then[name]}, is {again.get(name)}" for name in then if then[name] not in (None, again.get(name))
-    ]
+    known = [name for name in then if None not in (then[name], again.get(name))]
+    return [f"{name} was {then[name]}, is {again[name]}" for name in known if then[name] != again[name]]
 
 
 def causes(outcome: Outcome) -> str:

@@ -3,7 +3,7 @@
     trainctl resume [RUN] [settings] [root=runs]
 
 RUN is a run's directory, its name, or a part of the name; without it, the newest run. A run that was stopped
-ends exactly as if it had not been. A finished run goes on if its budget is raised; else there is nothing to do.
+ends exactly as if it had not been. A finished run goes on if its budget is raised; else nothing is done.
 A damaged checkpoint is passed over, which is told; without a whole one the exit code is 4, never a fresh start.
 
     trainctl resume                             the newest run
