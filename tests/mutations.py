@@ -119,8 +119,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        "now[key] != before[key]\n",
-        "False\n",
+        "if key in now and now[key] != before[key]",
+        "if key in now and not now",
         "tests/test_loading.py -k another_run",
     ),
     Mutation(
