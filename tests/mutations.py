@@ -143,8 +143,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        '    state.reaction = Reaction(**numbers["reaction"])\n',
-        "",
+        '"reaction": Reaction, ',
+        '"reacted": Reaction, ',
         "tests/test_resume.py",
     ),
     # What a checkpoint promises.
@@ -228,9 +228,9 @@ MUTATIONS = [
         "tests/test_threads.py",
     ),
     Mutation(
-        "trainctl/session.py",
-        "config = replace(config, threads=used)",
-        "config = replace(config, threads=None)",
+        "trainctl/reload.py",
+        "return replace(settings, threads=used)",
+        "return replace(settings, threads=None)",
         "tests/test_threads.py",
     ),
     # What a step computes, and when the loop looks.
@@ -409,8 +409,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        ', numbers["averaged"]',
-        ", 0",
+        "in numbers.items():\n        record",
+        "in (numbers | {'averaged': 0}).items():\n        record",
         "tests/average",
     ),
     Mutation(
