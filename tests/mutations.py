@@ -101,9 +101,33 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        '    state.stopping = Stopping(**numbers["stopping"])\n',
-        "",
+        '{"stopping": Stopping, ',
+        '{"stopped": Stopping, ',
         "tests/test_resume.py",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "    return ADDED | manifest\n",
+        "    return manifest\n",
+        "tests/test_loading.py -k format",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "        except _Newer:\n            raise\n",
+        "",
+        "tests/test_loading.py -k newer_format",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "if key in now and now[key] != before[key]",
+        "if key in now and not now",
+        "tests/test_loading.py -k another_run",
+    ),
+    Mutation(
+        "trainctl/replay.py",
+        "return tensor.reshape(-1).contiguous().view(torch.uint8)",
+        "return tensor.reshape(-1).contiguous().view(torch.uint8) * 0",
+        "tests/test_replay.py -k tensor",
     ),
     Mutation(
         "trainctl/loop.py",
@@ -119,8 +143,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        '    state.reaction = Reaction(**numbers["reaction"])\n',
-        "",
+        '"reaction": Reaction, ',
+        '"reacted": Reaction, ',
         "tests/test_resume.py",
     ),
     # What a checkpoint promises.
@@ -204,9 +228,9 @@ MUTATIONS = [
         "tests/test_threads.py",
     ),
     Mutation(
-        "trainctl/session.py",
-        "config = replace(config, threads=used)",
-        "config = replace(config, threads=None)",
+        "trainctl/reload.py",
+        "return replace(settings, threads=used)",
+        "return replace(settings, threads=None)",
         "tests/test_threads.py",
     ),
     # What a step computes, and when the loop looks.
@@ -421,8 +445,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        ', numbers["averaged"]',
-        ", 0",
+        "in numbers.items():\n        record",
+        "in (numbers | {'averaged': 0}).items():\n        record",
         "tests/average",
     ),
     Mutation(

@@ -65,6 +65,8 @@ MISTAKES = [
     ("loop.batch_size=1 model.norm=batch", 2, "a batch of one row"),
     ("resume nowhere", 4, "nowhere: no such run"),
     ("evaluate nowhere", 4, "nowhere: no such run"),
+    ("verify nowhere", 4, "nowhere: no such run"),
+    ("reproduce nowhere", 4, "nowhere: no such run"),
     ("predict nowhere x.csv", 4, "nowhere: no such run"),
     ("resume", 4, "there is no run"),
     ("-m optimizer=adam,adm", 2, "did you mean adam?"),
@@ -118,7 +120,7 @@ def test_a_broken_file_of_the_users_is_named_with_its_line(say: Say, tmp_path: P
 LIGHT = [
     ["--help"], ["--version"], ["train", "--help"], ["resume", "--help"], ["evaluate", "--help"], ["predict", "--help"],
     ["find-lr", "--help"], ["find-batch-size", "--help"], ["find-lr", "lr=0.1"], ["profile", "--help"], ["profile", "steps=0"],
-    ["find-batch-size", "max_size=0"],
+    ["find-batch-size", "max_size=0"], ["verify", "--help"], ["verify", "from=often"], ["verify", "nowhere"], ["reproduce", "nowhere"],
     ["list"], ["list", "optimizer"], ["list", "optimizer", "adam"], ["runs"], ["--cfg", "job"], ["--info", "config"],
     ["--shell-completion", "install=bash"], ["lr=0.1"], ["optimizer=adm"], ["resume", "nowhere"], ["-m", "seed=x,y"],
 ]  # fmt: skip

@@ -43,6 +43,8 @@ def imported(*arguments: str, cwd: Path) -> set[str]:
         (["--version"], set()),
         (["runs"], set()),
         (["profile", "--help"], {"hydra"}),
+        (["verify", "--help"], {"hydra"}),
+        (["reproduce", "nowhere"], {"hydra"}),
         (["lr=0.1"], {"hydra"}),
         (["--help"], {"hydra"}),
         (["list"], {"hydra", "rich"}),

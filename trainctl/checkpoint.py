@@ -15,7 +15,9 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from torch import Tensor
 
 from trainctl import device, rundir
 from trainctl.clean.base import Cleaner
+from trainctl.config import MAY_CHANGE, among, leaves
 from trainctl.early_stopping.base import Stopping
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.run import Fitted, Run
@@ -33,10 +36,25 @@ from trainctl.scale.base import Affine
 from trainctl.schedule.base import Reaction
 from trainctl.state import Best, TrainState
 
+# 1: the first. What was added since is optional: a checkpoint without it gets what ADDED says, and its state the
+# defaults of TrainState. A change that an older version would misread needs a new number.
 FORMAT = 1
+ADDED: dict[str, Any] = {
+    "threads": None,  # unknown: the machine's choice
+    "rows": {},  # of each split; not compared
+    "settings": {},  # the configuration; not compared
+    "written_by": {},  # versions of trainctl and torch, the processor; not compared
+}
 OURS = re.compile(r"(step|last|best)-\d{8,}\.(json|safetensors)(\.tmp)?")
-# What the state holds besides the tensors, which go to the payload.
-NUMBERS = ("step", "seconds", "stopping", "reaction", "averaged", "best")
+# What the state holds besides the tensors, which go to the payload; those of format 1 are never missing.
+NUMBERS = tuple(one.name for one in fields(TrainState) if one.name != "best_weights")
+FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
+RECORDS: dict[str, Any] = {"stopping": Stopping, "reaction": Reaction, "best": Best}
+SHOWN = 5  # differences named in a message
+
+
+class _Newer(CheckpointError):
+    """Written by a newer version: to pass it over would throw away what that one did."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +99,9 @@ def save(run: Run, directory: Path) -> None:
         "step": state.step,
         "threads": torch.get_num_threads(),
         "data": run.data.about(),
+        "rows": {name: len(rows) for name, rows in run.data.splits.items()},
+        "settings": run.config.tree,
+        "written_by": maker(),
         "scaler": run.scaler.state_dict(),
     }
     numbers = asdict(replace(state, best_weights={}))
@@ -94,6 +115,17 @@ def save(run: Run, directory: Path) -> None:
     manifest["sha256"] = _digest(manifest)
     rundir.write_json(folder / f"step-{state.step:08d}.json", manifest)
     _prune(folder, run.config.checkpoint.keep)
+
+
+@cache
+def maker() -> dict[str, str]:
+    """Return what results depend on in their last bits: the versions, and the processor."""
+    return {"trainctl": rundir.version(), "torch": torch.__version__, "processor": device.processor()}
+
+
+def held(run: Run) -> dict[str, Tensor]:
+    """Return all tensors that a checkpoint of the run as it is now would hold."""
+    return _tensors(run) | _flatten_optimizer(run.optimizer)[0]
 
 
 def _tensors(run: Run) -> dict[str, Tensor]:
@@ -169,21 +201,50 @@ def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
     for path in sorted((directory / "checkpoints").glob("step-*.json"), key=_step, reverse=True):
         try:
             return Saved(_read_manifest(path, which), path, tuple(troubles))
+        except _Newer:
+            raise
         except CheckpointError as error:
             troubles.append(str(error))
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to go on from", *troubles]))
 
 
+def kept(directory: Path) -> list[Saved]:
+    """Return all undamaged checkpoints of a run, the oldest first."""
+    found = []
+    for path in sorted((directory / "checkpoints").glob("step-*.json"), key=_step):
+        with suppress(CheckpointError):
+            found.append(Saved(_read_manifest(path, ("last", "best")), path))
+    return found
+
+
 def _read_manifest(path: Path, which: Sequence[str]) -> dict[str, Any]:
     manifest = rundir.read_json(path)
-    if manifest.get("format") != FORMAT:
-        raise CheckpointError(f"{path}: not a checkpoint of format {FORMAT}, or damaged")
+    if not manifest:
+        raise CheckpointError(f"{path}: damaged ({_seen(path)})")
     if manifest.get("sha256") != _digest(manifest):
         raise CheckpointError(f"{path}: damaged (its SHA-256 does not match)")
+    written = manifest.get("format")
+    if not isinstance(written, int) or written > FORMAT:
+        by = manifest.get("written_by", {}).get("trainctl", "a newer version")
+        raise _Newer(
+            f"{path}: is of format {written}, written by trainctl {by}; this is trainctl {rundir.version()}, which reads"
+            f" formats up to {FORMAT}: use that version or a newer one"
+        )
     for payload in which:
         if entry := manifest.get(payload):
             _check_file(path.parent / Path(entry["file"]).name, entry["sha256"])
-    return manifest
+    return ADDED | manifest
+
+
+def _seen(path: Path) -> str:
+    """Say what is to be seen where a whole file should be."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if (kind := rundir.looks_like(content[:512])) in ("something else", "a JSON file"):
+        return f"{len(content):,} bytes that are not whole"
+    return kind
 
 
 def _check_file(path: Path, digest: str) -> bytes:
@@ -192,7 +253,9 @@ def _check_file(path: Path, digest: str) -> bytes:
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != digest:
-        raise CheckpointError(f"{path}: damaged (its SHA-256 does not match)")
+        kind = rundir.looks_like(content[:512])
+        hint = "" if kind == "something else" else f": {kind}"
+        raise CheckpointError(f"{path}: damaged (its SHA-256 does not match{hint})")
     return content
 
 
@@ -209,11 +272,8 @@ def restore(run: Run, saved: Saved) -> None:
     Raises:
         CheckpointError: If the checkpoint belongs to another model, optimizer or data set.
     """
+    check_origin(run, saved)
     manifest, tensors = saved.manifest, saved.tensors("last")
-    if manifest["data"]["fingerprint"] != run.data.fingerprint:
-        raise CheckpointError(
-            f"{saved.path}: was made with other data (fingerprint {manifest['data']['fingerprint'][:12]}, now {run.data.fingerprint[:12]})"
-        )
     load_weights(run.model, _part(tensors, "model."), saved.path)
     if run.average.model is not run.model:
         load_weights(run.average.model, _part(tensors, "average."), saved.path)
@@ -229,13 +289,69 @@ def restore(run: Run, saved: Saved) -> None:
     device.restore_random_states(_part(tensors, "random."), run.device)
 
 
+def check_origin(run: Run, saved: Saved) -> None:
+    """Compare what a run is made of with what a checkpoint was made with; a resumed run's settings may change a little.
+
+    Raises:
+        CheckpointError: That says which settings, or what of the data, differ.
+    """
+    before, now = (leaves(tree) for tree in (saved.manifest["settings"], _plain(run.config.tree)))
+    fixed = [key for key in before if not among(key, MAY_CHANGE)]
+    found = [
+        f"{key}={before[key]} there, {now[key]} here" for key in fixed if key in now and now[key] != before[key]
+    ] + [f"{key}={before[key]} only there" for key in fixed if key not in now]
+    if found:
+        raise CheckpointError(f"{saved.path}: belongs to another run: {_some(found)}")
+    if saved.manifest["data"]["fingerprint"] != run.data.fingerprint:
+        raise CheckpointError(f"{saved.path}: was made with other data: {_some(_data_differs(run, saved))}")
+
+
+def _plain(tree: Any) -> Any:
+    """Return what JSON would give back."""
+    return json.loads(json.dumps(tree))
+
+
+def _some(found: Sequence[str]) -> str:
+    return "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
+
+
+def _data_differs(run: Run, saved: Saved) -> list[str]:
+    """Say what of the data differs; values, if it is nothing that can be named."""
+    before, now, found = saved.manifest["data"], _plain(run.data.about()), []
+    for key, word in (("class_names", "classes"), ("input_names", "columns"), ("target_names", "targets")):
+        old, new = before.get(key), now[key]
+        if old != new and sorted(old) == sorted(new):
+            found.append(f"the {word} stand in another order: {', '.join(old)} there, {', '.join(new)} here")
+        elif old != new:
+            change = [f"+{name}" for name in new if name not in old] + [f"-{name}" for name in old if name not in new]
+            found.append(f"other {word}: {_some(change)}")
+    found += [
+        f"its {key} was {before.get(key)}, is {now[key]}"
+        for key in ("task", "outputs", "input_shape")
+        if before.get(key) != now[key]
+    ]
+    rows = {name: len(part) for name, part in run.data.splits.items()}
+    if (old := saved.manifest["rows"]) and old != rows:
+        found.append(f"it had {sum(old.values()):,} rows, has {sum(rows.values()):,}")
+    prints = f"(fingerprint {before['fingerprint'][:12]} there, {run.data.fingerprint[:12]} here)"
+    return [*(found or ["values differ"]), prints]
+
+
 def _restore_state(state: TrainState, numbers: Mapping[str, Any], saved: Saved) -> None:
-    if set(numbers) != set(NUMBERS):
-        raise CheckpointError(f"{saved.path}: its state holds {sorted(numbers)}, this version needs {sorted(NUMBERS)}")
-    state.step, state.seconds, state.averaged = numbers["step"], numbers["seconds"], numbers["averaged"]
-    state.stopping = Stopping(**numbers["stopping"])
-    state.reaction = Reaction(**numbers["reaction"])
-    state.best = Best(**numbers["best"]) if numbers["best"] else None
+    """Set every number; one that this version added to those of format 1 keeps its default if it was not saved."""
+    unknown, missing = set(numbers) - set(NUMBERS), set(FIRST) - set(numbers)
+    if unknown or missing:
+        by = saved.manifest["written_by"].get("trainctl", "another version")
+        raise CheckpointError(
+            f"{saved.path}: its state holds {sorted(numbers)}, written by trainctl {by}; this is trainctl"
+            f" {rundir.version()}, which needs {sorted(FIRST)} and knows {sorted(NUMBERS)}"
+        )
+    for key, value in numbers.items():
+        record = RECORDS.get(key)
+        try:
+            setattr(state, key, record(**value) if record and value is not None else value)
+        except TypeError as error:
+            raise CheckpointError(f"{saved.path}: state.{key} is not understood: {error}") from error
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -246,7 +362,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Pa
     """Load a model's weights strictly.
 
     Raises:
-        CheckpointError: If a name is missing, unknown, or has another shape.
+        CheckpointError: If a name is missing, unknown, or has another shape, or a weight is not finite.
     """
     wanted = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     given = {key: tuple(value.shape) for key, value in weights.items()}
@@ -256,6 +372,12 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Pa
         raise CheckpointError(
             f"{path}: belongs to another model: {len(different)} tensors differ, the first is {first}"
             f" (saved {given.get(first, 'not at all')}, needed {wanted.get(first, 'not at all')})"
+        )
+    learned = dict(model.named_parameters())
+    if broken := [key for key, value in weights.items() if _broken(value, finite=key in learned)]:
+        raise CheckpointError(
+            f"{path}: holds weights that are not finite, in {len(broken)} tensors, the first is {broken[0]}: nothing can"
+            " be computed from them; remove this checkpoint to go on from the one before"
         )
     model.load_state_dict(dict(weights))
 
@@ -277,7 +399,14 @@ def _restore_optimizer(
         raise CheckpointError(
             f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(known)}"
         )
+    if broken := [name for name, value in tensors.items() if _broken(value, finite=False)]:
+        raise CheckpointError(f"{path}: the optimizer's state is not a number in {len(broken)} tensors: {broken[0]}")
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+
+
+def _broken(value: Tensor, *, finite: bool) -> bool:
+    """Say whether a tensor holds NaN, or infinity where it must not; a buffer may, such as a mask."""
+    return value.is_floating_point() and bool((~value.isfinite() if finite else value.isnan()).any())
 
 
 def _like(value: Tensor, parameters: Sequence[Tensor], index: int) -> Tensor:

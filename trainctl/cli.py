@@ -16,7 +16,10 @@ from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Each is a module in trainctl/command, beside help.
-VERBS = ("train", "resume", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs", "compare")
+VERBS = (
+    "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs",
+    "compare",
+)  # fmt: skip
 
 
 def main() -> int:

@@ -271,6 +271,41 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
+def completed(tree: Tree) -> Tree:
+    """Return a saved configuration with what an older version did not know yet, at the defaults of our YAML.
+
+    Groups, sections and keys of chosen members are filled in; nothing that is there is touched, so what is unknown to
+    this version stays unknown.
+    """
+    chosen = {
+        group: f"[{','.join(map(str, given))}]" if group in component.ADDITIVE else str(given.get("name"))
+        for group in component.GROUPS
+        if isinstance(given := tree.get(group), dict) and given
+    }
+    words = tuple(f"{group}={names}" for group, names in chosen.items())
+    try:
+        composed = _compose_groups(words, tuple(overlays()))
+    except ConfigError:
+        return tree  # what is wrong with it is said when it is checked
+    composed = composed.copy()
+    OmegaConf.update(composed, "monitor", tree.get("monitor", composed.monitor))  # what others follow
+    defaults = OmegaConf.to_container(composed, resolve=True)
+    assert isinstance(defaults, dict)
+    return _filled(tree, {str(key): value for key, value in defaults.items() if key != "hydra"})
+
+
+def _filled(given: Tree, defaults: Tree) -> Tree:
+    """Return a tree with the keys that only the defaults have; members that were not chosen are not among those."""
+    deeper = {
+        key: _filled(value, defaults[key])
+        for key, value in given.items()
+        if isinstance(value, dict)
+        and isinstance(defaults.get(key), dict)
+        and value.get("name") == defaults[key].get("name")
+    }
+    return defaults | given | deeper
+
+
 def show(argv: Sequence[str], config_dir: str | None = None) -> int:
     """Answer Hydra's own informational flags: --hydra-help, --cfg, --info, --shell-completion; return an exit code."""
     _register()
@@ -304,11 +339,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         ConfigError: If another key is given, or one that does not exist.
     """
     changed, found = OmegaConf.create(tree), []
-    keys = [
-        key
-        for key in config.leaves(tree)
-        if any(key == one or (one.endswith(".") and key.startswith(one)) for one in allowed)
-    ]
+    keys = [key for key in config.leaves(tree) if config.among(key, allowed)]
     parsed = _parse(overrides)
     for override in parsed:
         key = override.key_or_group

@@ -18,6 +18,12 @@ from trainctl.errors import ConfigError
 Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
 
+# What may change when a run is resumed; the rest would make it another run.
+MAY_CHANGE = (
+    "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size",
+    "checkpoint.", "early_stopping.", "output.plots", "device", "threads", "dataset.root", "dataset.download",
+)  # fmt: skip
+
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -216,6 +222,15 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         flat |= leaves(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
     return flat
+
+
+def among(key: str, keys: Sequence[str]) -> bool:
+    """Say whether a key is one of some, of which ``early_stopping.`` stands for all below it.
+
+    >>> among("loop.epochs", ["loop."]), among("loop.epochs", ["loop.epoch"])
+    (True, False)
+    """
+    return any(key == one or (one.endswith(".") and key.startswith(one)) for one in keys)
 
 
 def slug(text: str, length: int = 60) -> str:

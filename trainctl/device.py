@@ -2,11 +2,15 @@
 
 import ctypes
 import hashlib
+import math
 import os
+import platform
 import random
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -48,6 +52,15 @@ def describe(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({threads.Choice(torch.get_num_threads())})" if device.type == "cpu" else str(device)
+
+
+def processor() -> str:
+    """Name the CPU; results are the same to the last bit only on machines of one kind."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
 
 
 def use_threads(wanted: int | str | None) -> threads.Choice:
@@ -151,8 +164,15 @@ def seed_everything(seed: int) -> None:
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of the generators that a run draws from, as byte tensors."""
-    states = {"cpu": torch.get_rng_state()}
+    """Return the states of the generators that a run draws from, as tensors; Python's and NumPy's are for own components."""
+    _, words, gauss = random.getstate()
+    numpy_state: Any = np.random.get_state()
+    _, keys, *position = numpy_state
+    states = {
+        "cpu": torch.get_rng_state(),
+        "python": torch.tensor([*words, math.inf if gauss is None else gauss], dtype=torch.float64),
+        "numpy": torch.tensor([*keys.tolist(), *position], dtype=torch.float64),  # whole numbers below 2^32 are exact
+    }
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
     if device.type == "mps":
@@ -161,8 +181,14 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    """Set the generators to saved states; a device that was not saved keeps its own."""
+    """Set the generators to saved states; one that was not saved keeps its own."""
     torch.set_rng_state(states["cpu"])
+    if "python" in states:
+        *words, gauss = states["python"].tolist()
+        random.setstate((3, tuple(map(int, words)), None if math.isinf(gauss) else gauss))
+    if "numpy" in states:
+        *keys, place, has_gauss, cached = states["numpy"].tolist()
+        np.random.set_state(("MT19937", np.array(keys, dtype=np.uint32), int(place), int(has_gauss), cached))
     if device.type == "cuda" and "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
     if device.type == "mps" and "mps" in states:

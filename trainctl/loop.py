@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from torch import Tensor
@@ -22,8 +22,10 @@ from trainctl.state import Best
 GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
 
 
-def train(run: Run, directory: Path, reporter: Reporter) -> str:
+def train(run: Run, directory: Path, reporter: Reporter, save: Callable[[Run, Path], None] | None = None) -> str:
     """Train until a budget is spent or early stopping ends it; return which, in words.
+
+    ``save`` keeps the run as it is between two steps, in place of a checkpoint; a replay keeps nothing.
 
     Raises:
         Interrupted, Terminated: If a signal or ``loop.stop_at_step`` ended it; a checkpoint was written.
@@ -55,7 +57,7 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
             # 3. Keep.
             waited = time.monotonic() - saved_at
             if reason or stopped or (looking and waited >= run.config.checkpoint.every_seconds):
-                checkpoint.save(run, directory)
+                (save or checkpoint.save)(run, directory)
                 saved_at = time.monotonic()
             if reason:
                 return reason

@@ -1,13 +1,13 @@
 """A run's directory -> its configuration, its best weights, and its model."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainctl import assemble, checkpoint, config, device, rundir
+from trainctl import assemble, checkpoint, compose, config, device, rundir, threads
 from trainctl.config import Config, Tree
 from trainctl.errors import CheckpointError, ConfigError
 
@@ -37,6 +37,8 @@ class Weights:
 def tree(directory: Path, packages: list[str]) -> Tree:
     """Read a run's configuration; code comes only from the packages that the user names.
 
+    What an older version did not know yet is at its default, see :func:`trainctl.compose.completed`.
+
     Raises:
         CheckpointError: If it cannot be read.
         ConfigError: If the run was made with packages that are not named.
@@ -49,7 +51,8 @@ def tree(directory: Path, packages: list[str]) -> Tree:
         raise ConfigError(
             f"{directory.name} uses components of your own, which no run may load by itself: add components=[{','.join(map(str, missing))}]"
         )
-    return found | {"components": packages}
+    found |= {"components": packages}
+    return compose.completed(found) if config.problems(found) else found
 
 
 def load(directory: Path, which: str = "best") -> Weights:
@@ -76,7 +79,21 @@ def checked(directory: Path, found: Tree) -> Config:
     try:
         return config.load(found)
     except ConfigError as error:
-        raise CheckpointError(f"{directory / 'config.yaml'}: {error}") from error
+        by = rundir.read_json(directory / "run.json").get("trainctl", "an unknown version")
+        hint = "" if by == rundir.version() else f" (written by trainctl {by}; this is trainctl {rundir.version()})"
+        raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
+
+
+def as_before(settings: Config, used: int | None) -> Config:
+    """Return settings that compute on as many threads as before, if the machine has them: results to the last bit.
+
+    Args:
+        settings: Of the run.
+        used: Threads before; None if unknown.
+    """
+    if settings.threads is None and used and used <= len(threads.allowed()):
+        return replace(settings, threads=used)
+    return settings
 
 
 def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn.Module, str, torch.device]:

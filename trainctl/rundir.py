@@ -20,6 +20,7 @@ import os
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,30 @@ from trainctl.errors import CheckpointError, StorageError
 
 # libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run.
 FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+LOOKS = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"\x89png": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"gif8": "an image",
+    b"pk\x03\x04": "a zip archive, as torch.save writes: pickled code, which trainctl never loads",
+    b"\x80": "a pickle: code, which trainctl never loads",
+    b"\x89hdf": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive",
+    b"{": "a JSON file",
+}
+
+
+@cache
+def version() -> str:
+    """Return the version of trainctl that runs."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("trainctl")
+    except PackageNotFoundError:
+        return "checkout"
 
 
 def create(root: str | Path, label: str) -> Path:
@@ -142,7 +167,7 @@ def read_config(directory: Path) -> Tree:
     path = directory / "config.yaml"
     try:
         tree = yaml.load(path.read_text(encoding="utf-8"), FAST_LOADER)  # noqa: S506 - a safe loader
-    except (OSError, ValueError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
         raise CheckpointError(f"{path}: not a configuration")
@@ -153,7 +178,11 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+    ):  # no such file, not JSON, a number of a million digits, a million brackets
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -200,17 +229,44 @@ def all_runs(root: Path) -> Iterator[Path]:
             yield from sorted(path for path in directory.iterdir() if (path / "config.yaml").is_file())
 
 
+def _stray(path: Path) -> str:
+    """Say what a path is that is no run's directory, and what to give instead."""
+    for above in path.absolute().parents:
+        if (above / "config.yaml").is_file():
+            return f"a run is named by its directory: {above}"
+    if path.is_dir():
+        return "a directory without config.yaml, so no run"
+    try:
+        with path.open("rb") as file:
+            return f"not a run's directory, but {looks_like(file.read(512))}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def looks_like(content: bytes) -> str:
+    """Say what a file that is not what it should be looks like, from its first bytes.
+
+    >>> looks_like(b""), looks_like(b"<!DOCTYPE html>")
+    ('an empty file', 'a web page')
+    """
+    if not content.strip(b"\0"):
+        return "a file of zero bytes" if content else "an empty file"
+    start = content.lstrip().lower()
+    return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "something else")
+
+
 def find(name: str | None, root: Path) -> Path:
-    """Return a run's directory by its path, its name below the root, a part of that, or None for the newest.
+    """Return a run's directory by its path, its name below the root, a part of that; None or `last` is the newest.
 
     Raises:
         CheckpointError: If there is none, or a part fits several.
     """
     runs = list(all_runs(root))
-    if name is None:
+    if name is None or (name == "last" and not Path(name, "config.yaml").is_file()):
         if not runs:
             raise CheckpointError(f"there is no run in {root}")
         return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
+    assert name is not None
     if (Path(name) / "config.yaml").is_file():
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
@@ -221,4 +277,5 @@ def find(name: str | None, root: Path) -> Path:
         raise CheckpointError(
             f"{name}: fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}{', ...' if len(fitting) > 5 else ''}"
         )
-    raise CheckpointError(f"{name}: no such run in {root} (trainctl runs lists them)")
+    reason = _stray(Path(name)) if Path(name).exists() else f"no such run in {root} (trainctl runs lists them)"
+    raise CheckpointError(f"{name}: {reason}")

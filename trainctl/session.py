@@ -1,6 +1,5 @@
 """One training session: from an assembled run to its summary, in its directory."""
 
-import importlib.metadata
 import math
 import os
 import platform
@@ -15,7 +14,7 @@ from typing import Any
 
 import torch
 
-from trainctl import assemble, checkpoint, device, loop, rundir, threads
+from trainctl import assemble, checkpoint, device, loop, reload, rundir
 from trainctl.budget import end_reason
 from trainctl.config import Config
 from trainctl.errors import Interrupted, Terminated, TrainctlError
@@ -28,13 +27,14 @@ from trainctl.run import Run, SplitName
 Summary = dict[str, Any]
 
 
-def begin(config: Config, overrides: Sequence[str], directory: Path | None = None) -> Summary:
+def begin(config: Config, overrides: Sequence[str], directory: Path | None = None, *, quiet: bool = False) -> Summary:
     """Train a new run.
 
     Args:
         config: Its configuration.
         overrides: What was typed.
         directory: Where it goes, not there yet; a new one below ``output.root`` if None.
+        quiet: Print nothing.
 
     Returns:
         What ``summary.json`` holds.
@@ -53,7 +53,7 @@ def begin(config: Config, overrides: Sequence[str], directory: Path | None = Non
         rundir.write_config(directory, config.tree, overrides)
         rundir.write_json(directory / "run.json", describe(run))
         checkpoint.save(run, directory)  # the place can be written, and a run killed in its first seconds can go on
-        reporter = reporters(run, directory)
+        reporter = reporters(run, directory, quiet=quiet)
     except BaseException:
         rundir.remove(directory)
         raise
@@ -72,10 +72,7 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
         What ``summary.json`` holds, and whether there was anything to do, as ``resumed``.
     """
     saved = checkpoint.newest(directory)
-    used = saved.manifest.get("threads")
-    if config.threads is None and used and used <= len(threads.allowed()):  # as before: results to the last bit
-        config = replace(config, threads=used)
-    run = assemble.assemble(config)
+    run = assemble.assemble(reload.as_before(config, saved.manifest["threads"]))
     checkpoint.restore(run, saved)
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
@@ -88,16 +85,34 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
     if overrides:
         typed = rundir.read_overrides(directory)
         rundir.write_config(directory, config.tree, [*typed, *overrides])
+        facts = rundir.read_json(directory / "run.json")
+        resumed = [*facts.get("resumed", []), {"step": run.state.step, "changed": list(overrides)}]
+        rundir.write_json(directory / "run.json", facts | {"resumed": resumed})
     reporter = reporters(run, directory)
+    for difference in inexact(saved):
+        reporter.note(f"{difference}: the last bits may differ from those of a run without a stop")
     for trouble in saved.passed_over:
         reporter.note(f"passed over: {trouble}")
     return go_on(run, directory, reporter, history) | {"resumed": True}
 
 
-def reporters(run: Run, directory: Path) -> Reporter:
-    """Return what tells the user: the terminal's live view or plain lines, and the run's files."""
+def inexact(saved: checkpoint.Saved) -> list[str]:
+    """Say what has changed since a checkpoint was written that results depend on in their last bits."""
+    before = saved.manifest["written_by"] | {"threads": saved.manifest["threads"]}
+    now = checkpoint.maker() | {"threads": torch.get_num_threads()}
+    return [
+        f"{name} was {before[name]}, is {now[name]}"
+        for name in ("torch", "processor", "threads")
+        if before.get(name) not in (None, now[name])
+    ]
+
+
+def reporters(run: Run, directory: Path, *, quiet: bool = False) -> Reporter:
+    """Return what tells the user: the terminal's live view or plain lines unless quiet, and the run's files."""
     loggers = assemble.build_all(run.config, "logger", directory=directory)
     files = Files(directory, loggers)
+    if quiet:
+        return files
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         from trainctl.report.console import Console
 
@@ -173,10 +188,11 @@ def describe(run: Run) -> dict[str, Any]:
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(["trainctl", *sys.argv[1:]]),
-        "trainctl": importlib.metadata.version("trainctl") if installed("trainctl") else "checkout",
+        "trainctl": rundir.version(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
         "git": git(),
         "host": platform.node(),
+        "processor": device.processor(),
         "device": device.describe(run.device),
         "threads": {"used": run.threads.threads, "reason": run.threads.reason},
         "seed": run.config.seed,
@@ -185,15 +201,6 @@ def describe(run: Run) -> dict[str, Any]:
         | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
     }
-
-
-def installed(package: str) -> bool:
-    """Say whether a distribution is installed."""
-    try:
-        importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def git() -> dict[str, Any] | None:

@@ -17,7 +17,8 @@ trainctl trains networks from composable YAML groups.
 
 FOOT = """\
 == Verbs ==
-  train resume evaluate predict find-lr find-batch-size profile list runs compare    (trainctl VERB --help)
+  train resume verify reproduce evaluate predict find-lr find-batch-size profile list runs compare
+  (trainctl VERB --help tells more)
 
 Hydra's flags: --cfg job [--resolve], --info, -m, --config-dir DIR, --version, --shell-completion install=bash.
 Exit codes: 0 done, 2 configuration, 3 data, 4 checkpoint, 5 storage, 6 loss not finite, 7 device, memory or

@@ -3,15 +3,16 @@
     trainctl resume [RUN] [settings] [root=runs]
 
 RUN is a run's directory, its name, or a part of the name; without it, the newest run. A run that was stopped
-ends exactly as if it had not been. A finished run goes on if its budget is raised.
+ends exactly as if it had not been. A finished run goes on if its budget is raised; else nothing is done.
+A damaged checkpoint is passed over, which is told; without a whole one the exit code is 4, never a fresh start.
 
     trainctl resume                             the newest run
     trainctl resume 20261120-2230 loop.epochs=50
     trainctl resume runs/my-run loop.max_time=1h device=cpu
 
 What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
-checkpoint.*, early_stopping.*, output.plots, device, dataset.root, dataset.download. Anything else would make it
-another run. Components of your own have to be named again: components=[my_package].
+checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download. Anything else would
+make it another run. Components of your own have to be named again: components=[my_package].
 """
 
 from collections.abc import Sequence
@@ -19,12 +20,6 @@ from pathlib import Path
 
 from trainctl import arguments as words
 from trainctl import compose, rundir
-from trainctl.errors import ConfigError
-
-ALLOWED = (
-    "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size",
-    "checkpoint.", "early_stopping.", "output.plots", "device", "dataset.root", "dataset.download",
-)  # fmt: skip
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,11 +31,11 @@ def main(arguments: Sequence[str]) -> int:
 
     before = reload.tree(directory, packages)
     reload.checked(directory, before)
-    after = compose.change(before, overrides, ALLOWED)
+    after = compose.change(before, overrides, config.MAY_CHANGE)
     if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
         after["loop"]["stop_at_step"] = None  # it has done its work
     summary = session.resume(config.load(after), overrides, directory)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
-        raise ConfigError(f"{directory.name} is finished ({summary['reason']}): raise {budgets} to go on")
+        print(f"{directory.name} is finished ({summary['reason']}): nothing to do; raise {budgets} to go on")
     return 0
