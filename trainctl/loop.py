@@ -8,13 +8,14 @@ from pathlib import Path
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainctl import checkpoint, metric_names, step
+from trainctl import metric_names, step
 from trainctl.budget import Clock, end_reason, schedule_position
 from trainctl.device import Neighbours
 from trainctl.errors import NonFiniteError
 from trainctl.evaluation import evaluate, renew_statistics
 from trainctl.report.base import Reporter
 from trainctl.run import Run
+from trainctl.saving import Keeper
 from trainctl.signals import StopRequest
 from trainctl.splits import epoch_order
 from trainctl.state import Best
@@ -32,7 +33,7 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
         return reason
     state, loop, take_step, clock = run.state, run.config.loop, step.make(run, reporter.detail), Clock(run)
     neighbours = Neighbours(adapt=run.config.threads == "adapt")
-    saved_at = time.monotonic()
+    keeper, saved_at = Keeper(run, directory, reporter), time.monotonic()
     with StopRequest() as request:
         for inputs, targets in batches(run):
             # 1. Step.
@@ -53,7 +54,7 @@ def train(run: Run, directory: Path, reporter: Reporter) -> str:
             # 3. Keep.
             waited = time.monotonic() - saved_at
             if reason or stopped or (looking and waited >= run.config.checkpoint.every_seconds):
-                checkpoint.save(run, directory)
+                keeper.save()
                 saved_at = time.monotonic()
             if reason:
                 return reason
