@@ -89,7 +89,12 @@ def make_directory(path: Path) -> None:
         OSError: If it cannot be made.
     """
     os.mkdir(path)
-    sync(path.parent)
+    try:
+        sync(path.parent)
+    except OSError:
+        with suppress(OSError):
+            os.rmdir(path)
+        raise
 
 
 def remove(path: Path) -> None:

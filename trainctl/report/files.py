@@ -71,7 +71,8 @@ class Files:
         self.plain.finish(summary)
 
     def close(self) -> None:
-        """Close the loggers."""
+        """Write what could not be written before, and close the loggers."""
+        self.unsaved()
         for logger in self.loggers:
             self._tried("the logger", logger.close)
 
