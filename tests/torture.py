@@ -10,6 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from trainctl import checkpoint, rundir
 from trainctl.errors import CheckpointError
 
 TRAIN = (
-    "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=20",
+    "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=10",
     "loop.eval_every_steps=3", "checkpoint.every_seconds=0", "output.plots=false", "threads=1",
 )  # fmt: skip
 Start = Callable[..., Process]
@@ -79,7 +80,8 @@ def killed(start: Start, seconds: float, report: Report, *arguments: str) -> boo
     """Start a command and kill it after a time; say whether it was still running."""
     process = start(*arguments)
     time.sleep(seconds)
-    process.send_signal(9)
+    with suppress(ProcessLookupError):
+        process.send_signal(9)
     _, errors = process.communicate()
     if process.returncode == -9:
         report.kills += 1

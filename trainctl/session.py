@@ -86,6 +86,8 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
 
 def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_over: str) -> Summary:
     saved = checkpoint.newest(directory)
+    if not saved.passed_over:  # what looks damaged stays until there is a newer one
+        checkpoint.prune(directory, saved.manifest["step"], config.checkpoint.keep)
     used = saved.manifest.get("threads")
     if config.threads is None and used and used <= len(threads.allowed()):  # as before: results to the last bit
         config = replace(config, threads=used)
