@@ -24,7 +24,7 @@ IRIS = ("dataset=iris", "model=linear", "loop.max_steps=1", "output.plots=false"
         ("/proc/runs", 5, "cannot be made"),
         ("x" * 300, 5, "File name too long"),
         ("loop/runs", 5, "Too many levels of symbolic links"),
-        ("run", 2, "output.root=run is itself a run: go on with trainctl resume run"),
+        ("run", 2, "output.root=run is itself a run: trainctl resume run goes on"),
     ],
     ids=["file", "below-a-file", "unwritable", "300-characters", "symlink-loop", "a-run"],
 )

@@ -46,10 +46,11 @@ def create(root: str | Path, label: str) -> Path:
         ConfigError: If the root is a run's directory itself.
         StorageError: If it cannot be made.
     """
-    if (Path(root) / "config.yaml").exists():
-        raise ConfigError(
-            f"output.root={root} is itself a run: go on with trainctl resume {root}, or name another root"
-        )
+    with suppress(OSError):  # a name that is too long, for one: told below
+        if (Path(root) / "config.yaml").exists():
+            raise ConfigError(
+                f"output.root={root} is itself a run: trainctl resume {root} goes on, or name another root"
+            )
     stamp = time.strftime("%Y%m%d-%H%M%S")
     while True:
         directory = Path(root) / f"{stamp}-{slug(label)}-{secrets.token_hex(3)}"
