@@ -64,7 +64,8 @@ def torture(start: Start, folder: Path, kills: int, seed: int = 0) -> Report:
         if directory is None or not has_checkpoint(directory):
             report.unborn += 1
             continue
-        while report.kills < kills and killed(start, chance.uniform(0, seconds), report, "resume", str(directory)):
+        while report.kills < kills and not rundir.read_json(directory / "summary.json"):
+            killed(start, chance.uniform(0, seconds), report, "resume", str(directory))
             if not has_checkpoint(directory):
                 report.wrong.append(f"{directory}: its checkpoint is lost")
         if not rundir.read_json(directory / "summary.json"):

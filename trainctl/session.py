@@ -168,13 +168,14 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
         else {"step": state.best.step, "epoch": state.best.epoch, "value": state.best.value},
         "metrics": {name: value for name, value in found.items() if math.isfinite(value)},  # JSON knows no NaN
     }
-    record(directory, summary)
     if run.config.output.plots and rows:
         try:
             draw(run, directory, rows, matrix)
         except StorageError as error:
             warnings.warn(f"the plots are incomplete: {error}", Advice, stacklevel=1)
     reporter.finish(summary)
+    reporter.unsaved()
+    record(directory, summary)  # last: a run that has a summary lacks nothing
     return summary
 
 
