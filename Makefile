@@ -10,7 +10,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
-.PHONY: help train test coverage check lint types bench mutate docs clean
+.PHONY: help train test coverage check lint types bench torture mutate docs clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -41,6 +41,9 @@ types: $(READY)  ## mypy, strict
 
 bench: $(BENCH_READY)  ## Measure speed beside hand-written PyTorch, Lightning and Keras; options in ARGS (--help)
 	@$(BENCH)/bin/python -m benchmarks.run $(ARGS)
+
+torture: $(READY)  ## Kill trainings 500 times at random moments and compare their ends (--kills, --seed in ARGS)
+	@PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture $(ARGS)
 
 mutate: $(READY)  ## Break the code line by line: the tests must notice (a part of a file's name in ARGS)
 	@$(BIN)/python tests/mutate.py $(ARGS)

@@ -529,4 +529,28 @@ MUTATIONS = [
         "if trial.gain > 1 / FASTER",
         "tests/command/test_profile.py -k nothing_is_advised",
     ),
+    Mutation(
+        "trainctl/storage.py",
+        "        os.replace(temporary, path)\n        sync(path.parent)\n    except OSError as error:\n        with",
+        "        os.replace(temporary, path)\n    except OSError as error:\n        with",
+        "tests/test_faults.py -k power",
+    ),
+    Mutation(
+        "trainctl/checkpoint.py",
+        "if _step(path) <= step and _complete(path)",
+        "if _complete(path) or True",
+        "tests/test_faults.py -k damaged",
+    ),
+    Mutation(
+        "trainctl/lock.py",
+        'return bool(_started(other["pid"]) != other["started"])',
+        "return False",
+        "tests/test_lock.py -k number",
+    ),
+    Mutation(
+        "trainctl/report/files.py",
+        "return list(self.unsynced)",
+        "return []",
+        "tests/test_faults.py -k records",
+    ),
 ]

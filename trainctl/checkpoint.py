@@ -26,7 +26,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from trainctl import device, rundir
+from trainctl import device, rundir, storage
 from trainctl.clean.base import Cleaner
 from trainctl.config import MAY_CHANGE, among, leaves
 from trainctl.early_stopping.base import Stopping
@@ -42,6 +42,7 @@ FORMAT = 1
 ADDED: dict[str, Any] = {
     "threads": None,  # unknown: the machine's choice
     "rows": {},  # of each split; not compared
+    "evaluations": [],  # that metrics.jsonl lacks
     "settings": {},  # the configuration; not compared
     "written_by": {},  # versions of trainctl and torch, the processor; not compared
 }
@@ -83,15 +84,21 @@ class Saved:
         return _read_tensors(self.path.parent / Path(entry["file"]).name, entry["sha256"])
 
 
-def save(run: Run, directory: Path) -> None:
+def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) -> None:
     """Write a checkpoint of the run as it is between two steps; remove those it makes superfluous.
+
+    Args:
+        run: What to save.
+        directory: The run's.
+        rows: Evaluations that `metrics.jsonl` does not hold, because it could not be written.
 
     Raises:
         StorageError: If it cannot be written; the checkpoint before is still there.
     """
     folder, state = directory / "checkpoints", run.state
     try:
-        folder.mkdir(exist_ok=True)
+        if not folder.is_dir():
+            storage.make_directory(folder)
     except OSError as error:
         raise StorageError(f"{folder}: cannot be made: {error.strerror}") from error
     manifest: dict[str, Any] = {
@@ -112,9 +119,21 @@ def save(run: Run, directory: Path) -> None:
         path = folder / f"best-{state.best.step:08d}.safetensors"
         weights = {f"model.{key}": value for key, value in state.best_weights.items()}
         manifest["best"] = _write_tensors(path, weights | _fitted(run))
+    if rows:
+        manifest["evaluations"] = [rundir.line(row) for row in rows]
     manifest["sha256"] = _digest(manifest)
     rundir.write_json(folder / f"step-{state.step:08d}.json", manifest)
-    _prune(folder, run.config.checkpoint.keep)
+    prune(directory, state.step, run.config.checkpoint.keep)
+
+
+def size(run: Run) -> int:
+    """Return about how many bytes a checkpoint takes; before the first step, an optimizer's state counts as two weights."""
+    state = _flatten_optimizer(run.optimizer)[0] or {
+        f"{index}.{name}": value for index in (1, 2) for name, value in run.model.named_parameters()
+    }
+    best = {f"best.{key}": value for key, value in run.model.state_dict().items()}
+    names = 100 * (len(state) + len(best))  # in the headers, with shapes
+    return names + 20_000 + sum(int(value.nbytes) for value in (_tensors(run) | state | best).values())
 
 
 @cache
@@ -165,7 +184,7 @@ def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Write a payload and return its entry in the manifest."""
     content = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
-    rundir.write_bytes(path, content)
+    storage.write_bytes(path, content)
     return {"file": path.name, "sha256": digest}
 
 
@@ -175,15 +194,30 @@ def _digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _prune(folder: Path, keep: int) -> None:
-    """Remove all but the newest checkpoints, and payloads that none of those names."""
-    manifests = sorted(folder.glob("step-*.json"), key=_step)
-    kept = manifests[-keep:]
-    named = {entry["file"] for path in kept for entry in map(rundir.read_json(path).get, ("last", "best")) if entry}
-    named |= {path.name for path in kept}
-    for path in folder.iterdir():
-        if OURS.fullmatch(path.name) and path.name not in named:
-            path.unlink(missing_ok=True)
+def prune(directory: Path, step: int, keep: int) -> None:
+    """Remove what is ours and superfluous: all but the newest checkpoints up to a step, and what those do not name.
+
+    A checkpoint of a later step was passed over as damaged when the run was resumed: its steps are being taken again.
+    Nothing is removed while there is no whole checkpoint, and what cannot be removed stays until the next time.
+    """
+    with suppress(OSError):
+        folder = directory / "checkpoints"
+        whole = [path for path in folder.glob("step-*.json") if _step(path) <= step and _complete(path)]
+        kept = sorted(whole, key=_step)[-max(keep, 2) :]
+        named = {entry["file"] for path in kept for entry in map(rundir.read_json(path).get, ("last", "best")) if entry}
+        named |= {path.name for path in kept}
+        for path in folder.iterdir() if kept else ():
+            if OURS.fullmatch(path.name) and path.name not in named:
+                storage.remove(path)
+
+
+def _complete(path: Path) -> bool:
+    """Say whether a manifest is undamaged and its payloads are there; reading those for their SHA-256 would take long."""
+    manifest = rundir.read_json(path)
+    entries = [entry for entry in map(manifest.get, ("last", "best")) if entry]
+    return manifest.get("sha256") == _digest(manifest) and all(
+        (path.parent / entry["file"]).exists() for entry in entries
+    )
 
 
 def _step(path: Path) -> int:

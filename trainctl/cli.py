@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 from difflib import get_close_matches
+from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
@@ -29,6 +30,10 @@ def main() -> int:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
     warnings.showwarning = tell
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch reads it once: huge pages, so that few are touched
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return complain("the current directory has been removed: change to another one", 5)
     try:
         code = dispatch(sys.argv[1:])
         sys.stdout.flush()

@@ -2,19 +2,20 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainctl import checkpoint, metric_names, step
+from trainctl import metric_names, step
 from trainctl.budget import Clock, end_reason, schedule_position
 from trainctl.device import Neighbours
 from trainctl.errors import NonFiniteError
 from trainctl.evaluation import evaluate, renew_statistics
 from trainctl.report.base import Reporter
 from trainctl.run import Run
+from trainctl.saving import Keeper
 from trainctl.signals import StopRequest
 from trainctl.splits import epoch_order
 from trainctl.state import Best
@@ -22,10 +23,14 @@ from trainctl.state import Best
 GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
 
 
-def train(run: Run, directory: Path, reporter: Reporter, save: Callable[[Run, Path], None] | None = None) -> str:
+def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None = None) -> str:
     """Train until a budget is spent or early stopping ends it; return which, in words.
 
-    ``save`` keeps the run as it is between two steps, in place of a checkpoint; a replay keeps nothing.
+    Args:
+        run: As assembled, or restored.
+        directory: Where it is kept.
+        reporter: Is told what happens.
+        keeper: Writes the checkpoints; one of its own if None.
 
     Raises:
         Interrupted, Terminated: If a signal or ``loop.stop_at_step`` ended it; a checkpoint was written.
@@ -36,7 +41,7 @@ def train(run: Run, directory: Path, reporter: Reporter, save: Callable[[Run, Pa
         return reason
     state, loop, take_step, clock = run.state, run.config.loop, step.make(run, reporter.detail), Clock(run)
     neighbours = Neighbours(adapt=run.config.threads == "adapt")
-    saved_at = time.monotonic()
+    keeper, saved_at = keeper or Keeper(run, directory, reporter), time.monotonic()
     with StopRequest() as request:
         for inputs, targets in batches(run):
             # 1. Step.
@@ -57,7 +62,7 @@ def train(run: Run, directory: Path, reporter: Reporter, save: Callable[[Run, Pa
             # 3. Keep.
             waited = time.monotonic() - saved_at
             if reason or stopped or (looking and waited >= run.config.checkpoint.every_seconds):
-                (save or checkpoint.save)(run, directory)
+                keeper.save()
                 saved_at = time.monotonic()
             if reason:
                 return reason

@@ -15,6 +15,7 @@ from trainctl.config import Config
 from trainctl.errors import CheckpointError, ConfigError, Interrupted
 from trainctl.report.base import Row
 from trainctl.run import Run
+from trainctl.saving import Nothing
 
 SHORT = 60.0  # a run that took less than this is replayed from its start [s]
 CLOCK = ("seconds", "samples_per_second")  # what the clock says, and never twice the same
@@ -72,6 +73,10 @@ class Comparer:
 
     def detail(self, text: str) -> None:
         """Pass over a line for the log."""
+
+    def unsaved(self) -> list[Row]:
+        """Lack nothing."""
+        return []
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """End."""
@@ -165,7 +170,7 @@ def _again(run: Run, directory: Path, comparer: Comparer) -> None:
     """Take the steps; the last one of them stops the loop as a signal would."""
     end = run.config.loop.stop_at_step
     try:
-        loop.train(run, directory, comparer, save=lambda *_: None)
+        loop.train(run, directory, comparer, Nothing(run, directory, comparer))
     except Interrupted:
         if run.state.step != end:
             raise Interrupted("interrupted; the run is as it was") from None

@@ -7,7 +7,7 @@
         run.json         versions, git, host, data fingerprint, seed, model
         metrics.jsonl    one line per evaluation   log.txt          what a plain terminal shows
         checkpoints/     see trainctl.checkpoint   summary.json     outcome, best and test metrics, time
-        plots/*.png
+        plots/*.png      lock.json        while a process writes, see trainctl.lock
     <root>/<date>-<time>-sweep-<hash>/
         sweep.json       the command and its points
         results.csv      one line per trial
@@ -16,21 +16,28 @@
 
 import json
 import math
-import os
+import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from trainctl import storage
 from trainctl.config import Tree, slug
-from trainctl.errors import CheckpointError, StorageError
+from trainctl.errors import CheckpointError, ConfigError, StorageError
 
 # libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run.
 FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+# What a crash may leave in a run's directory, beside what trainctl.checkpoint removes.
+LEFTOVERS = re.compile(
+    r"((config|overrides)\.yaml|(run|summary)\.json|metrics\.jsonl|log\.txt|rehearsal\.trainctl)\.tmp"
+    r"|rehearsal\.trainctl|lock\.json\.\d+"
+)
 
 LOOKS = {
     b"<!doctype html": "a web page",
@@ -61,8 +68,14 @@ def create(root: str | Path, label: str) -> Path:
     """Make a new directory ``<root>/<date>-<time>-<label>-<hash>`` that no other run has.
 
     Raises:
+        ConfigError: If the root is a run's directory itself.
         StorageError: If it cannot be made.
     """
+    with suppress(OSError):  # a name that is too long, for one: told below
+        if (Path(root) / "config.yaml").exists():
+            raise ConfigError(
+                f"output.root={root} is itself a run: trainctl resume {root} goes on, or name another root"
+            )
     stamp = time.strftime("%Y%m%d-%H%M%S")
     while True:
         directory = Path(root) / f"{stamp}-{slug(label)}-{secrets.token_hex(3)}"
@@ -81,11 +94,8 @@ def make(directory: Path) -> None:
         StorageError: If it cannot be made.
     """
     try:
-        root = directory.parent
-        if not root.exists():
-            root.mkdir(parents=True)
-            (root / ".gitignore").write_text("*\n", encoding="utf-8")
-        directory.mkdir()
+        _make_root(directory.parent)
+        storage.make_directory(directory)
     except FileExistsError:
         if directory.exists():
             raise
@@ -94,14 +104,43 @@ def make(directory: Path) -> None:
         raise StorageError(f"{directory}: cannot be made: {error.strerror}") from error
 
 
+def _make_root(root: Path) -> None:
+    """Make a directory for runs that Git passes over, and its parents; others may do so at the same time."""
+    if root.is_dir():
+        return
+    for parent in reversed(root.parents):
+        if not parent.exists():
+            with suppress(FileExistsError):
+                storage.make_directory(parent)
+    try:
+        storage.make_directory(root)
+    except FileExistsError:
+        if not root.is_dir():
+            raise
+        return
+    storage.create(root / ".gitignore", b"*\n")
+
+
 def remove(directory: Path) -> None:
     """Remove a run's directory that holds nothing worth keeping, and its root if that is left empty."""
     import shutil
 
     shutil.rmtree(directory, ignore_errors=True)
     root = directory.parent
-    if {path.name for path in root.iterdir()} == {".gitignore"}:
-        shutil.rmtree(root, ignore_errors=True)
+    with suppress(OSError):
+        if {path.name for path in root.iterdir()} == {".gitignore"}:
+            (root / ".gitignore").unlink()
+            root.rmdir()  # fails if another run has been made meanwhile
+
+
+def remove_leftovers(directory: Path) -> None:
+    """Remove what an earlier writer that was killed has left; only for who holds the lock."""
+    with suppress(OSError):
+        for path in directory.iterdir():
+            if LEFTOVERS.fullmatch(path.name):
+                storage.remove(path)
+        for path in (directory / "plots").glob("*.png.tmp"):
+            storage.remove(path)
 
 
 def write(path: Path, text: str) -> None:
@@ -110,37 +149,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file by way of a temporary one beside it: write, sync, rename, sync the directory.
-
-    Raises:
-        StorageError: If it cannot be written.
-    """
-    temporary = path.with_name(f"{path.name}.tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        sync(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path}: cannot be written ({len(content):,} bytes): {error.strerror}") from error
-
-
-def sync(directory: Path) -> None:
-    """Make renames in a directory last."""
-    if os.name == "nt":
-        return  # a directory cannot be opened there, and renames need no sync
-    handle = os.open(directory, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    storage.write_bytes(path, text.encode())
 
 
 def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
@@ -197,14 +206,19 @@ def line(row: Mapping[str, float]) -> str:
     return json.dumps({key: value if math.isfinite(value) else None for key, value in row.items()}) + "\n"
 
 
-def read_metrics(directory: Path, last_step: int | None = None) -> list[dict[str, Any]]:
-    """Return the lines of `metrics.jsonl` up to a step; a torn last line is passed over."""
-    rows = []
-    try:
+def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[str] = ()) -> list[dict[str, Any]]:
+    """Return the lines of `metrics.jsonl` up to a step, each once; a torn line is passed over.
+
+    Args:
+        directory: The run's.
+        last_step: Where to end; None for all.
+        more: Lines that the file may lack, because it could not be written.
+    """
+    lines: list[str] = []
+    with suppress(OSError, UnicodeDecodeError):
         lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError):
-        return []
-    for line in lines:
+    rows: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for line in (*lines, *more):
         try:
             row = json.loads(line)
         except json.JSONDecodeError:
@@ -214,8 +228,8 @@ def read_metrics(directory: Path, last_step: int | None = None) -> list[dict[str
             and isinstance(step := row.get("step"), int)
             and (last_step is None or step <= last_step)
         ):
-            rows.append({key: math.nan if value is None else value for key, value in row.items()})
-    return rows
+            rows[step, *row] = {key: math.nan if value is None else value for key, value in row.items()}
+    return sorted(rows.values(), key=lambda row: row["step"]) if more else list(rows.values())
 
 
 def all_runs(root: Path) -> Iterator[Path]:

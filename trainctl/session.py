@@ -7,17 +7,19 @@ import shlex
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from trainctl import assemble, checkpoint, device, loop, reload, rundir
+from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving
 from trainctl.budget import end_reason
 from trainctl.config import Config
-from trainctl.errors import Interrupted, Terminated, TrainctlError
+from trainctl.errors import Advice, Interrupted, StorageError, Terminated, TrainctlError
 from trainctl.evaluation import confusion, evaluate
 from trainctl.report.base import Reporter, Row, Together
 from trainctl.report.files import Files
@@ -49,15 +51,18 @@ def begin(config: Config, overrides: Sequence[str], directory: Path | None = Non
         )
     else:
         rundir.make(directory)
-    try:
-        rundir.write_config(directory, config.tree, overrides)
-        rundir.write_json(directory / "run.json", describe(run))
-        checkpoint.save(run, directory)  # the place can be written, and a run killed in its first seconds can go on
-        reporter = reporters(run, directory, quiet=quiet)
-    except BaseException:
-        rundir.remove(directory)
-        raise
-    return go_on(run, directory, reporter, [])
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock.hold(directory))
+            saving.rehearse(run, directory)
+            rundir.write_config(directory, config.tree, overrides)
+            rundir.write_json(directory / "run.json", describe(run))
+            checkpoint.save(run, directory)  # a run killed in its first seconds can go on
+            reporter = reporters(run, directory, quiet=quiet)
+        except BaseException:
+            rundir.remove(directory)
+            raise
+        return go_on(run, directory, reporter, [])
 
 
 def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary:
@@ -70,8 +75,19 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
 
     Returns:
         What ``summary.json`` holds, and whether there was anything to do, as ``resumed``.
+
+    Raises:
+        StorageError: If another process writes there, or there is no room for a checkpoint.
     """
+    with lock.hold(directory) as taken_over:
+        rundir.remove_leftovers(directory)
+        return _resume(config, overrides, directory, taken_over)
+
+
+def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_over: str) -> Summary:
     saved = checkpoint.newest(directory)
+    if not saved.passed_over:  # what looks damaged stays until there is a newer one
+        checkpoint.prune(directory, saved.manifest["step"], config.checkpoint.keep)
     run = assemble.assemble(reload.as_before(config, saved.manifest["threads"]))
     checkpoint.restore(run, saved)
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
@@ -79,9 +95,9 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
     before = rundir.read_json(directory / "summary.json")
     if (reason := end_reason(run)) and before.get("outcome") == "finished":
         return before | {"resumed": False, "reason": reason}
-    history = [
-        row for row in rundir.read_metrics(directory, run.state.step) if not any(key.startswith("test/") for key in row)
-    ]
+    saving.rehearse(run, directory)
+    rows = rundir.read_metrics(directory, run.state.step, saved.manifest["evaluations"])
+    history = [row for row in rows if not any(key.startswith("test/") for key in row)]
     if overrides:
         typed = rundir.read_overrides(directory)
         rundir.write_config(directory, config.tree, [*typed, *overrides])
@@ -89,10 +105,12 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
         resumed = [*facts.get("resumed", []), {"step": run.state.step, "changed": list(overrides)}]
         rundir.write_json(directory / "run.json", facts | {"resumed": resumed})
     reporter = reporters(run, directory)
-    for difference in inexact(saved):
-        reporter.note(f"{difference}: the last bits may differ from those of a run without a stop")
-    for trouble in saved.passed_over:
-        reporter.note(f"passed over: {trouble}")
+    notes = [
+        f"{difference}: the last bits may differ from those of a run without a stop" for difference in inexact(saved)
+    ]
+    for note in (taken_over, *notes, *(f"passed over: {trouble}" for trouble in saved.passed_over)):
+        if note:
+            reporter.note(note)
     return go_on(run, directory, reporter, history) | {"resumed": True}
 
 
@@ -140,7 +158,7 @@ def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row])
 
 def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason: str) -> Summary:
     """Test a finished run on its best weights, draw its plots, and write its summary."""
-    state, rows = run.state, rundir.read_metrics(directory)
+    state, rows = run.state, rundir.read_metrics(directory, None, list(map(rundir.line, reporter.unsaved())))
     best = next((row for row in rows if state.best and row["step"] == state.best.step), {})
     found = {key: value for key, value in best.items() if "/" in key}
     matrix: list[list[int]] = []
@@ -166,11 +184,30 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
         else {"step": state.best.step, "epoch": state.best.epoch, "value": state.best.value},
         "metrics": {name: value for name, value in found.items() if math.isfinite(value)},  # JSON knows no NaN
     }
-    rundir.write_json(directory / "summary.json", summary)
     if run.config.output.plots and rows:
-        draw(run, directory, rows, matrix)
+        try:
+            draw(run, directory, rows, matrix)
+        except StorageError as error:
+            warnings.warn(f"the plots are incomplete: {error}", Advice, stacklevel=1)
     reporter.finish(summary)
+    reporter.unsaved()
+    record(directory, summary)  # last: a run that has a summary lacks nothing
     return summary
+
+
+def record(directory: Path, summary: Summary) -> None:
+    """Write `summary.json`; where a run did not finish, why it stopped matters more than that this cannot be written.
+
+    Raises:
+        StorageError: If that of a finished run cannot be written.
+    """
+    try:
+        saving.retried(lambda: rundir.write_json(directory / "summary.json", summary), lambda error: None)
+    except StorageError as error:
+        if summary["outcome"] == "finished":
+            kept = f"the run is finished and saved; trainctl resume {shlex.quote(str(directory))} concludes it again"
+            raise StorageError(f"{error}; {kept}") from error
+        warnings.warn(f"no summary: {error}", Advice, stacklevel=1)
 
 
 def draw(run: Run, directory: Path, rows: Sequence[dict[str, Any]], matrix: list[list[int]]) -> None:

@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainctl import arguments as words
-from trainctl import compose, config, rundir
+from trainctl import compose, config, storage
 from trainctl.errors import StorageError
 from trainctl.report import table
 
@@ -78,7 +78,7 @@ def write(path: Path, content: bytes) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path.parent}: cannot be made: {error.strerror}") from error
-    rundir.write_bytes(path, content)
+    storage.write_bytes(path, content)
 
 
 def rows(found: "Profile") -> list[list[str]]:

@@ -19,6 +19,9 @@ class Reporter(Protocol):
     def evaluation(self, row: Row) -> None:
         """Take the newest evaluation."""
 
+    def unsaved(self) -> list[Row]:
+        """Make the records so far last; return the evaluations for which that failed."""
+
     def note(self, text: str) -> None:
         """Take a line for the user."""
 
@@ -47,6 +50,10 @@ class Together:
         """Take the newest evaluation."""
         for reporter in self.reporters:
             reporter.evaluation(row)
+
+    def unsaved(self) -> list[Row]:
+        """Make the records so far last; return the evaluations for which that failed."""
+        return [row for reporter in self.reporters for row in reporter.unsaved()]
 
     def note(self, text: str) -> None:
         """Take a line for the user."""

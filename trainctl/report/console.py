@@ -44,6 +44,10 @@ class Console:
         assert self.view
         self.view.rows.append(row)
 
+    def unsaved(self) -> list[Row]:
+        """Keep no records."""
+        return []
+
     def note(self, text: str) -> None:
         """Print a line above the view."""
         with suppress(*HARMLESS):

@@ -45,6 +45,10 @@ class Plain:
         parts.append(f"{pad('speed', words.count(row.get('samples_per_second')))} samples/s")
         self._write("  ".join(parts))
 
+    def unsaved(self) -> list[Row]:
+        """Keep no records."""
+        return []
+
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)

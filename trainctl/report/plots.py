@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl import metric_names, rundir
+from trainctl import metric_names, storage
 from trainctl.errors import StorageError
 from trainctl.report import words
 from trainctl.report.base import Row
@@ -299,5 +299,5 @@ def _write(figure: "Figure", path: Path) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path.parent}: cannot be made: {error.strerror}") from error
-    rundir.write_bytes(path, content.getvalue())
+    storage.write_bytes(path, content.getvalue())
     return path

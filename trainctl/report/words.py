@@ -132,7 +132,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
     shape = "x".join(map(str, data.input_shape))
     kinds = f"{len(data.class_names)} classes" if data.class_names else run.task
     return [
-        ("run", str(directory)),
+        ("run", table.printable(str(directory))),
         ("device", f"{device(run)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; rows of {shape}, {kinds}"),
@@ -162,7 +162,7 @@ def closing(summary: Mapping[str, Any], directory: Path, loop: Loop) -> list[Lin
     if test := [name for name in measured if name.startswith("test/")]:
         lines.append(("test", ", ".join(f"{name[5:]} {number(measured[name])}" for name in test)))
     lines.append(("time", _effort(summary)))
-    lines.append(("run", str(directory)))
+    lines.append(("run", table.printable(str(directory))))
     commands = next_commands(directory, str(summary.get("outcome")), loop)
     return lines + [("next" if not index else "", command) for index, command in enumerate(commands)]
 
