@@ -36,7 +36,10 @@ from trainctl.state import Best, TrainState
 FORMAT = 1
 OURS = re.compile(r"(step|last|best)-\d{8,}\.(json|safetensors)(\.tmp)?")
 # What the state holds besides the tensors, which go to the payload.
-NUMBERS = ("step", "seconds", "stopping", "reaction", "averaged", "best")
+NUMBERS = (
+    "step", "seconds", "stopping", "reaction", "averaged", "best", "pending", "first_loss", "skipped", "skipped_in_row",
+    "rewinds",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -232,7 +235,8 @@ def restore(run: Run, saved: Saved) -> None:
 def _restore_state(state: TrainState, numbers: Mapping[str, Any], saved: Saved) -> None:
     if set(numbers) != set(NUMBERS):
         raise CheckpointError(f"{saved.path}: its state holds {sorted(numbers)}, this version needs {sorted(NUMBERS)}")
-    state.step, state.seconds, state.averaged = numbers["step"], numbers["seconds"], numbers["averaged"]
+    for name in ("step", "seconds", "averaged", "pending", "first_loss", "skipped", "skipped_in_row", "rewinds"):
+        setattr(state, name, numbers[name])
     state.stopping = Stopping(**numbers["stopping"])
     state.reaction = Reaction(**numbers["reaction"])
     state.best = Best(**numbers["best"]) if numbers["best"] else None

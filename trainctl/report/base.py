@@ -19,6 +19,9 @@ class Reporter(Protocol):
     def evaluation(self, row: Row) -> None:
         """Take the newest evaluation."""
 
+    def forget(self, step: int) -> None:
+        """Drop evaluations after a step: the run went back, and comes to them again."""
+
     def note(self, text: str) -> None:
         """Take a line for the user."""
 
@@ -47,6 +50,11 @@ class Together:
         """Take the newest evaluation."""
         for reporter in self.reporters:
             reporter.evaluation(row)
+
+    def forget(self, step: int) -> None:
+        """Drop evaluations after a step."""
+        for reporter in self.reporters:
+            reporter.forget(step)
 
     def note(self, text: str) -> None:
         """Take a line for the user."""

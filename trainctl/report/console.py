@@ -44,6 +44,11 @@ class Console:
         assert self.view
         self.view.rows.append(row)
 
+    def forget(self, step: int) -> None:
+        """Drop evaluations after a step."""
+        assert self.view
+        self.view.rows[:] = [row for row in self.view.rows if row["step"] <= step]
+
     def note(self, text: str) -> None:
         """Print a line above the view."""
         with suppress(*HARMLESS):

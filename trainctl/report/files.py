@@ -42,6 +42,14 @@ class Files:
         for logger in self.loggers:
             logger.log(int(row["step"]), {key: value for key, value in row.items() if "/" in key or key == "lr"})
 
+    def forget(self, step: int) -> None:
+        """Drop the lines of evaluations after a step."""
+        assert self.metrics
+        self.metrics.close()
+        rows = rundir.read_metrics(self.directory, step)
+        rundir.write(self.directory / "metrics.jsonl", "".join(map(rundir.line, rows)))
+        self.metrics = (self.directory / "metrics.jsonl").open("a", encoding="utf-8")
+
     def note(self, text: str) -> None:
         """Take a line for the user."""
         self.plain.note(text)

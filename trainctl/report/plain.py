@@ -45,6 +45,9 @@ class Plain:
         parts.append(f"{pad('speed', words.count(row.get('samples_per_second')))} samples/s")
         self._write("  ".join(parts))
 
+    def forget(self, step: int) -> None:
+        """Leave what was written."""
+
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)
