@@ -95,24 +95,30 @@ def test_the_state_before_a_bad_step_is_kept_to_the_last_bit(
     assert [row["step"] for row in rundir.read_metrics(tmp_path / "bad")] == [7]
 
 
-def test_a_message_names_layer_gradients_and_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cause", ["inputs", "weights"])
+def test_a_message_names_layer_gradients_and_rows(tmp_path: Path, cause: str) -> None:
     run = assemble.assemble(settings("model.norm=none"))
-    run.data.splits["train"].inputs[17] = math.inf
-    with torch.no_grad():
-        run.model.get_parameter(next(name for name, _ in run.model.named_parameters())).abs_()
+    first = next(name for name, module in run.model.named_modules() if isinstance(module, nn.Linear))
+    if cause == "inputs":
+        run.data.splits["train"].inputs[17] = math.inf
+    else:
+        run.model.get_parameter(f"{first}.weight").data.fill_(3e38)
     (tmp_path / "run").mkdir()
     with pytest.raises(NonFiniteError) as caught:
         loop.train(run, tmp_path / "run", Together())
 
-    told = rundir.read_json(tmp_path / "run" / guard.FILE)
-    first = next(name for name, module in run.model.named_modules() if isinstance(module, nn.Linear))
-    assert told["layer"] == f"{first} (Linear)"
+    told, message = rundir.read_json(tmp_path / "run" / guard.FILE), str(caught.value)
     assert f"{first}.weight" in told["gradients"]
-    assert told["rows_with_bad_inputs"] == [17]
-    assert 17 in told["rows"]
-    assert len(told["rows"]) == 16
-    assert "the inputs of row 17 are not finite" in str(caught.value)
-    assert f"the first output that is not finite is that of {first} (Linear)" in str(caught.value)
+    assert f"the gradient of {first}.weight" in message
+    assert len(told["rows"]) in (16, 10)  # the last batch of an epoch is smaller
+    assert f"and {len(told['rows']) - 8} more of the training split (all in nonfinite.json)" in message
+    if cause == "inputs":
+        assert (told["layer"], told["rows_with_bad_inputs"]) == ("", [17])
+        assert 17 in told["rows"]
+        assert "the inputs of row 17 are not finite" in message
+    else:
+        assert (told["layer"], told["rows_with_bad_inputs"]) == (f"{first} (Linear)", [])
+        assert f"the output of {first} (Linear) is the first that is not finite" in message
 
 
 def test_the_rows_of_a_batch_are_those_that_it_holds() -> None:

@@ -250,7 +250,7 @@ class Guard:
         except StorageError as trouble:
             self.reporter.note(str(trouble))
         parts = [str(error)]
-        parts += [f"the first output that is not finite is that of {layer}"] if layer else []
+        parts += [f"the output of {layer} is the first that is not finite"] if layer else []
         parts += [f"the gradient of {_few(gradients)} is not finite"] if gradients else []
         parts += [f"the inputs of row {_few(unfit)} are not finite"] if unfit else []
         return "; ".join([*parts, f"rows of the batch: {_few(rows)} of the training split (all in {FILE})"])
@@ -283,12 +283,12 @@ def batch_rows(run: Run) -> list[int]:
 
 
 def first_layer(model: nn.Module, compute: Callable[[], object]) -> str:
-    """Return the name and kind of the first layer whose output is not finite while something is computed, or nothing."""
+    """Return the name and kind of the first layer that makes what is not finite out of what is, or nothing."""
     found: list[str] = []
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
         def hook(module: nn.Module, given: Any, output: Any) -> None:
-            if not found and any(map(_bad, output if isinstance(output, (tuple, list)) else (output,))):
+            if not found and any(map(_bad, _flat(output))) and not any(map(_bad, _flat(given))):
                 found.append(f"{name} ({type(module).__name__})")
 
         return hook
@@ -303,6 +303,10 @@ def first_layer(model: nn.Module, compute: Callable[[], object]) -> str:
         for handle in handles:
             handle.remove()
     return found[0] if found else ""
+
+
+def _flat(value: Any) -> list[Any]:
+    return [part for item in value for part in _flat(item)] if isinstance(value, (tuple, list)) else [value]
 
 
 def _bad(value: Any) -> bool:
