@@ -187,7 +187,7 @@ def test_readers_that_go_away_change_neither_training_nor_exit_code(
     process.stdout.readline()
     for stream in (process.stdout, process.stderr):  # 2>&1 | head -1
         stream.close()
-    process.stdout, process.stderr = None, Path(os.devnull).open(encoding="utf-8")
+    process.stdout, process.stderr = None, Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - closed by communicate
     process.communicate(timeout=60)
     assert process.returncode == code
     assert load(only_run(tmp_path) / "summary.json")["outcome"] == outcome
