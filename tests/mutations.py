@@ -218,7 +218,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/loop.py",
-        "if not math.isnan(value) and (",
+        "if math.isfinite(value) and (",
         "if (",
         "tests/test_loop.py",
     ),
@@ -379,7 +379,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/loop.py",
-        "    renew_statistics(run)\n",
+        "    renew_statistics(run, check)\n",
         "",
         "tests/average",
     ),

@@ -42,6 +42,7 @@ REWIND_FACTOR = 0.5  # of the learning rate, at every rewind
 LEAST_SCALE = 2.0**-10  # of fp16's losses; it starts at 2**16 and halves at every step that overflows
 SHOWN = 8  # rows named in a message
 FILE = "nonfinite.json"
+DIVERGED = 10.0  # times the training loss up to the first evaluation
 ADVICE = "try a smaller optimizer.lr, loop.clip_norm=1, or scale=standard"
 
 
@@ -272,6 +273,26 @@ class Guard:
         if lacks_memory(error):
             raise UnavailableError(f"{out_of_memory(error)}; {kept}") from error
         self.reporter.note(kept)
+
+
+def warn(run: Run, found: Mapping[str, float], note: Callable[[str], None]) -> float | None:
+    """Say if the training loss has grown far beyond where it began, or the monitored metric is not finite.
+
+    Returns:
+        The first training loss, once there is one: what later ones are compared with.
+    """
+    state, value = run.state, found[run.config.monitor]
+    loss = found.get("train/loss", math.nan)
+    if not math.isfinite(value):
+        note(f"{run.config.monitor} is {value} at step {state.step}: passed over, never the best")
+    if state.first_loss is None and math.isfinite(loss):
+        return loss
+    if state.first_loss is not None and loss > DIVERGED * state.first_loss > 0:
+        note(
+            f"diverging: train/loss is {loss:g} at step {state.step}, it was {state.first_loss:g} at first:"
+            " try a smaller optimizer.lr or loop.clip_norm=1"
+        )
+    return state.first_loss
 
 
 def batch_rows(run: Run) -> list[int]:

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,14 +13,12 @@ from trainctl import checkpoint, metric_names
 from trainctl.budget import Clock, end_reason, schedule_position
 from trainctl.device import Neighbours
 from trainctl.evaluation import Check, evaluate, renew_statistics
-from trainctl.guard import REWIND_FACTOR, Guard
+from trainctl.guard import REWIND_FACTOR, Guard, warn
 from trainctl.report.base import Reporter
 from trainctl.run import Run
 from trainctl.signals import Stopped, StopRequest
 from trainctl.splits import epoch_order
 from trainctl.state import Best
-
-DIVERGED = 10.0  # times the training loss up to the first evaluation
 
 
 def train(run: Run, directory: Path, reporter: Reporter) -> str:
@@ -118,7 +116,7 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
     found |= evaluate(run, "val", check)
     run.sums.reset()
     state.pending = False
-    warn(run, found, reporter)
+    state.first_loss = warn(run, found, reporter.note)
     keep_best(run, found[config.monitor])
     watched = found[config.monitored("early_stopping")]
     state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
@@ -127,21 +125,6 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
     position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": run.learning_rate}
     left_out = {"skipped": state.skipped} if state.skipped else {}
     reporter.evaluation(position | left_out | {"samples_per_second": speed} | found)
-
-
-def warn(run: Run, found: Mapping[str, float], reporter: Reporter) -> None:
-    """Say if the training loss has grown far beyond where it began, or the monitored metric is not finite."""
-    state, value = run.state, found[run.config.monitor]
-    loss = found.get("train/loss", math.nan)
-    if state.first_loss is None and math.isfinite(loss):
-        state.first_loss = loss
-    elif state.first_loss is not None and loss > DIVERGED * state.first_loss > 0:
-        reporter.note(
-            f"diverging: train/loss is {loss:g} at step {state.step}, it was {state.first_loss:g} at first:"
-            " try a smaller optimizer.lr or loop.clip_norm=1"
-        )
-    if not math.isfinite(value):
-        reporter.note(f"{run.config.monitor} is {value} at step {state.step}: passed over, never the best")
 
 
 def keep_best(run: Run, value: float) -> None:
