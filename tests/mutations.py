@@ -370,6 +370,25 @@ MUTATIONS = [
         "bisect_right(steps, step)",
         "tests/schedule/test_multistep.py",
     ),
+    # Signals and numbers that are not finite.
+    Mutation(
+        "trainctl/guard.py",
+        "device.restore_random_states(random, run.device)",
+        "pass",
+        "tests/test_guard.py",
+    ),
+    Mutation(
+        "trainctl/guard.py",
+        "        vars(run.state).update(self.state)\n",
+        "",
+        "tests/test_guard.py",
+    ),
+    Mutation(
+        "trainctl/loop.py",
+        "with suppress(Stopped):",
+        "with suppress(KeyError):",
+        "tests/test_guard.py",
+    ),
     # Averages.
     Mutation(
         "trainctl/average/swa.py",
@@ -385,8 +404,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/checkpoint.py",
-        ', numbers["averaged"]',
-        ", 0",
+        '("step", "seconds", "averaged", "pending"',
+        '("step", "seconds", "pending"',
         "tests/average",
     ),
     Mutation(
