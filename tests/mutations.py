@@ -242,7 +242,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/loop.py",
-        "if not math.isnan(value) and (",
+        "if math.isfinite(value) and (",
         "if (",
         "tests/test_loop.py",
     ),
@@ -430,6 +430,25 @@ MUTATIONS = [
         "bisect_right(steps, step)",
         "tests/schedule/test_multistep.py",
     ),
+    # Signals and numbers that are not finite.
+    Mutation(
+        "trainctl/guard.py",
+        "device.restore_random_states(random, run.device)",
+        "pass",
+        "tests/test_guard.py",
+    ),
+    Mutation(
+        "trainctl/guard.py",
+        "        vars(run.state).update(self.state)\n",
+        "",
+        "tests/test_guard.py",
+    ),
+    Mutation(
+        "trainctl/loop.py",
+        "with suppress(Stopped):",
+        "with suppress(KeyError):",
+        "tests/test_guard.py",
+    ),
     # Averages.
     Mutation(
         "trainctl/average/swa.py",
@@ -439,7 +458,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/loop.py",
-        "    renew_statistics(run)\n",
+        "    renew_statistics(run, check)\n",
         "",
         "tests/average",
     ),

@@ -13,7 +13,8 @@ from types import ModuleType
 from typing import TextIO
 
 from trainctl import threads  # noqa: F401 - from here on it counts what other processes do
-from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory
+from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
+from trainctl.signals import AtOnce, Leave
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Each is a module in trainctl/command, beside help.
@@ -35,15 +36,18 @@ def main() -> int:
     except FileNotFoundError:
         return complain("the current directory has been removed: change to another one", 5)
     try:
-        code = dispatch(sys.argv[1:])
-        sys.stdout.flush()
-        return code
+        with AtOnce():
+            code = dispatch(sys.argv[1:])
+            sys.stdout.flush()
+            return code
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
+    except Leave:
+        return complain("terminated; what was saved before is intact", 143)
     except KeyboardInterrupt:
         return complain("interrupted; what was saved before is intact", 130)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nobody reads on: nothing more to flush
+        drain(sys.stdout)  # nobody reads on: nothing more to flush
         return 0
     except OSError as error:
         if error.errno not in STORAGE:
@@ -56,10 +60,20 @@ def main() -> int:
 
 
 def complain(message: str, exit_code: int) -> int:
-    """Print an error, each of its lines for itself, and return the exit code."""
-    for line in message.splitlines():
-        print(f"trainctl: {line}", file=sys.stderr)
+    """Print an error, each of its lines for itself, and return the exit code, though nobody may be there to read."""
+    try:
+        for line in message.splitlines():
+            print(f"trainctl: {line}", file=sys.stderr)
+    except OSError:
+        drain(sys.stderr)
     return exit_code
+
+
+def drain(stream: TextIO) -> None:
+    """Point a broken stream at nothing; else Python's own flush at exit fails, and changes the exit code."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, stream.fileno())
+    os.close(nothing)
 
 
 def tell(
@@ -75,14 +89,17 @@ def tell(
     text = (
         f"trainctl: note: {message}\n" if advice else warnings.formatwarning(message, category, filename, lineno, line)
     )
-    (file or sys.stderr).write(text)
+    try:
+        (file or sys.stderr).write(text)
+    except OSError:
+        drain(sys.stderr)
 
 
 def environment(error: Exception) -> str | None:
     """Say in one line what the machine lacks, if that is what an error means."""
     text = " ".join(str(error).split())
     if lacks_memory(error):
-        return f"out of memory: {text[:200]}; try a smaller loop.batch_size, more loop.micro_batches, or a smaller loop.eval_batch_size"
+        return out_of_memory(error)
     if "torchvision::nms" in text:
         return (
             "torch and torchvision do not fit together (a +cpu build of one beside a CUDA build of the other):"

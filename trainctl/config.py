@@ -50,6 +50,7 @@ class Loop:
     clip_value: Annotated[float, "(0, inf)"] | None
     eval_every_steps: Positive | None
     stop_at_step: Positive | None
+    on_nonfinite: Literal["stop", "skip", "rewind"]
     capture: Literal["auto", "always", "never"]
 
     @property

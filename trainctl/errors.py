@@ -7,7 +7,7 @@
     ├── DataError            3   a data set that is missing, damaged or unfit
     ├── CheckpointError      4   a run or checkpoint that is missing, damaged or of something else
     ├── StorageError         5   a place that cannot be written
-    ├── NonFiniteError       6   a loss that is not finite
+    ├── NonFiniteError       6   a loss, a gradient or weights that are not finite
     ├── UnavailableError     7   a device, memory or an optional package that is not there
     ├── SweepError           8   a sweep with failed trials
     ├── Interrupted        130   Ctrl-C; the run was saved
@@ -15,6 +15,10 @@
 
 Everything else that escapes is a bug of ours: exit code 1, with a traceback.
 """
+
+import re
+from collections.abc import Sequence
+from typing import Any
 
 
 class TrainctlError(Exception):
@@ -48,9 +52,19 @@ class StorageError(TrainctlError):
 
 
 class NonFiniteError(TrainctlError):
-    """The loss became infinite or not a number."""
+    """The loss, the gradient or the weights became infinite or not a number, or the monitored metric never was one.
+
+    Args:
+        message: For the user.
+        loss: Of the step that is to blame, if it is known.
+        gradients: Of that step, in the optimizer's order.
+    """
 
     exit_code = 6
+
+    def __init__(self, message: str, loss: float | None = None, gradients: Sequence[Any] = ()) -> None:
+        super().__init__(message)
+        self.loss, self.gradients = loss, gradients
 
 
 class UnavailableError(TrainctlError):
@@ -66,9 +80,13 @@ class SweepError(TrainctlError):
 
 
 class Interrupted(TrainctlError):
-    """The user pressed Ctrl-C; the run was saved and can be resumed."""
+    """The user pressed Ctrl-C, or had planned to stop; the run was saved and can be resumed."""
 
     exit_code = 130
+
+    def __init__(self, message: str, *, planned: bool = False) -> None:
+        super().__init__(message)
+        self.planned = planned
 
 
 class Terminated(TrainctlError):
@@ -84,7 +102,44 @@ def lacks_memory(error: BaseException) -> bool:
     (True, True, False)
     """
     text = str(error).lower()
-    return isinstance(error, MemoryError) or "out of memory" in text or "can't allocate memory" in text
+    return isinstance(error, MemoryError) or any(
+        words in text for words in ("out of memory", "can't allocate memory", "bad_alloc", "bad allocation")
+    )
+
+
+def wanted(error: BaseException) -> str:
+    """Return how much memory was asked for in vain, as far as the error says.
+
+    >>> wanted(
+    ...     RuntimeError(
+    ...         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."
+    ...     )
+    ... )
+    '4.0 GB'
+    >>> wanted(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB"))
+    '2.00 GiB'
+    >>> wanted(MemoryError())
+    'an unknown size'
+    """
+    found = re.search(r"(?:tried|unable) to allocate ([\d.]+) (\w+)", str(error), re.IGNORECASE)
+    if not found:
+        return "an unknown size"
+    size, unit = found.groups()
+    return (
+        f"{size} {unit}"
+        if unit.lower() != "bytes"
+        else f"{int(size) / 1e9:.1f} GB"
+        if len(size) > 9
+        else f"{int(size) / 1e6:.1f} MB"
+    )
+
+
+def out_of_memory(error: BaseException) -> str:
+    """Say how much memory was asked for, and what to try."""
+    return (
+        f"out of memory: {wanted(error)} was asked for; try a smaller loop.batch_size, more loop.micro_batches,"
+        " or a smaller loop.eval_batch_size"
+    )
 
 
 class Advice(UserWarning):

@@ -1,6 +1,6 @@
 """One pass over a split without training."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -11,15 +11,21 @@ from trainctl.metrics import Sums
 from trainctl.run import Run, SplitName
 from trainctl.step import scaled
 
+Check = Callable[[], None]
+
 
 @torch.no_grad()
-def outputs(run: Run, split: SplitName) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the evaluated model's outputs and the scaled targets, in portions, in the rows' order."""
+def outputs(run: Run, split: SplitName, check: Check = lambda: None) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield the evaluated model's outputs and the scaled targets, in portions, in the rows' order.
+
+    ``check`` is called before each portion, and may break it off.
+    """
     rows, size = run.data.splits[split], run.config.loop.eval_batch_size
     model = run.average.model
     model.eval()
     try:
         for inputs, targets in zip(rows.inputs.split(size), rows.targets.split(size), strict=True):
+            check()
             seen, wanted = scaled(run, inputs, targets)
             with autocast(run.device, run.config.precision):
                 portion = model(seen)
@@ -29,7 +35,7 @@ def outputs(run: Run, split: SplitName) -> Iterator[tuple[Tensor, Tensor]]:
 
 
 @torch.no_grad()
-def renew_statistics(run: Run) -> None:
+def renew_statistics(run: Run, check: Check = lambda: None) -> None:
     """Measure the batch-norm statistics of averaged weights: their mean over the batches of the training split.
 
     Without augmentation, and with dropout off, so that no random number is drawn.
@@ -43,19 +49,22 @@ def renew_statistics(run: Run) -> None:
     for norm in norms:
         norm.reset_running_stats()
         norm.train().momentum = None  # a plain mean over the batches
-    for inputs in rows.inputs.split(run.plan.batch_size):
-        for part in inputs.tensor_split(min(parts, len(inputs))):
-            with autocast(run.device, run.config.precision):
-                model(run.data.input_scale(part))
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.train()
+    try:
+        for inputs in rows.inputs.split(run.plan.batch_size):
+            check()
+            for part in inputs.tensor_split(min(parts, len(inputs))):
+                with autocast(run.device, run.config.precision):
+                    model(run.data.input_scale(part))
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        model.train()
 
 
-def evaluate(run: Run, split: SplitName) -> dict[str, float]:
+def evaluate(run: Run, split: SplitName, check: Check = lambda: None) -> dict[str, float]:
     """Return a split's metrics as ``split/name``; waits for the device."""
     sums = Sums(run.task, run.sums.columns, run.sums.units, run.device)
-    for portion, wanted in outputs(run, split):
+    for portion, wanted in outputs(run, split, check):
         sums.add(run.loss(portion, wanted), portion, wanted)
     return {f"{split}/{name}": value for name, value in sums.values().items()}
 

@@ -3,20 +3,21 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainctl import metric_names, step
+from trainctl import metric_names
 from trainctl.budget import Clock, end_reason, schedule_position
 from trainctl.device import Neighbours
-from trainctl.errors import NonFiniteError
-from trainctl.evaluation import evaluate, renew_statistics
+from trainctl.evaluation import Check, evaluate, renew_statistics
+from trainctl.guard import REWIND_FACTOR, Guard, warn
 from trainctl.report.base import Reporter
 from trainctl.run import Run
 from trainctl.saving import Keeper
-from trainctl.signals import StopRequest
+from trainctl.signals import Stopped, StopRequest
 from trainctl.splits import epoch_order
 from trainctl.state import Best
 
@@ -34,42 +35,49 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
 
     Raises:
         Interrupted, Terminated: If a signal or ``loop.stop_at_step`` ended it; a checkpoint was written.
-        NonFiniteError: If the loss is not finite; the newest checkpoint is the last good state.
+        NonFiniteError: If a loss, a gradient or weights are not finite; the last good state was written.
+        UnavailableError: If memory ran out; the last good state was written.
         StorageError: If a checkpoint cannot be written.
     """
-    if reason := end_reason(run):
-        return reason
-    state, loop, take_step, clock = run.state, run.config.loop, step.make(run, reporter.detail), Clock(run)
+    state, loop, clock = run.state, run.config.loop, Clock(run)
     neighbours = Neighbours(adapt=run.config.threads == "adapt")
     keeper, saved_at = keeper or Keeper(run, directory, reporter), time.monotonic()
-    with StopRequest() as request:
-        for inputs, targets in batches(run):
-            # 1. Step.
-            set_learning_rate(run)
-            take_step(inputs, targets)
-            state.step += 1
-            state.seconds = clock.seconds()
+    with StopRequest() as request, Guard(run, keeper, reporter) as guard:
+        source, reason = batches(run), None if state.pending else end_reason(run)
+        while not reason:
+            # 1. Step, unless the run was stopped in the evaluation after it.
+            if not state.pending:
+                set_learning_rate(run)
+                if not guard.step(*next(source)):
+                    source = batches(run)  # from the step that the guard went back to
+                    continue
+                state.step += 1
+                state.seconds = clock.seconds()
+                state.pending = end_reason(run) is not None or state.step % run.plan.eval_every == 0
 
             # 2. Look: the only place where the host waits for the device.
-            reason = end_reason(run)
-            if looking := reason is not None or state.step % run.plan.eval_every == 0:
-                look(run, reporter, clock)
+            looking, keeping = state.pending, request.save or request.received or state.step == loop.stop_at_step
+            if (looking or keeping) and not guard.sound():
+                source = batches(run)
+                continue
+            if looking:
+                with suppress(Stopped):
+                    look(run, reporter, clock, request.check)
+                    reason = end_reason(run)
+                guard.remember()
                 if run.device.type == "cpu":
                     neighbours.look(reporter.note)
-                reason = reason or end_reason(run)
-            stopped = request.received is not None or state.step == loop.stop_at_step
+            stopped = request.received or (state.step == loop.stop_at_step and not reason)
 
             # 3. Keep.
             waited = time.monotonic() - saved_at
-            if reason or stopped or (looking and waited >= run.config.checkpoint.every_seconds):
+            if reason or stopped or keeping or (looking and waited >= run.config.checkpoint.every_seconds):
                 keeper.save()
-                saved_at = time.monotonic()
-            if reason:
-                return reason
+                saved_at, request.save = time.monotonic(), False
             if stopped:
                 total = "" if run.plan.by_clock else f" of {run.plan.total_steps}"
                 raise request.error(f"stopped at step {state.step}{total}; the run is saved")
-    raise AssertionError("batches have no end")
+        return reason
 
 
 def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
@@ -90,7 +98,7 @@ def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
 def set_learning_rate(run: Run) -> None:
     """Set every group's rate for the coming step: its own base rate times the schedule's multiplier."""
     position = schedule_position(run)
-    multiplier = run.schedule.multiplier(position) * run.state.reaction.factor
+    multiplier = run.schedule.multiplier(position) * run.state.reaction.factor * REWIND_FACTOR**run.state.rewinds
     for group in run.optimizer.param_groups:
         group["lr"] = group["initial_lr"] * multiplier
     if run.schedule.momentum:
@@ -106,34 +114,33 @@ def set_momentum(optimizer: Optimizer, momentum: float) -> None:
             group["betas"] = (momentum, *group["betas"][1:])
 
 
-def look(run: Run, reporter: Reporter, clock: Clock) -> None:
+def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None) -> None:
     """Evaluate, update best and early stopping, and tell the reporter.
 
     Raises:
-        NonFiniteError: If the mean training loss since the last look is not finite.
+        Stopped: From ``check``, if a signal came before it was done; nothing has changed then, and it can be repeated.
     """
     state, config = run.state, run.config
     speed = clock.samples_per_second(run)
     found = {f"train/{name}": value for name, value in run.sums.values().items()}
+    renew_statistics(run, check)
+    found |= evaluate(run, "val", check)
     run.sums.reset()
-    if not math.isfinite(loss := found["train/loss"]):
-        raise NonFiniteError(
-            f"the training loss is {loss} at step {state.step}: try a smaller optimizer.lr or loop.clip_norm=1"
-        )
-    renew_statistics(run)
-    found |= evaluate(run, "val")
+    state.pending = False
+    state.first_loss = warn(run, found, reporter.note)
     keep_best(run, found[config.monitor])
     watched = found[config.monitored("early_stopping")]
     state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
     state.reaction = run.schedule.react(state.reaction, found[config.monitored("schedule")])
     state.seconds = clock.seconds()
     position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": run.learning_rate}
-    reporter.evaluation(position | {"samples_per_second": speed} | found)
+    left_out = {"skipped": state.skipped} if state.skipped else {}
+    reporter.evaluation(position | left_out | {"samples_per_second": speed} | found)
 
 
 def keep_best(run: Run, value: float) -> None:
-    """Remember the evaluated weights if the monitored metric has improved; NaN never has."""
+    """Remember the evaluated weights if the monitored metric has improved; what is not finite never has."""
     state, sign = run.state, -1 if metric_names.maximize(run.config.monitor) else 1
-    if not math.isnan(value) and (state.best is None or sign * value < sign * state.best.value):
+    if math.isfinite(value) and (state.best is None or sign * value < sign * state.best.value):
         state.best = Best(value, state.step, run.epoch)
         state.best_weights = {key: tensor.detach().clone() for key, tensor in run.average.model.state_dict().items()}

@@ -68,6 +68,9 @@ class Comparer:
             raise Differs(f"step {step}: {difference}")
         self.seen += 1
 
+    def forget(self, step: int) -> None:
+        """Compare what comes again."""
+
     def note(self, text: str) -> None:
         """Pass over a line for the user."""
 

@@ -1,10 +1,11 @@
 """Checkpoints on a disk that may fail: a rehearsal before the first step, retries, and a warning when room gets short."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
-from trainctl import checkpoint, storage
+from trainctl import checkpoint, rundir, storage
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report.base import Reporter
 from trainctl.run import Run
@@ -49,6 +50,14 @@ class Keeper:
             raise StorageError(f"no checkpoint at step {self.run.state.step}: {error}; {self._kept()}") from error
         self._measure_room()
 
+    def write(self, name: str, found: Mapping[str, Any]) -> None:
+        """Write what was found out about the run to a file of its own.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        rundir.write_json(self.directory / name, found)
+
     def _make_room(self, error: StorageError) -> None:
         self.reporter.note(f"{error}; trying again")
         checkpoint.prune(self.directory, self.run.state.step, keep=2)
@@ -72,6 +81,9 @@ class Nothing(Keeper):
     """Keeps nothing: for a replay of a run that stays as it is."""
 
     def save(self) -> None:
+        """Leave everything as it is."""
+
+    def write(self, name: str, found: Mapping[str, Any]) -> None:
         """Leave everything as it is."""
 
     def _measure_room(self) -> None:

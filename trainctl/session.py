@@ -19,12 +19,23 @@ import torch
 from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving
 from trainctl.budget import end_reason
 from trainctl.config import Config
-from trainctl.errors import Advice, Interrupted, StorageError, Terminated, TrainctlError
+from trainctl.errors import (
+    Advice,
+    Interrupted,
+    NonFiniteError,
+    StorageError,
+    Terminated,
+    TrainctlError,
+    UnavailableError,
+    lacks_memory,
+    out_of_memory,
+)
 from trainctl.evaluation import confusion, evaluate
 from trainctl.report.base import Reporter, Row, Together
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run import Run, SplitName
+from trainctl.signals import Leave
 
 Summary = dict[str, Any]
 
@@ -144,16 +155,39 @@ def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row])
         reporter.start(run, directory, history)
         try:
             reason = loop.train(run, directory, reporter)
+            if run.state.best is None:
+                raise NonFiniteError(
+                    f"{run.config.monitor} was finite at no evaluation, so no weights are the best; the last are saved"
+                )
+            return finish(run, directory, reporter, reason)
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            raise type(error)(f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}") from None
+            error.args = (f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}",)
+            raise
         except TrainctlError as error:
             conclude(run, directory, reporter, "failed", str(error))
             raise
-        return conclude(run, directory, reporter, "finished", reason)
     finally:
         reporter.close()
+
+
+def finish(run: Run, directory: Path, reporter: Reporter, reason: str) -> Summary:
+    """Conclude a run that is done; a signal leaves that to whoever resumes it.
+
+    Raises:
+        Interrupted, Terminated: If a signal came.
+        UnavailableError: If memory ran out.
+    """
+    try:
+        return conclude(run, directory, reporter, "finished", reason)
+    except KeyboardInterrupt as left:
+        kind = Terminated if isinstance(left, Leave) else Interrupted
+        raise kind("stopped while the trained run was tested; it is saved") from None
+    except (RuntimeError, MemoryError) as error:
+        if not lacks_memory(error):
+            raise
+        raise UnavailableError(f"{out_of_memory(error)}; the trained run is saved") from error
 
 
 def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason: str) -> Summary:
@@ -178,6 +212,8 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
         / run.plan.steps_per_epoch
         / max(state.seconds, 1e-9),
         "parameters": run.parameters,
+        "skipped": state.skipped,
+        "rewinds": state.rewinds,
         "monitor": run.config.monitor,
         "best": None
         if state.best is None

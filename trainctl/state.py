@@ -35,6 +35,11 @@ class TrainState:
         averaged: Weights in the running mean of the evaluated model.
         best: The best evaluation so far.
         best_weights: The evaluated model's state at that step.
+        pending: Whether the evaluation at this step is still to be made: a signal broke it off, or memory ran out.
+        first_loss: Mean training loss up to the first evaluation; what a later one is compared with.
+        skipped: Steps left out as their numbers were not finite.
+        skipped_in_row: How many of them came last, one after the other.
+        rewinds: Times that the run went back to a checkpoint to go on at a lower rate.
     """
 
     step: int = 0
@@ -44,3 +49,8 @@ class TrainState:
     averaged: int = 0
     best: Best | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
+    pending: bool = False
+    first_loss: float | None = None
+    skipped: int = 0
+    skipped_in_row: int = 0
+    rewinds: int = 0

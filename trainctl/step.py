@@ -56,6 +56,15 @@ def eager(run: Run) -> Step:
     return _step(run, differentiate(run), apply(run))
 
 
+def closely(run: Run) -> Step:
+    """Return the eager step that looks at every gradient, too, before it changes a weight.
+
+    Raises:
+        NonFiniteError: From the step, if the loss or the gradient's norm is not finite.
+    """
+    return _step(run, differentiate(run), apply(run), closely=True)
+
+
 def captured(run: Run, note: Callable[[str], None]) -> Step:
     """Return the same function, whose arithmetic is recorded and replayed: the same numbers in less time.
 
@@ -118,11 +127,11 @@ def apply(run: Run) -> Callable[[], object]:
     return stepper(run.optimizer)
 
 
-def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
+def _step(run: Run, compute: Compute, update: Callable[[], object], *, closely: bool = False) -> Step:
     """Return a step: a batch is computed in ``loop.micro_batches`` parts, whose gradients add up to that of the whole.
 
     Raises:
-        NonFiniteError: On a CPU, if the loss is not finite, before any weight has changed.
+        NonFiniteError: From the step, before any weight has changed: on a CPU if the loss is not finite.
     """
     config, parameters = run.config, trained_by(run.optimizer)
     generator = torch.Generator(run.device)
@@ -132,6 +141,9 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
         (change, "visit" in inspect.signature(change).parameters) for change in run.augment
     ]
     tracked = any(tracks for _, tracks in changes)
+    # Both can make an infinite gradient a finite update, which nothing would show later.
+    closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
+    judged = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler leaves such steps out
 
     def augment(inputs: Tensor, first: int) -> tuple[Tensor | None, list[Mixing]]:
         mixings: list[Mixing] = []
@@ -156,8 +168,8 @@ def _step(run: Run, compute: Compute, update: Callable[[], object]) -> Step:
             done += len(x)
             total = [_add(*pair) for pair in zip(total, found, strict=True)] if total else found
         loss, *gradients = total
-        if run.device.type == "cpu" and not math.isfinite(value := float(loss)):
-            raise NonFiniteError(_explain(run, value))
+        if judged:
+            _judge(run, float(loss), gradients if closely else ())
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         _clip(run, parameters)
@@ -369,8 +381,14 @@ def _clip(run: Run, parameters: list[Tensor]) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, loop.clip_norm)
 
 
-def _explain(run: Run, value: float) -> str:
-    return (
-        f"the loss is {value} at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {run.learning_rate:g}): "
-        f"try a smaller optimizer.lr, loop.clip_norm=1, or scale=standard"
-    )
+def _judge(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
+    if not math.isfinite(loss):
+        raise NonFiniteError(f"the loss is {loss} {where(run)}", loss, gradients)
+    squares = sum(float(part.double().square().sum()) for part in gradients if part is not None)
+    if not math.isfinite(squares):
+        raise NonFiniteError(f"the gradient's norm is {math.sqrt(squares)} {where(run)}", loss, gradients)
+
+
+def where(run: Run) -> str:
+    """Name the step that is being taken, for a message."""
+    return f"at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {run.learning_rate:g})"

@@ -22,6 +22,9 @@ class Reporter(Protocol):
     def unsaved(self) -> list[Row]:
         """Make the records so far last; return the evaluations for which that failed."""
 
+    def forget(self, step: int) -> None:
+        """Drop evaluations after a step: the run went back, and comes to them again."""
+
     def note(self, text: str) -> None:
         """Take a line for the user."""
 
@@ -54,6 +57,11 @@ class Together:
     def unsaved(self) -> list[Row]:
         """Make the records so far last; return the evaluations for which that failed."""
         return [row for reporter in self.reporters for row in reporter.unsaved()]
+
+    def forget(self, step: int) -> None:
+        """Drop evaluations after a step."""
+        for reporter in self.reporters:
+            reporter.forget(step)
 
     def note(self, text: str) -> None:
         """Take a line for the user."""

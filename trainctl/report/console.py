@@ -48,6 +48,11 @@ class Console:
         """Keep no records."""
         return []
 
+    def forget(self, step: int) -> None:
+        """Drop evaluations after a step."""
+        assert self.view
+        self.view.rows[:] = [row for row in self.view.rows if row["step"] <= step]
+
     def note(self, text: str) -> None:
         """Print a line above the view."""
         with suppress(*HARMLESS):

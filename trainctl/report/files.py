@@ -53,6 +53,12 @@ class Files:
             self.whole = self._tried("metrics.jsonl", self._sync if self.whole else self._rewrite)
         return list(self.unsynced)
 
+    def forget(self, step: int) -> None:
+        """Drop the lines of evaluations after a step."""
+        self.rows = [row for row in self.rows if row["step"] <= step]
+        self.unsynced = [row for row in self.unsynced if row["step"] <= step]
+        self.whole = self._tried("metrics.jsonl", self._rewrite)
+
     def note(self, text: str) -> None:
         """Take a line for the user."""
         self.plain.note(text)

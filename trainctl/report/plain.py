@@ -49,6 +49,9 @@ class Plain:
         """Keep no records."""
         return []
 
+    def forget(self, step: int) -> None:
+        """Leave what was written."""
+
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)

@@ -91,11 +91,11 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
     try:
         trial.summary = session.begin(setting, [*fixed, *trial.overrides], trial.directory)
         trial.outcome = "finished"
-    except (Interrupted, Terminated):
+    except Interrupted as error:
         trial.outcome = "interrupted"
-        if setting.loop.stop_at_step is None:
+        if not error.planned:
             raise
-    except KeyboardInterrupt:
+    except (Terminated, KeyboardInterrupt):
         trial.outcome = "interrupted"
         raise
     except TrainctlError as error:
