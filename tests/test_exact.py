@@ -112,11 +112,11 @@ def test_metrics_hold_every_step_once_when_killed_beside_any_save(
     for fatal in range(2, 5):  # the first is at step 0, before which there is no run
         calls = itertools.count(1)
 
-        def dying(run: Run, directory: Path, calls: Iterator[int] = calls, fatal: int = fatal) -> None:
+        def dying(*given: Any, calls: Iterator[int] = calls, fatal: int = fatal) -> None:
             now = next(calls) == fatal
             if now and moment == "before":
                 raise Killed
-            save(run, directory)
+            save(*given)
             if now:
                 raise Killed
 
@@ -237,6 +237,12 @@ def zero(module: torch.nn.Module) -> None:
         parameter.data.zero_()
 
 
+def spoil_number(run: Run, name: str) -> None:
+    """Set a number of the state to what it began with, or if it still is that, to another."""
+    first = getattr(TrainState(), name)
+    setattr(run.state, name, first if getattr(run.state, name) != first else first + 1)
+
+
 SPOILT: dict[str, Callable[[Run], object]] = {
     "model": lambda run: zero(run.model),
     "average": lambda run: zero(run.average.model),
@@ -246,7 +252,7 @@ SPOILT: dict[str, Callable[[Run], object]] = {
     "python": lambda run: random.seed(9),
     "numpy": lambda run: np.random.seed(9),
 } | {
-    name: lambda run, name=name: setattr(run.state, name, getattr(TrainState(), name))
+    name: lambda run, name=name: spoil_number(run, name)
     for name in (*checkpoint.NUMBERS, "best_weights")
     if name != "seconds"
 }

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainctl import assemble, checkpoint, compose, config, guard, loop, rundir, session, step
+from trainctl import assemble, checkpoint, compose, config, guard, loop, rundir, saving, session, step
 from trainctl.errors import Interrupted, NonFiniteError, UnavailableError
 from trainctl.report.base import Together
 from trainctl.run import Run
@@ -154,7 +154,7 @@ def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, mon
 
 def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -> None:
     run = assemble.assemble(settings("loop.on_nonfinite=skip", "scale=none"))
-    watch = guard.Guard(run, Path(), Together())
+    watch = guard.Guard(run, saving.Nothing(run, Path(), Together()), Together())
     source = loop.batches(run)
     before, random = guard.Copy(run), torch.get_rng_state()
     inputs, targets = next(source)

@@ -306,7 +306,7 @@ def test_a_newer_format_is_refused_with_both_versions_and_not_passed_over(run: P
 
 
 def test_what_later_versions_added_may_be_missing(run: Path, say: Say) -> None:
-    rewrite(run, lambda manifest: [manifest.pop(key) for key in checkpoint.ADDED])
+    rewrite(run, lambda manifest: [manifest.pop(key, None) for key in checkpoint.ADDED])
     assert say("resume", run, "loop.epochs=3")[0] == 0
 
 

@@ -68,7 +68,7 @@ PLACES = {
     "evaluation": (loop, "evaluate", 1),
     "last evaluation": (loop, "evaluate", 2),
     "save": (checkpoint, "_write_tensors", 3),  # the first are those of the empty run
-    "manifest": (checkpoint, "_digest", 2),
+    "manifest": (checkpoint, "_digest", 3),
     "final test": (session, "evaluate", 1),
     "inside the final test": (evaluation, "scaled", 9),
     "confusion": (session, "confusion", 1),
@@ -118,7 +118,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGINT, 2)
-    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGINT, 2)  # while that is saved
+    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGINT, 3)  # while that is saved
     assert main(monkeypatch, *QUICK) == 130
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a third one finds nothing to interrupt
     assert "interrupted; what was saved before is intact" in capsys.readouterr().err
@@ -127,7 +127,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(
 
 def test_sigterm_twice_is_sigterm_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGTERM, 2)
-    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGTERM, 2)
+    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGTERM, 3)
     assert main(monkeypatch, *QUICK) == 143
     assert checkpoint.newest(only_run(tmp_path)).manifest["step"] == 2
 
@@ -136,9 +136,9 @@ def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.M
     saved: list[int] = []
     whole = checkpoint.save
 
-    def save(run: Any, directory: Path) -> None:
+    def save(run: Any, *given: Any) -> None:
         saved.append(run.state.step)
-        whole(run, directory)
+        whole(run, *given)
 
     monkeypatch.setattr(checkpoint, "save", save)
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGUSR1, 2)

@@ -20,7 +20,7 @@ Positive = Annotated[int, "[1, inf)"]
 
 # What may change when a run is resumed; the rest would make it another run.
 MAY_CHANGE = (
-    "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size",
+    "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size", "loop.on_nonfinite",
     "checkpoint.", "early_stopping.", "output.plots", "device", "threads", "dataset.root", "dataset.download",
 )  # fmt: skip
 
