@@ -133,7 +133,8 @@ def test_a_step_whose_update_is_not_finite_is_undone(tmp_path: Path) -> None:
     chosen = ("optimizer=sgd", "optimizer.lr=1e38", "model.norm=none", "optimizer.momentum=0.0")
     with pytest.raises(NonFiniteError, match=r"at step \d+ "):
         session.begin(settings(*chosen), [], tmp_path / "run")
-    assert all(torch.isfinite(value).all() for value in tensors(tmp_path / "run").values())
+    kept = {key: value for key, value in tensors(tmp_path / "run").items() if not key.startswith("random.")}
+    assert all(torch.isfinite(value).all() for value in kept.values())
 
 
 def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

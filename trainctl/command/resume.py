@@ -10,7 +10,7 @@ A damaged checkpoint is passed over, which is told; without a whole one the exit
     trainctl resume 20261120-2230 loop.epochs=50
     trainctl resume runs/my-run loop.max_time=1h device=cpu
 
-What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
+What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size, loop.on_nonfinite,
 checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download. Anything else would
 make it another run. Components of your own have to be named again: components=[my_package].
 """
