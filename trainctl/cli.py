@@ -11,8 +11,10 @@ from difflib import get_close_matches
 from types import ModuleType
 from typing import TextIO
 
+from trainctl import arguments as words
 from trainctl import threads  # noqa: F401 - from here on it counts what other processes do
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory
+from trainctl.report import table
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Each is a module in trainctl/command, beside help.
@@ -49,8 +51,8 @@ def main() -> int:
 
 def complain(message: str, exit_code: int) -> int:
     """Print an error, each of its lines for itself, and return the exit code."""
-    for line in message.splitlines():
-        print(f"trainctl: {line}", file=sys.stderr)
+    for line in message.split("\n"):
+        table.line(f"trainctl: {line}", stream=sys.stderr)
     return exit_code
 
 
@@ -63,10 +65,10 @@ def tell(
     line: str | None = None,
 ) -> None:
     """Print a warning: advice of ours as one line like an error, any other as Python does."""
-    advice = issubclass(category, Advice)
-    text = (
-        f"trainctl: note: {message}\n" if advice else warnings.formatwarning(message, category, filename, lineno, line)
-    )
+    if issubclass(category, Advice):
+        text = f"trainctl: note: {table.printable(str(message))}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
     (file or sys.stderr).write(text)
 
 
@@ -91,6 +93,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     if verb is None:
         return train(arguments)
     if verb not in VERBS:
+        if set(verb) & set(words.PLAIN):
+            raise ConfigError(f"{verb}: {words.misspelt(verb)}")
         close = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")

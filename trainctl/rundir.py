@@ -27,9 +27,7 @@ import yaml
 
 from trainctl.config import Tree, slug
 from trainctl.errors import CheckpointError, StorageError
-
-# libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run.
-FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+from trainctl.fileformat.tree import read_tree
 
 
 def create(root: str | Path, label: str) -> Path:
@@ -127,8 +125,8 @@ def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
 def read_overrides(directory: Path) -> list[str]:
     """Read `overrides.yaml`; empty if it is missing or damaged, as nothing depends on it."""
     try:
-        words = yaml.safe_load((directory / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        words = read_tree(directory / "overrides.yaml")
+    except (OSError, ValueError, yaml.YAMLError):
         return []
     return [str(word) for word in words] if isinstance(words, list) else []
 
@@ -141,7 +139,7 @@ def read_config(directory: Path) -> Tree:
     """
     path = directory / "config.yaml"
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), FAST_LOADER)  # noqa: S506 - a safe loader
+        tree = read_tree(path)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -153,7 +151,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError):
+    except (OSError, ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, or a number of 5,000 digits
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -178,7 +176,7 @@ def read_metrics(directory: Path, last_step: int | None = None) -> list[dict[str
     for line in lines:
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
         if (
             isinstance(row, dict)

@@ -11,6 +11,7 @@ from trainctl.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+MOST_PIXELS = 2**26  # 200 MB in memory; a small file may unpack to any number
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
 
 
@@ -34,6 +35,8 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     try:
         with warnings.catch_warnings(), Image.open(path) as image:
             warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
+            if image.width * image.height > MOST_PIXELS:
+                raise ValueError(f"it has {image.width} x {image.height} pixels, more than {MOST_PIXELS:,}")
             upright = _bytes(ImageOps.exif_transpose(image))
             picture = upright.convert("L" if channels == 1 else "RGB").resize(
                 (width, height), Image.Resampling.BILINEAR
