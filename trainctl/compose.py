@@ -9,6 +9,7 @@ import copy
 import itertools
 import logging
 import math
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -33,7 +34,7 @@ from trainctl.catalogue import Members, explain, hidden, home, options, overlays
 from trainctl.component import nearest
 from trainctl.config import Tree
 from trainctl.errors import ConfigError
-from trainctl.fileformat.tree import check, executes, read_text, read_tree
+from trainctl.fileformat.tree import NotText, check, read_text, read_tree
 
 MOST_POINTS = 10_000
 
@@ -72,29 +73,26 @@ def _refuse_bombs(directories: Iterable[Path]) -> None:
     Also of those that are not chosen, because a chosen one may name others in its `defaults`.
 
     Raises:
-        ConfigError: If one would take too much time or memory, or sets what Hydra itself would load or call.
+        ConfigError: If one would take too much time or memory.
     """
     for path in (path for folder in directories for path in sorted(folder.rglob("*.yaml"))):
         try:
-            text = read_text(path)
-            check(text)
-            if "_target_" in text or "hydra" in text:
-                key = executes(read_tree(path)) or next(filter(None, map(_header, text.splitlines())), None)
-                if key:
-                    raise ConfigError(
-                        f"{path}: {key}: names what Hydra is to load or call; trainctl takes names of components only"
-                    )
-        except (yaml.YAMLError, OSError):
+            check(read_text(path))
+        except (yaml.YAMLError, OSError, NotText):
             continue  # told if it is chosen
         except ValueError as error:
-            if "not UTF-8" not in str(error) and "UTF-16" not in str(error):
-                raise ConfigError(_unreadable(error, path)) from error
+            raise ConfigError(_unreadable(error, path)) from error
 
 
-def _header(line: str) -> str | None:
-    """Return what a line `# @package hydra.callbacks` names of Hydra's."""
-    words = line.split()
-    return words[2] if words[:2] == ["#", "@package"] and len(words) > 2 and words[2].startswith("hydra") else None
+def _of_hydra(path: Path) -> bool:
+    """Say whether a file sets what Hydra itself would load or call: a key `hydra`, or `# @package hydra.callbacks`."""
+    try:
+        text, tree = read_text(path), read_tree(path)
+    except (yaml.YAMLError, OSError, ValueError):
+        return False  # told when it is composed
+    return (isinstance(tree, dict) and "hydra" in tree) or re.search(
+        r"^#\s*@package\s+hydra", text, re.MULTILINE
+    ) is not None
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Tree:
@@ -292,6 +290,12 @@ def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     """Let Hydra compose the chosen members."""
     _register()
     _refuse_bombs(directories)
+    files = options(directories)
+    for group, _, name in (choice.partition("=") for choice in choices):
+        for path in filter(None, map(files.get(group, {}).get, name.strip("[]").split(","))):
+            if path.is_relative_to(home("conf")) or path.is_relative_to(home("recipes")) or not _of_hydra(path):
+                continue
+            raise ConfigError(f"{path}: sets Hydra's own settings, which are fixed, as they name what Hydra calls")
     Overlays.directories = directories
     try:
         with warnings.catch_warnings():
@@ -299,7 +303,6 @@ def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
             with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
                 composed = hydra.compose("train", overrides=[choice for choice in choices if choice])
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
-        files = options(directories)
         for group, _, name in (choice.partition("=") for choice in choices):
             if path := files[group].get(name):
                 _read(path)  # says which of the chosen files it is

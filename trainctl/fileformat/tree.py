@@ -1,6 +1,5 @@
 """A YAML file -> plain values, in bounded time and memory, and nothing that it holds executes."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,10 @@ MOST = 100_000  # values, each alias counted as what it stands for
 # libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run. Both know plain values only.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 DEEPEST = 50
+
+
+class NotText(ValueError):
+    """A file is no text in UTF-8."""
 
 
 def read_tree(path: Path) -> Any:
@@ -38,12 +41,12 @@ def read_text(path: Path) -> str:
     if len(content) > LARGEST:
         raise ValueError(f"is larger than {LARGEST:,} bytes, which no configuration needs")
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise ValueError("is UTF-16; save it as UTF-8")
+        raise NotText("is UTF-16; save it as UTF-8")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
-        raise ValueError(f"line {line}: byte {content[error.start]:#04x} is not UTF-8; is it a text?") from error
+        raise NotText(f"line {line}: byte {content[error.start]:#04x} is not UTF-8; is it a text?") from error
 
 
 def check(text: str) -> None:
@@ -81,20 +84,3 @@ def check(text: str) -> None:
             raise ValueError(
                 f"line {event.start_mark.line + 1}: holds more than {MOST:,} values, aliases written out, or more than {DEEPEST} levels"
             )
-
-
-def executes(tree: object) -> str | None:
-    """Return a key that asks another program to execute what it names, if a tree has one: ``hydra`` or ``_target_``.
-
-    >>> executes({"a": [{"_target_": "os.system"}]}), executes({"a": 1})
-    ('_target_', None)
-    """
-    if isinstance(tree, Mapping):
-        for key, value in tree.items():
-            if key in ("_target_", "hydra"):
-                return str(key)
-            if found := executes(value):
-                return found
-    if isinstance(tree, list):
-        return next(filter(None, map(executes, tree)), None)
-    return None
