@@ -83,7 +83,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    write_bytes(path, text.encode())
+    write_bytes(path, text.encode(errors="backslashreplace"))  # bytes of a name that are no UTF-8
 
 
 def write_bytes(path: Path, content: bytes) -> None:
