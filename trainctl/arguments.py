@@ -93,7 +93,10 @@ def misspelt(text: str, reason: str = "") -> str:
     'no blanks around =; did you mean lr=1?'
     """
     if odd := [character for character in text if character in PLAIN]:
-        name, plain = unicodedata.name(odd[0], "odd character").lower(), text.translate(str.maketrans(PLAIN))
+        name, plain = (
+            unicodedata.name(odd[0], "odd character").lower(),
+            "".join(PLAIN.get(character, character) for character in text),
+        )
         return f"holds a character of a text program ({name}); did you mean {plain}?"
     key, equals, value = text.partition("=")
     if not equals:

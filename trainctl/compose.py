@@ -304,8 +304,8 @@ def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
                 composed = hydra.compose("train", overrides=[choice for choice in choices if choice])
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         for group, _, name in (choice.partition("=") for choice in choices):
-            if path := files[group].get(name):
-                _read(path)  # says which of the chosen files it is
+            if chosen := files[group].get(name):
+                _read(chosen)  # says which of the chosen files it is
         raise ConfigError(_unreadable(error)) from error
     OmegaConf.set_struct(composed, False)
     return composed

@@ -252,11 +252,11 @@ def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: s
 
     for mirror in mirrors:
         try:
-            return download_url(f"{mirror}{filename}", folder, filename, digest)
+            download_url(f"{mirror}{filename}", folder, filename, digest)
+            return
         except (OSError, RuntimeError):
             if mirror == mirrors[-1]:
                 raise
-    return None
 
 
 def extract(archive: Path, folder: Path, names: Sequence[str]) -> None:

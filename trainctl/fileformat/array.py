@@ -72,7 +72,7 @@ def _check_header(stream: IO[bytes], size: int, source: Path) -> None:
     """Compare what a header of .npy promises with the bytes there are; what is no array is left to numpy."""
     formats = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
-        shape, _, dtype = formats[np.lib.format.read_magic(stream)](stream)  # type: ignore[arg-type]
+        shape, _, dtype = formats[np.lib.format.read_magic(stream)](stream)
     except (*DAMAGED, SyntaxError):
         return
     promised = math.prod(shape) * dtype.itemsize

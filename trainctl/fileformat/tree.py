@@ -65,9 +65,7 @@ def check(text: str) -> None:
     for event in yaml.parse(text, LOADER):
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
-                raise ValueError(
-                    f"line {event.start_mark.line + 1}: the alias *{event.anchor} stands for itself or nothing"
-                )
+                raise ValueError(f"line {_line(event)}: the alias *{event.anchor} stands for itself or nothing")
             count += sizes[event.anchor]
         elif isinstance(event, yaml.ScalarEvent):
             count += 1
@@ -82,5 +80,9 @@ def check(text: str) -> None:
                 sizes[anchor] = count - before
         if count > MOST or len(open_nodes) > DEEPEST:
             raise ValueError(
-                f"line {event.start_mark.line + 1}: holds more than {MOST:,} values, aliases written out, or more than {DEEPEST} levels"
+                f"line {_line(event)}: holds more than {MOST:,} values, aliases written out, or more than {DEEPEST} levels"
             )
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 0
