@@ -23,6 +23,11 @@ HARD = (
 )  # fmt: skip
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Let advice be no error: runs as short as those of the tests get much of it."""
+    config.addinivalue_line("filterwarnings", "ignore::trainctl.errors.Advice")
+
+
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run every test in an empty directory, where no user's ./conf and no ./runs are."""

@@ -3,7 +3,7 @@
 import hashlib
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -68,7 +68,7 @@ def assemble(
         plan = replace(plan, total_steps=max(plan.total_steps, MEASURED_STEPS))
     else:
         _check_batch_norm(model, plan, len(data.splits["train"]), config.loop.micro_batches)
-    _advise(config)
+    _advise(config, plan, len(data.splits["train"]))
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     groups: list[dict[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
     optimizer = build_optimizer(config, [group for group in groups if group["params"]])
@@ -244,7 +244,16 @@ def build_model(
             f"model={name} takes no vocabulary_size, so it cannot read rows of token ids, as dataset=text has them:"
             f" give model=rnn"
         )
-    model: nn.Module = build(config, "model", input_shape=input_shape, outputs=outputs, vocabulary_size=vocabulary_size)
+    try:
+        model: nn.Module = build(
+            config, "model", input_shape=input_shape, outputs=outputs, vocabulary_size=vocabulary_size
+        )
+    except (RuntimeError, TypeError, OverflowError) as error:
+        if "overflow" not in str(error).lower() and "too large" not in str(error).lower():
+            raise
+        raise ConfigError(
+            f"model={name}: a layer is larger than any memory: {str(error).partition(chr(10))[0][:100]}"
+        ) from error
     if seen is not None:
         build(config, "init", model=model, examples=seen)
     reconstructs = isinstance(model, Reconstruction)
@@ -348,8 +357,19 @@ def _check_fit(config: Config, task: Task, loss: Loss) -> None:
             raise ConfigError(f"{key}={name}: a {task} has no such metric{component.nearest(name, known)}")
 
 
-def _advise(config: Config) -> None:
-    """Say that an average which begins at a share of the planned steps may never begin where the clock ends a run."""
+def _advise(config: Config, plan: Plan, rows: int) -> None:
+    """Say what was asked for and cannot happen: rules that never act, and an average that may never begin.
+
+    Raises:
+        ConfigError: If a batch is to be computed in more parts than it has rows.
+    """
+    if config.loop.micro_batches > plan.batch_size:
+        raise ConfigError(
+            f"loop.micro_batches={config.loop.micro_batches} exceeds the batch of {plan.batch_size} rows"
+            f" ({rows} rows for training): a part needs at least one"
+        )
+    for line in _idle(config, plan, rows):
+        warnings.warn(line, Advice, stacklevel=2)
     if config.loop.max_seconds is not None and (start := config.parts["average"].get("start_fraction")):
         warnings.warn(
             f"average.start_fraction={start} counts planned steps, and loop.max_time may end the run before the first"
@@ -357,6 +377,26 @@ def _advise(config: Config) -> None:
             Advice,
             stacklevel=2,
         )
+
+
+def _idle(config: Config, plan: Plan, rows: int) -> Iterator[str]:
+    """Yield a line for each setting that cannot act in a run of this length."""
+    loop, stopping, schedule = config.loop, config.parts["early_stopping"], config.parts["schedule"]
+    if loop.batch_size != "full" and loop.batch_size > rows:
+        yield f"loop.batch_size={loop.batch_size}: there are {rows} rows for training, and a step takes them all"
+    if plan.by_clock:
+        return
+    looks, epochs = math.ceil(plan.total_steps / plan.eval_every), plan.total_steps / plan.steps_per_epoch
+    if stopping.get("patience", 0) >= looks:
+        yield f"early_stopping.patience={stopping['patience']} never stops this run, which has {looks} evaluations"
+    elif stopping.get("min_epochs", 0) >= epochs:
+        yield f"early_stopping.min_epochs={stopping['min_epochs']} never lets this run stop early, which has {epochs:g} epochs"
+    if schedule["name"] == "plateau" and schedule["patience"] >= looks:
+        yield f"schedule.patience={schedule['patience']} never lowers the learning rate of this run, which has {looks} evaluations"
+    if loop.stop_at_step is not None and loop.stop_at_step > plan.total_steps:
+        yield f"loop.stop_at_step={loop.stop_at_step}: the run ends before, after {plan.total_steps} steps"
+    if plan.eval_every > plan.total_steps:
+        yield f"loop.eval_every_steps={plan.eval_every}: the run has {plan.total_steps} steps, and is evaluated once, at its end"
 
 
 def _check_batch_norm(model: nn.Module, plan: Plan, rows: int, micro_batches: int) -> None:

@@ -11,6 +11,7 @@ import yaml
 
 from trainctl import component, config
 from trainctl.errors import ConfigError
+from trainctl.fileformat.tree import read_tree
 
 PACKAGE = Path(__file__).parent
 # Group -> member -> its file.
@@ -25,8 +26,8 @@ def home(name: str) -> Path:
 
 def overlays(config_dir: str | None = None) -> list[Path]:
     """Return the user's own configuration directories: `--config-dir`, then `./conf`."""
-    own = [Path(config_dir).absolute()] if config_dir else []
-    if own and not own[0].is_dir():
+    own = [Path(config_dir).absolute()] if config_dir is not None else []
+    if own and not (config_dir and own[0].is_dir()):
         raise ConfigError(f"--config-dir {config_dir}: no such directory")
     here = Path.cwd() / "conf"
     return own + ([here] if here.is_dir() and here.resolve() != home("conf").resolve() else [])
@@ -62,8 +63,8 @@ def _known_keys(members: Members) -> dict[str, list[str]]:
     for group in component.GROUPS:
         for name, path in members[group].items():
             try:
-                keys = yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
-            except (yaml.YAMLError, OSError, UnicodeDecodeError):
+                keys = read_tree(path)
+            except (yaml.YAMLError, OSError, ValueError):
                 continue  # reported if it is chosen
             prefix = f"{group}.{name}" if group in component.ADDITIVE else group
             for key in set(keys) - {"name", "defaults"} if isinstance(keys, dict) else ():
@@ -91,7 +92,7 @@ def _suggest(key: str, value: str, known: dict[str, list[str]], members: Members
     same_leaf = [path for path in known if path.rpartition(".")[2] == key]
     if same_leaf:
         return f"; did you mean {' or '.join(f'{path}={value}' for path in sorted(same_leaf))}?"
-    close = get_close_matches(key, [*known, *members], n=1)
+    close = get_close_matches(key.lower(), known if "." in key else [*known, *members], n=1)
     if close:
         return f"; did you mean {close[0]}={value}?"
     section = key.partition(".")[0]

@@ -12,8 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
+from trainctl import arguments as words
 from trainctl import threads  # noqa: F401 - from here on it counts what other processes do
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
+from trainctl.report import table
 from trainctl.signals import AtOnce, Leave
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
@@ -62,8 +64,8 @@ def main() -> int:
 def complain(message: str, exit_code: int) -> int:
     """Print an error, each of its lines for itself, and return the exit code, though nobody may be there to read."""
     try:
-        for line in message.splitlines():
-            print(f"trainctl: {line}", file=sys.stderr)
+        for line in message.split("\n"):
+            table.line(f"trainctl: {line}", stream=sys.stderr)
     except OSError:
         drain(sys.stderr)
     return exit_code
@@ -85,10 +87,10 @@ def tell(
     line: str | None = None,
 ) -> None:
     """Print a warning: advice of ours as one line like an error, any other as Python does."""
-    advice = issubclass(category, Advice)
-    text = (
-        f"trainctl: note: {message}\n" if advice else warnings.formatwarning(message, category, filename, lineno, line)
-    )
+    if issubclass(category, Advice):
+        text = f"trainctl: note: {table.printable(str(message))}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
     try:
         (file or sys.stderr).write(text)
     except OSError:
@@ -116,6 +118,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     if verb is None:
         return train(arguments)
     if verb not in VERBS:
+        if set(verb) & set(words.PLAIN):
+            raise ConfigError(f"{verb}: {words.misspelt(verb)}")
         close = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")

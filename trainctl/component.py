@@ -173,7 +173,7 @@ def problems(group: str, key: str, given: Mapping[str, Any], packages: Iterable[
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return the end of an error message: the nearest option, then all of them."""
     options = list(options)
-    close = get_close_matches(word, options, n=1)
+    close = get_close_matches(word, options, n=1) or get_close_matches(word.lower(), options, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"{hint} (choose from: {', '.join(options)})" if options else f"{hint} (there are none)"
 

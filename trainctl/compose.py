@@ -5,13 +5,16 @@ here, so that a key that does not exist is an error however it is spelt (`+key`,
 points of a sweep share one composition per choice of groups.
 """
 
+import copy
 import itertools
 import logging
 import math
+import re
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +22,19 @@ import hydra
 import yaml
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException, OverrideParseException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainctl import component, config
+from trainctl import arguments, component, config
 from trainctl.catalogue import Members, explain, hidden, home, options, overlays
 from trainctl.component import nearest
 from trainctl.config import Tree
 from trainctl.errors import ConfigError
+from trainctl.fileformat.tree import NotText, check, read_text, read_tree
 
 MOST_POINTS = 10_000
 
@@ -62,9 +66,38 @@ def _search(directories: Sequence[Path]) -> None:
 
 def _read(path: Path) -> Any:
     try:
+        read_tree(path)
         return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
     except (yaml.YAMLError, OSError, ValueError, OmegaConfBaseException) as error:
         raise ConfigError(_unreadable(error, path)) from error
+
+
+def _refuse_bombs(directories: Iterable[Path]) -> None:
+    """Check the size of all of the user's files before Hydra, which has no limits, reads any of them.
+
+    Also of those that are not chosen, because a chosen one may name others in its `defaults`.
+
+    Raises:
+        ConfigError: If one would take too much time or memory.
+    """
+    for path in (path for folder in directories for path in sorted(folder.rglob("*.yaml"))):
+        try:
+            check(read_text(path))
+        except (yaml.YAMLError, OSError, NotText):
+            continue  # told if it is chosen
+        except ValueError as error:
+            raise ConfigError(_unreadable(error, path)) from error
+
+
+def _of_hydra(path: Path) -> bool:
+    """Say whether a file sets what Hydra itself would load or call: a key `hydra`, or `# @package hydra.callbacks`."""
+    try:
+        text, tree = read_text(path), read_tree(path)
+    except (yaml.YAMLError, OSError, ValueError):
+        return False  # told when it is composed
+    return (isinstance(tree, dict) and "hydra" in tree) or re.search(
+        r"^#\s*@package\s+hydra", text, re.MULTILINE
+    ) is not None
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Tree:
@@ -86,13 +119,31 @@ def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> l
     directories = overlays(config_dir)
     parsed = _parse(overrides)
     members = options(directories)
+    _limit_points(math.prod(map(_length, parsed)))
     axes = [list(_values(override, members)) for override in parsed]
-    if (count := math.prod(len(axis) for axis in axes)) > MOST_POINTS:
-        raise ConfigError(f"this sweep has {count} points; at most {MOST_POINTS} are run in one go")
+    _limit_points(math.prod(map(len, axes)))
     points = [list(point) for point in itertools.product(*axes)]
     swept = [index for index, override in enumerate(parsed) if override.is_sweep_override()]
     trees = _trees(parsed, points, directories, sweep=True)
     return [([point[index] for index in swept], tree) for point, tree in zip(points, trees, strict=True)]
+
+
+def _limit_points(count: float) -> None:
+    if count > MOST_POINTS:
+        raise ConfigError(f"this sweep has {count:.0f} points; at most {MOST_POINTS} are run in one go")
+
+
+def _length(override: Override) -> float:
+    """Return how many values a range has, without going through them; 1 for all else."""
+    value: Any = override.value() if override.is_sweep_override() else None
+    if not isinstance(value, RangeSweep):
+        return 1
+    ends = (value.start or 0, value.stop or 0, value.step)
+    if not value.step or not all(map(math.isfinite, ends)):
+        raise ConfigError(
+            f"{override.input_line}: has no end; a range is range(first,end,step), with a step that is not 0"
+        )
+    return max(0.0, math.ceil((ends[1] - ends[0]) / ends[2]))
 
 
 def _values(override: Override, members: Members) -> Iterator[str]:
@@ -120,9 +171,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(text))
         except (OverrideParseException, HydraException, ValueError) as error:
-            reason = str(error).partition("\n")[0] if "=" in text else "expected key=value or group=member"
-            hint = "; quote what is not plain: \"key='value'\"" if "=" in text else ""
-            found.append(f"{text}: {reason}{hint}")
+            found.append(f"{text}: {arguments.misspelt(text, str(error))}")
     if found:
         raise ConfigError("\n".join(found))
     return parsed
@@ -199,18 +248,20 @@ def _tree(
     try:
         tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        reason = str(error).partition("\n")[0]
+        reason = (
+            str(error).partition("\n")[0].removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+        )
         return {}, [f"{error.full_key}: {reason}" if error.full_key else reason]
     assert isinstance(tree, dict)
     plain: Tree = {str(key): value for key, value in tree.items()}
     return plain, config.problems(plain)
 
 
-def _lone_budget(tree: DictConfig, typed: Iterable[str]) -> None:
+def _lone_budget(tree: DictConfig | Tree, typed: Iterable[str]) -> None:
     """Lift `loop.epochs` if another budget was typed and it was not: who asks for 60 s wants 60 s."""
     budgets = [key for key in ("max_steps", "max_time") if f"loop.{key}" in typed]
-    if "loop.epochs" not in typed and any(tree.loop[key] is not None for key in budgets):
-        tree.loop.epochs = None
+    if "loop.epochs" not in typed and any(tree["loop"].get(key) is not None for key in budgets):
+        tree["loop"]["epochs"] = None
 
 
 def _choice(override: Override) -> str:
@@ -242,19 +293,25 @@ def _lay(composed: DictConfig, override: Override, typed: str, members: Members)
 @cache
 def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> DictConfig:
     """Let Hydra compose the chosen members."""
+    _search(directories)
     if directories or any(choice.startswith("recipe=") for choice in choices):
         _register()
-    _search(directories)
+    _refuse_bombs(directories)
+    files = options(directories)
+    for group, _, name in (choice.partition("=") for choice in choices):
+        for path in filter(None, map(files.get(group, {}).get, name.strip("[]").split(","))):
+            if path.is_relative_to(home("conf")) or path.is_relative_to(home("recipes")) or not _of_hydra(path):
+                continue
+            raise ConfigError(f"{path}: sets Hydra's own settings, which are fixed, as they name what Hydra calls")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 needs
             with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
                 composed = hydra.compose("train", overrides=[choice for choice in choices if choice])
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
-        files = options(directories)
         for group, _, name in (choice.partition("=") for choice in choices):
-            if path := files[group].get(name):
-                _read(path)  # says which of the chosen files it is
+            if chosen := files[group].get(name):
+                _read(chosen)  # says which of the chosen files it is
         raise ConfigError(_unreadable(error)) from error
     OmegaConf.set_struct(composed, False)
     return composed
@@ -264,6 +321,8 @@ def _unreadable(error: Exception, path: Path | None = None) -> str:
     """Say in one line which file is wrong, where, and how."""
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
         return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {error.problem}"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{path or error.filename}: cannot be read: {error.strerror}"
     return f"{path}: {_one_line(error)}" if path else _one_line(error)
 
 
@@ -338,7 +397,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
     Raises:
         ConfigError: If another key is given, or one that does not exist.
     """
-    changed, found = OmegaConf.create(tree), []
+    changed, found = copy.deepcopy(tree), []
     keys = [key for key in config.leaves(tree) if config.among(key, allowed)]
     parsed = _parse(overrides)
     for override in parsed:
@@ -350,10 +409,19 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         elif override.is_sweep_override() or override.is_delete():
             found.append(f"{override.input_line}: give one value")
         else:
-            OmegaConf.update(changed, key, override.value(), merge=False)
-    _lone_budget(changed, [override.key_or_group for override in parsed])
+            *path, leaf = key.split(".")
+            reduce(getitem, path, changed)[leaf] = _plain(override)
     if found:
         raise ConfigError("\n".join(found))
-    result = OmegaConf.to_container(changed, resolve=True)
-    assert isinstance(result, dict)
-    return {str(key): value for key, value in result.items()}
+    if isinstance(changed.get("loop"), dict):
+        _lone_budget(changed, [override.key_or_group for override in parsed])
+    return changed
+
+
+def _plain(override: Override) -> Any:
+    """Return an override's value, its interpolations resolved."""
+    try:
+        node = OmegaConf.create({"value": override.value()})
+        return OmegaConf.to_container(node, resolve=True)["value"]  # type: ignore[index, call-overload]
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{override.input_line}: {_one_line(error)}") from error

@@ -71,7 +71,7 @@ class Checkpoint:
 class Output:
     """Where a run's directory goes, and what it holds beside the records."""
 
-    root: Annotated[str, r"re:[^\0]+"]
+    root: Annotated[str, "path"]
     plots: bool
 
 
@@ -82,7 +82,7 @@ class Config:
     seed: Annotated[int, "[0, 4294967295]"]
     device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1"]
     precision: Literal["fp32", "bf16", "fp16"]
-    threads: Positive | Literal["adapt"] | None
+    threads: Annotated[int, "[1, 1024]"] | Literal["adapt"] | None  # far more of them crash OpenMP
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric as val/loss"]
     decay_norm_and_bias: bool
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]

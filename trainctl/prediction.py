@@ -14,6 +14,7 @@ from trainctl import checkpoint, reload
 from trainctl.config import Tree
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens
+from trainctl.report.table import harmless
 from trainctl.scale.base import Affine
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt holds a text a line
@@ -41,7 +42,7 @@ def predict(directory: Path, tree: Tree, source: Path, which: str) -> str:
     return text.getvalue()
 
 
-def columns(task: str, about: dict[str, Any]) -> list[str]:
+def columns(task: str, about: dict[str, Any]) -> list[object]:
     """Name the columns after `row`."""
     if task == "classification":
         return ["prediction", *(harmless(f"p_{name}") for name in about["class_names"])]
@@ -71,19 +72,6 @@ def rows(
         errors = (outputs - inputs).flatten(1).square().mean(1).sqrt().tolist()
         for error, values in zip(errors, outputs.flatten(1).tolist(), strict=True):
             yield [f"{value:.6g}" for value in (error, *values)]
-
-
-def harmless(text: str) -> str:
-    """Keep a spreadsheet from reading a name as a formula.
-
-    >>> harmless("=cmd()"), harmless("setosa"), harmless("-1.5")
-    ("'=cmd()", 'setosa', '-1.5')
-    """
-    try:
-        float(text)
-    except ValueError:
-        return f"'{text}" if text[:1] in tuple("=+-@\t\r") else text
-    return text
 
 
 def _size(about: dict[str, Any]) -> int:

@@ -30,9 +30,8 @@ import yaml
 from trainctl import storage
 from trainctl.config import Tree, slug
 from trainctl.errors import CheckpointError, ConfigError, StorageError
+from trainctl.fileformat.tree import read_tree
 
-# libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run.
-FAST_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 # What a crash may leave in a run's directory, beside what trainctl.checkpoint removes.
 LEFTOVERS = re.compile(
     r"((config|overrides)\.yaml|(run|summary)\.json|metrics\.jsonl|log\.txt|rehearsal\.trainctl)\.tmp"
@@ -149,7 +148,7 @@ def write(path: Path, text: str) -> None:
     Raises:
         StorageError: If it cannot be written.
     """
-    storage.write_bytes(path, text.encode())
+    storage.write_bytes(path, text.encode(errors="backslashreplace"))  # bytes of a name that are no UTF-8
 
 
 def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
@@ -161,8 +160,8 @@ def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
 def read_overrides(directory: Path) -> list[str]:
     """Read `overrides.yaml`; empty if it is missing or damaged, as nothing depends on it."""
     try:
-        words = yaml.safe_load((directory / "overrides.yaml").read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
+        words = read_tree(directory / "overrides.yaml")
+    except (OSError, ValueError, yaml.YAMLError):
         return []
     return [str(word) for word in words] if isinstance(words, list) else []
 
@@ -175,7 +174,7 @@ def read_config(directory: Path) -> Tree:
     """
     path = directory / "config.yaml"
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), FAST_LOADER)  # noqa: S506 - a safe loader
+        tree = read_tree(path)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
     if not isinstance(tree, dict):
@@ -187,11 +186,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one if the file is missing or damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (
-        OSError,
-        ValueError,
-        RecursionError,
-    ):  # no such file, not JSON, a number of a million digits, a million brackets
+    except (OSError, ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, or a number of 5,000 digits
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -221,7 +216,7 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
     for line in (*lines, *more):
         try:
             row = json.loads(line)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):
             continue
         if (
             isinstance(row, dict)

@@ -15,6 +15,7 @@ from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 INTERVAL = re.compile(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])")
+LARGEST_INT = 2**63 - 1  # what a tensor's size, or any kernel's argument, can be
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -29,7 +30,10 @@ WORDS = {
 
 def problem(value: object, annotation: Any) -> str | None:
     """Return what is wrong with ``value``, as ``expected ...``, or None if it fits the annotation."""
-    return None if fits(value, annotation) else f"expected {phrase(annotation)}"
+    if fits(value, annotation):
+        return None
+    huge = isinstance(value, int) and abs(value) > LARGEST_INT
+    return f"expected {phrase(annotation)}{f', at most {LARGEST_INT}' if huge else ''}"
 
 
 def fits(value: object, annotation: Any) -> bool:
@@ -54,7 +58,7 @@ def fits(value: object, annotation: Any) -> bool:
     if annotation is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
     if annotation is int:
-        return isinstance(value, int) and not isinstance(value, bool)
+        return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INT
     kind = origin or annotation
     return isinstance(value, kind) if isinstance(kind, type) else True  # a text we could not read allows anything
 

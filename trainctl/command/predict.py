@@ -27,6 +27,7 @@ from trainctl import compose, rundir
 from trainctl.component import nearest
 from trainctl.errors import ConfigError, StorageError
 from trainctl.fileformat.place import check_file
+from trainctl.report import table
 
 OPTIONS = {"output": "", "which": "best", "root": "runs"}
 
@@ -52,7 +53,8 @@ def main(arguments: Sequence[str]) -> int:
     text = prediction.predict(directory, tree, source, given.options["which"])
     if target:
         rundir.write(target, text)
-        print(f"trainctl: wrote {target}", file=sys.stderr)
+        table.line(f"trainctl: wrote {target}", stream=sys.stderr)
     else:
-        sys.stdout.write(text)
+        terminal = sys.stdout.isatty()  # which a name of a class must not drive
+        sys.stdout.write("\n".join(map(table.printable, text.split("\n"))) if terminal else text)
     return 0

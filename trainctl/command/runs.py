@@ -98,7 +98,7 @@ def main(arguments: Sequence[str]) -> int:
     elif records:
         _table(records, options["sort"])
     else:
-        print(f"There is no {options['status']} run in {root}.".replace("  ", " "), file=sys.stderr)
+        table.line(f"There is no {options['status']} run in {root}.".replace("  ", " "), stream=sys.stderr)
     return 0
 
 
@@ -284,16 +284,5 @@ def _csv(records: Sequence[Record]) -> None:
     for index, record in enumerate(records):
         row = {key: value for key, value in _plain(record).items() if key != "metrics"}
         if index == 0:
-            writer.writerow(map(_cell, (*row, *names)))
-        writer.writerow(map(_cell, (*row.values(), *map(record.metrics.get, names))))
-
-
-def _cell(value: object) -> object:
-    """Quote a text that a spreadsheet would run as a formula."""
-    if not (isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+            writer.writerow(map(table.harmless, (*row, *names)))
+        writer.writerow(map(table.harmless, (*row.values(), *map(record.metrics.get, names))))

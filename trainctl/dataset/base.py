@@ -4,8 +4,9 @@ import gzip
 import importlib.util
 import math
 import struct
+import tarfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal, Self
@@ -23,6 +24,7 @@ PathText = Annotated[str, "path"]  # made absolute when a configuration is loade
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 NO_CLASS = -1  # the target of a row whose class is missing
 PORTION = 2**24  # bytes of a file that are read at once
+LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes, and number, of an archive's members; CIFAR's have 31 MB
 MOST_CLASSES = 20  # whole numbers in a target, more of which are amounts
 
 
@@ -224,14 +226,69 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
 
 def _download(name: str, place: Path) -> None:
     import torchvision  # here, because it costs a second that existing files need not pay
+    from torchvision.datasets.utils import download_url
 
+    source = getattr(torchvision.datasets, name)
     try:
-        for train in (True, False):
-            getattr(torchvision.datasets, name)(place, train=train, download=True)
-    except (OSError, RuntimeError) as error:
+        if hasattr(source, "tgz_md5"):
+            download_url(source.url, place, source.filename, source.tgz_md5)
+            extract(
+                place / source.filename,
+                place,
+                [f"{source.base_folder}/{part}" for part, _ in source.train_list + source.test_list],
+            )
+        for filename, digest in getattr(source, "resources", ()):
+            _from_mirrors(source.mirrors, place / name / "raw", filename, digest)
+    except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
         raise DataError(
             f"{name} could not be downloaded to {place}: {' '.join(str(error).split())}; where the files exist, give dataset.root="
         ) from error
+
+
+def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: str) -> None:
+    """Download a file from the first mirror that gives it with the right MD5; it stays packed."""
+    from torchvision.datasets.utils import download_url
+
+    for mirror in mirrors:
+        try:
+            download_url(f"{mirror}{filename}", folder, filename, digest)
+            return
+        except (OSError, RuntimeError):
+            if mirror == mirrors[-1]:
+                raise
+
+
+def extract(archive: Path, folder: Path, names: Sequence[str]) -> None:
+    """Extract the named members of a tar file, and nothing else that it holds: no links, devices or other paths.
+
+    Args:
+        archive: The file, packed or not.
+        folder: Where the members go, below it.
+        names: Paths of the members, ours.
+
+    Raises:
+        DataError: If one is missing, is no plain file, or is larger than 256 MiB.
+        OSError, tarfile.TarError: If the archive cannot be read, or the files not be written.
+    """
+    with tarfile.open(archive) as tar:
+        missing = dict.fromkeys(names)
+        for number, member in enumerate(tar):
+            if number > MOST_MEMBERS:
+                raise DataError(f"{archive}: holds more than {MOST_MEMBERS} members")
+            if member.name not in missing:
+                continue
+            if not member.isreg() or member.size > LARGEST_MEMBER:
+                raise DataError(f"{archive}: {member.name} is no plain file of at most {LARGEST_MEMBER:,} bytes")
+            target = folder / member.name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            content = tar.extractfile(member)
+            assert content
+            target.unlink(missing_ok=True)  # never written through a link
+            target.write_bytes(content.read())
+            missing.pop(member.name)
+            if not missing:
+                return
+    raise DataError(f"{archive}: holds no {next(iter(missing))}")
 
 
 def required(key: str, value: str | None, example: str) -> str:

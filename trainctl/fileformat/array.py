@@ -11,6 +11,8 @@ import numpy as np
 from trainctl.errors import DataError
 from trainctl.fileformat.place import check_file
 
+MOST_BYTES, MOST_TIMES = 2**30, 200  # what an .npz's array may always unpack to, and how many times its size
+
 
 def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.ndarray:
     """Read an array of an .npz by its name, or the one that an .npz or .npy holds.
@@ -46,6 +48,10 @@ def _member(source: Path, file: IO[bytes], name: str, *, alone: bool) -> np.ndar
         if name not in members and not (alone and len(members) == 1):
             raise DataError(f"{source}: holds {', '.join(members) or 'nothing'}; name the array to use `{name}`")
         entry = members.get(name) or next(iter(members.values()))
+        if entry.file_size > max(MOST_BYTES, MOST_TIMES * entry.compress_size):
+            raise DataError(
+                f"{source}: {entry.filename} unpacks from {entry.compress_size:,} to {entry.file_size:,} bytes"
+            )
         with archive.open(entry) as content:
             return _array(content, entry.file_size)
 

@@ -74,6 +74,21 @@ def printable(text: str, encoding: str | None = None) -> str:
     return text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def harmless(cell: object) -> object:
+    """Keep a spreadsheet from running a cell of CSV as a formula; what is a number stays one.
+
+    >>> harmless("=cmd()"), harmless("setosa"), harmless("-1.5"), harmless(-1.5)
+    ("'=cmd()", 'setosa', '-1.5', -1.5)
+    """
+    if not (isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r"))):
+        return cell
+    try:
+        float(cell)
+    except ValueError:
+        return f"'{cell}"
+    return cell
+
+
 def number(value: float | None, digits: int = 4) -> str:
     """Write a number with some significant digits; ``-`` if there is none.
 

@@ -104,7 +104,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         traceback.print_exc()
         trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
     if trial.error:
-        print(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", file=sys.stderr, flush=True)
+        table.line(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", stream=sys.stderr)
 
 
 def metric_names(trials: Sequence[Trial]) -> list[str]:
@@ -141,7 +141,8 @@ def as_csv(trials: Sequence[Trial]) -> str:
     header, body = rows(trials)
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*header, "error", "directory"])
-    writer.writerows([*row, trial.error, trial.directory.name] for row, trial in zip(body, trials, strict=True))
+    for row, trial in zip(body, trials, strict=True):
+        writer.writerow(map(table.harmless, [*row, trial.error, trial.directory.name]))
     return text.getvalue()
 
 
