@@ -196,7 +196,7 @@ def test_a_directory_of_any_name_is_used_and_shown_as_it_is(say, tmp_path, name)
     assert say("runs", f"root={NAMES[name]}")[0] == 0
 
 
-@pytest.mark.parametrize(("root", "says"), [("x" * 300, "File name too long"), ("/dev/null", "Not a directory")])
+@pytest.mark.parametrize(("root", "says"), [("x" * 300, "File name too long"), ("/dev/null", "not a directory")])
 def test_a_directory_that_cannot_be_made_is_storage(say, tmp_path, root, says):
     code, _, err = say(*SMALL, f"output.root={root}")
     assert (code, err.count("\n")) == (5, 1)

@@ -301,9 +301,9 @@ def test_a_users_broken_yaml_is_no_trouble_to_those_who_do_not_choose_it(name):
 
 
 def test_a_users_file_among_members_that_add_up_needs_its_own_key():
-    write("mine", "# @package augment.mine\nname: flip\nprobability: 1.0\n", group="augment")
-    write("loose", "name: flip\nprobability: 1.0\n", group="augment")
-    assert compose.compose(["augment=[crop,mine]"])["augment"]["mine"] == {"name": "flip", "probability": 1.0}
+    write("mine", "# @package augment.mine\nname: mixup\nalpha: 1.0\n", group="augment")
+    write("loose", "name: mixup\nalpha: 1.0\n", group="augment")
+    assert compose.compose(["augment=[crop,mine]"])["augment"]["mine"] == {"name": "mixup", "alpha": 1.0}
     assert "augment" in message("augment=[crop,loose]")
 
 

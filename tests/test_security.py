@@ -273,7 +273,7 @@ def test_arrays_of_objects_and_arrays_that_are_not_there_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "huge.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("inputs.npy", header.getvalue() + bytes(10**6))
     for name in ("huge.npy", "huge.npz"):
-        with pytest.raises(DataError, match=r"promises 8,000,000,000,000 bytes"):
+        with pytest.raises(DataError, match="the header promises"):
             read_array(tmp_path / name)
 
 
@@ -282,7 +282,7 @@ def test_an_image_bomb_is_refused(tmp_path):
 
     Image.new("1", (16000, 16000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 1e5
-    with pytest.raises(DataError, match="cannot be read as an image"):
+    with pytest.raises(DataError, match="has more than 89,478,485 pixels"):
         read_image(tmp_path / "bomb.png", 3, 8, 8)
     Image.new("1", (9000, 9000)).save(tmp_path / "large.png")
     with pytest.raises(DataError, match="9000 x 9000 pixels, more than 67,108,864"):
