@@ -1,6 +1,7 @@
 """The catalogue says what docstrings and YAML say."""
 
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,15 @@ def test_formulas_become_githubs():
 
 def test_a_pipe_does_not_end_a_cell():
     assert make_catalogue.cell("a | b\nc") == r"a \| b c"
+
+
+def test_every_test_that_a_promise_names_is_there() -> None:
+    text = (ROOT / "docs" / "reliability.md").read_text()
+    sources = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py")}
+    files = set(re.findall(r"(test_\w+\.py)", text))
+    assert len(files) > 12
+    assert files <= sources.keys()
+    names = set(re.findall(r"[`:](test_\w+\*?)`", text))
+    assert len(names) > 30
+    defined = "\n".join(sources.values())
+    assert [name for name in sorted(names) if f"def {name.rstrip('*')}" not in defined] == []
