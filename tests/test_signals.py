@@ -28,6 +28,8 @@ def _handlers() -> Iterator[None]:
 
 
 def main(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's job in the background, or a test before
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     monkeypatch.setattr(sys, "argv", ["trainctl", *arguments])
     return cli.main()
 

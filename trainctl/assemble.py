@@ -395,7 +395,7 @@ def _idle(config: Config, plan: Plan, rows: int) -> Iterator[str]:
         yield f"schedule.patience={schedule['patience']} never lowers the learning rate of this run, which has {looks} evaluations"
     if loop.stop_at_step is not None and loop.stop_at_step > plan.total_steps:
         yield f"loop.stop_at_step={loop.stop_at_step}: the run ends before, after {plan.total_steps} steps"
-    if plan.eval_every > plan.total_steps:
+    if loop.eval_every_steps is not None and plan.eval_every > plan.total_steps:
         yield f"loop.eval_every_steps={plan.eval_every}: the run has {plan.total_steps} steps, and is evaluated once, at its end"
 
 

@@ -90,7 +90,6 @@ def differentiate(run: Run) -> Compute:
     model, scaler, parameters = run.model, run.scaler, trained_by(run.optimizer)
     context = autocast(run.device, run.config.precision)
     penalties = [regularizer.penalty for regularizer in run.regularizers if regularizer.penalty]
-    one = torch.ones((), device=run.device)  # what autograd starts from, and would make at each step
 
     def compute(
         inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
@@ -101,7 +100,7 @@ def differentiate(run: Run) -> Compute:
             loss, targets = compare(run, outputs, targets, mixings)
         total = sum((penalty() for penalty in penalties), loss)
         total = total if share == 1 else total * share
-        gradients = torch.autograd.grad(scaler.scale(total), parameters, one, allow_unused=True)
+        gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
         run.sums.add(loss, outputs, targets)
         return [total.detach(), *map(_laid_out, gradients, parameters)]
 

@@ -12,6 +12,7 @@ from trainctl.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
+MOST_PIXELS = 89_478_485  # Pillow's own limit, which others may lift
 # Not all that Pillow knows: for some formats it starts other programs, as Ghostscript for .eps.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
@@ -37,14 +38,16 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
             content = io.BytesIO(path.read_bytes())  # of a file, Pillow sets memory aside for what a chunk promises
             with Image.open(content, formats=FORMATS) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise Image.DecompressionBombError
                 upright = _bytes(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
                 pixels = np.array(upright.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        most = f"{Image.MAX_IMAGE_PIXELS or 0:,}"
-        raise DataError(f"{path}: has more than {most} pixels, by its header; scale it down, or remove it") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"{path}: has more than {MOST_PIXELS:,} pixels, by its header; scale it down, or remove it"
+        ) from error
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: cannot be read as an image: holds none of {', '.join(FORMATS)}") from error
     except MemoryError:

@@ -193,7 +193,7 @@ def longer(loop: Loop) -> list[str]:
     """Return the overrides that double a run's budget.
 
     >>> from dataclasses import replace
-    >>> loop = Loop(20, None, "1.5h", 32, 1024, 1, None, None, None, None, "auto")
+    >>> loop = Loop(20, None, "1.5h", 32, 1024, 1, None, None, None, None, "stop", "auto")
     >>> longer(loop), longer(replace(loop, epochs=None, max_steps=100, max_time=None))
     (['loop.epochs=40', 'loop.max_time=3h'], ['loop.max_steps=200'])
     """
