@@ -282,10 +282,10 @@ def test_an_image_bomb_is_refused(tmp_path):
 
     Image.new("1", (16000, 16000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 1e5
-    with pytest.raises(DataError, match="has more than 89,478,485 pixels"):
+    with pytest.raises(DataError, match="has more than 67,108,864 pixels"):
         read_image(tmp_path / "bomb.png", 3, 8, 8)
     Image.new("1", (9000, 9000)).save(tmp_path / "large.png")
-    with pytest.raises(DataError, match="9000 x 9000 pixels, more than 67,108,864"):
+    with pytest.raises(DataError, match="has more than 67,108,864 pixels"):
         read_image(tmp_path / "large.png", 3, 8, 8)
 
 

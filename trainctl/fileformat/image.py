@@ -12,7 +12,7 @@ from trainctl.errors import DataError
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST_PIXELS = 89_478_485  # Pillow's own limit, which others may lift
+MOST_PIXELS = 2**26  # 200 MB in memory; a small file may unpack to any number
 # Not all that Pillow knows: for some formats it starts other programs, as Ghostscript for .eps.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
