@@ -131,8 +131,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/loop.py",
-        "order.split(plan.batch_size)[position:]",
-        "order.split(plan.batch_size)",
+        "order[position * plan.batch_size :]",
+        "order",
         "tests/test_resume.py",
     ),
     Mutation(
@@ -181,8 +181,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step.py",
-        "torch.set_rng_state(start[0])",
-        "torch.get_rng_state()",
+        "        restore_random_states(drawn, place)",
+        "        drawn",
         "tests/test_capture.py",
     ),
     Mutation(
@@ -193,8 +193,32 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step.py",
-        "if all(map(_same, replayed, [*found, *self._state()])):",
-        "if True:",
+        "if same and all(",
+        "if True or all(",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "if not all(bool(value.isfinite()",
+        "if False and not all(bool(value.isfinite()",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "            run.scaler.scale(torch.ones((), device=run.device))",
+        "            pass",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "as_strided((len(numbers),), (1,)) if whole else",
+        "as_strided((len(numbers),), (1,)) if False else",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/capture.py",
+        'if not name.startswith("constant"):',
+        'if name.startswith("value"):',
         "tests/test_capture.py",
     ),
     Mutation(
@@ -217,14 +241,26 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/model/base.py",
-        "numbers.ge_(round(p * 2**bits) - 2 ** (bits - 1))",
-        "numbers.gt_(round(p * 2**bits) - 2 ** (bits - 1))",
+        "numbers.ge_(limit)",
+        "numbers.gt_(limit)",
         "tests/model/test_base.py",
     ),
     Mutation(
         "trainctl/threads.py",
         "return max(0.0, used - (now.own - before.own) / elapsed)",
         "return max(0.0, used)",
+        "tests/test_threads.py",
+    ),
+    Mutation(
+        "trainctl/threads.py",
+        "START, _last = now, choose(START, now, quota())",
+        "_last = choose(START, now, quota())",
+        "tests/test_threads.py",
+    ),
+    Mutation(
+        "trainctl/threads.py",
+        "below = below.parent",
+        "break",
         "tests/test_threads.py",
     ),
     Mutation(
@@ -236,8 +272,8 @@ MUTATIONS = [
     # What a step computes, and when the loop looks.
     Mutation(
         "trainctl/step.py",
-        "compute(x, y, *augment(x), len(x) / rows)",
-        "compute(x, y, *augment(x), 1 / parts)",
+        "compute(x, y, *augment(x, done), len(x) / rows)",
+        "compute(x, y, *augment(x, done), 1 / parts)",
         "tests/test_loop.py",
     ),
     Mutation(
