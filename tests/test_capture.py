@@ -231,6 +231,7 @@ def test_recorded_steps_outlast_what_comes_between_them(words: str) -> None:
     assert all(map(torch.equal, expected, found))
     assert not notes
     assert len(replay.trusted) == 2
+    assert run.state.averaged
 
 
 def test_a_gradient_lies_in_memory_as_its_parameter_does() -> None:

@@ -133,7 +133,7 @@ def test_counters_of_other_cpus_than_ours_are_not_read(tmp_path, monkeypatch):
 
 
 def test_a_choice_looks_back_on_the_time_since_the_last_one(monkeypatch):
-    (start, first), (_, later) = after(0.0, 0.0), after(1.0, 0.0)
+    (start, first), (_, later) = after(0.0, 0.0), after(0.6, 0.0)
     second = Sample(
         20.0, *({cpu: a[cpu] + b[cpu] for cpu in a} for a, b in ((first.busy, later.busy), (first.total,) * 2)), 0.0
     )
@@ -142,7 +142,7 @@ def test_a_choice_looks_back_on_the_time_since_the_last_one(monkeypatch):
     monkeypatch.setattr(threads, "_last", None)
     monkeypatch.setattr(threads, "sample", lambda: next(samples))
     monkeypatch.setattr(threads, "quota", lambda: None)
-    assert [threads.current().threads for _ in range(3)] == [2, 1, 1]  # over both times, 0.5 CPUs were busy: 2
+    assert [threads.current().threads for _ in range(3)] == [2, 1, 1]  # over both times, 0.3 CPUs were busy: 2
 
 
 def test_a_system_without_proc_has_no_limit_and_no_neighbours(tmp_path):
