@@ -18,9 +18,10 @@ import time
 FIRST_STEP = """
 import os, sys
 from trainctl import cli, step
-step.make = lambda run, note: lambda inputs, targets: os._exit(0)
+step.make = lambda run, note: lambda inputs, targets: os._exit(0)  # what ends without a step ends with 1
 sys.argv = ["trainctl", "loop.epochs=1"]
 cli.main()
+os._exit(1)
 """
 ROWS = {
     "`import hydra`": ["-c", "import hydra"],
@@ -33,17 +34,21 @@ ROWS = {
 
 
 def wall(arguments: list[str], directory: str) -> float:
-    """Return how long Python takes with these arguments [s]."""
+    """Return how long Python takes with these arguments [s]; what ends in another way than expected is no measurement."""
     path = os.pathsep.join([os.getcwd(), os.environ.get("PYTHONPATH", "")])
     start = time.perf_counter()
-    subprocess.run(
+    done = subprocess.run(
         [sys.executable, *arguments],
         cwd=directory,
         env=os.environ | {"PYTHONPATH": path, "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
+        text=True,
         check=False,
     )
-    return time.perf_counter() - start
+    seconds = time.perf_counter() - start
+    if done.returncode != (2 if "optimizer=adm" in arguments else 0):
+        raise SystemExit(f"{arguments} ended with {done.returncode}: {done.stderr}")
+    return seconds
 
 
 def main() -> None:

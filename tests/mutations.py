@@ -181,8 +181,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step.py",
-        "restore_random_states(drawn, place)",
-        "restore_random_states(drawn_then, place)",
+        "        restore_random_states(drawn, place)",
+        "        drawn",
         "tests/test_capture.py",
     ),
     Mutation(
@@ -193,8 +193,32 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step.py",
-        "same = all(map(_close if self.graphs else _same, replayed, [*found, *self._state()]))",
-        "same = True",
+        "if same and all(",
+        "if True or all(",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "if not all(bool(value.isfinite()",
+        "if False and not all(bool(value.isfinite()",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "            run.scaler.scale(torch.ones((), device=run.device))",
+        "            pass",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/step.py",
+        "as_strided((len(numbers),), (1,)) if whole else",
+        "as_strided((len(numbers),), (1,)) if False else",
+        "tests/test_capture.py",
+    ),
+    Mutation(
+        "trainctl/capture.py",
+        'if not name.startswith("constant"):',
+        'if name.startswith("value"):',
         "tests/test_capture.py",
     ),
     Mutation(
@@ -217,14 +241,26 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/model/base.py",
-        "numbers.ge_(round(p * 2**bits) - 2 ** (bits - 1))",
-        "numbers.gt_(round(p * 2**bits) - 2 ** (bits - 1))",
+        "numbers.ge_(limit)",
+        "numbers.gt_(limit)",
         "tests/model/test_base.py",
     ),
     Mutation(
         "trainctl/threads.py",
         "return max(0.0, used - (now.own - before.own) / elapsed)",
         "return max(0.0, used)",
+        "tests/test_threads.py",
+    ),
+    Mutation(
+        "trainctl/threads.py",
+        "START, _last = now, choose(START, now, quota())",
+        "_last = choose(START, now, quota())",
+        "tests/test_threads.py",
+    ),
+    Mutation(
+        "trainctl/threads.py",
+        "below = below.parent",
+        "break",
         "tests/test_threads.py",
     ),
     Mutation(

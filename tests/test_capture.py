@@ -9,9 +9,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainctl import assemble, capture, compose, config, loop, step
+from tests.zygote import EAGER
+from trainctl import assemble, capture, compose, config, device, loop, step
 from trainctl.capture import Recorder, compile_calls
 from trainctl.errors import NonFiniteError
+from trainctl.evaluation import evaluate, renew_statistics
 from trainctl.run import Run
 
 SMALL = ("dataset=digits", "loop.batch_size=400", "output.plots=false")
@@ -137,6 +139,7 @@ def test_a_replay_that_differs_is_found_out_and_given_up() -> None:
     assert run.model.factor == 2**-4
 
 
+@pytest.mark.skipif(EAGER, reason="asks for the default")
 def test_components_of_ones_own_are_captured_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = []
     monkeypatch.setattr(step, "captured", lambda run, note: chosen.append("captured"))
@@ -169,6 +172,68 @@ def test_an_optimizer_that_is_loaded_anew_is_read_anew() -> None:
     assert not any(map(torch.equal, moment, (state["exp_avg"] for state in run.optimizer.state.values())))
 
 
+def test_two_steps_of_one_optimizer_count_together() -> None:
+    run = make("loop.batch_size=full")
+    one, other = step.captured(run, print), step.captured(run, print)
+    for how in (one, other, one, step.eager(run), other):
+        train(run, how, 3)
+    assert {float(state["step"]) for state in run.optimizer.state.values()} == {15}
+
+
+def with_scaler(run: Run) -> Run:
+    object.__setattr__(run, "scaler", torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=4))
+    return run
+
+
+@pytest.mark.parametrize("overflowing", [None, 1, 2])  # 1: the step whose replay is compared, or was to be
+def test_the_scale_of_fp16_goes_on_changing(overflowing: int | None) -> None:
+    def run_all(run: Run, how: Any) -> list[Tensor]:
+        for number in range(12):
+            if overflowing is not None and 0 <= number - overflowing < 2:
+                run.scaler.update(math.inf if number == overflowing else 1024.0)
+            train(run, how, 1)
+        return [*tensors(run), torch.tensor(run.scaler.get_scale())]
+
+    words, notes = ("loop.batch_size=full", "optimizer=sgd", "optimizer.lr=0.1"), []
+    run = with_scaler(make(*words))
+    run.scaler.scale(torch.ones(()))
+    expected = run_all(run, step.eager(run))
+    run = with_scaler(make(*words))
+    replay = step.Replay(run, notes.append)
+    found = run_all(run, step._step(run, replay, step.Update(run)))
+    assert all(map(torch.equal, expected, found))
+    assert not notes
+    assert replay.trusted
+    assert 1024 < found[-1] < math.inf
+
+
+@pytest.mark.parametrize(
+    "words", ["average=swa average.start_fraction=0 model.norm=batch", "average=ema optimizer=sgd"]
+)
+def test_recorded_steps_outlast_what_comes_between_them(words: str) -> None:
+    def run_all(run: Run, how: Any) -> list[Tensor]:
+        for _ in range(4):
+            train(run, how, 5)
+            renew_statistics(run)
+            evaluate(run, "val")
+            train(run, how, 2)
+            kept = copy.deepcopy([run.model.state_dict(), run.optimizer.state_dict()])
+            train(run, how, 3)
+            run.model.load_state_dict(kept[0])
+            run.optimizer.load_state_dict(kept[1])
+        return tensors(run)
+
+    run, notes = make(*words.split()), []
+    expected = run_all(run, step.eager(run))
+    run = make(*words.split())
+    replay = step.Replay(run, notes.append)
+    found = run_all(run, step._step(run, replay, step.Update(run)))
+    assert all(map(torch.equal, expected, found))
+    assert not notes
+    assert len(replay.trusted) == 2
+    assert run.state.averaged
+
+
 def test_a_gradient_lies_in_memory_as_its_parameter_does() -> None:
     parameter = torch.zeros(2, 3, 4, 4).contiguous(memory_format=torch.channels_last)
     gradient = torch.randn(2, 3, 4, 4)
@@ -185,8 +250,9 @@ def test_a_gradient_lies_in_memory_as_its_parameter_does() -> None:
 class Imitation:
     """Does what a graph does: reads its own inputs, and overwrites the results of the call before."""
 
-    def __init__(self, program: capture.Program, inputs: list[Tensor]) -> None:
+    def __init__(self, program: capture.Program, inputs: list[Tensor], pool: Any) -> None:
         self.program, self.inputs = program, [value.clone() for value in inputs]
+        self.pool = pool or object()
         self.results: list[Tensor] = []
 
     def __call__(self, *inputs: Tensor) -> list[Any]:
@@ -210,7 +276,8 @@ def test_a_graph_computes_the_same(words: str, monkeypatch: pytest.MonkeyPatch) 
     replay = step.Replay(run, notes.append)
     replay.graphs = True
     assert all(map(torch.equal, expected, train(run, step._step(run, replay, step.Update(run)), 12)))
-    assert made
+    assert len(made) == len(replay.recorded)
+    assert len({graph.pool for graph in made}) == 1  # they share their memory
     assert not notes
 
 
@@ -245,7 +312,7 @@ class Waits(TorchDispatchMode):
     count = 0
 
     def __torch_dispatch__(self, kernel: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        self.count += kernel in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        self.count += capture.depends(kernel, args)
         return kernel(*args, **(kwargs or {}))
 
 
@@ -257,7 +324,8 @@ class Waits(TorchDispatchMode):
         "loss=focal optimizer=lion loop.micro_batches=3 average=swa",
     ],
 )
-def test_between_looks_the_host_reads_the_loss_and_nothing_else(words: str) -> None:
+def test_between_looks_the_host_reads_the_loss_and_nothing_else(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(step, "_judge", lambda *_: None)  # on a CPU it looks at what projections and clips would hide
     run = make(*words.split())
     take_step = step.eager(run)
     train(run, take_step, 1)
@@ -266,25 +334,76 @@ def test_between_looks_the_host_reads_the_loss_and_nothing_else(words: str) -> N
     assert waits.count == 3  # the loss, which a step on a GPU does not read
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("words", ["model=mlp", "model=cnn", "model=rnn optimizer=sgd", "loop.micro_batches=4"])
+@pytest.mark.parametrize(
+    ("function", "times"),
+    [
+        (lambda x: x.sum().item(), 1),
+        (lambda x: torch.equal(x, x), 1),
+        (lambda x: x[x > 0], 1),
+        (lambda x: x.masked_select(x > 0), 1),
+        (lambda x: x.index_put_((x > 0,), torch.zeros(3)), 1),
+        (lambda x: x.nonzero(), 1),
+        (lambda x: x.index_put_((torch.tensor([1]),), torch.zeros(1)), 0),
+        (lambda x: x[torch.tensor([1])] + x.where(x > 0, -x), 0),
+    ],
+)
+def test_a_wait_of_the_host_is_told_from_what_is_none(function: Any, times: int) -> None:
+    with Waits() as waits:
+        function(torch.ones(3))
+    assert waits.count == times
+
+
+GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+
+
+@GPU
+@pytest.mark.parametrize(
+    "words",
+    [
+        "loop.batch_size=full model=cnn",
+        "loop.batch_size=full model=rnn optimizer=sgd",
+        "model=mlp",
+        "loop.micro_batches=4",
+    ],
+)
 def test_on_a_gpu_a_graph_is_replayed_without_a_wait(words: str) -> None:
-    run = make("device=cuda", "loop.batch_size=full", *words.split())
-    expected = train(run, step.eager(run), 12)
-    run, notes = make("device=cuda", "loop.batch_size=full", *words.split()), []
+    run = make("device=cuda", *words.split())
+    expected = train(run, step.eager(run), 20)
+    run, notes = make("device=cuda", *words.split()), []
     replay = step.Replay(run, notes.append)
     take_step = step._step(run, replay, step.Update(run))
-    train(run, take_step, 3)
-    assert replay.trusted
+    train(run, take_step, 11)
+    assert replay.trusted.keys() == replay.recorded.keys() != set()
     assert not notes
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = train(run, take_step, 9)
+        for (inputs, targets), _ in zip(loop.batches(run), range(9), strict=False):  # two more epochs begin
+            loop.set_learning_rate(run)
+            take_step(inputs, targets)
+            run.state.step += 1
     finally:
         torch.cuda.set_sync_debug_mode("default")
-    weights = len(list(run.model.state_dict()))
+    weights, found = len(list(run.model.state_dict())), tensors(run)
     for one, other in zip(expected[:weights], found[:weights], strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)
+
+
+@GPU
+def test_on_a_gpu_random_numbers_go_on_after_a_capture_that_failed() -> None:
+    inputs = torch.ones(100, device="cuda")
+    with pytest.raises(RuntimeError):
+        capture.Graph(lambda x: [nn.functional.dropout(x) * x.sum().item()], [inputs])
+    before = torch.cuda.get_rng_state()
+    device.end_capture(inputs.device)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert {0.0, 2.0} == set(nn.functional.dropout(inputs).tolist())
+
+
+def test_what_a_gpu_holds_beside_a_run_limits_a_recording(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1000, 1 << 40))
+    assert Recorder("cuda").most == 500
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (1 << 50, 1 << 50))
+    assert Recorder("cuda").most == capture.MOST_BYTES["cuda"]
 
 
 # The recording itself.
@@ -313,6 +432,13 @@ def test_constants_are_read_where_they_are_and_written_in_place() -> None:
     (product,) = program(torch.full((2, 3), 5.0))
     assert product.unique().tolist() == [10]
     assert total.item() == 60
+
+
+def test_views_of_inputs_are_taken_anew() -> None:
+    given = torch.ones(3, 2)
+    results, recorder = record(lambda x: [x.t() * 2, x.view(-1) * 1, x[0] + 0], given)
+    found = compile_calls(recorder.calls, [given], results)(torch.full((3, 2), 5.0))
+    assert [value.unique().tolist() for value in found] == [[10], [5], [5]]
 
 
 @pytest.mark.parametrize(

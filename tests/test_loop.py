@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainctl import assemble, budget, compose, config, device, loop, session, step
+from trainctl import assemble, budget, compose, config, device, loop, session, splits, step
 from trainctl.augment.base import Mixing, Visit
 from trainctl.errors import ConfigError, NonFiniteError
 from trainctl.report.base import Together
@@ -189,6 +189,18 @@ def test_every_row_is_visited_once_an_epoch_in_another_order() -> None:
     assert not torch.equal(*epochs)
     for epoch in epochs:
         assert sorted(map(tuple, epoch.tolist())) == sorted(map(tuple, rows.tolist()))
+
+
+def test_batches_and_what_asks_for_their_rows_draw_an_epochs_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn, draw = [], splits.epoch_order
+    monkeypatch.setattr(splits, "epoch_order", lambda *given: drawn.append(given) or draw(*given))
+    splits.order_on.cache_clear()
+    run = make("loop.batch_size=40", "seed=5")
+    rows = run.data.splits["train"].inputs
+    for _, (inputs, _) in zip(range(2 * run.plan.steps_per_epoch), loop.batches(run), strict=False):
+        assert torch.equal(inputs, rows[splits.visited(run, 0, len(inputs))[1]])
+        run.state.step += 1
+    assert drawn == [(len(rows), 5, 0), (len(rows), 5, 1)]
 
 
 @pytest.mark.parametrize(

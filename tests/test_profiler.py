@@ -89,7 +89,7 @@ def test_parts_add_up_to_the_eager_step():
 
 @pytest.mark.parametrize("words", MODELS, ids=" ".join)
 def test_every_model_is_measured(words):
-    run = make(*words, "loop.eval_batch_size=16", "loop.batch_size=6")
+    run = make(*words, "loop.eval_batch_size=16", "loop.batch_size=6", "loop.capture=always")
     before = parameters(run)
     found = profiler.measure(run, 2)
     assert torch.equal(parameters(run), before)
@@ -105,7 +105,7 @@ def test_every_model_is_measured(words):
 
 def test_replayed_steps_are_told_from_eager_ones():
     for words, replayed in (((), True), (("loop.capture=never",), False), (("augment=[mixup]",), False)):
-        run = make("dataset=wine", *words)
+        run = make("dataset=wine", "loop.capture=always", *words)
         take = profiler.stepper(run, step.make(run, lambda note: None))
         profiler.warm_up(take)
         assert profiler.is_replayed(run, take) == replayed

@@ -22,19 +22,19 @@ HEAVY = (
 TRAIN = ("loop.max_steps=1", "output.plots=false")
 
 
-def imported(*arguments: str, cwd: Path) -> set[str]:
+def imported(*arguments: str, cwd: Path) -> tuple[set[str], int]:
     """Run a command line in a fresh process; return the heavy packages that it imported."""
     script = (
         "import atexit, os, sys\n"
         f"atexit.register(lambda: print('IMPORTED', *(name for name in {HEAVY} if name in sys.modules)))\n"
         "sys.argv = ['trainctl', *sys.argv[1:]]\n"
         "from trainctl.cli import main\n"
-        "main()\n"
+        "sys.exit(main())\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script, *arguments], capture_output=True, text=True, check=False, cwd=cwd
     )
-    return set(done.stdout.rpartition("IMPORTED")[2].split())
+    return set(done.stdout.rpartition("IMPORTED")[2].split()), done.returncode
 
 
 @pytest.mark.parametrize(
@@ -57,4 +57,6 @@ def imported(*arguments: str, cwd: Path) -> set[str]:
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_verb_imports_no_more_than_it_needs(arguments, allowed, tmp_path):
-    assert imported(*arguments, cwd=tmp_path) <= allowed
+    packages, code = imported(*arguments, cwd=tmp_path)
+    assert packages <= allowed
+    assert code == {"lr=0.1": 2, "reproduce": 4}.get(arguments[0], 0)

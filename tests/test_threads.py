@@ -4,12 +4,14 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 import torch
 
-from trainctl import assemble, compose, config, device, threads
+from trainctl import assemble, compose, config, device, memory, threads
 from trainctl.threads import Choice, Sample, choose, quota
 
 
@@ -52,8 +54,9 @@ def test_our_own_work_is_not_that_of_others():
     before, start = threads.sample(), time.perf_counter()
     while time.perf_counter() - start < 0.5:
         pass
-    alone = threads.others(before, threads.sample())
-    assert alone < len(threads.allowed()) - 0.4
+    now = threads.sample()
+    busy = threads.others(before, replace(now, own=before.own))
+    assert busy - threads.others(before, now) > 0.25  # more where nobody disturbs: 1
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs /proc")
@@ -78,6 +81,11 @@ def test_a_neighbours_work_is_seen():
             2,
         ),
         ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "1:cpu:/", None),
+        (
+            {"cpuacct,cpu/x/cpu.cfs_quota_us": "300000", "cpuacct,cpu/x/cpu.cfs_period_us": "100000"},
+            "3:cpu,cpuacct:/x",
+            3,
+        ),
         ({"memory/x/cpu.max": "1 1"}, "4:memory:/x", None),
         ({"a/cpu.max": "nonsense"}, "0::/a", None),
         ({}, "0::/gone", None),
@@ -89,6 +97,52 @@ def test_the_narrowest_control_group_around_us_sets_the_limit(tmp_path, files, o
         (tmp_path / name).write_text(content + "\n")
     (tmp_path / "own").write_text(own + "\n")
     assert quota(tmp_path, tmp_path / "own") == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "own", "expected"),
+    [
+        ({"a/b/": (9000, 1000, 0), "a/": (5000, 2000, 500)}, "0::/a/b", [8000, 3500]),
+        ({"a/": ("max", 2000, 0), "": (4000, 1000, 0)}, "0::/a", [3000]),
+        ({"memory/x/": (9000, 1000, 0), "memory/": (3000, 1000, 0)}, "2:cpu:/y\n4:memory:/x", [8000, 2000]),
+        ({"memory/": (3000, 1000, 0)}, "4:memory:/on/the/host", [2000]),
+        ({}, "0::/gone", []),
+    ],
+)
+def test_every_control_group_around_us_limits_memory(tmp_path, files, own, expected):
+    for name, numbers in files.items():
+        keys = ("limit_in_bytes", "usage_in_bytes") if "memory" in name else ("max", "current")
+        unused = "inactive_file 7\ntotal_inactive_file" if "memory" in name else "anon 5\ninactive_file"
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+        for key, number in zip((*keys, "stat"), (*numbers[:2], f"{unused} {numbers[2]}"), strict=True):
+            (tmp_path / name / f"memory.{key}").write_text(f"{number}\n")
+    (tmp_path / "own").write_text(own + "\n")
+    assert list(memory.left(threads.groups("memory", tmp_path, tmp_path / "own"))) == expected
+
+
+def test_counters_of_other_cpus_than_ours_are_not_read(tmp_path, monkeypatch):
+    (tmp_path / "stat").write_text(
+        "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 1 0 0 5 0 0 0 0 0 0\ncpu1 4 0 0 2 0 0 0 0 0 0\nintr 1\n"
+    )
+    monkeypatch.setattr(threads, "allowed", lambda: {0, 1})
+    assert threads.sample(tmp_path / "stat").busy == {0: 1, 1: 4}
+    monkeypatch.setattr(threads, "allowed", lambda: {1})
+    assert threads.sample(tmp_path / "stat").busy == {1: 4}
+    monkeypatch.setattr(threads, "allowed", lambda: {1, 2})  # a container that numbers its CPUs anew
+    assert threads.sample(tmp_path / "stat").busy == {}
+
+
+def test_a_choice_looks_back_on_the_time_since_the_last_one(monkeypatch):
+    (start, first), (_, later) = after(0.0, 0.0), after(0.6, 0.0)
+    second = Sample(
+        20.0, *({cpu: a[cpu] + b[cpu] for cpu in a} for a, b in ((first.busy, later.busy), (first.total,) * 2)), 0.0
+    )
+    samples = iter([first, second, replace(second, clock=20.1)])
+    monkeypatch.setattr(threads, "START", start)
+    monkeypatch.setattr(threads, "_last", None)
+    monkeypatch.setattr(threads, "sample", lambda: next(samples))
+    monkeypatch.setattr(threads, "quota", lambda: None)
+    assert [threads.current().threads for _ in range(3)] == [2, 1, 1]  # over both times, 0.3 CPUs were busy: 2
 
 
 def test_a_system_without_proc_has_no_limit_and_no_neighbours(tmp_path):
@@ -108,9 +162,11 @@ def _threads():
 def test_what_is_asked_for_is_used(monkeypatch):
     assert device.use_threads(2) == Choice(2)
     assert torch.get_num_threads() == 2
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert device.use_threads(None) == Choice(2, "OMP_NUM_THREADS")
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    monkeypatch.setattr(device, "THREADS", 3)  # what torch made of it; not what a trial before this one asked for
+    assert device.use_threads(None) == Choice(3, "OMP_NUM_THREADS")
     monkeypatch.delenv("OMP_NUM_THREADS")
+    monkeypatch.setattr(threads, "_last", None)
     monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "of neighbours"))
     assert device.use_threads(None) == Choice(1, "of neighbours")
     assert torch.get_num_threads() == 1
@@ -130,6 +186,51 @@ def test_a_change_is_noticed_and_followed_only_if_asked(monkeypatch, adapt):
     assert len(notes) == 1
     assert "1.0 of 2 CPUs are free" in notes[0]
     assert ("threads=adapt" in notes[0]) is not adapt
+
+
+@pytest.mark.usefixtures("_threads")
+def test_more_threads_than_cpus_are_explained(monkeypatch):
+    torch.set_num_threads(8)
+    monkeypatch.setattr(device, "APART", 0.0)
+    monkeypatch.setattr(threads, "choose", lambda *_: Choice(2))
+    notes = []
+    device.Neighbours(adapt=False).look(notes.append)
+    assert notes[0].startswith("this process may use 2 CPUs, and 8 threads wait for each other")
+
+
+def test_counters_are_read_only_when_it_is_time(monkeypatch):
+    neighbours = device.Neighbours(adapt=False)
+    monkeypatch.setattr(threads, "sample", lambda: pytest.fail("read"))
+    neighbours.look(print)
+
+
+@pytest.mark.parametrize(("most", "accepted"), [(1 << 62, 1 << 30), (1 << 25, 1 << 25)])  # glibc now, and before 2.35
+def test_freed_memory_is_kept_by_an_older_library_too(monkeypatch, most, accepted):
+    class Library:
+        settings: ClassVar[dict[int, int]] = {}
+
+        def mallopt(self, key, value):
+            if key == -3 and value > most:
+                return 0
+            self.settings[key] = value
+            return 1
+
+    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    device.keep_memory()
+    assert Library.settings == {-3: accepted, -1: (1 << 31) - 1}
+
+
+def test_a_gpu_with_a_number_becomes_the_current_one_and_is_waited_for(monkeypatch):
+    current, waited = [], []
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", current.append)
+    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
+    for name in ("cuda", "cuda:1", "cpu"):
+        device.synchronize(device.choose(name))
+    assert current == [torch.device("cuda:1")]
+    assert waited == [torch.device("cuda"), torch.device("cuda:1")]
 
 
 def test_a_resumed_run_computes_with_as_many_threads_as_before(command, tmp_path):

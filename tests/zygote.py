@@ -24,6 +24,14 @@ from pathlib import Path
 from typing import IO, Any
 
 MEASURED = "COVERAGE_PROCESS_CONFIG"  # what pytest-cov leaves to processes that tests start
+EAGER = os.environ.get("TRAINCTL_TEST_CAPTURE") == "never"  # as if that were the default of loop.capture
+
+
+def without_capture() -> None:
+    """Take steps eagerly in this process, and in those forked from it, where loop.capture is not given."""
+    step: Any = importlib.import_module("trainctl.step")
+    make = step.make
+    step.make = lambda run, note: step.eager(run) if run.config.loop.capture == "auto" else make(run, note)
 
 
 class Process:
@@ -155,6 +163,8 @@ def import_everything() -> None:
     for name in ("sklearn.datasets", "torch._dynamo"):  # what a data set and PyTorch's optimizers import
         importlib.import_module(name)
     importlib.import_module("trainctl.compose").compose([])  # Hydra imports its plugins
+    if EAGER:
+        without_capture()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,9 @@ class Recorder(TorchDispatchMode):
 
     def __init__(self, device: str = "cpu") -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.most = MOST_BYTES[device]
+        self.most: float = MOST_BYTES[device]
+        if device == "cuda":
+            self.most = min(self.most, torch.cuda.mem_get_info()[0] / 2)  # what it holds, and what the graph will
         self.calls: list[Call] = []
         self.trouble = ""
         self._bytes = 0
@@ -66,14 +68,18 @@ class Recorder(TorchDispatchMode):
 
     def _judge(self, kernel: Any, args: Any) -> str:
         """Say why a kernel cannot be replayed; empty if it can."""
-        depends = bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(kernel.tags))
-        if kernel is aten.index.Tensor:  # only a mask's shape depends on its values
-            depends = any(value.dtype in (torch.bool, torch.uint8) for value in _tensors(args[1:2]))
-        if depends or kernel.name().partition("::")[2] in READS:
+        if depends(kernel, args) or kernel.name().partition("::")[2] in READS:
             return f"it depends on the values of a batch ({kernel.name()})"
         if self._bytes > self.most:
             return "it is bound by arithmetic, not by what surrounds it"
         return ""
+
+
+def depends(kernel: Any, args: Any) -> bool:
+    """Say whether what a kernel returns, or its shape, depends on values, so that the host has to wait for them."""
+    if kernel in (aten.index.Tensor, aten.index_put.default, aten.index_put_.default):  # only where one is a mask
+        return any(value.dtype in (torch.bool, torch.uint8) for value in _tensors(args[1:2]))
+    return bool({torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape} & set(kernel.tags))
 
 
 def compile_calls(calls: Sequence[Call], inputs: Sequence[Tensor], results: Sequence[Tensor | None]) -> Program:
@@ -99,6 +105,7 @@ class Graph:
     Args:
         program: Only kernels of the current CUDA device, and no wait of the host.
         inputs: Of the shapes that it will be called with.
+        pool: Of memory, that it shares with other graphs; one of its own if None.
 
     Raises:
         RuntimeError: If CUDA cannot capture it.
@@ -106,11 +113,12 @@ class Graph:
     Source: PyTorch documentation, CUDA semantics, CUDA graphs.
     """
 
-    def __init__(self, program: Program, inputs: Sequence[Tensor]) -> None:
+    def __init__(self, program: Program, inputs: Sequence[Tensor], pool: Any = None) -> None:
         self.inputs = [value.clone() for value in inputs]
         self.graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self.graph):
+        with torch.cuda.graph(self.graph, pool=pool):
             self.results = program(*self.inputs)
+        self.pool = self.graph.pool()
 
     def __call__(self, *inputs: Tensor) -> list[Any]:
         """Return the results; the next call overwrites them."""
@@ -184,7 +192,7 @@ class _Writer:
         name = self.names.get(id(value))
         if name is None:
             name = self.names[id(value)] = self._constant(value)
-        if name.startswith("value"):
+        if not name.startswith("constant"):
             used.add(name)
         return name
 

@@ -7,6 +7,7 @@ import os
 import platform
 import random
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -19,12 +20,15 @@ from torch import Tensor
 from trainctl import threads
 from trainctl.errors import ConfigError, UnavailableError
 
+THREADS = torch.get_num_threads()  # what OMP_NUM_THREADS says, before anybody sets another number
 APART = 5.0  # seconds between looks at what other processes do
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def choose(name: str) -> torch.device:
     """Return the device of a name: ``auto`` (the best there is), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+
+    A GPU that has a number becomes the current one.
 
     Raises:
         UnavailableError: If this machine does not have it.
@@ -44,6 +48,8 @@ def choose(name: str) -> torch.device:
         )
     if device.type == "mps" and not torch.backends.mps.is_available():
         raise UnavailableError("device=mps: torch finds no Metal device here; give device=cpu or device=auto")
+    if device.index is not None:
+        torch.cuda.set_device(device)
     return device
 
 
@@ -73,9 +79,9 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
     if isinstance(wanted, int):
         choice = threads.Choice(wanted)
     elif os.environ.get("OMP_NUM_THREADS"):
-        choice = threads.Choice(torch.get_num_threads(), "OMP_NUM_THREADS")
+        choice = threads.Choice(THREADS, "OMP_NUM_THREADS")
     else:
-        choice = threads.choose(threads.START, threads.sample(), threads.quota())
+        choice = threads.current()
     torch.set_num_threads(choice.threads)
     return choice
 
@@ -92,7 +98,8 @@ def keep_memory() -> None:
         return
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        library.mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD [bytes]
+        # M_MMAP_THRESHOLD [bytes]; glibc before 2.35 takes no more than 32 MiB.
+        library.mallopt(-3, 1 << 30) or library.mallopt(-3, 1 << 25)
         library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD [bytes]
 
 
@@ -109,9 +116,9 @@ class Neighbours:
 
     def look(self, note: Callable[[str], None]) -> None:
         """Look at the time since the look before, if that was long enough ago."""
-        now = threads.sample()
-        if now.clock - self.before.clock < APART:
+        if time.perf_counter() - self.before.clock < APART:
             return
+        now = threads.sample()
         choice, used = threads.choose(self.before, now, self.limit), torch.get_num_threads()
         self.before = now
         if self.adapt and choice.threads != used:
@@ -119,8 +126,9 @@ class Neighbours:
             note(f"now {choice}")
         elif choice.threads < used and not self.told:
             self.told = True
+            reason = choice.reason or f"this process may use {choice.threads} CPUs"
             note(
-                f"{choice.reason}, and {used} threads wait for each other: give the CPU to fewer runs,"
+                f"{reason}, and {used} threads wait for each other: give the CPU to fewer runs,"
                 f" or stop this one and resume it with threads={choice.threads} (or threads=adapt)"
             )
 
@@ -142,8 +150,19 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 def synchronize(place: torch.device) -> None:
     """Wait until a device has done what it was given."""
-    if place.type in ("cuda", "mps"):
-        getattr(torch, place.type).device.synchronize()
+    if place.type == "cuda":
+        torch.cuda.synchronize(place)
+    if place.type == "mps":
+        torch.mps.synchronize()
+
+
+def end_capture(place: torch.device) -> None:
+    """Give a GPU a random generator in the same state, after a capture that failed: the old one takes itself for captured."""
+    if place.type != "cuda":
+        return
+    with suppress(RuntimeError, AttributeError):
+        generator = torch.cuda.default_generators[torch.cuda.current_device()]
+        generator.graphsafe_set_state(generator.clone_state())
 
 
 def derive(*parts: int) -> int:

@@ -5,10 +5,10 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 from trainctl import assemble, loop, memory, step
+from trainctl.device import synchronize
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
 from trainctl.run import Run
 
@@ -205,8 +205,7 @@ def _time_steps(run: Run, take_step: step.Step, inputs: Tensor, targets: Tensor,
         for _ in range(count):
             take_step(inputs, targets)
             run.state.step += 1
-        if run.device.type in ("cuda", "mps"):  # they work on while the host is ahead
-            getattr(torch, run.device.type).synchronize()
+        synchronize(run.device)  # a GPU works on while the host is ahead
         return (time.perf_counter() - start) / count
 
     take(1)

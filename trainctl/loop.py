@@ -18,7 +18,7 @@ from trainctl.report.base import Reporter
 from trainctl.run import Run
 from trainctl.saving import Keeper
 from trainctl.signals import Stopped, StopRequest
-from trainctl.splits import epoch_order
+from trainctl.splits import order_on
 from trainctl.state import Best
 
 GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
@@ -89,7 +89,7 @@ def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
         if plan.steps_per_epoch == 1:  # a full batch has no order
             yield rows.inputs, rows.targets
             continue
-        order = epoch_order(len(rows), run.config.seed, epoch).to(run.device)
+        order = order_on(run.device, len(rows), run.config.seed, epoch)
         for several in order[position * plan.batch_size :].split(together * plan.batch_size):
             inputs, targets = rows.inputs.index_select(0, several), rows.targets.index_select(0, several)
             yield from zip(inputs.split(plan.batch_size), targets.split(plan.batch_size), strict=True)

@@ -2,10 +2,13 @@
 
 import math
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import torch
+
+from trainctl.threads import groups
 
 
 def free(device: torch.device) -> float:
@@ -15,10 +18,23 @@ def free(device: torch.device) -> float:
     found = [math.inf]
     with suppress(OSError, ValueError, IndexError):
         found.append(1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]))
-    with suppress(OSError, ValueError):  # a container's limit; "max" if there is none
-        limit, used = (int(Path("/sys/fs/cgroup", f"memory.{name}").read_text()) for name in ("max", "current"))
-        found.append(limit - used)
-    return min(found)
+    return min([*found, *left(groups("memory"))])
+
+
+def left(folders: Iterator[Path]) -> Iterator[float]:
+    """Yield what control groups leave of their memory [bytes], those that have a limit.
+
+    Files that were read and are not in use count as taken, but give way.
+
+    Source: Linux kernel documentation, admin-guide/cgroup-v2 and cgroup-v1/memory.
+    """
+    for folder in folders:
+        for most, taken in (("max", "current"), ("limit_in_bytes", "usage_in_bytes")):
+            with suppress(OSError, ValueError):  # "max" is no limit
+                limit, used = (int((folder / f"memory.{name}").read_text()) for name in (most, taken))
+                stat = (folder / "memory.stat").read_text().split()
+                names = ("total_inactive_file", "inactive_file")  # version 1 has both
+                yield limit - used + next((int(stat[stat.index(name) + 1]) for name in names if name in stat), 0)
 
 
 def peak() -> float:

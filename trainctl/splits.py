@@ -153,9 +153,11 @@ def visited(run: Run, first: int, count: int) -> tuple[int, Tensor]:
     places %= rows
     if plan.steps_per_epoch == 1:  # a full batch has no order
         return epoch, places
-    return epoch, _order_on(run.device, rows, run.config.seed, epoch)[places]
+    return epoch, order_on(run.device, rows, run.config.seed, epoch)[places]
 
 
-@lru_cache(maxsize=1)  # the parts of an epoch's batches share it
-def _order_on(device: torch.device, rows: int, seed: int, epoch: int) -> Tensor:
-    return epoch_order(rows, seed, epoch).to(device)
+@lru_cache(maxsize=1)  # an epoch's batches share it
+def order_on(device: torch.device, rows: int, seed: int, epoch: int) -> Tensor:
+    """Return :func:`epoch_order` on a device; nobody may change it. A GPU fetches it without a wait of the host."""
+    order = epoch_order(rows, seed, epoch)
+    return order.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else order.to(device)

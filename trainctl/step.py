@@ -10,7 +10,7 @@ from torch import Tensor
 
 from trainctl.augment.base import Mixing, Visit
 from trainctl.capture import MOST_BYTES, Graph, Program, Recorder, compile_calls
-from trainctl.device import autocast, derive, random_states, restore_random_states
+from trainctl.device import autocast, derive, end_capture, random_states, restore_random_states
 from trainctl.errors import NonFiniteError
 from trainctl.optimizer.base import stepper
 from trainctl.run import Run
@@ -48,7 +48,6 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
 
 Compute = Callable[..., list[Any]]  # (inputs, targets, augmented, mixings, share) -> [loss, *gradients]
 Kernel = Callable[[], None]
-MOST_KINDS = 8  # shapes of parts that are recorded; a run has one or two
 
 
 def eager(run: Run) -> Step:
@@ -100,6 +99,7 @@ def differentiate(run: Run) -> Compute:
             loss, targets = compare(run, outputs, targets, mixings)
         total = sum((penalty() for penalty in penalties), loss)
         total = total if share == 1 else total * share
+        # Without the one that it starts from, which autograd would compare by means of sympy: a second of imports.
         gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
         run.sums.add(loss, outputs, targets)
         return [total.detach(), *map(_laid_out, gradients, parameters)]
@@ -209,6 +209,9 @@ class Replay:
         self.recorded: dict[Any, Program] = {}
         self.trusted: dict[Any, Program] = {}
         self.eager, self.graphs = False, run.device.type == "cuda"
+        self.pool: Any = None  # of memory, that all graphs share: one is done before the next begins
+        if run.scaler.is_enabled():  # makes its tensors at its first call: in a recording they would be copies
+            run.scaler.scale(torch.ones((), device=run.device))
 
     def __call__(
         self, inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
@@ -220,7 +223,7 @@ class Replay:
             self._give_up("rows are mixed")
         if program := self.trusted.get(kind):
             return program(*given)
-        if self.eager or len(self.recorded) > MOST_KINDS:
+        if self.eager:
             return self.compute(inputs, targets, changed, mixings, share)
         if program := self.recorded.get(kind):
             return self._check(kind, program, given, lambda: self.compute(inputs, targets, changed, mixings, share))
@@ -228,26 +231,30 @@ class Replay:
             found = self.compute(inputs, targets, changed, mixings, share)
         if recorder.trouble:
             self._give_up(recorder.trouble)
-        else:
-            self.recorded[kind] = compile_calls(recorder.calls, given, found)
+            return found
+        program = compile_calls(recorder.calls, given, found)
+        del recorder  # and all that it holds
+        try:
+            self.recorded[kind] = self._graph(program, given) if self.graphs else program
+        except RuntimeError as error:
+            end_capture(self.run.device)
+            self._give_up(f"CUDA cannot capture it ({str(error).partition(chr(10))[0]})")
         return found
 
     def _graph(self, program: Program, given: list[Tensor]) -> Program:
         """Return a program as a CUDA graph; where a step has several parts, with results that the next leaves alone."""
-        graph = Graph(program, given)
+        graph = Graph(program, given, self.pool)
+        self.pool = graph.pool
         if self.run.config.loop.micro_batches == 1:
             return graph
         return lambda *inputs: [value if value is None else value.clone() for value in graph(*inputs)]
 
     def _check(self, kind: Any, program: Program, given: list[Tensor], compute: Callable[[], list[Any]]) -> list[Any]:
-        """Compute a part both ways from the same state; replay from now on if the numbers are the same."""
+        """Compute a part both ways from the same state; replay from now on if the numbers are the same.
+
+        Numbers that are not finite, as where fp16 overflows, show nothing: then the next part of its kind decides.
+        """
         place = self.run.device
-        if self.graphs:
-            try:
-                program = self._graph(program, given)
-            except RuntimeError as error:
-                self._give_up(f"CUDA cannot capture it ({str(error).partition(chr(10))[0]})")
-                return compute()
         changing, start, drawn = self._changing(), self._state(), random_states(place)
         replayed = [*program(*given), *self._state()]
         drawn_then = random_states(place)
@@ -255,6 +262,8 @@ class Replay:
             current.copy_(before)
         restore_random_states(drawn, place)
         found = compute()
+        if not all(bool(value.isfinite().all()) for value in found if value is not None):
+            return found
         same = all(map(_close if self.graphs else _same, replayed, [*found, *self._state()]))
         if same and all(torch.equal(drawn_then[key], now) for key, now in random_states(place).items()):
             self.trusted[kind] = program
@@ -272,6 +281,7 @@ class Replay:
     def _give_up(self, reason: str) -> None:
         self.eager = True
         self.trusted.clear()
+        self.recorded.clear()
         self.note(f"the step is not replayed: {reason}")
 
 
@@ -336,10 +346,10 @@ def _adam(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tens
     means, squares, steps = ([state[key] for state in states] for key in ("exp_avg", "exp_avg_sq", "step"))
     largest = [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else []
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
-    counts = torch.stack(steps)
-    for state, count in zip(states, counts, strict=True):  # parts of one tensor: one addition counts for all
-        state["step"] = count
+    counts = _joined(steps)
     steps = list(counts)
+    for state, count in zip(states, steps, strict=True):  # parts of one tensor: one addition counts for all
+        state["step"] = count
 
     def step() -> None:
         counts.add_(1)
@@ -351,6 +361,14 @@ def _adam(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tens
         )  # fmt: skip
 
     return step
+
+
+def _joined(numbers: list[Tensor]) -> Tensor:
+    """Return scalars as one tensor: the one that they are the parts of, in order, or else a new one."""
+    first, size = numbers[0], numbers[0].element_size()
+    places = {(part.device, part.dtype, part.data_ptr() - place * size) for place, part in enumerate(numbers)}
+    whole = len(places) == 1 and first.untyped_storage().nbytes() >= (first.storage_offset() + len(numbers)) * size
+    return first.as_strided((len(numbers),), (1,)) if whole else torch.stack(numbers)
 
 
 def _sgd(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tensor]]) -> Kernel:

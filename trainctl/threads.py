@@ -6,11 +6,13 @@ that is not running: a step takes several times as long as on one thread.
 
 import os
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 # A core that is free for less than this share of the time is no core for a thread that others wait for.
 MOSTLY = 0.65
+LEAST = 0.5  # seconds that a choice looks back on; the counters tick in hundredths
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Sample:
     own: float
 
 
-def sample() -> Sample:
-    """Read the counters; empty where the system has no /proc."""
+def sample(source: Path = Path("/proc/stat")) -> Sample:
+    """Read the counters; empty where the system has no /proc, or a container's, which counts CPUs its own way."""
     busy, total, ours = {}, {}, allowed()
     try:
-        lines = Path("/proc/stat").read_text(encoding="ascii").splitlines()
+        lines = source.read_text(encoding="ascii").splitlines()
     except OSError:
         lines = []
     for line in lines:
@@ -43,6 +45,8 @@ def sample() -> Sample:
             ticks = [int(number) for number in numbers[:8]]  # user nice system idle iowait irq softirq steal
             total[int(name[3:])] = sum(ticks)
             busy[int(name[3:])] = sum(ticks) - ticks[3] - ticks[4]
+    if set(total) != ours:
+        busy, total = {}, {}
     return Sample(time.perf_counter(), busy, total, time.process_time())
 
 
@@ -59,22 +63,33 @@ def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgro
     Source: Linux kernel documentation, admin-guide/cgroup-v2 (``cpu.max``) and scheduler/sched-bwc
     (``cpu.cfs_quota_us`` of version 1).
     """
+    return min((limit for folder in groups("cpu", root, own) for limit in _limit(folder)), default=None)
+
+
+def groups(
+    controller: str, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
+) -> Iterator[Path]:
+    """Yield the folders of the control groups around this process, from the inside out: ``cpu``'s, or ``memory``'s.
+
+    Some may not exist: a container sees its own folder as the outermost.
+    """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
+        mounted = sorted(root.iterdir())
     except OSError:
-        return None
-    limits = []
+        return
     for line in lines:
-        _, controllers, path = line.split(":", 2)
-        if controllers and "cpu" not in controllers.split(","):
+        _, names, path = line.split(":", 2)
+        controllers = names.split(",")
+        if names and controller not in controllers:
             continue
-        base = root / controllers if controllers else root
+        # Version 1 has a folder for each set of controllers, whose name may have them in another order.
+        base = next((folder for folder in mounted if sorted(folder.name.split(",")) == sorted(controllers)), root)
         below = base / path.strip("/")
-        for folder in (below, *below.parents):
-            limits += _limit(folder)
-            if folder == base:
-                break
-    return min(limits, default=None)
+        while below != base:
+            yield below
+            below = below.parent
+        yield base
 
 
 def _limit(folder: Path) -> list[float]:
@@ -143,3 +158,13 @@ def choose(before: Sample, now: Sample, limit: float | None) -> Choice:
 
 
 START = sample()
+_last: Choice | None = None
+
+
+def current() -> Choice:
+    """Return the choice for the time since the last one was made, or since the start; that one, if it was just now."""
+    global START, _last
+    now = sample()
+    if _last is None or now.clock - START.clock >= LEAST:
+        START, _last = now, choose(START, now, quota())
+    return _last

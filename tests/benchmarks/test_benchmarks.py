@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from benchmarks import data, report, run
+from benchmarks import data, report, run, start
 from benchmarks.peers import common
 from benchmarks.report import Measurement
 from trainctl import assemble, compose, config
@@ -120,3 +120,11 @@ def test_a_commands_memory_is_its_own():
     assert output == "done\n"
     assert wall > 0
     assert memory > 300 << 20
+
+
+def test_a_start_that_ends_otherwise_than_expected_is_no_measurement(tmp_path):
+    assert start.wall(["-c", "pass"], str(tmp_path)) > 0
+    assert start.wall(["-c", "raise SystemExit(2)", "optimizer=adm"], str(tmp_path)) > 0
+    for row in (["-c", "raise SystemExit(3)"], ["-c", "pass", "optimizer=adm"]):
+        with pytest.raises(SystemExit, match="ended with"):
+            start.wall(row, str(tmp_path))

@@ -34,7 +34,7 @@ def row(text, first, second):
 
 
 def test_the_table_has_every_part_and_the_trace_stands_beside_it(found, tmp_path):
-    text = found("augment=[noise]", "loop.clip_norm=1")
+    text = found("augment=[noise]", "loop.clip_norm=1", "loop.capture=always")
     for part in PARTS:
         assert row(text, "in parts", part)
     assert row(text, "in parts", "penalty") == ["-", "-"]

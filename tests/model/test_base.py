@@ -90,6 +90,10 @@ def test_the_probability_is_exact_where_the_bits_express_it(monkeypatch, p, bits
         assert abs((limit + 2**31) / 2**32 - p) < 2e-10
 
 
+def test_a_probability_next_to_1_has_a_limit_that_fits():
+    assert not kept(torch.zeros(100), 1 - 2.0**-40).any()
+
+
 def test_neighbouring_values_are_dropped_independently():
     torch.manual_seed(0)
     mask = (kept(torch.zeros(1_000_000), 0.5) == 0).double() - 0.5
