@@ -183,6 +183,17 @@ def test_every_verb_explains_itself_with_examples(say: Say) -> None:
         assert max(map(len, out.splitlines())) <= 120
 
 
+def test_a_lack_of_memory_outside_of_training_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dispatch(arguments: object) -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(cli, "dispatch", dispatch)
+    assert cli.main() == 7
+    assert capsys.readouterr().err.startswith("trainctl: out of memory")
+
+
 def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(arguments: object) -> int:
         raise ZeroDivisionError
@@ -196,6 +207,8 @@ def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     ("error", "words"),
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "out of memory"),
+        (OSError(12, "Cannot allocate memory"), "out of memory"),
         (RuntimeError("operator torchvision::nms does not exist"), "do not fit together"),
         (ModuleNotFoundError("No module named 'torch'"), "a package is missing"),
     ],

@@ -137,6 +137,22 @@ def test_a_step_whose_update_is_not_finite_is_undone(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
+def test_an_infinite_buffer_is_a_mask_unless_it_becomes_so_or_is_not_a_number(tmp_path: Path) -> None:
+    run = assemble.assemble(settings("loop.max_steps=3", "loop.epochs=null"))
+    run.model.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+    (tmp_path / "run").mkdir()
+    assert "max_steps" in loop.train(run, tmp_path / "run", Together())
+
+    spared = guard.masks(run)
+    assert guard.sound(run, spared)
+    for name, value in (("mask", math.nan), ("2.running_var", math.inf)):
+        buffer = run.model.get_buffer(name)
+        before = buffer.clone()
+        buffer[0] = value
+        assert not guard.sound(run, spared)
+        buffer.copy_(before)
+
+
 def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = "loop.on_nonfinite=skip"
     poison = Poison(monkeypatch, [3, 9, 10], bad_gradient)

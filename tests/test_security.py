@@ -111,6 +111,34 @@ def test_no_file_sets_what_hydra_calls(say, tmp_path, name, flags):
     assert "mine/recipe/bad.yaml: sets Hydra's own settings" in err or "cannot be combined" in err
 
 
+DEFAULTS = {
+    "callbacks": "/x@hydra.callbacks.evil: evil",
+    "job logging": "override /hydra/job_logging: evil",
+    "own logging": "override /hydra/hydra_logging: evil",
+    "package": "/model@hydra: bad",
+    "relative package": "/x@_global_.hydra.callbacks.evil: evil",
+    "other file": "/x: names",
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("flags", [[], ["--cfg", "hydra"]], ids=" ".join)
+def test_no_file_sets_what_hydra_calls_through_another(say, tmp_path, name, flags):
+    logging = "version: 1\nhandlers: {x: {(): evil.Canary}}\nroot: {handlers: [x]}\n"
+    files = {
+        "recipe/bad": f"# @package _global_\ndefaults:\n  - {DEFAULTS[name]}\n",
+        "x/evil": "_target_: evil.Canary\n", "x/names": "# @package _global_\ndefaults:\n  - /x@hydra.callbacks.evil: evil\n",
+        "hydra/job_logging/evil": logging, "hydra/hydra_logging/evil": logging,
+        "model/bad": "hydra_logging: {version: 1, handlers: {x: {(): evil.Canary}}, root: {handlers: [x]}}\n",
+    }  # fmt: skip
+    for file, text in files.items():
+        (tmp_path / "mine" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / f"{file}.yaml").write_text(text)
+    code, out, err = say("--config-dir", "mine", "recipe=bad", *flags)
+    assert (code, out) == (2, "")
+    assert "recipe=bad: sets Hydra's own settings" in err
+
+
 def change(run, **settings):
     tree = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump(tree | settings))

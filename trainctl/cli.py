@@ -52,6 +52,8 @@ def main() -> int:
         drain(sys.stdout)  # nobody reads on: nothing more to flush
         return 0
     except OSError as error:
+        if message := environment(error):
+            return complain(message, 7)
         if error.errno not in STORAGE:
             raise
         return complain(f"cannot write: {error}", 5)
@@ -163,7 +165,7 @@ def train(arguments: Sequence[str]) -> int:
             return 0
         if overrides and not flags.shell_completion:
             compose.compose(overrides, flags.config_dir)  # for our own error messages
-        return compose.show(list(arguments), flags.config_dir)
+        return compose.show(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
     from trainctl.command import train as command
 
     return command.main(overrides, flags.config_dir, multirun=flags.multirun)
