@@ -183,6 +183,11 @@ def test_every_verb_explains_itself_with_examples(say: Say) -> None:
         assert max(map(len, out.splitlines())) <= 120
 
 
+def test_hydras_own_help_can_follow_overrides(say: Say) -> None:
+    code, out, _ = say("optimizer=sgd", "--hydra-help")
+    assert (code, "--info" in out) == (0, True)
+
+
 def test_a_lack_of_memory_outside_of_training_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

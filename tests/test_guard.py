@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -309,6 +310,20 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
     with pytest.raises(UnavailableError, match=message):
         session.begin(settings(), [], tmp_path / "bad")
     assert_equal(tensors(tmp_path / "bad"), wanted)
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="POSIX")
+def test_a_lack_of_memory_for_a_checkpoint_ends_no_process(tmp_path: Path) -> None:
+    tensor = {"x": torch.empty(2**27)}  # 512 MB, never touched
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for times in (1.2, 2.2):
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (size + int(times * 2**29), before[1]))
+        try:
+            with pytest.raises(RuntimeError, match="can't allocate memory"):
+                checkpoint._write_tensors(tmp_path / "x", tensor)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_an_error_that_does_not_come_again_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

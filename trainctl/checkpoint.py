@@ -183,7 +183,7 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Write a payload and return its entry in the manifest."""
     # safetensors holds its content three times and ends the process where there is no memory for that.
-    bytearray(3 * sum(value.nbytes for value in tensors.values()))
+    torch.empty(3 * sum(value.nbytes for value in tensors.values()), dtype=torch.uint8)
     content = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     storage.write_bytes(path, content)

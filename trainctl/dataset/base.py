@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
+from trainctl.fileformat.place import check_file
 from trainctl.fileformat.table import NUMBER, Column, Table, is_missing, numbers, short
 
 Task = Literal["classification", "regression"]
@@ -145,6 +146,8 @@ def read_idx(path: Path) -> Tensor:
     """
     packed = path.with_name(f"{path.name}.gz")
     found = path if path.exists() else packed
+    if found.exists():  # a pipe may never end
+        check_file(found)
     try:
         with gzip.open(found) if found is packed else found.open("rb") as file:
             return _idx(file, found)
