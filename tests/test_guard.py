@@ -235,6 +235,23 @@ def test_rewinds_are_bounded_and_forget_what_was_evaluated_since(
     assert (tmp_path / "run" / "log.txt").read_text().count("going on from step 0 with") == 5
 
 
+@pytest.mark.parametrize("place", ["newest", "restore"])
+def test_a_rewind_that_fails_midway_keeps_what_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    Poison(monkeypatch, [10], bad_loss)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(UnavailableError):
+        patched.setattr(checkpoint, place, fail)
+        session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
+    saved = newest(tmp_path / "run")
+    assert saved.state.step == (10 if place == "newest" else 7)
+    assert saved.state.best_weights.keys() == saved.model.state_dict().keys()
+
+
 class Scripted:
     """Replaces the validation loss at each evaluation."""
 

@@ -241,9 +241,11 @@ class Guard:
 
     def _rewind(self, message: str) -> None:
         run, state, rewinds = self.run, self.run.state, self.run.state.rewinds + 1
+        saved = checkpoint.newest(self.keeper.directory)
+        self.broken = True  # until all of it is restored
         state.best_weights = {}
-        checkpoint.restore(run, checkpoint.newest(self.keeper.directory))
-        state.rewinds = rewinds
+        checkpoint.restore(run, saved)
+        state.rewinds, self.broken = rewinds, False
         self._trust()
         self.reporter.forget(state.step)
         self.reporter.note(
