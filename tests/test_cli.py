@@ -183,6 +183,13 @@ def test_every_verb_explains_itself_with_examples(say: Say) -> None:
         assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("more", [[], ["install=csh"], ["install=bash", "query=bash"]])
+def test_a_completion_names_one_shell(say: Say, more: list[str]) -> None:
+    code, out, err = say("--shell-completion", *more)
+    assert (code, out) == (2, "")
+    assert err.startswith("trainctl: --shell-completion needs one of install=bash,")
+
+
 def test_hydras_own_help_can_follow_overrides(say: Say) -> None:
     code, out, _ = say("optimizer=sgd", "--hydra-help")
     assert (code, "--info" in out) == (0, True)

@@ -244,9 +244,10 @@ def test_a_rewind_that_fails_midway_keeps_what_was_saved(
     def fail(*_: object) -> None:
         raise MemoryError
 
-    with monkeypatch.context() as patched, pytest.raises(UnavailableError):
+    with monkeypatch.context() as patched:
         patched.setattr(checkpoint, place, fail)
-        session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
+        with pytest.raises(UnavailableError):
+            session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
     saved = newest(tmp_path / "run")
     assert saved.state.step == (10 if place == "newest" else 7)
     assert saved.state.best_weights.keys() == saved.model.state_dict().keys()

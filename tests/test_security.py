@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pickle
 import struct
 import sys
@@ -181,6 +182,20 @@ def test_a_runs_yaml_has_plain_values_only(say, run, tmp_path, text, words):
 def seal(path, manifest):
     """Write a manifest with a right sum: who can write a run can do that."""
     path.write_text(json.dumps(manifest | {"sha256": checkpoint._digest(manifest)}))
+
+
+FILES = ("config.yaml", "summary.json", "run.json", "metrics.jsonl", "checkpoints/*.json", "checkpoints/*.safetensors")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("pattern", FILES)
+def test_a_run_of_pipes_is_read_in_no_time(say, run, pattern):
+    for path in list(run.glob(pattern)):
+        path.unlink()
+        os.mkfifo(path)
+    assert say("runs", "root=.")[0] == 0
+    code, _, err = say("evaluate", "run")
+    assert code == (4 if pattern.startswith(("c", "checkpoints")) else 0), err
 
 
 def test_a_checkpoint_that_is_a_pickle_is_refused(say, run):

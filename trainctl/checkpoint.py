@@ -274,6 +274,8 @@ def _read_manifest(path: Path, which: Sequence[str]) -> dict[str, Any]:
 
 def _seen(path: Path) -> str:
     """Say what is to be seen where a whole file should be."""
+    if path.exists() and not path.is_file():
+        return "not a regular file"
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -285,6 +287,8 @@ def _seen(path: Path) -> str:
 
 def _check_file(path: Path, digest: str) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe has no end
+            raise CheckpointError(f"{path}: damaged (not a regular file)")
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

@@ -221,6 +221,7 @@ class Guard:
         """Do what ``loop.on_nonfinite`` says with the step that is to blame."""
         run, state, random = self.run, self.run.state, device.random_states(self.run.device)
         self._put_back(None)
+        self.broken = True  # the step is computed once more
         message = self._explain(error, inputs, targets)
         self._put_back(None)
         match run.config.loop.on_nonfinite:
