@@ -9,6 +9,7 @@ import io
 import json
 import os
 import pickle
+import pwd
 import random
 import resource
 import shutil
@@ -387,6 +388,18 @@ def test_what_may_not_be_read_is_named(say: Say, tmp_path: Path, place: str, fil
     assert "Permission denied" in err
     assert err.count("\n") == 1
     assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("typed", [MNIST, CIFAR, IMAGES])
+def test_without_a_home_a_place_has_to_be_given(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    put(tmp_path, pets())
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    code, _, err = say(f"{typed.replace(' dataset.root=.', '').replace(' dataset.cache=cache', '')} {QUICK}")
+    assert (code, err.count("\n")) == (7, 1)
+    assert "there is no home directory: set HOME, or give dataset." in err
 
 
 # Odd, and yet no error: what is wrong, the files, what is typed, what the run says.
