@@ -3,11 +3,13 @@
 Each row of the tables is a command, with the files that it finds. Readers' own tests have more of their messages.
 """
 
+import ctypes
 import gzip
 import io
 import json
 import os
 import pickle
+import pwd
 import random
 import resource
 import shutil
@@ -202,11 +204,14 @@ PLACES: list[tuple[str, Files, str, str]] = [
     ("mnist: a link to nothing", mnist(t10k_labels=None) | {"MNIST/raw/t10k-labels-idx1-ubyte": Path("gone")}, MNIST,
      "t10k-labels-idx1-ubyte missing"),
     ("mnist: a directory in the place of a file", mnist(t10k_labels=None) | {"MNIST/raw/t10k-labels-idx1-ubyte": None}, MNIST,
-     "{cwd}/MNIST/raw/t10k-labels-idx1-ubyte: cannot be read: "),
+     "{cwd}/MNIST/raw/t10k-labels-idx1-ubyte: is a directory, not a file"),
+    ("mnist: a device", mnist(t10k_labels=None) | {"MNIST/raw/t10k-labels-idx1-ubyte": Path("/dev/zero")}, MNIST,
+     "{cwd}/MNIST/raw/t10k-labels-idx1-ubyte: not a regular file"),
+    ("cifar: a device", {key: Path("/dev/null") for key in cifar()}, CIFAR, "data_batch_1: not a regular file"),
     ("cifar: empty", {}, CIFAR, "data_batch_1, data_batch_2, data_batch_3, data_batch_4, data_batch_5, test_batch missing"),
     ("cifar: a directory in the place of a file",
      {key: value for key, value in cifar().items() if "3" not in key} | {"cifar-10-batches-py/data_batch_3": None}, CIFAR,
-     "data_batch_3: cannot be read: Is a directory"),
+     "data_batch_3: is a directory, not a file"),
 ]  # fmt: skip
 TABLES: list[tuple[str, Files, str, str]] = [
     ("empty", {"my.csv": ""}, CSV, "my.csv: needs a header and at least one row; it is empty"),
@@ -332,6 +337,69 @@ def test_bad_data_end_in_one_line_that_names_the_place_and_leave_nothing_behind(
     assert err.count("\n") == 1
     assert out == ""
     assert tree(tmp_path) == before
+
+
+@contextmanager
+def without_privileges() -> Iterator[None]:
+    """Let file modes hold for root too, in this thread."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    header, before = (ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()
+    assert libc.capget(header, before) == 0
+    fewer = (ctypes.c_uint32 * 6)(*before)
+    fewer[0] &= ~0b110  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH; effective ones
+    assert libc.capset(header, fewer) == 0
+    try:
+        yield
+    finally:
+        assert libc.capset(header, before) == 0
+
+
+# What cannot be read, the files, what is typed.
+LOCKED: list[tuple[str, Files, str]] = [
+    ("my.csv", {"my.csv": table(9)}, CSV),
+    ("d", {"d/my.csv": table(9)}, CSV.replace("my.csv", "d/my.csv")),
+    ("my.npz", npz(inputs=ROWS, targets=LABELS), ARRAYS),
+    ("my.csv", {"my.csv": table(9, "a", str)}, SERIES),
+    ("my.csv", {"my.csv": table(9, "words,y")}, TEXT),
+    ("my.csv", {"my.csv/a.txt": "x", "my.csv/b.txt": "x"}, TEXT),
+    ("my.csv/a.txt", {"my.csv/a.txt": "x", "my.csv/b.txt": "x"}, TEXT),
+    ("pets", pets(), IMAGES),
+    ("pets/cat", pets(), IMAGES),
+    ("pets/cat/1.png", pets(), IMAGES),
+    ("MNIST", mnist(), MNIST),
+    ("MNIST/raw/t10k-labels-idx1-ubyte", mnist(), MNIST),
+    ("cifar-10-batches-py", cifar(), CIFAR),
+    ("cifar-10-batches-py/test_batch", cifar(), CIFAR),
+]  # fmt: skip
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="capabilities are Linux's")
+@pytest.mark.parametrize(("place", "files", "typed"), LOCKED, ids=[f"{row[2].split()[0]} {row[0]}" for row in LOCKED])
+def test_what_may_not_be_read_is_named(say: Say, tmp_path: Path, place: str, files: Files, typed: str) -> None:
+    put(tmp_path, files)
+    before = tree(tmp_path)
+    (tmp_path / place).chmod(0)
+    with without_privileges():
+        code, out, err = say(f"{typed} {QUICK}")
+    (tmp_path / place).chmod(0o700)
+
+    assert (code, out) == (3, ""), err
+    assert str(tmp_path / place) in err
+    assert "Permission denied" in err
+    assert err.count("\n") == 1
+    assert tree(tmp_path) == before
+
+
+@pytest.mark.parametrize("typed", [MNIST, CIFAR, IMAGES])
+def test_without_a_home_a_place_has_to_be_given(
+    say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, typed: str
+) -> None:
+    put(tmp_path, pets())
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
+    code, _, err = say(f"{typed.replace(' dataset.root=.', '').replace(' dataset.cache=cache', '')} {QUICK}")
+    assert (code, err.count("\n")) == (7, 1)
+    assert "there is no home directory: set HOME, or give dataset." in err
 
 
 # Odd, and yet no error: what is wrong, the files, what is typed, what the run says.

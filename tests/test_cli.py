@@ -183,6 +183,29 @@ def test_every_verb_explains_itself_with_examples(say: Say) -> None:
         assert max(map(len, out.splitlines())) <= 120
 
 
+@pytest.mark.parametrize("more", [[], ["install=csh"], ["install=bash", "query=bash"]])
+def test_a_completion_names_one_shell(say: Say, more: list[str]) -> None:
+    code, out, err = say("--shell-completion", *more)
+    assert (code, out) == (2, "")
+    assert err.startswith("trainctl: --shell-completion needs one of install=bash,")
+
+
+def test_hydras_own_help_can_follow_overrides(say: Say) -> None:
+    code, out, _ = say("optimizer=sgd", "--hydra-help")
+    assert (code, "--info" in out) == (0, True)
+
+
+def test_a_lack_of_memory_outside_of_training_is_told(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def dispatch(arguments: object) -> int:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(cli, "dispatch", dispatch)
+    assert cli.main() == 7
+    assert capsys.readouterr().err.startswith("trainctl: out of memory")
+
+
 def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(arguments: object) -> int:
         raise ZeroDivisionError
@@ -196,6 +219,8 @@ def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> N
     ("error", "words"),
     [
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
+        (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "out of memory"),
+        (OSError(12, "Cannot allocate memory"), "out of memory"),
         (RuntimeError("operator torchvision::nms does not exist"), "do not fit together"),
         (ModuleNotFoundError("No module named 'torch'"), "a package is missing"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,22 @@ def test_a_step_whose_update_is_not_finite_is_undone(tmp_path: Path) -> None:
     assert all(torch.isfinite(value).all() for value in kept.values())
 
 
+def test_an_infinite_buffer_is_a_mask_unless_it_becomes_so_or_is_not_a_number(tmp_path: Path) -> None:
+    run = assemble.assemble(settings("loop.max_steps=3", "loop.epochs=null"))
+    run.model.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
+    (tmp_path / "run").mkdir()
+    assert "max_steps" in loop.train(run, tmp_path / "run", Together())
+
+    spared = guard.masks(run)
+    assert guard.sound(run, spared)
+    for name, value in (("mask", math.nan), ("2.running_var", math.inf)):
+        buffer = run.model.get_buffer(name)
+        before = buffer.clone()
+        buffer[0] = value
+        assert not guard.sound(run, spared)
+        buffer.copy_(before)
+
+
 def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = "loop.on_nonfinite=skip"
     poison = Poison(monkeypatch, [3, 9, 10], bad_gradient)
@@ -218,6 +235,24 @@ def test_rewinds_are_bounded_and_forget_what_was_evaluated_since(
     assert (tmp_path / "run" / "log.txt").read_text().count("going on from step 0 with") == 5
 
 
+@pytest.mark.parametrize("place", ["newest", "restore"])
+def test_a_rewind_that_fails_midway_keeps_what_was_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    Poison(monkeypatch, [10], bad_loss)
+
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, place, fail)
+        with pytest.raises(UnavailableError):
+            session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
+    saved = newest(tmp_path / "run")
+    assert saved.state.step == (10 if place == "newest" else 7)
+    assert saved.state.best_weights.keys() == saved.model.state_dict().keys()
+
+
 class Scripted:
     """Replaces the validation loss at each evaluation."""
 
@@ -293,6 +328,20 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
     with pytest.raises(UnavailableError, match=message):
         session.begin(settings(), [], tmp_path / "bad")
     assert_equal(tensors(tmp_path / "bad"), wanted)
+
+
+@pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="POSIX")
+def test_a_lack_of_memory_for_a_checkpoint_ends_no_process(tmp_path: Path) -> None:
+    tensor = {"x": torch.empty(2**27)}  # 512 MB, never touched
+    size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    for times in (1.2, 2.2):
+        before = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (size + int(times * 2**29), before[1]))
+        try:
+            with pytest.raises(RuntimeError, match="can't allocate memory"):
+                checkpoint._write_tensors(tmp_path / "x", tensor)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_an_error_that_does_not_come_again_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import pickle
 import struct
 import sys
@@ -111,6 +112,34 @@ def test_no_file_sets_what_hydra_calls(say, tmp_path, name, flags):
     assert "mine/recipe/bad.yaml: sets Hydra's own settings" in err or "cannot be combined" in err
 
 
+DEFAULTS = {
+    "callbacks": "/x@hydra.callbacks.evil: evil",
+    "job logging": "override /hydra/job_logging: evil",
+    "own logging": "override /hydra/hydra_logging: evil",
+    "package": "/model@hydra: bad",
+    "relative package": "/x@_global_.hydra.callbacks.evil: evil",
+    "other file": "/x: names",
+}
+
+
+@pytest.mark.parametrize("name", DEFAULTS)
+@pytest.mark.parametrize("flags", [[], ["--cfg", "hydra"]], ids=" ".join)
+def test_no_file_sets_what_hydra_calls_through_another(say, tmp_path, name, flags):
+    logging = "version: 1\nhandlers: {x: {(): evil.Canary}}\nroot: {handlers: [x]}\n"
+    files = {
+        "recipe/bad": f"# @package _global_\ndefaults:\n  - {DEFAULTS[name]}\n",
+        "x/evil": "_target_: evil.Canary\n", "x/names": "# @package _global_\ndefaults:\n  - /x@hydra.callbacks.evil: evil\n",
+        "hydra/job_logging/evil": logging, "hydra/hydra_logging/evil": logging,
+        "model/bad": "hydra_logging: {version: 1, handlers: {x: {(): evil.Canary}}, root: {handlers: [x]}}\n",
+    }  # fmt: skip
+    for file, text in files.items():
+        (tmp_path / "mine" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "mine" / f"{file}.yaml").write_text(text)
+    code, out, err = say("--config-dir", "mine", "recipe=bad", *flags)
+    assert (code, out) == (2, "")
+    assert "recipe=bad: sets Hydra's own settings" in err
+
+
 def change(run, **settings):
     tree = yaml.safe_load((run / "config.yaml").read_text())
     (run / "config.yaml").write_text(yaml.safe_dump(tree | settings))
@@ -153,6 +182,20 @@ def test_a_runs_yaml_has_plain_values_only(say, run, tmp_path, text, words):
 def seal(path, manifest):
     """Write a manifest with a right sum: who can write a run can do that."""
     path.write_text(json.dumps(manifest | {"sha256": checkpoint._digest(manifest)}))
+
+
+FILES = ("config.yaml", "summary.json", "run.json", "metrics.jsonl", "checkpoints/*.json", "checkpoints/*.safetensors")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="POSIX")
+@pytest.mark.parametrize("pattern", FILES)
+def test_a_run_of_pipes_is_read_in_no_time(say, run, pattern):
+    for path in list(run.glob(pattern)):
+        path.unlink()
+        os.mkfifo(path)
+    assert say("runs", "root=.")[0] == 0
+    code, _, err = say("evaluate", "run")
+    assert code == (4 if pattern.startswith(("c", "checkpoints")) else 0), err
 
 
 def test_a_checkpoint_that_is_a_pickle_is_refused(say, run):

@@ -71,6 +71,7 @@ PLACES = {
     "last evaluation": (loop, "evaluate", 2),
     "save": (checkpoint, "_write_tensors", 3),  # the first are those of the empty run
     "manifest": (checkpoint, "_digest", 3),
+    "last save": (checkpoint, "_write_tensors", 5),
     "final test": (session, "evaluate", 1),
     "inside the final test": (evaluation, "scaled", 9),
     "confusion": (session, "confusion", 1),

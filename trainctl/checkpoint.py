@@ -182,6 +182,8 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
     """Write a payload and return its entry in the manifest."""
+    # safetensors holds its content three times and ends the process where there is no memory for that.
+    torch.empty(3 * sum(value.nbytes for value in tensors.values()), dtype=torch.uint8)
     content = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
     storage.write_bytes(path, content)
@@ -272,6 +274,8 @@ def _read_manifest(path: Path, which: Sequence[str]) -> dict[str, Any]:
 
 def _seen(path: Path) -> str:
     """Say what is to be seen where a whole file should be."""
+    if path.exists() and not path.is_file():
+        return "not a regular file"
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -283,6 +287,8 @@ def _seen(path: Path) -> str:
 
 def _check_file(path: Path, digest: str) -> bytes:
     try:
+        if path.exists() and not path.is_file():  # a device or a pipe has no end
+            raise CheckpointError(f"{path}: damaged (not a regular file)")
         content = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

@@ -19,6 +19,7 @@ from trainctl.report import table
 from trainctl.signals import AtOnce, Leave
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
+COMPLETIONS = [f"{what}={shell}" for what in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
 # Each is a module in trainctl/command, beside help.
 VERBS = (
     "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs",
@@ -51,13 +52,11 @@ def main() -> int:
     except BrokenPipeError:
         drain(sys.stdout)  # nobody reads on: nothing more to flush
         return 0
-    except OSError as error:
-        if error.errno not in STORAGE:
-            raise
-        return complain(f"cannot write: {error}", 5)
-    except (RuntimeError, ImportError, MemoryError) as error:
+    except (OSError, RuntimeError, ImportError, MemoryError) as error:
         if message := environment(error):
             return complain(message, 7)
+        if isinstance(error, OSError) and error.errno in STORAGE:
+            return complain(f"cannot write: {error}", 5)
         raise
 
 
@@ -154,6 +153,8 @@ def train(arguments: Sequence[str]) -> int:
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
         from trainctl import compose
 
+        if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
+            raise ConfigError(f"--shell-completion needs one of {', '.join(COMPLETIONS)}")
         if flags.multirun:
             raise ConfigError("-m runs a sweep; it cannot be combined with --help, --cfg, --info or --shell-completion")
         if flags.help:
@@ -163,7 +164,7 @@ def train(arguments: Sequence[str]) -> int:
             return 0
         if overrides and not flags.shell_completion:
             compose.compose(overrides, flags.config_dir)  # for our own error messages
-        return compose.show(list(arguments), flags.config_dir)
+        return compose.show(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
     from trainctl.command import train as command
 
     return command.main(overrides, flags.config_dir, multirun=flags.multirun)

@@ -37,6 +37,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import NotText, check, read_text, read_tree
 
 MOST_POINTS = 10_000
+OF_HYDRA = "sets Hydra's own settings, which are fixed, as they name what Hydra calls"
 
 
 class Overlays(SearchPathPlugin):
@@ -302,19 +303,41 @@ def _compose_groups(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
         for path in filter(None, map(files.get(group, {}).get, name.strip("[]").split(","))):
             if path.is_relative_to(home("conf")) or path.is_relative_to(home("recipes")) or not _of_hydra(path):
                 continue
-            raise ConfigError(f"{path}: sets Hydra's own settings, which are fixed, as they name what Hydra calls")
+            raise ConfigError(f"{path}: {OF_HYDRA}")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 needs
             with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
-                composed = hydra.compose("train", overrides=[choice for choice in choices if choice])
+                composed = hydra.compose(
+                    "train", overrides=[choice for choice in choices if choice], return_hydra_config=True
+                )
     except (HydraException, OmegaConfBaseException, yaml.YAMLError, ValueError, OSError) as error:
         for group, _, name in (choice.partition("=") for choice in choices):
             if chosen := files[group].get(name):
                 _read(chosen)  # says which of the chosen files it is
         raise ConfigError(_unreadable(error)) from error
     OmegaConf.set_struct(composed, False)
+    settings = composed.pop("hydra")
+    if directories and _without_what_varies(settings) != _hydras_own():
+        raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {directories[0]} does so by its `defaults`")
     return composed
+
+
+@cache
+def _hydras_own() -> Tree:
+    """Return Hydra's own settings as they are without any file of the user's."""
+    _search(())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
+            return _without_what_varies(hydra.compose("train", return_hydra_config=True).hydra)
+
+
+def _without_what_varies(settings: DictConfig) -> Tree:
+    """Return Hydra's settings without those that tell what was chosen."""
+    plain = OmegaConf.to_container(settings, resolve=False)
+    assert isinstance(plain, dict)
+    return {str(key): value for key, value in plain.items() if key not in ("overrides", "job", "runtime")}
 
 
 def _unreadable(error: Exception, path: Path | None = None) -> str:

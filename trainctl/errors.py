@@ -103,8 +103,12 @@ def lacks_memory(error: BaseException) -> bool:
     """
     text = str(error).lower()
     return isinstance(error, MemoryError) or any(
-        words in text for words in ("out of memory", "can't allocate memory", "bad_alloc", "bad allocation")
-    )
+        words in text
+        for words in (
+            "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "bad allocation",
+            "failed to map segment",  # of a library that is loaded
+        )
+    )  # fmt: skip
 
 
 def wanted(error: BaseException) -> str:

@@ -11,7 +11,7 @@ the same way.
 import gc
 import math
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -88,10 +88,27 @@ def _tensors(run: Run) -> list[Tensor]:
     return [*(tensor for model in models for tensor in model.state_dict().values()), run.sums.sums]
 
 
+def masks(run: Run) -> set[int]:
+    """Return the places in :func:`_tensors` of buffers that are infinite by intent, such as an attention's mask."""
+    learned = {parameter.data_ptr() for parameter in run.model.parameters()}
+    return {
+        place
+        for place, tensor in enumerate(_tensors(run)[:-1])
+        if tensor.data_ptr() not in learned and tensor.is_floating_point() and bool(tensor.isinf().any())
+    }
+
+
 @torch.no_grad()
-def sound(run: Run) -> bool:
-    """Say whether weights, buffers, the optimizer's state and the running sums are finite; waits for the device."""
+def sound(run: Run, spared: Collection[int] = ()) -> bool:
+    """Say whether weights, buffers, the optimizer's state and the running sums are finite; waits for the device.
+
+    Args:
+        run: Between two steps.
+        spared: Places of the tensors that :func:`masks` found when training began.
+    """
     tensors = _tensors(run)
+    for place in spared:  # of those a NaN is found, no infinity
+        tensors[place] = tensors[place].nan_to_num(math.nan, 0.0, 0.0)
     if run.scaler.is_enabled():  # a step that overflows is left out, its loss is summed
         tensors.pop()
     states = run.optimizer.state.values()
@@ -118,7 +135,7 @@ class Guard:
 
     def __post_init__(self) -> None:
         self.take, self.take_closely = step.make(self.run, self.reporter.detail), step.closely(self.run)
-        self.good = Copy(self.run)
+        self.good, self.masks = Copy(self.run), masks(self.run)
         self.until: int | None = None  # the step at which trouble showed; up to there steps are taken closely
         self.broken = False  # in the midst of a step, or not finite
 
@@ -159,7 +176,7 @@ class Guard:
                 f"precision=fp16 left out one step after the other, by step {run.state.step} its scale fell to {scale:g}:"
                 f" {ADVICE}, or precision=bf16"
             )
-        if not sound(run):
+        if not sound(run, self.masks):
             self._go_back(None)
             return False
         return True
@@ -190,7 +207,7 @@ class Guard:
         self.remember()
         try:
             self.take_closely(inputs, targets)
-            if not sound(run):
+            if not sound(run, self.masks):
                 raise NonFiniteError(f"the update makes numbers that are not finite {step.where(run)}")
         except NonFiniteError as error:
             return self._answer(error, inputs, targets)
@@ -204,6 +221,7 @@ class Guard:
         """Do what ``loop.on_nonfinite`` says with the step that is to blame."""
         run, state, random = self.run, self.run.state, device.random_states(self.run.device)
         self._put_back(None)
+        self.broken = True  # the step is computed once more
         message = self._explain(error, inputs, targets)
         self._put_back(None)
         match run.config.loop.on_nonfinite:
@@ -224,9 +242,11 @@ class Guard:
 
     def _rewind(self, message: str) -> None:
         run, state, rewinds = self.run, self.run.state, self.run.state.rewinds + 1
+        saved = checkpoint.newest(self.keeper.directory)
+        self.broken = True  # until all of it is restored
         state.best_weights = {}
-        checkpoint.restore(run, checkpoint.newest(self.keeper.directory))
-        state.rewinds = rewinds
+        checkpoint.restore(run, saved)
+        state.rewinds, self.broken = rewinds, False
         self._trust()
         self.reporter.forget(state.step)
         self.reporter.note(
@@ -267,7 +287,7 @@ class Guard:
         _release(self.run, error)
         kept = "the newest checkpoint is the last good state"
         with suppress(StorageError, RuntimeError, MemoryError):
-            if not self.broken and sound(self.run):
+            if not self.broken and sound(self.run, self.masks):
                 self.keeper.save()
                 kept = f"the state at step {self.run.state.step} is saved"
         if lacks_memory(error):

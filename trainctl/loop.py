@@ -74,6 +74,7 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
             if reason or stopped or keeping or (looking and waited >= run.config.checkpoint.every_seconds):
                 keeper.save()
                 saved_at, request.save = time.monotonic(), False
+                stopped = stopped or request.received is not None  # it came while that was written
             if stopped:
                 total = "" if run.plan.by_clock else f" of {run.plan.total_steps}"
                 raise request.error(f"stopped at step {state.step}{total}; the run is saved")

@@ -183,8 +183,10 @@ def read_config(directory: Path) -> Tree:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one if the file is missing or damaged."""
+    """Read a JSON object; an empty one if the file is missing or damaged, or no file: a device has no end."""
     try:
+        if not path.is_file():
+            return {}
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, or a number of 5,000 digits
         return {}
@@ -210,8 +212,9 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
         more: Lines that the file may lack, because it could not be written.
     """
     lines: list[str] = []
+    path = directory / "metrics.jsonl"
     with suppress(OSError, UnicodeDecodeError):
-        lines = (directory / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for line in (*lines, *more):
         try:

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import math
+import os
 import struct
 import tarfile
 import zlib
@@ -17,6 +18,7 @@ from torch import Tensor
 
 from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
+from trainctl.fileformat.place import check_file
 from trainctl.fileformat.table import NUMBER, Column, Table, is_missing, numbers, short
 
 Task = Literal["classification", "regression"]
@@ -145,6 +147,8 @@ def read_idx(path: Path) -> Tensor:
     """
     packed = path.with_name(f"{path.name}.gz")
     found = path if path.exists() else packed
+    if found.exists():  # a pipe may never end
+        check_file(found)
     try:
         with gzip.open(found) if found is packed else found.open("rb") as file:
             return _idx(file, found)
@@ -188,7 +192,7 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
     Raises:
         DataError: If files are missing, cannot be downloaded, or do not fit together.
     """
-    place = Path(root).expanduser() if root is not None else Path.home() / ".cache" / "trainctl"
+    place = own_place("root") if root is None else Path(os.path.expanduser(root))  # noqa: PTH111 - pathlib's raises
     if root is not None and not place.is_dir():
         raise DataError(f"dataset.root={root}: no such directory")
     raw = place / name / "raw"
@@ -289,6 +293,18 @@ def extract(archive: Path, folder: Path, names: Sequence[str]) -> None:
             if not missing:
                 return
     raise DataError(f"{archive}: holds no {next(iter(missing))}")
+
+
+def own_place(key: str) -> Path:
+    """Return where our own files go unless a setting says otherwise.
+
+    Raises:
+        UnavailableError: If there is no home directory.
+    """
+    try:
+        return Path.home() / ".cache" / "trainctl"
+    except RuntimeError as error:
+        raise UnavailableError(f"there is no home directory: set HOME, or give dataset.{key}=") from error
 
 
 def required(key: str, value: str | None, example: str) -> str:
@@ -393,7 +409,7 @@ def cifar_images(
     Raises:
         DataError: If files are missing, damaged, or cannot be downloaded.
     """
-    place = Path(root) if root is not None else Path.home() / ".cache" / "trainctl"
+    place = own_place("root") if root is None else Path(os.path.expanduser(root))  # noqa: PTH111 - pathlib's raises
     if root is not None and not place.is_dir():
         raise DataError(f"dataset.root={root}: no such directory")
     missing = [batch for batch in batches if not (place / folder / batch).exists()]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 
-from trainctl.dataset.base import Dataset, PathText, required
+from trainctl.dataset.base import Dataset, PathText, own_place, required
 from trainctl.errors import DataError
 from trainctl.fileformat.image import ENDINGS, read_image
 from trainctl.fileformat.place import check_directory
@@ -69,7 +69,7 @@ def image_folder(
     files = [file for part in found for file in part]
     if foreign := [file for file in files if file.parent.name not in names]:
         raise DataError(f"{foreign[0]}: its folder is none of the classes ({', '.join(names[:20])})")
-    pixels = _decoded(files, root, size, channels, Path(cache) if cache else Path.home() / ".cache/trainctl/images")
+    pixels = _decoded(files, root, size, channels, Path(cache) if cache else own_place("cache") / "images")
     return Dataset(
         inputs=torch.from_numpy(pixels),
         targets=torch.tensor([names.index(file.parent.name) for file in files]),

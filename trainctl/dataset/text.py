@@ -88,7 +88,7 @@ def text(
 
 def _folder(place: Path, known: Mapping[str, Any] | None) -> Table:
     """Read one file for each class as a table of texts and classes."""
-    files = sorted(place.glob("*.txt"))
+    files = sorted(file for file in place.iterdir() if file.suffix == ".txt")
     if len(files) < 2:
         raise DataError(f"{place}: needs a .txt file for each of two classes or more, holds {len(files)}")
     rows: list[list[str]] = []

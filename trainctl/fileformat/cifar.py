@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.place import check_file
 
 
 def _encode(text: str, encoding: str) -> bytes:
@@ -86,6 +87,7 @@ def read_batch(path: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         DataError: If it is missing, damaged, or asks for anything but arrays.
     """
+    check_file(path)
     try:
         batch = Restricted(io.BytesIO(path.read_bytes()), encoding="bytes").load()
     except OSError as error:

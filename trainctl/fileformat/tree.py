@@ -36,6 +36,8 @@ def read_text(path: Path) -> str:
         OSError: If it cannot be read.
         ValueError: If it is too large, or no such text.
     """
+    if path.is_fifo():
+        raise ValueError("is a pipe, which may never end")
     with path.open("rb") as file:
         content = file.read(LARGEST + 1)
     if len(content) > LARGEST:
