@@ -71,6 +71,7 @@ def retensor(directory: Path, change: Callable[[dict[str, torch.Tensor]], object
         path = directory / "checkpoints" / content["last"]["file"]
         tensors = safetensors.torch.load(path.read_bytes())
         change(tensors)
+        path.unlink()
         content["last"] = checkpoint._write_tensors(path, tensors)
 
     rewrite(directory, manifest)
@@ -159,9 +160,12 @@ def test_a_resumed_run_says_what_it_passed_over(run: Path, say: Say, damage: str
 def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, tmp_path: Path) -> None:
     (tmp_path / "page.pt").write_bytes(b"<!DOCTYPE html>")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "swept").mkdir()
+    (tmp_path / "swept" / "sweep.json").touch()
     for given, message in (
         ("page.pt", "not a run's directory, but a web page"),
         ("empty", "a directory without config.yaml"),
+        ("swept", "a sweep: name one of its trials"),
         ("missing", "no such run"),
         (newest(run, "step"), f"a run is named by its directory: {run}"),
     ):
@@ -169,7 +173,7 @@ def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, t
             code, _, err = say(verb, given)
             assert code == 4
             assert message in err
-    assert {path.name for path in tmp_path.iterdir()} == {"page.pt", "empty", "run"}
+    assert {path.name for path in tmp_path.iterdir()} == {"page.pt", "empty", "swept", "run"}
 
 
 def test_last_is_the_newest_run(run: Path, tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ ADDED: dict[str, Any] = {
     "settings": {},  # the configuration; not compared
     "written_by": {},  # versions of trainctl and torch, the processor; not compared
 }
-OURS = re.compile(r"(step|last|best)-\d{8,}\.(json|safetensors)(\.tmp)?")
+OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?")
 # What the state holds besides the tensors, which go to the payload; those of format 1 are never missing.
 NUMBERS = tuple(one.name for one in fields(TrainState) if one.name != "best_weights")
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
@@ -181,9 +181,15 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
 
 
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Write a payload and return its entry in the manifest."""
+    """Write a payload and return its entry in the manifest; a file that is there may be named by a checkpoint, so it stays."""
     content = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
+    try:
+        if path.exists():  # the same best weights; or what was saved at this step before an evaluation was made up for
+            _check_file(path, digest)
+            return {"file": path.name, "sha256": digest}
+    except CheckpointError:
+        path = path.with_stem(f"{path.stem}-{digest[:8]}")
     storage.write_bytes(path, content)
     return {"file": path.name, "sha256": digest}
 

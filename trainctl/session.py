@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving
+from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving, storage
 from trainctl.budget import end_reason
 from trainctl.config import Config
 from trainctl.errors import (
@@ -104,9 +104,10 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
     before = rundir.read_json(directory / "summary.json")
-    if (reason := end_reason(run)) and before.get("outcome") == "finished":
+    if (reason := end_reason(run)) and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
         return before | {"resumed": False, "reason": reason}
     saving.rehearse(run, directory)
+    lost = rundir.damaged_lines(directory)
     rows = rundir.read_metrics(directory, run.state.step, saved.manifest["evaluations"])
     history = [row for row in rows if not any(key.startswith("test/") for key in row)]
     if overrides:
@@ -119,9 +120,11 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     notes = [
         f"{difference}: the last bits may differ from those of a run without a stop" for difference in inexact(saved)
     ]
+    notes += [f"metrics.jsonl: line {number} cannot be read, its evaluation is lost" for number in lost]
     for note in (taken_over, *notes, *(f"passed over: {trouble}" for trouble in saved.passed_over)):
         if note:
             reporter.note(note)
+    storage.remove(directory / "summary.json")  # of an earlier end: it would hold for this one if the run were killed
     return go_on(run, directory, reporter, history) | {"resumed": True}
 
 
