@@ -157,6 +157,19 @@ def test_a_resumed_run_says_what_it_passed_over(run: Path, say: Say, damage: str
     assert [row["step"] for row in rundir.read_metrics(run) if "lr" in row] == [3, 6, 9]
 
 
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, lines: int) -> None:
+    path = run / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[2 - lines :]))
+
+    code, out, _ = say("resume", run, "loop.epochs=3")
+
+    assert code == 0
+    steps = {0: "evaluations, of step 3, 6", 1: "evaluations, of step 3", 2: "evaluations"}
+    assert ("metrics.jsonl is damaged: it lacks" in out) is (lines < 2)
+    assert lines == 2 or f"{2 - lines} {steps[lines]}\n" in out
+
+
 def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, tmp_path: Path) -> None:
     (tmp_path / "page.pt").write_bytes(b"<!DOCTYPE html>")
     (tmp_path / "empty").mkdir()

@@ -215,24 +215,13 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
     """
     lines: list[str] = []
     with suppress(OSError):
-        lines = _lines(directory)
+        # A byte that is no UTF-8 spoils its line, not the file.
+        lines = (directory / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").split("\n")
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in map(_row, (*lines, *more)):
         if row and (last_step is None or row["step"] <= last_step):
             rows[row["step"], *row] = {key: math.nan if value is None else value for key, value in row.items()}
     return sorted(rows.values(), key=lambda row: row["step"]) if more else list(rows.values())
-
-
-def damaged_lines(directory: Path) -> list[int]:
-    """Return which lines of `metrics.jsonl` cannot be read, from 1; the last one may be torn by a kill, and is not damage."""
-    with suppress(OSError):
-        return [number for number, line in enumerate(_lines(directory)[:-1], 1) if not _row(line)]
-    return []
-
-
-def _lines(directory: Path) -> list[str]:
-    # A byte that is no UTF-8 spoils its line, not the file.
-    return (directory / "metrics.jsonl").read_text(encoding="utf-8", errors="replace").split("\n")
 
 
 def _row(line: str) -> dict[str, Any]:

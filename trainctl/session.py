@@ -107,7 +107,6 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     if (reason := end_reason(run)) and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
         return before | {"resumed": False, "reason": reason}
     saving.rehearse(run, directory)
-    lost = rundir.damaged_lines(directory)
     rows = rundir.read_metrics(directory, run.state.step, saved.manifest["evaluations"])
     history = [row for row in rows if not any(key.startswith("test/") for key in row)]
     if overrides:
@@ -120,12 +119,20 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     notes = [
         f"{difference}: the last bits may differ from those of a run without a stop" for difference in inexact(saved)
     ]
-    notes += [f"metrics.jsonl: line {number} cannot be read, its evaluation is lost" for number in lost]
+    if lost := missing(run, history):
+        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        notes.append(f"metrics.jsonl is damaged: it lacks {len(lost)} evaluations, of step {shown}")
     for note in (taken_over, *notes, *(f"passed over: {trouble}" for trouble in saved.passed_over)):
         if note:
             reporter.note(note)
     storage.remove(directory / "summary.json")  # of an earlier end: it would hold for this one if the run were killed
     return go_on(run, directory, reporter, history) | {"resumed": True}
+
+
+def missing(run: Run, history: Sequence[Row]) -> list[int]:
+    """Return the steps that a run has evaluated and of which no record is left."""
+    done, every = run.state.step - run.state.pending, run.plan.eval_every
+    return sorted({*range(every, done + 1, every)} - {int(row["step"]) for row in history})
 
 
 def inexact(saved: checkpoint.Saved) -> list[str]:
