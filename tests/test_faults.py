@@ -295,9 +295,10 @@ def test_a_save_at_the_step_of_the_newest_checkpoint_that_fails_costs_nothing(
 ) -> None:
     """Stopped in an evaluation, resumed: after the evaluation the same step is saved, with other running sums."""
     directory, chosen = tmp_path / "run", settings("checkpoint.every_seconds=99")
-    with monkeypatch.context() as patch, pytest.raises(Terminated):
+    with monkeypatch.context() as patch:
         patch.setattr(loop, "evaluate", stopping_at(2))
-        session.begin(chosen, [], directory)
+        with pytest.raises(Terminated):
+            session.begin(chosen, [], directory)
     assert checkpoint.newest(directory).manifest["step"] == 2
     with monkeypatch.context() as patch:
         patch.setattr(storage, "os", Forbidding("best-"))
@@ -330,9 +331,10 @@ def test_a_run_killed_at_its_second_end_is_not_taken_for_finished(
 
     directory, longer = tmp_path / "run", settings("loop.epochs=2")
     session.begin(settings(), [], directory)
-    with monkeypatch.context() as patch, pytest.raises(Killed):
+    with monkeypatch.context() as patch:
         patch.setattr(session, "finish", lambda *_: (_ for _ in ()).throw(Killed))
-        session.resume(longer, [], directory)
+        with pytest.raises(Killed):
+            session.resume(longer, [], directory)
     assert not (directory / "summary.json").exists()
     rundir.write_json(directory / "summary.json", {"outcome": "finished", "steps": 2})  # as if it could not be removed
     summary = session.resume(longer, [], directory)

@@ -161,6 +161,14 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_told(run: Path, say: Say
     assert "passed over" in err
 
 
+def test_a_damaged_older_checkpoint_is_told_too(run: Path, say: Say) -> None:
+    min((run / "checkpoints").glob("last-*")).write_bytes(b"<html>")
+    code, out, err = say("verify", run)
+    assert (code, "bit-identical" in out) == (0, True)
+    assert "passed over" in err
+    assert "a web page" in err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [

@@ -113,7 +113,8 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
         ConfigError: If the run follows the clock or was rewound, or there is no checkpoint to begin with.
     """
     repeatable(settings)
-    kept = {saved.manifest["step"]: saved for saved in checkpoint.kept(directory)}
+    whole, troubles = checkpoint.kept(directory)
+    kept = {saved.manifest["step"]: saved for saved in whole}
     newest = checkpoint.newest(directory)
     first = _begin(begin, kept, newest)
     _went_straight(newest, kept.get(first))
@@ -136,7 +137,7 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
     if not difference and comparer.seen != len(comparer.expected):
         difference = f"{len(comparer.expected)} evaluations are recorded, {comparer.seen} were made"
     causes = (*session.inexact(newest), *_changes(directory, first)) if difference else ()
-    notes = tuple(f"passed over: {trouble}" for trouble in newest.passed_over)
+    notes = tuple(f"passed over: {trouble}" for trouble in troubles)
     return Outcome(first, last, comparer.seen, tensors, difference, causes, notes)
 
 
