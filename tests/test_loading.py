@@ -170,6 +170,23 @@ def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, line
     assert lines == 2 or f"{2 - lines} {steps[lines]}\n" in out
 
 
+def test_code_of_ones_own_that_has_changed_is_told(tmp_path: Path, say: Say) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "own.py").write_text("")
+    code, out, err = say(*TINY, "components=[mine]", "output.root=runs", "loop.stop_at_step=1")
+    (directory,) = rundir.all_runs(Path("runs"))
+    assert code == 130
+    assert f"trainctl resume runs/{directory.name} 'components=[mine]'\n" in err
+    assert out.count(f"{directory.name} 'components=[mine]'\n") == 2
+
+    _, out, _ = say("resume", directory, "components=[mine]", "loop.stop_at_step=2")
+    assert "the code of your components" not in out
+    (tmp_path / "mine" / "model" / "own.py").write_text("RATE = 2\n")
+    code, out, _ = say("resume", directory, "components=[mine]")
+    assert code == 0
+    assert "the code of your components was " in out
+
+
 def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, tmp_path: Path) -> None:
     (tmp_path / "page.pt").write_bytes(b"<!DOCTYPE html>")
     (tmp_path / "empty").mkdir()

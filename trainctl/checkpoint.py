@@ -26,7 +26,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from trainctl import device, rundir, storage
+from trainctl import component, device, rundir, storage
 from trainctl.clean.base import Cleaner
 from trainctl.config import MAY_CHANGE, among, leaves
 from trainctl.early_stopping.base import Stopping
@@ -110,7 +110,7 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
         "data": run.data.about(),
         "rows": {name: len(rows) for name, rows in run.data.splits.items()},
         "settings": run.config.tree,
-        "written_by": maker(),
+        "written_by": maker() | {"own_code": own_code(run.config.components)},
         "scaler": run.scaler.state_dict(),
         "groups": group_numbers(run.optimizer),
     }
@@ -143,6 +143,16 @@ def size(run: Run) -> int:
 def maker() -> dict[str, str]:
     """Return what results depend on in their last bits: the versions, and the processor."""
     return {"trainctl": rundir.version(), "torch": torch.__version__, "processor": device.processor()}
+
+
+def own_code(packages: Sequence[str]) -> str:
+    """Return the SHA-256 of all modules of the user's packages, "" if there are none: what they do is part of a run."""
+    files = [file for package in packages for folder in component.folders(package) for file in folder.rglob("*.py")]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        with suppress(OSError):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12] if files else ""
 
 
 def held(run: Run) -> dict[str, Tensor]:

@@ -136,7 +136,7 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
         difference, tensors = str(error), 0
     if not difference and comparer.seen != len(comparer.expected):
         difference = f"{len(comparer.expected)} evaluations are recorded, {comparer.seen} were made"
-    causes = (*session.inexact(newest), *_changes(directory, first)) if difference else ()
+    causes = (*session.inexact(newest, settings), *_changes(directory, first)) if difference else ()
     notes = tuple(f"passed over: {trouble}" for trouble in troubles)
     return Outcome(first, last, comparer.seen, tensors, difference, causes, notes)
 

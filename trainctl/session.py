@@ -31,6 +31,7 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.evaluation import confusion, evaluate
+from trainctl.report import words
 from trainctl.report.base import Reporter, Row, Together
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
@@ -117,7 +118,8 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
         rundir.write_json(directory / "run.json", facts | {"resumed": resumed})
     reporter = reporters(run, directory)
     notes = [
-        f"{difference}: the last bits may differ from those of a run without a stop" for difference in inexact(saved)
+        f"{difference}: the last bits may differ from those of a run without a stop"
+        for difference in inexact(saved, config)
     ]
     if lost := missing(run, history):
         shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
@@ -135,13 +137,13 @@ def missing(run: Run, history: Sequence[Row]) -> list[int]:
     return sorted({*range(every, done + 1, every)} - {int(row["step"]) for row in history})
 
 
-def inexact(saved: checkpoint.Saved) -> list[str]:
-    """Say what has changed since a checkpoint was written that results depend on in their last bits."""
+def inexact(saved: checkpoint.Saved, config: Config) -> list[str]:
+    """Say what has changed since a checkpoint was written that results depend on, as a rule in their last bits."""
     before = saved.manifest["written_by"] | {"threads": saved.manifest["threads"]}
-    now = checkpoint.maker() | {"threads": torch.get_num_threads()}
+    now = checkpoint.maker() | {"threads": torch.get_num_threads(), "own_code": checkpoint.own_code(config.components)}
     return [
-        f"{name} was {before[name]}, is {now[name]}"
-        for name in ("torch", "processor", "threads")
+        f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is {now[name]}"
+        for name in ("torch", "processor", "threads", "own_code")
         if before.get(name) not in (None, now[name])
     ]
 
@@ -173,7 +175,9 @@ def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row])
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            error.args = (f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}",)
+            error.args = (
+                f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}{words.own(run.config.components)}",
+            )
             raise
         except TrainctlError as error:
             conclude(run, directory, reporter, "failed", str(error))
