@@ -155,7 +155,7 @@ def test_a_save_that_fails_is_loud_and_leaves_the_one_before(trained: Path) -> N
     run = assemble.assemble(settings())
     checkpoint.restore(run, checkpoint.newest(trained))
     run.state.step = 13
-    (trained / "checkpoints" / "last-00000013.safetensors").mkdir()  # a directory in the way: the rename cannot succeed
+    (trained / "checkpoints" / "step-00000013.json").mkdir()  # a directory in the way: the rename cannot succeed
 
     with pytest.raises(StorageError, match="cannot be written"):
         checkpoint.save(run, trained)

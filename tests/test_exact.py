@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests.test_resume import timeless
-from trainctl import assemble, checkpoint, compose, config, device, loop, replay, rundir, session, step
+from trainctl import assemble, checkpoint, compose, config, device, guard, loop, replay, rundir, session, step
 from trainctl.errors import Interrupted
 from trainctl.run import Run
 from trainctl.state import TrainState
@@ -230,6 +230,30 @@ def differences(chosen: config.Config, directory: Path, spoil: Callable[[Run], o
 @IDS
 def test_all_that_changes_in_a_run_is_in_its_checkpoint(tmp_path: Path, way: tuple[str, ...]) -> None:
     assert differences(settings(*way), tmp_path / "run", lambda run: None) == []
+
+
+class Counting(torch.optim.SGD):
+    """An optimizer that remembers a number for each group, as those do that find their own rate."""
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            group["count"] = group.get("count", 0) + 1
+            group["found"] = group.get("found", 1e-6) * 1.5
+        return super().step(closure)
+
+
+def test_what_an_optimizer_remembers_for_a_group_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.optim, "SGD", Counting)
+    chosen = settings("optimizer=sgd")
+    assert differences(chosen, tmp_path / "run", lambda run: None) == []
+    run = assemble.assemble(chosen)
+    take(run, 2)
+    copy, before = guard.Copy(run), walk(run)
+    take(run, 1)
+    assert run.optimizer.param_groups[0]["count"] == 3
+    copy.put_back()
+    assert run.optimizer.param_groups[0]["count"] == 2
+    assert before["optimizer.param_groups.0.found"] == walk(run)["optimizer.param_groups.0.found"]
 
 
 def zero(module: torch.nn.Module) -> None:

@@ -6,12 +6,15 @@ SQLite's method.
 
 import errno
 import hashlib
+import itertools
 import os
 import random
 import re
 import resource
 import shutil
+import signal
 import subprocess
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,9 +23,9 @@ import pytest
 
 from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out
 from tests.test_resume import timeless
-from trainctl import checkpoint, compose, config, lock, rundir, saving, session, storage
-from trainctl.errors import Advice, Interrupted, StorageError
-from trainctl.run import Run
+from trainctl import checkpoint, compose, config, evaluation, lock, loop, rundir, saving, session, storage
+from trainctl.errors import Advice, Interrupted, StorageError, Terminated
+from trainctl.run import Run, SplitName
 
 pytestmark = pytest.mark.filterwarnings("ignore::trainctl.errors.Advice")
 TINY = (
@@ -285,6 +288,58 @@ def test_a_directory_that_is_removed_during_the_run_stops_it(tmp_path: Path, mon
     with pytest.raises(StorageError, match=r"No such file or directory; no earlier checkpoint is left"):
         session.begin(settings(), [], directory)
     assert not directory.exists()
+
+
+def test_a_save_at_the_step_of_the_newest_checkpoint_that_fails_costs_nothing(
+    tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stopped in an evaluation, resumed: after the evaluation the same step is saved, with other running sums."""
+    directory, chosen = tmp_path / "run", settings("checkpoint.every_seconds=99")
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "evaluate", stopping_at(2))
+        with pytest.raises(Terminated):
+            session.begin(chosen, [], directory)
+    assert checkpoint.newest(directory).manifest["step"] == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "os", Forbidding("best-"))
+        with pytest.raises(StorageError, match="the checkpoint of step 2 is kept"):
+            session.resume(settings("loop.epochs=2"), [], directory)
+    session.resume(settings(), [], directory)
+    assert result(directory)[:3] == result(whole)[:3]
+    assert [path.name for path in (directory / "checkpoints").glob("last-00000002*")] == [
+        checkpoint.newest(directory).manifest["last"]["file"]
+    ]
+
+
+def stopping_at(number: int) -> Callable[..., dict[str, float]]:
+    """Return an evaluation that is told to end when it is begun the n-th time."""
+    count = itertools.count(1)
+
+    def told(run: Run, split: SplitName, check: evaluation.Check = lambda: None) -> dict[str, float]:
+        if next(count) == number:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return evaluation.evaluate(run, split, check)
+
+    return told
+
+
+def test_a_run_killed_at_its_second_end_is_not_taken_for_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    directory, longer = tmp_path / "run", settings("loop.epochs=2")
+    session.begin(settings(), [], directory)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "finish", lambda *_: (_ for _ in ()).throw(Killed))
+        with pytest.raises(Killed):
+            session.resume(longer, [], directory)
+    assert not (directory / "summary.json").exists()
+    rundir.write_json(directory / "summary.json", {"outcome": "finished", "steps": 2})  # as if it could not be removed
+    summary = session.resume(longer, [], directory)
+    assert (summary["resumed"], summary["steps"]) == (True, 4)
+    assert session.resume(longer, [], directory)["resumed"] is False
 
 
 def test_the_newest_checkpoint_is_that_of_the_highest_step_whatever_the_clock_says(tmp_path: Path, whole: Path) -> None:

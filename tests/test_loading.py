@@ -71,6 +71,7 @@ def retensor(directory: Path, change: Callable[[dict[str, torch.Tensor]], object
         path = directory / "checkpoints" / content["last"]["file"]
         tensors = safetensors.torch.load(path.read_bytes())
         change(tensors)
+        path.unlink()
         content["last"] = checkpoint._write_tensors(path, tensors)
 
     rewrite(directory, manifest)
@@ -156,12 +157,45 @@ def test_a_resumed_run_says_what_it_passed_over(run: Path, say: Say, damage: str
     assert [row["step"] for row in rundir.read_metrics(run) if "lr" in row] == [3, 6, 9]
 
 
+@pytest.mark.parametrize("lines", [0, 1, 2])
+def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, lines: int) -> None:
+    path = run / "metrics.jsonl"
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[2 - lines :]))
+
+    code, out, _ = say("resume", run, "loop.epochs=3")
+
+    assert code == 0
+    steps = {0: "evaluations, of step 3, 6", 1: "evaluations, of step 3", 2: "evaluations"}
+    assert ("metrics.jsonl is damaged: it lacks" in out) is (lines < 2)
+    assert lines == 2 or f"{2 - lines} {steps[lines]}\n" in out
+
+
+def test_code_of_ones_own_that_has_changed_is_told(tmp_path: Path, say: Say) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "own.py").write_text("")
+    code, out, err = say(*TINY, "components=[mine]", "output.root=runs", "loop.stop_at_step=1")
+    (directory,) = rundir.all_runs(Path("runs"))
+    assert code == 130
+    assert f"trainctl resume runs/{directory.name} 'components=[mine]'\n" in err
+    assert out.count(f"{directory.name} 'components=[mine]'\n") == 2
+
+    _, out, _ = say("resume", directory, "components=[mine]", "loop.stop_at_step=2")
+    assert "the code of your components" not in out
+    (tmp_path / "mine" / "model" / "own.py").write_text("RATE = 2\n")
+    code, out, _ = say("resume", directory, "components=[mine]")
+    assert code == 0
+    assert "the code of your components was " in out
+
+
 def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, tmp_path: Path) -> None:
     (tmp_path / "page.pt").write_bytes(b"<!DOCTYPE html>")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "swept").mkdir()
+    (tmp_path / "swept" / "sweep.json").touch()
     for given, message in (
         ("page.pt", "not a run's directory, but a web page"),
         ("empty", "a directory without config.yaml"),
+        ("swept", "a sweep: name one of its trials"),
         ("missing", "no such run"),
         (newest(run, "step"), f"a run is named by its directory: {run}"),
     ):
@@ -169,7 +203,7 @@ def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, t
             code, _, err = say(verb, given)
             assert code == 4
             assert message in err
-    assert {path.name for path in tmp_path.iterdir()} == {"page.pt", "empty", "run"}
+    assert {path.name for path in tmp_path.iterdir()} == {"page.pt", "empty", "swept", "run"}
 
 
 def test_last_is_the_newest_run(run: Path, tmp_path: Path) -> None:

@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from trainctl import lock
+from tests.test_faults import settings
+from trainctl import checkpoint, lock, session
 from trainctl.errors import StorageError
+from trainctl.run import Run
 
 
 def lock_of(directory: Path, **changes: Any) -> dict[str, Any]:
@@ -76,6 +78,21 @@ def test_who_has_lost_the_lock_does_not_remove_that_of_another(tmp_path: Path) -
     with lock.hold(tmp_path):
         lock_of(tmp_path, pid=os.getppid())
     assert (tmp_path / lock.NAME).exists()
+
+
+def test_who_has_lost_the_lock_writes_no_more_checkpoints(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    save = checkpoint.save
+
+    def losing(run: Run, directory: Path, *rest: Any) -> None:
+        save(run, directory, *rest)
+        if run.state.step == 1:
+            lock_of(directory, pid=os.getppid())
+
+    monkeypatch.setattr(checkpoint, "save", losing)
+    with pytest.raises(StorageError, match=rf"process {os.getppid()} on .* has taken over this run"):
+        session.begin(settings(), [], tmp_path / "run", quiet=True)
+    assert checkpoint.newest(tmp_path / "run").manifest["step"] == 1
+    assert (tmp_path / "run" / lock.NAME).exists()
 
 
 def test_of_many_that_take_over_a_lock_one_gets_it(tmp_path: Path, ended: int) -> None:

@@ -60,6 +60,7 @@ def change_tensor(directory: Path, prefix: str) -> str:
     tensors = safetensors.torch.load(path.read_bytes())
     name = next(key for key in tensors if key.startswith(prefix) and tensors[key].ndim)
     tensors[name].view(-1)[0] = tensors[name].view(-1)[0] * (1 + 2e-7) + 1e-12
+    path.unlink()
     entry = checkpoint._write_tensors(path, tensors)
     rewrite(
         directory, lambda manifest: manifest.update(last=entry) if manifest["last"]["file"] == entry["file"] else None
@@ -160,6 +161,14 @@ def test_a_damaged_newest_checkpoint_is_passed_over_and_told(run: Path, say: Say
     assert "passed over" in err
 
 
+def test_a_damaged_older_checkpoint_is_told_too(run: Path, say: Say) -> None:
+    min((run / "checkpoints").glob("last-*")).write_bytes(b"<html>")
+    code, out, err = say("verify", run)
+    assert (code, "bit-identical" in out) == (0, True)
+    assert "passed over" in err
+    assert "a web page" in err
+
+
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
@@ -184,6 +193,21 @@ def test_a_run_that_follows_the_clock_cannot_be_repeated(tmp_path: Path, say: Sa
     code, _, err = say(verb, tmp_path / "run")
     assert code == 2
     assert "follows the clock" in err
+
+
+@pytest.mark.parametrize("verb", ["verify", "reproduce"])
+def test_a_run_that_went_back_to_a_checkpoint_cannot_be_repeated(run: Path, say: Say, verb: str) -> None:
+    rewrite(run, lambda manifest: manifest["state"].update(rewinds=int(manifest["step"] == 9)))
+    code, _, err = say(verb, run)
+    assert code == 2
+    assert "the run went back 1 time" in err
+
+
+def test_a_run_that_went_back_is_verified_from_a_later_checkpoint(run: Path, say: Say) -> None:
+    rewrite(run, lambda manifest: manifest["state"].update(rewinds=1))
+    code, _, err = say("verify", run)
+    assert code == 4  # replayed, at half the rate, which this run did not have
+    assert "is not bit-identical: step 9: lr was" in err
 
 
 @pytest.mark.parametrize("verb", ["verify", "reproduce"])

@@ -30,6 +30,23 @@ def test_no_label_leaves_the_root_or_makes_a_name_too_long(tmp_path: Path, label
     assert len(made.name) < 100
 
 
+@pytest.mark.parametrize("content", [None, "# of the user\n*\n!.gitignore\n"], ids=["ours", "the-users"])
+def test_a_root_is_removed_with_its_only_run_unless_a_file_in_it_is_of_the_user(
+    tmp_path: Path, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "runs").mkdir()
+        (tmp_path / "runs" / ".gitignore").write_text(content)
+    rundir.remove(rundir.create(tmp_path / "runs", "x"))
+    assert [path.name for path in tmp_path.rglob("*")] == (["runs", ".gitignore"] if content else [])
+
+
+def test_a_damaged_byte_spoils_one_line_of_the_metrics(tmp_path: Path) -> None:
+    lines = [rundir.line({"step": step}).encode() for step in range(4)]
+    (tmp_path / "metrics.jsonl").write_bytes(lines[0] + b"\xff" + lines[1] + b"".join(lines[2:]) + b'{"step": 4')
+    assert [row["step"] for row in rundir.read_metrics(tmp_path)] == [0, 2, 3]
+
+
 def test_a_root_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "runs").write_text("")
     with pytest.raises(StorageError, match="runs"):

@@ -26,7 +26,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from trainctl import device, rundir, storage
+from trainctl import component, device, rundir, storage
 from trainctl.clean.base import Cleaner
 from trainctl.config import MAY_CHANGE, among, leaves
 from trainctl.early_stopping.base import Stopping
@@ -40,17 +40,19 @@ from trainctl.state import Best, TrainState
 # defaults of TrainState. A change that an older version would misread needs a new number.
 FORMAT = 1
 ADDED: dict[str, Any] = {
+    "groups": [],  # numbers that an optimizer keeps for a group of weights
     "threads": None,  # unknown: the machine's choice
     "rows": {},  # of each split; not compared
     "evaluations": [],  # that metrics.jsonl lacks
     "settings": {},  # the configuration; not compared
     "written_by": {},  # versions of trainctl and torch, the processor; not compared
 }
-OURS = re.compile(r"(step|last|best)-\d{8,}\.(json|safetensors)(\.tmp)?")
+OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?")
 # What the state holds besides the tensors, which go to the payload; those of format 1 are never missing.
 NUMBERS = tuple(one.name for one in fields(TrainState) if one.name != "best_weights")
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
 RECORDS: dict[str, Any] = {"stopping": Stopping, "reaction": Reaction, "best": Best}
+SET_BY_THE_LOOP = ("lr", "initial_lr", "momentum")
 SHOWN = 5  # differences named in a message
 
 
@@ -108,8 +110,9 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
         "data": run.data.about(),
         "rows": {name: len(rows) for name, rows in run.data.splits.items()},
         "settings": run.config.tree,
-        "written_by": maker(),
+        "written_by": maker() | {"own_code": own_code(run.config.components)},
         "scaler": run.scaler.state_dict(),
+        "groups": group_numbers(run.optimizer),
     }
     numbers = asdict(replace(state, best_weights={}))
     manifest["state"] = {key: numbers[key] for key in NUMBERS}
@@ -140,6 +143,16 @@ def size(run: Run) -> int:
 def maker() -> dict[str, str]:
     """Return what results depend on in their last bits: the versions, and the processor."""
     return {"trainctl": rundir.version(), "torch": torch.__version__, "processor": device.processor()}
+
+
+def own_code(packages: Sequence[str]) -> str:
+    """Return the SHA-256 of all modules of the user's packages, "" if there are none: what they do is part of a run."""
+    files = [file for package in packages for folder in component.folders(package) for file in folder.rglob("*.py")]
+    digest = hashlib.sha256()
+    for file in sorted(files):
+        with suppress(OSError):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:12] if files else ""
 
 
 def held(run: Run) -> dict[str, Tensor]:
@@ -180,12 +193,36 @@ def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tens
     return tensors, numbers
 
 
+def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
+    """Return the numbers of each group of weights: some optimizers count steps or adapt a rate there."""
+    return [
+        {
+            key: value
+            for key, value in group.items()
+            if type(value) in (int, float) and key not in SET_BY_THE_LOOP  # flags depend on the device
+        }
+        for group in optimizer.param_groups
+    ]
+
+
+def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Mapping[str, float]]) -> None:
+    """Set the numbers of each group of weights; those that were not saved stay."""
+    for group, saved in zip(optimizer.param_groups, numbers, strict=False):
+        group.update(saved)
+
+
 def _write_tensors(path: Path, tensors: Mapping[str, Tensor]) -> dict[str, str]:
-    """Write a payload and return its entry in the manifest."""
+    """Write a payload and return its entry in the manifest; a file that is there may be named by a checkpoint, so it stays."""
     # safetensors holds its content three times and ends the process where there is no memory for that.
     torch.empty(3 * sum(value.nbytes for value in tensors.values()), dtype=torch.uint8)
     content = safetensors.torch.save({key: value.detach().cpu().contiguous() for key, value in tensors.items()})
     digest = hashlib.sha256(content).hexdigest()
+    try:
+        if path.exists():  # the same best weights; or what was saved at this step before an evaluation was made up for
+            _check_file(path, digest)
+            return {"file": path.name, "sha256": digest}
+    except CheckpointError:
+        path = path.with_stem(f"{path.stem}-{digest[:8]}")
     storage.write_bytes(path, content)
     return {"file": path.name, "sha256": digest}
 
@@ -244,13 +281,15 @@ def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to go on from", *troubles]))
 
 
-def kept(directory: Path) -> list[Saved]:
-    """Return all undamaged checkpoints of a run, the oldest first."""
-    found = []
+def kept(directory: Path) -> tuple[list[Saved], list[str]]:
+    """Return all undamaged checkpoints of a run, the oldest first, and what is wrong with the others."""
+    found, troubles = [], []
     for path in sorted((directory / "checkpoints").glob("step-*.json"), key=_step):
-        with suppress(CheckpointError):
+        try:
             found.append(Saved(_read_manifest(path, ("last", "best")), path))
-    return found
+        except CheckpointError as error:
+            troubles.append(str(error))
+    return found, troubles
 
 
 def _read_manifest(path: Path, which: Sequence[str]) -> dict[str, Any]:
@@ -318,6 +357,7 @@ def restore(run: Run, saved: Saved) -> None:
     if run.average.model is not run.model:
         load_weights(run.average.model, _part(tensors, "average."), saved.path)
     _restore_optimizer(run.optimizer, _part(tensors, "optimizer."), manifest["optimizer"], saved.path)
+    restore_group_numbers(run.optimizer, manifest["groups"])
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(manifest["scaler"])
     run.sums.sums.copy_(tensors["sums"])

@@ -57,6 +57,7 @@ class Copy:
         self.run = run
         self.tensors = [tensor.detach().clone() for tensor in _tensors(run)]
         self.optimizer = _copied(run.optimizer.state_dict()["state"])
+        self.groups = checkpoint.group_numbers(run.optimizer)
         self.scaler = run.scaler.state_dict()
         self.random = device.random_states(run.device)
         self.state = dict(vars(run.state))  # what it holds is replaced, never changed
@@ -69,6 +70,7 @@ class Copy:
             tensor.copy_(kept)
         groups = run.optimizer.state_dict()["param_groups"]
         run.optimizer.load_state_dict({"state": _copied(self.optimizer), "param_groups": groups})
+        checkpoint.restore_group_numbers(run.optimizer, self.groups)
         if run.scaler.is_enabled():
             run.scaler.load_state_dict(self.scaler)
         if random:

@@ -62,6 +62,18 @@ def take(directory: Path) -> str:
     return note
 
 
+def check(directory: Path) -> None:
+    """See that no other process has come to hold the lock: one that was told to remove it, or came while this one slept.
+
+    Raises:
+        StorageError: If one has.
+    """
+    other, me = _content(directory / NAME), _me()
+    if other and any(other[key] != me[key] for key in ("host", "namespace", "pid", "started")):
+        who = f"process {other['pid']} on {other['host']} has taken over this run at {other['since']}"
+        raise StorageError(f"{directory}: {who}; this one writes no more checkpoints")
+
+
 def _me() -> dict[str, Any]:
     return {
         "host": platform.node(),

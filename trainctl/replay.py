@@ -110,12 +110,14 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
 
     Raises:
         CheckpointError: If there is no undamaged checkpoint, or the data or settings are not the run's.
-        ConfigError: If the run follows the clock, or there is no checkpoint to begin with.
+        ConfigError: If the run follows the clock or was rewound, or there is no checkpoint to begin with.
     """
     repeatable(settings)
-    kept = {saved.manifest["step"]: saved for saved in checkpoint.kept(directory)}
+    whole, troubles = checkpoint.kept(directory)
+    kept = {saved.manifest["step"]: saved for saved in whole}
     newest = checkpoint.newest(directory)
     first = _begin(begin, kept, newest)
+    _went_straight(newest, kept.get(first))
     last = min(newest.manifest["step"], first + steps if steps else newest.manifest["step"])
     if last <= first:
         raise ConfigError(
@@ -134,8 +136,8 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
         difference, tensors = str(error), 0
     if not difference and comparer.seen != len(comparer.expected):
         difference = f"{len(comparer.expected)} evaluations are recorded, {comparer.seen} were made"
-    causes = (*session.inexact(newest), *_changes(directory, first)) if difference else ()
-    notes = tuple(f"passed over: {trouble}" for trouble in newest.passed_over)
+    causes = (*session.inexact(newest, settings), *_changes(directory, first)) if difference else ()
+    notes = tuple(f"passed over: {trouble}" for trouble in troubles)
     return Outcome(first, last, comparer.seen, tensors, difference, causes, notes)
 
 
@@ -153,11 +155,29 @@ def repeatable(settings: Config) -> None:
         raise ConfigError("early_stopping=time: a run that follows the clock never goes the same way twice")
 
 
+def _went_straight(saved: Saved, first: Saved | None = None) -> None:
+    """Check that a run did not go back on its way to a checkpoint: where it went back to, the clock had decided.
+
+    Raises:
+        ConfigError: If it did.
+    """
+    if (count := _rewinds(saved)) != (_rewinds(first) if first else 0):
+        raise ConfigError(
+            f"loop.on_nonfinite=rewind: the run went back {count} times, to what was its newest checkpoint by the clock:"
+            " that never goes the same way twice"
+        )
+
+
+def _rewinds(saved: Saved) -> int:
+    return int(saved.manifest["state"].get("rewinds", 0))
+
+
 def _begin(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
     """Return the step to begin with."""
     end = newest.manifest["step"]
     if begin == "auto":
-        begin = "start" if newest.manifest["state"]["seconds"] <= SHORT or len(kept) < 2 else "oldest"
+        short = newest.manifest["state"]["seconds"] <= SHORT and not _rewinds(newest)
+        begin = "start" if short or len(kept) < 2 else "oldest"
     step = {"start": 0, "oldest": min(kept, default=0)}.get(begin, int(begin) if begin.isdecimal() else -1)
     if step != 0 and (step not in kept or step >= end):
         steps = ", ".join(map(str, sorted({0, *kept} - {end})))
@@ -239,11 +259,12 @@ def reproduce(directory: Path, settings: Config, target: Path) -> Outcome:
 
     Raises:
         CheckpointError: If there is no undamaged checkpoint to compare with, or the data are other ones.
-        ConfigError: If the run follows the clock.
+        ConfigError: If the run follows the clock or was rewound.
     """
     repeatable(settings)
     saved, facts = checkpoint.newest(directory), rundir.read_json(directory / "run.json")
     used, end = facts.get("threads", {}).get("used"), saved.manifest["step"]
+    _went_straight(saved)
     if not end:
         raise CheckpointError(f"{directory}: was stopped before its first step: nothing to reproduce")
     settings = reload.as_before(settings, used)

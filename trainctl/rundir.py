@@ -38,6 +38,8 @@ LEFTOVERS = re.compile(
     r"|rehearsal\.trainctl|lock\.json\.\d+"
 )
 
+IGNORE = b"*\n"  # the .gitignore of a directory for runs
+
 LOOKS = {
     b"<!doctype html": "a web page",
     b"<html": "a web page",
@@ -117,7 +119,7 @@ def _make_root(root: Path) -> None:
         if not root.is_dir():
             raise
         return
-    storage.create(root / ".gitignore", b"*\n")
+    storage.create(root / ".gitignore", IGNORE)
 
 
 def remove(directory: Path) -> None:
@@ -128,6 +130,8 @@ def remove(directory: Path) -> None:
     root = directory.parent
     with suppress(OSError):
         if {path.name for path in root.iterdir()} == {".gitignore"}:
+            if (root / ".gitignore").read_bytes() != IGNORE:
+                return  # the user's
             (root / ".gitignore").unlink()
             root.rmdir()  # fails if another run has been made meanwhile
 
@@ -213,21 +217,23 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
     """
     lines: list[str] = []
     path = directory / "metrics.jsonl"
-    with suppress(OSError, UnicodeDecodeError):
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    with suppress(OSError):
+        # A byte that is no UTF-8 spoils its line, not the file.
+        lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for line in (*lines, *more):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError):
-            continue
-        if (
-            isinstance(row, dict)
-            and isinstance(step := row.get("step"), int)
-            and (last_step is None or step <= last_step)
-        ):
-            rows[step, *row] = {key: math.nan if value is None else value for key, value in row.items()}
+    for row in map(_row, (*lines, *more)):
+        if row and (last_step is None or row["step"] <= last_step):
+            rows[row["step"], *row] = {key: math.nan if value is None else value for key, value in row.items()}
     return sorted(rows.values(), key=lambda row: row["step"]) if more else list(rows.values())
+
+
+def _row(line: str) -> dict[str, Any]:
+    """Read a line of `metrics.jsonl`; empty if it is damaged."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return row if isinstance(row, dict) and isinstance(row.get("step"), int) else {}
 
 
 def all_runs(root: Path) -> Iterator[Path]:
@@ -246,6 +252,8 @@ def _stray(path: Path) -> str:
     for above in path.absolute().parents:
         if (above / "config.yaml").is_file():
             return f"a run is named by its directory: {above}"
+    if (path / "sweep.json").is_file():
+        return "a sweep: name one of its trials, which are runs"
     if path.is_dir():
         return "a directory without config.yaml, so no run"
     try:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainctl import checkpoint, rundir, storage
+from trainctl import checkpoint, lock, rundir, storage
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report.base import Reporter
 from trainctl.run import Run
@@ -41,8 +41,9 @@ class Keeper:
         """Write a checkpoint; where that fails make room and try again.
 
         Raises:
-            StorageError: If it cannot be written; says what is kept.
+            StorageError: If it cannot be written, and says what is kept; or if another process writes there now.
         """
+        lock.check(self.directory)
         rows = self.reporter.unsaved()
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows), self._make_room)

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving
+from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving, storage
 from trainctl.budget import end_reason
 from trainctl.config import Config
 from trainctl.errors import (
@@ -31,6 +31,7 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.evaluation import confusion, evaluate
+from trainctl.report import words
 from trainctl.report.base import Reporter, Row, Together
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
@@ -104,7 +105,7 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
     before = rundir.read_json(directory / "summary.json")
-    if (reason := end_reason(run)) and before.get("outcome") == "finished":
+    if (reason := end_reason(run)) and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
         return before | {"resumed": False, "reason": reason}
     saving.rehearse(run, directory)
     rows = rundir.read_metrics(directory, run.state.step, saved.manifest["evaluations"])
@@ -117,21 +118,32 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
         rundir.write_json(directory / "run.json", facts | {"resumed": resumed})
     reporter = reporters(run, directory)
     notes = [
-        f"{difference}: the last bits may differ from those of a run without a stop" for difference in inexact(saved)
+        f"{difference}: the last bits may differ from those of a run without a stop"
+        for difference in inexact(saved, config)
     ]
+    if lost := missing(run, history):
+        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        notes.append(f"metrics.jsonl is damaged: it lacks {len(lost)} evaluations, of step {shown}")
     for note in (taken_over, *notes, *(f"passed over: {trouble}" for trouble in saved.passed_over)):
         if note:
             reporter.note(note)
+    storage.remove(directory / "summary.json")  # of an earlier end: it would hold for this one if the run were killed
     return go_on(run, directory, reporter, history) | {"resumed": True}
 
 
-def inexact(saved: checkpoint.Saved) -> list[str]:
-    """Say what has changed since a checkpoint was written that results depend on in their last bits."""
+def missing(run: Run, history: Sequence[Row]) -> list[int]:
+    """Return the steps that a run has evaluated and of which no record is left."""
+    done, every = run.state.step - run.state.pending, run.plan.eval_every
+    return sorted({*range(every, done + 1, every)} - {int(row["step"]) for row in history})
+
+
+def inexact(saved: checkpoint.Saved, config: Config) -> list[str]:
+    """Say what has changed since a checkpoint was written that results depend on, as a rule in their last bits."""
     before = saved.manifest["written_by"] | {"threads": saved.manifest["threads"]}
-    now = checkpoint.maker() | {"threads": torch.get_num_threads()}
+    now = checkpoint.maker() | {"threads": torch.get_num_threads(), "own_code": checkpoint.own_code(config.components)}
     return [
-        f"{name} was {before[name]}, is {now[name]}"
-        for name in ("torch", "processor", "threads")
+        f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is {now[name]}"
+        for name in ("torch", "processor", "threads", "own_code")
         if before.get(name) not in (None, now[name])
     ]
 
@@ -163,7 +175,9 @@ def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row])
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            error.args = (f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}",)
+            error.args = (
+                f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}{words.own(run.config.components)}",
+            )
             raise
         except TrainctlError as error:
             conclude(run, directory, reporter, "failed", str(error))

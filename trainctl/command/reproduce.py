@@ -13,8 +13,8 @@ the test metrics, and all tensors of the newest checkpoint and of the best weigh
 
 Prints `identical` and exits with 0; or says the first difference, and which of its likely causes run.json shows (other
 versions, threads, machine, data), and exits with 4. Nothing is written into the old run. A run that follows the clock
-(loop.max_time, early_stopping=time) cannot be reproduced. device, threads, dataset.root and dataset.download may be
-given.
+(loop.max_time, early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be
+reproduced. device, threads, dataset.root and dataset.download may be given.
 """
 
 import tempfile

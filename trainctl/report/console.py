@@ -67,7 +67,8 @@ class Console:
         self.view.summary = summary
         self.close()
         with suppress(*HARMLESS):
-            lines = words.closing(summary, self.view.directory, self.view.run.config.loop)
+            settings = self.view.run.config
+            lines = words.closing(summary, self.view.directory, settings.loop, settings.components)
             width = max(len(label) for label, _ in lines)
             self.console.print()
             for label, text in lines:

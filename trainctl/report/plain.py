@@ -61,7 +61,8 @@ class Plain:
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write what the run came to and what to type next."""
-        for line in words.labelled(words.closing(summary, self.directory, self.run.config.loop)):
+        settings = self.run.config
+        for line in words.labelled(words.closing(summary, self.directory, settings.loop, settings.components)):
             self._write(line)
 
     def close(self) -> None:

@@ -152,7 +152,7 @@ def device(run: "Run") -> str:
     return f"{run.device} ({torch.cuda.get_device_name(run.device)})"
 
 
-def closing(summary: Mapping[str, Any], directory: Path, loop: Loop) -> list[Line]:
+def closing(summary: Mapping[str, Any], directory: Path, loop: Loop, packages: Sequence[str] = ()) -> list[Line]:
     """Return what a run came to, where it lies, and what to type next; a line without a label goes on."""
     lines = [(str(summary.get("outcome", "ended")), str(summary.get("reason", "")))]
     if best := summary.get("best"):
@@ -163,7 +163,7 @@ def closing(summary: Mapping[str, Any], directory: Path, loop: Loop) -> list[Lin
         lines.append(("test", ", ".join(f"{name[5:]} {number(measured[name])}" for name in test)))
     lines.append(("time", _effort(summary)))
     lines.append(("run", table.printable(str(directory))))
-    commands = next_commands(directory, str(summary.get("outcome")), loop)
+    commands = next_commands(directory, str(summary.get("outcome")), loop, own(packages))
     return lines + [("next" if not index else "", command) for index, command in enumerate(commands)]
 
 
@@ -173,17 +173,22 @@ def _effort(summary: Mapping[str, Any]) -> str:
     return f"{duration(summary.get('seconds'))}, {steps} steps, {passes} epochs, {speed} samples/s"
 
 
-def next_commands(directory: Path, outcome: str, loop: Loop) -> list[str]:
+def own(packages: Sequence[str]) -> str:
+    """Return the word by which a command loads components of the user's own, after a blank; "" if there are none."""
+    return " " + shlex.quote(f"components=[{','.join(packages)}]") if packages else ""
+
+
+def next_commands(directory: Path, outcome: str, loop: Loop, more: str = "") -> list[str]:
     """Return the commands that make sense after a run, ready to paste; none where nothing was kept."""
     path = pasteable(directory)
-    resume, evaluate = f"trainctl resume {path}", f"trainctl evaluate {path}"
+    resume, evaluate = f"trainctl resume {path}{more}", f"trainctl evaluate {path}{more}"
     if outcome == "failed":
         return [resume] if (directory / "checkpoints").is_dir() else []
     if outcome != "finished":
         return [resume, evaluate]
     return [
         evaluate,
-        f"trainctl predict {path} INPUT",
+        f"trainctl predict {path} INPUT{more}",
         f"{resume} {' '.join(longer(loop))}",
         f"trainctl compare {path} OTHER_RUN",
     ]
