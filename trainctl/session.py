@@ -69,7 +69,8 @@ def begin(config: Config, overrides: Sequence[str], directory: Path | None = Non
             saving.rehearse(run, directory)
             rundir.write_config(directory, config.tree, overrides)
             rundir.write_json(directory / "run.json", describe(run))
-            checkpoint.save(run, directory)  # a run killed in its first seconds can go on
+            # A run that is killed in its first seconds can go on.
+            saving.retried(lambda: checkpoint.save(run, directory), lambda error: None)
             reporter = reporters(run, directory, quiet=quiet)
         except BaseException:
             rundir.remove(directory)

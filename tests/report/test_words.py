@@ -139,6 +139,11 @@ def test_after_a_failure_nothing_is_offered_that_needs_a_checkpoint_that_is_not_
     assert words.next_commands(tmp_path, "failed", run.config.loop) == []
     (tmp_path / "checkpoints").mkdir()
     assert words.next_commands(tmp_path, "failed", run.config.loop) == ["trainctl resume ."]  # in it
+    (tmp_path / "nonfinite.json").write_text("{}")
+    assert words.next_commands(tmp_path, "failed", run.config.loop) == [
+        "trainctl resume . loop.on_nonfinite=skip",
+        "trainctl resume . loop.on_nonfinite=rewind",
+    ]
 
 
 def test_an_untested_run_without_a_best_step_has_no_lines_for_them(run, summary):

@@ -182,6 +182,8 @@ def next_commands(directory: Path, outcome: str, loop: Loop, more: str = "") -> 
     """Return the commands that make sense after a run, ready to paste; none where nothing was kept."""
     path = pasteable(directory)
     resume, evaluate = f"trainctl resume {path}{more}", f"trainctl evaluate {path}{more}"
+    if outcome == "failed" and (directory / "nonfinite.json").is_file():  # as it is, it would only fail again
+        return [f"{resume} loop.on_nonfinite={way}" for way in ("skip", "rewind")]
     if outcome == "failed":
         return [resume] if (directory / "checkpoints").is_dir() else []
     if outcome != "finished":
