@@ -113,6 +113,19 @@ def test_a_truncated_file_is_found_and_the_checkpoint_before_is_taken(run: Path,
     assert "damaged" in older.passed_over[0]
 
 
+def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_anew(run: Path) -> None:
+    step = checkpoint.newest(run).manifest["step"]
+    for path in (run / "checkpoints").glob("best-*.safetensors"):
+        path.write_bytes(b"damaged")
+
+    found = checkpoint.newest(run)
+
+    assert (found.manifest["step"], found.manifest["best"], found.manifest["state"]["best"]) == (step, None, None)
+    assert "chosen anew" in found.passed_over[-1]
+    with pytest.raises(CheckpointError, match="damaged"):
+        checkpoint.newest(run, ["best"])
+
+
 FOREIGN = {
     "zero-bytes": (b"", "an empty file"),
     "zeros": (bytes(500), "a file of zero bytes"),

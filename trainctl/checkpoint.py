@@ -267,17 +267,26 @@ def _step(path: Path) -> int:
 def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
     """Return the newest checkpoint of a run whose payloads of interest are undamaged.
 
+    Checkpoints may share one file of best weights. Where that is damaged, and all else would be lost with it, the newest
+    other one is returned without them.
+
     Raises:
         CheckpointError: If there is none.
     """
     troubles: list[str] = []
-    for path in sorted((directory / "checkpoints").glob("step-*.json"), key=_step, reverse=True):
+    paths = sorted((directory / "checkpoints").glob("step-*.json"), key=_step, reverse=True)
+    for path in paths:
         try:
             return Saved(_read_manifest(path, which), path, tuple(troubles))
         except _Newer:
             raise
         except CheckpointError as error:
             troubles.append(str(error))
+    for path in paths if "last" in which and "best" in which else ():
+        with suppress(CheckpointError):
+            manifest = _read_manifest(path, ["last"])
+            without = manifest | {"best": None, "state": manifest["state"] | {"best": None}}
+            return Saved(without, path, (*troubles, "the best weights, damaged in all of them: chosen anew from here on"))
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to go on from", *troubles]))
 
 
