@@ -719,7 +719,7 @@ READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
 }  # fmt: skip
 
 
-FUZZ, RUN_FUZZ = 200, 12  # damages of each kind of file
+FUZZ, RUN_FUZZ = 100, 12  # damages of each kind of file
 
 
 @pytest.mark.parametrize("name", READERS)

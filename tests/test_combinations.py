@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from trainctl import assemble, component, compose, config, loop
+from trainctl import assemble, component, compose, config, loop, saving
 from trainctl.errors import ConfigError
 from trainctl.model.base import Reconstruction
 from trainctl.report.base import Together
@@ -157,11 +157,13 @@ def covering() -> list[Row]:
 
 
 ROWS = covering()
+COMPARED = ROWS[::2]  # also computed eagerly; every member is among them
 
 
 def test_the_array_holds_every_pair_that_can_meet_and_every_member() -> None:
     assert {pair for row in ROWS for pair in pairs(row)} == feasible()
     assert {pair for row in ROWS for pair in row.items()} == {(g, name) for g in GROUPS for name in members(g)}
+    assert {pair for row in COMPARED for pair in row.items()} == {pair for row in ROWS for pair in row.items()}
     free = [group for group in GROUPS if group not in ("model", "augment", "loss")]
     for first, second in combinations(free, 2):
         found = {(row[first], row[second]) for row in ROWS}
@@ -182,7 +184,9 @@ def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
     assert run.state.step == 3
     assert all(torch.isfinite(parameter).all() for parameter in after)
     assert not all(torch.equal(*both) for both in zip(before, after, strict=True))
+    if row not in COMPARED:
+        return
     eager = assemble.assemble(replace(chosen, loop=replace(chosen.loop, capture="never")))
-    loop.train(eager, tmp_path, Together())
+    loop.train(eager, tmp_path, Together(), saving.Nothing(eager, tmp_path, Together()))
     assert all(map(torch.equal, after, eager.model.parameters()))  # the third step was replayed, where it can be
     assert torch.equal(run.sums.sums, eager.sums.sums)

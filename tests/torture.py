@@ -20,7 +20,7 @@ from trainctl import checkpoint, rundir
 from trainctl.errors import CheckpointError
 
 TRAIN = (
-    "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=10",
+    "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=4",
     "loop.eval_every_steps=3", "checkpoint.every_seconds=0", "output.plots=false", "threads=1",
 )  # fmt: skip
 Start = Callable[..., Process]

@@ -286,7 +286,9 @@ def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
         with suppress(CheckpointError):
             manifest = _read_manifest(path, ["last"])
             without = manifest | {"best": None, "state": manifest["state"] | {"best": None}}
-            return Saved(without, path, (*troubles, "the best weights, damaged in all of them: chosen anew from here on"))
+            return Saved(
+                without, path, (*troubles, "the best weights, damaged in all of them: chosen anew from here on")
+            )
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to go on from", *troubles]))
 
 

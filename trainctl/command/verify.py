@@ -13,9 +13,9 @@ random states and best weights with the checkpoint.
     trainctl verify my-run dataset.root=/other/files
 
 Prints `bit-identical` and exits with 0; or says the first evaluation or tensor that differs, and what has changed
-since, and exits with 4. Writes nothing. A run that follows the clock (loop.max_time, early_stopping=time) or went back to
-its newest checkpoint (loop.on_nonfinite=rewind) cannot be replayed. device, threads, dataset.root and dataset.download
-may be given.
+since, and exits with 4. Writes nothing. A run that follows the clock (loop.max_time, early_stopping=time) or went back
+to its newest checkpoint (loop.on_nonfinite=rewind) cannot be replayed. device, threads, dataset.root and
+dataset.download may be given.
 """
 
 import sys
