@@ -68,7 +68,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 # 1,258 rows in batches of 400: 4 steps an epoch, 12 in all.
-@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("optimizer", ["adam"])  # others below, and every step in test_exact
 @pytest.mark.parametrize("cut", [1, 4, 6, 11], ids=["first-step", "epoch-end", "mid-epoch", "last-but-one"])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
     tmp_path: Path, whole: Callable[[str], Path], cut: int, optimizer: str
@@ -160,8 +160,9 @@ def test_the_numbers_of_a_plateau_survive_a_stop(tmp_path: Path) -> None:
     assert end(tmp_path / "cut", *chosen).state.reaction.factor == 0.25
 
 
-@pytest.mark.parametrize("schedule", component.names("schedule"))
-def test_every_schedule_resumes_exactly(tmp_path: Path, schedule: str) -> None:
+# Those that hold state, turn back, or move the momentum; all are functions of the step, see tests/schedule.
+@pytest.mark.parametrize("schedule", ["plateau", "one_cycle", "cyclic", "cosine_restarts"])
+def test_a_schedule_resumes_exactly(tmp_path: Path, schedule: str) -> None:
     chosen = (f"schedule={schedule}", "loop.epochs=2", "optimizer=sgd")
     session.begin(settings(*chosen), [], tmp_path / "whole")
     stop(tmp_path / "cut", 5, *chosen)
