@@ -48,6 +48,7 @@ def test_there_is_a_thread_for_each_core_that_is_granted_and_free(busy, own, lim
 def test_the_reason_says_what_takes_the_cores():
     assert str(choose(*after(1.0, 0.0), None)) == "1 thread: 1.0 of 2 CPUs are free of other work"
     assert str(choose(*after(0.0, 0.0), 1.5)) == "1 thread: a control group grants 1.5 CPUs"
+    assert str(choose(*after(0.0, 0.0), 1.0)) == "1 thread: a control group grants 1 CPU"
 
 
 def test_our_own_work_is_not_that_of_others():

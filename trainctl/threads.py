@@ -154,7 +154,7 @@ def choose(before: Sample, now: Sample, limit: float | None) -> Choice:
     unused = max(1, int(free + 1 - MOSTLY))
     if unused < granted:
         return Choice(unused, f"{max(free, 0):.1f} of {shown} CPUs are free of other work")
-    return Choice(granted, f"a control group grants {limit:g} CPUs" if granted < shown else "")
+    return Choice(granted, f"a control group grants {limit:g} CPU{'s' * (limit != 1)}" if granted < shown else "")
 
 
 START = sample()
