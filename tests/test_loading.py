@@ -113,7 +113,7 @@ def test_a_truncated_file_is_found_and_the_checkpoint_before_is_taken(run: Path,
     assert "damaged" in older.passed_over[0]
 
 
-def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_anew(run: Path) -> None:
+def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_anew(run: Path, say: Say) -> None:
     step = checkpoint.newest(run).manifest["step"]
     for path in (run / "checkpoints").glob("best-*.safetensors"):
         path.write_bytes(b"damaged")
@@ -124,6 +124,12 @@ def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_a
     assert "chosen anew" in found.passed_over[-1]
     with pytest.raises(CheckpointError, match="damaged"):
         checkpoint.newest(run, ["best"])
+    (run / "summary.json").unlink()
+    code, _, err = say("resume", run)
+    assert (code, "no step is left in which others could be chosen" in err) == (4, True)
+    code, out, _ = say("resume", run, "loop.epochs=3")
+    assert (code, "chosen anew" in out) == (0, True)
+    assert checkpoint.newest(run).manifest["best"]
 
 
 FOREIGN = {
@@ -195,6 +201,7 @@ def test_code_of_ones_own_that_has_changed_is_told(tmp_path: Path, say: Say) -> 
     _, out, _ = say("resume", directory, "components=[mine]", "loop.stop_at_step=2")
     assert "the code of your components" not in out
     (tmp_path / "mine" / "model" / "own.py").write_text("RATE = 2\n")
+    checkpoint.own_code.cache_clear()  # as another process would find it
     code, out, _ = say("resume", directory, "components=[mine]")
     assert code == 0
     assert "the code of your components was " in out

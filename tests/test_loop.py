@@ -232,7 +232,9 @@ def test_a_batch_of_any_size_may_be_tried_with_an_augmentation_that_asks() -> No
     run = make("dataset=digits", "augment=[flip,crop]", "augment.flip.alternating=true", "loop.batch_size=400")
     rows = run.data.splits["train"]
     for size in (1, 1000, len(rows)):
+        before = [parameter.detach().clone() for parameter in run.model.parameters()]
         step.eager(run)(rows.inputs[:size], rows.targets[:size])
+        assert not any(map(torch.equal, before, run.model.parameters()))
         run.state.step += 1
 
 

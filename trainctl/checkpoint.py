@@ -110,7 +110,7 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
         "data": run.data.about(),
         "rows": {name: len(rows) for name, rows in run.data.splits.items()},
         "settings": run.config.tree,
-        "written_by": maker() | {"own_code": own_code(run.config.components)},
+        "written_by": maker() | {"own_code": own_code(tuple(run.config.components))},
         "scaler": run.scaler.state_dict(),
         "groups": group_numbers(run.optimizer),
     }
@@ -145,7 +145,8 @@ def maker() -> dict[str, str]:
     return {"trainctl": rundir.version(), "torch": torch.__version__, "processor": device.processor()}
 
 
-def own_code(packages: Sequence[str]) -> str:
+@cache  # of what this process runs, whatever is edited meanwhile
+def own_code(packages: tuple[str, ...]) -> str:
     """Return the SHA-256 of all modules of the user's packages, "" if there are none: what they do is part of a run."""
     files = [file for package in packages for folder in component.folders(package) for file in folder.rglob("*.py")]
     digest = hashlib.sha256()

@@ -21,6 +21,7 @@ from trainctl.budget import end_reason
 from trainctl.config import Config
 from trainctl.errors import (
     Advice,
+    CheckpointError,
     Interrupted,
     NonFiniteError,
     StorageError,
@@ -108,6 +109,11 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     before = rundir.read_json(directory / "summary.json")
     if (reason := end_reason(run)) and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
         return before | {"resumed": False, "reason": reason}
+    if reason and run.state.best is None and saved.passed_over:
+        raise CheckpointError(
+            f"{directory}: its best weights are damaged, and no step is left in which others could be chosen: raise the"
+            " budget, as loop.epochs, or evaluate the last ones with which=last"
+        )
     saving.rehearse(run, directory)
     rows = rundir.read_metrics(directory, run.state.step, saved.manifest["evaluations"])
     history = [row for row in rows if not any(key.startswith("test/") for key in row)]
@@ -141,7 +147,10 @@ def missing(run: Run, history: Sequence[Row]) -> list[int]:
 def inexact(saved: checkpoint.Saved, config: Config) -> list[str]:
     """Say what has changed since a checkpoint was written that results depend on, as a rule in their last bits."""
     before = saved.manifest["written_by"] | {"threads": saved.manifest["threads"]}
-    now = checkpoint.maker() | {"threads": torch.get_num_threads(), "own_code": checkpoint.own_code(config.components)}
+    now = checkpoint.maker() | {
+        "threads": torch.get_num_threads(),
+        "own_code": checkpoint.own_code(tuple(config.components)),
+    }
     return [
         f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is {now[name]}"
         for name in ("torch", "processor", "threads", "own_code")
