@@ -169,8 +169,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/capture.py",
-        "if kernel in VIEWS and not used:",
-        "if kernel in VIEWS:",
+        "if kernel in SAME | VIEWS and (id(args[0]) in self.constants or id(args[0]) not in self.values):",
+        "if kernel in SAME | VIEWS:",
         "tests/test_capture.py",
     ),
     Mutation(
@@ -217,8 +217,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/capture.py",
-        'if not name.startswith("constant"):',
-        'if name.startswith("value"):',
+        "if node.schema() != str(schema) and",
+        "if not node.schema() and",
         "tests/test_capture.py",
     ),
     Mutation(

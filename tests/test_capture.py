@@ -2,6 +2,7 @@
 
 import copy
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -439,6 +440,64 @@ def test_views_of_inputs_are_taken_anew() -> None:
     results, recorder = record(lambda x: [x.t() * 2, x.view(-1) * 1, x[0] + 0], given)
     found = compile_calls(recorder.calls, [given], results)(torch.full((3, 2), 5.0))
     assert [value.unique().tolist() for value in found] == [[10], [5], [5]]
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x: x.split([1, 3], 1),  # a list of tensors comes back
+        lambda x: [part * 2 for part in x.unbind(1)] + [x],
+        lambda x: [torch.cat([x, x * 2]), None],
+        lambda x: [x.clamp(None, 0.5), x.clamp(0.2), x * 2.5, x / 3, 1 - x, x**2, x.int() + 1],
+        lambda x: [x.sum(), x.sum(0), x.sum((0, 1), keepdim=True), x.mean(-1, dtype=torch.float64)],
+        lambda x: [x.view(1, 1, 2, 4).contiguous(memory_format=torch.channels_last), x.double(), x.bool()],
+        lambda x: [nn.functional.interpolate(x[None, None], scale_factor=(1.5, 2), mode="nearest")],
+        lambda x: [nn.functional.layer_norm(x, (4,)), nn.functional.gelu(x, approximate="tanh")],
+        lambda x: [x[:, [2, 0]], x.max(1).values, torch.where(x > 0, x, -1.0), torch.full_like(x, 3)],
+        lambda x: [torch.zeros(2, 3, device=x.device, dtype=torch.long), torch.arange(3) + x.sum()],
+        lambda x: [x.t().t() + 1, x.t().detach().t() * 2, x.detach()],
+        lambda x: x.clone().mul_(2).add_(1).chunk(2),
+    ],
+)
+def test_what_kernels_take_and_return_is_written_down(function: Any) -> None:
+    given, other = torch.randn(2, 4), torch.randn(2, 4)
+    results, recorder = record(function, given)
+    found = compile_calls(recorder.calls, [given], results)(other)
+    for one, wanted in zip(found, function(other), strict=True):
+        assert one is wanted is None or (one.dtype == wanted.dtype and one.stride() == wanted.stride())
+        assert one is None or torch.equal(one, wanted)
+
+
+def test_a_kernel_that_torchscript_does_not_know_is_told_and_its_step_computed() -> None:
+    class Reading(nn.Linear):
+        def forward(self, inputs: Tensor) -> Tensor:
+            bits = inputs.detach().flatten(1).view(torch.int32)
+            return super().forward(inputs.flatten(1)) + bits.sum() * 0
+
+    def with_model(run: Run) -> Run:
+        torch.manual_seed(0)
+        model = Reading(64, 10)
+        optimizer = torch.optim.Adam(model.parameters(), fused=True)
+        optimizer.param_groups[0]["initial_lr"] = 0.1
+        for name, value in (("model", model), ("optimizer", optimizer)):
+            object.__setattr__(run, name, value)
+        return run
+
+    run, notes = with_model(make("model=linear")), []
+    expected = train(run, step.eager(run), 6)
+    run = with_model(make("model=linear"))
+    assert all(map(torch.equal, expected, train(run, step.captured(run, notes.append), 6)))
+    assert notes == ["the step is not replayed: it cannot be written down (TorchScript does not know aten::view.dtype)"]
+
+
+def test_torchscript_optimizes_again_after_a_replay() -> None:
+    given = torch.ones(3)
+    results, recorder = record(lambda x: [x + 1], given)
+    program = compile_calls(recorder.calls, [given], results)
+    for values in ([given], [given, given]):
+        with pytest.raises(RuntimeError, match="at most 1 argument") if len(values) > 1 else nullcontext():
+            program(*values)
+        assert torch._C._get_graph_executor_optimize()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,10 @@
-"""A computation recorded once as a flat list of kernels, and replayed: the same kernels, without autograd and Python.
+"""A computation recorded once as a list of kernels, and replayed by an interpreter: without autograd and Python.
 
 Small steps on a CPU are bound by what surrounds the arithmetic: module calls, autograd's graph, dispatch. A recording
 keeps what was computed and drops the rest. Numbers do not change, as the kernels are those that ran.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,10 +18,18 @@ SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
 VIEWS = {
     aten.t.default,
     aten.view.default,
+    aten.view.dtype,
     aten.select.int,
     aten.slice.Tensor,
     aten.transpose.int,
     aten.permute.default,
+}
+# Their numbers in TorchScript.
+MEMORY_FORMATS = {
+    torch.contiguous_format: 0,
+    torch.preserve_format: 1,
+    torch.channels_last: 2,
+    torch.channels_last_3d: 3,
 }
 # Reads values of its input that a recording would take for constants.
 READS = {"_pack_padded_sequence", "_pad_packed_sequence"}
@@ -92,11 +100,14 @@ def compile_calls(calls: Sequence[Call], inputs: Sequence[Tensor], results: Sequ
         calls: Of a :class:`Recorder`.
         inputs: What changes from call to call.
         results: What is to be returned.
+
+    Raises:
+        RuntimeError: If TorchScript does not know a kernel, or what it is given.
     """
-    writer = _Writer(inputs)
+    script = _Script(inputs)
     for call in calls:
-        writer.add(*call)
-    return writer.function(results)
+        script.add(*call)
+    return script.function(results)
 
 
 class Graph:
@@ -128,85 +139,113 @@ class Graph:
         return list(self.results)
 
 
-class _Writer:
-    """Writes a function's source: one line for each kernel, names made of letters and numbers only."""
+class _Script:
+    """Writes a TorchScript graph: one node for each kernel, called one after the other without Python between them.
+
+    Values are told apart by identity, as in a :class:`Recorder`, which has to hold them meanwhile.
+
+    Source: PyTorch documentation, TorchScript; PyTorch source, torch/csrc/jit/OVERVIEW.md.
+    """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
-        self.arguments = [f"input{index}" for index in range(len(inputs))]
-        self.names = {id(tensor): name for tensor, name in zip(inputs, self.arguments, strict=True)}
-        self.constants: dict[str, Any] = {}
-        self.lines: list[tuple[str, set[str], bool]] = []  # source, the values that it names, and if it is a view
-        self.flipped: dict[str, str] = {}  # a transposed value, and of which
+        self.graph: Any = torch._C.Graph()
+        self.values: dict[int, Any] = {}
+        self.constants: dict[int, Tensor] = {}  # what outlives the recording, and views of it
+        self.views: list[Any] = []
+        self.flipped: dict[int, int] = {}  # a transposed tensor, and of which
+        for tensor in inputs:
+            self._input(tensor)
 
     def add(self, kernel: Any, args: tuple[Any, ...], kwargs: dict[str, Any], returned: Any) -> None:
-        """Add a kernel's line."""
-        used: set[str] = set()
+        """Add a kernel's node.
+
+        Raises:
+            RuntimeError: If TorchScript does not know the kernel.
+        """
+        if kernel in SAME | VIEWS and (id(args[0]) in self.constants or id(args[0]) not in self.values):
+            self._constant(returned)
+            return
         if kernel in SAME:
-            self.names[id(returned)] = self._name(args[0], used)
+            self.values[id(returned)] = self.values[id(args[0])]
             return
-        words = [self._name(value, used) for value in args]
-        words += [f"{key}={self._name(value, used)}" for key, value in kwargs.items()]
-        if kernel in VIEWS and not used:
-            self.names[id(returned)] = self._constant(returned)
+        if kernel is aten.t.default and (back := self.flipped.get(id(args[0]))):
+            self.values[id(returned)] = self.values[back]
             return
-        if kernel is aten.t.default and (back := self.flipped.get(words[0])):
-            self.names[id(returned)] = back
-            return
-        call = f"{self._constant(kernel._op)}({', '.join(words)})"
-        several = isinstance(returned, tuple | list)
-        targets = [self._target(value, used) for value in (returned if several else [returned])]
-        line = call if set(targets) <= {"_"} else f"{', '.join(targets)}{',' * several} = {call}"
+        schema = kernel._schema
+        left = [kwargs.get(argument.name, argument.default_value) for argument in schema.arguments[len(args) :]]
+        given = [self._value(value, part.type) for value, part in zip([*args, *left], schema.arguments, strict=True)]
+        node = self._node(schema.name, given, [result.type for result in schema.returns])
+        scalar = kernel.name().replace(".Tensor", ".Scalar")  # a number in the place of a tensor
+        if node.schema() != str(schema) and node.schema().partition("(")[0] != scalar:
+            raise RuntimeError(f"TorchScript does not know {kernel.name()}")
+        for output, result in zip(node.outputs(), returned if len(schema.returns) > 1 else [returned], strict=True):
+            if isinstance(result, list | tuple):
+                parts = self._node("prim::ListUnpack", [output], [output.type().getElementType()] * len(result))
+                self._outputs(parts.outputs(), result)
+            else:
+                self._outputs([output], [result])
+        if kernel in VIEWS:
+            self.views.append(node)
         if kernel is aten.t.default:
-            self.flipped[targets[0]] = words[0]
-        self.lines.append((line, used, kernel in VIEWS))
+            self.flipped[id(returned)] = id(args[0])
 
     def function(self, results: Sequence[Tensor | None]) -> Program:
-        """Compile the lines; a value is dropped after its last use, as it would be in Python."""
-        returned: set[str] = set()
-        words = [self._name(value, returned) for value in results]
-        source = [f"def program({', '.join(self.arguments)}):"]
-        alive: set[str] = set(returned)
-        kept: list[str] = []
-        for line, used, view in reversed(self.lines):
-            ended = used - alive
-            if view and line.partition(" = ")[0] in ended:  # nobody looks
-                continue
-            kept.append(f"    {line}" + (f"; del {', '.join(sorted(ended))}" if ended else ""))
-            alive |= used
-        source += reversed(kept)
-        source.append(f"    return [{', '.join(words)}]")
-        exec(compile("\n".join(source), "<recorded step>", "exec"), self.constants)  # noqa: S102 - our own lines
-        program: Program = self.constants["program"]
+        """Compile the nodes; a value is dropped after its last use."""
+        found = [self._value(result, None) for result in results]
+        types = torch._C.TupleType([value.type() for value in found])
+        self.graph.registerOutput(self._node("prim::TupleConstruct", found, [types]).output())
+        for view in reversed(self.views):
+            if not view.hasUses():  # nobody looks
+                view.destroy()
+        compiled = torch._C._create_function_from_graph("step", self.graph)
+        optimizes, let_optimize = torch._C._get_graph_executor_optimize, torch._C._set_graph_executor_optimize
+        below_autograd, constants = torch._C._AutoDispatchBelowAutograd, list(self.constants.values())
 
         def replay(*values: Tensor) -> list[Any]:
-            with torch._C._AutoDispatchBelowAutograd():  # where the kernels ran when they were written down
-                return program(*values)
+            before = optimizes()
+            let_optimize(False)  # these kernels, and no others
+            try:
+                with below_autograd():  # where they ran when they were written down
+                    return list(compiled(*values, *constants))
+            finally:
+                let_optimize(before)
 
         return replay
 
-    def _name(self, value: Any, used: set[str]) -> str:
-        if isinstance(value, list | tuple):
-            return f"[{', '.join(self._name(entry, used) for entry in value)}]"
-        if not isinstance(value, Tensor):
-            return self._constant(value)
-        name = self.names.get(id(value))
-        if name is None:
-            name = self.names[id(value)] = self._constant(value)
-        if not name.startswith("constant"):
-            used.add(name)
-        return name
+    def _node(self, name: str, given: Sequence[Any], types: Sequence[Any]) -> Any:
+        node = self.graph.create(name, list(given), len(types))
+        for output, kind in zip(node.outputs(), types, strict=True):
+            output.setType(kind)
+        return self.graph.appendNode(node)
 
-    def _target(self, value: Any, used: set[str]) -> str:
-        if not isinstance(value, Tensor) or id(value) in self.names:  # changed in place: it has its name
-            return "_"
-        name = self.names[id(value)] = f"value{len(self.names)}"
-        used.add(name)
-        return name
+    def _value(self, given: Any, kind: Any) -> Any:
+        """Return an argument's value in the graph, of the type that a kernel declares."""
+        if isinstance(given, Tensor):
+            return self.values[id(given)] if id(given) in self.values else self._constant(given)
+        while kind and kind.kind() == "OptionalType":
+            kind = kind.getElementType()
+        if isinstance(given, list | tuple):
+            entries = [self._value(entry, kind.getElementType()) for entry in given]
+            return self._node("prim::ListConstruct", entries, [kind]).output()
+        if isinstance(given, torch.memory_format):
+            given = MEMORY_FORMATS[given]
+        if kind and kind.kind() == "FloatType" and given is not None:
+            given = float(given)
+        return self.graph.insertConstant(given)
 
-    def _constant(self, value: Any) -> str:
-        name = f"constant{len(self.constants)}"
-        self.constants[name] = value
-        return name
+    def _constant(self, tensor: Tensor) -> Any:
+        self.constants[id(tensor)] = tensor
+        return self._input(tensor)
+
+    def _input(self, tensor: Tensor) -> Any:
+        value = self.values[id(tensor)] = self.graph.addInput()
+        value.setType(torch._C.TensorType.get())
+        return value
+
+    def _outputs(self, outputs: Iterable[Any], tensors: Iterable[Any]) -> None:
+        for output, tensor in zip(outputs, tensors, strict=True):
+            if isinstance(tensor, Tensor):
+                self.values.setdefault(id(tensor), output)  # changed in place: it has its value
 
 
 def _tensors(values: Sequence[Any]) -> list[Tensor]:

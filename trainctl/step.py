@@ -232,7 +232,11 @@ class Replay:
         if recorder.trouble:
             self._give_up(recorder.trouble)
             return found
-        program = compile_calls(recorder.calls, given, found)
+        try:
+            program = compile_calls(recorder.calls, given, found)
+        except (RuntimeError, TypeError, AttributeError) as error:  # of TorchScript's, which no promise covers
+            self._give_up(f"it cannot be written down ({str(error).partition(chr(10))[0]})")
+            return found
         del recorder  # and all that it holds
         try:
             self.recorded[kind] = self._graph(program, given) if self.graphs else program

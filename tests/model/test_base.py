@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, RISING, ByteDropout, groups, kept, try_row
+from trainctl.model.base import ACTIVATIONS, RISING, ByteDropout, groups, try_row
 
 
 class Deep(nn.Module):
@@ -68,7 +68,7 @@ def test_groups_divide_the_channels_and_are_never_too_many_or_too_small(channels
 def test_values_are_kept_with_the_probability_that_was_asked_for(p, dtype):
     torch.manual_seed(0)
     rows = 1_000_001
-    mask = kept(torch.zeros(rows, dtype=dtype), p)
+    mask = ByteDropout(p).kept(torch.zeros(rows, dtype=dtype))
     assert mask.dtype == dtype
     assert set(mask.unique().tolist()) <= {0.0, torch.tensor(1 / (1 - p), dtype=dtype).item()}
     dropped = (mask == 0).sum().item()
@@ -82,7 +82,7 @@ def test_the_probability_is_exact_where_the_bits_express_it(monkeypatch, p, bits
     numbers = torch.arange(-(2 ** (bits - 1)), 2 ** (bits - 1)) if bits < 32 else torch.arange(limit - 50, limit + 50)
     whole = numbers.to({8: torch.int8, 16: torch.int16, 32: torch.int32}[bits])
     monkeypatch.setattr(torch.Tensor, "random_", lambda self, *_: self.copy_(whole.view(torch.int64)[: len(self)]))
-    mask = kept(torch.zeros(len(numbers)), p)
+    mask = ByteDropout(p).kept(torch.zeros(len(numbers)))
     assert (mask != 0).tolist() == (numbers >= limit).tolist()
     if bits < 32:
         assert (mask == 0).sum().item() == p * 2**bits
@@ -91,14 +91,24 @@ def test_the_probability_is_exact_where_the_bits_express_it(monkeypatch, p, bits
 
 
 def test_a_probability_next_to_1_has_a_limit_that_fits():
-    assert not kept(torch.zeros(100), 1 - 2.0**-40).any()
+    assert not ByteDropout(1 - 2.0**-40).kept(torch.zeros(100)).any()
 
 
 def test_neighbouring_values_are_dropped_independently():
     torch.manual_seed(0)
-    mask = (kept(torch.zeros(1_000_000), 0.5) == 0).double() - 0.5
+    mask = (ByteDropout(0.5).kept(torch.zeros(1_000_000)) == 0).double() - 0.5
     for distance in range(1, 17):
         assert abs((mask[distance:] * mask[:-distance]).mean().item()) < 5 * 0.25 / 1000
+
+
+def test_a_mask_depends_on_the_random_state_alone():
+    used, fresh, masks = ByteDropout(0.3), ByteDropout(0.3), []
+    used(torch.ones(1000, 7))
+    used.draws.fill_(77)
+    for layer in (used, fresh):
+        torch.manual_seed(5)
+        masks.append((layer(torch.ones(100, 7)), layer(torch.ones(200, 7)), layer(torch.ones(3))))
+    assert all(map(torch.equal, *masks))
 
 
 def test_a_mask_lies_in_memory_as_the_values_do_and_gradients_pass_where_values_did():

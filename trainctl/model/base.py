@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Annotated, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -57,24 +58,29 @@ class ByteDropout(nn.Dropout):
     Source: N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014.
     """
 
+    def __init__(self, p: float = 0.5) -> None:
+        super().__init__(p)
+        self.draws = torch.empty(0, dtype=torch.int64)  # memory that every call draws into
+
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the values that are kept, divided by the probability of being kept; zeros for the others."""
         if not (self.training and self.p) or inputs.device.type != "cpu":
             return super().forward(inputs)
-        return inputs * kept(inputs, self.p)
+        return inputs * self.kept(inputs)
 
-
-def kept(values: Tensor, p: float) -> Tensor:
-    """Return a mask in the shape, layout and type of values: 0 with probability p, else 1 / (1 - p)."""
-    bits = next((bits for bits in (8, 16) if (p * 2**bits).is_integer()), 32)
-    draws = torch.empty(-(-values.numel() * bits // 64), dtype=torch.int64).random_(-(2**63), None)
-    numbers = draws.view(INTEGERS[bits])[: values.numel()]
-    limit = min(round(p * 2**bits), 2**bits - 1) - 2 ** (bits - 1)
-    numbers.ge_(limit)  # in place: to bool and on to float takes ten times as long
-    mask = numbers.to(values.dtype).mul_(1 / (1 - p))
-    if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
-        return mask.as_strided(values.shape, values.stride())
-    return mask.view(values.shape)
+    def kept(self, values: Tensor) -> Tensor:
+        """Return a mask in the shape, layout and type of values: 0 with the probability ``p``, else 1 / (1 - p)."""
+        bits = next((bits for bits in (8, 16) if (self.p * 2**bits).is_integer()), 32)
+        words = -(-values.numel() * bits // 64)
+        if len(self.draws) < words:
+            self.draws = torch.from_numpy(np.empty(words, np.int64))  # not as a kernel, that a recording would repeat
+        numbers = self.draws[:words].random_(-(2**63), None).view(INTEGERS[bits])[: values.numel()]
+        limit = min(round(self.p * 2**bits), 2**bits - 1) - 2 ** (bits - 1)
+        numbers.ge_(limit)  # in place: to bool and on to float takes ten times as long
+        mask = numbers.to(values.dtype).mul_(1 / (1 - self.p))
+        if values.ndim == 4 and values.is_contiguous(memory_format=torch.channels_last):
+            return mask.as_strided(values.shape, values.stride())
+        return mask.view(values.shape)
 
 
 def dense(

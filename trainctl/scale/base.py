@@ -22,7 +22,7 @@ class Affine:
         """Scale a batch; bytes become float32, token ids (int64) stay as they are."""
         if values.dtype == torch.int64:
             return values
-        return torch.addcmul(self.offset, values.float(), self.factor)
+        return (values.float() * self.factor).add_(self.offset)  # addcmul takes twice as long, as both are broadcast
 
     def inverse(self, values: Tensor) -> Tensor:
         """Return a batch to its original units."""
