@@ -95,23 +95,18 @@ def names(group: str, packages: Iterable[str] = ()) -> list[str]:
 def signature(path: Path) -> Signature:
     """Read the signature of the component in a file, without importing it."""
     function, tree = _function(path)
-    base = path.with_name("base.py")
-    trees = [tree, *([ast.parse(base.read_text(encoding="utf-8"))] if base.is_file() else [])]
-    aliases = {
-        target.id: statement.value
-        for module in reversed(trees)
-        for statement in module.body
-        if isinstance(statement, ast.Assign)
-        for target in statement.targets
-        if isinstance(target, ast.Name)
-    }
     group = path.parent.name
-    arguments = [*function.args.args, *function.args.kwonlyargs]
-    parameters = {
-        argument.arg: _evaluate(argument.annotation, aliases)
-        for argument in arguments
+    annotations = {
+        argument.arg: argument.annotation
+        for argument in [*function.args.args, *function.args.kwonlyargs]
         if argument.arg not in SUPPLIED.get(group, ())
     }
+    aliases = _assigned(tree)
+    base = path.with_name("base.py")
+    used = set().union(*map(_words, annotations.values()))
+    if not used <= aliases.keys() | TYPES.keys() and base.is_file():  # it is not read for nothing
+        aliases = _assigned(ast.parse(base.read_text(encoding="utf-8"))) | aliases
+    parameters = {word: _evaluate(annotation, aliases) for word, annotation in annotations.items()}
     return Signature(ast.get_docstring(function) or ast.get_docstring(tree) or "", path, parameters)
 
 
@@ -126,12 +121,28 @@ def _function(path: Path) -> tuple[ast.FunctionDef, ast.Module]:
     raise ConfigError(f"{path}: defines no function {path.stem}()")
 
 
+def _assigned(tree: ast.Module) -> dict[str, ast.expr]:
+    """Return what a module assigns to its names."""
+    return {
+        target.id: statement.value
+        for statement in tree.body
+        if isinstance(statement, ast.Assign)
+        for target in statement.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _words(annotation: ast.expr | None) -> set[str]:
+    """Return the names in an annotation."""
+    return {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} if annotation else set()
+
+
 def _evaluate(annotation: ast.expr | None, aliases: Mapping[str, ast.expr]) -> Any:
     """Return the type that an annotation's text means; anything we do not know is ``Any``."""
     if annotation is None:
         return Any
     known = dict(TYPES)
-    for word in {node.id for node in ast.walk(annotation) if isinstance(node, ast.Name)} - set(known):
+    for word in _words(annotation) - set(known):
         known[word] = _evaluate(aliases[word], {}) if word in aliases else Any
     try:
         return eval(compile(ast.Expression(annotation), "<annotation>", "eval"), {"__builtins__": {}}, known)  # noqa: S307 - types only, no builtins
