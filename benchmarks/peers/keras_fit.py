@@ -10,7 +10,7 @@ from benchmarks.peers.common import EVAL_BATCH, LEARNING_RATE, WORKLOADS, answer
 
 
 def network(name: str) -> keras.Model:
-    """Return a workload's network; initial weights are Keras' own."""
+    """Return a workload's network."""
     if name == "cnn":
         return keras.Sequential([
             keras.Input((28, 28, 1)),
@@ -54,6 +54,21 @@ def resnet() -> keras.Model:
     return keras.Model(inputs, outputs)
 
 
+def start_as_pytorch(model: keras.Model, seed: int) -> None:
+    """Draw the initial weights as PyTorch's layers do: Keras' own would lead to another accuracy after few epochs."""
+    draws = np.random.default_rng(seed)
+    for layer in model.layers:
+        if not isinstance(layer, layers.Dense | layers.Conv2D | layers.LSTM):
+            continue
+        recurrent = isinstance(layer, layers.LSTM)
+        shapes = [weight.shape for weight in layer.get_weights()]
+        bound = (layer.units if recurrent else np.prod(shapes[0][:-1])) ** -0.5
+        drawn = [draws.uniform(-bound, bound, shape) for shape in shapes]
+        if recurrent:  # PyTorch adds a second bias
+            drawn[2] = drawn[2] + draws.uniform(-bound, bound, shapes[2])
+        layer.set_weights(drawn)
+
+
 def main() -> None:
     """Train and test."""
     given = arguments()
@@ -64,6 +79,7 @@ def main() -> None:
         torch.set_num_threads(given.threads)
     keras.utils.set_random_seed(given.seed)
     model = network(given.workload)
+    start_as_pytorch(model, given.seed)
     shape = model.input_shape[1:]
     images, labels, test_images, test_labels = read(given.root, workload.data)
     x, x_test = (part.reshape(-1, *shape).astype("float32") / 255 for part in (images, test_images))
