@@ -2,7 +2,6 @@
 
 import copy
 import math
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -442,6 +441,14 @@ def test_views_of_inputs_are_taken_anew() -> None:
     assert [value.unique().tolist() for value in found] == [[10], [5], [5]]
 
 
+ONES = torch.ones(4)
+
+
+def raised(values: list[Tensor]) -> list[Tensor]:
+    torch._foreach_add_(values, 1.0)
+    return values
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -457,6 +464,8 @@ def test_views_of_inputs_are_taken_anew() -> None:
         lambda x: [torch.zeros(2, 3, device=x.device, dtype=torch.long), torch.arange(3) + x.sum()],
         lambda x: [x.t().t() + 1, x.t().detach().t() * 2, x.detach()],
         lambda x: x.clone().mul_(2).add_(1).chunk(2),
+        lambda x: raised([x * 1, x * 2]),  # by a kernel that returns nothing
+        lambda x: [torch.ops.aten.lift_fresh(ONES) + x, torch.ops.aten.lift_fresh(ONES) * x, ONES.detach() + x],
     ],
 )
 def test_what_kernels_take_and_return_is_written_down(function: Any) -> None:
@@ -487,17 +496,76 @@ def test_a_kernel_that_torchscript_does_not_know_is_told_and_its_step_computed()
     expected = train(run, step.eager(run), 6)
     run = with_model(make("model=linear"))
     assert all(map(torch.equal, expected, train(run, step.captured(run, notes.append), 6)))
-    assert notes == ["the step is not replayed: it cannot be written down (TorchScript does not know aten::view.dtype)"]
+    assert notes == [
+        "the step is not replayed: it cannot be written down (TorchScript does not know aten::view.dtype with these arguments)"
+    ]
 
 
-def test_torchscript_optimizes_again_after_a_replay() -> None:
+def test_every_kernel_runs_as_often_as_it_was_recorded_and_torchscript_optimizes_again_afterwards() -> None:
+    def function(x: Tensor) -> list[Tensor]:
+        x.sin()  # nobody looks at it, but it may draw a number or write somewhere
+        return [x.cos() + x.cos()]
+
     given = torch.ones(3)
-    results, recorder = record(lambda x: [x + 1], given)
+    results, recorder = record(function, given)
     program = compile_calls(recorder.calls, [given], results)
-    for values in ([given], [given, given]):
-        with pytest.raises(RuntimeError, match="at most 1 argument") if len(values) > 1 else nullcontext():
-            program(*values)
-        assert torch._C._get_graph_executor_optimize()
+    for _ in range(3):
+        with torch.profiler.profile() as profile:
+            program(given)
+        counts = {event.key: event.count for event in profile.key_averages()}
+        assert (counts["aten::sin"], counts["aten::cos"], counts["aten::add"]) == (1, 2, 1)
+    with pytest.raises(RuntimeError, match="at most 1 argument"):
+        program(given, given)
+    assert torch._C._get_graph_executor_optimize()
+
+
+def test_an_augmentation_may_leave_batches_alone_now_and_then() -> None:
+    def late(run: Run) -> Run:
+        calls = []
+
+        def change(inputs: Tensor, generator: torch.Generator) -> Tensor:
+            calls.append(1)
+            return inputs if len(calls) <= 3 else inputs + 1
+
+        object.__setattr__(run, "augment", (change,))
+        return run
+
+    words, notes = ("model=autoencoder", "augment=[noise]", "loop.batch_size=full"), []
+    run = late(make(*words))
+    expected = train(run, step.eager(run), 8)
+    run = late(make(*words))
+    assert all(map(torch.equal, expected, train(run, step.captured(run, notes.append), 8)))
+    assert not notes
+
+
+@pytest.mark.parametrize("place", ["building", "running"])
+def test_a_program_that_fails_is_given_up_and_the_step_computed(monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    def fail(*given: Any) -> Any:
+        raise ValueError("of no use\nto anybody")
+
+    run, notes = make(), []
+    expected = train(run, step.eager(run), 8)
+    monkeypatch.setattr(step, "compile_calls", fail if place == "building" else lambda *given: fail)
+    run = make()
+    assert all(map(torch.equal, expected, train(run, step.captured(run, notes.append), 8)))
+    (note,) = notes
+    assert note.startswith("the step is not replayed: it")
+    assert note.endswith("(of no use)")
+
+
+def test_true_in_the_place_of_a_number_is_not_taken_for_1() -> None:
+    given = torch.ones(2)
+    results, recorder = record(lambda x: [torch.full((2,), True) | (x > 0)], given)
+    with pytest.raises(RuntimeError, match="TorchScript does not know aten::full with these arguments"):
+        compile_calls(recorder.calls, [given], results)
+
+
+def test_the_reason_of_a_failure_in_torchscript_is_found() -> None:
+    given = torch.ones(8)
+    results, recorder = record(lambda x: [x.view(2, 4) + 1], given)
+    with pytest.raises(RuntimeError) as caught:
+        compile_calls(recorder.calls, [given], results)(torch.ones(3))
+    assert capture.reason(caught.value) == "shape '[2, 4]' is invalid for input of size 3"
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ Small steps on a CPU are bound by what surrounds the arithmetic: module calls, a
 keeps what was computed and drops the rest. Numbers do not change, as the kernels are those that ran.
 """
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -102,7 +103,8 @@ def compile_calls(calls: Sequence[Call], inputs: Sequence[Tensor], results: Sequ
         results: What is to be returned.
 
     Raises:
-        RuntimeError: If TorchScript does not know a kernel, or what it is given.
+        RuntimeError: If TorchScript does not know a kernel, or not with its arguments. What else its graph may raise is
+            promised nowhere.
     """
     script = _Script(inputs)
     for call in calls:
@@ -150,7 +152,8 @@ class _Script:
     def __init__(self, inputs: Sequence[Tensor]) -> None:
         self.graph: Any = torch._C.Graph()
         self.values: dict[int, Any] = {}
-        self.constants: dict[int, Tensor] = {}  # what outlives the recording, and views of it
+        self.constants: list[Tensor] = []  # what outlives the recording, and views of it
+        self.fixed: set[int] = set()  # those, and other handles on them
         self.views: list[Any] = []
         self.flipped: dict[int, int] = {}  # a transposed tensor, and of which
         for tensor in inputs:
@@ -160,13 +163,14 @@ class _Script:
         """Add a kernel's node.
 
         Raises:
-            RuntimeError: If TorchScript does not know the kernel.
+            RuntimeError: If TorchScript does not know the kernel, or not with such arguments.
         """
-        if kernel in SAME | VIEWS and (id(args[0]) in self.constants or id(args[0]) not in self.values):
-            self._constant(returned)
-            return
         if kernel in SAME:
-            self.values[id(returned)] = self.values[id(args[0])]
+            self.values[id(returned)] = self._value(args[0], None)
+            self.fixed |= {id(returned)} if id(args[0]) in self.fixed else set()
+            return
+        if kernel in VIEWS and (id(args[0]) in self.fixed or id(args[0]) not in self.values):
+            self._value(returned, None)
             return
         if kernel is aten.t.default and (back := self.flipped.get(id(args[0]))):
             self.values[id(returned)] = self.values[back]
@@ -177,8 +181,9 @@ class _Script:
         node = self._node(schema.name, given, [result.type for result in schema.returns])
         scalar = kernel.name().replace(".Tensor", ".Scalar")  # a number in the place of a tensor
         if node.schema() != str(schema) and node.schema().partition("(")[0] != scalar:
-            raise RuntimeError(f"TorchScript does not know {kernel.name()}")
-        for output, result in zip(node.outputs(), returned if len(schema.returns) > 1 else [returned], strict=True):
+            raise RuntimeError(f"TorchScript does not know {kernel.name()} with these arguments")
+        several = returned if len(schema.returns) > 1 else [returned] if schema.returns else []
+        for output, result in zip(node.outputs(), several, strict=True):
             if isinstance(result, list | tuple):
                 parts = self._node("prim::ListUnpack", [output], [output.type().getElementType()] * len(result))
                 self._outputs(parts.outputs(), result)
@@ -199,12 +204,12 @@ class _Script:
                 view.destroy()
         compiled = torch._C._create_function_from_graph("step", self.graph)
         optimizes, let_optimize = torch._C._get_graph_executor_optimize, torch._C._set_graph_executor_optimize
-        below_autograd, constants = torch._C._AutoDispatchBelowAutograd, list(self.constants.values())
+        below_autograd, constants = torch._C._AutoDispatchBelowAutograd, self.constants
 
         def replay(*values: Tensor) -> list[Any]:
             before = optimizes()
-            let_optimize(False)  # these kernels, and no others
             try:
+                let_optimize(False)  # these kernels, and no others
                 with below_autograd():  # where they ran when they were written down
                     return list(compiled(*values, *constants))
             finally:
@@ -221,10 +226,16 @@ class _Script:
     def _value(self, given: Any, kind: Any) -> Any:
         """Return an argument's value in the graph, of the type that a kernel declares."""
         if isinstance(given, Tensor):
-            return self.values[id(given)] if id(given) in self.values else self._constant(given)
+            if id(given) not in self.values:
+                self.constants.append(given)
+                self.fixed.add(id(given))
+                self._input(given)
+            return self.values[id(given)]
         while kind and kind.kind() == "OptionalType":
             kind = kind.getElementType()
         if isinstance(given, list | tuple):
+            if given and {type(entry) for entry in given} in ({int}, {bool}) and kind.str() in ("int[]", "bool[]"):
+                return self.graph.insertConstant(list(given))
             entries = [self._value(entry, kind.getElementType()) for entry in given]
             return self._node("prim::ListConstruct", entries, [kind]).output()
         if isinstance(given, torch.memory_format):
@@ -233,19 +244,24 @@ class _Script:
             given = float(given)
         return self.graph.insertConstant(given)
 
-    def _constant(self, tensor: Tensor) -> Any:
-        self.constants[id(tensor)] = tensor
-        return self._input(tensor)
-
-    def _input(self, tensor: Tensor) -> Any:
+    def _input(self, tensor: Tensor) -> None:
         value = self.values[id(tensor)] = self.graph.addInput()
         value.setType(torch._C.TensorType.get())
-        return value
 
     def _outputs(self, outputs: Iterable[Any], tensors: Iterable[Any]) -> None:
         for output, tensor in zip(outputs, tensors, strict=True):
             if isinstance(tensor, Tensor):
                 self.values.setdefault(id(tensor), output)  # changed in place: it has its value
+
+
+def reason(error: BaseException) -> str:
+    r"""Return what went wrong in one line; TorchScript puts a heading and where it happened before it.
+
+    >>> reason(RuntimeError("The following operation failed.\nTraceback of it:\n  line 1\nRuntimeError: no room\n"))
+    'no room'
+    """
+    told = re.findall(r"^\w*Error: (.*)", str(error), re.MULTILINE)
+    return told[-1] if told else str(error).partition("\n")[0]
 
 
 def _tensors(values: Sequence[Any]) -> list[Tensor]:

@@ -152,24 +152,34 @@ def train(arguments: Sequence[str]) -> int:
             print("trainctl (a checkout, not installed)")
         return 0
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
-        gc.disable()  # the process ends at once, and looking through a composition takes 10 ms
-        from trainctl import compose
-
-        if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
-            raise ConfigError(f"--shell-completion needs one of {', '.join(COMPLETIONS)}")
-        if flags.multirun:
-            raise ConfigError("-m runs a sweep; it cannot be combined with --help, --cfg, --info or --shell-completion")
-        if flags.help:
-            from trainctl.command import help as command_help
-
-            print(command_help.text(overrides, flags.config_dir))
-            return 0
-        if overrides and not flags.shell_completion:
-            compose.compose(overrides, flags.config_dir)  # for our own error messages
-        return compose.show(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
+        collects = gc.isenabled()
+        gc.disable()  # looking through what is composed takes 10 ms, and the process ends soon
+        try:
+            return inform(flags, arguments, overrides)
+        finally:
+            if collects:
+                gc.enable()
     from trainctl.command import train as command
 
     return command.main(overrides, flags.config_dir, multirun=flags.multirun)
+
+
+def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Sequence[str]) -> int:
+    """Answer Hydra's informational flags."""
+    from trainctl import compose
+
+    if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
+        raise ConfigError(f"--shell-completion needs one of {', '.join(COMPLETIONS)}")
+    if flags.multirun:
+        raise ConfigError("-m runs a sweep; it cannot be combined with --help, --cfg, --info or --shell-completion")
+    if flags.help:
+        from trainctl.command import help as command_help
+
+        print(command_help.text(overrides, flags.config_dir))
+        return 0
+    if overrides and not flags.shell_completion:
+        compose.compose(overrides, flags.config_dir)  # for our own error messages
+    return compose.show(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from trainctl.augment.base import Mixing, Visit
-from trainctl.capture import MOST_BYTES, Graph, Program, Recorder, compile_calls
+from trainctl.capture import MOST_BYTES, Graph, Program, Recorder, compile_calls, reason
 from trainctl.device import autocast, derive, end_capture, random_states, restore_random_states
-from trainctl.errors import NonFiniteError
+from trainctl.errors import NonFiniteError, lacks_memory
 from trainctl.optimizer.base import stepper
 from trainctl.run import Run
 from trainctl.splits import visited
@@ -218,7 +218,7 @@ class Replay:
     ) -> list[Any]:
         """Return a part's loss and gradients."""
         given = [tensor for tensor in (inputs, targets, changed) if tensor is not None]
-        kind = (inputs.shape, share)
+        kind = (inputs.shape, share, changed is inputs)  # an augmentation may leave a batch alone now and then
         if mixings and not self.eager:  # before all else: a program knows nothing of them
             self._give_up("rows are mixed")
         if program := self.trusted.get(kind):
@@ -234,15 +234,15 @@ class Replay:
             return found
         try:
             program = compile_calls(recorder.calls, given, found)
-        except (RuntimeError, TypeError, AttributeError) as error:  # of TorchScript's, which no promise covers
-            self._give_up(f"it cannot be written down ({str(error).partition(chr(10))[0]})")
+        except Exception as error:  # noqa: BLE001 - it is TorchScript's inside, which promises nothing
+            self._give_up(f"it cannot be written down ({reason(error)})")
             return found
         del recorder  # and all that it holds
         try:
             self.recorded[kind] = self._graph(program, given) if self.graphs else program
         except RuntimeError as error:
             end_capture(self.run.device)
-            self._give_up(f"CUDA cannot capture it ({str(error).partition(chr(10))[0]})")
+            self._give_up(f"CUDA cannot capture it ({reason(error)})")
         return found
 
     def _graph(self, program: Program, given: list[Tensor]) -> Program:
@@ -260,12 +260,21 @@ class Replay:
         """
         place = self.run.device
         changing, start, drawn = self._changing(), self._state(), random_states(place)
-        replayed = [*program(*given), *self._state()]
+        failure = ""
+        try:
+            replayed = [*program(*given), *self._state()]
+        except Exception as error:  # its interpreter looks at it for the first time
+            if lacks_memory(error):
+                raise
+            failure, replayed = f"its replay failed ({reason(error)})", []
         drawn_then = random_states(place)
         for current, before in zip(changing, start, strict=True):
             current.copy_(before)
         restore_random_states(drawn, place)
         found = compute()
+        if failure:
+            self._give_up(failure)
+            return found
         if not all(bool(value.isfinite().all()) for value in found if value is not None):
             return found
         same = all(map(_close if self.graphs else _same, replayed, [*found, *self._state()]))

@@ -53,14 +53,17 @@ class ByteDropout(nn.Dropout):
 
     A value is kept where a number of 8, 16 or 32 bits is not below ``p`` times their count: of as many bits as express
     ``p`` exactly, or else of 32, where the probability is right to 3e-10 (finer than a float's). Equal in distribution
-    to PyTorch's dropout.
+    to PyTorch's dropout. One layer is for one thread: its calls draw into the same memory, of which copies of the layer
+    have their own, and checkpoints nothing.
 
     Source: N. Srivastava et al., Dropout: a simple way to prevent neural networks from overfitting, 2014.
     """
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
-        self.draws = torch.empty(0, dtype=torch.int64)  # memory that every call draws into
+        # Memory that every call draws into: TorchScript, which replays steps, can read bits as other numbers only of
+        # a tensor that outlives the step.
+        self.draws = torch.empty(0, dtype=torch.int64)
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the values that are kept, divided by the probability of being kept; zeros for the others."""
