@@ -274,7 +274,7 @@ def test_a_graph_computes_the_same(words: str, monkeypatch: pytest.MonkeyPatch) 
     expected = train(run, step.eager(run), 12)
     run, notes = make(*words.split()), []
     replay = step.Replay(run, notes.append)
-    replay.graphs = True
+    replay.graphs, run.sums.waits = True, False  # as on a GPU
     assert all(map(torch.equal, expected, train(run, step._step(run, replay, step.Update(run)), 12)))
     assert len(made) == len(replay.recorded)
     assert len({graph.pool for graph in made}) == 1  # they share their memory
@@ -290,7 +290,7 @@ def test_what_cuda_cannot_capture_is_computed_and_said(monkeypatch: pytest.Monke
     expected = train(run, step.eager(run), 8)
     run, notes = make(), []
     replay = step.Replay(run, notes.append)
-    replay.graphs = True
+    replay.graphs, run.sums.waits = True, False  # as on a GPU
     assert all(map(torch.equal, expected, train(run, step._step(run, replay, step.Update(run)), 8)))
     assert notes == [
         "the step is not replayed: CUDA cannot capture it (operation not permitted when stream is capturing)"
@@ -327,6 +327,7 @@ class Waits(TorchDispatchMode):
 def test_between_looks_the_host_reads_the_loss_and_nothing_else(words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(step, "_judge", lambda *_: None)  # on a CPU it looks at what projections and clips would hide
     run = make(*words.split())
+    run.sums.waits = False  # as on a GPU
     take_step = step.eager(run)
     train(run, take_step, 1)
     with Waits() as waits:

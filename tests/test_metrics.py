@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 
+from trainctl import metrics
 from trainctl.metric_names import NAMES, maximize
 from trainctl.metrics import Sums
 from trainctl.scale.base import Affine
@@ -111,6 +112,30 @@ def test_sums_start_again_after_a_reset_and_without_rows_there_are_no_metrics():
     assert sums.values() == {}
     sums.add(torch.tensor(2.0), torch.tensor([[0.0, 1.0]]), torch.tensor([1]))
     assert sums.values() == {"loss": 2.0, "accuracy": 1.0}
+
+
+def test_sums_are_the_same_to_the_last_bit_whenever_they_are_asked_for(monkeypatch):
+    losses = torch.rand(40, generator=generator()) * torch.logspace(-6, 6, 40)
+    batches = [(loss, torch.randn(9, 3, generator=generator()), torch.arange(9) % 3) for loss in losses]
+    found = []
+    for most, often in ((1, 1), (10**9, 1), (10**9, 7), (100, 10**9), (10**9, 10**9)):
+        monkeypatch.setattr(metrics, "MOST_WAITING", most)
+        sums = Sums("classification", 1, None, CPU)
+        for number, batch in enumerate(batches):
+            sums.add(*batch)
+            if number % often == 0:
+                sums.values()
+        found.append(sums.sums.tolist())
+    assert all(one == found[0] for one in found)
+    correct = sum((outputs.argmax(1) == targets).sum().item() for _, outputs, targets in batches)
+    assert found[0][1:] == [360, correct]
+    waiting = Sums("classification", 1, None, CPU)
+    waiting.add(*batches[0])
+    waiting.reset()
+    assert waiting.values() == {}
+    waiting.add(*batches[0])
+    waiting.sums.copy_(torch.tensor([1.0, 2.0, 1.0]))  # as a checkpoint is restored
+    assert waiting.values() == {"loss": 0.5, "accuracy": 0.5}
 
 
 def test_a_loss_that_is_not_finite_shows():

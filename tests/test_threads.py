@@ -174,6 +174,34 @@ def test_what_is_asked_for_is_used(monkeypatch):
 
 
 @pytest.mark.usefixtures("_threads")
+def test_where_the_system_does_not_tell_what_is_free_it_is_measured(monkeypatch):
+    cost, clock = {4: 3.0, 2: 1.0, 1: 1.05}, [0.0]
+
+    def tick():
+        clock[0] += cost[torch.get_num_threads()]
+        return clock[0]
+
+    device.measured.cache_clear()
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr(threads, "START", Sample(0.0, {}, {}, 0.0))
+    monkeypatch.setattr(threads, "current", lambda: Choice(4))
+    monkeypatch.setattr(device.time, "perf_counter", tick)
+    state = torch.get_rng_state()
+    assert device.use_threads(None) == Choice(2, "with 4 a product takes 3.0 times as long")
+    assert torch.get_num_threads() == 2
+    assert torch.equal(torch.get_rng_state(), state)
+    device.measured.cache_clear()
+
+
+@pytest.mark.usefixtures("_threads")
+def test_a_measurement_asks_for_no_more_threads_than_are_there():
+    device.measured.cache_clear()
+    assert device.measured(1) == Choice(1)
+    assert device.measured(2).threads in (1, 2)
+    device.measured.cache_clear()
+
+
+@pytest.mark.usefixtures("_threads")
 @pytest.mark.parametrize("adapt", [False, True])
 def test_a_change_is_noticed_and_followed_only_if_asked(monkeypatch, adapt):
     torch.set_num_threads(2)

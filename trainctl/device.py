@@ -6,10 +6,12 @@ import math
 import os
 import platform
 import random
+import statistics
 import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from trainctl import threads
 from trainctl.errors import ConfigError, UnavailableError
 
 THREADS = torch.get_num_threads()  # what OMP_NUM_THREADS says, before anybody sets another number
+SIDE, TIMES = 512, 5  # of the product that is timed where the system does not tell what is free
 APART = 5.0  # seconds between looks at what other processes do
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -74,7 +77,7 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
 
     Args:
         wanted: A number; else ``OMP_NUM_THREADS`` of the environment decides, else what is free, see
-            :func:`trainctl.threads.choose`.
+            :func:`trainctl.threads.choose`; where the system does not tell what is free, a measurement.
     """
     if isinstance(wanted, int):
         choice = threads.Choice(wanted)
@@ -82,8 +85,30 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
         choice = threads.Choice(THREADS, "OMP_NUM_THREADS")
     else:
         choice = threads.current()
+        if not threads.START.total and choice.threads > 1:
+            choice = measured(choice.threads)
     torch.set_num_threads(choice.threads)
     return choice
+
+
+@cache
+def measured(most: int) -> threads.Choice:
+    """Time a product with so many threads, with half of them, and so on, and return the fastest number.
+
+    Takes some 50 ms, once. Threads that share a core with other work, or are on one much slower than the others, hold
+    all of them up.
+    """
+    square, seconds, count = torch.ones(SIDE, SIDE), {}, most
+    while count:
+        torch.set_num_threads(count)
+        times = []
+        for _ in range(TIMES + 1):
+            start = time.perf_counter()
+            square @ square
+            times.append(time.perf_counter() - start)
+        seconds[count] = statistics.median(times[1:])  # the first one starts the threads
+        count //= 2
+    return threads.fastest(seconds)
 
 
 def keep_memory() -> None:

@@ -8,11 +8,14 @@ from torch import Tensor
 
 from trainctl.scale.base import Affine
 
+MOST_WAITING = 1 << 15  # elements of outputs
+
 
 class Sums:
     """Sums over the rows seen since the last reset, from which a task's metrics follow.
 
-    A regression's errors are summed in the targets' original units, a reconstruction's in scaled ones.
+    A regression's errors are summed in the targets' original units, a reconstruction's in scaled ones. On a CPU batches of
+    classes wait until they are worth the calls; what comes out is the same to the last bit, whenever it is asked for.
 
     Args:
         task: ``classification``, ``regression`` or ``reconstruction``.
@@ -26,11 +29,26 @@ class Sums:
         precision = torch.float32 if device.type == "mps" else torch.float64
         # loss, rows, then for classes: correct; for numbers: |error|, error^2, and per column y, y^2
         size = 3 if task == "classification" else 4 + 2 * columns
-        self.sums = torch.zeros(size, dtype=precision, device=device)
+        self._sums = torch.zeros(size, dtype=precision, device=device)
+        self.waits = task == "classification" and device.type == "cpu"
+        self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
+        self._elements = 0  # of the outputs that wait
+
+    @property
+    def sums(self) -> Tensor:
+        """All that was added."""
+        self._settle()
+        return self._sums
 
     @torch.no_grad()
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Add a batch: its mean loss, the model's outputs and the scaled targets."""
+        """Add a batch: its mean loss, the model's outputs and the scaled targets, which nobody changes any more."""
+        if self.waits:
+            self._waiting.append((loss.detach(), outputs.detach(), targets))
+            self._elements += outputs.numel()
+            if self._elements >= MOST_WAITING:
+                self._settle()
+            return
         rows = len(targets)
         self.sums[0].add_(loss.detach(), alpha=rows)
         self.sums[1].add_(rows)
@@ -47,6 +65,19 @@ class Sums:
         self.sums[3].add_(error.square().sum())
         self.sums[4 : 4 + columns].add_(exact.sum(0))
         self.sums[4 + columns :].add_(exact.square().sum(0))
+
+    @torch.no_grad()
+    def _settle(self) -> None:
+        if not self._waiting:
+            return
+        losses, outputs, targets = zip(*self._waiting, strict=True)
+        self._waiting, self._elements = [], 0
+        loss, rows, correct = self._sums.tolist()
+        for mean, batch in zip(torch.stack(losses).tolist(), targets, strict=True):  # one after the other, in order
+            loss += len(batch) * mean
+            rows += len(batch)
+        correct += (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum().item()
+        self._sums.copy_(torch.tensor([loss, rows, correct], dtype=self._sums.dtype))
 
     def reset(self) -> None:
         """Start again from zero."""

@@ -46,7 +46,8 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
     return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
 
 
-Compute = Callable[..., list[Any]]  # (inputs, targets, augmented, mixings, share) -> [loss, *gradients]
+# (inputs, targets, augmented, mixings, share) -> [loss, *gradients], and what `Sums.add` takes if that waits
+Compute = Callable[..., list[Any]]
 Kernel = Callable[[], None]
 
 
@@ -85,7 +86,10 @@ def make(run: Run, note: Callable[[str], None]) -> Step:
 
 
 def differentiate(run: Run) -> Compute:
-    """Return the function that computes a part's share of the loss and of its gradient, and adds up its metrics."""
+    """Return the function that computes a part's share of the loss and of its gradient, and adds up its metrics.
+
+    Where metrics wait, what they need comes after the gradients instead.
+    """
     model, scaler, parameters = run.model, run.scaler, trained_by(run.optimizer)
     context = autocast(run.device, run.config.precision)
     penalties = [regularizer.penalty for regularizer in run.regularizers if regularizer.penalty]
@@ -101,8 +105,11 @@ def differentiate(run: Run) -> Compute:
         total = total if share == 1 else total * share
         # Without the one that it starts from, which autograd would compare by means of sympy: a second of imports.
         gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
+        found = [total.detach(), *map(_laid_out, gradients, parameters)]
+        if run.sums.waits:
+            return [*found, loss.detach(), outputs.detach(), targets]
         run.sums.add(loss, outputs, targets)
-        return [total.detach(), *map(_laid_out, gradients, parameters)]
+        return found
 
     return compute
 
@@ -164,6 +171,9 @@ def _step(run: Run, compute: Compute, update: Callable[[], object], *, closely: 
         done = 0
         for x, y in _split(inputs, targets, parts):
             found = compute(x, y, *augment(x, done), len(x) / rows)
+            if run.sums.waits:
+                *found, loss, outputs, seen = found
+                run.sums.add(loss, outputs, seen)
             done += len(x)
             total = [_add(*pair) for pair in zip(total, found, strict=True)] if total else found
         loss, *gradients = total

@@ -6,12 +6,13 @@ that is not running: a step takes several times as long as on one thread.
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 # A core that is free for less than this share of the time is no core for a thread that others wait for.
 MOSTLY = 0.65
+HARDLY_MORE = 1.1  # times the least time
 LEAST = 0.5  # seconds that a choice looks back on; the counters tick in hundredths
 
 
@@ -155,6 +156,22 @@ def choose(before: Sample, now: Sample, limit: float | None) -> Choice:
     if unused < granted:
         return Choice(unused, f"{max(free, 0):.1f} of {shown} CPUs are free of other work")
     return Choice(granted, f"a control group grants {limit:g} CPU{'s' * (limit != 1)}" if granted < shown else "")
+
+
+def fastest(seconds: Mapping[int, float]) -> Choice:
+    """Return the number of threads that took the least time; the largest of those that took hardly more.
+
+    Args:
+        seconds: What the same work took, by the number of threads.
+
+    >>> fastest({8: 1.05, 4: 1.0, 2: 1.6}), fastest({8: 3.0, 4: 1.0, 2: 1.6})
+    (Choice(threads=8, reason=''), Choice(threads=4, reason='with 8 a product takes 3.0 times as long'))
+    """
+    least, most = min(seconds.values()), max(seconds)
+    best = max(count for count, taken in seconds.items() if taken <= HARDLY_MORE * least)
+    if best == most:
+        return Choice(most)
+    return Choice(best, f"with {most} a product takes {seconds[most] / seconds[best]:.1f} times as long")
 
 
 START = sample()
