@@ -511,7 +511,7 @@ def test_every_kernel_runs_as_often_as_it_was_recorded_and_torchscript_optimizes
     results, recorder = record(function, given)
     program = compile_calls(recorder.calls, [given], results)
     for _ in range(3):
-        with torch.profiler.profile() as profile:
+        with torch.profiler.profile(acc_events=True) as profile:
             program(given)
         counts = {event.key: event.count for event in profile.key_averages()}
         assert (counts["aten::sin"], counts["aten::cos"], counts["aten::add"]) == (1, 2, 1)

@@ -59,7 +59,7 @@ wrong = st.tuples(st.sampled_from([*component.GROUPS, "recipe"]), st.text(max_si
 words = st.one_of(pairs, pairs, pairs, wrong, st.text(max_size=12))
 
 
-@settings(max_examples=500, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=400, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(st.sampled_from(["", "", *CHOICES]), st.lists(words, min_size=1, max_size=3))
 def test_random_overrides_are_assembled_or_refused(choice, others):
     with contextlib.suppress(ConfigError, DataError):

@@ -11,7 +11,7 @@ from tests.torture import torture
 
 @pytest.mark.slow
 def test_kills_at_random_moments_change_nothing(start: Callable[..., Any], tmp_path: Path) -> None:
-    report = torture(start, tmp_path, kills=25)
+    report = torture(start, tmp_path, kills=15)
     assert report.wrong == []
-    assert report.kills == 25
+    assert report.kills == 15
     assert report.runs > 0

@@ -435,7 +435,7 @@ def trace(run: Run, replayed: bool) -> bytes:
             take()
             end("")
     activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (run.device.type == "cuda")
-    with profile(activities=activities) as profiler:
+    with profile(activities=activities, acc_events=True) as profiler:
         for name, (take, end) in kinds.items():
             for _ in range(TRACED):
                 with record_function(name):
