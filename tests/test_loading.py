@@ -190,19 +190,20 @@ def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, line
 
 
 def test_code_of_ones_own_that_has_changed_is_told(tmp_path: Path, say: Say) -> None:
-    (tmp_path / "mine" / "model").mkdir(parents=True)
-    (tmp_path / "mine" / "model" / "own.py").write_text("")
-    code, out, err = say(*TINY, "components=[mine]", "output.root=runs", "loop.stop_at_step=1")
+    # No other test's package: one that was imported in this process would be found instead.
+    (tmp_path / "edited" / "model").mkdir(parents=True)
+    (tmp_path / "edited" / "model" / "own.py").write_text("")
+    code, out, err = say(*TINY, "components=[edited]", "output.root=runs", "loop.stop_at_step=1")
     (directory,) = rundir.all_runs(Path("runs"))
     assert code == 130
-    assert f"trainctl resume runs/{directory.name} 'components=[mine]'\n" in err
-    assert out.count(f"{directory.name} 'components=[mine]'\n") == 2
+    assert f"trainctl resume runs/{directory.name} 'components=[edited]'\n" in err
+    assert out.count(f"{directory.name} 'components=[edited]'\n") == 2
 
-    _, out, _ = say("resume", directory, "components=[mine]", "loop.stop_at_step=2")
+    _, out, _ = say("resume", directory, "components=[edited]", "loop.stop_at_step=2")
     assert "the code of your components" not in out
-    (tmp_path / "mine" / "model" / "own.py").write_text("RATE = 2\n")
+    (tmp_path / "edited" / "model" / "own.py").write_text("RATE = 2\n")
     checkpoint.own_code.cache_clear()  # as another process would find it
-    code, out, _ = say("resume", directory, "components=[mine]")
+    code, out, _ = say("resume", directory, "components=[edited]")
     assert code == 0
     assert "the code of your components was " in out
 

@@ -166,6 +166,7 @@ def test_a_stop_that_was_planned_is_no_signal(tmp_path: Path, monkeypatch: pytes
     assert len(list(only_run(tmp_path).glob("[01]-*"))) == 2
 
 
+@pytest.mark.skipif(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="started by nohup, which is respected")
 def test_a_hangup_is_like_sigterm_and_a_pause_changes_nothing(start: Start, tmp_path: Path) -> None:
     process = start("dataset=iris", "loop.epochs=100000", "output.plots=false", "threads=1")
     wait_for_epoch(process)
