@@ -1,5 +1,6 @@
 """What a user types, and what comes back: messages, exit codes, and what is left behind."""
 
+import gc
 import re
 import subprocess
 import sys
@@ -234,3 +235,8 @@ def test_what_the_machine_lacks_is_said_in_one_line(error: Exception, words: str
 
 def test_other_runtime_errors_are_not_taken_for_the_machines() -> None:
     assert cli.environment(RuntimeError("mat1 and mat2 shapes cannot be multiplied")) is None
+
+
+def test_help_leaves_garbage_collection_as_it_was(say: Say) -> None:
+    assert say("--help")[0] == 0
+    assert gc.isenabled()
