@@ -18,7 +18,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from trainctl import component, schema  # noqa: E402
+from trainctl.settings import component, schema, spelling  # noqa: E402
 
 CATALOGUE = ROOT / "docs" / "catalogue.md"
 HEAD = """\
@@ -102,7 +102,7 @@ def cell(text: str) -> str:
 
 def spell(value: object) -> str:
     """Write a default as the command line would: ``[32,64]``, ``1e-08``, ``true``."""
-    return f"[{','.join(map(spell, value))}]" if isinstance(value, list) else component.show(value)
+    return f"[{','.join(map(spell, value))}]" if isinstance(value, list) else spelling.spell(value)
 
 
 def member(group: str, name: str) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Disks that fail, and disks that lose their power: stand-ins for ``os`` in :mod:`trainctl.storage`."""
+"""Disks that fail, and disks that lose their power: stand-ins for ``os`` in :mod:`trainctl.store.files`."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainctl import storage
+from trainctl.store import files as storage
 
 OPERATIONS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
 ERRORS = (

@@ -17,13 +17,16 @@ import numpy as np
 import pytest
 import yaml
 
-from trainctl import checkpoint, cli, compose, config, session
-from trainctl.dataset.base import extract, read_idx
+from trainctl import cli
+from trainctl.components.dataset.base import extract, read_idx
 from trainctl.errors import CheckpointError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.image import read_image
+from trainctl.settings import compose, config
+from trainctl.store import checkpoint
 from trainctl.sweep.trials import Trial, as_csv
+from trainctl.train import session
 
 CANARY = "canary.txt"
 CODE = f"from pathlib import Path\nPath({CANARY!r}).touch()\nclass Canary:\n    def __init__(self, *a, **k): Path({CANARY!r}).touch()\n"

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.zygote import Process, Zygote
-from trainctl import checkpoint, rundir
 from trainctl.errors import CheckpointError
+from trainctl.store import checkpoint, rundir
 
 TRAIN = (
     "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=4",

@@ -29,7 +29,7 @@ EAGER = os.environ.get("TRAINCTL_TEST_CAPTURE") == "never"  # as if that were th
 
 def without_capture() -> None:
     """Take steps eagerly in this process, and in those forked from it, where loop.capture is not given."""
-    step: Any = importlib.import_module("trainctl.step")
+    step: Any = importlib.import_module("trainctl.step.eager")
     make = step.make
     step.make = lambda run, note: step.eager(run) if run.config.loop.capture == "auto" else make(run, note)
 
@@ -162,7 +162,7 @@ def import_everything() -> None:
             importlib.import_module(module.name)
     for name in ("sklearn.datasets", "torch._dynamo"):  # what a data set and PyTorch's optimizers import
         importlib.import_module(name)
-    importlib.import_module("trainctl.compose").compose([])  # Hydra imports its plugins
+    importlib.import_module("trainctl.settings.compose").compose([])  # Hydra imports its plugins
     if EAGER:
         without_capture()
 

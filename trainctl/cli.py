@@ -13,11 +13,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
-from trainctl import arguments as words
-from trainctl import threads  # noqa: F401 - from here on it counts what other processes do
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
+from trainctl.machine import threads  # noqa: F401 - from here on it counts what other processes do
+from trainctl.machine.signals import AtOnce, Leave
 from trainctl.report import table
-from trainctl.signals import AtOnce, Leave
+from trainctl.settings import spelling
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 COMPLETIONS = [f"{what}={shell}" for what in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
@@ -118,8 +118,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     if verb is None:
         return train(arguments)
     if verb not in VERBS:
-        if set(verb) & set(words.PLAIN):
-            raise ConfigError(f"{verb}: {words.misspelt(verb)}")
+        if set(verb) & set(spelling.PLAIN):
+            raise ConfigError(f"{verb}: {spelling.misspelt(verb)}")
         close = get_close_matches(verb, VERBS, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
         raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")
@@ -166,7 +166,7 @@ def train(arguments: Sequence[str]) -> int:
 
 def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Sequence[str]) -> int:
     """Answer Hydra's informational flags."""
-    from trainctl import compose
+    from trainctl.settings import compose
 
     if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
         raise ConfigError(f"--shell-completion needs one of {', '.join(COMPLETIONS)}")

@@ -8,7 +8,8 @@ import pytest
 from benchmarks import data, report, run, start
 from benchmarks.peers import common
 from benchmarks.report import Measurement
-from trainctl import assemble, compose, config
+from trainctl.run import assemble
+from trainctl.settings import compose, config
 
 
 def measured(turn, seconds, score=0.9, epochs=2):

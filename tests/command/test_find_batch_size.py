@@ -5,9 +5,10 @@ import shlex
 
 import pytest
 
-from trainctl import cli, compose
+from trainctl import cli
 from trainctl.command import find_batch_size
 from trainctl.errors import ConfigError
+from trainctl.settings import compose
 
 QUICK = ("device=cpu", "dataset=wine", "seconds=0.001")
 

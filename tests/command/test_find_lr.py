@@ -5,9 +5,10 @@ import shlex
 
 import pytest
 
-from trainctl import cli, compose
+from trainctl import cli
 from trainctl.command import find_lr
 from trainctl.errors import ConfigError, StorageError
+from trainctl.settings import compose
 
 QUICK = ("device=cpu", "dataset=wine", "steps=40")
 

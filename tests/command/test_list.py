@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from trainctl import component, compose
-from trainctl.catalogue import options
 from trainctl.command import list as catalogue
 from trainctl.errors import ConfigError
+from trainctl.settings import component, compose
+from trainctl.settings.members import options
 
 HOME = Path(__file__).parents[2]
 
@@ -147,7 +147,7 @@ def test_a_member_shows_source_files_and_command(listed):
     text = listed("model", "cnn")
     assert "\nSource: Y. LeCun et al." in text
     assert f"YAML: {HOME / 'conf/model/cnn.yaml'}" in text
-    assert f"Code: {HOME / 'trainctl/model/cnn.py'}" in text
+    assert f"Code: {HOME / 'trainctl/components/model/cnn.py'}" in text
     assert "Use:  trainctl model=cnn 'model.channels=[32,64]'" in text
     assert "trainctl 'augment=[flip,crop]'" in listed("augment", "flip")
 

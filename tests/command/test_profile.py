@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from trainctl import cli, flops
+from trainctl import cli
 from trainctl.command import profile
 from trainctl.errors import ConfigError, StorageError
-from trainctl.marks import PARTS
-from trainctl.profiler import Profile, Trial
+from trainctl.measure import flops
+from trainctl.measure.marks import PARTS
+from trainctl.measure.profile import Profile, Trial
 
 QUICK = ("device=cpu", "dataset=wine", "model=linear", "steps=5")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainctl import component, compose, schema
+from trainctl.run import factory
+from trainctl.settings import component, compose, schema
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
@@ -65,21 +66,21 @@ def test_every_default_fits_its_parameter(group, name):
 
 @pytest.mark.parametrize(("group", "name"), FOUND)
 def test_every_component_takes_keywords_without_defaults(group, name):
-    parameters = inspect.signature(component.bind(group, {"name": name})).parameters
+    parameters = inspect.signature(factory.bind(group, {"name": name})).parameters
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters.values())
     assert all(parameter.default is parameter.empty for parameter in parameters.values())
 
 
 @pytest.mark.parametrize(("group", "name"), FOUND)
 def test_what_the_source_text_says_is_what_python_sees(group, name):
-    seen = set(inspect.signature(component.bind(group, {"name": name})).parameters)
+    seen = set(inspect.signature(factory.bind(group, {"name": name})).parameters)
     read = set(component.signature(component.source(group, name)).parameters)
     assert read == seen - component.SUPPLIED[group]
 
 
 @pytest.mark.parametrize(("group", "name"), [pair for pair in FOUND if pair[1] != "none"])
 def test_every_parameter_is_documented(group, name):
-    function = component.bind(group, {"name": name})
+    function = factory.bind(group, {"name": name})
     assert sorted(documented(inspect.getdoc(function.func))) == sorted(inspect.signature(function).parameters)
 
 

@@ -25,10 +25,10 @@ import pytest
 from PIL import Image
 
 from trainctl import cli
-from trainctl.dataset.base import read_idx
-from trainctl.dataset.csv import csv
-from trainctl.dataset.image_folder import image_folder
-from trainctl.dataset.text import text
+from trainctl.components.dataset.base import read_idx
+from trainctl.components.dataset.csv import csv
+from trainctl.components.dataset.image_folder import image_folder
+from trainctl.components.dataset.text import text
 from trainctl.errors import DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch

@@ -3,10 +3,11 @@
 import pytest
 import torch
 
-from trainctl.config import Split
-from trainctl.dataset.base import Dataset
+from trainctl.components.dataset.base import Dataset
+from trainctl.data.deal import deal
+from trainctl.data.order import epoch_order
 from trainctl.errors import DataError
-from trainctl.splits import deal, epoch_order
+from trainctl.settings.config import Split
 
 SIZES = [
     # rows, val fraction, test fraction, validation, test, reason

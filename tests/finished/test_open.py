@@ -11,8 +11,13 @@ import safetensors.torch
 import torch
 import yaml
 
-from trainctl import assemble, checkpoint, cli, compose, config, reload, rundir, session
+from trainctl import cli
 from trainctl.errors import CheckpointError
+from trainctl.finished import open as reload
+from trainctl.run import assemble
+from trainctl.settings import compose, config
+from trainctl.store import checkpoint, rundir
+from trainctl.train import session
 
 FORMATS = sorted((Path(__file__).parent / "formats").iterdir())
 TINY = (

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from trainctl.errors import DataError
-from trainctl.prediction import as_rows, read
+from trainctl.finished.predict import as_rows, read
 
 ROWS = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
 TEXTS = {"input_shape": [4], "vocabulary": ["<pad>", "<unknown>", "good", "bad"],

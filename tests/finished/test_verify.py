@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 import safetensors.torch
+from tests.test_loading import FORMATS, Say, newest, rewrite
 
 from tests import test_loading
-from tests.test_loading import FORMATS, Say, newest, rewrite
-from trainctl import checkpoint, compose, config, rundir, session
 from trainctl.errors import Interrupted
+from trainctl.settings import compose, config
+from trainctl.store import checkpoint, rundir
+from trainctl.train import session
 
 HARD = (
     "dataset=iris", "model=mlp", "model.hidden=[5]", "model.dropout=0.2", "loop.batch_size=40", "loop.epochs=3", "threads=1",

@@ -10,10 +10,13 @@ from typing import Any
 
 import pytest
 import torch
-
 from tests.test_training import Command, Start, load, only_run, wait_for_epoch
-from trainctl import checkpoint, cli, evaluation, loop, rundir, session, signals
+
+from trainctl import cli
+from trainctl.machine import signals
+from trainctl.store import checkpoint, rundir
 from trainctl.sweep import trials
+from trainctl.train import evaluation, loop, session
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
 
@@ -57,7 +60,7 @@ def records(run: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainctl import compose, config
+    from trainctl.settings import compose, config
 
     path = tmp_path_factory.mktemp("undisturbed") / "run"
     session.begin(config.load(compose.compose([*QUICK, "output.plots=false"])), [], path)

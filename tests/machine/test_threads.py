@@ -11,8 +11,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from trainctl import assemble, compose, config, device, memory, threads
-from trainctl.threads import Choice, Sample, choose, quota
+from trainctl.machine import device, memory, threads
+from trainctl.machine.threads import Choice, Sample, choose, quota
+from trainctl.run import assemble
+from trainctl.settings import compose, config
 
 
 def after(*busy: float, own: float = 0.0) -> tuple[Sample, Sample]:

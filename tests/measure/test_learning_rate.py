@@ -5,9 +5,12 @@ import math
 import pytest
 import torch
 
-from trainctl import assemble, compose, config, finder, memory
 from trainctl.errors import ConfigError, UnavailableError
-from trainctl.finder import Curve, Speed
+from trainctl.machine import memory
+from trainctl.measure import learning_rate as finder
+from trainctl.measure.learning_rate import Curve, Speed
+from trainctl.run import assemble
+from trainctl.settings import compose, config
 
 
 def make(*overrides):

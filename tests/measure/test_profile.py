@@ -7,8 +7,13 @@ import time
 import pytest
 import torch
 
-from trainctl import assemble, compose, config, flops, profiler, step, threads
-from trainctl.marks import PARTS, Meter, marked
+from trainctl.machine import threads
+from trainctl.measure import flops
+from trainctl.measure import profile as profiler
+from trainctl.measure.marks import PARTS, Meter, marked
+from trainctl.run import assemble
+from trainctl.settings import compose, config
+from trainctl.step import eager as step
 
 EVERYTHING = (
     "dataset=wine", "augment=[noise]", "regularizer=[l2,max_norm]", "average=ema", "loop.clip_norm=1.0",

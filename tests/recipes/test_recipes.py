@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainctl import assemble, component, compose, config, loop, step
+from trainctl.run import assemble
+from trainctl.settings import component, compose, config
+from trainctl.step import eager as step
+from trainctl.train import loop
 
 ROOT = Path(__file__).parents[2]
 NAMES, WINE = ROOT / "recipes" / "names.csv", ROOT / "recipes" / "wine_with_gaps.csv"

@@ -8,15 +8,16 @@ import pytest
 import torch
 import yaml
 
-from trainctl.average.base import Average
-from trainctl.config import Checkpoint, Config, Loop, Output, Split
-from trainctl.loss.base import Loss
-from trainctl.metrics import Sums
-from trainctl.run import SPLITS, Data, Plan, Rows, Run
-from trainctl.scale.base import Affine
-from trainctl.schedule.base import Schedule
-from trainctl.state import TrainState
-from trainctl.threads import Choice
+from trainctl.components.average.base import Average
+from trainctl.components.loss.base import Loss
+from trainctl.components.scale.base import Affine
+from trainctl.components.schedule.base import Schedule
+from trainctl.data.rows import SPLITS, Data, Rows
+from trainctl.machine.threads import Choice
+from trainctl.run.run import Plan, Run
+from trainctl.run.state import TrainState
+from trainctl.run.sums import Sums
+from trainctl.settings.config import Checkpoint, Config, Loop, Output, Split
 
 CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
 

@@ -15,10 +15,10 @@ from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.control import strip_control_codes
 
-from trainctl.early_stopping.base import Stopping
+from trainctl.components.early_stopping.base import Stopping
 from trainctl.report.console import Console
 from trainctl.report.view import ASCII, BLOCKS, Speed, View, marks
-from trainctl.state import Best
+from trainctl.run.state import Best
 
 DIRECTORY = Path("runs/20260101-120000-digits")
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainctl.report import words
+from trainctl.report import phrases as words
 
 
 @pytest.mark.parametrize(

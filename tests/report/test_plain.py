@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from trainctl.early_stopping.base import Stopping
+from trainctl.components.early_stopping.base import Stopping
 from trainctl.report.plain import Plain
-from trainctl.state import Best
+from trainctl.run.state import Best
 
 ROOT = Path(__file__).parents[2]
 DIRECTORY = Path("runs/x")

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainctl import assemble, compose, config
 from trainctl.errors import Advice
+from trainctl.run import assemble
+from trainctl.settings import compose, config
 
 
 def make(*overrides: str) -> assemble.Run:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 
-from trainctl import metrics
-from trainctl.metric_names import NAMES, maximize
-from trainctl.metrics import Sums
-from trainctl.scale.base import Affine
-from trainctl.scale.standard import standard
+from trainctl.components.scale.base import Affine
+from trainctl.components.scale.standard import standard
+from trainctl.run import sums as metrics
+from trainctl.run.metric_names import NAMES, maximize
+from trainctl.run.sums import Sums
 
 CPU = torch.device("cpu")
 

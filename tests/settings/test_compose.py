@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from trainctl import catalogue, compose
 from trainctl.errors import ConfigError
+from trainctl.settings import compose
+from trainctl.settings import members as catalogue
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 MLP = "name: mlp\nhidden: [8]\nactivation: relu\nnorm: none\ndropout: 0.0\n"
 
 # overrides, parts of the one-line message, reason

@@ -4,8 +4,8 @@ import copy
 
 import pytest
 
-from trainctl import component, compose, config
 from trainctl.errors import ConfigError
+from trainctl.settings import component, compose, config
 
 CONTRADICTIONS = [
     ({"loop.epochs": None}, "loop.epochs=null needs another budget", "nothing ends the run"),

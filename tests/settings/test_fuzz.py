@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trainctl import assemble, catalogue, component, compose, config
 from trainctl.errors import ConfigError, DataError
+from trainctl.run import assemble
+from trainctl.settings import component, compose, config
+from trainctl.settings import members as catalogue
 
 DEFAULT = compose.compose([])
 # Not those that would change this process, or need files.
@@ -35,7 +37,7 @@ ODD = [
     "${x}",
     "9" * 30,
 ]
-# Each combination of members costs Hydra a third of a second, and tests/test_combinations.py goes through all pairs.
+# Each combination of members costs Hydra a third of a second, and tests/train/test_combinations.py goes through all pairs.
 CHOICES = [
     "dataset=iris",
     "dataset=csv",

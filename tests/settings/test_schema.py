@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 import pytest
 
-from trainctl import schema
+from trainctl.settings import schema
 
 Share = Annotated[float, "[0, 1)"]
 Rate = Annotated[float, "(0, inf)"]

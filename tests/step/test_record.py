@@ -10,11 +10,16 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.zygote import EAGER
-from trainctl import assemble, capture, compose, config, device, loop, step
-from trainctl.capture import Recorder, compile_calls
 from trainctl.errors import NonFiniteError
-from trainctl.evaluation import evaluate, renew_statistics
-from trainctl.run import Run
+from trainctl.machine import device
+from trainctl.run import assemble
+from trainctl.run.run import Run
+from trainctl.settings import compose, config
+from trainctl.step import eager as step
+from trainctl.step import record as capture
+from trainctl.step.record import Recorder, compile_calls
+from trainctl.train import loop
+from trainctl.train.evaluation import evaluate, renew_statistics
 
 SMALL = ("dataset=digits", "loop.batch_size=400", "output.plots=false")
 

@@ -8,9 +8,12 @@ import pytest
 import torch
 
 from tests.conftest import HARD
-from trainctl import assemble, checkpoint, compose, config, session
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.state import TrainState
+from trainctl.run import assemble
+from trainctl.run.state import TrainState
+from trainctl.settings import compose, config
+from trainctl.store import checkpoint
+from trainctl.train import session
 
 
 def settings(*overrides: str) -> config.Config:
@@ -180,7 +183,7 @@ def test_best_weights_are_those_of_the_best_evaluation(trained: Path) -> None:
         },
         saved.path,
     )
-    from trainctl.evaluation import evaluate
+    from trainctl.train.evaluation import evaluate
 
     assert evaluate(run, "val")["val/loss"] == losses[best]
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.test_faults import settings
-from trainctl import checkpoint, lock, session
+
 from trainctl.errors import StorageError
-from trainctl.run import Run
+from trainctl.run.run import Run
+from trainctl.store import checkpoint, lock
+from trainctl.train import session
 
 
 def lock_of(directory: Path, **changes: Any) -> dict[str, Any]:

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
 from tests.test_faults import settings
-from trainctl import rundir, session
+
+from trainctl.store import rundir
+from trainctl.train import session
 
 IRIS = ("dataset=iris", "model=linear", "loop.max_steps=1", "output.plots=false")
 

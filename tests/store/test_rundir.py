@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from trainctl import rundir
 from trainctl.errors import CheckpointError, StorageError
+from trainctl.store import rundir
 
 
 def make_run(root: Path, name: str) -> Path:

@@ -11,13 +11,16 @@ import pytest
 import torch
 import yaml
 
-from trainctl import assemble, component, compose, config, loop, saving
+from trainctl.components.model.base import Reconstruction
 from trainctl.errors import ConfigError
-from trainctl.model.base import Reconstruction
-from trainctl.report.base import Together
-from trainctl.run import Run
+from trainctl.run import assemble, factory
+from trainctl.run.reporter import Together
+from trainctl.run.run import Run
+from trainctl.settings import component, compose, config
+from trainctl.train import checkpoint_writer as saving
+from trainctl.train import loop
 
-CONF = Path(__file__).parents[1] / "conf"
+CONF = Path(__file__).parents[2] / "conf"
 GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average")
 # Data of every kind that a member may need: images of many classes, a table of two, a table of numbers.
 DATA = ("digits", "breast_cancer", "diabetes")
@@ -76,7 +79,7 @@ def task(dataset: str, model: str) -> str | None:
     data = plain(dataset).data
     try:
         shape = {"input_shape": data.input_shape, "outputs": data.outputs, "vocabulary_size": 0}
-        built = component.build("model", keys("model", model), **shape)
+        built = factory.build("model", keys("model", model), **shape)
     except ConfigError:
         return None
     return "reconstruction" if isinstance(built, Reconstruction) else data.task

@@ -11,13 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-
 from tests.test_resume import timeless
-from trainctl import assemble, checkpoint, compose, config, device, guard, loop, replay, rundir, session, step
+
+from trainctl.components.model.base import ByteDropout
 from trainctl.errors import Interrupted
-from trainctl.model.base import ByteDropout
-from trainctl.run import Run
-from trainctl.state import TrainState
+from trainctl.finished import verify as replay
+from trainctl.machine import device
+from trainctl.run import assemble
+from trainctl.run.run import Run
+from trainctl.run.state import TrainState
+from trainctl.settings import compose, config
+from trainctl.step import eager as step
+from trainctl.store import checkpoint, rundir
+from trainctl.train import health as guard
+from trainctl.train import loop, session
 
 # 106 rows in batches of 40: 3 steps an epoch, 9 in all.
 TINY = (

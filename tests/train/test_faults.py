@@ -20,12 +20,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.test_resume import timeless
 
 from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out
-from tests.test_resume import timeless
-from trainctl import checkpoint, compose, config, evaluation, lock, loop, rundir, saving, session, storage
+from trainctl.data.rows import SplitName
 from trainctl.errors import Advice, Interrupted, StorageError, Terminated
-from trainctl.run import Run, SplitName
+from trainctl.run.run import Run
+from trainctl.settings import compose, config
+from trainctl.store import checkpoint, lock, rundir
+from trainctl.store import files as storage
+from trainctl.train import checkpoint_writer as saving
+from trainctl.train import evaluation, loop, session
 
 pytestmark = pytest.mark.filterwarnings("ignore::trainctl.errors.Advice")
 TINY = (

@@ -11,10 +11,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from trainctl import assemble, checkpoint, compose, config, guard, loop, rundir, saving, session, step
 from trainctl.errors import Interrupted, NonFiniteError, UnavailableError
-from trainctl.report.base import Together
-from trainctl.run import Run
+from trainctl.run import assemble
+from trainctl.run.reporter import Together
+from trainctl.run.run import Run
+from trainctl.settings import compose, config
+from trainctl.step import eager as step
+from trainctl.store import checkpoint, rundir
+from trainctl.train import checkpoint_writer as saving
+from trainctl.train import health as guard
+from trainctl.train import loop, session
 
 # 105 rows in batches of 16: 7 steps an epoch, 21 in all. Everything that draws random numbers or keeps statistics.
 PLAIN = (

@@ -7,11 +7,16 @@ from typing import Any
 import pytest
 import torch
 
-from trainctl import assemble, budget, compose, config, device, loop, session, splits, step
-from trainctl.augment.base import Mixing, Visit
+from trainctl.components.augment.base import Mixing, Visit
+from trainctl.data import order
 from trainctl.errors import ConfigError, NonFiniteError
-from trainctl.report.base import Together
-from trainctl.run import Run
+from trainctl.machine import device
+from trainctl.run import assemble
+from trainctl.run.reporter import Together
+from trainctl.run.run import Run
+from trainctl.settings import compose, config
+from trainctl.step import eager as step
+from trainctl.train import budget, loop, session
 
 # No dropout and no norm over the batch: a batch's gradient is the mean of its rows'.
 PLAIN = (
@@ -192,13 +197,13 @@ def test_every_row_is_visited_once_an_epoch_in_another_order() -> None:
 
 
 def test_batches_and_what_asks_for_their_rows_draw_an_epochs_order_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    drawn, draw = [], splits.epoch_order
-    monkeypatch.setattr(splits, "epoch_order", lambda *given: drawn.append(given) or draw(*given))
-    splits.order_on.cache_clear()
+    drawn, draw = [], order.epoch_order
+    monkeypatch.setattr(order, "epoch_order", lambda *given: drawn.append(given) or draw(*given))
+    order.order_on.cache_clear()
     run = make("loop.batch_size=40", "seed=5")
     rows = run.data.splits["train"].inputs
     for _, (inputs, _) in zip(range(2 * run.plan.steps_per_epoch), loop.batches(run), strict=False):
-        assert torch.equal(inputs, rows[splits.visited(run, 0, len(inputs))[1]])
+        assert torch.equal(inputs, rows[step.visited(run, 0, len(inputs))[1]])
         run.state.step += 1
     assert drawn == [(len(rows), 5, 0), (len(rows), 5, 1)]
 
@@ -419,14 +424,14 @@ def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
 
 
 def test_metrics_do_not_depend_on_the_size_of_evaluation_batches() -> None:
-    from trainctl.evaluation import evaluate
+    from trainctl.train.evaluation import evaluate
 
     one, many = (evaluate(make(f"loop.eval_batch_size={size}"), "val") for size in (1, 1000))
     assert one == pytest.approx(many, rel=1e-6)
 
 
 def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> None:
-    from trainctl.evaluation import evaluate
+    from trainctl.train.evaluation import evaluate
 
     run = make("model.dropout=0.5")
     state = torch.get_rng_state()

@@ -10,9 +10,12 @@ import pytest
 import torch
 
 from tests.conftest import HARD
-from trainctl import assemble, checkpoint, component, compose, config, rundir, session
 from trainctl.errors import Interrupted
-from trainctl.run import Run
+from trainctl.run import assemble
+from trainctl.run.run import Run
+from trainctl.settings import component, compose, config
+from trainctl.store import checkpoint, rundir
+from trainctl.train import session
 
 OPTIMIZERS = component.names("optimizer")
 

@@ -75,7 +75,8 @@ def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Comman
 def test_what_the_catalogue_offers_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], metric: str, least: float
 ) -> None:
-    from trainctl import compose, config, session
+    from trainctl.settings import compose, config
+    from trainctl.train import session
 
     summary = session.begin(config.load(compose.compose([*overrides, "output.plots=false"])), overrides)
 
@@ -178,7 +179,9 @@ def test_trials_of_a_sweep_equal_runs_of_their_own(command: Command, tmp_path: P
 
 
 def test_a_budget_by_the_clock_ends_the_schedule_too(tmp_path: Path) -> None:
-    from trainctl import compose, config, rundir, session
+    from trainctl.settings import compose, config
+    from trainctl.store import rundir
+    from trainctl.train import session
 
     wanted = compose.compose(["loop.max_time=1s", "loop.epochs=100000", "schedule=cosine", "output.plots=false"])
     before = time.monotonic()
@@ -295,8 +298,8 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
     ],
 )
 def test_predict_says_what_is_wrong_with_an_input(tmp_path: Path, name: str, content: bytes, message: str) -> None:
-    from trainctl import prediction
     from trainctl.errors import DataError
+    from trainctl.finished import predict as prediction
 
     (tmp_path / name).write_bytes(content)
     about = {"input_shape": [4], "input_names": ["sepal_length", "sepal_width", "petal_length", "petal_width"]}
@@ -393,8 +396,8 @@ def test_a_run_goes_on_with_its_data_at_another_place_and_evaluates_with_one_pay
 
 
 def test_pixels_between_0_and_1_are_not_taken_for_bytes(tmp_path: Path) -> None:
-    from trainctl import prediction
     from trainctl.errors import DataError
+    from trainctl.finished import predict as prediction
 
     np.save(tmp_path / "a.npy", np.full((1, 8, 8), 0.5))
     with pytest.raises(DataError, match="multiply them by 255"):

@@ -1,22 +1,10 @@
 """The words of a verb: names of runs and files, options as ``key=value``, and overrides. Imports no torch."""
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trainctl.component import nearest
 from trainctl.errors import ConfigError
-
-# What text programs and phones put in the place of what was typed.
-DASHES, DOUBLE, SINGLE = "\u2010\u2011\u2012\u2013\u2014\u2212", "\u201c\u201d\u201e", "\u2018\u2019\u201a"
-PLAIN = (
-    dict.fromkeys(DASHES, "-") | dict.fromkeys(DOUBLE, '"') | dict.fromkeys(SINGLE, "'")
-    | dict.fromkeys("\u00a0\u202f\u3000", " ") | {"\uff1d": "=", "\uff0c": ",", "\u200b": "", "\ufeff": ""}
-)  # fmt: skip
-UNREADABLE = re.compile(
-    r"(?:recognition error at:|(?:mismatched|extraneous) input|no viable alternative at input) '(.)"
-)
+from trainctl.settings.spelling import nearest
 
 
 @dataclass(frozen=True)
@@ -80,29 +68,3 @@ def whole(key: str, text: str, least: int) -> int:
     if not (text.isdecimal() and int(text) >= least):
         raise ConfigError(f"{key}={text}: expected a whole number in [{least}, inf)")
     return int(text)
-
-
-def misspelt(text: str, reason: str = "") -> str:
-    """Say what makes a word of the command line unreadable: odd characters, blanks, or what should be quoted.
-
-    Args:
-        text: The word.
-        reason: What a parser said about it.
-
-    >>> misspelt("lr = 1")
-    'no blanks around =; did you mean lr=1?'
-    """
-    if odd := [character for character in text if character in PLAIN]:
-        name, plain = (
-            unicodedata.name(odd[0], "odd character").lower(),
-            "".join(PLAIN.get(character, character) for character in text),
-        )
-        return f"holds a character of a text program ({name}); did you mean {plain}?"
-    key, equals, value = text.partition("=")
-    if not equals:
-        return "expected key=value or group=member"
-    if key != key.strip() or value != value.strip():
-        return f"no blanks around =; did you mean {key.strip()}={value.strip()}?"
-    found = UNREADABLE.search(reason)
-    shown = f"cannot be read at {found[1]}" if found else reason.partition("\n")[0]
-    return f"{shown}; quote what is not plain: \"key='value'\""

@@ -18,14 +18,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl import arguments as words
-from trainctl import rundir
+from trainctl.command import arguments as words
 from trainctl.command.runs import Record, metric_names, read
-from trainctl.component import nearest
-from trainctl.config import leaves
 from trainctl.errors import ConfigError
-from trainctl.metric_names import maximize
 from trainctl.report import table
+from trainctl.run.metric_names import maximize
+from trainctl.settings.config import leaves
+from trainctl.settings.spelling import nearest
+from trainctl.store import rundir
 
 OPTIONS = {"root": "runs"}
 DIGITS = 6  # of a metric

@@ -22,15 +22,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl import arguments as words
-from trainctl import compose, rundir
-from trainctl.component import nearest
-from trainctl.config import Tree
+from trainctl.command import arguments as words
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
+from trainctl.settings import compose
+from trainctl.settings.config import Tree
+from trainctl.settings.spelling import nearest
+from trainctl.store import rundir
 
 if TYPE_CHECKING:
-    from trainctl.run import Run, SplitName
+    from trainctl.data.rows import SplitName
+    from trainctl.run.run import Run
 
 OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
 CHOICES = {"split": ("train", "val", "test", "all"), "which": ("best", "last"), "format": ("text", "json")}
@@ -44,13 +46,15 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"{key}={given.options[key]}: no such choice{nearest(given.options[key], allowed)}")
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
     packages, overrides = words.packages(given.overrides)
-    from trainctl import reload
+    from trainctl.finished import open as reload
 
     before = reload.tree(directory, packages)
     reload.checked(directory, before)
     after = other_data(before, overrides)
     weights = reload.load(directory, given.options["which"])
-    from trainctl import assemble, checkpoint, config
+    from trainctl.run import assemble
+    from trainctl.settings import config
+    from trainctl.store import checkpoint
 
     settings = config.load(after)
     split: Any = given.options["split"]
@@ -83,7 +87,7 @@ def other_data(tree: Tree, overrides: Sequence[str]) -> Tree:
 
 def report(run: "Run", split: "SplitName", step: int, directory: Path, style: str) -> None:
     """Measure, and print."""
-    from trainctl.evaluation import confusion, evaluate
+    from trainctl.train.evaluation import confusion, evaluate
 
     if not len(run.data.splits[split]):
         raise ConfigError(f"split={split}: the data has no such rows")

@@ -18,10 +18,10 @@ import math
 import shlex
 from collections.abc import Sequence
 
-from trainctl import arguments as words
-from trainctl import compose, config
+from trainctl.command import arguments as words
 from trainctl.errors import ConfigError
 from trainctl.report import table
+from trainctl.settings import compose, config
 
 OPTIONS = {"max_size": "", "seconds": "0.5"}
 
@@ -32,7 +32,8 @@ def main(arguments: Sequence[str]) -> int:
     most = words.whole("max_size", given.options["max_size"], 1) if given.options["max_size"] else None
     seconds = duration(given.options["seconds"])
     checked = config.load(compose.compose(given.overrides))
-    from trainctl import assemble, finder
+    from trainctl.measure import learning_rate as finder
+    from trainctl.run import assemble
 
     run = assemble.assemble(checked)
     sizes = finder.batch_sizes(run, most)

@@ -21,13 +21,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl import arguments as words
-from trainctl import compose, config
+from trainctl.command import arguments as words
 from trainctl.errors import ConfigError, StorageError
 from trainctl.report import table
+from trainctl.settings import compose, config
 
 if TYPE_CHECKING:
-    from trainctl.finder import Curve
+    from trainctl.measure.learning_rate import Curve
 
 OPTIONS = {"min_lr": "1e-7", "max_lr": "10", "steps": "100", "output": ""}
 FEWEST_STEPS = 10
@@ -50,7 +50,8 @@ def main(arguments: Sequence[str]) -> int:
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is nothing to find")
-    from trainctl import assemble, finder
+    from trainctl.measure import learning_rate as finder
+    from trainctl.run import assemble
 
     curve = finder.range_test(assemble.assemble(checked), lowest, highest, steps)
     if len(curve.rates) < 3:

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import yaml
 
-from trainctl import catalogue, compose
+from trainctl.settings import compose
+from trainctl.settings import members as catalogue
 
 HEAD = """\
 trainctl trains networks from composable YAML groups.

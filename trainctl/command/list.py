@@ -29,13 +29,15 @@ from typing import Any
 
 import yaml
 
-from trainctl import arguments as words
-from trainctl import catalogue, component, schema
-from trainctl.component import nearest
+from trainctl.command import arguments as words
+from trainctl.components.schedule.base import Reaction, complete
 from trainctl.errors import ConfigError
+from trainctl.report import phrases as words_of
 from trainctl.report import table
-from trainctl.report import words as words_of
-from trainctl.schedule.base import Reaction, complete
+from trainctl.run import factory
+from trainctl.settings import component, schema
+from trainctl.settings import members as catalogue
+from trainctl.settings.spelling import nearest
 
 WIDTH = 100  # columns, of running text
 ELSEWHERE = (
@@ -130,7 +132,7 @@ def _curve(name: str, members: Members) -> str:
         settings |= {"monitor": "val/loss"} if "monitor" in settings else {}
         if component.problems("schedule", "schedule", settings):
             return ""
-        built = component.build("schedule", settings, total_steps=EPOCHS * STEPS, steps_per_epoch=STEPS, maximize=False)
+        built = factory.build("schedule", settings, total_steps=EPOCHS * STEPS, steps_per_epoch=STEPS, maximize=False)
     except ConfigError:
         return ""
     schedule, state, rates = complete(built), Reaction(), []

@@ -22,12 +22,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl import arguments as words
-from trainctl import compose, rundir
-from trainctl.component import nearest
+from trainctl.command import arguments as words
 from trainctl.errors import ConfigError, StorageError
 from trainctl.fileformat.place import check_file
 from trainctl.report import table
+from trainctl.settings import compose
+from trainctl.settings.spelling import nearest
+from trainctl.store import rundir
 
 OPTIONS = {"output": "", "which": "best", "root": "runs"}
 
@@ -47,7 +48,8 @@ def main(arguments: Sequence[str]) -> int:
     if target and target.exists():
         raise StorageError(f"{target}: is there already; remove it or give another output=")
     packages, overrides = words.packages(given.overrides)
-    from trainctl import prediction, reload
+    from trainctl.finished import open as reload
+    from trainctl.finished import predict as prediction
 
     tree = compose.change(reload.tree(directory, packages), overrides, ("device", "loop.eval_batch_size"))
     text = prediction.predict(directory, tree, source, given.options["which"])

@@ -27,13 +27,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl import arguments as words
-from trainctl import compose, config, storage
+from trainctl.command import arguments as words
 from trainctl.errors import StorageError
 from trainctl.report import table
+from trainctl.settings import compose, config
+from trainctl.store import files as storage
 
 if TYPE_CHECKING:
-    from trainctl.profiler import Profile, Trial
+    from trainctl.measure.profile import Profile, Trial
 
 DEFAULT = "trainctl-profile.json"
 OPTIONS = {"steps": "50", "output": DEFAULT}
@@ -54,7 +55,8 @@ def main(arguments: Sequence[str]) -> int:
         raise StorageError(f"output={output}: is there already")
     checked = config.load(compose.compose(given.overrides))
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler tells stderr when it starts and ends
-    from trainctl import assemble, profiler
+    from trainctl.measure import profile as profiler
+    from trainctl.run import assemble
 
     run = assemble.assemble(checked)
     found = profiler.measure(run, steps)
@@ -83,7 +85,7 @@ def write(path: Path, content: bytes) -> None:
 
 def rows(found: "Profile") -> list[list[str]]:
     """Return the table: an eager step in its parts, then a step as training takes it, with what else it costs."""
-    from trainctl.marks import PARTS
+    from trainctl.measure.marks import PARTS
 
     cells = []
     for part in PARTS:
@@ -184,7 +186,7 @@ def facts(found: "Profile") -> list[tuple[str, str]]:
 
 def advise(found: "Profile") -> list[str]:
     """Return what to change, the largest gain first; empty if nothing that was measured is worth it."""
-    from trainctl.profiler import LARGE
+    from trainctl.measure.profile import LARGE
 
     faster = sorted((trial for trial in found.trials if trial.gain > FASTER), key=lambda trial: -trial.gain)
     advice = [f"{trial.word}: {_times(trial)}{_remark(found, trial)}" for trial in faster]

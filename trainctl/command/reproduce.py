@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from trainctl import arguments as words
+from trainctl.command import arguments as words
 from trainctl.command.verify import chosen, counted
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report import table
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     if output and Path(output).exists():
         raise StorageError(f"output={output}: is there already")
     directory, settings = chosen(given)
-    from trainctl import replay
+    from trainctl.finished import verify as replay
 
     if not output:
         settings = replace(settings, output=replace(settings.output, plots=False))

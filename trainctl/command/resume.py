@@ -18,8 +18,9 @@ make it another run. Components of your own have to be named again: components=[
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl import arguments as words
-from trainctl import compose, rundir
+from trainctl.command import arguments as words
+from trainctl.settings import compose
+from trainctl.store import rundir
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,7 +28,9 @@ def main(arguments: Sequence[str]) -> int:
     given = words.read(arguments, {"root": "runs"}, most_names=1, overrides=True)
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
     packages, overrides = words.packages(given.overrides)
-    from trainctl import config, reload, session
+    from trainctl.finished import open as reload
+    from trainctl.settings import config
+    from trainctl.train import session
 
     before = reload.tree(directory, packages)
     reload.checked(directory, before)

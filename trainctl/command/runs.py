@@ -33,13 +33,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainctl import arguments as words
-from trainctl import rundir
-from trainctl.component import nearest
-from trainctl.config import Tree
+from trainctl.command import arguments as words
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.metric_names import maximize
 from trainctl.report import table
+from trainctl.run.metric_names import maximize
+from trainctl.settings.config import Tree
+from trainctl.settings.spelling import nearest
+from trainctl.store import rundir
 
 OPTIONS = {"root": "runs", "sort": "time", "status": "", "limit": "", "format": "table"}
 OUTCOMES = ("finished", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")

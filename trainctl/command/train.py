@@ -20,7 +20,7 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: bool = False) -> int:
     """Check the configuration, then import torch and train."""
-    from trainctl import compose, config
+    from trainctl.settings import compose, config
 
     if multirun:
         points = compose.compose_points(arguments, config_dir)
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
         return trials.sweep(points, arguments)
     checked = config.load(compose.compose(arguments, config_dir))
-    from trainctl import session
+    from trainctl.train import session
 
     session.begin(checked, arguments)
     return 0

@@ -23,14 +23,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl import arguments as words
-from trainctl import compose, rundir
-from trainctl.component import nearest
+from trainctl.command import arguments as words
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
+from trainctl.settings import compose
+from trainctl.settings.spelling import nearest
+from trainctl.store import rundir
 
 if TYPE_CHECKING:
-    from trainctl.config import Config
+    from trainctl.settings.config import Config
 
 OPTIONS = {"from": "auto", "steps": "", "root": "runs"}
 ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # what another machine may need
@@ -44,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, choices)}")
     steps = words.whole("steps", given.options["steps"], 1) if given.options["steps"] else None
     directory, settings = chosen(given)
-    from trainctl import replay
+    from trainctl.finished import verify as replay
 
     found = replay.verify(directory, settings, begin, steps)
     for note in found.notes:
@@ -68,7 +69,8 @@ def chosen(given: words.Words) -> "tuple[Path, Config]":
     """Return a run's directory, and its settings with what another machine may need changed."""
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
     packages, overrides = words.packages(given.overrides)
-    from trainctl import config, reload
+    from trainctl.finished import open as reload
+    from trainctl.settings import config
 
     before = reload.tree(directory, packages)
     reload.checked(directory, before)

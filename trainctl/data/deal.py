@@ -1,19 +1,16 @@
-"""Which row goes to training, validation and test, and when it is visited."""
+"""Which row goes to training, validation and test."""
 
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 
 import torch
 from torch import Tensor
 
-from trainctl.config import Split
-from trainctl.dataset.base import Dataset
-from trainctl.device import derive
+from trainctl.components.dataset.base import Dataset
+from trainctl.data.rows import SPLITS, SplitName
 from trainctl.errors import DataError
-from trainctl.run import SPLITS, Run, SplitName
+from trainctl.machine.device import derive
+from trainctl.settings.config import Split
 
-# Keeps the seeds of epochs apart from those of steps.
-ORDER = 1
 # The most frequent class has this many times the rows of the rarest before it is said.
 IMBALANCE = 50
 
@@ -134,30 +131,3 @@ def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     index = torch.arange(len(rows))
     chosen = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))
     return rows[chosen], rows[~chosen]
-
-
-def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
-    """Return the order in which an epoch visits the rows: a function of (seed, epoch) alone."""
-    return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(ORDER, seed, epoch)))
-
-
-def visited(run: Run, first: int, count: int) -> tuple[int, Tensor]:
-    """Return the epoch of the coming step, and the numbers ``(count,)`` of rows of its batch, from the first one on.
-
-    They follow from the step alone, as the batch itself does. What is no batch of an epoch, as where one is tried for
-    its size, gets the numbers of as many rows in the epoch's order.
-    """
-    plan, rows = run.plan, len(run.data.splits["train"])
-    epoch, position = divmod(run.state.step, plan.steps_per_epoch)
-    places = torch.arange(count, device=run.device) + (position * plan.batch_size + first)
-    places %= rows
-    if plan.steps_per_epoch == 1:  # a full batch has no order
-        return epoch, places
-    return epoch, order_on(run.device, rows, run.config.seed, epoch)[places]
-
-
-@lru_cache(maxsize=1)  # an epoch's batches share it
-def order_on(device: torch.device, rows: int, seed: int, epoch: int) -> Tensor:
-    """Return :func:`epoch_order` on a device; nobody may change it. A GPU fetches it without a wait of the host."""
-    order = epoch_order(rows, seed, epoch)
-    return order.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else order.to(device)

@@ -1,15 +1,18 @@
 """A run's directory -> its configuration, its best weights, and its model."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from trainctl import assemble, checkpoint, compose, config, device, rundir, threads
-from trainctl.config import Config, Tree
 from trainctl.errors import CheckpointError, ConfigError
+from trainctl.machine import device
+from trainctl.run import assemble
+from trainctl.settings import compose, config
+from trainctl.settings.config import Config, Tree
+from trainctl.store import checkpoint, rundir
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Weights:
 
     Args:
         tensors: ``model.*``, ``scale.*`` and ``clean.*``.
-        about: What the run's data looked like, see :meth:`trainctl.run.Data.about`.
+        about: What the run's data looked like, see :meth:`trainctl.run.run.Data.about`.
         step: Optimizer steps behind them.
         notes: What is to be told to the user.
     """
@@ -37,7 +40,7 @@ class Weights:
 def tree(directory: Path, packages: list[str]) -> Tree:
     """Read a run's configuration; code comes only from the packages that the user names.
 
-    What an older version did not know yet is at its default, see :func:`trainctl.compose.completed`.
+    What an older version did not know yet is at its default, see :func:`trainctl.settings.compose.completed`.
 
     Raises:
         CheckpointError: If it cannot be read.
@@ -82,18 +85,6 @@ def checked(directory: Path, found: Tree) -> Config:
         by = rundir.read_json(directory / "run.json").get("trainctl", "an unknown version")
         hint = "" if by == rundir.version() else f" (written by trainctl {by}; this is trainctl {rundir.version()})"
         raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
-
-
-def as_before(settings: Config, used: int | None) -> Config:
-    """Return settings that compute on as many threads as before, if the machine has them: results to the last bit.
-
-    Args:
-        settings: Of the run.
-        used: Threads before; None if unknown.
-    """
-    if settings.threads is None and used and used <= len(threads.allowed()):
-        return replace(settings, threads=used)
-    return settings
 
 
 def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn.Module, str, torch.device]:

@@ -10,12 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from trainctl import checkpoint, reload
-from trainctl.config import Tree
+from trainctl.components.scale.base import Affine
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens
+from trainctl.finished import open as reload
 from trainctl.report.table import harmless
-from trainctl.scale.base import Affine
+from trainctl.settings.config import Tree
+from trainctl.store import checkpoint
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt holds a text a line
 

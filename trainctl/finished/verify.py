@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl import assemble, checkpoint, loop, reload, rundir, session
-from trainctl.checkpoint import Saved
-from trainctl.config import Config
 from trainctl.errors import CheckpointError, ConfigError, Interrupted
-from trainctl.report.base import Row
-from trainctl.run import Run
-from trainctl.saving import Nothing
+from trainctl.run import assemble
+from trainctl.run.reporter import Row
+from trainctl.run.run import Run
+from trainctl.settings.config import Config
+from trainctl.store import checkpoint, rundir
+from trainctl.store.checkpoint import Saved
+from trainctl.train import loop, session
+from trainctl.train.checkpoint_writer import Nothing
 
 SHORT = 60.0  # a run that took less than this is replayed from its start [s]
 CLOCK = ("seconds", "samples_per_second")  # what the clock says, and never twice the same
@@ -123,7 +125,7 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
         raise ConfigError(
             f"from={begin}: nothing to replay, the newest checkpoint is of step {newest.manifest['step']}"
         )
-    run = assemble.assemble(_until(reload.as_before(settings, newest.manifest["threads"]), last))
+    run = assemble.assemble(_until(session.as_before(settings, newest.manifest["threads"]), last))
     checkpoint.check_origin(run, newest)
     if first:
         checkpoint.restore(run, kept[first])
@@ -267,7 +269,7 @@ def reproduce(directory: Path, settings: Config, target: Path) -> Outcome:
     _went_straight(saved)
     if not end:
         raise CheckpointError(f"{directory}: was stopped before its first step: nothing to reproduce")
-    settings = reload.as_before(settings, used)
+    settings = session.as_before(settings, used)
     checkpoint.check_origin(assemble.assemble(settings), saved)
     finished = rundir.read_json(directory / "summary.json").get("outcome") == "finished"
     try:

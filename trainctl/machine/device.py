@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl import threads
 from trainctl.errors import ConfigError, UnavailableError
+from trainctl.machine import threads
 
 THREADS = torch.get_num_threads()  # what OMP_NUM_THREADS says, before anybody sets another number
 SIDE, TIMES = 512, 5  # of the product that is timed where the system does not tell what is free
@@ -77,7 +77,7 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
 
     Args:
         wanted: A number; else ``OMP_NUM_THREADS`` of the environment decides, else what is free, see
-            :func:`trainctl.threads.choose`; where the system does not tell what is free, a measurement.
+            :func:`trainctl.machine.threads.choose`; where the system does not tell what is free, a measurement.
     """
     if isinstance(wanted, int):
         choice = threads.Choice(wanted)

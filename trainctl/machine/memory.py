@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from trainctl.threads import groups
+from trainctl.machine.threads import groups
 
 
 def free(device: torch.device) -> float:

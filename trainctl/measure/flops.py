@@ -9,7 +9,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode, flop_registry
 
-from trainctl.device import synchronize
+from trainctl.machine.device import synchronize
 
 aten = torch.ops.aten
 

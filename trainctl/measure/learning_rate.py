@@ -7,10 +7,13 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from trainctl import assemble, loop, memory, step
-from trainctl.device import synchronize
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
-from trainctl.run import Run
+from trainctl.machine import memory
+from trainctl.machine.device import synchronize
+from trainctl.run import assemble
+from trainctl.run.run import Run
+from trainctl.step import eager as step
+from trainctl.train import loop
 
 WORSE = 4.0  # times the lowest loss, where a range test ends
 SMOOTH_FRACTION = 0.02  # of the steps: the standard deviation of the smoothing

@@ -8,9 +8,9 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from trainctl.optimizer.base import stepper
-from trainctl.regularizer.base import Regularizer
-from trainctl.run import Run
+from trainctl.components.optimizer.base import stepper
+from trainctl.components.regularizer.base import Regularizer
+from trainctl.run.run import Run
 
 PARTS = (
     "data", "augmentation", "scaling", "forward", "penalty", "backward", "metrics", "clipping", "optimizer",

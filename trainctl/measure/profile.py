@@ -13,14 +13,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
-from trainctl import assemble, checkpoint, device, evaluation, flops, loop, memory, step, threads
-from trainctl.budget import Clock, end_reason
 from trainctl.errors import NonFiniteError, lacks_memory
-from trainctl.marks import Mark, Marked, Meter, Ranges, marked
-from trainctl.report.base import Together
+from trainctl.machine import device, memory, threads
+from trainctl.measure import flops
+from trainctl.measure.marks import Mark, Marked, Meter, Ranges, marked
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import Run
+from trainctl.run import assemble
+from trainctl.run.reporter import Together
+from trainctl.run.run import Run
+from trainctl.step import eager as step
+from trainctl.store import checkpoint
+from trainctl.train import evaluation, loop
+from trainctl.train.budget import Clock, end_reason
 
 WARM_UP = 5  # steps that do not count: allocators and caches fill, the step is recorded and checked
 BLOCKS = 5  # in which an accelerator's steps are timed, as it works on while the host is ahead

@@ -9,10 +9,10 @@ from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.text import Text
 
-from trainctl.report import words
-from trainctl.report.base import Row
+from trainctl.report import phrases as words
 from trainctl.report.view import BAD, LABEL, VALUE, View
-from trainctl.run import Run
+from trainctl.run.reporter import Row
+from trainctl.run.run import Run
 
 HERTZ = 8
 OUTCOMES = {"finished": "bold green", "interrupted": "bold yellow", "terminated": "bold yellow"}

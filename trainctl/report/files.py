@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from trainctl import rundir, storage
+from trainctl.components.logger.base import Logger
 from trainctl.errors import Advice, StorageError
-from trainctl.logger.base import Logger
-from trainctl.report.base import Row
 from trainctl.report.plain import Plain
-from trainctl.run import Run
+from trainctl.run.reporter import Row
+from trainctl.run.run import Run
+from trainctl.store import files as storage
+from trainctl.store import rundir
 
 
 class Files:

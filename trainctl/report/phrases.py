@@ -9,12 +9,12 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.config import Loop
 from trainctl.report import table
+from trainctl.settings.config import Loop
 
 if TYPE_CHECKING:  # they import torch
-    from trainctl.report.base import Row
-    from trainctl.run import Run
+    from trainctl.run.reporter import Row
+    from trainctl.run.run import Run
 
 Line = tuple[str, str]  # what it is, and the text
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainctl.report import words
-from trainctl.report.base import Row
-from trainctl.run import Run
+from trainctl.report import phrases as words
+from trainctl.run.reporter import Row
+from trainctl.run.run import Run
 
 
 class Plain:

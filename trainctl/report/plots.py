@@ -7,10 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl import metric_names, storage
 from trainctl.errors import StorageError
-from trainctl.report import words
-from trainctl.report.base import Row
+from trainctl.report import phrases as words
+from trainctl.run import metric_names
+from trainctl.run.reporter import Row
+from trainctl.store import files as storage
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

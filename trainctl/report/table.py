@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from typing import TextIO
 
-from trainctl import component
+from trainctl.settings import spelling
 
 GAP = 2  # columns of characters between two cells
 
@@ -124,7 +124,7 @@ def spell(value: object) -> str:
         return f"[{','.join(map(spell, value))}]"
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
-    return component.show(value)
+    return spelling.spell(value)
 
 
 def width(text: str) -> int:

@@ -13,10 +13,10 @@ from rich.console import ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from trainctl.report import words
-from trainctl.report.base import Row
+from trainctl.report import phrases as words
 from trainctl.report.table import printable
-from trainctl.run import Run
+from trainctl.run.reporter import Row
+from trainctl.run.run import Run
 
 WINDOW = 5.0  # time over which the speed is measured [s]
 MOST_ROWS = 8

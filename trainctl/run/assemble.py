@@ -10,20 +10,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainctl import component, device, metric_names, splits
-from trainctl.augment.base import Augment, Mixer, Tracker
-from trainctl.clean.base import Clean, Cleaner
-from trainctl.config import Config
-from trainctl.dataset.base import Dataset
+from trainctl.components.augment.base import Augment, Mixer, Tracker
+from trainctl.components.clean.base import Clean, Cleaner
+from trainctl.components.dataset.base import Dataset
+from trainctl.components.loss.base import Loss, Task
+from trainctl.components.model.base import Reconstruction, try_row
+from trainctl.components.optimizer.base import without_compiler
+from trainctl.components.scale.base import Affine, moments
+from trainctl.components.schedule.base import complete
+from trainctl.data import deal as splits
+from trainctl.data.rows import SPLITS, Data, Fitted, Rows
 from trainctl.errors import Advice, ConfigError, DataError
-from trainctl.loss.base import Loss, Task
-from trainctl.metrics import Sums
-from trainctl.model.base import Reconstruction, try_row
-from trainctl.optimizer.base import without_compiler
-from trainctl.run import SPLITS, Data, Fitted, Plan, Rows, Run
-from trainctl.scale.base import Affine, moments
-from trainctl.schedule.base import complete
-from trainctl.state import TrainState
+from trainctl.machine import device
+from trainctl.run import factory, metric_names
+from trainctl.run.run import Plan, Run
+from trainctl.run.state import TrainState
+from trainctl.run.sums import Sums
+from trainctl.settings import spelling
+from trainctl.settings.config import Config
 
 # A run that only the clock ends goes through its schedule as if it had this many epochs.
 EPOCHS_BY_CLOCK = 100
@@ -41,7 +45,7 @@ def assemble(
     Args:
         config: The run's.
         fitted: Cleaning and scalings, from a checkpoint; fitted on the training split if None.
-        known: What a finished run's data looked like, see :meth:`trainctl.run.Data.about`; None for a new run.
+        known: What a finished run's data looked like, see :meth:`trainctl.run.run.Data.about`; None for a new run.
         whole: Whether all rows are one split, ``all``, to be measured.
 
     Raises:
@@ -96,12 +100,12 @@ def assemble(
 
 def build(config: Config, group: str, **supplied: Any) -> Any:
     """Build the chosen member of a group."""
-    return component.build(group, config.parts[group], config.components, **supplied)
+    return factory.build(group, config.parts[group], config.components, **supplied)
 
 
 def build_all(config: Config, group: str, **supplied: Any) -> list[Any]:
     """Build all chosen members of a group that adds up."""
-    return [component.build(group, member, config.components, **supplied) for member in config.members(group)]
+    return [factory.build(group, member, config.components, **supplied) for member in config.members(group)]
 
 
 def build_optimizer(config: Config, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
@@ -239,7 +243,7 @@ def build_model(
         ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
     """
     name = config.parts["model"]["name"]
-    if vocabulary_size and not component.takes("model", config.parts["model"], config.components, "vocabulary_size"):
+    if vocabulary_size and not factory.takes("model", config.parts["model"], config.components, "vocabulary_size"):
         raise ConfigError(
             f"model={name} takes no vocabulary_size, so it cannot read rows of token ids, as dataset=text has them:"
             f" give model=rnn"
@@ -354,7 +358,7 @@ def _check_fit(config: Config, task: Task, loss: Loss) -> None:
     watching = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
     for key, name in ({"monitor": config.monitor} | watching).items():
         if name not in known:
-            raise ConfigError(f"{key}={name}: a {task} has no such metric{component.nearest(name, known)}")
+            raise ConfigError(f"{key}={name}: a {task} has no such metric{spelling.nearest(name, known)}")
 
 
 def _advise(config: Config, plan: Plan, rows: int) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from trainctl.run import Run
+from trainctl.run.run import Run
 
 # One evaluation: step, epoch, seconds, lr, samples_per_second, and metrics by `split/name`.
 Row = Mapping[str, float]

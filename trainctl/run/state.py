@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from trainctl.early_stopping.base import Stopping
-from trainctl.schedule.base import Reaction
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.schedule.base import Reaction
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from trainctl.scale.base import Affine
+from trainctl.components.scale.base import Affine
 
 MOST_WAITING = 1 << 15  # elements of outputs
 

@@ -29,12 +29,12 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from trainctl import arguments, component, config
-from trainctl.catalogue import Members, explain, hidden, home, options, overlays
-from trainctl.component import nearest
-from trainctl.config import Tree
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import NotText, check, read_text, read_tree
+from trainctl.settings import component, config, spelling
+from trainctl.settings.config import Tree
+from trainctl.settings.members import Members, explain, hidden, home, options, overlays
+from trainctl.settings.spelling import nearest
 
 MOST_POINTS = 10_000
 OF_HYDRA = "sets Hydra's own settings, which are fixed, as they name what Hydra calls"
@@ -172,7 +172,7 @@ def _parse(overrides: Sequence[str]) -> list[Override]:
         try:
             parsed.append(parser.parse_override(text))
         except (OverrideParseException, HydraException, ValueError) as error:
-            found.append(f"{text}: {arguments.misspelt(text, str(error))}")
+            found.append(f"{text}: {spelling.misspelt(text, str(error))}")
     if found:
         raise ConfigError("\n".join(found))
     return parsed
@@ -222,7 +222,7 @@ def _unknown_members(override: Override, known: dict[str, Path]) -> Iterator[str
         )
         if isinstance(text, dict) or (isinstance(text, list) and group not in component.ADDITIVE):
             amount = "a list of members" if group in component.ADDITIVE else "one member"
-            yield f"{group}={component.show(text)}: takes {amount}{nearest('', known)}"
+            yield f"{group}={spelling.spell(text)}: takes {amount}{nearest('', known)}"
             continue
         for name in names:
             if name is None and not isinstance(text, list) and ("none" in known or group == "recipe"):
@@ -230,7 +230,7 @@ def _unknown_members(override: Override, known: dict[str, Path]) -> Iterator[str
             if name is None:
                 yield f"{group}=null: a run needs one{nearest('', known)}"
             elif name not in known:
-                yield f"{group}={component.show(name)}: no such {group}{nearest(str(name), known)}"
+                yield f"{group}={spelling.spell(name)}: no such {group}{nearest(str(name), known)}"
 
 
 def _tree(

@@ -1,7 +1,7 @@
 """Typed dataclasses for the run's own knobs; `conf/train.yaml` holds their defaults.
 
 A configuration is first a plain tree (nested dicts, as YAML reads), then checked as a whole, then a
-:class:`Config`. The annotations are the schema, see :mod:`trainctl.schema`.
+:class:`Config`. The annotations are the schema, see :mod:`trainctl.settings.schema`.
 """
 
 import os
@@ -12,8 +12,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from trainctl import component, schema
 from trainctl.errors import ConfigError
+from trainctl.settings import component, schema, spelling
 
 Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
@@ -115,7 +115,7 @@ def knobs(cls: type = Config) -> dict[str, Any]:
 def problems(tree: Tree) -> list[str]:
     """Return everything that is wrong with a configuration, one message each; empty if it is fine."""
     expected = {*knobs(), *SECTIONS, *component.GROUPS}
-    found = [f"{key}: no such setting{component.nearest(key, sorted(expected))}" for key in tree if key not in expected]
+    found = [f"{key}: no such setting{spelling.nearest(key, sorted(expected))}" for key in tree if key not in expected]
     found += [f"{key} is missing" for key in sorted(expected - set(tree))]
     found += _misfits("", tree, knobs())
     packages = tree.get("components")
@@ -141,15 +141,15 @@ def problems(tree: Tree) -> list[str]:
             elif given is None and group in tree:
                 found.append(f"{key} is empty: its file needs name: and every parameter")
             elif group in tree:
-                hint = component.nearest(str(given), component.names(group, packages))
-                found.append(f"{key}={component.show(given)}: expected a member of the group{hint}")
+                hint = spelling.nearest(str(given), component.names(group, packages))
+                found.append(f"{key}={spelling.spell(given)}: expected a member of the group{hint}")
     return found or _contradictions(tree)
 
 
 def _section(name: str, given: object, wanted: Mapping[str, Any]) -> list[str]:
     if not isinstance(given, dict):
-        return [f"{name}={component.show(given)}: expected {', '.join(f'{name}.{key}' for key in wanted)}"]
-    found = [f"{name}.{key}: no such setting{component.nearest(key, wanted)}" for key in given if key not in wanted]
+        return [f"{name}={spelling.spell(given)}: expected {', '.join(f'{name}.{key}' for key in wanted)}"]
+    found = [f"{name}.{key}: no such setting{spelling.nearest(key, wanted)}" for key in given if key not in wanted]
     return (
         found + [f"{name}.{key} is missing" for key in wanted if key not in given] + _misfits(f"{name}.", given, wanted)
     )
@@ -157,7 +157,7 @@ def _section(name: str, given: object, wanted: Mapping[str, Any]) -> list[str]:
 
 def _misfits(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
     return [
-        f"{prefix}{key}={component.show(given[key])}: {trouble}"
+        f"{prefix}{key}={spelling.spell(given[key])}: {trouble}"
         for key, annotation in wanted.items()
         if key in given and (trouble := schema.problem(given[key], annotation))
     ]

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import yaml
 
-from trainctl import component, config
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
+from trainctl.settings import component, config
 
-PACKAGE = Path(__file__).parent
+PACKAGE = Path(__file__).parents[1]
 # Group -> member -> its file.
 Members = dict[str, dict[str, Path]]
 

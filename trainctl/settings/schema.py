@@ -1,6 +1,6 @@
 """Types with ranges: check plain values against annotations such as ``Annotated[float, "(0, inf)"]``.
 
-The annotations of a component's function and of the dataclasses in :mod:`trainctl.config` are the
+The annotations of a component's function and of the dataclasses in :mod:`trainctl.settings.config` are the
 whole schema of a configuration. They are read without importing torch.
 
 What an annotation may be: ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``,

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Mixing, Visit
-from trainctl.capture import MOST_BYTES, Graph, Program, Recorder, compile_calls, reason
-from trainctl.device import autocast, derive, end_capture, random_states, restore_random_states
+from trainctl.components.augment.base import Mixing, Visit
+from trainctl.components.optimizer.base import stepper
+from trainctl.data.order import order_on
 from trainctl.errors import NonFiniteError, lacks_memory
-from trainctl.optimizer.base import stepper
-from trainctl.run import Run
-from trainctl.splits import visited
+from trainctl.machine.device import autocast, derive, end_capture, random_states, restore_random_states
+from trainctl.run.run import Run
+from trainctl.step.record import MOST_BYTES, Graph, Program, Recorder, compile_calls, reason
 
 Step = Callable[[Tensor, Tensor], None]
 
@@ -44,6 +44,21 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
     loss = torch.stack([share * run.loss(outputs, part) for share, part in parts]).sum()
     largest = torch.stack([share for share, _ in parts]).argmax().reshape(1)  # not [largest]: the host would wait
     return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
+
+
+def visited(run: Run, first: int, count: int) -> tuple[int, Tensor]:
+    """Return the epoch of the coming step, and the numbers ``(count,)`` of rows of its batch, from the first one on.
+
+    They follow from the step alone, as the batch itself does. What is no batch of an epoch, as where one is tried for
+    its size, gets the numbers of as many rows in the epoch's order.
+    """
+    plan, rows = run.plan, len(run.data.splits["train"])
+    epoch, position = divmod(run.state.step, plan.steps_per_epoch)
+    places = torch.arange(count, device=run.device) + (position * plan.batch_size + first)
+    places %= rows
+    if plan.steps_per_epoch == 1:  # a full batch has no order
+        return epoch, places
+    return epoch, order_on(run.device, rows, run.config.seed, epoch)[places]
 
 
 # (inputs, targets, augmented, mixings, share) -> [loss, *gradients], and what `Sums.add` takes if that waits

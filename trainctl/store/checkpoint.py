@@ -26,15 +26,19 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from trainctl import component, device, rundir, storage
-from trainctl.clean.base import Cleaner
-from trainctl.config import MAY_CHANGE, among, leaves
-from trainctl.early_stopping.base import Stopping
+from trainctl.components.clean.base import Cleaner
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.scale.base import Affine
+from trainctl.components.schedule.base import Reaction
+from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.run import Fitted, Run
-from trainctl.scale.base import Affine
-from trainctl.schedule.base import Reaction
-from trainctl.state import Best, TrainState
+from trainctl.machine import device
+from trainctl.run.run import Run
+from trainctl.run.state import Best, TrainState
+from trainctl.settings import component
+from trainctl.settings.config import MAY_CHANGE, among, leaves
+from trainctl.store import files as storage
+from trainctl.store import rundir
 
 # 1: the first. What was added since is optional: a checkpoint without it gets what ADDED says, and its state the
 # defaults of TrainState. A change that an older version would misread needs a new number.

@@ -14,8 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainctl import storage
 from trainctl.errors import StorageError
+from trainctl.store import files as storage
 
 NAME = "lock.json"
 WAIT = 1.0  # seconds for which a lock without content may be one that is being written

@@ -6,8 +6,8 @@
         config.yaml      resolved                  overrides.yaml   what was typed
         run.json         versions, git, host, data fingerprint, seed, model
         metrics.jsonl    one line per evaluation   log.txt          what a plain terminal shows
-        checkpoints/     see trainctl.checkpoint   summary.json     outcome, best and test metrics, time
-        plots/*.png      lock.json        while a process writes, see trainctl.lock
+        checkpoints/     see trainctl.store.checkpoint   summary.json     outcome, best and test metrics, time
+        plots/*.png      lock.json        while a process writes, see trainctl.store.lock
     <root>/<date>-<time>-sweep-<hash>/
         sweep.json       the command and its points
         results.csv      one line per trial
@@ -27,12 +27,12 @@ from typing import Any
 
 import yaml
 
-from trainctl import storage
-from trainctl.config import Tree, slug
 from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import read_tree
+from trainctl.settings.config import Tree, slug
+from trainctl.store import files as storage
 
-# What a crash may leave in a run's directory, beside what trainctl.checkpoint removes.
+# What a crash may leave in a run's directory, beside what trainctl.store.checkpoint removes.
 LEFTOVERS = re.compile(
     r"((config|overrides)\.yaml|(run|summary)\.json|metrics\.jsonl|log\.txt|rehearsal\.trainctl)\.tmp"
     r"|rehearsal\.trainctl|lock\.json\.\d+"

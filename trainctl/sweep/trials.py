@@ -12,10 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainctl import config, rundir, session
-from trainctl.config import Tree
 from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
 from trainctl.report import table
+from trainctl.settings import config
+from trainctl.settings.config import Tree
+from trainctl.store import rundir
+from trainctl.train import session
 
 
 @dataclass
@@ -148,7 +150,7 @@ def as_csv(trials: Sequence[Trial]) -> str:
 
 def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
     """Print the table of results, the best trial marked, and where they are."""
-    from trainctl.metric_names import maximize
+    from trainctl.run.metric_names import maximize
 
     header, body = rows(trials)
     values = [

@@ -2,7 +2,7 @@
 
 import time
 
-from trainctl.run import Run
+from trainctl.run.run import Run
 
 
 class Clock:

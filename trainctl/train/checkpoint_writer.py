@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainctl import checkpoint, lock, rundir, storage
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.report.base import Reporter
-from trainctl.run import Run
+from trainctl.run.reporter import Reporter
+from trainctl.run.run import Run
+from trainctl.store import checkpoint, lock, rundir
+from trainctl.store import files as storage
 
 PAUSES = (0.1, 1.0, 4.0)  # seconds before a write is tried again
 SPARE = 3  # checkpoints for which there should be room

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainctl.device import autocast
-from trainctl.metrics import Sums
-from trainctl.run import Run, SplitName
-from trainctl.step import scaled
+from trainctl.data.rows import SplitName
+from trainctl.machine.device import autocast
+from trainctl.run.run import Run
+from trainctl.run.sums import Sums
+from trainctl.step.eager import scaled
 
 Check = Callable[[], None]
 

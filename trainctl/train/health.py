@@ -20,7 +20,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from trainctl import checkpoint, device, step
+from trainctl.data.order import epoch_order
 from trainctl.errors import (
     Interrupted,
     NonFiniteError,
@@ -30,10 +30,12 @@ from trainctl.errors import (
     lacks_memory,
     out_of_memory,
 )
-from trainctl.report.base import Reporter
-from trainctl.run import Run
-from trainctl.saving import Keeper
-from trainctl.splits import epoch_order
+from trainctl.machine import device
+from trainctl.run.reporter import Reporter
+from trainctl.run.run import Run
+from trainctl.step import eager as step
+from trainctl.store import checkpoint
+from trainctl.train.checkpoint_writer import Keeper
 
 EVERY_STEPS = 100  # between looks at the whole state on a CPU; another device would have to be waited for
 MOST_SKIPS_IN_ROW = 10

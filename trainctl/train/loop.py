@@ -9,17 +9,17 @@ from pathlib import Path
 from torch import Tensor
 from torch.optim import Optimizer
 
-from trainctl import metric_names
-from trainctl.budget import Clock, end_reason, schedule_position
-from trainctl.device import Neighbours
-from trainctl.evaluation import Check, evaluate, renew_statistics
-from trainctl.guard import REWIND_FACTOR, Guard, warn
-from trainctl.report.base import Reporter
-from trainctl.run import Run
-from trainctl.saving import Keeper
-from trainctl.signals import Stopped, StopRequest
-from trainctl.splits import order_on
-from trainctl.state import Best
+from trainctl.data.order import order_on
+from trainctl.machine.device import Neighbours
+from trainctl.machine.signals import Stopped, StopRequest
+from trainctl.run import metric_names
+from trainctl.run.reporter import Reporter
+from trainctl.run.run import Run
+from trainctl.run.state import Best
+from trainctl.train.budget import Clock, end_reason, schedule_position
+from trainctl.train.checkpoint_writer import Keeper
+from trainctl.train.evaluation import Check, evaluate, renew_statistics
+from trainctl.train.health import REWIND_FACTOR, Guard, warn
 
 GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
 

@@ -16,9 +16,7 @@ from typing import Any
 
 import torch
 
-from trainctl import assemble, checkpoint, device, lock, loop, reload, rundir, saving, storage
-from trainctl.budget import end_reason
-from trainctl.config import Config
+from trainctl.data.rows import SplitName
 from trainctl.errors import (
     Advice,
     CheckpointError,
@@ -31,13 +29,21 @@ from trainctl.errors import (
     lacks_memory,
     out_of_memory,
 )
-from trainctl.evaluation import confusion, evaluate
-from trainctl.report import words
-from trainctl.report.base import Reporter, Row, Together
+from trainctl.machine import device, threads
+from trainctl.machine.signals import Leave
+from trainctl.report import phrases as words
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import Run, SplitName
-from trainctl.signals import Leave
+from trainctl.run import assemble
+from trainctl.run.reporter import Reporter, Row, Together
+from trainctl.run.run import Run
+from trainctl.settings.config import Config
+from trainctl.store import checkpoint, lock, rundir
+from trainctl.store import files as storage
+from trainctl.train import checkpoint_writer as saving
+from trainctl.train import loop
+from trainctl.train.budget import end_reason
+from trainctl.train.evaluation import confusion, evaluate
 
 Summary = dict[str, Any]
 
@@ -102,7 +108,7 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     saved = checkpoint.newest(directory)
     if not saved.passed_over:  # what looks damaged stays until there is a newer one
         checkpoint.prune(directory, saved.manifest["step"], config.checkpoint.keep)
-    run = assemble.assemble(reload.as_before(config, saved.manifest["threads"]))
+    run = assemble.assemble(as_before(config, saved.manifest["threads"]))
     checkpoint.restore(run, saved)
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
@@ -136,6 +142,18 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
             reporter.note(note)
     storage.remove(directory / "summary.json")  # of an earlier end: it would hold for this one if the run were killed
     return go_on(run, directory, reporter, history) | {"resumed": True}
+
+
+def as_before(settings: Config, used: int | None) -> Config:
+    """Return settings that compute on as many threads as before, if the machine has them: results to the last bit.
+
+    Args:
+        settings: Of the run.
+        used: Threads before; None if unknown.
+    """
+    if settings.threads is None and used and used <= len(threads.allowed()):
+        return replace(settings, threads=used)
+    return settings
 
 
 def missing(run: Run, history: Sequence[Row]) -> list[int]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.augment.color import adjusted, color
+from trainctl.components.augment.color import adjusted, color
 from trainctl.errors import ConfigError
 
 GREY = torch.tensor([[[[10.0, 30.0], [50.0, 110.0]]]])  # mean 50

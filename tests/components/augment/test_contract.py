@@ -7,11 +7,11 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
-from trainctl.augment.base import Mixing
+from trainctl.components.augment.base import Mixing
 from trainctl.errors import ConfigError
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "augment"
+CONF = Path(__file__).parents[3] / "conf" / "augment"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 SHAPE = (3, 12, 10)
 SHAPES = {"grey images": (1, 9, 12), "colour images": SHAPE, "table": (13,), "sequences": (5, 4)}
@@ -21,7 +21,7 @@ def make(name, input_shape=SHAPE, dtype=torch.uint8, task="classification", **ch
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes
     broad = [1, input_shape[0], 1, 1] if len(input_shape) == 3 else [1] * len(input_shape) + [input_shape[-1]]
     broad = broad if len(input_shape) != 1 else [1, *input_shape]
-    return component.build(
+    return factory.build(
         "augment",
         keys,
         input_shape=input_shape,

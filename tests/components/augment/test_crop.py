@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainctl.augment.crop import crop
+from trainctl.components.augment.crop import crop
 from trainctl.errors import ConfigError
 
 

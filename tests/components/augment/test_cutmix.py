@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.augment.cutmix import cutmix
+from trainctl.components.augment.cutmix import cutmix
 
 
 def mixed(seed, shape=(2, 8, 10), rows=6, alpha=1.0):

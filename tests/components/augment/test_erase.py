@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.augment.erase import erase
+from trainctl.components.augment.erase import erase
 from trainctl.errors import ConfigError
 
 KEYS = {"probability": 1.0, "min_fraction": 0.1, "max_fraction": 0.3, "min_aspect": 0.5, "fill": "zero"}

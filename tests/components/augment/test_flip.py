@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainctl.augment.base import Visit
-from trainctl.augment.flip import flip
+from trainctl.components.augment.base import Visit
+from trainctl.components.augment.flip import flip
 
 IMAGES = torch.tensor([[[[1, 2, 3], [4, 5, 6]]], [[[7, 8, 9], [10, 11, 12]]]], dtype=torch.uint8)
 MIRRORED = [[[[3, 2, 1], [6, 5, 4]]], [[[9, 8, 7], [12, 11, 10]]]]

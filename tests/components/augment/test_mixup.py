@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.augment.mixup import mixup
+from trainctl.components.augment.mixup import mixup
 
 
 def make(alpha=1.0, dtype=torch.float32):

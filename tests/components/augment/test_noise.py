@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from trainctl import assemble, compose, config
-from trainctl.augment.noise import noise
+from trainctl.components.augment.noise import noise
+from trainctl.run import assemble
+from trainctl.settings import compose, config
 
 
 def make(std, deviation, dtype=torch.float32):

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.augment.none import none
+from trainctl.components.augment.none import none
 
 
 def test_a_batch_of_any_shape_stays():

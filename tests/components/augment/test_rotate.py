@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainctl.augment.rotate import rotate, turned
+from trainctl.components.augment.rotate import rotate, turned
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32], ids=str)

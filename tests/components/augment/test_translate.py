@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.augment.translate import translate
+from trainctl.components.augment.translate import translate
 from trainctl.errors import ConfigError
 
 

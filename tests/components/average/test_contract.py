@@ -7,9 +7,12 @@ import pytest
 import torch
 
 from tests.conftest import HARD
-from trainctl import assemble, checkpoint, component, compose, config, evaluation, loop, session
 from trainctl.errors import Interrupted
-from trainctl.report.base import Together
+from trainctl.run import assemble
+from trainctl.run.reporter import Together
+from trainctl.settings import component, compose, config
+from trainctl.store import checkpoint
+from trainctl.train import evaluation, loop, session
 
 MEMBERS = component.names("average")
 SHORT = ("loop.epochs=4", "model.norm=batch", "early_stopping=none")

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.average.ema import ema
+from trainctl.components.average.ema import ema
 
 
 @pytest.mark.parametrize("warm_up", [False, True])

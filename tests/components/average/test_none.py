@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.average.none import none
+from trainctl.components.average.none import none
 
 
 def test_the_model_that_is_trained_is_the_one_that_is_evaluated():

@@ -3,10 +3,12 @@
 import pytest
 import torch
 
-from trainctl import assemble, compose, config, loop
-from trainctl.average.polyak import polyak
+from trainctl.components.average.polyak import polyak
 from trainctl.errors import ConfigError
-from trainctl.report.base import Together
+from trainctl.run import assemble
+from trainctl.run.reporter import Together
+from trainctl.settings import compose, config
+from trainctl.train import loop
 
 RUN = ("dataset=iris", "model.norm=none", "output.plots=false", "loop.epochs=5", "optimizer=asgd", "optimizer.lr=0.1")
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.average.swa import swa
+from trainctl.components.average.swa import swa
 
 
 @pytest.mark.parametrize(

@@ -7,18 +7,18 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
-from trainctl.clean.base import Clean
-from trainctl.dataset.base import Dataset
+from trainctl.components.clean.base import Clean
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "clean"
+CONF = Path(__file__).parents[3] / "conf" / "clean"
 KEYS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))}
 GENERATOR = torch.Generator().manual_seed(0)
 
 
 def make(name, **changes):
-    return component.build("clean", KEYS[name] | changes)
+    return factory.build("clean", KEYS[name] | changes)
 
 
 def table(rows=40):

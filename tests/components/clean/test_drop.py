@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from trainctl.clean.drop import drop
-from trainctl.dataset.base import Dataset
+from trainctl.components.clean.drop import drop
+from trainctl.components.dataset.base import Dataset
 from trainctl.fileformat.table import Column
 
 KEYS = {"outliers": "keep", "outlier_rule": "zscore", "outlier_limit": None, "duplicates": "keep"}

@@ -7,8 +7,8 @@ import pytest
 import torch
 from sklearn.impute import SimpleImputer
 
-from trainctl.clean.impute import impute
-from trainctl.dataset.base import Dataset
+from trainctl.components.clean.impute import impute
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
 from trainctl.fileformat.table import Column
 

@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from trainctl.clean.none import none
-from trainctl.dataset.base import NO_CLASS, Dataset
+from trainctl.components.clean.none import none
+from trainctl.components.dataset.base import NO_CLASS, Dataset
 from trainctl.errors import DataError
 from trainctl.fileformat.table import Column
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainctl.dataset.arrays import arrays
+from trainctl.components.dataset.arrays import arrays
 from trainctl.errors import ConfigError, DataError
 
 BYTES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)

@@ -6,8 +6,8 @@ import struct
 import numpy as np
 import pytest
 
-from trainctl.dataset.base import read_idx, sklearn_file
-from trainctl.dataset.mnist import mnist
+from trainctl.components.dataset.base import read_idx, sklearn_file
+from trainctl.components.dataset.mnist import mnist
 from trainctl.errors import DataError, UnavailableError
 
 HEADER = b"\0\0\x08\x03" + struct.pack(">III", 2, 2, 2)

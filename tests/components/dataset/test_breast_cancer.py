@@ -3,7 +3,7 @@
 import torch
 from sklearn.datasets import load_breast_cancer
 
-from trainctl.dataset.breast_cancer import breast_cancer
+from trainctl.components.dataset.breast_cancer import breast_cancer
 
 
 def test_it_equals_what_scikit_learn_loads():

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from trainctl.dataset.cifar10 import CLASSES, cifar10
+from trainctl.components.dataset.cifar10 import CLASSES, cifar10
 from trainctl.errors import DataError
 
 BATCHES = ("data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch")

@@ -5,7 +5,7 @@ import pickle
 import numpy as np
 import pytest
 
-from trainctl.dataset.cifar100 import CLASSES, cifar100
+from trainctl.components.dataset.cifar100 import CLASSES, cifar100
 from trainctl.errors import DataError
 
 BATCHES = ("train", "test")

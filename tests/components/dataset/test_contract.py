@@ -8,10 +8,11 @@ import torch
 import yaml
 from PIL import Image
 
-from trainctl import component, config
 from trainctl.errors import ConfigError, DataError
+from trainctl.run import factory
+from trainctl.settings import config
 
-CONF = Path(__file__).parents[2] / "conf" / "dataset"
+CONF = Path(__file__).parents[3] / "conf" / "dataset"
 KEYS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))}
 ELSEWHERE = [name for name, keys in KEYS.items() if "root" in keys]
 OWN = [name for name, keys in KEYS.items() if "path" in keys]
@@ -53,7 +54,7 @@ def example(name, folder):
 def make(tmp_path):
     def build(name, **changes):
         keys = {key: value for key, value in KEYS[name].items() if key != "defaults"}
-        return component.build("dataset", keys | (changes or example(name, tmp_path)), known=None)
+        return factory.build("dataset", keys | (changes or example(name, tmp_path)), known=None)
 
     return build
 

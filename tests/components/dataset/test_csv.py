@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainctl.dataset.csv import csv
+from trainctl.components.dataset.csv import csv
 from trainctl.errors import ConfigError, DataError
 
 KEYS = {"task": "auto", "drop": [], "categorical": [], "delimiter": "comma", "known": None}

@@ -3,7 +3,7 @@
 import torch
 from sklearn.datasets import load_diabetes
 
-from trainctl.dataset.diabetes import diabetes
+from trainctl.components.dataset.diabetes import diabetes
 
 
 def test_it_equals_what_scikit_learn_loads_in_original_units():

@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.datasets import load_digits
 
-from trainctl.dataset.digits import digits
+from trainctl.components.dataset.digits import digits
 
 
 def test_it_equals_what_scikit_learn_loads_with_its_17_levels_spread_over_bytes():

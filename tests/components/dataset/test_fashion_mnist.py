@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.dataset.fashion_mnist import fashion_mnist
+from trainctl.components.dataset.fashion_mnist import fashion_mnist
 from trainctl.errors import DataError
 
 

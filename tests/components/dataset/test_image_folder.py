@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainctl.dataset.image_folder import image_folder
+from trainctl.components.dataset.image_folder import image_folder
 from trainctl.errors import DataError
 
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}

@@ -3,7 +3,7 @@
 import torch
 from sklearn.datasets import load_iris
 
-from trainctl.dataset.iris import iris
+from trainctl.components.dataset.iris import iris
 
 
 def test_it_equals_what_scikit_learn_loads():

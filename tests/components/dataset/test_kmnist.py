@@ -3,7 +3,7 @@
 import pytest
 from torchvision.datasets import KMNIST
 
-from trainctl.dataset.kmnist import CLASSES, kmnist
+from trainctl.components.dataset.kmnist import CLASSES, kmnist
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.dataset.mnist import mnist
+from trainctl.components.dataset.mnist import mnist
 from trainctl.errors import DataError
 
 

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from trainctl.clean.drop import drop
-from trainctl.clean.none import none
-from trainctl.config import Split
-from trainctl.dataset.series import series
+from trainctl.components.clean.drop import drop
+from trainctl.components.clean.none import none
+from trainctl.components.dataset.series import series
+from trainctl.data.deal import deal
 from trainctl.errors import ConfigError, DataError
-from trainctl.splits import deal
+from trainctl.settings.config import Split
 
 KEYS = {"columns": ["a", "b"], "window": 3, "horizon": 2, "delimiter": "comma"}
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.dataset.synthetic import synthetic
+from trainctl.components.dataset.synthetic import synthetic
 from trainctl.errors import ConfigError
 
 KEYS = {"kind": "blobs", "rows": 300, "shape": [2], "classes": 3, "noise": 0.0, "seed": 0}

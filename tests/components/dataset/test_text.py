@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.dataset.text import text
+from trainctl.components.dataset.text import text
 from trainctl.errors import ConfigError, DataError
 
 KEYS = {

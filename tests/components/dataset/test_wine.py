@@ -3,7 +3,7 @@
 import torch
 from sklearn.datasets import load_wine
 
-from trainctl.dataset.wine import wine
+from trainctl.components.dataset.wine import wine
 
 
 def test_it_equals_what_scikit_learn_loads():

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainctl import component
-from trainctl.early_stopping.base import Stopping
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "early_stopping"
+CONF = Path(__file__).parents[3] / "conf" / "early_stopping"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 VALUES = [1.0, 0.5, 0.7, math.nan, 0.5, 0.6, 0.9, 0.4, 0.8, 0.9]
 
@@ -19,7 +19,7 @@ VALUES = [1.0, 0.5, 0.7, math.nan, 0.5, 0.6, 0.9, 0.4, 0.8, 0.9]
 def make(name):
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
     given = {"monitor": "val/loss", "target": 0.001}
-    return component.build(
+    return factory.build(
         "early_stopping", keys | {key: value for key, value in given.items() if key in keys}, maximize=False
     )
 

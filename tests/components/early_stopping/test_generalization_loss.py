@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from trainctl.early_stopping.base import Stopping
-from trainctl.early_stopping.generalization_loss import generalization_loss
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.early_stopping.generalization_loss import generalization_loss
 from trainctl.errors import ConfigError
 
 SETTINGS = {"monitor": "val/loss", "alpha": 10.0, "min_epochs": 0, "maximize": False}

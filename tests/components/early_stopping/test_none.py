@@ -2,8 +2,8 @@
 
 import math
 
-from trainctl.early_stopping.base import Stopping
-from trainctl.early_stopping.none import none
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.early_stopping.none import none
 
 
 def test_nothing_ever_stops():

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from trainctl.early_stopping.base import Stopping
-from trainctl.early_stopping.patience import patience
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.early_stopping.patience import patience
 
 NAN, INF = math.nan, math.inf
 SEQUENCES = [

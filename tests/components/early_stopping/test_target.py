@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from trainctl.early_stopping.base import Stopping
-from trainctl.early_stopping.target import target
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.early_stopping.target import target
 from trainctl.errors import ConfigError
 
 

@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from trainctl.early_stopping.base import Stopping
-from trainctl.early_stopping.time import time
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.early_stopping.time import time
 
 
 @pytest.mark.parametrize(("seconds", "stops"), [(0.0, False), (29.9, False), (30.0, True), (1e6, True)])

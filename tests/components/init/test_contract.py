@@ -7,9 +7,9 @@ import torch
 import yaml
 from torch import nn
 
-from trainctl import component
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "init"
+CONF = Path(__file__).parents[3] / "conf" / "init"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 BIASED = [name for name in MEMBERS if "bias" in yaml.safe_load((CONF / f"{name}.yaml").read_text())]
 pytestmark = pytest.mark.filterwarnings("ignore:init=zeros")
@@ -32,7 +32,7 @@ def drawn(name, seed, **changes):
     model = body()
     torch.manual_seed(seed + 1)
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes
-    component.build("init", keys, model=model, examples=lambda: torch.randn(8, 2, 5, 5))
+    factory.build("init", keys, model=model, examples=lambda: torch.randn(8, 2, 5, 5))
     return model
 
 
@@ -76,5 +76,5 @@ def test_biases_become_the_given_value_and_those_of_a_recurrent_gate_add_up_to_i
 @pytest.mark.parametrize("name", BIASED)
 def test_an_embeddings_row_for_padding_stays_zero(name):
     model = nn.Embedding(5, 4, padding_idx=2)
-    component.build("init", yaml.safe_load((CONF / f"{name}.yaml").read_text()), model=model)
+    factory.build("init", yaml.safe_load((CONF / f"{name}.yaml").read_text()), model=model)
     assert model.weight.any(1).tolist() == ([False] * 5 if name == "zeros" else [True, True, False, True, True])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.init.he_normal import he_normal
+from trainctl.components.init.he_normal import he_normal
 
 
 @pytest.mark.parametrize("fan", ["in", "out"])

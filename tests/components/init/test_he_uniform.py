@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.init.he_uniform import he_uniform
+from trainctl.components.init.he_uniform import he_uniform
 
 
 @pytest.mark.parametrize("fan", ["in", "out"])

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.init.lecun_normal import lecun_normal
+from trainctl.components.init.lecun_normal import lecun_normal
 
 
 def test_the_variance_of_every_matrix_is_the_written_formula(measured):

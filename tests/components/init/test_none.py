@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from trainctl.init.none import none
+from trainctl.components.init.none import none
 
 
 def test_every_weight_stays():

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.init.normal import normal
+from trainctl.components.init.normal import normal
 
 
 def test_the_variance_of_every_matrix_is_the_same(measured):

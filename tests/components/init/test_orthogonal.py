@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.init.orthogonal import orthogonal
+from trainctl.components.init.orthogonal import orthogonal
 
 
 @pytest.mark.parametrize(("gain", "number"), [("linear", 1.0), ("relu", 2**0.5)])

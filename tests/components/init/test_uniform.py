@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.init.uniform import uniform
+from trainctl.components.init.uniform import uniform
 
 
 def test_every_matrix_is_drawn_from_the_interval(measured):

@@ -6,10 +6,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainctl import assemble, checkpoint, compose, config, evaluation, loop
+from trainctl.components.init.whiten import whiten
 from trainctl.errors import ConfigError
-from trainctl.init.whiten import whiten
-from trainctl.report.base import Together
+from trainctl.run import assemble
+from trainctl.run.reporter import Together
+from trainctl.settings import compose, config
+from trainctl.store import checkpoint
+from trainctl.train import evaluation, loop
 
 SMALL = (
     "dataset=digits", "model=airbench", "model.channels=[4,6]", "init=whiten", "loop.batch_size=300",
@@ -63,7 +66,7 @@ def test_eps_keeps_directions_without_variance_small():
 
 def test_portions_do_not_change_the_filters(monkeypatch):
     whole = first_layer(24)
-    monkeypatch.setattr("trainctl.init.whiten.AT_ONCE", 17)
+    monkeypatch.setattr("trainctl.components.init.whiten.AT_ONCE", 17)
     torch.testing.assert_close(first_layer(24)[0].weight.abs(), whole[0].weight.abs(), rtol=1e-3, atol=1e-3)
 
 

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.init.xavier_uniform import xavier_uniform
+from trainctl.components.init.xavier_uniform import xavier_uniform
 
 
 @pytest.mark.parametrize(("gain", "number"), [("linear", 1.0), ("tanh", 5 / 3), (0.5, 0.5)])

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.components.init.zeros import zeros
 from trainctl.errors import Advice
-from trainctl.init.zeros import zeros
 
 
 def test_all_weights_are_0_and_the_user_is_told():

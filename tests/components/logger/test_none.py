@@ -1,6 +1,6 @@
 """No logger beside the run's own files."""
 
-from trainctl.logger.none import none
+from trainctl.components.logger.none import none
 
 
 def test_nothing_is_written(tmp_path):

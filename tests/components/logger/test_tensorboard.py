@@ -3,7 +3,7 @@
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from trainctl.logger.tensorboard import tensorboard
+from trainctl.components.logger.tensorboard import tensorboard
 
 
 def test_tensorboard_reads_back_what_was_logged(tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from trainctl.loss.base import weights_of
+from trainctl.components.loss.base import weights_of
 
 
 def test_balanced_weights_equal_scikit_learns():

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch.nn import functional
 
+from trainctl.components.loss.binary_cross_entropy import binary_cross_entropy
 from trainctl.errors import ConfigError
-from trainctl.loss.binary_cross_entropy import binary_cross_entropy
 
 LOGITS = torch.tensor([[2.0, 0.0], [0.5, 0.5], [-3.0, 5.0], [100.0, -100.0]])
 CLASSES = torch.tensor([0, 1, 0, 1])

@@ -7,11 +7,11 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.components.loss.base import Task
 from trainctl.errors import ConfigError
-from trainctl.loss.base import Task
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "loss"
+CONF = Path(__file__).parents[3] / "conf" / "loss"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 
 
@@ -21,7 +21,7 @@ CLASSES = {name: 2 if name == "binary_cross_entropy" else 3 for name in MEMBERS}
 def make(name, **changes):
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes
     counts = torch.arange(1, CLASSES[name] + 1)
-    return component.build("loss", keys, outputs=CLASSES[name], class_counts=counts)
+    return factory.build("loss", keys, outputs=CLASSES[name], class_counts=counts)
 
 
 def batch(name, task, rows=6, size=1.0):

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainctl.loss.focal import focal
+from trainctl.components.loss.focal import focal
 
 LOGITS = torch.tensor([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0], [-3.0, 5.0, 1.0]])
 CLASSES = torch.tensor([0, 2, 2])

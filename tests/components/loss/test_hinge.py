@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainctl.loss.hinge import hinge
+from trainctl.components.loss.hinge import hinge
 
 SCORES = torch.tensor([[3.0, 1.0, 2.5], [0.0, 0.0, 0.0], [-1.0, 4.0, 1.0], [5.0, 0.0, 1.0]])
 CLASSES = torch.tensor([0, 1, 2, 0])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainctl.loss.huber import huber
+from trainctl.components.loss.huber import huber
 
 OUTPUTS = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
 TARGETS = torch.tensor([[1.5, 0.0], [0.0, 6.0]])

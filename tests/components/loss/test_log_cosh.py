@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from trainctl.loss.log_cosh import log_cosh
+from trainctl.components.loss.log_cosh import log_cosh
 
 
 @pytest.mark.parametrize("error", [-5.0, -0.3, 0.0, 0.01, 1.0, 20.0])

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainctl.loss.mae import mae
+from trainctl.components.loss.mae import mae
 
 OUTPUTS = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 6.0]])

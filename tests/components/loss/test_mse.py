@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from trainctl.loss.mse import mse
+from trainctl.components.loss.mse import mse
 
 OUTPUTS = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [0.0, 4.0]])

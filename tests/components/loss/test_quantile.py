@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainctl.loss.mae import mae
-from trainctl.loss.quantile import quantile
+from trainctl.components.loss.mae import mae
+from trainctl.components.loss.quantile import quantile
 
 OUTPUTS = torch.tensor([[1.0, 2.0], [3.0, 5.0]])
 TARGETS = torch.tensor([[1.0, 0.0], [7.0, 6.0]])

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainctl.components.model.airbench import airbench
 from trainctl.errors import ConfigError
-from trainctl.model.airbench import airbench
 
 
 def make(**changes):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.components.model.autoencoder import autoencoder
+from trainctl.components.model.base import ByteDropout, Reconstruction
 from trainctl.errors import ConfigError
-from trainctl.model.autoencoder import autoencoder
-from trainctl.model.base import ByteDropout, Reconstruction
 
 
 def make(**changes):

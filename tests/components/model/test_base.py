@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.components.model.base import ACTIVATIONS, RISING, ByteDropout, groups, try_row
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, RISING, ByteDropout, groups, try_row
 
 
 class Deep(nn.Module):

@@ -7,10 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from trainctl import component, compose
+from trainctl.components.model.base import ACTIVATIONS, Activation
+from trainctl.components.model.cnn import cnn
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, Activation
-from trainctl.model.cnn import cnn
+from trainctl.run import factory
+from trainctl.settings import compose
 
 
 def make(**changes):
@@ -30,7 +31,7 @@ def parameters(model):
 def test_the_recipe_for_mnist_has_the_parameters_it_promises():
     keys = compose.compose(["recipe=mnist_cnn"])["model"]
     assert (keys["channels"], keys["padding"], keys["hidden"]) == ([32, 64], "valid", [128])
-    assert parameters(component.build("model", keys, input_shape=(1, 28, 28), outputs=10)) == 225_034
+    assert parameters(factory.build("model", keys, input_shape=(1, 28, 28), outputs=10)) == 225_034
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,12 @@ import torch
 import yaml
 from torch import nn
 
-from trainctl import assemble, component, compose, config
+from trainctl.components.model.base import ByteDropout, Reconstruction
 from trainctl.errors import ConfigError
-from trainctl.model.base import ByteDropout, Reconstruction
+from trainctl.run import assemble, factory
+from trainctl.settings import compose, config
 
-CONF = Path(__file__).parents[2] / "conf" / "model"
+CONF = Path(__file__).parents[3] / "conf" / "model"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 ROWS = {"grey images": (1, 12, 10), "colour images": (3, 9, 12), "table": (7,), "one column": (1,), "sequences": (5, 4)}
 TOKENS = (6,)  # rows of token ids
@@ -22,7 +23,7 @@ def make(name, shape, outputs=3, vocabulary_size=0, **changes):
     torch.manual_seed(0)
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
     keys = {key: 0.0 if "dropout" in key else value for key, value in keys.items() if key != "defaults"}
-    return component.build("model", keys | changes, input_shape=shape, outputs=outputs, vocabulary_size=vocabulary_size)
+    return factory.build("model", keys | changes, input_shape=shape, outputs=outputs, vocabulary_size=vocabulary_size)
 
 
 def accepts(name, shape):
@@ -168,7 +169,7 @@ def test_a_default_member_draws_the_weights_it_always_drew(name):
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
     keys.pop("defaults", None)
     torch.manual_seed(0)
-    ours = component.build("model", keys, input_shape=(1, 8, 8), outputs=10, vocabulary_size=0)
+    ours = factory.build("model", keys, input_shape=(1, 8, 8), outputs=10, vocabulary_size=0)
     torch.manual_seed(0)
     reference = DEFAULTS[name]()
     assert list(ours.state_dict()) == list(reference.state_dict())

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.model.linear import linear
+from trainctl.components.model.linear import linear
 
 
 def test_it_is_a_matrix_and_an_offset_on_the_flattened_row():

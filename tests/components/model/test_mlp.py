@@ -7,9 +7,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainctl.components.model.base import Activation, Norm
+from trainctl.components.model.mlp import mlp
 from trainctl.errors import ConfigError
-from trainctl.model.base import Activation, Norm
-from trainctl.model.mlp import mlp
 
 FORMULAS = {
     "relu": functional.relu, "leaky_relu": functional.leaky_relu, "elu": functional.elu, "gelu": functional.gelu,

@@ -5,9 +5,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from trainctl.components.model.base import ByteDropout
+from trainctl.components.model.resnet import Block, resnet
 from trainctl.errors import ConfigError
-from trainctl.model.base import ByteDropout
-from trainctl.model.resnet import Block, resnet
 
 
 def make(**changes):

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.components.model.rnn import rnn
 from trainctl.errors import ConfigError
-from trainctl.model.rnn import rnn
 
 SEQUENCES = torch.randn(6, 5, 4, generator=torch.Generator().manual_seed(0))
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "optimizer"
+CONF = Path(__file__).parents[3] / "conf" / "optimizer"
 
 
 def defaults(name):
@@ -33,7 +33,7 @@ def path_of(make, steps=50, shape=(4, 3), dtype=torch.float32):
 def assert_equal(name, changes, reference, dtype=torch.float32):
     """Assert that a member and ``reference(params, keys)`` walk the same 50 steps, and that they walk."""
     keys = defaults(name) | changes
-    ours = path_of(lambda params: component.build("optimizer", keys, params=params), dtype=dtype)
+    ours = path_of(lambda params: factory.build("optimizer", keys, params=params), dtype=dtype)
     theirs = path_of(lambda params: reference(params, keys), dtype=dtype)
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(ours[0], ours[-1], atol=1e-3)

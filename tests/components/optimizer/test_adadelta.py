@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -23,7 +23,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_the_first_step_is_the_written_formula():
     w = torch.nn.Parameter(torch.zeros(2))
-    optimizer = component.build("optimizer", defaults("adadelta") | {"eps": 0.01}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", defaults("adadelta") | {"eps": 0.01}, params=[{"params": [w]}])
     w.grad = gradient = torch.tensor([3.0, -0.5])
     optimizer.step()
     torch.testing.assert_close(w.detach(), -(0.01**0.5) / (0.1 * gradient.square() + 0.01).sqrt() * gradient)

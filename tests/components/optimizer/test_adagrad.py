@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -27,7 +27,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_under_a_constant_gradient_steps_fall_with_the_root_of_their_number():
     w = torch.nn.Parameter(torch.zeros(2))
-    optimizer = component.build("optimizer", defaults("adagrad") | {"lr": 0.1}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", defaults("adagrad") | {"lr": 0.1}, params=[{"params": [w]}])
     for number in range(1, 5):
         before, w.grad = w.detach().clone(), torch.tensor([3.0, -1e-3])
         optimizer.step()

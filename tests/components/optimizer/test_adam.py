@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.run import factory
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "conf" / "optimizer" / "adam.yaml").read_text())
+DEFAULTS = yaml.safe_load((Path(__file__).parents[3] / "conf" / "optimizer" / "adam.yaml").read_text())
 CHANGES = [
     {},
     {"lr": 0.05, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3},
@@ -40,7 +40,7 @@ def path_of(make):
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_it_equals_torch_at_every_step(changes):
     keys = DEFAULTS | changes
-    ours = path_of(lambda params: component.build("optimizer", keys, params=params))
+    ours = path_of(lambda params: factory.build("optimizer", keys, params=params))
     theirs = path_of(lambda params: reference(params, keys))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(ours[0], ours[-1], atol=1e-3)
@@ -48,7 +48,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_the_first_step_is_the_learning_rate_whatever_the_gradient():
     w = torch.nn.Parameter(torch.zeros(3))
-    optimizer = component.build("optimizer", DEFAULTS | {"lr": 0.01}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", DEFAULTS | {"lr": 0.01}, params=[{"params": [w]}])
     w.grad = torch.tensor([1e-3, 1.0, -1e3])
     optimizer.step()
     torch.testing.assert_close(w.detach(), torch.tensor([-0.01, -0.01, 0.01]), rtol=1e-4, atol=0)

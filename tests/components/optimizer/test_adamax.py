@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -23,7 +23,7 @@ def test_it_equals_torch_at_every_step(changes):
 def test_a_large_gradient_is_remembered():
     w = torch.nn.Parameter(torch.zeros(1))
     keys = defaults("adamax") | {"lr": 0.1, "beta1": 0.0, "beta2": 0.5}
-    optimizer = component.build("optimizer", keys, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", keys, params=[{"params": [w]}])
     for gradient, wanted in ((8.0, -0.1), (1.0, -0.125), (1.0, -0.175)):  # measured by 8, then 4, then 2
         w.grad = torch.tensor([gradient])
         optimizer.step()

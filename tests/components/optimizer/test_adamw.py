@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.run import factory
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "conf" / "optimizer" / "adamw.yaml").read_text())
+DEFAULTS = yaml.safe_load((Path(__file__).parents[3] / "conf" / "optimizer" / "adamw.yaml").read_text())
 CHANGES = [
     {},
     {"lr": 0.05, "beta1": 0.5, "beta2": 0.9, "eps": 1e-3},
@@ -40,7 +40,7 @@ def path_of(make):
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_it_equals_torch_at_every_step(changes):
     keys = DEFAULTS | changes
-    ours = path_of(lambda params: component.build("optimizer", keys, params=params))
+    ours = path_of(lambda params: factory.build("optimizer", keys, params=params))
     theirs = path_of(lambda params: reference(params, keys))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(ours[0], ours[-1], atol=1e-3)
@@ -48,7 +48,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_decay_shrinks_weights_by_rate_times_decay_and_nothing_else():
     w = torch.nn.Parameter(torch.tensor([2.0]))
-    optimizer = component.build("optimizer", DEFAULTS | {"lr": 0.1, "weight_decay": 0.5}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", DEFAULTS | {"lr": 0.1, "weight_decay": 0.5}, params=[{"params": [w]}])
     w.grad = torch.zeros(1)
     optimizer.step()
     assert w.item() == pytest.approx(2.0 * (1 - 0.1 * 0.5))

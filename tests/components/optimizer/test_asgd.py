@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [{}, {"lr": 0.5, "lambd": 0.1, "alpha": 0.5}, {"start_steps": 5, "lr": 0.1}, {"weight_decay": 0.1, "lr": 0.1}]
 
@@ -20,7 +20,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_the_average_is_the_mean_of_the_weights_after_the_start():
     w = torch.nn.Parameter(torch.zeros(2))
-    optimizer = component.build("optimizer", defaults("asgd") | {"start_steps": 4}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", defaults("asgd") | {"start_steps": 4}, params=[{"params": [w]}])
     seen, generator = [], torch.Generator().manual_seed(0)
     for _ in range(12):
         w.grad = torch.randn(2, generator=generator)

@@ -7,9 +7,9 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "optimizer"
+CONF = Path(__file__).parents[3] / "conf" / "optimizer"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 # Rates mean different things: Adadelta's is a factor on its own (1 is the paper's), Adagrad's steps shrink.
 FASTER = {"adadelta": 100, "adagrad": 10, "asgd": 2}
@@ -26,7 +26,7 @@ def make(name, params, **changes):
         changes = {"lambd": 0.0} | changes  # asgd's own decay, which spares nothing
     if "lr" in changes and "adamw_lr" in keys:
         changes["adamw_lr"] = changes["lr"]  # muon's second rate
-    return component.build("optimizer", keys | changes, params=params)
+    return factory.build("optimizer", keys | changes, params=params)
 
 
 def quadratic(w):

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults
+from trainctl.run import factory
 
 CHANGES = [{"lr": 0.003}, {"lr": 0.01, "beta1": 0.5, "beta2": 0.8}, {"lr": 0.01, "weight_decay": 0.3}]
 
@@ -38,7 +38,7 @@ def test_it_equals_the_papers_algorithm_at_every_step(changes):
 
 def test_every_weight_moves_by_the_rate_whatever_the_gradient():
     w = torch.nn.Parameter(torch.zeros(4))
-    optimizer = component.build("optimizer", defaults("lion") | {"lr": 0.01}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", defaults("lion") | {"lr": 0.01}, params=[{"params": [w]}])
     w.grad = torch.tensor([1e-6, 1.0, -1e6, 0.0])
     optimizer.step()
     torch.testing.assert_close(w.detach(), torch.tensor([-0.01, -0.01, 0.01, 0.0]))

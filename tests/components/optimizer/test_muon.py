@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, path_of
-from trainctl import component
-from trainctl.optimizer.muon import orthogonal
+from tests.components.optimizer.paths import assert_equal, defaults, path_of
+from trainctl.components.optimizer.muon import orthogonal
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -66,7 +66,7 @@ def test_it_agrees_with_torch_whose_iteration_is_in_bfloat16(shape):
 
     def ours(groups):
         groups[1]["params"][0].requires_grad_(False)
-        return component.build("optimizer", keys, params=groups)
+        return factory.build("optimizer", keys, params=groups)
 
     torch.testing.assert_close(path_of(ours, shape=shape), path_of(reference, shape=shape), rtol=0, atol=0.02)
 
@@ -83,7 +83,7 @@ def test_filters_are_matrices_with_a_row_for_each_output():
     matrix = torch.nn.Parameter(torch.zeros(24, 8))
     gradient = torch.randn(24, 8, generator=torch.Generator().manual_seed(0))
     for weight in (filters, matrix):
-        optimizer = component.build("optimizer", defaults("muon"), params=[{"params": [weight]}])
+        optimizer = factory.build("optimizer", defaults("muon"), params=[{"params": [weight]}])
         weight.grad = gradient.view(weight.shape)
         optimizer.step()
     assert torch.equal(filters.flatten(1), matrix)
@@ -92,7 +92,7 @@ def test_filters_are_matrices_with_a_row_for_each_output():
 
 def test_matrices_and_the_rest_have_rates_of_their_own():
     weights = [torch.nn.Parameter(torch.ones(*shape)) for shape in ((2, 2), (3,), (2, 2, 1, 1))]
-    optimizer = component.build(
+    optimizer = factory.build(
         "optimizer",
         defaults("muon") | {"weight_decay": 0.1},
         params=[{"params": weights[:2]}, {"params": weights[2:], "weight_decay": 0.0}],

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -28,7 +28,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_the_first_step_is_the_written_formula():
     w = torch.nn.Parameter(torch.zeros(1))
-    optimizer = component.build("optimizer", defaults("nadam") | {"lr": 0.1}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", defaults("nadam") | {"lr": 0.1}, params=[{"params": [w]}])
     w.grad = torch.tensor([4.0])
     optimizer.step()
     first, second = (0.9 * (1 - 0.5 * 0.96 ** (0.004 * t)) for t in (1, 2))

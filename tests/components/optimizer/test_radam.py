@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -27,7 +27,7 @@ def test_it_equals_torch_at_every_step(changes):
 
 def test_the_first_five_steps_are_plain_momentum_and_the_sixth_is_rectified():
     w = torch.nn.Parameter(torch.zeros(1))
-    optimizer = component.build("optimizer", defaults("radam") | {"lr": 0.1}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", defaults("radam") | {"lr": 0.1}, params=[{"params": [w]}])
     steps = []
     for _ in range(6):
         before, w.grad = w.item(), torch.tensor([0.5])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.optimizer.paths import assert_equal, defaults, torch_arguments
-from trainctl import component
+from tests.components.optimizer.paths import assert_equal, defaults, torch_arguments
+from trainctl.run import factory
 
 CHANGES = [
     {},
@@ -26,7 +26,7 @@ def test_it_equals_torch_at_every_step(changes):
 def test_two_steps_are_the_written_formula(centered):
     w = torch.nn.Parameter(torch.zeros(1))
     keys = defaults("rmsprop") | {"lr": 0.1, "alpha": 0.5, "momentum": 0.5, "centered": centered}
-    optimizer = component.build("optimizer", keys, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", keys, params=[{"params": [w]}])
     square = mean = velocity = position = 0.0
     for gradient in (2.0, -1.0):
         w.grad = torch.tensor([gradient])

@@ -6,10 +6,10 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
 from trainctl.errors import ConfigError
+from trainctl.run import factory
 
-DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "conf" / "optimizer" / "sgd.yaml").read_text())
+DEFAULTS = yaml.safe_load((Path(__file__).parents[3] / "conf" / "optimizer" / "sgd.yaml").read_text())
 CHANGES = [
     {},
     {"momentum": 0.0},
@@ -42,7 +42,7 @@ def path_of(make):
 @pytest.mark.parametrize("changes", CHANGES, ids=str)
 def test_it_equals_torch_at_every_step(changes):
     keys = DEFAULTS | changes
-    ours = path_of(lambda params: component.build("optimizer", keys, params=params))
+    ours = path_of(lambda params: factory.build("optimizer", keys, params=params))
     theirs = path_of(lambda params: reference(params, keys))
     torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
     assert not torch.allclose(ours[0], ours[-1], atol=1e-3)
@@ -55,12 +55,12 @@ def test_it_equals_torch_at_every_step(changes):
 def test_nesterov_contradicts_some_settings(changes, reason):
     keys = DEFAULTS | {"nesterov": True} | changes
     with pytest.raises(ConfigError, match=r"optimizer\.nesterov=true needs optimizer\.momentum"):
-        component.build("optimizer", keys, params=[{"params": [torch.nn.Parameter(torch.ones(1))]}])
+        factory.build("optimizer", keys, params=[{"params": [torch.nn.Parameter(torch.ones(1))]}])
 
 
 def test_momentum_is_the_written_formula():
     w = torch.nn.Parameter(torch.tensor([1.0]))
-    optimizer = component.build("optimizer", DEFAULTS | {"lr": 0.1, "momentum": 0.5}, params=[{"params": [w]}])
+    optimizer = factory.build("optimizer", DEFAULTS | {"lr": 0.1, "momentum": 0.5}, params=[{"params": [w]}])
     for _ in range(2):
         w.grad = torch.tensor([2.0])
         optimizer.step()

@@ -6,15 +6,15 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "regularizer"
+CONF = Path(__file__).parents[3] / "conf" / "regularizer"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 WEIGHTED = [name for name in MEMBERS if "weight" in yaml.safe_load((CONF / f"{name}.yaml").read_text())]
 
 
 def make(name, params, **changes):
-    return component.build("regularizer", yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes, params=params)
+    return factory.build("regularizer", yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes, params=params)
 
 
 def weights():

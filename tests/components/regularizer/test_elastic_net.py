@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from trainctl.regularizer.elastic_net import elastic_net
-from trainctl.regularizer.l1 import l1
-from trainctl.regularizer.l2 import l2
+from trainctl.components.regularizer.elastic_net import elastic_net
+from trainctl.components.regularizer.l1 import l1
+from trainctl.components.regularizer.l2 import l2
 
 
 def weights():

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.regularizer.l1 import l1
+from trainctl.components.regularizer.l1 import l1
 
 
 def test_it_is_the_sum_of_absolute_weights_and_its_gradient_their_sign():

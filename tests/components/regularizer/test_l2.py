@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from trainctl.optimizer.sgd import sgd
-from trainctl.regularizer.l2 import l2
+from trainctl.components.optimizer.sgd import sgd
+from trainctl.components.regularizer.l2 import l2
 
 
 def test_it_is_the_sum_of_squared_weights_and_its_gradient_twice_the_weights():

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainctl.regularizer.max_norm import max_norm
+from trainctl.components.regularizer.max_norm import max_norm
 
 
 def test_long_rows_are_shortened_and_short_ones_stay():

@@ -1,6 +1,6 @@
 """No regularizer."""
 
-from trainctl.regularizer.none import none
+from trainctl.components.regularizer.none import none
 
 
 def test_nothing_is_added_and_nothing_moved():

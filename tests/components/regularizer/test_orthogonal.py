@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from trainctl.regularizer.orthogonal import orthogonal
+from trainctl.components.regularizer.orthogonal import orthogonal
 
 
 def test_it_is_the_sum_by_hand():

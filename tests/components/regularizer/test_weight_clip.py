@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from trainctl.regularizer.weight_clip import weight_clip
+from trainctl.components.regularizer.weight_clip import weight_clip
 
 
 def test_weights_outside_are_moved_to_the_border_and_the_others_stay():

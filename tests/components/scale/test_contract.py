@@ -6,9 +6,9 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "scale"
+CONF = Path(__file__).parents[3] / "conf" / "scale"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 GENERATOR = torch.Generator().manual_seed(0)
 VALUES = {
@@ -22,7 +22,7 @@ VALUES = {
 
 
 def fit(name, values):
-    return component.build("scale", yaml.safe_load((CONF / f"{name}.yaml").read_text()), values=values)
+    return factory.build("scale", yaml.safe_load((CONF / f"{name}.yaml").read_text()), values=values)
 
 
 def test_there_are_members():

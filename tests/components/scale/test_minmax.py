@@ -3,7 +3,7 @@
 import torch
 from sklearn.preprocessing import MinMaxScaler
 
-from trainctl.scale.minmax import minmax
+from trainctl.components.scale.minmax import minmax
 
 GENERATOR = torch.Generator().manual_seed(0)
 TABLE = torch.randn(200, 4, generator=GENERATOR) * torch.tensor([1.0, 300.0, 1e-3, 0.0]) + torch.tensor(

@@ -2,7 +2,7 @@
 
 import torch
 
-from trainctl.scale.none import none
+from trainctl.components.scale.none import none
 
 
 def test_bytes_become_the_same_numbers_as_floats():

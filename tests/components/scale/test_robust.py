@@ -3,7 +3,7 @@
 import torch
 from sklearn.preprocessing import RobustScaler
 
-from trainctl.scale.robust import robust
+from trainctl.components.scale.robust import robust
 
 GENERATOR = torch.Generator().manual_seed(0)
 

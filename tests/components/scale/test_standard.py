@@ -4,7 +4,7 @@ import pytest
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from trainctl.scale.standard import standard
+from trainctl.components.scale.standard import standard
 
 GENERATOR = torch.Generator().manual_seed(0)
 TABLE = torch.randn(200, 4, generator=GENERATOR) * torch.tensor([1.0, 300.0, 1e-3, 0.0]) + torch.tensor(

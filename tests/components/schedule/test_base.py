@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainctl.schedule.base import Reaction, Schedule, complete, warmed_up
+from trainctl.components.schedule.base import Reaction, Schedule, complete, warmed_up
 
 
 def test_without_warmup_the_schedule_is_left_as_it_is():

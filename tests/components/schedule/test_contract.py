@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainctl import component
+from trainctl.components.schedule.base import Reaction, complete
 from trainctl.errors import ConfigError
-from trainctl.schedule.base import Reaction, complete
+from trainctl.run import factory
 
-CONF = Path(__file__).parents[2] / "conf" / "schedule"
+CONF = Path(__file__).parents[3] / "conf" / "schedule"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
 WARMING = [name for name in MEMBERS if "warmup_steps" in (CONF / f"{name}.yaml").read_text()]
 CYCLES = ["cyclic", "one_cycle"]  # they rise to the base rate, without a warmup
@@ -24,7 +24,7 @@ STEPS = range(300)  # past the end, too: a resumed run may be longer
 def make(name, total_steps=250, **changes):
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes
     supplied = {"total_steps": total_steps, "steps_per_epoch": 7, "maximize": False}
-    return complete(component.build("schedule", keys, **supplied))
+    return complete(factory.build("schedule", keys, **supplied))
 
 
 def warming(name):
@@ -95,6 +95,6 @@ def test_what_it_remembers_is_plain_json_and_all_that_it_needs(name):
 
 def test_schedules_import_no_torch():
     code = "import sys, importlib\n"
-    code += f"for name in {MEMBERS}: importlib.import_module(f'trainctl.schedule.{{name}}')\n"
+    code += f"for name in {MEMBERS}: importlib.import_module(f'trainctl.components.schedule.{{name}}')\n"
     code += "assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

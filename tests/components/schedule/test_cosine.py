@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from trainctl.components.schedule.cosine import cosine
 from trainctl.errors import ConfigError
-from trainctl.schedule.cosine import cosine
 
 
 @pytest.mark.parametrize(("total", "floor"), [(1, 0.0), (10, 0.0), (57, 0.1), (20, 1.0)])

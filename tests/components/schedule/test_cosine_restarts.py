@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.schedule.references import BASE, rates
-from trainctl.schedule.cosine_restarts import cosine_restarts
+from tests.components.schedule.references import BASE, rates
+from trainctl.components.schedule.cosine_restarts import cosine_restarts
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.schedule.references import BASE, rates
-from trainctl.schedule.cyclic import cyclic
+from tests.components.schedule.references import BASE, rates
+from trainctl.components.schedule.cyclic import cyclic
 
 
 @pytest.mark.parametrize("mode", ["triangular", "triangular2", "exp_range"])

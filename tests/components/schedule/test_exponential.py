@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.schedule.exponential import exponential
+from trainctl.components.schedule.exponential import exponential
 
 
 @pytest.mark.parametrize(("gamma", "steps_per_epoch"), [(0.9, 1), (0.5, 7), (1.0, 3)])

@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainctl.schedule.inverse_sqrt import inverse_sqrt
+from trainctl.components.schedule.inverse_sqrt import inverse_sqrt
 
 
 @pytest.mark.parametrize("warmup", [1, 10, 400])

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.schedule.references import rates
-from trainctl.schedule.linear import linear
+from tests.components.schedule.references import rates
+from trainctl.components.schedule.linear import linear
 
 
 @pytest.mark.parametrize(("total", "floor"), [(1, 0.0), (10, 0.0), (57, 0.1), (20, 1.0)])

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from tests.schedule.references import rates
+from tests.components.schedule.references import rates
+from trainctl.components.schedule.multistep import multistep
 from trainctl.errors import ConfigError
-from trainctl.schedule.multistep import multistep
 
 RUN = {"total_steps": 40, "steps_per_epoch": 5}
 

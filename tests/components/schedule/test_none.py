@@ -1,6 +1,6 @@
 """A fixed learning rate."""
 
-from trainctl.schedule.none import none
+from trainctl.components.schedule.none import none
 
 
 def test_the_rate_stays():

@@ -6,11 +6,11 @@ import pytest
 import torch
 import yaml
 
-from trainctl import component
+from trainctl.components.schedule.one_cycle import one_cycle
 from trainctl.errors import ConfigError
-from trainctl.schedule.one_cycle import one_cycle
+from trainctl.settings import component
 
-CONF = Path(__file__).parents[2] / "conf" / "schedule" / "one_cycle.yaml"
+CONF = Path(__file__).parents[3] / "conf" / "schedule" / "one_cycle.yaml"
 DEFAULTS = {key: value for key, value in yaml.safe_load(CONF.read_text()).items() if key != "name"}
 CHANGES = [
     {},

@@ -6,8 +6,8 @@ import random
 import pytest
 import torch
 
-from trainctl.schedule.base import Reaction
-from trainctl.schedule.plateau import plateau
+from trainctl.components.schedule.base import Reaction
+from trainctl.components.schedule.plateau import plateau
 
 SETTINGS = {
     "warmup_steps": 0, "monitor": "val/loss", "factor": 0.1, "patience": 2, "threshold": 1e-4,

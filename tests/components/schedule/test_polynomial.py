@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from tests.schedule.references import rates
-from trainctl.schedule.polynomial import polynomial
+from tests.components.schedule.references import rates
+from trainctl.components.schedule.polynomial import polynomial
 
 
 @pytest.mark.parametrize(("total", "power"), [(1, 1.0), (10, 0.9), (57, 2.0)])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.schedule.step import step
+from trainctl.components.schedule.step import step
 
 
 @pytest.mark.parametrize(

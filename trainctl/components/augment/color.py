@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment, need_images, stored, uniform
+from trainctl.components.augment.base import Augment, need_images, stored, uniform
 from trainctl.errors import ConfigError
 
 Strength = Annotated[float, "[0, 1]"]

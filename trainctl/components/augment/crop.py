@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.augment.base import Augment, need_images, windows
+from trainctl.components.augment.base import Augment, need_images, windows
 from trainctl.errors import ConfigError
 
 

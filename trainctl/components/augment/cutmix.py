@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Mixer, Mixing, beta, need_images, need_targets
+from trainctl.components.augment.base import Mixer, Mixing, beta, need_images, need_targets
 
 
 def cutmix(*, alpha: Annotated[float, "(0, inf)"], input_shape: tuple[int, ...], task: str) -> Mixer:

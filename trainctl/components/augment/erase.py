@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment, need_images, stored, uniform
+from trainctl.components.augment.base import Augment, need_images, stored, uniform
 from trainctl.errors import ConfigError
 
 Share = Annotated[float, "(0, 1]"]

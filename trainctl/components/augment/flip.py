@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment, Tracker, Visit, need_images
+from trainctl.components.augment.base import Augment, Tracker, Visit, need_images
 
 
 def flip(

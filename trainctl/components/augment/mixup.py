@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Mixer, Mixing, beta, need_numbers, need_targets, stored
+from trainctl.components.augment.base import Mixer, Mixing, beta, need_numbers, need_targets, stored
 
 
 def mixup(*, alpha: Annotated[float, "(0, inf)"], dtype: torch.dtype, task: str) -> Mixer:

@@ -6,7 +6,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment, need_numbers, stored
+from trainctl.components.augment.base import Augment, need_numbers, stored
 
 
 def noise(*, std: Annotated[float, "(0, inf)"], dtype: torch.dtype, deviation: Callable[[], Tensor]) -> Augment:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment
+from trainctl.components.augment.base import Augment
 
 
 def none() -> Augment:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.augment.base import Augment, need_images, stored, uniform
+from trainctl.components.augment.base import Augment, need_images, stored, uniform
 
 
 def rotate(*, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...]) -> Augment:

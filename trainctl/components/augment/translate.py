@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.augment.base import Augment, need_images, windows
+from trainctl.components.augment.base import Augment, need_images, windows
 from trainctl.errors import ConfigError
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from torch import nn
 
-from trainctl.average.base import Average, approach, twin
+from trainctl.components.average.base import Average, approach, twin
 
 
 def ema(*, model: nn.Module, decay: Annotated[float, "[0, 1)"], warm_up: bool) -> Average:

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainctl.average.base import Average
+from trainctl.components.average.base import Average
 
 
 def none(*, model: nn.Module) -> Average:

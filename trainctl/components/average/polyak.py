@@ -3,7 +3,7 @@
 import torch
 from torch import nn
 
-from trainctl.average.base import Average, approach, twin
+from trainctl.components.average.base import Average, approach, twin
 from trainctl.errors import ConfigError
 
 

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from torch import nn
 
-from trainctl.average.base import Average, approach, twin
+from trainctl.components.average.base import Average, approach, twin
 
 
 def swa(

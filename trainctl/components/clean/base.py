@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.dataset.base import NO_CLASS, Dataset
+from trainctl.components.dataset.base import NO_CLASS, Dataset
 from trainctl.errors import DataError
 
 Missing = Literal["error", "drop", "impute"]

@@ -1,6 +1,6 @@
 """Rows with missing values are left out."""
 
-from trainctl.clean.base import Clean, Duplicates, Limit, Outliers, Rule
+from trainctl.components.clean.base import Clean, Duplicates, Limit, Outliers, Rule
 
 
 def drop(*, outliers: Outliers, outlier_rule: Rule, outlier_limit: Limit, duplicates: Duplicates) -> Clean:

@@ -1,6 +1,6 @@
 """Missing values are filled in with what the training rows say."""
 
-from trainctl.clean.base import Clean, Duplicates, Limit, Outliers, Rule, Strategy
+from trainctl.components.clean.base import Clean, Duplicates, Limit, Outliers, Rule, Strategy
 
 
 def impute(

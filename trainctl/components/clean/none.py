@@ -1,6 +1,6 @@
 """No cleaning: values that are missing are an error."""
 
-from trainctl.clean.base import Clean
+from trainctl.components.clean.base import Clean
 
 
 def none() -> Clean:

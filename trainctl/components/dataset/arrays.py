@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from trainctl.dataset.base import Dataset, PathText, required
+from trainctl.components.dataset.base import Dataset, PathText, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.place import check_file

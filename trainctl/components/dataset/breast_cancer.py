@@ -1,6 +1,6 @@
 """Breast tumours, benign or malignant, from scikit-learn."""
 
-from trainctl.dataset.base import Dataset, sklearn_classes
+from trainctl.components.dataset.base import Dataset, sklearn_classes
 
 MEASURES = (
     "radius", "texture", "perimeter", "area", "smoothness",

@@ -1,6 +1,6 @@
 """CIFAR-10's small colour photographs."""
 
-from trainctl.dataset.base import Dataset, PathText, cifar_images
+from trainctl.components.dataset.base import Dataset, PathText, cifar_images
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

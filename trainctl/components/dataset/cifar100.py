@@ -1,6 +1,6 @@
 """CIFAR-100's small colour photographs."""
 
-from trainctl.dataset.base import Dataset, PathText, cifar_images
+from trainctl.components.dataset.base import Dataset, PathText, cifar_images
 
 CLASSES = (
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import torch
 
-from trainctl.dataset.base import Dataset, Delimiter, PathText, known_columns, read_target, required
+from trainctl.components.dataset.base import Dataset, Delimiter, PathText, known_columns, read_target, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.table import encode, find_columns, narrow, read_table
 

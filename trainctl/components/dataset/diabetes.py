@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.dataset.base import Dataset, sklearn_file
+from trainctl.components.dataset.base import Dataset, sklearn_file
 
 
 def diabetes() -> Dataset:

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import torch
 
-from trainctl.dataset.base import Dataset, sklearn_file
+from trainctl.components.dataset.base import Dataset, sklearn_file
 
 
 def digits() -> Dataset:

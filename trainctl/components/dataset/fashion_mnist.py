@@ -1,6 +1,6 @@
 """Fashion-MNIST's articles of clothing."""
 
-from trainctl.dataset.base import Dataset, PathText, idx_images
+from trainctl.components.dataset.base import Dataset, PathText, idx_images
 
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 import torch
 
-from trainctl.dataset.base import Dataset, PathText, own_place, required
+from trainctl.components.dataset.base import Dataset, PathText, own_place, required
 from trainctl.errors import DataError
 from trainctl.fileformat.image import ENDINGS, read_image
 from trainctl.fileformat.place import check_directory

@@ -1,6 +1,6 @@
 """Fisher's iris flowers, from scikit-learn."""
 
-from trainctl.dataset.base import Dataset, sklearn_classes
+from trainctl.components.dataset.base import Dataset, sklearn_classes
 
 
 def iris() -> Dataset:

@@ -1,6 +1,6 @@
 """Kuzushiji-MNIST's cursive Japanese characters."""
 
-from trainctl.dataset.base import Dataset, PathText, idx_images
+from trainctl.components.dataset.base import Dataset, PathText, idx_images
 
 CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 

@@ -1,6 +1,6 @@
 """MNIST's handwritten digits."""
 
-from trainctl.dataset.base import Dataset, PathText, idx_images
+from trainctl.components.dataset.base import Dataset, PathText, idx_images
 
 
 def mnist(*, root: PathText | None, download: bool) -> Dataset:

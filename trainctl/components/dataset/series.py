@@ -5,7 +5,7 @@ from typing import Annotated
 
 import torch
 
-from trainctl.dataset.base import Dataset, Delimiter, PathText, required
+from trainctl.components.dataset.base import Dataset, Delimiter, PathText, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.table import Column, encode, narrow, read_table
 

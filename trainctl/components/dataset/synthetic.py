@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from trainctl.dataset.base import Dataset
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import ConfigError
 
 Size = Annotated[int, "[1, inf)"]

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.dataset.base import Dataset, Delimiter, PathText, read_target, required
+from trainctl.components.dataset.base import Dataset, Delimiter, PathText, read_target, required
 from trainctl.errors import DataError
 from trainctl.fileformat import tokens
 from trainctl.fileformat.table import Table, is_missing, read_table, read_text

@@ -1,6 +1,6 @@
 """Chemical analyses of wines, from scikit-learn."""
 
-from trainctl.dataset.base import Dataset, sklearn_classes
+from trainctl.components.dataset.base import Dataset, sklearn_classes
 
 COLUMNS = (
     "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",

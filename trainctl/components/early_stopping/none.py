@@ -1,6 +1,6 @@
 """No early stopping."""
 
-from trainctl.early_stopping.base import Rule
+from trainctl.components.early_stopping.base import Rule
 
 
 def none() -> Rule:

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Annotated
 
-from trainctl.early_stopping.base import Rule, Stopping
+from trainctl.components.early_stopping.base import Rule, Stopping
 
 
 def patience(

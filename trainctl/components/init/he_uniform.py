@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainctl.init.base import Fan, Gain, gain_of, spread
+from trainctl.components.init.base import Fan, Gain, gain_of, spread
 
 
 def he_uniform(*, model: nn.Module, fan: Fan, gain: Gain, bias: float) -> None:

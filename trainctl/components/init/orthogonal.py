@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainctl.init.base import Gain, draw, gain_of
+from trainctl.components.init.base import Gain, draw, gain_of
 
 
 def orthogonal(*, model: nn.Module, gain: Gain, bias: float) -> None:

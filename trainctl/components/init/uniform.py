@@ -4,7 +4,7 @@ from typing import Annotated
 
 from torch import nn
 
-from trainctl.init.base import draw
+from trainctl.components.init.base import draw
 
 
 def uniform(*, model: nn.Module, bound: Annotated[float, "(0, inf)"], bias: float) -> None:

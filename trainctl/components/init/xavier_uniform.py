@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from trainctl.init.base import Gain, gain_of, spread
+from trainctl.components.init.base import Gain, gain_of, spread
 
 
 def xavier_uniform(*, model: nn.Module, gain: Gain, bias: float) -> None:

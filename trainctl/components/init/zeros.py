@@ -4,8 +4,8 @@ import warnings
 
 from torch import nn
 
+from trainctl.components.init.base import draw
 from trainctl.errors import Advice
-from trainctl.init.base import draw
 
 
 def zeros(*, model: nn.Module, bias: float) -> None:

@@ -1,6 +1,6 @@
 """No logger beside the run's own files."""
 
-from trainctl.logger.base import Logger
+from trainctl.components.logger.base import Logger
 
 
 def none() -> Logger:

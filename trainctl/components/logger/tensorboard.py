@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
+from trainctl.components.logger.base import Logger
 from trainctl.errors import UnavailableError
-from trainctl.logger.base import Logger
 
 
 def tensorboard(*, directory: Path, flush_seconds: Annotated[int, "[1, inf)"]) -> Logger:

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from trainctl.components.loss.base import Loss
 from trainctl.errors import ConfigError
-from trainctl.loss.base import Loss
 
 
 def binary_cross_entropy(

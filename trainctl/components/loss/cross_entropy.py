@@ -5,7 +5,7 @@ from typing import Annotated
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.loss.base import ClassWeights, Loss, weights_of
+from trainctl.components.loss.base import ClassWeights, Loss, weights_of
 
 
 def cross_entropy(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.loss.base import ClassWeights, Loss, weights_of
+from trainctl.components.loss.base import ClassWeights, Loss, weights_of
 
 
 def focal(*, gamma: Annotated[float, "[0, inf)"], class_weights: ClassWeights, class_counts: Tensor) -> Loss:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from torch import Tensor
 
-from trainctl.loss.base import Loss
+from trainctl.components.loss.base import Loss
 
 
 def hinge(*, margin: Annotated[float, "(0, inf)"]) -> Loss:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from torch.nn import functional
 
-from trainctl.loss.base import Loss
+from trainctl.components.loss.base import Loss
 
 
 def huber(*, delta: Annotated[float, "(0, inf)"]) -> Loss:

@@ -5,7 +5,7 @@ import math
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.loss.base import Loss
+from trainctl.components.loss.base import Loss
 
 
 def log_cosh() -> Loss:

@@ -2,7 +2,7 @@
 
 from torch.nn import functional
 
-from trainctl.loss.base import Loss
+from trainctl.components.loss.base import Loss
 
 
 def mae() -> Loss:

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.loss.base import Loss
+from trainctl.components.loss.base import Loss
 
 
 def quantile(*, quantile: Annotated[float, "(0, 1)"]) -> Loss:

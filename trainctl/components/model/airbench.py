@@ -4,8 +4,8 @@ from typing import Annotated
 
 from torch import Tensor, nn
 
+from trainctl.components.model.base import ACTIVATIONS, Activation, Norm, Width, need, norm_of_maps
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, Activation, Norm, Width, need, norm_of_maps
 
 MOMENTUM = 0.4  # share of a batch's statistics in the running ones
 

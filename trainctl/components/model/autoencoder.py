@@ -5,8 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from trainctl.errors import ConfigError
-from trainctl.model.base import (
+from trainctl.components.model.base import (
     ACTIVATIONS,
     Activation,
     ByteDropout,
@@ -17,6 +16,7 @@ from trainctl.model.base import (
     dense,
     norm_of_maps,
 )
+from trainctl.errors import ConfigError
 
 
 def autoencoder(

@@ -4,8 +4,7 @@ from typing import Literal
 
 from torch import nn
 
-from trainctl.errors import ConfigError
-from trainctl.model.base import (
+from trainctl.components.model.base import (
     ACTIVATIONS,
     RISING,
     Activation,
@@ -19,6 +18,7 @@ from trainctl.model.base import (
     norm_of_maps,
     per_layer,
 )
+from trainctl.errors import ConfigError
 
 Pooling = Literal["max", "average", "none"]
 

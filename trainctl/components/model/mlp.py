@@ -5,7 +5,7 @@ from itertools import pairwise
 
 from torch import nn
 
-from trainctl.model.base import Activation, Dropouts, Norm, Width, dense, per_layer
+from trainctl.components.model.base import Activation, Dropouts, Norm, Width, dense, per_layer
 
 
 def mlp(

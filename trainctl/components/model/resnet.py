@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from torch import Tensor, nn
 from torch.nn import functional
 
+from trainctl.components.model.base import ACTIVATIONS, Activation, ByteDropout, Dropout, Norm, need, norm_of_maps
 from trainctl.errors import ConfigError
-from trainctl.model.base import ACTIVATIONS, Activation, ByteDropout, Dropout, Norm, need, norm_of_maps
 
 Shortcut = Literal["A", "B"]
 STAGES = (16, 32, 64)  # channels, before the width multiplier

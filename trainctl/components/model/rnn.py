@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from trainctl.components.model.base import ByteDropout, Dropout, Norm, Width, norm_of_rows
 from trainctl.errors import ConfigError
-from trainctl.model.base import ByteDropout, Dropout, Norm, Width, norm_of_rows
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 PADDING = 0  # the token id that fills up a row

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import torch
 
-from trainctl.optimizer.base import NotNegative, ParameterGroups, Rate
+from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate
 
 
 def adagrad(

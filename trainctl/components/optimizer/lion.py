@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
 
 
 class Lion(torch.optim.Optimizer):

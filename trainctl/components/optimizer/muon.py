@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from trainctl.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
 
 # Coefficients of the quintic iteration: steepest at 0 while singular values end between 0.7 and 1.2.
 QUINTIC = (3.4445, -4.7750, 2.0315)

@@ -2,8 +2,8 @@
 
 import torch
 
+from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
 from trainctl.errors import ConfigError
-from trainctl.optimizer.base import NotNegative, ParameterGroups, Rate, Share
 
 
 def sgd(

@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import Tensor, nn
 
-from trainctl.regularizer.base import Regularizer, Weight
+from trainctl.components.regularizer.base import Regularizer, Weight
 
 
 def elastic_net(*, params: list[nn.Parameter], weight: Weight, l1_fraction: Annotated[float, "[0, 1]"]) -> Regularizer:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from trainctl.regularizer.base import Regularizer, Weight
+from trainctl.components.regularizer.base import Regularizer, Weight
 
 
 def l1(*, params: list[nn.Parameter], weight: Weight) -> Regularizer:

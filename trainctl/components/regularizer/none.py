@@ -1,6 +1,6 @@
 """No regularizer."""
 
-from trainctl.regularizer.base import Regularizer
+from trainctl.components.regularizer.base import Regularizer
 
 
 def none() -> Regularizer:

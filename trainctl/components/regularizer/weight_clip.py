@@ -5,7 +5,7 @@ from typing import Annotated
 import torch
 from torch import nn
 
-from trainctl.regularizer.base import Regularizer
+from trainctl.components.regularizer.base import Regularizer
 
 
 def weight_clip(*, params: list[nn.Parameter], limit: Annotated[float, "(0, inf)"]) -> Regularizer:

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from trainctl.scale.base import Affine, pooled_dimensions, shift_and_divide
+from trainctl.components.scale.base import Affine, pooled_dimensions, shift_and_divide
 
 
 def minmax(*, values: Tensor) -> Affine:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from trainctl.scale.base import Affine, pooled_dimensions
+from trainctl.components.scale.base import Affine, pooled_dimensions
 
 
 def none(*, values: Tensor) -> Affine:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.scale.base import Affine, pooled_dimensions, shift_and_divide
+from trainctl.components.scale.base import Affine, pooled_dimensions, shift_and_divide
 
 
 def robust(*, values: Tensor) -> Affine:

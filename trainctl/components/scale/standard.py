@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from trainctl.scale.base import Affine, moments, shift_and_divide
+from trainctl.components.scale.base import Affine, moments, shift_and_divide
 
 
 def standard(*, values: Tensor) -> Affine:

@@ -2,7 +2,7 @@
 
 import math
 
-from trainctl.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
+from trainctl.components.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
 
 
 def cosine(*, warmup_steps: WarmupSteps, final_fraction: Fraction, total_steps: int) -> Multiplier:

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from trainctl.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
+from trainctl.components.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
 
 
 def cosine_restarts(

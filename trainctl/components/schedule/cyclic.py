@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from trainctl.schedule.base import Fraction, Multiplier
+from trainctl.components.schedule.base import Fraction, Multiplier
 
 
 def cyclic(

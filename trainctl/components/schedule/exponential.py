@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from trainctl.schedule.base import Multiplier, WarmupSteps, warmed_up
+from trainctl.components.schedule.base import Multiplier, WarmupSteps, warmed_up
 
 
 def exponential(

@@ -3,7 +3,7 @@
 import math
 from typing import Annotated
 
-from trainctl.schedule.base import Multiplier, WarmupSteps, warmed_up
+from trainctl.components.schedule.base import Multiplier, WarmupSteps, warmed_up
 
 
 def inverse_sqrt(

@@ -1,6 +1,6 @@
 """Linear decay."""
 
-from trainctl.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
+from trainctl.components.schedule.base import Fraction, Multiplier, WarmupSteps, warmed_up
 
 
 def linear(*, warmup_steps: WarmupSteps, final_fraction: Fraction, total_steps: int) -> Multiplier:

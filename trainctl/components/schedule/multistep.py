@@ -4,8 +4,8 @@ import math
 from bisect import bisect_right
 from typing import Annotated
 
+from trainctl.components.schedule.base import Multiplier, WarmupSteps, warmed_up
 from trainctl.errors import ConfigError
-from trainctl.schedule.base import Multiplier, WarmupSteps, warmed_up
 
 
 def multistep(

@@ -1,6 +1,6 @@
 """A fixed learning rate."""
 
-from trainctl.schedule.base import Multiplier
+from trainctl.components.schedule.base import Multiplier
 
 
 def none() -> Multiplier:

@@ -3,8 +3,8 @@
 import math
 from typing import Annotated, Literal
 
+from trainctl.components.schedule.base import Schedule
 from trainctl.errors import ConfigError
-from trainctl.schedule.base import Schedule
 
 Divisor = Annotated[float, "[1, inf)"]
 Momentum = Annotated[float, "(0, 1)"]  # at 0 an optimizer would count as one without

@@ -4,7 +4,7 @@ import math
 from dataclasses import replace
 from typing import Annotated, Literal
 
-from trainctl.schedule.base import Fraction, Reaction, Schedule, WarmupSteps, warmed_up
+from trainctl.components.schedule.base import Fraction, Reaction, Schedule, WarmupSteps, warmed_up
 
 
 def plateau(

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import pytest
 
-from trainctl import component, compose
 from trainctl.errors import ConfigError
+from trainctl.run import factory
+from trainctl.settings import component, compose, spelling
 
 COSINE = {"name": "cosine", "warmup_steps": 0, "final_fraction": 0.0}
 PROBLEMS = [
@@ -116,14 +117,14 @@ def test_messages_name_the_place_in_the_configuration():
     ],
 )
 def test_the_nearest_name_is_offered(word, options, ending, reason):
-    assert component.nearest(word, options) == ending, reason
+    assert spelling.nearest(word, options) == ending, reason
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(None, "null"), (True, "true"), (False, "false"), (1, "1"), (0, "0"), (0.1, "0.1"), ("a", "a")]
 )
 def test_values_are_shown_as_the_command_line_spells_them(value, text):
-    assert component.show(value) == text
+    assert spelling.spell(value) == text
 
 
 def test_a_signature_resolves_the_names_of_its_group():
@@ -180,7 +181,7 @@ def test_a_users_component_is_checked_without_being_imported_and_built_when_aske
         compose.compose([f"components=[{my_package}]", "optimizer=mine", "optimizer.lr=2"])
     assert list(tmp_path.glob("canary*")) == []
 
-    assert component.build("optimizer", tree["optimizer"] | {"power": None}, [my_package], params=[1, 2]) == (0.5, 2)
+    assert factory.build("optimizer", tree["optimizer"] | {"power": None}, [my_package], params=[1, 2]) == (0.5, 2)
     assert {path.name for path in tmp_path.glob("canary*")} == {"canary", "canary_of_the_package"}
 
 
@@ -196,5 +197,5 @@ def test_of_two_components_with_one_name_ours_is_taken(tmp_path, my_package):
 
 
 def test_building_hands_over_only_what_a_component_takes():
-    multiplier = component.build("schedule", {"name": "none"}, total_steps=10, steps_per_epoch=2)
+    multiplier = factory.build("schedule", {"name": "none"}, total_steps=10, steps_per_epoch=2)
     assert multiplier(3) == 1.0

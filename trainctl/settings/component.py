@@ -1,29 +1,26 @@
 """(group, name) -> checked callable. The whole plug-in mechanism.
 
 A component is the function ``trainctl.<group>.<name>.<name>``, or ``<package>.<group>.<name>.<name>`` for
-each package of ``components=[...]``. Its keyword-only parameters, less those that :mod:`trainctl.assemble`
+each package of ``components=[...]``. Its keyword-only parameters, less those that :mod:`trainctl.run.assemble`
 supplies, are the keys of ``conf/<group>/<name>.yaml``; their annotations are the schema (see
-:mod:`trainctl.schema`). Signatures and docstrings are read from the source text, so that checking a
+:mod:`trainctl.settings.schema`). Signatures and docstrings are read from the source text, so that checking a
 configuration imports neither torch nor the component.
 """
 
 import ast
 import importlib
 import importlib.util
-import inspect
 import os
-import sys
 import typing
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
-from functools import cache, partial
+from functools import cache
 from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
-from trainctl import schema
 from trainctl.errors import ConfigError
+from trainctl.settings import schema, spelling
 
 # What assemble supplies to the members of each group, beside the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
@@ -41,6 +38,8 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "early_stopping": frozenset({"maximize"}),
     "logger": frozenset({"directory"}),
 }
+# The package of our own components; its groups are the folders in it.
+BUILT_IN = "trainctl.components"
 GROUPS = tuple(SUPPLIED)
 # Groups whose members add up: `augment=[crop,flip]`; the others take one member.
 ADDITIVE = frozenset({"augment", "regularizer", "logger"})
@@ -73,7 +72,7 @@ def folders(package: str) -> list[Path]:
 
 def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
     """Return the file of a component, looked up in our package and then in the user's, or None."""
-    for package in ("trainctl", *packages):
+    for package in (BUILT_IN, *packages):
         for folder in folders(package):
             if name.isidentifier() and (path := folder / group / f"{name}.py").is_file():
                 return path
@@ -84,7 +83,7 @@ def names(group: str, packages: Iterable[str] = ()) -> list[str]:
     """Return the names of a group's components, sorted; ``base`` holds shared types and is none."""
     files = [
         file
-        for package in ("trainctl", *packages)
+        for package in (BUILT_IN, *packages)
         for folder in folders(package)
         for file in (folder / group).glob("*.py")
     ]
@@ -163,13 +162,15 @@ def problems(group: str, key: str, given: Mapping[str, Any], packages: Iterable[
         if (member := key.rpartition(".")[2]) in names(group, packages):
             word = next(iter(given), "name")
             return [f"{key}.{word} belongs to {group}={member}, which is not chosen: add it, {group}=[{member}]"]
-        return [f"{key}.name is missing: which {group} is meant?{nearest('', names(group, packages))}"]
+        return [f"{key}.name is missing: which {group} is meant?{spelling.nearest('', names(group, packages))}"]
     name = given["name"]
     if not isinstance(name, str) or (path := source(group, name, packages)) is None:
-        return [f"{key}.name={show(name)}: no such {group}{nearest(str(name), names(group, packages))}"]
+        return [
+            f"{key}.name={spelling.spell(name)}: no such {group}{spelling.nearest(str(name), names(group, packages))}"
+        ]
     wanted = signature(path).parameters
     found = [
-        f"{key}.{word}: {group} {name} has no such parameter{nearest(word, wanted)}"
+        f"{key}.{word}: {group} {name} has no such parameter{spelling.nearest(word, wanted)}"
         for word in given
         if word != "name" and word not in wanted
     ]
@@ -177,51 +178,5 @@ def problems(group: str, key: str, given: Mapping[str, Any], packages: Iterable[
         if word not in given:
             found.append(f"{key}.{word} is missing: {group} {name} needs {schema.phrase(annotation)}")
         elif trouble := schema.problem(given[word], annotation):
-            found.append(f"{key}.{word}={show(given[word])}: {trouble}")
+            found.append(f"{key}.{word}={spelling.spell(given[word])}: {trouble}")
     return found
-
-
-def nearest(word: str, options: Iterable[str]) -> str:
-    """Return the end of an error message: the nearest option, then all of them."""
-    options = list(options)
-    close = get_close_matches(word, options, n=1) or get_close_matches(word.lower(), options, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
-    return f"{hint} (choose from: {', '.join(options)})" if options else f"{hint} (there are none)"
-
-
-def show(value: object) -> str:
-    """Write a plain value as the command line spells it."""
-    return (
-        {True: "true", False: "false", None: "null"}.get(value, str(value))
-        if isinstance(value, bool | None)
-        else str(value)
-    )
-
-
-def bind(group: str, given: Mapping[str, Any], packages: Iterable[str] = ()) -> Callable[..., Any]:
-    """Import a component and return it with its parameters bound; call it with what assemble supplies.
-
-    The configuration must have been checked: see :func:`problems`.
-    """
-    name = given["name"]
-    packages = list(packages)
-    for package in ("trainctl", *packages):
-        if not any((folder / group / f"{name}.py").is_file() for folder in folders(package)):
-            continue
-        if importlib.util.find_spec(package) is None:
-            sys.path.append(os.getcwd())
-        function = getattr(importlib.import_module(f"{package}.{group}.{name}"), name)
-        return partial(function, **{key: value for key, value in given.items() if key != "name"})
-    raise AssertionError(f"{group} {name} was not checked")
-
-
-def takes(group: str, given: Mapping[str, Any], packages: Iterable[str], word: str) -> bool:
-    """Say whether a component has a parameter that assemble supplies."""
-    return word in inspect.signature(bind(group, given, packages)).parameters
-
-
-def build(group: str, given: Mapping[str, Any], packages: Iterable[str] = (), **supplied: Any) -> Any:
-    """Import a component and call it with its parameters, and with what it takes of what is supplied."""
-    function = bind(group, given, packages)
-    taken = inspect.signature(function).parameters
-    return function(**{key: value for key, value in supplied.items() if key in taken})
