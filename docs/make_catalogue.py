@@ -107,7 +107,7 @@ def spell(value: object) -> str:
 
 def member(group: str, name: str) -> Iterator[str]:
     """Yield the paragraphs of one component."""
-    path = ROOT / "trainctl" / group / f"{name}.py"
+    path = ROOT / "trainctl" / "components" / group / f"{name}.py"
     found = component.signature(path)
     doc = take_apart(found.doc)
     defaults: Mapping[str, Any] = yaml.safe_load((ROOT / "conf" / group / f"{name}.yaml").read_text(encoding="utf-8"))
@@ -127,7 +127,7 @@ def member(group: str, name: str) -> Iterator[str]:
         yield f"Chooses also, unless you do: `{'`, `'.join(brings)}`."
     if doc.source:
         yield f"Source: {inline(doc.source)}"
-    yield f"[code](../trainctl/{group}/{name}.py), [defaults](../conf/{group}/{name}.yaml)"
+    yield f"[code](../trainctl/components/{group}/{name}.py), [defaults](../conf/{group}/{name}.yaml)"
 
 
 def catalogue() -> str:
@@ -140,7 +140,9 @@ def catalogue() -> str:
     members = {group: component.names(group) for group in component.GROUPS}
     pages.append("\n".join(f"- [{group}](#{group}): {len(names)}" for group, names in members.items()))
     for group, names in members.items():
-        summaries = {name: component.signature(ROOT / "trainctl" / group / f"{name}.py").summary for name in names}
+        summaries = {
+            name: component.signature(ROOT / "trainctl" / "components" / group / f"{name}.py").summary for name in names
+        }
         pages.append(f"## {group}")
         pages.append("\n".join(f"- [{name}](#{group}{name}): {inline(summary)}" for name, summary in summaries.items()))
         for name in names:

@@ -276,7 +276,7 @@ MUTATIONS = [
         "tests/machine/test_threads.py",
     ),
     Mutation(
-        "trainctl/finished/open.py",
+        "trainctl/train/session.py",
         "return replace(settings, threads=used)",
         "return replace(settings, threads=None)",
         "tests/machine/test_threads.py",
@@ -591,7 +591,7 @@ MUTATIONS = [
         "tests/components/augment/test_flip.py -k alternating",
     ),
     Mutation(
-        "trainctl/data/deal.py",
+        "trainctl/step/eager.py",
         "(position * plan.batch_size + first)",
         "position * plan.batch_size",
         "tests/train/test_loop.py -k is_told",

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FILES = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
 MODULES = sorted(
     path
-    for path in (ROOT / "trainctl").glob("*/*.py")
+    for path in (ROOT / "trainctl" / "components").glob("*/*.py")
     if path.parent.name in component.GROUPS and path.stem not in ("__init__", "base")
 )
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))

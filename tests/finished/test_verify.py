@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import safetensors.torch
-from tests.test_loading import FORMATS, Say, newest, rewrite
 
-from tests import test_loading
+from tests.finished import test_open as test_loading
+from tests.finished.test_open import FORMATS, Say, newest, rewrite
 from trainctl.errors import Interrupted
 from trainctl.settings import compose, config
 from trainctl.store import checkpoint, rundir

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 import torch
-from tests.test_training import Command, Start, load, only_run, wait_for_epoch
 
+from tests.train.test_training import Command, Start, load, only_run, wait_for_epoch
 from trainctl import cli
 from trainctl.machine import signals
 from trainctl.store import checkpoint, rundir

@@ -387,7 +387,7 @@ def test_every_point_is_checked_before_any_is_returned(overrides, parts, reason)
 
 def test_checking_imports_no_torch():
     code = (
-        "import sys; from trainctl import compose; compose.compose_points(['recipe=mnist_cnn', 'seed=0,1']); "
+        "import sys; from trainctl.settings import compose; compose.compose_points(['recipe=mnist_cnn', 'seed=0,1']); "
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, env={"PYTHONPATH": str(ROOT)}).returncode == 0

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_faults import settings
 
+from tests.train.test_faults import settings
 from trainctl.errors import StorageError
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, lock

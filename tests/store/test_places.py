@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_faults import settings
 
+from tests.train.test_faults import settings
 from trainctl.store import rundir
 from trainctl.train import session
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tests.test_resume import timeless
 
+from tests.train.test_resume import timeless
 from trainctl.components.model.base import ByteDropout
 from trainctl.errors import Interrupted
 from trainctl.finished import verify as replay

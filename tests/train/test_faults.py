@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.test_resume import timeless
 
 from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out
+from tests.train.test_resume import timeless
 from trainctl.data.rows import SplitName
 from trainctl.errors import Advice, Interrupted, StorageError, Terminated
 from trainctl.run.run import Run

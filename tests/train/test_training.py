@@ -375,7 +375,7 @@ def test_training_goes_on_without_a_standard_output(tmp_path: Path) -> None:
 def test_a_run_goes_on_with_its_data_at_another_place_and_evaluates_with_one_payload_damaged(
     command: Command, tmp_path: Path
 ) -> None:
-    from tests.test_checkpoint import write_idx
+    from tests.store.test_checkpoint import write_idx
 
     write_idx(tmp_path / "here")
     words = ("dataset=mnist", "dataset.download=false", "loop.batch_size=16", "loop.epochs=1", "output.plots=false")
