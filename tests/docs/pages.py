@@ -177,7 +177,7 @@ def pattern(line: str) -> str:
 
     >>> bool(re.fullmatch(pattern("run  runs/20260101-120000-iris-mlp-adam-0a1b2c"), "run runs/20270202-1-x"))
     False
-    >>> bool(re.fullmatch(pattern("val/loss  0.1234 at epoch 7 ..."), "val/loss 1.5e-05 at epoch 11, step 3"))
+    >>> bool(re.fullmatch(pattern("val/loss  0.1234 at epoch 7..."), "val/loss 1.5e-05 at epoch 11, step 3"))
     True
     """
     parts = re.split(rf"({RUN_NAME}|(?<![\w-]){NUMBER}|\s+|\.\.\.$)", line.strip())
