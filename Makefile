@@ -48,11 +48,14 @@ torture: $(READY)  ## Kill trainings 500 times at random moments and compare the
 mutate: $(READY)  ## Break the code line by line: the tests must notice (a part of a file's name in ARGS)
 	@$(BIN)/python tests/mutate.py $(ARGS)
 
-docs: $(READY)  ## Write docs/catalogue.md from docstrings and YAML
+docs: $(READY)  ## Write the generated pages of docs/, and build the site into docs/_build
 	@$(BIN)/python docs/make_catalogue.py
+	@$(BIN)/python docs/make_reference.py
+	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build
+	@echo "Open docs/_build/index.html"
 
 clean:  ## Remove what can be made again, but .venv* and runs/
-	@rm -rf build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf build dist docs/_build *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 # Stamps are written last, so that an install that broke off is done again.
