@@ -36,7 +36,7 @@ TEX = {r"\dots": r"\ldots"}  # what the converter does not know
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
     """Turn GitHub's formulas into MyST's, and links to files outside docs/, which have no page, into their names."""
-    outside = re.compile(r"\[[^\]]+\]\((?:\.\./){%d}([^.)][^)]*)\)" % (page.count("/") + 1))
+    outside = re.compile(r"\[[^\[\]\n]+\]\((?:\.\./){%d}([^.)][^)]*)\)" % (page.count("/") + 1))
     source[0] = outside.sub(r"`\1`", GITHUB_FORMULA.sub(r"{math}`\1`", source[0]))
 
 
