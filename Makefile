@@ -51,7 +51,7 @@ mutate: $(READY)  ## Break the code line by line: the tests must notice (a part 
 docs: $(READY)  ## Write the generated pages of docs/, and build the site into docs/_build
 	@$(BIN)/python docs/make_catalogue.py
 	@$(BIN)/python docs/make_reference.py
-	@$(BIN)/sphinx-build --quiet --fail-on-warning --keep-going --builder html docs docs/_build
+	@$(BIN)/sphinx-build --fresh-env --write-all --quiet --fail-on-warning --keep-going --builder html docs docs/_build
 	@echo "Open docs/_build/index.html"
 
 clean:  ## Remove what can be made again, but .venv* and runs/

@@ -4,8 +4,10 @@ The pages are Markdown that also reads well where the repository is hosted, so f
 They are rendered as MathML, by the converter that docutils includes: the site needs no script and no network.
 """
 
+import html
 import re
 from typing import Any
+from xml.etree import ElementTree
 
 from docutils.nodes import SkipNode
 from docutils.utils.math import MathError
@@ -30,8 +32,15 @@ html_show_copyright = False
 html_show_sphinx = False
 html_copy_source = False
 
+MATHML = "http://www.w3.org/1998/Math/MathML"
 GITHUB_FORMULA = re.compile(r"\$`([^`]+)`\$")
-TEX = {r"\dots": r"\ldots"}  # what the converter does not know
+# What the converter does not know, takes for a number of two digits, or sets without space around it.
+TEX = {
+    r"\\dots(?![a-zA-Z])": r"\\ldots",
+    r"(\\[td]?frac)\s*(\d)(\d)": r"\1{\2}{\3}",
+    r"(?<=[\w)])\s*\\(log|max)(?![a-zA-Z])": r"\\,\\\1",
+    r"\\(log|cosh|tanh|sin|cos)(?![a-zA-Z])(?!\s*[(^_])": r"\\\1\\,",
+}
 
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
@@ -44,12 +53,26 @@ def mathml(node: Any, *, block: bool) -> str:
     """Return a formula as MathML; one that cannot be converted is a warning with its place, which ends the build."""
     tex = node.astext()
     for ours, theirs in TEX.items():
-        tex = re.sub(re.escape(ours) + r"(?![a-zA-Z])", lambda _, theirs=theirs: theirs, tex)
+        tex = re.sub(ours, theirs, tex)
     try:
-        return str(tex2mathml(tex, as_block=block))
+        return with_accents(tex2mathml(tex, as_block=block))
     except MathError as error:
         logging.getLogger(__name__).warning("formula: %s: %s", error, node.astext(), location=node)
         return ""
+
+
+def with_accents(formula: str) -> str:
+    r"""Return MathML in which the index of an accented letter, as in ``\hat m_t``, is beside the letter, not below it."""
+    ElementTree.register_namespace("", MATHML)
+    # XML knows four of HTML's entities.
+    tree = ElementTree.fromstring(re.sub(r"&(?!lt|gt|amp|quot)\w+;", lambda entity: html.unescape(entity[0]), formula))
+    for node in tree.iter(f"{{{MATHML}}}munderover"):
+        letter, index, accent = node
+        if accent.tag == f"{{{MATHML}}}mo" and accent.get("stretchy") == "false":
+            node.tag = f"{{{MATHML}}}msub"
+            node[:] = [ElementTree.Element(f"{{{MATHML}}}mover", accent="true"), index]
+            node[0][:] = [letter, accent]
+    return ElementTree.tostring(tree, encoding="unicode")
 
 
 def inline_formula(writer: Any, node: Any) -> None:

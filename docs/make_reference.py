@@ -135,7 +135,12 @@ def paragraphs(doc: str) -> Iterator[str]:
 
 def exit_codes() -> str:
     """Return the page of exit codes, from the tree of exceptions."""
-    rows = ["| code | meaning |", "|---|---|", "| 0 | Done. |", "| 1 | An internal error, with a traceback: please report it. |"]
+    rows = [
+        "| code | meaning |",
+        "|---|---|",
+        "| 0 | Done. |",
+        "| 1 | An internal error, with a traceback: please report it. |",
+    ]
     kinds = sorted(errors.TrainctlError.__subclasses__(), key=lambda kind: kind.exit_code)
     rows += [f"| {kind.exit_code} | {cell((kind.__doc__ or '').partition(chr(10))[0])} |" for kind in kinds]
     return f"{EXIT_CODES.format(note=NOTE.format(source='trainctl/errors.py'))}\n" + "\n".join(rows) + "\n"

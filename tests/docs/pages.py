@@ -87,7 +87,9 @@ def _commands(block: Block) -> Iterator[Command]:
         yield Command(block.text, block.line)
     elif match := FILE.match(block.text):
         path = shlex.quote(match[1])
-        yield Command(f"mkdir -p $(dirname {path}) && cat > {path} <<'END OF FILE'\n{block.text}END OF FILE", block.line)
+        yield Command(
+            f"mkdir -p $(dirname {path}) && cat > {path} <<'END OF FILE'\n{block.text}END OF FILE", block.line
+        )
     if block.language == "yaml":
         for step in STEP.finditer(block.text):
             if not step["command"].startswith("pip "):

@@ -47,5 +47,9 @@ def defined(path: Path) -> set[str]:
     kinds = (ast.FunctionDef, ast.ClassDef)
     top = [node for node in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(node, kinds)]
     return {node.name for node in top} | {
-        f"{node.name}.{part.name}" for node in top if isinstance(node, ast.ClassDef) for part in node.body if isinstance(part, kinds)
+        f"{node.name}.{part.name}"
+        for node in top
+        if isinstance(node, ast.ClassDef)
+        for part in node.body
+        if isinstance(part, kinds)
     }

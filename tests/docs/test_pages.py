@@ -11,6 +11,7 @@ from tests.zygote import Zygote
 RUNNABLE = [page for page in pages.PAGES if pages.commands(page)]
 GENERATED = ("catalogue.md", "commands.md", "settings.md")
 MOST_NOT_RUN = 6  # blocks that install, or need what this machine lacks
+WIDTH = 84  # characters
 
 
 def name(page: Path) -> str:
@@ -46,5 +47,19 @@ def test_no_command_hides_in_a_block_that_is_not_run(page: Path) -> None:
     for block in pages.blocks(page):
         if block.language not in ("console", "sh", "yaml"):
             assert not re.search(r"^(\$ |trainctl |make |pip )", block.text, re.M), f"{name(page)}:{block.line}"
-    indented = [line for line in pages.FENCE.sub("", text).splitlines() if re.match(r" {4,}(\$|trainctl|make|pip)\b", line)]
+    indented = [
+        line for line in pages.FENCE.sub("", text).splitlines() if re.match(r" {4,}(\$|trainctl|make|pip)\b", line)
+    ]
     assert indented == [], f"{name(page)}: put commands into a block of console or sh, so that they are run"
+
+
+def test_what_is_typed_fits_into_the_width_of_the_site() -> None:
+    widest = [
+        f"{name(page)}:{block.line}: {line}"
+        for page in pages.PAGES
+        for block in pages.blocks(page)
+        if page.is_relative_to(pages.ROOT / "docs" / "guide") and block.language in ("console", "sh", "python")
+        for line in block.text.splitlines()
+        if len(line) > WIDTH and line.startswith((" ", "$", ">", "trainctl"))
+    ]
+    assert widest == []

@@ -17,7 +17,9 @@ make_reference = importlib.import_module("docs.make_reference")
 
 
 def test_the_generated_pages_are_fresh() -> None:
-    done = subprocess.run([sys.executable, ROOT / "docs" / "make_reference.py", "--check"], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "make_reference.py", "--check"], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
 
 

@@ -15,7 +15,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the site's directory, as `make docs` builds it: a dead link or a formula that is not understood ends it."""
     built = tmp_path_factory.mktemp("site")
     options = ["--quiet", "--fail-on-warning", "--keep-going", "--builder", "html"]
-    done = subprocess.run([sys.executable, "-m", "sphinx", *options, ROOT / "docs", built], capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", *options, ROOT / "docs", built], capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     return built
 
@@ -30,7 +32,9 @@ def test_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     pages = list(site.rglob("*.html"))
     assert len(pages) >= 20
     for page in pages:
-        loaded = re.findall(r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=\"([^\"]+)\"", page.read_text(encoding="utf-8"))
+        loaded = re.findall(
+            r"<(?:script|link|img|iframe)\b[^>]*?(?:src|href)=\"([^\"]+)\"", page.read_text(encoding="utf-8")
+        )
         assert loaded
         assert [address for address in loaded if re.match(r"(\w+:)?//", address)] == [], page.name
     styles = "".join(path.read_text(encoding="utf-8") for path in site.rglob("*.css"))
