@@ -7,7 +7,7 @@ They are rendered as MathML, by the converter that docutils includes: the site n
 import html
 import re
 from typing import Any
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 from docutils.nodes import SkipNode
 from docutils.utils.math import MathError
@@ -45,7 +45,7 @@ TEX = {
 
 def adapt(app: Sphinx, page: str, source: list[str]) -> None:
     """Turn GitHub's formulas into MyST's, and links to files outside docs/, which have no page, into their names."""
-    outside = re.compile(r"\[[^\[\]\n]+\]\((?:\.\./){%d}([^.)][^)]*)\)" % (page.count("/") + 1))
+    outside = re.compile(rf"\[[^\[\]\n]+\]\((?:\.\./){{{page.count('/') + 1}}}([^.)][^)]*)\)")
     source[0] = outside.sub(r"`\1`", GITHUB_FORMULA.sub(r"{math}`\1`", source[0]))
 
 
@@ -63,16 +63,16 @@ def mathml(node: Any, *, block: bool) -> str:
 
 def with_accents(formula: str) -> str:
     r"""Return MathML in which the index of an accented letter, as in ``\hat m_t``, is beside the letter, not below it."""
-    ElementTree.register_namespace("", MATHML)
+    ET.register_namespace("", MATHML)
     # XML knows four of HTML's entities.
-    tree = ElementTree.fromstring(re.sub(r"&(?!lt|gt|amp|quot)\w+;", lambda entity: html.unescape(entity[0]), formula))
+    tree = ET.fromstring(re.sub(r"&(?!lt|gt|amp|quot)\w+;", lambda entity: html.unescape(entity[0]), formula))
     for node in tree.iter(f"{{{MATHML}}}munderover"):
         letter, index, accent = node
         if accent.tag == f"{{{MATHML}}}mo" and accent.get("stretchy") == "false":
             node.tag = f"{{{MATHML}}}msub"
-            node[:] = [ElementTree.Element(f"{{{MATHML}}}mover", accent="true"), index]
+            node[:] = [ET.Element(f"{{{MATHML}}}mover", accent="true"), index]
             node[0][:] = [letter, accent]
-    return ElementTree.tostring(tree, encoding="unicode")
+    return ET.tostring(tree, encoding="unicode")
 
 
 def inline_formula(writer: Any, node: Any) -> None:

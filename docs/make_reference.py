@@ -90,9 +90,9 @@ def table(prefix: str, annotations: Mapping[str, Any], defaults: Mapping[str, An
 
 
 def comments(text: str) -> dict[str, str]:
-    """Return the comment behind each key of a YAML of at most two levels; lines that hold a comment alone go on with it.
+    r"""Return the comment behind each key of a YAML of at most two levels; a line with a comment alone continues it.
 
-    >>> comments("a: 1  # one\\nb:\\n  c: 2  # two,\\n        # and more\\n")
+    >>> comments("a: 1  # one\nb:\n  c: 2  # two,\n        # and more\n")
     {'a': 'one', 'b.c': 'two, and more'}
     """
     found: dict[str, str] = {}

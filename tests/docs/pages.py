@@ -22,7 +22,7 @@ from typing import Any
 from tests.zygote import Zygote
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)
 FENCE = re.compile(r"(?:^<!-- not run: (?P<reason>.+?) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.M | re.S)
 FILE = re.compile(r"(?:# @package \w+\n)?# ([\w.-]+(?:/[\w.-]+)*\.\w+)\n")
 STEP = re.compile(r"^ *- run: (?P<command>[^#\n]+)", re.M)
@@ -77,14 +77,15 @@ def blocks(page: Path) -> list[Block]:
 
 def commands(page: Path) -> list[Command]:
     """Return a page's commands, in order; a file that the page shows is a command that writes it."""
-    return [command for block in blocks(page) if block.reason is None for command in _commands(block)]
+    return [command for block in blocks(page) if block.reason is None for command in block_commands(block)]
 
 
-def _commands(block: Block) -> Iterator[Command]:
+def block_commands(block: Block) -> Iterator[Command]:
+    """Return the commands of a block; a file that it shows is a command that writes it."""
     if block.language == "console":
         yield from _typed(block)
     elif block.language == "sh":
-        yield Command(block.text, block.line)
+        yield Command(f"(set -e\n{block.text})", block.line)
     elif match := FILE.match(block.text):
         path = shlex.quote(match[1])
         yield Command(
@@ -114,15 +115,34 @@ def _typed(block: Block) -> Iterator[Command]:
         yield command
 
 
-def run(page: Path, directory: Path, zygote: Zygote) -> list[Command]:
-    """Run a page's commands in one shell, in an empty directory; return them with what they printed.
+def troubles(typed: list[Command], page: str) -> list[str]:
+    """Return what does not work as it is shown: a command that fails, or a line that is not printed.
 
-    A block of ``sh`` ends the page at the first command that fails.
+    A command is to fail where an error is shown, and may fail where the next one, `echo $?`, shows its exit code.
     """
-    typed, results = commands(page), directory / "results"
+    found = []
+    for command, following in zip(typed, [*typed[1:], None], strict=True):
+        shows_error = any(line.startswith("trainctl: ") for line in command.shown)
+        shows_code = following is not None and following.text == "echo $?"
+        if command.exit_code is None or bool(command.exit_code) != shows_error and not shows_code:
+            found.append(f"{page}:{command.line}: {command.text}: exit code {command.exit_code}\n{command.printed}")
+        elif absent := missing(command):
+            found.append(f"{page}:{command.line}: {command.text}: does not print {absent}, but\n{command.printed}")
+    return found
+
+
+def run(typed: list[Command], directory: Path, zygote: Zygote) -> list[Command]:
+    """Run commands in one shell, in an empty directory; return them with what they printed.
+
+    Args:
+        typed: The commands of a page.
+        directory: An empty one, for the commands' own directory and for their results.
+        zygote: Starts each `trainctl`.
+    """
+    results = directory / "results"
     home = directory / "home" / "project"
     results.mkdir()
-    home.mkdir(parents=True)
+    home.mkdir(parents=True, exist_ok=True)
     script = ["unset -v $(compgen -e TRAINCTL_)"]
     for number, command in enumerate(typed):
         script.append(f"{{\n{command.text}\n}} > {results}/{number} 2>&1")
@@ -167,11 +187,12 @@ def _serve(address: str, zygote: Zygote) -> Any:
 
 def missing(command: Command) -> list[str]:
     """Return the lines that a command is shown to print and does not, in their order; numbers and run names may differ."""
-    printed, absent = iter(command.printed.splitlines()), []
-    for line in command.shown:
-        if line.strip() != "..." and not any(re.fullmatch(pattern(line), other.strip()) for other in printed):
-            absent.append(line)
-    return absent
+    printed = iter(command.printed.splitlines())
+    return [
+        line
+        for line in command.shown
+        if line.strip() != "..." and not any(re.fullmatch(pattern(line), other.strip()) for other in printed)
+    ]
 
 
 def pattern(line: str) -> str:
