@@ -1,4 +1,4 @@
-"""Write the generated pages of docs/reference: settings, commands and exit codes, from the code that defines them.
+"""Write the generated pages: settings, commands and exit codes from the code, and the index of the decisions.
 
     python docs/make_reference.py            write them
     python docs/make_reference.py --check    exit with 1 if one is stale
@@ -23,7 +23,8 @@ from docs.make_catalogue import cell, spell  # noqa: E402
 from trainctl import errors  # noqa: E402
 from trainctl.settings import config, schema  # noqa: E402
 
-REFERENCE = ROOT / "docs" / "reference"
+DOCS = ROOT / "docs"
+INDEX = ("<!-- index: written by `make docs` -->", "<!-- end of index -->")
 NOTE = "<!-- Made by `make docs` from {source}; edits here are lost. -->"
 
 SETTINGS = """\
@@ -146,7 +147,35 @@ def exit_codes() -> str:
     return f"{EXIT_CODES.format(note=NOTE.format(source='trainctl/errors.py'))}\n" + "\n".join(rows) + "\n"
 
 
-PAGES = {"settings.md": settings, "commands.md": commands, "exit_codes.md": exit_codes}
+def decisions() -> str:
+    """Return the page of decisions with its index renewed: every entry under its topic, in order of date."""
+    text = (DOCS / "decisions.md").read_text(encoding="utf-8")
+    head, start, rest = text.partition(INDEX[0])
+    _, end, body = rest.partition(INDEX[1])
+    assert end, "docs/decisions.md has lost the marks around its index"
+    entries: dict[str, list[str]] = {}
+    for heading, topic in re.findall(r"^## (.+)\n(?:\nTopic: (.+)\n)?", body, re.M):
+        date, _, result = heading.partition(": ")
+        entries.setdefault(topic or "other", []).append(f"- [{result}](#{anchor(heading)}) ({date})")
+    parts = [f"**{topic.capitalize()}**\n\n" + "\n".join(lines) for topic, lines in sorted(entries.items())]
+    return f"{head}{start}\n\n" + "\n\n".join(parts) + f"\n\n{end}{body}"
+
+
+def anchor(heading: str) -> str:
+    """Return the name that GitHub and the site give to a heading.
+
+    >>> anchor("2026-11-20: `loop.max_time` is a budget")
+    '2026-11-20-loopmax_time-is-a-budget'
+    """
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+PAGES = {
+    "reference/settings.md": settings,
+    "reference/commands.md": commands,
+    "reference/exit_codes.md": exit_codes,
+    "decisions.md": decisions,
+}
 
 
 def main(arguments: list[str]) -> int:
@@ -156,11 +185,11 @@ def main(arguments: list[str]) -> int:
         return 2
     stale = []
     for name, make in PAGES.items():
-        path, fresh = REFERENCE / name, make()
+        path, fresh = DOCS / name, make()
         if not arguments:
             path.write_text(fresh, encoding="utf-8")
         elif not path.is_file() or path.read_text(encoding="utf-8") != fresh:
-            stale.append(f"docs/reference/{name}")
+            stale.append(f"docs/{name}")
     if stale:
         print(f"stale: {', '.join(stale)}; run make docs", file=sys.stderr)
     return bool(stale)

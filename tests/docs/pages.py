@@ -124,7 +124,7 @@ def troubles(typed: list[Command], page: str) -> list[str]:
     for command, following in zip(typed, [*typed[1:], None], strict=True):
         shows_error = any(line.startswith("trainctl: ") for line in command.shown)
         shows_code = following is not None and following.text == "echo $?"
-        if command.exit_code is None or bool(command.exit_code) != shows_error and not shows_code:
+        if command.exit_code is None or (bool(command.exit_code) != shows_error and not shows_code):
             found.append(f"{page}:{command.line}: {command.text}: exit code {command.exit_code}\n{command.printed}")
         elif absent := missing(command):
             found.append(f"{page}:{command.line}: {command.text}: does not print {absent}, but\n{command.printed}")

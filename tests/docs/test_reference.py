@@ -43,6 +43,17 @@ def test_every_exit_code_is_listed_once() -> None:
     assert codes == sorted({0, 1} | {kind.exit_code for kind in errors.TrainctlError.__subclasses__()})
 
 
+def test_every_decision_is_in_the_index_under_a_topic() -> None:
+    text = make_reference.decisions()
+    index, _, body = text.partition(make_reference.INDEX[1])
+    dated = re.findall(r"^## (\d{4}-\d\d-\d\d): (.+)$", body, re.M)
+    assert len(dated) > 50
+    assert len(dated) == len(re.findall("^## ", body, re.M)), "a heading is a date and a result"
+    assert [date for date, _ in dated] == sorted(date for date, _ in dated)
+    assert sorted(re.findall(r"^- \[(.+)\]\(#", index, re.M)) == sorted(result for _, result in dated)
+    assert "**Data**" in index
+
+
 def test_help_becomes_markdown() -> None:
     doc = "Do *it*.\n\n    trainctl it [root=runs]\n\nThe `a_*` of\nit:\n  A  is a\n\nExamples:\n  trainctl it"
     assert list(make_reference.paragraphs(doc)) == [
