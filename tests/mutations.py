@@ -632,4 +632,16 @@ MUTATIONS = [
         "return []",
         "tests/train/test_faults.py -k records",
     ),
+    Mutation(
+        "docs/make_reference.py",
+        'found[key] += f" {match[1]}"',
+        "pass",
+        "tests/docs/test_reference.py -k examples",
+    ),
+    Mutation(
+        "docs/conf.py",
+        r'rf"\[[^\[\]\n]+\]',
+        r'rf"\[[^\]]+\]',
+        "tests/docs/test_site.py -k formula",
+    ),
 ]

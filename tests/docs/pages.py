@@ -143,7 +143,7 @@ def run(typed: list[Command], directory: Path, zygote: Zygote) -> list[Command]:
     home = directory / "home" / "project"
     results.mkdir()
     home.mkdir(parents=True, exist_ok=True)
-    script = ["unset -v $(compgen -e TRAINCTL_)"]
+    script = []
     for number, command in enumerate(typed):
         script.append(f"{{\n{command.text}\n}} > {results}/{number} 2>&1")
         script.append(f"code=$?; echo $code > {results}/{number}.code; (exit $code)")
