@@ -28,7 +28,7 @@ endef
 # $(call test_with,VENV): say what was installed, then run the tests.
 define test_with
 @echo "Installed in $(1), with $$($(1)/bin/python --version):"
-@$(1)/bin/python -m pip freeze -q --exclude-editable | paste -s -d ' ' - | fold -s -w 116 | sed 's/^/  /'
+@$(1)/bin/python -m pip freeze -q --all --exclude-editable | paste -s -d ' ' - | fold -s -w 116 | sed 's/^/  /'
 @$(1)/bin/python -m pytest -q -n auto $(ARGS)
 endef
 
@@ -104,7 +104,7 @@ oldest: $(UPGRADE_READY)  ## Run the tests with the lowest versions that pyproje
 
 clean:  ## Remove what can be made again, but .venv, .venv-bench and runs/
 	@rm -rf $(UPGRADE) .venv-newest .venv-oldest
-	@rm -rf build dist docs/_build *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	@rm -rf build dist docs/_build *.egg-info .coverage .coverage.* .pytest_cache .hypothesis .mypy_cache .ruff_cache .import_linter_cache
 	@find . -name __pycache__ -type d -not -path './.venv*/*' -prune -exec rm -rf {} +
 
 # Stamps are written last, so that an install that broke off is done again.
