@@ -644,4 +644,22 @@ MUTATIONS = [
         r'rf"\[[^\]]+\]',
         "tests/docs/test_site.py -k formula",
     ),
+    Mutation(
+        "Makefile",
+        " --no-build-isolation $(3)",
+        " $(3)",
+        "tests/test_install.py -k nothing_is_installed",
+    ),
+    Mutation(
+        "Makefile",
+        "--universal --python-version 3.11 ",
+        "--universal --python-version 3.12 ",
+        "tests/test_install.py -k oldest_python",
+    ),
+    Mutation(
+        "Makefile",
+        "$(call install,.venv,$(LOCK),",
+        "$(call install,.venv,,",
+        "tests/test_install.py -k nothing_is_installed",
+    ),
 ]

@@ -16,6 +16,7 @@ MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
 LOCK, BENCH_LOCK = ROOT / "requirements" / "lock.txt", ROOT / "benchmarks" / "lock.txt"
+STALE = "the lock is older than the requirements: make upgrade ARGS='--upgrade-package NAME', or make upgrade"
 TARGETS = re.findall(r"^\.PHONY: (.*)$", MAKEFILE, re.MULTILINE)[0].split()
 MACHINES = [
     {"python_version": f"3.{minor}", "python_full_version": f"3.{minor}.0"} | system
@@ -47,6 +48,7 @@ def locked(file: Path, machine: dict[str, str]) -> dict[str, Version]:
 
 
 def not_in_range(wanted: list[Requirement], pins: dict[str, Version], machine: dict[str, str]) -> list[str]:
+    """Return the requirements that a machine's pins do not meet, each with the version that is pinned."""
     return [
         f"{requirement}: {pins.get(canonicalize_name(requirement.name), 'missing')}"
         for requirement in wanted
@@ -81,13 +83,13 @@ def test_the_lock_names_every_dependency_in_its_range(machine):
     extras = [text for extra in PROJECT["optional-dependencies"].values() for text in extra]
     wanted = requirements([*PROJECT["dependencies"], *extras, *PYPROJECT["build-system"]["requires"]])
     assert len(wanted) > 20
-    assert not_in_range(wanted, locked(LOCK, machine), machine) == []
+    assert not_in_range(wanted, locked(LOCK, machine), machine) == [], STALE
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: "-".join(machine.values()))
 def test_the_lock_of_the_benchmarks_names_every_peer_in_its_range(machine):
     wanted = requirements([*PROJECT["dependencies"], *lines(ROOT / "benchmarks" / "requirements.txt")])
-    assert not_in_range(wanted, locked(BENCH_LOCK, machine), machine) == []
+    assert not_in_range(wanted, locked(BENCH_LOCK, machine), machine) == [], STALE
 
 
 @pytest.mark.parametrize("machine", MACHINES, ids=lambda machine: "-".join(machine.values()))
@@ -133,8 +135,8 @@ def test_make_knows_what_to_do(target):
     ],
 )
 def test_nothing_is_installed_without_a_lock(target, locks):
-    told = make("--dry-run", "--always-make", target)
-    installs = [line for line in told.splitlines() if "pip install" in line and "-upgrade/" not in line]
+    commands = make("--dry-run", "--always-make", target)
+    installs = [line for line in commands.splitlines() if "pip install" in line and "-upgrade/" not in line]
     assert len(installs) == 2
     assert [re.findall(r" -c (\S+)", line) for line in installs] == [locks, locks]
     assert "--no-build-isolation" in installs[1]
