@@ -218,7 +218,7 @@ def test_a_component_without_code_is_an_error_that_says_where_it_was_looked_for(
     [
         (["optimiser"], "optimiser: no such group; did you mean optimizer?"),
         (["optimizer", "adm"], "adm: no such optimizer; did you mean adam?"),
-        (["optimizer", "adam", "lr"], "lr: one word too many"),
+        (["optimizer", "adam", "lr"], "lr: unexpected argument"),
         (["component=[x]"], "component=[x]: no such option; did you mean components?"),
         (["components=[no_such_package]"], "components=[no_such_package]: no such package"),
     ],

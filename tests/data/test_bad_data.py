@@ -409,7 +409,7 @@ ODD: list[tuple[str, Files, str, str]] = [
      "has 0 of 4 training rows; so have 2 of 6 classes in all"),
     ("a byte order mark", {"my.csv": "\ufeff" + table(20)}, CSV, "14 train, 3 val, 3 test"),
     ("mixed line ends", {"my.csv": table(20).replace("\n", "\r\n", 9)}, CSV, "14 train, 3 val, 3 test"),
-    ("a constant column", {"my.csv": table(20, "x,z,y", lambda row: f"{row},7,{'ab'[row % 2]}")}, CSV, "rows of 2"),
+    ("a constant column", {"my.csv": table(20, "x,z,y", lambda row: f"{row},7,{'ab'[row % 2]}")}, CSV, "samples of shape 2"),
     ("classes not balanced", {"my.csv": table(2000, row=lambda row: f"{row},{'b' if row % 100 == 7 else 'a'}")}, CSV,
      "class b has 14 of 1400 training rows, class a has 1386: accuracy says little; loss.class_weights=balanced may help"),
     ("rows that are trained and judged", {"my.csv": table(20, row=lambda row: f"{row % 2},{'ab'[row % 2]}")}, CSV,
@@ -420,7 +420,7 @@ ODD: list[tuple[str, Files, str, str]] = [
      "column a: 30 different numbers become 15 in float32"),
     ("images of other modes",
      pets(**MODES),
-     IMAGES, "rows of 3x8x8, 2 classes"),
+     IMAGES, "samples of shape 3x8x8, 2 classes"),
 ]  # fmt: skip
 
 
