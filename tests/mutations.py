@@ -320,8 +320,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/augment/base.py",
-        "(share * (1 - self.share), values[self.partner])",
-        "(share * (1 - self.share), values)",
+        "(weight * (1 - self.weight), values[self.partner])",
+        "(weight * (1 - self.weight), values)",
         "tests/components/augment/test_contract.py tests/train/test_loop.py",
     ),
     Mutation(
@@ -419,8 +419,8 @@ MUTATIONS = [
     # What models and finders promise.
     Mutation(
         "trainctl/components/model/rnn.py",
-        "lengths = (places * (ids != PADDING)).amax(1).clamp(min=1)",
-        "lengths = places.amax().expand(len(ids)).clone()",
+        "lengths = (positions * (ids != PADDING)).amax(1).clamp(min=1)",
+        "lengths = positions.amax().expand(len(ids)).clone()",
         "tests/components/model/test_rnn.py",
     ),
     Mutation(

@@ -137,7 +137,9 @@ def test_a_formula_in_one_line_may_go_on_in_the_next(listed):
 def test_a_member_shows_name_default_range_and_meaning_of_each_parameter(listed):
     text = listed("schedule", "cosine")
     assert re.search(
-        r"^schedule\.warmup_steps +0 +a whole number in \[0, inf\) +W \[optimizer steps\], below", text, re.MULTILINE
+        r"^schedule\.warmup_steps +0 +a whole number in \[0, inf\) +W \[optimizer steps\], less than",
+        text,
+        re.MULTILINE,
     )
     assert "total_steps" not in text
     assert re.search(r"^regularizer\.l1\.weight +0\.0001 ", listed("regularizer", "l1"), re.MULTILINE)

@@ -30,7 +30,7 @@ from typing import Any
 import yaml
 
 from trainctl.command import arguments
-from trainctl.components.schedule.base import Reaction, complete
+from trainctl.components.schedule.base import Reaction, as_schedule
 from trainctl.errors import ConfigError
 from trainctl.report import phrases as words_of
 from trainctl.report import table
@@ -135,7 +135,7 @@ def _curve(name: str, members: Members) -> str:
         built = factory.build("schedule", settings, total_steps=EPOCHS * STEPS, steps_per_epoch=STEPS, maximize=False)
     except ConfigError:
         return ""
-    schedule, state, rates = complete(built), Reaction(), []
+    schedule, state, rates = as_schedule(built), Reaction(), []
     for number in range(EPOCHS * STEPS):
         rates.append(schedule.multiplier(number) * state.factor)
         if (number + 1) % STEPS == 0:

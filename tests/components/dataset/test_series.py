@@ -80,4 +80,4 @@ def test_a_missing_value_counts_once_and_is_named_by_its_own_line_and_column(loa
     with pytest.raises(DataError, match=r"^1 values of the targets .* row 5 \(my.csv, line 11\), column a;"):
         none().select(series(**KEYS | {"path": str(tmp_path / "my.csv")}))
     _, report = drop(outliers="keep", outlier_rule="zscore", outlier_limit=None, duplicates="keep").select(dataset)
-    assert report == ["5 rows with missing values dropped (b 3, target 2)"]
+    assert report == ["dropped 5 rows with missing values (b 3, target 2)"]
