@@ -381,8 +381,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/dataset/image_folder.py",
-        "return whole and hashlib.sha256(pixels.data).digest() == digest",
-        "return whole",
+        "return complete and hashlib.sha256(pixels.data).digest() == digest",
+        "return complete",
         "tests/data/test_bad_data.py -k cache",
     ),
     Mutation(

@@ -84,7 +84,7 @@ def test_the_catalogue_marks_the_default_run(listed):
 
 def test_a_group_shows_parameters_with_their_defaults(listed):
     line = next(line for line in listed("optimizer").splitlines() if line.startswith("sgd "))
-    assert "Return gradient descent" in line
+    assert "gradient descent with momentum" in line
     assert "lr=0.1 momentum=0.9 dampening=0.0 nesterov=false" in line
 
 
@@ -173,10 +173,10 @@ def test_every_parameter_has_a_default_and_a_meaning(listed, group, name):
 
 def test_a_recipe_shows_its_header_and_its_yaml(listed):
     text = listed("recipe", "mnist_cnn")
-    assert "The classical small convolutional network" in text
+    assert "The classic small convolutional network" in text
     assert "\n    loop:\n      epochs: 10\n" in text
     assert "@package" not in text
-    assert re.search(r"^mnist_cnn +The classical small", listed("recipe"), re.MULTILINE)
+    assert re.search(r"^mnist_cnn +The classic small", listed("recipe"), re.MULTILINE)
 
 
 def test_own_components_are_listed_with_their_file(listed, mine):

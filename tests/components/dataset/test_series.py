@@ -53,11 +53,11 @@ def test_without_a_test_split_validation_goes_to_the_end(load):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: name each column"),
+        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: list the columns"),
         ({"columns": ["a", "a"]}, ConfigError, r"dataset\.columns=\[a,a\]"),
         ({"columns": ["c"]}, DataError, "line 1: column c is missing"),
         ({"columns": ["time"]}, DataError, "line 2, column time: 't0' is not a number"),
-        ({"window": 9}, DataError, "has 10 rows, a window of 9 and a horizon of 2 need 11"),
+        ({"window": 9}, DataError, "has 10 rows, but a window of 9 and a horizon of 2 need 11"),
     ],
 )
 def test_mistakes_are_named(load, changes, error, message):
