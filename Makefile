@@ -10,7 +10,7 @@ CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
-.PHONY: help train test coverage check lint types bench torture mutate docs clean
+.PHONY: help train test coverage check lint types bench torture mutate docs messages clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -50,6 +50,9 @@ mutate: $(READY)  ## Break the code line by line: the tests must notice (a part 
 
 docs: $(READY)  ## Write docs/catalogue.md from docstrings and YAML
 	@$(BIN)/python docs/make_catalogue.py
+
+messages: $(READY)  ## Write tests/messages.txt, the catalogue of all messages to the user
+	@$(BIN)/python -m tests.messages --write
 
 clean:  ## Remove what can be made again, but .venv* and runs/
 	@rm -rf build dist *.egg-info .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -100,7 +100,7 @@ def choice(key: str, value: str, allowed: Iterable[str]) -> str:
     """Return the value of an option that must be one of several.
 
     Raises:
-        ConfigError: If it is none of the allowed values.
+        ConfigError: If it is not one of the allowed values.
     """
     allowed = list(allowed)
     if value not in allowed:

@@ -167,9 +167,9 @@ class View:
         return facts
 
     def learning_rate(self) -> float:
-        """Return the learning rate, the newest evaluation's where reading it would disturb the device.
+        """Return the learning rate; that of the newest evaluation if reading it would disturb the device.
 
-        A captured step keeps it on the GPU: reading it there waits, and breaks a capture that is going on.
+        A captured step keeps it on the GPU: reading it there waits, and breaks a capture in progress.
         """
         value = self.run.optimizer.param_groups[0]["lr"]
         if isinstance(value, torch.Tensor) and value.device.type != "cpu":
