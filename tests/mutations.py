@@ -627,6 +627,18 @@ MUTATIONS = [
         "tests/store/test_lock.py -k number",
     ),
     Mutation(
+        "trainctl/command/arguments.py",
+        "low < value <= high and math.isfinite(value)",
+        "low < value <= high",
+        "tests/command/test_arguments.py",
+    ),
+    Mutation(
+        "trainctl/report/phrases.py",
+        "number(math.nan if value is None else value)",
+        "number(value)",
+        "tests/report/test_phrases.py",
+    ),
+    Mutation(
         "trainctl/report/files.py",
         "return list(self.unsynced)",
         "return []",

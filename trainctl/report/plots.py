@@ -192,8 +192,8 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path:
 
     counts = np.asarray(matrix, dtype=np.int64)
     rows = counts.sum(1)
-    shares = counts / np.maximum(rows, 1)[:, None]
-    recalls = np.where(rows > 0, shares.diagonal(), np.nan)
+    fractions = counts / np.maximum(rows, 1)[:, None]
+    recalls = np.where(rows > 0, fractions.diagonal(), np.nan)
     names = [_short(name) for name in class_names]
     right, total, longest = int(counts.trace()), int(rows.sum()), max(map(len, names), default=0)
     cell = max(0.42 if len(names) <= COUNTED else 0.09, 2.4 / max(1, len(names)))  # inches
@@ -201,11 +201,11 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path:
     slanted = longest * 0.1 > side / max(1, len(names))  # a character of 10 points is 0.1 inches wide
     with _style():
         figure, axes = _figure(side + 3.4 + 0.08 * longest, side + 1.5 + 0.07 * longest * slanted, columns=(side, 1.1))
-        image = axes[0].imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        image = axes[0].imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         _name_classes(axes[0], names, slanted)
         _recalls(axes[1], recalls.tolist())
         if len(names) <= COUNTED:
-            _write_counts(axes[0], counts, shares)
+            _write_counts(axes[0], counts, fractions)
         else:
             bar = figure.colorbar(image, ax=axes[1], fraction=0.15, label="fraction of the true class")
             bar.outline.set_visible(False)
@@ -215,12 +215,12 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path:
         _write(figure, path)
 
 
-def _write_counts(axes: "Axes", counts: Any, shares: Any) -> None:
+def _write_counts(axes: "Axes", counts: Any, fractions: Any) -> None:
     """Write the count into each cell, white on dark; zeros are shown only on the diagonal."""
     size = 10 if counts.max() < 1000 and len(counts) <= 12 else 7.5
     for (true, predicted), number in _cells(counts):
         if number or true == predicted:
-            colour = "white" if shares[true, predicted] > 0.55 else "#333333"
+            colour = "white" if fractions[true, predicted] > 0.55 else "#333333"
             axes.text(predicted, true, f"{number}", ha="center", va="center", color=colour, fontsize=size)
 
 

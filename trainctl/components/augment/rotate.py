@@ -11,9 +11,9 @@ from trainctl.components.augment.base import Augment, need_images, stored, unifo
 
 
 def rotate(*, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...]) -> Augment:
-    r"""Rotate each image around its centre by an angle drawn uniformly from :math:`\pm` ``degrees``.
+    r"""Rotate each image around its centre by a random angle of up to ``degrees`` in either direction.
 
-    Pixels are interpolated bilinearly; pixels outside the image are 0.
+    Angles are drawn uniformly. Pixels are interpolated bilinearly; pixels outside the image are 0.
 
     Args:
         degrees: Largest angle, in both directions [degrees].

@@ -29,7 +29,9 @@ def text(
     delimiter: Delimiter,
     known: Mapping[str, Any] | None,
 ) -> Dataset:
-    """Return your own texts as token ids, with a class or a value for each; needs a model with an embedding (rnn).
+    """Return your own texts as token ids, with a class or a value for each text.
+
+    The model needs an embedding, such as that of ``model=rnn``.
 
     The vocabulary is that of the training split: id 0 is padding after the end of a text, 1 is a token that is not in
     the vocabulary, and the others are in order of decreasing frequency. Texts that are too long are cut off.
