@@ -34,7 +34,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
-.PHONY: help train test coverage check lint types bench torture mutate docs upgrade newest oldest clean
+.PHONY: help train test coverage check lint types bench torture mutate docs messages upgrade newest oldest clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -101,6 +101,9 @@ oldest: $(UPGRADE_READY)  ## Run the tests with the lowest versions that pyproje
 	@$(RESOLVE) --resolution lowest-direct --all-extras pyproject.toml -o .venv-oldest/lock.txt > /dev/null
 	$(call install,.venv-oldest,.venv-oldest/lock.txt,-e '.[dev]')
 	$(call test_with,.venv-oldest)
+
+messages: $(READY)  ## Write tests/messages.txt, the catalogue of all messages to the user
+	@$(BIN)/python -m tests.messages --write
 
 clean:  ## Remove what can be made again, but .venv, .venv-bench and runs/
 	@rm -rf $(UPGRADE) .venv-newest .venv-oldest

@@ -288,7 +288,7 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
         (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
          9, "early stopping: no improvement in 2 evaluations"),
-        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: 1e-09 minutes of training are over"),
+        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: reached 1e-09 minutes of training"),
     ],
 )  # fmt: skip
 def test_the_budget_that_is_spent_first_ends_the_run(

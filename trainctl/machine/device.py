@@ -56,11 +56,13 @@ def choose(name: str) -> torch.device:
     return device
 
 
-def describe(device: torch.device) -> str:
-    """Name a device for people: its type, and a GPU's model or the CPU's threads."""
+def describe(device: torch.device, choice: threads.Choice | None = None) -> str:
+    """Return a device's type, with the name of a GPU or the threads of a CPU, and why there are so many if known."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({threads.Choice(torch.get_num_threads())})" if device.type == "cpu" else str(device)
+    if device.type == "cpu":
+        return f"{device} ({choice or threads.Choice(torch.get_num_threads())})"
+    return str(device)
 
 
 def processor() -> str:

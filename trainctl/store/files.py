@@ -10,7 +10,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from trainctl.errors import StorageError
+from trainctl.errors import StorageError, format_bytes
 
 PORTION = 1 << 20  # bytes of a dummy that are written at once
 
@@ -165,17 +165,8 @@ def free(directory: Path) -> int | None:
 def failure(path: Path, error: OSError, needed: int, available: int | None = None) -> StorageError:
     """Return the error that tells a user what could not be written, why, and how much room there is."""
     available = free(path.parent) if available is None else available
-    room = "" if available is None else f", {megabytes(available)} free"
-    return StorageError(f"{path}: cannot be written: {error.strerror or error} ({megabytes(needed)} needed{room})")
-
-
-def megabytes(size: int) -> str:
-    """Write a number of bytes for people.
-
-    >>> megabytes(1_234_567), megabytes(99)
-    ('1.2 MB', '99 bytes')
-    """
-    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"
+    room = "" if available is None else f", {format_bytes(available)} free"
+    return StorageError(f"{path}: cannot be written: {error.strerror or error} ({format_bytes(needed)} needed{room})")
 
 
 def _write(handle: int, content: bytes) -> None:

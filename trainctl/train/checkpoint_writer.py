@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import CheckpointError, StorageError
+from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, lock, rundir
@@ -68,7 +68,7 @@ class Keeper:
         available, needed = storage.free(self.directory), checkpoint.size(self.run)
         short = available is not None and available < SPARE * needed
         if short and not self.short:
-            room = f"{storage.megabytes(available or 0)} free for checkpoints of {storage.megabytes(needed)}"
+            room = f"{format_bytes(available or 0)} free for checkpoints of {format_bytes(needed)}"
             self.reporter.note(f"little room in {self.directory}: {room}")
         self.short = short
 

@@ -31,7 +31,7 @@ from trainctl.errors import (
 )
 from trainctl.machine import device, threads
 from trainctl.machine.signals import Leave
-from trainctl.report import phrases as words
+from trainctl.report import phrases
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run import assemble
@@ -204,7 +204,7 @@ def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row])
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
             error.args = (
-                f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}{words.own(run.config.components)}",
+                f"{error}; go on with: trainctl resume {shlex.quote(str(directory))}{phrases.components_argument(run.config.components)}",
             )
             raise
         except TrainctlError as error:
