@@ -277,7 +277,7 @@ def test_little_room_is_told_before_training(tmp_path: Path, monkeypatch: pytest
     lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
     notes = [number for number, line in enumerate(lines) if "little room in" in line]
     assert len(notes) == 1
-    assert "50,000 bytes free for checkpoints of" in lines[notes[0]]
+    assert "50.0 kB free for checkpoints of" in lines[notes[0]]
     assert notes[0] < next(number for number, line in enumerate(lines) if line.startswith("epoch"))
 
 
