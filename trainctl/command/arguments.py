@@ -1,9 +1,10 @@
 """The words of a verb: names of runs and files, options as ``key=value``, and overrides. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, StorageError
 from trainctl.settings.spelling import nearest
 
 
@@ -68,3 +69,28 @@ def whole(key: str, text: str, least: int) -> int:
     if not (text.isdecimal() and int(text) >= least):
         raise ConfigError(f"{key}={text}: expected a whole number in [{least}, inf)")
     return int(text)
+
+
+def choice(key: str, value: str, allowed: Iterable[str]) -> str:
+    """Return the value of an option that must be one of several.
+
+    Raises:
+        ConfigError: If it is none of the allowed values.
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ConfigError(f"{key}={value}: no such {key}{nearest(value, allowed)}")
+    return value
+
+
+def new_path(key: str, text: str) -> Path | None:
+    """Read an option that names what the command will write; None if the option is empty.
+
+    Raises:
+        StorageError: If that path exists already.
+    """
+    path = Path(text) if text else None
+    if path and path.exists():
+        kind = "directory" if path.is_dir() else "file"
+        raise StorageError(f"{key}={text}: {kind} already exists")
+    return path

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.components.dataset.base import NO_CLASS, Dataset
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
+from trainctl.fileformat.target import NO_CLASS
 
 Missing = Literal["error", "drop", "impute"]
 Strategy = Literal["mean", "median", "most_frequent", "constant"]
@@ -187,7 +188,8 @@ def check(dataset: Dataset, *, missing: bool) -> None:
             count = torch.stack([*where, places]).unique(dim=1).shape[1]
             hint = "; clean=drop leaves such rows out" + (", clean=impute fills them in" if kind == "inputs" else "")
             raise DataError(
-                f"{count} values of the {kind} are {wrong}, the first in {dataset.place(row, step)}, column {name}{hint if missing else ''}"
+                f"{count} values of the {kind} are {wrong}, the first in {dataset.locate(row, step)}, column {name}"
+                f"{hint if missing else ''}"
             )
 
 

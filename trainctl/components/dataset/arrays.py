@@ -1,13 +1,12 @@
 """Arrays of your own, as numpy saves them."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, required
+from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.place import check_file
@@ -18,7 +17,7 @@ def arrays(
     path: PathText | None,
     targets: PathText | None,
     task: Literal["auto", "classification", "regression"],
-    known: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
 ) -> Dataset:
     """Return the arrays of an ``.npz`` with ``inputs`` and ``targets``, or of two ``.npy`` files; never a pickle.
 
@@ -28,7 +27,7 @@ def arrays(
         targets: The ``.npy`` of the targets: classes ``(N,)`` from 0, or values ``(N,)`` or ``(N, K)``; null: they are
             in the ``.npz``.
         task: ``auto``: a classification if the targets are whole numbers by their type, in one column.
-        known: What a finished run knows of its task and classes. Supplied by ``assemble``.
+        schema: That of a finished run: its task and classes hold. Supplied by ``assemble``.
 
     Returns:
         Images as uint8, others as float32; NaN is a missing value, see ``clean``.
@@ -51,8 +50,8 @@ def arrays(
             f"{file}: inputs have shape {values.shape}, targets {wanted.shape}: needs one target for each row of inputs"
         )
     whole = np.issubdtype(wanted.dtype, np.integer) or wanted.dtype == bool
-    if known:
-        task = known["task"]
+    if schema:
+        task = schema.task
     elif task == "auto":
         task = "classification" if whole and (wanted.ndim == 1 or wanted.shape[1:] == (1,)) else "regression"
     inputs = _inputs(values, file)
@@ -68,16 +67,16 @@ def arrays(
             f"{targets or file}: target {labels[row].tolist()} in row {row} is no class; classes are 0, 1, ..."
         )
     labels = labels[:, 0].astype(np.int64)
-    if known:
-        if labels.max() >= (count := len(known["class_names"])):
+    if schema:
+        if labels.max() >= (count := len(schema.class_names)):
             row = int(labels.argmax())
             raise DataError(
-                f"{targets or file}: target {labels[row]} in row {row} is none of the run's classes, 0..{count - 1}"
+                f"{targets or file}: target {labels[row]} in row {row} is not one of the run's classes, 0..{count - 1}"
             )
-        return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(known["class_names"]))
+        return Dataset(inputs, torch.from_numpy(labels), "classification", schema.class_names)
     classes = int(labels.max()) + 1
     if classes < 2:
-        raise DataError(f"{targets or file}: has one class only, 0")
+        raise DataError(f"{targets or file}: has only one class (0)")
     if missing := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
         raise DataError(f"{targets or file}: no row is of class {missing[0]}, the largest class is {classes - 1}")
     return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))))

@@ -2,15 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, own_place, required
+from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, cache_directory, required
 from trainctl.errors import DataError
 from trainctl.fileformat.image import ENDINGS, read_image
 from trainctl.fileformat.place import check_directory
@@ -24,7 +23,7 @@ def image_folder(
     size: Annotated[int, "[1, inf)"],
     channels: Literal[1, 3],
     cache: PathText | None,
-    known: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
 ) -> Dataset:
     """Return the images below a directory: ``<path>/<class>/*.png``, or ``<path>/train/<class>/*.png``.
 
@@ -38,7 +37,7 @@ def image_folder(
         size: Height and width of the result [pixels].
         channels: 1 for grey, 3 for RGB.
         cache: Directory of decoded images; null: ``~/.cache/trainctl/images``.
-        known: What a finished run knows of its classes. Supplied by ``assemble``.
+        schema: That of a finished run: its classes hold. Supplied by ``assemble``.
 
     Returns:
         Images ``(N, channels, size, size)`` as uint8 and classes ``(N,)``, named after the folders.
@@ -55,9 +54,9 @@ def image_folder(
     if not (root / "train").is_dir():
         parts = [[root], [], []]
     found = [[file for folder in folders for file in _files(folder)] for folders in parts]
-    if not known and (empty := [place for place in _classes(parts[0][0]) if not any(map(_is_image, place.iterdir()))]):
+    if not schema and (empty := [place for place in _classes(parts[0][0]) if not any(map(_is_image, place.iterdir()))]):
         raise DataError(f"{empty[0]}: holds no images; each folder is a class: remove it, or put its images there")
-    names = tuple(known["class_names"]) if known else tuple(sorted({file.parent.name for file in found[0]}))
+    names = schema.class_names if schema else tuple(sorted({file.parent.name for file in found[0]}))
     if odd := [name for name in names if not name.isprintable()]:
         raise DataError(
             f"{parts[0][0]}: the folder {odd[0]!r} is no name for a class: it holds signs that cannot be shown"
@@ -69,7 +68,7 @@ def image_folder(
     files = [file for part in found for file in part]
     if foreign := [file for file in files if file.parent.name not in names]:
         raise DataError(f"{foreign[0]}: its folder is none of the classes ({', '.join(names[:20])})")
-    pixels = _decoded(files, root, size, channels, Path(cache) if cache else own_place("cache") / "images")
+    pixels = _decoded(files, root, size, channels, Path(cache) if cache else cache_directory("cache") / "images")
     return Dataset(
         inputs=torch.from_numpy(pixels),
         targets=torch.tensor([names.index(file.parent.name) for file in files]),
