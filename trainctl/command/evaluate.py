@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.report import table
 from trainctl.settings import compose
 from trainctl.settings.config import Tree
@@ -38,12 +38,12 @@ ALLOWED = ("dataset.", "device", "loop.eval_batch_size")
 SCORES = ("precision", "recall", "f1")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the arguments, then import torch and evaluate."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
-    options: dict[str, Any] = {key: words.choice(key, given.options[key], CHOICES[key]) for key in CHOICES}
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
+    parsed = arguments.read(argv, OPTIONS, most_names=1, overrides=True)
+    options: dict[str, Any] = {key: arguments.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.evaluate import as_json, evaluate
     from trainctl.finished.open import open as open_run
 
@@ -81,6 +81,7 @@ def show(scores: "Scores", split: str, name: str) -> None:
     if scores.classes:
         table.line()
         classes = [
-            [one.name, str(one.rows), *(table.number(getattr(one, key)) for key in SCORES)] for one in scores.classes
+            [scored.name, str(scored.rows), *(table.number(getattr(scored, key)) for key in SCORES)]
+            for scored in scores.classes
         ]
         table.show(["class", "rows", *SCORES], classes, right={"rows", *SCORES})

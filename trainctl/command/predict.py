@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import check_file
 from trainctl.report import table
@@ -32,16 +32,16 @@ OPTIONS = {"output": "", "which": "best", "root": "runs"}
 ALLOWED = ("device", "loop.eval_batch_size")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the arguments, then import torch and predict."""
-    given = words.read(arguments, OPTIONS, most_names=2, overrides=True)
-    if len(given.names) < 2:
+    parsed = arguments.read(argv, OPTIONS, most_names=2, overrides=True)
+    if len(parsed.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
-    which = words.choice("which", given.options["which"], ("best", "last"))
-    directory, source = rundir.find(given.names[0], Path(given.options["root"])), Path(given.names[1])
-    target = words.new_path("output", given.options["output"])
+    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    directory, source = rundir.find(parsed.names[0], Path(parsed.options["root"])), Path(parsed.names[1])
+    target = arguments.new_path("output", parsed.options["output"])
     check_file(source)
-    packages, overrides = words.packages(given.overrides)
+    packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.open import open as open_run
     from trainctl.finished.predict import predict
 

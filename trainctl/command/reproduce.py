@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report import table
 from trainctl.store import rundir
@@ -31,12 +31,12 @@ from trainctl.store import rundir
 OPTIONS = {"output": "", "root": "runs"}
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the arguments, then import torch and train."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
-    output = words.new_path("output", given.options["output"])
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
+    parsed = arguments.read(argv, OPTIONS, most_names=1, overrides=True)
+    output = arguments.new_path("output", parsed.options["output"])
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.reproduce import reproduce

@@ -18,17 +18,17 @@ make it another run. Components of your own have to be named again: components=[
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.settings import compose, config
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check what is to change, then import torch and train on."""
-    given = words.read(arguments, {"root": "runs"}, most_names=1, overrides=True)
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
+    parsed = arguments.read(argv, {"root": "runs"}, most_names=1, overrides=True)
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.open import configuration
     from trainctl.train import session
 

@@ -22,7 +22,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
 from trainctl.settings.spelling import nearest
@@ -32,15 +32,15 @@ OPTIONS = {"from": "auto", "steps": "", "root": "runs"}
 BEGIN = ("auto", "start", "oldest")
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the arguments, then import torch and verify."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
-    begin = given.options["from"]
+    parsed = arguments.read(argv, OPTIONS, most_names=1, overrides=True)
+    begin = parsed.options["from"]
     if begin not in BEGIN and not begin.isdecimal():
         raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, BEGIN)}")
-    steps = words.whole("steps", given.options["steps"], 1) if given.options["steps"] else None
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
+    steps = arguments.whole("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.verify import verify

@@ -17,7 +17,7 @@ GATHERED_BYTES = 1 << 20  # of the batches that are gathered at once: few calls,
 
 @dataclass(frozen=True)
 class Order:
-    """Which rows each step visits; the step alone says which, so there is nothing to save.
+    """Which rows each step visits: a function of the step alone, so there is nothing to save.
 
     Args:
         rows: The training split.
@@ -53,8 +53,8 @@ class Order:
     def visit(self, step: int, first: int, count: int) -> Visit:
         """Return the epoch of a step, and the numbers ``(count,)`` of rows of its batch, from the first one on.
 
-        What is no batch of an epoch, for example one whose size is being tried, gets the numbers of as many rows in the
-        epoch's order.
+        A batch that is not of the epoch, for example one whose size is being tried, gets the numbers of as many rows in
+        the epoch's order.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
         places = torch.arange(count, device=self.device) + (position * self.batch_size + first)

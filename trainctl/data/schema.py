@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
@@ -63,10 +63,7 @@ class Schema:
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as :meth:`from_json` reads them; settings of the encoding that are None are left out."""
-        plain = {
-            one.name: list(value) if isinstance(value := getattr(self, one.name), tuple) else value
-            for one in fields(self)
-        }
+        plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
         columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
         encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
         return plain | {"columns": columns, "encoding": encoding}

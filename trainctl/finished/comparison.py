@@ -115,13 +115,13 @@ def tensor_difference(before: Mapping[str, Tensor], now: Mapping[str, Tensor], s
             return f"step {step}: tensor {name} {'exists only now' if name in now else 'no longer exists'}"
         then, again = before[name], now[name].detach().cpu()
         if then.shape != again.shape or then.dtype != again.dtype:
-            was, now_is = (f"{one.dtype} {tuple(one.shape)}" for one in (then, again))
-            return f"step {step}: tensor {name} was {was}, is now {now_is}"
+            kinds = [f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (then, again)]
+            return f"step {step}: tensor {name} was {kinds[0]}, is now {kinds[1]}"
         different = (_bits(then) != _bits(again)).view(then.numel(), -1).any(1) if then.numel() else torch.zeros(0)
         if different.any():
             gap = (then.double() - again.double()).abs().max()
-            share = f"{int(different.sum())} of {then.numel()} values"
-            return f"step {step}: tensor {name} differs in {share}, by up to {gap:.3g}"
+            values = f"{int(different.sum())} of {then.numel()} values"
+            return f"step {step}: tensor {name} differs in {values}, by up to {gap:.3g}"
     return ""
 
 

@@ -13,7 +13,7 @@ from trainctl.train import evaluation
 
 @dataclass(frozen=True)
 class ClassScores:
-    """How well the rows of one class are told from the others.
+    """How well the rows of one class are distinguished from the others.
 
     Args:
         name: Of the class.
@@ -102,5 +102,14 @@ def class_scores(name: str, index: int, counts: list[list[int]]) -> ClassScores:
 
 def as_json(scores: Scores) -> dict[str, Any]:
     """Return plain values for JSON."""
-    classes = [{"class" if key == "name" else key: value for key, value in vars(one).items()} for one in scores.classes]
+    classes = [
+        {
+            "class": scored.name,
+            "rows": scored.rows,
+            "precision": scored.precision,
+            "recall": scored.recall,
+            "f1": scored.f1,
+        }
+        for scored in scores.classes
+    ]
     return {"step": scores.step, "rows": scores.rows, "metrics": scores.metrics, "classes": classes}

@@ -132,8 +132,8 @@ def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
         DataError: If values are not in 0..255, or look as if they were scaled to 0..1.
     """
     if not (rows.min() >= 0 and rows.max() <= 255):
-        found = f"{float(rows.min()):g}..{float(rows.max()):g}"
-        raise DataError(f"{source}: pixel values must be in 0..255; found {found}")
+        extremes = f"{float(rows.min()):g}..{float(rows.max()):g}"
+        raise DataError(f"{source}: pixel values must be in 0..255; found {extremes}")
     if np.issubdtype(values.dtype, np.floating) and 0 < rows.max() <= 1:
         raise DataError(f"{source}: pixel values must be in 0..255; found 0..1: multiply them by 255")
     return rows.round().to(torch.uint8)

@@ -35,7 +35,7 @@ class Mismatch(Exception):
 
 
 class RecordedEvaluations:
-    """A reporter that shows nothing, and compares every evaluation with the record of the first time.
+    """Compare every evaluation with the record of the first time; a reporter that shows nothing.
 
     Args:
         expected: The records, by their step.

@@ -87,13 +87,14 @@ class Dataset:
         ordered: Whether rows follow each other in time, and so do the splits.
         gap_rows: Rows left out between splits in time: those whose targets reach into the next split.
         columns: The file's columns behind the columns of a table; empty if it comes from no file.
-        vocabulary: The token behind each id; empty if inputs are no tokens.
+        vocabulary: The token of each id; empty if inputs are not tokens.
         encoding: What else is needed to read such rows from a file.
         source: The file, for messages.
         lines: Line of the file at which each row starts ``(N,)``, or lines of a window and what follows it
             ``(N, W + H)``; None if it comes from no file.
-        learn: Given the data set and its training rows, returns the data set as those rows alone tell to encode it.
-        notes: What is to be told to the user, a line each.
+        learn: Takes the data set and its training rows, and returns the data set in an encoding that follows from those rows
+            alone; None if the encoding does not depend on rows.
+        notes: What the user is to know, a line each.
     """
 
     inputs: Tensor
@@ -116,7 +117,7 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a model has to return for a row."""
+        """How many numbers a model returns for a row."""
         return len(self.class_names) if self.task == "classification" else self.targets.shape[1]
 
     def take(self, rows: Tensor) -> Self:
@@ -141,7 +142,7 @@ class Dataset:
 
     @property
     def window_lines(self) -> Tensor | None:
-        """Lines of the steps of windows and of what follows them; None if rows are no windows of a file."""
+        """Lines of the steps of windows and of what follows them; None if rows are not windows of a file."""
         return self.lines if self.lines is not None and self.lines.ndim == 2 else None
 
 
