@@ -124,14 +124,14 @@ MUTATIONS = [
         "tests/finished/test_open.py -k another_run",
     ),
     Mutation(
-        "trainctl/finished/verify.py",
+        "trainctl/finished/comparison.py",
         "return tensor.reshape(-1).contiguous().view(torch.uint8)",
         "return tensor.reshape(-1).contiguous().view(torch.uint8) * 0",
         "tests/finished/test_verify.py -k tensor",
     ),
     Mutation(
-        "trainctl/train/loop.py",
-        "order[position * plan.batch_size :]",
+        "trainctl/data/order.py",
+        "order[position * self.batch_size :]",
         "order",
         "tests/train/test_resume.py",
     ),
@@ -295,20 +295,20 @@ MUTATIONS = [
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/run/assemble.py",
+        "trainctl/run/model.py",
         "if parameter.ndim > 1 or decay_norm_and_bias",
         "if parameter.ndim > 0 or decay_norm_and_bias",
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/data/deal.py",
+        "trainctl/data/split.py",
         "pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]",
         "pool = pool[:]",
-        "tests/data/test_deal.py",
+        "tests/data/test_split.py",
     ),
     Mutation(
         "trainctl/step/eager.py",
-        "return seen, seen if augmented is None else run.data.input_scale(stored)",
+        "return seen, seen if augmented is None else scale(stored)",
         "return seen, seen",
         "tests/train/test_loop.py",
     ),
@@ -362,9 +362,9 @@ MUTATIONS = [
         "tests/fileformat/test_cifar.py",
     ),
     Mutation(
-        "trainctl/components/dataset/base.py",
-        "file.read(min(PORTION, size + 1 - len(content)))",
-        "file.read()",
+        "trainctl/fileformat/idx.py",
+        "stream.read(min(PORTION, size + 1 - len(content)))",
+        "stream.read()",
         "tests/data/test_bad_data.py -k bomb",
     ),
     Mutation(
@@ -386,15 +386,15 @@ MUTATIONS = [
         "tests/data/test_bad_data.py -k cache",
     ),
     Mutation(
-        "trainctl/data/deal.py",
-        "key in trained for key in _keys(dataset, dealt[name])",
-        "key not in trained for key in _keys(dataset, dealt[name])",
+        "trainctl/data/split.py",
+        "key in trained for key in _hashes(dataset, splits[name])",
+        "key not in trained for key in _hashes(dataset, splits[name])",
         "tests/data/test_bad_data.py -k judged",
     ),
     Mutation(
-        "trainctl/run/assemble.py",
-        "dealt = splits.all_rows(source) if whole else splits.deal(source, config.split)",
-        "dealt = splits.deal(source, config.split)",
+        "trainctl/data/load.py",
+        "rows = all_rows(dataset) if whole else split_rows(dataset, split)",
+        "rows = split_rows(dataset, split)",
         "tests/data/test_bad_data.py -k measured",
     ),
     # What the user is told.
@@ -412,8 +412,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/session.py",
-        'evaluate(run, "test") if split == "test" else {}',
-        'evaluate(run, "val")',
+        'evaluate(run.evaluation, "test") if split == "test" else {}',
+        'evaluate(run.evaluation, "val")',
         "tests/train/test_training.py -k default_run",
     ),
     # What models and finders promise.
@@ -591,9 +591,9 @@ MUTATIONS = [
         "tests/components/augment/test_flip.py -k alternating",
     ),
     Mutation(
-        "trainctl/step/eager.py",
-        "(position * plan.batch_size + first)",
-        "position * plan.batch_size",
+        "trainctl/data/order.py",
+        "(position * self.batch_size + first)",
+        "position * self.batch_size",
         "tests/train/test_loop.py -k is_told",
     ),
     Mutation(
@@ -673,5 +673,41 @@ MUTATIONS = [
         "$(call install,.venv,$(LOCK),",
         "$(call install,.venv,,",
         "tests/test_install.py -k nothing_is_installed",
+    ),
+    Mutation(
+        "trainctl/data/order.py",
+        "epoch, position = epoch + 1, 0",
+        "epoch, position = epoch, 0",
+        "tests/data/test_order.py",
+    ),
+    Mutation(
+        "trainctl/data/load.py",
+        'else clean.spare(parts.dataset, parts.rows["train"])',
+        'else parts.rows["train"]',
+        "tests/run/test_assemble.py",
+    ),
+    Mutation(
+        "trainctl/data/rows.py",
+        "every = -(-len(self) // count)",
+        "every = len(self) // count",
+        "tests/data/test_rows.py",
+    ),
+    Mutation(
+        "trainctl/data/schema.py",
+        "isinstance(value, bool) or value < 1",
+        "value < 1",
+        "tests/data/test_schema.py",
+    ),
+    Mutation(
+        "trainctl/data/schema.py",
+        "for key, value in vars(self.encoding).items() if value is not None",
+        "for key, value in vars(self.encoding).items() if value",
+        "tests/data/test_schema.py",
+    ),
+    Mutation(
+        "trainctl/finished/open.py",
+        'best = which == "best" and manifest.get("best")',
+        'best = manifest.get("best")',
+        "tests/finished",
     ),
 ]

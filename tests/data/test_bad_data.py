@@ -25,13 +25,13 @@ import pytest
 from PIL import Image
 
 from trainctl import cli
-from trainctl.components.dataset.base import read_idx
 from trainctl.components.dataset.csv import csv
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.components.dataset.text import text
 from trainctl.errors import DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
+from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.image import read_image
 
 Say = Callable[..., tuple[int, str, str]]
@@ -218,9 +218,9 @@ TABLES: list[tuple[str, Files, str, str]] = [
     ("blank lines", {"my.csv": "\n\n \n"}, CSV, "my.csv: needs a header and at least one row"),
     ("header only", {"my.csv": "x,y\n"}, CSV, "my.csv: needs a header and at least one row"),
     ("one row", {"my.csv": "x,y\n1,2.5\n"}, CSV, "1 rows are too few: 0 for training, 0 for validation, 1 for test"),
-    ("one row of one class", {"my.csv": "x,y\n1,a\n"}, CSV, "my.csv, column y: has one class only, 'a'"),
-    ("one class", {"my.csv": table(20, row=lambda row: f"{row},a")}, CSV, "my.csv, column y: has one class only, 'a'"),
-    ("no targets", {"my.csv": table(20, row=lambda row: f"{row},")}, CSV, "my.csv, column y: holds no value in 20 rows"),
+    ("one row of one class", {"my.csv": "x,y\n1,a\n"}, CSV, "my.csv, column y: has only one class ('a')"),
+    ("one class", {"my.csv": table(20, row=lambda row: f"{row},a")}, CSV, "my.csv, column y: has only one class ('a')"),
+    ("no targets", {"my.csv": table(20, row=lambda row: f"{row},")}, CSV, "my.csv, column y: has no value in 20 rows"),
     ("a missing target", {"my.csv": table(20, row=lambda row: f"{row},{'ab'[row % 2] if row != 6 else ''}")}, CSV,
      "values of the targets are missing or infinite, the first in row 6 (my.csv, line 8), column y"),
     ("a number among classes", {"my.csv": table(60, row=lambda row: f"{row},{row / 7 if row != 6 else 'x'}")}, CSV,
@@ -293,15 +293,15 @@ BINARY: list[tuple[str, Files, str, str]] = [
      "t10k-labels-idx1-ubyte: not an IDX file of unsigned bytes (it starts with 89 50 4e 47)"),
     ("mnist: IDX of floats", mnist(t10k_labels=b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0"), MNIST, "not an IDX file of unsigned bytes"),
     ("mnist: cut off", mnist(train_images=idx(np.zeros((20, 4, 4)))[:99]), MNIST,
-     "the header promises 320 bytes of data (20, 4, 4), the file holds 83"),
+     "the header promises 320 bytes of data (20, 4, 4), the file contains 83"),
     ("mnist: too long", mnist(train_images=idx(np.zeros((20, 4, 4))) + bytes(99)), MNIST,
-     "the header promises 320 bytes of data (20, 4, 4), the file holds 321 or more"),
+     "the header promises 320 bytes of data (20, 4, 4), the file contains 321 or more"),
     ("mnist: no rows", mnist(train_images=idx(np.zeros((0, 4, 4))), train_labels=idx(np.zeros(0))), MNIST,
      "10 rows are too few: 0 for training, 0 for validation, 10 for test"),
     ("mnist: packed, damaged", {name: content[:30] for name, content in mnist(packed=True).items() if isinstance(content, bytes)}, MNIST,
      "train-images-idx3-ubyte.gz: cannot be read: "),
     ("mnist: packed, a bomb", mnist(packed=True, t10k_labels=idx(np.arange(10)) + bytes(10**7)), MNIST,
-     "the header promises 10 bytes of data (10,), the file holds 11 or more"),
+     "the header promises 10 bytes of data (10,), the file contains 11 or more"),
     ("cifar: a label out of range", cifar(labels=list(range(1, 11))), CIFAR, "data_batch_3: label 10 in row 9 is not in 0..9"),
     ("cifar: a label missing", cifar(labels=list(range(9))), CIFAR, "data_batch_3: holds 10 images and 9 labels"),
     ("cifar: code", cifar(labels=Evil()), CIFAR, "data_batch_3: not a batch of CIFAR, or damaged: asks for posix.mkdir"),
@@ -529,17 +529,17 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("a category", {"new.csv": people(9) + "1,Rome,no\n"}, "evaluate csv dataset.path=new.csv", 3,
      "new.csv, line 11, column city: 'Rome' is none of the categories of the training data (Bern, Ulm)"),
     ("a class", {"new.csv": people(9) + "1,Ulm,perhaps\n"}, "evaluate csv dataset.path=new.csv", 3,
-     "new.csv, line 11, column y: 'perhaps' is none of the run's classes (no, yes)"),
+     "new.csv, line 11, column y: 'perhaps' is not one of the run's classes (no, yes)"),
     ("a value is missing", {"new.csv": people(9) + ",Ulm,no\n"}, "evaluate csv dataset.path=new.csv", 3,
      "1 values of the inputs are missing or infinite, the first in row 9 (new.csv, line 11), column age"),
     ("no file", {}, "evaluate csv dataset.path=new.csv", 3, "new.csv: no such file"),
-    ("another data set", {}, "evaluate csv dataset=iris", 3, "dataset=iris: its input_shape is [4], the run was trained with [3]"),
+    ("another data set", {}, "evaluate csv dataset=iris", 3, "dataset=iris: its row shape is (4,), the run was trained with (3,)"),
     ("another task", {"new.csv": table(9, "age,city,y", lambda row: f"{row},Ulm,{row}.5")}, "evaluate csv dataset.path=new.csv", 3,
-     "'0.5' is none of the run's classes"),
+     "'0.5' is not one of the run's classes"),
     ("another size", npz(inputs=pixels(9, 1, 4, 4), targets=LABELS[:9]), "evaluate arrays dataset.path=my.npz", 3,
-     "dataset=arrays: its input_shape is [1, 4, 4], the run was trained with [1, 8, 8]"),
+     "dataset=arrays: its row shape is (1, 4, 4), the run was trained with (1, 8, 8)"),
     ("other channels", npz(inputs=pixels(9, 3, 8, 8), targets=LABELS[:9]), "evaluate arrays dataset.path=my.npz", 3,
-     "its input_shape is [3, 8, 8]"),
+     "its row shape is (3, 8, 8)"),
     ("fewer classes", npz(inputs=pixels(9, 8, 8), targets=0 * LABELS[:9]), "evaluate arrays dataset.path=my.npz split=all", 0,
      "not the data"),
     ("more classes", npz(inputs=pixels(9, 8, 8), targets=np.arange(9)), "evaluate arrays dataset.path=my.npz", 3,
@@ -547,12 +547,13 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("images in another class", pets(emu__1_png=png()), "evaluate folder dataset.path=pets", 3,
      "pets/emu/1.png: its folder is not one of the classes (cat, dog)"),
     ("images of one class", {"pets/dog/1.png": png()}, "evaluate folder dataset.path=pets split=all", 0, "not the data"),
-    ("images for no image model", {}, "evaluate folder dataset=iris", 3, "its input_shape is [4], the run was trained with [3, 8, 8]"),
+    ("images for no image model", {}, "evaluate folder dataset=iris", 3, "its row shape is (4,), the run was trained with (3, 8, 8)"),
     ("predict: no file", {"newer.csv": "x"}, "predict csv new.csv output=o.csv", 3, "new.csv: no such file; did you mean newer.csv?"),
     ("predict: a directory", {"new.csv": None}, "predict csv new.csv output=o.csv", 3, "new.csv: is a directory"),
     ("predict: a device", {"new.csv": Path("/dev/zero")}, "predict csv new.csv output=o.csv", 3, "new.csv: not a regular file"),
     ("predict: a name too long", {}, f"predict csv {'n' * 300}.csv output=o.csv", 3, "cannot be read: File name too long"),
-    ("predict: another kind", {"new.pdf": "x"}, "predict csv new.pdf output=o.csv", 3, "new.pdf: not an image, a .csv, an .npz or an .npy"),
+    ("predict: another kind", {"new.pdf": "x"}, "predict csv new.pdf output=o.csv", 3,
+     "new.pdf: expected an image, a .csv, an .npz or an .npy"),
     ("predict: no row", {"new.csv": "age,city\n"}, "predict csv new.csv output=o.csv", 3, "new.csv: needs a header and at least one row"),
     ("predict: a column is missing", {"new.csv": "age,y\n1,no\n"}, "predict csv new.csv output=o.csv", 3,
      "new.csv, line 1: column city is missing"),
@@ -562,21 +563,21 @@ LATER: list[tuple[str, Files, str, int, str]] = [
      "new.csv, line 2, column age: 'old' is not a number"),
     ("predict: 1e400", {"new.csv": "age,city\n1e400,Ulm\n"}, "predict csv new.csv output=o.csv", 3, "line 2, column age: 1e400 is beyond"),
     ("predict: a value is missing", {"new.csv": "age,city\n,Ulm\n"}, "predict csv new.csv output=o.csv", 3,
-     "new.csv: row 0, column age has a value that is missing, and the run has nothing to fill it in"),
+     "new.csv: row 0, column age has a missing value; this run was trained without imputation"),
     ("predict: an image for a table", {"new.png": png()}, "predict csv new.png output=o.csv", 3,
-     "new.png: is an image, the run takes rows of shape (3,)"),
+     "new.png: is an image; this run takes rows of shape (3,)"),
     ("predict: a damaged image", {"new.png": png()[:45]}, "predict arrays new.png output=o.csv", 3, "new.png: cannot be read as an image"),
     ("predict: a bomb", {"new.png": bomb(30000)}, "predict arrays new.png output=o.csv", 3, "new.png: has more than 67,108,864 pixels"),
     ("predict: an array of another shape", {"new.npy": npy(pixels(2, 5, 5))}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: its shape is (2, 5, 5), the run takes rows of shape (1, 8, 8)"),
+     "new.npy: has shape (2, 5, 5); this run takes rows of shape (1, 8, 8)"),
     ("predict: no pixels", {"new.npy": npy(pixels(2, 8, 8, high=999, kind=np.int64) * 9)}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: pixels are to be in 0..255"),
+     "new.npy: pixel values must be in 0..255; found"),
     ("predict: an infinite pixel", {"new.npy": npy(np.full((8, 8), np.inf))}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: row 0 has values that are infinite"),
+     "new.npy: row 0 has infinite values"),
     ("predict: objects", {"new.npy": npy(np.array([Path()], dtype=object))}, "predict arrays new.npy output=o.csv", 3,
      "new.npy: cannot be read: holds Python objects"),
     ("predict: no rows", {"new.npy": npy(np.zeros((0, 8, 8)))}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: its shape is (0, 8, 8)"),
+     "new.npy: has shape (0, 8, 8)"),
 ]  # fmt: skip
 
 
@@ -625,7 +626,7 @@ def test_a_new_cache_of_images_takes_the_place_of_the_old_one_and_a_damaged_one_
     cache = tmp_path / "cache"
 
     def load(**changed: object) -> list[Path]:
-        settings = {"path": str(tmp_path / "pets"), "size": 8, "channels": 3, "cache": str(cache), "known": None}
+        settings = {"path": str(tmp_path / "pets"), "size": 8, "channels": 3, "cache": str(cache), "schema": None}
         found = image_folder(**settings | changed)  # type: ignore[arg-type]
         assert int(found.inputs[13].max()) == 99
         return sorted(cache.iterdir())
@@ -693,7 +694,7 @@ def compressed() -> bytes:
     return stream.getvalue()
 
 
-TABLE_KEYS = {"delimiter": "comma", "known": None}
+TABLE_KEYS = {"delimiter": "comma", "schema": None}
 READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
     "images": (idx(pixels(3, 4, 5)), read_idx),
     "images.gz": (gzip.compress(idx(pixels(3, 4, 5))), lambda file: read_idx(file.with_name("images"))),

@@ -13,7 +13,7 @@ import yaml
 
 from trainctl import cli
 from trainctl.errors import CheckpointError
-from trainctl.finished import open as reload
+from trainctl.finished.open import read_tree
 from trainctl.run import assemble
 from trainctl.settings import compose, config
 from trainctl.store import checkpoint, rundir
@@ -267,7 +267,7 @@ SWAPPED = "".join(f"{b},{a},{kind}\n" for a, b, kind in (line.split(",") for lin
 TABLES = {
     "values": (TABLE.replace("3,", "4,"), "values differ"),
     "rows": (TABLE + "1,2,x\n", "it had 60 rows, has 61"),
-    "columns-order": (SWAPPED, "the columns stand in another order: a, b there, b, a here"),
+    "columns-order": (SWAPPED, "the columns are in a different order: a, b there, b, a here"),
     "more-columns": (TABLE.replace("a,b,kind", "a,c,kind"), "other columns: +c; -b"),
     "more-classes": (TABLE + "1,2,w\n", "other classes: +w"),
 }
@@ -295,7 +295,7 @@ def test_the_order_of_classes_is_part_of_the_data(run: Path, say: Say) -> None:
     rewrite(run, turn)
     code, _, err = say("resume", run, "loop.epochs=9")
     assert code == 4
-    assert "the classes stand in another order: virginica, versicolor, setosa there" in err
+    assert "the classes are in a different order: virginica, versicolor, setosa there" in err
 
 
 @pytest.mark.parametrize("name", ["model.layers.0.weight", "optimizer.0.exp_avg"])
@@ -391,7 +391,7 @@ def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path,
     del tree["average"], tree["logger"], tree["threads"], tree["split"]
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
 
-    completed = reload.tree(run, [])
+    completed = read_tree(run, [])
     assert config.problems(completed) == []
     assert completed["loop"]["capture"] == "auto"
     assert completed["average"] == {"name": "none"}

@@ -11,7 +11,7 @@ from trainctl.machine import threads
 from trainctl.measure import flops
 from trainctl.measure import profile as profiler
 from trainctl.measure.marks import PARTS, Meter, marked
-from trainctl.run import assemble
+from trainctl.run import assemble, checks
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
 
@@ -234,7 +234,7 @@ def test_a_larger_batch_leaves_a_batch_norm_two_rows():
     run = make("dataset=wine", "model.norm=batch", "loop.batch_size=31")  # 124 rows, and the last of 123 + 1 alone
     for word, changed, _ in profiler.changes(run, True, 0.0):
         if word.startswith("loop.batch_size"):
-            assert assemble.smallest_part(124, changed.plan.batch_size, 1) > 1
+            assert checks.smallest_part(124, changed.plan.batch_size, 1) > 1
 
 
 def test_what_the_model_cannot_do_in_another_precision_is_left_out():

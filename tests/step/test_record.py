@@ -36,7 +36,7 @@ def tensors(run: Run) -> list[Tensor]:
 
 
 def train(run: Run, how: Any, steps: int) -> list[Tensor]:
-    for (inputs, targets), _ in zip(loop.batches(run), range(steps), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(steps), strict=False):
         loop.set_learning_rate(run)
         how(inputs, targets)
         run.state.step += 1
@@ -220,7 +220,7 @@ def test_recorded_steps_outlast_what_comes_between_them(words: str) -> None:
         for _ in range(4):
             train(run, how, 5)
             renew_statistics(run)
-            evaluate(run, "val")
+            evaluate(run.evaluation, "val")
             train(run, how, 2)
             kept = copy.deepcopy([run.model.state_dict(), run.optimizer.state_dict()])
             train(run, how, 3)
@@ -383,7 +383,9 @@ def test_on_a_gpu_a_graph_is_replayed_without_a_wait(words: str) -> None:
     assert not notes
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for (inputs, targets), _ in zip(loop.batches(run), range(9), strict=False):  # two more epochs begin
+        for (inputs, targets), _ in zip(
+            run.order.batches(run.state.step), range(9), strict=False
+        ):  # two more epochs begin
             loop.set_learning_rate(run)
             take_step(inputs, targets)
             run.state.step += 1

@@ -185,7 +185,7 @@ def test_best_weights_are_those_of_the_best_evaluation(trained: Path) -> None:
     )
     from trainctl.train.evaluation import evaluate
 
-    assert evaluate(run, "val")["val/loss"] == losses[best]
+    assert evaluate(run.evaluation, "val")["val/loss"] == losses[best]
 
 
 def test_random_states_are_restored(trained: Path) -> None:

@@ -78,11 +78,11 @@ def task(dataset: str, model: str) -> str | None:
     """Return the task of a model on a data set, or None if it cannot read it."""
     data = plain(dataset).data
     try:
-        shape = {"input_shape": data.input_shape, "outputs": data.outputs, "vocabulary_size": 0}
+        shape = {"input_shape": data.schema.input_shape, "outputs": data.schema.outputs, "vocabulary_size": 0}
         built = factory.build("model", keys("model", model), **shape)
     except ConfigError:
         return None
-    return "reconstruction" if isinstance(built, Reconstruction) else data.task
+    return "reconstruction" if isinstance(built, Reconstruction) else data.schema.task
 
 
 @cache
@@ -91,9 +91,8 @@ def takes(group: str, name: str, dataset: str, task: Any) -> bool:
     data, chosen = plain(dataset).data, settings({"dataset": dataset, group: name})
     try:
         if group == "augment":
-            return bool(assemble.build_augment(chosen, task, data))
-        counts = assemble.class_counts(task, data)
-        return task in assemble.build(chosen, "loss", outputs=data.outputs, class_counts=counts).tasks
+            return bool(assemble.build_augment(chosen, task, data, torch.device("cpu")))
+        return bool(assemble.build_loss(chosen, task, data))
     except ConfigError:
         return False
 

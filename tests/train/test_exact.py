@@ -15,7 +15,7 @@ import torch
 from tests.train.test_resume import timeless
 from trainctl.components.model.base import ByteDropout
 from trainctl.errors import Interrupted
-from trainctl.finished import verify as replay
+from trainctl.finished.verify import RecordedEvaluations
 from trainctl.machine import device
 from trainctl.run import assemble
 from trainctl.run.run import Run
@@ -203,9 +203,9 @@ def parts(value: Any) -> Iterator[tuple[str, object]]:
 
 def take(run: Run, steps: int) -> None:
     """Take steps as the loop does, and look after every fourth."""
-    act, clock, quiet = step.eager(run), loop.Clock(run), replay.Comparer({})
+    act, clock, quiet = step.eager(run), loop.Clock(run), RecordedEvaluations({})
     quiet.evaluation = lambda row: None
-    for inputs, targets in itertools.islice(loop.batches(run), steps):
+    for inputs, targets in itertools.islice(run.order.batches(run.state.step), steps):
         loop.set_learning_rate(run)
         act(inputs, targets)
         run.state.step += 1

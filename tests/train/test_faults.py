@@ -25,7 +25,7 @@ from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out
 from tests.train.test_resume import timeless
 from trainctl.data.rows import SplitName
 from trainctl.errors import Advice, Interrupted, StorageError, Terminated
-from trainctl.run.run import Run
+from trainctl.run.run import Evaluation, Run
 from trainctl.settings import compose, config
 from trainctl.store import checkpoint, lock, rundir
 from trainctl.store import files as storage
@@ -320,10 +320,10 @@ def stopping_at(number: int) -> Callable[..., dict[str, float]]:
     """Return an evaluation that is told to end when it is begun the n-th time."""
     count = itertools.count(1)
 
-    def told(run: Run, split: SplitName, check: evaluation.Check = lambda: None) -> dict[str, float]:
+    def told(measured: Evaluation, split: SplitName, check: evaluation.Check = lambda: None) -> dict[str, float]:
         if next(count) == number:
             os.kill(os.getpid(), signal.SIGTERM)
-        return evaluation.evaluate(run, split, check)
+        return evaluation.evaluate(measured, split, check)
 
     return told
 

@@ -132,8 +132,8 @@ def test_the_rows_of_a_batch_are_those_that_it_holds() -> None:
     for size in ("16", "full"):
         run = assemble.assemble(settings(f"loop.batch_size={size}"))
         for run.state.step in (0, 6, 9):
-            inputs, _ = next(loop.batches(run))
-            assert torch.equal(run.data.splits["train"].inputs[guard.batch_rows(run)], inputs)
+            inputs, _ = next(run.order.batches(run.state.step))
+            assert torch.equal(run.data.splits["train"].inputs[run.order.row_numbers(run.state.step)], inputs)
 
 
 def test_a_step_whose_update_is_not_finite_is_undone(tmp_path: Path) -> None:
@@ -179,7 +179,7 @@ def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, mon
 def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -> None:
     run = assemble.assemble(settings("loop.on_nonfinite=skip", "scale=none"))
     watch = guard.Guard(run, saving.Nothing(run, Path(), Together()), Together())
-    source = loop.batches(run)
+    source = run.order.batches(run.state.step)
     before, random = guard.Copy(run), torch.get_rng_state()
     inputs, targets = next(source)
     assert not watch.step(inputs * math.nan, targets)

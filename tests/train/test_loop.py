@@ -1,6 +1,7 @@
 """The loop: what a step computes, when it looks, and what ends it."""
 
 import copy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +183,7 @@ def test_weight_decay_spares_biases_and_norms_unless_asked() -> None:
 
 def test_every_row_is_visited_once_an_epoch_in_another_order() -> None:
     run = make("loop.batch_size=16")
-    source, epochs = loop.batches(run), []
+    source, epochs = run.order.batches(run.state.step), []
     for _ in range(2):
         seen = []
         for _ in range(run.plan.steps_per_epoch):
@@ -202,8 +203,8 @@ def test_batches_and_what_asks_for_their_rows_draw_an_epochs_order_once(monkeypa
     order.order_on.cache_clear()
     run = make("loop.batch_size=40", "seed=5")
     rows = run.data.splits["train"].inputs
-    for _, (inputs, _) in zip(range(2 * run.plan.steps_per_epoch), loop.batches(run), strict=False):
-        assert torch.equal(inputs, rows[step.visited(run, 0, len(inputs))[1]])
+    for _, (inputs, _) in zip(range(2 * run.plan.steps_per_epoch), run.order.batches(run.state.step), strict=False):
+        assert torch.equal(inputs, rows[run.order.visit(run.state.step, 0, len(inputs)).rows])
         run.state.step += 1
     assert drawn == [(len(rows), 5, 0), (len(rows), 5, 1)]
 
@@ -223,10 +224,10 @@ def test_an_augmentation_that_asks_is_told_the_epoch_and_the_rows(overrides: tup
         told.append(visit)
         return batch
 
-    object.__setattr__(run, "augment", (change,))
+    run = replace(run, augment=(change,))
     run.state.step = start  # as resumed from there
     take, steps = step.eager(run), 2 * run.plan.steps_per_epoch
-    for (inputs, targets), _ in zip(loop.batches(run), range(steps), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(steps), strict=False):
         take(inputs, targets)
         run.state.step += 1
     epochs = [index // run.plan.steps_per_epoch for index in range(start, start + steps)]
@@ -254,9 +255,9 @@ def test_two_successive_epochs_show_both_sides_of_every_image() -> None:
         seen.append(dict(zip(visit.rows.tolist(), mirrored.tolist(), strict=True)))
         return shown
 
-    object.__setattr__(run, "augment", (change,))
+    run = replace(run, augment=(change,))
     take, steps = step.eager(run), run.plan.steps_per_epoch
-    for (inputs, targets), _ in zip(loop.batches(run), range(3 * steps), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(3 * steps), strict=False):
         take(inputs, targets)
         run.state.step += 1
     first, second, third = ({k: v for part in seen[i * steps :][:steps] for k, v in part.items()} for i in range(3))
@@ -270,12 +271,12 @@ def test_two_successive_epochs_show_both_sides_of_every_image() -> None:
 
 def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
     first, second = make("loop.batch_size=16"), make("loop.batch_size=16")
-    source = loop.batches(first)
+    source = first.order.batches(first.state.step)
     for _ in range(10):
         wanted = next(source)[0]
         first.state.step += 1
     second.state.step = 9
-    assert torch.equal(next(loop.batches(second))[0], wanted)
+    assert torch.equal(next(second.order.batches(second.state.step))[0], wanted)
 
 
 @pytest.mark.parametrize(
@@ -426,7 +427,7 @@ def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
 def test_metrics_do_not_depend_on_the_size_of_evaluation_batches() -> None:
     from trainctl.train.evaluation import evaluate
 
-    one, many = (evaluate(make(f"loop.eval_batch_size={size}"), "val") for size in (1, 1000))
+    one, many = (evaluate(make(f"loop.eval_batch_size={size}").evaluation, "val") for size in (1, 1000))
     assert one == pytest.approx(many, rel=1e-6)
 
 
@@ -435,7 +436,7 @@ def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> N
 
     run = make("model.dropout=0.5")
     state = torch.get_rng_state()
-    assert evaluate(run, "val") == evaluate(run, "val")
+    assert evaluate(run.evaluation, "val") == evaluate(run.evaluation, "val")
     assert torch.equal(state, torch.get_rng_state())
     assert run.model.training
 

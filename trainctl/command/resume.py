@@ -19,26 +19,30 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.command import arguments
-from trainctl.settings import compose
+from trainctl.settings import compose, config
+from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
 
 def main(argv: Sequence[str]) -> int:
     """Check what is to change, then import torch and train on."""
-    given = arguments.parse(argv, {"root": "runs"}, most_names=1, overrides=True)
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = arguments.packages(given.overrides)
-    from trainctl.finished import open as reload
-    from trainctl.settings import config
+    parsed = arguments.parse(argv, {"root": "runs"}, most_names=1, overrides=True)
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
+    from trainctl.finished.open import configuration
     from trainctl.train import session
 
-    before = reload.tree(directory, packages)
-    reload.checked(directory, before)
-    after = compose.change(before, overrides, config.MAY_CHANGE)
-    if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
-        after["loop"]["stop_at_step"] = None  # it has done its work
-    summary = session.resume(config.load(after), overrides, directory)
+    settings = configuration(directory, packages, overrides, config.MAY_CHANGE, change=past_its_stop)
+    summary = session.resume(settings, overrides, directory)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
         print(f"{directory.name} is finished ({summary['reason']}): nothing to do; raise {budgets} to go on")
     return 0
+
+
+def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
+    """Return the run's configuration with some settings changed, and without the stop at which it was stopped."""
+    changed = compose.change(tree, overrides, allowed)
+    if changed["loop"]["stop_at_step"] == tree["loop"]["stop_at_step"]:
+        changed["loop"]["stop_at_step"] = None
+    return changed

@@ -120,10 +120,10 @@ def marked(run: Run, mark: Mark) -> Run:
         for chosen, member in zip(run.config.members("regularizer"), run.regularizers, strict=True)
     ]
     scale = {"scale": "backward", "unscale_": "clipping", "step": "optimizer", "update": "bookkeeping"}
-    chosen = run.config.parts["average"]["name"] != "none"
+    chosen, data = run.config.parts["average"]["name"] != "none", run.data
     return replace(
         run,
-        data=replace(run.data, input_scale=entering(mark, "scaling", run.data.input_scale)),
+        evaluation=replace(run.evaluation, data=replace(data, input_scale=entering(mark, "scaling", data.input_scale))),
         model=MarkedModel(run.model, mark),
         augment=tuple(augment) if any(one["name"] != "none" for one in run.config.members("augment")) else run.augment,
         regularizers=tuple(regularizers),

@@ -19,7 +19,7 @@ from trainctl.measure import flops
 from trainctl.measure.marks import Mark, Marked, Meter, Ranges, marked
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import assemble
+from trainctl.run import assemble, checks, factory
 from trainctl.run.reporter import Together
 from trainctl.run.run import Run
 from trainctl.step import eager as step
@@ -170,7 +170,7 @@ def _share_due(run: Run, seconds: float) -> float:
 
 def stepper(run: Run, take: step.Step, mark: Mark = lambda part: None) -> Callable[[], None]:
     """Return a function that does what the loop does for a step; after the last planned step it begins anew."""
-    batches, clock = loop.batches(run), Clock(run)
+    batches, clock = run.order.batches(run.state.step), Clock(run)
 
     def once() -> None:
         mark("data")
@@ -252,7 +252,7 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
     meter, found = Meter(time.perf_counter), list[dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        loggers = assemble.build_all(run.config, "logger", directory=directory)
+        loggers = factory.members(run.config, "logger", directory=directory)
         reporter = Together(Files(directory, loggers), Plain(io.StringIO()))
         try:
             reporter.start(run, directory, [])
@@ -278,12 +278,11 @@ def measure_memory(run: Run) -> dict[str, float]:
     weights = {id(tensor): tensor for tensor in chain(run.model.parameters(), run.model.buffers())}
     average = [] if run.average.model is run.model else [*run.average.model.parameters(), *run.average.model.buffers()]
     optimizer = [entry for state in run.optimizer.state.values() for entry in state.values()]
-    data = [tensor for rows in run.data.splits.values() for tensor in (rows.inputs, rows.targets)]
     found = {"peak of the process": memory.peak()}
     if run.device.type == "cuda":
         found["peak on the device"] = float(torch.cuda.max_memory_allocated(run.device))
+    found["data"] = float(sum(rows.nbytes for rows in run.data.splits.values()))
     sizes: dict[str, Iterable[Any]] = {
-        "data": data,
         "weights": weights.values(),
         "averaged weights": average,
         "optimizer": optimizer,
@@ -375,7 +374,7 @@ def changes(run: Run, replayed: bool, taken: float) -> Iterator[tuple[str, Run, 
     if plan.batch_size < rows and 2 * LARGER * taken < memory.free(run.device):
         sizes = range(min(rows, LARGER * plan.batch_size), plan.batch_size, -1)
         parts = config.loop.micro_batches  # a batch norm needs two rows
-        if size := next((size for size in sizes if assemble.smallest_part(rows, size, parts) > 1), None):
+        if size := next((size for size in sizes if checks.smallest_part(rows, size, parts) > 1), None):
             changed = _with_loop(run, batch_size=size)
             yield f"loop.batch_size={size}", replace(changed, plan=assemble.make_plan(changed.config, rows)), 0
 
@@ -402,14 +401,14 @@ def duel(
 
 def evaluation_trials(run: Run) -> Iterator[Trial]:
     """Measure an evaluation in larger portions, if it takes more than one."""
-    rows, size = len(run.data.splits["val"]), run.config.loop.eval_batch_size
+    rows, size = len(run.data.splits["val"]), run.evaluation.batch_size
     if size >= rows:
         return
     larger = min(rows, LARGER * size)
-    changed = _with_loop(run, eval_batch_size=larger)
+    changed = replace(run.evaluation, batch_size=larger)
     try:
         before, after = duel(
-            lambda: evaluation.evaluate(run, "val"),
+            lambda: evaluation.evaluate(run.evaluation, "val"),
             lambda: evaluation.evaluate(changed, "val"),
             1,
             run.device,

@@ -124,8 +124,8 @@ def header(run: "Run", directory: Path) -> list[Line]:
 
     config, data = run.config, run.data
     sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
-    shape = "x".join(map(str, data.input_shape))
-    task = f"{len(data.class_names)} classes" if data.class_names else run.task
+    shape = "x".join(map(str, data.schema.input_shape))
+    task = f"{len(data.schema.class_names)} classes" if data.schema.class_names else run.task
     return [
         ("run", table.printable(str(directory))),
         ("device", f"{describe(run.device, run.threads)}, {config.precision}"),

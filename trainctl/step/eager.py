@@ -8,23 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.components.augment.base import Mixing, Visit
+from trainctl.components.augment.base import Mixing
 from trainctl.components.optimizer.base import unwrapped_step
-from trainctl.data.order import order_on
 from trainctl.errors import NonFiniteError, lacks_memory
 from trainctl.machine.device import autocast, derive, end_capture, random_states, restore_random_states
-from trainctl.run.run import Run
+from trainctl.run.run import Evaluation, Run
 from trainctl.step.record import MOST_BYTES, Graph, Program, Recorder, compile_calls, reason
 
 Step = Callable[[Tensor, Tensor], None]
 
 
-def scaled(run: Run, stored: Tensor, targets: Tensor, augmented: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def scaled(
+    evaluation: Evaluation, stored: Tensor, targets: Tensor, augmented: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return what the model sees and what it is to return: a reconstruction's target is its scaled, not augmented input."""
-    seen = run.data.input_scale(stored if augmented is None else augmented)
-    if run.task != "reconstruction":
+    scale = evaluation.data.input_scale
+    seen = scale(stored if augmented is None else augmented)
+    if evaluation.task != "reconstruction":
         return seen, targets
-    return seen, seen if augmented is None else run.data.input_scale(stored)
+    return seen, seen if augmented is None else scale(stored)
 
 
 def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing]) -> tuple[Tensor, Tensor]:
@@ -44,21 +46,6 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
     loss = torch.stack([share * run.loss(outputs, part) for share, part in parts]).sum()
     largest = torch.stack([share for share, _ in parts]).argmax().reshape(1)  # not [largest]: the host would wait
     return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
-
-
-def visited(run: Run, first: int, count: int) -> tuple[int, Tensor]:
-    """Return the epoch of the coming step, and the numbers ``(count,)`` of rows of its batch, from the first one on.
-
-    They follow from the step alone, as the batch itself does. What is no batch of an epoch, as where one is tried for
-    its size, gets the numbers of as many rows in the epoch's order.
-    """
-    plan, rows = run.plan, len(run.data.splits["train"])
-    epoch, position = divmod(run.state.step, plan.steps_per_epoch)
-    places = torch.arange(count, device=run.device) + (position * plan.batch_size + first)
-    places %= rows
-    if plan.steps_per_epoch == 1:  # a full batch has no order
-        return epoch, places
-    return epoch, order_on(run.device, rows, run.config.seed, epoch)[places]
 
 
 # (inputs, targets, augmented, mixings, share) -> [loss, *gradients], and what `Sums.add` takes if that waits
@@ -112,7 +99,7 @@ def differentiate(run: Run) -> Compute:
     def compute(
         inputs: Tensor, targets: Tensor, changed: Tensor | None, mixings: Sequence[Mixing], share: float
     ) -> list[Any]:
-        inputs, targets = scaled(run, inputs, targets, changed)
+        inputs, targets = scaled(run.evaluation, inputs, targets, changed)
         with context:
             outputs = model(inputs).float()
             loss, targets = compare(run, outputs, targets, mixings)
@@ -170,7 +157,7 @@ def _step(run: Run, compute: Compute, update: Callable[[], object], *, closely: 
         mixings: list[Mixing] = []
         if not augmented:
             return None, mixings
-        told = {"visit": Visit(*visited(run, first, len(inputs)))} if tracked else {}
+        told = {"visit": run.order.visit(run.state.step, first, len(inputs))} if tracked else {}
         for change, tracks in changes:
             changed = change(inputs, generator, **(told if tracks else {}))
             inputs, mixing = changed if isinstance(changed, tuple) else (changed, None)

@@ -31,6 +31,7 @@ from trainctl.components.early_stopping.base import Stopping
 from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Reaction
 from trainctl.data.rows import Fitted
+from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.machine import device
 from trainctl.run.run import Run
@@ -111,7 +112,7 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
         "format": FORMAT,
         "step": state.step,
         "threads": torch.get_num_threads(),
-        "data": run.data.about(),
+        "data": run.data.schema.to_json(),
         "rows": {name: len(rows) for name, rows in run.data.splits.items()},
         "settings": run.config.tree,
         "written_by": maker() | {"own_code": own_code(tuple(run.config.components))},
@@ -398,8 +399,9 @@ def check_origin(run: Run, saved: Saved) -> None:
     ] + [f"{key}={before[key]} only there" for key in fixed if key not in now]
     if found:
         raise CheckpointError(f"{saved.path}: belongs to another run: {_some(found)}")
-    if saved.manifest["data"]["fingerprint"] != run.data.fingerprint:
-        raise CheckpointError(f"{saved.path}: was made with other data: {_some(_data_differs(run, saved))}")
+    trained = Schema.from_json(saved.manifest["data"], saved.path)
+    if trained.fingerprint != run.data.schema.fingerprint:
+        raise CheckpointError(f"{saved.path}: was made with other data: {_some(_data_differs(run, trained, saved))}")
 
 
 def _plain(tree: Any) -> Any:
@@ -411,25 +413,13 @@ def _some(found: Sequence[str]) -> str:
     return "; ".join(found[:SHOWN]) + (f"; and {len(found) - SHOWN} more" if len(found) > SHOWN else "")
 
 
-def _data_differs(run: Run, saved: Saved) -> list[str]:
+def _data_differs(run: Run, before: Schema, saved: Saved) -> list[str]:
     """Say what of the data differs; values, if it is nothing that can be named."""
-    before, now, found = saved.manifest["data"], _plain(run.data.about()), []
-    for key, word in (("class_names", "classes"), ("input_names", "columns"), ("target_names", "targets")):
-        old, new = before.get(key), now[key]
-        if old != new and sorted(old) == sorted(new):
-            found.append(f"the {word} stand in another order: {', '.join(old)} there, {', '.join(new)} here")
-        elif old != new:
-            change = [f"+{name}" for name in new if name not in old] + [f"-{name}" for name in old if name not in new]
-            found.append(f"other {word}: {_some(change)}")
-    found += [
-        f"its {key} was {before.get(key)}, is {now[key]}"
-        for key in ("task", "outputs", "input_shape")
-        if before.get(key) != now[key]
-    ]
+    found = run.data.schema.differences(before)
     rows = {name: len(part) for name, part in run.data.splits.items()}
     if (old := saved.manifest["rows"]) and old != rows:
         found.append(f"it had {sum(old.values()):,} rows, has {sum(rows.values()):,}")
-    prints = f"(fingerprint {before['fingerprint'][:12]} there, {run.data.fingerprint[:12]} here)"
+    prints = f"(fingerprint {before.fingerprint[:12]} there, {run.data.schema.fingerprint[:12]} here)"
     return [*(found or ["values differ"]), prints]
 
 

@@ -20,7 +20,6 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from trainctl.data.order import epoch_order
 from trainctl.errors import (
     Interrupted,
     NonFiniteError,
@@ -260,7 +259,7 @@ class Guard:
 
     def _explain(self, error: NonFiniteError, inputs: Tensor, targets: Tensor) -> str:
         """Say where it began, and write all of it to a file; the batch is computed once more."""
-        run, rows = self.run, batch_rows(self.run)
+        run, rows = self.run, self.run.order.row_numbers(self.run.state.step)
         names = {id(parameter): name for name, parameter in run.model.named_parameters()}
         pairs = zip(step.trained_by(run.optimizer), error.gradients, strict=False)
         gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
@@ -317,14 +316,6 @@ def warn(run: Run, found: Mapping[str, float], note: Callable[[str], None]) -> f
             " try a smaller optimizer.lr or loop.clip_norm=1"
         )
     return state.first_loss
-
-
-def batch_rows(run: Run) -> list[int]:
-    """Return the indices of the coming step's rows in the training split."""
-    epoch, position = divmod(run.state.step, run.plan.steps_per_epoch)
-    order = epoch_order(len(run.data.splits["train"]), run.config.seed, epoch)
-    rows: list[int] = order.split(run.plan.batch_size)[position].tolist()
-    return sorted(rows) if run.plan.steps_per_epoch == 1 else rows  # a full batch has no order
 
 
 def first_layer(model: nn.Module, compute: Callable[[], object]) -> str:

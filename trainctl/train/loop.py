@@ -2,14 +2,11 @@
 
 import math
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from torch import Tensor
 from torch.optim import Optimizer
 
-from trainctl.data.order import order_on
 from trainctl.machine.device import Neighbours
 from trainctl.machine.signals import Stopped, StopRequest
 from trainctl.run import metric_names
@@ -20,8 +17,6 @@ from trainctl.train.budget import Clock, end_reason, schedule_position
 from trainctl.train.checkpoint_writer import Keeper
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
 from trainctl.train.health import REWIND_FACTOR, Guard, warn
-
-GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
 
 
 def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None = None) -> str:
@@ -43,13 +38,13 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
     neighbours = Neighbours(adapt=run.config.threads == "adapt")
     keeper, saved_at = keeper or Keeper(run, directory, reporter), time.monotonic()
     with StopRequest() as request, Guard(run, keeper, reporter) as guard:
-        source, reason = batches(run), None if state.pending else end_reason(run)
+        source, reason = run.order.batches(state.step), None if state.pending else end_reason(run)
         while not reason:
             # 1. Step, unless the run was stopped in the evaluation after it.
             if not state.pending:
                 set_learning_rate(run)
                 if not guard.step(*next(source)):
-                    source = batches(run)  # from the step that the guard went back to
+                    source = run.order.batches(state.step)  # from the step that the guard went back to
                     continue
                 state.step += 1
                 state.seconds = clock.seconds()
@@ -58,7 +53,7 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
             # 2. Look: the only place where the host waits for the device.
             looking, keeping = state.pending, request.save or request.received or state.step == loop.stop_at_step
             if (looking or keeping) and not guard.sound():
-                source = batches(run)
+                source = run.order.batches(state.step)
                 continue
             if looking:
                 with suppress(Stopped):
@@ -79,21 +74,6 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
                 total = "" if run.plan.by_clock else f" of {run.plan.total_steps}"
                 raise request.error(f"stopped at step {state.step}{total}; the run is saved")
         return reason
-
-
-def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches as they are stored, from the run's position on, without end; the order is f(seed, epoch)."""
-    rows, plan = run.data.splits["train"], run.plan
-    together = max(1, GATHERED_BYTES // (plan.batch_size * rows.inputs[0].nbytes))
-    while True:
-        epoch, position = divmod(run.state.step, plan.steps_per_epoch)
-        if plan.steps_per_epoch == 1:  # a full batch has no order
-            yield rows.inputs, rows.targets
-            continue
-        order = order_on(run.device, len(rows), run.config.seed, epoch)
-        for several in order[position * plan.batch_size :].split(together * plan.batch_size):
-            inputs, targets = rows.inputs.index_select(0, several), rows.targets.index_select(0, several)
-            yield from zip(inputs.split(plan.batch_size), targets.split(plan.batch_size), strict=True)
 
 
 def set_learning_rate(run: Run) -> None:
@@ -125,7 +105,7 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
     speed = clock.samples_per_second(run)
     found = {f"train/{name}": value for name, value in run.sums.values().items()}
     renew_statistics(run, check)
-    found |= evaluate(run, "val", check)
+    found |= evaluate(run.evaluation, "val", check)
     run.sums.reset()
     state.pending = False
     state.first_loss = warn(run, found, reporter.note)

@@ -34,7 +34,7 @@ from trainctl.machine.signals import Leave
 from trainctl.report import phrases
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import assemble
+from trainctl.run import assemble, factory
 from trainctl.run.reporter import Reporter, Row, Together
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
@@ -178,7 +178,7 @@ def inexact(saved: checkpoint.Saved, config: Config) -> list[str]:
 
 def reporters(run: Run, directory: Path, *, quiet: bool = False) -> Reporter:
     """Return what tells the user: the terminal's live view or plain lines unless quiet, and the run's files."""
-    loggers = assemble.build_all(run.config, "logger", directory=directory)
+    loggers = factory.members(run.config, "logger", directory=directory)
     files = Files(directory, loggers)
     if quiet:
         return files
@@ -241,8 +241,8 @@ def conclude(run: Run, directory: Path, reporter: Reporter, outcome: str, reason
     if outcome == "finished":
         run.average.model.load_state_dict(state.best_weights or run.average.model.state_dict())
         split: SplitName = "test" if len(run.data.splits["test"]) else "val"
-        found |= evaluate(run, "test") if split == "test" else {}
-        matrix = confusion(run, split) if run.task == "classification" else []
+        found |= evaluate(run.evaluation, "test") if split == "test" else {}
+        matrix = confusion(run.evaluation, split) if run.task == "classification" else []
     summary = {
         "outcome": outcome,
         "reason": reason,
@@ -295,7 +295,7 @@ def draw(run: Run, directory: Path, rows: Sequence[dict[str, Any]], matrix: list
     rows = [row for row in rows if "lr" in row]
     plots.curves(rows, directory, run.config.monitor, run.state.best.step if run.state.best else None)
     if matrix:
-        plots.confusion(matrix, run.data.class_names, directory / "plots" / "confusion.png")
+        plots.confusion(matrix, run.data.schema.class_names, directory / "plots" / "confusion.png")
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -311,7 +311,7 @@ def describe(run: Run) -> dict[str, Any]:
         "device": device.describe(run.device),
         "threads": {"used": run.threads.threads, "reason": run.threads.reason},
         "seed": run.config.seed,
-        "data": {"fingerprint": run.data.fingerprint}
+        "data": {"fingerprint": run.data.schema.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}
         | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},

@@ -75,9 +75,9 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path, name):
     statistics = {key: value.clone() for key, value in averaged.items()}
     evaluation.renew_statistics(run)  # the last evaluation has done it already
     assert all(torch.equal(value, statistics[key]) for key, value in averaged.items())
-    before = evaluation.evaluate(run, "val")
+    before = evaluation.evaluate(run.evaluation, "val")
     run.model.load_state_dict({key: torch.zeros_like(value) for key, value in trained.items()})
-    assert evaluation.evaluate(run, "val") == before
+    assert evaluation.evaluate(run.evaluation, "val") == before
 
 
 def test_batch_norm_statistics_of_a_mean_are_renewed_as_torch_renews_them():

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.schemas import schema
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.errors import DataError
 
@@ -31,7 +32,7 @@ def folder(tmp_path):
 def load(tmp_path):
     def read(path, **changes):
         return image_folder(
-            **{"path": str(path), "size": 4, "channels": 3, "cache": str(tmp_path / "cache"), "known": None} | changes
+            **{"path": str(path), "size": 4, "channels": 3, "cache": str(tmp_path / "cache"), "schema": None} | changes
         )
 
     return read
@@ -102,7 +103,7 @@ def test_directories_without_classes_and_foreign_classes_are_named(folder, load,
 
 
 def test_a_finished_runs_classes_are_used(folder, load):
-    dataset = load(folder(""), known={"class_names": ["bird", "cat", "dog"]})
+    dataset = load(folder(""), schema=schema(class_names=("bird", "cat", "dog")))
     assert dataset.targets.tolist() == [1, 1, 2, 2]
 
 
@@ -121,4 +122,4 @@ def test_a_class_without_images_is_named(folder, load):
     (root / "cow").mkdir()
     with pytest.raises(DataError, match=r"cow: contains no images; each folder is a class"):
         load(root)
-    assert len(load(root, known={"class_names": ["cat", "cow", "dog"]}).inputs) == 4
+    assert len(load(root, schema=schema(class_names=("cat", "cow", "dog"))).inputs) == 4

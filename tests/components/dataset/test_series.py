@@ -6,7 +6,7 @@ import torch
 from trainctl.components.clean.drop import drop
 from trainctl.components.clean.none import none
 from trainctl.components.dataset.series import series
-from trainctl.data.deal import deal
+from trainctl.data.split import split_rows
 from trainctl.errors import ConfigError, DataError
 from trainctl.settings.config import Split
 
@@ -35,19 +35,19 @@ def test_each_window_is_followed_by_its_targets(load):
 
 def test_splits_follow_each_other_and_no_target_is_shared(load):
     dataset = load(rows=104)
-    dealt = deal(dataset, Split(0.2, 0.1, 0))
-    assert [len(dealt[name]) for name in ("train", "val", "test")] == [69, 19, 10]
-    assert dealt["train"].max() < dealt["val"].min()
-    assert dealt["val"].max() < dealt["test"].min()
-    seen = [set(dataset.targets[dealt[name]][:, ::2].flatten().tolist()) for name in ("train", "val", "test")]
+    splits = split_rows(dataset, Split(0.2, 0.1, 0))
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [69, 19, 10]
+    assert splits["train"].max() < splits["val"].min()
+    assert splits["val"].max() < splits["test"].min()
+    seen = [set(dataset.targets[splits[name]][:, ::2].flatten().tolist()) for name in ("train", "val", "test")]
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
 
 
 def test_without_a_test_split_validation_goes_to_the_end(load):
-    dealt = deal(load(rows=24, horizon=1), Split(0.25, 0.0, 0))
-    assert dealt["val"].tolist() == list(range(16, 21))
-    assert dealt["train"].tolist() == list(range(16))
+    splits = split_rows(load(rows=24, horizon=1), Split(0.25, 0.0, 0))
+    assert splits["val"].tolist() == list(range(16, 21))
+    assert splits["train"].tolist() == list(range(16))
 
 
 @pytest.mark.parametrize(

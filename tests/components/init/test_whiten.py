@@ -6,9 +6,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.schemas import schema
 from trainctl.components.init.whiten import whiten
+from trainctl.data import rows as data
 from trainctl.errors import ConfigError
 from trainctl.run import assemble
+from trainctl.run.model import build_model
 from trainctl.run.reporter import Together
 from trainctl.settings import compose, config
 from trainctl.store import checkpoint
@@ -85,10 +88,10 @@ def test_a_model_without_a_convolution_is_a_wrong_configuration(words):
 
 
 def test_a_run_shows_it_rows_as_the_model_sees_them(monkeypatch):
-    monkeypatch.setattr(assemble, "MOST_EXAMPLES", 600)
+    monkeypatch.setattr(data, "MOST_EXAMPLES", 600)
     run = assemble.assemble(config.load(compose.compose([*SMALL])))
     rows = run.data.splits["train"].inputs
-    shown = assemble.examples(run.data)
+    shown = run.data.examples()
     assert torch.equal(shown, run.data.input_scale(rows[::3]))  # 1,257 rows
     (first,) = {module for module in [run.model[0]] if isinstance(module, nn.Conv2d)}
     expected = first_layer(8, eps=0.0005, images=shown)[0].weight
@@ -123,7 +126,8 @@ def test_filters_that_are_not_frozen_learn(tmp_path):
 
 def test_a_model_whose_weights_are_loaded_needs_no_rows():
     settings = config.load(compose.compose([*SMALL]))
-    model, _ = assemble.build_model(settings, (1, 8, 8), 10, "classification", torch.device("cpu"))
+    images = schema(input_shape=(1, 8, 8), class_names=tuple("0123456789"))
+    model, _ = build_model(settings, images, torch.device("cpu"))
     assert model[0].weight.requires_grad  # was not touched
 
 
@@ -142,5 +146,5 @@ def test_where_neighbouring_pixels_are_alike_it_learns_sooner(tmp_path):
     for init in ("whiten", "none"):
         run = assemble.assemble(config.load(compose.compose([*words, f"init={init}"])))
         loop.train(run, tmp_path, Together())
-        losses.append(evaluation.evaluate(run, "test")["test/loss"])
+        losses.append(evaluation.evaluate(run.evaluation, "test")["test/loss"])
     assert losses[0] < losses[1] - 0.2

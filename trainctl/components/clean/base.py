@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.components.dataset.base import NO_CLASS, Dataset
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
+from trainctl.fileformat.target import NO_CLASS
 
 Missing = Literal["error", "drop", "impute"]
 Strategy = Literal["mean", "median", "most_frequent", "constant"]
@@ -184,7 +185,7 @@ def check(dataset: Dataset, *, missing: bool) -> None:
             where = [bad[:, 0], steps] if lines is None else [lines[bad[:, 0], steps]]
             count = torch.stack([*where, indices]).unique(dim=1).shape[1]
             hint = "; clean=drop drops such rows" + (", clean=impute imputes the values" if kind == "inputs" else "")
-            first = f"{dataset.place(row, step)}, column {name}"
+            first = f"{dataset.locate(row, step)}, column {name}"
             raise DataError(
                 f"{count} values of the {kind} are {problem}, the first in {first}{hint if missing else ''}"
             )

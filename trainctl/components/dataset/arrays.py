@@ -1,13 +1,12 @@
 """Your own arrays in NumPy's formats."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, required
+from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.place import check_file
@@ -18,7 +17,7 @@ def arrays(
     path: PathText | None,
     targets: PathText | None,
     task: Literal["auto", "classification", "regression"],
-    known: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
 ) -> Dataset:
     """Return your own arrays: an ``.npz`` with ``inputs`` and ``targets``, or two ``.npy`` files.
 
@@ -30,7 +29,7 @@ def arrays(
         targets: The ``.npy`` of the targets: classes ``(N,)`` from 0, or values ``(N,)`` or ``(N, K)``; null: they are
             in the ``.npz``.
         task: ``auto``: a classification if the targets have an integer type and one column.
-        known: What a finished run knows about its task and classes. Supplied by ``assemble``.
+        schema: A finished run's schema, which determines the task and the classes. Supplied by ``assemble``.
 
     Returns:
         Images as uint8, others as float32; NaN is a missing value, see ``clean``.
@@ -53,8 +52,8 @@ def arrays(
             f"{file}: inputs have shape {values.shape}, targets {answers.shape}: each row of inputs needs one target"
         )
     integers = np.issubdtype(answers.dtype, np.integer) or answers.dtype == bool
-    if known:
-        task = known["task"]
+    if schema:
+        task = schema.task
     elif task == "auto":
         task = "classification" if integers and (answers.ndim == 1 or answers.shape[1:] == (1,)) else "regression"
     inputs = _inputs(values, file)
@@ -70,13 +69,13 @@ def arrays(
             f"{targets or file}: target {labels[row].tolist()} in row {row} is not a class; classes are 0, 1, ..."
         )
     labels = labels[:, 0].astype(np.int64)
-    if known:
-        if labels.max() >= (count := len(known["class_names"])):
+    if schema:
+        if labels.max() >= (count := len(schema.class_names)):
             row = int(labels.argmax())
             raise DataError(
                 f"{targets or file}: target {labels[row]} in row {row} is not one of the run's classes 0..{count - 1}"
             )
-        return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(known["class_names"]))
+        return Dataset(inputs, torch.from_numpy(labels), "classification", schema.class_names)
     classes = int(labels.max()) + 1
     if classes < 2:
         raise DataError(f"{targets or file}: has only one class (0)")

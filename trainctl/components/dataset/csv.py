@@ -1,14 +1,14 @@
 """Your own CSV file."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-from trainctl.components.dataset.base import Dataset, Delimiter, PathText, known_columns, read_target, required
+from trainctl.components.dataset.base import Dataset, Delimiter, Encoding, PathText, SchemaLike, required
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.table import encode, find_columns, narrow, read_table
+from trainctl.fileformat.table import Column, encode, find_columns, narrow, read_table
+from trainctl.fileformat.target import read_target
 
 
 def csv(
@@ -19,7 +19,7 @@ def csv(
     drop: list[str],
     categorical: list[str],
     delimiter: Delimiter,
-    known: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
 ) -> Dataset:
     r"""Return your own CSV file: numbers and categories, with a column to predict.
 
@@ -37,7 +37,7 @@ def csv(
         drop: Columns to ignore; a column without a name is called ``column_1``, according to its position.
         categorical: Columns that contain categories although they look like numbers or have many values.
         delimiter: Separator of cells: ``comma``, ``semicolon``, ``tab`` or ``pipe``.
-        known: What a finished run knows about its columns and classes. Supplied by ``assemble``.
+        schema: A finished run's schema, which determines the columns and the classes. Supplied by ``assemble``.
 
     Returns:
         A table ``(N, F)`` with NaN for missing values; classes ``(N,)`` or values ``(N, 1)``.
@@ -56,7 +56,7 @@ def csv(
         raise ConfigError(
             f"dataset.categorical={target}: this is the target; use dataset.task=classification to predict classes"
         )
-    columns = known_columns(known)
+    columns = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     if not columns:
         for name in (target, *drop, *categorical):
             table.cells(name)  # raises if it does not exist
@@ -64,18 +64,21 @@ def csv(
         if not others:
             raise DataError(f"{file}: has no columns other than the target and the dropped ones")
         columns = find_columns(table, others, categorical)
-    targets, class_names = read_target(table, target, task, known)
+    values, class_names = read_target(
+        table, target, schema.task if schema else task, schema.class_names if schema else None
+    )
+    targets = torch.from_numpy(values if class_names else values.astype("float32")[:, None])
     names = tuple(name for column in columns for name in column.names)
-    values, notes = narrow(encode(table, columns), names)
+    inputs, notes = narrow(encode(table, columns), names)
     return Dataset(
-        inputs=torch.from_numpy(values),
+        inputs=torch.from_numpy(inputs),
         targets=targets,
         task="classification" if class_names else "regression",
         class_names=class_names,
         input_names=names,
         target_names=(target,),
         columns=columns,
-        encoding={"delimiter": delimiter},
+        encoding=Encoding(delimiter=delimiter),
         source=file.name,
         lines=torch.tensor(table.lines),
         notes=notes,

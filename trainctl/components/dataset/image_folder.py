@@ -2,15 +2,14 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, own_place, required
+from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, cache_directory, required
 from trainctl.errors import DataError
 from trainctl.fileformat.image import ENDINGS, read_image
 from trainctl.fileformat.place import check_directory
@@ -24,7 +23,7 @@ def image_folder(
     size: Annotated[int, "[1, inf)"],
     channels: Literal[1, 3],
     cache: PathText | None,
-    known: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
 ) -> Dataset:
     """Return your own images: ``<path>/<class>/*.png``, or ``<path>/train/<class>/*.png``.
 
@@ -39,7 +38,7 @@ def image_folder(
         size: Height and width of the resized images [pixels].
         channels: 1 for greyscale, 3 for RGB.
         cache: Directory of decoded images; null: ``~/.cache/trainctl/images``.
-        known: What a finished run knows about its classes. Supplied by ``assemble``.
+        schema: A finished run's schema, which determines the classes. Supplied by ``assemble``.
 
     Returns:
         Images ``(N, channels, size, size)`` as uint8 and classes ``(N,)``, named after the folders.
@@ -56,11 +55,11 @@ def image_folder(
     if not (root / "train").is_dir():
         parts = [[root], [], []]
     splits = [[file for folder in folders for file in _files(folder)] for folders in parts]
-    if not known and (
+    if not schema and (
         empty := [folder for folder in _classes(parts[0][0]) if not any(map(_is_image, folder.iterdir()))]
     ):
         raise DataError(f"{empty[0]}: contains no images; each folder is a class: remove it or add its images")
-    names = tuple(known["class_names"]) if known else tuple(sorted({file.parent.name for file in splits[0]}))
+    names = schema.class_names if schema else tuple(sorted({file.parent.name for file in splits[0]}))
     if unprintable := [name for name in names if not name.isprintable()]:
         raise DataError(f"{parts[0][0]}: the folder name {unprintable[0]!r} contains characters that cannot be printed")
     if len(names) < 2:
@@ -68,7 +67,7 @@ def image_folder(
     files = [file for split in splits for file in split]
     if foreign := [file for file in files if file.parent.name not in names]:
         raise DataError(f"{foreign[0]}: its folder is not one of the classes ({', '.join(names[:20])})")
-    pixels = _decoded(files, root, size, channels, Path(cache) if cache else own_place("cache") / "images")
+    pixels = _decoded(files, root, size, channels, Path(cache) if cache else cache_directory("cache") / "images")
     return Dataset(
         inputs=torch.from_numpy(pixels),
         targets=torch.tensor([names.index(file.parent.name) for file in files]),

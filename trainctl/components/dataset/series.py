@@ -5,7 +5,7 @@ from typing import Annotated
 
 import torch
 
-from trainctl.components.dataset.base import Dataset, Delimiter, PathText, required
+from trainctl.components.dataset.base import Dataset, Delimiter, Encoding, PathText, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.table import Column, encode, narrow, read_table
 
@@ -61,7 +61,7 @@ def series(
         target_names=tuple(target_names),
         ordered=True,
         gap_rows=horizon - 1,
-        encoding={"window": window, "delimiter": delimiter},
+        encoding=Encoding(window=window, delimiter=delimiter),
         source=file.name,
         lines=torch.tensor(table.lines).unfold(0, window + horizon, 1),
         notes=notes,
