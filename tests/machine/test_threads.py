@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from trainctl.machine import device, memory, threads
-from trainctl.machine.threads import Choice, Sample, choose, quota
+from trainctl.machine.threads import Sample, ThreadChoice, choose, quota
 from trainctl.run import assemble
 from trainctl.settings import compose, config
 
@@ -151,7 +151,7 @@ def test_a_choice_looks_back_on_the_time_since_the_last_one(monkeypatch):
 def test_a_system_without_proc_has_no_limit_and_no_neighbours(tmp_path):
     assert quota(tmp_path, tmp_path / "missing") is None
     nothing = Sample(0.0, {}, {}, 0.0)
-    assert choose(nothing, nothing, None) == Choice(len(threads.allowed()))
+    assert choose(nothing, nothing, None) == ThreadChoice(len(threads.allowed()))
 
 
 @pytest.fixture
@@ -163,15 +163,15 @@ def _threads():
 
 @pytest.mark.usefixtures("_threads")
 def test_what_is_asked_for_is_used(monkeypatch):
-    assert device.use_threads(2) == Choice(2)
+    assert device.use_threads(2) == ThreadChoice(2)
     assert torch.get_num_threads() == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     monkeypatch.setattr(device, "THREADS", 3)  # what torch made of it; not what a trial before this one asked for
-    assert device.use_threads(None) == Choice(3, "OMP_NUM_THREADS")
+    assert device.use_threads(None) == ThreadChoice(3, "OMP_NUM_THREADS")
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(threads, "_last", None)
-    monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "of neighbours"))
-    assert device.use_threads(None) == Choice(1, "of neighbours")
+    monkeypatch.setattr(threads, "choose", lambda *_: ThreadChoice(1, "of monitor"))
+    assert device.use_threads(None) == ThreadChoice(1, "of monitor")
     assert torch.get_num_threads() == 1
 
 
@@ -186,10 +186,10 @@ def test_where_the_system_does_not_tell_what_is_free_it_is_measured(monkeypatch)
     device.measured.cache_clear()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "START", Sample(0.0, {}, {}, 0.0))
-    monkeypatch.setattr(threads, "current", lambda: Choice(4))
+    monkeypatch.setattr(threads, "current", lambda: ThreadChoice(4))
     monkeypatch.setattr(device.time, "perf_counter", tick)
     state = torch.get_rng_state()
-    assert device.use_threads(None) == Choice(2, "with 4 a product takes 3.0 times as long")
+    assert device.use_threads(None) == ThreadChoice(2, "with 4 a product takes 3.0 times as long")
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.get_rng_state(), state)
     device.measured.cache_clear()
@@ -198,7 +198,7 @@ def test_where_the_system_does_not_tell_what_is_free_it_is_measured(monkeypatch)
 @pytest.mark.usefixtures("_threads")
 def test_a_measurement_asks_for_no_more_threads_than_are_there():
     device.measured.cache_clear()
-    assert device.measured(1) == Choice(1)
+    assert device.measured(1) == ThreadChoice(1)
     assert device.measured(2).threads in (1, 2)
     device.measured.cache_clear()
 
@@ -208,11 +208,11 @@ def test_a_measurement_asks_for_no_more_threads_than_are_there():
 def test_a_change_is_noticed_and_followed_only_if_asked(monkeypatch, adapt):
     torch.set_num_threads(2)
     monkeypatch.setattr(device, "APART", 0.0)
-    monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "1.0 of 2 CPUs are free of other work"))
+    monkeypatch.setattr(threads, "choose", lambda *_: ThreadChoice(1, "1.0 of 2 CPUs are free of other work"))
     notes = []
-    neighbours = device.Neighbours(adapt=adapt)
+    monitor = device.ThreadMonitor(adapt=adapt)
     for _ in range(3):
-        neighbours.look(notes.append)
+        monitor.look(notes.append)
     assert torch.get_num_threads() == (1 if adapt else 2)
     assert len(notes) == 1
     assert "1.0 of 2 CPUs are free" in notes[0]
@@ -223,16 +223,16 @@ def test_a_change_is_noticed_and_followed_only_if_asked(monkeypatch, adapt):
 def test_more_threads_than_cpus_are_explained(monkeypatch):
     torch.set_num_threads(8)
     monkeypatch.setattr(device, "APART", 0.0)
-    monkeypatch.setattr(threads, "choose", lambda *_: Choice(2))
+    monkeypatch.setattr(threads, "choose", lambda *_: ThreadChoice(2))
     notes = []
-    device.Neighbours(adapt=False).look(notes.append)
+    device.ThreadMonitor(adapt=False).look(notes.append)
     assert notes[0].startswith("this process may use 2 CPUs, and 8 threads wait for each other")
 
 
 def test_counters_are_read_only_when_it_is_time(monkeypatch):
-    neighbours = device.Neighbours(adapt=False)
+    monitor = device.ThreadMonitor(adapt=False)
     monkeypatch.setattr(threads, "sample", lambda: pytest.fail("read"))
-    neighbours.look(print)
+    monitor.look(print)
 
 
 @pytest.mark.parametrize(("most", "accepted"), [(1 << 62, 1 << 30), (1 << 25, 1 << 25)])  # glibc now, and before 2.35

@@ -13,7 +13,7 @@ from trainctl.components.loss.base import Loss
 from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.rows import SPLITS, Data, Rows
-from trainctl.machine.threads import Choice
+from trainctl.machine.threads import ThreadChoice
 from trainctl.run.run import Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -68,7 +68,7 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
         sums=Sums("classification", 1, None, device),
         state=TrainState(),
-        threads=Choice(2),
+        threads=ThreadChoice(2),
     )
 
 

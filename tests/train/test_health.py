@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from trainctl.errors import Interrupted, NonFiniteError, UnavailableError
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
@@ -112,7 +112,7 @@ def test_a_message_names_layer_gradients_and_rows(tmp_path: Path, cause: str) ->
         run.model.get_parameter(f"{first}.weight").data.fill_(3e38)
     (tmp_path / "run").mkdir()
     with pytest.raises(NonFiniteError) as caught:
-        loop.train(run, tmp_path / "run", Together())
+        loop.train(run, tmp_path / "run", MultiReporter())
 
     told, message = rundir.read_json(tmp_path / "run" / guard.FILE), str(caught.value)
     assert f"{first}.weight" in told["gradients"]
@@ -148,7 +148,7 @@ def test_an_infinite_buffer_is_a_mask_unless_it_becomes_so_or_is_not_a_number(tm
     run = assemble.assemble(settings("loop.max_steps=3", "loop.epochs=null"))
     run.model.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
     (tmp_path / "run").mkdir()
-    assert "max_steps" in loop.train(run, tmp_path / "run", Together())
+    assert "max_steps" in loop.train(run, tmp_path / "run", MultiReporter())
 
     spared = guard.masks(run)
     assert guard.sound(run, spared)
@@ -178,7 +178,7 @@ def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, mon
 
 def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -> None:
     run = assemble.assemble(settings("loop.on_nonfinite=skip", "scale=none"))
-    watch = guard.Guard(run, saving.Nothing(run, Path(), Together()), Together())
+    watch = guard.Guard(run, saving.NullWriter(run, Path(), MultiReporter()), MultiReporter())
     source = loop.batches(run)
     before, random = guard.Copy(run), torch.get_rng_state()
     inputs, targets = next(source)

@@ -17,7 +17,7 @@ from trainctl.settings.config import Config
 from trainctl.store import checkpoint, rundir
 from trainctl.store.checkpoint import Saved
 from trainctl.train import loop, session
-from trainctl.train.checkpoint_writer import Nothing
+from trainctl.train.checkpoint_writer import NullWriter
 
 SHORT = 60.0  # a run that took less than this is replayed from its start [s]
 CLOCK = ("seconds", "samples_per_second")  # what the clock says, and never twice the same
@@ -195,7 +195,7 @@ def _again(run: Run, directory: Path, comparer: Comparer) -> None:
     """Take the steps; the last one of them stops the loop as a signal would."""
     end = run.config.loop.stop_at_step
     try:
-        loop.train(run, directory, comparer, Nothing(run, directory, comparer))
+        loop.train(run, directory, comparer, NullWriter(run, directory, comparer))
     except Interrupted:
         if run.state.step != end:
             raise Interrupted("interrupted; the run is as it was") from None

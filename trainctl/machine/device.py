@@ -60,7 +60,7 @@ def describe(device: torch.device) -> str:
     """Name a device for people: its type, and a GPU's model or the CPU's threads."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({threads.Choice(torch.get_num_threads())})" if device.type == "cpu" else str(device)
+    return f"{device} ({threads.ThreadChoice(torch.get_num_threads())})" if device.type == "cpu" else str(device)
 
 
 def processor() -> str:
@@ -72,7 +72,7 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
-def use_threads(wanted: int | str | None) -> threads.Choice:
+def use_threads(wanted: int | str | None) -> threads.ThreadChoice:
     """Set how many threads compute on the CPU, and return it.
 
     Args:
@@ -80,9 +80,9 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
             :func:`trainctl.machine.threads.choose`; where the system does not tell what is free, a measurement.
     """
     if isinstance(wanted, int):
-        choice = threads.Choice(wanted)
+        choice = threads.ThreadChoice(wanted)
     elif os.environ.get("OMP_NUM_THREADS"):
-        choice = threads.Choice(THREADS, "OMP_NUM_THREADS")
+        choice = threads.ThreadChoice(THREADS, "OMP_NUM_THREADS")
     else:
         choice = threads.current()
         if not threads.START.total and choice.threads > 1:
@@ -92,7 +92,7 @@ def use_threads(wanted: int | str | None) -> threads.Choice:
 
 
 @cache
-def measured(most: int) -> threads.Choice:
+def measured(most: int) -> threads.ThreadChoice:
     """Time a product with so many threads, with half of them, and so on, and return the fastest number.
 
     Takes some 50 ms, once. Threads that share a core with other work, or are on one much slower than the others, hold
@@ -128,7 +128,7 @@ def keep_memory() -> None:
         library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD [bytes]
 
 
-class Neighbours:
+class ThreadMonitor:
     """Notices when other work takes CPUs that a run's threads wait for, or gives them back.
 
     Args:

@@ -11,7 +11,7 @@ STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") i
 SAVE = getattr(signal, "SIGUSR1", None)
 
 
-class Leave(KeyboardInterrupt):
+class Terminate(KeyboardInterrupt):
     """SIGTERM or SIGHUP outside the loop; like Ctrl-C, it is caught by nothing that catches errors."""
 
 
@@ -48,10 +48,10 @@ class _Signals:
     def _leave(self, number: int) -> None:
         """Leave at once, and hear no more of that signal: nothing is to interrupt the leaving."""
         signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else Leave
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminate
 
 
-class AtOnce(_Signals):
+class ExitImmediately(_Signals):
     """Signals end what is done: there is nothing to finish, or it is done again when the run is resumed."""
 
     def _hear(self, number: int, frame: FrameType | None) -> None:

@@ -118,7 +118,7 @@ def others(before: Sample, now: Sample) -> float:
 
 
 @dataclass(frozen=True)
-class Choice:
+class ThreadChoice:
     """How many threads, and why.
 
     Args:
@@ -132,13 +132,13 @@ class Choice:
     def __str__(self) -> str:
         """Say it in words.
 
-        >>> str(Choice(2)), str(Choice(1, "as asked"))
+        >>> str(ThreadChoice(2)), str(ThreadChoice(1, "as asked"))
         ('2 threads', '1 thread: as asked')
         """
         return f"{self.threads} thread{'s' * (self.threads != 1)}" + (f": {self.reason}" if self.reason else "")
 
 
-def choose(before: Sample, now: Sample, limit: float | None) -> Choice:
+def choose(before: Sample, now: Sample, limit: float | None) -> ThreadChoice:
     """Return a thread for each core that is free, and that the process is granted; at least one.
 
     Args:
@@ -147,38 +147,38 @@ def choose(before: Sample, now: Sample, limit: float | None) -> Choice:
         limit: See :func:`quota`.
 
     >>> choose(Sample(0, {0: 0, 1: 0}, {0: 0, 1: 0}, 0.0), Sample(2, {0: 200, 1: 100}, {0: 200, 1: 200}, 1.0), None)
-    Choice(threads=1, reason='1.0 of 2 CPUs are free of other work')
+    ThreadChoice(threads=1, reason='1.0 of 2 CPUs are free of other work')
     """
     shown = len(now.total) or len(allowed())
     granted = shown if limit is None else max(1, min(shown, int(limit + 0.01)))
     free = shown - others(before, now)
     unused = max(1, int(free + 1 - MOSTLY))
     if unused < granted:
-        return Choice(unused, f"{max(free, 0):.1f} of {shown} CPUs are free of other work")
-    return Choice(granted, f"a control group grants {limit:g} CPU{'s' * (limit != 1)}" if granted < shown else "")
+        return ThreadChoice(unused, f"{max(free, 0):.1f} of {shown} CPUs are free of other work")
+    return ThreadChoice(granted, f"a control group grants {limit:g} CPU{'s' * (limit != 1)}" if granted < shown else "")
 
 
-def fastest(seconds: Mapping[int, float]) -> Choice:
+def fastest(seconds: Mapping[int, float]) -> ThreadChoice:
     """Return the number of threads that took the least time; the largest of those that took hardly more.
 
     Args:
         seconds: What the same work took, by the number of threads.
 
     >>> fastest({8: 1.05, 4: 1.0, 2: 1.6}), fastest({8: 3.0, 4: 1.0, 2: 1.6})
-    (Choice(threads=8, reason=''), Choice(threads=4, reason='with 8 a product takes 3.0 times as long'))
+    (ThreadChoice(threads=8, reason=''), ThreadChoice(threads=4, reason='with 8 a product takes 3.0 times as long'))
     """
     least, most = min(seconds.values()), max(seconds)
     best = max(count for count, taken in seconds.items() if taken <= HARDLY_MORE * least)
     if best == most:
-        return Choice(most)
-    return Choice(best, f"with {most} a product takes {seconds[most] / seconds[best]:.1f} times as long")
+        return ThreadChoice(most)
+    return ThreadChoice(best, f"with {most} a product takes {seconds[most] / seconds[best]:.1f} times as long")
 
 
 START = sample()
-_last: Choice | None = None
+_last: ThreadChoice | None = None
 
 
-def current() -> Choice:
+def current() -> ThreadChoice:
     """Return the choice for the time since the last one was made, or since the start; that one, if it was just now."""
     global START, _last
     now = sample()

@@ -20,7 +20,7 @@ from trainctl.measure.marks import Mark, Marked, Meter, Ranges, marked
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.step import eager as step
 from trainctl.store import checkpoint
@@ -253,7 +253,7 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         loggers = assemble.build_all(run.config, "logger", directory=directory)
-        reporter = Together(Files(directory, loggers), Plain(io.StringIO()))
+        reporter = MultiReporter(Files(directory, loggers), Plain(io.StringIO()))
         try:
             reporter.start(run, directory, [])
             told = Marked(reporter, meter, {"evaluation": "reporting"}, {"evaluation": "evaluation"})

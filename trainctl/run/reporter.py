@@ -38,7 +38,7 @@ class Reporter(Protocol):
         """Give the terminal and the files back; called once, after an error too."""
 
 
-class Together:
+class MultiReporter:
     """Tells several reporters."""
 
     def __init__(self, *reporters: Reporter) -> None:

@@ -12,7 +12,7 @@ from trainctl.components.loss.base import Loss, Task
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.rows import Data
-from trainctl.machine.threads import Choice
+from trainctl.machine.threads import ThreadChoice
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
 from trainctl.settings.config import Config
@@ -58,7 +58,7 @@ class Run:
     plan: Plan
     sums: Sums
     state: TrainState
-    threads: Choice
+    threads: ThreadChoice
 
     @property
     def epoch(self) -> float:

@@ -24,7 +24,7 @@ def rehearse(run: Run, directory: Path) -> None:
     storage.rehearse(directory / "rehearsal.trainctl", checkpoint.size(run))
 
 
-class Keeper:
+class CheckpointWriter:
     """Writes a run's checkpoints and tells the reporter what hinders it.
 
     Args:
@@ -79,7 +79,7 @@ class Keeper:
             return "no earlier checkpoint is left"
 
 
-class Nothing(Keeper):
+class NullWriter(CheckpointWriter):
     """Keeps nothing: for a replay of a run that stays as it is."""
 
     def save(self) -> None:

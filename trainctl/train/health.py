@@ -35,7 +35,7 @@ from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.step import eager as step
 from trainctl.store import checkpoint
-from trainctl.train.checkpoint_writer import Keeper
+from trainctl.train.checkpoint_writer import CheckpointWriter
 
 EVERY_STEPS = 100  # between looks at the whole state on a CPU; another device would have to be waited for
 MOST_SKIPS_IN_ROW = 10
@@ -134,7 +134,7 @@ class Guard:
     """
 
     run: Run
-    keeper: Keeper
+    keeper: CheckpointWriter
     reporter: Reporter
 
     def __post_init__(self) -> None:

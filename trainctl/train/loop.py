@@ -10,21 +10,21 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from trainctl.data.order import order_on
-from trainctl.machine.device import Neighbours
+from trainctl.machine.device import ThreadMonitor
 from trainctl.machine.signals import Stopped, StopRequest
 from trainctl.run import metric_names
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.run.state import Best
 from trainctl.train.budget import Clock, end_reason, schedule_position
-from trainctl.train.checkpoint_writer import Keeper
+from trainctl.train.checkpoint_writer import CheckpointWriter
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
 from trainctl.train.health import REWIND_FACTOR, Guard, warn
 
 GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
 
 
-def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None = None) -> str:
+def train(run: Run, directory: Path, reporter: Reporter, keeper: CheckpointWriter | None = None) -> str:
     """Train until a budget is spent or early stopping ends it; return which, in words.
 
     Args:
@@ -40,8 +40,8 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
         StorageError: If a checkpoint cannot be written.
     """
     state, loop, clock = run.state, run.config.loop, Clock(run)
-    neighbours = Neighbours(adapt=run.config.threads == "adapt")
-    keeper, saved_at = keeper or Keeper(run, directory, reporter), time.monotonic()
+    monitor = ThreadMonitor(adapt=run.config.threads == "adapt")
+    keeper, saved_at = keeper or CheckpointWriter(run, directory, reporter), time.monotonic()
     with StopRequest() as request, Guard(run, keeper, reporter) as guard:
         source, reason = batches(run), None if state.pending else end_reason(run)
         while not reason:
@@ -66,7 +66,7 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
                     reason = end_reason(run)
                 guard.remember()
                 if run.device.type == "cpu":
-                    neighbours.look(reporter.note)
+                    monitor.look(reporter.note)
             stopped = request.received or (state.step == loop.stop_at_step and not reason)
 
             # 3. Keep.

@@ -30,12 +30,12 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.machine import device, threads
-from trainctl.machine.signals import Leave
+from trainctl.machine.signals import Terminate
 from trainctl.report import phrases as words
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run import assemble
-from trainctl.run.reporter import Reporter, Row, Together
+from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, lock, rundir
@@ -185,8 +185,8 @@ def reporters(run: Run, directory: Path, *, quiet: bool = False) -> Reporter:
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":
         from trainctl.report.console import Console
 
-        return Together(files, Console())
-    return Together(files, Plain(sys.stdout))
+        return MultiReporter(files, Console())
+    return MultiReporter(files, Plain(sys.stdout))
 
 
 def go_on(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]) -> Summary:
@@ -224,7 +224,7 @@ def finish(run: Run, directory: Path, reporter: Reporter, reason: str) -> Summar
     try:
         return conclude(run, directory, reporter, "finished", reason)
     except KeyboardInterrupt as left:
-        kind = Terminated if isinstance(left, Leave) else Interrupted
+        kind = Terminated if isinstance(left, Terminate) else Interrupted
         raise kind("stopped while the trained run was tested; it is saved") from None
     except (RuntimeError, MemoryError) as error:
         if not lacks_memory(error):

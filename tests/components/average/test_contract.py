@@ -9,7 +9,7 @@ import torch
 from tests.conftest import HARD
 from trainctl.errors import Interrupted
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.settings import component, compose, config
 from trainctl.store import checkpoint
 from trainctl.train import evaluation, loop, session
@@ -65,7 +65,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, uninterrupted, n
 def test_the_average_is_what_is_evaluated_and_kept(tmp_path, name):
     run = assemble.assemble(chosen(name))
     (tmp_path / "run").mkdir()
-    loop.train(run, tmp_path / "run", Together())
+    loop.train(run, tmp_path / "run", MultiReporter())
 
     averaged, trained = run.average.model.state_dict(), run.model.state_dict()
     assert run.state.averaged > 1

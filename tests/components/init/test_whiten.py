@@ -9,7 +9,7 @@ from torch.nn import functional
 from trainctl.components.init.whiten import whiten
 from trainctl.errors import ConfigError
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.settings import compose, config
 from trainctl.store import checkpoint
 from trainctl.train import evaluation, loop
@@ -102,7 +102,7 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
     settings = config.load(compose.compose(words))
     run = assemble.assemble(settings)
     before = {name: value.clone() for name, value in run.model.named_parameters()}
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
     after = dict(run.model.named_parameters())
     assert [name for name, value in after.items() if torch.equal(value, before[name])] == ["0.weight"]
 
@@ -117,7 +117,7 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
 def test_filters_that_are_not_frozen_learn(tmp_path):
     run = assemble.assemble(config.load(compose.compose([*SMALL, "init.frozen=false"])))
     before = run.model[0].weight.detach().clone()
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
     assert not torch.equal(run.model[0].weight, before)
 
 
@@ -141,6 +141,6 @@ def test_where_neighbouring_pixels_are_alike_it_learns_sooner(tmp_path):
     losses = []
     for init in ("whiten", "none"):
         run = assemble.assemble(config.load(compose.compose([*words, f"init={init}"])))
-        loop.train(run, tmp_path, Together())
+        loop.train(run, tmp_path, MultiReporter())
         losses.append(evaluation.evaluate(run, "test")["test/loss"])
     assert losses[0] < losses[1] - 0.2
