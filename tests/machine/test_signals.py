@@ -117,7 +117,7 @@ def test_a_signal_before_the_first_step_leaves_nothing_behind(
     assert main(monkeypatch, *QUICK) == 143
     assert capsys.readouterr().err == "trainctl: terminated; what was saved before is intact\n"
     assert list(tmp_path.iterdir()) == []
-    assert signal.getsignal(signal.SIGTERM) != signals.ExitImmediately._hear
+    assert signal.getsignal(signal.SIGTERM) != signals.ExitImmediately._handle
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(

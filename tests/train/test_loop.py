@@ -12,7 +12,7 @@ from trainctl.data import order
 from trainctl.errors import ConfigError, NonFiniteError
 from trainctl.machine import device
 from trainctl.run import assemble
-from trainctl.run.reporter import MultiReporter
+from trainctl.run.reporter import MultiReporter, Reporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
@@ -309,7 +309,7 @@ def test_the_reason_says_what_value_reached_the_target(tmp_path: Path) -> None:
 def test_evaluations_come_at_their_steps_and_once_at_the_end(tmp_path: Path) -> None:
     seen = []
 
-    class Recorder(MultiReporter):
+    class Recorder(Reporter):
         def evaluation(self, row: Any) -> None:
             seen.append(row["step"])
 
@@ -369,7 +369,7 @@ def test_a_plateau_reduces_the_rate_at_the_evaluation_that_shows_it(tmp_path: Pa
     (tmp_path / "run").mkdir()
     rates = []
 
-    class Recorder(MultiReporter):
+    class Recorder(Reporter):
         def evaluation(self, row: Any) -> None:
             rates.append(row["lr"])
 

@@ -1,7 +1,7 @@
 """A run's steps once more: in memory from one of its checkpoints, or as a new run from its records; is it the same?"""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError, ConfigError, Interrupted
 from trainctl.run import assemble
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, rundir
@@ -50,14 +50,11 @@ class Differs(Exception):
     """An evaluation gave other numbers."""
 
 
-class Comparer:
-    """Compares every evaluation with the run's own record of it; a reporter that reports nothing."""
+class Comparer(Reporter):
+    """Compares every evaluation with the run's own record of it, and reports nothing."""
 
     def __init__(self, expected: Mapping[int, Row]) -> None:
         self.expected, self.seen = expected, 0
-
-    def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Begin."""
 
     def evaluation(self, row: Row) -> None:
         """Compare the newest evaluation.
@@ -69,25 +66,6 @@ class Comparer:
         if difference := unlike(self.expected.get(step), row):
             raise Differs(f"step {step}: {difference}")
         self.seen += 1
-
-    def forget(self, step: int) -> None:
-        """Compare what comes again."""
-
-    def note(self, text: str) -> None:
-        """Pass over a line for the user."""
-
-    def detail(self, text: str) -> None:
-        """Pass over a line for the log."""
-
-    def unsaved(self) -> list[Row]:
-        """Lack nothing."""
-        return []
-
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """End."""
-
-    def close(self) -> None:
-        """End."""
 
 
 def unlike(before: Row | None, now: Row | None) -> str:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trainctl.report import phrases as words
 from trainctl.report.view import BAD, LABEL, VALUE, View
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 HERTZ = 8
@@ -20,7 +20,7 @@ OUTCOMES = {"finished": "bold green", "interrupted": "bold yellow", "terminated"
 HARMLESS = (Exception, SystemExit)
 
 
-class Console:
+class Console(Reporter):
     """Shows a run on a terminal; nothing that goes wrong here reaches the training.
 
     Args:
@@ -44,10 +44,6 @@ class Console:
         assert self.view
         self.view.rows.append(row)
 
-    def unsaved(self) -> list[Row]:
-        """Keep no records."""
-        return []
-
     def forget(self, step: int) -> None:
         """Drop evaluations after a step."""
         assert self.view
@@ -57,9 +53,6 @@ class Console:
         """Print a line above the view."""
         with suppress(*HARMLESS):
             self.console.print(Text(words.printable(text, self.console.encoding)), soft_wrap=True)
-
-    def detail(self, text: str) -> None:
-        """Leave out what is for the log."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """End the view in its last state and print what the run came to and what to type next."""

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainctl.report import phrases as words
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 
-class Plain:
+class Plain(Reporter):
     r"""Writes lines to a stream, and falls silent where the stream is closed or broken: training goes on.
 
     Args:
@@ -45,19 +45,9 @@ class Plain:
         parts.append(f"{pad('speed', words.count(row.get('samples_per_second')))} samples/s")
         self._write("  ".join(parts))
 
-    def unsaved(self) -> list[Row]:
-        """Keep no records."""
-        return []
-
-    def forget(self, step: int) -> None:
-        """Leave what was written."""
-
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)
-
-    def detail(self, text: str) -> None:
-        """Leave out what is for the log."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write what the run came to and what to type next."""

@@ -13,6 +13,7 @@ from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.rows import Data
 from trainctl.machine.threads import ThreadChoice
+from trainctl.machine.world import ALONE, World
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
 from trainctl.settings.config import Config
@@ -59,6 +60,7 @@ class Run:
     sums: Sums
     state: TrainState
     threads: ThreadChoice
+    world: World = ALONE
 
     @property
     def epoch(self) -> float:

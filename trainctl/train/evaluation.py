@@ -64,7 +64,7 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
 
 def evaluate(run: Run, split: SplitName, check: Check = lambda: None) -> dict[str, float]:
     """Return a split's metrics as ``split/name``; waits for the device."""
-    sums = Sums(run.task, run.sums.columns, run.sums.units, run.device)
+    sums = Sums(run.task, run.sums.columns, run.sums.units, run.device, run.world)
     for portion, wanted in outputs(run, split, check):
         sums.add(run.loss(portion, wanted), portion, wanted)
     return {f"{split}/{name}": value for name, value in sums.values().items()}

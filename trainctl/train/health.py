@@ -118,7 +118,8 @@ def sound(run: Run, spared: Collection[int] = ()) -> bool:
     states = run.optimizer.state.values()
     tensors += [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
     sums = [tensor.sum() for tensor in tensors if tensor.is_floating_point()]
-    return math.isfinite(float(torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()))
+    total = torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()
+    return math.isfinite(float(run.world.sum(total)))
 
 
 @dataclass
