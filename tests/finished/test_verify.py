@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from tests.finished import test_open as test_loading
 from tests.finished.test_open import FORMATS, Say, newest, rewrite
 from trainctl.errors import Interrupted
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
+from trainctl.store.tensors import write as write_tensors
 from trainctl.train import session
 
 HARD = (
@@ -57,13 +59,13 @@ def change_row(directory: Path, step: int, key: str, value: float) -> None:
 
 def change_tensor(directory: Path, prefix: str) -> str:
     """Change the last bit of one value of the newest checkpoint; return the tensor's name."""
-    saved = checkpoint.newest(directory)
-    path = directory / "checkpoints" / saved.manifest["last"]["file"]
+    saved = restore.newest(directory)
+    path = directory / "checkpoints" / saved.manifest.last.file
     tensors = safetensors.torch.load(path.read_bytes())
     name = next(key for key in tensors if key.startswith(prefix) and tensors[key].ndim)
     tensors[name].view(-1)[0] = tensors[name].view(-1)[0] * (1 + 2e-7) + 1e-12
     path.unlink()
-    entry = checkpoint._write_tensors(path, tensors)
+    entry = asdict(write_tensors(path, tensors))
     rewrite(
         directory, lambda manifest: manifest.update(last=entry) if manifest["last"]["file"] == entry["file"] else None
     )

@@ -14,7 +14,7 @@ import torch
 from tests.train.test_training import Command, Start, load, only_run, wait_for_epoch
 from trainctl import cli
 from trainctl.machine import signals
-from trainctl.store import checkpoint, rundir
+from trainctl.store import checkpoint, manifest, restore, rundir, tensors
 from trainctl.sweep import trials
 from trainctl.train import evaluation, loop, session
 
@@ -72,9 +72,9 @@ PLACES = {
     "step": (loop, "set_learning_rate", 2),
     "evaluation": (loop, "evaluate", 1),
     "last evaluation": (loop, "evaluate", 2),
-    "save": (checkpoint, "_write_tensors", 3),  # the first are those of the empty run
-    "manifest": (checkpoint, "_digest", 3),
-    "last save": (checkpoint, "_write_tensors", 5),
+    "save": (tensors, "write", 3),  # the first are those of the empty run
+    "manifest": (manifest, "checksum", 3),
+    "last save": (tensors, "write", 5),
     "final test": (session, "evaluate", 1),
     "inside the final test": (evaluation, "scaled", 9),
     "confusion": (session, "confusion", 1),
@@ -98,14 +98,14 @@ def test_a_signal_at_any_point_saves_and_resuming_is_exact(
     outcome = {signal.SIGTERM: (143, "terminated"), signal.SIGINT: (130, "interrupted")}[signal.Signals(number)]
     run = only_run(tmp_path)
     assert (code, load(run / "summary.json")["outcome"]) == outcome
-    assert checkpoint.newest(run)
+    assert restore.newest(run)
 
     with monkeypatch.context() as patched:
         patched.setattr(session, "draw", lambda *given: None)
         assert main(patched, "resume") == 0
     assert records(run) == records(undisturbed)
-    tensors = [checkpoint.newest(path).tensors("last") for path in (run, undisturbed)]
-    assert all(torch.equal(value, tensors[1][key]) for key, value in tensors[0].items())
+    last = [restore.newest(path).tensors("last") for path in (run, undisturbed)]
+    assert all(torch.equal(value, last[1][key]) for key, value in last[0].items())
 
 
 @pytest.mark.parametrize("place", ["assemble", "describe", "reporters"])
@@ -124,18 +124,18 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGINT, 2)
-    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGINT, 3)  # while that is saved
+    signal_at(monkeypatch, manifest, "checksum", signal.SIGINT, 3)  # while that is saved
     assert main(monkeypatch, *QUICK) == 130
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a third one finds nothing to interrupt
     assert "interrupted; what was saved before is intact" in capsys.readouterr().err
-    assert checkpoint.newest(only_run(tmp_path)).manifest["step"] == 0
+    assert restore.newest(only_run(tmp_path)).manifest.step == 0
 
 
 def test_sigterm_twice_is_sigterm_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGTERM, 2)
-    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGTERM, 3)
+    signal_at(monkeypatch, manifest, "checksum", signal.SIGTERM, 3)
     assert main(monkeypatch, *QUICK) == 143
-    assert checkpoint.newest(only_run(tmp_path)).manifest["step"] == 2
+    assert restore.newest(only_run(tmp_path)).manifest.step == 2
 
 
 def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Path) -> None:

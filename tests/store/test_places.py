@@ -22,10 +22,10 @@ IRIS = ("dataset=iris", "model=linear", "loop.max_steps=1", "output.plots=false"
     [
         ("file", 5, "not a directory"),
         ("file/runs", 5, "Not a directory"),
-        ("/proc/runs", 5, "cannot be made"),
+        ("/proc/runs", 5, "cannot create directory"),
         ("x" * 300, 5, "File name too long"),
         ("loop/runs", 5, "Too many levels of symbolic links"),
-        ("run", 2, "output.root=run is itself a run: trainctl resume run goes on"),
+        ("run", 2, "output.root=run is a run directory; continue it with trainctl resume run"),
     ],
     ids=["file", "below-a-file", "unwritable", "300-characters", "symlink-loop", "a-run"],
 )

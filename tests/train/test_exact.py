@@ -22,7 +22,7 @@ from trainctl.run.run import Run
 from trainctl.run.state import TrainState
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
-from trainctl.store import checkpoint, rundir
+from trainctl.store import checkpoint, restore, rundir
 from trainctl.train import health as guard
 from trainctl.train import loop, session
 
@@ -60,9 +60,9 @@ def until(chosen: config.Config, step: int | None) -> config.Config:
 
 def bits(directory: Path) -> dict[str, bytes]:
     """Return every tensor of the newest checkpoint, and its numbers, byte for byte."""
-    saved = checkpoint.newest(directory)
+    saved = restore.newest(directory)
     tensors = saved.tensors("last") | {f"best {key}": value for key, value in saved.tensors("best").items()}
-    numbers = saved.manifest["state"] | {"seconds": 0, "optimizer": saved.manifest["optimizer"]}
+    numbers = saved.manifest.state | {"seconds": 0, "optimizer": saved.manifest.optimizer}
     return {key: value.numpy().tobytes() for key, value in tensors.items()} | {"state": repr(numbers).encode()}
 
 
@@ -222,7 +222,7 @@ def differences(chosen: config.Config, directory: Path, spoil: Callable[[Run], o
     generators = device.random_states(run.device)
     checkpoint.save(run, directory)
     other = assemble.assemble(chosen)
-    checkpoint.restore(other, checkpoint.newest(directory))
+    restore.restore(other, restore.newest(directory))
     spoil(other)
     take(other, 1)
     after = walk(other)

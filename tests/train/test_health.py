@@ -17,7 +17,9 @@ from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
+from trainctl.store.manifest import checksum
+from trainctl.store.tensors import write as write_tensors
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train import health as guard
 from trainctl.train import loop, session
@@ -64,12 +66,12 @@ def bad_gradient(found: list[Any]) -> None:
 
 def newest(directory: Path, *overrides: str) -> Run:
     run = assemble.assemble(settings(*overrides))
-    checkpoint.restore(run, checkpoint.newest(directory))
+    restore.restore(run, restore.newest(directory))
     return run
 
 
 def tensors(directory: Path) -> dict[str, Tensor]:
-    return checkpoint.newest(directory).tensors("last")
+    return restore.newest(directory).tensors("last")
 
 
 def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -224,7 +226,7 @@ def test_a_run_rewinds_to_its_newest_checkpoint_and_goes_on_at_half_the_rate(
     manifest = next((tmp_path / "cut" / "checkpoints").glob("step-*7.json"))
     saved = json.loads(manifest.read_text())
     saved["state"]["rewinds"] = 1
-    saved["sha256"] = checkpoint._digest(saved)
+    saved["sha256"] = checksum(saved)
     manifest.write_text(json.dumps(saved))
     session.resume(settings(chosen), [], tmp_path / "cut")
     assert_equal(tensors(tmp_path / "cut"), tensors(tmp_path / "run"))
@@ -251,7 +253,7 @@ def test_a_rewind_that_fails_midway_keeps_what_was_saved(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, place, fail)
+        patched.setattr(restore, place, fail)
         with pytest.raises(UnavailableError):
             session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
     saved = newest(tmp_path / "run")
@@ -338,16 +340,16 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="POSIX")
 def test_a_lack_of_memory_for_a_checkpoint_ends_no_process(tmp_path: Path) -> None:
-    tensor = {"x": torch.empty(2**27)}  # 512 MB, never touched
+    transposed = {"x": torch.empty(2**13, 2**14).t()}  # 512 MB, never touched; to be written in another order
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    for times in (1.2, 2.2):
-        before = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (size + int(times * 2**29), before[1]))
-        try:
-            with pytest.raises(RuntimeError, match="can't allocate memory"):
-                checkpoint._write_tensors(tmp_path / "x", tensor)
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, before)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + 2**28, before[1]))
+    try:
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            write_tensors(tmp_path / "x", transposed)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_error_that_does_not_come_again_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

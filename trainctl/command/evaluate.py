@@ -28,7 +28,7 @@ from trainctl.report import table
 from trainctl.settings import compose
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import nearest
-from trainctl.store import rundir
+from trainctl.store import restore, rundir
 
 if TYPE_CHECKING:
     from trainctl.data.rows import SplitName
@@ -54,17 +54,16 @@ def main(arguments: Sequence[str]) -> int:
     weights = reload.load(directory, given.options["which"])
     from trainctl.run import assemble
     from trainctl.settings import config
-    from trainctl.store import checkpoint
 
     settings = config.load(after)
     split: Any = given.options["split"]
     try:
-        run = assemble.assemble(settings, checkpoint.fitted(weights.tensors), weights.about, whole=split == "all")
+        run = assemble.assemble(settings, restore.fitted(weights.tensors), weights.about, whole=split == "all")
     except ConfigError as error:
         if overrides:
             raise
         raise CheckpointError(f"{directory / 'config.yaml'}: {error}") from error
-    checkpoint.load_weights(run.average.model, weights.model, directory)
+    restore.load_weights(run.average.model, weights.model, directory)
     if run.data.fingerprint != weights.about["fingerprint"]:
         part = "" if split == "all" else f"; split={split} is a part of it, split=all measures every row"
         print(f"trainctl: note: this is not the data that the run was trained with{part}", file=sys.stderr)

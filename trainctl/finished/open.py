@@ -12,7 +12,7 @@ from trainctl.machine import device
 from trainctl.run import assemble
 from trainctl.settings import compose, config
 from trainctl.settings.config import Config, Tree
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
 
 
 @dataclass(frozen=True)
@@ -64,12 +64,12 @@ def load(directory: Path, which: str = "best") -> Weights:
     Raises:
         CheckpointError: If there are none, or they are damaged.
     """
-    saved = checkpoint.newest(directory, [which])
-    if which == "best" and not saved.manifest.get("best"):
+    saved = restore.newest(directory, [which])
+    if which == "best" and not saved.manifest.best:
         which = "last"  # a run that was stopped before its first evaluation
-    step = saved.manifest["state"]["best"]["step"] if which == "best" else saved.manifest["step"]
+    step = saved.manifest.state["best"]["step"] if which == "best" else saved.manifest.step
     return Weights(
-        saved.tensors(which), saved.manifest["data"], step, tuple(f"passed over: {one}" for one in saved.passed_over)
+        saved.tensors(which), saved.manifest.data, step, tuple(f"passed over: {one}" for one in saved.skipped)
     )
 
 
@@ -95,5 +95,5 @@ def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn
         model, task = assemble.build_model(settings, shape, about["outputs"], about["task"], place, size)
     except ConfigError as error:
         raise CheckpointError(f"{directory / 'config.yaml'}: does not fit the run's data: {error}") from error
-    checkpoint.load_weights(model, weights.model, directory)
+    restore.load_weights(model, weights.model, directory)
     return model.eval(), task, place

@@ -16,7 +16,7 @@ from trainctl.fileformat import array, image, table, tokens
 from trainctl.finished import open as reload
 from trainctl.report.table import harmless
 from trainctl.settings.config import Tree
-from trainctl.store import checkpoint
+from trainctl.store import restore
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt holds a text a line
 
@@ -28,7 +28,7 @@ def predict(directory: Path, tree: Tree, source: Path, which: str) -> str:
         DataError: If the file cannot be read, or its rows are not of the shape the run was trained with.
     """
     settings, weights = reload.checked(directory, tree), reload.load(directory, which)
-    fitted = checkpoint.fitted(weights.tensors)
+    fitted = restore.fitted(weights.tensors)
     inputs = complete(fitted.cleaner(read(source, weights.about)), source, weights.about)
     model, task, place = reload.build_model(settings, weights, directory)
     scale, units = fitted.input_scale.to(place), fitted.target_scale.to(place) if fitted.target_scale else None

@@ -14,8 +14,9 @@ from trainctl.run import assemble
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, rundir
-from trainctl.store.checkpoint import Saved
+from trainctl.store import checkpoint, restore, rundir
+from trainctl.store.difference import check_origin, computed_otherwise
+from trainctl.store.manifest import Saved
 from trainctl.train import loop, session
 from trainctl.train.checkpoint_writer import NullWriter
 
@@ -93,20 +94,18 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
         ConfigError: If the run follows the clock or was rewound, or there is no checkpoint to begin with.
     """
     repeatable(settings)
-    whole, troubles = checkpoint.kept(directory)
-    kept = {saved.manifest["step"]: saved for saved in whole}
-    newest = checkpoint.newest(directory)
+    whole, troubles = restore.kept(directory)
+    kept = {saved.manifest.step: saved for saved in whole}
+    newest = restore.newest(directory)
     first = _begin(begin, kept, newest)
     _went_straight(newest, kept.get(first))
-    last = min(newest.manifest["step"], first + steps if steps else newest.manifest["step"])
+    last = min(newest.manifest.step, first + steps if steps else newest.manifest.step)
     if last <= first:
-        raise ConfigError(
-            f"from={begin}: nothing to replay, the newest checkpoint is of step {newest.manifest['step']}"
-        )
-    run = assemble.assemble(_until(session.as_before(settings, newest.manifest["threads"]), last))
-    checkpoint.check_origin(run, newest)
+        raise ConfigError(f"from={begin}: nothing to replay, the newest checkpoint is of step {newest.manifest.step}")
+    run = assemble.assemble(_until(session.as_before(settings, newest.manifest.threads), last))
+    check_origin(run, newest)
     if first:
-        checkpoint.restore(run, kept[first])
+        restore.restore(run, kept[first])
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # it was resumed after that
     comparer = Comparer({row["step"]: row for row in _rows(directory, first, last)})
     try:
@@ -116,7 +115,7 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
         difference, tensors = str(error), 0
     if not difference and comparer.seen != len(comparer.expected):
         difference = f"{len(comparer.expected)} evaluations are recorded, {comparer.seen} were made"
-    causes = (*session.inexact(newest, settings), *_changes(directory, first)) if difference else ()
+    causes = (*computed_otherwise(newest, settings), *_changes(directory, first)) if difference else ()
     notes = tuple(f"passed over: {trouble}" for trouble in troubles)
     return Outcome(first, last, comparer.seen, tensors, difference, causes, notes)
 
@@ -149,14 +148,14 @@ def _went_straight(saved: Saved, first: Saved | None = None) -> None:
 
 
 def _rewinds(saved: Saved) -> int:
-    return int(saved.manifest["state"].get("rewinds", 0))
+    return int(saved.manifest.state.get("rewinds", 0))
 
 
 def _begin(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
     """Return the step to begin with."""
-    end = newest.manifest["step"]
+    end = newest.manifest.step
     if begin == "auto":
-        short = newest.manifest["state"]["seconds"] <= SHORT and not _rewinds(newest)
+        short = newest.manifest.state["seconds"] <= SHORT and not _rewinds(newest)
         begin = "start" if short or len(kept) < 2 else "oldest"
     step = {"start": 0, "oldest": min(kept, default=0)}.get(begin, int(begin) if begin.isdecimal() else -1)
     if step != 0 and (step not in kept or step >= end):
@@ -191,10 +190,10 @@ def _compare(run: Run, saved: Saved | None) -> tuple[str, int]:
     if saved is None:
         return "", 0
     numbers = asdict(replace(run.state, best_weights={}))
-    for key, value in saved.manifest["state"].items():
+    for key, value in saved.manifest.state.items():
         if key != "seconds" and json.dumps(value) != json.dumps(numbers[key]):
             return f"step {run.state.step}: {key} was {value}, is now {numbers[key]}", 0
-    expected, found = _payloads(saved), checkpoint.held(run)
+    expected, found = _payloads(saved), checkpoint.all_tensors(run)
     found |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
     found |= {f"best {key}": value for key, value in found.items() if key.startswith(("scale.", "clean."))}
     return unequal(expected, found, run.state.step), len(expected)
@@ -242,13 +241,13 @@ def reproduce(directory: Path, settings: Config, target: Path) -> Outcome:
         ConfigError: If the run follows the clock or was rewound.
     """
     repeatable(settings)
-    saved, facts = checkpoint.newest(directory), rundir.read_json(directory / "run.json")
-    used, end = facts.get("threads", {}).get("used"), saved.manifest["step"]
+    saved, facts = restore.newest(directory), rundir.read_json(directory / "run.json")
+    used, end = facts.get("threads", {}).get("used"), saved.manifest.step
     _went_straight(saved)
     if not end:
         raise CheckpointError(f"{directory}: was stopped before its first step: nothing to reproduce")
     settings = session.as_before(settings, used)
-    checkpoint.check_origin(assemble.assemble(settings), saved)
+    check_origin(assemble.assemble(settings), saved)
     finished = rundir.read_json(directory / "summary.json").get("outcome") == "finished"
     try:
         session.begin(
@@ -258,13 +257,13 @@ def reproduce(directory: Path, settings: Config, target: Path) -> Outcome:
             quiet=True,
         )
     except Interrupted:
-        if checkpoint.newest(target).manifest["step"] != end:
+        if restore.newest(target).manifest.step != end:
             raise Interrupted("interrupted; the run is as it was") from None
-    again = checkpoint.newest(target)
+    again = restore.newest(target)
     difference, evaluations = _records(directory, target, end, tested=finished)
     expected = _payloads(saved)
-    if not difference and again.manifest["step"] != end:
-        difference = f"it ended at step {end}, now at step {again.manifest['step']}"
+    if not difference and again.manifest.step != end:
+        difference = f"it ended at step {end}, now at step {again.manifest.step}"
     difference = difference or unequal(expected, _payloads(again), end)
     causes = _causes(facts, rundir.read_json(target / "run.json")) + _changes(directory, 0) if difference else []
     return Outcome(0, end, evaluations, len(expected), difference, tuple(causes))
@@ -272,7 +271,7 @@ def reproduce(directory: Path, settings: Config, target: Path) -> Outcome:
 
 def _payloads(saved: Saved) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, those of the best weights too."""
-    best = saved.tensors("best") if saved.manifest.get("best") else {}
+    best = saved.tensors("best") if saved.manifest.best else {}
     return saved.tensors("last") | {f"best {key}": value for key, value in best.items()}
 
 

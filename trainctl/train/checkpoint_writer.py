@@ -8,8 +8,7 @@ from typing import Any
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, lock, rundir
-from trainctl.store import files as storage
+from trainctl.store import checkpoint, files, lock, restore, rundir
 
 PAUSES = (0.1, 1.0, 4.0)  # seconds before a write is tried again
 SPARE = 3  # checkpoints for which there should be room
@@ -21,7 +20,7 @@ def rehearse(run: Run, directory: Path) -> None:
     Raises:
         StorageError: If the place cannot hold one.
     """
-    storage.rehearse(directory / "rehearsal.trainctl", checkpoint.size(run))
+    files.rehearse(directory / "rehearsal.trainctl", checkpoint.size(run))
 
 
 class CheckpointWriter:
@@ -65,16 +64,16 @@ class CheckpointWriter:
         checkpoint.prune(self.directory, self.run.state.step, keep=2)
 
     def _measure_room(self) -> None:
-        available, needed = storage.free(self.directory), checkpoint.size(self.run)
+        available, needed = files.free(self.directory), checkpoint.size(self.run)
         short = available is not None and available < SPARE * needed
         if short and not self.short:
-            room = f"{storage.megabytes(available or 0)} free for checkpoints of {storage.megabytes(needed)}"
+            room = f"{files.megabytes(available or 0)} free for checkpoints of {files.megabytes(needed)}"
             self.reporter.note(f"little room in {self.directory}: {room}")
         self.short = short
 
     def _kept(self) -> str:
         try:
-            return f"the checkpoint of step {checkpoint.newest(self.directory).manifest['step']} is kept"
+            return f"the checkpoint of step {restore.newest(self.directory).manifest.step} is kept"
         except (CheckpointError, OSError):
             return "no earlier checkpoint is left"
 

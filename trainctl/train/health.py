@@ -34,7 +34,7 @@ from trainctl.machine import device
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.step import eager as step
-from trainctl.store import checkpoint
+from trainctl.store import checkpoint, restore
 from trainctl.train.checkpoint_writer import CheckpointWriter
 
 EVERY_STEPS = 100  # between looks at the whole state on a CPU; another device would have to be waited for
@@ -72,7 +72,7 @@ class Copy:
             tensor.copy_(kept)
         groups = run.optimizer.state_dict()["param_groups"]
         run.optimizer.load_state_dict({"state": _copied(self.optimizer), "param_groups": groups})
-        checkpoint.restore_group_numbers(run.optimizer, self.groups)
+        restore.restore_group_numbers(run.optimizer, self.groups)
         if run.scaler.is_enabled():
             run.scaler.load_state_dict(self.scaler)
         if random:
@@ -247,10 +247,10 @@ class Guard:
 
     def _rewind(self, message: str) -> None:
         run, state, rewinds = self.run, self.run.state, self.run.state.rewinds + 1
-        saved = checkpoint.newest(self.keeper.directory)
+        saved = restore.newest(self.keeper.directory)
         self.broken = True  # until all of it is restored
         state.best_weights = {}
-        checkpoint.restore(run, saved)
+        restore.restore(run, saved)
         state.rewinds, self.broken = rewinds, False
         self._trust()
         self.reporter.forget(state.step)

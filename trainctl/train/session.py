@@ -38,8 +38,8 @@ from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, lock, rundir
-from trainctl.store import files as storage
+from trainctl.store import checkpoint, files, lock, restore, rundir
+from trainctl.store.difference import computed_otherwise
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train import loop
 from trainctl.train.budget import end_reason
@@ -105,23 +105,23 @@ def resume(config: Config, overrides: Sequence[str], directory: Path) -> Summary
 
 
 def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_over: str) -> Summary:
-    saved = checkpoint.newest(directory)
-    if not saved.passed_over:  # what looks damaged stays until there is a newer one
-        checkpoint.prune(directory, saved.manifest["step"], config.checkpoint.keep)
-    run = assemble.assemble(as_before(config, saved.manifest["threads"]))
-    checkpoint.restore(run, saved)
+    saved = restore.newest(directory)
+    if not saved.skipped:  # what looks damaged stays until there is a newer one
+        checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
+    run = assemble.assemble(as_before(config, saved.manifest.threads))
+    restore.restore(run, saved)
     if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # asked to go on, so judged anew
     before = rundir.read_json(directory / "summary.json")
     if (reason := end_reason(run)) and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
         return before | {"resumed": False, "reason": reason}
-    if reason and run.state.best is None and saved.passed_over:
+    if reason and run.state.best is None and saved.skipped:
         raise CheckpointError(
             f"{directory}: its best weights are damaged, and no step is left in which others could be chosen: raise the"
             " budget, as loop.epochs, or evaluate the last ones with which=last"
         )
     saving.rehearse(run, directory)
-    rows = rundir.read_metrics(directory, run.state.step, saved.manifest["evaluations"])
+    rows = rundir.read_metrics(directory, run.state.step, saved.manifest.evaluations)
     history = [row for row in rows if not any(key.startswith("test/") for key in row)]
     if overrides:
         typed = rundir.read_overrides(directory)
@@ -132,15 +132,15 @@ def _resume(config: Config, overrides: Sequence[str], directory: Path, taken_ove
     reporter = reporters(run, directory)
     notes = [
         f"{difference}: the last bits may differ from those of a run without a stop"
-        for difference in inexact(saved, config)
+        for difference in computed_otherwise(saved, config)
     ]
     if lost := missing(run, history):
         shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         notes.append(f"metrics.jsonl is damaged: it lacks {len(lost)} evaluations, of step {shown}")
-    for note in (taken_over, *notes, *(f"passed over: {trouble}" for trouble in saved.passed_over)):
+    for note in (taken_over, *notes, *(f"passed over: {trouble}" for trouble in saved.skipped)):
         if note:
             reporter.note(note)
-    storage.remove(directory / "summary.json")  # of an earlier end: it would hold for this one if the run were killed
+    files.remove(directory / "summary.json")  # of an earlier end: it would hold for this one if the run were killed
     return go_on(run, directory, reporter, history) | {"resumed": True}
 
 
@@ -160,20 +160,6 @@ def missing(run: Run, history: Sequence[Row]) -> list[int]:
     """Return the steps that a run has evaluated and of which no record is left."""
     done, every = run.state.step - run.state.pending, run.plan.eval_every
     return sorted({*range(every, done + 1, every)} - {int(row["step"]) for row in history})
-
-
-def inexact(saved: checkpoint.Saved, config: Config) -> list[str]:
-    """Say what has changed since a checkpoint was written that results depend on, as a rule in their last bits."""
-    before = saved.manifest["written_by"] | {"threads": saved.manifest["threads"]}
-    now = checkpoint.maker() | {
-        "threads": torch.get_num_threads(),
-        "own_code": checkpoint.own_code(tuple(config.components)),
-    }
-    return [
-        f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is {now[name]}"
-        for name in ("torch", "processor", "threads", "own_code")
-        if before.get(name) not in (None, now[name])
-    ]
 
 
 def reporters(run: Run, directory: Path, *, quiet: bool = False) -> Reporter:

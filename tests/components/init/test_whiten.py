@@ -11,7 +11,7 @@ from trainctl.errors import ConfigError
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint
+from trainctl.store import restore
 from trainctl.train import evaluation, loop
 
 SMALL = (
@@ -109,7 +109,7 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
     again = assemble.assemble(settings)
     with torch.no_grad():
         again.model[0].weight.zero_()
-    checkpoint.restore(again, checkpoint.newest(tmp_path))
+    restore.restore(again, restore.newest(tmp_path))
     assert torch.equal(again.model[0].weight, before["0.weight"])
     assert not again.model[0].weight.requires_grad
 
