@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import TextIO
 
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
-from trainctl.machine import threads  # noqa: F401 - from here on it counts what other processes do
 from trainctl.machine.signals import ExitImmediately, Terminate
+from trainctl.machine.threads import Watch
 from trainctl.report import table
 from trainctl.settings import spelling
 
@@ -40,7 +40,7 @@ def main() -> int:
     except FileNotFoundError:
         return complain("the current directory has been removed: change to another one", 5)
     try:
-        with ExitImmediately():
+        with ExitImmediately(), Watch():  # of what other processes do, while torch is imported
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()
             return code

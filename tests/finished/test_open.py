@@ -52,7 +52,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("kept") / "run"
-    session.begin(settings(), list(TINY), directory, quiet=True)
+    session.begin(settings(), list(TINY), directory)
     return directory
 
 
@@ -136,7 +136,7 @@ def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_a
         restore.newest(run, ["best"])
     (run / "summary.json").unlink()
     code, _, err = say("resume", run)
-    assert (code, "no step is left in which others could be chosen" in err) == (4, True)
+    assert (code, "no training steps remain to pick new ones" in err) == (4, True)
     code, out, _ = say("resume", run, "loop.epochs=3")
     assert (code, "chosen anew" in out) == (0, True)
     assert restore.newest(run).manifest.best
@@ -181,7 +181,7 @@ def test_a_resumed_run_says_what_it_passed_over(run: Path, say: Say, damage: str
     code, out, _ = say("resume", run, "loop.epochs=3")
 
     assert code == 0
-    assert "passed over" in out
+    assert "skipped" in out
     assert "a web page" in out
     assert [row["step"] for row in rundir.read_metrics(run) if "lr" in row] == [3, 6, 9]
 
@@ -194,7 +194,7 @@ def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, line
     code, out, _ = say("resume", run, "loop.epochs=3")
 
     assert code == 0
-    steps = {0: "evaluations, of step 3, 6", 1: "evaluations, of step 3", 2: "evaluations"}
+    steps = {0: "evaluations, at steps 3, 6", 1: "evaluation, at step 3", 2: ""}
     assert ("metrics.jsonl is damaged: it lacks" in out) is (lines < 2)
     assert lines == 2 or f"{2 - lines} {steps[lines]}\n" in out
 
@@ -282,7 +282,7 @@ TABLES = {
 def test_other_data_are_refused_with_what_differs(tmp_path: Path, say: Say, text: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(TABLE)
     table = ("dataset=csv", f"dataset.path={tmp_path / 't.csv'}", "dataset.target=kind")
-    session.begin(settings(*table, "loop.stop_at_step=null"), [], tmp_path / "run", quiet=True)
+    session.begin(settings(*table, "loop.stop_at_step=null"), [], tmp_path / "run")
     (tmp_path / "t.csv").write_text(text)
 
     code, _, err = say("resume", tmp_path / "run", "loop.epochs=9")

@@ -14,9 +14,10 @@ import torch
 from tests.train.test_training import Command, Start, load, only_run, wait_for_epoch
 from trainctl import cli
 from trainctl.machine import signals
+from trainctl.report import reporters
 from trainctl.store import checkpoint, manifest, restore, rundir, tensors
 from trainctl.sweep import trials
-from trainctl.train import evaluation, loop, session
+from trainctl.train import conclusion, evaluation, loop, provenance, session
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
 
@@ -75,10 +76,10 @@ PLACES = {
     "save": (tensors, "write", 3),  # the first are those of the empty run
     "manifest": (manifest, "checksum", 3),
     "last save": (tensors, "write", 5),
-    "final test": (session, "evaluate", 1),
+    "final test": (conclusion, "evaluate", 1),
     "inside the final test": (evaluation, "scaled", 9),
-    "confusion": (session, "confusion", 1),
-    "plots": (session, "draw", 1),
+    "confusion": (conclusion, "confusion", 1),
+    "plots": (conclusion, "draw", 1),
 }
 
 
@@ -91,7 +92,7 @@ def test_a_signal_at_any_point_saves_and_resuming_is_exact(
 ) -> None:
     module, name, call = PLACES[place]
     with monkeypatch.context() as patched:
-        patched.setattr(session, "draw", lambda *given: None)
+        patched.setattr(conclusion, "draw", lambda *given: None)
         left = signal_at(patched, module, name, number, call)
         code = main(patched, *QUICK)
     assert left[0] <= 0, "the signal was never sent"
@@ -101,19 +102,22 @@ def test_a_signal_at_any_point_saves_and_resuming_is_exact(
     assert restore.newest(run)
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "draw", lambda *given: None)
+        patched.setattr(conclusion, "draw", lambda *given: None)
         assert main(patched, "resume") == 0
     assert records(run) == records(undisturbed)
     last = [restore.newest(path).tensors("last") for path in (run, undisturbed)]
     assert all(torch.equal(value, last[1][key]) for key, value in last[0].items())
 
 
-@pytest.mark.parametrize("place", ["assemble", "describe", "reporters"])
+@pytest.mark.parametrize(
+    "place",
+    [(session.assemble, "assemble"), (provenance, "run_json"), (reporters, "on_terminal")],
+    ids=lambda place: place[1],
+)
 def test_a_signal_before_the_first_step_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: tuple[Any, str]
 ) -> None:
-    module = session.assemble if place == "assemble" else session
-    signal_at(monkeypatch, module, place, signal.SIGTERM)
+    signal_at(monkeypatch, *place, signal.SIGTERM)
     assert main(monkeypatch, *QUICK) == 143
     assert capsys.readouterr().err == "trainctl: terminated; what was saved before is intact\n"
     assert list(tmp_path.iterdir()) == []
@@ -153,11 +157,11 @@ def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert records(only_run(tmp_path)) == records(undisturbed)
 
 
-@pytest.mark.parametrize("place", [(loop, "set_learning_rate"), (session, "evaluate"), (trials, "as_csv")])
+@pytest.mark.parametrize("place", [(loop, "set_learning_rate"), (conclusion, "evaluate"), (trials, "as_csv")])
 def test_a_signal_ends_a_sweep_with_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str]
 ) -> None:
-    stop_at = () if place[0] is session else ("loop.stop_at_step=3",)
+    stop_at = () if place[0] is conclusion else ("loop.stop_at_step=3",)
     signal_at(monkeypatch, *place, signal.SIGTERM, 1)
     assert main(monkeypatch, "-m", "seed=0,1", *QUICK, "output.plots=false", *stop_at) == 143
     sweep = only_run(tmp_path)
@@ -178,7 +182,7 @@ def test_a_hangup_is_like_sigterm_and_a_pause_changes_nothing(start: Start, tmp_
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "go on with: trainctl resume" in err
+    assert "resume with: trainctl resume" in err
     assert load(only_run(tmp_path) / "summary.json")["outcome"] == "terminated"
 
 

@@ -98,7 +98,7 @@ def row_fixture() -> Callable[..., dict[str, float]]:
 @pytest.fixture
 def summary() -> dict[str, Any]:
     return {
-        "outcome": "finished", "reason": "all 20 epochs are done", "steps": 800, "epochs": 20.0, "seconds": 185.0,
+        "outcome": "finished", "reason": "completed all 20 epochs", "steps": 800, "epochs": 20.0, "seconds": 185.0,
         "samples_per_second": 45120.4, "parameters": 1300, "monitor": "val/loss",
         "best": {"step": 280, "epoch": 7.0, "value": 0.1234},
         "metrics": {"train/loss": 0.1, "val/loss": 0.1234, "test/loss": 0.2, "test/accuracy": 0.95},

@@ -276,7 +276,7 @@ def test_the_view_ends_in_its_last_state_with_a_summary_below(run, row, summary)
     assert "left" not in last
     assert (
         last.index("20   800")
-        < last.index("finished  all 20 epochs are done")
+        < last.index("finished  completed all 20 epochs")
         < last.index("next      trainctl evaluate")
     )
 

@@ -91,7 +91,7 @@ def test_who_has_lost_the_lock_writes_no_more_checkpoints(tmp_path: Path, monkey
 
     monkeypatch.setattr(checkpoint, "save", losing)
     with pytest.raises(StorageError, match=rf"process {os.getppid()} on .* took over this run"):
-        session.begin(settings(), [], tmp_path / "run", quiet=True)
+        session.begin(settings(), [], tmp_path / "run")
     assert restore.newest(tmp_path / "run").manifest.step == 1
     assert (tmp_path / "run" / lock.NAME).exists()
 

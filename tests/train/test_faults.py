@@ -30,7 +30,7 @@ from trainctl.settings import compose, config
 from trainctl.store import checkpoint, lock, restore, rundir
 from trainctl.store import files as storage
 from trainctl.train import checkpoint_writer as saving
-from trainctl.train import evaluation, loop, session
+from trainctl.train import evaluation, loop, provenance, session
 
 pytestmark = pytest.mark.filterwarnings("ignore::trainctl.errors.Advice")
 TINY = (
@@ -47,7 +47,7 @@ def settings(*overrides: str) -> config.Config:
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(session, "git", lambda: None)  # half of such a run's time
+    monkeypatch.setattr(provenance, "git", lambda: None)  # half of such a run's time
 
 
 @pytest.fixture(scope="module")
@@ -275,7 +275,7 @@ def test_little_room_is_told_before_training(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(storage, "free", lambda path: 50_000)
     session.begin(settings(), [], tmp_path / "run")
     lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
-    notes = [number for number, line in enumerate(lines) if "little room in" in line]
+    notes = [number for number, line in enumerate(lines) if "little space in" in line]
     assert len(notes) == 1
     assert "50,000 bytes free for checkpoints of" in lines[notes[0]]
     assert notes[0] < next(number for number, line in enumerate(lines) if line.startswith("epoch"))

@@ -11,7 +11,7 @@ from trainctl.components.augment.base import Mixing, Visit
 from trainctl.data import order
 from trainctl.errors import ConfigError, NonFiniteError
 from trainctl.machine import device
-from trainctl.run import assemble
+from trainctl.run import assemble, rate
 from trainctl.run.reporter import MultiReporter, Reporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
@@ -47,7 +47,7 @@ def one_step(run: Run) -> None:
 def train(directory: Path, *overrides: str) -> tuple[Run, str]:
     run = make(*overrides)
     directory.mkdir()
-    return run, loop.train(run, directory, MultiReporter())
+    return run, loop.train(run, directory, MultiReporter()).reason
 
 
 def augmented(run: Run) -> tuple[torch.Tensor, Any]:
@@ -281,11 +281,11 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
 @pytest.mark.parametrize(
     ("overrides", "steps", "reason"),
     [
-        (["loop.epochs=3"], 9, "all 3 epochs are done"),  # 105 rows in batches of 50
-        (["loop.epochs=3", "loop.max_steps=4"], 4, "loop.max_steps=4 is reached"),
-        (["loop.epochs=1", "loop.max_steps=400"], 3, "all 1 epochs are done (before loop.max_steps=400: raise loop.epochs to use it)"),
-        (["loop.epochs=null", "loop.max_steps=7"], 7, "loop.max_steps=7 is reached"),
-        (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
+        (["loop.epochs=3"], 9, "completed all 3 epochs"),  # 105 rows in batches of 50
+        (["loop.epochs=3", "loop.max_steps=4"], 4, "reached loop.max_steps=4"),
+        (["loop.epochs=1", "loop.max_steps=400"], 3, "completed 1 epoch (before loop.max_steps=400: raise loop.epochs to reach it)"),
+        (["loop.epochs=null", "loop.max_steps=7"], 7, "reached loop.max_steps=7"),
+        (["loop.batch_size=full", "loop.epochs=5"], 5, "completed all 5 epochs"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
          9, "early stopping: no improvement in 2 evaluations"),
         (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: 1e-09 minutes of training are over"),
@@ -325,7 +325,8 @@ def test_the_schedule_sets_the_rate_of_every_step() -> None:
     rates = []
     for run.state.step in range(6):
         loop.set_learning_rate(run)
-        rates.append(run.learning_rate)
+        assert rate.learning_rate(run, run.state.step) == run.optimizer.param_groups[0]["lr"]
+        rates.append(rate.learning_rate(run, run.state.position))
     assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4]
 
 
@@ -386,16 +387,16 @@ def test_a_plateau_watches_only_metrics_that_there_are() -> None:
 def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
     run = make("loop.max_time=10s", "loop.epochs=100")
     run.state.step, run.state.seconds = 30, 5.0
-    assert budget.schedule_position(run) == 150
+    assert rate.schedule_position(run) == 150
     run.state.step = 200
-    assert budget.schedule_position(run) == 200
+    assert rate.schedule_position(run) == 200
     alone = make("loop.max_time=10s", "loop.epochs=null")
     alone.state.step, alone.state.seconds = 10**6, 5.0
     assert budget.end_reason(alone) is None
-    assert budget.schedule_position(alone) == alone.plan.total_steps // 2
+    assert rate.schedule_position(alone) == alone.plan.total_steps // 2
     run.state.seconds = 11.0
-    assert budget.schedule_position(run) == run.plan.total_steps
-    assert budget.end_reason(run) == "loop.max_time=10s is spent"
+    assert rate.schedule_position(run) == run.plan.total_steps
+    assert budget.end_reason(run) == "reached loop.max_time=10s"
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def main(arguments: Sequence[str]) -> int:
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
     packages, overrides = words.packages(given.overrides)
     from trainctl.finished import open as reload
+    from trainctl.report import reporters
     from trainctl.settings import config
     from trainctl.train import session
 
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     after = compose.change(before, overrides, config.MAY_CHANGE)
     if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
         after["loop"]["stop_at_step"] = None  # it has done its work
-    summary = session.resume(config.load(after), overrides, directory)
+    summary = session.resume(config.load(after), overrides, directory, reporters=reporters.on_terminal)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
         print(f"{directory.name} is finished ({summary['reason']}): nothing to do; raise {budgets} to go on")

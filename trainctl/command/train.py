@@ -28,7 +28,8 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
         return trials.sweep(points, arguments)
     checked = config.load(compose.compose(arguments, config_dir))
+    from trainctl.report import reporters
     from trainctl.train import session
 
-    session.begin(checked, arguments)
+    session.begin(checked, arguments, reporters=reporters.on_terminal)
     return 0

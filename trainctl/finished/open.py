@@ -68,9 +68,7 @@ def load(directory: Path, which: str = "best") -> Weights:
     if which == "best" and not saved.manifest.best:
         which = "last"  # a run that was stopped before its first evaluation
     step = saved.manifest.state["best"]["step"] if which == "best" else saved.manifest.step
-    return Weights(
-        saved.tensors(which), saved.manifest.data, step, tuple(f"passed over: {one}" for one in saved.skipped)
-    )
+    return Weights(saved.tensors(which), saved.manifest.data, step, tuple(f"skipped: {one}" for one in saved.skipped))
 
 
 def checked(directory: Path, found: Tree) -> Config:
@@ -89,7 +87,7 @@ def checked(directory: Path, found: Tree) -> Config:
 
 def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn.Module, str, torch.device]:
     """Build the model of a run without its data; return it with its task and its device, ready to predict."""
-    about, place = weights.about, device.choose(settings.device)
+    about, place = weights.about, device.find(settings.device)
     shape, size = tuple(about["input_shape"]), len(about.get("vocabulary", ()))
     try:
         model, task = assemble.build_model(settings, shape, about["outputs"], about["task"], place, size)

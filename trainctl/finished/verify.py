@@ -12,7 +12,7 @@ from torch import Tensor
 from trainctl.errors import CheckpointError, ConfigError, Interrupted
 from trainctl.run import assemble
 from trainctl.run.reporter import Reporter, Row
-from trainctl.run.run import Run
+from trainctl.run.run import Plan, Run
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, restore, rundir
 from trainctl.store.difference import check_origin, computed_otherwise
@@ -22,6 +22,7 @@ from trainctl.train.checkpoint_writer import NullWriter
 
 SHORT = 60.0  # a run that took less than this is replayed from its start [s]
 CLOCK = ("seconds", "samples_per_second")  # what the clock says, and never twice the same
+SECONDS = ("seconds", "evaluated_seconds")  # the same in a state
 NOTHING = "run.json shows no cause"
 
 
@@ -96,27 +97,29 @@ def verify(directory: Path, settings: Config, begin: str, steps: int | None) -> 
     repeatable(settings)
     whole, troubles = restore.kept(directory)
     kept = {saved.manifest.step: saved for saved in whole}
-    newest = restore.newest(directory)
+    run = assemble.assemble(session.with_threads(settings, restore.newest(directory).manifest.threads))
+    newest = _newest_evaluated(directory, run.plan)
     first = _begin(begin, kept, newest)
     _went_straight(newest, kept.get(first))
     last = min(newest.manifest.step, first + steps if steps else newest.manifest.step)
     if last <= first:
         raise ConfigError(f"from={begin}: nothing to replay, the newest checkpoint is of step {newest.manifest.step}")
-    run = assemble.assemble(_until(session.as_before(settings, newest.manifest.threads), last))
+    run = replace(run, config=_until(run.config, last))
     check_origin(run, newest)
     if first:
         restore.restore(run, kept[first])
         run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # it was resumed after that
-    comparer = Comparer({row["step"]: row for row in _rows(directory, first, last)})
+    comparer = Comparer({row["step"]: row for row in _rows(directory, run.state.evaluated, last)})
+    comparable = [saved for saved in whole if saved.manifest.step == last and not _pending(saved, run.plan)]
     try:
         _again(run, directory, comparer)
-        difference, tensors = _compare(run, kept.get(last))
+        difference, tensors = _compare(run, comparable[0] if comparable else None)
     except Differs as error:
         difference, tensors = str(error), 0
     if not difference and comparer.seen != len(comparer.expected):
         difference = f"{len(comparer.expected)} evaluations are recorded, {comparer.seen} were made"
     causes = (*computed_otherwise(newest, settings), *_changes(directory, first)) if difference else ()
-    notes = tuple(f"passed over: {trouble}" for trouble in troubles)
+    notes = tuple(f"skipped: {trouble}" for trouble in troubles)
     return Outcome(first, last, comparer.seen, tensors, difference, causes, notes)
 
 
@@ -149,6 +152,27 @@ def _went_straight(saved: Saved, first: Saved | None = None) -> None:
 
 def _rewinds(saved: Saved) -> int:
     return int(saved.manifest.state.get("rewinds", 0))
+
+
+def _newest_evaluated(directory: Path, plan: Plan) -> Saved:
+    """Return the newest checkpoint whose evaluation is done: what is repeated does not stop inside an evaluation.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    newest = restore.newest(directory)
+    if not _pending(newest, plan):
+        return newest
+    evaluated = [saved for saved in restore.kept(directory)[0] if not _pending(saved, plan)]
+    if not evaluated:
+        raise CheckpointError(f"{directory}: was stopped inside an evaluation; trainctl resume {directory} first")
+    return evaluated[-1]
+
+
+def _pending(saved: Saved, plan: Plan) -> bool:
+    """Return whether a run was saved inside the evaluation of its step."""
+    step = saved.manifest.step
+    return saved.manifest.evaluated < step and (step % plan.eval_every == 0 or step >= plan.total_steps)
 
 
 def _begin(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
@@ -191,7 +215,7 @@ def _compare(run: Run, saved: Saved | None) -> tuple[str, int]:
         return "", 0
     numbers = asdict(replace(run.state, best_weights={}))
     for key, value in saved.manifest.state.items():
-        if key != "seconds" and json.dumps(value) != json.dumps(numbers[key]):
+        if key in numbers and key not in SECONDS and json.dumps(value) != json.dumps(numbers[key]):
             return f"step {run.state.step}: {key} was {value}, is now {numbers[key]}", 0
     expected, found = _payloads(saved), checkpoint.all_tensors(run)
     found |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
@@ -241,20 +265,21 @@ def reproduce(directory: Path, settings: Config, target: Path) -> Outcome:
         ConfigError: If the run follows the clock or was rewound.
     """
     repeatable(settings)
-    saved, facts = restore.newest(directory), rundir.read_json(directory / "run.json")
-    used, end = facts.get("threads", {}).get("used"), saved.manifest.step
+    facts = rundir.read_json(directory / "run.json")
+    settings = session.with_threads(settings, facts.get("threads", {}).get("used"))
+    run = assemble.assemble(settings)
+    saved = _newest_evaluated(directory, run.plan)
+    end = saved.manifest.step
     _went_straight(saved)
     if not end:
-        raise CheckpointError(f"{directory}: was stopped before its first step: nothing to reproduce")
-    settings = session.as_before(settings, used)
-    check_origin(assemble.assemble(settings), saved)
+        raise CheckpointError(f"{directory}: was stopped before its first evaluation: nothing to reproduce")
+    check_origin(run, saved)
     finished = rundir.read_json(directory / "summary.json").get("outcome") == "finished"
     try:
         session.begin(
             replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end)),
             [],
             target,
-            quiet=True,
         )
     except Interrupted:
         if restore.newest(target).manifest.step != end:

@@ -127,29 +127,20 @@ def patience(run: "Run") -> str:
 
 def header(run: "Run", directory: Path) -> list[Line]:
     """Return where a run lives and what it is made of."""
+    from trainctl.machine import device  # imports torch, which commands that only print numbers do not need
+
     config, data = run.config, run.data
     sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
     shape = "x".join(map(str, data.input_shape))
     kinds = f"{len(data.class_names)} classes" if data.class_names else run.task
     return [
         ("run", table.printable(str(directory))),
-        ("device", f"{device(run)}, {config.precision}"),
+        ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; rows of {shape}, {kinds}"),
         *(("clean", change) for change in data.changes),
         *(("note", note) for note in data.notes),
     ]
-
-
-def device(run: "Run") -> str:
-    """Return the device, a GPU with its name."""
-    if run.device.type == "cpu":
-        return f"cpu ({run.threads})"
-    if run.device.type != "cuda":
-        return str(run.device)
-    import torch  # here, because commands that only print numbers do not need it
-
-    return f"{run.device} ({torch.cuda.get_device_name(run.device)})"
 
 
 def closing(summary: Mapping[str, Any], directory: Path, loop: Loop, packages: Sequence[str] = ()) -> list[Line]:

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from trainctl.report import phrases as words
 from trainctl.report.table import printable
+from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
 
@@ -153,7 +154,7 @@ class View:
 
     def measures(self, now: float) -> list[words.Line]:
         """Return learning rate, patience, the best value, and a GPU's memory."""
-        facts = [("lr", words.few(self.learning_rate()))]
+        facts = [("lr", words.few(learning_rate(self.run, schedule_position(self.run))))]
         if waited := words.patience(self.run):
             facts.append(("patience", waited))
         if (best := self.run.state.best) is not None:
@@ -164,16 +165,6 @@ class View:
                 self.memory = (now, memory(self.run.device))
             facts.append(("gpu", self.memory[1]))
         return facts
-
-    def learning_rate(self) -> float:
-        """Return the learning rate, the newest evaluation's where reading it would disturb the device.
-
-        A captured step keeps it on the GPU: reading it there waits, and breaks a capture that is going on.
-        """
-        value = self.run.optimizer.param_groups[0]["lr"]
-        if isinstance(value, torch.Tensor) and value.device.type != "cpu":
-            return self.rows[-1].get("lr", float("nan")) if self.rows else float("nan")
-        return self.run.learning_rate
 
     def bar(self, width: int, done: float) -> Text:
         """Return the progress bar, ``done`` in [0, 1]."""

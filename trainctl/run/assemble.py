@@ -21,7 +21,7 @@ from trainctl.components.schedule.base import complete
 from trainctl.data import deal as splits
 from trainctl.data.rows import SPLITS, Data, Fitted, Rows
 from trainctl.errors import Advice, ConfigError, DataError
-from trainctl.machine import device
+from trainctl.machine import cpu, device
 from trainctl.run import factory, metric_names
 from trainctl.run.run import Plan, Run
 from trainctl.run.state import TrainState
@@ -52,10 +52,10 @@ def assemble(
         TrainctlError: If a part cannot be built, or two do not fit together.
     """
     # 1. Device and random numbers.
-    place = device.choose(config.device)
+    place = device.find(config.device)
     device.autocast(place, config.precision)
-    threads = device.use_threads(config.threads)
-    device.keep_memory()
+    threads = cpu.use_threads(config.threads)
+    cpu.keep_memory()
     device.seed_everything(config.seed)
     # 2. Data, then the model that its shape asks for.
     data = load_data(config, place, fitted, known, whole=whole)

@@ -68,11 +68,6 @@ class Run:
         return self.state.step / self.plan.steps_per_epoch
 
     @property
-    def learning_rate(self) -> float:
-        """The learning rate of the newest step; before the first step, of that one."""
-        return float(self.optimizer.param_groups[0]["lr"])
-
-    @property
     def parameters(self) -> int:
         """How many numbers the model learns."""
         return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)

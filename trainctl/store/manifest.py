@@ -65,6 +65,11 @@ class Manifest:
     settings: dict[str, Any] = field(default_factory=dict)
     written_by: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def evaluated(self) -> int:
+        """The step of the newest evaluation; earlier versions saved whether the evaluation at the step was pending."""
+        return int(self.state["evaluated"] if "evaluated" in self.state else self.step - self.state.get("pending", 0))
+
     def payloads(self) -> list[Payload]:
         """Return the files that the checkpoint consists of, besides the manifest itself."""
         return [self.last, self.best] if self.best else [self.last]

@@ -21,7 +21,7 @@ from trainctl.run.state import Best, TrainState
 from trainctl.store import manifest, rundir
 from trainctl.store.checkpoint import NUMBERS
 from trainctl.store.difference import check_origin
-from trainctl.store.manifest import NewerFormatError, Saved
+from trainctl.store.manifest import Manifest, NewerFormatError, Saved
 
 # The numbers of a state that every checkpoint has; those that were added since have defaults.
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
@@ -132,7 +132,7 @@ def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Ma
 
 def _restore_state(state: TrainState, saved: Saved) -> None:
     """Set every number; one that was added after the first format keeps its default if it was not saved."""
-    numbers = saved.manifest.state
+    numbers = _as_of_today(saved.manifest)
     unknown, missing = set(numbers) - set(NUMBERS), set(FIRST) - set(numbers)
     if unknown or missing:
         by = saved.manifest.written_by.get("trainctl", "another version")
@@ -146,6 +146,15 @@ def _restore_state(state: TrainState, saved: Saved) -> None:
             setattr(state, key, record(**value) if record and value is not None else value)
         except TypeError as error:
             raise CheckpointError(f"{saved.path}: cannot read state.{key}: {error}") from error
+
+
+def _as_of_today(content: Manifest) -> dict[str, Any]:
+    """Return the numbers of a state; earlier versions saved whether the evaluation at its step was ``pending``, or nothing."""
+    numbers = {key: value for key, value in content.state.items() if key != "pending"}
+    if "evaluated" in numbers:
+        return numbers
+    evaluated = {"evaluated": content.evaluated, "evaluated_seconds": numbers.get("seconds")}
+    return numbers | evaluated | {"position": max(0, content.step - 1)}
 
 
 def _part(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
-from trainctl.report import table
+from trainctl.report import reporters, table
 from trainctl.settings import config
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
@@ -91,8 +91,9 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         Interrupted, Terminated, KeyboardInterrupt: If the sweep is to end.
     """
     try:
-        trial.summary = session.begin(setting, [*fixed, *trial.overrides], trial.directory)
-        trial.outcome = "finished"
+        words = [*fixed, *trial.overrides]
+        trial.summary = session.begin(setting, words, trial.directory, reporters=reporters.on_terminal)
+        trial.outcome = trial.summary["outcome"]
     except Interrupted as error:
         trial.outcome = "interrupted"
         if not error.planned:

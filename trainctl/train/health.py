@@ -31,16 +31,16 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.machine import device
+from trainctl.run.rate import REWIND_FACTOR, learning_rate, schedule_position
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.step import eager as step
 from trainctl.store import checkpoint, restore
-from trainctl.train.checkpoint_writer import CheckpointWriter
+from trainctl.train.checkpoint_writer import Writer
 
 EVERY_STEPS = 100  # between looks at the whole state on a CPU; another device would have to be waited for
 MOST_SKIPS_IN_ROW = 10
 MOST_REWINDS = 5
-REWIND_FACTOR = 0.5  # of the learning rate, at every rewind
 LEAST_SCALE = 2.0**-10  # of fp16's losses; it starts at 2**16 and halves at every step that overflows
 SHOWN = 8  # rows named in a message
 FILE = "nonfinite.json"
@@ -135,7 +135,7 @@ class Guard:
     """
 
     run: Run
-    keeper: CheckpointWriter
+    keeper: Writer
     reporter: Reporter
 
     def __post_init__(self) -> None:
@@ -266,9 +266,10 @@ class Guard:
         pairs = zip(step.trained_by(run.optimizer), error.gradients, strict=False)
         gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
         layer = first_layer(run.model, lambda: self.take_closely(inputs, targets))
+        rate = learning_rate(run, schedule_position(run))
         unfit = [row for row, fit in zip(rows, _finite_rows(inputs), strict=True) if not fit]
         found = {
-            "step": run.state.step + 1, "learning_rate": run.learning_rate, "loss": str(error.loss), "layer": layer,
+            "step": run.state.step + 1, "learning_rate": rate, "loss": str(error.loss), "layer": layer,
             "gradients": gradients, "rows_with_bad_inputs": unfit, "rows": rows,
         }  # fmt: skip
         try:
