@@ -265,8 +265,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/machine/threads.py",
-        "START, _last = now, choose(START, now, quota())",
-        "_last = choose(START, now, quota())",
+        "            self.before = now\n",
+        "",
         "tests/machine/test_threads.py",
     ),
     Mutation(
@@ -277,8 +277,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/session.py",
-        "return replace(settings, threads=used)",
-        "return replace(settings, threads=None)",
+        "return replace(config, threads=before)",
+        "return replace(config, threads=None)",
         "tests/machine/test_threads.py",
     ),
     # What a step computes, and when the loop looks.
@@ -411,8 +411,8 @@ MUTATIONS = [
         "tests/test_cli.py",
     ),
     Mutation(
-        "trainctl/train/session.py",
-        'evaluate(run, "test") if split == "test" else {}',
+        "trainctl/train/conclusion.py",
+        'evaluate(run, "test") if tested == "test" else {}',
         'evaluate(run, "val")',
         "tests/train/test_training.py -k default_run",
     ),
@@ -455,13 +455,13 @@ MUTATIONS = [
     ),
     # Schedules.
     Mutation(
-        "trainctl/train/loop.py",
+        "trainctl/run/rate.py",
         "run.schedule.multiplier(position) * run.state.reaction.factor",
         "run.schedule.multiplier(position)",
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/train/loop.py",
+        "trainctl/run/rate.py",
         'if group.get("momentum"):',
         'if "momentum" in group:',
         "tests/train/test_loop.py",
@@ -499,14 +499,14 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/loop.py",
-        "stopped = stopped or request.received is not None",
-        "stopped = bool(stopped)",
+        "stop = stop or request.received is not None",
+        "stop = bool(stop)",
         "tests/machine/test_signals.py",
     ),
     Mutation(
         "trainctl/train/health.py",
         "self.broken = True  # until all of it is restored",
-        "state.pending = False",
+        "self.broken = False",
         "tests/train/test_health.py",
     ),
     # Averages.
@@ -536,9 +536,9 @@ MUTATIONS = [
     ),
     # Optimizers: what the contract or the comparison with the paper must notice.
     Mutation(
-        "trainctl/train/loop.py",
-        'group["lr"] = group["initial_lr"] * multiplier',
-        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * multiplier',
+        "trainctl/run/rate.py",
+        'group["lr"] = group["initial_lr"] * factor',
+        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * factor',
         "tests/train/test_loop.py",
     ),
     Mutation(
