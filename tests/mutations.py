@@ -657,4 +657,41 @@ MUTATIONS = [
         "self.sums",
         "tests/machine/test_world.py",
     ),
+    # What a run reports after a stop.
+    Mutation(
+        "trainctl/train/loop.py",
+        "rate, speed, began = learning_rate(run, state.position),",
+        'rate, speed, began = run.optimizer.param_groups[0]["lr"],',
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        "state.evaluated, state.evaluated_seconds = state.step, began",
+        "state.evaluated, state.evaluated_seconds = state.step, state.seconds",
+        "tests/train/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/train/session.py",
+        "rundir.read_metrics(directory, run.state.evaluated,",
+        "rundir.read_metrics(directory, run.state.step,",
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        " or state.step == begun)",
+        ")",
+        "tests/train/test_health.py",
+    ),
+    Mutation(
+        "trainctl/finished/verify.py",
+        "    if not _pending(newest, plan):\n        return newest\n",
+        "    return newest\n",
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/store/restore.py",
+        '| {"position": max(0, content.step - 1)}',
+        "",
+        "tests/finished/test_open.py",
+    ),
 ]
