@@ -660,14 +660,14 @@ MUTATIONS = [
     # What a run reports after a stop.
     Mutation(
         "trainctl/train/loop.py",
-        "rate, speed, began = learning_rate(run, state.position),",
-        'rate, speed, began = run.optimizer.param_groups[0]["lr"],',
+        "rate, speed = learning_rate(run, state.position),",
+        'rate, speed = run.optimizer.param_groups[0]["lr"],',
         "tests/train/test_stops.py",
     ),
     Mutation(
         "trainctl/train/loop.py",
-        "state.evaluated, state.evaluated_seconds = state.step, began",
         "state.evaluated, state.evaluated_seconds = state.step, state.seconds",
+        "state.evaluated, state.evaluated_seconds = state.step, clock.seconds()",
         "tests/train/test_loop.py",
     ),
     Mutation(

@@ -1,6 +1,9 @@
 """The loop: what a step computes, when it looks, and what ends it."""
 
 import copy
+import itertools
+import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +12,16 @@ import torch
 
 from trainctl.components.augment.base import Mixing, Visit
 from trainctl.data import order
-from trainctl.errors import ConfigError, NonFiniteError
+from trainctl.errors import ConfigError, Interrupted, NonFiniteError, Terminated
 from trainctl.machine import device
 from trainctl.run import assemble, rate
-from trainctl.run.reporter import MultiReporter, Reporter
+from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
-from trainctl.train import budget, loop, session
+from trainctl.store import restore, rundir
+from trainctl.train import budget, evaluation, loop, session
+from trainctl.train.budget import Ending
 
 # No dropout and no norm over the batch: a batch's gradient is the mean of its rows'.
 PLAIN = (
@@ -379,6 +384,92 @@ def test_a_plateau_reduces_the_rate_at_the_evaluation_that_shows_it(tmp_path: Pa
     assert run.state.reaction.factor == 0.25
 
 
+class Ticking:
+    """A clock by which each look at it takes a second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(budget.time, "perf_counter", self.tick)
+
+    def tick(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loop.epochs=null",),
+        ("loop.epochs=30",),
+        ("loop.epochs=30", "schedule=plateau", "schedule.patience=0", "schedule.threshold=99"),
+    ],
+)
+@pytest.mark.parametrize("stops", [(), (2,), (1, 3)], ids=["whole", "stopped", "stopped-twice"])
+def test_the_rate_that_is_recorded_is_that_of_the_newest_step_by_any_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], stops: tuple[int, ...]
+) -> None:
+    chosen = config.load(compose.compose([*PLAIN, "loop.max_time=20s", "schedule=cosine", *overrides]))
+    Ticking(monkeypatch)
+    used: dict[int, float] = {}
+    original = loop.set_learning_rate
+
+    def set_learning_rate(run: Run) -> None:
+        original(run)
+        used[run.state.step + 1] = run.optimizer.param_groups[0]["lr"]
+
+    monkeypatch.setattr(loop, "set_learning_rate", set_learning_rate)
+    calls = itertools.count(1)
+
+    def evaluate(*arguments: Any) -> dict[str, float]:
+        if next(calls) in stops:
+            signal.raise_signal(signal.SIGTERM)
+        return evaluation.evaluate(*arguments)
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    train = session.begin  # the first session begins the run, the others resume it
+    for _ in stops:
+        with pytest.raises(Terminated):
+            train(chosen, [], tmp_path / "run")
+        train = session.resume
+    train(chosen, [], tmp_path / "run")
+
+    rows = [row for row in rundir.read_metrics(tmp_path / "run") if "lr" in row]
+    assert len(rows) > 2
+    assert len({row["lr"] for row in rows}) > 2
+    assert [row["lr"] for row in rows] == [used[int(row["step"])] for row in rows]
+    assert all(0 < row["samples_per_second"] < 100 for row in rows)
+
+
+def test_an_evaluation_that_a_stop_broke_off_keeps_its_rate_in_a_rewind_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = config.load(
+        compose.compose([*PLAIN, "loop.epochs=3", "loop.on_nonfinite=rewind", "checkpoint.every_seconds=99"])
+    )
+
+    def stop(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise loop.Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "evaluate", stop)
+        with pytest.raises(Terminated):
+            session.begin(chosen, [], tmp_path / "run")
+    original, left = loop.set_learning_rate, [2]  # the guard repeats the step before it believes it
+
+    def poison(run: Run) -> None:
+        original(run)
+        if run.state.step == 4 and left[0]:
+            left[0] -= 1
+            next(run.model.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(loop, "set_learning_rate", poison)
+    assert session.resume(chosen, [], tmp_path / "run")["rewinds"] == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rates = [(row["step"], row["lr"]) for row in lines if "lr" in row]
+    assert rates == [(3, 0.001), (6, 0.0005), (9, 0.0005)]
+
+
 def test_a_plateau_watches_only_metrics_that_there_are() -> None:
     with pytest.raises(ConfigError, match=r"schedule\.monitor=val/r2: a classification has no such metric"):
         make("schedule=plateau", "schedule.monitor=val/r2")
@@ -449,6 +540,62 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert results[0] == results[1] != results[2]
+
+
+def judged(directory: Path, verdicts: list[str | None], *overrides: str, **more: Any) -> tuple[Run, list[Any], Ending]:
+    """Train with a judge that has a verdict for each evaluation; return what it was asked about."""
+    run, rows = more.get("run") or make("loop.epochs=3", *overrides), list[Any]()
+
+    def judge(row: Row) -> str | None:
+        rows.append(row)
+        return verdicts[len(rows) - 1]
+
+    directory.mkdir(exist_ok=True)
+    return run, rows, loop.train(run, directory, MultiReporter(), judge=judge)
+
+
+def test_a_judge_is_asked_after_each_evaluation_and_may_stop_the_run(tmp_path: Path) -> None:
+    run, rows, ending = judged(tmp_path / "run", [None, "not among the best third"])
+
+    assert ending == ("stopped", "not among the best third")
+    assert [row["step"] for row in rows] == [3, 6]
+    assert all({"lr", "val/loss", "train/loss"} <= row.keys() for row in rows)
+    assert run.state.step == 6
+    saved = restore.newest(tmp_path / "run").manifest
+    assert (saved.step, saved.evaluated) == (6, 6)
+
+    other = make("loop.epochs=3")
+    restore.restore(other, restore.newest(tmp_path / "run"))
+    _, rows, ending = judged(tmp_path / "run", [None], run=other)
+    assert ending == ("finished", "completed all 3 epochs")
+    assert [row["step"] for row in rows] == [9]
+    assert torch.equal(weights(other), weights(judged(tmp_path / "whole", [None] * 3)[0]))
+
+
+def test_a_run_that_is_done_is_finished_whatever_the_judge_says(tmp_path: Path) -> None:
+    assert judged(tmp_path / "run", [None, None, "too late"])[2].outcome == "finished"
+
+
+def test_a_stop_that_was_planned_comes_after_the_judge(tmp_path: Path) -> None:
+    assert judged(tmp_path / "run", ["enough"], "loop.stop_at_step=3")[2] == ("stopped", "enough")
+    with pytest.raises(Interrupted):
+        judged(tmp_path / "other", [None], "loop.stop_at_step=3")
+
+
+def test_a_run_stopped_by_its_judge_has_a_summary_and_is_resumed_to_the_same_end(tmp_path: Path) -> None:
+    chosen = config.load(compose.compose([*PLAIN, "loop.epochs=3", "schedule=cosine"]))
+    summary = session.begin(chosen, [], tmp_path / "run", judge=lambda row: "worse" if row["step"] == 3 else None)
+
+    assert (summary["outcome"], summary["reason"], summary["steps"]) == ("stopped", "worse", 3)
+    assert summary["best"]["step"] == 3
+    assert not any(name.startswith("test/") for name in summary["metrics"])
+    assert rundir.read_json(tmp_path / "run" / "summary.json") == summary
+    assert "trainctl resume" in (tmp_path / "run" / "log.txt").read_text()
+
+    resumed = session.resume(chosen, [], tmp_path / "run")
+    whole = session.begin(chosen, [], tmp_path / "whole")
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["outcome"] == "finished"
 
 
 def test_the_loop_stays_readable_in_one_go() -> None:

@@ -218,8 +218,9 @@ def _compare(run: Run, saved: Saved | None) -> tuple[str, int]:
         if key in numbers and key not in SECONDS and json.dumps(value) != json.dumps(numbers[key]):
             return f"step {run.state.step}: {key} was {value}, is now {numbers[key]}", 0
     expected, found = _payloads(saved), checkpoint.all_tensors(run)
-    found |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
-    found |= {f"best {key}": value for key, value in found.items() if key.startswith(("scale.", "clean."))}
+    if run.state.best:
+        found |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
+        found |= {f"best {key}": value for key, value in found.items() if key.startswith(("scale.", "clean."))}
     return unequal(expected, found, run.state.step), len(expected)
 
 

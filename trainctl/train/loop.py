@@ -115,13 +115,13 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
     """
     state, config = run.state, run.config
     # 1. Of the steps so far, before anything changes that this depends on.
-    rate, speed, began = learning_rate(run, state.position), samples_per_second(run), state.seconds
+    rate, speed = learning_rate(run, state.position), samples_per_second(run)
     metrics = {f"train/{name}": value for name, value in run.sums.values().items()}
     renew_statistics(run, check)
     metrics |= evaluate(run, "val", check)
     # 2. What follows from it; a signal no longer breaks it off.
     run.sums.reset()
-    state.evaluated, state.evaluated_seconds = state.step, began
+    state.evaluated, state.evaluated_seconds = state.step, state.seconds
     state.first_loss = warn(run, metrics, reporter.note)
     keep_best(run, metrics[config.monitor])
     watched = metrics[config.monitored("early_stopping")]
