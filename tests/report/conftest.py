@@ -51,6 +51,7 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
     data = Data(rows, scale, None, task="classification", outputs=3, input_shape=(3, 4), fingerprint="0" * 64, **names)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 100))
     device = torch.device("cpu")
+    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "initial_lr": 0.001}], lr=0.001)
     return Run(
         config=config,
         task="classification",
@@ -60,7 +61,7 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         augment=(),
         loss=Loss(torch.nn.functional.cross_entropy, ("classification",)),
         regularizers=(),
-        optimizer=torch.optim.SGD(module.parameters(), lr=0.001),
+        optimizer=optimizer,
         scaler=torch.amp.GradScaler(enabled=False),
         schedule=Schedule(lambda step: 1.0),
         early_stopping=lambda state, value, epoch, seconds: state,

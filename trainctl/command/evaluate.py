@@ -28,7 +28,7 @@ from trainctl.report import table
 from trainctl.settings import compose
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import nearest
-from trainctl.store import restore, rundir
+from trainctl.store import rundir
 
 if TYPE_CHECKING:
     from trainctl.data.rows import SplitName
@@ -54,6 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     weights = reload.load(directory, given.options["which"])
     from trainctl.run import assemble
     from trainctl.settings import config
+    from trainctl.store import restore
 
     settings = config.load(after)
     split: Any = given.options["split"]

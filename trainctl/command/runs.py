@@ -6,9 +6,9 @@ Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
   root=DIR         where the runs are; runs by default
   sort=KEY         time: newest first, the default; name; or a metric, best
                    first: val/accuracy, test/loss, ...
-  status=OUTCOME   only runs that are finished, interrupted, terminated,
-                   failed, running, unfinished (no summary was written) or
-                   damaged (a file cannot be read)
+  status=OUTCOME   only runs that are finished, stopped (by a sweep),
+                   interrupted, terminated, failed, running, unfinished (no
+                   summary was written) or damaged (a file cannot be read)
   limit=N          only the first N
   format=FORMAT    table, json or csv
 
@@ -42,7 +42,7 @@ from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
 OPTIONS = {"root": "runs", "sort": "time", "status": "", "limit": "", "format": "table"}
-OUTCOMES = ("finished", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
+OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
 FORMATS = ("table", "json", "csv")
 
 

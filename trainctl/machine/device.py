@@ -33,12 +33,16 @@ def find(name: str) -> torch.device:
         )
     device = torch.device(name)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise UnavailableError(f"device={name}: torch finds no CUDA device; use device=cpu or device=auto")
+        raise UnavailableError(
+            f"device={name}: this machine has no CUDA device that torch can use; use device=cpu or device=auto"
+        )
     if device.type == "cuda" and (device.index or 0) >= (count := torch.cuda.device_count()):
         have = f"{count} CUDA devices, cuda:0 to cuda:{count - 1}" if count > 1 else "one CUDA device, cuda:0"
         raise UnavailableError(f"device={name}: this machine has {have}")
     if device.type == "mps" and not torch.backends.mps.is_available():
-        raise UnavailableError("device=mps: torch finds no Metal device; use device=cpu or device=auto")
+        raise UnavailableError(
+            "device=mps: this machine has no Metal device that torch can use; use device=cpu or device=auto"
+        )
     if device.index is not None:
         torch.cuda.set_device(device)
     return device

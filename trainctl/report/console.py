@@ -15,7 +15,7 @@ from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 HERTZ = 8
-OUTCOMES = {"finished": "bold green", "interrupted": "bold yellow", "terminated": "bold yellow"}
+OUTCOMES = {"finished": "bold green"} | dict.fromkeys(("stopped", "interrupted", "terminated"), "bold yellow")
 # rich ends the process where a pipe breaks; a terminal that is gone must not end a training
 HARMLESS = (Exception, SystemExit)
 
