@@ -320,8 +320,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/augment/base.py",
-        "(share * (1 - self.share), values[self.partner])",
-        "(share * (1 - self.share), values)",
+        "(weight * (1 - self.weight), values[self.partner])",
+        "(weight * (1 - self.weight), values)",
         "tests/components/augment/test_contract.py tests/train/test_loop.py",
     ),
     Mutation(
@@ -381,8 +381,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/dataset/image_folder.py",
-        "return whole and hashlib.sha256(pixels.data).digest() == digest",
-        "return whole",
+        "return complete and hashlib.sha256(pixels.data).digest() == digest",
+        "return complete",
         "tests/data/test_bad_data.py -k cache",
     ),
     Mutation(
@@ -419,8 +419,8 @@ MUTATIONS = [
     # What models and finders promise.
     Mutation(
         "trainctl/components/model/rnn.py",
-        "lengths = (places * (ids != PADDING)).amax(1).clamp(min=1)",
-        "lengths = places.amax().expand(len(ids)).clone()",
+        "lengths = (positions * (ids != PADDING)).amax(1).clamp(min=1)",
+        "lengths = positions.amax().expand(len(ids)).clone()",
         "tests/components/model/test_rnn.py",
     ),
     Mutation(
@@ -627,6 +627,18 @@ MUTATIONS = [
         "tests/store/test_lock.py -k number",
     ),
     Mutation(
+        "trainctl/command/arguments.py",
+        "low < value <= high and math.isfinite(value)",
+        "low < value <= high",
+        "tests/command/test_arguments.py",
+    ),
+    Mutation(
+        "trainctl/report/phrases.py",
+        "number(math.nan if value is None else value)",
+        "number(value)",
+        "tests/report/test_phrases.py",
+    ),
+    Mutation(
         "trainctl/report/files.py",
         "return list(self.unsynced)",
         "return []",
@@ -693,5 +705,35 @@ MUTATIONS = [
         '| {"position": max(0, content.step - 1)}',
         "",
         "tests/finished/test_open.py",
+    ),
+    Mutation(
+        "docs/make_reference.py",
+        'found[key] += f" {match[1]}"',
+        "pass",
+        "tests/docs/test_reference.py -k examples",
+    ),
+    Mutation(
+        "docs/conf.py",
+        r'rf"\[[^\[\]\n]+\]',
+        r'rf"\[[^\]]+\]',
+        "tests/docs/test_site.py -k formula",
+    ),
+    Mutation(
+        "Makefile",
+        " --no-build-isolation $(3)",
+        " $(3)",
+        "tests/test_install.py -k nothing_is_installed",
+    ),
+    Mutation(
+        "Makefile",
+        "--universal --python-version 3.11 ",
+        "--universal --python-version 3.12 ",
+        "tests/test_install.py -k oldest_python",
+    ),
+    Mutation(
+        "Makefile",
+        "$(call install,.venv,$(LOCK),",
+        "$(call install,.venv,,",
+        "tests/test_install.py -k nothing_is_installed",
     ),
 ]

@@ -51,7 +51,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return complain("interrupted; what was saved before is intact", 130)
     except BrokenPipeError:
-        drain(sys.stdout)  # nobody reads on: nothing more to flush
+        table.drain(sys.stdout)  # nobody reads on: nothing more to flush
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
         if message := environment(error):
@@ -67,15 +67,8 @@ def complain(message: str, exit_code: int) -> int:
         for line in message.split("\n"):
             table.line(f"trainctl: {line}", stream=sys.stderr)
     except OSError:
-        drain(sys.stderr)
+        table.drain(sys.stderr)
     return exit_code
-
-
-def drain(stream: TextIO) -> None:
-    """Point a broken stream at nothing; else Python's own flush at exit fails, and changes the exit code."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, stream.fileno())
-    os.close(nothing)
 
 
 def tell(
@@ -94,7 +87,7 @@ def tell(
     try:
         (file or sys.stderr).write(text)
     except OSError:
-        drain(sys.stderr)
+        table.drain(sys.stderr)
 
 
 def environment(error: Exception) -> str | None:

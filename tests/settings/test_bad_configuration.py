@@ -48,7 +48,7 @@ WRONG = [
     # contradictions
     (["schedule=cosine", "schedule.warmup_steps=99"], 2, "schedule.warmup_steps=99 must be below the run's 4 steps"),
     (["schedule=multistep", "schedule.milestones=[5,50]"], 2, "the run ends after 1 epochs, before 50"),
-    (["schedule=multistep", "schedule.milestones=[0.5,0.2]"], 2, "each must come after the one before"),
+    (["schedule=multistep", "schedule.milestones=[0.5,0.2]"], 2, "milestones must be strictly increasing"),
     (["monitor=test/loss"], 2, "monitor=test/loss: expected a metric as val/loss"),
     (["monitor=val/acc"], 2, "did you mean val/accuracy?"),
     (["early_stopping=patience", "early_stopping.monitor=train/loss"], 2, "early_stopping.monitor=train/loss: expected"),

@@ -318,9 +318,15 @@ def test_a_loss_far_above_where_it_began_is_told_and_does_not_stop() -> None:
 @pytest.mark.parametrize(
     ("error", "size"),
     [
-        (MemoryError(), "an unknown size"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."), "4.0 GB"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"), "2.50 GiB"),
+        (MemoryError(), ""),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."),
+            ": could not allocate 4.0 GB",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"),
+            ": could not allocate 2.50 GiB",
+        ),
     ],
 )
 def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
@@ -332,7 +338,7 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
         raise error
 
     Poison(monkeypatch, [10], fail)
-    message = rf"out of memory: {size} was asked for; try a smaller loop.batch_size.*the state at step 10 is saved"
+    message = rf"out of memory{size}; try a smaller loop.batch_size.*the state at step 10 is saved"
     with pytest.raises(UnavailableError, match=message):
         session.begin(settings(), [], tmp_path / "bad")
     assert_equal(tensors(tmp_path / "bad"), wanted)

@@ -67,7 +67,7 @@ def test_mixed_classes_are_learnt_as_soft_targets(loss: str) -> None:
     run = make("augment=mixup", "augment.mixup.alpha=1.0", *f"loss={loss}".split())
     inputs, mixing = augmented(run)
     soft = torch.nn.functional.one_hot(run.data.splits["train"].targets[:50], 3).float()
-    soft = mixing.share * soft + (1 - mixing.share) * soft[mixing.partner]
+    soft = mixing.weight * soft + (1 - mixing.weight) * soft[mixing.partner]
     outputs = copy.deepcopy(run.model)(run.data.input_scale(inputs))
     smoothing = run.config.parts["loss"]["label_smoothing"]
     wanted = torch.nn.functional.cross_entropy(outputs, soft, label_smoothing=smoothing)
@@ -83,7 +83,7 @@ def test_mixed_numbers_are_learnt_as_their_mixture() -> None:
     run = make("dataset=diabetes", "augment=mixup", "loss=mae")
     inputs, mixing = augmented(run)
     targets = run.data.splits["train"].targets[:50]
-    targets = mixing.share * targets + (1 - mixing.share) * targets[mixing.partner]
+    targets = mixing.weight * targets + (1 - mixing.weight) * targets[mixing.partner]
     wanted = (copy.deepcopy(run.model)(run.data.input_scale(inputs)) - targets).abs().mean()
 
     one_step(run)
@@ -97,7 +97,7 @@ def test_two_mixings_in_a_row_mix_the_losses_of_four_rows() -> None:
     mixings = [Mixing(torch.tensor(share), torch.randperm(5, generator=generator)) for share in (0.8, 0.3)]
     soft = torch.nn.functional.one_hot(targets, 3).float()
     for mixing in mixings:
-        soft = mixing.share * soft + (1 - mixing.share) * soft[mixing.partner]
+        soft = mixing.weight * soft + (1 - mixing.weight) * soft[mixing.partner]
 
     loss, counted = step.compare(make(), outputs, targets, mixings)
 
@@ -293,7 +293,7 @@ def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
         (["loop.batch_size=full", "loop.epochs=5"], 5, "completed all 5 epochs"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
          9, "early stopping: no improvement in 2 evaluations"),
-        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: 1e-09 minutes of training are over"),
+        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: reached 1e-09 minutes of training"),
     ],
 )  # fmt: skip
 def test_the_budget_that_is_spent_first_ends_the_run(

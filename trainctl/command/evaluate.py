@@ -22,12 +22,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.report import table
+from trainctl.report import phrases, table
 from trainctl.settings import compose
 from trainctl.settings.config import Tree
-from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
 if TYPE_CHECKING:
@@ -38,14 +37,13 @@ OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
 CHOICES = {"split": ("train", "val", "test", "all"), "which": ("best", "last"), "format": ("text", "json")}
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the words, then import torch and evaluate."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
+    given = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     for key, allowed in CHOICES.items():
-        if given.options[key] not in allowed:
-            raise ConfigError(f"{key}={given.options[key]}: no such choice{nearest(given.options[key], allowed)}")
+        arguments.choice(key, given.options[key], allowed)
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
+    packages, overrides = arguments.packages(given.overrides)
     from trainctl.finished import open as reload
 
     before = reload.tree(directory, packages)
@@ -109,11 +107,11 @@ def report(run: "Run", split: "SplitName", step: int, directory: Path, style: st
         )
         return
     table.line(f"{directory.name}: step {step}, {len(run.data.splits[split]):,} rows of {split}")
-    table.show(["metric", "value"], [[name, table.number(value)] for name, value in found.items()], right={"value"})
+    table.show(["metric", "value"], [[name, phrases.number(value)] for name, value in found.items()], right={"value"})
     if classes:
         table.line()
         rows = [
-            [row["class"], str(row["rows"]), *(table.number(row[key]) for key in ("precision", "recall", "f1"))]
+            [row["class"], str(row["rows"]), *(phrases.number(row[key]) for key in ("precision", "recall", "f1"))]
             for row in classes
         ]
         table.show(["class", "rows", "precision", "recall", "f1"], rows, right={"rows", "precision", "recall", "f1"})

@@ -22,32 +22,26 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
-from trainctl.errors import ConfigError, StorageError
+from trainctl.command import arguments
+from trainctl.errors import ConfigError
 from trainctl.fileformat.place import check_file
 from trainctl.report import table
 from trainctl.settings import compose
-from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
 OPTIONS = {"output": "", "which": "best", "root": "runs"}
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the words, then import torch and predict."""
-    given = words.read(arguments, OPTIONS, most_names=2, overrides=True)
+    given = arguments.parse(argv, OPTIONS, most_names=2, overrides=True)
     if len(given.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
-    if given.options["which"] not in ("best", "last"):
-        raise ConfigError(
-            f"which={given.options['which']}: no such choice{nearest(given.options['which'], ('best', 'last'))}"
-        )
+    arguments.choice("which", given.options["which"], ("best", "last"))
     directory = rundir.find(given.names[0], Path(given.options["root"]))
-    source, target = Path(given.names[1]), Path(given.options["output"]) if given.options["output"] else None
+    source, target = Path(given.names[1]), arguments.new_path("output", given.options["output"])
     check_file(source)
-    if target and target.exists():
-        raise StorageError(f"{target}: is there already; remove it or give another output=")
-    packages, overrides = words.packages(given.overrides)
+    packages, overrides = arguments.packages(given.overrides)
     from trainctl.finished import open as reload
     from trainctl.finished import predict as prediction
 

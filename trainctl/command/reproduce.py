@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.command.verify import chosen, counted
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report import table
@@ -31,12 +31,11 @@ from trainctl.report import table
 OPTIONS = {"output": "", "root": "runs"}
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the words, then import torch and train."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
+    given = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     output = given.options["output"]
-    if output and Path(output).exists():
-        raise StorageError(f"output={output}: is there already")
+    arguments.new_path("output", output)
     directory, settings = chosen(given)
     from trainctl.finished import verify as replay
 

@@ -19,16 +19,16 @@ make it another run. Your own components must be named again: components=[my_pac
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.settings import compose
 from trainctl.store import rundir
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check what is to change, then import torch and continue the training."""
-    typed = words.read(arguments, {"root": "runs"}, most_names=1, overrides=True)
-    directory = rundir.find(typed.names[0] if typed.names else None, Path(typed.options["root"]))
-    packages, overrides = words.packages(typed.overrides)
+    parsed = arguments.parse(argv, {"root": "runs"}, most_names=1, overrides=True)
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished import open as reload
     from trainctl.report import reporters
     from trainctl.settings import config

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
 from trainctl.settings import compose
@@ -37,13 +37,13 @@ OPTIONS = {"from": "auto", "steps": "", "root": "runs"}
 ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # what another machine may need
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the words, then import torch and replay."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
+    given = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     begin = given.options["from"]
     if begin not in (choices := ("auto", "start", "oldest")) and not begin.isdecimal():
         raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, choices)}")
-    steps = words.whole("steps", given.options["steps"], 1) if given.options["steps"] else None
+    steps = arguments.integer("steps", given.options["steps"], 1) if given.options["steps"] else None
     directory, settings = chosen(given)
     from trainctl.finished import verify as replay
 
@@ -65,10 +65,10 @@ def counted(evaluations: int) -> str:
     return f"{evaluations} evaluation{'s' * (evaluations != 1)}"
 
 
-def chosen(given: words.Words) -> "tuple[Path, Config]":
+def chosen(given: arguments.ParsedArguments) -> "tuple[Path, Config]":
     """Return a run's directory, and its settings with what another machine may need changed."""
     directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
+    packages, overrides = arguments.packages(given.overrides)
     from trainctl.finished import open as reload
     from trainctl.settings import config
 

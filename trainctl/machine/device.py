@@ -49,10 +49,10 @@ def find(name: str) -> torch.device:
 
 
 def name(device: torch.device, choice: ThreadChoice) -> str:
-    """Name a device for people: its type, and a GPU's model or the CPU's threads."""
+    """Return a device's type, with the name of a GPU or the threads of a CPU, and why there are so many if known."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"cpu ({choice})" if device.type == "cpu" else str(device)
+    return f"{device} ({choice})" if device.type == "cpu" else str(device)
 
 
 @cache

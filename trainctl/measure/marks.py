@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import nn
 
-from trainctl.components.optimizer.base import stepper
+from trainctl.components.optimizer.base import unwrapped_step
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.run.run import Run
 
@@ -85,7 +85,7 @@ class MarkedOptimizer(Marked):
 
     def __init__(self, inner: torch.optim.Optimizer, mark: Mark) -> None:
         super().__init__(inner, mark, {})
-        self.step = entering(mark, "optimizer", stepper(inner))
+        self.step = entering(mark, "optimizer", unwrapped_step(inner))
 
 
 def entering(mark: Mark, part: str, function: Callable[..., Any], after: str = "bookkeeping") -> Any:

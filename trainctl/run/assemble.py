@@ -17,7 +17,7 @@ from trainctl.components.loss.base import Loss, Task
 from trainctl.components.model.base import Reconstruction, try_row
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.scale.base import Affine, moments
-from trainctl.components.schedule.base import complete
+from trainctl.components.schedule.base import as_schedule
 from trainctl.data import deal as splits
 from trainctl.data.rows import SPLITS, Data, Fitted, Rows
 from trainctl.errors import Advice, ConfigError, DataError
@@ -88,7 +88,7 @@ def assemble(
         regularizers=tuple(build_all(config, "regularizer", params=decayed)),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(place.type, enabled=config.precision == "fp16"),
-        schedule=complete(build(config, "schedule", maximize=_rises(config, "schedule"), **length)),
+        schedule=as_schedule(build(config, "schedule", maximize=_rises(config, "schedule"), **length)),
         early_stopping=build(config, "early_stopping", maximize=_rises(config, "early_stopping")),
         device=place,
         plan=plan,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Mixing, Visit
-from trainctl.components.optimizer.base import stepper
+from trainctl.components.optimizer.base import unwrapped_step
 from trainctl.data.order import order_on
 from trainctl.errors import NonFiniteError, lacks_memory
 from trainctl.machine.device import autocast, derive, end_capture, random_states, restore_random_states
@@ -145,7 +145,7 @@ def apply(run: Run) -> Callable[[], object]:
     """Return what applies the optimizer to the gradients that the parameters hold."""
     if run.scaler.is_enabled():
         return lambda: run.scaler.step(run.optimizer)
-    return stepper(run.optimizer)
+    return unwrapped_step(run.optimizer)
 
 
 def _step(run: Run, compute: Compute, update: Callable[[], object], *, closely: bool = False) -> Step:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from trainctl.errors import StorageError
+from trainctl.errors import StorageError, format_bytes
 
 PORTION = 1 << 20  # bytes that are written at once: of a dummy, and of what comes in smaller pieces
 
@@ -208,17 +208,8 @@ def free(directory: Path) -> int | None:
 def failure(path: Path, error: OSError, needed: int, available: int | None = None) -> StorageError:
     """Return the error that tells the user what could not be written, why, and how much space is free."""
     available = free(path.parent) if available is None else available
-    room = "" if available is None else f", {megabytes(available)} free"
-    return StorageError(f"{path}: cannot be written: {error.strerror or error} ({megabytes(needed)} needed{room})")
-
-
-def megabytes(size: int) -> str:
-    """Format a number of bytes.
-
-    >>> megabytes(1_234_567), megabytes(99)
-    ('1.2 MB', '99 bytes')
-    """
-    return f"{size / 1e6:,.1f} MB" if size >= 100_000 else f"{size:,} bytes"
+    space = "" if available is None else f", {format_bytes(available)} free"
+    return StorageError(f"{path}: cannot be written: {error.strerror or error} ({format_bytes(needed)} needed{space})")
 
 
 def _write(handle: int, content: bytes | bytearray | memoryview) -> None:

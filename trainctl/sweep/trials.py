@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
-from trainctl.report import reporters, table
+from trainctl.report import phrases, reporters, table
 from trainctl.settings import config
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
@@ -110,7 +110,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         table.line(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", stream=sys.stderr)
 
 
-def metric_names(trials: Sequence[Trial]) -> list[str]:
+def result_columns(trials: Sequence[Trial]) -> list[str]:
     """Return the validation and test metrics that any trial has, in order."""
     return list(
         dict.fromkeys(
@@ -122,7 +122,7 @@ def metric_names(trials: Sequence[Trial]) -> list[str]:
 def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table of results, numbers in full."""
     swept = list(dict.fromkeys(word.partition("=")[0] for trial in trials for word in trial.overrides))
-    names = metric_names(trials)
+    names = result_columns(trials)
     body = []
     for number, trial in enumerate(trials):
         values = dict(word.split("=", 1) for word in trial.overrides)
@@ -158,10 +158,10 @@ def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
         (trial.summary["best"]["value"], index) for index, trial in enumerate(trials) if trial.summary.get("best")
     ]
     best = (max if maximize(monitor) else min)(values)[1] if values else None
-    numeric = set(metric_names(trials))
+    numeric = set(result_columns(trials))
     shown = [
         [
-            table.number(float(cell)) if name in numeric and cell else cell
+            phrases.number(float(cell)) if name in numeric and cell else cell
             for name, cell in zip(header, row, strict=True)
         ]
         for row in body

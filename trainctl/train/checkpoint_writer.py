@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import CheckpointError, StorageError
+from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, files, lock, restore, rundir
@@ -92,7 +92,7 @@ class CheckpointWriter(Writer):
         available, needed = files.free(self.directory), checkpoint.size(self.run)
         scarce = available is not None and available < SPARE * needed
         if scarce and not self.scarce:
-            space = f"{files.megabytes(available or 0)} free for checkpoints of {files.megabytes(needed)}"
+            space = f"{format_bytes(available or 0)} free for checkpoints of {format_bytes(needed)}"
             self.reporter.note(f"little space in {self.directory}: {space}")
         self.scarce = scarce
 

@@ -197,7 +197,9 @@ def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            command = f"trainctl resume {shlex.quote(str(directory))}{phrases.own(run.config.components)}"
+            command = (
+                f"trainctl resume {shlex.quote(str(directory))}{phrases.components_argument(run.config.components)}"
+            )
             error.args = (f"{error}; resume with: {command}",)
             raise
         except TrainctlError as error:

@@ -40,5 +40,5 @@ def test_another_average_can_be_chosen():
 
 def test_an_optimizer_without_a_mean_is_refused():
     model = torch.nn.Linear(1, 1)
-    with pytest.raises(ConfigError, match="average=polyak evaluates the mean that optimizer=asgd keeps"):
+    with pytest.raises(ConfigError, match="average=polyak evaluates the mean that optimizer=asgd maintains"):
         polyak(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))

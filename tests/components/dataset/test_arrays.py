@@ -60,7 +60,7 @@ def test_two_files_do_as_well_as_one(tmp_path):
     np.save(tmp_path / "y.npy", CLASSES)
     paths = {"path": str(tmp_path / "x.npy"), "task": "auto", "known": None}
     assert arrays(targets=str(tmp_path / "y.npy"), **paths).targets.tolist() == [1, 0]
-    with pytest.raises(ConfigError, match=r"dataset\.targets=null: x\.npy holds inputs only"):
+    with pytest.raises(ConfigError, match=r"dataset\.targets=null: x\.npy contains only inputs"):
         arrays(targets=None, **paths)
 
 
@@ -73,10 +73,10 @@ def test_two_files_do_as_well_as_one(tmp_path):
         (np.zeros((2, 0)), CLASSES, r"inputs have shape \(2, 0\)"),
         (np.zeros((2, 1)), np.zeros((2, 0)), r"targets \(2, 0\)"),
         (np.zeros((1, 1)), np.array(1), r"targets \(\)"),
-        (np.zeros((2, 1)), np.array([0, 0]), "has one class only"),
-        (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is no class"),
-        (np.zeros((3, 1)), np.array([0, 1, 3]), "no row is of class 2, the largest class is 3"),
-        (np.zeros((2, 1, 4, 4)), CLASSES, r"images are to be bytes \(uint8\)"),
+        (np.zeros((2, 1)), np.array([0, 0]), "has only one class"),
+        (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is not a class"),
+        (np.zeros((3, 1)), np.array([0, 1, 3]), "class 2 has no rows, although the largest class is 3"),
+        (np.zeros((2, 1, 4, 4)), CLASSES, r"images must be bytes \(uint8\)"),
         (np.zeros((2, 1, 1, 1, 1)), CLASSES, r"inputs have shape \(2, 1, 1, 1, 1\)"),
         (np.zeros((2, 1)), np.array(["a", "b"]), "not numbers"),
         (np.array([[object()], [object()]]), CLASSES, "cannot be read"),

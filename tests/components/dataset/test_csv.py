@@ -62,7 +62,7 @@ def test_missing_targets_are_marked(load):
     [
         ("a,b\n1,2\n", {}, "line 1: column y is missing"),
         ("a,y\n1,2\n", {"drop": ["c"]}, "column c is missing"),
-        ("y,z\n1,2\n", {"drop": ["z"]}, "has no column beside the target"),
+        ("y,z\n1,2\n", {"drop": ["z"]}, "has no columns other than the target"),
         ("a,y\n1,u\n2,u\n", {}, "column y: has one class only, 'u'"),
         ("a,y\n1,\n2,NA\n", {}, "column y: holds no value in 2 rows"),
         ("a,y\n1,0.5\n2,x\n", {"task": "regression"}, "line 3, column y: 'x' is not a number"),
@@ -78,9 +78,11 @@ def test_what_cannot_be_learned_is_named(load, content, changes, message):
 def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
     with pytest.raises(ConfigError, match=r"dataset\.target=null: give dataset\.target="):
         load("a,y\n1,2\n", target=None)
-    with pytest.raises(ConfigError, match="is the target too"):
+    with pytest.raises(ConfigError, match="this is the target"):
         load("a,y\n1,2\n", drop=["y"])
-    with pytest.raises(ConfigError, match=r"dataset\.categorical=y: is the target; dataset\.task=classification"):
+    with pytest.raises(
+        ConfigError, match=r"dataset\.categorical=y: this is the target; use dataset\.task=classification"
+    ):
         load("a,y\n1,2\n", categorical=["y"])
 
 

@@ -53,11 +53,11 @@ def test_without_a_test_split_validation_goes_to_the_end(load):
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: name each column"),
+        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: list the columns"),
         ({"columns": ["a", "a"]}, ConfigError, r"dataset\.columns=\[a,a\]"),
         ({"columns": ["c"]}, DataError, "line 1: column c is missing"),
         ({"columns": ["time"]}, DataError, "line 2, column time: 't0' is not a number"),
-        ({"window": 9}, DataError, "has 10 rows, a window of 9 and a horizon of 2 need 11"),
+        ({"window": 9}, DataError, "has 10 rows, but a window of 9 and a horizon of 2 need 11"),
     ],
 )
 def test_mistakes_are_named(load, changes, error, message):
@@ -80,4 +80,4 @@ def test_a_missing_value_counts_once_and_is_named_by_its_own_line_and_column(loa
     with pytest.raises(DataError, match=r"^1 values of the targets .* row 5 \(my.csv, line 11\), column a;"):
         none().select(series(**KEYS | {"path": str(tmp_path / "my.csv")}))
     _, report = drop(outliers="keep", outlier_rule="zscore", outlier_limit=None, duplicates="keep").select(dataset)
-    assert report == ["5 rows with missing values dropped (b 3, target 2)"]
+    assert report == ["dropped 5 rows with missing values (b 3, target 2)"]

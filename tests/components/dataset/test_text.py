@@ -79,7 +79,7 @@ def test_a_directory_holds_a_file_for_each_class(load, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("words,y\nok,a\n,b\n", "line 3, column words: holds no text"),
+        ("words,y\nok,a\n,b\n", "line 3, column words: contains no text"),
         ("word,y\nok,a\nok,b\n", r"line 1: column words is missing; did you mean word\?"),
         ("words,z\nok,a\nok,b\n", "line 1: column y is missing"),
         ("words,y\nok,a\nok\n", "line 3: has 1 cells"),
@@ -99,7 +99,7 @@ def test_columns_have_to_be_named(load, key):
 def test_a_file_whose_name_means_a_missing_class_is_refused(tmp_path):
     for name in ("none", "two"):
         (tmp_path / f"{name}.txt").write_text("a text\n")
-    with pytest.raises(DataError, match=r"none\.txt: none stands for a missing class"):
+    with pytest.raises(DataError, match=r"none\.txt: none means a missing class"):
         text(**KEYS | {"path": str(tmp_path)})
 
 
@@ -107,5 +107,5 @@ def test_a_file_of_another_class_than_the_finished_runs_is_named(tmp_path):
     for name in ("one", "three"):
         (tmp_path / f"{name}.txt").write_text("a text\n")
     known = {"vocabulary": ["<pad>"], "input_shape": [2], "class_names": ["one", "two"], "task": "classification"}
-    with pytest.raises(DataError, match=r"three\.txt: its name is none of the run's classes \(one, two\)"):
+    with pytest.raises(DataError, match=r"three\.txt: its name is not one of the run's classes \(one, two\)"):
         text(**KEYS | {"path": str(tmp_path), "known": known})

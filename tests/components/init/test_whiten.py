@@ -80,7 +80,7 @@ def test_later_convolutions_pass_their_inputs_on_if_they_shall(dirac):
 
 @pytest.mark.parametrize("words", ["model=mlp", "model=rnn"])
 def test_a_model_without_a_convolution_is_a_wrong_configuration(words):
-    with pytest.raises(ConfigError, match="init=whiten needs a model that begins with a convolution: give model="):
+    with pytest.raises(ConfigError, match="init=whiten needs a model that begins with a convolution: use model="):
         assemble.assemble(config.load(compose.compose(["dataset=digits", words, "init=whiten"])))
 
 

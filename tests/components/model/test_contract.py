@@ -97,7 +97,7 @@ def test_dropout_is_random_in_training_and_absent_in_evaluation(name, shape):
 
 @pytest.mark.parametrize(("name", "shape"), REFUSED)
 def test_what_it_cannot_read_is_refused_in_words(name, shape):
-    with pytest.raises(ConfigError, match=f"model={name} reads .*rows have shape"):
+    with pytest.raises(ConfigError, match=f"model={name} reads .*samples have shape"):
         make(name, shape)
 
 
