@@ -88,37 +88,37 @@ MUTATIONS = [
     ),
     # What a resumed run needs.
     Mutation(
-        "trainctl/store/checkpoint.py",
-        '    run.sums.sums.copy_(tensors["sums"])\n',
+        "trainctl/store/restore.py",
+        '    run.sums.sums.copy_(named["sums"])\n',
         "",
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
-        '    device.restore_random_states(_part(tensors, "random."), run.device)\n',
+        "trainctl/store/restore.py",
+        '    device.restore_random_states(_part(named, "random."), run.device)\n',
         "",
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         '{"stopping": Stopping, ',
         '{"stopped": Stopping, ',
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
-        "    return ADDED | manifest\n",
-        "    return manifest\n",
+        "trainctl/store/manifest.py",
+        'REQUIRED = {"step": int,',
+        'REQUIRED = {"groups": list, "step": int,',
         "tests/finished/test_open.py -k format",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
-        "        except _Newer:\n            raise\n",
+        "trainctl/store/restore.py",
+        "        except NewerFormatError:\n            raise\n",
         "",
         "tests/finished/test_open.py -k newer_format",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/difference.py",
         "if key in now and now[key] != before[key]",
         "if key in now and not now",
         "tests/finished/test_open.py -k another_run",
@@ -142,22 +142,22 @@ MUTATIONS = [
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         '"reaction": Reaction, ',
         '"reacted": Reaction, ',
         "tests/train/test_resume.py",
     ),
     # What a checkpoint promises.
     Mutation(
-        "trainctl/store/checkpoint.py",
-        'if manifest.get("sha256") != _digest(manifest):',
+        "trainctl/store/manifest.py",
+        'if content.get("sha256") != checksum(content):',
         "if False:",
         "tests/store/test_checkpoint.py",
     ),
     Mutation(
         "trainctl/store/checkpoint.py",
-        "if OURS.fullmatch(path.name) and path.name not in named:",
-        "if path.name not in named:",
+        "if OURS.fullmatch(path.name) and path.name not in needed:",
+        "if path.name not in needed:",
         "tests/store/test_checkpoint.py",
     ),
     # A step that is recorded, and what is read beside it.
@@ -246,7 +246,7 @@ MUTATIONS = [
         "tests/step/test_record.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         "return torch.empty_like(parameters[index], dtype=value.dtype, device=value.device).copy_(value)",
         "return value",
         "tests/train/test_resume.py",
@@ -265,8 +265,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/machine/threads.py",
-        "START, _last = now, choose(START, now, quota())",
-        "_last = choose(START, now, quota())",
+        "            self.before = now\n",
+        "",
         "tests/machine/test_threads.py",
     ),
     Mutation(
@@ -277,8 +277,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/session.py",
-        "return replace(settings, threads=used)",
-        "return replace(settings, threads=None)",
+        "return replace(config, threads=before)",
+        "return replace(config, threads=None)",
         "tests/machine/test_threads.py",
     ),
     # What a step computes, and when the loop looks.
@@ -411,8 +411,8 @@ MUTATIONS = [
         "tests/test_cli.py",
     ),
     Mutation(
-        "trainctl/train/session.py",
-        'evaluate(run.evaluation, "test") if split == "test" else {}',
+        "trainctl/train/conclusion.py",
+        'evaluate(run.evaluation, "test") if tested == "test" else {}',
         'evaluate(run.evaluation, "val")',
         "tests/train/test_training.py -k default_run",
     ),
@@ -455,13 +455,13 @@ MUTATIONS = [
     ),
     # Schedules.
     Mutation(
-        "trainctl/train/loop.py",
+        "trainctl/run/rate.py",
         "run.schedule.multiplier(position) * run.state.reaction.factor",
         "run.schedule.multiplier(position)",
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/train/loop.py",
+        "trainctl/run/rate.py",
         'if group.get("momentum"):',
         'if "momentum" in group:',
         "tests/train/test_loop.py",
@@ -499,14 +499,14 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/loop.py",
-        "stopped = stopped or request.received is not None",
-        "stopped = bool(stopped)",
+        "stop = stop or request.received is not None",
+        "stop = bool(stop)",
         "tests/machine/test_signals.py",
     ),
     Mutation(
         "trainctl/train/health.py",
         "self.broken = True  # until all of it is restored",
-        "state.pending = False",
+        "self.broken = False",
         "tests/train/test_health.py",
     ),
     # Averages.
@@ -523,7 +523,7 @@ MUTATIONS = [
         "tests/components/average",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         "in numbers.items():\n        record",
         "in (numbers | {'averaged': 0}).items():\n        record",
         "tests/components/average",
@@ -536,9 +536,9 @@ MUTATIONS = [
     ),
     # Optimizers: what the contract or the comparison with the paper must notice.
     Mutation(
-        "trainctl/train/loop.py",
-        'group["lr"] = group["initial_lr"] * multiplier',
-        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * multiplier',
+        "trainctl/run/rate.py",
+        'group["lr"] = group["initial_lr"] * factor',
+        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * factor',
         "tests/train/test_loop.py",
     ),
     Mutation(
@@ -610,14 +610,14 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/files.py",
-        "        os.replace(temporary, path)\n        sync(path.parent)\n    except OSError as error:\n        with",
-        "        os.replace(temporary, path)\n    except OSError as error:\n        with",
+        "        sync(path.parent)\n    except OSError as error:\n        remove(temporary)\n        raise failure(path, error, size)",
+        "    except OSError as error:\n        remove(temporary)\n        raise failure(path, error, size)",
         "tests/train/test_faults.py -k power",
     ),
     Mutation(
         "trainctl/store/checkpoint.py",
-        "if _step(path) <= step and _complete(path)",
-        "if _complete(path) or True",
+        "if 0 <= manifest.step_of(path) <= step]",
+        "]",
         "tests/train/test_faults.py -k damaged",
     ),
     Mutation(
@@ -643,6 +643,68 @@ MUTATIONS = [
         "return list(self.unsynced)",
         "return []",
         "tests/train/test_faults.py -k records",
+    ),
+    # How tensors are written.
+    Mutation(
+        "trainctl/store/tensors.py",
+        "-len(text) % 8",
+        "0",
+        "tests/store/test_tensors.py -k bytes",
+    ),
+    Mutation(
+        "trainctl/store/tensors.py",
+        'path = path.with_stem(f"{path.stem}-{sha256[:8]}")',
+        "pass",
+        "tests/store/test_tensors.py -k spared",
+    ),
+    Mutation(
+        "trainctl/store/files.py",
+        "    except BaseException:\n        remove(temporary)\n",
+        "    except BaseException:\n",
+        "tests/train/test_health.py -k ends_no_process",
+    ),
+    Mutation(
+        "trainctl/run/sums.py",
+        "self.world.sum(self.sums)",
+        "self.sums",
+        "tests/machine/test_world.py",
+    ),
+    # What a run reports after a stop.
+    Mutation(
+        "trainctl/train/loop.py",
+        "rate, speed = learning_rate(run, state.position),",
+        'rate, speed = run.optimizer.param_groups[0]["lr"],',
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        "state.evaluated, state.evaluated_seconds = state.step, state.seconds",
+        "state.evaluated, state.evaluated_seconds = state.step, clock.seconds()",
+        "tests/train/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/train/session.py",
+        "rundir.read_metrics(directory, run.state.evaluated,",
+        "rundir.read_metrics(directory, run.state.step,",
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        " or state.step == begun)",
+        ")",
+        "tests/train/test_health.py",
+    ),
+    Mutation(
+        "trainctl/finished/verify.py",
+        "    if not _pending(newest, plan):\n        return newest\n",
+        "    return newest\n",
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/store/restore.py",
+        '| {"position": max(0, content.step - 1)}',
+        "",
+        "tests/finished/test_open.py",
     ),
     Mutation(
         "docs/make_reference.py",

@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import TextIO
 
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
-from trainctl.machine import threads  # noqa: F401 - from here on it counts what other processes do
-from trainctl.machine.signals import AtOnce, Leave
+from trainctl.machine.signals import ExitImmediately, Terminate
+from trainctl.machine.threads import Watch
 from trainctl.report import table
 from trainctl.settings import spelling
 
@@ -40,13 +40,13 @@ def main() -> int:
     except FileNotFoundError:
         return complain("the current directory has been removed: change to another one", 5)
     try:
-        with AtOnce():
+        with ExitImmediately(), Watch():  # of what other processes do, while torch is imported
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()
             return code
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
-    except Leave:
+    except Terminate:
         return complain("terminated; what was saved before is intact", 143)
     except KeyboardInterrupt:
         return complain("interrupted; what was saved before is intact", 130)

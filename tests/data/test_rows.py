@@ -15,7 +15,7 @@ from trainctl.data.rows import Batch, Data, ResidentRows, Rows
 from trainctl.errors import NonFiniteError
 from trainctl.measure import learning_rate, profile
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.train import evaluation, loop
@@ -128,7 +128,7 @@ def test_a_run_does_not_know_where_its_rows_are(
     for elsewhere in (False, True):
         run = make(monkeypatch, words, elsewhere=elsewhere)
         (tmp_path / str(elsewhere)).mkdir()
-        loop.train(run, tmp_path / str(elsewhere), Together())
+        loop.train(run, tmp_path / str(elsewhere), MultiReporter())
         results.append((weights(run), evaluation.evaluate(run.evaluation, "test")))
     (first, metrics), (second, again) = results
     assert torch.equal(first, second)
@@ -152,4 +152,4 @@ def test_what_explains_a_bad_step_does_not_know_where_its_rows_are(
     run = make(monkeypatch, RUNS["regression"], elsewhere=True)
     run.data.input_scale.factor.fill_(math.nan)
     with pytest.raises(NonFiniteError, match="rows of the batch"):
-        loop.train(run, tmp_path, Together())
+        loop.train(run, tmp_path, MultiReporter())

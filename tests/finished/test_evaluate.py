@@ -13,7 +13,6 @@ from trainctl.finished.evaluate import class_scores, evaluate
 from trainctl.finished.open import open as open_run
 from trainctl.run import assemble
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint
 from trainctl.train import evaluation, session
 
 say = test_loading.say
@@ -46,7 +45,7 @@ def test_a_file_with_fewer_rows_than_a_batch_has_parts_is_measured_without_a_wor
 def test_what_is_measured_is_what_training_measured(run: Path) -> None:
     finished = open_run(run, [], [], [])
     trained = assemble.assemble(finished.config)
-    checkpoint.restore(trained, finished.saved)
+    restore.restore(trained, finished.saved)
     assert trained.evaluation.model is trained.average.model is not trained.model
     trained.evaluation.model.load_state_dict(trained.state.best_weights)
     for split in ("val", "test"):

@@ -200,7 +200,7 @@ def tried(*overrides, replayed=True, taken=0.0):
 
 
 def test_changes_are_those_that_the_run_leaves_open(monkeypatch):
-    monkeypatch.setattr(threads, "choose", lambda *_: threads.Choice(1))
+    monkeypatch.setattr(threads.Watch, "choose", lambda self: threads.ThreadChoice(1))
     assert tried("threads=1") == ["precision=bf16", "loop.capture=never", "loop.batch_size=124"]
     assert tried("threads=1", "precision=bf16", replayed=False) == ["precision=fp32", "loop.batch_size=124"]
     assert tried("threads=1", "loop.batch_size=full") == ["precision=bf16", "loop.capture=never"]
@@ -209,7 +209,7 @@ def test_changes_are_those_that_the_run_leaves_open(monkeypatch):
 
 
 def test_threads_are_tried_and_set_back(monkeypatch):
-    monkeypatch.setattr(threads, "choose", lambda *_: threads.Choice(2))
+    monkeypatch.setattr(threads.Watch, "choose", lambda self: threads.ThreadChoice(2))
     run = make("dataset=wine", "model=linear", "loop.batch_size=full", "threads=1")
     assert "threads=2" in [word for word, _, _ in profiler.changes(run, True, 0.0)]
     seen = []

@@ -14,7 +14,7 @@ from trainctl.components.loss.base import Loss
 from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.rows import SPLITS, Data, ResidentRows
-from trainctl.machine.threads import Choice
+from trainctl.machine.threads import ThreadChoice
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -53,6 +53,7 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
     data = Data(rows, schema(input_shape=(3, 4), class_names=("a", "b", "c")), scale, None)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 100))
     device, loss = torch.device("cpu"), Loss(torch.nn.functional.cross_entropy, ("classification",))
+    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "initial_lr": 0.001}], lr=0.001)
     return Run(
         config=config,
         evaluation=Evaluation("classification", data, module, loss, device, "fp32", 1024),
@@ -60,14 +61,14 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         average=Average(module, lambda step, count: 0),
         augment=(),
         regularizers=(),
-        optimizer=torch.optim.SGD(module.parameters(), lr=0.001),
+        optimizer=optimizer,
         scaler=torch.amp.GradScaler(enabled=False),
         schedule=Schedule(lambda step: 1.0),
         early_stopping=lambda state, value, epoch, seconds: state,
         plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
         sums=Sums("classification", 1, None, device),
         state=TrainState(),
-        threads=Choice(2),
+        threads=ThreadChoice(2),
     )
 
 
@@ -97,7 +98,7 @@ def row_fixture() -> Callable[..., dict[str, float]]:
 @pytest.fixture
 def summary() -> dict[str, Any]:
     return {
-        "outcome": "finished", "reason": "all 20 epochs are done", "steps": 800, "epochs": 20.0, "seconds": 185.0,
+        "outcome": "finished", "reason": "completed all 20 epochs", "steps": 800, "epochs": 20.0, "seconds": 185.0,
         "samples_per_second": 45120.4, "parameters": 1300, "monitor": "val/loss",
         "best": {"step": 280, "epoch": 7.0, "value": 0.1234},
         "metrics": {"train/loss": 0.1, "val/loss": 0.1234, "test/loss": 0.2, "test/accuracy": 0.95},

@@ -122,7 +122,7 @@ def test_the_header_names_the_parts_of_a_run(run):
 
 def test_the_closing_says_what_came_out_and_what_to_type_next(run, summary):
     assert phrases.labelled(phrases.closing(summary, Path("runs/x"), run.config.loop)) == [
-        "finished  all 20 epochs are done",
+        "finished  completed all 20 epochs",
         "best      val/loss 0.1234 at epoch 7, step 280",
         "test      loss 0.2000, accuracy 0.9500",
         "time      3 min 05 s, 800 steps, 20 epochs, 45,120 samples/s",

@@ -14,7 +14,7 @@ import yaml
 from trainctl.components.model.base import Reconstruction
 from trainctl.errors import ConfigError
 from trainctl.run import assemble, factory
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import component, compose, config
 from trainctl.train import checkpoint_writer as saving
@@ -180,7 +180,7 @@ def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
     run = assemble.assemble(chosen)
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
 
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
 
     after = [parameter.detach() for parameter in run.model.parameters()]
     assert run.state.step == 3
@@ -189,6 +189,6 @@ def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
     if row not in COMPARED:
         return
     eager = assemble.assemble(replace(chosen, loop=replace(chosen.loop, capture="never")))
-    loop.train(eager, tmp_path, Together(), saving.Nothing(eager, tmp_path, Together()))
+    loop.train(eager, tmp_path, MultiReporter(), saving.NullWriter(eager, tmp_path, MultiReporter()))
     assert all(map(torch.equal, after, eager.model.parameters()))  # the third step was replayed, where it can be
     assert torch.equal(run.sums.sums, eager.sums.sums)

@@ -106,7 +106,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
     assert process.returncode == code
     run = only_run(tmp_path)
-    assert f"go on with: trainctl resume runs/{run.name}" in err
+    assert f"resume with: trainctl resume runs/{run.name}" in err
     summary = load(run / "summary.json")
     assert summary["outcome"] == outcome
     assert summary["steps"] > 0
@@ -189,7 +189,7 @@ def test_a_budget_by_the_clock_ends_the_schedule_too(tmp_path: Path) -> None:
     summary = session.begin(config.load(wanted), [])
 
     assert 0.9 < time.monotonic() - before < 6
-    assert summary["reason"] == "loop.max_time=1s is spent"
+    assert summary["reason"] == "reached loop.max_time=1s"
     (run,) = (path for path in Path("runs").iterdir() if path.is_dir())
     rates = [row["lr"] for row in rundir.read_metrics(run) if "lr" in row]
     assert rates == sorted(rates, reverse=True)
@@ -338,7 +338,7 @@ def test_a_budget_by_the_clock_alone_trains_until_then(command: Command, tmp_pat
 
     assert done.returncode == 0, done.stderr
     summary = load(only_run(tmp_path) / "summary.json")
-    assert summary["reason"] == "loop.max_time=1s is spent"
+    assert summary["reason"] == "reached loop.max_time=1s"
     assert summary["epochs"] > 30  # the default budget
     assert "/100" not in done.stdout
 

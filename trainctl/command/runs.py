@@ -6,9 +6,9 @@ Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
   root=DIR         directory of the runs; default: runs
   sort=KEY         time (newest first, the default), name, or a metric (best
                    first), e.g. val/accuracy or test/loss
-  status=OUTCOME   show only runs that are finished, interrupted, terminated,
-                   failed, running, unfinished (no summary was written) or
-                   damaged (a file cannot be read)
+  status=OUTCOME   show only runs that are finished, stopped (by a sweep),
+                   interrupted, terminated, failed, running, unfinished (no
+                   summary was written) or damaged (a file cannot be read)
   limit=N          show only the first N runs
   format=FORMAT    table, json or csv
 

@@ -9,13 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.errors import ConfigError
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.finished.open import Finished
 from trainctl.run.reporter import Row
+from trainctl.run.run import Plan
 from trainctl.settings.config import Config
-from trainctl.store import rundir
-from trainctl.store.checkpoint import Saved
+from trainctl.store import restore, rundir
+from trainctl.store.manifest import Saved
 
 CLOCK = ("seconds", "samples_per_second")  # measured by the clock, and never twice the same
+SECONDS = ("seconds", "evaluated_seconds")  # the same in a state
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,29 @@ def require_no_rewind(saved: Saved, first: Saved | None = None) -> None:
 
 def rewinds(saved: Saved) -> int:
     """Return how often a run went back to a checkpoint."""
-    return int(saved.manifest["state"].get("rewinds", 0))
+    return int(saved.manifest.state.get("rewinds", 0))
+
+
+def newest_evaluated(run: Finished, plan: Plan) -> Saved:
+    """Return the newest checkpoint whose evaluation is done: a repetition does not stop inside an evaluation.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if not pending(run.saved, plan):
+        return run.saved
+    evaluated = [saved for saved in restore.kept(run.directory)[0] if not pending(saved, plan)]
+    if not evaluated:
+        raise CheckpointError(
+            f"{run.directory}: was stopped inside an evaluation; trainctl resume {run.directory} first"
+        )
+    return evaluated[-1]
+
+
+def pending(saved: Saved, plan: Plan) -> bool:
+    """Return whether a run was saved inside the evaluation of its step."""
+    step = saved.manifest.step
+    return saved.manifest.evaluated < step and (step % plan.eval_every == 0 or step >= plan.total_steps)
 
 
 def recorded(directory: Path, first: int, last: int, *, tested: bool = False) -> Iterator[dict[str, Any]]:
@@ -131,7 +156,7 @@ def _bits(tensor: Tensor) -> Tensor:
 
 def tensors_of(saved: Saved) -> dict[str, Tensor]:
     """Return the tensors of a checkpoint, and those of the best weights as ``best <name>``."""
-    best = saved.tensors("best") if saved.manifest.get("best") else {}
+    best = saved.tensors("best") if saved.manifest.best else {}
     return saved.tensors("last") | {f"best {key}": value for key, value in best.items()}
 
 

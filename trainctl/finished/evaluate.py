@@ -7,7 +7,7 @@ from trainctl.data.rows import SplitName
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble_evaluation
-from trainctl.store import checkpoint
+from trainctl.store import restore
 from trainctl.train import evaluation
 
 
@@ -69,7 +69,7 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
         if run.overrides:
             raise
         raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
-    checkpoint.load_weights(measured.model, weights.model, run.directory)
+    restore.load_weights(measured.model, weights.model, run.directory)
     rows = len(measured.data.splits[split])
     if not rows:
         raise ConfigError(f"split={split}: the data has no such rows")

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -16,8 +15,8 @@ from trainctl.machine import device as devices
 from trainctl.run.model import build_model
 from trainctl.settings import compose, config
 from trainctl.settings.config import Config, Tree
-from trainctl.store import checkpoint, rundir
-from trainctl.store.checkpoint import Saved
+from trainctl.store import restore, rundir
+from trainctl.store.manifest import Saved
 
 ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # what may change on another machine
 # (the run's configuration, overrides, keys that may change) -> the changed configuration
@@ -60,7 +59,7 @@ class Finished:
     @property
     def notes(self) -> tuple[str, ...]:
         """What the user is to know, a line each."""
-        return tuple(f"skipped {trouble}" for trouble in self.saved.passed_over)
+        return tuple(f"skipped: {trouble}" for trouble in self.saved.skipped)
 
     def weights(self, which: str) -> Weights:
         """Read the best weights, or the last; of a run that was stopped before its first evaluation always the last.
@@ -68,12 +67,12 @@ class Finished:
         Raises:
             CheckpointError: If they are damaged.
         """
-        manifest: dict[str, Any] = self.saved.manifest
-        best = which == "best" and manifest.get("best")
+        manifest = self.saved.manifest
+        best = which == "best" and manifest.best
         tensors = self.saved.tensors("best" if best else "last")
         model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
-        step = manifest["state"]["best"]["step"] if best else manifest["step"]
-        return Weights(model, checkpoint.fitted(tensors), step)
+        step = manifest.state["best"]["step"] if best else manifest.step
+        return Weights(model, restore.fitted(tensors), step)
 
 
 def open(
@@ -100,8 +99,8 @@ def open(
         ConfigError: If the run was made with packages that are not named, or an override is not allowed.
     """
     settings = configuration(directory, packages, overrides, allowed, change=change)
-    saved = checkpoint.newest(directory, payloads)
-    schema = Schema.from_json(saved.manifest.get("data"), saved.path)
+    saved = restore.newest(directory, payloads)
+    schema = Schema.from_json(saved.manifest.data, saved.path)
     return Finished(directory, settings, tuple(overrides), schema, saved)
 
 
@@ -153,10 +152,10 @@ def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.
     Raises:
         CheckpointError: If model and data, or model and weights do not belong together.
     """
-    device = devices.choose(run.config.device)
+    device = devices.find(run.config.device)
     try:
         model, task = build_model(run.config, run.schema, device)
     except ConfigError as error:
         raise CheckpointError(f"{run.directory / 'config.yaml'}: does not match the run's data: {error}") from error
-    checkpoint.load_weights(model, weights.model, run.directory)
+    restore.load_weights(model, weights.model, run.directory)
     return model.eval(), task, device

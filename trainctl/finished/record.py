@@ -12,7 +12,7 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
-OUTCOMES = ("finished", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
+OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from typing import Any
 from trainctl.errors import CheckpointError, Interrupted
 from trainctl.finished.comparison import (
     Comparison,
+    newest_evaluated,
     recorded,
     require_no_rewind,
     require_repeatable,
@@ -18,7 +19,8 @@ from trainctl.finished.comparison import (
 )
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
+from trainctl.store.difference import check_origin
 from trainctl.train import session
 
 
@@ -34,26 +36,30 @@ def reproduce(run: Finished, target: Path) -> Comparison:
         ConfigError: If the run depends on the wall clock.
     """
     require_repeatable(run.config)
-    saved, facts = run.saved, rundir.read_json(run.directory / "run.json")
-    end = saved.manifest["step"]
+    facts = rundir.read_json(run.directory / "run.json")
+    settings = session.with_threads(run.config, facts.get("threads", {}).get("used"))
+    again = assemble(settings)
+    saved = newest_evaluated(run, again.plan)
+    end = saved.manifest.step
     require_no_rewind(saved)
     if not end:
-        raise CheckpointError(f"{run.directory}: was stopped before its first step: there is nothing to reproduce")
-    settings = session.as_before(run.config, facts.get("threads", {}).get("used"))
-    checkpoint.check_origin(assemble(settings), saved)
+        raise CheckpointError(
+            f"{run.directory}: was stopped before its first evaluation: there is nothing to reproduce"
+        )
+    check_origin(again, saved)
     finished = rundir.read_json(run.directory / "summary.json").get("outcome") == "finished"
     settings = replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end))
     try:
-        session.begin(settings, [], target, quiet=True)
+        session.begin(settings, [], target)
     except Interrupted:
-        if checkpoint.newest(target).manifest["step"] != end:
+        if restore.newest(target).manifest.step != end:
             raise Interrupted("interrupted; the run was not changed") from None
-    again = checkpoint.newest(target)
+    reproduced = restore.newest(target)
     difference, evaluations = _record_difference(run.directory, target, end, tested=finished)
     expected = tensors_of(saved)
-    if not difference and again.manifest["step"] != end:
-        difference = f"it ended at step {end}, now at step {again.manifest['step']}"
-    difference = difference or tensor_difference(expected, tensors_of(again), end)
+    if not difference and reproduced.manifest.step != end:
+        difference = f"it ended at step {end}, now at step {reproduced.manifest.step}"
+    difference = difference or tensor_difference(expected, tensors_of(reproduced), end)
     causes = _changed(facts, rundir.read_json(target / "run.json")) + resumed_with(run.directory, 0)
     return Comparison(0, end, evaluations, len(expected), difference, tuple(causes) if difference else ())
 

@@ -1,14 +1,16 @@
 """Take a run's steps again in memory, from one of its checkpoints, and compare the result with its records."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.finished.comparison import (
+    SECONDS,
     Comparison,
+    newest_evaluated,
+    pending,
     recorded,
     require_no_rewind,
     require_repeatable,
@@ -20,12 +22,13 @@ from trainctl.finished.comparison import (
 )
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
-from trainctl.store import checkpoint
-from trainctl.store.checkpoint import Saved
+from trainctl.store import checkpoint, restore
+from trainctl.store.difference import check_origin, computed_otherwise
+from trainctl.store.manifest import Saved
 from trainctl.train import loop, session
-from trainctl.train.checkpoint_writer import Nothing
+from trainctl.train.checkpoint_writer import NullWriter
 
 SHORT = 60.0  # a run that took less than this is repeated from its start [s]
 
@@ -34,7 +37,7 @@ class Mismatch(Exception):
     """An evaluation gave other numbers than the first time."""
 
 
-class RecordedEvaluations:
+class RecordedEvaluations(Reporter):
     """Compare every evaluation with the record of the first time; a reporter that shows nothing.
 
     Args:
@@ -55,28 +58,6 @@ class RecordedEvaluations:
             raise Mismatch(f"step {step}: {difference}")
         self.count += 1
 
-    def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Show nothing."""
-
-    def forget(self, step: int) -> None:
-        """Show nothing."""
-
-    def note(self, text: str) -> None:
-        """Show nothing."""
-
-    def detail(self, text: str) -> None:
-        """Show nothing."""
-
-    def unsaved(self) -> list[Row]:
-        """Return nothing: there are no records that could be lost."""
-        return []
-
-    def finish(self, summary: Mapping[str, Any]) -> None:
-        """Show nothing."""
-
-    def close(self) -> None:
-        """Show nothing."""
-
 
 def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     """Take a run's steps again in memory, and compare metrics and tensors with what it wrote; write nothing.
@@ -91,39 +72,43 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
         ConfigError: If the run depends on the wall clock, or there is no checkpoint to begin with.
     """
     require_repeatable(run.config)
-    undamaged, troubles = checkpoint.kept(run.directory)
-    kept = {saved.manifest["step"]: saved for saved in undamaged}
-    newest, first = run.saved, _first_step(begin, kept, run.saved)
+    undamaged, troubles = restore.kept(run.directory)
+    kept = {saved.manifest.step: saved for saved in undamaged}
+    again = assemble(session.with_threads(run.config, run.saved.manifest.threads))
+    newest = newest_evaluated(run, again.plan)
+    first = _first_step(begin, kept, newest)
     require_no_rewind(newest, kept.get(first))
-    last = min(newest.manifest["step"], first + steps if steps else newest.manifest["step"])
+    last = min(newest.manifest.step, first + steps if steps else newest.manifest.step)
     if last <= first:
         raise ConfigError(
-            f"from={begin}: there are no steps to verify, the newest checkpoint is of step {newest.manifest['step']}"
+            f"from={begin}: there are no steps to verify, the newest checkpoint is of step {newest.manifest.step}"
         )
-    settings = session.as_before(run.config, newest.manifest["threads"])
-    again = assemble(replace(settings, loop=replace(settings.loop, stop_at_step=last)))
-    checkpoint.check_origin(again, newest)
+    again = replace(again, config=replace(again.config, loop=replace(again.config.loop, stop_at_step=last)))
+    check_origin(again, newest)
     if first:
-        checkpoint.restore(again, kept[first])
+        restore.restore(again, kept[first])
         again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # it was resumed after that
-    records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, first, last)})
+    records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)})
+    comparable = kept.get(last)
+    if comparable and pending(comparable, again.plan):
+        comparable = None
     try:
         _train_to(last, again, run.directory, records)
-        difference, tensors = _state_difference(again, kept.get(last))
+        difference, tensors = _state_difference(again, comparable)
     except Mismatch as error:
         difference, tensors = str(error), 0
     if not difference and records.count != len(records.expected):
         difference = f"{len(records.expected)} evaluations are recorded, {records.count} were made"
-    causes = (*session.inexact(newest, run.config), *resumed_with(run.directory, first)) if difference else ()
-    notes = tuple(f"skipped {trouble}" for trouble in troubles)
+    causes = (*computed_otherwise(newest, run.config), *resumed_with(run.directory, first)) if difference else ()
+    notes = tuple(f"skipped: {trouble}" for trouble in troubles)
     return Comparison(first, last, records.count, tensors, difference, causes, notes)
 
 
 def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
     """Return the step to begin with."""
-    end = newest.manifest["step"]
+    end = newest.manifest.step
     if begin == "auto":
-        short = newest.manifest["state"]["seconds"] <= SHORT and not rewinds(newest)
+        short = newest.manifest.state["seconds"] <= SHORT and not rewinds(newest)
         begin = "start" if short or len(kept) < 2 else "oldest"
     step = {"start": 0, "oldest": min(kept, default=0)}.get(begin, int(begin) if begin.isdecimal() else -1)
     if step != 0 and (step not in kept or step >= end):
@@ -135,7 +120,7 @@ def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
 def _train_to(step: int, run: Run, directory: Path, records: RecordedEvaluations) -> None:
     """Take the steps; the last one of them stops the loop as a signal would."""
     try:
-        loop.train(run, directory, records, Nothing(run, directory, records))
+        loop.train(run, directory, records, NullWriter(run, directory, records))
     except Interrupted:
         if run.state.step != step:
             raise Interrupted("interrupted; the run was not changed") from None
@@ -146,10 +131,11 @@ def _state_difference(run: Run, saved: Saved | None) -> tuple[str, int]:
     if saved is None:
         return "", 0
     numbers = asdict(replace(run.state, best_weights={}))
-    for key, value in saved.manifest["state"].items():
-        if key != "seconds" and json.dumps(value) != json.dumps(numbers[key]):
+    for key, value in saved.manifest.state.items():
+        if key in numbers and key not in SECONDS and json.dumps(value) != json.dumps(numbers[key]):
             return f"step {run.state.step}: {key} was {value}, is now {numbers[key]}", 0
-    before, now = tensors_of(saved), checkpoint.held(run)
-    now |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
-    now |= {f"best {key}": value for key, value in now.items() if key.startswith(("scale.", "clean."))}
+    before, now = tensors_of(saved), checkpoint.all_tensors(run)
+    if run.state.best:
+        now |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
+        now |= {f"best {key}": value for key, value in now.items() if key.startswith(("scale.", "clean."))}
     return tensor_difference(before, now, run.state.step), len(before)

@@ -20,7 +20,8 @@ from trainctl.measure.marks import Mark, Marked, Meter, Ranges, marked
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run import assemble, checks, factory
-from trainctl.run.reporter import Together
+from trainctl.run.rate import set_learning_rate
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.step import eager as step
 from trainctl.store import checkpoint
@@ -176,7 +177,7 @@ def stepper(run: Run, take: step.Step, mark: Mark = lambda part: None) -> Callab
         mark("data")
         inputs, targets = next(batches)
         mark("bookkeeping")
-        loop.set_learning_rate(run)
+        set_learning_rate(run)
         take(inputs, targets)
         run.state.step = (run.state.step + 1) % run.plan.total_steps  # schedules end there
         run.state.seconds = clock.seconds()
@@ -253,7 +254,7 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         loggers = factory.members(run.config, "logger", directory=directory)
-        reporter = Together(Files(directory, loggers), Plain(io.StringIO()))
+        reporter = MultiReporter(Files(directory, loggers), Plain(io.StringIO()))
         try:
             reporter.start(run, directory, [])
             told = Marked(reporter, meter, {"evaluation": "reporting"}, {"evaluation": "evaluation"})
@@ -368,8 +369,8 @@ def changes(run: Run, replayed: bool, taken: float) -> Iterator[tuple[str, Run, 
         mode = "never" if replayed else "always"
         if mode == "never" or (config.loop.capture == "auto" and config.components):
             yield f"loop.capture={mode}", _with_loop(run, capture=mode), 0
-        free = threads.choose(threads.START, threads.sample(), threads.quota()).threads
-        for count in sorted({1, free} - {torch.get_num_threads()}):
+        idle = (threads.current_watch().choose() or run.threads).threads
+        for count in sorted({1, idle} - {torch.get_num_threads()}):
             yield f"threads={count}", run, count
     if plan.batch_size < rows and 2 * LARGER * taken < memory.free(run.device):
         sizes = range(min(rows, LARGER * plan.batch_size), plan.batch_size, -1)
@@ -458,5 +459,5 @@ def describe(run: Run) -> str:
     rows = len(run.data.splits["train"])
     return (
         f"model={parts['model']['name']} dataset={parts['dataset']['name']} optimizer={parts['optimizer']['name']},"
-        f" {run.plan.batch_size:,} of {rows:,} rows a step, {device.describe(run.device)}, {run.config.precision}"
+        f" {run.plan.batch_size:,} of {rows:,} rows a step, {device.name(run.device, run.threads)}, {run.config.precision}"
     )

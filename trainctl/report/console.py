@@ -11,16 +11,16 @@ from rich.text import Text
 
 from trainctl.report import phrases, table
 from trainctl.report.view import BAD, LABEL, VALUE, View
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 HERTZ = 8
-OUTCOMES = {"finished": "bold green", "interrupted": "bold yellow", "terminated": "bold yellow"}
+OUTCOMES = {"finished": "bold green"} | dict.fromkeys(("stopped", "interrupted", "terminated"), "bold yellow")
 # rich exits the process when a pipe breaks; a terminal that disappears must not end a training run
 HARMLESS = (Exception, SystemExit)
 
 
-class Console:
+class Console(Reporter):
     """Shows a run on a terminal; no error raised here reaches the training loop.
 
     Args:
@@ -44,10 +44,6 @@ class Console:
         assert self.view
         self.view.rows.append(row)
 
-    def unsaved(self) -> list[Row]:
-        """Return nothing: a terminal keeps no records."""
-        return []
-
     def forget(self, step: int) -> None:
         """Remove the evaluations after a step."""
         assert self.view
@@ -57,9 +53,6 @@ class Console:
         """Print a line above the view."""
         with suppress(*HARMLESS):
             self.console.print(Text(table.printable(text, self.console.encoding, keep_lines=True)), soft_wrap=True)
-
-    def detail(self, text: str) -> None:
-        """Ignore a detail, which only the log shows."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Stop the view in its last state; print how the run ended and which commands make sense next."""

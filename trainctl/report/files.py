@@ -10,13 +10,13 @@ from typing import Any, cast
 from trainctl.components.logger.base import Logger
 from trainctl.errors import Advice, StorageError
 from trainctl.report.plain import Plain
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import files as storage
 from trainctl.store import rundir
 
 
-class Files:
+class Files(Reporter):
     """Writes each evaluation as one line of `metrics.jsonl`, and everything that a plain terminal shows to `log.txt`.
 
     A failure to write is reported once for each file. Rows that are missing from `metrics.jsonl` are written as soon

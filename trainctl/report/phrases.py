@@ -120,7 +120,7 @@ def patience(run: "Run") -> str:
 
 def header(run: "Run", directory: Path) -> list[Line]:
     """Return where a run is kept, on what it trains, and what is trained."""
-    from trainctl.machine.device import describe  # here, because commands that only print numbers do not need torch
+    from trainctl.machine import device  # here, because commands that only print numbers do not need torch
 
     config, data = run.config, run.data
     sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
@@ -128,7 +128,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
     task = f"{len(data.schema.class_names)} classes" if data.schema.class_names else run.task
     return [
         ("run", table.printable(str(directory))),
-        ("device", f"{describe(run.device, run.threads)}, {config.precision}"),
+        ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
         *(("clean", change) for change in data.changes),

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainctl.report import phrases, table
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 
-class Plain:
+class Plain(Reporter):
     r"""Writes lines to a stream; if the stream is closed or broken, training continues without them.
 
     Args:
@@ -44,19 +44,9 @@ class Plain:
         parts.append(f"{pad('speed', phrases.count(row.get('samples_per_second'), unknown='?'))} samples/s")
         self._write("  ".join(parts))
 
-    def unsaved(self) -> list[Row]:
-        """Return nothing: a stream keeps no records."""
-        return []
-
-    def forget(self, step: int) -> None:
-        """Keep the lines that were written."""
-
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)
-
-    def detail(self, text: str) -> None:
-        """Ignore a detail, which only the log shows."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write how the run ended and which commands make sense next."""

@@ -16,6 +16,7 @@ from rich.text import Text
 from trainctl.errors import format_bytes
 from trainctl.report import phrases
 from trainctl.report.table import printable
+from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
 
@@ -154,7 +155,7 @@ class View:
 
     def measures(self, now: float) -> list[phrases.Line]:
         """Return the learning rate, the patience used, the best value, and a GPU's memory."""
-        facts = [("lr", phrases.setting(self.learning_rate()))]
+        facts = [("lr", phrases.setting(learning_rate(self.run, schedule_position(self.run))))]
         if waited := phrases.patience(self.run):
             facts.append(("patience", waited))
         if (best := self.run.state.best) is not None:
@@ -165,16 +166,6 @@ class View:
                 self.memory = (now, memory(self.run.device))
             facts.append(("gpu", self.memory[1]))
         return facts
-
-    def learning_rate(self) -> float:
-        """Return the learning rate; that of the newest evaluation if reading it would disturb the device.
-
-        A captured step keeps it on the GPU: reading it there waits, and breaks a capture in progress.
-        """
-        value = self.run.optimizer.param_groups[0]["lr"]
-        if isinstance(value, torch.Tensor) and value.device.type != "cpu":
-            return self.rows[-1].get("lr", float("nan")) if self.rows else float("nan")
-        return self.run.learning_rate
 
     def bar(self, width: int, done: float) -> Text:
         """Return the progress bar, ``done`` in [0, 1]."""

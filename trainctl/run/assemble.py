@@ -15,8 +15,9 @@ from trainctl.components.schedule.base import as_schedule
 from trainctl.data import load, statistics
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
+from trainctl.machine import cpu
 from trainctl.machine import device as devices
-from trainctl.machine.threads import Choice
+from trainctl.machine.threads import ThreadChoice
 from trainctl.run import checks, metric_names
 from trainctl.run.factory import member, members
 from trainctl.run.model import build_model, decay_groups
@@ -91,12 +92,12 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     return make_evaluation(config, data, model, task, build_loss(config, task, data), device)
 
 
-def prepare(config: Config) -> tuple[torch.device, Choice]:
+def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
     """Set up the process: choose the device and the number of threads, and seed the random numbers."""
-    device = devices.choose(config.device)
+    device = devices.find(config.device)
     devices.autocast(device, config.precision)
-    threads = devices.use_threads(config.threads)
-    devices.keep_memory()
+    threads = cpu.use_threads(config.threads)
+    cpu.keep_memory()
     devices.seed_everything(config.seed)
     return device, threads
 

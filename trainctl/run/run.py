@@ -14,7 +14,7 @@ from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.order import Order
 from trainctl.data.rows import Data
-from trainctl.machine.threads import Choice
+from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -70,7 +70,7 @@ class Evaluation:
         schema = self.data.schema
         columns = {"classification": 1, "regression": schema.outputs, "reconstruction": math.prod(schema.input_shape)}
         units = self.data.target_scale if self.task == "regression" else None
-        return Sums(self.task, columns[self.task], units, self.device)
+        return Sums(self.task, columns[self.task], units, self.device, self.world)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ class Run:
     plan: Plan
     sums: Sums
     state: TrainState
-    threads: Choice
+    threads: ThreadChoice
 
     @property
     def task(self) -> Task:
@@ -143,11 +143,6 @@ class Run:
     def epoch(self) -> float:
         """Epochs done, a fraction inside an epoch."""
         return self.state.step / self.plan.steps_per_epoch
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the newest step; before the first step, of that one."""
-        return float(self.optimizer.param_groups[0]["lr"])
 
     @property
     def parameters(self) -> int:

@@ -433,4 +433,5 @@ def _judge(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
 
 def where(run: Run) -> str:
     """Name the step that is being taken, for a message."""
-    return f"at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {run.learning_rate:g})"
+    rate = run.optimizer.param_groups[0]["lr"]  # with which the step is being taken, whoever has set it
+    return f"at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {rate:g})"

@@ -30,16 +30,16 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.machine import device
+from trainctl.run.rate import REWIND_FACTOR, learning_rate, schedule_position
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.step import eager as step
-from trainctl.store import checkpoint
-from trainctl.train.checkpoint_writer import Keeper
+from trainctl.store import checkpoint, restore
+from trainctl.train.checkpoint_writer import Writer
 
 EVERY_STEPS = 100  # between looks at the whole state on a CPU; another device would have to be waited for
 MOST_SKIPS_IN_ROW = 10
 MOST_REWINDS = 5
-REWIND_FACTOR = 0.5  # of the learning rate, at every rewind
 LEAST_SCALE = 2.0**-10  # of fp16's losses; it starts at 2**16 and halves at every step that overflows
 SHOWN = 8  # rows named in a message
 FILE = "nonfinite.json"
@@ -71,7 +71,7 @@ class Copy:
             tensor.copy_(kept)
         groups = run.optimizer.state_dict()["param_groups"]
         run.optimizer.load_state_dict({"state": _copied(self.optimizer), "param_groups": groups})
-        checkpoint.restore_group_numbers(run.optimizer, self.groups)
+        restore.restore_group_numbers(run.optimizer, self.groups)
         if run.scaler.is_enabled():
             run.scaler.load_state_dict(self.scaler)
         if random:
@@ -117,7 +117,8 @@ def sound(run: Run, spared: Collection[int] = ()) -> bool:
     states = run.optimizer.state.values()
     tensors += [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
     sums = [tensor.sum() for tensor in tensors if tensor.is_floating_point()]
-    return math.isfinite(float(torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()))
+    total = torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()
+    return math.isfinite(float(run.world.sum(total)))
 
 
 @dataclass
@@ -133,7 +134,7 @@ class Guard:
     """
 
     run: Run
-    keeper: Keeper
+    keeper: Writer
     reporter: Reporter
 
     def __post_init__(self) -> None:
@@ -245,10 +246,10 @@ class Guard:
 
     def _rewind(self, message: str) -> None:
         run, state, rewinds = self.run, self.run.state, self.run.state.rewinds + 1
-        saved = checkpoint.newest(self.keeper.directory)
+        saved = restore.newest(self.keeper.directory)
         self.broken = True  # until all of it is restored
         state.best_weights = {}
-        checkpoint.restore(run, saved)
+        restore.restore(run, saved)
         state.rewinds, self.broken = rewinds, False
         self._trust()
         self.reporter.forget(state.step)
@@ -264,9 +265,10 @@ class Guard:
         pairs = zip(step.trained_by(run.optimizer), error.gradients, strict=False)
         gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
         layer = first_layer(run.model, lambda: self.take_closely(inputs, targets))
+        rate = learning_rate(run, schedule_position(run))
         unfit = [row for row, fit in zip(rows, _finite_rows(inputs), strict=True) if not fit]
         found = {
-            "step": run.state.step + 1, "learning_rate": run.learning_rate, "loss": str(error.loss), "layer": layer,
+            "step": run.state.step + 1, "learning_rate": rate, "loss": str(error.loss), "layer": layer,
             "gradients": gradients, "rows_with_bad_inputs": unfit, "rows": rows,
         }  # fmt: skip
         try:

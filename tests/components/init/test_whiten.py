@@ -12,9 +12,9 @@ from trainctl.data import rows as data
 from trainctl.errors import ConfigError
 from trainctl.run import assemble
 from trainctl.run.model import build_model
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint
+from trainctl.store import restore
 from trainctl.train import evaluation, loop
 
 SMALL = (
@@ -105,14 +105,14 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
     settings = config.load(compose.compose(words))
     run = assemble.assemble(settings)
     before = {name: value.clone() for name, value in run.model.named_parameters()}
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
     after = dict(run.model.named_parameters())
     assert [name for name, value in after.items() if torch.equal(value, before[name])] == ["0.weight"]
 
     again = assemble.assemble(settings)
     with torch.no_grad():
         again.model[0].weight.zero_()
-    checkpoint.restore(again, checkpoint.newest(tmp_path))
+    restore.restore(again, restore.newest(tmp_path))
     assert torch.equal(again.model[0].weight, before["0.weight"])
     assert not again.model[0].weight.requires_grad
 
@@ -120,7 +120,7 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
 def test_filters_that_are_not_frozen_learn(tmp_path):
     run = assemble.assemble(config.load(compose.compose([*SMALL, "init.frozen=false"])))
     before = run.model[0].weight.detach().clone()
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
     assert not torch.equal(run.model[0].weight, before)
 
 
@@ -145,6 +145,6 @@ def test_where_neighbouring_pixels_are_alike_it_learns_sooner(tmp_path):
     losses = []
     for init in ("whiten", "none"):
         run = assemble.assemble(config.load(compose.compose([*words, f"init={init}"])))
-        loop.train(run, tmp_path, Together())
+        loop.train(run, tmp_path, MultiReporter())
         losses.append(evaluation.evaluate(run.evaluation, "test")["test/loss"])
     assert losses[0] < losses[1] - 0.2
