@@ -23,7 +23,7 @@ from trainctl.errors import CheckpointError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.image import read_image
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import checkpoint
 from trainctl.sweep.trials import Trial, as_csv
 from trainctl.train import session
@@ -60,8 +60,7 @@ def say(monkeypatch, capsys, tmp_path):
 def trained(tmp_path_factory):
     """Return a finished run, to be copied."""
     place = tmp_path_factory.mktemp("run") / "run"
-    tree = compose.compose(["dataset=iris", "loop.epochs=1", "output.plots=false"])
-    session.begin(config.load(tree), [], place)
+    session.begin(compose.compose(["dataset=iris", "loop.epochs=1", "output.plots=false"]), [], place)
     return place
 
 
@@ -277,9 +276,9 @@ def test_an_archive_gives_only_what_is_asked_for(tmp_path):
 def test_a_member_that_is_no_plain_file_is_refused(tmp_path, kind):
     (tmp_path / "secret").write_text("x")
     pack(tmp_path / "a.tgz", ("d/wanted", kind, b"", "../secret"))
-    with pytest.raises(DataError, match="d/wanted is no plain file"):
+    with pytest.raises(DataError, match="d/wanted is not a regular file"):
         extract(tmp_path / "a.tgz", tmp_path / "in", ["d/wanted"])
-    with pytest.raises(DataError, match="holds no other"):
+    with pytest.raises(DataError, match="contains no other"):
         extract(tmp_path / "a.tgz", tmp_path / "in", ["other"])
 
 

@@ -15,7 +15,7 @@ from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.finished import open as reload
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose, config, existing
 from trainctl.store import checkpoint, rundir
 from trainctl.train import session
 
@@ -28,7 +28,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*TINY, *overrides]))
+    return compose.compose([*TINY, *overrides])
 
 
 @pytest.fixture
@@ -402,7 +402,7 @@ def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path,
 def test_what_follows_the_monitor_follows_the_runs_own(run: Path) -> None:
     tree = settings("monitor=val/accuracy", "early_stopping=patience").tree
     del tree["early_stopping"]["monitor"]
-    assert compose.completed(tree)["early_stopping"]["monitor"] == "val/accuracy"
+    assert existing.completed(tree)["early_stopping"]["monitor"] == "val/accuracy"
 
 
 def test_unknown_keys_of_a_saved_configuration_are_refused_with_the_version_that_wrote_them(

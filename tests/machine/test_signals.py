@@ -60,10 +60,10 @@ def records(run: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainctl.settings import compose, config
+    from trainctl.settings import compose
 
     path = tmp_path_factory.mktemp("undisturbed") / "run"
-    session.begin(config.load(compose.compose([*QUICK, "output.plots=false"])), [], path)
+    session.begin(compose.compose([*QUICK, "output.plots=false"]), [], path)
     return path
 
 

@@ -14,7 +14,7 @@ import torch
 from trainctl.machine import device, memory, threads
 from trainctl.machine.threads import Choice, Sample, choose, quota
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 
 def after(*busy: float, own: float = 0.0) -> tuple[Sample, Sample]:
@@ -276,5 +276,5 @@ def test_a_resumed_run_computes_with_as_many_threads_as_before(command, tmp_path
 
 
 def test_adapt_is_a_setting():
-    run = assemble.assemble(config.load(compose.compose(["threads=adapt"])))
+    run = assemble.assemble(compose.compose(["threads=adapt"]))
     assert run.threads.threads >= 1

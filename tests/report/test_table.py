@@ -138,14 +138,3 @@ def test_numbers_are_short(value, text):
 )
 def test_times_are_short(seconds, text):
     assert table.duration(seconds) == text
-
-
-def test_values_are_spelt_as_on_the_command_line():
-    assert [table.spell(value) for value in (True, None, 1e-08, [32, 64], [], "relu")] == [
-        "true",
-        "null",
-        "1e-08",
-        "[32,64]",
-        "[]",
-        "relu",
-    ]

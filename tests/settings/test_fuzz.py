@@ -11,7 +11,7 @@ from trainctl.run import assemble
 from trainctl.settings import component, compose, config
 from trainctl.settings import members as catalogue
 
-DEFAULT = compose.compose([])
+DEFAULT = compose.compose([]).tree
 # Not those that would change this process, or need files.
 KEYS = sorted(
     {*config.leaves(DEFAULT), "schedule.warmup_steps", "lr", "x", "", "hydra.run.dir"} - {"threads", "device"}
@@ -65,7 +65,7 @@ words = st.one_of(pairs, pairs, pairs, wrong, st.text(max_size=12))
 @given(st.sampled_from(["", "", *CHOICES]), st.lists(words, min_size=1, max_size=3))
 def test_random_overrides_are_assembled_or_refused(choice, others):
     with contextlib.suppress(ConfigError, DataError):
-        assemble.assemble(config.load(compose.compose([word for word in (choice, *others) if word])))
+        assemble.assemble(compose.compose([word for word in (choice, *others) if word]))
 
 
 def test_members_are_those_that_the_fuzzing_names():

@@ -14,7 +14,7 @@ from trainctl.machine import device
 from trainctl.run import assemble
 from trainctl.run.reporter import Together
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step import eager as step
 from trainctl.train import budget, loop, session
 
@@ -31,7 +31,7 @@ PLAIN = (
 
 
 def make(*overrides: str) -> Run:
-    return assemble.assemble(config.load(compose.compose([*PLAIN, *overrides])))
+    return assemble.assemble(compose.compose([*PLAIN, *overrides]))
 
 
 def weights(run: Run) -> torch.Tensor:
@@ -442,9 +442,7 @@ def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> N
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path) -> None:
     results = [
-        session.begin(config.load(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"])), [], tmp_path / name)[
-            "metrics"
-        ]
+        session.begin(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"]), [], tmp_path / name)["metrics"]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert results[0] == results[1] != results[2]

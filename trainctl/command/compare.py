@@ -24,7 +24,7 @@ from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
-from trainctl.settings.spelling import nearest
+from trainctl.settings.spelling import nearest, spell
 from trainctl.store import rundir
 
 OPTIONS = {"root": "runs"}
@@ -75,7 +75,7 @@ def _settings(records: Sequence[Record]) -> None:
     flat = [leaves(record.config) for record in records]
     rows = []
     for key in dict.fromkeys(key for settings in flat for key in settings):
-        cells = [table.spell(settings[key]) if key in settings else "-" for settings in flat]
+        cells = [spell(settings[key]) if key in settings else "-" for settings in flat]
         if len(set(cells)) > 1:
             rows.append([key, *cells])
     if rows:

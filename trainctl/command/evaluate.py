@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments as words
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
-from trainctl.settings import compose
+from trainctl.settings import compose, existing
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
@@ -80,9 +80,9 @@ def other_data(tree: Tree, overrides: Sequence[str]) -> Tree:
     if chosen:
         inside = [word for word in overrides if word.startswith("dataset.")]
         packages = [f"components=[{','.join(tree['components'])}]"]
-        tree = tree | {"dataset": compose.compose([*packages, *chosen, *inside])["dataset"]}
+        tree = tree | {"dataset": compose.compose([*packages, *chosen, *inside]).tree["dataset"]}
         overrides = [word for word in overrides if word not in chosen and word not in inside]
-    return compose.change(tree, overrides, ("dataset.", "device", "loop.eval_batch_size"))
+    return existing.change(tree, overrides, ("dataset.", "device", "loop.eval_batch_size"))
 
 
 def report(run: "Run", split: "SplitName", step: int, directory: Path, style: str) -> None:

@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from trainctl.command import arguments as words
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 OPTIONS = {"max_size": "", "seconds": "0.5"}
 
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str]) -> int:
     given = words.read(arguments, OPTIONS, most_names=0, overrides=True)
     most = words.whole("max_size", given.options["max_size"], 1) if given.options["max_size"] else None
     seconds = duration(given.options["seconds"])
-    checked = config.load(compose.compose(given.overrides))
+    checked = compose.compose(given.overrides)
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
 

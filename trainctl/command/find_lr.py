@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments as words
 from trainctl.errors import ConfigError, StorageError
 from trainctl.report import table
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 if TYPE_CHECKING:
     from trainctl.measure.learning_rate import Curve
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     output = given.options["output"]
     if output and Path(output).exists():
         raise StorageError(f"output={output}: is there already")
-    checked = config.load(compose.compose(given.overrides))
+    checked = compose.compose(given.overrides)
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is nothing to find")

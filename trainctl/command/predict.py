@@ -26,7 +26,7 @@ from trainctl.command import arguments as words
 from trainctl.errors import ConfigError, StorageError
 from trainctl.fileformat.place import check_file
 from trainctl.report import table
-from trainctl.settings import compose
+from trainctl.settings import existing
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
     from trainctl.finished import open as reload
     from trainctl.finished import predict as prediction
 
-    tree = compose.change(reload.tree(directory, packages), overrides, ("device", "loop.eval_batch_size"))
+    tree = existing.change(reload.tree(directory, packages), overrides, ("device", "loop.eval_batch_size"))
     text = prediction.predict(directory, tree, source, given.options["which"])
     if target:
         rundir.write(target, text)

@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from trainctl.command import arguments as words
 from trainctl.errors import StorageError
 from trainctl.report import table
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     output = given.options["output"]
     if output and output != DEFAULT and Path(output).exists():
         raise StorageError(f"output={output}: is there already")
-    checked = config.load(compose.compose(given.overrides))
+    checked = compose.compose(given.overrides)
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler tells stderr when it starts and ends
     from trainctl.measure import profile as profiler
     from trainctl.run import assemble

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.command import arguments as words
-from trainctl.settings import compose
+from trainctl.settings import existing
 from trainctl.store import rundir
 
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> int:
 
     before = reload.tree(directory, packages)
     reload.checked(directory, before)
-    after = compose.change(before, overrides, config.MAY_CHANGE)
+    after = existing.change(before, overrides, existing.MAY_CHANGE)
     if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
         after["loop"]["stop_at_step"] = None  # it has done its work
     summary = session.resume(config.load(after), overrides, directory)

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 from trainctl.command import arguments as words
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
-from trainctl.settings import compose
+from trainctl.settings import existing
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
@@ -74,4 +74,4 @@ def chosen(given: words.Words) -> "tuple[Path, Config]":
 
     before = reload.tree(directory, packages)
     reload.checked(directory, before)
-    return directory, config.load(compose.change(before, overrides, ELSEWHERE))
+    return directory, config.load(existing.change(before, overrides, ELSEWHERE))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import device
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import config, existing
 from trainctl.settings.config import Config, Tree
 from trainctl.store import checkpoint, rundir
 
@@ -40,7 +40,7 @@ class Weights:
 def tree(directory: Path, packages: list[str]) -> Tree:
     """Read a run's configuration; code comes only from the packages that the user names.
 
-    What an older version did not know yet is at its default, see :func:`trainctl.settings.compose.completed`.
+    What an older version did not know yet is at its default, see :func:`trainctl.settings.existing.completed`.
 
     Raises:
         CheckpointError: If it cannot be read.
@@ -55,7 +55,7 @@ def tree(directory: Path, packages: list[str]) -> Tree:
             f"{directory.name} uses components of your own, which no run may load by itself: add components=[{','.join(map(str, missing))}]"
         )
     found |= {"components": packages}
-    return compose.completed(found) if config.problems(found) else found
+    return existing.completed(found) if config.problems(found) else found
 
 
 def load(directory: Path, which: str = "best") -> Weights:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from trainctl.components.scale.base import Affine
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image, table, tokens
+from trainctl.fileformat import array, image, table, tokens, utf8
 from trainctl.finished import open as reload
 from trainctl.report.table import harmless
 from trainctl.settings.config import Tree
@@ -179,7 +179,7 @@ def read_text(source: Path, about: dict[str, Any]) -> Tensor:
         if gaps := [row for row, text in enumerate(texts) if table.is_missing(text)]:
             raise found.error(gaps[0], column, "holds no text")
     else:
-        texts = [line for line in table.read_text(source).splitlines() if line.strip()]
+        texts = [line for line in utf8.read_text(source).splitlines() if line.strip()]
         if not texts:
             raise DataError(f"{source}: holds no text")
     known = {token: place for place, token in enumerate(about["vocabulary"])}

@@ -6,10 +6,8 @@ name of a run or value of a setting can break a table or drive the terminal.
 
 import sys
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TextIO
-
-from trainctl.settings import spelling
 
 GAP = 2  # columns of characters between two cells
 
@@ -112,19 +110,6 @@ def duration(seconds: float | None) -> str:
         return f"{seconds:.1f}s"
     whole = round(seconds)
     return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-
-
-def spell(value: object) -> str:
-    """Write a plain value as the command line spells it.
-
-    >>> spell([1, None, {"a": True}])
-    '[1,null,{a:true}]'
-    """
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(spell, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
-    return spelling.spell(value)
 
 
 def width(text: str) -> int:

@@ -23,7 +23,6 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from trainctl.components.clean.base import Cleaner
@@ -32,11 +31,13 @@ from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Reaction
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError, StorageError
+from trainctl.fileformat.boundary import reading
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import Best, TrainState
 from trainctl.settings import component
-from trainctl.settings.config import MAY_CHANGE, among, leaves
+from trainctl.settings.config import leaves
+from trainctl.settings.existing import MAY_CHANGE, among
 from trainctl.store import files as storage
 from trainctl.store import rundir
 
@@ -51,6 +52,10 @@ ADDED: dict[str, Any] = {
     "settings": {},  # the configuration; not compared
     "written_by": {},  # versions of trainctl and torch, the processor; not compared
 }
+KINDS: dict[str, type] = {
+    "step": int, "state": dict, "data": dict, "rows": dict, "settings": dict, "written_by": dict, "scaler": dict,
+    "groups": list, "optimizer": dict, "evaluations": list,
+}  # fmt: skip
 OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?")
 # What the state holds besides the tensors, which go to the payload; those of format 1 are never missing.
 NUMBERS = tuple(one.name for one in fields(TrainState) if one.name != "best_weights")
@@ -321,10 +326,15 @@ def _read_manifest(path: Path, which: Sequence[str]) -> dict[str, Any]:
             f"{path}: is of format {written}, written by trainctl {by}; this is trainctl {rundir.version()}, which reads"
             f" formats up to {FORMAT}: use that version or a newer one"
         )
+    complete = ADDED | manifest
+    if wrong := [key for key, kind in KINDS.items() if not isinstance(complete.get(key), kind)]:
+        raise CheckpointError(f"{path}: damaged ({wrong[0]} is missing, or not of the right type)")
     for payload in which:
         if entry := manifest.get(payload):
-            _check_file(path.parent / Path(entry["file"]).name, entry["sha256"])
-    return ADDED | manifest
+            with reading(path, CheckpointError, f"damaged: {payload} names no file"):
+                name, digest = Path(entry["file"]).name, str(entry["sha256"])
+            _check_file(path.parent / name, digest)
+    return complete
 
 
 def _seen(path: Path) -> str:
@@ -355,10 +365,9 @@ def _check_file(path: Path, digest: str) -> bytes:
 
 
 def _read_tensors(path: Path, digest: str) -> dict[str, Tensor]:
-    try:
-        return safetensors.torch.load(_check_file(path, digest))
-    except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
+    content = _check_file(path, digest)
+    with reading(path, CheckpointError, "not a safetensors file"):
+        return safetensors.torch.load(content)
 
 
 def restore(run: Run, saved: Saved) -> None:
@@ -368,6 +377,11 @@ def restore(run: Run, saved: Saved) -> None:
         CheckpointError: If the checkpoint belongs to another model, optimizer or data set.
     """
     check_origin(run, saved)
+    with reading(saved.path, CheckpointError, "cannot be restored"):
+        _restore(run, saved)
+
+
+def _restore(run: Run, saved: Saved) -> None:
     manifest, tensors = saved.manifest, saved.tensors("last")
     load_weights(run.model, _part(tensors, "model."), saved.path)
     if run.average.model is not run.model:

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import StorageError
+from trainctl.errors import CheckpointError, StorageError
+from trainctl.fileformat.json_text import read_json
 from trainctl.store import files as storage
 
 NAME = "lock.json"
@@ -93,8 +94,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
+    with suppress(CheckpointError):
+        found = read_json(path, CheckpointError)
         if isinstance(found, dict) and set(found) == set(_me()) and isinstance(found["pid"], int):
             return found
     return {}

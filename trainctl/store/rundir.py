@@ -28,6 +28,7 @@ from typing import Any
 import yaml
 
 from trainctl.errors import CheckpointError, ConfigError, StorageError
+from trainctl.fileformat import json_text
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files as storage
@@ -164,8 +165,8 @@ def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
 def read_overrides(directory: Path) -> list[str]:
     """Read `overrides.yaml`; empty if it is missing or damaged, as nothing depends on it."""
     try:
-        words = read_tree(directory / "overrides.yaml")
-    except (OSError, ValueError, yaml.YAMLError):
+        words = read_tree(directory / "overrides.yaml", CheckpointError)
+    except CheckpointError:
         return []
     return [str(word) for word in words] if isinstance(words, list) else []
 
@@ -177,10 +178,7 @@ def read_config(directory: Path) -> Tree:
         CheckpointError: If it is missing or damaged.
     """
     path = directory / "config.yaml"
-    try:
-        tree = read_tree(path)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    tree = read_tree(path, CheckpointError)
     if not isinstance(tree, dict):
         raise CheckpointError(f"{path}: not a configuration")
     return tree
@@ -189,10 +187,8 @@ def read_config(directory: Path) -> Tree:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one if the file is missing or damaged, or no file: a device has no end."""
     try:
-        if not path.is_file():
-            return {}
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, or a number of 5,000 digits
+        content = json_text.read_json(path, CheckpointError)
+    except CheckpointError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -230,8 +226,8 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
 def _row(line: str) -> dict[str, Any]:
     """Read a line of `metrics.jsonl`; empty if it is damaged."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = json_text.parse_json(line, "metrics.jsonl", CheckpointError)
+    except CheckpointError:
         return {}
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else {}
 

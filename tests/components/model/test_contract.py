@@ -10,7 +10,7 @@ from torch import nn
 from trainctl.components.model.base import ByteDropout, Reconstruction
 from trainctl.errors import ConfigError
 from trainctl.run import assemble, factory
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 CONF = Path(__file__).parents[3] / "conf" / "model"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -129,7 +129,7 @@ def test_token_ids_are_embedded_and_padding_at_a_rows_end_changes_nothing(name):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_run_takes_a_model_for_token_ids_or_says_which_one_to_take(name):
-    settings = config.load(compose.compose([f"model={name}"]))
+    settings = compose.compose([f"model={name}"])
     words = (settings, TOKENS, 3, "classification", torch.device("cpu"))
     if name in READERS:
         model, task = assemble.build_model(*words, vocabulary_size=10)

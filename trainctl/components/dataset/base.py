@@ -1,32 +1,27 @@
 """What every data set returns, and the file formats that several of them share."""
 
-import gzip
 import importlib.util
-import math
 import os
-import struct
-import tarfile
-import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from trainctl.errors import ConfigError, DataError, UnavailableError
+from trainctl.fileformat.archive import extract
+from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.cifar import read_batch
-from trainctl.fileformat.place import check_file
+from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.table import NUMBER, Column, Table, is_missing, numbers, short
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
 NO_CLASS = -1  # the target of a row whose class is missing
-PORTION = 2**24  # bytes of a file that are read at once
-LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes, and number, of an archive's members; CIFAR's have 31 MB
 MOST_CLASSES = 20  # whole numbers in a target, more of which are amounts
 
 
@@ -131,55 +126,6 @@ def sklearn_classes(name: str, input_names: tuple[str, ...]) -> Dataset:
     )
 
 
-def read_idx(path: Path) -> Tensor:
-    """Read an IDX file of unsigned bytes, plain or as ``.gz``.
-
-    Args:
-        path: The file without ``.gz``; the plain file is taken if both are there.
-
-    Returns:
-        A uint8 tensor of the shape in the header.
-
-    Raises:
-        DataError: If the file is missing, or its header or length is wrong.
-
-    Source: Y. LeCun et al., The MNIST database, "File formats".
-    """
-    packed = path.with_name(f"{path.name}.gz")
-    found = path if path.exists() else packed
-    if found.exists():  # a pipe may never end
-        check_file(found)
-    try:
-        with gzip.open(found) if found is packed else found.open("rb") as file:
-            return _idx(file, found)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file, nor {packed.name}") from None
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:  # Runtime: sizes whose product overflows
-        raise DataError(f"{found}: cannot be read: {error}") from error
-
-
-def _idx(file: BinaryIO | gzip.GzipFile, path: Path) -> Tensor:
-    """Read an opened IDX file, no further than one byte beyond what its header promises."""
-    start = file.read(4)
-    if len(start) < 4 or start[:3] != b"\0\0\x08" or not 0 < start[3] <= 8:
-        raise DataError(f"{path}: not an IDX file of unsigned bytes (it starts with {start.hex(' ') or 'nothing'})")
-    sizes = file.read(4 * start[3])
-    if len(sizes) < 4 * start[3]:
-        raise DataError(f"{path}: truncated inside its header ({4 + len(sizes)} bytes)")
-    shape = struct.unpack(f">{start[3]}I", sizes)
-    size, content = math.prod(shape), bytearray()
-    while part := file.read(min(PORTION, size + 1 - len(content))):  # a header may promise what no memory holds
-        content += part
-    if len(content) != size:
-        more = " or more" if len(content) > size else ""
-        raise DataError(
-            f"{path}: the header promises {size} bytes of data {shape}, the file holds {len(content)}{more}"
-        )
-    if not size:
-        return torch.empty(shape, dtype=torch.uint8)
-    return torch.frombuffer(content, dtype=torch.uint8).reshape(shape)
-
-
 def idx_images(name: str, *, root: str | None, download: bool, class_names: tuple[str, ...]) -> Dataset:
     """Read a data set in MNIST's four IDX files, laid out as torchvision does: ``<root>/<name>/raw/``.
 
@@ -204,7 +150,7 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
         _download(name, place)
     parts = []
     for images, labels in ((stems[0], stems[1]), (stems[2], stems[3])):
-        inputs, targets = read_idx(raw / images), read_idx(raw / labels)
+        inputs, targets = (torch.from_numpy(read_idx(raw / name)) for name in (images, labels))
         if inputs.ndim != 3 or targets.ndim != 1 or len(inputs) != len(targets):
             raise DataError(
                 f"{raw}: {images} has shape {tuple(inputs.shape)}, {labels} has {tuple(targets.shape)}: they do not belong together"
@@ -233,7 +179,12 @@ def _download(name: str, place: Path) -> None:
     from torchvision.datasets.utils import download_url
 
     source = getattr(torchvision.datasets, name)
-    try:
+    with reading(
+        name,
+        explain=lambda error: (
+            f"{name} could not be downloaded to {place}: {reason(error)}; where the files exist, give dataset.root="
+        ),
+    ):
         if hasattr(source, "tgz_md5"):
             download_url(source.url, place, source.filename, source.tgz_md5)
             extract(
@@ -243,10 +194,6 @@ def _download(name: str, place: Path) -> None:
             )
         for filename, digest in getattr(source, "resources", ()):
             _from_mirrors(source.mirrors, place / name / "raw", filename, digest)
-    except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(
-            f"{name} could not be downloaded to {place}: {' '.join(str(error).split())}; where the files exist, give dataset.root="
-        ) from error
 
 
 def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: str) -> None:
@@ -257,42 +204,9 @@ def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: s
         try:
             download_url(f"{mirror}{filename}", folder, filename, digest)
             return
-        except (OSError, RuntimeError):
+        except Exception:  # whatever the network or torchvision raises
             if mirror == mirrors[-1]:
                 raise
-
-
-def extract(archive: Path, folder: Path, names: Sequence[str]) -> None:
-    """Extract the named members of a tar file, and nothing else that it holds: no links, devices or other paths.
-
-    Args:
-        archive: The file, packed or not.
-        folder: Where the members go, below it.
-        names: Paths of the members, ours.
-
-    Raises:
-        DataError: If one is missing, is no plain file, or is larger than 256 MiB.
-        OSError, tarfile.TarError: If the archive cannot be read, or the files not be written.
-    """
-    with tarfile.open(archive) as tar:
-        missing = dict.fromkeys(names)
-        for number, member in enumerate(tar):
-            if number > MOST_MEMBERS:
-                raise DataError(f"{archive}: holds more than {MOST_MEMBERS} members")
-            if member.name not in missing:
-                continue
-            if not member.isreg() or member.size > LARGEST_MEMBER:
-                raise DataError(f"{archive}: {member.name} is no plain file of at most {LARGEST_MEMBER:,} bytes")
-            target = folder / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            content = tar.extractfile(member)
-            assert content
-            target.unlink(missing_ok=True)  # never written through a link
-            target.write_bytes(content.read())
-            missing.pop(member.name)
-            if not missing:
-                return
-    raise DataError(f"{archive}: holds no {next(iter(missing))}")
 
 
 def own_place(key: str) -> Path:

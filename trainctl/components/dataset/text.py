@@ -13,7 +13,8 @@ from torch import Tensor
 from trainctl.components.dataset.base import Dataset, Delimiter, PathText, read_target, required
 from trainctl.errors import DataError
 from trainctl.fileformat import tokens
-from trainctl.fileformat.table import Table, is_missing, read_table, read_text
+from trainctl.fileformat.table import Table, is_missing, read_table
+from trainctl.fileformat.utf8 import read_text
 
 
 def text(
