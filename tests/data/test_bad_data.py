@@ -220,7 +220,7 @@ TABLES: list[tuple[str, Files, str, str]] = [
     ("one row", {"my.csv": "x,y\n1,2.5\n"}, CSV, "1 rows are too few: 0 for training, 0 for validation, 1 for test"),
     ("one row of one class", {"my.csv": "x,y\n1,a\n"}, CSV, "my.csv, column y: has one class only, 'a'"),
     ("one class", {"my.csv": table(20, row=lambda row: f"{row},a")}, CSV, "my.csv, column y: has one class only, 'a'"),
-    ("no targets", {"my.csv": table(20, row=lambda row: f"{row},")}, CSV, "my.csv, column y: has no value in 20 rows"),
+    ("no targets", {"my.csv": table(20, row=lambda row: f"{row},")}, CSV, "my.csv, column y: holds no value in 20 rows"),
     ("a missing target", {"my.csv": table(20, row=lambda row: f"{row},{'ab'[row % 2] if row != 6 else ''}")}, CSV,
      "values of the targets are missing or infinite, the first in row 6 (my.csv, line 8), column y"),
     ("a number among classes", {"my.csv": table(60, row=lambda row: f"{row},{row / 7 if row != 6 else 'x'}")}, CSV,

@@ -29,10 +29,10 @@ def package(tmp_path: Path) -> Path:
         "optimizer/base.py": 'from typing import Annotated\nfrom ..kinds import Share\nRate = Annotated[float, "(0, inf)"]\n',
     }
     for name, text in files.items():
-        path = tmp_path / "mine" / name
+        path = tmp_path / "annotated_package" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    return tmp_path / "mine"
+    return tmp_path / "annotated_package"
 
 
 @pytest.fixture
@@ -69,15 +69,15 @@ UNDERSTOOD = [
     ("from typing import Annotated, TypeAlias\nMine: TypeAlias = Annotated[float, '(0, inf)']", "Mine", Rate),
     ("import typing\nMaybe = typing.Optional", "Maybe[int]", int | None),
     ("", "Rate", Rate),  # of base.py
-    ("from mine.optimizer.base import Rate", "Rate", Rate),
+    ("from annotated_package.optimizer.base import Rate", "Rate", Rate),
     ("from .base import Rate as R", "R", Rate),
     ("from . import base", "base.Rate", Rate),
     ("from .base import *", "Share", Annotated[float, "[0, 1]"]),
     ("from ..kinds import Share", "Share", Annotated[float, "[0, 1]"]),
-    ("from mine.kinds import Share", "Share", Annotated[float, "[0, 1]"]),
-    ("import mine.kinds", "mine.kinds.Share", Annotated[float, "[0, 1]"]),
-    ("import mine.kinds as k", "k.Share", Annotated[float, "[0, 1]"]),
-    ("from mine import Part", "Part", Annotated[float, "[0, 1]"]),
+    ("from annotated_package.kinds import Share", "Share", Annotated[float, "[0, 1]"]),
+    ("import annotated_package.kinds", "annotated_package.kinds.Share", Annotated[float, "[0, 1]"]),
+    ("import annotated_package.kinds as k", "k.Share", Annotated[float, "[0, 1]"]),
+    ("from annotated_package import Part", "Part", Annotated[float, "[0, 1]"]),
     ("from trainctl.components.optimizer.base import Share", "Share", Annotated[float, "[0, 1)"]),
     ("", "list[int]", list[int]),
     ("", "list", list),
@@ -135,7 +135,7 @@ MISUNDERSTOOD = [
     ("from typing import Annotated", 'Annotated[Annotated[int, "[0, 9]"], "[1, 2]"]', "constrains int and float only"),
     ("from typing import Literal", "Literal[int]", "int is not a constant, as Literal needs"),
     ("from typing import Literal", "Literal[0.5]", "0.5 is not a text, a whole number"),
-    ("from mine.kinds import Loop", "Loop", "refers to itself"),
+    ("from annotated_package.kinds import Loop", "Loop", "refers to itself"),
     ("Mine = list['Mine']", "Mine", "refers to itself"),
     ("", "int" + " | int" * 400, "nested too deeply"),
     ("", "list[" * 60 + "int" + "]" * 60, "nested too deeply"),
@@ -170,7 +170,7 @@ def test_all_parameters_that_are_not_understood_are_named_at_once(package: Path)
         "two.py, line 1: parameter lr: the annotation is not understood: Missing is not defined (allowed: int," in first
     )
     assert "two.py, line 2: parameter beta: has no annotation" in second
-    problems = component.problems("optimizer", "optimizer", {"name": "two"}, ["mine"])
+    problems = component.problems("optimizer", "optimizer", {"name": "two"}, ["annotated_package"])
     assert [line.partition(": parameter")[0] for line in problems] == [
         f"{path}, line {number}" for number in (1, 2)
     ]  # fmt: skip
@@ -197,19 +197,22 @@ def halving(*, every_steps: {}):
     ("annotation", "message"),
     [
         ('typing.Annotated[int, "[1, inf)"]', "schedule.every_steps=banana: expected a whole number in [1, inf)"),
-        ("Unknown", "mine/schedule/halving.py, line 4: parameter every_steps: the annotation is not understood"),
+        (
+            "Unknown",
+            "annotated_package/schedule/halving.py, line 4: parameter every_steps: the annotation is not understood",
+        ),
     ],
 )
 def test_no_spelling_of_a_users_annotation_lets_every_value_pass(
     say: Say, tmp_path: Path, annotation: str, message: str
 ) -> None:
     for name, text in {
-        "mine/__init__.py": "", "mine/schedule/halving.py": HALVING.format(annotation),
+        "annotated_package/__init__.py": "", "annotated_package/schedule/halving.py": HALVING.format(annotation),
         "conf/schedule/halving.yaml": "name: halving\nevery_steps: 500\n",
     }.items():  # fmt: skip
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    code, err = say("components=[mine]", "schedule=halving", "schedule.every_steps=banana", "--cfg", "job")
+    code, err = say("components=[annotated_package]", "schedule=halving", "schedule.every_steps=banana", "--cfg", "job")
     assert code == 2
     assert err.count("\n") == 1
     assert message in err

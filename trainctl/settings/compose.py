@@ -19,12 +19,12 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.boundary import reading, reason
+from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import Members, explain, home, options, overlays
-from trainctl.settings.overrides import misuses, parse
+from trainctl.settings.overrides import misuses, parse, unresolved
 from trainctl.settings.points import points_of
 from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_bombs, refuse_hydras_settings
 
@@ -96,19 +96,10 @@ def _tree(parsed: list[Override], typed: dict[str, str], members: Members, direc
     if wrong:
         raise ConfigError("\n".join(wrong))
     lift_epochs(composed, typed)
-    with reading("configuration", ConfigError, "cannot be resolved", _unresolved):
+    with reading("configuration", ConfigError, "cannot be resolved", unresolved):
         tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(tree, dict)
     return {str(key): value for key, value in tree.items()}
-
-
-def _unresolved(error: Exception) -> str | None:
-    """Return the message for a value that is missing, or an interpolation that leads nowhere."""
-    if not hasattr(error, "full_key"):
-        return None
-    text = reason(error).removeprefix("KeyError raised while resolving interpolation: ").strip('"')
-    text = text.partition(" full_key: ")[0]
-    return f"{error.full_key}: {text}" if error.full_key else text
 
 
 def lift_epochs(tree: DictConfig | Tree, typed: Iterable[str]) -> None:

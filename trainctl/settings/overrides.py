@@ -7,6 +7,7 @@ from typing import Any
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Glob, Override
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading, reason
@@ -60,9 +61,25 @@ def plain_value(override: Override) -> Any:
     Raises:
         ConfigError: If they cannot be.
     """
-    with reading(str(override.input_line), ConfigError, "cannot be resolved"):
+    word = str(override.input_line)
+    with reading(word, ConfigError, "cannot be resolved", lambda error: unresolved(error, word)):
         node = OmegaConf.create({"value": override.value()})
         return OmegaConf.to_container(node, resolve=True)["value"]  # type: ignore[index, call-overload]
+
+
+def unresolved(error: Exception, word: str = "") -> str | None:
+    """Return the message for a value that is missing, or an interpolation that leads nowhere; None for other errors.
+
+    Args:
+        error: What OmegaConf raised.
+        word: What was typed; without it, the message names the key.
+    """
+    if not isinstance(error, OmegaConfBaseException):
+        return None
+    text = reason(error).removeprefix("KeyError raised while resolving interpolation: ").strip('"')
+    text = text.partition(" full_key: ")[0]
+    where = word or error.full_key
+    return f"{where}: {text}" if where else text
 
 
 def misuses(override: Override, members: Members, *, sweep: bool) -> Iterator[str]:
