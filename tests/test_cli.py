@@ -76,6 +76,10 @@ MISTAKES = [
     ("trian", 2, "did you mean train?"),
     ("--experimental-rerun config.pickle", 2, "unknown flag"),
     ("--config-dir nowhere", 2, "--config-dir nowhere: no such directory"),
+    (f"resume {'n' * 300}", 4, "nnn: no such run"),
+    (f"predict {'n' * 300} x.csv", 4, "nnn: no such run"),
+    (f"runs root={'n' * 300}", 2, "nnn: File name too long"),
+    (f"find-lr output={'n' * 300}", 2, "nnn: File name too long"),
     ("evaluate split=tset", 2, "did you mean test?"),
     ("runs srot=name", 2, "did you mean sort?"),
 ]

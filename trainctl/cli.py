@@ -21,6 +21,7 @@ from trainctl.report import table
 from trainctl.settings import spelling
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # of a path that was typed
 COMPLETIONS = [f"{what}={shell}" for what in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
 
 
@@ -54,6 +55,8 @@ def main() -> int:
             return complain(message, 7)
         if isinstance(error, OSError) and error.errno in STORAGE:
             return complain(f"cannot write: {error}", 5)
+        if isinstance(error, OSError) and error.errno in NO_PATH:
+            return complain(f"{error.filename}: {error.strerror}", 2)
         raise
 
 

@@ -82,6 +82,8 @@ WRONG = [
     ([""], 2, "unknown command (expected a command or key=value)"),
     (["--foo"], 2, "--foo: unknown flag"),
     (["--config-dir", ""], 2, "no such directory"),
+    (["--config-dir", "n" * 300], 2, "nnn: no such directory"),
+    (["components=[" + "n" * 300 + "]"], 2, "nnn]: no such package"),
     (["optimizer.lr=${oc.env:NO_SUCH_VARIABLE}"], 2, "Environment variable 'NO_SUCH_VARIABLE' not found"),
 ]  # fmt: skip
 

@@ -8,6 +8,22 @@ from pathlib import Path
 from trainctl.errors import DataError, TrainctlError
 
 
+def is_file(path: Path) -> bool:
+    """Return whether a path leads to a regular file; False for one that no file system takes, such as a long name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_directory(path: Path) -> bool:
+    """Return whether a path leads to a directory; False for one that no file system takes, such as a long name."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def check_file(path: Path, error: type[TrainctlError] = DataError) -> None:
     """Check that a path leads to a regular file: a pipe or a device may never end, and can be read only once.
 

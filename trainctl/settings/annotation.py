@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Literal, Union
 
 from trainctl.errors import ConfigError
+from trainctl.fileformat.place import is_file
 from trainctl.fileformat.source import parse_expression, parse_python
 from trainctl.settings import schema
 
@@ -237,7 +238,7 @@ def _find_module(name: str, root: Path) -> Module | None:
     for directory in (root, PACKAGE.parent):
         path = directory.joinpath(*name.split("."))
         for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):
-            if file.is_file():
+            if is_file(file):
                 return _load(file, name, directory)
     return None
 

@@ -16,6 +16,7 @@ from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import is_file
 from trainctl.settings import schema
 from trainctl.settings.signature import Signature, read_signature
 from trainctl.settings.spelling import nearest, no_such, spell
@@ -63,7 +64,7 @@ def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
     """Return the file of a component, looked up in our package and then in the user's, or None."""
     for package in (BUILT_IN, *packages):
         for folder in folders(package):
-            if name.isidentifier() and (path := folder / group / f"{name}.py").is_file():
+            if name.isidentifier() and is_file(path := folder / group / f"{name}.py"):
                 return path
     return None
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from trainctl.errors import ConfigError
+from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings import component, config
 
@@ -25,7 +26,7 @@ def home(name: str) -> Path:
 def overlays(config_dir: str | None = None) -> list[Path]:
     """Return the user's own configuration directories: `--config-dir`, then `./conf`."""
     own = [Path(config_dir).absolute()] if config_dir is not None else []
-    if own and not (config_dir and own[0].is_dir()):
+    if own and not (config_dir and is_directory(own[0])):
         raise ConfigError(f"--config-dir {config_dir}: no such directory")
     here = Path.cwd() / "conf"
     return own + ([here] if here.is_dir() and here.resolve() != home("conf").resolve() else [])

@@ -29,6 +29,7 @@ import yaml
 
 from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat import json_text
+from trainctl.fileformat.place import is_directory, is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files as storage
@@ -234,7 +235,7 @@ def _row(line: str) -> dict[str, Any]:
 
 def all_runs(root: Path) -> Iterator[Path]:
     """Yield every run's directory below a root, the trials of sweeps too, oldest first."""
-    if not root.is_dir():
+    if not is_directory(root):
         return
     for directory in sorted(path for path in root.iterdir() if path.is_dir()):
         if (directory / "config.yaml").is_file():
@@ -278,12 +279,12 @@ def find(name: str | None, root: Path) -> Path:
         CheckpointError: If there is none, or a part fits several.
     """
     runs = list(all_runs(root))
-    if name is None or (name == "last" and not Path(name, "config.yaml").is_file()):
+    if name is None or (name == "last" and not is_file(Path(name, "config.yaml"))):
         if not runs:
             raise CheckpointError(f"there is no run in {root}")
         return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
     assert name is not None
-    if (Path(name) / "config.yaml").is_file():
+    if is_file(Path(name) / "config.yaml"):
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
     fitting = [names[name]] if name in names else [path for label, path in names.items() if name in label]
@@ -293,5 +294,9 @@ def find(name: str | None, root: Path) -> Path:
         raise CheckpointError(
             f"{name}: fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}{', ...' if len(fitting) > 5 else ''}"
         )
-    reason = _stray(Path(name)) if Path(name).exists() else f"no such run in {root} (trainctl runs lists them)"
+    reason = (
+        _stray(Path(name))
+        if is_file(Path(name)) or is_directory(Path(name))
+        else f"no such run in {root} (trainctl runs lists them)"
+    )
     raise CheckpointError(f"{name}: {reason}")
