@@ -63,6 +63,7 @@ UNDERSTOOD = [
     ("from typing import Optional, Union", "Optional[Union[int, str]]", Optional[Union[int, str]]),  # noqa: UP007, UP045
     ("from typing import Annotated", 'Annotated[int | None, "[1, inf)"]', Annotated[int, "[1, inf)"] | None),
     ("from typing import Annotated", 'Annotated[str, "re:a+", "only a"]', Annotated[str, "re:a+", "only a"]),
+    ("import sys\nif sys.x == 0:\n    A = 0\n" + "elif sys.x:\n    A = 1\n" * 90 + "else:\n    Own = int", "Own", int),
     ("from typing import Annotated\nPOSITIVE = '(0, inf)'", "Annotated[float, POSITIVE]", Rate),
     ("from typing import Annotated\nMine = Annotated[float, '(0, inf)']", "Mine", Rate),
     ("from typing import Annotated\nMine = Annotated[float, '(0, inf)']\nYours = Mine | None", "list[Yours]", list[Rate | None]),
@@ -106,9 +107,10 @@ def test_a_type_statement_is_understood(read: Read) -> None:
 
 MISUNDERSTOOD = [
     ("", "", "has no annotation: write the type of the setting, e.g. lr: float, or lr: Any"),
+    ("class Kind: ...", "Kind", "Kind is not defined, or not an alias of a type"),
     ("import torch", "torch.Tensor", "torch.Tensor is not a type that a setting can have"),
     ("from numpy import float64", "float64", "numpy.float64 is not a type that a setting can have"),
-    ("", "Missing", "Missing is not defined"),
+    ("", "Missing", "Missing is not defined, or not an alias of a type"),
     ("", "complex", "complex is not a type that a setting can have"),
     ("from pathlib import Path", "Path", "pathlib.Path is not a type"),
     ("from collections.abc import Callable", "Callable[[int], float]", "collections.abc.Callable is not a type"),
@@ -167,7 +169,8 @@ def test_all_parameters_that_are_not_understood_are_named_at_once(package: Path)
         component.signature(path)
     first, second = str(caught.value).split("\n")
     assert (
-        "two.py, line 1: parameter lr: the annotation is not understood: Missing is not defined (allowed: int," in first
+        "two.py, line 1: parameter lr: the annotation is not understood: Missing is not defined, or not an alias"
+        in first
     )
     assert "two.py, line 2: parameter beta: has no annotation" in second
     problems = component.problems("optimizer", "optimizer", {"name": "two"}, ["annotated_package"])

@@ -29,7 +29,6 @@ PLAIN: dict[str, Any] = {
 }  # fmt: skip
 SPECIAL = frozenset({"Annotated", "Literal", "Optional", "Union"})
 STANDARD = ("typing.", "typing_extensions.", "collections.abc.", "builtins.")
-ALIAS: tuple[type, ...] = (ast.TypeAlias,) if hasattr(ast, "TypeAlias") else ()  # type: ignore[attr-defined,unused-ignore] # `type X = ...`, Python 3.12
 
 
 class NotUnderstood(Exception):
@@ -38,10 +37,10 @@ class NotUnderstood(Exception):
 
 @dataclass(frozen=True)
 class Module:
-    """The names at the top level of a module.
+    """A module and the names at its top level.
 
     Args:
-        path: The file.
+        tree: Its syntax.
         name: Its dotted name.
         root: The directory in which its package lies.
         assigned: What is assigned to names.
@@ -49,7 +48,7 @@ class Module:
         stars: Modules from which all names are imported.
     """
 
-    path: Path
+    tree: ast.Module
     name: str
     root: Path
     assigned: dict[str, ast.expr]
@@ -73,18 +72,18 @@ def _load(path: Path, name: str, root: Path) -> Module:
     imported: dict[str, str] = {}
     stars: list[str] = []
     package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
-    for statement in _statements(parse_python(path).body):
+    tree = parse_python(path)
+    for statement in _statements(tree):
         if isinstance(statement, ast.Assign):
             assigned |= {target.id: statement.value for target in statement.targets if isinstance(target, ast.Name)}
-        elif isinstance(statement, (ast.AnnAssign, *ALIAS)):
-            target = statement.target if isinstance(statement, ast.AnnAssign) else statement.name  # type: ignore[attr-defined,unused-ignore]
-            if isinstance(target, ast.Name) and statement.value:  # type: ignore[attr-defined,unused-ignore]
-                assigned[target.id] = statement.value  # type: ignore[attr-defined,unused-ignore]
+        elif isinstance(statement, ast.AnnAssign) or type(statement).__name__ == "TypeAlias":  # `type X = ...`
+            target = getattr(statement, "target", None) or getattr(statement, "name", None)
+            if isinstance(target, ast.Name) and (value := getattr(statement, "value", None)):
+                assigned[target.id] = value
         elif isinstance(statement, ast.Import):
             for item in statement.names:
-                imported[item.asname or item.name.partition(".")[0]] = (
-                    item.name if item.asname else item.name.partition(".")[0]
-                )
+                first = item.name.partition(".")[0]
+                imported[item.asname or first] = item.name if item.asname else first
         elif isinstance(statement, ast.ImportFrom):
             above = package[: len(package) - statement.level + 1] if statement.level else []
             source = ".".join([*above, *([statement.module] if statement.module else [])])
@@ -92,17 +91,18 @@ def _load(path: Path, name: str, root: Path) -> Module:
             imported |= {
                 item.asname or item.name: f"{source}.{item.name}" for item in statement.names if item.name != "*"
             }
-    return Module(path, name, root, assigned, imported, tuple(stars))
+    return Module(tree, name, root, assigned, imported, tuple(stars))
 
 
-def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    """Yield the statements of a module, including those inside of ``if`` and ``try``."""
-    for statement in body:
-        yield statement
-        for block in ("body", "orelse", "finalbody") if isinstance(statement, ast.If | ast.Try) else ():
-            yield from _statements(getattr(statement, block, ()))
-        for handler in statement.handlers if isinstance(statement, ast.Try) else ():
-            yield from _statements(handler.body)
+def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
+    """Yield the statements of a module in order, including those inside of ``if`` and ``try``."""
+    waiting: list[ast.AST] = list(reversed(tree.body))  # no recursion: a chain of `elif` is nested
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.stmt):
+            yield node
+        if isinstance(node, ast.If | ast.Try | ast.ExceptHandler):
+            waiting += reversed(list(ast.iter_child_nodes(node)))
 
 
 def meaning(annotation: ast.expr, module: Module, depth: int = 0) -> Any:
@@ -218,7 +218,7 @@ def _look_up(name: str, module: Module, depth: int) -> str | tuple[ast.expr, Mod
         other = _find_module(source, module.root)
         if other and other is not module and (head in other.assigned or head in other.imported or other.stars):
             return _look_up(head, other, depth + 1)
-    raise NotUnderstood(f"{name} is not defined")
+    raise NotUnderstood(f"{name} is not defined, or not an alias of a type")
 
 
 def _look_up_absolute(name: str, module: Module, depth: int) -> str | tuple[ast.expr, Module]:

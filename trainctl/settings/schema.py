@@ -109,8 +109,8 @@ def constrained(annotation: Any, *texts: str) -> Any:
     Raises:
         ValueError: If the constraint is not one, or not one of that type.
 
-    >>> constrained(int | None, "[1, inf)")
-    typing.Optional[typing.Annotated[int, '[1, inf)']]
+    >>> constrained(int | None, "[1, inf)") == Annotated[int, "[1, inf)"] | None
+    True
     """
     kinds = _constrainable(texts[0])
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)

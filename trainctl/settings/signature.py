@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.source import parse_python
 from trainctl.settings.annotation import Module, NotUnderstood, meaning, module_of
 from trainctl.settings.docstring import parse_docstring
 
@@ -46,7 +45,8 @@ def read_signature(path: Path) -> Signature:
     Raises:
         ConfigError: If the file is not a Python module, or defines no function of its name.
     """
-    tree, module = parse_python(path), module_of(path)
+    module = module_of(path)
+    tree = module.tree
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == path.stem]
     if not functions:
         raise ConfigError(f"{path}: defines no function {path.stem}()")
