@@ -115,7 +115,7 @@ def test_a_signal_before_the_first_step_leaves_nothing_behind(
     module = session.assemble if place == "assemble" else session
     signal_at(monkeypatch, module, place, signal.SIGTERM)
     assert main(monkeypatch, *QUICK) == 143
-    assert capsys.readouterr().err == "trainctl: terminated; what was saved before is intact\n"
+    assert capsys.readouterr().err == "trainctl: terminated; everything saved so far is intact\n"
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) != signals.AtOnce._hear
 
@@ -127,7 +127,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(
     signal_at(monkeypatch, checkpoint, "_digest", signal.SIGINT, 3)  # while that is saved
     assert main(monkeypatch, *QUICK) == 130
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a third one finds nothing to interrupt
-    assert "interrupted; what was saved before is intact" in capsys.readouterr().err
+    assert "interrupted; everything saved so far is intact" in capsys.readouterr().err
     assert checkpoint.newest(only_run(tmp_path)).manifest["step"] == 0
 
 

@@ -293,7 +293,7 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
         (
             "i.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n",
-            "line 2, column petal_length: 1e400 exceeds the largest number",
+            "line 2, column petal_length: '1e400' exceeds the largest number",
         ),
     ],
 )
