@@ -12,7 +12,7 @@ from trainctl.measure import flops
 from trainctl.measure import profile as profiler
 from trainctl.measure.marks import PARTS, Meter, marked
 from trainctl.run import assemble, checks
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step import eager as step
 
 EVERYTHING = (
@@ -36,7 +36,7 @@ def _quick(monkeypatch):
 
 
 def make(*overrides):
-    return assemble.assemble(config.load(compose.compose(["device=cpu", *overrides])))
+    return assemble.assemble(compose.compose(["device=cpu", *overrides]))
 
 
 def parameters(run):

@@ -14,7 +14,7 @@ from trainctl.errors import NonFiniteError
 from trainctl.machine import device
 from trainctl.run import assemble
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step import eager as step
 from trainctl.step import record as capture
 from trainctl.step.record import Recorder, compile_calls
@@ -25,7 +25,7 @@ SMALL = ("dataset=digits", "loop.batch_size=400", "output.plots=false")
 
 
 def make(*overrides: str) -> Run:
-    return assemble.assemble(config.load(compose.compose([*SMALL, *overrides])))
+    return assemble.assemble(compose.compose([*SMALL, *overrides]))
 
 
 def tensors(run: Run) -> list[Tensor]:

@@ -88,7 +88,7 @@ def whole() -> Iterator[Callable[[tuple[str, ...]], Path]]:
 
 @cache
 def load(words: tuple[str, ...]) -> config.Config:
-    return config.load(compose.compose([*TINY, "loop.eval_batch_size=8", *words]))
+    return compose.compose([*TINY, "loop.eval_batch_size=8", *words])
 
 
 @contextmanager

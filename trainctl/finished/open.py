@@ -13,7 +13,7 @@ from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import device as devices
 from trainctl.run.model import build_model
-from trainctl.settings import compose, config
+from trainctl.settings import config, existing
 from trainctl.settings.config import Config, Tree
 from trainctl.store import restore, rundir
 from trainctl.store.manifest import Saved
@@ -81,7 +81,7 @@ def open(
     overrides: Sequence[str],
     allowed: Sequence[str],
     *,
-    change: Change = compose.change,
+    change: Change = existing.change,
     payloads: Sequence[str] = ("last", "best"),
 ) -> Finished:
     """Open a run.
@@ -110,7 +110,7 @@ def configuration(
     overrides: Sequence[str],
     allowed: Sequence[str],
     *,
-    change: Change = compose.change,
+    change: Change = existing.change,
 ) -> Config:
     """Read and change a run's configuration; arguments and errors are those of :func:`open`."""
     tree = read_tree(directory, packages)
@@ -127,7 +127,7 @@ def configuration(
 def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
     """Read a run's configuration, yet to be checked.
 
-    What an older version did not know yet is at its default, see :func:`trainctl.settings.compose.completed`.
+    What an older version did not know yet is at its default, see :func:`trainctl.settings.existing.completed`.
 
     Raises:
         CheckpointError: If it cannot be read.
@@ -143,7 +143,7 @@ def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
             f" components=[{','.join(map(str, missing))}]"
         )
     tree |= {"components": list(packages)}
-    return compose.completed(tree) if config.problems(tree) else tree
+    return existing.completed(tree) if config.problems(tree) else tree
 
 
 def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.device]:

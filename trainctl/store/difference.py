@@ -13,7 +13,8 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.settings import component
-from trainctl.settings.config import MAY_CHANGE, Config, among, leaves
+from trainctl.settings.config import Config, leaves
+from trainctl.settings.existing import MAY_CHANGE, among
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
 
