@@ -751,9 +751,9 @@ MUTATIONS = [
         "tests/train/test_health.py",
     ),
     Mutation(
-        "trainctl/finished/verify.py",
-        "    if not _pending(newest, plan):\n        return newest\n",
-        "    return newest\n",
+        "trainctl/finished/comparison.py",
+        "    if not pending(run.saved, plan):\n        return run.saved\n",
+        "    return run.saved\n",
         "tests/train/test_stops.py",
     ),
     Mutation(
@@ -824,8 +824,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/finished/open.py",
-        'best = which == "best" and manifest.get("best")',
-        'best = manifest.get("best")',
+        'best = which == "best" and manifest.best',
+        "best = manifest.best",
         "tests/finished",
     ),
 ]

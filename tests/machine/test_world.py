@@ -50,4 +50,5 @@ def test_metrics_are_those_of_all_processes():
 @pytest.mark.parametrize(("other", "sound"), [(1.0, True), (math.nan, False), (math.inf, False)])
 def test_a_number_that_is_not_finite_in_any_process_is_noticed_in_all(other, sound):
     run = assemble.assemble(compose.compose(["dataset=iris", "model=linear"]))
-    assert health.sound(replace(run, world=Pair(0, 2, torch.tensor(other)))) is sound
+    evaluation = replace(run.evaluation, world=Pair(0, 2, torch.tensor(other)))
+    assert health.sound(replace(run, evaluation=evaluation)) is sound

@@ -1,6 +1,7 @@
 """How a session ends: on the best weights, which the run itself does not keep."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def test_the_best_weights_are_tested_and_the_run_keeps_its_own(trained: Run, tmp
     after = weights(trained)
     assert all(torch.equal(after[key], value) for key, value in before.items())
     trained.average.model.load_state_dict(trained.state.best_weights)
-    tested = conclusion.evaluate(trained, "test")
+    tested = conclusion.evaluate(trained.evaluation, "test")
     assert {key: value for key, value in summary["metrics"].items() if key.startswith("test/")} == tested
 
 
@@ -72,7 +73,7 @@ def test_of_several_processes_only_the_first_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = assemble.assemble(compose.compose([*TINY]))
-    object.__setattr__(run, "world", World(rank=1, size=2))
+    run = replace(run, evaluation=replace(run.evaluation, world=World(rank=1, size=2)))
     monkeypatch.setattr(World, "sum", lambda self, tensor: tensor)
     reporter = reporters.on_terminal(run, tmp_path)
     reporter.start(run, tmp_path, [])
