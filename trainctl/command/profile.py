@@ -34,7 +34,8 @@ from trainctl.settings import compose, config
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
-    from trainctl.measure.profile import Profile, Trial
+    from trainctl.measure.profile import Profile
+    from trainctl.measure.trials import Trial
 
 DEFAULT = "trainctl-profile.json"
 OPTIONS = {"steps": "50", "output": DEFAULT}
@@ -56,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     checked = config.load(compose.compose(given.overrides))
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # before torch: its profiler tells stderr when it starts and ends
     from trainctl.measure import profile as profiler
+    from trainctl.measure.trace import trace
     from trainctl.run import assemble
 
     run = assemble.assemble(checked)
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     for text in advise(found) or ["nothing: no change that was tried is more than 10 % faster"]:
         table.line(wrapped(f"- {text}", 2))
     if output:
-        write(Path(output), profiler.trace(run, found.replayed))
+        write(Path(output), trace(run, found.recorded))
         table.line(f"\ntrace: {output}, for chrome://tracing or https://ui.perfetto.dev")
     return 0
 
@@ -162,15 +164,13 @@ def size(count: float) -> str:
 
 
 def facts(found: "Profile") -> list[tuple[str, str]]:
-    """Return what the table does not hold: speed, recording, arithmetic, memory."""
+    """Return what the table does not hold: speed, engine, arithmetic, memory."""
     facts = [("speed", f"{found.rows / found.whole:,.0f} samples/s, {1 / found.whole:,.0f} steps/s in training")]
-    if eager := next((trial for trial in found.trials if trial.word == "loop.capture=never"), None):
+    gain = ""
+    if eager := next((trial for trial in found.trials if trial.word == "loop.record=never"), None):
         saved = 1 - eager.after / eager.before
-        word = "saves" if saved >= 0 else "costs"
-        facts.append(
-            ("recording", f"the step is recorded and replayed: {word} {100 * abs(saved):.0f} % of an eager step")
-        )
-    facts += [("recording", note) for note in found.notes]
+        gain = f", which {'saves' if saved >= 0 else 'costs'} {100 * abs(saved):.0f} % of an eager step"
+    facts.append(("engine", f"{found.engine}{gain}"))
     peak = f"{giga(found.peak)} GFLOP/s of a product of {found.peak_size} x {found.peak_size} matrices"
     if found.achieved is None:
         facts.append(
@@ -230,7 +230,7 @@ def _remark(found: "Profile", trial: "Trial") -> str:
         "loop.clip_norm": ", if the training is stable without clipping",
         "loop.clip_value": ", if the training is stable without clipping",
         "loop.eval_batch_size": " in evaluation",
-        "loop.capture": "; results stay the same",
+        "loop.record": "; results stay the same",
     }.get(key, "")
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError, ConfigError, Interrupted
 from trainctl.run import assemble
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, rundir
@@ -50,7 +50,7 @@ class Differs(Exception):
     """An evaluation gave other numbers."""
 
 
-class Comparer:
+class Comparer(Reporter):
     """Compares every evaluation with the run's own record of it; a reporter that reports nothing."""
 
     def __init__(self, expected: Mapping[int, Row]) -> None:

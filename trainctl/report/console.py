@@ -11,7 +11,7 @@ from rich.text import Text
 
 from trainctl.report import phrases as words
 from trainctl.report.view import BAD, LABEL, VALUE, View
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 HERTZ = 8
@@ -20,7 +20,7 @@ OUTCOMES = {"finished": "bold green", "interrupted": "bold yellow", "terminated"
 HARMLESS = (Exception, SystemExit)
 
 
-class Console:
+class Console(Reporter):
     """Shows a run on a terminal; nothing that goes wrong here reaches the training.
 
     Args:
@@ -43,6 +43,11 @@ class Console:
         """Take the newest evaluation; the next frame shows it."""
         assert self.view
         self.view.rows.append(row)
+
+    def engine(self, text: str) -> None:
+        """Take how steps are taken; the next frame shows it beside the device."""
+        assert self.view
+        self.view.engine = text
 
     def unsaved(self) -> list[Row]:
         """Keep no records."""

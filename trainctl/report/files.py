@@ -10,13 +10,13 @@ from typing import Any, cast
 from trainctl.components.logger.base import Logger
 from trainctl.errors import Advice, StorageError
 from trainctl.report.plain import Plain
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import files as storage
 from trainctl.store import rundir
 
 
-class Files:
+class Files(Reporter):
     """Writes each evaluation as one line of `metrics.jsonl`, and everything that a plain terminal shows to `log.txt`.
 
     What cannot be written is told once for each file. Rows that `metrics.jsonl` lacks are written when that
@@ -47,6 +47,10 @@ class Files:
         self._record(row)
         self.plain.evaluation(row)
         self._to_loggers(int(row["step"]), {key: value for key, value in row.items() if "/" in key or key == "lr"})
+
+    def engine(self, text: str) -> None:
+        """Take how steps are taken."""
+        self.plain.engine(text)
 
     def unsaved(self) -> list[Row]:
         """Make the records so far last; return the evaluations for which that failed."""

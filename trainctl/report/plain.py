@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from trainctl.report import phrases as words
-from trainctl.run.reporter import Row
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 
-class Plain:
+class Plain(Reporter):
     r"""Writes lines to a stream, and falls silent where the stream is closed or broken: training goes on.
 
     Args:
@@ -44,6 +44,10 @@ class Plain:
         parts.append(pad("seconds", words.duration(row.get("seconds"))))
         parts.append(f"{pad('speed', words.count(row.get('samples_per_second')))} samples/s")
         self._write("  ".join(parts))
+
+    def engine(self, text: str) -> None:
+        """Write how steps are taken, as a line of the header that comes later."""
+        self._write(f"engine  {text}")
 
     def unsaved(self) -> list[Row]:
         """Keep no records."""

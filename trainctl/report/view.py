@@ -76,6 +76,7 @@ class View:
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
         self.header = [(label, printable(text, encoding)) for label, text in words.header(run, directory)]
+        self.engine = ""  # how steps are taken, once it is known
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
         self.kept: tuple[object, list[Segment], list[Segment]] = (None, [], [])
@@ -90,7 +91,7 @@ class View:
 
     def _draw(self, console: RichConsole, width: int, height: int) -> Iterator[Segment]:
         status = self.status(width, time.monotonic())[:height]
-        key = (width, height - len(status), len(self.rows), self.run.state.best)
+        key = (width, height - len(status), len(self.rows), self.run.state.best, self.engine)
         if self.kept[0] != key:
             above, below = self.surroundings(width, height - len(status))
             self.kept = (key, self._segments(console, above, width), self._segments(console, below, width))
@@ -110,8 +111,12 @@ class View:
 
     def surroundings(self, width: int, room: int) -> tuple[list[Text], list[Text]]:
         """Return the lines above and below the status, ``room`` at most: the table first, the rest as it fits."""
-        short = {"run": printable(self.directory.name, self.encoding)} if len(str(self.directory)) > width - 8 else {}
-        header = [Text.assemble((f"{label:<8}", LABEL), short.get(label, text)) for label, text in self.header]
+        facts = dict(self.header)
+        if len(str(self.directory)) > width - 8:
+            facts["run"] = printable(self.directory.name, self.encoding)
+        if self.engine:
+            facts["device"] += f", {printable(self.engine, self.encoding)}"
+        header = [Text.assemble((f"{label:<8}", LABEL), text) for label, text in facts.items()]
         sparks = self.sparks(width)
         least = 1 + min(3, len(self.rows)) if self.rows else 0
         for above, below, gaps in ((4, 2, 1), (4, 2, 0), (4, 0, 0), (1, 2, 0), (1, 0, 0), (0, 0, 0)):
@@ -153,7 +158,7 @@ class View:
 
     def measures(self, now: float) -> list[words.Line]:
         """Return learning rate, patience, the best value, and a GPU's memory."""
-        facts = [("lr", words.few(self.learning_rate()))]
+        facts = [("lr", words.few(self.run.learning_rate))]
         if waited := words.patience(self.run):
             facts.append(("patience", waited))
         if (best := self.run.state.best) is not None:
@@ -164,16 +169,6 @@ class View:
                 self.memory = (now, memory(self.run.device))
             facts.append(("gpu", self.memory[1]))
         return facts
-
-    def learning_rate(self) -> float:
-        """Return the learning rate, the newest evaluation's where reading it would disturb the device.
-
-        A captured step keeps it on the GPU: reading it there waits, and breaks a capture that is going on.
-        """
-        value = self.run.optimizer.param_groups[0]["lr"]
-        if isinstance(value, torch.Tensor) and value.device.type != "cpu":
-            return self.rows[-1].get("lr", float("nan")) if self.rows else float("nan")
-        return self.run.learning_rate
 
     def bar(self, width: int, done: float) -> Text:
         """Return the progress bar, ``done`` in [0, 1]."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from trainctl.run.run import Run
 
@@ -10,8 +10,8 @@ from trainctl.run.run import Run
 Row = Mapping[str, float]
 
 
-class Reporter(Protocol):
-    """Is told what happens in a run; must never make the loop wait for long, and never end it."""
+class Reporter:
+    """Is told what happens in a run; must never make the loop wait for long, and never end it. This one does nothing."""
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
         """Begin; ``history`` holds the rows of earlier sessions of a resumed run."""
@@ -19,8 +19,12 @@ class Reporter(Protocol):
     def evaluation(self, row: Row) -> None:
         """Take the newest evaluation."""
 
+    def engine(self, text: str) -> None:
+        """Take how steps are taken, and if that is not the fastest way, why; told after the first steps."""
+
     def unsaved(self) -> list[Row]:
         """Make the records so far last; return the evaluations for which that failed."""
+        return []
 
     def forget(self, step: int) -> None:
         """Drop evaluations after a step: the run went back, and comes to them again."""
@@ -38,7 +42,7 @@ class Reporter(Protocol):
         """Give the terminal and the files back; called once, after an error too."""
 
 
-class Together:
+class Together(Reporter):
     """Tells several reporters."""
 
     def __init__(self, *reporters: Reporter) -> None:
@@ -53,6 +57,11 @@ class Together:
         """Take the newest evaluation."""
         for reporter in self.reporters:
             reporter.evaluation(row)
+
+    def engine(self, text: str) -> None:
+        """Take how steps are taken."""
+        for reporter in self.reporters:
+            reporter.engine(text)
 
     def unsaved(self) -> list[Row]:
         """Make the records so far last; return the evaluations for which that failed."""

@@ -357,8 +357,9 @@ def completed(tree: Tree) -> Tree:
     """Return a saved configuration with what an older version did not know yet, at the defaults of our YAML.
 
     Groups, sections and keys of chosen members are filled in; nothing that is there is touched, so what is unknown to
-    this version stays unknown.
+    this version stays unknown. Settings get the names that they have now.
     """
+    tree = config.with_new_names(tree)
     chosen = {
         group: f"[{','.join(map(str, given))}]" if group in component.ADDITIVE else str(given.get("name"))
         for group in component.GROUPS
@@ -428,7 +429,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         if key not in keys:
             known = key in config.leaves(tree) or key in component.GROUPS
             reason = "cannot change in an existing run; start a new one" if known else "no such setting"
-            found.append(f"{override.input_line}: {reason}{nearest(key, sorted(keys))}")
+            found.append(f"{override.input_line}: {reason}{config.renamed(key) or nearest(key, sorted(keys))}")
         elif override.is_sweep_override() or override.is_delete():
             found.append(f"{override.input_line}: give one value")
         else:

@@ -24,6 +24,9 @@ MAY_CHANGE = (
     "checkpoint.", "early_stopping.", "output.plots", "device", "threads", "dataset.root", "dataset.download",
 )  # fmt: skip
 
+# Settings that have another name now, and which: saved configurations hold the old one.
+RENAMED = {"loop.capture": "loop.record"}
+
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -51,7 +54,7 @@ class Loop:
     eval_every_steps: Positive | None
     stop_at_step: Positive | None
     on_nonfinite: Literal["stop", "skip", "rewind"]
-    capture: Literal["auto", "always", "never"]
+    record: Literal["auto", "always", "never"]
 
     @property
     def max_seconds(self) -> float | None:
@@ -149,7 +152,11 @@ def problems(tree: Tree) -> list[str]:
 def _section(name: str, given: object, wanted: Mapping[str, Any]) -> list[str]:
     if not isinstance(given, dict):
         return [f"{name}={spelling.spell(given)}: expected {', '.join(f'{name}.{key}' for key in wanted)}"]
-    found = [f"{name}.{key}: no such setting{spelling.nearest(key, wanted)}" for key in given if key not in wanted]
+    found = [
+        f"{name}.{key}: no such setting{renamed(f'{name}.{key}') or spelling.nearest(key, wanted)}"
+        for key in given
+        if key not in wanted
+    ]
     return (
         found + [f"{name}.{key} is missing" for key in wanted if key not in given] + _misfits(f"{name}.", given, wanted)
     )
@@ -223,6 +230,26 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         flat |= leaves(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
     return flat
+
+
+def renamed(key: str) -> str:
+    """Return the end of an error message about a key: what it is called now; empty if it never had another name."""
+    return f"; it is called {RENAMED[key]} now" if key in RENAMED else ""
+
+
+def with_new_names(tree: Tree) -> Tree:
+    """Return a saved configuration with the present names of its settings.
+
+    >>> with_new_names({"loop": {"epochs": 3, "capture": "never"}})
+    {'loop': {'epochs': 3, 'record': 'never'}}
+    """
+    tree = dict(tree)
+    for old, new in RENAMED.items():
+        section, _, leaf = old.partition(".")
+        if isinstance(settings := tree.get(section), Mapping) and leaf in settings:
+            rest = {key: value for key, value in settings.items() if key != leaf}
+            tree[section] = rest | {new.partition(".")[2]: settings[leaf]}
+    return tree
 
 
 def among(key: str, keys: Sequence[str]) -> bool:

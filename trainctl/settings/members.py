@@ -85,6 +85,8 @@ def explain(key: str, line: str, members: Members, chosen: str) -> str:
     if owners := known.get(key):
         group = key.partition(".")[0]
         return f"{line}: {key} belongs to {group}={' and '.join(sorted(owners))}, and {group}={chosen} is chosen"
+    if key in config.RENAMED:
+        return f"{line}: no such setting{config.renamed(key)}"
     return f"{line}: no such setting{_suggest(key, line.partition('=')[2], known, members)}"
 
 

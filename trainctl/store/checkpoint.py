@@ -36,7 +36,7 @@ from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import Best, TrainState
 from trainctl.settings import component
-from trainctl.settings.config import MAY_CHANGE, among, leaves
+from trainctl.settings.config import MAY_CHANGE, among, leaves, with_new_names
 from trainctl.store import files as storage
 from trainctl.store import rundir
 
@@ -391,7 +391,7 @@ def check_origin(run: Run, saved: Saved) -> None:
     Raises:
         CheckpointError: That says which settings, or what of the data, differ.
     """
-    before, now = (leaves(tree) for tree in (saved.manifest["settings"], _plain(run.config.tree)))
+    before, now = map(leaves, (with_new_names(saved.manifest["settings"]), _plain(run.config.tree)))
     fixed = [key for key in before if not among(key, MAY_CHANGE)]
     found = [
         f"{key}={before[key]} there, {now[key]} here" for key in fixed if key in now and now[key] != before[key]

@@ -19,7 +19,7 @@ from trainctl.run.state import Best
 from trainctl.train.budget import Clock, end_reason, schedule_position
 from trainctl.train.checkpoint_writer import Keeper
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
-from trainctl.train.health import REWIND_FACTOR, Guard, warn
+from trainctl.train.health import REWIND_FACTOR, Health, warn
 
 GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
 
@@ -42,14 +42,14 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
     state, loop, clock = run.state, run.config.loop, Clock(run)
     neighbours = Neighbours(adapt=run.config.threads == "adapt")
     keeper, saved_at = keeper or Keeper(run, directory, reporter), time.monotonic()
-    with StopRequest() as request, Guard(run, keeper, reporter) as guard:
+    with StopRequest() as request, Health(run, keeper, reporter) as health:
         source, reason = batches(run), None if state.pending else end_reason(run)
         while not reason:
             # 1. Step, unless the run was stopped in the evaluation after it.
             if not state.pending:
                 set_learning_rate(run)
-                if not guard.step(*next(source)):
-                    source = batches(run)  # from the step that the guard went back to
+                if not health.step(*next(source)):
+                    source = batches(run)  # from the step that the run went back to
                     continue
                 state.step += 1
                 state.seconds = clock.seconds()
@@ -57,14 +57,14 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
 
             # 2. Look: the only place where the host waits for the device.
             looking, keeping = state.pending, request.save or request.received or state.step == loop.stop_at_step
-            if (looking or keeping) and not guard.sound():
+            if (looking or keeping) and not health.sound():
                 source = batches(run)
                 continue
             if looking:
                 with suppress(Stopped):
                     look(run, reporter, clock, request.check)
                     reason = end_reason(run)
-                guard.remember()
+                health.remember()
                 if run.device.type == "cpu":
                     neighbours.look(reporter.note)
             stopped = request.received or (state.step == loop.stop_at_step and not reason)

@@ -1,8 +1,5 @@
 """What every optimizer is given."""
 
-import inspect
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -20,15 +17,10 @@ NotNegative = Annotated[float, "[0, inf)"]
 
 
 def without_compiler() -> None:
-    """Note the methods of optimizers as left out of compilation already, so that building one does not import it."""
+    """Note the methods of optimizers as left out of compilation already, so that building one does not import it.
+
+    The name is private to PyTorch: one that has another takes a second longer to start, and computes the same.
+    """
     for method in vars(torch.optim.Optimizer).values():
         if inner := getattr(method, "__wrapped__", None):
             vars(inner).setdefault("__dynamo_disable", inner)
-
-
-def stepper(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return an optimizer's step: of PyTorch's own the plain method, without what wraps it for the compiler."""
-    kind = type(optimizer)
-    if not kind.__module__.startswith("torch.optim."):
-        return optimizer.step
-    return torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer))
