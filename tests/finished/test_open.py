@@ -386,14 +386,14 @@ def test_a_state_with_unknown_or_missing_numbers_is_refused(run: Path) -> None:
 
 def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path, say: Say) -> None:
     tree = rundir.read_config(run)
-    for group, key in (("loop", "capture"), ("optimizer", "amsgrad"), ("checkpoint", "keep")):
+    for group, key in (("loop", "record"), ("optimizer", "amsgrad"), ("checkpoint", "keep")):
         del tree[group][key]
     del tree["average"], tree["logger"], tree["threads"], tree["split"]
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
 
     completed = reload.tree(run, [])
     assert config.problems(completed) == []
-    assert completed["loop"]["capture"] == "auto"
+    assert completed["loop"]["record"] == "auto"
     assert completed["average"] == {"name": "none"}
     assert completed["optimizer"]["lr"] == tree["optimizer"]["lr"]
     assert say("resume", run, "loop.epochs=3")[0] == 0

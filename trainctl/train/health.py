@@ -195,7 +195,7 @@ class Health:
         device.restore_random_states(random, run.device)
         state.skipped += 1
         state.skipped_in_row += 1
-        self.reporter.note(f"skipped: {message}")
+        self.reporter.note(f"skipped step {state.step + 1}: {message}")
         return True
 
     def _rewind(self, message: str) -> None:
