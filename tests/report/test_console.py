@@ -207,10 +207,12 @@ def test_a_resumed_run_counts_the_time_of_earlier_sessions(run, row):
     assert table(frame(view)) == ["10"]
 
 
-def test_a_learning_rate_on_another_device_is_not_read(make_view, run):
-    run.optimizer.param_groups[0]["lr"] = torch.tensor(0.5, device="meta")  # reading it would raise
-    assert "lr 0.001" in "\n".join(frame(make_view(2)))
-    assert "lr nan" in "\n".join(frame(make_view(0)))
+def test_how_steps_are_taken_is_shown_beside_the_device_once_it_is_known(make_view):
+    view = make_view(2)
+    assert "recorded" not in "\n".join(frame(view))
+    view.engine = "recorded"
+    (line,) = (line for line in frame(view) if line.startswith("device"))
+    assert line.rstrip().endswith("fp32, recorded")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

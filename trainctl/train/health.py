@@ -245,12 +245,14 @@ class Health:
 
     def _save_good(self) -> str:
         """Save the last good state; return what is kept, in words."""
-        with suppress(StorageError, RuntimeError, MemoryError):
+        try:
             if self.broken:
                 self._put_back()
             if sound(self.run, self.masks):
                 self.writer.save()
                 return f"the state at step {self.run.state.step} is saved"
+        except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that leads here
+            return f"the newest checkpoint is the last good state ({str(trouble) or type(trouble).__name__})"
         return "the newest checkpoint is the last good state"
 
 
