@@ -143,8 +143,8 @@ def quickest(kernel: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Callab
         if callable(function) and _leads_to(kernel, function, args, kwargs):
             found: Callable[..., Any] = function
             return found
-    called: Callable[..., Any] = kernel
-    return called
+    itself: Callable[..., Any] = getattr(kernel, "op", kernel)  # what the kernel's own call method calls
+    return itself
 
 
 class _Stop(Exception):
