@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tests.step.runs import make, tensors, train
+from tests.step.runs import make, replaced, tensors, train
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.step import cuda_graph, engine, record
@@ -73,6 +73,24 @@ def test_a_graph_that_computes_something_else_is_given_up(monkeypatch: pytest.Mo
     assert all(map(torch.equal, expected, train(run, taken.take, 8)))
     assert str(taken) == "eager: the recorded step gave other numbers than the eager step"
     assert len(notes) == 1
+
+
+def test_an_error_in_the_second_eager_run_is_raised(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cuda_graph, "Graph", Imitation)
+    monkeypatch.setattr(Imitation, "made", [], raising=False)
+    run = make("loop.batch_size=full")
+    calls, whole = [], run.loss
+
+    def loss(outputs: Tensor, targets: Tensor) -> Tensor:
+        calls.append(1)
+        if len(calls) == 4:  # recorded, captured, replayed by the imitation
+            raise IndexError("of the user's")
+        return whole(outputs, targets)
+
+    taken = as_on_a_gpu(replaced(run, loss=loss), [])
+    train(run, taken.take, 1)
+    with pytest.raises(IndexError, match="of the user's"):
+        train(run, taken.take, 1)
 
 
 def test_what_cuda_cannot_capture_is_computed_and_said(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -153,7 +153,7 @@ def test_a_recording_is_compared_again_now_and_then(monkeypatch: pytest.MonkeyPa
         assert engine.recorded == (2 <= step < 7), step
     (note,) = notes
     assert note.startswith("step 7: the recorded step gave other numbers")
-    assert note.endswith("from now on; steps since step 1 may be affected")
+    assert note.endswith("from now on; steps since step 2 may be affected")
 
 
 def test_comparing_again_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,7 +61,7 @@ def test_why_it_is_not_the_fastest_way_is_told(tmp_path: Path, words: tuple[str,
 def test_a_recording_that_stops_giving_the_same_numbers_is_told_to_the_user_and_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    agreed = iter([True, True])  # one for each size of batch; then no more
+    agreed = iter([True] * 3)  # at least one for each size of batch; then no more
     monkeypatch.setattr(engine, "CHECK_EVERY", 2)
     monkeypatch.setattr(engine, "agree", lambda *_: next(agreed, False))
     session.begin(settings(), [], tmp_path / "run")

@@ -19,7 +19,7 @@ from trainctl.step.fused import Update, lacking, trained_by
 from trainctl.step.part import Part, Seen
 from trainctl.step.record import MOST_BYTES, Build, Program, Recorder, Recording, Unsupported
 
-CHECK_EVERY = 1000  # recorded parts of a batch between two comparisons with the eager computation
+CHECK_EVERY = 5000  # recorded parts of a batch between two comparisons; one takes as long as five to ten small steps
 # Allowed differences from the eager computation on a GPU, as a share of a tensor's norm: some rounding, or a multiple
 # of the difference between two eager runs, as kernels that add atomically have no order.
 ROUNDING = {"fp32": 64 * torch.finfo(torch.float32).eps, "bf16": 2.0**-7, "fp16": 2.0**-10}
@@ -78,7 +78,8 @@ class Engine:
         self.count = 1 + len(trained_by(run.optimizer))  # of a part's loss and gradients
         self.unchecked: dict[Any, Program] = {}
         self.trusted: dict[Any, Program] = {}
-        self.left, self.sound_step = CHECK_EVERY, run.state.step  # until the next comparison; of the one before
+        self.agreed: dict[Any, int] = {}  # the last step in which a program was compared
+        self.left = CHECK_EVERY  # parts until the next comparison
         self.recorded, self.missing = False, ""
         if self.accelerator is None:
             self.take: Step = optimizer_step(run, self.compute, apply(run))
@@ -151,20 +152,23 @@ class Engine:
             try:
                 with self._unchanged():
                     outcomes.append(self._outcome(again(*given)))
-            except Exception as error:  # noqa: BLE001 - the eager computation follows, and raises what is the user's
+            except Exception as error:
+                if again is compute and not lacks_memory(error):
+                    raise
                 trouble = "out of memory" if lacks_memory(error) else str(error).partition("\n")[0]
-        results = compute(*given)
+        results = compute(*given)  # raises what the program raised, if that is the user's
         if trouble:
-            self._disagree(f"failed ({trouble})")
+            self._disagree(kind, f"failed ({trouble})")
             return results
         eager = self._outcome(results)
         if not all(bool(value.isfinite().all()) for value in eager.values if value is not None):
             return results
         if agree(outcomes, eager, 0.0 if way.exact else ROUNDING[self.run.config.precision]):
             self.trusted[kind] = self.unchecked.pop(kind)
-            self.recorded, self.reason, self.sound_step = True, "", self.run.state.step
+            self.agreed[kind] = self.run.state.step + 1
+            self.recorded, self.reason = True, ""
         else:
-            self._disagree("gave other numbers than the eager step")
+            self._disagree(kind, "gave other numbers than the eager step")
         return results
 
     def _check_again(self) -> None:
@@ -192,9 +196,9 @@ class Engine:
     def _changing(self) -> list[Tensor]:
         return [*self.run.model.buffers(), self.run.sums.sums]
 
-    def _disagree(self, what: str) -> None:
+    def _disagree(self, kind: Any, what: str) -> None:
         """Compute eagerly from now on, and tell the user."""
-        since = f"; steps since step {self.sound_step} may be affected" if self.recorded else ""
+        since = f"; steps since step {self.agreed[kind]} may be affected" if kind in self.agreed else ""
         self.note(
             f"step {self.run.state.step + 1}: the recorded step {what}, so steps are computed eagerly from now on{since}"
         )
