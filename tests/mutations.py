@@ -636,7 +636,7 @@ MUTATIONS = [
         "trainctl/train/health.py",
         'facts | {"engine": text}',
         "facts",
-        "tests/train/test_engine.py",
+        "tests/train/test_how_steps_are_taken.py",
     ),
     Mutation(
         "trainctl/settings/config.py",
