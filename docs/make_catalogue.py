@@ -89,8 +89,11 @@ def tex(formula: str) -> str:
 
 
 def inline(text: str) -> str:
-    """Turn roles and literals inside a paragraph into Markdown; the marks around formulas keep ``_`` and ``*`` as they are."""
-    text = re.sub(r":math:`([^`]+)`", lambda match: f"$`{tex(match[1])}`$", text)
+    """Turn roles and literals inside a paragraph into Markdown; the marks around formulas keep ``_`` and ``*`` as they are.
+
+    A formula is put on one line: a line that begins with ``+`` would be an item of a list.
+    """
+    text = re.sub(r":math:`([^`]+)`", lambda match: f"$`{' '.join(tex(match[1]).split())}`$", text)
     text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
     return re.sub(r"``([^`]+)``", r"`\1`", text)
 

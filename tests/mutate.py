@@ -28,6 +28,7 @@ COPIED = (
     "tests",
     "docs",
     "benchmarks",
+    "requirements",
     "pyproject.toml",
     "Makefile",
     "README.md",

@@ -88,50 +88,50 @@ MUTATIONS = [
     ),
     # What a resumed run needs.
     Mutation(
-        "trainctl/store/checkpoint.py",
-        '    run.sums.sums.copy_(tensors["sums"])\n',
+        "trainctl/store/restore.py",
+        '    run.sums.sums.copy_(named["sums"])\n',
         "",
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
-        '    device.restore_random_states(_part(tensors, "random."), run.device)\n',
+        "trainctl/store/restore.py",
+        '    device.restore_random_states(_part(named, "random."), run.device)\n',
         "",
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         '{"stopping": Stopping, ',
         '{"stopped": Stopping, ',
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
-        "    return ADDED | manifest\n",
-        "    return manifest\n",
+        "trainctl/store/manifest.py",
+        'REQUIRED = {"step": int,',
+        'REQUIRED = {"groups": list, "step": int,',
         "tests/finished/test_open.py -k format",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
-        "        except _Newer:\n            raise\n",
+        "trainctl/store/restore.py",
+        "        except NewerFormatError:\n            raise\n",
         "",
         "tests/finished/test_open.py -k newer_format",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/difference.py",
         "if key in now and now[key] != before[key]",
         "if key in now and not now",
         "tests/finished/test_open.py -k another_run",
     ),
     Mutation(
-        "trainctl/finished/verify.py",
+        "trainctl/finished/comparison.py",
         "return tensor.reshape(-1).contiguous().view(torch.uint8)",
         "return tensor.reshape(-1).contiguous().view(torch.uint8) * 0",
         "tests/finished/test_verify.py -k tensor",
     ),
     Mutation(
-        "trainctl/train/loop.py",
-        "order[position * plan.batch_size :]",
+        "trainctl/data/order.py",
+        "order[position * self.batch_size :]",
         "order",
         "tests/train/test_resume.py",
     ),
@@ -142,22 +142,22 @@ MUTATIONS = [
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         '"reaction": Reaction, ',
         '"reacted": Reaction, ',
         "tests/train/test_resume.py",
     ),
     # What a checkpoint promises.
     Mutation(
-        "trainctl/store/checkpoint.py",
-        'if manifest.get("sha256") != _digest(manifest):',
+        "trainctl/store/manifest.py",
+        'if content.get("sha256") != checksum(content):',
         "if False:",
         "tests/store/test_checkpoint.py",
     ),
     Mutation(
         "trainctl/store/checkpoint.py",
-        "if OURS.fullmatch(path.name) and path.name not in named:",
-        "if path.name not in named:",
+        "if OURS.fullmatch(path.name) and path.name not in needed:",
+        "if path.name not in needed:",
         "tests/store/test_checkpoint.py",
     ),
     # A step that is recorded, and what is read beside it.
@@ -282,7 +282,7 @@ MUTATIONS = [
         "tests/step/test_fused.py",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         "return torch.empty_like(parameters[index], dtype=value.dtype, device=value.device).copy_(value)",
         "return value",
         "tests/train/test_resume.py",
@@ -301,8 +301,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/machine/threads.py",
-        "START, _last = now, choose(START, now, quota())",
-        "_last = choose(START, now, quota())",
+        "            self.before = now\n",
+        "",
         "tests/machine/test_threads.py",
     ),
     Mutation(
@@ -313,8 +313,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/session.py",
-        "return replace(settings, threads=used)",
-        "return replace(settings, threads=None)",
+        "return replace(config, threads=before)",
+        "return replace(config, threads=None)",
         "tests/machine/test_threads.py",
     ),
     # What a step computes, and when the loop looks.
@@ -331,20 +331,20 @@ MUTATIONS = [
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/run/assemble.py",
+        "trainctl/run/model.py",
         "if parameter.ndim > 1 or decay_norm_and_bias",
         "if parameter.ndim > 0 or decay_norm_and_bias",
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/data/deal.py",
+        "trainctl/data/split.py",
         "pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]",
         "pool = pool[:]",
-        "tests/data/test_deal.py",
+        "tests/data/test_split.py",
     ),
     Mutation(
         "trainctl/step/eager.py",
-        "return inputs, inputs if augmented is None else run.data.input_scale(stored)",
+        "return inputs, inputs if augmented is None else scale(stored)",
         "return inputs, inputs",
         "tests/train/test_loop.py",
     ),
@@ -356,8 +356,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/augment/base.py",
-        "(share * (1 - self.share), values[self.partner])",
-        "(share * (1 - self.share), values)",
+        "(weight * (1 - self.weight), values[self.partner])",
+        "(weight * (1 - self.weight), values)",
         "tests/components/augment/test_contract.py tests/train/test_loop.py",
     ),
     Mutation(
@@ -398,9 +398,9 @@ MUTATIONS = [
         "tests/fileformat/test_cifar.py",
     ),
     Mutation(
-        "trainctl/components/dataset/base.py",
-        "file.read(min(PORTION, size + 1 - len(content)))",
-        "file.read()",
+        "trainctl/fileformat/idx.py",
+        "stream.read(min(PORTION, size + 1 - len(content)))",
+        "stream.read()",
         "tests/data/test_bad_data.py -k bomb",
     ),
     Mutation(
@@ -417,20 +417,20 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/dataset/image_folder.py",
-        "return whole and hashlib.sha256(pixels.data).digest() == digest",
-        "return whole",
+        "return complete and hashlib.sha256(pixels.data).digest() == digest",
+        "return complete",
         "tests/data/test_bad_data.py -k cache",
     ),
     Mutation(
-        "trainctl/data/deal.py",
-        "key in trained for key in _keys(dataset, dealt[name])",
-        "key not in trained for key in _keys(dataset, dealt[name])",
+        "trainctl/data/split.py",
+        "key in trained for key in _hashes(dataset, splits[name])",
+        "key not in trained for key in _hashes(dataset, splits[name])",
         "tests/data/test_bad_data.py -k judged",
     ),
     Mutation(
-        "trainctl/run/assemble.py",
-        "dealt = splits.all_rows(source) if whole else splits.deal(source, config.split)",
-        "dealt = splits.deal(source, config.split)",
+        "trainctl/data/load.py",
+        "rows = all_rows(dataset) if whole else split_rows(dataset, split)",
+        "rows = split_rows(dataset, split)",
         "tests/data/test_bad_data.py -k measured",
     ),
     # What the user is told.
@@ -447,16 +447,16 @@ MUTATIONS = [
         "tests/test_cli.py",
     ),
     Mutation(
-        "trainctl/train/session.py",
-        'evaluate(run, "test") if split == "test" else {}',
-        'evaluate(run, "val")',
+        "trainctl/train/conclusion.py",
+        'evaluate(run.evaluation, "test") if tested == "test" else {}',
+        'evaluate(run.evaluation, "val")',
         "tests/train/test_training.py -k default_run",
     ),
     # What models and finders promise.
     Mutation(
         "trainctl/components/model/rnn.py",
-        "lengths = (places * (ids != PADDING)).amax(1).clamp(min=1)",
-        "lengths = places.amax().expand(len(ids)).clone()",
+        "lengths = (positions * (ids != PADDING)).amax(1).clamp(min=1)",
+        "lengths = positions.amax().expand(len(ids)).clone()",
         "tests/components/model/test_rnn.py",
     ),
     Mutation(
@@ -491,13 +491,13 @@ MUTATIONS = [
     ),
     # Schedules.
     Mutation(
-        "trainctl/train/loop.py",
+        "trainctl/run/rate.py",
         "run.schedule.multiplier(position) * run.state.reaction.factor",
         "run.schedule.multiplier(position)",
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/train/loop.py",
+        "trainctl/run/rate.py",
         'if group.get("momentum"):',
         'if "momentum" in group:',
         "tests/train/test_loop.py",
@@ -535,8 +535,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/loop.py",
-        "stopped = stopped or request.received is not None",
-        "stopped = bool(stopped)",
+        "stop = stop or request.received is not None",
+        "stop = bool(stop)",
         "tests/machine/test_signals.py",
     ),
     Mutation(
@@ -554,7 +554,7 @@ MUTATIONS = [
     Mutation(
         "trainctl/train/health.py",
         "self.broken = True  # until all of it is restored",
-        "state.pending = False",
+        "self.broken = False",
         "tests/train/test_health.py",
     ),
     # Averages.
@@ -571,7 +571,7 @@ MUTATIONS = [
         "tests/components/average",
     ),
     Mutation(
-        "trainctl/store/checkpoint.py",
+        "trainctl/store/restore.py",
         "in numbers.items():\n        record",
         "in (numbers | {'averaged': 0}).items():\n        record",
         "tests/components/average",
@@ -584,9 +584,9 @@ MUTATIONS = [
     ),
     # Optimizers: what the contract or the comparison with the paper must notice.
     Mutation(
-        "trainctl/train/loop.py",
-        'group["lr"] = group["initial_lr"] * multiplier',
-        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * multiplier',
+        "trainctl/run/rate.py",
+        'group["lr"] = group["initial_lr"] * factor',
+        'group["lr"] = run.optimizer.param_groups[0]["initial_lr"] * factor',
         "tests/train/test_loop.py",
     ),
     Mutation(
@@ -657,9 +657,9 @@ MUTATIONS = [
         "tests/components/augment/test_flip.py -k alternating",
     ),
     Mutation(
-        "trainctl/step/eager.py",
-        "(position * plan.batch_size + first)",
-        "position * plan.batch_size",
+        "trainctl/data/order.py",
+        "(position * self.batch_size + first)",
+        "position * self.batch_size",
         "tests/train/test_loop.py -k is_told",
     ),
     Mutation(
@@ -676,14 +676,14 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/files.py",
-        "        os.replace(temporary, path)\n        sync(path.parent)\n    except OSError as error:\n        with",
-        "        os.replace(temporary, path)\n    except OSError as error:\n        with",
+        "        sync(path.parent)\n    except OSError as error:\n        remove(temporary)\n        raise failure(path, error, size)",
+        "    except OSError as error:\n        remove(temporary)\n        raise failure(path, error, size)",
         "tests/train/test_faults.py -k power",
     ),
     Mutation(
         "trainctl/store/checkpoint.py",
-        "if _step(path) <= step and _complete(path)",
-        "if _complete(path) or True",
+        "if 0 <= manifest.step_of(path) <= step]",
+        "]",
         "tests/train/test_faults.py -k damaged",
     ),
     Mutation(
@@ -693,9 +693,149 @@ MUTATIONS = [
         "tests/store/test_lock.py -k number",
     ),
     Mutation(
+        "trainctl/command/arguments.py",
+        "low < value <= high and math.isfinite(value)",
+        "low < value <= high",
+        "tests/command/test_arguments.py",
+    ),
+    Mutation(
+        "trainctl/report/phrases.py",
+        "number(math.nan if value is None else value)",
+        "number(value)",
+        "tests/report/test_phrases.py",
+    ),
+    Mutation(
         "trainctl/report/files.py",
         "return list(self.unsynced)",
         "return []",
         "tests/train/test_faults.py -k records",
+    ),
+    # How tensors are written.
+    Mutation(
+        "trainctl/store/tensors.py",
+        "-len(text) % 8",
+        "0",
+        "tests/store/test_tensors.py -k bytes",
+    ),
+    Mutation(
+        "trainctl/store/tensors.py",
+        'path = path.with_stem(f"{path.stem}-{sha256[:8]}")',
+        "pass",
+        "tests/store/test_tensors.py -k spared",
+    ),
+    Mutation(
+        "trainctl/store/files.py",
+        "    except BaseException:\n        remove(temporary)\n",
+        "    except BaseException:\n",
+        "tests/train/test_health.py -k ends_no_process",
+    ),
+    Mutation(
+        "trainctl/run/sums.py",
+        "self.world.sum(self.sums)",
+        "self.sums",
+        "tests/machine/test_world.py",
+    ),
+    # What a run reports after a stop.
+    Mutation(
+        "trainctl/train/loop.py",
+        "rate, speed = learning_rate(run, state.position),",
+        'rate, speed = run.optimizer.param_groups[0]["lr"],',
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        "state.evaluated, state.evaluated_seconds = state.step, state.seconds",
+        "state.evaluated, state.evaluated_seconds = state.step, clock.seconds()",
+        "tests/train/test_loop.py",
+    ),
+    Mutation(
+        "trainctl/train/session.py",
+        "rundir.read_metrics(directory, run.state.evaluated,",
+        "rundir.read_metrics(directory, run.state.step,",
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        " or state.step == begun)",
+        ")",
+        "tests/train/test_health.py",
+    ),
+    Mutation(
+        "trainctl/finished/verify.py",
+        "    if not _pending(newest, plan):\n        return newest\n",
+        "    return newest\n",
+        "tests/train/test_stops.py",
+    ),
+    Mutation(
+        "trainctl/store/restore.py",
+        '| {"position": max(0, content.step - 1)}',
+        "",
+        "tests/finished/test_open.py",
+    ),
+    Mutation(
+        "docs/make_reference.py",
+        'found[key] += f" {match[1]}"',
+        "pass",
+        "tests/docs/test_reference.py -k examples",
+    ),
+    Mutation(
+        "docs/conf.py",
+        r'rf"\[[^\[\]\n]+\]',
+        r'rf"\[[^\]]+\]',
+        "tests/docs/test_site.py -k formula",
+    ),
+    Mutation(
+        "Makefile",
+        " --no-build-isolation $(3)",
+        " $(3)",
+        "tests/test_install.py -k nothing_is_installed",
+    ),
+    Mutation(
+        "Makefile",
+        "--universal --python-version 3.11 ",
+        "--universal --python-version 3.12 ",
+        "tests/test_install.py -k oldest_python",
+    ),
+    Mutation(
+        "Makefile",
+        "$(call install,.venv,$(LOCK),",
+        "$(call install,.venv,,",
+        "tests/test_install.py -k nothing_is_installed",
+    ),
+    Mutation(
+        "trainctl/data/order.py",
+        "epoch, position = epoch + 1, 0",
+        "epoch, position = epoch, 0",
+        "tests/data/test_order.py",
+    ),
+    Mutation(
+        "trainctl/data/load.py",
+        'else clean.spare(parts.dataset, parts.rows["train"])',
+        'else parts.rows["train"]',
+        "tests/run/test_assemble.py",
+    ),
+    Mutation(
+        "trainctl/data/rows.py",
+        "every = -(-len(self) // count)",
+        "every = len(self) // count",
+        "tests/data/test_rows.py",
+    ),
+    Mutation(
+        "trainctl/data/schema.py",
+        "isinstance(value, bool) or value < 1",
+        "value < 1",
+        "tests/data/test_schema.py",
+    ),
+    Mutation(
+        "trainctl/data/schema.py",
+        "for key, value in vars(self.encoding).items() if value is not None",
+        "for key, value in vars(self.encoding).items() if value",
+        "tests/data/test_schema.py",
+    ),
+    Mutation(
+        "trainctl/finished/open.py",
+        'best = which == "best" and manifest.get("best")',
+        'best = manifest.get("best")',
+        "tests/finished",
     ),
 ]

@@ -11,6 +11,7 @@ import sys
 import tarfile
 import tracemalloc
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +19,15 @@ import pytest
 import yaml
 
 from trainctl import cli
-from trainctl.components.dataset.base import extract, read_idx
 from trainctl.errors import CheckpointError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
+from trainctl.fileformat.download import extract
+from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.image import read_image
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint
+from trainctl.store import restore
+from trainctl.store.manifest import checksum
 from trainctl.sweep.trials import Trial, as_csv
 from trainctl.train import session
 
@@ -184,7 +187,7 @@ def test_a_runs_yaml_has_plain_values_only(say, run, tmp_path, text, words):
 
 def seal(path, manifest):
     """Write a manifest with a right sum: who can write a run can do that."""
-    path.write_text(json.dumps(manifest | {"sha256": checkpoint._digest(manifest)}))
+    path.write_text(json.dumps(manifest | {"sha256": checksum(manifest)}))
 
 
 FILES = ("config.yaml", "summary.json", "run.json", "metrics.jsonl", "checkpoints/*.json", "checkpoints/*.safetensors")
@@ -202,28 +205,29 @@ def test_a_run_of_pipes_is_read_in_no_time(say, run, pattern):
 
 
 def test_a_checkpoint_that_is_a_pickle_is_refused(say, run):
-    saved = checkpoint.newest(run)
+    saved = restore.newest(run)
     content = pickle.dumps({"model": Evil()})
     for which in ("last", "best"):
-        (run / "checkpoints" / saved.manifest[which]["file"]).write_bytes(content)
+        (run / "checkpoints" / getattr(saved.manifest, which).file).write_bytes(content)
     sums = {
-        which: saved.manifest[which] | {"sha256": hashlib.sha256(content).hexdigest()} for which in ("last", "best")
+        which: asdict(getattr(saved.manifest, which)) | {"sha256": hashlib.sha256(content).hexdigest()}
+        for which in ("last", "best")
     }
     for path in (run / "checkpoints").glob("step-*.json"):
-        seal(path, saved.manifest | sums)
+        seal(path, asdict(saved.manifest) | sums)
     code, _, err = say("evaluate", "run")
     assert code == 4
     assert "not a safetensors file" in err
 
 
 def test_a_manifest_reaches_no_other_folder(say, run, tmp_path):
-    saved = checkpoint.newest(run)
-    name = saved.manifest["best"]["file"]
+    saved = restore.newest(run)
+    name = saved.manifest.best.file
     (run / "checkpoints" / name).rename(tmp_path / name)
     for path in (run / "checkpoints").glob("step-*.json"):
-        seal(path, saved.manifest | {"best": saved.manifest["best"] | {"file": f"../../{name}"}})
+        seal(path, asdict(saved.manifest) | {"best": asdict(saved.manifest.best) | {"file": f"../../{name}"}})
     with pytest.raises(CheckpointError, match="cannot be read"):
-        checkpoint.newest(run, ["best"])
+        restore.newest(run, ["best"])
 
 
 @pytest.mark.parametrize(
@@ -277,9 +281,9 @@ def test_an_archive_gives_only_what_is_asked_for(tmp_path):
 def test_a_member_that_is_no_plain_file_is_refused(tmp_path, kind):
     (tmp_path / "secret").write_text("x")
     pack(tmp_path / "a.tgz", ("d/wanted", kind, b"", "../secret"))
-    with pytest.raises(DataError, match="d/wanted is no plain file"):
+    with pytest.raises(DataError, match="d/wanted is not a plain file"):
         extract(tmp_path / "a.tgz", tmp_path / "in", ["d/wanted"])
-    with pytest.raises(DataError, match="holds no other"):
+    with pytest.raises(DataError, match="has no member other"):
         extract(tmp_path / "a.tgz", tmp_path / "in", ["other"])
 
 

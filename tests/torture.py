@@ -17,7 +17,7 @@ from typing import Any
 
 from tests.zygote import Process, Zygote
 from trainctl.errors import CheckpointError
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
 
 TRAIN = (
     "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=4",
@@ -104,7 +104,7 @@ def only_run(root: Path) -> Path | None:
 
 def has_checkpoint(directory: Path) -> bool:
     try:
-        return bool(checkpoint.newest(directory))
+        return bool(restore.newest(directory))
     except CheckpointError:
         return False
 
@@ -112,14 +112,14 @@ def has_checkpoint(directory: Path) -> bool:
 def outcome(directory: Path | None) -> tuple[Any, ...]:
     """Return final weights, optimizer and best weights by their SHA-256, every evaluation, and what lies there."""
     assert directory
-    manifest = checkpoint.newest(directory).manifest
+    manifest = restore.newest(directory).manifest
     rows = [
         {key: value for key, value in row.items() if key not in ("seconds", "samples_per_second")}
         for row in rundir.read_metrics(directory)
     ]
     lines = len((directory / "metrics.jsonl").read_text().splitlines())
     files = sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
-    return manifest["step"], manifest["last"], manifest["best"], manifest["state"]["best"], rows, lines, files
+    return manifest.step, manifest.last, manifest.best, manifest.state["best"], rows, lines, files
 
 
 def main() -> int:

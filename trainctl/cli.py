@@ -14,8 +14,8 @@ from types import ModuleType
 from typing import TextIO
 
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
-from trainctl.machine import threads  # noqa: F401 - from here on it counts what other processes do
-from trainctl.machine.signals import AtOnce, Leave
+from trainctl.machine.signals import ExitImmediately, Terminate
+from trainctl.machine.threads import Watch
 from trainctl.report import table
 from trainctl.settings import spelling
 
@@ -40,18 +40,18 @@ def main() -> int:
     except FileNotFoundError:
         return complain("the current directory has been removed: change to another one", 5)
     try:
-        with AtOnce():
+        with ExitImmediately(), Watch():  # of what other processes do, while torch is imported
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()
             return code
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
-    except Leave:
+    except Terminate:
         return complain("terminated; what was saved before is intact", 143)
     except KeyboardInterrupt:
         return complain("interrupted; what was saved before is intact", 130)
     except BrokenPipeError:
-        drain(sys.stdout)  # nobody reads on: nothing more to flush
+        table.drain(sys.stdout)  # nobody reads on: nothing more to flush
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
         if message := environment(error):
@@ -67,15 +67,8 @@ def complain(message: str, exit_code: int) -> int:
         for line in message.split("\n"):
             table.line(f"trainctl: {line}", stream=sys.stderr)
     except OSError:
-        drain(sys.stderr)
+        table.drain(sys.stderr)
     return exit_code
-
-
-def drain(stream: TextIO) -> None:
-    """Point a broken stream at nothing; else Python's own flush at exit fails, and changes the exit code."""
-    nothing = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nothing, stream.fileno())
-    os.close(nothing)
 
 
 def tell(
@@ -94,7 +87,7 @@ def tell(
     try:
         (file or sys.stderr).write(text)
     except OSError:
-        drain(sys.stderr)
+        table.drain(sys.stderr)
 
 
 def environment(error: Exception) -> str | None:

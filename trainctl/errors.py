@@ -1,19 +1,19 @@
-"""The exceptions a user can cause, each with the exit code of the command.
+"""The errors that a user can cause, each with the exit code of the command.
 
 ::
 
-    TrainctlError            1   never raised itself
-    ├── ConfigError          2   a wrong option, value or combination
-    ├── DataError            3   a data set that is missing, damaged or unfit
-    ├── CheckpointError      4   a run or checkpoint that is missing, damaged or of something else
-    ├── StorageError         5   a place that cannot be written
-    ├── NonFiniteError       6   a loss, a gradient or weights that are not finite
-    ├── UnavailableError     7   a device, memory or an optional package that is not there
+    TrainctlError            1   the base class; never raised itself
+    ├── ConfigError          2   an invalid option, value or combination
+    ├── DataError            3   a data set that is missing, damaged or unsuitable
+    ├── CheckpointError      4   a run or checkpoint that is missing, damaged or belongs to something else
+    ├── StorageError         5   a file or directory that cannot be written
+    ├── NonFiniteError       6   a loss, gradient or weight that is not finite
+    ├── UnavailableError     7   a device, memory or an optional package that is missing
     ├── SweepError           8   a sweep with failed trials
     ├── Interrupted        130   Ctrl-C; the run was saved
     └── Terminated         143   SIGTERM or SIGHUP; the run was saved
 
-Everything else that escapes is a bug of ours: exit code 1, with a traceback.
+Any other exception that escapes is an internal error: exit code 1, with a traceback.
 """
 
 import re
@@ -22,19 +22,19 @@ from typing import Any
 
 
 class TrainctlError(Exception):
-    """Base of all errors whose message is for the user; the message stands alone, without a traceback."""
+    """The base class of all errors whose message is for the user; it is printed without a traceback."""
 
     exit_code = 1
 
 
 class ConfigError(TrainctlError):
-    """The configuration asks for something that does not exist or makes no sense."""
+    """The configuration asks for something that does not exist or does not make sense."""
 
     exit_code = 2
 
 
 class DataError(TrainctlError):
-    """A data set is missing, damaged, or does not fit what is to be done with it."""
+    """A data set is missing, damaged, or not suitable for what is to be done with it."""
 
     exit_code = 3
 
@@ -52,12 +52,12 @@ class StorageError(TrainctlError):
 
 
 class NonFiniteError(TrainctlError):
-    """The loss, the gradient or the weights became infinite or not a number, or the monitored metric never was one.
+    """The loss, a gradient or a weight became infinite or NaN, or the monitored metric was never finite.
 
     Args:
         message: For the user.
-        loss: Of the step that is to blame, if it is known.
-        gradients: Of that step, in the optimizer's order.
+        loss: The loss of the step that caused it, if known.
+        gradients: The gradients of that step, in the optimizer's order.
     """
 
     exit_code = 6
@@ -80,7 +80,7 @@ class SweepError(TrainctlError):
 
 
 class Interrupted(TrainctlError):
-    """The user pressed Ctrl-C, or had planned to stop; the run was saved and can be resumed."""
+    """The user pressed Ctrl-C, or the run reached a planned stop; it was saved and can be resumed."""
 
     exit_code = 130
 
@@ -96,7 +96,7 @@ class Terminated(TrainctlError):
 
 
 def lacks_memory(error: BaseException) -> bool:
-    """Say whether an error means that memory has run out, of the machine or of a GPU.
+    """Return whether an error means that the machine or a GPU has run out of memory.
 
     >>> lacks_memory(MemoryError()), lacks_memory(RuntimeError("CUDA out of memory.")), lacks_memory(ValueError("x"))
     (True, True, False)
@@ -106,45 +106,54 @@ def lacks_memory(error: BaseException) -> bool:
         words in text
         for words in (
             "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "bad allocation",
-            "failed to map segment",  # of a library that is loaded
+            "failed to map segment",  # while a library is loaded
         )
     )  # fmt: skip
 
 
-def wanted(error: BaseException) -> str:
-    """Return how much memory was asked for in vain, as far as the error says.
+def requested_memory(error: BaseException) -> str:
+    """Return how much memory could not be allocated; empty if the error does not say so.
 
-    >>> wanted(
+    >>> requested_memory(
     ...     RuntimeError(
     ...         "[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."
     ...     )
     ... )
     '4.0 GB'
-    >>> wanted(RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB"))
+    >>> requested_memory(
+    ...     RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79 GiB")
+    ... )
     '2.00 GiB'
-    >>> wanted(MemoryError())
-    'an unknown size'
+    >>> requested_memory(MemoryError())
+    ''
     """
-    found = re.search(r"(?:tried|unable) to allocate ([\d.]+) (\w+)", str(error), re.IGNORECASE)
-    if not found:
-        return "an unknown size"
-    size, unit = found.groups()
-    return (
-        f"{size} {unit}"
-        if unit.lower() != "bytes"
-        else f"{int(size) / 1e9:.1f} GB"
-        if len(size) > 9
-        else f"{int(size) / 1e6:.1f} MB"
-    )
+    match = re.search(r"(?:tried|unable) to allocate ([\d.]+) (\w+)", str(error), re.IGNORECASE)
+    if not match:
+        return ""
+    size, unit = match.groups()
+    return format_bytes(int(size)) if unit.lower() == "bytes" else f"{size} {unit}"
+
+
+def format_bytes(size: float) -> str:
+    """Format a number of bytes.
+
+    >>> [format_bytes(size) for size in (99, 206_376, 1_234_567, 3.5e9)]
+    ['99 bytes', '206.4 kB', '1.2 MB', '3.5 GB']
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= unit:
+            return f"{size / unit:,.1f} {name}"
+    return f"{size:.0f} bytes"
 
 
 def out_of_memory(error: BaseException) -> str:
-    """Say how much memory was asked for, and what to try."""
+    """Return a message that names the memory that could not be allocated and what to try."""
+    size = requested_memory(error)
     return (
-        f"out of memory: {wanted(error)} was asked for; try a smaller loop.batch_size, more loop.micro_batches,"
-        " or a smaller loop.eval_batch_size"
+        f"out of memory{': could not allocate ' if size else ''}{size}; try a smaller loop.batch_size, more"
+        " loop.micro_batches, or a smaller loop.eval_batch_size"
     )
 
 
 class Advice(UserWarning):
-    """A warning for the user: what was asked for is done, though it is hardly what anybody wants."""
+    """A warning for the user: the run does what the settings say, but they are probably not what the user wants."""

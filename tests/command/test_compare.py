@@ -90,8 +90,8 @@ def test_it_says_when_nothing_differs(root, compared):
     make(root / "a")
     make(root / "b")
     text = compared("a", "b")
-    assert text.startswith("No setting differs.\n")
-    assert rows(text)["val/loss"] == ["0.5", "0.5"]
+    assert text.startswith("No settings differ.\n")
+    assert rows(text)["val/loss"] == ["0.500000", "0.500000"]
 
 
 def test_the_best_value_of_each_metric_is_marked(root, compared):
@@ -101,11 +101,11 @@ def test_the_best_value_of_each_metric_is_marked(root, compared):
     make(root / "b", metrics={"val/loss": 0.4, "val/accuracy": 0.8, "test/r2": 0.5, "test/rmse": 2.0, "test/loss": 1.0})
     make(root / "c", metrics={"val/loss": float("nan"), "val/accuracy": 0.9, "test/rmse": None})
     found = rows(compared("c", "a", "b"))
-    assert found["val/loss"] == ["nan", "0.5", "0.4 *"]
-    assert found["val/accuracy"] == ["0.9 *", "0.9 *", "0.8"]
-    assert found["test/r2"] == ["-", "-0.5", "0.5 *"]
-    assert found["test/rmse"] == ["nan", "3", "2 *"]
-    assert found["test/loss"] == ["-", "1", "1"]
+    assert found["val/loss"] == ["nan", "0.500000", "0.400000 *"]
+    assert found["val/accuracy"] == ["0.900000 *", "0.900000 *", "0.800000"]
+    assert found["test/r2"] == ["-", "-0.500000", "0.500000 *"]
+    assert found["test/rmse"] == ["nan", "3.000000", "2.000000 *"]
+    assert found["test/loss"] == ["-", "1.000000", "1.000000"]
 
 
 def test_values_that_differ_in_the_sixth_digit_can_be_told_apart(root, compared):
@@ -122,7 +122,7 @@ def test_outcome_steps_data_and_time_are_shown(root, compared):
     assert found["outcome"] == ["finished", "unfinished"]
     assert found["steps"] == ["800", "-"]
     assert found["data"] == ["abababababab", "abababababab"]
-    assert found["time"] == ["1m15s", "-"]
+    assert found["time"] == ["1 min 15 s", "-"]
 
 
 def test_runs_of_different_data_are_pointed_out(root, compared):
@@ -154,7 +154,7 @@ def test_two_runs_are_needed(root, words):
     ("words", "error", "message"),
     [
         (["a", "nope"], CheckpointError, "nope: no such run in runs"),
-        (["a", "runs/a"], ConfigError, "runs/a: is runs/a, which was given before"),
+        (["a", "runs/a"], ConfigError, "runs/a: same run as runs/a, which is already in the list"),
         (["a", "b", "rot=x"], ConfigError, "rot=x: no such option; did you mean root?"),
         (["a", "broken"], CheckpointError, "runs/broken/config.yaml: cannot be read"),
     ],

@@ -28,7 +28,7 @@ def sizes(text):
 
 def test_it_measures_powers_of_two_up_to_the_training_split_and_leaves_nothing_behind(found, tmp_path):
     text = found()
-    assert re.search(r"^ *batch size +ms a step +samples/s$", text, re.MULTILINE)
+    assert re.search(r"^ *batch size +ms/step +samples/s$", text, re.MULTILINE)
     assert sizes(text) == [1, 2, 4, 8, 16, 32, 64]  # of 124 rows
     assert text.count(" fastest") == 1
     assert "64 is the largest tried; it fits; suggested: " in text
@@ -45,7 +45,7 @@ def test_the_command_that_it_prints_composes_and_speaks_of_the_learning_rate(fou
     typed = shlex.split(re.search(r"^Use: (.*)$", text, re.MULTILINE)[1])
     assert typed == ["trainctl", f"loop.batch_size={chosen}", "device=cpu", "dataset=wine", "augment=[]"]
     assert compose.compose(typed[1:])["loop"]["batch_size"] == chosen
-    assert f"The learning rate was for 3 rows: scale it by {chosen / 3:.3g} for plain descent" in text
+    assert f"The learning rate was set for batches of 3: multiply it by {chosen / 3:.3g} for SGD" in text
     assert f"trainctl find-lr loop.batch_size={chosen} " in text
 
 
@@ -68,7 +68,7 @@ def test_it_composes_with_what_training_takes(found, words):
         ("seconds=0", r"seconds=0: expected a number in \(0, 3600\]"),
         ("seconds=x", "seconds=x: expected"),
         ("loop.batchsize=1", r"did you mean loop\.batch_size=1"),
-        ("32", "32: one word too many"),
+        ("32", "32: unexpected argument"),
     ],
 )
 def test_wrong_words_are_answered_before_anything_is_built(word, message):

@@ -70,7 +70,7 @@ def test_a_row_shows_settings_and_results(root, listed):
     make(root / "a")
     assert row(listed(), "a") == {
         "run": "a", "outcome": "finished", "dataset": "digits", "model": "mlp", "optimizer": "adam", "lr": "0.001",
-        "epochs": "20", "best": "val/loss 0.5", "test/accuracy": "0.9", "test/loss": "0.625", "time": "1m15s",
+        "epochs": "20", "best": "val/loss 0.5000", "test/accuracy": "0.9000", "test/loss": "0.6250", "time": "1 min 15 s",
     }  # fmt: skip
 
 
@@ -112,7 +112,7 @@ def test_sorting_by_a_metric_puts_the_best_first(root, listed, metric, order):
         make(root / name, metrics={metric: value})
     text = listed(f"sort={metric}")
     assert names(text) == order
-    assert row(text, "middle")[metric] == "0.5"
+    assert row(text, "middle")[metric] == "0.5000"
 
 
 @pytest.mark.parametrize("metric", ["val/loss", "val/accuracy"])
@@ -152,9 +152,9 @@ def test_a_run_without_a_summary_shows_how_far_it_came(root, listed):
     assert (found["outcome"], found["epochs"], found["best"], found["val/accuracy"], found["time"]) == (
         "unfinished",
         "1",
-        "val/loss 0.4",
-        "0.8",
-        "6.0s",
+        "val/loss 0.4000",
+        "0.8000",
+        "6.0 s",
     )
     assert names(listed("status=unfinished")) == ["a"]
 
@@ -164,7 +164,7 @@ def test_the_best_of_an_unfinished_run_follows_the_metric_s_direction(root, list
     (root / "a/summary.json").unlink()
     lines = [f'{{"step": {step}, "val/accuracy": {value}}}' for step, value in enumerate(("NaN", 0.7, 0.9, 0.8))]
     (root / "a/metrics.jsonl").write_text("\n".join(lines))
-    assert row(listed(), "a")["best"] == "val/accuracy 0.9"
+    assert row(listed(), "a")["best"] == "val/accuracy 0.9000"
 
 
 DAMAGE = {
@@ -263,7 +263,7 @@ def test_without_runs_it_says_so_and_scripts_get_an_empty_list(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     assert runs.main([]) == 0
     printed = capsys.readouterr()
-    assert (printed.out, printed.err) == ("", "There is no run in runs.\n")
+    assert (printed.out, printed.err) == ("", "There are no runs in runs.\n")
     assert runs.main(["format=json"]) == 0
     assert json.loads(capsys.readouterr().out) == []
     assert runs.main(["format=csv"]) == 0

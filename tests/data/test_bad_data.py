@@ -25,13 +25,13 @@ import pytest
 from PIL import Image
 
 from trainctl import cli
-from trainctl.components.dataset.base import read_idx
 from trainctl.components.dataset.csv import csv
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.components.dataset.text import text
 from trainctl.errors import DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
+from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.image import read_image
 
 Say = Callable[..., tuple[int, str, str]]
@@ -181,22 +181,22 @@ PLACES: list[tuple[str, Files, str, str]] = [
     ("series: missing", {}, SERIES, "{cwd}/my.csv: no such file"),
     ("text: missing", {}, TEXT, "{cwd}/my.csv: no such file"),
     ("text: a name too long", {}, TEXT.replace("my.csv", "n" * 300), "cannot be read: File name too long"),
-    ("text: an empty directory", {"my.csv": None}, TEXT, "{cwd}/my.csv: needs a .txt file for each of two classes or more, holds 0"),
-    ("text: an empty file", {"my.csv/a.txt": "", "my.csv/b.txt": "x\n"}, TEXT, "{cwd}/my.csv/a.txt: holds no text"),
+    ("text: an empty directory", {"my.csv": None}, TEXT, "{cwd}/my.csv: needs at least two classes, each a .txt file; contains 0"),
+    ("text: an empty file", {"my.csv/a.txt": "", "my.csv/b.txt": "x\n"}, TEXT, "{cwd}/my.csv/a.txt: contains no text"),
     ("text: a directory in the place of a file", {"my.csv/a.txt": None, "my.csv/b.txt": "x\n"}, TEXT, "{cwd}/my.csv/a.txt: is a directory"),
     ("images: misspelt", pets(), IMAGES.replace("=pets", "=pest"), "{cwd}/pest: no such directory; did you mean pets?"),
     ("images: a file", {"pets": "x"}, IMAGES, "{cwd}/pets: no such directory; it is a file"),
     ("images: a link to nothing", {"pets": Path("gone")}, IMAGES, "{cwd}/pets: no such directory; it is a link to gone"),
     ("images: a link to itself", {"pets": Path("pets")}, IMAGES, "{cwd}/pets: cannot be read: Too many levels"),
-    ("images: empty", {"pets": None}, IMAGES, "{cwd}/pets: needs a folder with images for each of two classes or more, holds 0"),
-    ("images: hidden only", {"pets/.cat/a.png": png(), "pets/.DS_Store": "x"}, IMAGES, "holds 0"),
-    ("images: one class", {"pets/cat/a.png": png()}, IMAGES, "each of two classes or more, holds 1"),
-    ("images: a class without", pets(emu=None), IMAGES, "{cwd}/pets/emu: holds no images; each folder is a class"),
-    ("images: other kinds only", pets(emu__a_pdf="x"), IMAGES, "{cwd}/pets/emu: holds no images"),
-    ("images: a broken link only", pets(emu__a_png=Path("gone.png")), IMAGES, "{cwd}/pets/emu: holds no images"),
+    ("images: empty", {"pets": None}, IMAGES, "{cwd}/pets: needs at least two classes, each a folder with images; contains 0"),
+    ("images: hidden only", {"pets/.cat/a.png": png(), "pets/.DS_Store": "x"}, IMAGES, "contains 0"),
+    ("images: one class", {"pets/cat/a.png": png()}, IMAGES, "at least two classes, each a folder with images; contains 1"),
+    ("images: a class without", pets(emu=None), IMAGES, "{cwd}/pets/emu: contains no images; each folder is a class"),
+    ("images: other kinds only", pets(emu__a_pdf="x"), IMAGES, "{cwd}/pets/emu: contains no images"),
+    ("images: a broken link only", pets(emu__a_png=Path("gone.png")), IMAGES, "{cwd}/pets/emu: contains no images"),
     ("images: a class in val alone",
      {f"pets/{split}/{name}/a.png": png() for split, name in (("train", "cat"), ("train", "dog"), ("val", "cat"), ("val", "emu"))},
-     IMAGES, "{cwd}/pets/val/emu/a.png: its folder is none of the classes (cat, dog)"),
+     IMAGES, "{cwd}/pets/val/emu/a.png: its folder is not one of the classes (cat, dog)"),
     ("mnist: no directory", {}, MNIST.replace("root=.", "root=gone"), "dataset.root={cwd}/gone: no such directory"),
     ("mnist: a file", {"gone": "x"}, MNIST.replace("root=.", "root=gone"), "dataset.root={cwd}/gone: no such directory"),
     ("mnist: a name too long", {}, MNIST.replace("root=.", "root=" + "n" * 300), "cannot be read: File name too long"),
@@ -218,9 +218,9 @@ TABLES: list[tuple[str, Files, str, str]] = [
     ("blank lines", {"my.csv": "\n\n \n"}, CSV, "my.csv: needs a header and at least one row"),
     ("header only", {"my.csv": "x,y\n"}, CSV, "my.csv: needs a header and at least one row"),
     ("one row", {"my.csv": "x,y\n1,2.5\n"}, CSV, "1 rows are too few: 0 for training, 0 for validation, 1 for test"),
-    ("one row of one class", {"my.csv": "x,y\n1,a\n"}, CSV, "my.csv, column y: has one class only, 'a'"),
-    ("one class", {"my.csv": table(20, row=lambda row: f"{row},a")}, CSV, "my.csv, column y: has one class only, 'a'"),
-    ("no targets", {"my.csv": table(20, row=lambda row: f"{row},")}, CSV, "my.csv, column y: holds no value in 20 rows"),
+    ("one row of one class", {"my.csv": "x,y\n1,a\n"}, CSV, "my.csv, column y: has only one class ('a')"),
+    ("one class", {"my.csv": table(20, row=lambda row: f"{row},a")}, CSV, "my.csv, column y: has only one class ('a')"),
+    ("no targets", {"my.csv": table(20, row=lambda row: f"{row},")}, CSV, "my.csv, column y: has no value in 20 rows"),
     ("a missing target", {"my.csv": table(20, row=lambda row: f"{row},{'ab'[row % 2] if row != 6 else ''}")}, CSV,
      "values of the targets are missing or infinite, the first in row 6 (my.csv, line 8), column y"),
     ("a number among classes", {"my.csv": table(60, row=lambda row: f"{row},{row / 7 if row != 6 else 'x'}")}, CSV,
@@ -250,11 +250,11 @@ TABLES: list[tuple[str, Files, str, str]] = [
     ("dates", {"my.csv": table(20, row=lambda row: f"2024-01-{row + 10},{'ab'[row % 2]}")}, CSV,
      "my.csv, line 2, column x: '2024-01-10' is a date or a time"),
     ("free text", {"my.csv": table(20, row=lambda row: f"word {row},{'ab'[row % 2]}")}, CSV, "is free text (20 different ones in 20 rows)"),
-    ("nothing but the target", {"my.csv": "y\na\nb\n"}, CSV, "my.csv: has no column beside the target"),
-    ("series: too short", {"my.csv": "a\n1\n2\n"}, SERIES, "my.csv: has 2 rows, a window of 4 and a horizon of 1 need 5"),
+    ("nothing but the target", {"my.csv": "y\na\nb\n"}, CSV, "my.csv: has no columns other than the target"),
+    ("series: too short", {"my.csv": "a\n1\n2\n"}, SERIES, "my.csv: has 2 rows, but a window of 4 and a horizon of 1 need 5"),
     ("series: a gap", {"my.csv": table(30, "a", lambda row: "NA" if row == 6 else str(row))}, SERIES,
      "the first in row 3 (my.csv, line 8), column a"),
-    ("text: an empty cell", {"my.csv": table(9, "words,y") + ",a\n"}, TEXT, "my.csv, line 11, column words: holds no text"),
+    ("text: an empty cell", {"my.csv": table(9, "words,y") + ",a\n"}, TEXT, "my.csv, line 11, column words: contains no text"),
     ("text: no such column", {"my.csv": table(9)}, TEXT, "my.csv, line 1: column words is missing"),
 ]  # fmt: skip
 BINARY: list[tuple[str, Files, str, str]] = [
@@ -262,14 +262,14 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("one row", npz(inputs=np.zeros((1, 3)), targets=np.zeros(1)), ARRAYS, "1 rows are too few"),
     ("one of two arrays", npz(inputs=ROWS), ARRAYS, "my.npz: holds inputs; name the array to use `targets`"),
     ("lengths that differ", npz(inputs=ROWS, targets=LABELS[:19]), ARRAYS, "my.npz: inputs have shape (20, 3), targets (19,)"),
-    ("one class", npz(inputs=ROWS, targets=0 * LABELS), ARRAYS, "my.npz: has one class only, 0"),
-    ("a class below 0", npz(inputs=ROWS, targets=LABELS - 1), ARRAYS, "my.npz: target [-1] in row 0 is no class"),
+    ("one class", npz(inputs=ROWS, targets=0 * LABELS), ARRAYS, "my.npz: has only one class (0)"),
+    ("a class below 0", npz(inputs=ROWS, targets=LABELS - 1), ARRAYS, "my.npz: target [-1] in row 0 is not a class"),
     ("a class with a fraction", npz(inputs=ROWS, targets=LABELS + 0.5), f"{ARRAYS} dataset.task=classification",
-     "my.npz: target [0.5] in row 0 is no class"),
+     "my.npz: target [0.5] in row 0 is not a class"),
     ("a class that is missing", npz(inputs=ROWS, targets=np.where(LABELS, np.nan, 0)), f"{ARRAYS} dataset.task=classification",
-     "my.npz: target [nan] in row 1 is no class"),
-    ("a gap in the classes", npz(inputs=ROWS, targets=2 * LABELS), ARRAYS, "my.npz: no row is of class 1, the largest class is 2"),
-    ("a class beyond int64", npz(inputs=ROWS, targets=LABELS.astype(np.uint64) * 2**63), ARRAYS, f"target [{2**63}] in row 1 is no class"),
+     "my.npz: target [nan] in row 1 is not a class"),
+    ("a gap in the classes", npz(inputs=ROWS, targets=2 * LABELS), ARRAYS, "my.npz: class 1 has no rows, although the largest class is 2"),
+    ("a class beyond int64", npz(inputs=ROWS, targets=LABELS.astype(np.uint64) * 2**63), ARRAYS, f"target [{2**63}] in row 1 is not"),
     ("texts", npz(inputs=ROWS, targets=np.array(["a", "b"] * 10)), ARRAYS, "my.npz: holds <U1, not numbers"),
     ("objects", npz(inputs=np.array([[Path()], [Path()]], dtype=object), targets=LABELS[:2]), ARRAYS,
      "my.npz: cannot be read: holds Python objects, which are pickles"),
@@ -278,7 +278,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("NaN", npz(inputs=np.where(ROWS == 31, np.nan, ROWS), targets=LABELS), ARRAYS,
      "1 values of the inputs are missing or infinite, the first in row 10, column 1"),
     ("beyond float32", npz(inputs=ROWS * 1e300, targets=LABELS), ARRAYS, "59 values of the inputs are missing or infinite"),
-    ("images of floats", npz(inputs=np.zeros((20, 1, 4, 4)), targets=LABELS), ARRAYS, "my.npz: images are to be bytes (uint8) in 0..255"),
+    ("images of floats", npz(inputs=np.zeros((20, 1, 4, 4)), targets=LABELS), ARRAYS, "my.npz: images must be bytes (uint8) in 0..255"),
     ("no archive", {"my.npz": b"PK\x03\x04 no zip"}, ARRAYS, "my.npz: cannot be read: "),
     ("a web page", {"my.npz": "<html>404"}, ARRAYS, "my.npz: cannot be read: "),
     ("a header that promises too much",
@@ -293,15 +293,15 @@ BINARY: list[tuple[str, Files, str, str]] = [
      "t10k-labels-idx1-ubyte: not an IDX file of unsigned bytes (it starts with 89 50 4e 47)"),
     ("mnist: IDX of floats", mnist(t10k_labels=b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0"), MNIST, "not an IDX file of unsigned bytes"),
     ("mnist: cut off", mnist(train_images=idx(np.zeros((20, 4, 4)))[:99]), MNIST,
-     "the header promises 320 bytes of data (20, 4, 4), the file holds 83"),
+     "the header promises 320 bytes of data (20, 4, 4), the file contains 83"),
     ("mnist: too long", mnist(train_images=idx(np.zeros((20, 4, 4))) + bytes(99)), MNIST,
-     "the header promises 320 bytes of data (20, 4, 4), the file holds 321 or more"),
+     "the header promises 320 bytes of data (20, 4, 4), the file contains 321 or more"),
     ("mnist: no rows", mnist(train_images=idx(np.zeros((0, 4, 4))), train_labels=idx(np.zeros(0))), MNIST,
      "10 rows are too few: 0 for training, 0 for validation, 10 for test"),
     ("mnist: packed, damaged", {name: content[:30] for name, content in mnist(packed=True).items() if isinstance(content, bytes)}, MNIST,
      "train-images-idx3-ubyte.gz: cannot be read: "),
     ("mnist: packed, a bomb", mnist(packed=True, t10k_labels=idx(np.arange(10)) + bytes(10**7)), MNIST,
-     "the header promises 10 bytes of data (10,), the file holds 11 or more"),
+     "the header promises 10 bytes of data (10,), the file contains 11 or more"),
     ("cifar: a label out of range", cifar(labels=list(range(1, 11))), CIFAR, "data_batch_3: label 10 in row 9 is not in 0..9"),
     ("cifar: a label missing", cifar(labels=list(range(9))), CIFAR, "data_batch_3: holds 10 images and 9 labels"),
     ("cifar: code", cifar(labels=Evil()), CIFAR, "data_batch_3: not a batch of CIFAR, or damaged: asks for posix.mkdir"),
@@ -313,7 +313,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("images: a bomb", pets(cat__3_png=bomb(30000)), IMAGES, "pets/cat/3.png: has more than 67,108,864 pixels, by its header"),
     ("images: half a bomb", pets(cat__3_png=bomb(10000)), IMAGES, "pets/cat/3.png: has more than 67,108,864 pixels"),
     ("images: a file's name in another encoding",
-     pets() | {os.fsdecode(b"pets/\xfc/1.png"): png(), os.fsdecode(b"pets/\xfc/2.png"): png()}, IMAGES, "is no name for a class"),
+     pets() | {os.fsdecode(b"pets/\xfc/1.png"): png(), os.fsdecode(b"pets/\xfc/2.png"): png()}, IMAGES, "cannot be printed"),
 ]  # fmt: skip
 BAD = [*PLACES, *TABLES, *BINARY]
 
@@ -409,7 +409,7 @@ ODD: list[tuple[str, Files, str, str]] = [
      "has 0 of 4 training rows; so have 2 of 6 classes in all"),
     ("a byte order mark", {"my.csv": "\ufeff" + table(20)}, CSV, "14 train, 3 val, 3 test"),
     ("mixed line ends", {"my.csv": table(20).replace("\n", "\r\n", 9)}, CSV, "14 train, 3 val, 3 test"),
-    ("a constant column", {"my.csv": table(20, "x,z,y", lambda row: f"{row},7,{'ab'[row % 2]}")}, CSV, "rows of 2"),
+    ("a constant column", {"my.csv": table(20, "x,z,y", lambda row: f"{row},7,{'ab'[row % 2]}")}, CSV, "samples of shape 2"),
     ("classes not balanced", {"my.csv": table(2000, row=lambda row: f"{row},{'b' if row % 100 == 7 else 'a'}")}, CSV,
      "class b has 14 of 1400 training rows, class a has 1386: accuracy says little; loss.class_weights=balanced may help"),
     ("rows that are trained and judged", {"my.csv": table(20, row=lambda row: f"{row % 2},{'ab'[row % 2]}")}, CSV,
@@ -420,7 +420,7 @@ ODD: list[tuple[str, Files, str, str]] = [
      "column a: 30 different numbers become 15 in float32"),
     ("images of other modes",
      pets(**MODES),
-     IMAGES, "rows of 3x8x8, 2 classes"),
+     IMAGES, "samples of shape 3x8x8, 2 classes"),
 ]  # fmt: skip
 
 
@@ -442,7 +442,7 @@ def test_odd_data_are_trained_on_and_what_is_odd_is_said(
         (
             npz(inputs=np.zeros((20, 1, 3, 3), np.uint8), targets=LABELS),
             f"{ARRAYS} model=cnn",
-            "leaves 1 x 1 pixels for a pooling of 2",
+            "has only 1 x 1 pixels for a pooling window of 2",
         ),
         (npz(inputs=ROWS, targets=LABELS), f"{ARRAYS} model=cnn", "model=cnn reads images"),
         (npz(inputs=ROWS, targets=ROWS), f"{ARRAYS} loss=cross_entropy", "give loss=mse"),
@@ -529,30 +529,31 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("a category", {"new.csv": people(9) + "1,Rome,no\n"}, "evaluate csv dataset.path=new.csv", 3,
      "new.csv, line 11, column city: 'Rome' is none of the categories of the training data (Bern, Ulm)"),
     ("a class", {"new.csv": people(9) + "1,Ulm,perhaps\n"}, "evaluate csv dataset.path=new.csv", 3,
-     "new.csv, line 11, column y: 'perhaps' is none of the run's classes (no, yes)"),
+     "new.csv, line 11, column y: 'perhaps' is not one of the run's classes (no, yes)"),
     ("a value is missing", {"new.csv": people(9) + ",Ulm,no\n"}, "evaluate csv dataset.path=new.csv", 3,
      "1 values of the inputs are missing or infinite, the first in row 9 (new.csv, line 11), column age"),
     ("no file", {}, "evaluate csv dataset.path=new.csv", 3, "new.csv: no such file"),
-    ("another data set", {}, "evaluate csv dataset=iris", 3, "dataset=iris: its input_shape is [4], the run was trained with [3]"),
+    ("another data set", {}, "evaluate csv dataset=iris", 3, "dataset=iris: its row shape is (4,), the run was trained with (3,)"),
     ("another task", {"new.csv": table(9, "age,city,y", lambda row: f"{row},Ulm,{row}.5")}, "evaluate csv dataset.path=new.csv", 3,
-     "'0.5' is none of the run's classes"),
+     "'0.5' is not one of the run's classes"),
     ("another size", npz(inputs=pixels(9, 1, 4, 4), targets=LABELS[:9]), "evaluate arrays dataset.path=my.npz", 3,
-     "dataset=arrays: its input_shape is [1, 4, 4], the run was trained with [1, 8, 8]"),
+     "dataset=arrays: its row shape is (1, 4, 4), the run was trained with (1, 8, 8)"),
     ("other channels", npz(inputs=pixels(9, 3, 8, 8), targets=LABELS[:9]), "evaluate arrays dataset.path=my.npz", 3,
-     "its input_shape is [3, 8, 8]"),
+     "its row shape is (3, 8, 8)"),
     ("fewer classes", npz(inputs=pixels(9, 8, 8), targets=0 * LABELS[:9]), "evaluate arrays dataset.path=my.npz split=all", 0,
      "not the data"),
     ("more classes", npz(inputs=pixels(9, 8, 8), targets=np.arange(9)), "evaluate arrays dataset.path=my.npz", 3,
-     "my.npz: target 8 in row 8 is none of the run's classes, 0..2"),
+     "my.npz: target 8 in row 8 is not one of the run's classes 0..2"),
     ("images in another class", pets(emu__1_png=png()), "evaluate folder dataset.path=pets", 3,
-     "pets/emu/1.png: its folder is none of the classes (cat, dog)"),
+     "pets/emu/1.png: its folder is not one of the classes (cat, dog)"),
     ("images of one class", {"pets/dog/1.png": png()}, "evaluate folder dataset.path=pets split=all", 0, "not the data"),
-    ("images for no image model", {}, "evaluate folder dataset=iris", 3, "its input_shape is [4], the run was trained with [3, 8, 8]"),
+    ("images for no image model", {}, "evaluate folder dataset=iris", 3, "its row shape is (4,), the run was trained with (3, 8, 8)"),
     ("predict: no file", {"newer.csv": "x"}, "predict csv new.csv output=o.csv", 3, "new.csv: no such file; did you mean newer.csv?"),
     ("predict: a directory", {"new.csv": None}, "predict csv new.csv output=o.csv", 3, "new.csv: is a directory"),
     ("predict: a device", {"new.csv": Path("/dev/zero")}, "predict csv new.csv output=o.csv", 3, "new.csv: not a regular file"),
     ("predict: a name too long", {}, f"predict csv {'n' * 300}.csv output=o.csv", 3, "cannot be read: File name too long"),
-    ("predict: another kind", {"new.pdf": "x"}, "predict csv new.pdf output=o.csv", 3, "new.pdf: not an image, a .csv, an .npz or an .npy"),
+    ("predict: another kind", {"new.pdf": "x"}, "predict csv new.pdf output=o.csv", 3,
+     "new.pdf: expected an image, a .csv, an .npz or an .npy"),
     ("predict: no row", {"new.csv": "age,city\n"}, "predict csv new.csv output=o.csv", 3, "new.csv: needs a header and at least one row"),
     ("predict: a column is missing", {"new.csv": "age,y\n1,no\n"}, "predict csv new.csv output=o.csv", 3,
      "new.csv, line 1: column city is missing"),
@@ -562,21 +563,21 @@ LATER: list[tuple[str, Files, str, int, str]] = [
      "new.csv, line 2, column age: 'old' is not a number"),
     ("predict: 1e400", {"new.csv": "age,city\n1e400,Ulm\n"}, "predict csv new.csv output=o.csv", 3, "line 2, column age: 1e400 is beyond"),
     ("predict: a value is missing", {"new.csv": "age,city\n,Ulm\n"}, "predict csv new.csv output=o.csv", 3,
-     "new.csv: row 0, column age has a value that is missing, and the run has nothing to fill it in"),
+     "new.csv: row 0, column age has a missing value; this run was trained without imputation"),
     ("predict: an image for a table", {"new.png": png()}, "predict csv new.png output=o.csv", 3,
-     "new.png: is an image, the run takes rows of shape (3,)"),
+     "new.png: is an image; this run takes rows of shape (3,)"),
     ("predict: a damaged image", {"new.png": png()[:45]}, "predict arrays new.png output=o.csv", 3, "new.png: cannot be read as an image"),
     ("predict: a bomb", {"new.png": bomb(30000)}, "predict arrays new.png output=o.csv", 3, "new.png: has more than 67,108,864 pixels"),
     ("predict: an array of another shape", {"new.npy": npy(pixels(2, 5, 5))}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: its shape is (2, 5, 5), the run takes rows of shape (1, 8, 8)"),
+     "new.npy: has shape (2, 5, 5); this run takes rows of shape (1, 8, 8)"),
     ("predict: no pixels", {"new.npy": npy(pixels(2, 8, 8, high=999, kind=np.int64) * 9)}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: pixels are to be in 0..255"),
+     "new.npy: pixel values must be in 0..255; found"),
     ("predict: an infinite pixel", {"new.npy": npy(np.full((8, 8), np.inf))}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: row 0 has values that are infinite"),
+     "new.npy: row 0 has infinite values"),
     ("predict: objects", {"new.npy": npy(np.array([Path()], dtype=object))}, "predict arrays new.npy output=o.csv", 3,
      "new.npy: cannot be read: holds Python objects"),
     ("predict: no rows", {"new.npy": npy(np.zeros((0, 8, 8)))}, "predict arrays new.npy output=o.csv", 3,
-     "new.npy: its shape is (0, 8, 8)"),
+     "new.npy: has shape (0, 8, 8)"),
 ]  # fmt: skip
 
 
@@ -625,7 +626,7 @@ def test_a_new_cache_of_images_takes_the_place_of_the_old_one_and_a_damaged_one_
     cache = tmp_path / "cache"
 
     def load(**changed: object) -> list[Path]:
-        settings = {"path": str(tmp_path / "pets"), "size": 8, "channels": 3, "cache": str(cache), "known": None}
+        settings = {"path": str(tmp_path / "pets"), "size": 8, "channels": 3, "cache": str(cache), "schema": None}
         found = image_folder(**settings | changed)  # type: ignore[arg-type]
         assert int(found.inputs[13].max()) == 99
         return sorted(cache.iterdir())
@@ -693,7 +694,7 @@ def compressed() -> bytes:
     return stream.getvalue()
 
 
-TABLE_KEYS = {"delimiter": "comma", "known": None}
+TABLE_KEYS = {"delimiter": "comma", "schema": None}
 READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
     "images": (idx(pixels(3, 4, 5)), read_idx),
     "images.gz": (gzip.compress(idx(pixels(3, 4, 5))), lambda file: read_idx(file.with_name("images"))),

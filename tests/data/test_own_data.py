@@ -58,11 +58,11 @@ def test_a_table_with_missing_values_categories_and_an_outlier(run: Run, tmp_pat
         tmp_path, "dataset=csv", "dataset.path=patients.csv", "dataset.target=ill", "dataset.drop=[id]", *DIRTY, *QUICK
     )
     assert done.returncode == 0, done.stderr
-    assert "2 duplicate rows dropped" in done.stdout
-    assert "filled in with the median: " in done.stdout
-    assert "outliers clipped (iqr 1.5): " in done.stdout
+    assert "dropped 2 duplicate rows" in done.stdout
+    assert "rows (median): " in done.stdout
+    assert "outliers (iqr 1.5): " in done.stdout
     directory = only_run(tmp_path)
-    assert json.loads((directory / "run.json").read_text())["data"]["cleaned"][0] == "2 duplicate rows dropped"
+    assert json.loads((directory / "run.json").read_text())["data"]["cleaned"][0] == "dropped 2 duplicate rows"
     trained = json.loads((directory / "summary.json").read_text())["metrics"]
     assert trained["test/accuracy"] > 0.8
 
@@ -121,8 +121,8 @@ def test_a_regression_with_dropped_rows_is_resumed_and_predicted_in_its_unit(run
         "clean=drop", "clean.outliers=drop", "clean.outlier_limit=2", "loop.stop_at_step=20", *QUICK,
     )  # fmt: skip
     assert done.returncode in (0, 130), done.stderr
-    assert "2 rows with missing values dropped (size 1, target 1)" in done.stdout
-    assert "training rows with outliers dropped (zscore 2)" in done.stdout
+    assert "dropped 2 rows with missing values (size 1, target 1)" in done.stdout
+    assert "training rows with outliers (zscore 2)" in done.stdout
     directory = only_run(tmp_path)
     resumed = run(tmp_path, "resume", str(directory), "loop.stop_at_step=null")
     assert resumed.returncode == 0, resumed.stderr
@@ -133,7 +133,7 @@ def test_a_regression_with_dropped_rows_is_resumed_and_predicted_in_its_unit(run
     assert 950 < float(predicted[1].split(",")[1]) < 1050
     refused = run(tmp_path, "predict", str(directory), "gap.csv")
     assert refused.returncode == 3
-    assert "row 1, column size has a value that is missing" in refused.stderr
+    assert "row 1, column size has a missing value" in refused.stderr
 
 
 def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_tokens(
@@ -204,11 +204,11 @@ def test_a_series_is_forecast_beyond_the_end_of_a_file(run: Run, tmp_path: Path,
     (elsewhere / "gap.csv").write_text("price,load\n" + "1,2\n" * 9 + ",3\n")
     refused = run(elsewhere, "predict", str(directory), "gap.csv")
     assert refused.returncode == 3
-    assert "row 2, column price has a value that is missing" in refused.stderr
+    assert "row 2, column price has a missing value" in refused.stderr
     (elsewhere / "short.csv").write_text("load,price\n1,2\n2,3\n")
     refused = run(elsewhere, "predict", str(directory), "short.csv")
     assert refused.returncode == 3
-    assert "has 2 rows, the run reads windows of 8" in refused.stderr
+    assert "has 2 rows; this run reads windows of 8" in refused.stderr
 
 
 def test_a_folder_of_images_is_learned_and_a_damaged_one_named(run: Run, tmp_path: Path, elsewhere: Path) -> None:

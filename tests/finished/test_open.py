@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,16 @@ import yaml
 
 from trainctl import cli
 from trainctl.errors import CheckpointError
-from trainctl.finished import open as reload
+from trainctl.finished.open import read_tree
 from trainctl.run import assemble
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint, rundir
+from trainctl.store import difference, restore, rundir
+from trainctl.store.manifest import FORMAT, REQUIRED, Manifest, checksum
+from trainctl.store.tensors import write as write_tensors
 from trainctl.train import session
 
+# What a manifest of an earlier version may lack.
+OPTIONAL = [field.name for field in fields(Manifest) if field.name not in {*REQUIRED, "best", "format"}]
 FORMATS = sorted((Path(__file__).parent / "formats").iterdir())
 TINY = (
     "dataset=iris", "model=linear", "loop.batch_size=40", "loop.epochs=2", "output.plots=false", "threads=1", "optimizer=adam",
@@ -47,7 +52,7 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 @pytest.fixture(scope="module")
 def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("kept") / "run"
-    session.begin(settings(), list(TINY), directory, quiet=True)
+    session.begin(settings(), list(TINY), directory)
     return directory
 
 
@@ -65,7 +70,7 @@ def rewrite(directory: Path, change: Callable[[dict[str, Any]], object]) -> None
     for path in (directory / "checkpoints").glob("step-*.json"):
         manifest = json.loads(path.read_text())
         change(manifest)
-        manifest["sha256"] = checkpoint._digest(manifest)
+        manifest["sha256"] = checksum(manifest)
         path.write_text(json.dumps(manifest))
 
 
@@ -77,14 +82,14 @@ def retensor(directory: Path, change: Callable[[dict[str, torch.Tensor]], object
         tensors = safetensors.torch.load(path.read_bytes())
         change(tensors)
         path.unlink()
-        content["last"] = checkpoint._write_tensors(path, tensors)
+        content["last"] = asdict(write_tensors(path, tensors))
 
     rewrite(directory, manifest)
 
 
 @pytest.mark.parametrize("kind", ["step", "last", "best"])
 def test_every_flipped_bit_is_found_or_changes_nothing(run: Path, kind: str) -> None:
-    path, sound = newest(run, kind), checkpoint.newest(run).manifest
+    path, sound = newest(run, kind), restore.newest(run).manifest
     content = path.read_bytes()
     offsets = sorted(
         {*range(0, min(200, len(content)), 3), *range(0, len(content), max(1, len(content) // 150)), len(content) - 1}
@@ -95,13 +100,13 @@ def test_every_flipped_bit_is_found_or_changes_nothing(run: Path, kind: str) -> 
         path.write_bytes(flipped)
         if kind == "best":  # both checkpoints name the same best weights, or the one before has its own
             try:
-                assert checkpoint.newest(run).manifest["step"] < 6, offset
+                assert restore.newest(run).manifest.step < 6, offset
             except CheckpointError as error:
                 assert "damaged" in str(error)  # noqa: PT017 - one of two outcomes
             continue
-        found = checkpoint.newest(run)
+        found = restore.newest(run)
         # A digit that no double keeps, or 1E-5 for 1e-5, changes nothing.
-        assert found.manifest["step"] == 3 or found.manifest == sound, offset
+        assert found.manifest.step == 3 or found.manifest == sound, offset
 
 
 @pytest.mark.parametrize("kind", ["step", "last"])
@@ -111,35 +116,35 @@ def test_a_truncated_file_is_found_and_the_checkpoint_before_is_taken(run: Path,
     content = path.read_bytes()
     path.write_bytes(content[: len(content) * tenths // 10])
 
-    older = checkpoint.newest(run)
+    older = restore.newest(run)
 
-    assert older.manifest["step"] == 3
-    assert path.name in older.passed_over[0]
-    assert "damaged" in older.passed_over[0]
+    assert older.manifest.step == 3
+    assert path.name in older.skipped[0]
+    assert "damaged" in older.skipped[0]
 
 
 def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_anew(run: Path, say: Say) -> None:
-    step = checkpoint.newest(run).manifest["step"]
+    step = restore.newest(run).manifest.step
     for path in (run / "checkpoints").glob("best-*.safetensors"):
         path.write_bytes(b"damaged")
 
-    found = checkpoint.newest(run)
+    found = restore.newest(run)
 
-    assert (found.manifest["step"], found.manifest["best"], found.manifest["state"]["best"]) == (step, None, None)
-    assert "chosen anew" in found.passed_over[-1]
+    assert (found.manifest.step, found.manifest.best, found.manifest.state["best"]) == (step, None, None)
+    assert "chosen anew" in found.skipped[-1]
     with pytest.raises(CheckpointError, match="damaged"):
-        checkpoint.newest(run, ["best"])
+        restore.newest(run, ["best"])
     (run / "summary.json").unlink()
     code, _, err = say("resume", run)
-    assert (code, "no step is left in which others could be chosen" in err) == (4, True)
+    assert (code, "no training steps remain to pick new ones" in err) == (4, True)
     code, out, _ = say("resume", run, "loop.epochs=3")
     assert (code, "chosen anew" in out) == (0, True)
-    assert checkpoint.newest(run).manifest["best"]
+    assert restore.newest(run).manifest.best
 
 
 FOREIGN = {
     "zero-bytes": (b"", "an empty file"),
-    "zeros": (bytes(500), "a file of zero bytes"),
+    "zeros": (bytes(500), "only NUL bytes"),
     "web-page": (b"<!DOCTYPE html><html>404</html>", "a web page"),
     "image": (b"\x89PNG\r\n\x1a\n" + bytes(90), "an image"),
     "torch-save": (b"PK\x03\x04archive/data.pkl", "a zip archive, as torch.save writes"),
@@ -164,7 +169,7 @@ def test_a_file_of_something_else_is_never_loaded_and_never_a_fresh_start(
 
     assert code == 4
     assert out == ""
-    assert "has no checkpoint to go on from" in err
+    assert "has no checkpoint to continue from" in err
     assert message in err
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
@@ -176,7 +181,7 @@ def test_a_resumed_run_says_what_it_passed_over(run: Path, say: Say, damage: str
     code, out, _ = say("resume", run, "loop.epochs=3")
 
     assert code == 0
-    assert "passed over" in out
+    assert "skipped" in out
     assert "a web page" in out
     assert [row["step"] for row in rundir.read_metrics(run) if "lr" in row] == [3, 6, 9]
 
@@ -189,7 +194,7 @@ def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, line
     code, out, _ = say("resume", run, "loop.epochs=3")
 
     assert code == 0
-    steps = {0: "evaluations, of step 3, 6", 1: "evaluations, of step 3", 2: "evaluations"}
+    steps = {0: "evaluations, at steps 3, 6", 1: "evaluation, at step 3", 2: ""}
     assert ("metrics.jsonl is damaged: it lacks" in out) is (lines < 2)
     assert lines == 2 or f"{2 - lines} {steps[lines]}\n" in out
 
@@ -207,7 +212,7 @@ def test_code_of_ones_own_that_has_changed_is_told(tmp_path: Path, say: Say) -> 
     _, out, _ = say("resume", directory, "components=[edited]", "loop.stop_at_step=2")
     assert "the code of your components" not in out
     (tmp_path / "edited" / "model" / "own.py").write_text("RATE = 2\n")
-    checkpoint.own_code.cache_clear()  # as another process would find it
+    difference.own_code.cache_clear()  # as another process would find it
     code, out, _ = say("resume", directory, "components=[edited]")
     assert code == 0
     assert "the code of your components was " in out
@@ -219,11 +224,11 @@ def test_a_path_that_is_no_run_is_told_what_it_looks_like(run: Path, say: Say, t
     (tmp_path / "swept").mkdir()
     (tmp_path / "swept" / "sweep.json").touch()
     for given, message in (
-        ("page.pt", "not a run's directory, but a web page"),
-        ("empty", "a directory without config.yaml"),
-        ("swept", "a sweep: name one of its trials"),
+        ("page.pt", "not a run directory, but a web page"),
+        ("empty", "not a run directory, as it has no config.yaml"),
+        ("swept", "is a sweep, not a run; choose one of its trials"),
         ("missing", "no such run"),
-        (newest(run, "step"), f"a run is named by its directory: {run}"),
+        (newest(run, "step"), f"inside a run; give its directory: {run}"),
     ):
         for verb in ("resume", "evaluate", "verify", "reproduce"):
             code, _, err = say(verb, given)
@@ -267,7 +272,7 @@ SWAPPED = "".join(f"{b},{a},{kind}\n" for a, b, kind in (line.split(",") for lin
 TABLES = {
     "values": (TABLE.replace("3,", "4,"), "values differ"),
     "rows": (TABLE + "1,2,x\n", "it had 60 rows, has 61"),
-    "columns-order": (SWAPPED, "the columns stand in another order: a, b there, b, a here"),
+    "columns-order": (SWAPPED, "the columns are in a different order: a, b there, b, a here"),
     "more-columns": (TABLE.replace("a,b,kind", "a,c,kind"), "other columns: +c; -b"),
     "more-classes": (TABLE + "1,2,w\n", "other classes: +w"),
 }
@@ -277,7 +282,7 @@ TABLES = {
 def test_other_data_are_refused_with_what_differs(tmp_path: Path, say: Say, text: str, message: str) -> None:
     (tmp_path / "t.csv").write_text(TABLE)
     table = ("dataset=csv", f"dataset.path={tmp_path / 't.csv'}", "dataset.target=kind")
-    session.begin(settings(*table, "loop.stop_at_step=null"), [], tmp_path / "run", quiet=True)
+    session.begin(settings(*table, "loop.stop_at_step=null"), [], tmp_path / "run")
     (tmp_path / "t.csv").write_text(text)
 
     code, _, err = say("resume", tmp_path / "run", "loop.epochs=9")
@@ -295,7 +300,7 @@ def test_the_order_of_classes_is_part_of_the_data(run: Path, say: Say) -> None:
     rewrite(run, turn)
     code, _, err = say("resume", run, "loop.epochs=9")
     assert code == 4
-    assert "the classes stand in another order: virginica, versicolor, setosa there" in err
+    assert "the classes are in a different order: virginica, versicolor, setosa there" in err
 
 
 @pytest.mark.parametrize("name", ["model.layers.0.weight", "optimizer.0.exp_avg"])
@@ -332,9 +337,9 @@ def test_a_finished_run_has_nothing_to_do(run: Path, say: Say) -> None:
 @pytest.mark.parametrize("stored", FORMATS, ids=lambda path: f"format-{path.name}")
 def test_checkpoints_of_every_released_format_go_on(stored: Path, tmp_path: Path, say: Say) -> None:
     run = shutil.copytree(stored, tmp_path / "run")
-    saved = checkpoint.newest(run)
-    assert saved.manifest["format"] == int(stored.name)
-    assert saved.manifest["step"] == 7
+    saved = restore.newest(run)
+    assert saved.manifest.format == int(stored.name)
+    assert saved.manifest.step == 7
     best = next(row for row in rundir.read_metrics(run) if row["step"] == 6)
 
     code, out, err = say("evaluate", run, "split=val", "format=json")
@@ -346,27 +351,27 @@ def test_checkpoints_of_every_released_format_go_on(stored: Path, tmp_path: Path
     rows = rundir.read_metrics(run)
     assert [row["step"] for row in rows if "lr" in row] == [2, 4, 6, 8, 9]
     assert rows[-2]["val/loss"] < best["val/loss"]
-    assert checkpoint.newest(run).manifest["format"] == checkpoint.FORMAT
+    assert restore.newest(run).manifest.format == FORMAT
 
 
 def test_every_format_is_stored() -> None:
-    assert [path.name for path in FORMATS] == [str(number) for number in range(1, checkpoint.FORMAT + 1)]
+    assert [path.name for path in FORMATS] == [str(number) for number in range(1, FORMAT + 1)]
 
 
 def test_a_newer_format_is_refused_with_both_versions_and_not_passed_over(run: Path, say: Say) -> None:
     path = newest(run, "step")
-    manifest = json.loads(path.read_text()) | {"format": checkpoint.FORMAT + 1}
+    manifest = json.loads(path.read_text()) | {"format": FORMAT + 1}
     manifest["written_by"]["trainctl"] = "9.9"
-    path.write_text(json.dumps(manifest | {"sha256": checkpoint._digest(manifest)}))
+    path.write_text(json.dumps(manifest | {"sha256": checksum(manifest)}))
 
     code, _, err = say("resume", run, "loop.epochs=9")
 
     assert code == 4
-    assert f"is of format {checkpoint.FORMAT + 1}, written by trainctl 9.9; this is trainctl {rundir.version()}" in err
+    assert f"has format {FORMAT + 1}, written by trainctl 9.9; this is trainctl {rundir.version()}" in err
 
 
 def test_what_later_versions_added_may_be_missing(run: Path, say: Say) -> None:
-    rewrite(run, lambda manifest: [manifest.pop(key, None) for key in checkpoint.ADDED])
+    rewrite(run, lambda manifest: [manifest.pop(key, None) for key in OPTIONAL])
     assert say("resume", run, "loop.epochs=3")[0] == 0
 
 
@@ -379,8 +384,8 @@ def test_a_state_with_unknown_or_missing_numbers_is_refused(run: Path) -> None:
     ):
         damaged = shutil.copytree(run, run.with_name("damaged"))
         rewrite(damaged, lambda manifest, change=change: change(manifest["state"]))
-        with pytest.raises(CheckpointError, match=r"knows|not understood"):
-            checkpoint.restore(fresh, checkpoint.newest(damaged))
+        with pytest.raises(CheckpointError, match=r"knows|cannot read"):
+            restore.restore(fresh, restore.newest(damaged))
         shutil.rmtree(damaged)
 
 
@@ -409,7 +414,7 @@ def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path,
     del tree["average"], tree["logger"], tree["threads"], tree["split"]
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
 
-    completed = reload.tree(run, [])
+    completed = read_tree(run, [])
     assert config.problems(completed) == []
     assert completed["loop"]["record"] == "auto"
     assert completed["average"] == {"name": "none"}

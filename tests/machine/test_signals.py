@@ -14,9 +14,10 @@ import torch
 from tests.train.test_training import Command, Start, load, only_run, wait_for_epoch
 from trainctl import cli
 from trainctl.machine import signals
-from trainctl.store import checkpoint, rundir
+from trainctl.report import reporters
+from trainctl.store import checkpoint, manifest, restore, rundir, tensors
 from trainctl.sweep import trials
-from trainctl.train import evaluation, loop, session
+from trainctl.train import conclusion, evaluation, loop, provenance, session
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
 
@@ -72,13 +73,13 @@ PLACES = {
     "step": (loop, "set_learning_rate", 2),
     "evaluation": (loop, "evaluate", 1),
     "last evaluation": (loop, "evaluate", 2),
-    "save": (checkpoint, "_write_tensors", 3),  # the first are those of the empty run
-    "manifest": (checkpoint, "_digest", 3),
-    "last save": (checkpoint, "_write_tensors", 5),
-    "final test": (session, "evaluate", 1),
+    "save": (tensors, "write", 3),  # the first are those of the empty run
+    "manifest": (manifest, "checksum", 3),
+    "last save": (tensors, "write", 5),
+    "final test": (conclusion, "evaluate", 1),
     "inside the final test": (evaluation, "scaled", 9),
-    "confusion": (session, "confusion", 1),
-    "plots": (session, "draw", 1),
+    "confusion": (conclusion, "confusion", 1),
+    "plots": (conclusion, "draw", 1),
 }
 
 
@@ -91,51 +92,54 @@ def test_a_signal_at_any_point_saves_and_resuming_is_exact(
 ) -> None:
     module, name, call = PLACES[place]
     with monkeypatch.context() as patched:
-        patched.setattr(session, "draw", lambda *given: None)
+        patched.setattr(conclusion, "draw", lambda *given: None)
         left = signal_at(patched, module, name, number, call)
         code = main(patched, *QUICK)
     assert left[0] <= 0, "the signal was never sent"
     outcome = {signal.SIGTERM: (143, "terminated"), signal.SIGINT: (130, "interrupted")}[signal.Signals(number)]
     run = only_run(tmp_path)
     assert (code, load(run / "summary.json")["outcome"]) == outcome
-    assert checkpoint.newest(run)
+    assert restore.newest(run)
 
     with monkeypatch.context() as patched:
-        patched.setattr(session, "draw", lambda *given: None)
+        patched.setattr(conclusion, "draw", lambda *given: None)
         assert main(patched, "resume") == 0
     assert records(run) == records(undisturbed)
-    tensors = [checkpoint.newest(path).tensors("last") for path in (run, undisturbed)]
-    assert all(torch.equal(value, tensors[1][key]) for key, value in tensors[0].items())
+    last = [restore.newest(path).tensors("last") for path in (run, undisturbed)]
+    assert all(torch.equal(value, last[1][key]) for key, value in last[0].items())
 
 
-@pytest.mark.parametrize("place", ["assemble", "describe", "reporters"])
+@pytest.mark.parametrize(
+    "place",
+    [(session.assemble, "assemble"), (provenance, "run_json"), (reporters, "on_terminal")],
+    ids=lambda place: place[1],
+)
 def test_a_signal_before_the_first_step_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], place: tuple[Any, str]
 ) -> None:
-    module = session.assemble if place == "assemble" else session
-    signal_at(monkeypatch, module, place, signal.SIGTERM)
+    signal_at(monkeypatch, *place, signal.SIGTERM)
     assert main(monkeypatch, *QUICK) == 143
     assert capsys.readouterr().err == "trainctl: terminated; what was saved before is intact\n"
     assert list(tmp_path.iterdir()) == []
-    assert signal.getsignal(signal.SIGTERM) != signals.AtOnce._hear
+    assert signal.getsignal(signal.SIGTERM) != signals.ExitImmediately._handle
 
 
 def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGINT, 2)
-    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGINT, 3)  # while that is saved
+    signal_at(monkeypatch, manifest, "checksum", signal.SIGINT, 3)  # while that is saved
     assert main(monkeypatch, *QUICK) == 130
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a third one finds nothing to interrupt
     assert "interrupted; what was saved before is intact" in capsys.readouterr().err
-    assert checkpoint.newest(only_run(tmp_path)).manifest["step"] == 0
+    assert restore.newest(only_run(tmp_path)).manifest.step == 0
 
 
 def test_sigterm_twice_is_sigterm_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     signal_at(monkeypatch, loop, "set_learning_rate", signal.SIGTERM, 2)
-    signal_at(monkeypatch, checkpoint, "_digest", signal.SIGTERM, 3)
+    signal_at(monkeypatch, manifest, "checksum", signal.SIGTERM, 3)
     assert main(monkeypatch, *QUICK) == 143
-    assert checkpoint.newest(only_run(tmp_path)).manifest["step"] == 2
+    assert restore.newest(only_run(tmp_path)).manifest.step == 2
 
 
 def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, undisturbed: Path) -> None:
@@ -153,11 +157,11 @@ def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert records(only_run(tmp_path)) == records(undisturbed)
 
 
-@pytest.mark.parametrize("place", [(loop, "set_learning_rate"), (session, "evaluate"), (trials, "as_csv")])
+@pytest.mark.parametrize("place", [(loop, "set_learning_rate"), (conclusion, "evaluate"), (trials, "as_csv")])
 def test_a_signal_ends_a_sweep_with_its_exit_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str]
 ) -> None:
-    stop_at = () if place[0] is session else ("loop.stop_at_step=3",)
+    stop_at = () if place[0] is conclusion else ("loop.stop_at_step=3",)
     signal_at(monkeypatch, *place, signal.SIGTERM, 1)
     assert main(monkeypatch, "-m", "seed=0,1", *QUICK, "output.plots=false", *stop_at) == 143
     sweep = only_run(tmp_path)
@@ -178,7 +182,7 @@ def test_a_hangup_is_like_sigterm_and_a_pause_changes_nothing(start: Start, tmp_
     process.send_signal(signal.SIGHUP)
     _, err = process.communicate(timeout=60)
     assert process.returncode == 143
-    assert "go on with: trainctl resume" in err
+    assert "resume with: trainctl resume" in err
     assert load(only_run(tmp_path) / "summary.json")["outcome"] == "terminated"
 
 

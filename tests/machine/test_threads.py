@@ -11,10 +11,13 @@ from typing import ClassVar
 import pytest
 import torch
 
-from trainctl.machine import device, memory, threads
-from trainctl.machine.threads import Choice, Sample, choose, quota
+from trainctl import cli
+from trainctl.machine import cpu, device, memory, threads
+from trainctl.machine.threads import Sample, ThreadChoice, Watch, quota, recommend
 from trainctl.run import assemble
 from trainctl.settings import compose, config
+
+CPU = torch.device("cpu")
 
 
 def after(*busy: float, own: float = 0.0) -> tuple[Sample, Sample]:
@@ -42,24 +45,27 @@ def after(*busy: float, own: float = 0.0) -> tuple[Sample, Sample]:
     ],
 )
 def test_there_is_a_thread_for_each_core_that_is_granted_and_free(busy, own, limit, expected):
-    choice = choose(*after(*busy, own=own), limit)
+    choice = recommend(*after(*busy, own=own), limit)
     assert choice.threads == expected
     assert bool(choice.reason) == (expected < len(busy))
 
 
 def test_the_reason_says_what_takes_the_cores():
-    assert str(choose(*after(1.0, 0.0), None)) == "1 thread: 1.0 of 2 CPUs are free of other work"
-    assert str(choose(*after(0.0, 0.0), 1.5)) == "1 thread: a control group grants 1.5 CPUs"
-    assert str(choose(*after(0.0, 0.0), 1.0)) == "1 thread: a control group grants 1 CPU"
+    assert str(recommend(*after(1.0, 0.0), None)) == "1 thread: only 1.0 of 2 CPUs is idle"
+    assert str(recommend(*after(1.0, 1.0, 0.0, 0.0), None)) == "2 threads: only 2.0 of 4 CPUs are idle"
+    assert str(recommend(*after(0.0, 0.0), 1.5)) == "1 thread: a control group grants 1.5 CPUs"
+    assert str(recommend(*after(0.0, 0.0), 1.0)) == "1 thread: a control group grants 1 CPU"
 
 
 def test_our_own_work_is_not_that_of_others():
-    before, start = threads.sample(), time.perf_counter()
-    while time.perf_counter() - start < 0.5:
+    before = threads.sample()
+    while time.process_time() - before.own < 0.3:
         pass
     now = threads.sample()
+    share = (now.own - before.own) / (now.clock - before.clock)
     busy = threads.others(before, replace(now, own=before.own))
-    assert busy - threads.others(before, now) > 0.25  # more where nobody disturbs: 1
+    assert busy > 0.8 * share  # the counters tick in hundredths
+    assert busy - threads.others(before, now) == pytest.approx(min(busy, share))
 
 
 @pytest.mark.skipif(not Path("/proc/stat").exists(), reason="needs /proc")
@@ -140,18 +146,37 @@ def test_a_choice_looks_back_on_the_time_since_the_last_one(monkeypatch):
     second = Sample(
         20.0, *({cpu: a[cpu] + b[cpu] for cpu in a} for a, b in ((first.busy, later.busy), (first.total,) * 2)), 0.0
     )
-    samples = iter([first, second, replace(second, clock=20.1)])
-    monkeypatch.setattr(threads, "START", start)
-    monkeypatch.setattr(threads, "_last", None)
+    samples = iter([start, replace(first, clock=0.1), first, second, replace(second, clock=20.1)])
     monkeypatch.setattr(threads, "sample", lambda: next(samples))
     monkeypatch.setattr(threads, "quota", lambda: None)
-    assert [threads.current().threads for _ in range(3)] == [2, 1, 1]  # over both times, 0.3 CPUs were busy: 2
+    watch = Watch()
+    choices = [watch.choose() for _ in range(4)]
+    assert choices[0] is None  # too early to know
+    assert [choice.threads for choice in choices[1:]] == [2, 1, 1]  # over both times, 0.3 CPUs were busy: 2
+
+
+def test_the_watch_of_the_process_is_the_one_that_was_begun():
+    assert threads.current_watch() is not threads.current_watch()  # none was: each knows nothing
+    with Watch() as outer:
+        assert threads.current_watch() is outer
+        with Watch() as inner:
+            assert threads.current_watch() is inner
+        assert threads.current_watch() is outer
+
+
+def test_the_command_line_begins_the_watch(monkeypatch):
+    watches = []
+    monkeypatch.setattr(cli, "dispatch", lambda arguments: watches.append(threads.current_watch()) or 0)
+    began = time.perf_counter()
+    assert cli.main() == 0
+    assert watches[0].before.clock >= began
+    assert threads.current_watch() is not watches[0]
 
 
 def test_a_system_without_proc_has_no_limit_and_no_neighbours(tmp_path):
     assert quota(tmp_path, tmp_path / "missing") is None
     nothing = Sample(0.0, {}, {}, 0.0)
-    assert choose(nothing, nothing, None) == Choice(len(threads.allowed()))
+    assert recommend(nothing, nothing, None) == ThreadChoice(len(threads.allowed()))
 
 
 @pytest.fixture
@@ -161,78 +186,94 @@ def _threads():
     torch.set_num_threads(before)
 
 
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [("3", 3), ("4,2", 4), (" 2 ", 2), ("0", None), ("-1", None), ("many", None), ("", None), (None, None)],
+)
+def test_the_environment_sets_the_number_if_it_is_one(monkeypatch, text, number):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    if text is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+    assert threads.from_environment() == (ThreadChoice(number, "set by OMP_NUM_THREADS") if number else None)
+
+
 @pytest.mark.usefixtures("_threads")
 def test_what_is_asked_for_is_used(monkeypatch):
-    assert device.use_threads(2) == Choice(2)
+    assert cpu.use_threads(2) == ThreadChoice(2)
     assert torch.get_num_threads() == 2
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
-    monkeypatch.setattr(device, "THREADS", 3)  # what torch made of it; not what a trial before this one asked for
-    assert device.use_threads(None) == Choice(3, "OMP_NUM_THREADS")
+    assert cpu.use_threads(None) == ThreadChoice(3, "set by OMP_NUM_THREADS")
+    assert torch.get_num_threads() == 3
     monkeypatch.delenv("OMP_NUM_THREADS")
-    monkeypatch.setattr(threads, "_last", None)
-    monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "of neighbours"))
-    assert device.use_threads(None) == Choice(1, "of neighbours")
+    monkeypatch.setattr(threads, "LEAST", 0.0)
+    monkeypatch.setattr(threads, "recommend", lambda *_: ThreadChoice(1, "of neighbours"))
+    with Watch():
+        assert cpu.use_threads(None) == ThreadChoice(1, "of neighbours")
     assert torch.get_num_threads() == 1
 
 
 @pytest.mark.usefixtures("_threads")
-def test_where_the_system_does_not_tell_what_is_free_it_is_measured(monkeypatch):
+@pytest.mark.parametrize("cause", ["no-counters", "no-watch"])
+def test_where_nothing_is_known_of_other_work_it_is_measured(monkeypatch, cause):
     cost, clock = {4: 3.0, 2: 1.0, 1: 1.05}, [0.0]
 
     def tick():
         clock[0] += cost[torch.get_num_threads()]
         return clock[0]
 
-    device.measured.cache_clear()
+    cpu.measured.cache_clear()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(threads, "START", Sample(0.0, {}, {}, 0.0))
-    monkeypatch.setattr(threads, "current", lambda: Choice(4))
-    monkeypatch.setattr(device.time, "perf_counter", tick)
+    monkeypatch.setattr(threads, "recommend", lambda *_: ThreadChoice(4))
+    monkeypatch.setattr(cpu.time, "perf_counter", tick)
+    nothing = Sample(0.0, {}, {}, 0.0)
+    counted = Sample(0.0, {0: 0}, {0: 1}, 0.0)
+    monkeypatch.setattr(threads, "sample", lambda: nothing if cause == "no-counters" else counted)
     state = torch.get_rng_state()
-    assert device.use_threads(None) == Choice(2, "with 4 a product takes 3.0 times as long")
+    assert cpu.use_threads(None) == ThreadChoice(2, "with 4 a product takes 3.0 times as long")
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.get_rng_state(), state)
-    device.measured.cache_clear()
+    cpu.measured.cache_clear()
 
 
 @pytest.mark.usefixtures("_threads")
 def test_a_measurement_asks_for_no_more_threads_than_are_there():
-    device.measured.cache_clear()
-    assert device.measured(1) == Choice(1)
-    assert device.measured(2).threads in (1, 2)
-    device.measured.cache_clear()
+    cpu.measured.cache_clear()
+    assert cpu.measured(1) == ThreadChoice(1)
+    assert cpu.measured(2).threads in (1, 2)
+    cpu.measured.cache_clear()
 
 
 @pytest.mark.usefixtures("_threads")
 @pytest.mark.parametrize("adapt", [False, True])
 def test_a_change_is_noticed_and_followed_only_if_asked(monkeypatch, adapt):
     torch.set_num_threads(2)
-    monkeypatch.setattr(device, "APART", 0.0)
-    monkeypatch.setattr(threads, "choose", lambda *_: Choice(1, "1.0 of 2 CPUs are free of other work"))
+    monkeypatch.setattr(cpu, "APART", 0.0)
+    monkeypatch.setattr(threads, "recommend", lambda *_: ThreadChoice(1, "only 1.0 of 2 CPUs is idle"))
     notes = []
-    neighbours = device.Neighbours(adapt=adapt)
+    monitor = cpu.ThreadMonitor(CPU, adapt=adapt)
     for _ in range(3):
-        neighbours.look(notes.append)
+        monitor.check(notes.append)
     assert torch.get_num_threads() == (1 if adapt else 2)
     assert len(notes) == 1
-    assert "1.0 of 2 CPUs are free" in notes[0]
+    assert "only 1.0 of 2 CPUs is idle" in notes[0]
+    assert ("2 threads are competing for it" in notes[0]) is not adapt
     assert ("threads=adapt" in notes[0]) is not adapt
 
 
 @pytest.mark.usefixtures("_threads")
 def test_more_threads_than_cpus_are_explained(monkeypatch):
     torch.set_num_threads(8)
-    monkeypatch.setattr(device, "APART", 0.0)
-    monkeypatch.setattr(threads, "choose", lambda *_: Choice(2))
+    monkeypatch.setattr(cpu, "APART", 0.0)
+    monkeypatch.setattr(threads, "recommend", lambda *_: ThreadChoice(2))
     notes = []
-    device.Neighbours(adapt=False).look(notes.append)
-    assert notes[0].startswith("this process may use 2 CPUs, and 8 threads wait for each other")
+    cpu.ThreadMonitor(CPU, adapt=False).check(notes.append)
+    assert notes[0].startswith("this process may use 2 CPUs, and 8 threads are competing for them: run fewer jobs")
 
 
 def test_counters_are_read_only_when_it_is_time(monkeypatch):
-    neighbours = device.Neighbours(adapt=False)
+    monitor = cpu.ThreadMonitor(CPU, adapt=False)
     monkeypatch.setattr(threads, "sample", lambda: pytest.fail("read"))
-    neighbours.look(print)
+    monitor.check(print)
 
 
 @pytest.mark.parametrize(("most", "accepted"), [(1 << 62, 1 << 30), (1 << 25, 1 << 25)])  # glibc now, and before 2.35
@@ -246,9 +287,9 @@ def test_freed_memory_is_kept_by_an_older_library_too(monkeypatch, most, accepte
             self.settings[key] = value
             return 1
 
-    monkeypatch.setattr(device.ctypes, "CDLL", lambda name: Library())
-    monkeypatch.setattr(device.sys, "platform", "linux")
-    device.keep_memory()
+    monkeypatch.setattr(cpu.ctypes, "CDLL", lambda name: Library())
+    monkeypatch.setattr(cpu.sys, "platform", "linux")
+    cpu.keep_memory()
     assert Library.settings == {-3: accepted, -1: (1 << 31) - 1}
 
 
@@ -259,7 +300,7 @@ def test_a_gpu_with_a_number_becomes_the_current_one_and_is_waited_for(monkeypat
     monkeypatch.setattr(torch.cuda, "set_device", current.append)
     monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
     for name in ("cuda", "cuda:1", "cpu"):
-        device.synchronize(device.choose(name))
+        device.synchronize(device.find(name))
     assert current == [torch.device("cuda:1")]
     assert waited == [torch.device("cuda"), torch.device("cuda:1")]
 

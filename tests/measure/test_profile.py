@@ -14,10 +14,9 @@ from trainctl.measure import steps as timing
 from trainctl.measure import trials as tries
 from trainctl.measure.marks import PARTS, Meter
 from trainctl.measure.trace import TRACED, trace
-from trainctl.run import assemble
+from trainctl.run import assemble, checks
 from trainctl.settings import compose, config
 from trainctl.step.eager import eager
-from trainctl.train import loop
 
 EVERYTHING = (
     "dataset=wine", "augment=[noise]", "regularizer=[l2,max_norm]", "average=ema", "loop.clip_norm=1.0",
@@ -127,7 +126,7 @@ def test_whatever_the_schedule_and_however_steps_are_taken_a_rate_of_0_keeps_the
     run = make("dataset=wine", "schedule=one_cycle", "regularizer=[l2]")
     before = parameters(run)
     timing.keep_weights(run)
-    for take in (timing.repeated(run, eager(run)), lambda: eager(run)(*next(loop.batches(run)))):
+    for take in (timing.repeated(run, eager(run)), lambda: eager(run)(*next(run.order.batches(run.state.step)))):
         for _ in range(3):
             take()
     assert torch.equal(parameters(run), before)
@@ -217,7 +216,7 @@ def tried(*overrides, recorded=True, taken=0.0):
 
 
 def test_changes_are_those_that_the_run_leaves_open(monkeypatch):
-    monkeypatch.setattr(threads, "choose", lambda *_: threads.Choice(1))
+    monkeypatch.setattr(threads.Watch, "choose", lambda self: threads.ThreadChoice(1))
     assert tried("threads=1") == ["precision=bf16", "loop.record=never", "loop.batch_size=124"]
     assert tried("threads=1", "precision=bf16", recorded=False) == ["precision=fp32", "loop.batch_size=124"]
     assert tried("threads=1", "loop.batch_size=full") == ["precision=bf16", "loop.record=never"]
@@ -226,7 +225,7 @@ def test_changes_are_those_that_the_run_leaves_open(monkeypatch):
 
 
 def test_threads_are_tried_and_set_back(monkeypatch):
-    monkeypatch.setattr(threads, "choose", lambda *_: threads.Choice(2))
+    monkeypatch.setattr(threads.Watch, "choose", lambda self: threads.ThreadChoice(2))
     run = make("dataset=wine", "model=linear", "loop.batch_size=full", "threads=1")
     assert "threads=2" in [word for word, _, _ in tries.changes(run, True, 0.0)]
     seen = []
@@ -249,7 +248,7 @@ def test_a_larger_batch_leaves_a_batch_norm_two_rows():
     run = make("dataset=wine", "model.norm=batch", "loop.batch_size=31")  # 124 rows, and the last of 123 + 1 alone
     for word, changed, _ in tries.changes(run, True, 0.0):
         if word.startswith("loop.batch_size"):
-            assert assemble.smallest_part(124, changed.plan.batch_size, 1) > 1
+            assert checks.smallest_part(124, changed.plan.batch_size, 1) > 1
 
 
 def test_what_the_model_cannot_do_in_another_precision_is_left_out():

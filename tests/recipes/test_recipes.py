@@ -77,7 +77,7 @@ def test_there_are_recipes():
 def test_a_recipe_makes_two_steps_that_change_the_weights(assembled, name):
     run = assembled(name, *SMALLER.get(name, []))
     before, take_step = parameters(run), step.eager(run)
-    for (inputs, targets), _ in zip(loop.batches(run), range(2), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(2), strict=False):
         loop.set_learning_rate(run)
         take_step(inputs, targets)
         run.state.step += 1
@@ -129,10 +129,10 @@ def test_with_one_initialisation_the_deep_network_learns_and_with_the_other_it_d
     run = assembled("init_matters", f"init={init}")
     assert init in component.names("init")
     take_step = step.eager(run)
-    for (inputs, targets), _ in zip(loop.batches(run), range(400), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(400), strict=False):
         take_step(inputs, targets)
         run.state.step += 1
-    reached = loop.evaluate(run, "train")["train/loss"]
+    reached = loop.evaluate(run.evaluation, "train")["train/loss"]
     assert reached > 2.29 if loss == "stays" else reached < 1.8
 
 

@@ -8,13 +8,14 @@ import pytest
 import torch
 import yaml
 
+from tests.schemas import schema
 from trainctl.components.average.base import Average
 from trainctl.components.loss.base import Loss
 from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Schedule
-from trainctl.data.rows import SPLITS, Data, Rows
-from trainctl.machine.threads import Choice
-from trainctl.run.run import Plan, Run
+from trainctl.data.rows import SPLITS, Data, ResidentRows
+from trainctl.machine.threads import ThreadChoice
+from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
 from trainctl.settings.config import Checkpoint, Config, Loop, Output, Split
@@ -43,32 +44,31 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
     generator = torch.Generator().manual_seed(0)
     sizes = dict(zip(SPLITS, (1200, 270, 1), strict=True))
     rows = {
-        split: Rows(torch.randn(size, 3, 4, generator=generator), torch.randint(3, (size,), generator=generator))
+        split: ResidentRows(
+            torch.randn(size, 3, 4, generator=generator), torch.randint(3, (size,), generator=generator)
+        )
         for split, size in sizes.items()
     }
     scale = Affine(torch.ones(1, 4), torch.zeros(1, 4))
-    names = {"class_names": ("a", "b", "c"), "input_names": (), "target_names": ()}
-    data = Data(rows, scale, None, task="classification", outputs=3, input_shape=(3, 4), fingerprint="0" * 64, **names)
+    data = Data(rows, schema(input_shape=(3, 4), class_names=("a", "b", "c")), scale, None)
     module = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(12, 100))
-    device = torch.device("cpu")
+    device, loss = torch.device("cpu"), Loss(torch.nn.functional.cross_entropy, ("classification",))
+    optimizer = torch.optim.SGD([{"params": list(module.parameters()), "initial_lr": 0.001}], lr=0.001)
     return Run(
         config=config,
-        task="classification",
-        data=data,
+        evaluation=Evaluation("classification", data, module, loss, device, "fp32", 1024),
         model=module,
         average=Average(module, lambda step, count: 0),
         augment=(),
-        loss=Loss(torch.nn.functional.cross_entropy, ("classification",)),
         regularizers=(),
-        optimizer=torch.optim.SGD(module.parameters(), lr=0.001),
+        optimizer=optimizer,
         scaler=torch.amp.GradScaler(enabled=False),
         schedule=Schedule(lambda step: 1.0),
         early_stopping=lambda state, value, epoch, seconds: state,
-        device=device,
         plan=Plan(batch_size=32, steps_per_epoch=40, total_steps=800, eval_every=40),
         sums=Sums("classification", 1, None, device),
         state=TrainState(),
-        threads=Choice(2),
+        threads=ThreadChoice(2),
     )
 
 
@@ -98,7 +98,7 @@ def row_fixture() -> Callable[..., dict[str, float]]:
 @pytest.fixture
 def summary() -> dict[str, Any]:
     return {
-        "outcome": "finished", "reason": "all 20 epochs are done", "steps": 800, "epochs": 20.0, "seconds": 185.0,
+        "outcome": "finished", "reason": "completed all 20 epochs", "steps": 800, "epochs": 20.0, "seconds": 185.0,
         "samples_per_second": 45120.4, "parameters": 1300, "monitor": "val/loss",
         "best": {"step": 280, "epoch": 7.0, "value": 0.1234},
         "metrics": {"train/loss": 0.1, "val/loss": 0.1234, "test/loss": 0.2, "test/accuracy": 0.95},

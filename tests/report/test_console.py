@@ -74,11 +74,11 @@ def test_a_frame_shows_what_the_run_is_and_where_it_stands(make_view, run):
         f"run     {DIRECTORY}",
         "device  cpu (2 threads), fp32",
         "model   mlp, 1,300 parameters",
-        "data    digits: 1,200 train, 270 val, 1 test; rows of 3x4, 3 classes",
+        "data    digits: 1,200 train, 270 val, 1 test; samples of shape 3x4, 3 classes",
     ]
     assert lines[5] == "━" * 10 + "─" * 90 + "  10 %"
     assert " ".join(lines[6:8]).startswith(
-        "step 80/800   epoch 2/20   time 0.0 s   left ?   ? samples/s   lr 0.001   patience 3/10"
+        "step 80/800   epoch 2/20   time 0.0 s   eta ?   ? samples/s   lr 0.001   patience 3/10"
     )
     assert lines[7] == "best val/loss 0.5000 at epoch 2"
     assert lines[9:12] == [
@@ -92,7 +92,7 @@ def test_a_frame_shows_what_the_run_is_and_where_it_stands(make_view, run):
 def test_a_frame_follows_the_run_without_being_told(make_view, run):
     view = make_view(2)
     frame(view)
-    run.state.step, run.optimizer.param_groups[0]["lr"] = 100, 0.25
+    run.state.step, run.optimizer.param_groups[0]["initial_lr"] = 100, 0.25
     run.state.best = Best(0.125, 40, 1.0)
     text = "\n".join(frame(view))
     assert "step 100/800   epoch 2.50/20" in text
@@ -169,7 +169,7 @@ def test_a_metric_that_is_not_a_number_stands_out(make_view):
 )
 def test_the_speed_is_that_of_the_last_seconds(times, steps, speed):
     meter = Speed()
-    measured = [meter.look(now, step) for now, step in zip(times, steps, strict=True)]
+    measured = [meter.update(now, step) for now, step in zip(times, steps, strict=True)]
     assert measured[-1] == speed
 
 
@@ -182,16 +182,16 @@ def status(view, seconds, step):
 
 def test_the_time_left_follows_from_the_speed(make_view):
     bar, facts = status(make_view(0), 4.0, 80)  # 20 steps of 30 rows a second, 720 steps to go
-    assert "time 4.0 s   left 36 s   600 samples/s" in facts
+    assert "time 4.0 s   eta 36 s   600 samples/s" in facts
     assert bar.endswith(" 10 %")
 
 
 @pytest.mark.parametrize(
     ("loop", "left", "percent"),
     [
-        ({"max_time": "10s"}, "time 4.0 s of 10 s   left 6.0 s", "40 %"),  # the clock is first
-        ({"max_time": "1h"}, "time 4.0 s of 1 h 00 min   left 36 s", "10 %"),  # the steps are first
-        ({"stop_at_step": 100}, "left 1.0 s", "10 %"),
+        ({"max_time": "10s"}, "time 4.0 s of 10 s   eta 6.0 s", "40 %"),  # the clock is first
+        ({"max_time": "1h"}, "time 4.0 s of 1 h 00 min   eta 36 s", "10 %"),  # the steps are first
+        ({"stop_at_step": 100}, "eta 1.0 s", "10 %"),
     ],
 )
 def test_the_time_left_is_that_of_the_budget_that_is_reached_first(make_run, make_view, loop, left, percent):
@@ -203,7 +203,7 @@ def test_the_time_left_is_that_of_the_budget_that_is_reached_first(make_run, mak
 def test_a_resumed_run_counts_the_time_of_earlier_sessions(run, row):
     run.state.step, run.state.seconds = 400, 100.0
     view = View(run, DIRECTORY, [row(10.0)], "utf-8")
-    assert "time 1 min 44 s   left 16 s" in status(view, 4.0, 80)[1]
+    assert "time 1 min 44 s   eta 16 s" in status(view, 4.0, 80)[1]
     assert table(frame(view)) == ["10"]
 
 
@@ -220,7 +220,7 @@ def test_a_gpu_shows_its_name_and_its_memory(make_view, run):
     tensor = torch.zeros(2**28, device="cuda")
     text = "\n".join(frame(make_view(1, run=replace(run, device=tensor.device))))
     assert torch.cuda.get_device_name() in text
-    assert re.search(r"gpu [1-9]\d*\.\d\d GiB, peak [1-9]", text)
+    assert re.search(r"gpu [1-9]\d*\.\d GB, peak [1-9]", text)
 
 
 @pytest.mark.parametrize(
@@ -275,10 +275,10 @@ def test_the_view_ends_in_its_last_state_with_a_summary_below(run, row, summary)
     last = plain(console.console.file.getvalue()).rpartition("run     runs/")[2]
     assert "100 %" in last
     assert "time 3 min 05 s   45,120 samples/s" in last
-    assert "left" not in last
+    assert "eta" not in last
     assert (
         last.index("20   800")
-        < last.index("finished  all 20 epochs are done")
+        < last.index("finished  completed all 20 epochs")
         < last.index("next      trainctl evaluate")
     )
 
@@ -326,6 +326,15 @@ def test_close_gives_cursor_and_streams_back_and_may_be_called_again(run):
     assert (sys.stdout, sys.stderr) == streams
     console.close()
     assert console.console.file.getvalue() == written
+
+
+def test_the_rate_is_that_of_the_coming_step_and_not_read_from_the_optimizer(run):
+    run.optimizer.param_groups[0]["lr"] = torch.tensor(0.5, device="meta")  # reading it would raise
+    schedule = replace(run.schedule, multiplier=lambda step: 0.5**step)
+    for step, shown in ((0, "0.001"), (3, "0.000125")):  # as resumed there
+        run.state.step = step
+        view = View(replace(run, schedule=schedule), DIRECTORY, [], "utf-8")
+        assert dict(view.measures(0.0))["lr"] == shown
 
 
 def test_close_before_the_start_does_nothing():

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainctl.report import phrases as words
+from trainctl.report import phrases, table
 
 
 @pytest.mark.parametrize(
@@ -24,11 +24,11 @@ from trainctl.report import phrases as words
         (1e6, "1.00e+06"),
         (math.nan, "nan"),
         (-math.inf, "-inf"),
-        (None, "nan"),  # what JSON has where a metric is not a number
+        (None, "-"),
     ],
 )
 def test_a_metric_keeps_four_to_five_digits(value, text):
-    assert words.number(value) == text
+    assert phrases.number(value) == text
 
 
 @pytest.mark.parametrize(
@@ -42,18 +42,22 @@ def test_a_metric_keeps_four_to_five_digits(value, text):
         (7384, "2 h 03 min"),
         (86399.9, "1 d 00 h"),
         (90000, "1 d 01 h"),
-        (math.nan, "?"),
-        (math.inf, "?"),
-        (None, "?"),
+        (math.nan, "-"),
+        (math.inf, "-"),
+        (None, "-"),
     ],
 )
 def test_a_time_shows_the_two_units_that_matter(seconds, text):
-    assert words.duration(seconds) == text
+    assert phrases.duration(seconds) == text
 
 
-@pytest.mark.parametrize(("value", "text"), [(3.0, "3"), (2.5, "2.50"), (2.999, "3"), (math.nan, "nan"), (None, "nan")])
+@pytest.mark.parametrize(("value", "text"), [(3.0, "3"), (2.5, "2.50"), (2.999, "3"), (math.nan, "-"), (None, "-")])
 def test_an_epoch_has_decimals_only_inside_an_epoch(value, text):
-    assert words.epochs(value) == text
+    assert phrases.epochs(value) == text
+
+
+def test_a_metric_may_have_more_decimals():
+    assert [phrases.number(value, 6) for value in (0.1234567, 12.3456789, 3.0)] == ["0.123457", "12.34568", "3.000000"]
 
 
 @pytest.mark.parametrize(
@@ -67,21 +71,21 @@ def test_an_epoch_has_decimals_only_inside_an_epoch(value, text):
     ],
 )
 def test_what_a_terminal_cannot_take_is_escaped(text, encoding, shown):
-    assert words.printable(text, encoding) == shown
+    assert table.printable(text, encoding, keep_lines=True) == shown
 
 
 def test_a_spark_line_follows_the_values_and_marks_what_is_not_a_number():
-    assert words.sparkline([1, 2, None, 3, math.inf, 4], 10, "1234") == "12!3!4"
+    assert phrases.sparkline([1, 2, None, 3, math.inf, 4], 10, "1234") == "12!3!4"
 
 
 def test_a_spark_line_of_many_values_is_their_average():
-    assert words.sparkline([0, 2, 4, 6, 8, 10], 3, "12345") == "135"
-    assert words.sparkline([0, 2, math.nan, 6, 8, 10], 3, "12345") == "1!5"
+    assert phrases.sparkline([0, 2, 4, 6, 8, 10], 3, "12345") == "135"
+    assert phrases.sparkline([0, 2, math.nan, 6, 8, 10], 3, "12345") == "1!5"
 
 
 def test_a_spark_line_over_more_than_two_decades_is_logarithmic():
-    assert words.sparkline([1000, 100, 10, 1], 4, "1234") == "4321"
-    assert words.sparkline([90, 30, 10, 1], 4, "1234") == "4211"
+    assert phrases.sparkline([1000, 100, 10, 1], 4, "1234") == "4321"
+    assert phrases.sparkline([90, 30, 10, 1], 4, "1234") == "4211"
 
 
 @pytest.mark.parametrize(
@@ -96,7 +100,7 @@ def test_a_spark_line_over_more_than_two_decades_is_logarithmic():
     ],
 )
 def test_two_decades_of_positive_values_are_wide(values, wide):
-    assert words.is_wide(values) == wide
+    assert phrases.is_wide(values) == wide
 
 
 @pytest.mark.parametrize(
@@ -104,21 +108,21 @@ def test_two_decades_of_positive_values_are_wide(values, wide):
     [([], 5, ""), ([1, 2], 0, ""), ([1, 2], -3, ""), ([7, 7], 5, "11"), ([math.nan], 5, "!")],
 )
 def test_a_spark_line_of_next_to_nothing_is_drawn(values, width, shown):
-    assert words.sparkline(values, width, "1234") == shown
+    assert phrases.sparkline(values, width, "1234") == shown
 
 
 def test_the_header_names_the_parts_of_a_run(run):
-    assert words.labelled(words.header(run, Path("runs/x"))) == [
+    assert phrases.labelled(phrases.header(run, Path("runs/x"))) == [
         "run     runs/x",
         "device  cpu (2 threads), fp32",
         "model   mlp, 1,300 parameters",
-        "data    digits: 1,200 train, 270 val, 1 test; rows of 3x4, 3 classes",
+        "data    digits: 1,200 train, 270 val, 1 test; samples of shape 3x4, 3 classes",
     ]
 
 
 def test_the_closing_says_what_came_out_and_what_to_type_next(run, summary):
-    assert words.labelled(words.closing(summary, Path("runs/x"), run.config.loop)) == [
-        "finished  all 20 epochs are done",
+    assert phrases.labelled(phrases.closing(summary, Path("runs/x"), run.config.loop)) == [
+        "finished  completed all 20 epochs",
         "best      val/loss 0.1234 at epoch 7, step 280",
         "test      loss 0.2000, accuracy 0.9500",
         "time      3 min 05 s, 800 steps, 20 epochs, 45,120 samples/s",
@@ -132,34 +136,39 @@ def test_the_closing_says_what_came_out_and_what_to_type_next(run, summary):
 
 @pytest.mark.parametrize("outcome", ["interrupted", "terminated"])
 def test_after_an_interruption_the_next_command_is_to_resume_without_a_change(run, outcome):
-    assert words.next_commands(Path("runs/x"), outcome, run.config.loop)[0] == "trainctl resume runs/x"
+    assert phrases.next_commands(Path("runs/x"), outcome, run.config.loop)[0] == "trainctl resume runs/x"
 
 
 def test_after_a_failure_nothing_is_offered_that_needs_a_checkpoint_that_is_not_there(run, tmp_path):
-    assert words.next_commands(tmp_path, "failed", run.config.loop) == []
+    assert phrases.next_commands(tmp_path, "failed", run.config.loop) == []
     (tmp_path / "checkpoints").mkdir()
-    assert words.next_commands(tmp_path, "failed", run.config.loop) == ["trainctl resume ."]  # in it
+    assert phrases.next_commands(tmp_path, "failed", run.config.loop) == ["trainctl resume ."]  # in it
     (tmp_path / "nonfinite.json").write_text("{}")
-    assert words.next_commands(tmp_path, "failed", run.config.loop) == [
+    assert phrases.next_commands(tmp_path, "failed", run.config.loop) == [
         "trainctl resume . loop.on_nonfinite=skip",
         "trainctl resume . loop.on_nonfinite=rewind",
     ]
 
 
+def test_null_in_a_summary_is_not_a_number(run, summary):
+    lines = dict(phrases.closing(summary | {"metrics": {"test/loss": None}}, Path("x"), run.config.loop))
+    assert lines["test"] == "loss nan"
+
+
 def test_an_untested_run_without_a_best_step_has_no_lines_for_them(run, summary):
-    lines = words.closing(summary | {"best": None, "metrics": {}}, Path("x"), run.config.loop)
+    lines = phrases.closing(summary | {"best": None, "metrics": {}}, Path("x"), run.config.loop)
     assert [label for label, _ in lines][:3] == ["finished", "time", "run"]
 
 
 def test_every_budget_of_a_run_is_doubled(run):
     loop = replace(run.config.loop, max_steps=500, max_time="2.5m")
-    assert words.longer(loop) == ["loop.epochs=40", "loop.max_steps=1000", "loop.max_time=5m"]
+    assert phrases.longer(loop) == ["loop.epochs=40", "loop.max_steps=1000", "loop.max_time=5m"]
 
 
 def test_a_path_can_be_pasted(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert words.pasteable(tmp_path / "a b") == "'a b'"  # relative below the working directory
-    assert words.pasteable(Path("/elsewhere/x")) == "/elsewhere/x"
-    assert words.pasteable(Path("-x")) == "./-x"  # not an option
+    assert phrases.pasteable(tmp_path / "a b") == "'a b'"  # relative below the working directory
+    assert phrases.pasteable(Path("/elsewhere/x")) == "/elsewhere/x"
+    assert phrases.pasteable(Path("-x")) == "./-x"  # not an option
     nasty = 'it\'s $(a) "test"; \\'
-    assert shlex.split(words.pasteable(Path(nasty))) == [nasty]
+    assert shlex.split(phrases.pasteable(Path(nasty))) == [nasty]

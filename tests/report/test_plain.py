@@ -89,7 +89,7 @@ def test_a_resumed_run_says_from_where(run, stream, row):
 
 def test_the_finish_ends_with_commands(plain, stream, summary):
     plain.finish(summary)
-    assert stream.getvalue().startswith("finished  all 20 epochs are done\nbest ")
+    assert stream.getvalue().startswith("finished  completed all 20 epochs\nbest ")
     assert "trainctl resume runs/x loop.epochs=40\n" in stream.getvalue()
 
 

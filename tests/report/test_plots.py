@@ -103,7 +103,7 @@ def test_counts_are_written_in_the_cells_and_recall_beside_them(tmp_path, figure
     cells, recall = figures["confusion"].axes
     placed = {(int(text.get_position()[1]), int(text.get_position()[0])): text.get_text() for text in cells.texts}
     assert placed == {(0, 0): "3", (0, 1): "1", (1, 1): "4", (2, 2): "0"}  # [true, predicted]
-    assert texts(recall) == ["75.0 %", "100.0 %", "no rows"]
+    assert texts(recall) == ["75.0 %", "100.0 %", "no samples"]
     assert cells.get_images()[0].get_array().tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
     assert figures["confusion"].get_suptitle() == "Confusion matrix: 7 of 8 correct (87.5 %)"
     assert (cells.get_ylabel(), cells.get_xlabel()) == ("true class", "predicted class")

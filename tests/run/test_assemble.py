@@ -5,17 +5,20 @@ from pathlib import Path
 import pytest
 import torch
 
+from trainctl.data import statistics
 from trainctl.errors import Advice
 from trainctl.run import assemble
+from trainctl.run.run import Run
 from trainctl.settings import compose, config
 
 
-def make(*overrides: str) -> assemble.Run:
+def make(*overrides: str) -> Run:
     return assemble.assemble(config.load(compose.compose([*overrides, "output.plots=false"])))
 
 
-def counts(run: assemble.Run) -> list[int]:
-    return assemble.class_counts(run.task, run.data).tolist()
+def counts(run: Run) -> list[int]:
+    classes = run.data.schema.outputs if run.task == "classification" else 0
+    return statistics.class_counts(run.data.splits["train"], classes).tolist()
 
 
 def test_classes_are_counted_in_the_training_split_alone() -> None:
@@ -55,10 +58,10 @@ def test_a_finished_runs_fill_values_serve_data_without_a_value_in_a_column(tmp_
     rows = [f"{row % 5},{row % 3},{'ab'[row % 2]}" for row in range(39)] + ["1000000,1,a"]
     (tmp_path / "my.csv").write_text("\n".join(["x,z,y", *rows, ""]))
     first = make(*overrides)
-    dropped = sum("outliers dropped" in change for change in first.data.changes)
+    dropped = sum("rows with outliers" in change for change in first.data.changes)
     (tmp_path / "my.csv").write_text("\n".join(["x,z,y", *(row.replace(row[-4:-2], ",") for row in rows), ""]))
     settings = config.load(compose.compose([*overrides, "output.plots=false"]))
-    later = assemble.assemble(settings, first.data.fitted, first.data.about())
+    later = assemble.assemble_evaluation(settings, first.data.schema, first.data.fitted)
     fill = first.data.cleaner.fill
     assert fill is not None
     assert dropped == 1

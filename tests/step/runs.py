@@ -7,11 +7,11 @@ import torch
 from torch import Tensor
 
 from trainctl.run import assemble
+from trainctl.run.rate import set_learning_rate
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step.eager import Step, eager
 from trainctl.step.engine import Engine
-from trainctl.train import loop
 
 SMALL = ("dataset=digits", "loop.batch_size=400", "loop.record=always", "output.plots=false")
 
@@ -28,8 +28,8 @@ def tensors(run: Run) -> list[Tensor]:
 
 
 def train(run: Run, take: Step, steps: int) -> list[Tensor]:
-    for (inputs, targets), _ in zip(loop.batches(run), range(steps), strict=False):
-        loop.set_learning_rate(run)
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(steps), strict=False):
+        set_learning_rate(run)
         take(inputs, targets)
         run.state.step += 1
     return tensors(run)
@@ -48,7 +48,7 @@ def both(
 
 
 def replaced(run: Run, **parts: Any) -> Run:
-    """Give a run other parts, which it knows from then on."""
+    """Give a run, or its evaluation, other parts, which it knows from then on."""
     for name, part in parts.items():
-        object.__setattr__(run, name, part)
+        object.__setattr__(run if name in vars(run) else run.evaluation, name, part)
     return run

@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from tests.step.runs import make, replaced, tensors, train
 from trainctl.machine import device
+from trainctl.run.rate import set_learning_rate
 from trainctl.run.run import Run
 from trainctl.step import cuda_graph, engine, record
 from trainctl.step.eager import eager
 from trainctl.step.engine import Accelerator, Engine
 from trainctl.step.record import Recorder
-from trainctl.train import loop
 
 
 class Imitation:
@@ -137,8 +137,9 @@ def test_on_a_gpu_a_graph_is_replayed_without_a_wait(words: str) -> None:
     assert not taken.unchecked
     torch.cuda.set_sync_debug_mode("error")
     try:
-        for (inputs, targets), _ in zip(loop.batches(run), range(9), strict=False):  # two more epochs begin
-            loop.set_learning_rate(run)
+        batches = run.order.batches(run.state.step)
+        for (inputs, targets), _ in zip(batches, range(9), strict=False):  # two more epochs begin
+            set_learning_rate(run)
             taken.take(inputs, targets)
             run.state.step += 1
     finally:

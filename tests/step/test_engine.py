@@ -235,7 +235,7 @@ def test_recorded_steps_outlast_what_comes_between_them(words: str) -> None:
         for _ in range(4):
             train(run, how, 5)
             renew_statistics(run)
-            evaluate(run, "val")
+            evaluate(run.evaluation, "val")
             train(run, how, 2)
             kept = copy.deepcopy([run.model.state_dict(), run.optimizer.state_dict()])
             train(run, how, 3)

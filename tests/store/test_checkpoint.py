@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,8 @@ from trainctl.errors import CheckpointError, StorageError
 from trainctl.run import assemble
 from trainctl.run.state import TrainState
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint
+from trainctl.store import checkpoint, manifest, restore
+from trainctl.store.manifest import Saved
 from trainctl.train import session
 
 
@@ -27,8 +29,8 @@ def trained(tmp_path: Path) -> Path:
 
 
 def payload(directory: Path, which: str) -> Path:
-    saved = checkpoint.newest(directory)
-    return directory / "checkpoints" / saved.manifest[which]["file"]
+    saved = restore.newest(directory)
+    return directory / "checkpoints" / getattr(saved.manifest, which).file
 
 
 def flip(path: Path, offset: int) -> None:
@@ -57,14 +59,14 @@ def test_the_newest_checkpoints_and_the_best_weights_are_kept_and_foreign_files_
 
 @pytest.mark.parametrize("offset", [0, 200, -1], ids=["header", "middle", "end"])
 def test_a_flipped_bit_is_found_and_the_checkpoint_before_is_taken(trained: Path, offset: int) -> None:
-    assert checkpoint.newest(trained).manifest["step"] == 12
+    assert restore.newest(trained).manifest.step == 12
     flip(payload(trained, "last"), offset)
 
-    older = checkpoint.newest(trained)
-    assert older.manifest["step"] == 8
-    assert "damaged (its SHA-256 does not match)" in older.passed_over[0]
+    older = restore.newest(trained)
+    assert older.manifest.step == 8
+    assert "damaged (its SHA-256 does not match)" in older.skipped[0]
     assert session.resume(settings(), [], trained)["steps"] == 12
-    assert "passed over" in (trained / "log.txt").read_text()
+    assert "skipped" in (trained / "log.txt").read_text()
 
 
 def test_a_flipped_bit_in_the_best_weights_is_found(trained: Path) -> None:
@@ -72,12 +74,12 @@ def test_a_flipped_bit_in_the_best_weights_is_found(trained: Path) -> None:
     flip(path, -1)
 
     with pytest.raises(CheckpointError, match="damaged"):
-        checkpoint.Saved(json.loads(sorted(path.parent.glob("step-*"))[-1].read_text()), path).tensors("best")
+        Saved(manifest.read(manifest.all_paths(trained)[-1], ()), path).tensors("best")
 
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "other"])
 def test_a_damaged_manifest_is_passed_over(trained: Path, damage: str) -> None:
-    path = checkpoint.newest(trained).path
+    path = restore.newest(trained).path
     text = path.read_text()
     damaged = {
         "flip": text.replace('"step": 12', '"step": 13', 1),
@@ -87,15 +89,15 @@ def test_a_damaged_manifest_is_passed_over(trained: Path, damage: str) -> None:
     }[damage]
     path.write_text(damaged)
 
-    assert checkpoint.newest(trained).manifest["step"] == 8
+    assert restore.newest(trained).manifest.step == 8
 
 
 def test_without_any_good_checkpoint_the_message_says_what_is_wrong_with_each(trained: Path) -> None:
     for path in (trained / "checkpoints").glob("last-*"):
         path.write_bytes(b"")
 
-    with pytest.raises(CheckpointError, match="has no checkpoint to go on from") as caught:
-        checkpoint.newest(trained)
+    with pytest.raises(CheckpointError, match="has no checkpoint to continue from") as caught:
+        restore.newest(trained)
     assert str(caught.value).count("damaged") == 2
 
 
@@ -112,13 +114,13 @@ def test_a_checkpoint_of_something_else_is_refused(trained: Path, tmp_path: Path
     if override == "dataset=mnist":
         write_idx(tmp_path)
         words += [f"dataset.root={tmp_path}", "dataset.download=false"]
-    other, saved = assemble.assemble(settings(*words)), checkpoint.newest(trained)
+    other, saved = assemble.assemble(settings(*words)), restore.newest(trained)
 
     with pytest.raises(CheckpointError, match=f"belongs to another run: {override.partition('=')[0]}"):
-        checkpoint.restore(other, saved)
-    saved.manifest["settings"] = {}  # as older ones: the tensors and the data tell
+        restore.restore(other, saved)
+    older = replace(saved, manifest=replace(saved.manifest, settings={}))  # the tensors and the data are compared
     with pytest.raises(CheckpointError, match=message):
-        checkpoint.restore(other, saved)
+        restore.restore(other, older)
 
 
 def write_idx(root: Path) -> None:
@@ -135,16 +137,16 @@ def write_idx(root: Path) -> None:
 
 def test_state_of_an_optimizer_with_more_tensors_is_refused(trained: Path) -> None:
     run = assemble.assemble(settings())
-    saved = checkpoint.newest(trained)
-    saved.manifest["optimizer"]["99"] = {"step": 1}
+    saved = restore.newest(trained)
+    saved.manifest.optimizer["99"] = {"step": 1}
 
     with pytest.raises(CheckpointError, match="belongs to another optimizer"):
-        checkpoint.restore(run, saved)
+        restore.restore(run, saved)
 
 
 def test_every_number_of_the_state_is_saved(trained: Path) -> None:
     assert set(TrainState.__dataclass_fields__) == set(checkpoint.NUMBERS) | {"best_weights"}
-    assert set(checkpoint.newest(trained).manifest["state"]) == set(checkpoint.NUMBERS)
+    assert set(restore.newest(trained).manifest.state) == set(checkpoint.NUMBERS)
 
 
 def test_nothing_in_a_checkpoint_is_a_pickle(trained: Path) -> None:
@@ -156,25 +158,25 @@ def test_nothing_in_a_checkpoint_is_a_pickle(trained: Path) -> None:
 
 def test_a_save_that_fails_is_loud_and_leaves_the_one_before(trained: Path) -> None:
     run = assemble.assemble(settings())
-    checkpoint.restore(run, checkpoint.newest(trained))
+    restore.restore(run, restore.newest(trained))
     run.state.step = 13
     (trained / "checkpoints" / "step-00000013.json").mkdir()  # a directory in the way: the rename cannot succeed
 
     with pytest.raises(StorageError, match="cannot be written"):
         checkpoint.save(run, trained)
-    assert checkpoint.newest(trained).manifest["step"] == 12
+    assert restore.newest(trained).manifest.step == 12
     assert not list((trained / "checkpoints").glob("*.tmp"))
 
 
 def test_best_weights_are_those_of_the_best_evaluation(trained: Path) -> None:
-    saved = checkpoint.newest(trained)
+    saved = restore.newest(trained)
     rows = [json.loads(line) for line in (trained / "metrics.jsonl").read_text().splitlines()]
     losses = {row["step"]: row["val/loss"] for row in rows if "val/loss" in row}
     best = min(losses, key=losses.__getitem__)
 
-    assert saved.manifest["state"]["best"]["step"] == best
+    assert saved.manifest.state["best"]["step"] == best
     run = assemble.assemble(settings())
-    checkpoint.load_weights(
+    restore.load_weights(
         run.model,
         {
             name.removeprefix("model."): value
@@ -185,13 +187,13 @@ def test_best_weights_are_those_of_the_best_evaluation(trained: Path) -> None:
     )
     from trainctl.train.evaluation import evaluate
 
-    assert evaluate(run, "val")["val/loss"] == losses[best]
+    assert evaluate(run.evaluation, "val")["val/loss"] == losses[best]
 
 
 def test_random_states_are_restored(trained: Path) -> None:
-    saved = checkpoint.newest(trained)
+    saved = restore.newest(trained)
     draws = []
     for _ in range(2):
-        checkpoint.restore(assemble.assemble(settings()), saved)
+        restore.restore(assemble.assemble(settings()), saved)
         draws.append(torch.rand(3))
     assert torch.equal(*draws)

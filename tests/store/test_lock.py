@@ -14,7 +14,7 @@ import pytest
 from tests.train.test_faults import settings
 from trainctl.errors import StorageError
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, lock
+from trainctl.store import checkpoint, lock, restore
 from trainctl.train import session
 
 
@@ -45,7 +45,7 @@ def test_a_second_writer_is_refused_and_told_by_whom(tmp_path: Path) -> None:
 def test_the_lock_of_a_process_that_is_gone_is_taken_over(tmp_path: Path, ended: int) -> None:
     lock_of(tmp_path, pid=ended)
     with lock.hold(tmp_path) as note:
-        assert note == f"took over the lock of process {ended}, which is gone"
+        assert note == f"took over the lock of process {ended}, which no longer runs"
         assert json.loads((tmp_path / lock.NAME).read_text())["pid"] == os.getpid()
     assert list(tmp_path.iterdir()) == []
 
@@ -60,7 +60,7 @@ def test_a_number_that_another_process_has_got_since_is_no_lock(tmp_path: Path) 
 @pytest.mark.parametrize("key", ["host", "namespace"])
 def test_a_lock_of_another_machine_is_refused_with_how_to_remove_it(tmp_path: Path, ended: int, key: str) -> None:
     lock_of(tmp_path, pid=ended, **{key: "elsewhere"})
-    with pytest.raises(StorageError, match=rf"if it does so no more, remove {tmp_path}/lock\.json"):
+    with pytest.raises(StorageError, match=rf"if it no longer runs, remove {tmp_path}/lock\.json"):
         lock.take(tmp_path)
 
 
@@ -90,9 +90,9 @@ def test_who_has_lost_the_lock_writes_no_more_checkpoints(tmp_path: Path, monkey
             lock_of(directory, pid=os.getppid())
 
     monkeypatch.setattr(checkpoint, "save", losing)
-    with pytest.raises(StorageError, match=rf"process {os.getppid()} on .* has taken over this run"):
-        session.begin(settings(), [], tmp_path / "run", quiet=True)
-    assert checkpoint.newest(tmp_path / "run").manifest["step"] == 1
+    with pytest.raises(StorageError, match=rf"process {os.getppid()} on .* took over this run"):
+        session.begin(settings(), [], tmp_path / "run")
+    assert restore.newest(tmp_path / "run").manifest.step == 1
     assert (tmp_path / "run" / lock.NAME).exists()
 
 
@@ -114,7 +114,7 @@ def test_of_many_that_take_over_a_lock_one_gets_it(tmp_path: Path, ended: int) -
     )
     os.kill(holder, signal.SIGKILL)
     os.waitpid(holder, 0)
-    assert lock.take(tmp_path) == f"took over the lock of process {holder}, which is gone"
+    assert lock.take(tmp_path) == f"took over the lock of process {holder}, which no longer runs"
 
 
 def test_resuming_a_run_that_is_being_trained_is_refused(

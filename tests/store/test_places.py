@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from tests.train.test_faults import settings
+from trainctl.report import reporters
 from trainctl.store import rundir
 from trainctl.train import session
 
@@ -22,10 +23,10 @@ IRIS = ("dataset=iris", "model=linear", "loop.max_steps=1", "output.plots=false"
     [
         ("file", 5, "not a directory"),
         ("file/runs", 5, "Not a directory"),
-        ("/proc/runs", 5, "cannot be made"),
+        ("/proc/runs", 5, "cannot create directory"),
         ("x" * 300, 5, "File name too long"),
         ("loop/runs", 5, "Too many levels of symbolic links"),
-        ("run", 2, "output.root=run is itself a run: trainctl resume run goes on"),
+        ("run", 2, "output.root=run is a run directory; continue it with trainctl resume run"),
     ],
     ids=["file", "below-a-file", "unwritable", "300-characters", "symlink-loop", "a-run"],
 )
@@ -61,7 +62,8 @@ def test_keeping_one_checkpoint_is_refused(command: Callable[..., Any]) -> None:
 @pytest.mark.parametrize("root", ["a\nb", "[red]x[/]", "<script>", "ein Weg \U0001f600 \u00e9", "-rf", "it's"])
 def test_odd_names_are_shown_literally(tmp_path: Path, capsys: pytest.CaptureFixture[str], root: str) -> None:
     chosen = settings("loop.max_steps=1")
-    session.begin(replace(chosen, output=replace(chosen.output, root=root)), [])
+    chosen = replace(chosen, output=replace(chosen.output, root=root))
+    session.begin(chosen, [], reporters=reporters.on_terminal)
     (run,) = rundir.all_runs(tmp_path / root)
     shown = root.replace("\n", "\\n")
     assert f"run     {shown}{os.sep}{run.name}" in capsys.readouterr().out.splitlines()

@@ -64,7 +64,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> 
 
 def test_a_root_below_a_file_is_a_storage_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="cannot be made"):
+    with pytest.raises(StorageError, match="cannot create directory"):
         rundir.create(tmp_path / "file" / "runs", "x")
 
 
@@ -88,7 +88,7 @@ def test_a_whole_name_wins_over_a_part_of_another(tmp_path: Path) -> None:
 def test_a_part_that_fits_several_runs_is_an_error_that_names_them(tmp_path: Path) -> None:
     make_run(tmp_path, "a-mlp")
     make_run(tmp_path, "b-mlp")
-    with pytest.raises(CheckpointError, match="fits 2 runs: a-mlp, b-mlp"):
+    with pytest.raises(CheckpointError, match="matches 2 runs: a-mlp, b-mlp"):
         rundir.find("mlp", tmp_path)
 
 

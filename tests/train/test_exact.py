@@ -15,14 +15,16 @@ import torch
 from tests.train.test_resume import timeless
 from trainctl.components.model.base import ByteDropout
 from trainctl.errors import Interrupted
-from trainctl.finished import verify as replay
+from trainctl.finished.verify import RecordedEvaluations
 from trainctl.machine import device
 from trainctl.run import assemble
+from trainctl.run.rate import learning_rate
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
-from trainctl.store import checkpoint, rundir
+from trainctl.store import checkpoint, restore, rundir
 from trainctl.train import loop, session
 from trainctl.train.snapshot import Snapshot
 
@@ -60,21 +62,21 @@ def until(chosen: config.Config, step: int | None) -> config.Config:
 
 def bits(directory: Path) -> dict[str, bytes]:
     """Return every tensor of the newest checkpoint, and its numbers, byte for byte."""
-    saved = checkpoint.newest(directory)
+    saved = restore.newest(directory)
     tensors = saved.tensors("last") | {f"best {key}": value for key, value in saved.tensors("best").items()}
-    numbers = saved.manifest["state"] | {"seconds": 0, "optimizer": saved.manifest["optimizer"]}
+    numbers = saved.manifest.state | {"seconds": 0, "evaluated_seconds": 0, "optimizer": saved.manifest.optimizer}
     return {key: value.numpy().tobytes() for key, value in tensors.items()} | {"state": repr(numbers).encode()}
 
 
 @pytest.mark.parametrize("way", list(WAYS.values())[:2], ids=list(WAYS)[:2])
 def test_a_stop_at_any_step_changes_no_bit_and_no_line(tmp_path: Path, way: tuple[str, ...]) -> None:
     chosen = settings(*way)
-    session.begin(chosen, [], tmp_path / "whole", quiet=True)
+    session.begin(chosen, [], tmp_path / "whole")
     steps = assemble.assemble(chosen).plan.total_steps
     assert steps == 9
     for cut in range(1, steps):
         with pytest.raises(Interrupted):
-            session.begin(until(chosen, cut), [], tmp_path / str(cut), quiet=True)
+            session.begin(until(chosen, cut), [], tmp_path / str(cut))
         session.resume(chosen, [], tmp_path / str(cut))
         assert bits(tmp_path / str(cut)) == bits(tmp_path / "whole"), cut
         assert timeless(rundir.read_metrics(tmp_path / str(cut))) == timeless(rundir.read_metrics(tmp_path / "whole"))
@@ -83,9 +85,9 @@ def test_a_stop_at_any_step_changes_no_bit_and_no_line(tmp_path: Path, way: tupl
 @IDS
 def test_a_stop_at_every_step_changes_no_bit_and_no_line(tmp_path: Path, way: tuple[str, ...]) -> None:
     chosen = settings(*way)
-    session.begin(chosen, [], tmp_path / "whole", quiet=True)
+    session.begin(chosen, [], tmp_path / "whole")
     with pytest.raises(Interrupted):
-        session.begin(until(chosen, 1), [], tmp_path / "cut", quiet=True)
+        session.begin(until(chosen, 1), [], tmp_path / "cut")
     for cut in range(2, 9):
         with pytest.raises(Interrupted):
             session.resume(until(chosen, cut), [], tmp_path / "cut")
@@ -97,9 +99,9 @@ def test_a_stop_at_every_step_changes_no_bit_and_no_line(tmp_path: Path, way: tu
 
 def test_a_run_stopped_with_recorded_steps_goes_on_with_eager_ones(tmp_path: Path) -> None:
     way = WAYS["plateau-ema-early-stopping"]
-    session.begin(settings(*way), [], tmp_path / "whole", quiet=True)
+    session.begin(settings(*way), [], tmp_path / "whole")
     with pytest.raises(Interrupted):
-        session.begin(until(settings(*way), 5), [], tmp_path / "cut", quiet=True)
+        session.begin(until(settings(*way), 5), [], tmp_path / "cut")
     after = settings(*way, "loop.record=never")
     session.resume(replace(after, tree=settings(*way).tree), [], tmp_path / "cut")
 
@@ -115,7 +117,7 @@ def test_metrics_hold_every_step_once_when_killed_beside_any_save(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
 ) -> None:
     chosen = settings("loop.eval_every_steps=1", "checkpoint.every_seconds=0", "loop.epochs=1")
-    session.begin(chosen, [], tmp_path / "whole", quiet=True)
+    session.begin(chosen, [], tmp_path / "whole")
     save = checkpoint.save
     for fatal in range(2, 5):  # the first is at step 0, before which there is no run
         calls = itertools.count(1)
@@ -130,7 +132,7 @@ def test_metrics_hold_every_step_once_when_killed_beside_any_save(
 
         monkeypatch.setattr(checkpoint, "save", dying)
         with pytest.raises(Killed):
-            session.begin(chosen, [], tmp_path / str(fatal), quiet=True)
+            session.begin(chosen, [], tmp_path / str(fatal))
         monkeypatch.setattr(checkpoint, "save", save)
         session.resume(chosen, [], tmp_path / str(fatal))
 
@@ -141,6 +143,7 @@ def test_metrics_hold_every_step_once_when_killed_beside_any_save(
 
 
 # The walk: everything that can be reached from a run, attributes, contents and what functions have closed over.
+SECONDS = ("state.seconds", "state.evaluated_seconds")
 ENDS = (str, bytes, type(None), type, types.ModuleType, torch.dtype, torch.device, torch.layout, Path, config.Config)
 GLOBAL = "generators"
 
@@ -203,9 +206,9 @@ def parts(value: Any) -> Iterator[tuple[str, object]]:
 
 def take(run: Run, steps: int) -> None:
     """Take steps as the loop does, and look after every fourth."""
-    act, clock, quiet = step.eager(run), loop.Clock(run), replay.Comparer({})
+    act, clock, quiet = step.eager(run), loop.Clock(run), RecordedEvaluations({})
     quiet.evaluation = lambda row: None
-    for inputs, targets in itertools.islice(loop.batches(run), steps):
+    for inputs, targets in itertools.islice(run.order.batches(run.state.step), steps):
         loop.set_learning_rate(run)
         act(inputs, targets)
         run.state.step += 1
@@ -222,7 +225,7 @@ def differences(chosen: config.Config, directory: Path, spoil: Callable[[Run], o
     generators = device.random_states(run.device)
     checkpoint.save(run, directory)
     other = assemble.assemble(chosen)
-    checkpoint.restore(other, checkpoint.newest(directory))
+    restore.restore(other, restore.newest(directory))
     spoil(other)
     take(other, 1)
     after = walk(other)
@@ -232,7 +235,7 @@ def differences(chosen: config.Config, directory: Path, spoil: Callable[[Run], o
     assert {"state.step", "optimizer.param_groups.0.lr", GLOBAL} <= before.keys()
     assert sum(isinstance(leaf, tuple) for leaf in before.values()) > 20  # tensors
     differing = (path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
-    return sorted(path for path in differing if path != "state.seconds")
+    return sorted(path for path in differing if path not in SECONDS)
 
 
 @IDS
@@ -286,8 +289,29 @@ SPOILT: dict[str, Callable[[Run], object]] = {
 } | {
     name: lambda run, name=name: spoil_number(run, name)
     for name in (*checkpoint.NUMBERS, "best_weights")
-    if name != "seconds"
+    if name not in ("seconds", "evaluated_seconds", "position")  # the clock's, and what a step sets anew; see below
 }
+
+
+def evaluated(run: Run) -> Mapping[str, float]:
+    return loop.look(run, MultiReporter(), loop.Clock(run))
+
+
+@pytest.mark.parametrize(("name", "key"), [("position", "lr"), ("evaluated_seconds", "samples_per_second")])
+def test_what_is_reported_of_the_steps_before_a_stop_is_saved(tmp_path: Path, name: str, key: str) -> None:
+    chosen = settings("schedule=cosine", "loop.eval_every_steps=9")
+    run = assemble.assemble(chosen)
+    take(run, 5)
+    checkpoint.save(run, tmp_path)
+    row = evaluated(run)
+    assert row["lr"] == learning_rate(run, 4) == run.optimizer.param_groups[0]["lr"]
+
+    for spoilt in (False, True):
+        other = assemble.assemble(chosen)
+        restore.restore(other, restore.newest(tmp_path))
+        if spoilt:
+            spoil_number(other, name)
+        assert (evaluated(other)[key] == row[key]) is not spoilt
 
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)

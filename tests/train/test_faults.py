@@ -25,12 +25,12 @@ from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out
 from tests.train.test_resume import timeless
 from trainctl.data.rows import SplitName
 from trainctl.errors import Advice, Interrupted, StorageError, Terminated
-from trainctl.run.run import Run
+from trainctl.run.run import Evaluation, Run
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint, lock, rundir
+from trainctl.store import checkpoint, lock, restore, rundir
 from trainctl.store import files as storage
 from trainctl.train import checkpoint_writer as saving
-from trainctl.train import evaluation, loop, session
+from trainctl.train import evaluation, loop, provenance, session
 
 pytestmark = pytest.mark.filterwarnings("ignore::trainctl.errors.Advice")
 TINY = (
@@ -47,7 +47,7 @@ def settings(*overrides: str) -> config.Config:
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(session, "git", lambda: None)  # half of such a run's time
+    monkeypatch.setattr(provenance, "git", lambda: None)  # half of such a run's time
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +59,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def result(directory: Path) -> tuple[Any, ...]:
     """Return what a run came to, less what the clock says."""
-    saved = checkpoint.newest(directory)
+    saved = restore.newest(directory)
     summary = rundir.read_json(directory / "summary.json")
     outcome = {key: summary.get(key) for key in ("outcome", "reason", "steps", "best", "metrics")}
-    entries = tuple(saved.manifest[which]["sha256"] for which in ("last", "best"))
-    return saved.manifest["step"], entries, timeless(rundir.read_metrics(directory)), outcome
+    entries = tuple(getattr(saved.manifest, which).sha256 for which in ("last", "best"))
+    return saved.manifest.step, entries, timeless(rundir.read_metrics(directory)), outcome
 
 
 def ended_under(disk: FailingDisk, directory: Path, monkeypatch: pytest.MonkeyPatch, *, resumed: bool = False) -> bool:
@@ -78,7 +78,7 @@ def ended_under(disk: FailingDisk, directory: Path, monkeypatch: pytest.MonkeyPa
 
 
 def assert_goes_on_to_the_same_end(directory: Path, whole: Path, *, ended: bool) -> None:
-    assert checkpoint.newest(directory).manifest["step"] >= 0, "no good checkpoint was left"
+    assert restore.newest(directory).manifest.step >= 0, "no good checkpoint was left"
     (directory / lock.NAME).unlink(missing_ok=True)  # its process would be gone
     summary = session.resume(settings(), [], directory)
     assert summary["resumed"] is not ended
@@ -122,7 +122,7 @@ def test_a_disk_that_fails_while_a_run_is_resumed_costs_nothing(
 ) -> None:
     cut = tmp_path / "cut"
     assert not ended_under(FailingDisk(70, persistent=True), cut, monkeypatch)
-    assert checkpoint.newest(cut).manifest["step"] < 2
+    assert restore.newest(cut).manifest.step < 2
     n = 0
     while True:
         n += 3  # the sites are those of the test above
@@ -144,7 +144,7 @@ def test_records_that_cannot_be_written_are_told_once_and_end_nothing(tmp_path: 
         with pytest.warns(Advice, match=file.partition(".")[0]) as told:
             session.begin(settings(*(["output.plots=true"] if file == "plots" else [])), [], directory)
     assert len(told) == 1
-    assert checkpoint.newest(directory).manifest["last"] == checkpoint.newest(whole).manifest["last"]
+    assert restore.newest(directory).manifest.last == restore.newest(whole).manifest.last
     if file == "metrics.jsonl":
         (directory / "summary.json").unlink()
         session.resume(settings(), [], directory)
@@ -189,11 +189,11 @@ def test_a_power_loss_at_any_moment_leaves_a_good_checkpoint(
             tried.add(key)
             place = tmp_path / "after"
             lay_out(left, tmp_path, place)
-            saved = checkpoint.newest(place / "run")
-            step = saved.manifest["step"]
+            saved = restore.newest(place / "run")
+            step = saved.manifest.step
             assert step >= promised
-            assert (saved.manifest["last"], saved.manifest.get("best")) == good[step]
-            rows = rundir.read_metrics(place / "run", step, saved.manifest["evaluations"])
+            assert (saved.manifest.last, saved.manifest.best) == good[step]
+            rows = rundir.read_metrics(place / "run", step, saved.manifest.evaluations)
             steps = [row["step"] for row in rows if "val/loss" in row]
             assert steps == list(range(1, step + 1)), "a step is lost, or is there twice"
             if (step, promised) not in resumed:
@@ -214,8 +214,8 @@ def recorded(
 
     def marked(run: Run, *rest: Any) -> None:
         save(run, *rest)
-        manifest = checkpoint.newest(directory).manifest
-        good[run.state.step] = (manifest["last"], manifest.get("best"))
+        manifest = restore.newest(directory).manifest
+        good[run.state.step] = (manifest.last, manifest.best)
         disk.mark(run.state.step)
 
     with monkeypatch.context() as patch:
@@ -238,7 +238,7 @@ def test_a_full_disk_stops_the_run_and_says_what_was_needed_and_what_is_kept(
         session.begin(settings(), [], tmp_path / "run")
     assert re.fullmatch(
         r"no checkpoint at step 2: .*last-00000002\.safetensors: cannot be written: No space left on device"
-        r" \([\d,]+ bytes needed, [\d,.]+ MB free\); the checkpoint of step 1 is kept",
+        r" \([\d,.]+ \w+ needed, [\d,.]+ [MG]B free\); the checkpoint of step 1 is kept",
         str(caught.value),
     )
 
@@ -247,7 +247,7 @@ def test_a_limit_on_the_size_of_files_is_found_before_the_first_step(tmp_path: P
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
-        with pytest.raises(StorageError, match=r"File too large \([\d,]+ bytes needed"):
+        with pytest.raises(StorageError, match=r"File too large \([\d,.]+ \w+ needed"):
             session.begin(settings(), [], tmp_path / "runs" / "run")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -275,9 +275,9 @@ def test_little_room_is_told_before_training(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(storage, "free", lambda path: 50_000)
     session.begin(settings(), [], tmp_path / "run")
     lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
-    notes = [number for number, line in enumerate(lines) if "little room in" in line]
+    notes = [number for number, line in enumerate(lines) if "little space in" in line]
     assert len(notes) == 1
-    assert "50,000 bytes free for checkpoints of" in lines[notes[0]]
+    assert "50.0 kB free for checkpoints of" in lines[notes[0]]
     assert notes[0] < next(number for number, line in enumerate(lines) if line.startswith("epoch"))
 
 
@@ -304,7 +304,7 @@ def test_a_save_at_the_step_of_the_newest_checkpoint_that_fails_costs_nothing(
         patch.setattr(loop, "evaluate", stopping_at(2))
         with pytest.raises(Terminated):
             session.begin(chosen, [], directory)
-    assert checkpoint.newest(directory).manifest["step"] == 2
+    assert restore.newest(directory).manifest.step == 2
     with monkeypatch.context() as patch:
         patch.setattr(storage, "os", Forbidding("best-"))
         with pytest.raises(StorageError, match="the checkpoint of step 2 is kept"):
@@ -312,7 +312,7 @@ def test_a_save_at_the_step_of_the_newest_checkpoint_that_fails_costs_nothing(
     session.resume(settings(), [], directory)
     assert result(directory)[:3] == result(whole)[:3]
     assert [path.name for path in (directory / "checkpoints").glob("last-00000002*")] == [
-        checkpoint.newest(directory).manifest["last"]["file"]
+        restore.newest(directory).manifest.last.file
     ]
 
 
@@ -320,10 +320,10 @@ def stopping_at(number: int) -> Callable[..., dict[str, float]]:
     """Return an evaluation that is told to end when it is begun the n-th time."""
     count = itertools.count(1)
 
-    def told(run: Run, split: SplitName, check: evaluation.Check = lambda: None) -> dict[str, float]:
+    def told(measured: Evaluation, split: SplitName, check: evaluation.Check = lambda: None) -> dict[str, float]:
         if next(count) == number:
             os.kill(os.getpid(), signal.SIGTERM)
-        return evaluation.evaluate(run, split, check)
+        return evaluation.evaluate(measured, split, check)
 
     return told
 
@@ -351,7 +351,7 @@ def test_the_newest_checkpoint_is_that_of_the_highest_step_whatever_the_clock_sa
     shutil.copytree(whole, tmp_path / "run")
     for age, path in enumerate(sorted((tmp_path / "run" / "checkpoints").glob("*"))):
         os.utime(path, (10_000 - age, 10_000 - age))
-    assert checkpoint.newest(tmp_path / "run").manifest["step"] == 2
+    assert restore.newest(tmp_path / "run").manifest.step == 2
 
 
 @pytest.mark.parametrize("keep", [2, 3])
@@ -361,7 +361,7 @@ def test_a_checkpoint_written_after_damaged_later_ones_is_not_pruned_for_them(tm
     folder = tmp_path / "run" / "checkpoints"
     for path in sorted(folder.glob("last-*"))[1:]:
         path.write_bytes(b"damaged")
-    oldest = checkpoint.newest(tmp_path / "run").manifest["step"]
+    oldest = restore.newest(tmp_path / "run").manifest.step
     assert oldest == 8 - keep + 1
 
     with pytest.raises(Interrupted):
@@ -371,5 +371,5 @@ def test_a_checkpoint_written_after_damaged_later_ones_is_not_pruned_for_them(tm
             tmp_path / "run",
         )
 
-    assert checkpoint.newest(tmp_path / "run").manifest["step"] == oldest + 1
-    assert not checkpoint.newest(tmp_path / "run").passed_over
+    assert restore.newest(tmp_path / "run").manifest.step == oldest + 1
+    assert not restore.newest(tmp_path / "run").skipped

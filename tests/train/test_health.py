@@ -13,13 +13,15 @@ from torch import Tensor, nn
 
 from trainctl.errors import Interrupted, NonFiniteError, UnavailableError
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
 from trainctl.step import engine
 from trainctl.step.part import Compute, Part
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
+from trainctl.store.manifest import checksum
+from trainctl.store.tensors import write as write_tensors
 from trainctl.train import blame, health, loop, session, snapshot
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train.snapshot import Snapshot
@@ -69,12 +71,12 @@ def bad_gradient(part: Part) -> None:
 
 def newest(directory: Path, *overrides: str) -> Run:
     run = assemble.assemble(settings(*overrides))
-    checkpoint.restore(run, checkpoint.newest(directory))
+    restore.restore(run, restore.newest(directory))
     return run
 
 
 def tensors(directory: Path) -> dict[str, Tensor]:
-    return checkpoint.newest(directory).tensors("last")
+    return restore.newest(directory).tensors("last")
 
 
 def assert_equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:
@@ -117,7 +119,7 @@ def test_a_message_names_layer_gradients_and_rows(tmp_path: Path, cause: str) ->
         run.model.get_parameter(f"{first}.weight").data.fill_(3e38)
     (tmp_path / "run").mkdir()
     with pytest.raises(NonFiniteError) as caught:
-        loop.train(run, tmp_path / "run", Together())
+        loop.train(run, tmp_path / "run", MultiReporter())
 
     told, message = rundir.read_json(tmp_path / "run" / blame.FILE), str(caught.value)
     assert f"{first}.weight" in told["gradients"]
@@ -137,8 +139,8 @@ def test_the_rows_of_a_batch_are_those_that_it_holds() -> None:
     for size in ("16", "full"):
         run = assemble.assemble(settings(f"loop.batch_size={size}"))
         for run.state.step in (0, 6, 9):
-            inputs, _ = next(loop.batches(run))
-            assert torch.equal(run.data.splits["train"].inputs[blame.batch_rows(run)], inputs)
+            inputs, _ = next(run.order.batches(run.state.step))
+            assert torch.equal(run.data.splits["train"].inputs[run.order.row_numbers(run.state.step)], inputs)
 
 
 def test_a_step_whose_update_is_not_finite_is_undone(tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_an_infinite_buffer_is_a_mask_unless_it_becomes_so_or_is_not_a_number(tm
     run = assemble.assemble(settings("loop.max_steps=3", "loop.epochs=null"))
     run.model.register_buffer("mask", torch.full((3, 3), -math.inf).triu(1))
     (tmp_path / "run").mkdir()
-    assert "max_steps" in loop.train(run, tmp_path / "run", Together())
+    assert "max_steps" in loop.train(run, tmp_path / "run", MultiReporter()).reason
 
     spared = snapshot.masks(run)
     assert snapshot.sound(run, spared)
@@ -183,8 +185,8 @@ def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, mon
 
 def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -> None:
     run = assemble.assemble(settings("loop.on_nonfinite=skip", "scale=none"))
-    watch = health.Health(run, saving.Nothing(run, Path(), Together()), Together())
-    source = loop.batches(run)
+    watch = health.Health(run, saving.NullWriter(run, Path(), MultiReporter()), MultiReporter())
+    source = run.order.batches(run.state.step)
     before, random = Snapshot(run), torch.get_rng_state()
     inputs, targets = next(source)
     assert not watch.step(inputs * math.nan, targets)
@@ -222,14 +224,14 @@ def test_a_run_rewinds_to_its_newest_checkpoint_and_goes_on_at_half_the_rate(
     rows = [row for row in rundir.read_metrics(tmp_path / "run") if "val/loss" in row]
     assert [(row["step"], row["lr"]) for row in rows] == [(7, 0.001), (14, 0.0005), (21, 0.0005)]
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "going on from step 7 with 0.5 times the learning rate (rewind 1 of 5)" in log
+    assert "continuing from step 7 with 0.5 times the learning rate (rewind 1 of 5)" in log
 
     # Recorded in the state: a run stopped and resumed after the rewind ends alike.
     stopped_at(tmp_path / "cut", 7, chosen)
     manifest = next((tmp_path / "cut" / "checkpoints").glob("step-*7.json"))
     saved = json.loads(manifest.read_text())
     saved["state"]["rewinds"] = 1
-    saved["sha256"] = checkpoint._digest(saved)
+    saved["sha256"] = checksum(saved)
     manifest.write_text(json.dumps(saved))
     session.resume(settings(chosen), [], tmp_path / "cut")
     assert_equal(tensors(tmp_path / "cut"), tensors(tmp_path / "run"))
@@ -243,7 +245,7 @@ def test_rewinds_are_bounded_and_forget_what_was_evaluated_since(
         session.begin(settings("loop.on_nonfinite=rewind", "checkpoint.every_seconds=99"), [], tmp_path / "run")
     assert [row["step"] for row in rundir.read_metrics(tmp_path / "run")] == [7]  # once, though come to six times
     assert newest(tmp_path / "run").state.rewinds == health.MOST_REWINDS
-    assert (tmp_path / "run" / "log.txt").read_text().count("going on from step 0 with") == 5
+    assert (tmp_path / "run" / "log.txt").read_text().count("continuing from step 0 with") == 5
 
 
 @pytest.mark.parametrize("place", ["newest", "restore"])
@@ -256,7 +258,7 @@ def test_a_rewind_that_fails_midway_keeps_what_was_saved(
         raise MemoryError
 
     with monkeypatch.context() as patched:
-        patched.setattr(checkpoint, place, fail)
+        patched.setattr(restore, place, fail)
         with pytest.raises(UnavailableError):
             session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
     saved = newest(tmp_path / "run")
@@ -296,14 +298,14 @@ def test_nan_is_never_best_and_never_patience(
     chosen = ("loop.epochs=5", "early_stopping=patience", "early_stopping.patience=2")
     summary = session.begin(settings(*chosen), [], tmp_path / "run")
     assert (summary["best"]["step"], summary["steps"]) == (best, steps), reason
-    assert "never the best" in (tmp_path / "run" / "log.txt").read_text()
+    assert "cannot be the best" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_a_metric_that_was_never_finite_fails_at_the_end_and_keeps_the_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Scripted(monkeypatch, [NAN] * 3)
-    with pytest.raises(NonFiniteError, match="val/loss was finite at no evaluation"):
+    with pytest.raises(NonFiniteError, match="val/loss was never finite"):
         session.begin(settings(), [], tmp_path / "run")
     assert rundir.read_json(tmp_path / "run" / "summary.json")["outcome"] == "failed"
     assert newest(tmp_path / "run").state.step == 21
@@ -321,9 +323,15 @@ def test_a_loss_far_above_where_it_began_is_told_and_does_not_stop() -> None:
 @pytest.mark.parametrize(
     ("error", "size"),
     [
-        (MemoryError(), "an unknown size"),
-        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."), "4.0 GB"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"), "2.50 GiB"),
+        (MemoryError(), ""),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 4000000000 bytes."),
+            ": could not allocate 4.0 GB",
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has"),
+            ": could not allocate 2.50 GiB",
+        ),
     ],
 )
 def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
@@ -335,7 +343,7 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
         raise error
 
     Poison(monkeypatch, [10], fail)
-    message = rf"out of memory: {size} was asked for; try a smaller loop.batch_size.*the state at step 10 is saved"
+    message = rf"out of memory{size}; try a smaller loop.batch_size.*the state at step 10 is saved"
     with pytest.raises(UnavailableError, match=message):
         session.begin(settings(), [], tmp_path / "bad")
     assert_equal(tensors(tmp_path / "bad"), wanted)
@@ -343,16 +351,16 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="POSIX")
 def test_a_lack_of_memory_for_a_checkpoint_ends_no_process(tmp_path: Path) -> None:
-    tensor = {"x": torch.empty(2**27)}  # 512 MB, never touched
+    transposed = {"x": torch.empty(2**13, 2**14).t()}  # 512 MB, never touched; to be written in another order
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    for times in (1.2, 2.2):
-        before = resource.getrlimit(resource.RLIMIT_AS)
-        resource.setrlimit(resource.RLIMIT_AS, (size + int(times * 2**29), before[1]))
-        try:
-            with pytest.raises(RuntimeError, match="can't allocate memory"):
-                checkpoint._write_tensors(tmp_path / "x", tensor)
-        finally:
-            resource.setrlimit(resource.RLIMIT_AS, before)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (size + 2**28, before[1]))
+    try:
+        with pytest.raises(RuntimeError, match="can't allocate memory"):
+            write_tensors(tmp_path / "x", transposed)
+    finally:
+        resource.setrlimit(resource.RLIMIT_AS, before)
+    assert list(tmp_path.iterdir()) == []
 
 
 def once(at: list[int], error: Exception) -> Callable[[Part], None]:
@@ -373,7 +381,7 @@ def test_a_lack_of_memory_that_does_not_come_again_is_survived_and_said(
     Poison(monkeypatch, at, once(at, MemoryError()))
     session.begin(settings(), [], tmp_path / "run")
     assert_equal(tensors(tmp_path / "run"), tensors(tmp_path / "whole"))
-    assert "; taking steps 8 to 11 again, with every gradient checked" in (tmp_path / "run" / "log.txt").read_text()
+    assert "; repeating steps 8 to 11 and checking every gradient" in (tmp_path / "run" / "log.txt").read_text()
 
 
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "always"])
@@ -393,9 +401,7 @@ def test_a_bug_is_raised_at_once_and_the_last_good_state_is_saved(
     assert poison.met == [10]  # it is not tried again
     assert_equal(tensors(tmp_path / "bad"), wanted)
     log = (tmp_path / "bad" / "log.txt").read_text()
-    assert (
-        f"the state at step {saved} is saved; once the error is mended, go on with: trainctl resume {tmp_path}" in log
-    )
+    assert f"the state at step {saved} is saved; fix the error, then resume with: trainctl resume {tmp_path}" in log
     session.resume(settings(), [], tmp_path / "bad")
     assert_equal(tensors(tmp_path / "bad"), tensors(tmp_path / "whole"))
 
@@ -425,8 +431,7 @@ def test_a_loss_that_raises_once_ends_the_command_with_its_error_and_a_run_to_re
     assert "IndexError: the sixth call of shaky" in done.stderr
     (directory,) = (path.parent for path in (tmp_path / "runs").glob("*/config.yaml"))
     assert (
-        f"is saved; once the error is mended, go on with: trainctl resume {directory.relative_to(tmp_path)}"
-        in done.stdout
+        f"is saved; fix the error, then resume with: trainctl resume {directory.relative_to(tmp_path)}" in done.stdout
     )
     source = (tmp_path / "my" / "loss" / "shaky.py").read_text()
     (tmp_path / "my" / "loss" / "shaky.py").write_text(source.replace("== 6", "== 0"))

@@ -59,7 +59,7 @@ def test_why_it_is_not_the_fastest_way_is_told(tmp_path: Path, words: tuple[str,
 
 
 def test_a_recording_that_stops_giving_the_same_numbers_is_told_to_the_user_and_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agreed = iter([True] * 3)  # at least one for each size of batch; then no more
     monkeypatch.setattr(engine, "CHECK_EVERY", 2)
@@ -68,6 +68,6 @@ def test_a_recording_that_stops_giving_the_same_numbers_is_told_to_the_user_and_
     expected = "eager: the recorded step gave other numbers than the eager step"
     assert written(tmp_path / "run") == expected
     assert told(tmp_path / "run")[-1] == expected
-    out = capsys.readouterr().out
+    out = (tmp_path / "run" / "log.txt").read_text()
     assert out.count("the recorded step gave other numbers than the eager step, so steps are computed eagerly") == 1
     assert "may be affected" in out

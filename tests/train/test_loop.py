@@ -1,6 +1,10 @@
 """The loop: what a step computes, when it looks, and what ends it."""
 
 import copy
+import itertools
+import json
+import signal
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +13,16 @@ import torch
 
 from trainctl.components.augment.base import Mixing, Visit
 from trainctl.data import order
-from trainctl.errors import ConfigError, NonFiniteError
+from trainctl.errors import ConfigError, Interrupted, NonFiniteError, Terminated
 from trainctl.machine import device
-from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run import assemble, rate
+from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
-from trainctl.train import budget, loop, session
+from trainctl.store import restore, rundir
+from trainctl.train import budget, evaluation, loop, session
+from trainctl.train.budget import Ending
 
 # No dropout and no norm over the batch: a batch's gradient is the mean of its rows'.
 PLAIN = (
@@ -47,7 +53,7 @@ def one_step(run: Run) -> None:
 def train(directory: Path, *overrides: str) -> tuple[Run, str]:
     run = make(*overrides)
     directory.mkdir()
-    return run, loop.train(run, directory, Together())
+    return run, loop.train(run, directory, MultiReporter()).reason
 
 
 def augmented(run: Run) -> tuple[torch.Tensor, Any]:
@@ -62,7 +68,7 @@ def test_mixed_classes_are_learnt_as_soft_targets(loss: str) -> None:
     run = make("augment=mixup", "augment.mixup.alpha=1.0", *f"loss={loss}".split())
     inputs, mixing = augmented(run)
     soft = torch.nn.functional.one_hot(run.data.splits["train"].targets[:50], 3).float()
-    soft = mixing.share * soft + (1 - mixing.share) * soft[mixing.partner]
+    soft = mixing.weight * soft + (1 - mixing.weight) * soft[mixing.partner]
     outputs = copy.deepcopy(run.model)(run.data.input_scale(inputs))
     smoothing = run.config.parts["loss"]["label_smoothing"]
     wanted = torch.nn.functional.cross_entropy(outputs, soft, label_smoothing=smoothing)
@@ -78,7 +84,7 @@ def test_mixed_numbers_are_learnt_as_their_mixture() -> None:
     run = make("dataset=diabetes", "augment=mixup", "loss=mae")
     inputs, mixing = augmented(run)
     targets = run.data.splits["train"].targets[:50]
-    targets = mixing.share * targets + (1 - mixing.share) * targets[mixing.partner]
+    targets = mixing.weight * targets + (1 - mixing.weight) * targets[mixing.partner]
     wanted = (copy.deepcopy(run.model)(run.data.input_scale(inputs)) - targets).abs().mean()
 
     one_step(run)
@@ -92,7 +98,7 @@ def test_two_mixings_in_a_row_mix_the_losses_of_four_rows() -> None:
     mixings = [Mixing(torch.tensor(share), torch.randperm(5, generator=generator)) for share in (0.8, 0.3)]
     soft = torch.nn.functional.one_hot(targets, 3).float()
     for mixing in mixings:
-        soft = mixing.share * soft + (1 - mixing.share) * soft[mixing.partner]
+        soft = mixing.weight * soft + (1 - mixing.weight) * soft[mixing.partner]
 
     loss, counted = step.compare(make(), outputs, targets, mixings)
 
@@ -182,7 +188,7 @@ def test_weight_decay_spares_biases_and_norms_unless_asked() -> None:
 
 def test_every_row_is_visited_once_an_epoch_in_another_order() -> None:
     run = make("loop.batch_size=16")
-    source, epochs = loop.batches(run), []
+    source, epochs = run.order.batches(run.state.step), []
     for _ in range(2):
         seen = []
         for _ in range(run.plan.steps_per_epoch):
@@ -202,8 +208,8 @@ def test_batches_and_what_asks_for_their_rows_draw_an_epochs_order_once(monkeypa
     order.order_on.cache_clear()
     run = make("loop.batch_size=40", "seed=5")
     rows = run.data.splits["train"].inputs
-    for _, (inputs, _) in zip(range(2 * run.plan.steps_per_epoch), loop.batches(run), strict=False):
-        assert torch.equal(inputs, rows[step.visited(run, 0, len(inputs))[1]])
+    for _, (inputs, _) in zip(range(2 * run.plan.steps_per_epoch), run.order.batches(run.state.step), strict=False):
+        assert torch.equal(inputs, rows[run.order.visit(run.state.step, 0, len(inputs)).rows])
         run.state.step += 1
     assert drawn == [(len(rows), 5, 0), (len(rows), 5, 1)]
 
@@ -223,10 +229,10 @@ def test_an_augmentation_that_asks_is_told_the_epoch_and_the_rows(overrides: tup
         told.append(visit)
         return batch
 
-    object.__setattr__(run, "augment", (change,))
+    run = replace(run, augment=(change,))
     run.state.step = start  # as resumed from there
     take, steps = step.eager(run), 2 * run.plan.steps_per_epoch
-    for (inputs, targets), _ in zip(loop.batches(run), range(steps), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(steps), strict=False):
         take(inputs, targets)
         run.state.step += 1
     epochs = [index // run.plan.steps_per_epoch for index in range(start, start + steps)]
@@ -254,9 +260,9 @@ def test_two_successive_epochs_show_both_sides_of_every_image() -> None:
         seen.append(dict(zip(visit.rows.tolist(), mirrored.tolist(), strict=True)))
         return shown
 
-    object.__setattr__(run, "augment", (change,))
+    run = replace(run, augment=(change,))
     take, steps = step.eager(run), run.plan.steps_per_epoch
-    for (inputs, targets), _ in zip(loop.batches(run), range(3 * steps), strict=False):
+    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(3 * steps), strict=False):
         take(inputs, targets)
         run.state.step += 1
     first, second, third = ({k: v for part in seen[i * steps :][:steps] for k, v in part.items()} for i in range(3))
@@ -270,25 +276,25 @@ def test_two_successive_epochs_show_both_sides_of_every_image() -> None:
 
 def test_batches_from_the_middle_equal_those_of_a_run_from_the_start() -> None:
     first, second = make("loop.batch_size=16"), make("loop.batch_size=16")
-    source = loop.batches(first)
+    source = first.order.batches(first.state.step)
     for _ in range(10):
         wanted = next(source)[0]
         first.state.step += 1
     second.state.step = 9
-    assert torch.equal(next(loop.batches(second))[0], wanted)
+    assert torch.equal(next(second.order.batches(second.state.step))[0], wanted)
 
 
 @pytest.mark.parametrize(
     ("overrides", "steps", "reason"),
     [
-        (["loop.epochs=3"], 9, "all 3 epochs are done"),  # 105 rows in batches of 50
-        (["loop.epochs=3", "loop.max_steps=4"], 4, "loop.max_steps=4 is reached"),
-        (["loop.epochs=1", "loop.max_steps=400"], 3, "all 1 epochs are done (before loop.max_steps=400: raise loop.epochs to use it)"),
-        (["loop.epochs=null", "loop.max_steps=7"], 7, "loop.max_steps=7 is reached"),
-        (["loop.batch_size=full", "loop.epochs=5"], 5, "all 5 epochs are done"),
+        (["loop.epochs=3"], 9, "completed all 3 epochs"),  # 105 rows in batches of 50
+        (["loop.epochs=3", "loop.max_steps=4"], 4, "reached loop.max_steps=4"),
+        (["loop.epochs=1", "loop.max_steps=400"], 3, "completed 1 epoch (before loop.max_steps=400: raise loop.epochs to reach it)"),
+        (["loop.epochs=null", "loop.max_steps=7"], 7, "reached loop.max_steps=7"),
+        (["loop.batch_size=full", "loop.epochs=5"], 5, "completed all 5 epochs"),
         (["early_stopping=patience", "early_stopping.patience=2", "early_stopping.min_delta=99", "loop.epochs=50"],
          9, "early stopping: no improvement in 2 evaluations"),
-        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: 1e-09 minutes of training are over"),
+        (["early_stopping=time", "early_stopping.minutes=1e-9"], 3, "early stopping: reached 1e-09 minutes of training"),
     ],
 )  # fmt: skip
 def test_the_budget_that_is_spent_first_ends_the_run(
@@ -309,7 +315,7 @@ def test_the_reason_says_what_value_reached_the_target(tmp_path: Path) -> None:
 def test_evaluations_come_at_their_steps_and_once_at_the_end(tmp_path: Path) -> None:
     seen = []
 
-    class Recorder(Together):
+    class Recorder(Reporter):
         def evaluation(self, row: Any) -> None:
             seen.append(row["step"])
 
@@ -325,7 +331,8 @@ def test_the_schedule_sets_the_rate_of_every_step() -> None:
     rates = []
     for run.state.step in range(6):
         loop.set_learning_rate(run)
-        rates.append(run.learning_rate)
+        assert rate.learning_rate(run, run.state.step) == run.optimizer.param_groups[0]["lr"]
+        rates.append(rate.learning_rate(run, run.state.position))
     assert rates == [0.8, 0.8, 0.8, 0.4, 0.4, 0.4]
 
 
@@ -369,13 +376,99 @@ def test_a_plateau_reduces_the_rate_at_the_evaluation_that_shows_it(tmp_path: Pa
     (tmp_path / "run").mkdir()
     rates = []
 
-    class Recorder(Together):
+    class Recorder(Reporter):
         def evaluation(self, row: Any) -> None:
             rates.append(row["lr"])
 
     loop.train(run, tmp_path / "run", Recorder())
     assert rates == [0.001, 0.001, 0.001, 0.0005, 0.0005, 0.00025]
     assert run.state.reaction.factor == 0.25
+
+
+class Ticking:
+    """A clock by which each look at it takes a second."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        monkeypatch.setattr(budget.time, "perf_counter", self.tick)
+
+    def tick(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ("loop.epochs=null",),
+        ("loop.epochs=30",),
+        ("loop.epochs=30", "schedule=plateau", "schedule.patience=0", "schedule.threshold=99"),
+    ],
+)
+@pytest.mark.parametrize("stops", [(), (2,), (1, 3)], ids=["whole", "stopped", "stopped-twice"])
+def test_the_rate_that_is_recorded_is_that_of_the_newest_step_by_any_clock(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], stops: tuple[int, ...]
+) -> None:
+    chosen = config.load(compose.compose([*PLAIN, "loop.max_time=20s", "schedule=cosine", *overrides]))
+    Ticking(monkeypatch)
+    used: dict[int, float] = {}
+    original = loop.set_learning_rate
+
+    def set_learning_rate(run: Run) -> None:
+        original(run)
+        used[run.state.step + 1] = run.optimizer.param_groups[0]["lr"]
+
+    monkeypatch.setattr(loop, "set_learning_rate", set_learning_rate)
+    calls = itertools.count(1)
+
+    def evaluate(*arguments: Any) -> dict[str, float]:
+        if next(calls) in stops:
+            signal.raise_signal(signal.SIGTERM)
+        return evaluation.evaluate(*arguments)
+
+    monkeypatch.setattr(loop, "evaluate", evaluate)
+    train = session.begin  # the first session begins the run, the others resume it
+    for _ in stops:
+        with pytest.raises(Terminated):
+            train(chosen, [], tmp_path / "run")
+        train = session.resume
+    train(chosen, [], tmp_path / "run")
+
+    rows = [row for row in rundir.read_metrics(tmp_path / "run") if "lr" in row]
+    assert len(rows) > 2
+    assert len({row["lr"] for row in rows}) > 2
+    assert [row["lr"] for row in rows] == [used[int(row["step"])] for row in rows]
+    assert all(0 < row["samples_per_second"] < 100 for row in rows)
+
+
+def test_an_evaluation_that_a_stop_broke_off_keeps_its_rate_in_a_rewind_after_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = config.load(
+        compose.compose([*PLAIN, "loop.epochs=3", "loop.on_nonfinite=rewind", "checkpoint.every_seconds=99"])
+    )
+
+    def stop(*_: Any) -> None:
+        signal.raise_signal(signal.SIGTERM)
+        raise loop.Stopped
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "evaluate", stop)
+        with pytest.raises(Terminated):
+            session.begin(chosen, [], tmp_path / "run")
+    original, left = loop.set_learning_rate, [2]  # the guard repeats the step before it believes it
+
+    def poison(run: Run) -> None:
+        original(run)
+        if run.state.step == 4 and left[0]:
+            left[0] -= 1
+            next(run.model.parameters()).data.fill_(float("nan"))
+
+    monkeypatch.setattr(loop, "set_learning_rate", poison)
+    assert session.resume(chosen, [], tmp_path / "run")["rewinds"] == 1
+    lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    rates = [(row["step"], row["lr"]) for row in lines if "lr" in row]
+    assert rates == [(3, 0.001), (6, 0.0005), (9, 0.0005)]
 
 
 def test_a_plateau_watches_only_metrics_that_there_are() -> None:
@@ -386,16 +479,16 @@ def test_a_plateau_watches_only_metrics_that_there_are() -> None:
 def test_a_budget_by_the_clock_moves_the_schedule_on() -> None:
     run = make("loop.max_time=10s", "loop.epochs=100")
     run.state.step, run.state.seconds = 30, 5.0
-    assert budget.schedule_position(run) == 150
+    assert rate.schedule_position(run) == 150
     run.state.step = 200
-    assert budget.schedule_position(run) == 200
+    assert rate.schedule_position(run) == 200
     alone = make("loop.max_time=10s", "loop.epochs=null")
     alone.state.step, alone.state.seconds = 10**6, 5.0
     assert budget.end_reason(alone) is None
-    assert budget.schedule_position(alone) == alone.plan.total_steps // 2
+    assert rate.schedule_position(alone) == alone.plan.total_steps // 2
     run.state.seconds = 11.0
-    assert budget.schedule_position(run) == run.plan.total_steps
-    assert budget.end_reason(run) == "loop.max_time=10s is spent"
+    assert rate.schedule_position(run) == run.plan.total_steps
+    assert budget.end_reason(run) == "reached loop.max_time=10s"
 
 
 @pytest.mark.parametrize(
@@ -426,7 +519,7 @@ def test_a_loss_that_is_not_finite_changes_no_weight() -> None:
 def test_metrics_do_not_depend_on_the_size_of_evaluation_batches() -> None:
     from trainctl.train.evaluation import evaluate
 
-    one, many = (evaluate(make(f"loop.eval_batch_size={size}"), "val") for size in (1, 1000))
+    one, many = (evaluate(make(f"loop.eval_batch_size={size}").evaluation, "val") for size in (1, 1000))
     assert one == pytest.approx(many, rel=1e-6)
 
 
@@ -435,7 +528,7 @@ def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> N
 
     run = make("model.dropout=0.5")
     state = torch.get_rng_state()
-    assert evaluate(run, "val") == evaluate(run, "val")
+    assert evaluate(run.evaluation, "val") == evaluate(run.evaluation, "val")
     assert torch.equal(state, torch.get_rng_state())
     assert run.model.training
 
@@ -448,6 +541,62 @@ def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert results[0] == results[1] != results[2]
+
+
+def judged(directory: Path, verdicts: list[str | None], *overrides: str, **more: Any) -> tuple[Run, list[Any], Ending]:
+    """Train with a judge that has a verdict for each evaluation; return what it was asked about."""
+    run, rows = more.get("run") or make("loop.epochs=3", *overrides), list[Any]()
+
+    def judge(row: Row) -> str | None:
+        rows.append(row)
+        return verdicts[len(rows) - 1]
+
+    directory.mkdir(exist_ok=True)
+    return run, rows, loop.train(run, directory, MultiReporter(), judge=judge)
+
+
+def test_a_judge_is_asked_after_each_evaluation_and_may_stop_the_run(tmp_path: Path) -> None:
+    run, rows, ending = judged(tmp_path / "run", [None, "not among the best third"])
+
+    assert ending == ("stopped", "not among the best third")
+    assert [row["step"] for row in rows] == [3, 6]
+    assert all({"lr", "val/loss", "train/loss"} <= row.keys() for row in rows)
+    assert run.state.step == 6
+    saved = restore.newest(tmp_path / "run").manifest
+    assert (saved.step, saved.evaluated) == (6, 6)
+
+    other = make("loop.epochs=3")
+    restore.restore(other, restore.newest(tmp_path / "run"))
+    _, rows, ending = judged(tmp_path / "run", [None], run=other)
+    assert ending == ("finished", "completed all 3 epochs")
+    assert [row["step"] for row in rows] == [9]
+    assert torch.equal(weights(other), weights(judged(tmp_path / "whole", [None] * 3)[0]))
+
+
+def test_a_run_that_is_done_is_finished_whatever_the_judge_says(tmp_path: Path) -> None:
+    assert judged(tmp_path / "run", [None, None, "too late"])[2].outcome == "finished"
+
+
+def test_a_stop_that_was_planned_comes_after_the_judge(tmp_path: Path) -> None:
+    assert judged(tmp_path / "run", ["enough"], "loop.stop_at_step=3")[2] == ("stopped", "enough")
+    with pytest.raises(Interrupted):
+        judged(tmp_path / "other", [None], "loop.stop_at_step=3")
+
+
+def test_a_run_stopped_by_its_judge_has_a_summary_and_is_resumed_to_the_same_end(tmp_path: Path) -> None:
+    chosen = config.load(compose.compose([*PLAIN, "loop.epochs=3", "schedule=cosine"]))
+    summary = session.begin(chosen, [], tmp_path / "run", judge=lambda row: "worse" if row["step"] == 3 else None)
+
+    assert (summary["outcome"], summary["reason"], summary["steps"]) == ("stopped", "worse", 3)
+    assert summary["best"]["step"] == 3
+    assert not any(name.startswith("test/") for name in summary["metrics"])
+    assert rundir.read_json(tmp_path / "run" / "summary.json") == summary
+    assert "trainctl resume" in (tmp_path / "run" / "log.txt").read_text()
+
+    resumed = session.resume(chosen, [], tmp_path / "run")
+    whole = session.begin(chosen, [], tmp_path / "whole")
+    assert resumed["metrics"] == whole["metrics"]
+    assert resumed["outcome"] == "finished"
 
 
 def test_the_loop_stays_readable_in_one_go() -> None:

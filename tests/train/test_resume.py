@@ -14,7 +14,7 @@ from trainctl.errors import Interrupted
 from trainctl.run import assemble
 from trainctl.run.run import Run
 from trainctl.settings import component, compose, config
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
 from trainctl.train import session
 
 OPTIMIZERS = component.names("optimizer")
@@ -36,7 +36,7 @@ def go_on(directory: Path, *overrides: str) -> dict[str, Any]:
 def end(directory: Path, *overrides: str) -> Run:
     """Return the run as its newest checkpoint has it."""
     run = assemble.assemble(settings(*overrides))
-    checkpoint.restore(run, checkpoint.newest(directory))
+    restore.restore(run, restore.newest(directory))
     return run
 
 
@@ -47,7 +47,7 @@ def timeless(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def assert_same(one: Path, other: Path, *overrides: str) -> None:
     first, second = end(one, *overrides), end(other, *overrides)
-    tensors = [checkpoint.newest(path).tensors("last") for path in (one, other)]
+    tensors = [restore.newest(path).tensors("last") for path in (one, other)]
     assert tensors[0].keys() == tensors[1].keys()
     for name, tensor in tensors[0].items():
         assert torch.equal(tensor, tensors[1][name]), name
@@ -121,7 +121,7 @@ def test_resuming_is_exact_in_every_mode(tmp_path: Path, overrides: tuple[str, .
         session.begin(load("loop.stop_at_step=5"), [], tmp_path / "cut")
     session.resume(load(), [], tmp_path / "cut")
 
-    whole, cut = (checkpoint.newest(tmp_path / name).tensors("last") for name in ("whole", "cut"))
+    whole, cut = (restore.newest(tmp_path / name).tensors("last") for name in ("whole", "cut"))
     assert all(torch.equal(tensor, cut[name]) for name, tensor in whole.items())
     assert timeless(rundir.read_metrics(tmp_path / "whole")) == timeless(rundir.read_metrics(tmp_path / "cut"))
 

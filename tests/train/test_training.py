@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.schemas import schema
 from tests.zygote import Process
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -105,7 +106,7 @@ def test_a_signal_saves_and_says_how_to_go_on(
 
     assert process.returncode == code
     run = only_run(tmp_path)
-    assert f"go on with: trainctl resume runs/{run.name}" in err
+    assert f"resume with: trainctl resume runs/{run.name}" in err
     summary = load(run / "summary.json")
     assert summary["outcome"] == outcome
     assert summary["steps"] > 0
@@ -188,7 +189,7 @@ def test_a_budget_by_the_clock_ends_the_schedule_too(tmp_path: Path) -> None:
     summary = session.begin(config.load(wanted), [])
 
     assert 0.9 < time.monotonic() - before < 6
-    assert summary["reason"] == "loop.max_time=1s is spent"
+    assert summary["reason"] == "reached loop.max_time=1s"
     (run,) = (path for path in Path("runs").iterdir() if path.is_dir())
     rates = [row["lr"] for row in rundir.read_metrics(run) if "lr" in row]
     assert rates == sorted(rates, reverse=True)
@@ -214,7 +215,7 @@ def test_evaluate_refuses_data_of_another_shape(command: Command, tmp_path: Path
     done = command("evaluate", only_run(tmp_path).name, "dataset=iris")
 
     assert done.returncode == 3
-    assert "its input_shape is [4], the run was trained with [13]" in done.stderr
+    assert "its row shape is (4,), the run was trained with (13,)" in done.stderr
 
 
 def test_predict_reads_columns_by_name_and_says_probabilities(command: Command, tmp_path: Path) -> None:
@@ -284,12 +285,12 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
         (
             "d.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,,4\n",
-            "row 0, column petal_length has a value that is missing",
+            "row 0, column petal_length has a missing value",
         ),
         ("e.csv", b"\xff\xfe\x00", "cannot be read as CSV"),
         ("f.npz", b"PK\x03\x04 no zip", "f.npz: "),
-        ("g.png", b"no image", "is an image, the run takes rows of shape (4,)"),
-        ("h.pdf", b"1 2 3 4", "not an image,"),
+        ("g.png", b"no image", "is an image; this run takes rows of shape (4,)"),
+        ("h.pdf", b"1 2 3 4", "expected an image, a .csv, an .npz or an .npy"),
         (
             "i.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n",
@@ -302,10 +303,11 @@ def test_predict_says_what_is_wrong_with_an_input(tmp_path: Path, name: str, con
     from trainctl.finished import predict as prediction
 
     (tmp_path / name).write_bytes(content)
-    about = {"input_shape": [4], "input_names": ["sepal_length", "sepal_width", "petal_length", "petal_width"]}
+    names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
+    trained = schema(input_shape=(4,), input_names=names)
 
     with pytest.raises(DataError) as caught:
-        prediction.complete(prediction.read(tmp_path / name, about), tmp_path / name, about)
+        prediction.without_gaps(prediction.read(tmp_path / name, trained), tmp_path / name, trained)
     assert message in str(caught.value)
     assert name in str(caught.value)
 
@@ -336,7 +338,7 @@ def test_a_budget_by_the_clock_alone_trains_until_then(command: Command, tmp_pat
 
     assert done.returncode == 0, done.stderr
     summary = load(only_run(tmp_path) / "summary.json")
-    assert summary["reason"] == "loop.max_time=1s is spent"
+    assert summary["reason"] == "reached loop.max_time=1s"
     assert summary["epochs"] > 30  # the default budget
     assert "/100" not in done.stdout
 
@@ -401,6 +403,6 @@ def test_pixels_between_0_and_1_are_not_taken_for_bytes(tmp_path: Path) -> None:
 
     np.save(tmp_path / "a.npy", np.full((1, 8, 8), 0.5))
     with pytest.raises(DataError, match="multiply them by 255"):
-        prediction.read(tmp_path / "a.npy", {"input_shape": [1, 8, 8]})
+        prediction.read(tmp_path / "a.npy", schema(input_shape=(1, 8, 8)))
     np.save(tmp_path / "b.npy", np.full((8, 8), 128))
-    assert prediction.read(tmp_path / "b.npy", {"input_shape": [1, 8, 8]}).shape == (1, 1, 8, 8)
+    assert prediction.read(tmp_path / "b.npy", schema(input_shape=(1, 8, 8))).shape == (1, 1, 8, 8)

@@ -1,20 +1,22 @@
-"""The words of a verb: names of runs and files, options as ``key=value``, and overrides. Imports no torch."""
+"""Parse what follows a command: names of runs and files, options as ``key=value``, and overrides. Imports no torch."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, StorageError
 from trainctl.settings.spelling import nearest
 
 
 @dataclass(frozen=True)
-class Words:
-    """What a verb was given.
+class ParsedArguments:
+    """The arguments of a command.
 
     Args:
-        names: The words without ``=``, in order.
-        options: The verb's own options, defaults filled in.
-        overrides: The other ``key=value`` words.
+        names: Arguments without ``=``, in order.
+        options: The command's own options; defaults are filled in.
+        overrides: All other ``key=value`` arguments.
     """
 
     names: list[str]
@@ -22,49 +24,98 @@ class Words:
     overrides: list[str]
 
 
-def read(arguments: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False) -> Words:
-    """Sort a verb's words.
+def parse(
+    argv: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False
+) -> ParsedArguments:
+    """Sort a command's arguments into names, options and overrides.
 
     Args:
-        arguments: As typed, after the verb.
-        defaults: The verb's options, with their defaults.
-        most_names: How many words without ``=`` it takes.
-        overrides: Whether it takes ``key=value`` words beside its options.
+        argv: The arguments after the command.
+        defaults: The command's options, with their defaults.
+        most_names: How many arguments without ``=`` the command takes.
+        overrides: Whether the command takes other ``key=value`` arguments in addition to its options.
 
     Raises:
-        ConfigError: If a word is one too many, or no option of the verb.
+        ConfigError: If there is a flag, a name too many, or an option that the command does not have.
     """
-    words = Words([], dict(defaults), [])
-    for argument in arguments:
+    parsed = ParsedArguments([], dict(defaults), [])
+    for argument in argv:
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
-            raise ConfigError(f"{argument}: this verb has no flags beside --help; options are written as key=value")
-        if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials hold "=" too
-            words.names.append(argument)
+            raise ConfigError(f"{argument}: this command takes no flags other than --help; write options as key=value")
+        if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials contain "=" too
+            parsed.names.append(argument)
         elif key in defaults:
-            words.options[key] = value
+            parsed.options[key] = value
         elif overrides:
-            words.overrides.append(argument)
+            parsed.overrides.append(argument)
         else:
             raise ConfigError(f"{argument}: no such option{nearest(key, defaults)}")
-    if len(words.names) > most_names:
-        raise ConfigError(f"{words.names[most_names]}: one word too many; options are written as key=value")
-    return words
+    if len(parsed.names) > most_names:
+        raise ConfigError(f"{parsed.names[most_names]}: unexpected argument; write options as key=value")
+    return parsed
 
 
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split off ``components=[a,b]``; return its packages and the other overrides."""
-    chosen = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
-    names = [name.strip() for name in chosen[-1].strip("[]").split(",")] if chosen else []
+    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides."""
+    lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
+    names = [name.strip() for name in lists[-1].strip("[]").split(",")] if lists else []
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
 
 
-def whole(key: str, text: str, least: int) -> int:
-    """Read an option that is a whole number.
+def integer(key: str, text: str, low: int) -> int:
+    """Read an option whose value is a whole number.
 
     Raises:
-        ConfigError: If it is none, or below the least.
+        ConfigError: If it is not one, or is below ``low``.
     """
-    if not (text.isdecimal() and int(text) >= least):
-        raise ConfigError(f"{key}={text}: expected a whole number in [{least}, inf)")
+    if not (text.isdecimal() and int(text) >= low):
+        raise ConfigError(f"{key}={text}: expected a whole number in [{low}, inf)")
     return int(text)
+
+
+def number(key: str, text: str, low: float, high: float) -> float:
+    """Read an option whose value is a number above ``low`` and not above ``high``; infinity is never allowed.
+
+    Raises:
+        ConfigError: If it is not a number, or is outside that range.
+
+    >>> number("seconds", "0.5", 0, 3600)
+    0.5
+    >>> number("max_lr", "1e400", 0, math.inf)
+    Traceback (most recent call last):
+    trainctl.errors.ConfigError: max_lr=1e400: expected a number in (0, inf)
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not (low < value <= high and math.isfinite(value)):
+        end = f"{high:g}]" if math.isfinite(high) else "inf)"
+        raise ConfigError(f"{key}={text}: expected a number in ({low:g}, {end}")
+    return value
+
+
+def choice(key: str, value: str, allowed: Iterable[str]) -> str:
+    """Return the value of an option that must be one of several.
+
+    Raises:
+        ConfigError: If it is not one of the allowed values.
+    """
+    allowed = list(allowed)
+    if value not in allowed:
+        raise ConfigError(f"{key}={value}: no such {key}{nearest(value, allowed)}")
+    return value
+
+
+def new_path(key: str, text: str) -> Path | None:
+    """Read an option that names what the command will write; None if the option is empty.
+
+    Raises:
+        StorageError: If that path exists already.
+    """
+    path = Path(text) if text else None
+    if path and path.exists():
+        kind = "directory" if path.is_dir() else "file"
+        raise StorageError(f"{key}={text}: {kind} already exists")
+    return path

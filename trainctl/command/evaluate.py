@@ -2,18 +2,19 @@
 
     trainctl evaluate RUN [split=test] [which=best] [dataset settings] [device=...] [format=text|json] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name. Cleaning and scaling are as fitted in training.
+RUN is a run's directory, its name, or a part of the name; without it, the newest run. Cleaning and scaling are those
+that were fitted in training.
 
     trainctl evaluate runs/my-run
     trainctl evaluate my-run split=val which=last
-    trainctl evaluate my-run dataset.root=/other/files    the same data set from elsewhere
-    trainctl evaluate my-run dataset=fashion_mnist        another data set of the same shape
+    trainctl evaluate my-run dataset.root=/other/files    the same data set in another directory
+    trainctl evaluate my-run dataset=fashion_mnist        another data set with rows of the same shape
     trainctl evaluate my-run dataset.path=new.csv split=all    every row of another file
 
 Another file is split as the run's own was: split=test measures its test rows only, split=all every row. Of the run's
-own data split=all holds the rows that it was trained with.
+own data, split=all includes the rows that it was trained with.
 
-Prints each metric as `split/name`, and for classes precision, recall and F1 of each. Writes nothing.
+Prints each metric as `split/name`, and for classes precision, recall and F1 of each. Writes no files.
 """
 
 import json
@@ -22,110 +23,65 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.command import arguments as words
-from trainctl.errors import CheckpointError, ConfigError
-from trainctl.report import table
+from trainctl.command import arguments
+from trainctl.report import phrases, table
 from trainctl.settings import compose
 from trainctl.settings.config import Tree
-from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
 if TYPE_CHECKING:
-    from trainctl.data.rows import SplitName
-    from trainctl.run.run import Run
+    from trainctl.finished.evaluate import Scores
 
 OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
 CHOICES = {"split": ("train", "val", "test", "all"), "which": ("best", "last"), "format": ("text", "json")}
+ALLOWED = ("dataset.", "device", "loop.eval_batch_size")
+SCORES = ("precision", "recall", "f1")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check the words, then import torch and evaluate."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
-    for key, allowed in CHOICES.items():
-        if given.options[key] not in allowed:
-            raise ConfigError(f"{key}={given.options[key]}: no such choice{nearest(given.options[key], allowed)}")
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
-    from trainctl.finished import open as reload
+def main(argv: Sequence[str]) -> int:
+    """Check the arguments, then import torch and evaluate."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    options: dict[str, Any] = {key: arguments.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
+    from trainctl.finished.evaluate import as_json, evaluate
+    from trainctl.finished.open import open as open_run
 
-    before = reload.tree(directory, packages)
-    reload.checked(directory, before)
-    after = other_data(before, overrides)
-    weights = reload.load(directory, given.options["which"])
-    from trainctl.run import assemble
-    from trainctl.settings import config
-    from trainctl.store import checkpoint
-
-    settings = config.load(after)
-    split: Any = given.options["split"]
-    try:
-        run = assemble.assemble(settings, checkpoint.fitted(weights.tensors), weights.about, whole=split == "all")
-    except ConfigError as error:
-        if overrides:
-            raise
-        raise CheckpointError(f"{directory / 'config.yaml'}: {error}") from error
-    checkpoint.load_weights(run.average.model, weights.model, directory)
-    if run.data.fingerprint != weights.about["fingerprint"]:
+    split, which = options["split"], options["which"]
+    run = open_run(directory, packages, overrides, ALLOWED, change=other_data, payloads=[which])
+    scores = evaluate(run, split, which)
+    if not scores.own_data:
         part = "" if split == "all" else f"; split={split} is a part of it, split=all measures every row"
         print(f"trainctl: note: this is not the data that the run was trained with{part}", file=sys.stderr)
-    for note in weights.notes:
+    for note in run.notes:
         print(f"trainctl: {note}", file=sys.stderr)
-    report(run, split, weights.step, directory, given.options["format"])
+    if options["format"] == "json":
+        print(json.dumps({"run": str(directory), "split": split} | as_json(scores)))
+    else:
+        show(scores, split, directory.name)
     return 0
 
 
-def other_data(tree: Tree, overrides: Sequence[str]) -> Tree:
-    """Return the run's configuration with another data set, or other settings of its own."""
-    chosen = [word for word in overrides if word.startswith("dataset=")]
-    if chosen:
-        inside = [word for word in overrides if word.startswith("dataset.")]
+def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
+    """Return the run's configuration with another data set, or with other settings of its own."""
+    choice = [word for word in overrides if word.startswith("dataset=")]
+    if choice:
+        settings = [word for word in overrides if word.startswith("dataset.")]
         packages = [f"components=[{','.join(tree['components'])}]"]
-        tree = tree | {"dataset": compose.compose([*packages, *chosen, *inside])["dataset"]}
-        overrides = [word for word in overrides if word not in chosen and word not in inside]
-    return compose.change(tree, overrides, ("dataset.", "device", "loop.eval_batch_size"))
+        tree = tree | {"dataset": compose.compose([*packages, *choice, *settings])["dataset"]}
+        overrides = [word for word in overrides if word not in choice and word not in settings]
+    return compose.change(tree, overrides, allowed)
 
 
-def report(run: "Run", split: "SplitName", step: int, directory: Path, style: str) -> None:
-    """Measure, and print."""
-    from trainctl.train.evaluation import confusion, evaluate
-
-    if not len(run.data.splits[split]):
-        raise ConfigError(f"split={split}: the data has no such rows")
-    found = evaluate(run, split)
-    counts = confusion(run, split) if run.task == "classification" else []
-    classes = [by_class(name, index, counts) for index, name in enumerate(run.data.class_names)] if counts else []
-    if style == "json":
-        print(
-            json.dumps(
-                {
-                    "run": str(directory),
-                    "split": split,
-                    "step": step,
-                    "rows": len(run.data.splits[split]),
-                    "metrics": found,
-                    "classes": classes,
-                }
-            )
-        )
-        return
-    table.line(f"{directory.name}: step {step}, {len(run.data.splits[split]):,} rows of {split}")
-    table.show(["metric", "value"], [[name, table.number(value)] for name, value in found.items()], right={"value"})
-    if classes:
+def show(scores: "Scores", split: str, name: str) -> None:
+    """Print the metrics, and a table of the classes."""
+    table.line(f"{name}: step {scores.step}, {scores.rows:,} rows of {split}")
+    metrics = [[metric, phrases.number(value)] for metric, value in scores.metrics.items()]
+    table.show(["metric", "value"], metrics, right={"value"})
+    if scores.classes:
         table.line()
-        rows = [
-            [row["class"], str(row["rows"]), *(table.number(row[key]) for key in ("precision", "recall", "f1"))]
-            for row in classes
+        classes = [
+            [scored.name, str(scored.rows), *(phrases.number(getattr(scored, key)) for key in SCORES)]
+            for scored in scores.classes
         ]
-        table.show(["class", "rows", "precision", "recall", "f1"], rows, right={"rows", "precision", "recall", "f1"})
-
-
-def by_class(name: str, index: int, counts: list[list[int]]) -> dict[str, Any]:
-    """Return a class's rows, precision, recall and F1; None where there is nothing to divide by."""
-    hits, rows, predicted = counts[index][index], sum(counts[index]), sum(row[index] for row in counts)
-    return {
-        "class": name,
-        "rows": rows,
-        "precision": hits / predicted if predicted else None,
-        "recall": hits / rows if rows else None,
-        "f1": 2 * hits / (rows + predicted) if rows + predicted else None,
-    }
+        table.show(["class", "rows", *SCORES], classes, right={"rows", *SCORES})

@@ -1,24 +1,24 @@
-"""Find a batch size: the largest that fits in memory, and the fastest.
+"""Suggest a batch size: find the largest that fits in memory and the fastest.
 
     trainctl find-batch-size [overrides] [max_size=N] [seconds=0.5]
 
-Times optimizer steps with 1, 2, 4, ... rows, up to the training split or `max_size`, on a copy in memory, and stops
-where memory runs out. Suggests the smallest batch that trains at least 95 % as many rows a second as the
-fastest: larger ones gain no speed, and take fewer steps an epoch.
+It times optimizer steps with 1, 2, 4, ... samples, up to the size of the training split or `max_size`, on a copy in
+memory, and stops when memory runs out. It suggests the smallest batch that reaches at least 95 % of the highest
+speed: larger batches are not faster, and leave fewer steps per epoch.
 
     trainctl find-batch-size
     trainctl find-batch-size model=cnn device=cpu
     trainctl find-batch-size recipe=mnist_cnn max_size=4096 seconds=2
 
-Takes every override that training takes. Each size is measured for about `seconds`. Another batch size wants
-another learning rate: see the note below the table. Writes nothing.
+It accepts every override that training accepts. Each size is measured for about `seconds`. A different batch size
+usually needs a different learning rate: see the note below the table. It writes no files.
 """
 
 import math
 import shlex
 from collections.abc import Sequence
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.settings import compose, config
@@ -26,12 +26,12 @@ from trainctl.settings import compose, config
 OPTIONS = {"max_size": "", "seconds": "0.5"}
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check everything, then import torch and measure."""
-    given = words.read(arguments, OPTIONS, most_names=0, overrides=True)
-    most = words.whole("max_size", given.options["max_size"], 1) if given.options["max_size"] else None
-    seconds = duration(given.options["seconds"])
-    checked = config.load(compose.compose(given.overrides))
+    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
+    most = arguments.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
+    seconds = arguments.number("seconds", parsed.options["seconds"], 0, 3600)
+    checked = config.load(compose.compose(parsed.overrides))
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
 
@@ -39,49 +39,35 @@ def main(arguments: Sequence[str]) -> int:
     sizes = finder.batch_sizes(run, most)
     if not sizes:
         raise ConfigError(f"max_size={most}: a batch norm needs larger batches, or fewer loop.micro_batches")
-    found = list(finder.speeds(run, sizes, seconds))
-    chosen, fitting = finder.suggest(found), [speed for speed in found if speed.fits]
+    speeds = list(finder.speeds(run, sizes, seconds))
+    suggested, fitting = finder.suggest(speeds), [speed for speed in speeds if speed.fits]
     fastest, largest = max(fitting, key=lambda speed: speed.rate), fitting[-1]
-    notes = {fastest.size: "fastest"} | {speed.size: "no memory" for speed in found if not speed.fits}
+    notes = {fastest.size: "fastest"} | {speed.size: "out of memory" for speed in speeds if not speed.fits}
     rows = [
         [
-            f"{speed.size}{'*' if speed is chosen else ' '}",
+            f"{speed.size}{'*' if speed is suggested else ' '}",
             f"{1000 * speed.seconds:.3g}" if speed.fits else "-",
             f"{speed.rate:,.0f}" if speed.fits else "-",
             notes.get(speed.size, ""),
         ]
-        for speed in found
+        for speed in speeds
     ]
-    table.show(["batch size", "ms a step", "samples/s", ""], rows, right=("batch size", "ms a step", "samples/s"))
-    end = "the largest that fits" if not found[-1].fits else "the largest tried; it fits"
-    table.line(f"\n{largest.size} is {end}; suggested: {chosen.size} (*)")
-    advise(chosen.size, run.plan.batch_size, given.overrides)
+    table.show(["batch size", "ms/step", "samples/s", ""], rows, right=("batch size", "ms/step", "samples/s"))
+    end = "the largest that fits" if not speeds[-1].fits else "the largest tried; it fits"
+    table.line(f"\n{largest.size} is {end}; suggested: {suggested.size} (*)")
+    advise(suggested.size, run.plan.batch_size, parsed.overrides)
     return 0
 
 
-def duration(text: str) -> float:
-    """Read a time [s].
-
-    Raises:
-        ConfigError: If it is none.
-    """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0 < value <= 3600:
-        raise ConfigError(f"seconds={text}: expected a number in (0, 3600]")
-    return value
-
-
 def advise(size: int, before: int, overrides: Sequence[str]) -> None:
-    """Print the command that uses a size, and what it means for the learning rate."""
-    others = [word for word in overrides if not word.startswith("loop.batch_size=")]
-    choice = f"loop.batch_size={size}"
-    table.line(f"\nUse: {shlex.join(['trainctl', choice, *others])}")
+    """Print the command that uses a batch size, and how to adapt the learning rate."""
+    others = [override for override in overrides if not override.startswith("loop.batch_size=")]
+    setting = f"loop.batch_size={size}"
+    table.line(f"\nUse: {shlex.join(['trainctl', setting, *others])}")
     if size != before:
         factor = size / before
+        find_lr = shlex.join(["trainctl", "find-lr", setting, *others])
         table.line(
-            f"The learning rate was for {before} rows: scale it by {factor:.3g} for plain descent (Goyal et al., 2017),\n"
-            f"by about {math.sqrt(factor):.3g} for Adam and its kin, or ask: {shlex.join(['trainctl', 'find-lr', choice, *others])}"
+            f"The learning rate was set for batches of {before}: multiply it by {factor:.3g} for SGD (Goyal et al., 2017),\n"
+            f"by about {math.sqrt(factor):.3g} for Adam-like optimizers, or run: {find_lr}"
         )

@@ -29,8 +29,8 @@ from typing import Any
 
 import yaml
 
-from trainctl.command import arguments as words
-from trainctl.components.schedule.base import Reaction, complete
+from trainctl.command import arguments
+from trainctl.components.schedule.base import Reaction, as_schedule
 from trainctl.errors import ConfigError
 from trainctl.report import phrases as words_of
 from trainctl.report import table
@@ -56,15 +56,15 @@ CURVES = (
 Members = Mapping[str, Path]
 
 
-def main(arguments: Sequence[str]) -> int:
+def main(argv: Sequence[str]) -> int:
     """Print the catalogue, a group or a member; return the exit code.
 
     Raises:
         ConfigError: If a group, a member, a package or an option does not exist.
     """
-    packages, rest = words.packages(arguments)
+    packages, rest = arguments.packages(argv)
     _check_packages(packages)
-    names = words.read(rest, {"components": "[]"}, most_names=2).names
+    names = arguments.parse(rest, {"components": "[]"}, most_names=2).names
     groups = catalogue.options(catalogue.overlays())
     if names and names[0] not in groups:
         raise ConfigError(f"{names[0]}: no such group{nearest(names[0], groups)}")
@@ -135,7 +135,7 @@ def _curve(name: str, members: Members) -> str:
         built = factory.build("schedule", settings, total_steps=EPOCHS * STEPS, steps_per_epoch=STEPS, maximize=False)
     except ConfigError:
         return ""
-    schedule, state, rates = complete(built), Reaction(), []
+    schedule, state, rates = as_schedule(built), Reaction(), []
     for number in range(EPOCHS * STEPS):
         rates.append(schedule.multiplier(number) * state.factor)
         if (number + 1) % STEPS == 0:

@@ -3,18 +3,18 @@
     trainctl predict RUN INPUT [output=FILE] [which=best] [device=...] [root=runs]
 
 INPUT is an image (PNG, JPEG, ...), a CSV with a header, or an .npz or .npy array. The CSV goes to standard
-output, or to FILE, which must not be there yet.
+output, or to FILE, which must not exist.
 
     trainctl predict my-run digit.png
     trainctl predict my-run rows.csv output=predictions.csv
     trainctl predict my-run rows.npz
 
-A CSV's columns are found by their names; columns that the run does not know are passed over; between cells stands
-what stood there in training, and the file may end in .tsv too. For a run on texts a .txt holds one text a line. An
-.npz needs one array, or one named `inputs`; a row has the shape that the run was trained with. An image is turned
-to the run's channels and size.
+The columns of a CSV are found by their names; columns that the run was not trained with are ignored. The delimiter is
+that of training; the file may also end in .tsv. For a run on texts, a .txt contains one text per line. An .npz needs
+one array, or one named `inputs`; a row has the shape that the run was trained with. Images are converted to the run's
+channels and size.
 
-Columns: row, then for classes `prediction` and a probability for each class; for numbers one column for each
+Columns: row; then for classes `prediction` and a probability for each class; for numbers one column for each
 target, in its unit; for an autoencoder `rmse` and the reconstruction, in scaled units.
 """
 
@@ -22,37 +22,30 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
-from trainctl.errors import ConfigError, StorageError
+from trainctl.command import arguments
+from trainctl.errors import ConfigError
 from trainctl.fileformat.place import check_file
 from trainctl.report import table
-from trainctl.settings import compose
-from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
 OPTIONS = {"output": "", "which": "best", "root": "runs"}
+ALLOWED = ("device", "loop.eval_batch_size")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check the words, then import torch and predict."""
-    given = words.read(arguments, OPTIONS, most_names=2, overrides=True)
-    if len(given.names) < 2:
+def main(argv: Sequence[str]) -> int:
+    """Check the arguments, then import torch and predict."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=2, overrides=True)
+    if len(parsed.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
-    if given.options["which"] not in ("best", "last"):
-        raise ConfigError(
-            f"which={given.options['which']}: no such choice{nearest(given.options['which'], ('best', 'last'))}"
-        )
-    directory = rundir.find(given.names[0], Path(given.options["root"]))
-    source, target = Path(given.names[1]), Path(given.options["output"]) if given.options["output"] else None
+    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    directory, source = rundir.find(parsed.names[0], Path(parsed.options["root"])), Path(parsed.names[1])
+    target = arguments.new_path("output", parsed.options["output"])
     check_file(source)
-    if target and target.exists():
-        raise StorageError(f"{target}: is there already; remove it or give another output=")
-    packages, overrides = words.packages(given.overrides)
-    from trainctl.finished import open as reload
-    from trainctl.finished import predict as prediction
+    packages, overrides = arguments.packages(parsed.overrides)
+    from trainctl.finished.open import open as open_run
+    from trainctl.finished.predict import predict
 
-    tree = compose.change(reload.tree(directory, packages), overrides, ("device", "loop.eval_batch_size"))
-    text = prediction.predict(directory, tree, source, given.options["which"])
+    text = predict(open_run(directory, packages, overrides, ALLOWED, payloads=[which]), source, which)
     if target:
         rundir.write(target, text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)

@@ -1,10 +1,11 @@
-"""Go on with a run, from its newest checkpoint.
+"""Continue a run from its latest checkpoint.
 
     trainctl resume [RUN] [settings] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name; without it, the newest run. A run that was stopped
-ends exactly as if it had not been. A finished run goes on if its budget is raised; else nothing is done.
-A damaged checkpoint is passed over, which is told; without a whole one the exit code is 4, never a fresh start.
+RUN is a run directory, its name, or a part of the name; without it, the newest run. A run that was stopped ends
+exactly as if it had not been. A finished run continues if its budget is raised; otherwise nothing happens.
+Damaged checkpoints are skipped with a message; if no intact checkpoint exists, it exits with code 4 instead of
+starting over.
 
     trainctl resume                             the newest run
     trainctl resume 20261120-2230 loop.epochs=50
@@ -12,33 +13,38 @@ A damaged checkpoint is passed over, which is told; without a whole one the exit
 
 What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size, loop.on_nonfinite,
 checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download. Anything else would
-make it another run. Components of your own have to be named again: components=[my_package].
+make it another run. Your own components must be named again: components=[my_package].
 """
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments as words
-from trainctl.settings import compose
+from trainctl.command import arguments
+from trainctl.settings import compose, config
+from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check what is to change, then import torch and train on."""
-    given = words.read(arguments, {"root": "runs"}, most_names=1, overrides=True)
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
-    from trainctl.finished import open as reload
-    from trainctl.settings import config
+def main(argv: Sequence[str]) -> int:
+    """Check what is to change, then import torch and continue the training."""
+    parsed = arguments.parse(argv, {"root": "runs"}, most_names=1, overrides=True)
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
+    from trainctl.finished.open import configuration
+    from trainctl.report import reporters
     from trainctl.train import session
 
-    before = reload.tree(directory, packages)
-    reload.checked(directory, before)
-    after = compose.change(before, overrides, config.MAY_CHANGE)
-    if after["loop"]["stop_at_step"] == before["loop"]["stop_at_step"]:
-        after["loop"]["stop_at_step"] = None  # it has done its work
-    summary = session.resume(config.load(after), overrides, directory)
+    settings = configuration(directory, packages, overrides, config.MAY_CHANGE, change=past_its_stop)
+    summary = session.resume(settings, overrides, directory, reporters=reporters.on_terminal)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
-        print(f"{directory.name} is finished ({summary['reason']}): nothing to do; raise {budgets} to go on")
+        print(f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}")
     return 0
+
+
+def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
+    """Return the run's configuration with some settings changed, and without the stop at which it was stopped."""
+    changed = compose.change(tree, overrides, allowed)
+    if changed["loop"]["stop_at_step"] == tree["loop"]["stop_at_step"]:
+        changed["loop"]["stop_at_step"] = None
+    return changed

@@ -2,17 +2,17 @@
 
     trainctl [train] [overrides] [--config-dir DIR] [-m]
 
-`trainctl` alone trains the default run. Overrides choose members of groups and set any key:
+`trainctl` alone trains the default run. Overrides select components and set any key:
 
-    trainctl optimizer=adam schedule=cosine     members; see `trainctl list`
+    trainctl optimizer=adam schedule=cosine     components; see `trainctl list`
     trainctl optimizer.lr=3e-4 loop.epochs=50   settings; see `trainctl --cfg job`
-    trainctl augment=[crop,flip]                groups whose members add up
-    trainctl recipe=mnist_cnn seed=1            a recipe, changed
-    trainctl loop.max_time=10m                  a budget by the clock
+    trainctl augment=[crop,flip]                groups that take several members
+    trainctl recipe=mnist_cnn seed=1            a recipe with overrides
+    trainctl loop.max_time=10m                  a time limit
     trainctl -m optimizer=adam,sgd seed=0,1,2   a sweep of six trials
 
-The run's directory goes below `output.root` (./runs): configuration, metrics.jsonl, checkpoints, plots,
-summary.json. Ctrl-C saves and says how to go on; a second Ctrl-C leaves at once.
+The run directory is created below `output.root` (./runs): configuration, metrics.jsonl, checkpoints, plots,
+summary.json. Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C quits immediately.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,8 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
         return trials.sweep(points, arguments)
     checked = config.load(compose.compose(arguments, config_dir))
+    from trainctl.report import reporters
     from trainctl.train import session
 
-    session.begin(checked, arguments)
+    session.begin(checked, arguments, reporters=reporters.on_terminal)
     return 0

@@ -1,4 +1,4 @@
-"""Replay a run and compare it with what it wrote, bit for bit.
+"""Check that a run can be repeated bit for bit: take its steps again, and compare with what it wrote.
 
     trainctl verify [RUN] [from=auto|start|oldest|STEP] [steps=N] [root=runs]
 
@@ -12,66 +12,46 @@ random states and best weights with the checkpoint.
     trainctl verify my-run from=start steps=1000    metrics alone, unless a checkpoint of step 1000 is kept
     trainctl verify my-run dataset.root=/other/files
 
-Prints `bit-identical` and exits with 0; or says the first evaluation or tensor that differs, and what has changed
-since, and exits with 4. Writes nothing. A run that follows the clock (loop.max_time, early_stopping=time) or went back
-to its newest checkpoint (loop.on_nonfinite=rewind) cannot be replayed. device, threads, dataset.root and
-dataset.download may be given.
+Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs, and what has changed
+since, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time, early_stopping=time) or
+went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device, threads, dataset.root and
+dataset.download may be changed.
 """
 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from trainctl.command import arguments as words
+from trainctl.command import arguments
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
-from trainctl.settings import compose
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
-if TYPE_CHECKING:
-    from trainctl.settings.config import Config
-
 OPTIONS = {"from": "auto", "steps": "", "root": "runs"}
-ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # what another machine may need
+BEGIN = ("auto", "start", "oldest")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Check the words, then import torch and replay."""
-    given = words.read(arguments, OPTIONS, most_names=1, overrides=True)
-    begin = given.options["from"]
-    if begin not in (choices := ("auto", "start", "oldest")) and not begin.isdecimal():
-        raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, choices)}")
-    steps = words.whole("steps", given.options["steps"], 1) if given.options["steps"] else None
-    directory, settings = chosen(given)
-    from trainctl.finished import verify as replay
+def main(argv: Sequence[str]) -> int:
+    """Check the arguments, then import torch and verify."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    begin = parsed.options["from"]
+    if begin not in BEGIN and not begin.isdecimal():
+        raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, BEGIN)}")
+    steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
+    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
+    from trainctl.finished.open import ELSEWHERE
+    from trainctl.finished.open import open as open_run
+    from trainctl.finished.verify import verify
 
-    found = replay.verify(directory, settings, begin, steps)
-    for note in found.notes:
+    comparison = verify(open_run(directory, packages, overrides, ELSEWHERE), begin, steps)
+    for note in comparison.notes:
         print(f"trainctl: {note}", file=sys.stderr)
-    if found.difference:
-        raise CheckpointError(f"{directory.name} is not bit-identical: {found.difference}\n{replay.causes(found)}")
-    start = f"step {found.start}" if found.start else "the start"
-    state = f"{found.tensors} tensors" if found.tensors else f"no tensors, as no checkpoint of step {found.end} is kept"
-    table.line(
-        f"{directory.name}: bit-identical from {start} to step {found.end}: {counted(found.evaluations)}, {state}"
-    )
+    if comparison.difference:
+        raise CheckpointError(
+            f"{directory.name} is not bit-identical: {comparison.difference}\n{comparison.explanation}"
+        )
+    start = f"step {comparison.start}" if comparison.start else "the start"
+    table.line(f"{directory.name}: bit-identical from {start} to step {comparison.end}: {comparison.extent}")
     return 0
-
-
-def counted(evaluations: int) -> str:
-    """Write a number of evaluations."""
-    return f"{evaluations} evaluation{'s' * (evaluations != 1)}"
-
-
-def chosen(given: words.Words) -> "tuple[Path, Config]":
-    """Return a run's directory, and its settings with what another machine may need changed."""
-    directory = rundir.find(given.names[0] if given.names else None, Path(given.options["root"]))
-    packages, overrides = words.packages(given.overrides)
-    from trainctl.finished import open as reload
-    from trainctl.settings import config
-
-    before = reload.tree(directory, packages)
-    reload.checked(directory, before)
-    return directory, config.load(compose.change(before, overrides, ELSEWHERE))

@@ -1,29 +1,73 @@
-"""A data set on the device, split and cleaned: what a run trains on and is measured with."""
+"""A data set, split and cleaned: what a run trains on and is measured with."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from trainctl.components.clean.base import Cleaner
-from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
-from trainctl.fileformat.table import Column
+from trainctl.data.schema import Schema
 
 SplitName = Literal["train", "val", "test", "all"]  # all: the rows of the others, where a run is only measured
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
+MOST_EXAMPLES = 5000  # training rows that an initialisation may look at
+
+Batch = tuple[Tensor, Tensor]  # inputs (N, *shape) as they are stored, and targets (N,) or (N, K), scaled
+
+
+class Rows(Protocol):
+    """The rows of one split, wherever they are kept; all that is returned is on the run's device."""
+
+    def __len__(self) -> int: ...
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows, inputs and targets."""
+
+    def gather(self, indices: Tensor) -> Batch:
+        """Return the rows with these numbers ``(N,)``, in their order."""
+
+    def portions(self, size: int) -> Iterator[Batch]:
+        """Yield all rows in their order, ``size`` at a time; nobody may change them."""
+
+    def sample(self, count: int) -> Batch:
+        """Return at most ``count`` rows, evenly spaced; nobody may change them."""
 
 
 @dataclass(frozen=True)
-class Rows:
-    """The rows of one split, resident on the device: inputs as they are stored, targets scaled."""
+class ResidentRows:
+    """Rows that are on the device as one tensor each.
+
+    Args:
+        inputs: ``(N, *shape)``, as they are stored: images as uint8.
+        targets: Classes ``(N,)``, or scaled values ``(N, K)``.
+    """
 
     inputs: Tensor
     targets: Tensor
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows, inputs and targets."""
+        return self.inputs.nbytes + self.targets.nbytes
+
+    def gather(self, indices: Tensor) -> Batch:
+        """Return copies of the rows with these numbers."""
+        return self.inputs.index_select(0, indices), self.targets.index_select(0, indices)
+
+    def portions(self, size: int) -> Iterator[Batch]:
+        """Yield views of neighbouring rows."""
+        return zip(self.inputs.split(size), self.targets.split(size), strict=True)
+
+    def sample(self, count: int) -> Batch:
+        """Return a view of every k-th row."""
+        every = -(-len(self) // count)
+        return self.inputs[::every], self.targets[::every]
 
 
 @dataclass(frozen=True)
@@ -41,57 +85,27 @@ class Data:
 
     Args:
         splits: The rows of train, val and test.
+        schema: Shape and names of the rows.
         input_scale: Fitted on the training split; applied to every batch, after augmentation.
         target_scale: For a regression; already applied to the targets.
-        task: The data's; a model that reconstructs has its own.
-        outputs: Numbers that a model has to return for a row.
-        input_shape: Shape of a row: ``(C, H, W)``, ``(F,)``, ``(T, F)``, or ``(T,)`` for token ids.
-        class_names: One for each class; empty for a regression.
-        input_names: One for each column of a table or a sequence; empty for images.
-        target_names: One for each column of a regression's targets.
-        fingerprint: SHA-256 of all inputs, targets and names [hex].
         cleaner: Fitted on the training split; already applied to the inputs.
         changes: What cleaning changed, a line each.
         notes: What is odd about the rows, a line each.
-        columns: The file's columns behind the columns of a table; empty if it comes from no file.
-        vocabulary: The token behind each id; empty if inputs are no tokens.
-        encoding: What else predicting needs to read such rows from a file; plain values.
     """
 
     splits: dict[SplitName, Rows]
+    schema: Schema
     input_scale: Affine
     target_scale: Affine | None
-    task: Task
-    outputs: int
-    input_shape: tuple[int, ...]
-    class_names: tuple[str, ...]
-    input_names: tuple[str, ...]
-    target_names: tuple[str, ...]
-    fingerprint: str
     cleaner: Cleaner = field(default_factory=Cleaner)
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
-    columns: tuple[Column, ...] = ()
-    vocabulary: tuple[str, ...] = ()
-    encoding: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def fitted(self) -> Fitted:
         """What was learned from the training rows."""
         return Fitted(self.cleaner, self.input_scale, self.target_scale)
 
-    def about(self) -> dict[str, Any]:
-        """Return what predicting has to know, as plain values; saved with every checkpoint."""
-        keys = (
-            "task",
-            "outputs",
-            "input_shape",
-            "class_names",
-            "input_names",
-            "target_names",
-            "fingerprint",
-            "vocabulary",
-        )
-        plain = {key: list(value) if isinstance(value := getattr(self, key), tuple) else value for key in keys}
-        columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
-        return plain | {"columns": columns, "encoding": dict(self.encoding)}
+    def examples(self) -> Tensor:
+        """Return at most 5,000 training rows, evenly spaced, as the model sees them: scaled, not augmented."""
+        return self.input_scale(self.splits["train"].sample(MOST_EXAMPLES)[0])

@@ -1,44 +1,131 @@
-"""A run's directory -> its configuration, its best weights, and its model."""
+"""A run's directory -> its configuration, its schema and its weights: what every command on a run opens."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from trainctl.components.loss.base import Task
+from trainctl.data.rows import Fitted
+from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.machine import device
-from trainctl.run import assemble
+from trainctl.machine import device as devices
+from trainctl.run.model import build_model
 from trainctl.settings import compose, config
 from trainctl.settings.config import Config, Tree
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
+from trainctl.store.manifest import Saved
+
+ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # what may change on another machine
+# (the run's configuration, overrides, keys that may change) -> the changed configuration
+Change = Callable[[Tree, Sequence[str], Sequence[str]], Tree]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A run's weights, with all that is needed to use them.
+    """The weights of a run, with what was fitted to its training rows.
 
     Args:
-        tensors: ``model.*``, ``scale.*`` and ``clean.*``.
-        about: What the run's data looked like, see :meth:`trainctl.run.run.Data.about`.
-        step: Optimizer steps behind them.
-        notes: What is to be told to the user.
+        model: The model's tensors.
+        fitted: Cleaning and scalings.
+        step: Optimizer steps that they were trained for.
     """
 
-    tensors: dict[str, Tensor]
-    about: dict[str, Any]
+    model: dict[str, Tensor]
+    fitted: Fitted
     step: int
-    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A run that was trained, perhaps not to its end, as a command finds it on disk.
+
+    Args:
+        directory: The run's.
+        config: Its configuration, with the changes of the command.
+        overrides: What was typed to change it.
+        schema: Of the data that it was trained with.
+        saved: Its newest undamaged checkpoint.
+    """
+
+    directory: Path
+    config: Config
+    overrides: tuple[str, ...]
+    schema: Schema
+    saved: Saved
 
     @property
-    def model(self) -> dict[str, Tensor]:
-        """The model's own tensors."""
-        return {key.removeprefix("model."): value for key, value in self.tensors.items() if key.startswith("model.")}
+    def notes(self) -> tuple[str, ...]:
+        """What the user is to know, a line each."""
+        return tuple(f"skipped: {trouble}" for trouble in self.saved.skipped)
+
+    def weights(self, which: str) -> Weights:
+        """Read the best weights, or the last; of a run that was stopped before its first evaluation always the last.
+
+        Raises:
+            CheckpointError: If they are damaged.
+        """
+        manifest = self.saved.manifest
+        best = which == "best" and manifest.best
+        tensors = self.saved.tensors("best" if best else "last")
+        model = {key.removeprefix("model."): value for key, value in tensors.items() if key.startswith("model.")}
+        step = manifest.state["best"]["step"] if best else manifest.step
+        return Weights(model, restore.fitted(tensors), step)
 
 
-def tree(directory: Path, packages: list[str]) -> Tree:
-    """Read a run's configuration; code comes only from the packages that the user names.
+def open(
+    directory: Path,
+    packages: Sequence[str],
+    overrides: Sequence[str],
+    allowed: Sequence[str],
+    *,
+    change: Change = compose.change,
+    payloads: Sequence[str] = ("last", "best"),
+) -> Finished:
+    """Open a run.
+
+    Args:
+        directory: The run's.
+        packages: With components of the user's own; code comes only from these.
+        overrides: ``key=value`` words that change its configuration.
+        allowed: Keys that may change; ``dataset.`` allows all below it.
+        change: Applies the overrides.
+        payloads: The weights that have to be undamaged; an older checkpoint is opened if those of the newest are not.
+
+    Raises:
+        CheckpointError: If the configuration or all checkpoints are missing or damaged.
+        ConfigError: If the run was made with packages that are not named, or an override is not allowed.
+    """
+    settings = configuration(directory, packages, overrides, allowed, change=change)
+    saved = restore.newest(directory, payloads)
+    schema = Schema.from_json(saved.manifest.data, saved.path)
+    return Finished(directory, settings, tuple(overrides), schema, saved)
+
+
+def configuration(
+    directory: Path,
+    packages: Sequence[str],
+    overrides: Sequence[str],
+    allowed: Sequence[str],
+    *,
+    change: Change = compose.change,
+) -> Config:
+    """Read and change a run's configuration; arguments and errors are those of :func:`open`."""
+    tree = read_tree(directory, packages)
+    try:
+        config.load(tree)
+    except ConfigError as error:
+        writer = rundir.read_json(directory / "run.json").get("trainctl", "an unknown version")
+        versions = f" (written by trainctl {writer}; this is trainctl {rundir.version()})"
+        hint = "" if writer == rundir.version() else versions
+        raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
+    return config.load(change(tree, overrides, allowed))
+
+
+def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
+    """Read a run's configuration, yet to be checked.
 
     What an older version did not know yet is at its default, see :func:`trainctl.settings.compose.completed`.
 
@@ -46,54 +133,29 @@ def tree(directory: Path, packages: list[str]) -> Tree:
         CheckpointError: If it cannot be read.
         ConfigError: If the run was made with packages that are not named.
     """
-    found = rundir.read_config(directory)
-    used = found.get("components") or []
+    tree = rundir.read_config(directory)
+    used = tree.get("components") or []
     if not isinstance(used, list):
         raise CheckpointError(f"{directory / 'config.yaml'}: components={used}: not a list of packages")
     if missing := [name for name in used if name not in packages]:
         raise ConfigError(
-            f"{directory.name} uses components of your own, which no run may load by itself: add components=[{','.join(map(str, missing))}]"
+            f"{directory.name} uses components of your own, which no run may load by itself: add"
+            f" components=[{','.join(map(str, missing))}]"
         )
-    found |= {"components": packages}
-    return compose.completed(found) if config.problems(found) else found
+    tree |= {"components": list(packages)}
+    return compose.completed(tree) if config.problems(tree) else tree
 
 
-def load(directory: Path, which: str = "best") -> Weights:
-    """Read the best weights of a run, or the last.
-
-    Raises:
-        CheckpointError: If there are none, or they are damaged.
-    """
-    saved = checkpoint.newest(directory, [which])
-    if which == "best" and not saved.manifest.get("best"):
-        which = "last"  # a run that was stopped before its first evaluation
-    step = saved.manifest["state"]["best"]["step"] if which == "best" else saved.manifest["step"]
-    return Weights(
-        saved.tensors(which), saved.manifest["data"], step, tuple(f"passed over: {one}" for one in saved.passed_over)
-    )
-
-
-def checked(directory: Path, found: Tree) -> Config:
-    """Check the configuration of a run.
+def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.device]:
+    """Build the model of a run without its data; return it with its task and its device, ready to predict.
 
     Raises:
-        CheckpointError: If this version does not understand it.
+        CheckpointError: If model and data, or model and weights do not belong together.
     """
+    device = devices.find(run.config.device)
     try:
-        return config.load(found)
+        model, task = build_model(run.config, run.schema, device)
     except ConfigError as error:
-        by = rundir.read_json(directory / "run.json").get("trainctl", "an unknown version")
-        hint = "" if by == rundir.version() else f" (written by trainctl {by}; this is trainctl {rundir.version()})"
-        raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
-
-
-def build_model(settings: Config, weights: Weights, directory: Path) -> tuple[nn.Module, str, torch.device]:
-    """Build the model of a run without its data; return it with its task and its device, ready to predict."""
-    about, place = weights.about, device.choose(settings.device)
-    shape, size = tuple(about["input_shape"]), len(about.get("vocabulary", ()))
-    try:
-        model, task = assemble.build_model(settings, shape, about["outputs"], about["task"], place, size)
-    except ConfigError as error:
-        raise CheckpointError(f"{directory / 'config.yaml'}: does not fit the run's data: {error}") from error
-    checkpoint.load_weights(model, weights.model, directory)
-    return model.eval(), task, place
+        raise CheckpointError(f"{run.directory / 'config.yaml'}: does not match the run's data: {error}") from error
+    restore.load_weights(model, weights.model, run.directory)
+    return model.eval(), task, device

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the loop stops after its step; elsewhere, and at a second Ctrl-C, the process leaves at once."""
+"""Ctrl-C, SIGTERM and SIGHUP: the training loop finishes its step and saves; anywhere else the process exits immediately."""
 
 import signal
 import threading
@@ -11,31 +11,31 @@ STOP = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") i
 SAVE = getattr(signal, "SIGUSR1", None)
 
 
-class Leave(KeyboardInterrupt):
-    """SIGTERM or SIGHUP outside the loop; like Ctrl-C, it is caught by nothing that catches errors."""
+class Terminate(KeyboardInterrupt):
+    """SIGTERM or SIGHUP outside the loop; like Ctrl-C, it passes through every ``except Exception``."""
 
 
 class Stopped(Exception):
-    """A stop was asked for in the midst of something that can be repeated."""
+    """A signal asked to stop while something was running that can be repeated."""
 
 
 class _Signals:
-    """A context with handlers of signals; outside the main thread it hears nothing."""
+    """Abstract: a context in which signals are handled; outside the main thread it handles none."""
 
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         raise NotImplementedError
 
-    def _watched(self) -> tuple[int, ...]:
+    def _handled(self) -> tuple[int, ...]:
         return STOP
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            # What is ignored stays ignored: nohup, and a shell's jobs in the background.
-            heard = [number for number in self._watched() if signal.getsignal(number) is not signal.SIG_IGN]
-            self._before = {number: signal.signal(number, self._hear) for number in heard}
+            # A signal that is ignored stays ignored: nohup, and a shell's jobs in the background.
+            numbers = [number for number in self._handled() if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 
     def __exit__(
@@ -45,49 +45,49 @@ class _Signals:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, handler)  # type: ignore[arg-type]
 
-    def _leave(self, number: int) -> None:
-        """Leave at once, and hear no more of that signal: nothing is to interrupt the leaving."""
+    def _exit(self, number: int) -> None:
+        """Exit immediately, and ignore that signal from now on: nothing may interrupt the exit."""
         signal.signal(number, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else Leave
+        raise KeyboardInterrupt if number == signal.SIGINT else Terminate
 
 
-class AtOnce(_Signals):
-    """Signals end what is done: there is nothing to finish, or it is done again when the run is resumed."""
+class ExitImmediately(_Signals):
+    """Signals end the process: there is nothing to finish, or it is repeated when the run is resumed."""
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
-        self._leave(number)
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._exit(number)
 
 
 class StopRequest(_Signals):
-    """Signals only leave a note; a second one that is Ctrl-C leaves at once. SIGUSR1 asks for a checkpoint."""
+    """Signals are only recorded; a second Ctrl-C exits immediately. SIGUSR1 asks for a checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
         self.received: int | None = None
         self.save = False
 
-    def _watched(self) -> tuple[int, ...]:
+    def _handled(self) -> tuple[int, ...]:
         return STOP if SAVE is None else (*STOP, SAVE)
 
-    def _hear(self, number: int, frame: FrameType | None) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == SAVE:
             self.save = True
         elif self.received is None:
             self.received = number
         elif number == signal.SIGINT:
-            self._leave(number)
+            self._exit(number)
 
     def check(self) -> None:
-        """Break off what can be repeated.
+        """Break off something that can be repeated.
 
         Raises:
-            Stopped: If a stop was asked for.
+            Stopped: If a signal has asked to stop.
         """
         if self.received is not None:
             raise Stopped
 
     def error(self, message: str) -> Interrupted | Terminated:
-        """Return the error that the received signal stands for; without one, that of Ctrl-C, as it was planned."""
+        """Return the error that the received signal stands for; without a signal, a planned Ctrl-C."""
         if self.received in (None, signal.SIGINT):
             return Interrupted(message, planned=self.received is None)
         return Terminated(message)

@@ -5,16 +5,16 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
 from trainctl.machine import memory
 from trainctl.machine.device import synchronize
 from trainctl.measure.steps import keep_weights
-from trainctl.run import assemble
+from trainctl.run.checks import smallest_part
+from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
 from trainctl.step import eager as step
-from trainctl.train import loop
 
 WORSE = 4.0  # times the lowest loss, where a range test ends
 SMOOTH_FRACTION = 0.02  # of the steps: the standard deviation of the smoothing
@@ -79,7 +79,7 @@ def range_test(run: Run, min_lr: float, max_lr: float, steps: int) -> Curve:
     stopped at four times the lowest loss (and above the first) after S. Gugger, How do you find a good learning
     rate, 2018, who also suggests a tenth of the rate with the lowest loss.
     """
-    take_step, batches = step.eager(run), loop.batches(run)
+    take_step, batches = step.eager(run), run.order.batches(run.state.step)
     base = run.config.parts["optimizer"]["lr"]
     shares = [group["lr"] / base for group in run.optimizer.param_groups]  # groups may have rates of their own
     rates: list[float] = []
@@ -147,11 +147,9 @@ class Speed:
 def batch_sizes(run: Run, most: int | None) -> list[int]:
     """Return the sizes to try: powers of two up to the training split, without those that would leave a batch norm one row."""
     rows = len(run.data.splits["train"])
-    normed = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in run.model.modules())
+    normed = bool(batch_norms(run.model))
     sizes = [2**power for power in range(rows.bit_length()) if 2**power <= min(rows, most or rows)]
-    return [
-        size for size in sizes if not normed or assemble.smallest_part(rows, size, run.config.loop.micro_batches) > 1
-    ]
+    return [size for size in sizes if not normed or smallest_part(rows, size, run.config.loop.micro_batches) > 1]
 
 
 def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
@@ -174,7 +172,7 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
             yield Speed(size, math.nan, fits=False)
             return
         try:
-            found = Speed(size, _time_steps(run, take_step, rows.inputs[:size], rows.targets[:size], seconds))
+            found = Speed(size, _time_steps(run, take_step, *next(rows.portions(size)), seconds))
         except (RuntimeError, MemoryError) as error:
             if not lacks_memory(error):
                 raise

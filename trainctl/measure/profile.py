@@ -20,8 +20,8 @@ from trainctl.measure.steps import MOST_SECONDS, keep_weights, repeated, time_pa
 from trainctl.measure.trials import Trial, evaluation_trials, trials
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import assemble
-from trainctl.run.reporter import Reporter, Row, Together
+from trainctl.run import factory
+from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.step.eager import eager
 from trainctl.step.engine import Engine
@@ -158,9 +158,9 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
     meter, found = Meter(time.perf_counter), list[dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        loggers = assemble.build_all(run.config, "logger", directory=directory)
+        loggers = factory.members(run.config, "logger", directory=directory)
         timed = (Files(directory, loggers), Plain(io.StringIO()))
-        reporter = Together(Border(meter, "reporting"), *timed, Border(meter, "evaluation"))
+        reporter = MultiReporter(Border(meter, "reporting"), *timed, Border(meter, "evaluation"))
         try:
             reporter.start(run, directory, [])
             begin = time.perf_counter()
@@ -184,12 +184,11 @@ def measure_memory(run: Run) -> dict[str, float]:
     weights = {id(tensor): tensor for tensor in chain(run.model.parameters(), run.model.buffers())}
     average = [] if run.average.model is run.model else [*run.average.model.parameters(), *run.average.model.buffers()]
     optimizer = [entry for state in run.optimizer.state.values() for entry in state.values()]
-    data = [tensor for rows in run.data.splits.values() for tensor in (rows.inputs, rows.targets)]
     found = {"peak of the process": memory.peak()}
     if run.device.type == "cuda":
         found["peak on the device"] = float(torch.cuda.max_memory_allocated(run.device))
+    found["data"] = float(sum(rows.nbytes for rows in run.data.splits.values()))
     sizes: dict[str, Iterable[Any]] = {
-        "data": data,
         "weights": weights.values(),
         "averaged weights": average,
         "optimizer": optimizer,
@@ -222,5 +221,5 @@ def describe(run: Run) -> str:
     rows = len(run.data.splits["train"])
     return (
         f"model={parts['model']['name']} dataset={parts['dataset']['name']} optimizer={parts['optimizer']['name']},"
-        f" {run.plan.batch_size:,} of {rows:,} rows a step, {device.describe(run.device)}, {run.config.precision}"
+        f" {run.plan.batch_size:,} of {rows:,} rows a step, {device.name(run.device, run.threads)}, {run.config.precision}"
     )

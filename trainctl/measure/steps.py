@@ -9,10 +9,10 @@ import torch
 
 from trainctl.machine import device
 from trainctl.measure.marks import Meter
+from trainctl.run.rate import set_learning_rate
 from trainctl.run.run import Run
 from trainctl.step.eager import Step, eager
 from trainctl.step.part import Mark, ignore
-from trainctl.train import loop
 from trainctl.train.budget import Clock, end_reason
 
 WARM_UP = 5  # steps that do not count: allocators and caches fill, the step is recorded and checked
@@ -31,13 +31,13 @@ def keep_weights(run: Run) -> None:
 
 def repeated(run: Run, take: Step, mark: Mark = ignore) -> Callable[[], None]:
     """Return a function that does what the loop does for a step; after the last planned step it begins anew."""
-    batches, clock = loop.batches(run), Clock(run)
+    batches, clock = run.order.batches(run.state.step), Clock(run)
 
     def once() -> None:
         mark("data")
         inputs, targets = next(batches)
         mark("bookkeeping")
-        loop.set_learning_rate(run)
+        set_learning_rate(run)
         take(inputs, targets)
         run.state.step = (run.state.step + 1) % run.plan.total_steps  # schedules end there
         run.state.seconds = clock.seconds()

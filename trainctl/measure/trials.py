@@ -9,7 +9,7 @@ import torch
 from trainctl.errors import NonFiniteError, lacks_memory
 from trainctl.machine import memory, threads
 from trainctl.measure.steps import duel, repeated
-from trainctl.run import assemble
+from trainctl.run import assemble, checks
 from trainctl.run.run import Run
 from trainctl.step.engine import Engine
 from trainctl.step.part import ignore
@@ -93,13 +93,13 @@ def changes(run: Run, recorded: bool, taken: float) -> Iterator[tuple[str, Run, 
         mode = "never" if recorded else "always"
         if mode == "never" or (config.loop.record == "auto" and config.components):
             yield f"loop.record={mode}", _with_loop(run, record=mode), 0
-        free = threads.choose(threads.START, threads.sample(), threads.quota()).threads
-        for count in sorted({1, free} - {torch.get_num_threads()}):
+        idle = (threads.current_watch().choose() or run.threads).threads
+        for count in sorted({1, idle} - {torch.get_num_threads()}):
             yield f"threads={count}", run, count
     if plan.batch_size < rows and 2 * LARGER * taken < memory.free(run.device):
         sizes = range(min(rows, LARGER * plan.batch_size), plan.batch_size, -1)
         parts = config.loop.micro_batches  # a batch norm needs two rows
-        if size := next((size for size in sizes if assemble.smallest_part(rows, size, parts) > 1), None):
+        if size := next((size for size in sizes if checks.smallest_part(rows, size, parts) > 1), None):
             changed = _with_loop(run, batch_size=size)
             yield f"loop.batch_size={size}", replace(changed, plan=assemble.make_plan(changed.config, rows)), 0
 
@@ -110,14 +110,14 @@ def _with_loop(run: Run, **settings: Any) -> Run:
 
 def evaluation_trials(run: Run) -> Iterator[Trial]:
     """Measure an evaluation in larger portions, if it takes more than one."""
-    rows, size = len(run.data.splits["val"]), run.config.loop.eval_batch_size
+    rows, size = len(run.data.splits["val"]), run.evaluation.batch_size
     if size >= rows:
         return
     larger = min(rows, LARGER * size)
-    changed = _with_loop(run, eval_batch_size=larger)
+    changed = replace(run.evaluation, batch_size=larger)
     try:
         before, after = duel(
-            lambda: evaluation.evaluate(run, "val"),
+            lambda: evaluation.evaluate(run.evaluation, "val"),
             lambda: evaluation.evaluate(changed, "val"),
             1,
             run.device,

@@ -1,4 +1,4 @@
-"""A run's own records: metrics.jsonl, log.txt and loggers such as TensorBoard. None of them ends a training."""
+"""Write a run's records: metrics.jsonl, log.txt and loggers such as TensorBoard. No failure here ends a training run."""
 
 import io
 import time
@@ -19,31 +19,31 @@ from trainctl.store import rundir
 class Files(Reporter):
     """Writes each evaluation as one line of `metrics.jsonl`, and everything that a plain terminal shows to `log.txt`.
 
-    What cannot be written is told once for each file. Rows that `metrics.jsonl` lacks are written when that
-    works again, and go into checkpoints until then.
+    A failure to write is reported once for each file. Rows that are missing from `metrics.jsonl` are written as soon
+    as that works again, and are kept in checkpoints until then.
 
     Args:
-        directory: The run's.
-        loggers: Told each evaluation too.
+        directory: The run's directory.
+        loggers: They receive each evaluation, too.
     """
 
     def __init__(self, directory: Path, loggers: Sequence[Logger]) -> None:
         self.directory, self.loggers = directory, loggers
-        self.metrics, self.log = directory / "metrics.jsonl", Log(directory / "log.txt", self._tried)
+        self.metrics, self.log = directory / "metrics.jsonl", Log(directory / "log.txt", self._try)
         self.rows: list[Row] = []
-        self.unsynced: list[Row] = []  # of those, what a power loss may take
-        self.whole = False  # whether the file holds the rows and no more, none of them torn
-        self.told: set[str] = set()
+        self.unsynced: list[Row] = []  # the rows that a power failure could destroy
+        self.intact = False  # whether the file contains exactly the rows, each of them complete
+        self.reported: set[str] = set()  # what could not be written
         self.plain = Plain(cast("io.TextIOWrapper", self.log))
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Begin; lines of `metrics.jsonl` that the run will come to again are dropped."""
+        """Start the records; lines of `metrics.jsonl` that are not in the history are removed."""
         self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n")
         self._record(*history)
         self.plain.start(run, directory, history)
 
     def evaluation(self, row: Row) -> None:
-        """Take the newest evaluation."""
+        """Write the newest evaluation."""
         self._record(row)
         self.plain.evaluation(row)
         self._to_loggers(int(row["step"]), {key: value for key, value in row.items() if "/" in key or key == "lr"})
@@ -53,27 +53,27 @@ class Files(Reporter):
         self.plain.engine(text)
 
     def unsaved(self) -> list[Row]:
-        """Make the records so far last; return the evaluations for which that failed."""
+        """Sync the records to disk; return the evaluations for which that failed."""
         if self.unsynced:
-            self.whole = self._tried("metrics.jsonl", self._sync if self.whole else self._rewrite)
+            self.intact = self._try("metrics.jsonl", self._sync if self.intact else self._rewrite)
         return list(self.unsynced)
 
     def forget(self, step: int) -> None:
-        """Drop the lines of evaluations after a step."""
+        """Remove the lines of evaluations after a step."""
         self.rows = [row for row in self.rows if row["step"] <= step]
         self.unsynced = [row for row in self.unsynced if row["step"] <= step]
-        self.whole = self._tried("metrics.jsonl", self._rewrite)
+        self.intact = self._try("metrics.jsonl", self._rewrite)
 
     def note(self, text: str) -> None:
-        """Take a line for the user."""
+        """Write a line for the user."""
         self.plain.note(text)
 
     def detail(self, text: str) -> None:
-        """Take a line for the log."""
+        """Write a line that only the log shows."""
         self.plain.note(text)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Take what is in ``summary.json``; the test metrics become a line of their own."""
+        """Write the end of the run; the test metrics become a separate line of ``metrics.jsonl``."""
         tested = {key: value for key, value in summary["metrics"].items() if key.startswith("test/")}
         if tested and summary["best"]:
             best = summary["best"]
@@ -85,14 +85,14 @@ class Files(Reporter):
         """Write what could not be written before, and close the loggers."""
         self.unsaved()
         for logger in self.loggers:
-            self._tried("the logger", logger.close)
+            self._try("the logger", logger.close)
 
     def _record(self, *rows: Row) -> None:
         self.rows += rows
         self.unsynced += rows
         lines = "".join(map(rundir.line, rows)).encode()
-        append = (lambda: storage.append(self.metrics, lines, 0)) if self.whole else self._rewrite
-        self.whole = self._tried("metrics.jsonl", append)
+        append = (lambda: storage.append(self.metrics, lines, 0)) if self.intact else self._rewrite
+        self.intact = self._try("metrics.jsonl", append)
 
     def _rewrite(self) -> None:
         storage.write_bytes(self.metrics, "".join(map(rundir.line, self.rows)).encode())
@@ -104,32 +104,32 @@ class Files(Reporter):
 
     def _to_loggers(self, step: int, metrics: Mapping[str, float]) -> None:
         for logger in self.loggers:
-            self._tried("the logger", lambda log=logger.log: log(step, metrics))  # type: ignore[misc]
+            self._try("the logger", lambda log=logger.log: log(step, metrics))  # type: ignore[misc]
 
-    def _tried(self, what: str, write: Callable[[], None]) -> bool:
-        """Write, and say whether that went well; tell the user the first time that it did not."""
+    def _try(self, name: str, write: Callable[[], None]) -> bool:
+        """Write, and return whether that succeeded; warn the user when it fails for the first time."""
         try:
             write()
         except (OSError, StorageError) as error:
-            if what not in self.told:
-                self.told.add(what)
-                warnings.warn(f"{what} is incomplete, training goes on: {error}", Advice, stacklevel=2)
+            if name not in self.reported:
+                self.reported.add(name)
+                warnings.warn(f"{name} is incomplete, training continues: {error}", Advice, stacklevel=2)
             return False
         return True
 
 
 class Log(io.TextIOBase):
-    """A file that each line is added to; it is opened for every line, so that it may come back.
+    """A text file that is opened anew for every line, so that logging continues after a failure.
 
     Args:
-        path: Of the file.
-        tried: Makes a write and says whether that went well.
+        path: The file's path.
+        attempt: Calls a function that writes, and returns whether that succeeded.
     """
 
-    def __init__(self, path: Path, tried: Callable[[str, Callable[[], None]], bool]) -> None:
-        self.path, self.tried = path, tried
+    def __init__(self, path: Path, attempt: Callable[[str, Callable[[], None]], bool]) -> None:
+        self.path, self.attempt = path, attempt
 
     def write(self, text: str) -> int:
-        """Add text to the file."""
-        self.tried(self.path.name, lambda: storage.append(self.path, text.encode()))
+        """Append text to the file."""
+        self.attempt(self.path.name, lambda: storage.append(self.path, text.encode()))
         return len(text)

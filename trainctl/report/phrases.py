@@ -1,83 +1,76 @@
-"""The words and numbers that the reporters share: pure functions that return plain text, without rich or torch."""
+"""Format the numbers and sentences that a user reads: pure functions that return plain text. Imports no rich, no torch."""
 
 import math
 import os
 import shlex
-import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.report import table
-from trainctl.settings.config import Loop
 
-if TYPE_CHECKING:  # they import torch
+if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.run.reporter import Row
     from trainctl.run.run import Run
+    from trainctl.settings.config import Loop
 
-Line = tuple[str, str]  # what it is, and the text
+Line = tuple[str, str]  # a label and the text beside it
 
 
-def printable(text: str, encoding: str = "utf-8") -> str:
-    r"""Return text with everything escaped that an encoding or a terminal cannot take; only line breaks stay.
+def number(value: float | None, decimals: int = 4) -> str:
+    """Format a metric: so many decimals below 10, one fewer for each further digit before the point.
 
-    >>> printable("a\x1b[31m\nb"), printable("Größe", "ascii")
-    ('a\\x1b[31m\nb', 'Gr\\xf6\\xdfe')
+    >>> [number(value) for value in (0.12345, 53.123456, 2853.19, 1.5e-5, 2e7, math.nan, 0, None)]
+    ['0.1235', '53.123', '2853.2', '1.50e-05', '2.00e+07', 'nan', '0.0000', '-']
     """
-    return "\n".join(table.printable(line, encoding) for line in text.split("\n"))
-
-
-def number(value: float | None) -> str:
-    """Write a metric with four to five digits; None, as JSON has it, is not a number.
-
-    >>> [number(value) for value in (0.12345, 53.123456, 2853.19, 1.5e-5, 2e7, math.nan, 0)]
-    ['0.1235', '53.123', '2853.2', '1.50e-05', '2.00e+07', 'nan', '0.0000']
-    """
-    value = math.nan if value is None else float(value)
+    if value is None:
+        return "-"
     if not math.isfinite(value):
-        return str(value)
+        return str(float(value))
     if value and not 1e-3 <= abs(value) < 1e6:
-        return f"{value:.2e}"
-    return f"{value:.{4 - min(4, max(0, math.floor(math.log10(abs(value) or 1))))}f}"
+        return f"{value:.{decimals - 2}e}"
+    return f"{value:.{decimals - min(decimals, max(0, math.floor(math.log10(abs(value) or 1))))}f}"
 
 
-def count(value: float | None) -> str:
-    """Write a whole number with thousands separated, ``?`` if it is not known.
+def count(value: float | None, unknown: str = "-") -> str:
+    """Format a whole number with thousands separated.
 
-    >>> count(45120.4), count(None), count(math.nan)
-    ('45,120', '?', '?')
+    >>> count(45120.4), count(None), count(math.nan, "?")
+    ('45,120', '-', '?')
     """
-    return f"{value:,.0f}" if value is not None and math.isfinite(value) else "?"
+    return f"{value:,.0f}" if value is not None and math.isfinite(value) else unknown
 
 
-def few(value: float | None) -> str:
-    """Write a setting such as a learning rate, without zeros at its end.
+def setting(value: float | None) -> str:
+    """Format a setting such as a learning rate, without trailing zeros.
 
-    >>> few(0.001), few(1e-05), few(20.0), few(2.512)
-    ('0.001', '1e-05', '20', '2.512')
+    >>> setting(0.001), setting(1e-05), setting(20.0), setting(2.512), setting(None)
+    ('0.001', '1e-05', '20', '2.512', '-')
     """
-    return f"{math.nan if value is None else value:.4g}"
+    return "-" if value is None else f"{value:.4g}"
 
 
 def epochs(value: float | None) -> str:
-    """Write a number of epochs, with two decimals inside an epoch.
+    """Format a number of epochs, with two decimals inside an epoch.
 
-    >>> epochs(3.0), epochs(2.512), epochs(1234567.0)
-    ('3', '2.51', '1234567')
+    >>> epochs(3.0), epochs(2.512), epochs(1234567.0), epochs(None)
+    ('3', '2.51', '1234567', '-')
     """
-    value = math.nan if value is None else round(value, 2)
-    return f"{value:.0f}" if value == int(value if math.isfinite(value) else 0) else f"{value:.2f}"
+    if value is None or not math.isfinite(value):
+        return "-"
+    value = round(value, 2)
+    return f"{value:.0f}" if value == int(value) else f"{value:.2f}"
 
 
-def duration(seconds: float | None) -> str:
-    """Write a time in the two units that matter.
+def duration(seconds: float | None, unknown: str = "-") -> str:
+    """Format a duration in its two largest units.
 
-    >>> [duration(seconds) for seconds in (0.12, 59.7, 185, 7380, 273600)]
-    ['0.1 s', '1 min 00 s', '3 min 05 s', '2 h 03 min', '3 d 04 h']
+    >>> [duration(seconds) for seconds in (0.12, 59.7, 185, 7380, 273600, None)]
+    ['0.1 s', '1 min 00 s', '3 min 05 s', '2 h 03 min', '3 d 04 h', '-']
     """
     if seconds is None or not math.isfinite(seconds):
-        return "?"
+        return unknown
     if seconds < 9.95:
         return f"{max(0.0, seconds):.1f} s"
     whole = round(seconds)
@@ -90,10 +83,10 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 86400} d {whole // 3600 % 24:02d} h"
 
 
-def share(done: str, total: str | None) -> str:
-    """Write ``done/total``, right-aligned to the width of ``total/total``; without a total just ``done``.
+def progress(done: str, total: str | None) -> str:
+    """Format ``done/total``, right-aligned to the width of ``total/total``; without a total only ``done``.
 
-    >>> share("3", "20"), share("3", None)
+    >>> progress("3", "20"), progress("3", None)
     (' 3/20', '3')
     """
     return done if total is None else f"{done:>{len(total)}}/{total}"
@@ -105,66 +98,65 @@ def metrics(row: Mapping[str, Any]) -> list[str]:
 
 
 def of_steps(run: "Run", done: str) -> str:
-    """Write ``done/total`` steps."""
-    return share(done, None if run.plan.by_clock else count(run.plan.total_steps))
+    """Format ``done/total`` steps."""
+    return progress(done, None if run.plan.by_clock else count(run.plan.total_steps))
 
 
 def of_epochs(run: "Run", done: str) -> str:
-    """Write ``done/total`` epochs."""
-    return share(done, None if run.plan.by_clock else epochs(run.plan.total_steps / run.plan.steps_per_epoch))
+    """Format ``done/total`` epochs."""
+    return progress(done, None if run.plan.by_clock else epochs(run.plan.total_steps / run.plan.steps_per_epoch))
 
 
 def is_best(run: "Run", row: "Row") -> bool:
-    """Say whether a row is the best evaluation so far."""
+    """Return whether a row is the best evaluation so far."""
     return run.state.best is not None and run.state.best.step == row.get("step")
 
 
 def patience(run: "Run") -> str:
-    """Return how many evaluations without improvement have passed, ``3/10``, or nothing."""
+    """Return how many evaluations have passed without improvement, ``3/10``; empty if no rule counts them."""
     stopping = run.state.stopping
     return "" if stopping.limit is None else f"{stopping.waited}/{stopping.limit}"
 
 
 def header(run: "Run", directory: Path) -> list[Line]:
-    """Return where a run lives and what it is made of."""
+    """Return where a run is kept, on what it trains, and what is trained."""
+    from trainctl.machine import device  # here, because commands that only print numbers do not need torch
+
     config, data = run.config, run.data
     sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
-    shape = "x".join(map(str, data.input_shape))
-    kinds = f"{len(data.class_names)} classes" if data.class_names else run.task
+    shape = "x".join(map(str, data.schema.input_shape))
+    task = f"{len(data.schema.class_names)} classes" if data.schema.class_names else run.task
     return [
         ("run", table.printable(str(directory))),
-        ("device", f"{device(run)}, {config.precision}"),
+        ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
-        ("data", f"{config.parts['dataset']['name']}: {sizes}; rows of {shape}, {kinds}"),
+        ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
         *(("clean", change) for change in data.changes),
         *(("note", note) for note in data.notes),
     ]
 
 
-def device(run: "Run") -> str:
-    """Return the device, a GPU with its name."""
-    if run.device.type == "cpu":
-        return f"cpu ({run.threads})"
-    if run.device.type != "cuda":
-        return str(run.device)
-    import torch  # here, because commands that only print numbers do not need it
+def closing(summary: Mapping[str, Any], directory: Path, loop: "Loop", packages: Sequence[str] = ()) -> list[Line]:
+    """Return how a run ended, where it is kept, and which commands make sense next.
 
-    return f"{run.device} ({torch.cuda.get_device_name(run.device)})"
-
-
-def closing(summary: Mapping[str, Any], directory: Path, loop: Loop, packages: Sequence[str] = ()) -> list[Line]:
-    """Return what a run came to, where it lies, and what to type next; a line without a label goes on."""
+    A line without a label continues the one above.
+    """
     lines = [(str(summary.get("outcome", "ended")), str(summary.get("reason", "")))]
     if best := summary.get("best"):
-        value = f"{summary.get('monitor', 'value')} {number(best['value'])}"
+        value = f"{summary.get('monitor', 'value')} {_json_number(best['value'])}"
         lines.append(("best", f"{value} at epoch {epochs(best['epoch'])}, step {count(best['step'])}"))
     measured = summary.get("metrics") or {}
     if test := [name for name in measured if name.startswith("test/")]:
-        lines.append(("test", ", ".join(f"{name[5:]} {number(measured[name])}" for name in test)))
+        lines.append(("test", ", ".join(f"{name[5:]} {_json_number(measured[name])}" for name in test)))
     lines.append(("time", _effort(summary)))
     lines.append(("run", table.printable(str(directory))))
-    commands = next_commands(directory, str(summary.get("outcome")), loop, own(packages))
+    commands = next_commands(directory, str(summary.get("outcome")), loop, components_argument(packages))
     return lines + [("next" if not index else "", command) for index, command in enumerate(commands)]
+
+
+def _json_number(value: float | None) -> str:
+    """Format a metric from a JSON file, where null stands for NaN."""
+    return number(math.nan if value is None else value)
 
 
 def _effort(summary: Mapping[str, Any]) -> str:
@@ -173,16 +165,16 @@ def _effort(summary: Mapping[str, Any]) -> str:
     return f"{duration(summary.get('seconds'))}, {steps} steps, {passes} epochs, {speed} samples/s"
 
 
-def own(packages: Sequence[str]) -> str:
-    """Return the word by which a command loads components of the user's own, after a blank; "" if there are none."""
+def components_argument(packages: Sequence[str]) -> str:
+    """Return the argument that loads the user's own components, with a space before it; empty if there are none."""
     return " " + shlex.quote(f"components=[{','.join(packages)}]") if packages else ""
 
 
-def next_commands(directory: Path, outcome: str, loop: Loop, more: str = "") -> list[str]:
-    """Return the commands that make sense after a run, ready to paste; none where nothing was kept."""
+def next_commands(directory: Path, outcome: str, loop: "Loop", components: str = "") -> list[str]:
+    """Return the commands that make sense after a run, ready to paste; none if no checkpoint was kept."""
     path = pasteable(directory)
-    resume, evaluate = f"trainctl resume {path}{more}", f"trainctl evaluate {path}{more}"
-    if outcome == "failed" and (directory / "nonfinite.json").is_file():  # as it is, it would only fail again
+    resume, evaluate = f"trainctl resume {path}{components}", f"trainctl evaluate {path}{components}"
+    if outcome == "failed" and (directory / "nonfinite.json").is_file():  # unchanged, it would only fail again
         return [f"{resume} loop.on_nonfinite={way}" for way in ("skip", "rewind")]
     if outcome == "failed":
         return [resume] if (directory / "checkpoints").is_dir() else []
@@ -190,59 +182,65 @@ def next_commands(directory: Path, outcome: str, loop: Loop, more: str = "") -> 
         return [resume, evaluate]
     return [
         evaluate,
-        f"trainctl predict {path} INPUT{more}",
+        f"trainctl predict {path} INPUT{components}",
         f"{resume} {' '.join(longer(loop))}",
         f"trainctl compare {path} OTHER_RUN",
     ]
 
 
-def longer(loop: Loop) -> list[str]:
+def longer(loop: "Loop") -> list[str]:
     """Return the overrides that double a run's budget.
 
     >>> from dataclasses import replace
+    >>> from trainctl.settings.config import Loop
     >>> loop = Loop(20, None, "1.5h", 32, 1024, 1, None, None, None, None, "stop", "auto")
     >>> longer(loop), longer(replace(loop, epochs=None, max_steps=100, max_time=None))
     (['loop.epochs=40', 'loop.max_time=3h'], ['loop.max_steps=200'])
     """
     budgets = {"epochs": loop.epochs, "max_steps": loop.max_steps}
-    words = [f"loop.{name}={2 * value}" for name, value in budgets.items() if value]
+    overrides = [f"loop.{name}={2 * value}" for name, value in budgets.items() if value]
     if loop.max_time:
         amount = f"{2 * float(loop.max_time[:-1]):f}".rstrip("0").rstrip(".")
-        words.append(f"loop.max_time={amount}{loop.max_time[-1]}")
-    return words
+        overrides.append(f"loop.max_time={amount}{loop.max_time[-1]}")
+    return overrides
 
 
 def pasteable(directory: Path) -> str:
-    """Return a path as the shell takes it, relative to the working directory where it lies below."""
+    """Return a path quoted for the shell, relative to the working directory if it is below it."""
     path = str(directory)
     if directory.is_absolute() and directory.is_relative_to(Path.cwd()):
         path = str(directory.relative_to(Path.cwd()))
     if path.startswith("-"):
         path = f".{os.sep}{path}"
-    return subprocess.list2cmdline([path]) if os.name == "nt" else shlex.quote(path)
+    if os.name == "nt":
+        import subprocess  # here, because it takes milliseconds to import and is needed only there
+
+        return subprocess.list2cmdline([path])
+    return shlex.quote(path)
 
 
 def labelled(lines: Iterable[Line]) -> list[str]:
-    """Return lines with their labels in a column of their own."""
+    """Format lines with their labels in a separate column."""
     lines = list(lines)
     width = max((len(label) for label, _ in lines), default=0)
     return [f"{label:<{width}}  {text}".rstrip() for label, text in lines]
 
 
 def is_wide(values: Iterable[float]) -> bool:
-    """Say whether values are positive and span more than two decades, so that a log scale shows them better."""
+    """Return whether values are positive and span more than two decades, so that a log scale suits them."""
     finite = [value for value in values if math.isfinite(value)]
     return bool(finite) and min(finite) > 0 and max(finite) > 100 * min(finite)
 
 
 def sparkline(values: Sequence[float | None], width: int, levels: str, ends: tuple[float, float] | None = None) -> str:
-    """Draw values as one character each, averaged where they are more than ``width``; ``!`` is not a number.
+    """Draw each value as one character; ``!`` marks a value that is not a number.
 
     Args:
-        values: In the order of time; on a log scale where :func:`is_wide`.
-        width: Characters to use at most.
+        values: In order of time. They are averaged if there are more than ``width``, and drawn on a log scale
+            if :func:`is_wide` returns true.
+        width: Most characters to use.
         levels: Characters from the lowest to the highest.
-        ends: Values of the lowest and the highest character, on a linear scale; None: what the values reach.
+        ends: Values of the lowest and the highest character, on a linear scale; None: the range of the values.
 
     >>> sparkline([1, 2, 3, math.nan, 9], 9, "▁▂▃▄▅▆▇█"), sparkline([0, 2, 4, 6], 2, "▁▂▃▄▅▆▇█")
     ('▁▂▃!█', '▁█')

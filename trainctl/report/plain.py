@@ -1,20 +1,19 @@
-"""One plain line for each evaluation: for pipes, log files and CI; no escape codes."""
+"""One plain line for each evaluation, without escape codes: for pipes, log files and CI."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainctl.report import phrases as words
+from trainctl.report import phrases, table
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 
 class Plain(Reporter):
-    r"""Writes lines to a stream, and falls silent where the stream is closed or broken: training goes on.
+    r"""Writes lines to a stream; if the stream is closed or broken, training continues without them.
 
     Args:
-        stream: Where to; it stays open, and what its encoding lacks is written as ``\xf6``.
+        stream: Where to write; it is not closed. Characters that its encoding lacks are escaped, as in ``\xf6``.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -23,58 +22,48 @@ class Plain(Reporter):
         self.widths: dict[str, int] = {}
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Write what is trained, where."""
+        """Write the header: what is trained, on what, and where the run is kept."""
         self.run, self.directory = run, directory
-        for line in words.labelled(words.header(run, directory)):
+        for line in phrases.labelled(phrases.header(run, directory)):
             self._write(line)
         if history:
             self._write(f"resumed at step {run.state.step:,}, after {len(history)} evaluations")
 
     def evaluation(self, row: Row) -> None:
-        """Write the newest evaluation; ``*`` marks the best so far."""
+        """Write the newest evaluation; ``*`` marks the best one so far."""
         run, pad = self.run, self._pad
-        epoch = words.of_epochs(run, words.epochs(row.get("epoch")))
-        step = words.of_steps(run, words.count(row.get("step")))
+        epoch = phrases.of_epochs(run, phrases.epochs(row.get("epoch")))
+        step = phrases.of_steps(run, phrases.count(row.get("step")))
         parts = [f"epoch {pad('epoch', epoch)}", f"step {step}"]
-        parts += [f"{name} {pad(name, words.number(row[name]))}" for name in words.metrics(row)]
-        parts[-1] += " *" if words.is_best(run, row) else "  "
-        parts.append(f"lr {pad('lr', words.few(row.get('lr')))}")
-        if waited := words.patience(run):
+        parts += [f"{name} {pad(name, phrases.number(row[name]))}" for name in phrases.metrics(row)]
+        parts[-1] += " *" if phrases.is_best(run, row) else "  "
+        parts.append(f"lr {pad('lr', phrases.setting(row.get('lr')))}")
+        if waited := phrases.patience(run):
             parts.append(f"patience {pad('patience', waited)}")
-        parts.append(pad("seconds", words.duration(row.get("seconds"))))
-        parts.append(f"{pad('speed', words.count(row.get('samples_per_second')))} samples/s")
+        parts.append(pad("seconds", phrases.duration(row.get("seconds"))))
+        parts.append(f"{pad('speed', phrases.count(row.get('samples_per_second'), unknown='?'))} samples/s")
         self._write("  ".join(parts))
 
     def engine(self, text: str) -> None:
         """Write how steps are taken, as a line of the header that comes later."""
         self._write(f"engine  {text}")
 
-    def unsaved(self) -> list[Row]:
-        """Keep no records."""
-        return []
-
-    def forget(self, step: int) -> None:
-        """Leave what was written."""
-
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)
 
-    def detail(self, text: str) -> None:
-        """Leave out what is for the log."""
-
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Write what the run came to and what to type next."""
+        """Write how the run ended and which commands make sense next."""
         settings = self.run.config
-        for line in words.labelled(words.closing(summary, self.directory, settings.loop, settings.components)):
+        for line in phrases.labelled(phrases.closing(summary, self.directory, settings.loop, settings.components)):
             self._write(line)
 
     def close(self) -> None:
-        """Leave the stream to its owner."""
+        """Stop writing; the stream itself stays open."""
         self.stream = None
 
     def _pad(self, column: str, text: str) -> str:
-        """Right-align text to the widest one that this column has had."""
+        """Right-align text to the widest text that this column has had."""
         self.widths[column] = max(len(text), self.widths.get(column, 0))
         return text.rjust(self.widths[column])
 
@@ -82,20 +71,10 @@ class Plain(Reporter):
         if self.stream is None:
             return
         try:
-            self.stream.write(words.printable(line, self.encoding) + "\n")
+            self.stream.write(table.printable(line, self.encoding, keep_lines=True) + "\n")
             self.stream.flush()
         except BrokenPipeError:
-            _drain(self.stream)
+            table.drain(self.stream)
             self.stream = None
         except (OSError, ValueError):  # ValueError: the file is closed
             self.stream = None
-
-
-def _drain(stream: TextIO) -> None:
-    """Point a broken pipe at nothing; else Python's own flush at exit fails, and changes the exit code to 120."""
-    try:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
-    except (OSError, ValueError):
-        return

@@ -1,4 +1,4 @@
-"""A run's plots as PNG files. matplotlib is imported inside the functions (1.3 s), and pyplot never."""
+"""Draw a run's plots as PNG files. matplotlib is imported inside the functions (1.3 s), and pyplot never."""
 
 import io
 import math
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.errors import StorageError
-from trainctl.report import phrases as words
+from trainctl.report import phrases, table
 from trainctl.run import metric_names
 from trainctl.run.reporter import Row
 from trainctl.store import files as storage
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 150  # pixels per inch
-COUNTED = 20  # classes up to which a confusion matrix shows its counts
-LONGEST_NAME = 22  # characters of a class name that are shown
+COUNTED = 20  # most classes for which a confusion matrix shows its counts
+LONGEST_NAME = 22  # most characters of a class name that are shown
 SPLITS = {"train": ("#4c72b0", "training"), "val": ("#dd8452", "validation"), "test": ("#55a868", "test")}
 BEST = "#c44e52"
 LABELS = {  # metric: (title, axis label)
     "loss": ("Loss", "loss"),
-    "accuracy": ("Accuracy", "share of rows predicted correctly"),
+    "accuracy": ("Accuracy", "fraction of samples predicted correctly"),
     "mae": ("Mean absolute error", "MAE [units of the target]"),
     "rmse": ("Root mean square error", "RMSE [units of the target]"),
     "r2": ("Coefficient of determination", "R²"),
 }
-# the user's matplotlibrc must not decide: LaTeX would choke on a class named a_b
+# set here so that the user's matplotlibrc has no effect: LaTeX would fail on a class named a_b
 STYLE: Any = {
     "text.usetex": False, "text.parse_math": True, "font.family": ["DejaVu Sans"], "font.size": 10.0,
     "axes.titlesize": 12.0, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10.0,
@@ -41,21 +41,21 @@ STYLE: Any = {
 
 
 def curves(rows: Sequence[Row], directory: Path, monitor: str, best_step: int | None) -> list[Path]:
-    """Draw the course of every metric, and of the learning rate.
+    """Draw every metric, and the learning rate, over the epochs.
 
     Args:
         rows: The run's evaluations, in order.
-        directory: The run's; the files go to ``plots/<metric>.png`` in it.
-        monitor: The metric that decided which step is best.
+        directory: The run's directory; the files are ``plots/<metric>.png`` in it.
+        monitor: The metric that determined the best step.
         best_step: That step, marked in every plot; None if there is none.
 
     Returns:
         The files written.
 
     Raises:
-        StorageError: If one cannot be written.
+        StorageError: If a file cannot be written.
     """
-    names = dict.fromkeys(name.rpartition("/")[2] for row in rows for name in words.metrics(row))
+    names = dict.fromkeys(name.rpartition("/")[2] for row in rows for name in phrases.metrics(row))
     best = next((row for row in reversed(rows) if best_step is not None and row.get("step") == best_step), None)
     files = []
     with _style():
@@ -79,9 +79,9 @@ def range_test(
     """Draw the loss over the learning rate.
 
     Args:
-        rates: The learning rates, rising.
-        losses: The loss at each.
-        smoothed: The same, smoothed.
+        rates: The learning rates, in increasing order.
+        losses: The loss at each rate.
+        smoothed: The smoothed loss at each rate.
         suggestion: The rate to mark.
         path: The PNG file.
 
@@ -95,7 +95,7 @@ def range_test(
         axes.axvline(suggestion, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=f"suggested: {suggestion:g}")
         axes.set_xscale("log")
         _scale(axes, list(smoothed))
-        low, high = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])  # the fall, not the explosion
+        low, high = min(smoothed), max(smoothed[: smoothed.index(min(smoothed)) + 1])  # the fall, not the divergence
         if axes.get_yscale() == "linear" and high > low:
             axes.set_ylim(low - 0.1 * (high - low), high + 0.4 * (high - low))
         axes.set_title("Range test")
@@ -133,20 +133,20 @@ def _learning_rate(axes: "Axes", rows: Sequence[Row]) -> None:
 
 
 def _points(values: Sequence[float]) -> dict[str, Any]:
-    """Return markers for a value that no line shows, because it stands between gaps, and for few values."""
+    """Return marker settings: every value has one if there are few, else only a value between two gaps."""
     finite = [math.isfinite(value) for value in values]
-    alone = [i for i, ok in enumerate(finite) if ok and not any(finite[max(0, i - 1) : i] + finite[i + 1 : i + 2])]
-    return {"marker": "o", "markersize": 4, "markevery": None if len(values) <= 30 else alone}
+    isolated = [i for i, ok in enumerate(finite) if ok and not any(finite[max(0, i - 1) : i] + finite[i + 1 : i + 2])]
+    return {"marker": "o", "markersize": 4, "markevery": None if len(values) <= 30 else isolated}
 
 
 def _finite(value: float | None) -> float:
-    """Return a value that can be drawn, NaN where there is none: the line has a gap there."""
+    """Return a value that can be drawn; NaN, which leaves a gap in the line, if it is missing or infinite."""
     return float(value) if value is not None and math.isfinite(value) else math.nan
 
 
 def _scale(axes: "Axes", values: Sequence[float]) -> None:
-    """Choose a log scale for values over more than two decades; say so where there is nothing to draw."""
-    if words.is_wide(values):
+    """Choose a log scale for values that span more than two decades; write a note if there is nothing to draw."""
+    if phrases.is_wide(values):
         axes.set_yscale("log")
     if not any(math.isfinite(value) for value in values):
         axes.set_yticks([])
@@ -154,7 +154,7 @@ def _scale(axes: "Axes", values: Sequence[float]) -> None:
 
 
 def _epochs(axes: "Axes", rows: Sequence[Row]) -> None:
-    """Label the time axis: epochs, whole ones where there are several."""
+    """Label the time axis with epochs; with whole ones only if there are several."""
     from matplotlib.ticker import MaxNLocator
 
     axes.set_xlabel("epoch")
@@ -165,24 +165,24 @@ def _epochs(axes: "Axes", rows: Sequence[Row]) -> None:
 
 
 def _mark_best(axes: "Axes", best: Row | None, monitor: str | None) -> None:
-    """Mark the best evaluation with a line, and with a star on the metric that chose it."""
+    """Mark the best evaluation with a line, and the monitored metric with a star."""
     if best is None:
         return
     epoch = _finite(best.get("epoch"))
-    label = f"best: epoch {words.epochs(epoch)}"
+    label = f"best: epoch {phrases.epochs(epoch)}"
     if monitor is not None and math.isfinite(value := _finite(best.get(monitor))):
         star: dict[str, Any] = {"color": BEST, "markersize": 13, "markeredgecolor": "white", "zorder": 5}
-        axes.plot([epoch], [value], "*", label=f"{label}, {words.number(value)}", **star)
-        label = "_hidden"  # the star stands for both in the legend
+        axes.plot([epoch], [value], "*", label=f"{label}, {phrases.number(value)}", **star)
+        label = "_hidden"  # the star represents both in the legend
     axes.axvline(epoch, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=label, zorder=1)
 
 
 def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path: Path) -> None:
-    """Draw a confusion matrix and each class's recall.
+    """Draw a confusion matrix and the recall of each class.
 
     Args:
-        matrix: Rows of each true class (first index) that were given each class (second index).
-        class_names: One for each class.
+        matrix: The number of samples of each true class (first index) by predicted class (second index).
+        class_names: The name of each class.
         path: The PNG file.
 
     Raises:
@@ -192,8 +192,8 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path:
 
     counts = np.asarray(matrix, dtype=np.int64)
     rows = counts.sum(1)
-    shares = counts / np.maximum(rows, 1)[:, None]
-    recalls = np.where(rows > 0, shares.diagonal(), np.nan)
+    fractions = counts / np.maximum(rows, 1)[:, None]
+    recalls = np.where(rows > 0, fractions.diagonal(), np.nan)
     names = [_short(name) for name in class_names]
     right, total, longest = int(counts.trace()), int(rows.sum()), max(map(len, names), default=0)
     cell = max(0.42 if len(names) <= COUNTED else 0.09, 2.4 / max(1, len(names)))  # inches
@@ -201,26 +201,26 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path:
     slanted = longest * 0.1 > side / max(1, len(names))  # a character of 10 points is 0.1 inches wide
     with _style():
         figure, axes = _figure(side + 3.4 + 0.08 * longest, side + 1.5 + 0.07 * longest * slanted, columns=(side, 1.1))
-        image = axes[0].imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        image = axes[0].imshow(fractions, cmap="Blues", vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         _name_classes(axes[0], names, slanted)
         _recalls(axes[1], recalls.tolist())
         if len(names) <= COUNTED:
-            _write_counts(axes[0], counts, shares)
+            _write_counts(axes[0], counts, fractions)
         else:
-            bar = figure.colorbar(image, ax=axes[1], fraction=0.15, label="share of the true class")
+            bar = figure.colorbar(image, ax=axes[1], fraction=0.15, label="fraction of the true class")
             bar.outline.set_visible(False)
-        axes[0].set_title("colour: share of the true class", fontsize=9, fontweight="normal", color="#666666")
+        axes[0].set_title("colour: fraction of the true class", fontsize=9, fontweight="normal", color="#666666")
         accuracy = 100 * right / max(total, 1)
         figure.suptitle(f"Confusion matrix: {right:,} of {total:,} correct ({accuracy:.1f} %)", weight="bold")
         _write(figure, path)
 
 
-def _write_counts(axes: "Axes", counts: Any, shares: Any) -> None:
-    """Write each cell's count, white on dark; zeros stay blank but on the diagonal."""
+def _write_counts(axes: "Axes", counts: Any, fractions: Any) -> None:
+    """Write the count into each cell, white on dark; zeros are shown only on the diagonal."""
     size = 10 if counts.max() < 1000 and len(counts) <= 12 else 7.5
     for (true, predicted), number in _cells(counts):
         if number or true == predicted:
-            colour = "white" if shares[true, predicted] > 0.55 else "#333333"
+            colour = "white" if fractions[true, predicted] > 0.55 else "#333333"
             axes.text(predicted, true, f"{number}", ha="center", va="center", color=colour, fontsize=size)
 
 
@@ -231,7 +231,7 @@ def _cells(counts: Any) -> Iterator[tuple[tuple[int, int], int]]:
 
 
 def _name_classes(axes: "Axes", names: Sequence[str], slanted: bool) -> None:
-    """Label both axes with the class names, as many as there is room for."""
+    """Label both axes with as many class names as fit."""
     every = max(1, math.ceil(len(names) / 40))
     ticks, shown = range(0, len(names), every), list(names[::every])
     size = 10 if len(names) <= COUNTED else 7
@@ -246,7 +246,7 @@ def _name_classes(axes: "Axes", names: Sequence[str], slanted: bool) -> None:
 
 
 def _recalls(axes: "Axes", recalls: Sequence[float]) -> None:
-    """Draw each class's recall as a bar, beside its row of the matrix."""
+    """Draw the recall of each class as a bar next to its row of the matrix."""
     widths = [0.0 if math.isnan(recall) else recall for recall in recalls]
     axes.barh(range(len(recalls)), widths, height=0.75, color=SPLITS["train"][0])
     axes.set_title("recall", fontsize=9, fontweight="normal", color="#666666")
@@ -256,18 +256,18 @@ def _recalls(axes: "Axes", recalls: Sequence[float]) -> None:
     axes.set_yticks([])
     axes.grid(False)
     for row, recall in enumerate(recalls if len(recalls) <= COUNTED else ()):
-        text = "no rows" if math.isnan(recall) else f"{100 * recall:.1f} %"
+        text = "no samples" if math.isnan(recall) else f"{100 * recall:.1f} %"
         axes.text(1.08, row, text, va="center", fontsize=9, clip_on=False)
 
 
 def _short(name: str) -> str:
-    """Return a class name that leaves room for the matrix, without line breaks."""
-    name = " ".join(words.printable(name).split())
+    """Return a class name without line breaks, shortened so that the matrix keeps its space."""
+    name = " ".join(table.printable(name, keep_lines=True).split())
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _figure(width: float, height: float, columns: Sequence[float] = ()) -> tuple["Figure", Any]:
-    """Return a figure of a size [inches] and its axes; several, side by side, where ``columns`` has their widths."""
+    """Return a figure of a size [inches] and its axes; several axes side by side if ``columns`` has their widths."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -282,7 +282,7 @@ def _figure(width: float, height: float, columns: Sequence[float] = ()) -> tuple
 
 @contextmanager
 def _style() -> Iterator[None]:
-    """Draw in our style, whatever the user's matplotlibrc says; a character that the font lacks becomes a box."""
+    """Draw in our style, whatever the user's matplotlibrc says; a character missing from the font becomes a box."""
     import warnings
 
     import matplotlib as mpl
@@ -293,12 +293,12 @@ def _style() -> Iterator[None]:
 
 
 def _write(figure: "Figure", path: Path) -> Path:
-    """Write a figure as PNG, and its directory if need be."""
+    """Write a figure as PNG; create its directory if necessary."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StorageError(f"{path.parent}: cannot be made: {error.strerror}") from error
+        raise StorageError(f"{path.parent}: cannot create directory: {error.strerror}") from error
     storage.write_bytes(path, content.getvalue())
     return path

@@ -1,9 +1,10 @@
-"""Tables and lines of the commands: rich on a terminal, aligned plain text elsewhere. Imports no torch.
+"""Print tables and lines: with rich on a terminal, as aligned plain text elsewhere. Imports no torch.
 
-Text from users is never parsed as markup, and what cannot be printed is written as an escape, so that no
-name of a run or value of a setting can break a table or drive the terminal.
+A user's text is never parsed as markup, and characters that cannot be printed are escaped, so that no name of a
+run or value of a setting can break a table or control the terminal.
 """
 
+import os
 import sys
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import TextIO
 
 from trainctl.settings import spelling
 
-GAP = 2  # columns of characters between two cells
+GAP = 2  # spaces between two cells
 
 
 def show(
@@ -28,12 +29,12 @@ def show(
 
     Args:
         headers: One for each column, all different.
-        rows: Cells, as many in each row as there are headers.
+        rows: Cells; each row has as many as there are headers.
         title: A line above the table.
-        right: Headers of the columns that are set to the right.
-        optional: Headers of the columns that a terminal which is too narrow leaves out, the first one first.
-        sections: Whether a terminal leaves a first cell blank that repeats the one above it.
-        stream: Where to; standard output by default.
+        right: Headers of the right-aligned columns.
+        optional: Headers of the columns that a narrow terminal hides, in this order.
+        sections: Whether a terminal leaves the first cell empty where it repeats the one above it.
+        stream: Where to print; standard output by default.
     """
     stream = stream or sys.stdout
     if title:
@@ -46,13 +47,14 @@ def show(
     fitting = [[row[index] for index in kept] for row in table]
     _rich(fitting, [headers[index] in right for index in kept], sections, stream)
     if dropped := [header for index, header in enumerate(headers) if index not in kept]:
-        line(f"Too narrow for: {', '.join(dropped)}. In a pipe every column is shown.", style="dim", stream=stream)
+        names = ", ".join(dropped)
+        line(f"Hidden for lack of width: {names}. Pipe the output to see all columns.", style="dim", stream=stream)
 
 
 def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:
-    """Print lines of text, in a style of rich on a terminal."""
+    """Print one or more lines of text; a terminal shows them in one of rich's styles."""
     stream = stream or sys.stdout
-    text = "\n".join(printable(part, stream.encoding) for part in text.split("\n"))
+    text = printable(text, stream.encoding, keep_lines=True)
     if not (style and stream.isatty()):
         print(text, file=stream)
         return
@@ -62,20 +64,32 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
     Console(file=stream).print(Text(text, style=style), soft_wrap=True)
 
 
-def printable(text: str, encoding: str | None = None) -> str:
-    r"""Write what cannot be printed as an escape.
+def printable(text: str, encoding: str | None = None, *, keep_lines: bool = False) -> str:
+    r"""Escape what an encoding or a terminal cannot print; line breaks too, unless they are to be kept.
 
-    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii")
-    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe')
+    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii"), printable("a\nb", keep_lines=True)
+    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe', 'a\nb')
     """
+    if keep_lines:
+        return "\n".join(printable(part, encoding) for part in text.split("\n"))
     if not text.isprintable():
         text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     encoding = encoding or "utf-8"
     return text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding)
 
 
+def drain(stream: TextIO) -> None:
+    """Redirect a broken stream to nothing; otherwise Python's own flush at exit would fail with exit code 120."""
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, stream.fileno())
+        os.close(nothing)
+    except (OSError, ValueError):  # ValueError: the stream is closed, or has no file
+        return
+
+
 def harmless(cell: object) -> object:
-    """Keep a spreadsheet from running a cell of CSV as a formula; what is a number stays one.
+    """Quote a CSV cell that a spreadsheet would run as a formula; numbers stay as they are.
 
     >>> harmless("=cmd()"), harmless("setosa"), harmless("-1.5"), harmless(-1.5)
     ("'=cmd()", 'setosa', '-1.5', -1.5)
@@ -89,33 +103,8 @@ def harmless(cell: object) -> object:
     return cell
 
 
-def number(value: float | None, digits: int = 4) -> str:
-    """Write a number with some significant digits; ``-`` if there is none.
-
-    >>> number(0.98765), number(120000), number(None)
-    ('0.9877', '120000', '-')
-    """
-    if value is None:
-        return "-"
-    return str(round(value)) if abs(value) < 1e15 and value == round(value) else f"{value:.{digits}g}"
-
-
-def duration(seconds: float | None) -> str:
-    """Write a time.
-
-    >>> duration(3.21), duration(59.97), duration(7384)
-    ('3.2s', '1m00s', '2h03m')
-    """
-    if seconds is None or not 0 <= seconds < float("inf"):
-        return "-"
-    if seconds < 59.95:
-        return f"{seconds:.1f}s"
-    whole = round(seconds)
-    return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
-
-
 def spell(value: object) -> str:
-    """Write a plain value as the command line spells it.
+    """Format a plain value as it is written on the command line.
 
     >>> spell([1, None, {"a": True}])
     '[1,null,{a:true}]'
@@ -128,10 +117,13 @@ def spell(value: object) -> str:
 
 
 def width(text: str) -> int:
-    """Return how many columns a terminal takes for a text: two for an East Asian character, none for an accent."""
+    """Return the columns that a text takes on a terminal: two for an East Asian character, none for an accent."""
     if text.isascii():
         return len(text)
-    return sum((not unicodedata.combining(one)) * (1 + (unicodedata.east_asian_width(one) in "WF")) for one in text)
+    return sum(
+        (not unicodedata.combining(character)) * (1 + (unicodedata.east_asian_width(character) in "WF"))
+        for character in text
+    )
 
 
 def _widths(table: Sequence[Sequence[str]]) -> list[int]:
@@ -139,13 +131,13 @@ def _widths(table: Sequence[Sequence[str]]) -> list[int]:
 
 
 def _plain(table: Sequence[Sequence[str]], right: Sequence[bool], stream: TextIO) -> None:
-    """Print whole cells, aligned, without trailing blanks."""
+    """Print whole cells, aligned, without trailing spaces."""
     widths = _widths(table)
     for row in table:
         cells = []
         for cell, wide, to_right in zip(row, widths, right, strict=True):
-            blanks = " " * (wide - width(cell))
-            cells.append(blanks + cell if to_right else cell + blanks)
+            spaces = " " * (wide - width(cell))
+            cells.append(spaces + cell if to_right else cell + spaces)
         print((" " * GAP).join(cells).rstrip(), file=stream)
 
 
@@ -156,7 +148,7 @@ def _columns(stream: TextIO) -> int:
 
 
 def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int) -> list[int]:
-    """Return the columns to keep: optional ones go, in their order, until the rest fits."""
+    """Return the columns to keep: optional ones are removed, in their order, until the others fit."""
     widths = _widths(table)
     kept = list(range(len(widths)))
     for index in optional:

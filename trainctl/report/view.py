@@ -1,4 +1,4 @@
-"""What the live view shows: header, progress, metrics, spark lines. Drawn anew at each frame from the run itself."""
+"""The contents of the live view: header, progress, metrics, spark lines. Each frame is drawn from the run itself."""
 
 import time
 from collections import deque
@@ -13,8 +13,10 @@ from rich.console import ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
-from trainctl.report import phrases as words
+from trainctl.errors import format_bytes
+from trainctl.report import phrases
 from trainctl.report.table import printable
+from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
 
@@ -39,7 +41,7 @@ ASCII = Marks("#", "-", "*", "_.-:=+*#", "~")
 
 
 def marks(encoding: str) -> Marks:
-    """Return marks that an encoding has."""
+    """Return the block characters if an encoding has them, else ASCII ones."""
     try:
         "".join(vars(BLOCKS).values()).encode(encoding)
     except (UnicodeEncodeError, LookupError):
@@ -48,69 +50,69 @@ def marks(encoding: str) -> Marks:
 
 
 class Speed:
-    """Measures optimizer steps per second from glances at the step counter.
+    """Measures optimizer steps per second from readings of the step counter.
 
-    Only glances that see a new step are kept, so that steps longer than the window are measured too.
+    Only readings with a new step are kept, so that steps longer than the window are measured too.
     """
 
     def __init__(self) -> None:
-        self.glances: deque[tuple[float, int]] = deque()
+        self.readings: deque[tuple[float, int]] = deque()
 
-    def look(self, seconds: float, step: int) -> float | None:
-        """Take a glance at a clock [s] and the counter; return the speed [steps/s], None if it is not known yet."""
-        glances = self.glances
-        if not glances or step != glances[-1][1]:
-            glances.append((seconds, step))
-        while len(glances) > 2 and glances[0][0] < seconds - WINDOW:
-            glances.popleft()
-        passed, steps = glances[-1][0] - glances[0][0], glances[-1][1] - glances[0][1]
-        return steps / passed if passed > 0 else None
+    def update(self, seconds: float, step: int) -> float | None:
+        """Add a reading of the clock [s] and the counter; return the speed [steps/s], None if it is not known yet."""
+        readings = self.readings
+        if not readings or step != readings[-1][1]:
+            readings.append((seconds, step))
+        while len(readings) > 2 and readings[0][0] < seconds - WINDOW:
+            readings.popleft()
+        elapsed, steps = readings[-1][0] - readings[0][0], readings[-1][1] - readings[0][1]
+        return steps / elapsed if elapsed > 0 else None
 
 
 class View:
-    """What the terminal shows of a run, at any size; the parts that change only with an evaluation are kept."""
+    """What a terminal of any size shows of a run; parts that change only with an evaluation are cached."""
 
     def __init__(self, run: Run, directory: Path, history: Sequence[Row], encoding: str) -> None:
         self.run, self.directory = run, directory
         self.encoding, self.marks = encoding, marks(encoding)
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
-        self.header = [(label, printable(text, encoding)) for label, text in words.header(run, directory)]
+        self.header = [(label, printable(text, encoding)) for label, text in phrases.header(run, directory)]
         self.engine = ""  # how steps are taken, once it is known
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
-        self.kept: tuple[object, list[Segment], list[Segment]] = (None, [], [])
+        self.cached: tuple[object, list[Segment], list[Segment]] = (None, [], [])
         self.memory = (-1.0, "")
 
     def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
-        """Draw the view; an error becomes a line of it."""
+        """Draw the view; an error is shown in its place."""
         try:
             yield from self._draw(console, options.max_width, (options.height or options.size.height) - 1)
-        except Exception as error:  # noqa: BLE001 - of any kind: the view must not end a training
+        except Exception as error:  # noqa: BLE001 - of any kind: the view must not end a training run
             yield Text(printable(f"no live view: {error!r}", self.encoding), no_wrap=True, overflow="crop")
 
     def _draw(self, console: RichConsole, width: int, height: int) -> Iterator[Segment]:
         status = self.status(width, time.monotonic())[:height]
         key = (width, height - len(status), len(self.rows), self.run.state.best, self.engine)
-        if self.kept[0] != key:
+        if self.cached[0] != key:
             above, below = self.surroundings(width, height - len(status))
-            self.kept = (key, self._segments(console, above, width), self._segments(console, below, width))
-        yield from self.kept[1]
+            self.cached = (key, self._segments(console, above, width), self._segments(console, below, width))
+        yield from self.cached[1]
         yield from self._segments(console, status, width)
-        yield from self.kept[2]
+        yield from self.cached[2]
 
     def _segments(self, console: RichConsole, lines: Sequence[Text], width: int) -> list[Segment]:
         """Cut lines to the width and render them."""
-        found: list[Segment] = []
+        segments: list[Segment] = []
         for line in lines:
             if line.cell_len > width:
                 line.truncate(max(0, width - 1))
                 line.append(self.marks.ellipsis)
-            found += line.render(console, end="\n")
-        return found
+            segments += line.render(console, end="\n")
+        return segments
 
     def surroundings(self, width: int, room: int) -> tuple[list[Text], list[Text]]:
-        """Return the lines above and below the status, ``room`` at most: the table first, the rest as it fits."""
+        """Return the lines above and below the status, ``room`` at most: the table first, the others if they fit."""
         facts = dict(self.header)
         if len(str(self.directory)) > width - 8:
             facts["run"] = printable(self.directory.name, self.encoding)
@@ -133,39 +135,39 @@ class View:
         run, total = self.run, self.run.plan.total_steps
         step, limit = run.state.step, run.config.loop.max_seconds
         elapsed = self.before + now - self.began
-        speed = self.speed.look(now, step)
+        speed = self.speed.update(now, step)
         samples = None if speed is None else speed * len(run.data.splits["train"]) / run.plan.steps_per_epoch
         done = 0.0 if run.plan.by_clock else step / total
-        epoch = words.of_epochs(run, words.epochs(run.epoch)).strip()
-        facts = [("step", words.of_steps(run, f"{step:,}").strip()), ("epoch", epoch)]
+        epoch = phrases.of_epochs(run, phrases.epochs(run.epoch)).strip()
+        facts = [("step", phrases.of_steps(run, f"{step:,}").strip()), ("epoch", epoch)]
         if self.summary is not None:
             elapsed = self.summary.get("seconds", elapsed)
             samples = self.summary.get("samples_per_second", samples)
-        facts.append(("time", words.duration(elapsed) + (f" of {words.duration(limit)}" if limit else "")))
+        facts.append(("time", phrases.duration(elapsed) + (f" of {phrases.duration(limit)}" if limit else "")))
         if self.summary is None:
             done = max(done, elapsed / limit if limit else 0.0)
-            facts.append(("left", words.duration(self.left(speed, elapsed))))
-        facts.append(("", f"{words.count(samples)} samples/s"))
+            facts.append(("eta", phrases.duration(self.remaining(speed, elapsed), unknown="?")))
+        facts.append(("", f"{phrases.count(samples, unknown='?')} samples/s"))
         return [self.bar(width, min(1.0, done)), *flow([*facts, *self.measures(now)], width)]
 
-    def left(self, speed: float | None, elapsed: float) -> float | None:
-        """Return the time to the end of the budget that is reached first [s], None if it is not known yet."""
+    def remaining(self, speed: float | None, elapsed: float) -> float | None:
+        """Return the time until the first budget is used up [s], None if it is not known yet."""
         loop, total = self.run.config.loop, self.run.plan.total_steps
         steps = min(total, loop.stop_at_step or total) - self.run.state.step
         ends = [] if not speed or self.run.plan.by_clock else [max(0.0, steps / speed)]
         ends += [] if loop.max_seconds is None else [max(0.0, loop.max_seconds - elapsed)]
         return min(ends, default=None)
 
-    def measures(self, now: float) -> list[words.Line]:
-        """Return learning rate, patience, the best value, and a GPU's memory."""
-        facts = [("lr", words.few(self.run.learning_rate))]
-        if waited := words.patience(self.run):
+    def measures(self, now: float) -> list[phrases.Line]:
+        """Return the learning rate, the patience used, the best value, and a GPU's memory."""
+        facts = [("lr", phrases.setting(learning_rate(self.run, schedule_position(self.run))))]
+        if waited := phrases.patience(self.run):
             facts.append(("patience", waited))
         if (best := self.run.state.best) is not None:
-            value = f"{self.run.config.monitor} {words.number(best.value)}"
-            facts.append(("best", f"{value} at epoch {words.epochs(best.epoch)}"))
+            value = f"{self.run.config.monitor} {phrases.number(best.value)}"
+            facts.append(("best", f"{value} at epoch {phrases.epochs(best.epoch)}"))
         if self.run.device.type == "cuda":
-            if now - self.memory[0] > 1:  # reading them costs 0.1 ms
+            if now - self.memory[0] > 1:  # reading it takes 0.1 ms
                 self.memory = (now, memory(self.run.device))
             facts.append(("gpu", self.memory[1]))
         return facts
@@ -178,15 +180,15 @@ class View:
         return Text.assemble((self.marks.full * full, BEST), (self.marks.empty * (size - full), LABEL), percent)
 
     def table(self, width: int, most: int) -> list[Text]:
-        """Return the newest evaluations, ``most`` of them; the best one takes the place of the oldest."""
-        best = next((row for row in reversed(self.rows) if words.is_best(self.run, row)), None)
-        chosen = self.rows[-most:]
-        if best is not None and not any(row is best for row in chosen):
-            chosen[0] = best
-        cells = [{name: cell(name, row) for name in columns(row)} for row in chosen]
+        """Return the newest evaluations, at most ``most``; the best one replaces the oldest of them."""
+        best = next((row for row in reversed(self.rows) if phrases.is_best(self.run, row)), None)
+        shown = self.rows[-most:]
+        if best is not None and not any(row is best for row in shown):
+            shown[0] = best
+        cells = [{name: cell(name, row) for name in columns(row)} for row in shown]
         names = fitting(cells, self.run.config.monitor, width - 2)
         lines = [Text("  " + "  ".join(f"{name:>{size}}" for name, size in names.items()), style="bold")]
-        for row, texts in zip(chosen, cells, strict=True):
+        for row, texts in zip(shown, cells, strict=True):
             line = Text(f"{self.marks.best if row is best else ' '} ", style=BEST if row is best else "")
             for name, size in names.items():
                 text = texts.get(name, "")
@@ -196,44 +198,44 @@ class View:
         return lines
 
     def sparks(self, width: int) -> list[Text]:
-        """Return the course of the monitored metric and of the training loss."""
+        """Return spark lines of the monitored metric and of the training loss."""
         names = [name for name in (self.run.config.monitor, "train/loss") if any(name in row for row in self.rows[-1:])]
         size = max(map(len, names), default=0)
         lines = []
         for name in names if len(self.rows) > 1 else []:
             values = [row.get(name) for row in self.rows]
-            course = words.sparkline(values, min(60, width - size - 12), self.marks.levels)
-            lines.append(Text.assemble((f"{name:<{size}}  ", LABEL), (course, VALUE), f"  {words.number(values[-1])}"))
+            line = phrases.sparkline(values, min(60, width - size - 12), self.marks.levels)
+            lines.append(Text.assemble((f"{name:<{size}}  ", LABEL), (line, VALUE), f"  {phrases.number(values[-1])}"))
         return lines
 
 
 def columns(row: Row) -> list[str]:
     """Return the table's columns for a row."""
-    return ["epoch", "step", *words.metrics(row), "lr"]
+    return ["epoch", "step", *phrases.metrics(row), "lr"]
 
 
 def cell(name: str, row: Row) -> str:
-    """Return a number as its column writes it."""
-    write = {"epoch": words.epochs, "step": words.count, "lr": words.few}.get(name, words.number)
-    return write(row.get(name))
+    """Format a number as its column shows it."""
+    formats = {"epoch": phrases.epochs, "step": phrases.count, "lr": phrases.setting}
+    return formats.get(name, phrases.number)(row.get(name))
 
 
 def fitting(cells: Sequence[Mapping[str, str]], monitor: str, room: int) -> dict[str, int]:
-    """Return the columns that fit, in their order, with their widths; the important ones are placed first."""
+    """Return the columns that fit, in their order, with their widths; the important ones are chosen first."""
     names = list(dict.fromkeys(name for row in cells for name in row))
     sizes = {name: max(len(name), *(len(row.get(name, "")) for row in cells)) for name in names}
     ranks = {monitor: 0, "epoch": 1, "train/loss": 2}
     rank = {name: ranks.get(name, 3 if name.startswith("val/") else 4 if "/" in name else 5) for name in names}
-    placed: set[str] = set()
+    kept: set[str] = set()
     for name in sorted(names, key=lambda name: rank[name]):
-        if sum(sizes[other] + 2 for other in placed) + sizes[name] > room:
+        if sum(sizes[other] + 2 for other in kept) + sizes[name] > room:
             break
-        placed.add(name)
-    return {name: sizes[name] for name in names if name in placed}
+        kept.add(name)
+    return {name: sizes[name] for name in names if name in kept}
 
 
-def flow(facts: Sequence[words.Line], width: int) -> list[Text]:
-    """Set facts side by side, on as many lines as the width needs."""
+def flow(facts: Sequence[phrases.Line], width: int) -> list[Text]:
+    """Put facts side by side, on as many lines as they need."""
     lines = [Text()]
     for label, value in facts:
         fact = Text.assemble((f"{label} " if label else "", LABEL), (value, VALUE))
@@ -244,6 +246,6 @@ def flow(facts: Sequence[words.Line], width: int) -> list[Text]:
 
 
 def memory(device: torch.device) -> str:
-    """Return how much of a GPU's memory our tensors take; a look at the allocator's books, not at the device."""
+    """Return how much of a GPU's memory our tensors take, from the allocator's records; the device is not asked."""
     used, peak = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
-    return f"{used / 2**30:.2f} GiB, peak {peak / 2**30:.2f} GiB"
+    return f"{format_bytes(used)}, peak {format_bytes(peak)}"

@@ -9,5 +9,5 @@ MAXIMIZE = frozenset({"accuracy", "r2"})
 
 
 def maximize(name: str) -> bool:
-    """Say whether larger values of a metric, with or without its ``split/``, are better."""
+    """Return whether larger values of a metric, with or without its ``split/``, are better."""
     return name.rpartition("/")[2] in MAXIMIZE

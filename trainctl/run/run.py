@@ -1,5 +1,6 @@
-"""The assembled parts of one run."""
+"""The assembled parts of one run: what measuring needs, and what training adds to it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +12,10 @@ from trainctl.components.early_stopping.base import Rule
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
+from trainctl.data.order import Order
 from trainctl.data.rows import Data
-from trainctl.machine.threads import Choice
+from trainctl.machine.threads import ThreadChoice
+from trainctl.machine.world import ALONE, World
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
 from trainctl.settings.config import Config
@@ -39,36 +42,107 @@ class Plan:
 
 
 @dataclass(frozen=True)
-class Run:
-    """Everything a training loop needs; only ``state`` and the tensors inside the parts change."""
+class Evaluation:
+    """Everything that measuring needs: a model, data, and what is measured.
 
-    config: Config
+    Args:
+        task: The model's.
+        data: Rows and scalings.
+        model: The model that is measured; of a run that averages its weights, the averaged one.
+        loss: Its mean over the rows is measured too.
+        device: Where model and rows are.
+        precision: Of the forward pass.
+        batch_size: Rows that are computed at once; no metric depends on it.
+        world: The processes that measure together.
+    """
+
     task: Task
     data: Data
     model: nn.Module
+    loss: Loss
+    device: torch.device
+    precision: str
+    batch_size: int
+    world: World = ALONE
+
+    def new_sums(self) -> Sums:
+        """Return running sums for the task's metrics, at zero."""
+        schema = self.data.schema
+        columns = {"classification": 1, "regression": schema.outputs, "reconstruction": math.prod(schema.input_shape)}
+        units = self.data.target_scale if self.task == "regression" else None
+        return Sums(self.task, columns[self.task], units, self.device, self.world)
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a training loop needs; only ``state`` and the tensors inside the parts change.
+
+    Args:
+        config: Checked.
+        evaluation: What measuring needs.
+        model: The model that is trained.
+        average: The model that is evaluated and kept, and how it follows the one that is trained.
+        augment: Augmentations, in their order.
+        regularizers: Penalties and projections.
+        optimizer: Over the model's parameters.
+        scaler: Of the loss, for fp16.
+        schedule: Of the learning rate.
+        early_stopping: Says when to stop.
+        plan: How the budget is spent.
+        sums: Of the training metrics since the last evaluation.
+        state: What a checkpoint saves.
+        threads: How many compute, and why.
+    """
+
+    config: Config
+    evaluation: Evaluation
+    model: nn.Module
     average: Average
     augment: tuple[Augment | Mixer | Tracker, ...]
-    loss: Loss
     regularizers: tuple[Regularizer, ...]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     schedule: Schedule
     early_stopping: Rule
-    device: torch.device
     plan: Plan
     sums: Sums
     state: TrainState
-    threads: Choice
+    threads: ThreadChoice
+
+    @property
+    def task(self) -> Task:
+        """The model's task."""
+        return self.evaluation.task
+
+    @property
+    def data(self) -> Data:
+        """Rows and scalings."""
+        return self.evaluation.data
+
+    @property
+    def loss(self) -> Loss:
+        """What is minimized, without penalties."""
+        return self.evaluation.loss
+
+    @property
+    def device(self) -> torch.device:
+        """Where model and rows are."""
+        return self.evaluation.device
+
+    @property
+    def world(self) -> World:
+        """The processes that train together."""
+        return self.evaluation.world
+
+    @property
+    def order(self) -> Order:
+        """Which training rows each step visits."""
+        return Order(self.data.splits["train"], self.plan.batch_size, self.config.seed, self.device)
 
     @property
     def epoch(self) -> float:
         """Epochs done, a fraction inside an epoch."""
         return self.state.step / self.plan.steps_per_epoch
-
-    @property
-    def learning_rate(self) -> float:
-        """The learning rate of the newest step; before the first step, of that one."""
-        return float(self.optimizer.param_groups[0]["lr"])
 
     @property
     def parameters(self) -> int:

@@ -1,4 +1,4 @@
-"""Every number that is carried from one step to the next, beside tensors that live in the assembled parts."""
+"""Every number that is carried from one step to the next; the tensors are in the assembled parts."""
 
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ class Best:
 
 @dataclass
 class TrainState:
-    """What a checkpoint saves and a resumed run starts from; epoch and position follow from ``step``.
+    """What a checkpoint saves and a resumed run starts from; the epoch, and the place in it, follow from ``step``.
 
     Args:
         step: Optimizer steps done.
@@ -35,11 +35,14 @@ class TrainState:
         averaged: Weights in the running mean of the evaluated model.
         best: The best evaluation so far.
         best_weights: The evaluated model's state at that step.
-        pending: Whether the evaluation at this step is still to be made: a signal broke it off, or memory ran out.
+        position: Where on its schedule the newest step was taken [steps]: one below ``step``, unless the clock moves the
+            schedule on.
+        evaluated: The step of the newest evaluation; an earlier one than is due if a signal broke that one off.
+        evaluated_seconds: Time spent training when that evaluation began [s].
         first_loss: Mean training loss up to the first evaluation; what a later one is compared with.
-        skipped: Steps left out as their numbers were not finite.
-        skipped_in_row: How many of them came last, one after the other.
-        rewinds: Times that the run went back to a checkpoint to go on at a lower rate.
+        skipped: Steps that were skipped because their numbers were not finite.
+        skipped_in_row: How many of the newest steps were, one after the other.
+        rewinds: How often the run went back to a checkpoint to continue at a lower rate.
     """
 
     step: int = 0
@@ -49,7 +52,9 @@ class TrainState:
     averaged: int = 0
     best: Best | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    pending: bool = False
+    position: int = 0
+    evaluated: int = 0
+    evaluated_seconds: float = 0.0
     first_loss: float | None = None
     skipped: int = 0
     skipped_in_row: int = 0

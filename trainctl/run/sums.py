@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.scale.base import Affine
+from trainctl.machine.world import ALONE, World
 
 MOST_WAITING = 1 << 15  # elements of outputs
 
@@ -21,11 +22,14 @@ class Sums:
         task: ``classification``, ``regression`` or ``reconstruction``.
         columns: Columns of the targets; 1 for classes.
         units: The scaling of the targets.
-        device: Where outputs and targets are.
+        device: Of outputs and targets.
+        world: The processes whose sums the metrics are computed from.
     """
 
-    def __init__(self, task: str, columns: int, units: Affine | None, device: torch.device) -> None:
-        self.task, self.columns, self.units = task, columns, units
+    def __init__(
+        self, task: str, columns: int, units: Affine | None, device: torch.device, world: World = ALONE
+    ) -> None:
+        self.task, self.columns, self.units, self.world = task, columns, units, world
         precision = torch.float32 if device.type == "mps" else torch.float64
         # loss, rows, then for classes: correct; for numbers: |error|, error^2, and per column y, y^2
         size = 3 if task == "classification" else 4 + 2 * columns
@@ -84,8 +88,8 @@ class Sums:
         self.sums.zero_()
 
     def values(self) -> dict[str, float]:
-        """Return the metrics by name; waits for the device. R2 is NaN where the targets are constant."""
-        sums: Sequence[float] = self.sums.tolist()
+        """Return the metrics of all processes by name; waits for the device. R2 is NaN where the targets are constant."""
+        sums: Sequence[float] = self.world.sum(self.sums).tolist()
         rows = sums[1]
         if not rows:
             return {}

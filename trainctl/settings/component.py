@@ -24,7 +24,7 @@ from trainctl.settings import schema, spelling
 
 # What assemble supplies to the members of each group, beside the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "dataset": frozenset({"known"}),
+    "dataset": frozenset({"schema"}),
     "clean": frozenset(),
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "task"}),

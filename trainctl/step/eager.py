@@ -8,23 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.components.augment.base import Mixing, Visit
-from trainctl.data.order import order_on
+from trainctl.components.augment.base import Mixing
 from trainctl.errors import NonFiniteError
 from trainctl.machine.device import autocast, derive
-from trainctl.run.run import Run
-from trainctl.step.fused import plain_step, trained_by
+from trainctl.run.run import Evaluation, Run
+from trainctl.step.fused import trained_by, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Seen, ignore
 
 Step = Callable[[Tensor, Tensor], None]
 
 
-def scaled(run: Run, stored: Tensor, targets: Tensor, augmented: Tensor | None = None) -> tuple[Tensor, Tensor]:
+def scaled(
+    evaluation: Evaluation, stored: Tensor, targets: Tensor, augmented: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """Return the model's inputs and its targets: a reconstruction's target is its scaled, not augmented input."""
-    inputs = run.data.input_scale(stored if augmented is None else augmented)
-    if run.task != "reconstruction":
+    scale = evaluation.data.input_scale
+    inputs = scale(stored if augmented is None else augmented)
+    if evaluation.task != "reconstruction":
         return inputs, targets
-    return inputs, inputs if augmented is None else run.data.input_scale(stored)
+    return inputs, inputs if augmented is None else scale(stored)
 
 
 def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing]) -> tuple[Tensor, Tensor]:
@@ -44,21 +46,6 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
     loss = torch.stack([share * run.loss(outputs, part) for share, part in parts]).sum()
     largest = torch.stack([share for share, _ in parts]).argmax().reshape(1)  # not [largest]: the host would wait
     return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
-
-
-def visited(run: Run, first: int, count: int) -> tuple[int, Tensor]:
-    """Return the epoch of the coming step, and the row numbers ``(count,)`` of its batch, from the first one on.
-
-    They follow from the step alone, as the batch itself does. A batch that is no batch of an epoch (one that is tried
-    for its size) gets as many row numbers from the epoch's order.
-    """
-    plan, rows = run.plan, len(run.data.splits["train"])
-    epoch, position = divmod(run.state.step, plan.steps_per_epoch)
-    places = torch.arange(count, device=run.device) + (position * plan.batch_size + first)
-    places %= rows
-    if plan.steps_per_epoch == 1:  # a full batch has no order
-        return epoch, places
-    return epoch, order_on(run.device, rows, run.config.seed, epoch)[places]
 
 
 def eager(run: Run, mark: Mark = ignore) -> Step:
@@ -97,7 +84,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         inputs: Tensor, targets: Tensor, augmented: Tensor | None, mixings: Sequence[Mixing], share: float
     ) -> Part:
         mark("scaling")
-        inputs, targets = scaled(run, inputs, targets, augmented)
+        inputs, targets = scaled(run.evaluation, inputs, targets, augmented)
         mark("forward")
         with context:
             outputs = model(inputs).float()
@@ -139,7 +126,7 @@ def apply(run: Run) -> Callable[[], object]:
     """Return what applies the optimizer to the gradients that the parameters hold."""
     if run.scaler.is_enabled():
         return lambda: run.scaler.step(run.optimizer)
-    return plain_step(run.optimizer)
+    return unwrapped_step(run.optimizer)
 
 
 def optimizer_step(
@@ -224,7 +211,7 @@ def _augmentation(run: Run, mark: Mark) -> Callable[[Tensor, int], tuple[Tensor 
     def augment(inputs: Tensor, first: int) -> tuple[Tensor | None, list[Mixing]]:
         if first == 0:
             generator.manual_seed(derive(run.config.seed, run.state.step))
-        visit = {"visit": Visit(*visited(run, first, len(inputs)))} if tracked else {}
+        visit = {"visit": run.order.visit(run.state.step, first, len(inputs))} if tracked else {}
         mixings: list[Mixing] = []
         for name, change, tracks in changes:
             mark(name)
@@ -263,11 +250,7 @@ def _judge(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
         raise NonFiniteError(f"the gradient's norm is {math.sqrt(squares)} {where(run)}", loss, gradients)
 
 
-def rate(run: Run) -> float:
-    """Return the learning rate of the step that is being taken; of an optimizer's first group."""
-    return float(run.optimizer.param_groups[0]["lr"])
-
-
 def where(run: Run) -> str:
     """Name the step that is being taken, for a message."""
-    return f"at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {rate(run):g})"
+    rate = run.optimizer.param_groups[0]["lr"]  # with which the step is being taken, whoever has set it
+    return f"at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {rate:g})"

@@ -24,8 +24,8 @@ def trained_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
-def plain_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return an optimizer's step: of PyTorch's own the plain method, without what wraps it for the compiler."""
+def unwrapped_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
+    """Return an optimizer's step method; for PyTorch's own optimizers, without the wrapper for the compiler."""
     kind = type(optimizer)
     if not kind.__module__.startswith("torch.optim."):
         return optimizer.step

@@ -1,8 +1,8 @@
-"""One writer for a run's directory: a lock file that names its process. Imports no torch.
+"""One writer for each run directory: a lock file that names its process. Imports no torch.
 
-The file is made with O_EXCL, which network file systems keep too; nothing relies on flock. A lock whose process is gone
-is taken over: the same machine, and no such process, or one that started at another time. Of another machine, or of
-another container, nothing can be known, so its lock is refused.
+The file is created with O_EXCL, which network file systems respect too; nothing relies on flock. A lock is taken over if
+its process no longer runs: on this machine there is no such process, or it was started at another time. Nothing is
+known of processes on another machine or in another container, so their locks are respected.
 """
 
 import json
@@ -15,15 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import StorageError
-from trainctl.store import files as storage
+from trainctl.store import files
 
 NAME = "lock.json"
-WAIT = 1.0  # seconds for which a lock without content may be one that is being written
+WAIT = 1.0  # seconds for which an empty lock file may be one that is being written
 
 
 @contextmanager
 def hold(directory: Path) -> Iterator[str]:
-    """Be the only writer of a run's directory; yields what there is to say of a lock that was taken over, or "".
+    """Be the only writer of a run directory; yields a note if another process's lock was taken over, else "".
 
     Raises:
         StorageError: If another process writes there, or the lock cannot be written.
@@ -33,45 +33,46 @@ def hold(directory: Path) -> Iterator[str]:
         yield note
     finally:
         if _content(directory / NAME).get("pid") == os.getpid():
-            storage.remove(directory / NAME)
+            files.remove(directory / NAME)
 
 
 def take(directory: Path) -> str:
-    """Make the lock; return what there is to say of one that was taken over.
+    """Create the lock; return a note if another process's lock was taken over, else "".
 
     Raises:
         StorageError: If another process writes there, or the lock cannot be written.
     """
     path, note = directory / NAME, ""
     content = json.dumps(_me()).encode()
-    while not storage.create(path, content):
+    while not files.create(path, content):
         other = _read(path)
         if other and not _gone(other):
             who = f"process {other['pid']} on {other['host']} has been writing to this run since {other['since']}"
-            told = "wait for it or end it" if _here(other) else f"if it does so no more, remove {path}"
-            raise StorageError(f"{directory}: {who}; {told}")
-        # Of several that take over, one gets the old lock; who gets a new one instead, gives it back.
+            advice = "wait for it or end it" if _here(other) else f"if it no longer runs, remove {path}"
+            raise StorageError(f"{directory}: {who}; {advice}")
+        # Of several processes that take over at once, one gets the old lock; whoever gets a new one instead returns it.
         aside = path.with_name(f"{NAME}.{os.getpid()}")
-        if not storage.rename(path, aside):
+        if not files.rename(path, aside):
             continue
         if _content(aside) != other:
-            storage.rename(aside, path)
+            files.rename(aside, path)
             continue
-        storage.remove(aside)
-        note = f"took over the lock of process {other['pid']}, which is gone" if other else "took over an empty lock"
+        files.remove(aside)
+        owner = f"the lock of process {other['pid']}, which no longer runs" if other else "an empty lock"
+        note = f"took over {owner}"
     return note
 
 
 def check(directory: Path) -> None:
-    """See that no other process has come to hold the lock: one that was told to remove it, or came while this one slept.
+    """Check that no other process has taken over the lock, as after a user removed it, or while this process was suspended.
 
     Raises:
         StorageError: If one has.
     """
     other, me = _content(directory / NAME), _me()
     if other and any(other[key] != me[key] for key in ("host", "namespace", "pid", "started")):
-        who = f"process {other['pid']} on {other['host']} has taken over this run at {other['since']}"
-        raise StorageError(f"{directory}: {who}; this one writes no more checkpoints")
+        who = f"process {other['pid']} on {other['host']} took over this run at {other['since']}"
+        raise StorageError(f"{directory}: {who}; this process writes no more checkpoints")
 
 
 def _me() -> dict[str, Any]:
@@ -85,18 +86,18 @@ def _me() -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return a lock's content; empty if there is none even after a while."""
+    """Return the content of a lock; empty if it stays without any for :data:`WAIT`."""
     end = time.monotonic() + WAIT
-    while not (found := _content(path)) and path.exists() and time.monotonic() < end:
+    while not (content := _content(path)) and path.exists() and time.monotonic() < end:
         time.sleep(WAIT / 20)
-    return found
+    return content
 
 
 def _content(path: Path) -> dict[str, Any]:
     with suppress(OSError, ValueError):
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if isinstance(found, dict) and set(found) == set(_me()) and isinstance(found["pid"], int):
-            return found
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(content, dict) and set(content) == set(_me()) and isinstance(content["pid"], int):
+            return content
     return {}
 
 
@@ -105,7 +106,7 @@ def _here(other: dict[str, Any]) -> bool:
 
 
 def _gone(other: dict[str, Any]) -> bool:
-    """Say whether the process is known to be no more."""
+    """Return whether it is certain that a process no longer runs."""
     if not _here(other) or os.name == "nt":
         return False
     try:
@@ -118,7 +119,7 @@ def _gone(other: dict[str, Any]) -> bool:
 
 
 def _started(pid: int) -> str:
-    """Return which boot and when since then [ticks] a process started; "" where the system does not say, or it ended."""
+    """Return in which boot, and when since then [ticks], a process started; "" if the system does not tell, or it ended."""
     with suppress(OSError, IndexError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
@@ -127,7 +128,7 @@ def _started(pid: int) -> str:
 
 
 def _namespace() -> str:
-    """Return what tells containers apart that share a host's name."""
+    """Return what distinguishes containers that share a host name."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:

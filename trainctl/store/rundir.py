@@ -1,4 +1,4 @@
-"""Where a run lives, and its files. Imports no torch.
+"""Where the runs are, and the files of a run directory. Imports no torch.
 
 ::
 
@@ -30,9 +30,9 @@ import yaml
 from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings.config import Tree, slug
-from trainctl.store import files as storage
+from trainctl.store import files
 
-# What a crash may leave in a run's directory, beside what trainctl.store.checkpoint removes.
+# What a crash may leave in a run directory, in addition to what trainctl.store.checkpoint removes.
 LEFTOVERS = re.compile(
     r"((config|overrides)\.yaml|(run|summary)\.json|metrics\.jsonl|log\.txt|rehearsal\.trainctl)\.tmp"
     r"|rehearsal\.trainctl|lock\.json\.\d+"
@@ -66,16 +66,16 @@ def version() -> str:
 
 
 def create(root: str | Path, label: str) -> Path:
-    """Make a new directory ``<root>/<date>-<time>-<label>-<hash>`` that no other run has.
+    """Create a new directory ``<root>/<date>-<time>-<label>-<hash>`` that no other run has.
 
     Raises:
-        ConfigError: If the root is a run's directory itself.
-        StorageError: If it cannot be made.
+        ConfigError: If the root is itself a run directory.
+        StorageError: If it cannot be created.
     """
-    with suppress(OSError):  # a name that is too long, for one: told below
+    with suppress(OSError):  # a name that is too long, for example: reported below
         if (Path(root) / "config.yaml").exists():
             raise ConfigError(
-                f"output.root={root} is itself a run: trainctl resume {root} goes on, or name another root"
+                f"output.root={root} is a run directory; continue it with trainctl resume {root}, or give another root"
             )
     stamp = time.strftime("%Y%m%d-%H%M%S")
     while True:
@@ -88,42 +88,42 @@ def create(root: str | Path, label: str) -> Path:
 
 
 def make(directory: Path) -> None:
-    """Make a run's directory, which must not be there yet, and its parents.
+    """Create a run directory, which must not exist yet, and its parents.
 
     Raises:
         FileExistsError: If it exists.
-        StorageError: If it cannot be made.
+        StorageError: If it cannot be created.
     """
     try:
         _make_root(directory.parent)
-        storage.make_directory(directory)
+        files.make_directory(directory)
     except FileExistsError:
         if directory.exists():
             raise
-        raise StorageError(f"{directory.parent}: not a directory, so no run can be kept there") from None
+        raise StorageError(f"{directory.parent}: not a directory, so no run can be created there") from None
     except OSError as error:
-        raise StorageError(f"{directory}: cannot be made: {error.strerror}") from error
+        raise StorageError(f"{directory}: cannot create directory: {error.strerror}") from error
 
 
 def _make_root(root: Path) -> None:
-    """Make a directory for runs that Git passes over, and its parents; others may do so at the same time."""
+    """Create a directory for runs that Git ignores, and its parents; other processes may do so at the same time."""
     if root.is_dir():
         return
     for parent in reversed(root.parents):
         if not parent.exists():
             with suppress(FileExistsError):
-                storage.make_directory(parent)
+                files.make_directory(parent)
     try:
-        storage.make_directory(root)
+        files.make_directory(root)
     except FileExistsError:
         if not root.is_dir():
             raise
         return
-    storage.create(root / ".gitignore", IGNORE)
+    files.create(root / ".gitignore", IGNORE)
 
 
 def remove(directory: Path) -> None:
-    """Remove a run's directory that holds nothing worth keeping, and its root if that is left empty."""
+    """Remove a run directory with nothing worth keeping, and its root if that becomes empty."""
     import shutil
 
     shutil.rmtree(directory, ignore_errors=True)
@@ -137,22 +137,22 @@ def remove(directory: Path) -> None:
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what an earlier writer that was killed has left; only for who holds the lock."""
+    """Remove what an earlier writer left that was killed; only the holder of the lock may do that."""
     with suppress(OSError):
         for path in directory.iterdir():
             if LEFTOVERS.fullmatch(path.name):
-                storage.remove(path)
+                files.remove(path)
         for path in (directory / "plots").glob("*.png.tmp"):
-            storage.remove(path)
+            files.remove(path)
 
 
 def write(path: Path, text: str) -> None:
-    """Write a file so that after a crash it is either the old or the new one, whole.
+    """Write a text file so that after a crash it is either the old one or the new one, whole.
 
     Raises:
         StorageError: If it cannot be written.
     """
-    storage.write_bytes(path, text.encode(errors="backslashreplace"))  # bytes of a name that are no UTF-8
+    files.write_bytes(path, text.encode(errors="backslashreplace"))  # bytes of a name that are not UTF-8
 
 
 def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
@@ -171,7 +171,7 @@ def read_overrides(directory: Path) -> list[str]:
 
 
 def read_config(directory: Path) -> Tree:
-    """Read `config.yaml`; its component packages are the caller's to give, never the run's.
+    """Read `config.yaml`; the packages of components that it names must be given by the caller anew.
 
     Raises:
         CheckpointError: If it is missing or damaged.
@@ -187,12 +187,12 @@ def read_config(directory: Path) -> Tree:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one if the file is missing or damaged, or no file: a device has no end."""
+    """Read a JSON object; an empty one if the file is missing, damaged or not regular: a device has no end."""
     try:
         if not path.is_file():
             return {}
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # ValueError: no JSON, no UTF-8, or a number of 5,000 digits
+    except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of 5,000 digits
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -208,17 +208,17 @@ def line(row: Mapping[str, float]) -> str:
 
 
 def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Return the lines of `metrics.jsonl` up to a step, each once; a torn line is passed over.
+    """Return the rows of `metrics.jsonl` up to a step, each once; incomplete lines are skipped.
 
     Args:
         directory: The run's.
-        last_step: Where to end; None for all.
+        last_step: The last step to return; None for all.
         more: Lines that the file may lack, because it could not be written.
     """
     lines: list[str] = []
     path = directory / "metrics.jsonl"
     with suppress(OSError):
-        # A byte that is no UTF-8 spoils its line, not the file.
+        # A byte that is not UTF-8 damages its line, not the file.
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in map(_row, (*lines, *more)):
@@ -228,7 +228,7 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
 
 
 def _row(line: str) -> dict[str, Any]:
-    """Read a line of `metrics.jsonl`; empty if it is damaged."""
+    """Return the row of a line of `metrics.jsonl`; an empty one if the line is damaged."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -237,7 +237,7 @@ def _row(line: str) -> dict[str, Any]:
 
 
 def all_runs(root: Path) -> Iterator[Path]:
-    """Yield every run's directory below a root, the trials of sweeps too, oldest first."""
+    """Yield every run directory below a root, including the trials of sweeps, the oldest first."""
     if not root.is_dir():
         return
     for directory in sorted(path for path in root.iterdir() if path.is_dir()):
@@ -247,55 +247,55 @@ def all_runs(root: Path) -> Iterator[Path]:
             yield from sorted(path for path in directory.iterdir() if (path / "config.yaml").is_file())
 
 
-def _stray(path: Path) -> str:
-    """Say what a path is that is no run's directory, and what to give instead."""
+def _not_a_run(path: Path) -> str:
+    """Return what a path is that is not a run directory, and what to give instead."""
     for above in path.absolute().parents:
         if (above / "config.yaml").is_file():
-            return f"a run is named by its directory: {above}"
+            return f"inside a run; give its directory: {above}"
     if (path / "sweep.json").is_file():
-        return "a sweep: name one of its trials, which are runs"
+        return "is a sweep, not a run; choose one of its trials"
     if path.is_dir():
-        return "a directory without config.yaml, so no run"
+        return "not a run directory, as it has no config.yaml"
     try:
         with path.open("rb") as file:
-            return f"not a run's directory, but {looks_like(file.read(512))}"
+            return f"not a run directory, but {looks_like(file.read(512))}"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
 
 
 def looks_like(content: bytes) -> str:
-    """Say what a file that is not what it should be looks like, from its first bytes.
+    """Return what a file that is not what it should be looks like, from its first bytes.
 
     >>> looks_like(b""), looks_like(b"<!DOCTYPE html>")
     ('an empty file', 'a web page')
     """
     if not content.strip(b"\0"):
-        return "a file of zero bytes" if content else "an empty file"
+        return "a file that contains only NUL bytes" if content else "an empty file"
     start = content.lstrip().lower()
     return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "something else")
 
 
 def find(name: str | None, root: Path) -> Path:
-    """Return a run's directory by its path, its name below the root, a part of that; None or `last` is the newest.
+    """Return a run directory by its path, its name below the root or a part of that; None or `last` is the newest.
 
     Raises:
-        CheckpointError: If there is none, or a part fits several.
+        CheckpointError: If there is none, or a part matches several.
     """
     runs = list(all_runs(root))
     if name is None or (name == "last" and not Path(name, "config.yaml").is_file()):
         if not runs:
-            raise CheckpointError(f"there is no run in {root}")
+            raise CheckpointError(f"no run in {root}")
         return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
     assert name is not None
     if (Path(name) / "config.yaml").is_file():
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
-    fitting = [names[name]] if name in names else [path for label, path in names.items() if name in label]
-    if len(fitting) == 1:
-        return fitting[0]
-    if fitting:
+    matching = [names[name]] if name in names else [path for label, path in names.items() if name in label]
+    if len(matching) == 1:
+        return matching[0]
+    if matching:
         raise CheckpointError(
-            f"{name}: fits {len(fitting)} runs: {', '.join(path.name for path in fitting[:5])}{', ...' if len(fitting) > 5 else ''}"
+            f"{name}: matches {len(matching)} runs: {', '.join(path.name for path in matching[:5])}{', ...' if len(matching) > 5 else ''}"
         )
-    reason = _stray(Path(name)) if Path(name).exists() else f"no such run in {root} (trainctl runs lists them)"
+    reason = _not_a_run(Path(name)) if Path(name).exists() else f"no such run in {root} (trainctl runs lists them)"
     raise CheckpointError(f"{name}: {reason}")

@@ -1,4 +1,4 @@
-"""A sweep: every point a run of its own, one after the other in this process."""
+"""A sweep: each point is a run of its own; they are trained one after the other in this process."""
 
 import csv
 import gc
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
-from trainctl.report import table
+from trainctl.report import phrases, reporters, table
 from trainctl.settings import config
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
@@ -22,13 +22,13 @@ from trainctl.train import session
 
 @dataclass
 class Trial:
-    """One point of a sweep and what came of it.
+    """One point of a sweep, and its result.
 
     Args:
-        overrides: What is special about it.
+        overrides: In which it differs from the other points.
         directory: Of its run.
-        outcome: ``waiting``, ``finished``, ``failed``, or ``interrupted``.
-        summary: What `summary.json` holds, once it is finished.
+        outcome: ``waiting``, or the outcome of its run: ``finished``, ``stopped``, ``failed`` or ``interrupted``.
+        summary: The content of `summary.json`; empty before the run is done.
         error: What went wrong, in one line.
     """
 
@@ -40,9 +40,9 @@ class Trial:
 
 
 def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) -> int:
-    """Train every point, already checked; return the exit code.
+    """Train every point, all of which have been checked; return the exit code.
 
-    A trial that fails is reported when it fails, and the others go on; Ctrl-C ends the sweep.
+    A trial that fails is reported at once, and the others are trained all the same; Ctrl-C ends the sweep.
 
     Raises:
         SweepError: At the end, if a trial failed.
@@ -78,21 +78,22 @@ def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) ->
         gc.collect()
         show(trials, home, settings[0].monitor)
     if all(trial.outcome == "interrupted" for trial in trials):
-        raise Interrupted(f"all {len(trials)} trials were stopped at loop.stop_at_step; each can be resumed")
+        raise Interrupted(f"all {len(trials)} trials stopped at loop.stop_at_step; each can be resumed")
     if failed := [trial for trial in trials if trial.outcome == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials)} trials failed; see {home / 'results.csv'}")
     return 0
 
 
 def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
-    """Train one trial and note its outcome.
+    """Train one trial and record its outcome.
 
     Raises:
         Interrupted, Terminated, KeyboardInterrupt: If the sweep is to end.
     """
     try:
-        trial.summary = session.begin(setting, [*fixed, *trial.overrides], trial.directory)
-        trial.outcome = "finished"
+        words = [*fixed, *trial.overrides]
+        trial.summary = session.begin(setting, words, trial.directory, reporters=reporters.on_terminal)
+        trial.outcome = trial.summary["outcome"]
     except Interrupted as error:
         trial.outcome = "interrupted"
         if not error.planned:
@@ -109,7 +110,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         table.line(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", stream=sys.stderr)
 
 
-def metric_names(trials: Sequence[Trial]) -> list[str]:
+def result_columns(trials: Sequence[Trial]) -> list[str]:
     """Return the validation and test metrics that any trial has, in order."""
     return list(
         dict.fromkeys(
@@ -121,7 +122,7 @@ def metric_names(trials: Sequence[Trial]) -> list[str]:
 def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
     """Return the header and the rows of the table of results, numbers in full."""
     swept = list(dict.fromkeys(word.partition("=")[0] for trial in trials for word in trial.overrides))
-    names = metric_names(trials)
+    names = result_columns(trials)
     body = []
     for number, trial in enumerate(trials):
         values = dict(word.split("=", 1) for word in trial.overrides)
@@ -149,7 +150,7 @@ def as_csv(trials: Sequence[Trial]) -> str:
 
 
 def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
-    """Print the table of results, the best trial marked, and where they are."""
+    """Print the table of results, with the best trial marked, and the directories."""
     from trainctl.run.metric_names import maximize
 
     header, body = rows(trials)
@@ -157,10 +158,10 @@ def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
         (trial.summary["best"]["value"], index) for index, trial in enumerate(trials) if trial.summary.get("best")
     ]
     best = (max if maximize(monitor) else min)(values)[1] if values else None
-    numeric = set(metric_names(trials))
+    numeric = set(result_columns(trials))
     shown = [
         [
-            table.number(float(cell)) if name in numeric and cell else cell
+            phrases.number(float(cell)) if name in numeric and cell else cell
             for name, cell in zip(header, row, strict=True)
         ]
         for row in body
@@ -169,6 +170,6 @@ def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
         row[0] += " *" if index == best else ""
     table.line()
     table.show(header, shown, title=f"{len(trials)} trials (* best {monitor})", right=numeric)
-    table.line(f"all of it: {home}")
+    table.line(f"results:  {home}")
     if best is not None:
-        table.line(f"the best:  {trials[best].directory}")
+        table.line(f"best run: {trials[best].directory}")

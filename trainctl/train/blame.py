@@ -6,10 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from trainctl.data.order import epoch_order
 from trainctl.errors import NonFiniteError
+from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.run import Run
-from trainctl.step.eager import Step, rate
+from trainctl.step.eager import Step
 from trainctl.step.fused import trained_by
 
 FILE = "nonfinite.json"
@@ -28,14 +28,15 @@ def explain(
         targets: The same.
         take_closely: Takes the step, and raises before it changes a weight.
     """
-    rows = batch_rows(run)
+    rows = run.order.row_numbers(run.state.step)
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
     pairs = zip(trained_by(run.optimizer), error.gradients, strict=False)
     gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
     layer = first_layer(run.model, lambda: take_closely(inputs, targets))
     unfit = [row for row, fit in zip(rows, _finite_rows(inputs), strict=True) if not fit]
+    rate = learning_rate(run, schedule_position(run))
     facts = {
-        "step": run.state.step + 1, "learning_rate": rate(run), "loss": str(error.loss), "layer": layer,
+        "step": run.state.step + 1, "learning_rate": rate, "loss": str(error.loss), "layer": layer,
         "gradients": gradients, "rows_with_bad_inputs": unfit, "rows": rows,
     }  # fmt: skip
     parts = [str(error)]
@@ -44,14 +45,6 @@ def explain(
     parts += [f"the inputs of row {_few(unfit)} are not finite"] if unfit else []
     parts.append(f"rows of the batch: {_few(rows)} of the training split (all in {FILE})")
     return "; ".join(parts), facts
-
-
-def batch_rows(run: Run) -> list[int]:
-    """Return the indices of the coming step's rows in the training split."""
-    epoch, position = divmod(run.state.step, run.plan.steps_per_epoch)
-    order = epoch_order(len(run.data.splits["train"]), run.config.seed, epoch)
-    rows: list[int] = order.split(run.plan.batch_size)[position].tolist()
-    return sorted(rows) if run.plan.steps_per_epoch == 1 else rows  # a full batch has no order
 
 
 def first_layer(model: nn.Module, compute: Callable[[], object]) -> str:

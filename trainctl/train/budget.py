@@ -1,54 +1,95 @@
-"""What ends a run, and where on its schedule it stands. Pure functions of a run's state, and its clock."""
+"""What is due between two steps, what ends a run, and how fast it is: functions of its state; and the clock."""
 
 import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple
 
+from trainctl.machine.signals import StopRequest
+from trainctl.run.reporter import Row
 from trainctl.run.run import Run
+
+Judge = Callable[[Row], str | None]  # an evaluation -> why to stop training; None to continue
+
+
+class Due(NamedTuple):
+    """What has to be done before the next step.
+
+    Args:
+        look: Evaluate the weights.
+        keep: Write a checkpoint, because a user or a signal asked for it.
+        stop: End this session; the run is not done, and can be resumed.
+    """
+
+    look: bool
+    keep: bool
+    stop: bool
+
+
+class Ending(NamedTuple):
+    """How training ended.
+
+    Args:
+        outcome: ``finished`` by a budget or by early stopping; or ``stopped`` by the judge, to be resumed or not.
+        reason: Why, in words.
+    """
+
+    outcome: Literal["finished", "stopped"]
+    reason: str
 
 
 class Clock:
-    """Counts training time over all sessions, and the speed since the last look."""
+    """Counts the time spent training, over all sessions of a run."""
 
     def __init__(self, run: Run) -> None:
         self.before, self.start = run.state.seconds, time.perf_counter()
-        self.mark = (run.state.step, self.start)
 
     def seconds(self) -> float:
-        """Return the time spent training [s]."""
+        """Return the time spent training so far [s]."""
         return self.before + time.perf_counter() - self.start
 
-    def samples_per_second(self, run: Run) -> float:
-        """Return the speed since the call before [samples/s]."""
-        (step_before, before), now = self.mark, time.perf_counter()
-        self.mark = (run.state.step, now)
-        rows = len(run.data.splits["train"])
-        return (run.state.step - step_before) * rows / run.plan.steps_per_epoch / max(now - before, 1e-9)
+
+def what_is_due(run: Run, request: StopRequest) -> Due:
+    """Return what has to be done before the next step."""
+    stop = request.received is not None or run.state.step == run.config.loop.stop_at_step
+    return Due(look=evaluation_due(run), keep=stop or request.save, stop=stop)
 
 
-def schedule_position(run: Run) -> int:
-    """Return where on the schedule the run is: its step, or further if the clock is to end it before."""
-    budget = run.config.loop.max_seconds
-    if budget is None:
-        return run.state.step
-    by_time = int(min(1.0, run.state.seconds / budget) * run.plan.total_steps)
-    return by_time if run.plan.by_clock else max(run.state.step, by_time)
+def evaluation_due(run: Run) -> bool:
+    """Return whether the weights have to be evaluated before the next step: at every interval, and at the end."""
+    state = run.state
+    return state.evaluated < state.step and (state.step % run.plan.eval_every == 0 or end_reason(run) is not None)
+
+
+def samples_per_second(run: Run) -> float:
+    """Return the speed since the newest evaluation began, over all sessions [samples/s]."""
+    state, rows = run.state, len(run.data.splits["train"]) / run.plan.steps_per_epoch
+    return (state.step - state.evaluated) * rows / max(state.seconds - state.evaluated_seconds, 1e-9)
+
+
+def ended(run: Run, verdict: str | None) -> Ending | None:
+    """Return how training has ended, if it has; what was not evaluated yet has not."""
+    if run.state.evaluated < run.state.step:
+        return None
+    if reason := end_reason(run):
+        return Ending("finished", reason)
+    return Ending("stopped", verdict) if verdict else None
 
 
 def end_reason(run: Run) -> str | None:
-    """Say what ends the run now: a budget that is spent, or early stopping; None if it goes on."""
+    """Return what ends the run now, a spent budget or early stopping, in words; None if it goes on."""
     state, loop, stopping = run.state, run.config.loop, run.state.stopping
     if stopping.stop:
         return f"early stopping: {stopping.reason}" if stopping.reason else "early stopping"
     if loop.max_seconds is not None and state.seconds >= loop.max_seconds:
-        return f"loop.max_time={loop.max_time} is spent"
+        return f"reached loop.max_time={loop.max_time}"
     if run.plan.by_clock or state.step < run.plan.total_steps:
         return None
-    if loop.max_steps == state.step:
-        return f"loop.max_steps={loop.max_steps} is reached"
+    if loop.max_steps is not None and loop.max_steps <= state.step:
+        return f"reached loop.max_steps={loop.max_steps}"
     unspent = [
         f"loop.{key}={value}"
         for key, value in (("max_steps", loop.max_steps), ("max_time", loop.max_time))
         if value is not None
     ]
-    return f"all {loop.epochs} epochs are done" + (
-        f" (before {' and '.join(unspent)}: raise loop.epochs to use it)" if unspent else ""
-    )
+    done = f"completed all {loop.epochs} epochs" if loop.epochs != 1 else "completed 1 epoch"
+    return f"{done} (before {' and '.join(unspent)}: raise loop.epochs to reach it)" if unspent else done

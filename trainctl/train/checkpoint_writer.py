@@ -1,102 +1,127 @@
-"""Checkpoints on a disk that may fail: a rehearsal before the first step, retries, and a warning when room gets short."""
+"""Checkpoints on a disk that may fail: a rehearsal before the first step, retries, and a warning when space becomes scarce."""
 
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import CheckpointError, StorageError
+from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, lock, rundir
-from trainctl.store import files as storage
+from trainctl.store import checkpoint, files, lock, restore, rundir
 
 PAUSES = (0.1, 1.0, 4.0)  # seconds before a write is tried again
-SPARE = 3  # checkpoints for which there should be room
+SPARE = 3  # checkpoints for which there should be space
 
 
-def rehearse(run: Run, directory: Path) -> None:
-    """Write a dummy as large as a checkpoint is going to be, and remove it.
-
-    Raises:
-        StorageError: If the place cannot hold one.
-    """
-    storage.rehearse(directory / "rehearsal.trainctl", checkpoint.size(run))
-
-
-class Keeper:
-    """Writes a run's checkpoints and tells the reporter what hinders it.
+class Writer(ABC):
+    """Writes what has to outlive the process.
 
     Args:
-        run: Whose.
+        run: To be saved.
         directory: The run's.
-        reporter: Is told, and knows the rows that `metrics.jsonl` does not hold.
+        reporter: Is told about problems, and knows the rows that `metrics.jsonl` lacks.
     """
 
     def __init__(self, run: Run, directory: Path, reporter: Reporter) -> None:
         self.run, self.directory, self.reporter = run, directory, reporter
-        self.short = False
-        self._measure_room()
 
+    @abstractmethod
     def save(self) -> None:
-        """Write a checkpoint; where that fails make room and try again.
+        """Write a checkpoint of the run as it is between two steps.
 
         Raises:
-            StorageError: If it cannot be written, and says what is kept; or if another process writes there now.
+            StorageError: If it cannot be written; the message says what is kept.
         """
-        lock.check(self.directory)
-        rows = self.reporter.unsaved()
-        try:
-            retried(lambda: checkpoint.save(self.run, self.directory, rows), self._make_room)
-        except StorageError as error:
-            raise StorageError(f"no checkpoint at step {self.run.state.step}: {error}; {self._kept()}") from error
-        self._measure_room()
 
-    def write(self, name: str, found: Mapping[str, Any]) -> None:
-        """Write what was found out about the run to a file of its own.
+    @abstractmethod
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file into the run directory.
 
         Raises:
             StorageError: If it cannot be written.
         """
-        rundir.write_json(self.directory / name, found)
 
-    def _make_room(self, error: StorageError) -> None:
+
+class NullWriter(Writer):
+    """Writes nothing: for steps that are repeated in memory, and for all processes of a run but the first."""
+
+    def save(self) -> None:
+        """Write nothing."""
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write nothing."""
+
+
+class CheckpointWriter(Writer):
+    """Writes into the run directory, tries again when that fails, and warns when there is little space left."""
+
+    def __init__(self, run: Run, directory: Path, reporter: Reporter) -> None:
+        super().__init__(run, directory, reporter)
+        self.scarce = False
+        self._measure_space()
+
+    def save(self) -> None:
+        """Write a checkpoint; if that fails, make space and try again.
+
+        Raises:
+            StorageError: If it cannot be written, with what is kept; or if another process writes to the run now.
+        """
+        lock.check(self.directory)
+        rows = self.reporter.unsaved()
+        try:
+            retried(lambda: checkpoint.save(self.run, self.directory, rows), self._make_space)
+        except StorageError as error:
+            raise StorageError(f"no checkpoint at step {self.run.state.step}: {error}; {self._kept()}") from error
+        self._measure_space()
+
+    def write(self, name: str, content: Mapping[str, Any]) -> None:
+        """Write a JSON file into the run directory.
+
+        Raises:
+            StorageError: If it cannot be written.
+        """
+        rundir.write_json(self.directory / name, content)
+
+    def _make_space(self, error: StorageError) -> None:
         self.reporter.note(f"{error}; trying again")
         checkpoint.prune(self.directory, self.run.state.step, keep=2)
 
-    def _measure_room(self) -> None:
-        available, needed = storage.free(self.directory), checkpoint.size(self.run)
-        short = available is not None and available < SPARE * needed
-        if short and not self.short:
-            room = f"{storage.megabytes(available or 0)} free for checkpoints of {storage.megabytes(needed)}"
-            self.reporter.note(f"little room in {self.directory}: {room}")
-        self.short = short
+    def _measure_space(self) -> None:
+        available, needed = files.free(self.directory), checkpoint.size(self.run)
+        scarce = available is not None and available < SPARE * needed
+        if scarce and not self.scarce:
+            space = f"{format_bytes(available or 0)} free for checkpoints of {format_bytes(needed)}"
+            self.reporter.note(f"little space in {self.directory}: {space}")
+        self.scarce = scarce
 
     def _kept(self) -> str:
         try:
-            return f"the checkpoint of step {checkpoint.newest(self.directory).manifest['step']} is kept"
+            return f"the checkpoint of step {restore.newest(self.directory).manifest.step} is kept"
         except (CheckpointError, OSError):
             return "no earlier checkpoint is left"
 
 
-class Nothing(Keeper):
-    """Keeps nothing: for a replay of a run that stays as it is."""
+def writer_for(run: Run, directory: Path, reporter: Reporter) -> Writer:
+    """Return the writer of a run's checkpoints: of several processes, only the first one writes."""
+    return (CheckpointWriter if run.world.first else NullWriter)(run, directory, reporter)
 
-    def save(self) -> None:
-        """Leave everything as it is."""
 
-    def write(self, name: str, found: Mapping[str, Any]) -> None:
-        """Leave everything as it is."""
+def rehearse(run: Run, directory: Path) -> None:
+    """Write a dummy of a checkpoint's size, and remove it.
 
-    def _measure_room(self) -> None:
-        pass
+    Raises:
+        StorageError: If the directory cannot hold one.
+    """
+    files.rehearse(directory / "rehearsal.trainctl", checkpoint.size(run))
 
 
 def retried(write: Callable[[], None], prepare: Callable[[StorageError], None]) -> None:
-    """Write; where that fails prepare, wait and try again, a few times.
+    """Write; if that fails prepare, wait and try again, a few times.
 
     Raises:
-        StorageError: If every try fails.
+        StorageError: If every attempt fails.
     """
     for pause in PAUSES:
         try:

@@ -31,22 +31,22 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.machine import device
-from trainctl.report import phrases as words
+from trainctl.report import phrases
+from trainctl.run.rate import REWIND_FACTOR
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_by
-from trainctl.store import checkpoint, rundir
+from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
-from trainctl.train.checkpoint_writer import Keeper
+from trainctl.train.checkpoint_writer import Writer
 from trainctl.train.snapshot import Snapshot, masks, sound
 
 EVERY_STEPS = 100  # between checks of the whole state on a CPU; for another device the host would have to wait
 MOST_SKIPS_IN_ROW = 10
 MOST_REWINDS = 5
-REWIND_FACTOR = 0.5  # of the learning rate, at every rewind
 LEAST_SCALE = 2.0**-10  # of fp16's losses; it starts at 2**16 and halves at every step that overflows
 DIVERGED = 10.0  # times the training loss up to the first evaluation
 ADVICE = "try a smaller optimizer.lr, loop.clip_norm=1, or scale=standard"
@@ -81,7 +81,7 @@ class Health:
     """
 
     run: Run
-    writer: Keeper
+    writer: Writer
     reporter: Reporter
 
     def __post_init__(self) -> None:
@@ -150,7 +150,7 @@ class Health:
         self._put_back()
         first, last = self.run.state.step + 1, self.until + 1
         steps = f"step {first}" if first == last else f"steps {first} to {last}"
-        self.reporter.note(f"{why}; taking {steps} again, with every gradient checked")
+        self.reporter.note(f"{why}; repeating {steps} and checking every gradient")
 
     def _end_close_look(self) -> None:
         self.until = None
@@ -168,7 +168,7 @@ class Health:
         try:
             self.take_closely(inputs, targets)
             if not sound(run, self.masks):
-                raise NonFiniteError(f"the update makes numbers that are not finite {where(run)}")
+                raise NonFiniteError(f"the update produces numbers that are not finite {where(run)}")
         except NonFiniteError as error:
             return self._answer(error, inputs, targets)
         self.broken = False
@@ -200,15 +200,15 @@ class Health:
 
     def _rewind(self, message: str) -> None:
         run, state, rewinds = self.run, self.run.state, self.run.state.rewinds + 1
-        saved = checkpoint.newest(self.writer.directory)
+        saved = restore.newest(self.writer.directory)
         self.broken = True  # until all of it is restored
         state.best_weights = {}
-        checkpoint.restore(run, saved)
+        restore.restore(run, saved)
         state.rewinds, self.broken = rewinds, False
         self._end_close_look()
         self.reporter.forget(state.step)
         self.reporter.note(
-            f"{message}; going on from step {state.step} with {REWIND_FACTOR**rewinds:g} times the learning rate"
+            f"{message}; continuing from step {state.step} with {REWIND_FACTOR**rewinds:g} times the learning rate"
             f" (rewind {rewinds} of {MOST_REWINDS})"
         )
 
@@ -239,8 +239,8 @@ class Health:
         if lacks_memory(error):
             raise UnavailableError(f"{out_of_memory(error)}; {kept}") from error
         if not isinstance(error, TrainctlError):
-            path, own = shlex.quote(str(self.writer.directory)), words.own(self.run.config.components)
-            kept += f"; once the error is mended, go on with: trainctl resume {path}{own}"
+            path, own = shlex.quote(str(self.writer.directory)), phrases.components_argument(self.run.config.components)
+            kept += f"; fix the error, then resume with: trainctl resume {path}{own}"
         self.reporter.note(kept)
 
     def _save_good(self) -> str:
@@ -265,7 +265,7 @@ def warn(run: Run, metrics: Mapping[str, float], note: Callable[[str], None]) ->
     state, value = run.state, metrics[run.config.monitor]
     loss = metrics.get("train/loss", math.nan)
     if not math.isfinite(value):
-        note(f"{run.config.monitor} is {value} at step {state.step}: never the best")
+        note(f"{run.config.monitor} is {value} at step {state.step}, so this evaluation cannot be the best")
     if state.first_loss is None and math.isfinite(loss):
         return loss
     if state.first_loss is not None and loss > DIVERGED * state.first_loss > 0:

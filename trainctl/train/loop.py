@@ -1,37 +1,38 @@
-"""The training loop, read from top to bottom: step, look, keep."""
+"""The training loop, read from top to bottom: look, keep, step.
+
+N steps are N + 1 rounds: each begins between two steps, where a run is started, saved, stopped and resumed, so a resumed
+run enters the loop where the one before it left it.
+"""
 
 import math
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from torch import Tensor
-from torch.optim import Optimizer
-
-from trainctl.data.order import order_on
-from trainctl.machine.device import Neighbours
+from trainctl.machine.cpu import ThreadMonitor
 from trainctl.machine.signals import Stopped, StopRequest
 from trainctl.run import metric_names
-from trainctl.run.reporter import Reporter
+from trainctl.run.rate import learning_rate, set_learning_rate
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.run.state import Best
-from trainctl.train.budget import Clock, end_reason, schedule_position
-from trainctl.train.checkpoint_writer import Keeper
+from trainctl.train.budget import Clock, Ending, Judge, ended, samples_per_second, what_is_due
+from trainctl.train.checkpoint_writer import Writer, writer_for
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
-from trainctl.train.health import REWIND_FACTOR, Health, warn
-
-GATHERED_BYTES = 1 << 20  # of the batches that are picked from the data at once: few calls, and still in the cache
+from trainctl.train.health import Health, warn
 
 
-def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None = None) -> str:
-    """Train until a budget is spent or early stopping ends it; return which, in words.
+def train(
+    run: Run, directory: Path, reporter: Reporter, writer: Writer | None = None, judge: Judge = lambda row: None
+) -> Ending:
+    """Train until a budget is spent, early stopping ends it, or the judge does.
 
     Args:
         run: As assembled, or restored.
-        directory: Where it is kept.
+        directory: The run's.
         reporter: Is told what happens.
-        keeper: Writes the checkpoints; one of its own if None.
+        writer: Of checkpoints; one for the directory if None.
+        judge: Is asked after each evaluation whether to stop, and why.
 
     Raises:
         Interrupted, Terminated: If a signal or ``loop.stop_at_step`` ended it; a checkpoint was written.
@@ -39,104 +40,78 @@ def train(run: Run, directory: Path, reporter: Reporter, keeper: Keeper | None =
         UnavailableError: If memory ran out; the last good state was written.
         StorageError: If a checkpoint cannot be written.
     """
-    state, loop, clock = run.state, run.config.loop, Clock(run)
-    neighbours = Neighbours(adapt=run.config.threads == "adapt")
-    keeper, saved_at = keeper or Keeper(run, directory, reporter), time.monotonic()
-    with StopRequest() as request, Health(run, keeper, reporter) as health:
-        source, reason = batches(run), None if state.pending else end_reason(run)
-        while not reason:
-            # 1. Step, unless the run was stopped in the evaluation after it.
-            if not state.pending:
-                set_learning_rate(run)
-                if not health.step(*next(source)):
-                    source = batches(run)  # from the step that the run went back to
-                    continue
-                state.step += 1
-                state.seconds = clock.seconds()
-                state.pending = end_reason(run) is not None or state.step % run.plan.eval_every == 0
-
-            # 2. Look: the only place where the host waits for the device.
-            looking, keeping = state.pending, request.save or request.received or state.step == loop.stop_at_step
-            if (looking or keeping) and not health.sound():
-                source = batches(run)
+    state, clock = run.state, Clock(run)
+    monitor, begun, saved_at = (
+        ThreadMonitor(run.device, adapt=run.config.threads == "adapt"),
+        state.step,
+        time.monotonic(),
+    )
+    writer = writer or writer_for(run, directory, reporter)
+    with StopRequest() as request, Health(run, writer, reporter) as health:
+        source = run.order.batches(state.step)
+        while True:
+            due = what_is_due(run, request)
+            if (due.look or due.keep) and not health.sound():
+                source = run.order.batches(state.step)  # from the step that the run went back to
                 continue
-            if looking:
-                with suppress(Stopped):
-                    look(run, reporter, clock, request.check)
-                    reason = end_reason(run)
-                health.remember()
-                if run.device.type == "cpu":
-                    neighbours.look(reporter.note)
-            stopped = request.received or (state.step == loop.stop_at_step and not reason)
 
-            # 3. Keep.
-            waited = time.monotonic() - saved_at
-            if reason or stopped or keeping or (looking and waited >= run.config.checkpoint.every_seconds):
-                keeper.save()
+            # 1. Look: on a GPU, the place where the host waits for the device.
+            verdict = None
+            if due.look:
+                with suppress(Stopped):  # it stays due, and is repeated when the run is resumed
+                    verdict = judge(look(run, reporter, clock, request.check))
+                health.remember()
+                monitor.check(reporter.note)
+
+            # 2. Keep; at once what was due when the session began, so that a rewind never goes back to before it.
+            ending = ended(run, verdict)
+            stop = request.received is not None or (due.stop and ending is None)
+            waited = time.monotonic() - saved_at >= run.config.checkpoint.every_seconds
+            if due.keep or stop or (due.look and (ending or waited or state.step == begun)):
+                writer.save()
                 saved_at, request.save = time.monotonic(), False
-                stopped = stopped or request.received is not None  # it came while that was written
-            if stopped:
+                stop = stop or request.received is not None  # it came while that was written
+            if stop:
                 total = "" if run.plan.by_clock else f" of {run.plan.total_steps}"
                 raise request.error(f"stopped at step {state.step}{total}; the run is saved")
-        return reason
+            if ending:
+                return ending
+
+            # 3. Step.
+            set_learning_rate(run)
+            if not health.step(*next(source)):
+                source = run.order.batches(state.step)
+                continue
+            state.step += 1
+            state.seconds = clock.seconds()
 
 
-def batches(run: Run) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield batches as they are stored, from the run's position on, without end; the order is f(seed, epoch)."""
-    rows, plan = run.data.splits["train"], run.plan
-    together = max(1, GATHERED_BYTES // (plan.batch_size * rows.inputs[0].nbytes))
-    while True:
-        epoch, position = divmod(run.state.step, plan.steps_per_epoch)
-        if plan.steps_per_epoch == 1:  # a full batch has no order
-            yield rows.inputs, rows.targets
-            continue
-        order = order_on(run.device, len(rows), run.config.seed, epoch)
-        for several in order[position * plan.batch_size :].split(together * plan.batch_size):
-            inputs, targets = rows.inputs.index_select(0, several), rows.targets.index_select(0, several)
-            yield from zip(inputs.split(plan.batch_size), targets.split(plan.batch_size), strict=True)
-
-
-def set_learning_rate(run: Run) -> None:
-    """Set every group's rate for the coming step: its own base rate times the schedule's multiplier."""
-    position = schedule_position(run)
-    multiplier = run.schedule.multiplier(position) * run.state.reaction.factor * REWIND_FACTOR**run.state.rewinds
-    for group in run.optimizer.param_groups:
-        group["lr"] = group["initial_lr"] * multiplier
-    if run.schedule.momentum:
-        set_momentum(run.optimizer, run.schedule.momentum(position))
-
-
-def set_momentum(optimizer: Optimizer, momentum: float) -> None:
-    """Set every group's momentum or beta1, where it has one that is not 0."""
-    for group in optimizer.param_groups:
-        if group.get("momentum"):
-            group["momentum"] = momentum
-        elif "betas" in group and group["betas"][0]:
-            group["betas"] = (momentum, *group["betas"][1:])
-
-
-def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None) -> None:
-    """Evaluate, update best and early stopping, and tell the reporter.
+def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None) -> Row:
+    """Evaluate, update the best weights, early stopping and the schedule's reaction, and report; return the row.
 
     Raises:
-        Stopped: From ``check``, if a signal came before it was done; nothing has changed then, and it can be repeated.
+        Stopped: From ``check``, if a signal came before the evaluation was done; nothing has changed then.
     """
     state, config = run.state, run.config
-    speed = clock.samples_per_second(run)
-    found = {f"train/{name}": value for name, value in run.sums.values().items()}
+    # 1. Of the steps so far, before anything changes that this depends on.
+    rate, speed = learning_rate(run, state.position), samples_per_second(run)
+    metrics = {f"train/{name}": value for name, value in run.sums.values().items()}
     renew_statistics(run, check)
-    found |= evaluate(run, "val", check)
+    metrics |= evaluate(run.evaluation, "val", check)
+    # 2. What follows from it; a signal no longer breaks it off.
     run.sums.reset()
-    state.pending = False
-    state.first_loss = warn(run, found, reporter.note)
-    keep_best(run, found[config.monitor])
-    watched = found[config.monitored("early_stopping")]
+    state.evaluated, state.evaluated_seconds = state.step, state.seconds
+    state.first_loss = warn(run, metrics, reporter.note)
+    keep_best(run, metrics[config.monitor])
+    watched = metrics[config.monitored("early_stopping")]
     state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
-    state.reaction = run.schedule.react(state.reaction, found[config.monitored("schedule")])
+    state.reaction = run.schedule.react(state.reaction, metrics[config.monitored("schedule")])
     state.seconds = clock.seconds()
-    position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": run.learning_rate}
-    left_out = {"skipped": state.skipped} if state.skipped else {}
-    reporter.evaluation(position | left_out | {"samples_per_second": speed} | found)
+    position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": rate}
+    skipped = {"skipped": state.skipped} if state.skipped else {}
+    row = position | skipped | {"samples_per_second": speed} | metrics
+    reporter.evaluation(row)
+    return row
 
 
 def keep_best(run: Run, value: float) -> None:

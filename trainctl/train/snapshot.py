@@ -9,7 +9,7 @@ from torch import Tensor
 
 from trainctl.machine import device
 from trainctl.run.run import Run
-from trainctl.store import checkpoint
+from trainctl.store import checkpoint, restore
 
 
 class Snapshot:
@@ -41,7 +41,7 @@ class Snapshot:
             tensor.copy_(kept)
         groups = run.optimizer.state_dict()["param_groups"]
         run.optimizer.load_state_dict({"state": _copied(self.optimizer), "param_groups": groups})
-        checkpoint.restore_group_numbers(run.optimizer, self.groups)
+        restore.restore_group_numbers(run.optimizer, self.groups)
         if run.scaler.is_enabled():
             run.scaler.load_state_dict(self.scaler)
         device.restore_random_states(self.random, run.device)
@@ -86,4 +86,5 @@ def sound(run: Run, spared: Collection[int] = ()) -> bool:
     states = run.optimizer.state.values()
     tensors += [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
     sums = [tensor.sum() for tensor in tensors if tensor.is_floating_point()]
-    return math.isfinite(float(torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()))
+    total = torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()
+    return math.isfinite(float(run.world.sum(total)))

@@ -53,5 +53,5 @@ def test_factors_keep_within_their_strength():
 
 
 def test_images_of_other_channels_are_a_wrong_configuration():
-    with pytest.raises(ConfigError, match="augment=color needs grey or RGB images; these have 2 channels"):
+    with pytest.raises(ConfigError, match="augment=color needs grey or RGB images; these images have 2 channels"):
         color(brightness=0.1, contrast=0.1, saturation=0.1, input_shape=(2, 4, 4))

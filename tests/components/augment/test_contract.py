@@ -97,7 +97,7 @@ def test_it_draws_from_its_generator_alone(name):
     again = augment(batch, seeded(0))
     assert torch.equal(values(again), values(first))
     if name in MIXERS:
-        assert torch.equal(again[1].share, first[1].share)
+        assert torch.equal(again[1].weight, first[1].weight)
         assert torch.equal(again[1].partner, first[1].partner)
 
 
@@ -117,14 +117,14 @@ def test_rows_differ_among_themselves(name):
 def test_a_mixing_names_a_share_and_a_partner_for_each_row(name):
     for seed in range(20):
         _, mixing = make(name)(images(torch.uint8), seeded(seed))
-        assert mixing.share.shape == ()
-        assert 0 <= mixing.share <= 1
+        assert mixing.weight.shape == ()
+        assert 0 <= mixing.weight <= 1
         assert torch.equal(mixing.partner.sort().values, torch.arange(16))
 
 
 @pytest.mark.parametrize("name", MIXERS)
 def test_a_reconstruction_has_no_targets_to_mix(name):
-    with pytest.raises(ConfigError, match=f"augment={name} mixes targets; a reconstruction has none of its own"):
+    with pytest.raises(ConfigError, match=f"augment={name} mixes targets, which a reconstruction does not have"):
         make(name, task="reconstruction")
 
 

@@ -36,6 +36,6 @@ def test_each_row_is_cut_from_its_own_image():
 @pytest.mark.parametrize(("padding", "shape"), [(4, (1, 4, 9)), (4, (1, 9, 4)), (5, (3, 4, 4))])
 def test_a_border_as_wide_as_the_image_is_a_wrong_configuration(padding, shape):
     with pytest.raises(
-        ConfigError, match=rf"augment\.crop\.padding={padding} must be below the image's size {shape[1]} x {shape[2]}"
+        ConfigError, match=rf"augment\.crop\.padding={padding} must be below the image size {shape[1]} x {shape[2]}"
     ):
         crop(padding=padding, border="reflect", input_shape=shape)

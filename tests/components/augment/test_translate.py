@@ -28,5 +28,5 @@ def test_what_comes_in_is_zero():
 
 
 def test_a_shift_below_a_pixel_is_a_wrong_configuration():
-    with pytest.raises(ConfigError, match=r"augment.translate.fraction=0.1 is below a pixel of an image of 8 x 8"):
+    with pytest.raises(ConfigError, match=r"augment.translate.fraction=0.1 is less than a pixel for images of 8 x 8"):
         translate(fraction=0.1, input_shape=(1, 8, 8))

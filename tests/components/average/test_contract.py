@@ -9,9 +9,9 @@ import torch
 from tests.conftest import HARD
 from trainctl.errors import Interrupted
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.settings import component, compose, config
-from trainctl.store import checkpoint
+from trainctl.store import restore
 from trainctl.train import evaluation, loop, session
 
 MEMBERS = component.names("average")
@@ -52,12 +52,12 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, uninterrupted, n
         session.begin(chosen(name, f"loop.stop_at_step={cut}"), [], tmp_path / "cut")
     resumed = session.resume(chosen(name), [], tmp_path / "cut")
 
-    first, second = (checkpoint.newest(path) for path in (directory, tmp_path / "cut"))
+    first, second = (restore.newest(path) for path in (directory, tmp_path / "cut"))
     for which in ("last", "best"):
         wanted, found = first.tensors(which), second.tensors(which)
         assert wanted.keys() == found.keys()
         assert all(torch.equal(tensor, found[key]) for key, tensor in wanted.items())
-    assert first.manifest["state"]["averaged"] == second.manifest["state"]["averaged"]
+    assert first.manifest.state["averaged"] == second.manifest.state["averaged"]
     assert whole["metrics"] == resumed["metrics"]
 
 
@@ -65,7 +65,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(tmp_path, uninterrupted, n
 def test_the_average_is_what_is_evaluated_and_kept(tmp_path, name):
     run = assemble.assemble(chosen(name))
     (tmp_path / "run").mkdir()
-    loop.train(run, tmp_path / "run", Together())
+    loop.train(run, tmp_path / "run", MultiReporter())
 
     averaged, trained = run.average.model.state_dict(), run.model.state_dict()
     assert run.state.averaged > 1
@@ -75,9 +75,9 @@ def test_the_average_is_what_is_evaluated_and_kept(tmp_path, name):
     statistics = {key: value.clone() for key, value in averaged.items()}
     evaluation.renew_statistics(run)  # the last evaluation has done it already
     assert all(torch.equal(value, statistics[key]) for key, value in averaged.items())
-    before = evaluation.evaluate(run, "val")
+    before = evaluation.evaluate(run.evaluation, "val")
     run.model.load_state_dict({key: torch.zeros_like(value) for key, value in trained.items()})
-    assert evaluation.evaluate(run, "val") == before
+    assert evaluation.evaluate(run.evaluation, "val") == before
 
 
 def test_batch_norm_statistics_of_a_mean_are_renewed_as_torch_renews_them():

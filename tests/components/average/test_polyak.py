@@ -6,7 +6,7 @@ import torch
 from trainctl.components.average.polyak import polyak
 from trainctl.errors import ConfigError
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.reporter import MultiReporter
 from trainctl.settings import compose, config
 from trainctl.train import loop
 
@@ -16,7 +16,7 @@ RUN = ("dataset=iris", "model.norm=none", "output.plots=false", "loop.epochs=5",
 def test_asgd_evaluates_its_mean(tmp_path):
     run = assemble.assemble(config.load(compose.compose([*RUN, "optimizer.start_steps=5"])))
     (tmp_path / "run").mkdir()
-    loop.train(run, tmp_path / "run", Together())
+    loop.train(run, tmp_path / "run", MultiReporter())
 
     assert run.average.model is not run.model
     assert run.state.averaged == run.plan.total_steps - 5
@@ -29,7 +29,7 @@ def test_its_mean_keeps_the_limits_that_a_regularizer_sets(tmp_path):
     words = (*RUN, "optimizer.start_steps=5", "regularizer=[weight_clip]", "regularizer.weight_clip.limit=0.01")
     run = assemble.assemble(config.load(compose.compose([*words])))
     (tmp_path / "run").mkdir()
-    loop.train(run, tmp_path / "run", Together())
+    loop.train(run, tmp_path / "run", MultiReporter())
     assert all(weight.abs().max() <= 0.01 * (1 + 1e-6) for weight in run.average.model.parameters() if weight.ndim > 1)
 
 
@@ -40,5 +40,5 @@ def test_another_average_can_be_chosen():
 
 def test_an_optimizer_without_a_mean_is_refused():
     model = torch.nn.Linear(1, 1)
-    with pytest.raises(ConfigError, match="average=polyak evaluates the mean that optimizer=asgd keeps"):
+    with pytest.raises(ConfigError, match="average=polyak evaluates the mean that optimizer=asgd maintains"):
         polyak(model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))

@@ -81,7 +81,7 @@ def test_rows_without_a_target_are_dropped_and_own_test_rows_stay_at_the_end(nam
     kept, report = make(name).select(dataset)
     assert kept.targets.tolist() == [0, 1, 0, 1]
     assert (kept.test_rows, kept.val_rows) == (1, 1)
-    assert report == ["2 rows with missing values dropped (target 2)"]
+    assert report == ["dropped 2 rows with missing values (target 2)"]
 
 
 @pytest.mark.parametrize("name", [name for name in KEYS if name != "none"])
@@ -92,4 +92,4 @@ def test_only_the_first_of_equal_rows_stays(name):
     kept, report = make(name, duplicates="drop").select(dataset)
     assert kept.inputs.flatten().tolist() == [1, 2, 1]
     assert kept.targets.tolist() == [0, 1, 1]
-    assert report == ["1 duplicate rows dropped"]
+    assert report == ["dropped 1 duplicate rows"]

@@ -20,7 +20,7 @@ def test_rows_with_missing_values_go_and_are_counted_by_column():
     dataset = table([[1.0, math.nan], [2.0, 3.0], [math.nan, math.nan], [4.0, 5.0]], input_names=("a", "b"))
     kept, report = drop(**KEYS).select(dataset)
     assert kept.inputs.tolist() == [[2, 3], [4, 5]]
-    assert report == ["2 rows with missing values dropped (b 2, a 1)"]
+    assert report == ["dropped 2 rows with missing values (b 2, a 1)"]
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def test_outliers_are_dropped_from_the_training_rows_only():
     cleaner, train = clean.fit(dataset, torch.arange(30))
     assert train.tolist() == [row for row in range(30) if row != 3]
     assert cleaner(dataset.inputs)[38] == 1000
-    assert clean.changes(dataset, cleaner, 1) == ["1 training rows with outliers dropped (zscore 3)"]
+    assert clean.changes(dataset, cleaner, 1) == ["dropped 1 training rows with outliers (zscore 3)"]
 
 
 def test_constant_columns_and_categories_have_no_limits():
@@ -58,4 +58,4 @@ def test_what_is_clipped_is_reported_by_column():
     dataset = table([[float(value), 0.0] for value in range(10)], input_names=("a", "b"))
     clean = drop(**KEYS | {"outliers": "clip", "outlier_limit": 1.0})
     cleaner, _ = clean.fit(dataset, torch.arange(10))
-    assert clean.changes(dataset, cleaner, 0) == ["4 outliers clipped (zscore 1): a 4"]
+    assert clean.changes(dataset, cleaner, 0) == ["clipped 4 outliers (zscore 1): a 4"]

@@ -69,12 +69,12 @@ def test_what_is_filled_in_is_reported_by_rows_and_columns():
     )
     clean = impute(**KEYS)
     cleaner, _ = clean.fit(dataset, torch.arange(3))
-    assert clean.changes(dataset, cleaner, 0) == ["missing values in 2 rows filled in with the mean: b 2, a 1"]
+    assert clean.changes(dataset, cleaner, 0) == ["imputed missing values in 2 rows (mean): b 2, a 1"]
 
 
 def test_a_column_without_a_training_value_is_named():
     dataset = Dataset(
         torch.tensor([[math.nan], [math.nan], [1.0]]), torch.zeros(3, 1), "regression", input_names=("a",)
     )
-    with pytest.raises(DataError, match=r"column a has no value in the training rows.*clean\.strategy=constant"):
+    with pytest.raises(DataError, match=r"column a has no values in the training rows.*clean\.strategy=constant"):
         impute(**KEYS).fit(dataset, torch.arange(2))

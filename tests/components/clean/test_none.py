@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from trainctl.components.clean.none import none
-from trainctl.components.dataset.base import NO_CLASS, Dataset
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
 from trainctl.fileformat.table import Column
+from trainctl.fileformat.target import NO_CLASS
 
 
 def table(inputs=((1.0, 2.0), (3.0, 4.0), (5.0, 6.0)), targets=((0.0,), (1.0,), (2.0,)), names=("a", "b")):

@@ -13,9 +13,9 @@ CLASSES = np.array([1, 0])
 
 @pytest.fixture
 def load(tmp_path):
-    def read(inputs, targets, task="auto", known=None):
+    def read(inputs, targets, task="auto"):
         np.savez(tmp_path / "my.npz", inputs=inputs, targets=targets)
-        return arrays(path=str(tmp_path / "my.npz"), targets=None, task=task, known=None)
+        return arrays(path=str(tmp_path / "my.npz"), targets=None, task=task, schema=None)
 
     return read
 
@@ -58,9 +58,9 @@ def test_the_task_is_told_by_the_targets_or_given(load, targets, task, found, na
 def test_two_files_do_as_well_as_one(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 3)))
     np.save(tmp_path / "y.npy", CLASSES)
-    paths = {"path": str(tmp_path / "x.npy"), "task": "auto", "known": None}
+    paths = {"path": str(tmp_path / "x.npy"), "task": "auto", "schema": None}
     assert arrays(targets=str(tmp_path / "y.npy"), **paths).targets.tolist() == [1, 0]
-    with pytest.raises(ConfigError, match=r"dataset\.targets=null: x\.npy holds inputs only"):
+    with pytest.raises(ConfigError, match=r"dataset\.targets=null: x\.npy contains only inputs"):
         arrays(targets=None, **paths)
 
 
@@ -73,10 +73,10 @@ def test_two_files_do_as_well_as_one(tmp_path):
         (np.zeros((2, 0)), CLASSES, r"inputs have shape \(2, 0\)"),
         (np.zeros((2, 1)), np.zeros((2, 0)), r"targets \(2, 0\)"),
         (np.zeros((1, 1)), np.array(1), r"targets \(\)"),
-        (np.zeros((2, 1)), np.array([0, 0]), "has one class only"),
-        (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is no class"),
-        (np.zeros((3, 1)), np.array([0, 1, 3]), "no row is of class 2, the largest class is 3"),
-        (np.zeros((2, 1, 4, 4)), CLASSES, r"images are to be bytes \(uint8\)"),
+        (np.zeros((2, 1)), np.array([0, 0]), "has only one class"),
+        (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is not a class"),
+        (np.zeros((3, 1)), np.array([0, 1, 3]), "class 2 has no rows, although the largest class is 3"),
+        (np.zeros((2, 1, 4, 4)), CLASSES, r"images must be bytes \(uint8\)"),
         (np.zeros((2, 1, 1, 1, 1)), CLASSES, r"inputs have shape \(2, 1, 1, 1, 1\)"),
         (np.zeros((2, 1)), np.array(["a", "b"]), "not numbers"),
         (np.array([[object()], [object()]]), CLASSES, "cannot be read"),
@@ -90,16 +90,16 @@ def test_arrays_that_do_not_fit_are_named(load, inputs, targets, message):
 def test_a_file_that_is_no_archive_is_named(tmp_path):
     (tmp_path / "my.npz").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(DataError, match=r"my\.npz: cannot be read"):
-        arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", known=None)
+        arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
 
 
 def test_the_only_array_of_a_file_is_not_its_inputs_and_its_targets(tmp_path):
     for name in ("inputs", "targets", "arr_0"):
         np.savez(tmp_path / "my.npz", **{name: np.ones((4, 3))})
         with pytest.raises(DataError, match=rf"my\.npz: holds {name}; name the array to use `(inputs|targets)`"):
-            arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", known=None)
+            arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
     np.save(tmp_path / "y.npy", np.ones(4))
-    assert arrays(path=str(tmp_path / "my.npz"), targets=str(tmp_path / "y.npy"), task="auto", known=None).outputs == 1
+    assert arrays(path=str(tmp_path / "my.npz"), targets=str(tmp_path / "y.npy"), task="auto", schema=None).outputs == 1
 
 
 def test_a_number_beyond_float32_is_infinite_without_a_warning(load):
@@ -112,4 +112,4 @@ def test_a_header_that_never_ends_is_named(tmp_path):
     np.save(tmp_path / "my.npy", np.ones((4, 3)))
     (tmp_path / "my.npy").write_bytes((tmp_path / "my.npy").read_bytes().replace(b"}", b" "))
     with pytest.raises(DataError, match=r"my\.npy: cannot be read: "):
-        arrays(path=str(tmp_path / "my.npy"), targets=str(tmp_path / "my.npy"), task="auto", known=None)
+        arrays(path=str(tmp_path / "my.npy"), targets=str(tmp_path / "my.npy"), task="auto", schema=None)

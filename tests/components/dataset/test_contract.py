@@ -54,7 +54,7 @@ def example(name, folder):
 def make(tmp_path):
     def build(name, **changes):
         keys = {key: value for key, value in KEYS[name].items() if key != "defaults"}
-        return factory.build("dataset", keys | (changes or example(name, tmp_path)), known=None)
+        return factory.build("dataset", keys | (changes or example(name, tmp_path)), schema=None)
 
     return build
 

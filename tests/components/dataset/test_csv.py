@@ -5,10 +5,12 @@ import math
 import pytest
 import torch
 
+from tests.schemas import schema
 from trainctl.components.dataset.csv import csv
 from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.table import Column
 
-KEYS = {"task": "auto", "drop": [], "categorical": [], "delimiter": "comma", "known": None}
+KEYS = {"task": "auto", "drop": [], "categorical": [], "delimiter": "comma", "schema": None}
 TASKS = [
     # targets, given task, found task, class names
     (["a", "b", "a"], "auto", "classification", ("a", "b")),
@@ -38,7 +40,7 @@ def test_numbers_stay_and_categories_become_columns(load):
     torch.testing.assert_close(found.inputs, torch.tensor([[1.5, 0, 1], [math.nan, 1, 0], [3, 0, 1]]), equal_nan=True)
     assert found.targets.tolist() == [0, 1, 0]
     assert found.class_names == ("no", "yes")
-    assert found.place(1) == "row 1 (my.csv, line 3)"
+    assert found.locate(1) == "row 1 (my.csv, line 3)"
 
 
 @pytest.mark.parametrize(("targets", "given", "task", "names"), TASKS)
@@ -62,9 +64,9 @@ def test_missing_targets_are_marked(load):
     [
         ("a,b\n1,2\n", {}, "line 1: column y is missing"),
         ("a,y\n1,2\n", {"drop": ["c"]}, "column c is missing"),
-        ("y,z\n1,2\n", {"drop": ["z"]}, "has no column beside the target"),
-        ("a,y\n1,u\n2,u\n", {}, "column y: has one class only, 'u'"),
-        ("a,y\n1,\n2,NA\n", {}, "column y: holds no value in 2 rows"),
+        ("y,z\n1,2\n", {"drop": ["z"]}, "has no columns other than the target"),
+        ("a,y\n1,u\n2,u\n", {}, "column y: has only one class ('u')"),
+        ("a,y\n1,\n2,NA\n", {}, "column y: has no value in 2 rows"),
         ("a,y\n1,0.5\n2,x\n", {"task": "regression"}, "line 3, column y: 'x' is not a number"),
         ("a,y\n" + "".join(f"1,{i / 7}\n" for i in range(30)) + "1,x\n", {}, "line 32, column y: 'x' is not a number"),
     ],
@@ -78,19 +80,18 @@ def test_what_cannot_be_learned_is_named(load, content, changes, message):
 def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
     with pytest.raises(ConfigError, match=r"dataset\.target=null: give dataset\.target="):
         load("a,y\n1,2\n", target=None)
-    with pytest.raises(ConfigError, match="is the target too"):
+    with pytest.raises(ConfigError, match="this is the target"):
         load("a,y\n1,2\n", drop=["y"])
-    with pytest.raises(ConfigError, match=r"dataset\.categorical=y: is the target; dataset\.task=classification"):
+    with pytest.raises(
+        ConfigError, match=r"dataset\.categorical=y: this is the target; use dataset\.task=classification"
+    ):
         load("a,y\n1,2\n", categorical=["y"])
 
 
 def test_a_finished_runs_columns_classes_and_task_are_used_for_another_file(load):
-    known = {
-        "columns": [{"name": "city", "categories": ["Bern", "Ulm"]}, {"name": "age", "categories": []}],
-        "input_names": ["city=Bern", "city=Ulm", "age"], "class_names": ["no", "yes"], "task": "classification",
-    }  # fmt: skip
-    found = load("age,more,city,y\n1,x,Ulm,yes\n2,x,Ulm,yes\n", known=known, drop=["id"])
+    trained = schema(columns=(Column("city", ("Bern", "Ulm")), Column("age")))
+    found = load("age,more,city,y\n1,x,Ulm,yes\n2,x,Ulm,yes\n", schema=trained, drop=["id"])
     assert found.inputs.tolist() == [[0, 1, 1], [0, 1, 2]]
     assert found.targets.tolist() == [1, 1]
-    with pytest.raises(DataError, match="line 2, column y: 'perhaps' is none of the run's classes"):
-        load("age,city,y\n1,Ulm,perhaps\n", known=known)
+    with pytest.raises(DataError, match="line 2, column y: 'perhaps' is not one of the run's classes"):
+        load("age,city,y\n1,Ulm,perhaps\n", schema=trained)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.schemas import schema
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.errors import DataError
 
@@ -31,7 +32,7 @@ def folder(tmp_path):
 def load(tmp_path):
     def read(path, **changes):
         return image_folder(
-            **{"path": str(path), "size": 4, "channels": 3, "cache": str(tmp_path / "cache"), "known": None} | changes
+            **{"path": str(path), "size": 4, "channels": 3, "cache": str(tmp_path / "cache"), "schema": None} | changes
         )
 
     return read
@@ -92,17 +93,17 @@ def test_an_image_that_was_cut_is_named(folder, load):
 
 
 def test_directories_without_classes_and_foreign_classes_are_named(folder, load, tmp_path):
-    with pytest.raises(DataError, match="needs a folder with images for each of two classes or more, holds 0"):
+    with pytest.raises(DataError, match="needs at least two classes, each a folder with images; contains 0"):
         load(tmp_path)
     root = folder("train", "test")
     (root / "test" / "cow").mkdir()
     Image.new("L", (3, 3)).save(root / "test" / "cow" / "1.png")
-    with pytest.raises(DataError, match=r"cow/1\.png: its folder is none of the classes \(cat, dog\)"):
+    with pytest.raises(DataError, match=r"cow/1\.png: its folder is not one of the classes \(cat, dog\)"):
         load(root)
 
 
 def test_a_finished_runs_classes_are_used(folder, load):
-    dataset = load(folder(""), known={"class_names": ["bird", "cat", "dog"]})
+    dataset = load(folder(""), schema=schema(class_names=("bird", "cat", "dog")))
     assert dataset.targets.tolist() == [1, 1, 2, 2]
 
 
@@ -119,6 +120,6 @@ def test_hidden_folders_and_files_are_passed_over(folder, load):
 def test_a_class_without_images_is_named(folder, load):
     root = folder("")
     (root / "cow").mkdir()
-    with pytest.raises(DataError, match=r"cow: holds no images; each folder is a class"):
+    with pytest.raises(DataError, match=r"cow: contains no images; each folder is a class"):
         load(root)
-    assert len(load(root, known={"class_names": ["cat", "cow", "dog"]}).inputs) == 4
+    assert len(load(root, schema=schema(class_names=("cat", "cow", "dog"))).inputs) == 4

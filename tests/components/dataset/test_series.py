@@ -6,7 +6,7 @@ import torch
 from trainctl.components.clean.drop import drop
 from trainctl.components.clean.none import none
 from trainctl.components.dataset.series import series
-from trainctl.data.deal import deal
+from trainctl.data.split import split_rows
 from trainctl.errors import ConfigError, DataError
 from trainctl.settings.config import Split
 
@@ -35,29 +35,29 @@ def test_each_window_is_followed_by_its_targets(load):
 
 def test_splits_follow_each_other_and_no_target_is_shared(load):
     dataset = load(rows=104)
-    dealt = deal(dataset, Split(0.2, 0.1, 0))
-    assert [len(dealt[name]) for name in ("train", "val", "test")] == [69, 19, 10]
-    assert dealt["train"].max() < dealt["val"].min()
-    assert dealt["val"].max() < dealt["test"].min()
-    seen = [set(dataset.targets[dealt[name]][:, ::2].flatten().tolist()) for name in ("train", "val", "test")]
+    splits = split_rows(dataset, Split(0.2, 0.1, 0))
+    assert [len(splits[name]) for name in ("train", "val", "test")] == [69, 19, 10]
+    assert splits["train"].max() < splits["val"].min()
+    assert splits["val"].max() < splits["test"].min()
+    seen = [set(dataset.targets[splits[name]][:, ::2].flatten().tolist()) for name in ("train", "val", "test")]
     assert not seen[0] & seen[1]
     assert not seen[1] & seen[2]
 
 
 def test_without_a_test_split_validation_goes_to_the_end(load):
-    dealt = deal(load(rows=24, horizon=1), Split(0.25, 0.0, 0))
-    assert dealt["val"].tolist() == list(range(16, 21))
-    assert dealt["train"].tolist() == list(range(16))
+    splits = split_rows(load(rows=24, horizon=1), Split(0.25, 0.0, 0))
+    assert splits["val"].tolist() == list(range(16, 21))
+    assert splits["train"].tolist() == list(range(16))
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: name each column"),
+        ({"columns": []}, ConfigError, r"dataset\.columns=\[\]: list the columns"),
         ({"columns": ["a", "a"]}, ConfigError, r"dataset\.columns=\[a,a\]"),
         ({"columns": ["c"]}, DataError, "line 1: column c is missing"),
         ({"columns": ["time"]}, DataError, "line 2, column time: 't0' is not a number"),
-        ({"window": 9}, DataError, "has 10 rows, a window of 9 and a horizon of 2 need 11"),
+        ({"window": 9}, DataError, "has 10 rows, but a window of 9 and a horizon of 2 need 11"),
     ],
 )
 def test_mistakes_are_named(load, changes, error, message):
@@ -80,4 +80,4 @@ def test_a_missing_value_counts_once_and_is_named_by_its_own_line_and_column(loa
     with pytest.raises(DataError, match=r"^1 values of the targets .* row 5 \(my.csv, line 11\), column a;"):
         none().select(series(**KEYS | {"path": str(tmp_path / "my.csv")}))
     _, report = drop(outliers="keep", outlier_rule="zscore", outlier_limit=None, duplicates="keep").select(dataset)
-    assert report == ["5 rows with missing values dropped (b 3, target 2)"]
+    assert report == ["dropped 5 rows with missing values (b 3, target 2)"]

@@ -3,12 +3,13 @@
 import pytest
 import torch
 
+from tests.schemas import schema
 from trainctl.components.dataset.text import text
 from trainctl.errors import ConfigError, DataError
 
 KEYS = {
     "text": "words", "target": "y", "level": "words", "lowercase": True, "max_length": 4, "max_vocabulary": None,
-    "min_count": 1, "delimiter": "comma", "known": None,
+    "min_count": 1, "delimiter": "comma", "schema": None,
 }  # fmt: skip
 FILE = 'words,y\n"Good, good!",yes\nbad,no\nquite rare words at the end,no\ngood,yes\n'
 
@@ -49,13 +50,8 @@ def test_the_vocabulary_can_be_limited(load, changes, kept):
 
 
 def test_a_finished_runs_vocabulary_length_and_classes_are_used(load):
-    known = {
-        "vocabulary": ["<pad>", "<unknown>", "bad"],
-        "input_shape": [2],
-        "class_names": ["no", "yes"],
-        "task": "classification",
-    }
-    dataset = load("words,y\nBad bad bad,no\nnew,no\n", known=known)
+    trained = schema(vocabulary=("<pad>", "<unknown>", "bad"), input_shape=(2,))
+    dataset = load("words,y\nBad bad bad,no\nnew,no\n", schema=trained)
     assert dataset.inputs.tolist() == [[2, 2], [1, 0]]
     assert dataset.class_names == ("no", "yes")
     assert dataset.learn is None
@@ -79,7 +75,7 @@ def test_a_directory_holds_a_file_for_each_class(load, tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("words,y\nok,a\n,b\n", "line 3, column words: holds no text"),
+        ("words,y\nok,a\n,b\n", "line 3, column words: contains no text"),
         ("word,y\nok,a\nok,b\n", r"line 1: column words is missing; did you mean word\?"),
         ("words,z\nok,a\nok,b\n", "line 1: column y is missing"),
         ("words,y\nok,a\nok\n", "line 3: has 1 cells"),
@@ -99,13 +95,13 @@ def test_columns_have_to_be_named(load, key):
 def test_a_file_whose_name_means_a_missing_class_is_refused(tmp_path):
     for name in ("none", "two"):
         (tmp_path / f"{name}.txt").write_text("a text\n")
-    with pytest.raises(DataError, match=r"none\.txt: none stands for a missing class"):
+    with pytest.raises(DataError, match=r"none\.txt: none means a missing class"):
         text(**KEYS | {"path": str(tmp_path)})
 
 
 def test_a_file_of_another_class_than_the_finished_runs_is_named(tmp_path):
     for name in ("one", "three"):
         (tmp_path / f"{name}.txt").write_text("a text\n")
-    known = {"vocabulary": ["<pad>"], "input_shape": [2], "class_names": ["one", "two"], "task": "classification"}
-    with pytest.raises(DataError, match=r"three\.txt: its name is none of the run's classes \(one, two\)"):
-        text(**KEYS | {"path": str(tmp_path), "known": known})
+    trained = schema(vocabulary=("<pad>",), class_names=("one", "two"))
+    with pytest.raises(DataError, match=r"three\.txt: its name is not one of the run's classes \(one, two\)"):
+        text(**KEYS | {"path": str(tmp_path), "schema": trained})

@@ -34,5 +34,7 @@ def test_it_stops_at_the_right_evaluation(values, changes, stops, reason):
 
 
 def test_a_metric_that_rises_is_refused():
-    with pytest.raises(ConfigError, match=r"early_stopping\.monitor=val/loss: generalization_loss compares errors"):
+    with pytest.raises(
+        ConfigError, match=r"early_stopping\.monitor=val/loss: generalization_loss needs a metric that decreases"
+    ):
         generalization_loss(**SETTINGS | {"maximize": True})

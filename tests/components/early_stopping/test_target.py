@@ -22,5 +22,5 @@ def test_it_stops_when_the_value_is_reached_in_the_metrics_direction(value, maxi
 
 
 def test_a_target_has_to_be_given():
-    with pytest.raises(ConfigError, match=r"early_stopping\.target is missing: give the value of val/loss"):
+    with pytest.raises(ConfigError, match=r"early_stopping\.target=null: set it to the value of val/loss"):
         target(monitor="val/loss", target=None, maximize=False)

@@ -6,12 +6,15 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.schemas import schema
 from trainctl.components.init.whiten import whiten
+from trainctl.data import rows as data
 from trainctl.errors import ConfigError
 from trainctl.run import assemble
-from trainctl.run.reporter import Together
+from trainctl.run.model import build_model
+from trainctl.run.reporter import MultiReporter
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint
+from trainctl.store import restore
 from trainctl.train import evaluation, loop
 
 SMALL = (
@@ -80,15 +83,15 @@ def test_later_convolutions_pass_their_inputs_on_if_they_shall(dirac):
 
 @pytest.mark.parametrize("words", ["model=mlp", "model=rnn"])
 def test_a_model_without_a_convolution_is_a_wrong_configuration(words):
-    with pytest.raises(ConfigError, match="init=whiten needs a model that begins with a convolution: give model="):
+    with pytest.raises(ConfigError, match="init=whiten needs a model that begins with a convolution: use model="):
         assemble.assemble(config.load(compose.compose(["dataset=digits", words, "init=whiten"])))
 
 
 def test_a_run_shows_it_rows_as_the_model_sees_them(monkeypatch):
-    monkeypatch.setattr(assemble, "MOST_EXAMPLES", 600)
+    monkeypatch.setattr(data, "MOST_EXAMPLES", 600)
     run = assemble.assemble(config.load(compose.compose([*SMALL])))
     rows = run.data.splits["train"].inputs
-    shown = assemble.examples(run.data)
+    shown = run.data.examples()
     assert torch.equal(shown, run.data.input_scale(rows[::3]))  # 1,257 rows
     (first,) = {module for module in [run.model[0]] if isinstance(module, nn.Conv2d)}
     expected = first_layer(8, eps=0.0005, images=shown)[0].weight
@@ -102,14 +105,14 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
     settings = config.load(compose.compose(words))
     run = assemble.assemble(settings)
     before = {name: value.clone() for name, value in run.model.named_parameters()}
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
     after = dict(run.model.named_parameters())
     assert [name for name, value in after.items() if torch.equal(value, before[name])] == ["0.weight"]
 
     again = assemble.assemble(settings)
     with torch.no_grad():
         again.model[0].weight.zero_()
-    checkpoint.restore(again, checkpoint.newest(tmp_path))
+    restore.restore(again, restore.newest(tmp_path))
     assert torch.equal(again.model[0].weight, before["0.weight"])
     assert not again.model[0].weight.requires_grad
 
@@ -117,13 +120,14 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
 def test_filters_that_are_not_frozen_learn(tmp_path):
     run = assemble.assemble(config.load(compose.compose([*SMALL, "init.frozen=false"])))
     before = run.model[0].weight.detach().clone()
-    loop.train(run, tmp_path, Together())
+    loop.train(run, tmp_path, MultiReporter())
     assert not torch.equal(run.model[0].weight, before)
 
 
 def test_a_model_whose_weights_are_loaded_needs_no_rows():
     settings = config.load(compose.compose([*SMALL]))
-    model, _ = assemble.build_model(settings, (1, 8, 8), 10, "classification", torch.device("cpu"))
+    images = schema(input_shape=(1, 8, 8), class_names=tuple("0123456789"))
+    model, _ = build_model(settings, images, torch.device("cpu"))
     assert model[0].weight.requires_grad  # was not touched
 
 
@@ -141,6 +145,6 @@ def test_where_neighbouring_pixels_are_alike_it_learns_sooner(tmp_path):
     losses = []
     for init in ("whiten", "none"):
         run = assemble.assemble(config.load(compose.compose([*words, f"init={init}"])))
-        loop.train(run, tmp_path, Together())
-        losses.append(evaluation.evaluate(run, "test")["test/loss"])
+        loop.train(run, tmp_path, MultiReporter())
+        losses.append(evaluation.evaluate(run.evaluation, "test")["test/loss"])
     assert losses[0] < losses[1] - 0.2

@@ -36,7 +36,7 @@ def test_balanced_both_classes_weigh_the_same():
 
 
 def test_more_than_two_classes_are_a_wrong_configuration():
-    with pytest.raises(ConfigError, match="for two classes, the data has 10: give loss=cross_entropy"):
+    with pytest.raises(ConfigError, match="for two classes, but the data has 10: use loss=cross_entropy"):
         make(counts=torch.ones(10, dtype=torch.long))
 
 

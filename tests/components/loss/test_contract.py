@@ -96,7 +96,7 @@ def test_micro_batches_of_weighted_rows_add_up_too(name):
 @pytest.mark.parametrize("name", WEIGHTED)
 @pytest.mark.parametrize(
     ("weights", "message"),
-    [([1.0, 2.0], "loss.class_weights has 2 weights, the data has 3 classes"), ([0, 0, 0], "all 0")],
+    [([1.0, 2.0], "loss.class_weights has 2 weights, but the data has 3 classes"), ([0, 0, 0], "all 0")],
 )
 def test_weights_that_do_not_fit_the_classes_are_a_wrong_configuration(name, weights, message):
     with pytest.raises(ConfigError, match=message):

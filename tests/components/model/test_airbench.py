@@ -63,7 +63,5 @@ def test_what_is_left_of_an_image_is_pooled_whatever_its_shape():
 
 
 def test_images_too_small_for_the_blocks_are_a_wrong_configuration():
-    with pytest.raises(
-        ConfigError, match=r"block 3 of 3 is left with 1 x 1 pixels to pool: give fewer model\.channels"
-    ):
+    with pytest.raises(ConfigError, match=r"block 3 of 3 has only 1 x 1 pixels to pool: use fewer model\.channels"):
         make(input_shape=(1, 8, 8))

@@ -90,8 +90,8 @@ def test_the_output_of_a_convolutional_one_is_linear_and_hidden_maps_have_norm_a
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": [4], "input_shape": (5,)}, r"model.channels=\[4\] needs images; .* give model.channels=\[\]"),
-        ({"channels": [4], "kernel_size": 4}, "model.kernel_size=4 has no middle: give model.kernel_size=5"),
+        ({"channels": [4], "input_shape": (5,)}, r"model.channels=\[4\] needs images; .* use model.channels=\[\]"),
+        ({"channels": [4], "kernel_size": 4}, "model.kernel_size=4 must be odd: use model.kernel_size=5"),
     ],
 )
 def test_what_convolutions_cannot_do_is_refused(changes, message):

@@ -25,14 +25,14 @@ def test_a_shape_that_does_not_fit_is_traced_to_the_layer_that_was_given_it():
     with pytest.raises(ConfigError) as caught:
         try_row("deep", Deep(), torch.zeros(1, 4))
     message = str(caught.value)
-    assert message.startswith("model=deep cannot take rows of shape (4,): layer head.1, Linear(in_features=7,")
-    assert "was given (1, 8): " in message
+    assert message.startswith("model=deep cannot process samples of shape (4,): layer head.1, Linear(in_features=7,")
+    assert "received (1, 8): " in message
     assert "mat1 and mat2" in message
     assert "\n" not in message
 
 
 def test_an_error_in_no_layer_is_told_without_one():
-    with pytest.raises(ConfigError, match=r"rows of shape \(4,\): too short$"):
+    with pytest.raises(ConfigError, match=r"samples of shape \(4,\): too short$"):
         try_row("deep", Deep(ValueError("too short\nand more")), torch.zeros(1, 4))
 
 

@@ -131,5 +131,7 @@ def test_pooling_may_differ_from_block_to_block():
     ("key", "entry"), [("dropout", 0.1), ("kernel_size", 1), ("hidden_dropout", 0.1), ("pool", 1), ("pooling", "max")]
 )
 def test_a_list_of_the_wrong_length_is_refused_with_both_lengths(key, entry):
-    with pytest.raises(ConfigError, match=f"model.{key}=.* has 3 entries for 2 .*: give one for all, or 2"):
+    with pytest.raises(
+        ConfigError, match=f"model.{key}=.* has 3 entries for 2 .*: use one value for all, or a list of 2"
+    ):
         make(channels=[4, 4], hidden=[5, 5], **{key: [entry] * 3})

@@ -7,9 +7,11 @@ import torch
 import yaml
 from torch import nn
 
+from tests.schemas import schema
 from trainctl.components.model.base import ByteDropout, Reconstruction
 from trainctl.errors import ConfigError
-from trainctl.run import assemble, factory
+from trainctl.run import factory
+from trainctl.run.model import build_model
 from trainctl.settings import compose, config
 
 CONF = Path(__file__).parents[3] / "conf" / "model"
@@ -97,7 +99,7 @@ def test_dropout_is_random_in_training_and_absent_in_evaluation(name, shape):
 
 @pytest.mark.parametrize(("name", "shape"), REFUSED)
 def test_what_it_cannot_read_is_refused_in_words(name, shape):
-    with pytest.raises(ConfigError, match=f"model={name} reads .*rows have shape"):
+    with pytest.raises(ConfigError, match=f"model={name} reads .*samples have shape"):
         make(name, shape)
 
 
@@ -130,13 +132,13 @@ def test_token_ids_are_embedded_and_padding_at_a_rows_end_changes_nothing(name):
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_run_takes_a_model_for_token_ids_or_says_which_one_to_take(name):
     settings = config.load(compose.compose([f"model={name}"]))
-    words = (settings, TOKENS, 3, "classification", torch.device("cpu"))
+    texts = schema(input_shape=TOKENS, class_names=("a", "b", "c"), vocabulary=tuple(map(str, range(10))))
     if name in READERS:
-        model, task = assemble.build_model(*words, vocabulary_size=10)
+        model, task = build_model(settings, texts, torch.device("cpu"))
         assert (model(torch.ones(2, *TOKENS, dtype=torch.long)).shape, task) == ((2, 3), "classification")
     else:
         with pytest.raises(ConfigError, match=f"model={name} .*cannot read rows of token ids.*: give model=rnn$"):
-            assemble.build_model(*words, vocabulary_size=10)
+            build_model(settings, texts, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -92,7 +92,7 @@ def test_dropout_stands_between_a_blocks_convolutions():
 
 @pytest.mark.parametrize(("depth", "near"), [(18, "14 or 20"), (9, "8 or 14")])
 def test_another_depth_is_refused_with_the_nearest_ones(depth, near):
-    with pytest.raises(ConfigError, match=f"model.depth={depth}: .*give model.depth={near}"):
+    with pytest.raises(ConfigError, match=f"model.depth={depth}: .*use model.depth={near}"):
         make(depth=depth)
 
 

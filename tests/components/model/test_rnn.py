@@ -77,7 +77,7 @@ def test_dropout_stands_between_layers_and_before_the_output():
 def test_a_plain_cell_takes_relu_and_a_gated_one_does_not():
     assert make(cell="rnn", activation="relu").body.nonlinearity == "relu"
     assert make(cell="rnn").body.nonlinearity == "tanh"
-    with pytest.raises(ConfigError, match=r"model\.activation=relu is for model\.cell=rnn; gru has tanh"):
+    with pytest.raises(ConfigError, match=r"model\.activation=relu is only for model\.cell=rnn; gru always uses tanh"):
         make(cell="gru", activation="relu")
 
 

@@ -1,4 +1,4 @@
-"""A small nonlinear regression that every optimizer is walked down, ours beside a reference."""
+"""Train a small nonlinear regression with every optimizer and with a reference, and compare all weights."""
 
 from pathlib import Path
 
@@ -16,22 +16,22 @@ def defaults(name):
 
 
 def path_of(make, steps=50, shape=(4, 3), dtype=torch.float32):
-    """Return the weights after each step; a weight that may decay, and a bias that may not."""
+    """Return a weight that may decay and a bias that may not, after each step."""
     generator = torch.Generator().manual_seed(0)
     inputs, targets = (torch.randn(20, size, generator=generator, dtype=dtype) for size in shape)
     weight = torch.nn.Parameter(torch.randn(*shape, generator=generator, dtype=dtype))
     bias = torch.nn.Parameter(torch.zeros(shape[1], dtype=dtype))
-    optimizer, found = make([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]), []
+    optimizer, path = make([{"params": [weight]}, {"params": [bias], "weight_decay": 0.0}]), []
     for _ in range(steps):
         optimizer.zero_grad()
         (torch.tanh(inputs @ weight + bias) - targets).square().mean().backward()
         optimizer.step()
-        found.append(torch.cat([weight.detach().flatten(), bias.detach()]))
-    return torch.stack(found)
+        path.append(torch.cat([weight.detach().flatten(), bias.detach()]))
+    return torch.stack(path)
 
 
 def assert_equal(name, changes, reference, dtype=torch.float32):
-    """Assert that a member and ``reference(params, keys)`` walk the same 50 steps, and that they walk."""
+    """Assert that a member and ``reference(params, keys)`` take the same 50 steps, and that the weights change."""
     keys = defaults(name) | changes
     ours = path_of(lambda params: factory.build("optimizer", keys, params=params), dtype=dtype)
     theirs = path_of(lambda params: reference(params, keys), dtype=dtype)
@@ -40,6 +40,6 @@ def assert_equal(name, changes, reference, dtype=torch.float32):
 
 
 def torch_arguments(keys, **renamed):
-    """Return a member's settings as torch.optim calls them."""
-    found = {renamed.get(key, key): value for key, value in keys.items() if key not in ("name", "beta1", "beta2")}
-    return found | ({"betas": (keys["beta1"], keys["beta2"])} if "beta1" in keys else {})
+    """Return a member's settings under the names of torch.optim."""
+    arguments = {renamed.get(key, key): value for key, value in keys.items() if key not in ("name", "beta1", "beta2")}
+    return arguments | ({"betas": (keys["beta1"], keys["beta2"])} if "beta1" in keys else {})

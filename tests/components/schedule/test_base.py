@@ -2,7 +2,7 @@
 
 import pytest
 
-from trainctl.components.schedule.base import Reaction, Schedule, complete, warmed_up
+from trainctl.components.schedule.base import Reaction, Schedule, as_schedule, warmed_up
 
 
 def test_without_warmup_the_schedule_is_left_as_it_is():
@@ -26,7 +26,7 @@ def test_the_corners(step, value, reason):
 
 
 def test_a_plain_function_is_a_schedule_that_does_nothing_else():
-    found = complete(lambda step: 0.25)
+    found = as_schedule(lambda step: 0.25)
     assert (found.multiplier(7), found.momentum) == (0.25, None)
     assert found.react(Reaction(), 3.0) == Reaction()
-    assert complete(whole := Schedule(lambda step: 1.0, lambda step: 0.9)) is whole
+    assert as_schedule(whole := Schedule(lambda step: 1.0, lambda step: 0.9)) is whole

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from trainctl.components.schedule.base import Reaction, complete
+from trainctl.components.schedule.base import Reaction, as_schedule
 from trainctl.errors import ConfigError
 from trainctl.run import factory
 
@@ -24,7 +24,7 @@ STEPS = range(300)  # past the end, too: a resumed run may be longer
 def make(name, total_steps=250, **changes):
     keys = yaml.safe_load((CONF / f"{name}.yaml").read_text()) | changes
     supplied = {"total_steps": total_steps, "steps_per_epoch": 7, "maximize": False}
-    return complete(factory.build("schedule", keys, **supplied))
+    return as_schedule(factory.build("schedule", keys, **supplied))
 
 
 def warming(name):

@@ -26,10 +26,10 @@ def test_fractions_are_shares_of_the_run_and_a_warmup_does_not_move_them():
 @pytest.mark.parametrize(
     ("milestones", "warmup", "message"),
     [
-        ([3, 2], 0, "each must come after the one before"),
-        ([0.5, 4], 0, "each must come after the one before"),  # both are step 20
+        ([3, 2], 0, "milestones must be strictly increasing"),
+        ([0.5, 4], 0, "milestones must be strictly increasing"),  # both are step 20
         ([3, 8], 0, "the run ends after 8 epochs, before 8"),
-        ([1, 3], 6, "schedule.warmup_steps=6 ends after the first, at step 5"),
+        ([1, 3], 6, r"schedule.warmup_steps=6 must end before the first milestone \(step 5\)"),
     ],
 )
 def test_milestones_that_cannot_be_are_a_wrong_configuration(milestones, warmup, message):

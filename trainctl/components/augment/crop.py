@@ -1,4 +1,4 @@
-"""Random shifts: pad, then crop to the old size."""
+"""Random shifts: pad the image, then crop it to its original size."""
 
 from typing import Annotated, Literal
 
@@ -13,23 +13,22 @@ from trainctl.errors import ConfigError
 def crop(
     *, padding: Annotated[int, "[1, inf)"], border: Literal["zero", "reflect"], input_shape: tuple[int, ...]
 ) -> Augment:
-    """Pad each image on all sides and cut a random window of the old size out of it.
+    """Pad each image on all sides and cut out a random window of the original size.
 
     Args:
-        padding: Width of the border [pixels], below the image's height and width; the largest shift.
-        border: What stands in it: ``zero``, or the image mirrored at its outermost pixels.
+        padding: Width of the border [pixels], below the image's height and width; this is the largest shift.
+        border: Contents of the border: ``zero``, or ``reflect`` for the image mirrored at its outermost pixels.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images, or the border is as wide as the image.
+        ConfigError: If samples are not images, or the border is as wide as the image.
 
-    Source: K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning, 2016, section 4.2 (padding 4 for CIFAR,
-    zeros).
+    Source: K. He, X. Zhang, S. Ren, J. Sun, Deep residual learning, 2016, section 4.2 (for CIFAR: 4 pixels, zeros).
     """
     need_images("crop", input_shape)
     _, height, width = input_shape
     if padding >= min(height, width):
-        raise ConfigError(f"augment.crop.padding={padding} must be below the image's size {height} x {width}")
+        raise ConfigError(f"augment.crop.padding={padding} must be below the image size {height} x {width}")
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         padded = reflected(batch, padding) if border == "reflect" else functional.pad(batch, [padding] * 4)
@@ -40,9 +39,9 @@ def crop(
 
 
 def reflected(batch: Tensor, padding: int) -> Tensor:
-    """Pad images with their own pixels, mirrored at the outermost ones; PyTorch's padding takes no bytes."""
+    """Pad images with their own pixels, mirrored at the outermost ones; PyTorch's padding does not accept bytes."""
     for axis in (2, 3):
         last = batch.shape[axis] - 1
-        places = torch.arange(-padding, last + 1 + padding, device=batch.device).abs()
-        batch = batch.index_select(axis, last - (last - places).abs())
+        distances = torch.arange(-padding, last + 1 + padding, device=batch.device).abs()
+        batch = batch.index_select(axis, last - (last - distances).abs())
     return batch

@@ -1,4 +1,4 @@
-"""CutMix: a rectangle of another image."""
+"""CutMix: replace a rectangle by that of another image."""
 
 from typing import Annotated
 
@@ -13,19 +13,19 @@ def cutmix(*, alpha: Annotated[float, "(0, inf)"], input_shape: tuple[int, ...],
 
     .. math:: x' = M \odot x_i + (1 - M) \odot x_j, \qquad y' = \lambda y_i + (1 - \lambda) y_j
 
-    The rectangle has :math:`\sqrt{1 - \lambda'}` of the image's height and width, :math:`\lambda' \sim
-    \operatorname{Beta}(\alpha, \alpha)`, and its centre anywhere; what would lie outside is cut, and
-    :math:`\lambda` is the share of pixels that stay. Rectangle and :math:`\lambda` are the same for the whole batch
-    (micro-batch). For classes the losses are mixed instead of the targets, which for cross entropy is the same;
-    training accuracy counts the class with the larger share.
+    The rectangle's height and width are :math:`\sqrt{1 - \lambda'}` of the image's, with :math:`\lambda' \sim
+    \operatorname{Beta}(\alpha, \alpha)`, and its centre is anywhere; parts outside the image are cut off, and
+    :math:`\lambda` is the fraction of pixels that remain. Rectangle and :math:`\lambda` are the same for the whole batch
+    (or micro-batch). For classes the losses are mixed instead of the targets, which is equivalent for cross entropy;
+    training accuracy counts the class with the larger weight.
 
     Args:
-        alpha: :math:`\alpha` [1]; 1 is even.
+        alpha: :math:`\alpha` [1]; 1 gives a uniform distribution.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
-        task: Of the run. Supplied by ``assemble``.
+        task: The run's task. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images, or the model reconstructs its input.
+        ConfigError: If samples are not images, or the model reconstructs its input.
 
     Source: S. Yun et al., CutMix: Regularization strategy to train strong classifiers with localizable
     features, 2019, equations 1 and 2, algorithm A1.
@@ -35,10 +35,10 @@ def cutmix(*, alpha: Annotated[float, "(0, inf)"], input_shape: tuple[int, ...],
     _, height, width = input_shape
 
     def apply(batch: Tensor, generator: torch.Generator) -> tuple[Tensor, Mixing]:
-        place = batch.device
+        device = batch.device
         side = (1 - beta(alpha, generator)).sqrt()
-        centre = torch.rand(2, generator=generator, device=place)
-        partner = torch.randperm(len(batch), generator=generator, device=place)
+        centre = torch.rand(2, generator=generator, device=device)
+        partner = torch.randperm(len(batch), generator=generator, device=device)
         rows = _inside((centre[0] * height).floor(), (side * height).floor(), height)
         columns = _inside((centre[1] * width).floor(), (side * width).floor(), width)
         pasted = rows[:, None] & columns
@@ -48,7 +48,7 @@ def cutmix(*, alpha: Annotated[float, "(0, inf)"], input_shape: tuple[int, ...],
 
 
 def _inside(centre: Tensor, length: Tensor, size: int) -> Tensor:
-    """Say which of ``size`` pixels lie in an interval; half of its length, rounded down, stands before the centre."""
+    """Return which of ``size`` pixels are in an interval that starts half its length, rounded down, before the centre."""
     first = centre - (length / 2).floor()
     pixels = torch.arange(size, device=centre.device)
     return (pixels >= first) & (pixels < first + length)

@@ -1,4 +1,4 @@
-"""Random mirroring, left to right."""
+"""Random horizontal flips."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -16,22 +16,22 @@ def flip(
     input_shape: tuple[int, ...],
     draws: Callable[[], Tensor],
 ) -> Augment | Tracker:
-    r"""Mirror each image left to right with a probability.
+    r"""Flip each image horizontally with a given probability.
 
-    Alternating, image :math:`i` is mirrored in epoch :math:`e` (from 0) where
+    If ``alternating`` is true, image :math:`i` is flipped in epoch :math:`e` (counted from 0) when
 
     .. math:: [u_i < p] + e \quad\text{is odd}, \qquad u_i \sim U(0, 1) \text{ drawn once},
 
-    so that two successive epochs show both sides of every image, which by chance they do for half of them.
+    so that two successive epochs show both orientations of every image; independent draws do so for half of them.
 
     Args:
-        probability: :math:`p`, share of images that are mirrored [1]; alternating, in the first epoch and every second.
-        alternating: Whether the side of an image is drawn once, and changes with every epoch.
+        probability: :math:`p`, fraction of images that are flipped [1]; if alternating, in even epochs.
+        alternating: Whether each image's orientation is drawn once and then changes with every epoch.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
-        draws: Returns :math:`u`, one for each training row. Supplied by ``assemble``.
+        draws: Returns :math:`u`, one number for each training row. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images.
+        ConfigError: If samples are not images.
 
     Source: A. Krizhevsky, I. Sutskever, G. Hinton, ImageNet classification with deep convolutional neural
     networks, 2012, section 4.1; alternating: K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024,
@@ -40,20 +40,19 @@ def flip(
     need_images("flip", input_shape)
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
-        chosen = torch.rand(len(batch), generator=generator, device=batch.device) < probability
-        return mirrored(batch, chosen)
+        return flipped(batch, torch.rand(len(batch), generator=generator, device=batch.device) < probability)
 
     if not alternating:
         return apply
     first = draws() < probability
 
     def alternate(batch: Tensor, generator: torch.Generator, *, visit: Visit) -> Tensor:
-        chosen = first.index_select(0, visit.rows)
-        return mirrored(batch, chosen if visit.epoch % 2 == 0 else ~chosen)
+        mask = first.index_select(0, visit.rows)
+        return flipped(batch, mask if visit.epoch % 2 == 0 else ~mask)
 
     return alternate
 
 
-def mirrored(batch: Tensor, chosen: Tensor) -> Tensor:
-    """Mirror the chosen images of a batch, ``(N,)``, left to right."""
-    return torch.where(chosen[:, None, None, None], batch.flip(-1), batch)
+def flipped(batch: Tensor, mask: Tensor) -> Tensor:
+    """Flip those images of a batch horizontally for which the mask ``(N,)`` is true."""
+    return torch.where(mask[:, None, None, None], batch.flip(-1), batch)

@@ -10,21 +10,21 @@ from trainctl.components.augment.base import Augment, need_numbers, stored
 
 
 def noise(*, std: Annotated[float, "(0, inf)"], dtype: torch.dtype, deviation: Callable[[], Tensor]) -> Augment:
-    r"""Add Gaussian noise to all values: images, tables and sequences.
+    r"""Add Gaussian noise to images, tables or sequences.
 
     .. math:: x' = x + \sigma\, s\, \epsilon, \qquad \epsilon \sim N(0, 1)
 
-    The noise is as wide in each column, and in each channel of images, as :math:`\sigma` times its own standard
-    deviation :math:`s` in the training split. Pixels of bytes are rounded and clipped to 0..255. With
-    ``model=autoencoder`` it makes a denoising autoencoder: the target is the clean input.
+    The standard deviation of the noise is :math:`\sigma` times :math:`s`, the standard deviation of each column or
+    image channel in the training split. Byte pixels are rounded and clipped to 0..255. Together with
+    ``model=autoencoder`` this trains a denoising autoencoder: the target is the clean input.
 
     Args:
-        std: :math:`\sigma`, width of the noise as a share of the training split's standard deviation [1].
-        dtype: Of the rows. Supplied by ``assemble``.
+        std: :math:`\sigma`, as a fraction of the training split's standard deviation [1].
+        dtype: The samples' type. Supplied by ``assemble``.
         deviation: Returns :math:`s`, which broadcasts over a batch. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows hold codes of words.
+        ConfigError: If samples are token ids.
 
     Source: C. Bishop, Training with noise is equivalent to Tikhonov regularization, 1995; P. Vincent et al.,
     Extracting and composing robust features with denoising autoencoders, 2008.

@@ -7,7 +7,7 @@ from trainctl.components.augment.base import Augment
 
 
 def none() -> Augment:
-    """Return batches as they are."""
+    """Leave batches unchanged."""
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         return batch

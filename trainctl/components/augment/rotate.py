@@ -11,16 +11,16 @@ from trainctl.components.augment.base import Augment, need_images, stored, unifo
 
 
 def rotate(*, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...]) -> Augment:
-    r"""Turn each image around its centre by an angle drawn evenly from :math:`\pm` ``degrees``.
+    r"""Rotate each image around its centre by a random angle of up to ``degrees`` in either direction.
 
-    Pixels are interpolated linearly between their four neighbours; outside the image all is 0.
+    Angles are drawn uniformly. Pixels are interpolated bilinearly; pixels outside the image are 0.
 
     Args:
         degrees: Largest angle, in both directions [degrees].
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images.
+        ConfigError: If samples are not images.
 
     Source: P. Simard, D. Steinkraus, J. Platt, Best practices for convolutional neural networks applied to
     visual document analysis, 2003, section 2.
@@ -29,16 +29,16 @@ def rotate(*, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...
     largest = math.radians(degrees)
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
-        return turned(batch, uniform(-largest, largest, len(batch), generator).flatten())
+        return rotated(batch, uniform(-largest, largest, len(batch), generator).flatten())
 
     return apply
 
 
-def turned(batch: Tensor, angles: Tensor) -> Tensor:
-    """Turn each image counter-clockwise by its angle ``(N,)`` [radians]."""
+def rotated(batch: Tensor, angles: Tensor) -> Tensor:
+    """Rotate each image counter-clockwise by its angle ``(N,)`` [radians]."""
     height, width = batch.shape[2:]
     cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
-    # Where each output pixel comes from, in units of half the image's width and height.
+    # The source of each output pixel, in units of half the image's width and height.
     origin = torch.stack(
         [
             torch.stack([cosine, -sine * height / width, zero], dim=1),

@@ -1,4 +1,4 @@
-"""Random shifts by a share of the image's size."""
+"""Random shifts by a fraction of the image size."""
 
 from typing import Annotated
 
@@ -10,16 +10,17 @@ from trainctl.errors import ConfigError
 
 
 def translate(*, fraction: Annotated[float, "(0, 1)"], input_shape: tuple[int, ...]) -> Augment:
-    """Shift each image by whole pixels, up and down by a share of its height, left and right by one of its width.
+    """Shift each image vertically and horizontally by up to a fraction of its height and width.
 
-    What comes in at the edges is 0. ``augment=crop`` does the same by a number of pixels.
+    Shifts are whole pixels; pixels shifted in at the edges are 0. In ``augment=crop`` the largest shift is a number of
+    pixels.
 
     Args:
-        fraction: Largest shift as a share of the image's height and width [1], rounded down to pixels.
+        fraction: Largest shift as a fraction of the image's height and width [1], rounded down to pixels.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images, or the largest shift is below a pixel.
+        ConfigError: If samples are not images, or the largest shift is less than a pixel.
 
     Source: P. Simard, D. Steinkraus, J. Platt, Best practices for convolutional neural networks applied to
     visual document analysis, 2003, section 2.
@@ -28,7 +29,9 @@ def translate(*, fraction: Annotated[float, "(0, 1)"], input_shape: tuple[int, .
     _, height, width = input_shape
     down, right = int(fraction * height), int(fraction * width)
     if not down and not right:
-        raise ConfigError(f"augment.translate.fraction={fraction} is below a pixel of an image of {height} x {width}")
+        raise ConfigError(
+            f"augment.translate.fraction={fraction} is less than a pixel for images of {height} x {width}"
+        )
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         padded = torch.nn.functional.pad(batch, [right, right, down, down])

@@ -1,4 +1,4 @@
-"""What every weight averaging returns, and the tensors that it averages."""
+"""The type that every weight averaging returns, and the functions that average."""
 
 import copy
 from collections.abc import Callable
@@ -10,14 +10,14 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Average:
-    """The model to evaluate and to keep, and how it follows the one that is trained.
+    """The model to evaluate and save, and how it follows the trained model.
 
     Args:
-        model: The model that is evaluated: the trained one itself, or a copy with averaged weights.
-        update: ``(step, count) -> count``, called after every optimizer step with the step's number, from 1; the count
-            of averaged weights is carried in the train state.
-        renews_statistics: Whether batch-norm statistics are measured anew before an evaluation, once weights are
-            averaged: to a mean of weights, those of single weights do not belong.
+        model: The model that is evaluated: the trained model itself, or a copy with averaged weights.
+        update: ``(step, count) -> count``, called after every optimizer step with the step's number, counted from 1;
+            the count of averaged weights is part of the train state.
+        renews_statistics: Whether batch-norm statistics are recomputed before an evaluation, once weights are
+            averaged: the statistics of the individual weights do not apply to their mean.
     """
 
     model: nn.Module
@@ -26,28 +26,28 @@ class Average:
 
 
 def twin(model: nn.Module) -> nn.Module:
-    """Return a copy of a model that is not trained."""
+    """Return a copy of a model that does not require gradients."""
     return copy.deepcopy(model).requires_grad_(False)
 
 
 @torch.no_grad()
-def approach(follower: nn.Module, model: nn.Module, share: float) -> None:
-    r"""Move a copy towards a model: :math:`a \leftarrow a + s\,(w - a)`; counters are copied.
+def approach(averaged: nn.Module, model: nn.Module, weight: float) -> None:
+    r"""Move averaged weights towards those of a model: :math:`a \leftarrow a + s\,(w - a)`; counters are copied.
 
     Args:
-        follower: The copy.
-        model: The model.
-        share: :math:`s`; 1 makes them equal.
+        averaged: The copy with averaged weights.
+        model: The trained model.
+        weight: :math:`s`; 1 makes them equal.
     """
-    mine, theirs = _tensors(follower), _tensors(model)
+    averages, trained = _tensors(averaged), _tensors(model)
     torch._foreach_lerp_(
-        [mine[key] for key in mine if mine[key].is_floating_point()],
-        [theirs[key] for key in mine if mine[key].is_floating_point()],
-        share,
+        [averages[key] for key in averages if averages[key].is_floating_point()],
+        [trained[key] for key in averages if averages[key].is_floating_point()],
+        weight,
     )
-    for key, tensor in mine.items():
+    for key, tensor in averages.items():
         if not tensor.is_floating_point():
-            tensor.copy_(theirs[key])
+            tensor.copy_(trained[key])
 
 
 def _tensors(model: nn.Module) -> dict[str, Tensor]:

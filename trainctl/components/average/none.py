@@ -6,5 +6,5 @@ from trainctl.components.average.base import Average
 
 
 def none(*, model: nn.Module) -> Average:
-    """Evaluate the weights that are trained."""
+    """Evaluate the trained weights without averaging."""
     return Average(model, lambda step, count: 0)

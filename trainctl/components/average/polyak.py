@@ -1,4 +1,4 @@
-"""The average that the optimizer keeps."""
+"""The average of the weights that the optimizer maintains."""
 
 import torch
 from torch import nn
@@ -8,26 +8,26 @@ from trainctl.errors import ConfigError
 
 
 def polyak(*, model: nn.Module, optimizer: torch.optim.Optimizer) -> Average:
-    r"""Evaluate the running mean of the weights, as asgd defines it.
+    r"""Evaluate the running mean of the weights as defined by ``optimizer=asgd``.
 
     .. math:: a_t = a_{t-1} + \frac{w_t - a_{t-1}}{\max(1, t - 1 - t_0)}
 
-    for asgd's ``start_steps`` :math:`t_0`. That is the mean in the optimizer's state, but of the weights as a
-    regularizer leaves them: ``max_norm`` and ``weight_clip`` hold for the mean, too. Batch-norm statistics are
-    measured anew with the mean before every evaluation, as for ``swa``.
+    where :math:`t_0` is asgd's ``start_steps``. It equals the mean in the optimizer's state, except that it is taken
+    after the regularizers: the constraints ``max_norm`` and ``weight_clip`` apply to the mean, too. Batch-norm
+    statistics are recomputed with the mean before every evaluation, as in ``swa``.
 
     Args:
-        model: The model that is trained. Supplied by ``assemble``.
+        model: The trained model. Supplied by ``assemble``.
         optimizer: Its optimizer. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If the optimizer keeps no mean.
+        ConfigError: If the optimizer does not maintain a mean.
 
     Source: B. Polyak, A. Juditsky, Acceleration of stochastic approximation by averaging, 1992.
     """
     if not isinstance(optimizer, torch.optim.ASGD):
         raise ConfigError(
-            "average=polyak evaluates the mean that optimizer=asgd keeps; with other optimizers take"
+            "average=polyak evaluates the mean that optimizer=asgd maintains; with other optimizers use"
             " average=swa average.start_fraction=0 average.every_steps=1"
         )
     averaged, start = twin(model), int(optimizer.param_groups[0]["t0"])

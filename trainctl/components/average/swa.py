@@ -16,24 +16,24 @@ def swa(
     total_steps: int,
     steps_per_epoch: int,
 ) -> Average:
-    r"""Evaluate the mean of the weights at the ends of the last epochs; before them, the trained weights.
+    r"""Evaluate the mean of the weights at the ends of the last epochs; until then, the trained weights.
 
     .. math:: a_n = \frac{n\, a_{n-1} + w}{n + 1}
 
-    Batch-norm statistics are measured anew with the mean before every evaluation, by a pass over the training split
-    without augmentation and dropout. Goes well with a rate that stays high: ``schedule=none`` or ``cyclic``. Which
-    evaluation is best still decides what is tested. The steps are those of the plan: a run that ``loop.max_time`` or
-    early stopping may end before takes a smaller ``start_fraction``; the first says so on standard error.
+    Batch-norm statistics are recomputed with the mean before every evaluation, in a pass over the training split
+    without augmentation and dropout. A learning rate that stays high suits it: ``schedule=none`` or ``cyclic``. The
+    test split still sees the weights of the best evaluation. ``start_fraction`` refers to the planned steps: choose a
+    smaller one if ``loop.max_time`` or early stopping may end the run sooner.
 
     Args:
-        model: The model that is trained. Supplied by ``assemble``.
-        start_fraction: Share of the run after which weights are averaged [1].
-        every_steps: Optimizer steps between two weights that count; null: once an epoch. The last always counts.
+        model: The trained model. Supplied by ``assemble``.
+        start_fraction: Fraction of the run after which weights are averaged [1].
+        every_steps: Optimizer steps between two averaged weights; null: once per epoch. The last step always counts.
         total_steps: Length of the run [optimizer steps]. Supplied by ``assemble``.
         steps_per_epoch: Supplied by ``assemble``.
 
     Source: P. Izmailov et al., Averaging weights leads to wider optima and better generalization, UAI 2018,
-    algorithm 1. With ``start_fraction=0`` and ``every_steps=1`` it is Polyak's average of any optimizer.
+    algorithm 1. With ``start_fraction=0`` and ``every_steps=1`` it is Polyak averaging, for any optimizer.
     """
     averaged, start = twin(model), math.floor(start_fraction * total_steps)
     every = every_steps or steps_per_epoch

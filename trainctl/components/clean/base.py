@@ -1,4 +1,4 @@
-"""What every cleaning is: which rows stay before the split, and what is learned from the training rows after it."""
+"""The cleaning of a data set: which rows are kept before the split, and what the training rows determine after it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.components.dataset.base import NO_CLASS, Dataset
+from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
+from trainctl.fileformat.target import NO_CLASS
 
 Missing = Literal["error", "drop", "impute"]
 Strategy = Literal["mean", "median", "most_frequent", "constant"]
@@ -17,17 +18,17 @@ Outliers = Literal["keep", "clip", "drop"]
 Rule = Literal["zscore", "iqr"]
 Limit = Annotated[float, "(0, inf)"] | None
 Duplicates = Literal["keep", "drop"]
-LIMITS = {"zscore": 3.0, "iqr": 1.5}  # customary: three standard deviations; Tukey's one and a half quartile ranges
+LIMITS = {"zscore": 3.0, "iqr": 1.5}  # the usual ones: 3 standard deviations; Tukey's 1.5 interquartile ranges
 
 
 @dataclass(frozen=True)
 class Cleaner:
-    """A fitted cleaning of inputs: values beyond limits are clipped, then missing ones filled in; saved with the run.
+    """A fitted cleaning: values beyond limits are clipped, then missing values are imputed. It is saved with the run.
 
     Args:
-        fill: What takes the place of NaN in each column, ``(F,)`` float32; None: nothing does.
-        low: Lower limits, ``(F,)`` float32, -inf for columns without; None: no column has any.
-        high: Upper limits, likewise.
+        fill: Replacement for NaN in each column, ``(F,)`` float32; None: NaN is not replaced.
+        low: Lower limits, ``(F,)`` float32, -inf for a column without a limit; None: no column has one.
+        high: Upper limits, ``(F,)`` float32, inf for a column without a limit; None: no column has one.
     """
 
     fill: Tensor | None = None
@@ -35,7 +36,7 @@ class Cleaner:
     high: Tensor | None = None
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Clean rows ``(N, ..., F)`` of floats; others are returned as they are."""
+        """Clean rows ``(N, ..., F)`` of floats; other types are returned unchanged."""
         if not values.is_floating_point():
             return values
         if self.low is not None and self.high is not None:
@@ -48,16 +49,16 @@ class Cleaner:
 
 @dataclass(frozen=True)
 class Clean:
-    """A cleaning that is yet to be fitted.
+    """The settings of a cleaning, before it is fitted.
 
     Args:
-        missing: What becomes of rows with missing values: an error, dropped, or filled in.
-        strategy: What fills a column, from the training rows.
-        fill_value: The constant, for ``constant``.
-        outliers: What becomes of values beyond the limits.
-        rule: How limits follow from the training rows.
+        missing: Whether missing values are an error, their rows are dropped, or they are imputed.
+        strategy: Statistic of the training rows with which a column is imputed.
+        fill_value: The value for the strategy ``constant``.
+        outliers: What is done with values beyond the limits.
+        rule: How the limits are computed from the training rows.
         limit: Distance of the limits [standard deviations, or interquartile ranges]; None: 3, or 1.5.
-        duplicates: Whether only the first of equal rows stays.
+        duplicates: Whether only the first of equal rows is kept.
     """
 
     missing: Missing = "error"
@@ -69,35 +70,35 @@ class Clean:
     duplicates: Duplicates = "keep"
 
     def select(self, dataset: Dataset) -> tuple[Dataset, list[str]]:
-        """Return a data set with the rows that stay, before it is split, and what was changed.
+        """Return the data set with the rows that are kept, before it is split, and a report of what was dropped.
 
-        A row without a target is never filled in: it is dropped wherever missing values are no error.
+        A missing target is never imputed: unless missing values are an error, its row is dropped.
 
         Raises:
-            DataError: If values are infinite, or missing and not allowed to be; counted and located.
+            DataError: If values are infinite, or missing although that is an error; with their number and location.
         """
         report: list[str] = []
         check(dataset, missing=self.missing == "error")
         if self.missing != "error":
-            absent = missing_targets(dataset)
+            incomplete = missing_targets(dataset)
             if self.missing == "drop" and dataset.inputs.is_floating_point():
-                absent = absent | dataset.inputs.isnan().flatten(1).any(1)
-            if count := int(absent.sum()):
+                incomplete = incomplete | dataset.inputs.isnan().flatten(1).any(1)
+            if count := int(incomplete.sum()):
                 where = columns(dataset, dataset.inputs.isnan()) if self.missing == "drop" else []
                 where += [f"target {int(missing_targets(dataset).sum())}"] if missing_targets(dataset).any() else []
-                report.append(f"{count} rows with missing values dropped ({', '.join(where)})")
-                dataset = dataset.take((~absent).nonzero()[:, 0])
+                report.append(f"dropped {count} rows with missing values ({', '.join(where)})")
+                dataset = dataset.take((~incomplete).nonzero()[:, 0])
         if self.duplicates == "drop":
-            first = first_of_equals(dataset)
-            if count := len(dataset.inputs) - len(first):
-                report.append(f"{count} duplicate rows dropped")
-                dataset = dataset.take(first)
+            unique = first_of_equals(dataset)
+            if count := len(dataset.inputs) - len(unique):
+                report.append(f"dropped {count} duplicate rows")
+                dataset = dataset.take(unique)
         return dataset, report
 
     def spare(self, dataset: Dataset, train: Tensor) -> Tensor:
-        """Return the training rows that stay where those with outliers are dropped.
+        """Return the training rows that are kept; if outliers are dropped, those without them.
 
-        From the training rows only: validation, test and later rows are what they are.
+        Only training rows are dropped: validation, test and later rows are not affected.
         """
         rows = dataset.inputs[train]
         if self.outliers != "drop" or not rows.is_floating_point():
@@ -106,10 +107,10 @@ class Clean:
         return train[~((rows < low) | (rows > high)).flatten(1).any(1)]
 
     def fit(self, dataset: Dataset, train: Tensor) -> tuple[Cleaner, Tensor]:
-        """Learn limits and fill values from the training rows; return them, and the training rows that stay.
+        """Fit limits and fill values to the training rows; return them, and the training rows that are kept.
 
         Raises:
-            DataError: If a column has no value to learn from.
+            DataError: If a column has no values in the training rows.
         """
         train = self.spare(dataset, train)
         values = dataset.inputs[train]
@@ -124,53 +125,51 @@ class Clean:
         return limits(values, categories(dataset), self.rule, self.limit or LIMITS[self.rule])
 
     def _fill(self, rows: Tensor, groups: Sequence[range], dataset: Dataset) -> Tensor:
-        """Return what fills each column of ``(N, F)``; a category is filled with the most frequent one."""
+        """Return the fill value of each column of ``(N, F)``; a missing category becomes the most frequent one."""
         if self.strategy == "constant":
             fill = torch.full((rows.shape[1],), self.fill_value)
         else:
-            fill = torch.stack([self._centre(rows[:, place], dataset, place) for place in range(rows.shape[1])])
+            fill = torch.stack([self._statistic(rows[:, index], dataset, index) for index in range(rows.shape[1])])
         for group in groups:
             fill[list(group)] = 0.0
             if self.strategy != "constant":
                 fill[group.start + int(rows[:, list(group)].nansum(0).argmax())] = 1.0
         return fill
 
-    def _centre(self, column: Tensor, dataset: Dataset, place: int) -> Tensor:
+    def _statistic(self, column: Tensor, dataset: Dataset, index: int) -> Tensor:
         present = column[~column.isnan()].double()
         if not len(present):
             raise DataError(
-                f"column {label(dataset, place)} has no value in the training rows: leave it out, or give clean.strategy=constant"
+                f"column {label(dataset, index)} has no values in the training rows: remove it, or use clean.strategy=constant"
             )
         if self.strategy == "most_frequent":
             values, counts = present.unique(return_counts=True)
-            return torch.tensor(
-                float(values[counts.argmax()])
-            )  # of equally frequent ones the smallest, as in scikit-learn
-        # numpy's median, because torch.quantile takes no more than 2^24 values
-        centre = float(present.mean()) if self.strategy == "mean" else float(np.median(present.numpy()))
-        return torch.tensor(centre)
+            return torch.tensor(float(values[counts.argmax()]))  # on a tie the smallest, as in scikit-learn
+        # NumPy's median, because torch.quantile accepts no more than 2^24 values
+        statistic = float(present.mean()) if self.strategy == "mean" else float(np.median(present.numpy()))
+        return torch.tensor(statistic)
 
     def changes(self, dataset: Dataset, cleaner: Cleaner, dropped: int) -> list[str]:
-        """Say what a fitted cleaning changes in the rows that stay."""
+        """Report what a fitted cleaning changes in the rows that are kept."""
         values, report = dataset.inputs, []
-        words = f"{self.rule} {self.limit or LIMITS[self.rule]:g}"
+        rule = f"{self.rule} {self.limit or LIMITS[self.rule]:g}"
         if dropped:
-            report.append(f"{dropped} training rows with outliers dropped ({words})")
+            report.append(f"dropped {dropped} training rows with outliers ({rule})")
         if cleaner.low is not None and cleaner.high is not None:
             beyond = (values < cleaner.low) | (values > cleaner.high)
             if count := int(beyond.sum()):
-                report.append(f"{count} outliers clipped ({words}): {', '.join(columns(dataset, beyond))}")
-        if cleaner.fill is not None and (count := int(values.isnan().sum())):
-            filled = f"the constant {self.fill_value:g}" if self.strategy == "constant" else f"the {self.strategy}"
+                report.append(f"clipped {count} outliers ({rule}): {', '.join(columns(dataset, beyond))}")
+        if cleaner.fill is not None and values.isnan().any():
+            strategy = f"constant {self.fill_value:g}" if self.strategy == "constant" else self.strategy
             rows = int(values.isnan().flatten(1).any(1).sum())
             where = columns(dataset, values.isnan())
-            report.append(f"missing values in {rows} rows filled in with {filled}: {', '.join(where)}")
+            report.append(f"imputed missing values in {rows} rows ({strategy}): {', '.join(where)}")
         return report
 
 
 def check(dataset: Dataset, *, missing: bool) -> None:
-    """Raise DataError where a value is infinite, or missing if that is not allowed; cells of a file count once."""
-    wrong = "missing or infinite" if missing else "infinite"
+    """Raise DataError if a value is infinite, or missing where that is an error; each cell of a file counts once."""
+    problem = "missing or infinite" if missing else "infinite"
     for kind, values in (("inputs", dataset.inputs), ("targets", dataset.targets)):
         if values.is_floating_point():
             bad = (~values.isfinite() if missing else values.isinf()).flatten(1).nonzero()
@@ -179,42 +178,43 @@ def check(dataset: Dataset, *, missing: bool) -> None:
         else:
             continue
         if len(bad):
-            places, steps, names = _cells(dataset, kind, bad)
-            row, step, place = int(bad[0, 0]), int(steps[0]), int(places[0])
-            name = names[place] if place < len(names) else "target" if kind == "targets" else str(place)
+            indices, steps, names = _cells(dataset, kind, bad)
+            row, step, index = int(bad[0, 0]), int(steps[0]), int(indices[0])
+            name = names[index] if index < len(names) else "target" if kind == "targets" else str(index)
             lines = dataset.window_lines
             where = [bad[:, 0], steps] if lines is None else [lines[bad[:, 0], steps]]
-            count = torch.stack([*where, places]).unique(dim=1).shape[1]
-            hint = "; clean=drop leaves such rows out" + (", clean=impute fills them in" if kind == "inputs" else "")
+            count = torch.stack([*where, indices]).unique(dim=1).shape[1]
+            hint = "; clean=drop drops such rows" + (", clean=impute imputes the values" if kind == "inputs" else "")
+            first = f"{dataset.locate(row, step)}, column {name}"
             raise DataError(
-                f"{count} values of the {kind} are {wrong}, the first in {dataset.place(row, step)}, column {name}{hint if missing else ''}"
+                f"{count} values of the {kind} are {problem}, the first in {first}{hint if missing else ''}"
             )
 
 
 def _cells(dataset: Dataset, kind: str, bad: Tensor) -> tuple[Tensor, Tensor, Sequence[str]]:
-    """Return column and step of values ``(row, place in the row)``, and the columns' names.
+    """Return the columns and steps of values ``(row, index in the row)``, and the columns' names.
 
-    The numbers of one category are one column; the targets of a window are its columns, after its last step.
+    All numbers that encode one category are one column. The targets of a window are its columns after its last step.
     """
-    places = bad[:, 1]
+    indices = bad[:, 1]
     if kind == "targets" and dataset.window_lines is None:
-        return places, torch.zeros_like(places), dataset.target_names
+        return indices, torch.zeros_like(indices), dataset.target_names
     width = dataset.inputs.shape[-1]
-    steps = places // width + (dataset.inputs.shape[1] if kind == "targets" else 0)
+    steps = indices // width + (dataset.inputs.shape[1] if kind == "targets" else 0)
     if not dataset.columns:
-        return places % width, steps, dataset.input_names
-    columns = torch.tensor([place for place, column in enumerate(dataset.columns) for _ in column.names])
-    return columns[places], steps, [column.name for column in dataset.columns]
+        return indices % width, steps, dataset.input_names
+    columns = torch.tensor([index for index, column in enumerate(dataset.columns) for _ in column.names])
+    return columns[indices], steps, [column.name for column in dataset.columns]
 
 
 def missing_targets(dataset: Dataset) -> Tensor:
-    """Say for each row whether its target is missing."""
+    """Return for each row whether its target is missing."""
     targets = dataset.targets
     return targets.isnan().flatten(1).any(1) if targets.is_floating_point() else targets == NO_CLASS
 
 
 def first_of_equals(dataset: Dataset) -> Tensor:
-    """Return the rows, in order, that have no equal before them, inputs and target; missing values are equal."""
+    """Return the rows, in order, that equal no earlier row in inputs and target; missing values count as equal."""
     seen: set[bytes] = set()
     rows = []
     for row, (inputs, target) in enumerate(zip(dataset.inputs.numpy(), dataset.targets.numpy(), strict=True)):
@@ -226,7 +226,7 @@ def first_of_equals(dataset: Dataset) -> Tensor:
 
 
 def categories(dataset: Dataset) -> list[range]:
-    """Return the places of each group of numbers that stands for the categories of one column."""
+    """Return the input indices of each group of numbers that encodes the categories of one column."""
     groups, start = [], 0
     for column in dataset.columns:
         if column.categories:
@@ -236,12 +236,12 @@ def categories(dataset: Dataset) -> list[range]:
 
 
 def limits(values: Tensor, groups: Iterable[range], rule: Rule, limit: float) -> tuple[Tensor, Tensor]:
-    """Return the lower and upper limit of each column ``(F,)``; infinite where a column is constant or a category."""
+    """Return the lower and upper limit of each column ``(F,)``; infinite for constant columns and categories."""
     low, high = torch.full((values.shape[-1],), -torch.inf), torch.full((values.shape[-1],), torch.inf)
-    spared = {place for group in groups for place in group}
-    for place, column in enumerate(values.flatten(0, -2).double().T):
+    excluded = {index for group in groups for index in group}
+    for index, column in enumerate(values.flatten(0, -2).double().T):
         present = column[~column.isnan()]
-        if place in spared or not len(present):
+        if index in excluded or not len(present):
             continue
         if rule == "zscore":
             lower = upper = present.mean()
@@ -250,21 +250,21 @@ def limits(values: Tensor, groups: Iterable[range], rule: Rule, limit: float) ->
             lower, upper = torch.from_numpy(np.quantile(present.numpy(), [0.25, 0.75]))
             width = upper - lower
         if width > 0:
-            low[place], high[place] = lower - limit * width, upper + limit * width
+            low[index], high[index] = lower - limit * width, upper + limit * width
     return low, high
 
 
 def columns(dataset: Dataset, flags: Tensor) -> list[str]:
-    """Count flagged values by column, ``age 3``, most first; a column of categories counts once a row."""
+    """Count flagged values by column, ``age 3``, in descending order; a categorical column counts once per row."""
     counts = flags.flatten(0, -2).sum(0).tolist()
     names = [name for column in dataset.columns for name in [column.name] * len(column.names)]
     by_name: dict[str, int] = {}
-    for place, count in enumerate(counts):
-        name = names[place] if names else label(dataset, place)
+    for index, count in enumerate(counts):
+        name = names[index] if names else label(dataset, index)
         by_name[name] = max(by_name.get(name, 0), int(count))
     return [f"{name} {count}" for name, count in sorted(by_name.items(), key=lambda item: -item[1]) if count]
 
 
-def label(dataset: Dataset, place: int) -> str:
-    """Return the name of a column of the inputs, or its number."""
-    return dataset.input_names[place] if place < len(dataset.input_names) else str(place)
+def label(dataset: Dataset, index: int) -> str:
+    """Return the name of an input column, or its number if it has none."""
+    return dataset.input_names[index] if index < len(dataset.input_names) else str(index)

@@ -1,4 +1,4 @@
-"""Missing values are filled in with what the training rows say."""
+"""Impute missing values with a statistic of the training rows."""
 
 from trainctl.components.clean.base import Clean, Duplicates, Limit, Outliers, Rule, Strategy
 
@@ -12,23 +12,25 @@ def impute(
     outlier_limit: Limit,
     duplicates: Duplicates,
 ) -> Clean:
-    r"""Fill missing inputs column by column with a statistic of the training rows; rows without a target are dropped.
+    r"""Impute missing inputs, column by column, with a statistic of the training rows; drop rows without a target.
 
-    A missing category is filled in with the most frequent one (with ``constant``: with none). Outliers are clipped,
-    or their training rows dropped, before the statistic is taken; ``clip`` acts on every row, later ones too.
-    Categories have no limits. Duplicates go before the split, so that no row is both learned from and tested on.
+    A missing category becomes the most frequent one (with ``constant``: no category). Outliers are clipped, or their
+    training rows are dropped, before the statistic is computed; ``clip`` applies to every row, including later ones.
+    Categories have no limits. Duplicates are dropped before the split, so that no row is in both the training and
+    the test split.
 
     Args:
-        strategy: ``mean``, ``median``, ``most_frequent`` (the smallest of several) or ``constant``.
-        fill_value: What ``constant`` fills in, in the column's own unit.
-        outliers: What becomes of values beyond the limits: ``keep``, ``clip`` to the limit, or ``drop`` the row.
+        strategy: ``mean``, ``median``, ``most_frequent`` (on a tie the smallest) or ``constant``.
+        fill_value: The value for ``constant``, in the column's own unit.
+        outliers: What is done with values beyond the limits: ``keep``, ``clip`` to the limit, or ``drop`` the row.
         outlier_rule: ``zscore``: :math:`|x - \mu| > k \sigma`; ``iqr``: :math:`x < Q_1 - k (Q_3 - Q_1)` or
             :math:`x > Q_3 + k (Q_3 - Q_1)`.
         outlier_limit: :math:`k` [standard deviations, or interquartile ranges]; null: 3 for ``zscore``, 1.5 for ``iqr``.
-        duplicates: ``drop`` leaves only the first of rows that are equal in inputs and target.
+        duplicates: ``drop`` keeps only the first of rows that are equal in inputs and target.
 
     Returns:
-        A cleaning that is fitted on the training rows after the split; limits and fill values go into the checkpoint.
+        A cleaning that is fitted on the training rows after the split; its limits and fill values are saved in the
+        checkpoint.
 
     Source: R. Little, D. Rubin, Statistical Analysis with Missing Data, 2002, section 4.2; equals scikit-learn's
     ``SimpleImputer``. J. Tukey, Exploratory Data Analysis, 1977 (limits by quartiles).

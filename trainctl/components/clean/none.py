@@ -1,12 +1,12 @@
-"""No cleaning: values that are missing are an error."""
+"""No cleaning: missing values are an error."""
 
 from trainctl.components.clean.base import Clean
 
 
 def none() -> Clean:
-    """Change nothing; a value that is missing or infinite is an error that counts and locates.
+    """Change nothing; missing or infinite values are an error that says how many there are and where.
 
     Raises:
-        DataError: When applied, if an input or a target is not finite.
+        DataError: When it is applied, if an input or a target is not finite.
     """
     return Clean()

@@ -1,13 +1,12 @@
-"""Arrays of your own, as numpy saves them."""
+"""Your own arrays in NumPy's formats."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, required
+from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
 from trainctl.fileformat.place import check_file
@@ -18,82 +17,86 @@ def arrays(
     path: PathText | None,
     targets: PathText | None,
     task: Literal["auto", "classification", "regression"],
-    known: Mapping[str, Any] | None,
+    schema: SchemaLike | None,
 ) -> Dataset:
-    """Return the arrays of an ``.npz`` with ``inputs`` and ``targets``, or of two ``.npy`` files; never a pickle.
+    """Return your own arrays: an ``.npz`` with ``inputs`` and ``targets``, or two ``.npy`` files.
+
+    Pickled arrays are rejected.
 
     Args:
-        path: An ``.npz``, or the ``.npy`` of the inputs: tables ``(N, F)``, sequences ``(N, T, F)``, or images
-            ``(N, C, H, W)`` or ``(N, H, W, C)`` of bytes with 1 or 3 channels; ``(N, H, W)`` of bytes are grey images.
+        path: An ``.npz``, or the ``.npy`` of the inputs: tables ``(N, F)``, sequences ``(N, T, F)``, or images of bytes
+            with 1 or 3 channels, ``(N, C, H, W)`` or ``(N, H, W, C)``, or without channels, ``(N, H, W)``.
         targets: The ``.npy`` of the targets: classes ``(N,)`` from 0, or values ``(N,)`` or ``(N, K)``; null: they are
             in the ``.npz``.
-        task: ``auto``: a classification if the targets are whole numbers by their type, in one column.
-        known: What a finished run knows of its task and classes. Supplied by ``assemble``.
+        task: ``auto``: a classification if the targets have an integer type and one column.
+        schema: A finished run's schema, which determines the task and the classes. Supplied by ``assemble``.
 
     Returns:
         Images as uint8, others as float32; NaN is a missing value, see ``clean``.
 
     Raises:
-        ConfigError: If ``path`` is not given.
-        DataError: If the files cannot be read, or do not fit together; by row.
+        ConfigError: If ``path`` is null.
+        DataError: If the files cannot be read, or do not match; the message names the row.
 
-    Source: numpy, numpy.lib.format, the .npy format, version 1.0 to 3.0.
+    Source: NumPy, numpy.lib.format, the .npy format, versions 1.0 to 3.0.
     """
     file = Path(required("path", path, "FILE.npz"))
     check_file(file)
     if targets is None and file.suffix.lower() != ".npz":
-        raise ConfigError(f"dataset.targets=null: {file.name} holds inputs only; give dataset.targets=FILE.npy")
-    two = targets is not None  # the only array of one file would be inputs and targets
+        raise ConfigError(f"dataset.targets=null: {file.name} contains only inputs; set dataset.targets=FILE.npy")
+    two = targets is not None  # the only array of one file would be both inputs and targets
     values = read_array(file, alone=two)
-    wanted = read_array(Path(targets) if targets else file, "targets", alone=two)
-    if values.ndim < 2 or not wanted.ndim or not values.size or not wanted.size or len(values) != len(wanted):
+    answers = read_array(Path(targets) if targets else file, "targets", alone=two)
+    if values.ndim < 2 or not answers.ndim or not values.size or not answers.size or len(values) != len(answers):
         raise DataError(
-            f"{file}: inputs have shape {values.shape}, targets {wanted.shape}: needs one target for each row of inputs"
+            f"{file}: inputs have shape {values.shape}, targets {answers.shape}: each row of inputs needs one target"
         )
-    whole = np.issubdtype(wanted.dtype, np.integer) or wanted.dtype == bool
-    if known:
-        task = known["task"]
+    integers = np.issubdtype(answers.dtype, np.integer) or answers.dtype == bool
+    if schema:
+        task = schema.task
     elif task == "auto":
-        task = "classification" if whole and (wanted.ndim == 1 or wanted.shape[1:] == (1,)) else "regression"
+        task = "classification" if integers and (answers.ndim == 1 or answers.shape[1:] == (1,)) else "regression"
     inputs = _inputs(values, file)
     if task == "regression":
-        columns = torch.from_numpy(_floats(wanted)).reshape(len(wanted), -1)
-        names = tuple(f"target_{place}" for place in range(columns.shape[1]))
+        columns = torch.from_numpy(_floats(answers)).reshape(len(answers), -1)
+        names = tuple(f"target_{column}" for column in range(columns.shape[1]))
         return Dataset(inputs, columns, "regression", target_names=names)
-    labels = wanted.reshape(len(wanted), -1)
+    labels = answers.reshape(len(answers), -1)
     bad = (labels < 0) | (labels != np.rint(labels)) | (labels >= 2**31)
     if labels.shape[1] != 1 or bad.any():
         row = int(bad.any(1).argmax())
         raise DataError(
-            f"{targets or file}: target {labels[row].tolist()} in row {row} is no class; classes are 0, 1, ..."
+            f"{targets or file}: target {labels[row].tolist()} in row {row} is not a class; classes are 0, 1, ..."
         )
     labels = labels[:, 0].astype(np.int64)
-    if known:
-        if labels.max() >= (count := len(known["class_names"])):
+    if schema:
+        if labels.max() >= (count := len(schema.class_names)):
             row = int(labels.argmax())
             raise DataError(
-                f"{targets or file}: target {labels[row]} in row {row} is none of the run's classes, 0..{count - 1}"
+                f"{targets or file}: target {labels[row]} in row {row} is not one of the run's classes 0..{count - 1}"
             )
-        return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(known["class_names"]))
+        return Dataset(inputs, torch.from_numpy(labels), "classification", schema.class_names)
     classes = int(labels.max()) + 1
     if classes < 2:
-        raise DataError(f"{targets or file}: has one class only, 0")
+        raise DataError(f"{targets or file}: has only one class (0)")
     if missing := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
-        raise DataError(f"{targets or file}: no row is of class {missing[0]}, the largest class is {classes - 1}")
+        raise DataError(
+            f"{targets or file}: class {missing[0]} has no rows, although the largest class is {classes - 1}"
+        )
     return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))))
 
 
 def _inputs(values: np.ndarray, file: Path) -> torch.Tensor:
-    """Return images as ``(N, C, H, W)`` of bytes, other arrays in float32.
+    """Return images as bytes ``(N, C, H, W)``, and other arrays as float32.
 
     Raises:
-        DataError: If they have a shape that no model reads.
+        DataError: If no model can read their shape.
     """
     if values.dtype == np.uint8 and values.ndim == 3:
         values = values[:, None]
     if values.ndim == 4:
         if values.dtype != np.uint8:
-            raise DataError(f"{file}: images are to be bytes (uint8) in 0..255, these are {values.dtype}")
+            raise DataError(f"{file}: images must be bytes (uint8) in 0..255; found {values.dtype}")
         if values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
             values = values.transpose(0, 3, 1, 2)
         return torch.from_numpy(np.ascontiguousarray(values))
@@ -103,6 +106,6 @@ def _inputs(values: np.ndarray, file: Path) -> torch.Tensor:
 
 
 def _floats(values: np.ndarray) -> np.ndarray:
-    """Return numbers in float32; one beyond its range becomes infinite, which cleaning refuses by row and column."""
+    """Convert numbers to float32; one outside its range becomes infinite, which cleaning rejects by row and column."""
     with np.errstate(over="ignore"):
         return np.ascontiguousarray(values, dtype=np.float32)

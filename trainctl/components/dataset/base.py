@@ -1,16 +1,11 @@
-"""What every data set returns, and the file formats that several of them share."""
+"""What every data set returns, and what several of them share: scikit-learn's tables and torchvision's images."""
 
-import gzip
 import importlib.util
-import math
 import os
-import struct
-import tarfile
-import zlib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Literal, Self
+from typing import Annotated, Literal, Protocol, Self
 
 import numpy as np
 import torch
@@ -18,16 +13,61 @@ from torch import Tensor
 
 from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
-from trainctl.fileformat.place import check_file
-from trainctl.fileformat.table import NUMBER, Column, Table, is_missing, numbers, short
+from trainctl.fileformat.download import download as fetch
+from trainctl.fileformat.idx import read_idx
+from trainctl.fileformat.table import Column
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
 Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
-NO_CLASS = -1  # the target of a row whose class is missing
-PORTION = 2**24  # bytes of a file that are read at once
-LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes, and number, of an archive's members; CIFAR's have 31 MB
-MOST_CLASSES = 20  # whole numbers in a target, more of which are amounts
+Level = Literal["characters", "words"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How rows are read from a file, beyond their shape and names; None where a data set has no such thing.
+
+    Args:
+        delimiter: Between the cells of a table.
+        window: Rows of a file in one row of a series.
+        text: Column of the texts.
+        level: What a token of a text is.
+        lowercase: Whether capitals are made small.
+    """
+
+    delimiter: Delimiter | None = None
+    window: int | None = None
+    text: str | None = None
+    level: Level | None = None
+    lowercase: bool | None = None
+
+
+class SchemaLike(Protocol):
+    """What a data set reads of the schema of a finished run, which its rows have to match."""
+
+    @property
+    def task(self) -> Task:
+        """What the targets are."""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Shape of a row."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """One for each class; empty for a regression."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """One for each column of a table or a sequence; empty for images."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The file's columns behind the columns of a table; empty if it comes from no file."""
+
+    @property
+    def vocabulary(self) -> tuple[str, ...]:
+        """The token of each id; empty if inputs are not tokens."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +77,7 @@ class Dataset:
     Args:
         inputs: Images ``(N, C, H, W)`` as uint8, tables ``(N, F)`` or sequences ``(N, T, F)`` as float32, with NaN
             where a value is missing; token ids ``(N, T)`` as int64, 0 after the end.
-        targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float32; ``NO_CLASS`` or NaN where one is missing.
+        targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float32; -1 or NaN where one is missing.
         task: What the targets are.
         class_names: One for each class; empty for a regression.
         input_names: One for each column of a table or a sequence; empty for images.
@@ -47,13 +87,14 @@ class Dataset:
         ordered: Whether rows follow each other in time, and so do the splits.
         gap_rows: Rows left out between splits in time: those whose targets reach into the next split.
         columns: The file's columns behind the columns of a table; empty if it comes from no file.
-        vocabulary: The token behind each id; empty if inputs are no tokens.
-        encoding: What else predicting needs to read such rows from a file; plain values.
+        vocabulary: The token of each id; empty if inputs are not tokens.
+        encoding: What else is needed to read such rows from a file.
         source: The file, for messages.
         lines: Line of the file at which each row starts ``(N,)``, or lines of a window and what follows it
             ``(N, W + H)``; None if it comes from no file.
-        learn: Given the data set and its training rows, returns the data set as those rows alone tell to encode it.
-        notes: What is to be told to the user, a line each.
+        learn: Takes the data set and its training rows, and returns the data set in an encoding that follows from those rows
+            alone; None if the encoding does not depend on rows.
+        notes: What the user is to know, a line each.
     """
 
     inputs: Tensor
@@ -68,7 +109,7 @@ class Dataset:
     gap_rows: int = 0
     columns: tuple[Column, ...] = ()
     vocabulary: tuple[str, ...] = ()
-    encoding: Mapping[str, Any] = field(default_factory=dict)
+    encoding: Encoding = Encoding()
     source: str = ""
     lines: Tensor | None = None
     learn: Callable[["Dataset", Tensor], "Dataset"] | None = None
@@ -76,7 +117,7 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a model has to return for a row."""
+        """How many numbers a model returns for a row."""
         return len(self.class_names) if self.task == "classification" else self.targets.shape[1]
 
     def take(self, rows: Tensor) -> Self:
@@ -92,8 +133,8 @@ class Dataset:
             lines=None if self.lines is None else self.lines[rows],
         )
 
-    def place(self, row: int, step: int = 0) -> str:
-        """Say where a row is, or a step of a window."""
+    def locate(self, row: int, step: int = 0) -> str:
+        """Return where a row is, or a step of a window, for a message."""
         if self.lines is None:
             return f"row {row}"
         line = self.lines[row] if self.window_lines is None else self.window_lines[row, step]
@@ -101,7 +142,7 @@ class Dataset:
 
     @property
     def window_lines(self) -> Tensor | None:
-        """Lines of the steps of windows and of what follows them; None if rows are no windows of a file."""
+        """Lines of the steps of windows and of what follows them; None if rows are not windows of a file."""
         return self.lines if self.lines is not None and self.lines.ndim == 2 else None
 
 
@@ -131,182 +172,6 @@ def sklearn_classes(name: str, input_names: tuple[str, ...]) -> Dataset:
     )
 
 
-def read_idx(path: Path) -> Tensor:
-    """Read an IDX file of unsigned bytes, plain or as ``.gz``.
-
-    Args:
-        path: The file without ``.gz``; the plain file is taken if both are there.
-
-    Returns:
-        A uint8 tensor of the shape in the header.
-
-    Raises:
-        DataError: If the file is missing, or its header or length is wrong.
-
-    Source: Y. LeCun et al., The MNIST database, "File formats".
-    """
-    packed = path.with_name(f"{path.name}.gz")
-    found = path if path.exists() else packed
-    if found.exists():  # a pipe may never end
-        check_file(found)
-    try:
-        with gzip.open(found) if found is packed else found.open("rb") as file:
-            return _idx(file, found)
-    except FileNotFoundError:
-        raise DataError(f"{path}: no such file, nor {packed.name}") from None
-    except (OSError, EOFError, ValueError, RuntimeError, zlib.error) as error:  # Runtime: sizes whose product overflows
-        raise DataError(f"{found}: cannot be read: {error}") from error
-
-
-def _idx(file: BinaryIO | gzip.GzipFile, path: Path) -> Tensor:
-    """Read an opened IDX file, no further than one byte beyond what its header promises."""
-    start = file.read(4)
-    if len(start) < 4 or start[:3] != b"\0\0\x08" or not 0 < start[3] <= 8:
-        raise DataError(f"{path}: not an IDX file of unsigned bytes (it starts with {start.hex(' ') or 'nothing'})")
-    sizes = file.read(4 * start[3])
-    if len(sizes) < 4 * start[3]:
-        raise DataError(f"{path}: truncated inside its header ({4 + len(sizes)} bytes)")
-    shape = struct.unpack(f">{start[3]}I", sizes)
-    size, content = math.prod(shape), bytearray()
-    while part := file.read(min(PORTION, size + 1 - len(content))):  # a header may promise what no memory holds
-        content += part
-    if len(content) != size:
-        more = " or more" if len(content) > size else ""
-        raise DataError(
-            f"{path}: the header promises {size} bytes of data {shape}, the file holds {len(content)}{more}"
-        )
-    if not size:
-        return torch.empty(shape, dtype=torch.uint8)
-    return torch.frombuffer(content, dtype=torch.uint8).reshape(shape)
-
-
-def idx_images(name: str, *, root: str | None, download: bool, class_names: tuple[str, ...]) -> Dataset:
-    """Read a data set in MNIST's four IDX files, laid out as torchvision does: ``<root>/<name>/raw/``.
-
-    Args:
-        name: torchvision's class: ``MNIST``, ``FashionMNIST``, ...
-        root: Directory of existing files; null: ``~/.cache/trainctl``, made if need be.
-        download: Whether torchvision may download files that are missing.
-        class_names: One for each label.
-
-    Raises:
-        DataError: If files are missing, cannot be downloaded, or do not fit together.
-    """
-    place = own_place("root") if root is None else Path(os.path.expanduser(root))  # noqa: PTH111 - pathlib's raises
-    if root is not None and not place.is_dir():
-        raise DataError(f"dataset.root={root}: no such directory")
-    raw = place / name / "raw"
-    stems = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
-    missing = [stem for stem in stems if not (raw / stem).exists() and not (raw / f"{stem}.gz").exists()]
-    if missing and not download:
-        raise DataError(f"{raw}: {', '.join(missing)} missing; allow dataset.download=true, or give dataset.root=")
-    if missing:
-        _download(name, place)
-    parts = []
-    for images, labels in ((stems[0], stems[1]), (stems[2], stems[3])):
-        inputs, targets = read_idx(raw / images), read_idx(raw / labels)
-        if inputs.ndim != 3 or targets.ndim != 1 or len(inputs) != len(targets):
-            raise DataError(
-                f"{raw}: {images} has shape {tuple(inputs.shape)}, {labels} has {tuple(targets.shape)}: they do not belong together"
-            )
-        if 0 in inputs.shape[1:]:
-            raise DataError(f"{raw / images}: its images have no pixels ({tuple(inputs.shape[1:])})")
-        if len(targets) and int(targets.max()) >= len(class_names):
-            row = int(targets.argmax())
-            raise DataError(
-                f"{raw / labels}: label {int(targets[row])} in row {row} is not in 0..{len(class_names) - 1}"
-            )
-        parts.append((inputs, targets))
-    if parts[0][0].shape[1:] != parts[1][0].shape[1:]:
-        raise DataError(f"{raw}: images for training and test have different sizes")
-    return Dataset(
-        inputs=torch.cat([parts[0][0], parts[1][0]])[:, None],
-        targets=torch.cat([parts[0][1], parts[1][1]]).long(),
-        task="classification",
-        class_names=class_names,
-        test_rows=len(parts[1][1]),
-    )
-
-
-def _download(name: str, place: Path) -> None:
-    import torchvision  # here, because it costs a second that existing files need not pay
-    from torchvision.datasets.utils import download_url
-
-    source = getattr(torchvision.datasets, name)
-    try:
-        if hasattr(source, "tgz_md5"):
-            download_url(source.url, place, source.filename, source.tgz_md5)
-            extract(
-                place / source.filename,
-                place,
-                [f"{source.base_folder}/{part}" for part, _ in source.train_list + source.test_list],
-            )
-        for filename, digest in getattr(source, "resources", ()):
-            _from_mirrors(source.mirrors, place / name / "raw", filename, digest)
-    except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(
-            f"{name} could not be downloaded to {place}: {' '.join(str(error).split())}; where the files exist, give dataset.root="
-        ) from error
-
-
-def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: str) -> None:
-    """Download a file from the first mirror that gives it with the right MD5; it stays packed."""
-    from torchvision.datasets.utils import download_url
-
-    for mirror in mirrors:
-        try:
-            download_url(f"{mirror}{filename}", folder, filename, digest)
-            return
-        except (OSError, RuntimeError):
-            if mirror == mirrors[-1]:
-                raise
-
-
-def extract(archive: Path, folder: Path, names: Sequence[str]) -> None:
-    """Extract the named members of a tar file, and nothing else that it holds: no links, devices or other paths.
-
-    Args:
-        archive: The file, packed or not.
-        folder: Where the members go, below it.
-        names: Paths of the members, ours.
-
-    Raises:
-        DataError: If one is missing, is no plain file, or is larger than 256 MiB.
-        OSError, tarfile.TarError: If the archive cannot be read, or the files not be written.
-    """
-    with tarfile.open(archive) as tar:
-        missing = dict.fromkeys(names)
-        for number, member in enumerate(tar):
-            if number > MOST_MEMBERS:
-                raise DataError(f"{archive}: holds more than {MOST_MEMBERS} members")
-            if member.name not in missing:
-                continue
-            if not member.isreg() or member.size > LARGEST_MEMBER:
-                raise DataError(f"{archive}: {member.name} is no plain file of at most {LARGEST_MEMBER:,} bytes")
-            target = folder / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            content = tar.extractfile(member)
-            assert content
-            target.unlink(missing_ok=True)  # never written through a link
-            target.write_bytes(content.read())
-            missing.pop(member.name)
-            if not missing:
-                return
-    raise DataError(f"{archive}: holds no {next(iter(missing))}")
-
-
-def own_place(key: str) -> Path:
-    """Return where our own files go unless a setting says otherwise.
-
-    Raises:
-        UnavailableError: If there is no home directory.
-    """
-    try:
-        return Path.home() / ".cache" / "trainctl"
-    except RuntimeError as error:
-        raise UnavailableError(f"there is no home directory: set HOME, or give dataset.{key}=") from error
-
-
 def required(key: str, value: str | None, example: str) -> str:
     """Return a setting that has no default.
 
@@ -318,71 +183,83 @@ def required(key: str, value: str | None, example: str) -> str:
     return value
 
 
-def known_columns(known: Mapping[str, Any] | None) -> tuple[Column, ...]:
-    """Return the columns that a finished run reads, by their names; empty for a new run, or one without names."""
-    if not known:
-        return ()
-    columns = [Column(one["name"], tuple(one["categories"])) for one in known.get("columns", ())]
-    return tuple(columns or map(Column, known["input_names"]))
-
-
-def read_target(
-    table: Table, name: str, task: str, known: Mapping[str, Any] | None = None
-) -> tuple[Tensor, tuple[str, ...]]:
-    """Return a column as targets, and the names of its classes; empty for a regression.
-
-    Args:
-        table: The file.
-        name: The column.
-        task: ``auto``, ``classification`` or ``regression``.
-        known: What a finished run knows, its classes among it.
+def cache_directory(key: str) -> Path:
+    """Return where our own files go unless ``dataset.<key>`` says otherwise.
 
     Raises:
-        DataError: By line and column.
+        UnavailableError: If there is no home directory.
     """
-    cells = table.cells(name)
-    present = [cell for cell in cells if not is_missing(cell)]
-    if not present:
-        raise DataError(f"{table.path}, column {name}: holds no value in {len(cells)} rows")
-    if known:
-        task = known["task"]
-    elif task == "auto":
-        numeric = [NUMBER.fullmatch(cell) is not None for cell in present]
-        if not all(numeric) and 2 * sum(numeric) > len(numeric) and len(set(present)) > MOST_CLASSES:
-            task = "regression"  # and the cell that is no number is named
-        else:
-            task = "classification" if _are_classes(present, all(numeric)) else "regression"
-    if task == "regression":
-        return torch.from_numpy(numbers(table, name)).float()[:, None], ()
-    names = tuple(known["class_names"]) if known else classes(present)
-    if len(names) < 2:
-        raise DataError(f"{table.path}, column {name}: has one class only, {short(names[0])}")
-    places = {label: place for place, label in enumerate(names)}
-    targets = []
-    for row, cell in enumerate(cells):
-        if cell not in places and not is_missing(cell):
-            raise table.error(row, name, f"{short(cell)} is none of the run's classes ({', '.join(names[:20])})")
-        targets.append(places.get(cell, NO_CLASS))
-    return torch.tensor(targets), names
+    try:
+        return Path.home() / ".cache" / "trainctl"
+    except RuntimeError as error:
+        raise UnavailableError(f"there is no home directory: set HOME, or give dataset.{key}=") from error
 
 
-def _are_classes(present: list[str], numeric: bool) -> bool:
-    """Say whether a target's cells name classes rather than amounts."""
-    if not numeric:
-        return True
-    different = {float(cell) for cell in present}
-    few = len(different) <= MOST_CLASSES and 2 * len(different) <= len(present)
-    return few and all(value.is_integer() for value in different)
+def _root(root: str | None) -> Path:
+    """Return the directory of torchvision's files: the one that was given, or else our own."""
+    if root is None:
+        return cache_directory("root")
+    directory = Path(os.path.expanduser(root))  # noqa: PTH111 - pathlib's raises
+    if not directory.is_dir():
+        raise DataError(f"dataset.root={root}: no such directory")
+    return directory
 
 
-def classes(present: list[str]) -> tuple[str, ...]:
-    """Return the different cells, sorted, as numbers where all are numbers.
+def _complete(name: str, root: Path, folder: Path, missing: list[str], *, download: bool) -> None:
+    """Download a data set that has files missing.
 
-    >>> classes(["10", "9", "9"]), classes(["b", "a", "9"])
-    (('9', '10'), ('9', 'a', 'b'))
+    Raises:
+        DataError: If that is not allowed, or fails.
     """
-    different = sorted(set(present))
-    return tuple(sorted(different, key=float) if all(map(NUMBER.fullmatch, different)) else different)
+    if missing and not download:
+        raise DataError(f"{folder}: {', '.join(missing)} missing; allow dataset.download=true, or give dataset.root=")
+    if missing:
+        fetch(name, root)
+
+
+def idx_images(name: str, *, root: str | None, download: bool, class_names: tuple[str, ...]) -> Dataset:
+    """Read a data set in MNIST's four IDX files, laid out as torchvision does: ``<root>/<name>/raw/``.
+
+    Args:
+        name: torchvision's class: ``MNIST``, ``FashionMNIST``, ...
+        root: Directory of existing files; null: ``~/.cache/trainctl``, created if need be.
+        download: Whether torchvision may download files that are missing.
+        class_names: One for each label.
+
+    Raises:
+        DataError: If files are missing, cannot be downloaded, or do not belong together.
+    """
+    directory = _root(root)
+    raw = directory / name / "raw"
+    stems = [f"{part}-{kind}" for part in ("train", "t10k") for kind in ("images-idx3-ubyte", "labels-idx1-ubyte")]
+    missing = [stem for stem in stems if not (raw / stem).exists() and not (raw / f"{stem}.gz").exists()]
+    _complete(name, directory, raw, missing, download=download)
+    train, test = (_idx_pair(raw / stem, raw / labels, len(class_names)) for stem, labels in (stems[:2], stems[2:]))
+    if train[0].shape[1:] != test[0].shape[1:]:
+        raise DataError(f"{raw}: images for training and test have different sizes")
+    return Dataset(
+        inputs=torch.from_numpy(np.concatenate([train[0], test[0]])[:, None]),
+        targets=torch.from_numpy(np.concatenate([train[1], test[1]])).long(),
+        task="classification",
+        class_names=class_names,
+        test_rows=len(test[1]),
+    )
+
+
+def _idx_pair(images: Path, labels: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a file of images ``(N, H, W)`` and that of their labels ``(N,)``."""
+    inputs, targets = read_idx(images), read_idx(labels)
+    if inputs.ndim != 3 or targets.ndim != 1 or len(inputs) != len(targets):
+        raise DataError(
+            f"{images.parent}: {images.name} has shape {inputs.shape}, {labels.name} has {targets.shape}:"
+            " they do not belong together"
+        )
+    if 0 in inputs.shape[1:]:
+        raise DataError(f"{images}: its images have no pixels ({inputs.shape[1:]})")
+    if len(targets) and int(targets.max()) >= classes:
+        row = int(targets.argmax())
+        raise DataError(f"{labels}: label {int(targets[row])} in row {row} is not in 0..{classes - 1}")
+    return inputs, targets
 
 
 def cifar_images(
@@ -402,31 +279,18 @@ def cifar_images(
         folder: Name of its directory.
         batches: Its files, the one for test last.
         labels: Key of the labels.
-        root: Directory of existing files; null: ``~/.cache/trainctl``, made if need be.
+        root: Directory of existing files; null: ``~/.cache/trainctl``, created if need be.
         download: Whether torchvision may download files that are missing.
         class_names: One for each label.
 
     Raises:
         DataError: If files are missing, damaged, or cannot be downloaded.
     """
-    place = own_place("root") if root is None else Path(os.path.expanduser(root))  # noqa: PTH111 - pathlib's raises
-    if root is not None and not place.is_dir():
-        raise DataError(f"dataset.root={root}: no such directory")
-    missing = [batch for batch in batches if not (place / folder / batch).exists()]
-    if missing and not download:
-        raise DataError(
-            f"{place / folder}: {', '.join(missing)} missing; allow dataset.download=true, or give dataset.root="
-        )
-    if missing:
-        _download(name, place)
-    parts = []
-    for batch in batches:
-        images, targets = read_batch(place / folder / batch, labels)
-        if len(bad := ((targets < 0) | (targets >= len(class_names))).nonzero()[0]):
-            raise DataError(
-                f"{place / folder / batch}: label {targets[bad[0]]} in row {bad[0]} is not in 0..{len(class_names) - 1}"
-            )
-        parts.append((images, targets))
+    directory = _root(root)
+    files = [directory / folder / batch for batch in batches]
+    missing = [file.name for file in files if not file.exists()]
+    _complete(name, directory, directory / folder, missing, download=download)
+    parts = [_cifar_batch(file, labels, len(class_names)) for file in files]
     return Dataset(
         inputs=torch.from_numpy(np.concatenate([images for images, _ in parts])),
         targets=torch.from_numpy(np.concatenate([targets for _, targets in parts])),
@@ -434,3 +298,11 @@ def cifar_images(
         class_names=class_names,
         test_rows=len(parts[-1][1]),
     )
+
+
+def _cifar_batch(file: Path, labels: str, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read images ``(N, 3, 32, 32)`` and their labels ``(N,)``."""
+    images, targets = read_batch(file, labels)
+    if len(wrong := ((targets < 0) | (targets >= classes)).nonzero()[0]):
+        raise DataError(f"{file}: label {targets[wrong[0]]} in row {wrong[0]} is not in 0..{classes - 1}")
+    return images, targets

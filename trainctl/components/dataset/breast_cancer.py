@@ -12,8 +12,8 @@ def breast_cancer() -> Dataset:
     """Return 569 tumours with 30 measurements of their cells, 2 classes; nothing to download.
 
     Returns:
-        A table ``(569, 30)``: mean, standard error and worst of ten measures; classes ``(569,)``:
-        malignant, benign.
+        A table ``(569, 30)``: mean, standard error and worst value of ten measures; classes ``(569,)``: malignant,
+        benign.
 
     Source: W. N. Street, W. H. Wolberg, O. L. Mangasarian, Nuclear feature extraction for breast tumor
     diagnosis, 1993; UCI Breast Cancer Wisconsin (Diagnostic).

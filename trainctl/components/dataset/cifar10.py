@@ -1,4 +1,4 @@
-"""CIFAR-10's small colour photographs."""
+"""The small colour photographs of CIFAR-10."""
 
 from trainctl.components.dataset.base import Dataset, PathText, cifar_images
 
@@ -10,11 +10,11 @@ CLASSES = (
 def cifar10(*, root: PathText | None, download: bool) -> Dataset:
     """Return CIFAR-10: 50,000 + 10,000 colour photographs of 32 x 32 pixels, 10 classes.
 
-    The files are pickles; they are read without executing anything: whatever is no plain value or array is refused.
+    The files are pickles. They are read without executing anything: everything but plain values and arrays is rejected.
 
     Args:
-        root: Directory that holds ``cifar-10-batches-py/``, torchvision's layout; null: ``~/.cache/trainctl``.
-        download: Whether files that are missing may be downloaded (by torchvision, 171 MB).
+        root: Directory that contains ``cifar-10-batches-py/`` in the layout of torchvision; null: ``~/.cache/trainctl``.
+        download: Whether missing files may be downloaded (by torchvision, 171 MB).
 
     Returns:
         Images ``(N, 3, 32, 32)`` and classes ``(N,)``; the source's test split is the test split.

@@ -10,7 +10,7 @@ from trainctl.components.dataset.base import Dataset, sklearn_file
 
 
 def diabetes() -> Dataset:
-    """Return 442 patients with 10 measurements and the disease's progression a year later (25..346).
+    """Return 442 patients with 10 measurements and the disease's progression after a year (25..346).
 
     Returns:
         A table ``(442, 10)`` in its original units, and targets ``(442, 1)``.

@@ -11,13 +11,13 @@ from trainctl.components.dataset.base import Dataset, sklearn_file
 def digits() -> Dataset:
     """Return 1,797 handwritten digits of 8 x 8 pixels, 10 classes; nothing to download.
 
-    The 17 grey levels 0..16 are spread over 0..255, so that pixels are uint8 as in every other image set;
-    ``round(level * 255 / 16)`` loses nothing.
+    The 17 grey levels 0..16 are scaled to 0..255, so that pixels are uint8 as in every other image data set;
+    ``round(level * 255 / 16)`` loses no information.
 
     Returns:
         Images ``(1797, 1, 8, 8)`` and classes ``(1797,)``.
 
-    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test part).
+    Source: E. Alpaydin, C. Kaynak, Optical Recognition of Handwritten Digits, UCI, 1998 (its test set).
     """
     with gzip.open(sklearn_file("digits.csv.gz"), "rt", encoding="ascii") as file:
         rows = np.loadtxt(file, delimiter=",")

@@ -1,4 +1,4 @@
-"""Fashion-MNIST's articles of clothing."""
+"""The articles of clothing of Fashion-MNIST."""
 
 from trainctl.components.dataset.base import Dataset, PathText, idx_images
 
@@ -6,11 +6,11 @@ CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt",
 
 
 def fashion_mnist(*, root: PathText | None, download: bool) -> Dataset:
-    """Return Fashion-MNIST: 60,000 + 10,000 articles of clothing of 28 x 28 pixels, 10 classes.
+    """Return Fashion-MNIST: 60,000 + 10,000 images of clothing of 28 x 28 pixels, 10 classes.
 
     Args:
-        root: Directory that holds ``FashionMNIST/raw/``, torchvision's layout; null: ``~/.cache/trainctl``.
-        download: Whether files that are missing may be downloaded (by torchvision, 31 MB).
+        root: Directory that contains ``FashionMNIST/raw/`` in the layout of torchvision; null: ``~/.cache/trainctl``.
+        download: Whether missing files may be downloaded (by torchvision, 31 MB).
 
     Returns:
         Images ``(N, 1, 28, 28)`` and classes ``(N,)``; the source's test split is the test split.

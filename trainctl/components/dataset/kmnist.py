@@ -1,4 +1,4 @@
-"""Kuzushiji-MNIST's cursive Japanese characters."""
+"""The cursive Japanese characters of Kuzushiji-MNIST."""
 
 from trainctl.components.dataset.base import Dataset, PathText, idx_images
 
@@ -9,8 +9,8 @@ def kmnist(*, root: PathText | None, download: bool) -> Dataset:
     """Return Kuzushiji-MNIST: 60,000 + 10,000 cursive characters of 28 x 28 pixels, 10 classes.
 
     Args:
-        root: Directory that holds ``KMNIST/raw/``, torchvision's layout; null: ``~/.cache/trainctl``.
-        download: Whether files that are missing may be downloaded (by torchvision, 21 MB).
+        root: Directory that contains ``KMNIST/raw/`` in the layout of torchvision; null: ``~/.cache/trainctl``.
+        download: Whether missing files may be downloaded (by torchvision, 21 MB).
 
     Returns:
         Images ``(N, 1, 28, 28)`` and classes ``(N,)``; the source's test split is the test split.

@@ -1,4 +1,4 @@
-"""MNIST's handwritten digits."""
+"""The handwritten digits of MNIST."""
 
 from trainctl.components.dataset.base import Dataset, PathText, idx_images
 
@@ -7,8 +7,8 @@ def mnist(*, root: PathText | None, download: bool) -> Dataset:
     """Return MNIST: 60,000 + 10,000 handwritten digits of 28 x 28 pixels, 10 classes.
 
     Args:
-        root: Directory that holds ``MNIST/raw/``, torchvision's layout; null: ``~/.cache/trainctl``.
-        download: Whether files that are missing may be downloaded (by torchvision, 12 MB).
+        root: Directory that contains ``MNIST/raw/`` in the layout of torchvision; null: ``~/.cache/trainctl``.
+        download: Whether missing files may be downloaded (by torchvision, 12 MB).
 
     Returns:
         Images ``(N, 1, 28, 28)`` and classes ``(N,)``; the source's test split is the test split.

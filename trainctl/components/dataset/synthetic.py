@@ -1,4 +1,4 @@
-"""Data made on the spot, of any size and shape."""
+"""Generated data of any size and shape."""
 
 from typing import Annotated, Literal
 
@@ -20,28 +20,28 @@ def synthetic(
     noise: Annotated[float, "[0, inf)"],
     seed: Annotated[int, "[0, 4294967295]"],
 ) -> Dataset:
-    r"""Return points whose law is known, so that any size and shape can be tried.
+    r"""Return generated data of any size and shape: blobs, spirals or a sine.
 
-    ``blobs``: class :math:`k` has a centre :math:`c_k \sim N(0, 1)` in every dimension, its rows are
-    :math:`c_k + \text{noise} \cdot \varepsilon`. ``spirals``: one arm for each class in the plane of the first two
-    numbers, :math:`r (\cos \varphi, \sin \varphi)` with :math:`\varphi = 2 \pi k / K + 4 r`, :math:`r \in [0.1, 1]`; the
-    other numbers are noise alone. ``sine``: a regression, :math:`y = \sin(\pi \, \overline{x})
+    ``blobs``: class :math:`k` has a centre :math:`c_k` with :math:`c_k \sim N(0, 1)` in every dimension, and its samples
+    are :math:`c_k + \text{noise} \cdot \varepsilon`. ``spirals``: each class is an arm in the plane of the first two
+    features, :math:`r (\cos \varphi, \sin \varphi)` with :math:`\varphi = 2 \pi k / K + 4 r`, :math:`r \in [0.1, 1]`,
+    plus noise; all other features are only noise. ``sine``: a regression, :math:`y = \sin(\pi \, \overline{x})
     + \text{noise} \cdot \varepsilon` with :math:`\overline{x} = \sum_i x_i / \sqrt{F}`, :math:`x_i \in [-1, 1]`.
-    Always :math:`\varepsilon \sim N(0, 1)`. A row's class is its number modulo ``classes``.
+    In all cases :math:`\varepsilon \sim N(0, 1)`. A sample's class is its number modulo ``classes``.
 
     Args:
         kind: ``blobs``, ``spirals`` or ``sine``.
-        rows: How many.
-        shape: Of a row: ``[F]`` a table, ``[T,F]`` a sequence, ``[C,H,W]`` an image (numbers are spread over the
-            bytes 0..255, at four standard deviations).
-        classes: How many; without meaning for ``sine``, for which ``loss=mse`` is the usual choice.
-        noise: Its standard deviation [1].
-        seed: Of the points.
+        rows: Number of samples.
+        shape: Shape of a sample: ``[F]`` for a table, ``[T,F]`` for a sequence, ``[C,H,W]`` for an image (whose bytes
+            0..255 cover four standard deviations on each side).
+        classes: Number of classes; ignored for ``sine``, for which ``loss=mse`` is the usual loss.
+        noise: Standard deviation of the noise [1].
+        seed: Seed of the random numbers.
 
     Raises:
-        ConfigError: If ``shape`` has more than three dimensions, is too small, or rows are fewer than classes.
+        ConfigError: If ``shape`` has more than three dimensions or is too small, or there are fewer rows than classes.
 
-    Source: K. Lang, M. Witbrock, Learning to tell two spirals apart, 1988 (spirals); the others are folklore.
+    Source: K. Lang, M. Witbrock, Learning to tell two spirals apart, 1988 (spirals); the others are common practice.
     """
     size = 1
     for length in shape:
@@ -74,7 +74,7 @@ def synthetic(
 
 
 def _names(shape: list[int]) -> tuple[str, ...]:
-    return tuple(f"x{place}" for place in range(shape[0])) if len(shape) == 1 else ()
+    return tuple(f"x{column}" for column in range(shape[0])) if len(shape) == 1 else ()
 
 
 def _shaped(points: Tensor, shape: list[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every early-stopping rule is: a pure function from one state to the next."""
+"""The type of early-stopping rules: a pure function from one state to the next."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +6,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Stopping:
-    """What a rule remembers between evaluations.
+    """The state of a rule between evaluations.
 
     Args:
-        best: The best value so far; None before the first.
-        waited: Evaluations since then.
-        limit: How many evaluations may pass; None for a rule that does not count.
-        stop: Whether training is to end.
-        reason: Why, in words that follow "early stopping: ".
+        best: The best value so far; None before the first evaluation.
+        waited: Number of evaluations since the best one.
+        limit: Number of evaluations after which the rule stops; None for a rule that does not count them.
+        stop: Whether training should stop.
+        reason: Why it should stop; follows "early stopping: ".
     """
 
     best: float | None = None

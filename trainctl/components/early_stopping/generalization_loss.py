@@ -15,23 +15,22 @@ def generalization_loss(
     min_epochs: Annotated[int, "[0, inf)"],
     maximize: bool,
 ) -> Rule:
-    r"""Stop when an error exceeds the smallest so far by more than ``alpha`` percent.
+    r"""Stop when an error exceeds its minimum so far by more than ``alpha`` percent.
 
     .. math:: GL(t) = 100 \left(\frac{E(t)}{\min_{t' \le t} E(t')} - 1\right) > \alpha
 
-    A value that is not a number is passed over.
+    NaN is ignored.
 
     Args:
-        monitor: Name of the error, ``val/<name>``: a metric that falls and stays positive, as a loss does.
+        monitor: Name of the error, ``val/<name>``: a positive metric that should decrease, such as a loss.
         alpha: :math:`\alpha` [percent].
-        min_epochs: Epochs to train in any case.
+        min_epochs: Minimum number of epochs to train.
         maximize: Whether larger is better; follows from the metric. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If larger is better.
 
-    Source: L. Prechelt, Early stopping - but when?, 1998, the criteria :math:`GL_\alpha`; :math:`GL_5` is among
-    those it compares.
+    Source: L. Prechelt, Early stopping - but when?, 1998, the criteria :math:`GL_\alpha`, among them :math:`GL_5`.
 
     >>> rule, state = generalization_loss(monitor="val/loss", alpha=5.0, min_epochs=0, maximize=False), Stopping()
     >>> for value in (1.0, 0.8, 0.83, 0.85):
@@ -41,7 +40,7 @@ def generalization_loss(
     """
     if maximize:
         raise ConfigError(
-            f"early_stopping.monitor={monitor}: generalization_loss compares errors, which fall; give val/loss"
+            f"early_stopping.monitor={monitor}: generalization_loss needs a metric that decreases; use val/loss"
         )
 
     def rule(state: Stopping, value: float, epoch: int, seconds: float) -> Stopping:

@@ -4,5 +4,5 @@ from trainctl.components.early_stopping.base import Rule
 
 
 def none() -> Rule:
-    """Train to the end of the budget."""
+    """Train until the budget is used up."""
     return lambda state, value, epoch, seconds: state

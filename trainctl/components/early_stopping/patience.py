@@ -9,25 +9,25 @@ from trainctl.components.early_stopping.base import Rule, Stopping
 
 def patience(
     *,
-    monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric as val/loss"],
+    monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"],
     patience: Annotated[int, "[1, inf)"],
     min_delta: Annotated[float, "[0, inf)"],
     min_epochs: Annotated[int, "[0, inf)"],
     maximize: bool,
 ) -> Rule:
-    """Stop after exactly ``patience`` evaluations in a row without an improvement.
+    """Stop after exactly ``patience`` consecutive evaluations without an improvement.
 
-    A value that is not a number is neither an improvement nor counted. There is no switch that restores the best
-    weights: they are kept in any case, and the test split always sees them.
+    NaN is not an improvement and is not counted. No setting is needed to restore the best weights: they are always
+    kept, and the test split is always evaluated with them.
 
     Args:
         monitor: Name of the metric, ``val/<name>``.
-        patience: Evaluations without improvement after which training ends.
-        min_delta: A change has to be larger than this to count as an improvement, in the metric's unit.
-        min_epochs: Epochs to train in any case.
+        patience: Number of evaluations without improvement after which training stops.
+        min_delta: Change above which a value counts as an improvement, in the metric's unit.
+        min_epochs: Minimum number of epochs to train.
         maximize: Whether larger is better; follows from the metric. Supplied by ``assemble``.
 
-    Source: L. Prechelt, Early stopping - but when?, 1998, the criterion UP, with the best value as reference.
+    Source: L. Prechelt, Early stopping - but when?, 1998, the criterion UP, relative to the best value.
 
     >>> rule, state = patience(monitor="val/loss", patience=2, min_delta=0.0, min_epochs=0, maximize=False), Stopping()
     >>> for value in (1.0, 0.8, 0.9, 0.8):

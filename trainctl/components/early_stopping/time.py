@@ -1,4 +1,4 @@
-"""Stop after a time."""
+"""Stop after a given training time."""
 
 from dataclasses import replace
 from typing import Annotated
@@ -7,24 +7,24 @@ from trainctl.components.early_stopping.base import Rule, Stopping
 
 
 def time(*, minutes: Annotated[float, "(0, inf)"]) -> Rule:
-    """Stop at the first evaluation after some time of training.
+    """Stop at the first evaluation after a given training time.
 
-    The schedule does not know: it is cut off. ``loop.max_time`` ends a run between evaluations too, and moves the
-    schedule on so that it is done by then.
+    The schedule does not take this into account and is cut off. ``loop.max_time``, in contrast, also ends a run
+    between evaluations, and advances the schedule so that it finishes in time.
 
     Args:
-        minutes: Time spent training, over all sessions of a resumed run [min].
+        minutes: Training time, including all earlier sessions of a resumed run [min].
 
-    Source: nobody's; Keras and others have the same as a callback.
+    Source: no publication; Keras and others offer it as a callback.
 
     >>> rule = time(minutes=2.0)
     >>> rule(Stopping(), 0.5, 1, 119.0).stop, rule(Stopping(), 0.5, 1, 121.0).reason
-    (False, '2 minutes of training are over')
+    (False, 'reached 2 minutes of training')
     """
 
     def rule(state: Stopping, value: float, epoch: int, seconds: float) -> Stopping:
         if seconds < 60 * minutes:
             return state
-        return replace(state, stop=True, reason=f"{minutes:g} minutes of training are over")
+        return replace(state, stop=True, reason=f"reached {minutes:g} minutes of training")
 
     return rule

@@ -1,4 +1,4 @@
-"""Which tensors an initialisation draws, how wide, and what becomes of biases."""
+"""Draw the weights of a model from a distribution, and set its biases."""
 
 from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
@@ -12,7 +12,7 @@ Gain = Annotated[float, "(0, inf)"] | Literal["linear", "sigmoid", "tanh", "relu
 
 
 def gain_of(gain: Gain) -> float:
-    """Return a gain as a number: of an activation, what ``torch.nn.init.calculate_gain`` knows.
+    """Return a gain as a number; for an activation, the value of ``torch.nn.init.calculate_gain``.
 
     >>> gain_of("linear"), gain_of(0.5), round(gain_of("relu") ** 2, 6), round(gain_of("tanh"), 6)
     (1.0, 0.5, 2.0, 1.666667)
@@ -21,10 +21,10 @@ def gain_of(gain: Gain) -> float:
 
 
 def matrices(module: nn.Module) -> Iterator[Tensor]:
-    """Yield a layer's own weights, dense, convolutional or recurrent: its parameters of two or more dimensions.
+    """Yield the weights of a dense, convolutional or recurrent layer: its parameters of two or more dimensions.
 
-    A recurrent layer stacks the matrices of its gates along dimension 0; each gate is yielded by itself,
-    so that its fan is that of the matrix it is.
+    A recurrent layer stacks the matrices of its gates along dimension 0; each gate is yielded separately,
+    so that its fan is that of a single matrix.
     """
     gates = {nn.LSTM: 4, nn.GRU: 3, nn.RNN: 1}.get(type(module), 1)
     for weight in module.parameters(recurse=False):
@@ -34,10 +34,10 @@ def matrices(module: nn.Module) -> Iterator[Tensor]:
 
 @torch.no_grad()
 def draw(model: nn.Module, fill: Callable[[Tensor], object], bias: float = 0.0) -> None:
-    """Fill every weight matrix, and set the biases of layers that have one (norm layers keep their ones and zeros).
+    """Fill every weight matrix, and set the biases of its layer; norm layers keep their ones and zeros.
 
-    A recurrent layer adds two biases; the second becomes 0, so that their sum is ``bias``. The row of an
-    embedding that stands for padding stays 0.
+    A recurrent layer adds two biases; the second one becomes 0, so that their sum is ``bias``. The padding row of an
+    embedding stays 0.
     """
     for module in model.modules():
         weights = list(matrices(module))
@@ -53,14 +53,13 @@ def draw(model: nn.Module, fill: Callable[[Tensor], object], bias: float = 0.0) 
 def spread(
     model: nn.Module, variance: Callable[[int, int], float], distribution: Distribution, bias: float = 0.0
 ) -> None:
-    """Draw every weight matrix around 0 with the variance of its fans.
+    """Draw every weight matrix with mean 0 and a variance that depends on its fans.
 
     Args:
         model: The model.
-        variance: ``(inputs, outputs) -> variance`` of a matrix that connects so many; a filter counts each
-            of its pixels.
+        variance: ``(fan in, fan out) -> variance``; for a filter, the fans include its pixels.
         distribution: ``normal``, or ``uniform`` on plus or minus the square root of three variances.
-        bias: Value of biases.
+        bias: Value of the biases.
     """
 
     def fill(weight: Tensor) -> None:

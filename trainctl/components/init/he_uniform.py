@@ -6,14 +6,15 @@ from trainctl.components.init.base import Fan, Gain, gain_of, spread
 
 
 def he_uniform(*, model: nn.Module, fan: Fan, gain: Gain, bias: float) -> None:
-    r"""Draw weights evenly on an interval so that variances are kept through layers with ReLU.
+    r"""Draw weights from a uniform distribution that preserves variances through layers with ReLU.
 
     .. math:: w \sim U\left(-g \sqrt{3 / n},\; g \sqrt{3 / n}\right)
 
     Args:
         model: The model whose weights are drawn. Supplied by ``assemble``.
-        fan: Whether :math:`n` counts a unit's inputs (kept forward) or outputs (kept backward).
-        gain: :math:`g` [1], or the activation to take it from: :math:`\sqrt 2` for ReLU.
+        fan: Whether :math:`n` is the number of a unit's inputs (preserves the variance in the forward pass) or outputs
+            (in the backward pass).
+        gain: :math:`g` [1], or an activation that determines it: :math:`\sqrt 2` for ReLU.
         bias: Value of every bias; norm layers keep theirs.
 
     Source: K. He, X. Zhang, S. Ren, J. Sun, Delving deep into rectifiers, 2015, equations 10 and 15.

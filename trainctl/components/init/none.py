@@ -4,4 +4,4 @@ from torch import nn
 
 
 def none(*, model: nn.Module) -> None:
-    """Keep the weights as PyTorch's layers draw them (for most: uniform, with variance 1 / (3 fan_in))."""
+    """Keep PyTorch's own initialisation (for most layers uniform, with variance 1 / (3 fan_in))."""

@@ -1,4 +1,4 @@
-"""Normal initialisation of one width for all layers."""
+"""Normal initialisation with the same standard deviation for all layers."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from trainctl.components.init.base import draw
 
 
 def normal(*, model: nn.Module, std: Annotated[float, "(0, inf)"], bias: float) -> None:
-    r"""Draw all weights from one normal distribution, whatever the size of a layer.
+    r"""Draw all weights from one normal distribution, regardless of layer size.
 
     .. math:: w \sim N(0, \sigma^2)
 

@@ -6,17 +6,17 @@ from trainctl.components.init.base import Gain, draw, gain_of
 
 
 def orthogonal(*, model: nn.Module, gain: Gain, bias: float) -> None:
-    r"""Draw each weight matrix as a random orthogonal one, which keeps the length of signals.
+    r"""Draw each weight matrix as a random orthogonal matrix, which preserves the length of its input.
 
     .. math:: W W^\top = g^2 I \quad\text{or}\quad W^\top W = g^2 I
 
-    whichever side of the matrix is smaller; a filter bank ``(out, in, ...)`` is read as ``(out, -1)``, each gate
-    of a recurrent layer as a matrix of its own. The variance is :math:`g^2 / \max(n_\text{in}, n_\text{out})`,
-    where a filter's outputs are its filters.
+    depending on which side of the matrix is smaller. A convolution's weights ``(out, in, ...)`` are treated as a matrix
+    ``(out, -1)``, and each gate of a recurrent layer as a separate matrix. The variance is
+    :math:`g^2 / \max(n_\text{in}, n_\text{out})`, where :math:`n_\text{out}` of a convolution is the number of filters.
 
     Args:
         model: The model whose weights are drawn. Supplied by ``assemble``.
-        gain: :math:`g` [1], or the activation to take it from.
+        gain: :math:`g` [1], or an activation that determines it.
         bias: Value of every bias; norm layers keep theirs.
 
     Source: A. Saxe, J. McClelland, S. Ganguli, Exact solutions to the nonlinear dynamics of learning in deep

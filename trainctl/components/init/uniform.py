@@ -1,4 +1,4 @@
-"""Uniform initialisation of one width for all layers."""
+"""Uniform initialisation with the same range for all layers."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from trainctl.components.init.base import draw
 
 
 def uniform(*, model: nn.Module, bound: Annotated[float, "(0, inf)"], bias: float) -> None:
-    r"""Draw all weights evenly from one interval, whatever the size of a layer.
+    r"""Draw all weights from one uniform distribution, regardless of layer size.
 
     .. math:: w \sim U(-b, b), \qquad \operatorname{Var}(w) = b^2 / 3
 

@@ -1,4 +1,4 @@
-"""Whitening of image patches by the first convolution."""
+"""Whitening of image patches in the first convolution."""
 
 from collections.abc import Callable
 from typing import Annotated
@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from trainctl.errors import ConfigError
 
-AT_ONCE = 500  # images whose patches are held at a time
+AT_ONCE = 500  # images whose patches are in memory at the same time
 
 
 @torch.no_grad()
@@ -21,22 +21,22 @@ def whiten(
     dirac: bool,
     examples: Callable[[], Tensor],
 ) -> None:
-    r"""Let the first convolution return uncorrelated values of equal size, and the later ones what they are given.
+    r"""Let the first convolution whiten image patches, and let later convolutions pass their inputs on.
 
-    The filters of the first convolution are the eigenvectors of the training images' patches :math:`p`, and their
-    negatives, so that an activation keeps both signs, by falling eigenvalue:
+    The filters of the first convolution are the eigenvectors of the training images' patches :math:`p`, in order of
+    decreasing eigenvalue, and their negatives, so that an activation keeps both signs:
 
     .. math:: \tfrac{1}{n} \sum_p p\,p^\top = \sum_i \lambda_i\, v_i v_i^\top, \qquad
         w_{2i} = \frac{v_i}{\sqrt{\lambda_i + \epsilon}}, \qquad w_{2i + 1} = -w_{2i}
 
-    Patches of :math:`k` values have :math:`2 k` such filters. A convolution of fewer keeps the first; of one that has
-    more, the others stay as PyTorch draws them. All other weights, and all biases, are PyTorch's.
+    Patches of :math:`k` values have :math:`2 k` such filters. A convolution with fewer filters uses the first of them;
+    in one with more, the others keep PyTorch's initialisation, as do all other weights and all biases.
 
     Args:
         model: The model. Supplied by ``assemble``.
-        eps: :math:`\epsilon`, in units of squared scaled inputs: keeps directions that hardly vary small.
-        frozen: Whether the first convolution's weights are never trained; its bias is.
-        dirac: Whether the first filters of every later convolution, one for each of its inputs, pass that input on.
+        eps: :math:`\epsilon`, in units of squared scaled inputs; limits the gain in directions with little variance.
+        frozen: Whether the first convolution's weights are not trained; its bias always is.
+        dirac: Whether the first filters of every later convolution, one per input channel, pass that channel on.
         examples: Returns at most 5,000 training rows ``(N, C, H, W)``, scaled. Supplied by ``assemble``.
 
     Raises:
@@ -47,9 +47,7 @@ def whiten(
     """
     layers, rows = [module for module in model.modules() if isinstance(module, nn.Conv2d)], examples()
     if not layers or layers[0].weight.shape[1] != rows.shape[1]:
-        raise ConfigError(
-            "init=whiten needs a model that begins with a convolution: give model=airbench, cnn or resnet"
-        )
+        raise ConfigError("init=whiten needs a model that begins with a convolution: use model=airbench, cnn or resnet")
     first, *others = layers
     filters = whitening(rows, (first.kernel_size[0], first.kernel_size[1]), eps)[: len(first.weight)]
     first.weight[: len(filters)] = filters.to(first.weight)
@@ -59,13 +57,13 @@ def whiten(
 
 
 def whitening(images: Tensor, size: tuple[int, int], eps: float) -> Tensor:
-    """Return the filters ``(2 C h w, C, h, w)`` for patches of a size ``(h, w)``, in float64 on the CPU."""
+    """Return the filters ``(2 C h w, C, h, w)`` for patches of size ``(h, w)``, in float64 on the CPU."""
     products = torch.zeros((), dtype=torch.float64)
     count = 0
     for part in images.split(AT_ONCE):
         patches = functional.unfold(part, size).transpose(0, 1).flatten(1)
         products = products + (patches @ patches.T).cpu().double()
         count += patches.shape[1]
-    values, vectors = torch.linalg.eigh(products / count)  # rising
+    values, vectors = torch.linalg.eigh(products / count)  # in ascending order
     scaled = vectors.flip(1).T / (values.flip(0)[:, None].clamp_min(0) + eps).sqrt()
     return torch.stack([scaled, -scaled], dim=1).reshape(-1, images.shape[1], *size)

@@ -6,13 +6,13 @@ from trainctl.components.init.base import Gain, gain_of, spread
 
 
 def xavier_uniform(*, model: nn.Module, gain: Gain, bias: float) -> None:
-    r"""Draw weights evenly on an interval so that variances are kept through linear and tanh layers.
+    r"""Draw weights from a uniform distribution that preserves variances through linear and tanh layers.
 
     .. math:: w \sim U\left(-g \sqrt{\tfrac{6}{n_\text{in} + n_\text{out}}},\; g \sqrt{\tfrac{6}{n_\text{in} + n_\text{out}}}\right)
 
     Args:
         model: The model whose weights are drawn. Supplied by ``assemble``.
-        gain: :math:`g` [1], or the activation to take it from: 1 for linear and sigmoid, 5/3 for tanh.
+        gain: :math:`g` [1], or an activation that determines it: 1 for linear and sigmoid, 5/3 for tanh.
         bias: Value of every bias; norm layers keep theirs.
 
     Source: X. Glorot, Y. Bengio, Understanding the difficulty of training deep feedforward neural

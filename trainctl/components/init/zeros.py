@@ -1,4 +1,4 @@
-"""Zero initialisation: how not to do it."""
+"""Zero initialisation, which does not work for hidden layers."""
 
 import warnings
 
@@ -9,13 +9,13 @@ from trainctl.errors import Advice
 
 
 def zeros(*, model: nn.Module, bias: float) -> None:
-    r"""Set all weights to 0, as a lesson: all units of a layer stay equal, and hidden layers may never learn.
+    r"""Set all weights to 0, for demonstration only: all units of a layer stay equal, so hidden layers barely learn.
 
     .. math:: w = 0
 
-    With equal weights, equal gradients reach the units of a layer; with weights of 0 none reach the layers
-    before, so that a deep network learns its last bias alone. A linear model learns all the same. Says so
-    on standard error.
+    With equal weights, all units of a layer receive the same gradient; with weights of 0, no gradient reaches the
+    layers before, so that a deep network learns only its last bias. A linear model does learn. A note on standard
+    error says so.
 
     Args:
         model: The model whose weights are drawn. Supplied by ``assemble``.
@@ -24,7 +24,8 @@ def zeros(*, model: nn.Module, bias: float) -> None:
     Source: I. Goodfellow, Y. Bengio, A. Courville, Deep Learning, 2016, section 8.4 (breaking symmetry).
     """
     warnings.warn(
-        "init=zeros keeps all units of a layer equal, so hidden layers hardly learn: a lesson; else give init=none",
+        "init=zeros keeps all units of a layer equal, so hidden layers barely learn; useful only as a demonstration,"
+        " otherwise use init=none",
         Advice,
         stacklevel=2,
     )

@@ -1,4 +1,4 @@
-"""What every logger returns."""
+"""The type that every logger returns."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Logger:
-    """Where metrics go beside the run's own files.
+    """A destination for metrics in addition to the run's own files.
 
     Args:
-        log: Takes the step and the metrics (``split/name`` -> value) of one evaluation.
+        log: Called with the step and the metrics (``split/name`` -> value) of each evaluation.
         close: Called once, at the end.
     """
 

@@ -1,4 +1,4 @@
-"""What every loss returns, and the weights of classes."""
+"""The type that every loss returns, and the weights of classes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ ClassWeights = Literal["none", "balanced"] | list[Annotated[float, "[0, inf)"]]
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss and the tasks it makes sense for.
+    """A loss and the tasks for which it is defined.
 
     Args:
         function: ``(outputs, targets) -> mean over the batch``, a scalar.
-        tasks: The tasks whose targets it understands.
+        tasks: The tasks whose targets it accepts.
     """
 
     function: Callable[[Tensor, Tensor], Tensor]
@@ -30,25 +30,26 @@ class Loss:
         return self.function(outputs, targets)
 
 
-def weights_of(chosen: ClassWeights, class_counts: Tensor) -> Tensor | None:
+def weights_of(class_weights: ClassWeights, class_counts: Tensor) -> Tensor | None:
     r"""Return the weight of each class ``(K,)``, on the counts' device; None if all are 1.
 
-    ``balanced`` is :math:`w_k = n / (K n_k)`, whose mean over the training rows is 1; a class without a
-    row there is counted as one row.
+    ``balanced`` is :math:`w_k = n / (K n_k)`, whose mean over the training rows is 1; a class without training rows
+    counts as one row.
 
     Raises:
-        ConfigError: If a list does not have one weight for each class, or all of them are 0.
+        ConfigError: If a list does not contain one weight for each class, or all of them are 0.
 
     Source: G. King, L. Zeng, Logistic regression in rare events data, 2001; equals scikit-learn's ``balanced``.
     """
-    if chosen == "none":
+    if class_weights == "none":
         return None
-    if chosen == "balanced":
+    if class_weights == "balanced":
         return class_counts.sum() / (len(class_counts) * class_counts.clamp_min(1).float())
-    if len(class_counts) and len(chosen) != len(class_counts):
+    if len(class_counts) and len(class_weights) != len(class_counts):
         raise ConfigError(
-            f"loss.class_weights has {len(chosen)} weights, the data has {len(class_counts)} classes: give one for each"
+            f"loss.class_weights has {len(class_weights)} weights, but the data has {len(class_counts)} classes:"
+            " list one weight for each class"
         )
-    if not any(chosen):
-        raise ConfigError("loss.class_weights are all 0: nothing would be learnt")
-    return torch.tensor(chosen, dtype=torch.float32, device=class_counts.device)
+    if not any(class_weights):
+        raise ConfigError("loss.class_weights are all 0: nothing would be learned")
+    return torch.tensor(class_weights, dtype=torch.float32, device=class_counts.device)

@@ -1,4 +1,4 @@
-"""Cross entropy of two classes."""
+"""Cross entropy for two classes."""
 
 from typing import Annotated, Literal
 
@@ -13,18 +13,18 @@ from trainctl.errors import ConfigError
 def binary_cross_entropy(
     *, positive_weight: Annotated[float, "(0, inf)"] | Literal["balanced"], class_counts: Tensor
 ) -> Loss:
-    r"""Return the logistic loss of two classes, the second of which is the positive one.
+    r"""Return the logistic loss for two classes; the second class is the positive one.
 
     .. math:: L = -\left( p\, y \log \sigma(z) + (1 - y) \log (1 - \sigma(z)) \right), \qquad z = z_1 - z_0
 
-    Outputs ``(N, 2)`` are logits as for any two classes, targets ``(N,)`` are 0 or 1. As
-    :math:`\sigma(z_1 - z_0)` is the softmax of the two, :math:`p = 1` equals ``loss=cross_entropy``, and
-    predicted probabilities mean the same.
+    Outputs ``(N, 2)`` are logits, one for each class; targets ``(N,)`` are 0 or 1. Because :math:`\sigma(z_1 - z_0)`
+    is the softmax of the two logits, :math:`p = 1` equals ``loss=cross_entropy``, and predicted probabilities have the
+    same meaning.
 
     Args:
-        positive_weight: :math:`p`, weight of the positive rows [1]; ``balanced``: negative over positive
-            rows of the training split.
-        class_counts: Training rows of each class ``(2,)``. Supplied by ``assemble``.
+        positive_weight: :math:`p`, weight of positive samples [1]; ``balanced``: the ratio of negative to positive
+            samples in the training split.
+        class_counts: Number of training samples of each class ``(2,)``. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If the data does not have two classes.
@@ -32,9 +32,9 @@ def binary_cross_entropy(
     Source: D. R. Cox, The regression analysis of binary sequences, 1958; C. Bishop, Pattern Recognition and
     Machine Learning, 2006, equation 4.90.
     """
-    if len(class_counts) not in (0, 2):  # 0: no classification; assemble says which loss fits
+    if len(class_counts) not in (0, 2):  # 0: not a classification; assemble reports which loss to use
         raise ConfigError(
-            f"loss=binary_cross_entropy is for two classes, the data has {len(class_counts)}: give loss=cross_entropy"
+            f"loss=binary_cross_entropy is for two classes, but the data has {len(class_counts)}: use loss=cross_entropy"
         )
     if positive_weight == "balanced":
         weight = class_counts[0] / class_counts[1].clamp_min(1) if len(class_counts) else None

@@ -9,7 +9,7 @@ from trainctl.components.loss.base import Loss
 
 
 def huber(*, delta: Annotated[float, "(0, inf)"]) -> Loss:
-    r"""Return a mean error that is squared for small differences and absolute for large ones.
+    r"""Return the Huber loss: squared for small errors and absolute for large ones.
 
     .. math::
         L = \frac1n \sum_i h(z_i - y_i), \qquad
@@ -18,8 +18,8 @@ def huber(*, delta: Annotated[float, "(0, inf)"]) -> Loss:
     Outputs and targets have the same shape.
 
     Args:
-        delta: :math:`\delta`, where the error becomes absolute [scaled targets: with ``scale=standard``,
-            standard deviations].
+        delta: :math:`\delta`, the error above which the loss is absolute [unit of the scaled targets: with
+            ``scale=standard``, standard deviations].
 
     Source: P. Huber, Robust estimation of a location parameter, 1964.
     """

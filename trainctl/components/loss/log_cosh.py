@@ -9,13 +9,13 @@ from trainctl.components.loss.base import Loss
 
 
 def log_cosh() -> Loss:
-    r"""Return a smooth error: half the square where it is small, the absolute less log 2 where it is large.
+    r"""Return the log-cosh loss: about half the squared error if it is small, about the absolute error if it is large.
 
     .. math::
         L = \frac1n \sum_i \log \cosh e_i, \qquad e_i = z_i - y_i, \qquad \frac{\partial L}{\partial z_i} = \frac{\tanh e_i}{n}
 
-    Outputs and targets have the same shape. It is computed as
-    :math:`|e| + \log(1 + e^{-2|e|}) - \log 2`, which does not overflow.
+    Outputs and targets have the same shape. The loss is computed as :math:`|e| + \log(1 + e^{-2|e|}) - \log 2`, which
+    does not overflow.
 
     Source: P. Green, Bayesian reconstructions from emission tomography data using a modified EM algorithm,
     1990, section III.

@@ -6,11 +6,11 @@ from trainctl.components.loss.base import Loss
 
 
 def mae() -> Loss:
-    r"""Return the mean absolute error between outputs and targets of the same shape; its minimum is the median.
+    r"""Return the mean absolute error, which is minimal at the median of the targets.
 
     .. math:: L = \frac1n \sum_i |z_i - y_i|
 
-    The gradient is 0 where both are equal.
+    Outputs and targets have the same shape. The gradient is 0 where they are equal.
 
     Source: C. Bishop, Pattern Recognition and Machine Learning, 2006, equation 1.91 with q = 1.
     """

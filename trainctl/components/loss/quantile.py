@@ -9,14 +9,14 @@ from trainctl.components.loss.base import Loss
 
 
 def quantile(*, quantile: Annotated[float, "(0, 1)"]) -> Loss:
-    r"""Return the pinball loss, whose minimum is a quantile of the targets instead of their mean.
+    r"""Return the pinball loss, which is minimal at a quantile of the targets instead of their mean.
 
     .. math:: L = \frac1n \sum_i \max\left(q\, e_i,\; (q - 1)\, e_i\right), \qquad e_i = y_i - z_i
 
     Outputs and targets have the same shape; :math:`q = 1/2` is half the mean absolute error.
 
     Args:
-        quantile: :math:`q`, share of the targets that is to lie below the output [1].
+        quantile: :math:`q`, fraction of the targets that should be below the output [1].
 
     Source: R. Koenker, G. Bassett, Regression quantiles, 1978, equation 2.4.
     """

@@ -7,11 +7,11 @@ from torch import Tensor, nn
 from trainctl.components.model.base import ACTIVATIONS, Activation, Norm, Width, need, norm_of_maps
 from trainctl.errors import ConfigError
 
-MOMENTUM = 0.4  # share of a batch's statistics in the running ones
+MOMENTUM = 0.4  # weight of a batch's statistics in the running statistics
 
 
 class Times(nn.Module):
-    """Multiplies by a constant."""
+    """Multiplies values by a constant."""
 
     def __init__(self, factor: float) -> None:
         super().__init__()
@@ -36,32 +36,33 @@ def airbench(
     input_shape: tuple[int, ...],
     outputs: int,
 ) -> nn.Module:
-    r"""Return a small first convolution for ``init=whiten``, blocks of two convolutions, and a linear layer.
+    r"""Return the network of the CIFAR-10 speed records: a convolution for ``init=whiten``, blocks, a linear layer.
 
     .. math::
         h &= \phi(W * x + b) \\
         h &\leftarrow \phi(N(C_2 * \phi(N(\text{pool}_2(C_1 * h))))) \quad\text{for each block} \\
         z &= \alpha \left( A \max_\text{pixels} h + c \right)
 
-    :math:`W` has two filters for each of the :math:`k = C s^2` values of a patch, as whitening needs, and pads nothing;
-    the blocks' filters are 3 x 3. Pooling comes first in a block, so that all that follows has a quarter of the work.
-    Inputs are images ``(N, C, H, W)``; outputs are ``(N, outputs)``.
+    :math:`W` has two filters for each of the :math:`k = C s^2` values of a patch, as whitening requires, and no padding;
+    the filters of the blocks are 3 x 3. Pooling comes early in a block, so that the other layers have a quarter of the
+    work. Inputs are images ``(N, C, H, W)``; outputs are ``(N, outputs)``.
 
     Args:
         channels: Filters of each block.
         kernel_size: :math:`s`, height and width of the first filters [pixels].
-        norm: :math:`N`, after each of a block's convolutions; with ``none``, these have biases.
+        norm: :math:`N`, after each convolution of a block; with ``none``, these convolutions have biases.
         activation: :math:`\phi`.
-        output_factor: :math:`\alpha` [1]; a small one starts with outputs near 0, and slows the linear layer down.
+        output_factor: :math:`\alpha` [1]; a small factor starts with outputs near 0 and slows down the linear layer.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
-        outputs: Numbers to return for a row. Supplied by ``assemble``.
+        outputs: Number of outputs per sample. Supplied by ``assemble``.
 
     Raises:
-        ConfigError: If rows are not images, or too small for the filters and the blocks' pooling.
+        ConfigError: If samples are not images, or are too small for the filters and the pooling.
 
-    Source: K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024, section 3.1 and listing; after T. Balsam,
-    hlb-CIFAR10, 2023. There, the scales of batch norms are fixed at 1, and there is no :math:`c`. As there, the running
-    statistics of batch norms take 0.4 from each batch: a whole training has but a few hundred.
+    Source: K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024, section 3.1 and listing; based on
+    T. Balsam, hlb-CIFAR10, 2023. There, the scales of batch norms are fixed at 1, and there is no :math:`c`. As there,
+    each batch has a weight of 0.4 in the running statistics of batch norms, because training takes only a few hundred
+    steps.
     """
     need("airbench", "images", 3, input_shape)
     depth, height, width = input_shape
@@ -71,8 +72,8 @@ def airbench(
     for block, after in enumerate(channels, 1):
         if min(height, width) < 2:
             raise ConfigError(
-                f"model airbench: block {block} of {len(channels)} is left with {max(height, 0)} x {max(width, 0)} pixels to pool:"
-                f" give fewer model.channels, or a smaller model.kernel_size"
+                f"model=airbench: block {block} of {len(channels)} has only {max(height, 0)} x {max(width, 0)} pixels to pool:"
+                " use fewer model.channels, or a smaller model.kernel_size"
             )
         layers += [_convolution(depth, after, norm), nn.MaxPool2d(2), *norm_of_maps(norm, after)]
         layers += [ACTIVATIONS[activation](), _convolution(after, after, norm), *norm_of_maps(norm, after)]

@@ -1,4 +1,4 @@
-"""Adagrad: a learning rate of its own for every weight."""
+"""Adagrad: a separate learning rate for every weight."""
 
 from typing import Annotated
 
@@ -24,15 +24,15 @@ def adagrad(
         w_t &= w_{t-1} - \frac{\eta}{1 + (t - 1)\, d}\, \frac{g_t}{\sqrt{s_t} + \epsilon}
 
     Args:
-        params: Supplied by ``assemble``.
+        params: The parameter groups. Supplied by ``assemble``.
         lr: Learning rate :math:`\eta`.
-        lr_decay: :math:`d`, lets the rate fall further as one over the step.
-        initial_accumulator: :math:`a`, the sum at the start; larger makes the first steps smaller.
+        lr_decay: :math:`d`, decay of the rate with the inverse of the step.
+        initial_accumulator: :math:`a`, the sum at the start; larger values make the first steps smaller.
         eps: :math:`\epsilon`, added to the root.
         weight_decay: :math:`\lambda`; :math:`\lambda w` is added to the gradient.
 
-    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods, JMLR 2011, the diagonal form; the decay of
-    the rate and the defaults are PyTorch's.
+    Source: J. Duchi, E. Hazan, Y. Singer, Adaptive subgradient methods, JMLR 2011, the diagonal form; ``lr_decay`` and
+    the defaults are PyTorch's.
     """
     return torch.optim.Adagrad(
         params,

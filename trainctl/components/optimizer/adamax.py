@@ -4,19 +4,19 @@ from typing import Annotated
 
 import torch
 
-from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 
 
 def adamax(
     *,
     params: ParameterGroups,
     lr: Rate,
-    beta1: Share,
-    beta2: Share,
+    beta1: Fraction,
+    beta2: Fraction,
     eps: Annotated[float, "(0, inf)"],
     weight_decay: NotNegative,
 ) -> torch.optim.Optimizer:
-    r"""Return AdaMax, Adam under the infinity norm.
+    r"""Return AdaMax, a variant of Adam based on the infinity norm.
 
     .. math::
         m_t &= \beta_1 m_{t-1} + (1 - \beta_1) g_t \\
@@ -24,11 +24,11 @@ def adamax(
         w_t &= w_{t-1} - \frac{\eta}{1 - \beta_1^t}\, \frac{m_t}{u_t}
 
     Args:
-        params: Supplied by ``assemble``.
+        params: The parameter groups. Supplied by ``assemble``.
         lr: Learning rate :math:`\eta`.
         beta1: Decay of the mean of gradients [1].
         beta2: Decay of the largest gradient [1].
-        eps: :math:`\epsilon`, keeps :math:`u` above 0; not in the paper.
+        eps: :math:`\epsilon`, which keeps :math:`u` above 0; not in the paper.
         weight_decay: :math:`\lambda`; :math:`\lambda w` is added to the gradient.
 
     Source: D. Kingma, J. Ba, Adam, ICLR 2015, algorithm 2, with its defaults.

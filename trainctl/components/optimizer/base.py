@@ -1,25 +1,25 @@
-"""What every optimizer is given."""
+"""The types of the parameters of optimizers, and what avoids PyTorch's compiler."""
 
 from typing import Annotated, Any
 
 import torch
 
-# Two groups as torch.optim takes them: the weights, and the biases and norm parameters that weight decay spares.
+# Two groups, as in torch.optim: the weights, and the biases and norm parameters, to which weight decay does not apply.
 ParameterGroups = list[dict[str, Any]]
 
 Rate = Annotated[float, "(0, inf)"]
-Share = Annotated[float, "[0, 1)"]
+Fraction = Annotated[float, "[0, 1)"]
 NotNegative = Annotated[float, "[0, inf)"]
 
 
-# PyTorch's optimizers import its compiler, to tell it what not to compile, at the first call of a method. That takes as
-# long as importing PyTorch itself, and nothing of theirs is compiled here.
+# PyTorch's optimizers import its compiler at the first call of a method, to exclude that method from compilation. This
+# takes as long as importing PyTorch itself, and trainctl compiles nothing.
 
 
 def without_compiler() -> None:
-    """Note the methods of optimizers as left out of compilation already, so that building one does not import it.
+    """Mark the methods of optimizers as excluded from compilation, so that building one does not import the compiler.
 
-    The name is private to PyTorch: one that has another takes a second longer to start, and computes the same.
+    The name is private to PyTorch: a version that has another one starts a second later, and computes the same.
     """
     for method in vars(torch.optim.Optimizer).values():
         if inner := getattr(method, "__wrapped__", None):

@@ -1,4 +1,4 @@
-"""Lion: steps of one size along the sign of the momentum."""
+"""Lion: steps of equal size along the sign of the momentum."""
 
 from collections.abc import Callable
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 
 
 class Lion(torch.optim.Optimizer):
@@ -17,7 +17,7 @@ class Lion(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Make one step along the gradients that are there."""
+        """Update all parameters that have a gradient."""
         for group in self.param_groups:
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if weights:
@@ -38,9 +38,9 @@ class Lion(torch.optim.Optimizer):
 
 
 def lion(
-    *, params: ParameterGroups, lr: Rate, beta1: Share, beta2: Share, weight_decay: NotNegative
+    *, params: ParameterGroups, lr: Rate, beta1: Fraction, beta2: Fraction, weight_decay: NotNegative
 ) -> torch.optim.Optimizer:
-    r"""Return Lion, which moves every weight by the learning rate, with weight decay as in AdamW.
+    r"""Return Lion, which changes every weight by the learning rate, with weight decay as in AdamW.
 
     .. math::
         c_t &= \beta_1 m_{t-1} + (1 - \beta_1) g_t \\
@@ -48,13 +48,13 @@ def lion(
         m_t &= \beta_2 m_{t-1} + (1 - \beta_2) g_t
 
     Args:
-        params: Supplied by ``assemble``.
-        lr: Learning rate :math:`\eta`; the paper advises a third to a tenth of AdamW's.
-        beta1: :math:`\beta_1`, share of the momentum in the direction [1].
+        params: The parameter groups. Supplied by ``assemble``.
+        lr: Learning rate :math:`\eta`; the paper recommends a third to a tenth of AdamW's.
+        beta1: :math:`\beta_1`, weight of the momentum in the direction [1].
         beta2: :math:`\beta_2`, decay of the mean of gradients [1].
-        weight_decay: :math:`\lambda`, multiplied by the learning rate; three to ten times AdamW's.
+        weight_decay: :math:`\lambda`, multiplied by the learning rate; the paper recommends three to ten times AdamW's.
 
-    Source: X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023, algorithm 2; rate and
-    decays as in the authors' code.
+    Source: X. Chen et al., Symbolic discovery of optimization algorithms, NeurIPS 2023, algorithm 2; the default rate
+    and decays are those of the authors' code.
     """
     return Lion(params, lr=lr, betas=(beta1, beta2), weight_decay=weight_decay)

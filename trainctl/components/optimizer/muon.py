@@ -1,4 +1,4 @@
-"""Muon: momentum made orthogonal, for matrices; AdamW for the rest."""
+"""Muon: orthogonalised momentum for matrices; AdamW for all other parameters."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -6,19 +6,19 @@ from typing import Annotated, Any
 import torch
 from torch import Tensor
 
-from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 
-# Coefficients of the quintic iteration: steepest at 0 while singular values end between 0.7 and 1.2.
+# Coefficients of the quintic iteration: as steep as possible at 0, with singular values between 0.7 and 1.2 at the end.
 QUINTIC = (3.4445, -4.7750, 2.0315)
 
 
 def orthogonal(matrix: Tensor, steps: int) -> Tensor:
     """Bring the singular values of a matrix close to 1 by Newton-Schulz iterations.
 
-    On CUDA in bfloat16, as in the source; elsewhere in the matrix's own type, where bfloat16 is no faster.
+    The type is bfloat16 on CUDA, as in the source; elsewhere, where bfloat16 is not faster, it is that of the matrix.
 
     Args:
-        matrix: Of shape ``(rows, columns)``.
+        matrix: A matrix ``(rows, columns)``.
         steps: Number of iterations.
     """
     a, b, c = QUINTIC
@@ -29,19 +29,19 @@ def orthogonal(matrix: Tensor, steps: int) -> Tensor:
     for _ in range(steps):
         gram = x @ x.T
         x = a * x + (b * gram + c * gram @ gram) @ x
-    found: Tensor = x.T if tall else x
-    return found.to(matrix.dtype)
+    x = x.T if tall else x
+    return x.to(matrix.dtype)
 
 
 class Muon(torch.optim.Optimizer):
-    """The updates of :func:`muon`; groups with ``momentum`` take Muon's, groups with ``betas`` AdamW's."""
+    """The updates of :func:`muon`: Muon's for groups with ``momentum``, AdamW's for groups with ``betas``."""
 
     def __init__(self, groups: ParameterGroups) -> None:
         super().__init__(groups, {})
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
-        """Make one step along the gradients that are there."""
+        """Update all parameters that have a gradient."""
         for group in self.param_groups:
             for weight in group["params"]:
                 if weight.grad is not None:
@@ -73,16 +73,16 @@ def muon(
     *,
     params: ParameterGroups,
     lr: Rate,
-    momentum: Share,
+    momentum: Fraction,
     nesterov: bool,
     ns_steps: Annotated[int, "[1, inf)"],
     weight_decay: NotNegative,
     adamw_lr: Rate,
-    beta1: Share,
-    beta2: Share,
+    beta1: Fraction,
+    beta2: Fraction,
     eps: Annotated[float, "(0, inf)"],
 ) -> torch.optim.Optimizer:
-    r"""Return Muon for matrices and convolution filters, with AdamW for biases and norm parameters.
+    r"""Return Muon for matrices and convolution filters, and AdamW for biases and norm parameters.
 
     .. math::
         m_t &= \mu m_{t-1} + (1 - \mu) g_t \\
@@ -91,32 +91,31 @@ def muon(
             \quad\text{from}\quad X = d_t / \|d_t\|_F, \quad\text{repeated} \\
         w_t &= (1 - \eta\lambda)\, w_{t-1} - \eta \sqrt{\max(1, r / k)}\, X
 
-    for a matrix of :math:`r` rows and :math:`k` columns; filters of shape ``(out, in, height, width)`` are matrices of
-    ``out`` rows, and the gates of a recurrent layer, which it stacks, one matrix. Both learning rates follow the
-    schedule.
+    for a matrix with :math:`r` rows and :math:`k` columns. Filters ``(out, in, height, width)`` are treated as a matrix
+    with ``out`` rows, and the stacked gates of a recurrent layer as one matrix. Both learning rates follow the schedule.
 
     Args:
-        params: Supplied by ``assemble``.
-        lr: Learning rate :math:`\eta` of matrices: about the size of an update's singular values.
+        params: The parameter groups. Supplied by ``assemble``.
+        lr: Learning rate :math:`\eta` of matrices; about the size of the singular values of an update.
         momentum: :math:`\mu` [1].
-        nesterov: Whether to look ahead.
-        ns_steps: Newton-Schulz iterations.
-        weight_decay: :math:`\lambda`, of both parts, as in AdamW.
-        adamw_lr: Learning rate of all that is no matrix.
+        nesterov: Whether to use Nesterov's momentum.
+        ns_steps: Number of Newton-Schulz iterations.
+        weight_decay: :math:`\lambda`, of both Muon and AdamW; applied as in AdamW.
+        adamw_lr: Learning rate of parameters that are not matrices.
         beta1: AdamW's decay of the mean of gradients [1].
         beta2: AdamW's decay of the mean of squared gradients [1].
         eps: AdamW's :math:`\epsilon`, added to the root.
 
     Source: K. Jordan et al., Muon: an optimizer for hidden layers in neural networks, 2024, with
-    :math:`(a, b, c) = (3.4445, -4.7750, 2.0315)` and the defaults of its code. Differs from it: first and last layers
-    are matrices like all others (there AdamW trains them), and the factor of filters is that of the matrix they form.
+    :math:`(a, b, c) = (3.4445, -4.7750, 2.0315)` and the defaults of its code. Two things differ: the first and last
+    layers are treated like all others (there AdamW trains them), and the factor of filters is that of their matrix.
     """
     matrices = {"lr": lr, "momentum": momentum, "nesterov": nesterov, "ns_steps": ns_steps}
     vectors = {"lr": adamw_lr, "betas": (beta1, beta2), "eps": eps}
     groups = []
     for settings, is_matrix in ((matrices, True), (vectors, False)):
         for group in params:
-            chosen = [weight for weight in group["params"] if (weight.ndim > 1) == is_matrix]
-            if chosen:
-                groups.append({"weight_decay": weight_decay} | group | settings | {"params": chosen})
+            weights = [weight for weight in group["params"] if (weight.ndim > 1) == is_matrix]
+            if weights:
+                groups.append({"weight_decay": weight_decay} | group | settings | {"params": weights})
     return Muon(groups)

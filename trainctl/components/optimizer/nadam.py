@@ -4,21 +4,21 @@ from typing import Annotated
 
 import torch
 
-from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 
 
 def nadam(
     *,
     params: ParameterGroups,
     lr: Rate,
-    beta1: Share,
-    beta2: Share,
+    beta1: Fraction,
+    beta2: Fraction,
     eps: Annotated[float, "(0, inf)"],
     momentum_decay: NotNegative,
     weight_decay: NotNegative,
     decoupled: bool,
 ) -> torch.optim.Optimizer:
-    r"""Return NAdam, which looks ahead along Adam's momentum, on a schedule of its own.
+    r"""Return NAdam: Adam with Nesterov's momentum, which has its own schedule.
 
     .. math::
         \mu_t &= \beta_1 \left(1 - \tfrac12\, 0.96^{t \psi}\right) \\
@@ -29,17 +29,17 @@ def nadam(
     with Adam's :math:`m` and :math:`\hat v`.
 
     Args:
-        params: Supplied by ``assemble``.
+        params: The parameter groups. Supplied by ``assemble``.
         lr: Learning rate :math:`\eta`.
         beta1: :math:`\beta_1`, decay of the mean of gradients [1].
         beta2: Decay of the mean of squared gradients [1].
         eps: :math:`\epsilon`, added to the root.
         momentum_decay: :math:`\psi`, how fast :math:`\mu` rises from half of :math:`\beta_1`.
         weight_decay: :math:`\lambda`.
-        decoupled: Whether weight decay shrinks the weights as in AdamW; else it is added to the gradient.
+        decoupled: Whether weight decay is applied to the weights as in AdamW; otherwise it is added to the gradient.
 
-    Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016, algorithm 2; defaults as in
-    PyTorch.
+    Source: T. Dozat, Incorporating Nesterov momentum into Adam, ICLR workshop 2016, algorithm 2; the defaults are
+    PyTorch's.
     """
     return torch.optim.NAdam(
         params,

@@ -1,23 +1,23 @@
-"""RAdam: Adam that waits until its second moment is known."""
+"""RAdam: Adam that corrects the variance of its first steps."""
 
 from typing import Annotated
 
 import torch
 
-from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 
 
 def radam(
     *,
     params: ParameterGroups,
     lr: Rate,
-    beta1: Share,
-    beta2: Share,
+    beta1: Fraction,
+    beta2: Fraction,
     eps: Annotated[float, "(0, inf)"],
     weight_decay: NotNegative,
     decoupled: bool,
 ) -> torch.optim.Optimizer:
-    r"""Return RAdam, which rectifies the variance of Adam's first steps, so that it needs no warmup.
+    r"""Return RAdam: Adam with a correction of the variance in its first steps, so that it needs no warmup.
 
     .. math::
         \rho_\infty &= \tfrac{2}{1 - \beta_2} - 1, \qquad
@@ -29,16 +29,16 @@ def radam(
     with Adam's :math:`\hat m` and :math:`v`.
 
     Args:
-        params: Supplied by ``assemble``.
+        params: The parameter groups. Supplied by ``assemble``.
         lr: Learning rate :math:`\eta`.
         beta1: Decay of the mean of gradients [1].
         beta2: Decay of the mean of squared gradients [1].
         eps: :math:`\epsilon`, added to the root.
         weight_decay: :math:`\lambda`.
-        decoupled: Whether weight decay shrinks the weights as in AdamW; else it is added to the gradient.
+        decoupled: Whether weight decay is applied to the weights as in AdamW; otherwise it is added to the gradient.
 
     Source: L. Liu et al., On the variance of the adaptive learning rate and beyond, ICLR 2020, algorithm 2. As in
-    PyTorch and the authors' code the bound is 5 (the paper: 4); defaults as in PyTorch.
+    PyTorch and the authors' code, the bound is 5 (in the paper: 4); the defaults are PyTorch's.
     """
     return torch.optim.RAdam(
         params,

@@ -4,20 +4,20 @@ from typing import Annotated
 
 import torch
 
-from trainctl.components.optimizer.base import NotNegative, ParameterGroups, Rate, Share
+from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 
 
 def rmsprop(
     *,
     params: ParameterGroups,
     lr: Rate,
-    alpha: Share,
+    alpha: Fraction,
     eps: Annotated[float, "(0, inf)"],
-    momentum: Share,
+    momentum: Fraction,
     centered: bool,
     weight_decay: NotNegative,
 ) -> torch.optim.Optimizer:
-    r"""Return RMSprop, with momentum, and centered if asked for.
+    r"""Return RMSprop with optional momentum and centering.
 
     .. math::
         v_t &= \alpha v_{t-1} + (1 - \alpha) g_t^2 \\
@@ -27,7 +27,7 @@ def rmsprop(
         w_t &= w_{t-1} - \eta\, b_t
 
     Args:
-        params: Supplied by ``assemble``.
+        params: The parameter groups. Supplied by ``assemble``.
         lr: Learning rate :math:`\eta`.
         alpha: :math:`\alpha`, decay of the means [1].
         eps: :math:`\epsilon`, added to the root.
@@ -36,8 +36,8 @@ def rmsprop(
         weight_decay: :math:`\lambda`; :math:`\lambda w` is added to the gradient.
 
     Source: T. Tieleman, G. Hinton, Lecture 6.5, Coursera 2012; centered and with momentum: A. Graves, Generating
-    sequences with recurrent neural networks, 2013. As in PyTorch, whose defaults these are, :math:`\epsilon` stands
-    outside the root.
+    sequences with recurrent neural networks, 2013. As in PyTorch, whose defaults these are, :math:`\epsilon` is outside
+    the root.
     """
     return torch.optim.RMSprop(
         params, lr=lr, alpha=alpha, eps=eps, momentum=momentum, centered=centered, weight_decay=weight_decay

@@ -1,4 +1,4 @@
-"""What every regularizer returns."""
+"""The type that every regularizer returns."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,11 +11,11 @@ Weight = Annotated[float, "[0, inf)"]
 
 @dataclass(frozen=True)
 class Regularizer:
-    """What to add to the loss, and what to do after an optimizer step; either may be absent.
+    """A penalty that is added to the loss, and a projection after each optimizer step; either may be None.
 
     Args:
         penalty: Returns a scalar that is added to the loss of a batch.
-        project: Moves the parameters back into their allowed set, in place.
+        project: Moves the parameters back into the allowed set, in place.
     """
 
     penalty: Callable[[], Tensor] | None = None

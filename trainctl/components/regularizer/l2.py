@@ -11,11 +11,11 @@ def l2(*, params: list[nn.Parameter], weight: Weight) -> Regularizer:
 
     .. math:: R(w) = \lambda \sum_i w_i^2, \qquad \nabla R = 2 \lambda w
 
-    With plain gradient descent it equals a weight decay of :math:`2\lambda`; with adaptive optimizers it
+    With plain gradient descent this equals a weight decay of :math:`2\lambda`; with adaptive optimizers it
     does not, see ``optimizer=adamw``.
 
     Args:
-        params: The parameters that weight decay would reach. Supplied by ``assemble``.
+        params: The parameters to which weight decay would apply. Supplied by ``assemble``.
         weight: :math:`\lambda`.
 
     Source: A. Hoerl, R. Kennard, Ridge regression, 1970.

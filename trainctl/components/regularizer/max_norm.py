@@ -1,4 +1,4 @@
-"""Limit on the norm of each unit's weights."""
+"""Limit the norm of each unit's weights."""
 
 from typing import Annotated
 
@@ -9,15 +9,15 @@ from trainctl.components.regularizer.base import Regularizer
 
 
 def max_norm(*, params: list[nn.Parameter], limit: Annotated[float, "(0, inf)"]) -> Regularizer:
-    r"""Shorten the weights of each unit to a largest norm after every optimizer step.
+    r"""Limit the norm of each unit's weights after every optimizer step.
 
     .. math:: w_u \leftarrow w_u \min\left(1,\; \frac{c}{\lVert w_u \rVert_2}\right)
 
     A unit's weights :math:`w_u` are a row of a dense layer's matrix, a filter of a convolution, or a row of a
-    recurrent layer's gate: everything that shares the first index. Parameters of one dimension stay.
+    recurrent layer's gate: all weights with the same first index. Parameters of one dimension are not limited.
 
     Args:
-        params: The parameters that weight decay would reach. Supplied by ``assemble``.
+        params: The parameters to which weight decay would apply. Supplied by ``assemble``.
         limit: :math:`c`, the largest norm [1].
 
     Source: N. Srebro, J. Rennie, T. Jaakkola, Maximum-margin matrix factorization, 2005; for networks:

@@ -4,5 +4,8 @@ from trainctl.components.regularizer.base import Regularizer
 
 
 def none() -> Regularizer:
-    """Add nothing. Dropout is a parameter of the models, label smoothing of the losses, weight decay of the optimizers."""
+    """Add no penalty to the loss.
+
+    Dropout is a parameter of the models, label smoothing of the losses, weight decay of the optimizers.
+    """
     return Regularizer()

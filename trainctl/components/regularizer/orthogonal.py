@@ -7,16 +7,16 @@ from trainctl.components.regularizer.base import Regularizer, Weight
 
 
 def orthogonal(*, params: list[nn.Parameter], weight: Weight) -> Regularizer:
-    r"""Add the distance of each weight matrix from an orthogonal one to the loss.
+    r"""Add the deviation of each weight matrix from orthogonality to the loss.
 
     .. math:: R(W) = \lambda \sum_W \lVert W W^\top - I \rVert_F^2
 
-    A filter bank ``(out, in, ...)`` is read as a matrix ``(out, -1)``; of :math:`W W^\top` and
-    :math:`W^\top W` the smaller is taken, as the larger cannot be the identity. The gates of a recurrent layer,
-    which it stacks, count as one matrix. Parameters of one dimension cost nothing.
+    A convolution's weights ``(out, in, ...)`` are treated as a matrix ``(out, -1)``. The smaller of :math:`W W^\top` and
+    :math:`W^\top W` is used, because the larger one cannot be the identity. The stacked gates of a recurrent layer
+    count as one matrix. Parameters of one dimension are not penalised.
 
     Args:
-        params: The parameters that weight decay would reach. Supplied by ``assemble``.
+        params: The parameters to which weight decay would apply. Supplied by ``assemble``.
         weight: :math:`\lambda`.
 
     Source: A. Brock et al., Neural photo editing with introspective adversarial networks, 2017, section 3.2;

@@ -1,4 +1,4 @@
-"""Limit on the size of each weight."""
+"""Limit the absolute value of each weight."""
 
 from typing import Annotated
 
@@ -14,7 +14,7 @@ def weight_clip(*, params: list[nn.Parameter], limit: Annotated[float, "(0, inf)
     .. math:: w_i \leftarrow \max(-c, \min(c, w_i))
 
     Args:
-        params: The parameters that weight decay would reach. Supplied by ``assemble``.
+        params: The parameters to which weight decay would apply. Supplied by ``assemble``.
         limit: :math:`c`, the largest absolute value [1].
 
     Source: M. Arjovsky, S. Chintala, L. Bottou, Wasserstein GAN, 2017, algorithm 1.

@@ -1,4 +1,4 @@
-"""What every scaling returns: one multiplication and one addition."""
+"""The type that every scaling returns: one multiplication and one addition."""
 
 from dataclasses import dataclass
 
@@ -12,20 +12,20 @@ class Affine:
 
     Args:
         factor: ``(1, F)`` for tables, ``(1, C, 1, 1)`` for images, float32.
-        offset: Of the same shape.
+        offset: The same shape.
     """
 
     factor: Tensor
     offset: Tensor
 
     def __call__(self, values: Tensor) -> Tensor:
-        """Scale a batch; bytes become float32, token ids (int64) stay as they are."""
+        """Scale a batch; bytes become float32, token ids (int64) are returned unchanged."""
         if values.dtype == torch.int64:
             return values
-        return (values.float() * self.factor).add_(self.offset)  # addcmul takes twice as long, as both are broadcast
+        return (values.float() * self.factor).add_(self.offset)  # addcmul takes twice as long, because both broadcast
 
     def inverse(self, values: Tensor) -> Tensor:
-        """Return a batch to its original units."""
+        """Convert a batch back to its original units."""
         return (values - self.offset) / self.factor
 
     def to(self, device: torch.device) -> "Affine":
@@ -34,20 +34,20 @@ class Affine:
 
 
 def pooled_dimensions(values: Tensor) -> list[int]:
-    """Return the dimensions that share a statistic: all but the channel of images, all but the last of others."""
+    """Return the dimensions over which a statistic is computed: all but the channels of images or the last dimension."""
     return [0, 2, 3] if values.ndim == 4 else list(range(values.ndim - 1))
 
 
 def shift_and_divide(shift: Tensor, width: Tensor) -> Affine:
-    """Return ``(x - shift) / width``; where the width is 0 the value is constant, and only shifted."""
+    """Return ``(x - shift) / width``; where the width is 0, the value is constant and is only shifted."""
     width = torch.where(width > 0, width, torch.ones_like(width))
     return Affine((1 / width).float(), (-shift / width).float())
 
 
 def moments(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and standard deviation over :func:`pooled_dimensions`, in float64, dimensions kept.
+    """Return mean and standard deviation over :func:`pooled_dimensions`, in float64 and with these dimensions kept.
 
-    Images of bytes are counted by level, which is exact and needs no copy of the images in float64.
+    Byte images are counted by pixel value, which is exact and needs no copy of the images in float64.
     """
     dimensions = pooled_dimensions(values)
     if values.dtype != torch.uint8 or values.ndim != 4:
@@ -56,8 +56,8 @@ def moments(values: Tensor) -> tuple[Tensor, Tensor]:
     counts = torch.stack(
         [torch.bincount(values[:, channel].flatten(), minlength=256) for channel in range(values.shape[1])]
     )
-    shares = counts.double() / counts.sum(1, keepdim=True)
+    frequencies = counts.double() / counts.sum(1, keepdim=True)
     levels = torch.arange(256, dtype=torch.float64)
-    mean = shares @ levels
-    deviation = (shares * (levels - mean[:, None]).square()).sum(1).sqrt()
+    mean = frequencies @ levels
+    deviation = (frequencies * (levels - mean[:, None]).square()).sum(1).sqrt()
     return mean.reshape(1, -1, 1, 1), deviation.reshape(1, -1, 1, 1)

@@ -10,8 +10,8 @@ def minmax(*, values: Tensor) -> Affine:
 
     .. math:: x' = (x - \min) / (\max - \min)
 
-    A constant column becomes 0. Validation and test values may leave [0, 1]. The targets of a regression
-    are scaled likewise; metrics are reported in their original units.
+    A constant column becomes 0. Validation and test values may be outside [0, 1]. The targets of a regression
+    are scaled in the same way; metrics are reported in the original units.
 
     Args:
         values: The training split, ``(N, F)``, ``(N, T, F)`` or ``(N, C, H, W)``. Supplied by ``assemble``.

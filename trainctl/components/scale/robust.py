@@ -1,4 +1,4 @@
-"""Scaling by median and interquartile range, which outliers do not move."""
+"""Scaling by median and interquartile range, which outliers do not affect."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ def robust(*, values: Tensor) -> Affine:
     .. math:: x' = (x - Q_2) / (Q_3 - Q_1)
 
     Quartiles are interpolated linearly. A column whose quartiles are equal is only shifted. The targets of a
-    regression are scaled likewise; metrics are reported in their original units.
+    regression are scaled in the same way; metrics are reported in the original units.
 
     Args:
         values: The training split, ``(N, F)``, ``(N, T, F)`` or ``(N, C, H, W)``. Supplied by ``assemble``.
@@ -22,5 +22,5 @@ def robust(*, values: Tensor) -> Affine:
     """
     axes = tuple(pooled_dimensions(values))
     quartiles = np.quantile(values.double().numpy(), [0.25, 0.5, 0.75], axis=axes, keepdims=True)
-    low, middle, high = torch.from_numpy(quartiles)
-    return shift_and_divide(middle, high - low)
+    low, median, high = torch.from_numpy(quartiles)
+    return shift_and_divide(median, high - low)

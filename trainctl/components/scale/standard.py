@@ -10,8 +10,8 @@ def standard(*, values: Tensor) -> Affine:
 
     .. math:: x' = (x - \mu) / \sigma, \qquad \sigma^2 = \tfrac1n \sum (x_i - \mu)^2
 
-    A constant column is only shifted. The targets of a regression are scaled likewise; metrics are
-    reported in their original units.
+    A constant column is only shifted. The targets of a regression are scaled in the same way; metrics are
+    reported in the original units.
 
     Args:
         values: The training split, ``(N, F)``, ``(N, T, F)`` or ``(N, C, H, W)``. Supplied by ``assemble``.

@@ -1,4 +1,4 @@
-"""What every schedule returns, and the warmup they share."""
+"""The types that schedules return, and the warmup that several of them use."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,19 +9,19 @@ from trainctl.errors import ConfigError
 WarmupSteps = Annotated[int, "[0, inf)"]
 Fraction = Annotated[float, "[0, 1]"]
 
-# step, or a clock's position in steps -> multiplier of every group's base learning rate; a pure function
+# step, or the clock's position in steps -> multiplier of each group's base learning rate; a pure function
 Multiplier = Callable[[int], float]
 
 
 @dataclass(frozen=True)
 class Reaction:
-    """What a schedule that reacts to a metric remembers between evaluations; plain numbers, saved with the state.
+    """The state of a schedule that reacts to a metric; plain numbers that are saved with the train state.
 
     Args:
-        factor: Multiplies what the step alone gives.
-        best: The best value so far; None before the first.
-        waited: Evaluations since then.
-        cooling: Evaluations that are not counted any more after a reduction.
+        factor: Factor by which the multiplier of the step is multiplied.
+        best: The best value so far; None before the first evaluation.
+        waited: Number of evaluations since the best one.
+        cooling: Number of further evaluations that are not counted after a reduction.
     """
 
     factor: float = 1.0
@@ -31,18 +31,18 @@ class Reaction:
 
 
 def unmoved(state: Reaction, value: float) -> Reaction:
-    """React to nothing."""
+    """Return the state unchanged."""
     return state
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule with all it can do; most are a multiplier alone, and a plain function is enough for them.
+    """A complete schedule; a component may also return only the multiplier, which is all that most schedules need.
 
     Args:
-        multiplier: Of every group's base learning rate.
-        momentum: ``step -> momentum``, in place of the optimizer's own (or its beta1); None leaves that alone.
-        react: ``(state, value of the monitored metric) -> state``, after every evaluation; pure.
+        multiplier: Multiplier of each group's base learning rate.
+        momentum: ``step -> momentum``, which replaces the optimizer's momentum or beta1; None leaves it unchanged.
+        react: ``(state, value of the monitored metric) -> state``, called after every evaluation; a pure function.
     """
 
     multiplier: Multiplier
@@ -50,13 +50,13 @@ class Schedule:
     react: Callable[[Reaction, float], Reaction] = unmoved
 
 
-def complete(found: Multiplier | Schedule) -> Schedule:
-    """Return what a component returned as a Schedule."""
-    return found if isinstance(found, Schedule) else Schedule(found)
+def as_schedule(built: Multiplier | Schedule) -> Schedule:
+    """Return the result of a schedule component as a Schedule."""
+    return built if isinstance(built, Schedule) else Schedule(built)
 
 
 def warmed_up(after: Multiplier, warmup_steps: int, total_steps: int) -> Multiplier:
-    r"""Put a linear warmup before a schedule, whose own steps begin when it ends.
+    r"""Put a linear warmup before a schedule, which starts when the warmup ends.
 
     .. math::
         m(t) &= (t + 1) / W & (t < W) \\
@@ -64,7 +64,7 @@ def warmed_up(after: Multiplier, warmup_steps: int, total_steps: int) -> Multipl
 
     Args:
         after: :math:`m_0`, the schedule without warmup.
-        warmup_steps: :math:`W` [optimizer steps]; 0 returns ``after`` as it is.
+        warmup_steps: :math:`W` [optimizer steps]; 0 returns ``after`` unchanged.
         total_steps: Length of the run [optimizer steps].
 
     Raises:

@@ -6,17 +6,17 @@ from trainctl.components.schedule.base import Fraction, Multiplier, WarmupSteps,
 
 
 def cosine(*, warmup_steps: WarmupSteps, final_fraction: Fraction, total_steps: int) -> Multiplier:
-    r"""Fall along half a cosine, after a linear warmup.
+    r"""Decay the learning rate along half a cosine, after a linear warmup.
 
-    With warmup :math:`W`, total :math:`T`, floor :math:`f`:
+    With warmup :math:`W`, total :math:`T` and final multiplier :math:`f`:
 
     .. math::
         m(t) &= (t + 1) / W & (t < W) \\
         m(t) &= f + (1 - f)\, \tfrac12 \left(1 + \cos \pi \tfrac{t - W}{T - W}\right) & (t \ge W)
 
     Args:
-        warmup_steps: :math:`W` [optimizer steps], below the run's length; 0 disables it.
-        final_fraction: :math:`f`, multiplier reached at the end [1].
+        warmup_steps: :math:`W` [optimizer steps], less than the run's length; 0 disables it.
+        final_fraction: :math:`f`, multiplier at the end [1].
         total_steps: :math:`T` [optimizer steps]. Supplied by ``assemble``.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Cosine decay that starts again."""
+"""Cosine decay with restarts."""
 
 import math
 from typing import Annotated
@@ -15,25 +15,25 @@ def cosine_restarts(
     total_steps: int,
     steps_per_epoch: int,
 ) -> Multiplier:
-    r"""Fall along half a cosine again and again, each time over a longer period.
+    r"""Decay the learning rate along half a cosine repeatedly, each time over a longer period.
 
     .. math:: m(t) = f + (1 - f)\, \tfrac12 \left(1 + \cos \pi \tfrac{T_c}{T_i}\right), \qquad T_i = F^i\, T_0
 
     with :math:`T_c` steps since the last restart, after a linear warmup.
 
     Args:
-        warmup_steps: Length of the warmup [optimizer steps], below the run's length; 0 disables it.
+        warmup_steps: Length of the warmup [optimizer steps], less than the run's length; 0 disables it.
         first_epochs: :math:`T_0`, length of the first period [epochs].
-        factor: :math:`F`, how many times longer each period is than the one before.
-        final_fraction: :math:`f`, multiplier reached at the end of every period [1].
+        factor: :math:`F`, ratio of each period to the previous one.
+        final_fraction: :math:`f`, multiplier at the end of every period [1].
         total_steps: Length of the run [optimizer steps]. Supplied by ``assemble``.
-        steps_per_epoch: Supplied by ``assemble``.
+        steps_per_epoch: Optimizer steps per epoch. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If the warmup is not shorter than the run.
 
     Source: I. Loshchilov, F. Hutter, SGDR, ICLR 2017, equation 5, with :math:`T_0 = 10, F = 2` as in section 4.1;
-    equals PyTorch's ``CosineAnnealingWarmRestarts`` stepped in every optimizer step. The warmup is added.
+    equals PyTorch's ``CosineAnnealingWarmRestarts`` stepped after every optimizer step. The warmup is added.
 
     >>> settings = {"warmup_steps": 0, "final_fraction": 0.0, "total_steps": 60, "steps_per_epoch": 10}
     >>> m = cosine_restarts(first_epochs=1, factor=2, **settings)

@@ -4,15 +4,15 @@ from trainctl.components.schedule.base import Fraction, Multiplier, WarmupSteps,
 
 
 def linear(*, warmup_steps: WarmupSteps, final_fraction: Fraction, total_steps: int) -> Multiplier:
-    r"""Fall along a straight line, after a linear warmup.
+    r"""Decay the learning rate linearly, after a linear warmup.
 
     .. math:: m(t) = 1 - (1 - f)\, \tfrac{t - W}{T - W}
 
-    With ``final_fraction=1`` the rate stays once it is warm.
+    With ``final_fraction=1`` the rate is constant after the warmup.
 
     Args:
-        warmup_steps: :math:`W` [optimizer steps], below the run's length; 0 disables it.
-        final_fraction: :math:`f`, multiplier reached at the end [1].
+        warmup_steps: :math:`W` [optimizer steps], less than the run's length; 0 disables it.
+        final_fraction: :math:`f`, multiplier at the end [1].
         total_steps: :math:`T` [optimizer steps]. Supplied by ``assemble``.
 
     Raises:

@@ -1,10 +1,10 @@
-"""A fixed learning rate."""
+"""A constant learning rate."""
 
 from trainctl.components.schedule.base import Multiplier
 
 
 def none() -> Multiplier:
-    """Keep the learning rate.
+    """Keep the learning rate constant.
 
     >>> none()(1000)
     1.0

@@ -1,4 +1,4 @@
-"""One cycle of the learning rate, and of the momentum against it."""
+"""One cycle of the learning rate, and of the momentum in the opposite direction."""
 
 import math
 from typing import Annotated, Literal
@@ -7,7 +7,7 @@ from trainctl.components.schedule.base import Schedule
 from trainctl.errors import ConfigError
 
 Divisor = Annotated[float, "[1, inf)"]
-Momentum = Annotated[float, "(0, 1)"]  # at 0 an optimizer would count as one without
+Momentum = Annotated[float, "(0, 1)"]  # an optimizer with momentum 0 counts as one without momentum
 
 
 def one_cycle(
@@ -22,23 +22,23 @@ def one_cycle(
     high_momentum: Momentum,
     total_steps: int,
 ) -> Schedule:
-    r"""Rise to the learning rate and fall far below the start, while the momentum falls and rises.
+    r"""Raise the learning rate once and lower it far below its start, while the momentum does the opposite.
 
-    The multiplier goes from :math:`1 / D` to 1 at step :math:`p T - 1` and to :math:`1 / (D F)` at :math:`T - 1`; in
-    three phases back to :math:`1 / D` at :math:`2 p T - 2` before that. Between two such points :math:`a, b`, with
-    :math:`x` from 0 to 1:
+    The multiplier goes from :math:`1 / D` to 1 at step :math:`p T - 1` and to :math:`1 / (D F)` at :math:`T - 1`; with
+    three phases it goes back to :math:`1 / D` at step :math:`2 p T - 2` in between. Between two such points :math:`a, b`,
+    with :math:`x` from 0 to 1:
 
     .. math:: m = b + \tfrac{a - b}{2} (1 + \cos \pi x) \quad\text{or, linear,}\quad a + (b - a)\, x
 
     The momentum goes from high to low and back to high at the same steps. It replaces the optimizer's momentum or
-    beta1; an optimizer that has none, or is set to 0, stays without.
+    beta1; an optimizer without momentum, or with momentum 0, is left unchanged.
 
     Args:
-        peak_fraction: :math:`p`, when the highest rate is reached, as a share of the run [1].
-        start_divisor: :math:`D`, highest rate over the first.
-        final_divisor: :math:`F`, first rate over the last.
-        anneal: Shape of the ways.
-        three_phase: Whether a fall as long as the rise comes before the last; needs ``peak_fraction`` below 0.5.
+        peak_fraction: :math:`p`, fraction of the run after which the rate is highest [1].
+        start_divisor: :math:`D`, ratio of the highest rate to the first.
+        final_divisor: :math:`F`, ratio of the first rate to the last.
+        anneal: Shape of the curve between two points.
+        three_phase: Whether a fall as long as the rise precedes the final phase; needs ``peak_fraction`` below 0.5.
         cycle_momentum: Whether the momentum changes too.
         low_momentum: Momentum at the highest rate [1].
         high_momentum: Momentum at the start and at the end [1].
@@ -47,8 +47,8 @@ def one_cycle(
     Raises:
         ConfigError: If three phases do not fit into the run, or the low momentum is above the high one.
 
-    Source: L. Smith, N. Topin, Super-convergence, 2018, and fastai's two phases; equals PyTorch's ``OneCycleLR``, with
-    its defaults, but for optimizers without momentum, to which that gives some or refuses.
+    Source: L. Smith, N. Topin, Super-convergence, 2018, and fastai's two phases; equals PyTorch's ``OneCycleLR`` and
+    has its defaults. They differ for optimizers without momentum, which PyTorch rejects or gives a momentum.
 
     >>> s = one_cycle(
     ...     peak_fraction=0.5, start_divisor=10.0, final_divisor=10.0, anneal="linear", three_phase=False,
@@ -76,11 +76,11 @@ def one_cycle(
     def between(step: int, values: list[float]) -> float:
         index = next((i for i in range(1, len(times)) if step <= times[i]), len(times) - 1)
         length = times[index] - times[index - 1]
-        share = min(1.0, (step - times[index - 1]) / length) if length > 0 else 1.0
+        progress = min(1.0, (step - times[index - 1]) / length) if length > 0 else 1.0
         before, after = values[index - 1], values[index]
         if anneal == "linear":
-            return before + (after - before) * share
-        return after + (before - after) / 2 * (1 + math.cos(math.pi * share))
+            return before + (after - before) * progress
+        return after + (before - after) / 2 * (1 + math.cos(math.pi * progress))
 
     return Schedule(
         multiplier=lambda step: between(step, rates),

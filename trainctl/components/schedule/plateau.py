@@ -20,18 +20,18 @@ def plateau(
     total_steps: int,
     maximize: bool,
 ) -> Schedule:
-    """Multiply the learning rate by a factor when more than ``patience`` evaluations have brought no improvement.
+    """Multiply the learning rate by a factor after more than ``patience`` evaluations without improvement.
 
-    A value that is not a number is neither an improvement nor counted. What it remembers is saved with the run.
+    NaN is not an improvement and is not counted. The state is saved with the run.
 
     Args:
-        warmup_steps: Length of a linear warmup [optimizer steps], below the run's length; 0 disables it.
+        warmup_steps: Length of a linear warmup [optimizer steps], less than the run's length; 0 disables it.
         monitor: Name of the metric, ``val/<name>``.
-        factor: Multiplies the learning rate at every reduction.
-        patience: Evaluations without improvement that are let pass; the next one reduces.
-        threshold: A change has to be larger than this to count as an improvement.
-        threshold_mode: Whether ``threshold`` is a share of the best value or in the metric's unit.
-        cooldown: Evaluations after a reduction that are not counted.
+        factor: Factor by which the learning rate is multiplied at every reduction.
+        patience: Number of evaluations without improvement that are tolerated; the next one reduces the rate.
+        threshold: Change above which a value counts as an improvement.
+        threshold_mode: Whether ``threshold`` is a fraction of the best value or in the metric's unit.
+        cooldown: Number of evaluations after a reduction that are not counted.
         final_fraction: Multiplier below which the rate is not reduced [1].
         total_steps: Length of the run [optimizer steps]. Supplied by ``assemble``.
         maximize: Whether larger is better; follows from the metric. Supplied by ``assemble``.
@@ -39,9 +39,9 @@ def plateau(
     Raises:
         ConfigError: If the warmup is not shorter than the run.
 
-    Source: equals PyTorch's ``ReduceLROnPlateau``, with its defaults, stepped at every evaluation, but for values that
-    are not numbers (counted there) and relative changes of values below 0 (R2 may be; there an equal value is an
-    improvement); the lowest rate is a share here.
+    Source: equals PyTorch's ``ReduceLROnPlateau`` with its defaults, stepped at every evaluation. They differ for NaN
+    (which PyTorch counts), for relative changes of negative values such as R2 (where PyTorch counts an equal value as
+    an improvement), and in the lowest rate, which is a fraction here.
 
     >>> settings = {"threshold": 0.0, "threshold_mode": "absolute", "cooldown": 0, "final_fraction": 0.0}
     >>> settings |= {"warmup_steps": 0, "total_steps": 9, "monitor": "val/loss", "maximize": False}

@@ -12,14 +12,14 @@ def polynomial(
     final_fraction: Fraction,
     total_steps: int,
 ) -> Multiplier:
-    r"""Fall along a power of the share of the run that is left, after a linear warmup.
+    r"""Decay the learning rate with a power of the remaining fraction of the run, after a linear warmup.
 
     .. math:: m(t) = f + (1 - f) \left(1 - \tfrac{t - W}{T - W}\right)^p
 
     Args:
-        warmup_steps: :math:`W` [optimizer steps], below the run's length; 0 disables it.
-        power: :math:`p`; 1 is a straight line, larger falls faster at first.
-        final_fraction: :math:`f`, multiplier reached at the end [1].
+        warmup_steps: :math:`W` [optimizer steps], less than the run's length; 0 disables it.
+        power: :math:`p`; 1 is linear, larger values decay faster at the beginning.
+        final_fraction: :math:`f`, multiplier at the end [1].
         total_steps: :math:`T` [optimizer steps]. Supplied by ``assemble``.
 
     Raises:
@@ -34,7 +34,7 @@ def polynomial(
     """
 
     def fall(step: int) -> float:
-        left = max(0.0, 1 - step / (total_steps - warmup_steps))
-        return float(final_fraction + (1 - final_fraction) * left**power)
+        remaining = max(0.0, 1 - step / (total_steps - warmup_steps))
+        return float(final_fraction + (1 - final_fraction) * remaining**power)
 
     return warmed_up(fall, warmup_steps, total_steps)

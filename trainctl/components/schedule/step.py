@@ -1,4 +1,4 @@
-"""Decay in steps."""
+"""Stepwise decay."""
 
 from typing import Annotated
 
@@ -17,19 +17,19 @@ def step(
 
     .. math:: m(t) = \gamma^{\lfloor (t - W) / (E\, s) \rfloor}
 
-    with :math:`s` optimizer steps an epoch, after a linear warmup of :math:`W` steps.
+    with :math:`s` optimizer steps per epoch, after a linear warmup of :math:`W` steps.
 
     Args:
-        warmup_steps: :math:`W` [optimizer steps], below the run's length; 0 disables it.
-        every_epochs: :math:`E` [epochs], counted from the warmup's end.
-        gamma: :math:`\gamma` [1].
+        warmup_steps: :math:`W` [optimizer steps], less than the run's length; 0 disables it.
+        every_epochs: :math:`E` [epochs], counted from the end of the warmup.
+        gamma: :math:`\gamma`, factor at each step of the decay [1].
         total_steps: Length of the run [optimizer steps]. Supplied by ``assemble``.
-        steps_per_epoch: :math:`s`. Supplied by ``assemble``.
+        steps_per_epoch: :math:`s`, optimizer steps per epoch. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If the warmup is not shorter than the run.
 
-    Source: equals PyTorch's ``StepLR`` stepped once an epoch; the warmup is added.
+    Source: equals PyTorch's ``StepLR`` stepped once per epoch; the warmup is added.
 
     >>> m = step(warmup_steps=0, every_epochs=2, gamma=0.1, total_steps=30, steps_per_epoch=5)
     >>> [round(m(t), 3) for t in (0, 9, 10, 20)]

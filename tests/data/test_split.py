@@ -1,11 +1,11 @@
-"""Rows are dealt to training, validation and test exactly, evenly over the classes, and from the seed alone."""
+"""Rows are splits to training, validation and test exactly, evenly over the classes, and from the seed alone."""
 
 import pytest
 import torch
 
 from trainctl.components.dataset.base import Dataset
-from trainctl.data.deal import deal
 from trainctl.data.order import epoch_order
+from trainctl.data.split import split_rows
 from trainctl.errors import DataError
 from trainctl.settings.config import Split
 
@@ -48,8 +48,8 @@ def counted(dataset, rows):
     ("rows", "val", "test", "val_rows", "test_rows", "reason"), SIZES, ids=[row[-1] for row in SIZES]
 )
 def test_splits_have_exactly_their_size(make, rows, val, test, val_rows, test_rows, reason):
-    dealt = deal(make(rows), Split(val, test, 0))
-    assert {name: len(index) for name, index in dealt.items()} == {
+    splits = split_rows(make(rows), Split(val, test, 0))
+    assert {name: len(index) for name, index in splits.items()} == {
         "train": rows - val_rows - test_rows,
         "val": val_rows,
         "test": test_rows,
@@ -62,9 +62,9 @@ def test_splits_have_exactly_their_size(make, rows, val, test, val_rows, test_ro
     ids=["classes", "own test", "numbers"],
 )
 def test_splits_are_disjoint_complete_and_sorted(dataset):
-    dealt = deal(dataset, Split(0.2, 0.1, 3))
-    assert torch.cat(list(dealt.values())).sort().values.tolist() == list(range(len(dataset.inputs)))
-    assert all(index.tolist() == sorted(index.tolist()) for index in dealt.values())
+    splits = split_rows(dataset, Split(0.2, 0.1, 3))
+    assert torch.cat(list(splits.values())).sort().values.tolist() == list(range(len(dataset.inputs)))
+    assert all(index.tolist() == sorted(index.tolist()) for index in splits.values())
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -72,27 +72,27 @@ def test_splits_are_disjoint_complete_and_sorted(dataset):
 @pytest.mark.parametrize(("val", "test"), [(0.15, 0.15), (0.1, 0.4), (0.3, 0.3)])
 def test_every_split_has_its_share_of_every_class_to_within_one_row(counts, val, test, seed):
     dataset = classes(counts)
-    dealt = deal(dataset, Split(val, test, seed))
+    splits = split_rows(dataset, Split(val, test, seed))
     total = counted(dataset, torch.arange(len(dataset.inputs)))
-    rest = total - counted(dataset, dealt["test"])
-    share = len(dealt["test"]) / total.sum()
-    assert (counted(dataset, dealt["test"]) - share * total).abs().max() < 1
-    share = len(dealt["val"]) / rest.sum()
-    assert (counted(dataset, dealt["val"]) - share * rest).abs().max() < 1
+    rest = total - counted(dataset, splits["test"])
+    share = len(splits["test"]) / total.sum()
+    assert (counted(dataset, splits["test"]) - share * total).abs().max() < 1
+    share = len(splits["val"]) / rest.sum()
+    assert (counted(dataset, splits["val"]) - share * rest).abs().max() < 1
 
 
 def test_the_sources_own_test_rows_are_the_test_split():
-    dealt = deal(classes([60, 40], test_rows=20), Split(0.25, 0.15, 0))
-    assert dealt["test"].tolist() == list(range(80, 100))
-    assert len(dealt["val"]) == 20  # a quarter of the other 80
-    assert dealt["val"].max() < 80
+    splits = split_rows(classes([60, 40], test_rows=20), Split(0.25, 0.15, 0))
+    assert splits["test"].tolist() == list(range(80, 100))
+    assert len(splits["val"]) == 20  # a quarter of the other 80
+    assert splits["val"].max() < 80
 
 
 @pytest.mark.parametrize(
     "dataset", [classes([50, 30]), classes([50, 30], test_rows=10), numbers(80)], ids=["classes", "own test", "numbers"]
 )
 def test_the_same_seed_deals_the_same_rows_and_another_seed_others(dataset):
-    first, again, other = (deal(dataset, Split(0.2, 0.2, seed)) for seed in (1, 1, 2))
+    first, again, other = (split_rows(dataset, Split(0.2, 0.2, seed)) for seed in (1, 1, 2))
     torch.manual_seed(5)
     assert all(torch.equal(first[name], again[name]) for name in first)
     assert not torch.equal(first["val"], other["val"])
@@ -111,7 +111,7 @@ def test_the_same_seed_deals_the_same_rows_and_another_seed_others(dataset):
 )
 def test_too_few_rows_are_an_error_that_counts_them(dataset, reason):
     with pytest.raises(DataError, match=f"{len(dataset.inputs)} rows are too few"):
-        deal(dataset, Split(0.15, 0.15, 0))
+        split_rows(dataset, Split(0.15, 0.15, 0))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 100])

@@ -1,4 +1,4 @@
-"""Which row goes to training, validation and test."""
+"""Which rows are for training, for validation and for testing."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,17 +11,16 @@ from trainctl.errors import DataError
 from trainctl.machine.device import derive
 from trainctl.settings.config import Split
 
-# The most frequent class has this many times the rows of the rarest before it is said.
-IMBALANCE = 50
+IMBALANCE = 50  # times the rows of the rarest class, from which on the most frequent one is reported
 
 
-def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
+def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     """Return the rows of each split, sorted; stratified for classes.
 
     The source's own test rows are the test split, its own validation rows the validation split; a fraction is then
-    one of the other rows. Rows in time are dealt in time: training, validation, test. Others are shuffled, sorted by
-    class, and dealt out evenly along that line, so that a split gets exactly its share of all rows, and of each
-    class to within two.
+    one of the other rows. Rows that follow each other in time are split in time: training, validation, test. Others are
+    shuffled, sorted by class, and picked at even distances along that line, so that a split gets exactly its share of
+    all rows, and of each class to within two.
 
     Raises:
         DataError: If a split would be empty.
@@ -30,7 +29,7 @@ def deal(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     if dataset.ordered:
         train, val, test = _in_time(rows, dataset.gap_rows, split)
     else:
-        train, val, test = _shuffled(dataset, split)
+        train, val, test = _at_random(dataset, split)
     if not len(val) or not len(train):
         raise DataError(
             f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
@@ -45,23 +44,23 @@ def all_rows(dataset: Dataset) -> dict[SplitName, Tensor]:
         DataError: If there are none.
     """
     if not len(dataset.inputs):
-        raise DataError(f"{dataset.source or 'the data'}: no row is left to measure")
+        raise DataError(f"{dataset.source or 'the data'}: no rows are left to measure")
     return dict.fromkeys((*SPLITS, "all"), torch.arange(len(dataset.inputs)))
 
 
-def odd_rows(dataset: Dataset, dealt: Mapping[SplitName, Tensor], *, own: bool) -> list[str]:
-    """Say what about the splits may surprise: classes that are not trained, or hardly; rows that are trained and judged.
+def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own: bool) -> list[str]:
+    """Return what of the splits may surprise, a line each: classes with few rows, and rows in several splits.
 
     Args:
         dataset: The data set.
-        dealt: The rows of each split.
+        splits: The rows of each split.
         own: Whether the data are the user's own; only they are searched for equal rows, which takes time.
     """
     notes = []
     if dataset.task == "classification":
-        counts = torch.bincount(dataset.targets[dealt["train"]], minlength=dataset.outputs)
+        counts = torch.bincount(dataset.targets[splits["train"]], minlength=dataset.outputs)
         least, most = int(counts.argmin()), int(counts.argmax())
-        rare, frequent = (f"class {dataset.class_names[place]} has {int(counts[place])}" for place in (least, most))
+        rare, frequent = (f"class {dataset.class_names[index]} has {int(counts[index])}" for index in (least, most))
         if absent := int((counts == 0).sum()):
             notes.append(
                 f"{rare} of {int(counts.sum())} training rows; so have {absent} of {len(counts)} classes in all"
@@ -72,30 +71,30 @@ def odd_rows(dataset: Dataset, dealt: Mapping[SplitName, Tensor], *, own: bool) 
                 " loss.class_weights=balanced may help"
             )
     if own and not dataset.ordered:  # windows of one series that repeats itself are equal by nature
-        notes += _trained_and_judged(dataset, dealt)
+        notes += _in_several_splits(dataset, splits)
     return notes
 
 
-def _trained_and_judged(dataset: Dataset, dealt: Mapping[SplitName, Tensor]) -> Iterator[str]:
-    trained = set(_keys(dataset, dealt["train"]))
-    judged: tuple[SplitName, ...] = ("val", "test")
-    for name in judged:
-        if count := sum(key in trained for key in _keys(dataset, dealt[name])):
+def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor]) -> Iterator[str]:
+    trained = set(_hashes(dataset, splits["train"]))
+    measured: tuple[SplitName, ...] = ("val", "test")
+    for name in measured:
+        if count := sum(key in trained for key in _hashes(dataset, splits[name])):
             yield (
-                f"{count} of {len(dealt[name])} {name} rows equal training rows: what is measured there is in part memory;"
-                " clean.duplicates=drop keeps one of equal rows"
+                f"{count} of {len(splits[name])} {name} rows equal training rows: what is measured there is in part"
+                " memory; clean.duplicates=drop keeps one of equal rows"
             )
 
 
-def _keys(dataset: Dataset, rows: Tensor) -> Iterator[int]:
+def _hashes(dataset: Dataset, rows: Tensor) -> Iterator[int]:
     """Yield a hash of each row, inputs and target."""
     inputs, targets = dataset.inputs.numpy(), dataset.targets.numpy()
     for row in rows.tolist():
         yield hash((inputs[row].tobytes(), targets[row].tobytes()))
 
 
-def _shuffled(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
-    """Deal rows by chance."""
+def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
+    """Split rows at random into training, validation and test."""
     rows = len(dataset.inputs)
     generator = torch.Generator().manual_seed(derive(split.seed))
     pool = torch.randperm(rows - dataset.test_rows - dataset.val_rows, generator=generator)
@@ -104,30 +103,30 @@ def _shuffled(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
     if dataset.test_rows:
         test, rest = torch.arange(rows - dataset.test_rows, rows), pool
     else:
-        test, rest = _pick(pool, _share(pool, split.test_fraction))
+        test, rest = _pick(pool, _count(pool, split.test_fraction))
     if dataset.val_rows:
         end = rows - dataset.test_rows
         return rest, torch.arange(end - dataset.val_rows, end), test
-    val, train = _pick(rest, _share(pool, split.val_fraction))
+    val, train = _pick(rest, _count(pool, split.val_fraction))
     return train, val, test
 
 
 def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]:
-    """Deal rows in their order; the last ``gap`` of training and validation reach into what follows, and are left out."""
+    """Split rows in their order, without the last ``gap`` of training and validation, whose targets are in the next."""
     order = torch.arange(rows)
-    test, val = _share(order, split.test_fraction), _share(order, split.val_fraction)
+    test, val = _count(order, split.test_fraction), _count(order, split.val_fraction)
     start, end = max(0, rows - test - val), rows - test
     return order[: max(0, start - gap)], order[start : max(start, end - (gap if test else 0))], order[end:]
 
 
-def _share(rows: Tensor, fraction: float) -> int:
+def _count(rows: Tensor, fraction: float) -> int:
     """Return how many rows a fraction is: at least one, unless it is 0."""
     return max(1, round(len(rows) * fraction)) if fraction else 0
 
 
 def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Pick some of the rows, evenly spaced; return the picked and the others."""
+    """Pick some of the rows at even distances; return them, and the others."""
     count = min(count, len(rows))
     index = torch.arange(len(rows))
-    chosen = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))
-    return rows[chosen], rows[~chosen]
+    picked = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))
+    return rows[picked], rows[~picked]

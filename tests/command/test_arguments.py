@@ -1,0 +1,70 @@
+"""What follows a command is sorted into names, options and overrides; a mistake is named with what is allowed."""
+
+import math
+import re
+
+import pytest
+
+from trainctl.command import arguments
+from trainctl.errors import ConfigError, StorageError
+
+DEFAULTS = {"root": "runs", "output": ""}
+
+
+def test_names_options_and_overrides_are_told_apart():
+    parsed = arguments.parse(
+        ["run", "root=/data", "optimizer.lr=0.1", "0-optimizer.lr=0.1"], DEFAULTS, most_names=2, overrides=True
+    )
+    assert parsed.names == ["run", "0-optimizer.lr=0.1"]  # a sweep's trial
+    assert parsed.options == {"root": "/data", "output": ""}
+    assert parsed.overrides == ["optimizer.lr=0.1"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("--root", "--root: this command takes no flags other than --help; write options as key=value"),
+        ("rot=x", "rot=x: no such option; did you mean root? (choose from: root, output)"),
+        ("second", "second: unexpected argument; write options as key=value"),
+    ],
+)
+def test_an_argument_that_the_command_does_not_take_is_named(argument, message):
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        arguments.parse(["first", argument], DEFAULTS, most_names=1)
+
+
+@pytest.mark.parametrize(("text", "low", "high"), [("0.5", 0, 1), ("1", 0, 1), ("1e300", 0, math.inf)])
+def test_a_number_in_the_range_is_read(text, low, high):
+    assert arguments.number("key", text, low, high) == float(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "high", "allowed"),
+    [
+        ("0", 1, "(0, 1]"),
+        ("1.5", 1, "(0, 1]"),
+        ("x", 1, "(0, 1]"),
+        ("nan", math.inf, "(0, inf)"),
+        ("inf", math.inf, "(0, inf)"),
+    ],
+)
+def test_a_number_outside_the_range_is_an_error(text, high, allowed):
+    with pytest.raises(ConfigError, match=re.escape(f"key={text}: expected a number in {allowed}")):
+        arguments.number("key", text, 0, high)
+
+
+def test_a_choice_is_returned_or_the_nearest_one_is_named():
+    assert arguments.choice("which", "best", ("best", "last")) == "best"
+    with pytest.raises(ConfigError, match=r"which=bst: no such which; did you mean best\?"):
+        arguments.choice("which", "bst", ("best", "last"))
+
+
+def test_what_a_command_writes_must_not_exist(tmp_path):
+    assert arguments.new_path("output", "") is None
+    assert arguments.new_path("output", "new.csv").name == "new.csv"
+    (tmp_path / "old.csv").touch()
+    (tmp_path / "old").mkdir()
+    with pytest.raises(StorageError, match=r"^output=old\.csv: file already exists$"):
+        arguments.new_path("output", "old.csv")
+    with pytest.raises(StorageError, match=r"^output=old: directory already exists$"):
+        arguments.new_path("output", "old")

@@ -1,0 +1,111 @@
+"""How a session ends: on the best weights, which the run itself does not keep."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainctl.machine.world import World
+from trainctl.report import reporters
+from trainctl.run import assemble
+from trainctl.run.reporter import MultiReporter
+from trainctl.run.run import Run
+from trainctl.settings import compose, config
+from trainctl.store import rundir
+from trainctl.train import checkpoint_writer, conclusion, loop
+
+TINY = ("dataset=iris", "model=linear", "loop.epochs=3", "output.plots=false", "optimizer.lr=0.1")
+
+
+@pytest.fixture(params=["average=none", "average=ema"])
+def trained(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
+    run = assemble.assemble(config.load(compose.compose([*TINY, request.param])))
+    loop.train(run, tmp_path, MultiReporter())
+    for weight in run.average.model.parameters():  # as after a last step that made it worse
+        weight.data.add_(1.0)
+    return run
+
+
+def weights(run: Run) -> dict[str, torch.Tensor]:
+    return {key: value.clone() for key, value in run.average.model.state_dict().items()}
+
+
+def test_the_best_weights_are_tested_and_the_run_keeps_its_own(trained: Run, tmp_path: Path) -> None:
+    before = weights(trained)
+
+    summary = conclusion.finish(trained, tmp_path, MultiReporter(), "done")
+
+    after = weights(trained)
+    assert all(torch.equal(after[key], value) for key, value in before.items())
+    trained.average.model.load_state_dict(trained.state.best_weights)
+    tested = conclusion.evaluate(trained, "test")
+    assert {key: value for key, value in summary["metrics"].items() if key.startswith("test/")} == tested
+
+
+def test_the_run_keeps_its_own_weights_if_testing_fails(
+    trained: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    before = weights(trained)
+    monkeypatch.setattr(conclusion, "evaluate", fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        conclusion.finish(trained, tmp_path, MultiReporter(), "done")
+    assert all(torch.equal(weights(trained)[key], value) for key, value in before.items())
+
+
+def test_a_summary_follows_from_the_run_alone(trained: Run, tmp_path: Path) -> None:
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    state = dict(vars(trained.state))
+
+    summary = conclusion.summarize(trained, "stopped", "why", {"val/loss": 0.5, "val/r2": float("nan")})
+
+    assert (summary["outcome"], summary["reason"], summary["metrics"]) == ("stopped", "why", {"val/loss": 0.5})
+    assert vars(trained.state) == state
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_of_several_processes_only_the_first_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = assemble.assemble(config.load(compose.compose([*TINY])))
+    object.__setattr__(run, "world", World(rank=1, size=2))
+    monkeypatch.setattr(World, "sum", lambda self, tensor: tensor)
+    reporter = reporters.on_terminal(run, tmp_path)
+    reporter.start(run, tmp_path, [])
+    loop.train(run, tmp_path, reporter)
+    reporter.close()
+    checkpoint_writer.writer_for(run, tmp_path, reporter).write("x.json", {})
+    assert list(tmp_path.iterdir()) == []
+    assert capsys.readouterr().out == ""
+
+
+class Terminal:
+    def __init__(self, stream: Any) -> None:
+        self.stream = stream
+
+    def isatty(self) -> bool:
+        return True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.stream, name)
+
+
+@pytest.mark.parametrize(
+    ("terminal", "term", "kind"),
+    [(False, "xterm", "Plain"), (True, "xterm", "Console"), (True, "dumb", "Plain")],
+)
+def test_a_terminal_gets_the_live_view_and_anything_else_plain_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, term: str, kind: str
+) -> None:
+    run = assemble.assemble(config.load(compose.compose([*TINY])))
+    monkeypatch.setitem(os.environ, "TERM", term)
+    if terminal:
+        monkeypatch.setattr("sys.stdout", Terminal(reporters.sys.stdout))
+    chosen = reporters.on_terminal(run, tmp_path)
+    assert isinstance(chosen, MultiReporter)
+    assert [type(reporter).__name__ for reporter in chosen.reporters] == ["Files", kind]
+    assert rundir.read_metrics(tmp_path) == []

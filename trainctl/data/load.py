@@ -1,0 +1,155 @@
+"""A data set -> rows on the device: read, clean, split, fit or reuse what was fitted, move to the device."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from trainctl.components.clean.base import Clean
+from trainctl.components.dataset.base import Dataset
+from trainctl.components.scale.base import Affine
+from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName
+from trainctl.data.schema import Schema
+from trainctl.data.split import all_rows, notes_on_splits, split_rows
+from trainctl.errors import DataError
+from trainctl.settings.config import Split
+
+IDENTITY = Affine(torch.ones(1, 1), torch.zeros(1, 1))
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A data set whose rows were assigned to splits.
+
+    Args:
+        dataset: Its rows without those that cleaning dropped before.
+        rows: Numbers of the rows of each split; where ``all`` is one of them, each split holds all rows.
+        changes: What cleaning changed, a line each.
+    """
+
+    dataset: Dataset
+    rows: dict[SplitName, Tensor]
+    changes: tuple[str, ...]
+
+
+def read(build: Callable[[], Dataset], name: str) -> Dataset:
+    """Return a data set.
+
+    Args:
+        build: Reads it.
+        name: Of the data set, for a message.
+
+    Raises:
+        DataError: If it cannot be read; also for reasons that no reader foresaw, for example a name that is too long.
+    """
+    try:
+        return build()
+    except OSError as error:
+        raise DataError(f"{error.filename or name}: cannot be read: {error.strerror or error}") from error
+
+
+def load(
+    dataset: Dataset, clean: Clean, scale: Callable[[Tensor], Affine], split: Split, device: torch.device, *, own: bool
+) -> Data:
+    """Prepare a data set for a new run: fill values, limits, vocabulary and scalings come from the training rows.
+
+    Args:
+        dataset: As it was read.
+        clean: Drops and mends rows.
+        scale: Fits a scaling to rows.
+        split: How rows are assigned to splits.
+        device: Where they go.
+        own: Whether the data are the user's own; only they are searched for equal rows, which takes time.
+
+    Raises:
+        DataError: If rows are too few, or have values that are not allowed.
+    """
+    dataset, changes = clean.select(dataset)
+    parts = learn(Parts(dataset, split_rows(dataset, split), tuple(changes)))
+    fitted, parts = fit(parts, clean, scale)
+    notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
+    return resident(parts, fitted, device, notes)
+
+
+def load_to_measure(
+    dataset: Dataset, clean: Clean, fitted: Fitted, split: Split, device: torch.device, *, whole: bool
+) -> Data:
+    """Prepare a data set for a finished run, with what was fitted to its training rows.
+
+    Args:
+        dataset: As it was read.
+        clean: Drops rows.
+        fitted: The run's cleaning and scalings.
+        split: How rows are assigned to splits.
+        device: Where they go.
+        whole: Whether all rows are one split, ``all``; the others hold the same rows.
+
+    Raises:
+        DataError: If rows are too few, or have values that are not allowed.
+    """
+    dataset, changes = clean.select(dataset)
+    rows = all_rows(dataset) if whole else split_rows(dataset, split)
+    parts = learn(Parts(dataset, rows, tuple(changes)))
+    return resident(reuse(parts, clean, fitted), fitted, device)
+
+
+def learn(parts: Parts) -> Parts:
+    """Encode the data set as its training rows alone say, if that matters to it."""
+    dataset = parts.dataset
+    return replace(parts, dataset=dataset.learn(dataset, parts.rows["train"])) if dataset.learn else parts
+
+
+def fit(parts: Parts, clean: Clean, scale: Callable[[Tensor], Affine]) -> tuple[Fitted, Parts]:
+    """Fit cleaning and scalings to the training rows; return them, and the parts without rows that have outliers."""
+    dataset = parts.dataset
+    cleaner, train = clean.fit(dataset, parts.rows["train"])
+    fitted = Fitted(
+        cleaner,
+        IDENTITY if dataset.vocabulary else scale(cleaner(dataset.inputs)[train]),
+        scale(dataset.targets[train]) if dataset.task == "regression" else None,
+    )
+    return fitted, _trimmed(parts, train, clean, fitted)
+
+
+def reuse(parts: Parts, clean: Clean, fitted: Fitted) -> Parts:
+    """Return the parts without training rows that have outliers; where all rows are measured, all stay."""
+    whole = "all" in parts.rows
+    train = parts.rows["train"] if whole else clean.spare(parts.dataset, parts.rows["train"])
+    return _trimmed(parts, train, clean, fitted)
+
+
+def _trimmed(parts: Parts, train: Tensor, clean: Clean, fitted: Fitted) -> Parts:
+    """Return the parts with fewer training rows, and what cleaning changes in all of them."""
+    changes = clean.changes(parts.dataset, fitted.cleaner, len(parts.rows["train"]) - len(train))
+    return replace(parts, rows=parts.rows | {"train": train}, changes=(*parts.changes, *changes))
+
+
+def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[str, ...] = ()) -> Data:
+    """Apply what was fitted, and put the rows on the device.
+
+    Raises:
+        DataError: If values are missing that nothing fills in.
+    """
+    dataset = parts.dataset
+    inputs = fitted.cleaner(dataset.inputs)
+    if inputs.is_floating_point() and not inputs.isfinite().all():
+        raise DataError("values are missing, and this run was trained without imputation")
+    targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
+    splits: dict[SplitName, Rows]
+    if "all" in parts.rows:
+        splits = dict.fromkeys(parts.rows, ResidentRows(inputs.to(device), targets.to(device)))
+    else:
+        splits = {
+            name: ResidentRows(inputs[parts.rows[name]].to(device), targets[parts.rows[name]].to(device))
+            for name in SPLITS
+        }
+    return Data(
+        splits=splits,
+        schema=Schema.of(dataset),
+        input_scale=fitted.input_scale.to(device),
+        target_scale=None if fitted.target_scale is None else fitted.target_scale.to(device),
+        cleaner=fitted.cleaner,
+        changes=parts.changes,
+        notes=notes,
+    )

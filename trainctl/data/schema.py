@@ -1,0 +1,218 @@
+"""What a run knows of its data: the interface between training and all that is done with a finished run."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from trainctl.components.dataset.base import Dataset, Encoding, Task
+from trainctl.errors import CheckpointError, DataError
+from trainctl.fileformat.table import MARKS, Column
+
+TASKS: tuple[Task, ...] = ("classification", "regression")
+LEVELS = ("characters", "words")
+NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
+SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
+SHOWN = 5  # names in a message
+ADDED = ("vocabulary", "columns", "encoding")  # fields that a checkpoint of the first version may lack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schema:
+    """The shape and the names of a data set's rows and targets; saved with every checkpoint.
+
+    Args:
+        task: What the targets are; a model that reconstructs has a task of its own.
+        outputs: Numbers that a model returns for a row.
+        input_shape: Shape of a row: ``(C, H, W)``, ``(F,)``, ``(T, F)``, or ``(T,)`` for token ids.
+        class_names: One for each class; empty for a regression.
+        input_names: One for each column of a table or a sequence; empty for images.
+        target_names: One for each column of a regression's targets.
+        fingerprint: SHA-256 of all inputs, targets and names [hex].
+        vocabulary: The token of each id; empty if inputs are not tokens.
+        columns: The file's columns behind the columns of a table; empty if it comes from no file.
+        encoding: What else is needed to read such rows from a file.
+    """
+
+    task: Task
+    outputs: int
+    input_shape: tuple[int, ...]
+    class_names: tuple[str, ...]
+    input_names: tuple[str, ...]
+    target_names: tuple[str, ...]
+    fingerprint: str
+    vocabulary: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+    encoding: Encoding = field(default_factory=Encoding)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Self:
+        """Return the schema of a data set, whose vocabulary is that of the training rows."""
+        return cls(
+            task=dataset.task,
+            outputs=dataset.outputs,
+            input_shape=tuple(dataset.inputs.shape[1:]),
+            class_names=dataset.class_names,
+            input_names=dataset.input_names,
+            target_names=dataset.target_names,
+            fingerprint=fingerprint(dataset),
+            vocabulary=dataset.vocabulary,
+            columns=dataset.columns,
+            encoding=dataset.encoding,
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return plain values, as :meth:`from_json` reads them; settings of the encoding that are None are left out."""
+        plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
+        columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
+        encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
+        return plain | {"columns": columns, "encoding": encoding}
+
+    @classmethod
+    def from_json(cls, content: object, source: object) -> Self:
+        """Return the schema that a checkpoint holds; fields that later versions added may be missing.
+
+        Args:
+            content: What :meth:`to_json` returned, read from a file.
+            source: The file, for messages.
+
+        Raises:
+            CheckpointError: That names the field which is missing, or is not of its type.
+        """
+        if not isinstance(content, Mapping):
+            raise CheckpointError(f"{source}: data is missing")
+        values: dict[str, Any] = {}
+        for name, read in READERS.items():
+            if name in content:
+                try:
+                    values[name] = read(content[name])
+                except ValueError as error:
+                    raise CheckpointError(f"{source}: data.{name}: expected {error}") from None
+            elif name not in ADDED:
+                raise CheckpointError(f"{source}: data.{name} is missing")
+        schema = cls(**values)
+        if schema.task == "classification" and len(schema.class_names) != schema.outputs:
+            raise CheckpointError(
+                f"{source}: data.class_names: expected {schema.outputs} names, one for each output,"
+                f" found {len(schema.class_names)}"
+            )
+        return schema
+
+    def differences(self, before: "Schema") -> list[str]:
+        """Return what of names and shapes is not as it was before, a line each; empty if only values differ."""
+        lines = []
+        for key, word in NAMES.items():
+            old, new = getattr(before, key), getattr(self, key)
+            if old != new and sorted(old) == sorted(new):
+                lines.append(f"the {word} are in a different order: {', '.join(old)} there, {', '.join(new)} here")
+            elif old != new:
+                change = [f"+{name}" for name in new if name not in old] + [
+                    f"-{name}" for name in old if name not in new
+                ]
+                more = f"; and {len(change) - SHOWN} more" if len(change) > SHOWN else ""
+                lines.append(f"other {word}: {'; '.join(change[:SHOWN])}{more}")
+        for key, word in SHAPES.items():
+            old, new = getattr(before, key), getattr(self, key)
+            lines += [f"its {word} was {old}, is {new}"] if old != new else []
+        return lines
+
+    def require(self, trained: "Schema", name: str) -> None:
+        """Check that a run which was trained on other data can be measured on these.
+
+        Args:
+            trained: The schema of the data that the run was trained with.
+            name: The data set, for messages.
+
+        Raises:
+            DataError: If shape, task, or the order of classes or columns differ.
+        """
+        for key, word in SHAPES.items():
+            value, expected = getattr(self, key), getattr(trained, key)
+            if value != expected:
+                raise DataError(f"dataset={name}: its {word} is {value}, the run was trained with {expected}")
+        for key in ("class_names", "input_names"):
+            value, expected = getattr(self, key), getattr(trained, key)
+            if value != expected and sorted(value) == sorted(expected):
+                raise DataError(f"dataset={name}: the {NAMES[key]} are in a different order than in training")
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """Return the SHA-256 of a data set's inputs, targets and names [hex]."""
+    digest = hashlib.sha256()
+    for tensor in (dataset.inputs, dataset.targets):
+        digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().numpy().data)
+    digest.update(repr((dataset.class_names, dataset.input_names, dataset.target_names)).encode())
+    if dataset.vocabulary:
+        digest.update(repr(dataset.vocabulary).encode())
+    return digest.hexdigest()
+
+
+# From JSON, a reader for each field; a ValueError says what was expected.
+
+
+def _one_of(*allowed: str) -> Callable[[object], Any]:
+    def read(value: object) -> str:
+        if not isinstance(value, str) or value not in allowed:
+            raise ValueError(f"one of {', '.join(allowed)}")
+        return value
+
+    return read
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("text")
+    return value
+
+
+def _flag(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError("true or false")
+    return value
+
+
+def _count(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise ValueError("a whole number of at least 1")
+    return value
+
+
+def _counts(value: object) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value:
+        raise ValueError("a list of whole numbers")
+    return tuple(map(_count, value))
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("a list of texts")
+    return tuple(value)
+
+
+def _columns(value: object) -> tuple[Column, ...]:
+    if not isinstance(value, list) or not all(isinstance(column, Mapping) for column in value):
+        raise ValueError("a list of columns")
+    return tuple(Column(_text(column.get("name")), _texts(column.get("categories"))) for column in value)
+
+
+def _encoding(value: object) -> Encoding:
+    if not isinstance(value, Mapping):
+        raise ValueError("an object")
+    settings: dict[str, Any] = {}
+    for key, read in ENCODING.items():
+        if value.get(key) is not None:
+            try:
+                settings[key] = read(value[key])
+            except ValueError as error:
+                raise ValueError(f"its {key} to be {error}") from None
+    return Encoding(**settings)
+
+
+ENCODING: dict[str, Callable[[object], Any]] = {
+    "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+}  # fmt: skip
+READERS: dict[str, Callable[[object], Any]] = {
+    "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,
+    "target_names": _texts, "fingerprint": _text, "vocabulary": _texts, "columns": _columns, "encoding": _encoding,
+}  # fmt: skip

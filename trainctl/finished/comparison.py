@@ -1,0 +1,169 @@
+"""What differs between a run and its repetition: evaluations, tensors, and what may have caused it."""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.finished.open import Finished
+from trainctl.run.reporter import Row
+from trainctl.run.run import Plan
+from trainctl.settings.config import Config
+from trainctl.store import restore, rundir
+from trainctl.store.manifest import Saved
+
+CLOCK = ("seconds", "samples_per_second")  # measured by the clock, and never twice the same
+SECONDS = ("seconds", "evaluated_seconds")  # the same in a state
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How a run and its repetition compare.
+
+    Args:
+        start: Step at which the repetition began [optimizer steps].
+        end: Step at which it ended [optimizer steps].
+        evaluations: How many are the same.
+        tensors: How many were compared; 0 if no checkpoint of the last step is kept.
+        difference: The first one, in words; empty if all bits are the same.
+        causes: What has changed since, and may explain it.
+        notes: What the user is to know, a line each.
+    """
+
+    start: int
+    end: int
+    evaluations: int
+    tensors: int
+    difference: str = ""
+    causes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def extent(self) -> str:
+        """What was compared, for a message."""
+        evaluations = f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}"
+        without = f"no tensors, as no checkpoint of step {self.end} is kept"
+        return f"{evaluations}, {f'{self.tensors} tensors' if self.tensors else without}"
+
+    @property
+    def explanation(self) -> str:
+        """The causes, for a message."""
+        return f"likely causes: {'; '.join(self.causes)}" if self.causes else "run.json shows no cause"
+
+
+def require_repeatable(settings: Config) -> None:
+    """Check that the course of a run does not depend on the clock.
+
+    Raises:
+        ConfigError: If it does.
+    """
+    if settings.loop.max_seconds is not None:
+        raise ConfigError(
+            f"loop.max_time={settings.loop.max_time}: a run that depends on the wall clock is not reproducible"
+        )
+    if settings.parts["early_stopping"]["name"] == "time":
+        raise ConfigError("early_stopping=time: a run that depends on the wall clock is not reproducible")
+
+
+def require_no_rewind(saved: Saved, first: Saved | None = None) -> None:
+    """Check that a run did not go back to a checkpoint, which the wall clock chose, on its way to a saved state.
+
+    Args:
+        saved: The state.
+        first: The state at which the repetition begins; None for the start of the run.
+
+    Raises:
+        ConfigError: If it did.
+    """
+    if (count := rewinds(saved)) != (rewinds(first) if first else 0):
+        raise ConfigError(
+            f"loop.on_nonfinite=rewind: the run went back {count} times, to a checkpoint chosen by wall-clock time,"
+            " which is not reproducible"
+        )
+
+
+def rewinds(saved: Saved) -> int:
+    """Return how often a run went back to a checkpoint."""
+    return int(saved.manifest.state.get("rewinds", 0))
+
+
+def newest_evaluated(run: Finished, plan: Plan) -> Saved:
+    """Return the newest checkpoint whose evaluation is done: a repetition does not stop inside an evaluation.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if not pending(run.saved, plan):
+        return run.saved
+    evaluated = [saved for saved in restore.kept(run.directory)[0] if not pending(saved, plan)]
+    if not evaluated:
+        raise CheckpointError(
+            f"{run.directory}: was stopped inside an evaluation; trainctl resume {run.directory} first"
+        )
+    return evaluated[-1]
+
+
+def pending(saved: Saved, plan: Plan) -> bool:
+    """Return whether a run was saved inside the evaluation of its step."""
+    step = saved.manifest.step
+    return saved.manifest.evaluated < step and (step % plan.eval_every == 0 or step >= plan.total_steps)
+
+
+def recorded(directory: Path, first: int, last: int, *, tested: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the recorded evaluations after one step up to another; or else the test metrics."""
+    for row in rundir.read_metrics(directory, last):
+        if (row["step"] > first or tested) and tested == any(key.startswith("test/") for key in row):
+            yield row
+
+
+def row_difference(before: Row | None, now: Row | None) -> str:
+    """Return what differs first in two records of one evaluation; empty if nothing does."""
+    if before is None or now is None:
+        return "metrics.jsonl has no such evaluation" if before is None else "it was not evaluated again"
+    before, now = (json.loads(rundir.line(row)) for row in (before, now))
+    for key in dict.fromkeys([*before, *now]):
+        if key not in CLOCK and before.get(key) != now.get(key):
+            return f"{key} was {before.get(key)}, is now {now.get(key)}"
+    return ""
+
+
+def tensor_difference(before: Mapping[str, Tensor], now: Mapping[str, Tensor], step: int) -> str:
+    """Return which tensor is the first that differs in any bit; empty if none does."""
+    added = [name for name in now if name not in before and not name.startswith("random.")]  # older ones hold fewer
+    for name in (*before, *added):
+        if name not in before or name not in now:
+            return f"step {step}: tensor {name} {'exists only now' if name in now else 'no longer exists'}"
+        then, again = before[name], now[name].detach().cpu()
+        if then.shape != again.shape or then.dtype != again.dtype:
+            kinds = [f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (then, again)]
+            return f"step {step}: tensor {name} was {kinds[0]}, is now {kinds[1]}"
+        different = (_bits(then) != _bits(again)).view(then.numel(), -1).any(1) if then.numel() else torch.zeros(0)
+        if different.any():
+            gap = (then.double() - again.double()).abs().max()
+            values = f"{int(different.sum())} of {then.numel()} values"
+            return f"step {step}: tensor {name} differs in {values}, by up to {gap:.3g}"
+    return ""
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    return tensor.reshape(-1).contiguous().view(torch.uint8)
+
+
+def tensors_of(saved: Saved) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint, and those of the best weights as ``best <name>``."""
+    best = saved.tensors("best") if saved.manifest.best else {}
+    return saved.tensors("last") | {f"best {key}": value for key, value in best.items()}
+
+
+def resumed_with(directory: Path, first: int) -> list[str]:
+    """Return what was changed when the run was resumed at a step or later, a line each."""
+    return [
+        f"it was resumed at step {entry['step']} with {' '.join(entry['changed'])}"
+        for entry in rundir.read_json(directory / "run.json").get("resumed", [])
+        if entry["step"] >= first
+    ]

@@ -1,0 +1,195 @@
+"""A checkpoint on disk -> the run as it was: find the newest whole one, and load it strictly."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainctl.components.clean.base import Cleaner
+from trainctl.components.early_stopping.base import Stopping
+from trainctl.components.scale.base import Affine
+from trainctl.components.schedule.base import Reaction
+from trainctl.data.rows import Fitted
+from trainctl.errors import CheckpointError
+from trainctl.machine import device
+from trainctl.run.run import Run
+from trainctl.run.state import Best, TrainState
+from trainctl.store import manifest, rundir
+from trainctl.store.checkpoint import NUMBERS
+from trainctl.store.difference import check_origin
+from trainctl.store.manifest import Manifest, NewerFormatError, Saved
+
+# The numbers of a state that every checkpoint has; those that were added since have defaults.
+FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
+RECORDS: dict[str, Any] = {"stopping": Stopping, "reaction": Reaction, "best": Best}
+
+
+def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
+    """Return the newest checkpoint of a run whose payloads of interest are undamaged.
+
+    Checkpoints may share one file of best weights. Where that is damaged, and all else would be lost with it, the newest
+    other one is returned without them.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    troubles: list[str] = []
+    paths = manifest.all_paths(directory)[::-1]
+    for path in paths:
+        try:
+            return Saved(manifest.read(path, which), path, tuple(troubles))
+        except NewerFormatError:
+            raise
+        except CheckpointError as error:
+            troubles.append(str(error))
+    for path in paths if "last" in which and "best" in which else ():
+        with suppress(CheckpointError):
+            content = manifest.read(path, ["last"])
+            lost = "the best weights, damaged in every checkpoint: they will be chosen anew from here on"
+            without = replace(content, best=None, state=content.state | {"best": None})
+            return Saved(without, path, (*troubles, lost))
+    raise CheckpointError("; ".join([f"{directory}: has no checkpoint to continue from", *troubles]))
+
+
+def kept(directory: Path) -> tuple[list[Saved], list[str]]:
+    """Return all undamaged checkpoints of a run, the oldest first, and what is wrong with the others."""
+    whole, troubles = [], []
+    for path in manifest.all_paths(directory):
+        try:
+            whole.append(Saved(manifest.read(path), path))
+        except CheckpointError as error:
+            troubles.append(str(error))
+    return whole, troubles
+
+
+def restore(run: Run, saved: Saved) -> None:
+    """Put a freshly assembled run into a saved state; every key must have its counterpart.
+
+    Raises:
+        CheckpointError: If the checkpoint belongs to another model, optimizer or data set.
+    """
+    check_origin(run, saved)
+    content, named = saved.manifest, saved.tensors("last")
+    load_weights(run.model, _part(named, "model."), saved.path)
+    if run.average.model is not run.model:
+        load_weights(run.average.model, _part(named, "average."), saved.path)
+    _restore_optimizer(run.optimizer, _part(named, "optimizer."), content.optimizer, saved.path)
+    restore_group_numbers(run.optimizer, content.groups)
+    if run.scaler.is_enabled():
+        run.scaler.load_state_dict(content.scaler)
+    run.sums.sums.copy_(named["sums"])
+    _restore_state(run.state, saved)
+    if run.state.best:
+        run.state.best_weights = {
+            key: value.to(run.device) for key, value in _part(saved.tensors("best"), "model.").items()
+        }
+    device.restore_random_states(_part(named, "random."), run.device)
+
+
+def fitted(named: Mapping[str, Tensor]) -> Fitted:
+    """Return the cleaning and the scalings that a payload holds."""
+    target = _part(named, "scale.target.")
+    return Fitted(
+        Cleaner(**_part(named, "clean.")),
+        Affine(**_part(named, "scale.input.")),
+        Affine(**target) if target else None,
+    )
+
+
+def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+    """Load a model's weights strictly.
+
+    Raises:
+        CheckpointError: If a name is missing, unknown, or has another shape, or a weight is not finite.
+    """
+    needed = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    saved = {key: tuple(value.shape) for key, value in weights.items()}
+    if needed != saved:
+        different = sorted(key for key in needed.keys() | saved.keys() if needed.get(key) != saved.get(key))
+        first = different[0]
+        raise CheckpointError(
+            f"{path}: belongs to another model: {len(different)} tensors differ, the first is {first}"
+            f" (saved {saved.get(first, 'not at all')}, needed {needed.get(first, 'not at all')})"
+        )
+    learned = dict(model.named_parameters())
+    if broken := [key for key, value in weights.items() if _broken(value, finite=key in learned)]:
+        raise CheckpointError(
+            f"{path}: has weights that are not finite, in {len(broken)} tensors, the first is {broken[0]}: nothing can"
+            " be computed from them; remove this checkpoint to continue from the one before"
+        )
+    model.load_state_dict(dict(weights))
+
+
+def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Mapping[str, float]]) -> None:
+    """Set the numbers of each group of weights; those that were not saved stay as they are."""
+    for group, saved in zip(optimizer.param_groups, numbers, strict=False):
+        group.update(saved)
+
+
+def _restore_state(state: TrainState, saved: Saved) -> None:
+    """Set every number; one that was added after the first format keeps its default if it was not saved."""
+    numbers = _as_of_today(saved.manifest)
+    unknown, missing = set(numbers) - set(NUMBERS), set(FIRST) - set(numbers)
+    if unknown or missing:
+        by = saved.manifest.written_by.get("trainctl", "another version")
+        raise CheckpointError(
+            f"{saved.path}: its state has {sorted(numbers)}, written by trainctl {by}; this is trainctl"
+            f" {rundir.version()}, which needs {sorted(FIRST)} and knows {sorted(NUMBERS)}"
+        )
+    for key, value in numbers.items():
+        record = RECORDS.get(key)
+        try:
+            setattr(state, key, record(**value) if record and value is not None else value)
+        except TypeError as error:
+            raise CheckpointError(f"{saved.path}: cannot read state.{key}: {error}") from error
+
+
+def _as_of_today(content: Manifest) -> dict[str, Any]:
+    """Return the numbers of a state; earlier versions saved whether the evaluation at its step was ``pending``, or nothing."""
+    numbers = {key: value for key, value in content.state.items() if key != "pending"}
+    if "evaluated" in numbers:
+        return numbers
+    evaluated = {"evaluated": content.evaluated, "evaluated_seconds": numbers.get("seconds")}
+    return numbers | evaluated | {"position": max(0, content.step - 1)}
+
+
+def _part(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
+
+
+def _restore_optimizer(
+    optimizer: torch.optim.Optimizer,
+    named: Mapping[str, Tensor],
+    numbers: Mapping[str, Mapping[str, Any]],
+    path: Path,
+) -> None:
+    state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    for name, value in named.items():
+        index, _, key = name.partition(".")
+        state.setdefault(int(index), {})[key] = _like(value, parameters, int(index))
+    current = optimizer.state_dict()
+    indices = {index for group in current["param_groups"] for index in group["params"]}
+    if not set(state) <= indices:
+        raise CheckpointError(
+            f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(indices)}"
+        )
+    if broken := [name for name, value in named.items() if _broken(value, finite=False)]:
+        raise CheckpointError(f"{path}: the optimizer's state is not a number in {len(broken)} tensors: {broken[0]}")
+    optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
+
+
+def _broken(value: Tensor, *, finite: bool) -> bool:
+    """Return whether a tensor holds NaN, or infinity where it must not; a buffer may, such as a mask."""
+    return value.is_floating_point() and bool((~value.isfinite() if finite else value.isnan()).any())
+
+
+def _like(value: Tensor, parameters: Sequence[Tensor], index: int) -> Tensor:
+    """Return an optimizer's tensor with its memory in its parameter's order: fused optimizers read both side by side."""
+    if index >= len(parameters) or value.shape != parameters[index].shape:
+        return value
+    return torch.empty_like(parameters[index], dtype=value.dtype, device=value.device).copy_(value)

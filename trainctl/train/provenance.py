@@ -1,0 +1,48 @@
+"""What `run.json` holds: everything that a run was made with and that results may depend on."""
+
+import platform
+import shlex
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from trainctl.machine import device
+from trainctl.run.run import Run
+from trainctl.store import rundir
+
+
+def run_json(run: Run) -> dict[str, Any]:
+    """Return the content of `run.json`."""
+    return {
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["trainctl", *sys.argv[1:]]),
+        "trainctl": rundir.version(),
+        "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        "git": git(),
+        "host": platform.node(),
+        "processor": device.processor(),
+        "device": device.name(run.device, replace(run.threads, reason="")),
+        "threads": {"used": run.threads.threads, "reason": run.threads.reason},
+        "seed": run.config.seed,
+        "data": {"fingerprint": run.data.schema.fingerprint}
+        | {name: len(rows) for name, rows in run.data.splits.items()}
+        | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)},
+        "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
+    }
+
+
+def git() -> dict[str, Any] | None:
+    """Return the commit of the current directory and whether it has changes; None outside a repository."""
+
+    def answer(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
+        return done.stdout.strip()
+
+    try:
+        return {"commit": answer("rev-parse", "HEAD"), "dirty": bool(answer("status", "--porcelain"))}
+    except (OSError, subprocess.SubprocessError):
+        return None
