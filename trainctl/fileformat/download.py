@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.errors import DataError
-
-LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes, and number, of an archive's members; CIFAR's have 31 MB
+from trainctl.fileformat.archive import extract
 
 
 def download(name: str, root: Path) -> None:
@@ -48,36 +47,3 @@ def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: s
         except (OSError, RuntimeError):
             if mirror == mirrors[-1]:
                 raise
-
-
-def extract(archive: Path, folder: Path, names: Sequence[str]) -> None:
-    """Extract the named members of a tar file, and nothing else: no links, devices or other paths.
-
-    Args:
-        archive: The file, packed or not.
-        folder: Where the members go.
-        names: Paths of the members in the archive.
-
-    Raises:
-        DataError: If one is missing, is not a plain file, or is larger than 256 MiB.
-        OSError, tarfile.TarError: If the archive cannot be read, or the files cannot be written.
-    """
-    with tarfile.open(archive) as tar:
-        missing = dict.fromkeys(names)
-        for number, member in enumerate(tar):
-            if number > MOST_MEMBERS:
-                raise DataError(f"{archive}: has more than {MOST_MEMBERS} members")
-            if member.name not in missing:
-                continue
-            if not member.isreg() or member.size > LARGEST_MEMBER:
-                raise DataError(f"{archive}: {member.name} is not a plain file of at most {LARGEST_MEMBER:,} bytes")
-            target = folder / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            content = tar.extractfile(member)
-            assert content
-            target.unlink(missing_ok=True)  # never written through a link
-            target.write_bytes(content.read())
-            missing.pop(member.name)
-            if not missing:
-                return
-    raise DataError(f"{archive}: has no member {next(iter(missing))}")
