@@ -18,8 +18,8 @@ import time
 FIRST_STEP = """
 import os, sys
 from trainctl import cli
-from trainctl.step import eager as step
-step.make = lambda run, note: lambda inputs, targets: os._exit(0)  # what ends without a step ends with 1
+from trainctl.step import engine
+engine.optimizer_step = lambda *_, **__: lambda inputs, targets: os._exit(0)  # what ends without a step ends with 1
 sys.argv = ["trainctl", "loop.epochs=1"]
 cli.main()
 os._exit(1)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.zygote import EAGER, Process, Zygote, without_capture
+from tests.zygote import EAGER, Process, Zygote, without_recording
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
@@ -16,7 +16,7 @@ os.environ.setdefault(
 ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = str(ROOT)  # what tests start as a process of its own is this tree
 if EAGER:
-    without_capture()
+    without_recording()
 # Small and fast, with everything that draws random numbers: what a resumed run has to get right.
 HARD = (
     "dataset=digits", "model=cnn", "model.channels=[4,4]", "model.hidden=[16]", "augment=[flip,crop]",

@@ -52,7 +52,7 @@ def imported(*arguments: str, cwd: Path) -> tuple[set[str], int]:
         # scikit-learn only reads its own data sets, matplotlib only draws; nothing is compiled.
         ([*TRAIN], {"torch", "hydra"}),
         ([*TRAIN, "optimizer=sgd", "model=cnn", "augment=[crop]"], {"torch", "hydra"}),
-        ([*TRAIN, "optimizer=muon", "loop.capture=never"], {"torch", "hydra"}),
+        ([*TRAIN, "optimizer=muon", "loop.record=never"], {"torch", "hydra"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

@@ -24,14 +24,14 @@ from pathlib import Path
 from typing import IO, Any
 
 MEASURED = "COVERAGE_PROCESS_CONFIG"  # what pytest-cov leaves to processes that tests start
-EAGER = os.environ.get("TRAINCTL_TEST_CAPTURE") == "never"  # as if that were the default of loop.capture
+EAGER = os.environ.get("TRAINCTL_TEST_RECORD") == "never"  # as if that were the default of loop.record
 
 
-def without_capture() -> None:
-    """Take steps eagerly in this process, and in those forked from it, where loop.capture is not given."""
-    step: Any = importlib.import_module("trainctl.step.eager")
-    make = step.make
-    step.make = lambda run, note: step.eager(run) if run.config.loop.capture == "auto" else make(run, note)
+def without_recording() -> None:
+    """Take steps eagerly in this process, and in those forked from it, where loop.record is not given."""
+    engine: Any = importlib.import_module("trainctl.step.engine")
+    chosen = engine.accelerator
+    engine.accelerator = lambda run: (None, "a test") if run.config.loop.record == "auto" else chosen(run)
 
 
 class Process:
@@ -164,7 +164,7 @@ def import_everything() -> None:
         importlib.import_module(name)
     importlib.import_module("trainctl.settings.compose").compose([])  # Hydra imports its plugins
     if EAGER:
-        without_capture()
+        without_recording()
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@ from trainctl.command import profile
 from trainctl.errors import ConfigError, StorageError
 from trainctl.measure import flops
 from trainctl.measure.marks import PARTS
-from trainctl.measure.profile import Profile, Trial
+from trainctl.measure.profile import Profile
+from trainctl.measure.trials import Trial
 
 QUICK = ("device=cpu", "dataset=wine", "model=linear", "steps=5")
 
@@ -35,7 +36,7 @@ def row(text, first, second):
 
 
 def test_the_table_has_every_part_and_the_trace_stands_beside_it(found, tmp_path):
-    text = found("augment=[noise]", "loop.clip_norm=1", "loop.capture=always")
+    text = found("augment=[noise]", "loop.clip_norm=1", "loop.record=always")
     for part in PARTS:
         assert row(text, "in parts", part)
     assert row(text, "in parts", "penalty") == ["-", "-"]
@@ -47,7 +48,7 @@ def test_the_table_has_every_part_and_the_trace_stands_beside_it(found, tmp_path
     parts = [row(text, "in parts", part)[0] for part in PARTS]
     total = float(row(text, "in parts", "all")[0])
     assert sum(float(value) for value in parts if value != "-") == pytest.approx(total, abs=0.01)
-    for label in ("speed", "recording", "arithmetic", "memory"):
+    for label in ("speed", "engine", "arithmetic", "memory"):
         assert re.search(rf"^{label} ", text, re.MULTILINE)
     assert "\x1b" not in text
     assert [path.name for path in tmp_path.iterdir()] == ["trainctl-profile.json"]
@@ -143,8 +144,8 @@ QUIET = Profile(
     eval_every=40,
     parts={"data": 1e-4, "augmentation:crop": 1e-4, "forward": 5e-4, "backward": 3e-4},
     whole=1e-3,
-    replayed=False,
-    notes=(),
+    recorded=False,
+    engine="eager: loop.record=never",
     evaluation=1e-3,
     reporting=1e-4,
     checkpoint=1e-4,
@@ -168,7 +169,7 @@ def test_where_nothing_is_to_be_gained_nothing_is_advised():
         (Trial("precision=bf16", 100.0, 300.0), "3.00 times as fast (100 to 300 samples/s); results change"),
         (Trial("loop.clip_norm=null", 100.0, 120.0), "if the training is stable without clipping"),
         (Trial("loop.eval_batch_size=4096", 100.0, 200.0), "samples/s) in evaluation"),
-        (Trial("loop.capture=always", 100.0, 200.0), "results stay the same"),
+        (Trial("loop.record=always", 100.0, 200.0), "results stay the same"),
         (Trial("loop.batch_size=128", 100.0, 200.0), "this changes training: see trainctl find-batch-size and find-lr"),
     ],
     ids=lambda value: getattr(value, "word", ""),
@@ -221,9 +222,10 @@ def test_what_is_not_counted_is_said_so():
 
 
 def test_what_recording_saves_is_said():
-    saved = replace(QUIET, replayed=True, trials=[Trial("loop.capture=never", 100.0, 60.0)])
-    assert "saves 40 % of an eager step" in dict(profile.facts(saved))["recording"]
-    lost = replace(QUIET, replayed=True, trials=[Trial("loop.capture=never", 100.0, 120.0)])
-    assert "costs 20 % of an eager step" in dict(profile.facts(lost))["recording"]
-    assert profile.advise(lost)[0].startswith("loop.capture=never: 1.20 times as fast")
-    assert "recording" not in dict(profile.facts(QUIET))
+    recorded = replace(QUIET, recorded=True, engine="recorded")
+    saved = replace(recorded, trials=[Trial("loop.record=never", 100.0, 60.0)])
+    assert dict(profile.facts(saved))["engine"] == "recorded, which saves 40 % of an eager step"
+    lost = replace(recorded, trials=[Trial("loop.record=never", 100.0, 120.0)])
+    assert dict(profile.facts(lost))["engine"] == "recorded, which costs 20 % of an eager step"
+    assert profile.advise(lost)[0].startswith("loop.record=never: 1.20 times as fast")
+    assert dict(profile.facts(QUIET))["engine"] == "eager: loop.record=never"

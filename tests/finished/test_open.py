@@ -389,16 +389,34 @@ def test_a_state_with_unknown_or_missing_numbers_is_refused(run: Path) -> None:
         shutil.rmtree(damaged)
 
 
+def test_a_run_whose_settings_have_an_older_name_is_resumed_and_verified(run: Path, say: Say) -> None:
+    def older(tree: dict[str, Any]) -> None:
+        tree["loop"]["capture"] = tree["loop"].pop("record")
+
+    tree = rundir.read_config(run)
+    older(tree)
+    (run / "config.yaml").write_text(yaml.safe_dump(tree))
+    rewrite(run, lambda manifest: older(manifest["settings"]))
+
+    assert say("verify", run)[0] == 0
+    code, _, err = say("resume", run, "loop.capture=never")
+    assert (code, "loop.capture=never: no such setting; it is called loop.record now" in err) == (2, True)
+    assert say("resume", run, "loop.epochs=3")[0] == 0
+    written = rundir.read_config(run)["loop"]
+    assert ("capture" in written, written["record"]) == (False, "auto")
+    assert say("verify", run, "from=start")[0] == 0
+
+
 def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path, say: Say) -> None:
     tree = rundir.read_config(run)
-    for group, key in (("loop", "capture"), ("optimizer", "amsgrad"), ("checkpoint", "keep")):
+    for group, key in (("loop", "record"), ("optimizer", "amsgrad"), ("checkpoint", "keep")):
         del tree[group][key]
     del tree["average"], tree["logger"], tree["threads"], tree["split"]
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
 
     completed = read_tree(run, [])
     assert config.problems(completed) == []
-    assert completed["loop"]["capture"] == "auto"
+    assert completed["loop"]["record"] == "auto"
     assert completed["average"] == {"name": "none"}
     assert completed["optimizer"]["lr"] == tree["optimizer"]["lr"]
     assert say("resume", run, "loop.epochs=3")[0] == 0

@@ -10,10 +10,13 @@ import torch
 from trainctl.machine import threads
 from trainctl.measure import flops
 from trainctl.measure import profile as profiler
-from trainctl.measure.marks import PARTS, Meter, marked
+from trainctl.measure import steps as timing
+from trainctl.measure import trials as tries
+from trainctl.measure.marks import PARTS, Meter
+from trainctl.measure.trace import TRACED, trace
 from trainctl.run import assemble, checks
 from trainctl.settings import compose
-from trainctl.step import eager as step
+from trainctl.step.eager import eager
 
 EVERYTHING = (
     "dataset=wine", "augment=[noise]", "regularizer=[l2,max_norm]", "average=ema", "loop.clip_norm=1.0",
@@ -51,10 +54,9 @@ def parameters(run):
 )
 def test_a_marked_step_computes_what_a_step_computes(words):
     runs = []
-    for mark in (None, lambda part: None):
+    for mark in ((), (lambda part: None,)):
         run = make(*words)  # draws the same numbers again
-        shown = marked(run, mark) if mark else run
-        take = profiler.stepper(shown, step.eager(shown))
+        take = timing.repeated(run, eager(run, *mark), *mark)
         for _ in range(6):
             take()
         runs.append(run)
@@ -66,8 +68,7 @@ def test_a_marked_step_computes_what_a_step_computes(words):
 
 def test_parts_come_in_their_order():
     run, seen = make(*EVERYTHING, "loop.micro_batches=1"), []
-    shown = marked(run, seen.append)
-    profiler.stepper(shown, step.eager(shown), seen.append)()
+    timing.repeated(run, eager(run, seen.append), seen.append)()
     named = [part.partition(":")[0] for part in seen if part != "bookkeeping"]
     assert list(dict.fromkeys(named)) == [part for part in PARTS if part != "bookkeeping"]
     assert "augmentation:noise" in seen
@@ -86,15 +87,15 @@ def test_time_goes_to_the_part_that_was_entered_last():
 
 def test_parts_add_up_to_the_eager_step():
     run, start = make(*EVERYTHING), time.perf_counter()
-    parts = profiler.time_parts(run, 40)
-    mean = (time.perf_counter() - start) / (40 + profiler.WARM_UP)
+    parts = timing.time_parts(run, 40)
+    mean = (time.perf_counter() - start) / (40 + timing.WARM_UP)
     assert all(value > 0 for value in parts.values())
     assert 0.3 < sum(parts.values()) / mean < 1.1  # medians; a mean counts what other processes take, too
 
 
 @pytest.mark.parametrize("words", MODELS, ids=" ".join)
 def test_every_model_is_measured(words):
-    run = make(*words, "loop.eval_batch_size=16", "loop.batch_size=6", "loop.capture=always")
+    run = make(*words, "loop.eval_batch_size=16", "loop.batch_size=6", "loop.record=always")
     before = parameters(run)
     found = profiler.measure(run, 2)
     assert torch.equal(parameters(run), before)
@@ -104,21 +105,36 @@ def test_every_model_is_measured(words):
     assert not found.uncounted
     assert 0 < found.achieved < 20 * found.peak  # with matrices this small, a peak is none
     assert found.memory["weights"] >= 4 * run.parameters
-    assert {trial.word.partition("=")[0] for trial in found.trials} >= {"loop.capture", "loop.batch_size"}
+    assert {trial.word.partition("=")[0] for trial in found.trials} >= {"loop.record", "loop.batch_size"}
     assert all(0 < trial.gain < math.inf for trial in found.trials)
 
 
-def test_replayed_steps_are_told_from_eager_ones():
-    for words, replayed in (((), True), (("loop.capture=never",), False), (("augment=[mixup]",), False)):
-        run = make("dataset=wine", "loop.capture=always", *words)
-        take = profiler.stepper(run, step.make(run, lambda note: None))
-        profiler.warm_up(take)
-        assert profiler.is_replayed(run, take) == replayed
+@pytest.mark.parametrize(
+    ("words", "engine"),
+    [
+        ((), "recorded"),
+        (("loop.record=never",), "eager: loop.record=never"),
+        (("augment=[mixup]",), "eager: rows are mixed"),
+    ],
+)
+def test_how_training_takes_its_steps_is_said_and_why(words, engine):
+    found = profiler.measure(make("dataset=wine", "model=linear", "loop.record=always", *words), 2)
+    assert (found.engine, found.recorded) == (engine, engine == "recorded")
+
+
+def test_whatever_the_schedule_and_however_steps_are_taken_a_rate_of_0_keeps_the_weights():
+    run = make("dataset=wine", "schedule=one_cycle", "regularizer=[l2]")
+    before = parameters(run)
+    timing.keep_weights(run)
+    for take in (timing.repeated(run, eager(run)), lambda: eager(run)(*next(run.order.batches(run.state.step)))):
+        for _ in range(3):
+            take()
+    assert torch.equal(parameters(run), before)
 
 
 def test_steps_begin_anew_where_the_plan_ends():
     run = make("dataset=wine", "schedule=one_cycle", "loop.max_steps=3")
-    take = profiler.stepper(run, step.eager(run))
+    take = timing.repeated(run, eager(run))
     steps = []
     for _ in range(7):
         take()
@@ -195,15 +211,15 @@ def test_the_peak_is_that_of_the_fastest_product():
 # What is tried.
 
 
-def tried(*overrides, replayed=True, taken=0.0):
-    return [word for word, _, _ in profiler.changes(make("dataset=wine", *overrides), replayed, taken)]
+def tried(*overrides, recorded=True, taken=0.0):
+    return [word for word, _, _ in tries.changes(make("dataset=wine", *overrides), recorded, taken)]
 
 
 def test_changes_are_those_that_the_run_leaves_open(monkeypatch):
     monkeypatch.setattr(threads.Watch, "choose", lambda self: threads.ThreadChoice(1))
-    assert tried("threads=1") == ["precision=bf16", "loop.capture=never", "loop.batch_size=124"]
-    assert tried("threads=1", "precision=bf16", replayed=False) == ["precision=fp32", "loop.batch_size=124"]
-    assert tried("threads=1", "loop.batch_size=full") == ["precision=bf16", "loop.capture=never"]
+    assert tried("threads=1") == ["precision=bf16", "loop.record=never", "loop.batch_size=124"]
+    assert tried("threads=1", "precision=bf16", recorded=False) == ["precision=fp32", "loop.batch_size=124"]
+    assert tried("threads=1", "loop.batch_size=full") == ["precision=bf16", "loop.record=never"]
     assert "loop.clip_norm=null loop.clip_value=null" in tried("loop.clip_norm=1", "loop.clip_value=1")
     assert "loop.batch_size=124" not in tried(taken=1e15)
 
@@ -211,14 +227,12 @@ def test_changes_are_those_that_the_run_leaves_open(monkeypatch):
 def test_threads_are_tried_and_set_back(monkeypatch):
     monkeypatch.setattr(threads.Watch, "choose", lambda self: threads.ThreadChoice(2))
     run = make("dataset=wine", "model=linear", "loop.batch_size=full", "threads=1")
-    assert "threads=2" in [word for word, _, _ in profiler.changes(run, True, 0.0)]
+    assert "threads=2" in [word for word, _, _ in tries.changes(run, True, 0.0)]
     seen = []
-    monkeypatch.setattr(profiler, "changes", lambda *_: [("threads=2", run, 2)])
-    monkeypatch.setattr(
-        profiler, "duel", lambda *takes: seen.append([threads_of(take) for take in takes[:2]]) or (1, 1)
-    )
+    monkeypatch.setattr(tries, "changes", lambda *_: [("threads=2", run, 2)])
+    monkeypatch.setattr(tries, "duel", lambda *takes: seen.append([threads_of(take) for take in takes[:2]]) or (1, 1))
     try:
-        assert [trial.word for trial in profiler.trials(run, True, 1, 0.0)] == ["threads=2"]
+        assert [trial.word for trial in tries.trials(run, True, 1, 0.0)] == ["threads=2"]
         assert seen == [[1, 2]]
         assert torch.get_num_threads() == 1
     finally:
@@ -232,7 +246,7 @@ def threads_of(take):
 
 def test_a_larger_batch_leaves_a_batch_norm_two_rows():
     run = make("dataset=wine", "model.norm=batch", "loop.batch_size=31")  # 124 rows, and the last of 123 + 1 alone
-    for word, changed, _ in profiler.changes(run, True, 0.0):
+    for word, changed, _ in tries.changes(run, True, 0.0):
         if word.startswith("loop.batch_size"):
             assert checks.smallest_part(124, changed.plan.batch_size, 1) > 1
 
@@ -251,7 +265,7 @@ def test_what_the_model_cannot_do_in_another_precision_is_left_out():
             return self.inner(inputs)
 
     run = make("dataset=wine")
-    words = [trial.word for trial in profiler.trials(replace(run, model=Exact(run.model)), True, 2, 0.0)]
+    words = [trial.word for trial in tries.trials(replace(run, model=Exact(run.model)), True, 2, 0.0)]
     assert words
     assert "precision=bf16" not in words
 
@@ -261,11 +275,11 @@ def test_what_the_model_cannot_do_in_another_precision_is_left_out():
 
 def test_the_trace_names_the_parts_of_steps():
     run = make(*EVERYTHING, "loop.micro_batches=1")
-    events = json.loads(profiler.trace(run, True))["traceEvents"]
+    events = json.loads(trace(run, True))["traceEvents"]
     names = [event["name"] for event in events if event.get("cat") == "user_annotation"]
     for part in ("data", "augmentation:noise", "forward", "backward", "optimizer", "clipping", "averaging"):
-        assert names.count(part) in (profiler.TRACED, 2 * profiler.TRACED), part
-    assert names.count("eager step") == names.count("replayed step") == profiler.TRACED
+        assert names.count(part) in (TRACED, 2 * TRACED), part
+    assert names.count("eager step") == names.count("recorded step") == TRACED
     begin, end = (next(event for event in events if event["name"] == name) for name in ("forward", "backward"))
     inside = [event for event in events if event["name"] == "aten::addmm"]
     assert any(begin["ts"] <= event["ts"] <= end["ts"] for event in inside)

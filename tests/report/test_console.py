@@ -207,6 +207,14 @@ def test_a_resumed_run_counts_the_time_of_earlier_sessions(run, row):
     assert table(frame(view)) == ["10"]
 
 
+def test_how_steps_are_taken_is_shown_beside_the_device_once_it_is_known(make_view):
+    view = make_view(2)
+    assert "recorded" not in "\n".join(frame(view))
+    view.engine = "recorded"
+    (line,) = (line for line in frame(view) if line.startswith("device"))
+    assert line.rstrip().endswith("fp32, recorded")
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_a_gpu_shows_its_name_and_its_memory(make_view, run):
     tensor = torch.zeros(2**28, device="cuda")

@@ -76,6 +76,11 @@ def test_the_start_says_what_is_trained_and_where(run, stream):
     assert "resumed" not in stream.getvalue()
 
 
+def test_how_steps_are_taken_is_a_line_like_those_of_the_header(run, stream):
+    Plain(stream).engine("eager: rows are mixed")
+    assert stream.getvalue() == "engine  eager: rows are mixed\n"
+
+
 def test_a_resumed_run_says_from_where(run, stream, row):
     run.state.step = 80
     Plain(stream).start(run, DIRECTORY, [row(1.0), row(2.0)])

@@ -188,7 +188,7 @@ def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
     assert not all(torch.equal(*both) for both in zip(before, after, strict=True))
     if row not in COMPARED:
         return
-    eager = assemble.assemble(replace(chosen, loop=replace(chosen.loop, capture="never")))
+    eager = assemble.assemble(replace(chosen, loop=replace(chosen.loop, record="never")))
     loop.train(eager, tmp_path, MultiReporter(), saving.NullWriter(eager, tmp_path, MultiReporter()))
     assert all(map(torch.equal, after, eager.model.parameters()))  # the third step was replayed, where it can be
     assert torch.equal(run.sums.sums, eager.sums.sums)

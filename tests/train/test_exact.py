@@ -25,8 +25,8 @@ from trainctl.run.state import TrainState
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
 from trainctl.store import checkpoint, restore, rundir
-from trainctl.train import health as guard
 from trainctl.train import loop, session
+from trainctl.train.snapshot import Snapshot
 
 # 106 rows in batches of 40: 3 steps an epoch, 9 in all.
 TINY = (
@@ -45,7 +45,7 @@ WAYS = {
     ),
     "one_cycle-swa-eager": (
         "model.norm=batch", "optimizer=sgd", "schedule=one_cycle", "average=swa", "average.start_fraction=0.2",
-        "average.every_steps=1", "loop.capture=never", "loop.micro_batches=2",
+        "average.every_steps=1", "loop.record=never", "loop.micro_batches=2",
     ),
     "mixed-and-augmented": ("augment=[noise,mixup]", "optimizer=adamw", "regularizer=[l1,max_norm]", "loop.clip_norm=0.5"),
 }  # fmt: skip
@@ -97,12 +97,12 @@ def test_a_stop_at_every_step_changes_no_bit_and_no_line(tmp_path: Path, way: tu
     assert timeless(rundir.read_metrics(tmp_path / "cut")) == timeless(rundir.read_metrics(tmp_path / "whole"))
 
 
-def test_a_run_stopped_with_captured_steps_goes_on_with_eager_ones(tmp_path: Path) -> None:
+def test_a_run_stopped_with_recorded_steps_goes_on_with_eager_ones(tmp_path: Path) -> None:
     way = WAYS["plateau-ema-early-stopping"]
     session.begin(settings(*way), [], tmp_path / "whole")
     with pytest.raises(Interrupted):
         session.begin(until(settings(*way), 5), [], tmp_path / "cut")
-    after = settings(*way, "loop.capture=never")
+    after = settings(*way, "loop.record=never")
     session.resume(replace(after, tree=settings(*way).tree), [], tmp_path / "cut")
 
     assert bits(tmp_path / "cut") == bits(tmp_path / "whole")
@@ -259,10 +259,10 @@ def test_what_an_optimizer_remembers_for_a_group_is_saved(tmp_path: Path, monkey
     assert differences(chosen, tmp_path / "run", lambda run: None) == []
     run = assemble.assemble(chosen)
     take(run, 2)
-    copy, before = guard.Copy(run), walk(run)
+    kept, before = Snapshot(run), walk(run)
     take(run, 1)
     assert run.optimizer.param_groups[0]["count"] == 3
-    copy.put_back()
+    kept.put_back()
     assert run.optimizer.param_groups[0]["count"] == 2
     assert before["optimizer.param_groups.0.found"] == walk(run)["optimizer.param_groups.0.found"]
 

@@ -17,12 +17,14 @@ from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose, config
 from trainctl.step import eager as step
+from trainctl.step import engine
+from trainctl.step.part import Compute, Part
 from trainctl.store import restore, rundir
 from trainctl.store.manifest import checksum
 from trainctl.store.tensors import write as write_tensors
+from trainctl.train import blame, health, loop, session, snapshot
 from trainctl.train import checkpoint_writer as saving
-from trainctl.train import health as guard
-from trainctl.train import loop, session
+from trainctl.train.snapshot import Snapshot
 
 # 105 rows in batches of 16: 7 steps an epoch, 21 in all. Everything that draws random numbers or keeps statistics.
 PLAIN = (
@@ -38,30 +40,33 @@ def settings(*overrides: str) -> config.Config:
 class Poison:
     """Makes a run's steps go wrong at chosen steps: what they compute is changed on the way."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: Sequence[int], spoil: Callable[[list[Any]], None]) -> None:
-        whole = step._step
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, at: Sequence[int], spoil: Callable[[Part], None]) -> None:
+        whole = step.optimizer_step
         self.met: list[int] = []
 
-        def spoilt(run: Run, compute: step.Compute, update: Any, **more: Any) -> step.Step:
-            def changed(*given: Any) -> list[Any]:
-                found = compute(*given)
+        def spoilt(run: Run, compute: Compute, update: Any, **more: Any) -> step.Step:
+            def changed(*given: Any) -> Part:
+                part = compute(*given)
                 if run.state.step in at:
                     self.met.append(run.state.step)
-                    spoil(found)
-                return found
+                    spoil(part)
+                return part
 
             return whole(run, changed, update, **more)
 
-        monkeypatch.setattr(step, "_step", spoilt)
+        for module in (step, engine):
+            monkeypatch.setattr(module, "optimizer_step", spoilt)
 
 
-def bad_loss(found: list[Any]) -> None:
-    found[0] = torch.tensor(math.nan)
+def bad_loss(part: Part) -> None:
+    part.loss = torch.tensor(math.nan)
 
 
-def bad_gradient(found: list[Any]) -> None:
-    found[2] = found[2].clone()
-    found[2].flatten()[0] = math.inf
+def bad_gradient(part: Part) -> None:
+    gradient = part.gradients[1]
+    assert gradient is not None
+    part.gradients[1] = gradient.clone()
+    part.gradients[1].flatten()[0] = math.inf
 
 
 def newest(directory: Path, *overrides: str) -> Run:
@@ -86,12 +91,12 @@ def stopped_at(directory: Path, number: int, *overrides: str) -> dict[str, Tenso
 
 
 @pytest.mark.parametrize("spoil", [bad_loss, bad_gradient])
-@pytest.mark.parametrize("overrides", [(), ("loop.capture=never", "optimizer=sgd"), ("average=ema", "optimizer=lion")])
+@pytest.mark.parametrize("overrides", [(), ("loop.record=never", "optimizer=sgd"), ("average=ema", "optimizer=lion")])
 def test_the_state_before_a_bad_step_is_kept_to_the_last_bit(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[list[Any]], None], overrides: tuple[str, ...]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable[[Part], None], overrides: tuple[str, ...]
 ) -> None:
     wanted = stopped_at(tmp_path / "good", 10, *overrides)
-    monkeypatch.setattr(guard, "EVERY_STEPS", 5)
+    monkeypatch.setattr(health, "EVERY_STEPS", 5)
     Poison(monkeypatch, [10], spoil)
     what = "loss is nan" if spoil is bad_loss else "gradient's norm is inf"
     with pytest.raises(
@@ -116,7 +121,7 @@ def test_a_message_names_layer_gradients_and_rows(tmp_path: Path, cause: str) ->
     with pytest.raises(NonFiniteError) as caught:
         loop.train(run, tmp_path / "run", MultiReporter())
 
-    told, message = rundir.read_json(tmp_path / "run" / guard.FILE), str(caught.value)
+    told, message = rundir.read_json(tmp_path / "run" / blame.FILE), str(caught.value)
     assert f"{first}.weight" in told["gradients"]
     assert f"the gradient of {first}.weight" in message
     assert len(told["rows"]) in (16, 10)  # the last batch of an epoch is smaller
@@ -152,13 +157,13 @@ def test_an_infinite_buffer_is_a_mask_unless_it_becomes_so_or_is_not_a_number(tm
     (tmp_path / "run").mkdir()
     assert "max_steps" in loop.train(run, tmp_path / "run", MultiReporter()).reason
 
-    spared = guard.masks(run)
-    assert guard.sound(run, spared)
+    spared = snapshot.masks(run)
+    assert snapshot.sound(run, spared)
     for name, value in (("mask", math.nan), ("2.running_var", math.inf)):
         buffer = run.model.get_buffer(name)
         before = buffer.clone()
         buffer[0] = value
-        assert not guard.sound(run, spared)
+        assert not snapshot.sound(run, spared)
         buffer.copy_(before)
 
 
@@ -180,13 +185,13 @@ def test_a_step_is_skipped_and_the_run_goes_on_with_the_next(tmp_path: Path, mon
 
 def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -> None:
     run = assemble.assemble(settings("loop.on_nonfinite=skip", "scale=none"))
-    watch = guard.Guard(run, saving.NullWriter(run, Path(), MultiReporter()), MultiReporter())
+    watch = health.Health(run, saving.NullWriter(run, Path(), MultiReporter()), MultiReporter())
     source = run.order.batches(run.state.step)
-    before, random = guard.Copy(run), torch.get_rng_state()
+    before, random = Snapshot(run), torch.get_rng_state()
     inputs, targets = next(source)
     assert not watch.step(inputs * math.nan, targets)
     assert watch.step(inputs * math.nan, targets)
-    assert all(map(torch.equal, before.tensors, guard.Copy(run).tensors))
+    assert all(map(torch.equal, before.tensors, Snapshot(run).tensors))
     assert not torch.equal(torch.get_rng_state(), random)
     assert (run.state.skipped, run.state.skipped_in_row) == (1, 1)
     run.state.step += 1
@@ -196,9 +201,9 @@ def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -
 
 def test_too_many_skips_in_a_row_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Poison(monkeypatch, range(5, 99), bad_loss)
-    with pytest.raises(NonFiniteError, match=r"at step 16 .*\(10 steps in a row were left out before\)"):
+    with pytest.raises(NonFiniteError, match=r"at step 16 .*\(10 steps in a row were skipped before\)"):
         session.begin(settings("loop.on_nonfinite=skip"), [], tmp_path / "run")
-    assert newest(tmp_path / "run").state.skipped == guard.MOST_SKIPS_IN_ROW
+    assert newest(tmp_path / "run").state.skipped == health.MOST_SKIPS_IN_ROW
 
 
 def test_a_run_rewinds_to_its_newest_checkpoint_and_goes_on_at_half_the_rate(
@@ -206,9 +211,9 @@ def test_a_run_rewinds_to_its_newest_checkpoint_and_goes_on_at_half_the_rate(
 ) -> None:
     at, chosen = [10], "loop.on_nonfinite=rewind"
 
-    def once(found: list[Any]) -> None:
-        bad_loss(found)
-        if len(poison.met) == 4:  # fast, closely, and explained... of the first try
+    def once(part: Part) -> None:
+        bad_loss(part)
+        if len(poison.met) == 4:  # fast, closely, and explained: of the first try
             at.clear()
 
     with monkeypatch.context() as patched:
@@ -219,7 +224,7 @@ def test_a_run_rewinds_to_its_newest_checkpoint_and_goes_on_at_half_the_rate(
     rows = [row for row in rundir.read_metrics(tmp_path / "run") if "val/loss" in row]
     assert [(row["step"], row["lr"]) for row in rows] == [(7, 0.001), (14, 0.0005), (21, 0.0005)]
     log = (tmp_path / "run" / "log.txt").read_text()
-    assert "going on from step 7 with 0.5 times the learning rate (rewind 1 of 5)" in log
+    assert "continuing from step 7 with 0.5 times the learning rate (rewind 1 of 5)" in log
 
     # Recorded in the state: a run stopped and resumed after the rewind ends alike.
     stopped_at(tmp_path / "cut", 7, chosen)
@@ -239,8 +244,8 @@ def test_rewinds_are_bounded_and_forget_what_was_evaluated_since(
     with pytest.raises(NonFiniteError, match=r"at step 11 .*\(after 5 rewinds\)"):
         session.begin(settings("loop.on_nonfinite=rewind", "checkpoint.every_seconds=99"), [], tmp_path / "run")
     assert [row["step"] for row in rundir.read_metrics(tmp_path / "run")] == [7]  # once, though come to six times
-    assert newest(tmp_path / "run").state.rewinds == guard.MOST_REWINDS
-    assert (tmp_path / "run" / "log.txt").read_text().count("going on from step 0 with") == 5
+    assert newest(tmp_path / "run").state.rewinds == health.MOST_REWINDS
+    assert (tmp_path / "run" / "log.txt").read_text().count("continuing from step 0 with") == 5
 
 
 @pytest.mark.parametrize("place", ["newest", "restore"])
@@ -257,7 +262,7 @@ def test_a_rewind_that_fails_midway_keeps_what_was_saved(
         with pytest.raises(UnavailableError):
             session.begin(settings("loop.on_nonfinite=rewind"), [], tmp_path / "run")
     saved = newest(tmp_path / "run")
-    assert saved.state.step == (10 if place == "newest" else 7)
+    assert saved.state.step == 10
     assert saved.state.best_weights.keys() == saved.model.state_dict().keys()
 
 
@@ -293,7 +298,7 @@ def test_nan_is_never_best_and_never_patience(
     chosen = ("loop.epochs=5", "early_stopping=patience", "early_stopping.patience=2")
     summary = session.begin(settings(*chosen), [], tmp_path / "run")
     assert (summary["best"]["step"], summary["steps"]) == (best, steps), reason
-    assert "passed over, never the best" in (tmp_path / "run" / "log.txt").read_text()
+    assert "cannot be the best" in (tmp_path / "run" / "log.txt").read_text()
 
 
 def test_a_metric_that_was_never_finite_fails_at_the_end_and_keeps_the_weights(
@@ -310,7 +315,7 @@ def test_a_loss_far_above_where_it_began_is_told_and_does_not_stop() -> None:
     notes: list[str] = []
     run = assemble.assemble(settings())
     for loss in (2.0, 19.0, 21.0):
-        run.state.first_loss = guard.warn(run, {"train/loss": loss, "val/loss": 1.0}, notes.append)
+        run.state.first_loss = health.warn(run, {"train/loss": loss, "val/loss": 1.0}, notes.append)
     assert [note.partition(":")[0] for note in notes] == ["diverging"]
     assert "train/loss is 21 at step 0, it was 2 at first" in notes[0]
 
@@ -334,7 +339,7 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
 ) -> None:
     wanted = stopped_at(tmp_path / "good", 10)
 
-    def fail(found: list[Any]) -> None:
+    def fail(part: Part) -> None:
         raise error
 
     Poison(monkeypatch, [10], fail)
@@ -358,29 +363,80 @@ def test_a_lack_of_memory_for_a_checkpoint_ends_no_process(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_error_that_does_not_come_again_is_survived(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def once(at: list[int], error: Exception) -> Callable[[Part], None]:
+    """Return what raises an error the first time that it is reached."""
+
+    def fail(part: Part) -> None:
+        at.clear()
+        raise error
+
+    return fail
+
+
+def test_a_lack_of_memory_that_does_not_come_again_is_survived_and_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     session.begin(settings(), [], tmp_path / "whole")
     at = [10]
-
-    def fail_once(found: list[Any]) -> None:
-        at.clear()
-        raise MemoryError
-
-    Poison(monkeypatch, at, fail_once)
+    Poison(monkeypatch, at, once(at, MemoryError()))
     session.begin(settings(), [], tmp_path / "run")
     assert_equal(tensors(tmp_path / "run"), tensors(tmp_path / "whole"))
+    assert "; repeating steps 8 to 11 and checking every gradient" in (tmp_path / "run" / "log.txt").read_text()
 
 
-def test_a_bug_in_a_component_keeps_the_last_completed_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    wanted = stopped_at(tmp_path / "good", 10)
-
-    def fail(found: list[Any]) -> None:
-        raise ZeroDivisionError("in a component")
-
-    Poison(monkeypatch, [10], fail)
-    with pytest.raises(ZeroDivisionError, match="in a component"):
-        session.begin(settings(), [], tmp_path / "bad")
+@pytest.mark.parametrize("lasting", [False, True], ids=["once", "always"])
+@pytest.mark.parametrize(("every", "saved"), [(100, 7), (2, 9)])
+def test_a_bug_is_raised_at_once_and_the_last_good_state_is_saved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, every: int, saved: int, *, lasting: bool
+) -> None:
+    """Step 8 is the first after an evaluation; from there on, the state is looked at every so many steps."""
+    session.begin(settings(), [], tmp_path / "whole")
+    wanted = stopped_at(tmp_path / "good", saved)
+    monkeypatch.setattr(health, "EVERY_STEPS", every)
+    at = [10]
+    with monkeypatch.context() as patched:
+        poison = Poison(patched, at, once([] if lasting else at, IndexError("in a component")))
+        with pytest.raises(IndexError, match="in a component"):
+            session.begin(settings(), [], tmp_path / "bad")
+    assert poison.met == [10]  # it is not tried again
     assert_equal(tensors(tmp_path / "bad"), wanted)
+    log = (tmp_path / "bad" / "log.txt").read_text()
+    assert f"the state at step {saved} is saved; fix the error, then resume with: trainctl resume {tmp_path}" in log
+    session.resume(settings(), [], tmp_path / "bad")
+    assert_equal(tensors(tmp_path / "bad"), tensors(tmp_path / "whole"))
+
+
+def test_a_loss_that_raises_once_ends_the_command_with_its_error_and_a_run_to_resume(
+    tmp_path: Path, command: Callable[..., Any]
+) -> None:
+    for folder in ("my/loss", "conf/loss"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "my" / "loss" / "shaky.py").write_text(
+        "import torch\n"
+        "from trainctl.components.loss.base import Loss\n"
+        "calls = []\n"
+        "def shaky() -> Loss:\n"
+        "    def loss(outputs, targets):\n"
+        "        calls.append(1)\n"
+        "        if len(calls) == 6:\n"
+        "            raise IndexError('the sixth call of shaky')\n"
+        "        return torch.nn.functional.cross_entropy(outputs, targets)\n"
+        "    return Loss(loss, ('classification',))\n"
+    )
+    (tmp_path / "conf" / "loss" / "shaky.yaml").write_text("name: shaky\n")
+    words = ("components=[my]", "loss=shaky", "dataset=iris", "loop.epochs=3", "output.plots=false")
+    done = command(*words)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
+    assert "IndexError: the sixth call of shaky" in done.stderr
+    (directory,) = (path.parent for path in (tmp_path / "runs").glob("*/config.yaml"))
+    assert (
+        f"is saved; fix the error, then resume with: trainctl resume {directory.relative_to(tmp_path)}" in done.stdout
+    )
+    source = (tmp_path / "my" / "loss" / "shaky.py").read_text()
+    (tmp_path / "my" / "loss" / "shaky.py").write_text(source.replace("== 6", "== 0"))
+    assert command("resume", str(directory), "components=[my]").returncode == 0
+    assert rundir.read_json(directory / "summary.json")["outcome"] == "finished"
 
 
 def test_a_lack_of_memory_in_an_evaluation_repeats_it_when_resumed(

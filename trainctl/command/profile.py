@@ -35,7 +35,8 @@ from trainctl.settings import compose
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
-    from trainctl.measure.profile import Profile, Trial
+    from trainctl.measure.profile import Profile
+    from trainctl.measure.trials import Trial
 
 DEFAULT = "trainctl-profile.json"
 OPTIONS = {"steps": "50", "output": DEFAULT}
@@ -59,6 +60,7 @@ def main(argv: Sequence[str]) -> int:
         "KINETO_LOG_LEVEL", "99"
     )  # before torch: its profiler writes to stderr when it starts and ends
     from trainctl.measure import profile as profiler
+    from trainctl.measure.trace import trace
     from trainctl.run import assemble
 
     run = assemble.assemble(checked)
@@ -72,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
     for text in advise(profile) or ["nothing: no change that was tried is more than 10 % faster"]:
         table.line(wrapped(f"- {text}", 2))
     if output:
-        write(Path(output), profiler.trace(run, profile.replayed))
+        write(Path(output), trace(run, profile.recorded))
         table.line(f"\ntrace: {output}, for chrome://tracing or https://ui.perfetto.dev")
     return 0
 
@@ -153,18 +155,13 @@ def giga(count: float) -> str:
 
 
 def facts(profile: "Profile") -> list[tuple[str, str]]:
-    """Return what the table does not show: speed, recording, arithmetic, memory."""
+    """Return what the table does not show: speed, engine, arithmetic, memory."""
     facts = [("speed", f"{profile.rows / profile.whole:,.0f} samples/s, {1 / profile.whole:,.0f} steps/s in training")]
-    if eager := next((trial for trial in profile.trials if trial.word == "loop.capture=never"), None):
+    gain = ""
+    if eager := next((trial for trial in profile.trials if trial.word == "loop.record=never"), None):
         saved = 1 - eager.after / eager.before
-        effect = "saves" if saved >= 0 else "costs"
-        facts.append(
-            (
-                "recording",
-                f"the step is recorded and replayed, which {effect} {100 * abs(saved):.0f} % of an eager step",
-            )
-        )
-    facts += [("recording", note) for note in profile.notes]
+        gain = f", which {'saves' if saved >= 0 else 'costs'} {100 * abs(saved):.0f} % of an eager step"
+    facts.append(("engine", f"{profile.engine}{gain}"))
     peak = (
         f"peak ({giga(profile.peak)} GFLOP/s, measured with a {profile.peak_size}x{profile.peak_size} matrix product)"
     )
@@ -224,7 +221,7 @@ def _remark(profile: "Profile", trial: "Trial") -> str:
         "loop.clip_norm": ", if the training is stable without clipping",
         "loop.clip_value": ", if the training is stable without clipping",
         "loop.eval_batch_size": " in evaluation",
-        "loop.capture": "; results stay the same",
+        "loop.record": "; results stay the same",
     }.get(key, "")
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
 from trainctl.machine import memory
 from trainctl.machine.device import synchronize
+from trainctl.measure.steps import keep_weights
 from trainctl.run.checks import smallest_part
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
@@ -154,8 +155,6 @@ def batch_sizes(run: Run, most: int | None) -> list[int]:
 def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
     """Measure optimizer steps with each batch size, smallest first, until memory runs out.
 
-    The learning rate is 0, so that no size starts from weights that another one has spoilt.
-
     Args:
         run: Freshly assembled.
         sizes: Rows in a step, rising.
@@ -165,8 +164,7 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
         One result for each size; the last one may say that it did not fit.
     """
     take_step, rows = step.eager(run), run.data.splits["train"]
-    for group in run.optimizer.param_groups:
-        group["lr"] = 0.0
+    keep_weights(run)
     free, before = memory.free(run.device), memory.peak()
     for size in sizes:
         # Linux promises a CPU's memory freely and ends the process that uses it: twice the rows need twice as much.

@@ -44,6 +44,11 @@ class Console(Reporter):
         assert self.view
         self.view.rows.append(row)
 
+    def engine(self, text: str) -> None:
+        """Show how steps are taken, next to the device, in the next frame."""
+        assert self.view
+        self.view.engine = text
+
     def forget(self, step: int) -> None:
         """Remove the evaluations after a step."""
         assert self.view

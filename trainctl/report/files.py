@@ -48,6 +48,10 @@ class Files(Reporter):
         self.plain.evaluation(row)
         self._to_loggers(int(row["step"]), {key: value for key, value in row.items() if "/" in key or key == "lr"})
 
+    def engine(self, text: str) -> None:
+        """Take how steps are taken."""
+        self.plain.engine(text)
+
     def unsaved(self) -> list[Row]:
         """Sync the records to disk; return the evaluations for which that failed."""
         if self.unsynced:

@@ -44,6 +44,10 @@ class Plain(Reporter):
         parts.append(f"{pad('speed', phrases.count(row.get('samples_per_second'), unknown='?'))} samples/s")
         self._write("  ".join(parts))
 
+    def engine(self, text: str) -> None:
+        """Write how steps are taken, as a line of the header that comes later."""
+        self._write(f"engine  {text}")
+
     def note(self, text: str) -> None:
         """Write a line for the user."""
         self._write(text)

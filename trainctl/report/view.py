@@ -78,6 +78,7 @@ class View:
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
         self.header = [(label, printable(text, encoding)) for label, text in phrases.header(run, directory)]
+        self.engine = ""  # how steps are taken, once it is known
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
         self.cached: tuple[object, list[Segment], list[Segment]] = (None, [], [])
@@ -92,7 +93,7 @@ class View:
 
     def _draw(self, console: RichConsole, width: int, height: int) -> Iterator[Segment]:
         status = self.status(width, time.monotonic())[:height]
-        key = (width, height - len(status), len(self.rows), self.run.state.best)
+        key = (width, height - len(status), len(self.rows), self.run.state.best, self.engine)
         if self.cached[0] != key:
             above, below = self.surroundings(width, height - len(status))
             self.cached = (key, self._segments(console, above, width), self._segments(console, below, width))
@@ -112,8 +113,12 @@ class View:
 
     def surroundings(self, width: int, room: int) -> tuple[list[Text], list[Text]]:
         """Return the lines above and below the status, ``room`` at most: the table first, the others if they fit."""
-        short = {"run": printable(self.directory.name, self.encoding)} if len(str(self.directory)) > width - 8 else {}
-        header = [Text.assemble((f"{label:<8}", LABEL), short.get(label, text)) for label, text in self.header]
+        facts = dict(self.header)
+        if len(str(self.directory)) > width - 8:
+            facts["run"] = printable(self.directory.name, self.encoding)
+        if self.engine:
+            facts["device"] += f", {printable(self.engine, self.encoding)}"
+        header = [Text.assemble((f"{label:<8}", LABEL), text) for label, text in facts.items()]
         sparks = self.sparks(width)
         least = 1 + min(3, len(self.rows)) if self.rows else 0
         for above, below, gaps in ((4, 2, 1), (4, 2, 0), (4, 0, 0), (1, 2, 0), (1, 0, 0), (0, 0, 0)):

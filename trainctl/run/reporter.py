@@ -28,6 +28,9 @@ class Reporter:
     def evaluation(self, row: Row) -> None:
         """Report the newest evaluation."""
 
+    def engine(self, text: str) -> None:
+        """Report how steps are taken, and if that is not the fastest way, why; known after the first steps."""
+
     def unsaved(self) -> list[Row]:
         """Sync what was recorded to the disk, and return the evaluations for which that failed."""
         return []
@@ -67,6 +70,11 @@ class MultiReporter(Reporter):
         """Report the newest evaluation to all of them."""
         for reporter in self.reporters:
             reporter.evaluation(row)
+
+    def engine(self, text: str) -> None:
+        """Report how steps are taken to all of them."""
+        for reporter in self.reporters:
+            reporter.engine(text)
 
     def unsaved(self) -> list[Row]:
         """Return the evaluations that any of them could not record."""

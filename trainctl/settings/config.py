@@ -49,7 +49,7 @@ class Loop:
     eval_every_steps: Positive | None
     stop_at_step: Annotated[Positive | None, Resumable]
     on_nonfinite: Annotated[Literal["stop", "skip", "rewind"], Resumable]
-    capture: Literal["auto", "always", "never"]
+    record: Literal["auto", "always", "never"]
 
     @property
     def max_seconds(self) -> float | None:

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.settings import component, config
+from trainctl.settings import component, config, renamed
 from trainctl.settings.compose import compose_members, lift_epochs
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import overlays
@@ -39,8 +39,9 @@ def completed(tree: Tree) -> Tree:
     """Return a saved configuration with what an older version did not know yet, at the defaults of our YAML.
 
     Groups, sections and keys of the selected members are filled in. Nothing that is there is changed, so what this
-    version does not know is still an error when the configuration is checked.
+    version does not know is still an error when the configuration is checked. Settings get the names that they have now.
     """
+    tree = renamed.with_new_names(tree)
     selected = {
         group: f"[{','.join(map(str, settings))}]" if group in component.ADDITIVE else str(settings.get("name"))
         for group in component.GROUPS
@@ -92,7 +93,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         if key not in keys:
             exists = key in settings or key in component.GROUPS
             reason = "cannot change in an existing run; start a new one" if exists else "no such setting"
-            wrong.append(f"{override.input_line}: {reason}{nearest(key, keys)}")
+            wrong.append(f"{override.input_line}: {reason}{renamed.hint(key) or nearest(key, keys)}")
         elif override.is_sweep_override() or override.is_delete():
             wrong.append(f"{override.input_line}: expected one value")
         else:

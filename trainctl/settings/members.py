@@ -10,7 +10,7 @@ from pathlib import Path
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, config
+from trainctl.settings import component, config, renamed
 
 PACKAGE = Path(__file__).parents[1]
 # Group -> member -> file.
@@ -75,6 +75,8 @@ def explain(key: str, line: str, members: Members, selected: str) -> str:
     if names := owners.get(key):
         group = key.partition(".")[0]
         return f"{line}: {key} belongs to {group}={' and '.join(sorted(names))}, but {group}={selected} is selected"
+    if old := renamed.hint(key):
+        return f"{line}: no such setting{old}"
     return f"{line}: no such setting{_suggest(key, line.partition('=')[2], list(owners), members)}"
 
 

@@ -16,6 +16,7 @@ from trainctl.run.run import Run
 from trainctl.settings import component
 from trainctl.settings.config import Config, leaves
 from trainctl.settings.existing import MAY_CHANGE, among
+from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
 
@@ -37,7 +38,7 @@ def check_origin(run: Run, saved: Saved) -> None:
 
 def settings_differ(config: Config, saved: Saved) -> list[str]:
     """Return the settings of a checkpoint that a run does not have, or has with other values; newer ones may be added."""
-    before, now = (leaves(tree) for tree in (saved.manifest.settings, _as_json(config.tree)))
+    before, now = map(leaves, (with_new_names(saved.manifest.settings), _as_json(config.tree)))
     fixed = [key for key in before if not among(key, MAY_CHANGE)]
     changed = [f"{key}={before[key]} there, {now[key]} here" for key in fixed if key in now and now[key] != before[key]]
     return changed + [f"{key}={before[key]} only there" for key in fixed if key not in now]

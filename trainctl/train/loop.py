@@ -19,7 +19,7 @@ from trainctl.run.state import Best
 from trainctl.train.budget import Clock, Ending, Judge, ended, samples_per_second, what_is_due
 from trainctl.train.checkpoint_writer import Writer, writer_for
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
-from trainctl.train.health import Guard, warn
+from trainctl.train.health import Health, warn
 
 
 def train(
@@ -42,12 +42,12 @@ def train(
     """
     state, clock, monitor = run.state, Clock(run), ThreadMonitor(run.device, adapt=run.config.threads == "adapt")
     begun, saved_at, writer = state.step, time.monotonic(), writer or writer_for(run, directory, reporter)
-    with StopRequest() as request, Guard(run, writer, reporter) as guard:
+    with StopRequest() as request, Health(run, writer, reporter) as health:
         source = run.order.batches(state.step)
         while True:
             due = what_is_due(run, request)
-            if (due.look or due.keep) and not guard.sound():
-                source = run.order.batches(state.step)  # from the step that the guard went back to
+            if (due.look or due.keep) and not health.sound():
+                source = run.order.batches(state.step)  # from the step that the run went back to
                 continue
 
             # 1. Look: on a GPU, the place where the host waits for the device.
@@ -55,7 +55,7 @@ def train(
             if due.look:
                 with suppress(Stopped):  # it stays due, and is repeated when the run is resumed
                     verdict = judge(look(run, reporter, clock, request.check))
-                guard.remember()
+                health.remember()
                 monitor.check(reporter.note)
 
             # 2. Keep; at once what was due when the session began, so that a rewind never goes back to before it.
@@ -74,7 +74,7 @@ def train(
 
             # 3. Step.
             set_learning_rate(run)
-            if not guard.step(*next(source)):
+            if not health.step(*next(source)):
                 source = run.order.batches(state.step)
                 continue
             state.step += 1

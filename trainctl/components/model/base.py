@@ -61,8 +61,7 @@ class ByteDropout(nn.Dropout):
 
     def __init__(self, p: float = 0.5) -> None:
         super().__init__(p)
-        # Memory that every call draws into: TorchScript, which replays steps, can reinterpret the bits of a tensor
-        # only if the tensor outlives the step.
+        # Memory that every call draws into, so that no call has to ask for some.
         self.draws = torch.empty(0, dtype=torch.int64)
 
     def forward(self, inputs: Tensor) -> Tensor:

@@ -1,8 +1,5 @@
 """The types of the parameters of optimizers, and what avoids PyTorch's compiler."""
 
-import inspect
-from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -20,15 +17,10 @@ NotNegative = Annotated[float, "[0, inf)"]
 
 
 def without_compiler() -> None:
-    """Mark the methods of optimizers as excluded from compilation, so that building one does not import the compiler."""
+    """Mark the methods of optimizers as excluded from compilation, so that building one does not import the compiler.
+
+    The name is private to PyTorch: a version that has another one starts a second later, and computes the same.
+    """
     for method in vars(torch.optim.Optimizer).values():
         if inner := getattr(method, "__wrapped__", None):
             vars(inner).setdefault("__dynamo_disable", inner)
-
-
-def unwrapped_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return an optimizer's step method; for PyTorch's own optimizers, without the wrapper for the compiler."""
-    kind = type(optimizer)
-    if not kind.__module__.startswith("torch.optim."):
-        return optimizer.step
-    return torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer))

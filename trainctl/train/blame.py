@@ -1,0 +1,88 @@
+"""Where a number that is not finite began: the layer, the gradients and the rows of the step that is to blame."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainctl.errors import NonFiniteError
+from trainctl.run.rate import learning_rate, schedule_position
+from trainctl.run.run import Run
+from trainctl.step.eager import Step
+from trainctl.step.fused import trained_by
+
+FILE = "nonfinite.json"
+SHOWN = 8  # rows, or gradients, named in a message
+
+
+def explain(
+    run: Run, error: NonFiniteError, inputs: Tensor, targets: Tensor, take_closely: Step
+) -> tuple[str, dict[str, Any]]:
+    """Return where it began, as a message and as the content of a file; the batch is computed once more.
+
+    Args:
+        run: Before the step that is to blame.
+        error: What the step raised.
+        inputs: Its batch, as it is stored.
+        targets: The same.
+        take_closely: Takes the step, and raises before it changes a weight.
+    """
+    rows = run.order.row_numbers(run.state.step)
+    names = {id(parameter): name for name, parameter in run.model.named_parameters()}
+    pairs = zip(trained_by(run.optimizer), error.gradients, strict=False)
+    gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
+    layer = first_layer(run.model, lambda: take_closely(inputs, targets))
+    unfit = [row for row, fit in zip(rows, _finite_rows(inputs), strict=True) if not fit]
+    rate = learning_rate(run, schedule_position(run))
+    facts = {
+        "step": run.state.step + 1, "learning_rate": rate, "loss": str(error.loss), "layer": layer,
+        "gradients": gradients, "rows_with_bad_inputs": unfit, "rows": rows,
+    }  # fmt: skip
+    parts = [str(error)]
+    parts += [f"the output of {layer} is the first that is not finite"] if layer else []
+    parts += [f"the gradient of {_few(gradients)} is not finite"] if gradients else []
+    parts += [f"the inputs of row {_few(unfit)} are not finite"] if unfit else []
+    parts.append(f"rows of the batch: {_few(rows)} of the training split (all in {FILE})")
+    return "; ".join(parts), facts
+
+
+def first_layer(model: nn.Module, compute: Callable[[], object]) -> str:
+    """Return the name and kind of the first layer that turns finite inputs into outputs that are not; or nothing."""
+    blamed: list[str] = []
+
+    def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if not blamed and any(map(_bad, _flat(output))) and not any(map(_bad, _flat(inputs))):
+                blamed.append(f"{name} ({type(module).__name__})")
+
+        return hook
+
+    leaves = [(name, module) for name, module in model.named_modules() if not any(module.children())]
+    handles = [module.register_forward_hook(watch(name)) for name, module in leaves]
+    try:
+        compute()
+    except NonFiniteError:
+        pass
+    finally:
+        for handle in handles:
+            handle.remove()
+    return blamed[0] if blamed else ""
+
+
+def _flat(value: Any) -> list[Any]:
+    return [part for item in value for part in _flat(item)] if isinstance(value, (tuple, list)) else [value]
+
+
+def _bad(value: Any) -> bool:
+    return isinstance(value, Tensor) and not bool(torch.isfinite(value).all())
+
+
+def _finite_rows(inputs: Tensor) -> list[bool]:
+    finite: list[bool] = torch.isfinite(inputs.flatten(1)).all(1).tolist()
+    return finite
+
+
+def _few(values: Sequence[object]) -> str:
+    shown = ", ".join(map(str, values[:SHOWN]))
+    return shown if len(values) <= SHOWN else f"{shown} and {len(values) - SHOWN} more"
