@@ -450,13 +450,13 @@ MUTATIONS = [
         "trainctl/fileformat/limits.py",
         "if len(text) > DEEPEST_BRACKETS and _depth(text) > DEEPEST_BRACKETS:",
         "if False:",
-        "tests/settings/test_fuzz.py -k no_parser",
+        "tests/fileformat/test_limits.py",
     ),
     Mutation(
         "trainctl/settings/user_files.py",
         "        refuse_too_large(path)",
         "        pass",
-        "tests/settings/test_bad_configuration.py -k bomb",
+        "tests/settings/test_bad_configuration.py -k large",
     ),
     # What an annotation means.
     Mutation(

@@ -1,0 +1,72 @@
+"""What would take a parser too long, or too deep, is refused before a parser sees it."""
+
+import ast
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from hydra.core.override_parser.overrides_parser import OverridesParser
+
+from trainctl.errors import CheckpointError, ConfigError, DataError
+from trainctl.fileformat.json_text import parse_json
+from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.source import parse_expression, parse_python
+from trainctl.fileformat.tree import read_tree
+from trainctl.settings.overrides import parse
+
+DEEP, LONG = "nested more than 500 levels deep", "a number of more than 1,000 digits"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 501, DEEP),
+        ("[{(" * 167, DEEP),
+        ("[" * 501 + "]" * 501, DEEP),
+        ("]" * 9 + "[" * 501, DEEP),  # what closes nothing opens nothing either
+        ("[]" * 9 + "{" * 501, DEEP),
+        ("x: " + "1" * 1001, LONG),
+        ("x: 1" + ":59" * 400, LONG),
+        ("1_000_" * 200, LONG),
+        ("[" * 500 + "]" * 500, None),
+        ("[]" * 9000, None),
+        ("1" * 1000, None),
+        ("1" * 1000 + "." + "1" * 1000, None),
+        ("1, " * 9000, None),
+        ("", None),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_brackets_and_digits_are_counted_without_a_parser(text: str, message: str | None) -> None:
+    if message is None:
+        check_brackets_and_digits(text, "my.file")
+    else:
+        with pytest.raises(DataError) as caught:
+            check_brackets_and_digits(text, "my.file")
+        assert str(caught.value) == f"my.file: {message}"
+
+
+@pytest.mark.parametrize("text", ["[" * 501, "9" * 1001], ids=["brackets", "digits"])
+def test_no_parser_sees_such_a_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    def called(*arguments: object, **options: object) -> object:
+        raise AssertionError("a parser was asked")
+
+    message = DEEP if text[0] == "[" else LONG
+    path = tmp_path / "my.file"
+    path.write_text(text)
+    OverridesParser.create()
+    for place, name in ((yaml, "parse"), (yaml, "load"), (json, "loads"), (OverridesParser, "parse_override")):
+        monkeypatch.setattr(place, name, called)
+    with pytest.raises(ConfigError, match=message):
+        read_tree(path)
+    with pytest.raises(CheckpointError, match=message):
+        parse_json(text, path, CheckpointError)
+    with pytest.raises(ConfigError, match=message):
+        parse([f"model.hidden={text}"])
+    with monkeypatch.context() as patch:
+        patch.setattr(ast, "parse", called)
+        with pytest.raises(ConfigError, match=message):
+            parse_python(path)
+        with pytest.raises(ConfigError, match=message):
+            parse_expression(text)
