@@ -399,8 +399,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/fileformat/idx.py",
-        "stream.read(min(PORTION, size + 1 - len(content)))",
-        "stream.read()",
+        "file.read(min(PORTION, size + 1 - len(content)))",
+        "file.read()",
         "tests/data/test_bad_data.py -k bomb",
     ),
     Mutation(
@@ -695,7 +695,7 @@ MUTATIONS = [
         "tests/train/test_how_steps_are_taken.py",
     ),
     Mutation(
-        "trainctl/settings/config.py",
+        "trainctl/settings/renamed.py",
         "tree = dict(tree)\n    for old",
         "return tree\n    for old",
         "tests/finished/test_open.py -k older_name",

@@ -149,8 +149,8 @@ CALLS = [
     ("trainctl.fileformat.idx.gzip.open", MNIST, 3, "train-images-idx3-ubyte.gz"),
     ("trainctl.fileformat.idx.struct.unpack", MNIST, 3, "train-images-idx3-ubyte.gz"),
     ("trainctl.fileformat.cifar.Restricted.load", CIFAR, 3, "data_batch_1"),
-    ("trainctl.store.checkpoint.safetensors.torch.load", "evaluate run", 4, "run/checkpoints/"),
-    ("trainctl.store.checkpoint.safetensors.torch.load", "resume run loop.epochs=2", 4, "run/checkpoints/"),
+    ("trainctl.store.tensors.safetensors.torch.load", "evaluate run", 4, "run/checkpoints/"),
+    ("trainctl.store.tensors.safetensors.torch.load", "resume run loop.epochs=2", 4, "run/checkpoints/"),
     ("trainctl.fileformat.json_text.json.loads", "evaluate run", 4, "run/checkpoints/"),
     ("trainctl.fileformat.tree.yaml.load", "evaluate run", 4, "run/config.yaml"),
     ("trainctl.fileformat.tree.yaml.parse", "resume run", 4, "run/config.yaml"),
@@ -220,7 +220,7 @@ def test_a_run_that_cannot_be_read_is_still_listed(say: Say, monkeypatch: pytest
 def test_an_archive_and_a_download_are_inside_a_boundary_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from torchvision.datasets import utils
 
-    from trainctl.components.dataset.base import _download
+    from trainctl.fileformat.download import download
 
     def broken(*arguments: object, **options: object) -> object:
         raise Unheard("of a new kind")
@@ -235,11 +235,11 @@ def test_an_archive_and_a_download_are_inside_a_boundary_too(tmp_path: Path, mon
         with pytest.raises(
             DataError, match=f"{name} could not be downloaded to .*: of a new kind; where the files exist"
         ):
-            _download(name, tmp_path)
+            download(name, tmp_path)
 
 
 def test_a_manifest_of_the_wrong_shape_is_damage(say: Say, tmp_path: Path) -> None:
-    from trainctl.store import checkpoint
+    from trainctl.store.manifest import checksum
 
     *others, path = sorted((tmp_path / "run" / "checkpoints").glob("step-*.json"))
     for other in others:
@@ -250,7 +250,7 @@ def test_a_manifest_of_the_wrong_shape_is_damage(say: Say, tmp_path: Path) -> No
             if key in ("last", "best") and not value:
                 continue  # means that there is none
             manifest = whole | {key: value}
-            rundir.write_json(path, manifest | {"sha256": checkpoint._digest(manifest)})
+            rundir.write_json(path, manifest | {"sha256": checksum(manifest)})
             if isinstance(value, type(whole[key])):
                 continue  # such as an empty state: told apart when it is restored
             code, _, err = say("evaluate run" if key == "best" else "resume run loop.epochs=2")
@@ -273,8 +273,8 @@ TRUSTED = {
     "trainctl/components/dataset/base.py": {"np.loadtxt", "importlib.util.find_spec"},
     "trainctl/components/dataset/digits.py": {"gzip.open", "np.loadtxt"},
     "trainctl/components/dataset/diabetes.py": {"gzip.open", "np.loadtxt"},
-    "trainctl/store/checkpoint.py": {"json.loads"},
-    "trainctl/finished/verify.py": {"json.loads"},
+    "trainctl/store/difference.py": {"json.loads"},
+    "trainctl/finished/comparison.py": {"json.loads"},
     "trainctl/run/factory.py": {"importlib.util.find_spec"},
     "trainctl/settings/compose.py": {"OmegaConf.to_container"},
 }

@@ -400,7 +400,7 @@ def test_a_run_whose_settings_have_an_older_name_is_resumed_and_verified(run: Pa
 
     assert say("verify", run)[0] == 0
     code, _, err = say("resume", run, "loop.capture=never")
-    assert (code, "loop.capture=never: no such setting; it is called loop.record now" in err) == (2, True)
+    assert (code, "loop.capture=never: no such setting; it is now called loop.record" in err) == (2, True)
     assert say("resume", run, "loop.epochs=3")[0] == 0
     written = rundir.read_config(run)["loop"]
     assert ("capture" in written, written["record"]) == (False, "auto")
@@ -414,7 +414,7 @@ def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path,
     del tree["average"], tree["logger"], tree["threads"], tree["split"]
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
 
-    completed = read_tree(run, [])
+    completed = existing.completed(read_tree(run, []))
     assert config.problems(completed) == []
     assert completed["loop"]["record"] == "auto"
     assert completed["average"] == {"name": "none"}

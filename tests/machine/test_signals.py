@@ -131,7 +131,7 @@ def test_a_second_ctrl_c_leaves_at_once_and_the_checkpoint_before_is_intact(
     signal_at(monkeypatch, manifest, "checksum", signal.SIGINT, 3)  # while that is saved
     assert main(monkeypatch, *QUICK) == 130
     assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN  # a third one finds nothing to interrupt
-    assert "interrupted; what was saved before is intact" in capsys.readouterr().err
+    assert "interrupted; everything saved so far is intact" in capsys.readouterr().err
     assert restore.newest(only_run(tmp_path)).manifest.step == 0
 
 

@@ -6,6 +6,7 @@ import re
 import pytest
 
 from trainctl.report import table
+from trainctl.settings import spelling
 
 
 class Terminal(io.StringIO):
@@ -108,7 +109,7 @@ def test_wide_characters_take_two_columns():
 
 
 def test_values_are_spelt_as_on_the_command_line():
-    assert [table.spell(value) for value in (True, None, 1e-08, [32, 64], [], "relu")] == [
+    assert [spelling.spell(value) for value in (True, None, 1e-08, [32, 64], [], "relu")] == [
         "true",
         "null",
         "1e-08",

@@ -79,7 +79,7 @@ UNDERSTOOD = [
     ("import annotated_package.kinds", "annotated_package.kinds.Share", Annotated[float, "[0, 1]"]),
     ("import annotated_package.kinds as k", "k.Share", Annotated[float, "[0, 1]"]),
     ("from annotated_package import Part", "Part", Annotated[float, "[0, 1]"]),
-    ("from trainctl.components.optimizer.base import Share", "Share", Annotated[float, "[0, 1)"]),
+    ("from trainctl.components.optimizer.base import Fraction", "Fraction", Annotated[float, "[0, 1)"]),
     ("", "list[int]", list[int]),
     ("", "list", list),
     ("from typing import List, Dict, Tuple", "List[Dict[str, Tuple[int, ...]]]", list[dict[str, tuple[int, ...]]]),

@@ -50,7 +50,7 @@ WRONG = [
     ),
     (["loop=3"], ["loop=3: is a section, not a value; set one of: loop.epochs, loop.max_steps"], "a whole section"),
     (["zzz.yyy=1"], ["zzz.yyy=1: no such setting"], "nothing like it"),
-    (["loop.capture=never"], ["loop.capture=never: no such setting; it is called loop.record now"], "an older name"),
+    (["loop.capture=never"], ["loop.capture=never: no such setting; it is now called loop.record"], "an older name"),
     (
         ["optimizer.dampening=0.5"],
         ["optimizer.dampening belongs to optimizer=sgd, but optimizer=adam is selected"],

@@ -29,7 +29,7 @@ from trainctl.machine import signals
 from trainctl.settings import compose, config
 from trainctl.store import manifest, restore, rundir, tensors
 from trainctl.train import evaluation, loop, provenance, session
-from trainctl.train.health import Guard
+from trainctl.train.health import Health
 
 SOAK = int(os.environ.get("TRAINCTL_SOAK", "0"))
 SCHEDULES = (
@@ -60,7 +60,7 @@ class Killed(BaseException):
 # What is called there: a portion is one of three of an evaluation, of the final test too.
 PLACES: dict[str, tuple[Any, str]] = {
     "before step": (loop, "set_learning_rate"),
-    "after step": (Guard, "step"),
+    "after step": (Health, "step"),
     "evaluation": (loop, "evaluate"),
     "portion": (evaluation, "scaled"),
     "after evaluation": (loop, "keep_best"),

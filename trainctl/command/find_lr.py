@@ -1,4 +1,4 @@
-"""Suggest a learning rate: train briefly with a rising learning rate and record the loss.
+"""Suggest a learning rate: train briefly with a rising rate, and record the loss.
 
     trainctl find-lr [overrides] [min_lr=1e-7] [max_lr=10] [steps=100] [output=FILE.png]
 

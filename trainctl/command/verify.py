@@ -1,4 +1,4 @@
-"""Check that a run can be repeated bit for bit: take its steps again, and compare with what it wrote.
+"""Check that a run repeats bit for bit: take its steps again and compare.
 
     trainctl verify [RUN] [from=auto|start|oldest|STEP] [steps=N] [root=runs]
 

@@ -96,7 +96,10 @@ def test_a_file_that_is_no_archive_is_named(tmp_path):
 def test_the_only_array_of_a_file_is_not_its_inputs_and_its_targets(tmp_path):
     for name in ("inputs", "targets", "arr_0"):
         np.savez(tmp_path / "my.npz", **{name: np.ones((4, 3))})
-        with pytest.raises(DataError, match=rf"my\.npz: holds {name}; name the array to use `(inputs|targets)`"):
+        with pytest.raises(
+            DataError,
+            match=rf"my\.npz: has no array `\w+` \(arrays: {name}\); name the array to use `(inputs|targets)`",
+        ):
             arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
     np.save(tmp_path / "y.npy", np.ones(4))
     assert arrays(path=str(tmp_path / "my.npz"), targets=str(tmp_path / "y.npy"), task="auto", schema=None).outputs == 1
