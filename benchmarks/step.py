@@ -20,7 +20,7 @@ from benchmarks import data
 from trainctl.measure.steps import WARM_UP, repeated
 from trainctl.run import assemble
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step.engine import Engine
 
 WORKLOADS = {
@@ -40,7 +40,7 @@ def make(name: str, way: str, root: Path) -> Run:
     words = [*WORKLOADS[name][1], f"loop.record={WAYS[way]}", "device=cpu"]
     if any(word.startswith("recipe=mnist") for word in words):
         words += [f"dataset.root={root}", "dataset.download=false"]
-    return assemble.assemble(config.load(compose.compose(words)))
+    return assemble.assemble(compose.compose(words))
 
 
 def stepper(run: Run) -> tuple[Callable[[], None], Engine]:

@@ -393,7 +393,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/fileformat/cifar.py",
-        'raise pickle.UnpicklingError(f"asks for {module}.{name}, which an array does not need") from None',
+        'raise pickle.UnpicklingError(f"it names {module}.{name}, which an array does not need") from None',
         "return super().find_class(module, name)",
         "tests/fileformat/test_cifar.py",
     ),
@@ -433,6 +433,62 @@ MUTATIONS = [
         "rows = split_rows(dataset, split)",
         "tests/data/test_bad_data.py -k measured",
     ),
+    # What a library may raise, and what may reach it.
+    Mutation(
+        "trainctl/fileformat/boundary.py",
+        "if not isinstance(raised, Exception) or isinstance(raised, TrainctlError | BrokenPipeError):",
+        "if not isinstance(raised, ValueError | OSError):",
+        "tests/fileformat/test_boundary.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/boundary.py",
+        "if isinstance(raised, MemoryError | OSError | RuntimeError) and lacks_memory(raised):",
+        "if lacks_memory(raised):",
+        "tests/fileformat/test_boundary.py -k memory",
+    ),
+    Mutation(
+        "trainctl/fileformat/limits.py",
+        "if len(text) > DEEPEST_BRACKETS and _depth(text) > DEEPEST_BRACKETS:",
+        "if False:",
+        "tests/settings/test_fuzz.py -k no_parser",
+    ),
+    Mutation(
+        "trainctl/settings/user_files.py",
+        "        refuse_too_large(path)",
+        "        pass",
+        "tests/settings/test_bad_configuration.py -k bomb",
+    ),
+    # What an annotation means.
+    Mutation(
+        "trainctl/settings/component.py",
+        "if name not in supplied]:",
+        "if name in supplied]:",
+        "tests/settings/test_annotation.py",
+    ),
+    Mutation(
+        "trainctl/settings/annotation.py",
+        "above = package[: len(package) - statement.level + 1] if statement.level else []",
+        "above = package if statement.level else []",
+        "tests/settings/test_annotation.py",
+    ),
+    Mutation(
+        "trainctl/settings/schema.py",
+        "ends = (float(match[2]), float(match[3])) if match else (math.nan, math.nan)",
+        "ends = (0.0, 0.0)",
+        "tests/settings/test_annotation.py",
+    ),
+    Mutation(
+        "trainctl/settings/config.py",
+        '    on_nonfinite: Annotated[Literal["stop", "skip", "rewind"], Resumable]',
+        '    on_nonfinite: Literal["stop", "skip", "rewind"]',
+        "tests/settings/test_existing.py",
+    ),
+    Mutation(
+        "trainctl/settings/compose.py",
+        'raise ConfigError("\\n".join(dict.fromkeys(wrong)))',
+        'raise ConfigError("\\n".join(wrong))',
+        "tests/settings/test_existing.py tests/settings/test_compose.py",
+    ),
     # What the user is told.
     Mutation(
         "trainctl/cli.py",
@@ -441,7 +497,7 @@ MUTATIONS = [
         "tests/test_cli.py",
     ),
     Mutation(
-        "trainctl/settings/compose.py",
+        "trainctl/settings/overrides.py",
         "elif override.is_sweep_override() and not sweep:",
         "elif False:",
         "tests/test_cli.py",
@@ -761,9 +817,9 @@ MUTATIONS = [
         "tests/train/test_health.py",
     ),
     Mutation(
-        "trainctl/finished/verify.py",
-        "    if not _pending(newest, plan):\n        return newest\n",
-        "    return newest\n",
+        "trainctl/finished/comparison.py",
+        "    if not pending(run.saved, plan):\n        return run.saved\n",
+        "    return run.saved\n",
         "tests/train/test_stops.py",
     ),
     Mutation(
@@ -834,8 +890,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/finished/open.py",
-        'best = which == "best" and manifest.get("best")',
-        'best = manifest.get("best")',
+        'best = which == "best" and manifest.best',
+        "best = manifest.best",
         "tests/finished",
     ),
 ]

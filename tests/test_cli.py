@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from trainctl import cli
+from trainctl.command.help import COMMANDS
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
 Say = Callable[..., tuple[int, str, str]]
@@ -40,7 +41,7 @@ MISTAKES = [
     ("optimizer.lr=-1", 2, "optimizer.lr=-1: expected a number in (0, inf)"),
     ("optimizer.lr=nan", 2, "optimizer.lr=nan: expected a number in (0, inf)"),
     ("optimizer=null", 2, "optimizer=null: a run needs one"),
-    ("optimizer.lr=0.1,0.2", 2, "several values make a sweep: trainctl -m optimizer.lr=0.1,0.2"),
+    ("optimizer.lr=0.1,0.2", 2, "several values make a sweep; use trainctl -m optimizer.lr=0.1,0.2"),
     ("loop.batch_size=0", 2, "expected a whole number in [1, inf) or full"),
     ("device=cuda:99", 7, "device=cuda:99: this machine has"),
     ("dataset=mnist dataset.root=/nowhere", 3, "dataset.root=/nowhere: no such directory"),
@@ -73,8 +74,12 @@ MISTAKES = [
     ("-m optimizer=adam,adm", 2, "did you mean adam?"),
     ("-m optimizer.lr=0.1,-1", 2, "optimizer.lr=-1"),
     ("trian", 2, "did you mean train?"),
-    ("--experimental-rerun config.pickle", 2, "no such flag"),
+    ("--experimental-rerun config.pickle", 2, "unknown flag"),
     ("--config-dir nowhere", 2, "--config-dir nowhere: no such directory"),
+    (f"resume {'n' * 300}", 4, "nnn: no such run"),
+    (f"predict {'n' * 300} x.csv", 4, "nnn: no such run"),
+    (f"runs root={'n' * 300}", 2, "nnn: File name too long"),
+    (f"find-lr output={'n' * 300}", 2, "nnn: File name too long"),
     ("evaluate split=tset", 2, "did you mean test?"),
     ("runs srot=name", 2, "did you mean sort?"),
 ]
@@ -177,7 +182,7 @@ def test_a_users_configuration_directory_adds_members(say: Say, tmp_path: Path) 
 
 
 def test_every_verb_explains_itself_with_examples(say: Say) -> None:
-    for verb in cli.VERBS:
+    for verb in COMMANDS:
         code, out, _ = say(verb, "--help")
         assert code == 0
         assert out.count(f"trainctl {verb}") >= 2 or verb == "train", verb
@@ -222,7 +227,7 @@ def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> N
         (RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), "out of memory"),
         (ImportError("libtorch_cpu.so: failed to map segment from shared object"), "out of memory"),
         (OSError(12, "Cannot allocate memory"), "out of memory"),
-        (RuntimeError("operator torchvision::nms does not exist"), "do not fit together"),
+        (RuntimeError("operator torchvision::nms does not exist"), "do not match"),
         (ModuleNotFoundError("No module named 'torch'"), "a package is missing"),
     ],
 )

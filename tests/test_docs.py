@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from trainctl.settings.docstring import parse_docstring
+
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "docs" / "make_catalogue.py"
 
@@ -53,16 +55,8 @@ def test_every_component_is_in_the_catalogue():
     assert sorted(headings) == sorted(f"### {path.parent.name}={path.stem}" for path in files)
 
 
-def test_a_docstring_is_taken_apart():
-    doc = make_catalogue.take_apart(DOC)
-    assert doc.text.startswith("Do it.")
-    assert doc.text.endswith("Then more.")
-    assert doc.arguments == {"rate": r"A rate :math:`\eta`, in a second line [1].", "other": "Another."}
-    assert doc.source == "Somebody, 2020."
-
-
 def test_formulas_become_githubs():
-    text = make_catalogue.markdown(make_catalogue.take_apart(DOC).text)
+    text = "\n\n".join(map(make_catalogue.markdown, parse_docstring(DOC).body))
     assert "With $`a_1`$ and `b`:" in text
     assert (
         "```math\n\\begin{aligned}\nx &= a_1 \\\\\ny &< b\n\nz &= \\mathrm{Var}(x)\n\\end{aligned}\n```\n\nThen more."

@@ -25,7 +25,7 @@ from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.image import read_image
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import restore
 from trainctl.store.manifest import checksum
 from trainctl.sweep.trials import Trial, as_csv
@@ -63,8 +63,7 @@ def say(monkeypatch, capsys, tmp_path):
 def trained(tmp_path_factory):
     """Return a finished run, to be copied."""
     place = tmp_path_factory.mktemp("run") / "run"
-    tree = compose.compose(["dataset=iris", "loop.epochs=1", "output.plots=false"])
-    session.begin(config.load(tree), [], place)
+    session.begin(compose.compose(["dataset=iris", "loop.epochs=1", "output.plots=false"]), [], place)
     return place
 
 

@@ -1,4 +1,4 @@
-"""argv -> verb -> the command's function; prints errors, sets exit codes. Imports no torch."""
+"""argv -> the function of a command; prints errors, sets exit codes. Imports no torch."""
 
 import argparse
 import errno
@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TextIO
 
+from trainctl.command.help import COMMANDS
 from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
@@ -20,12 +21,8 @@ from trainctl.report import table
 from trainctl.settings import spelling
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # of a path that was typed
 COMPLETIONS = [f"{what}={shell}" for what in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
-# Each is a module in trainctl/command, beside help.
-VERBS = (
-    "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs",
-    "compare",
-)  # fmt: skip
 
 
 def main() -> int:
@@ -47,9 +44,9 @@ def main() -> int:
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
     except Terminate:
-        return complain("terminated; what was saved before is intact", 143)
+        return complain("terminated; everything saved so far is intact", 143)
     except KeyboardInterrupt:
-        return complain("interrupted; what was saved before is intact", 130)
+        return complain("interrupted; everything saved so far is intact", 130)
     except BrokenPipeError:
         table.drain(sys.stdout)  # nobody reads on: nothing more to flush
         return 0
@@ -58,11 +55,13 @@ def main() -> int:
             return complain(message, 7)
         if isinstance(error, OSError) and error.errno in STORAGE:
             return complain(f"cannot write: {error}", 5)
+        if isinstance(error, OSError) and error.errno in NO_PATH:
+            return complain(f"{error.filename}: {error.strerror}", 2)
         raise
 
 
 def complain(message: str, exit_code: int) -> int:
-    """Print an error, each of its lines for itself, and return the exit code, though nobody may be there to read."""
+    """Print each line of an error, even if nobody reads it, and return the exit code."""
     try:
         for line in message.split("\n"):
             table.line(f"trainctl: {line}", stream=sys.stderr)
@@ -79,7 +78,7 @@ def tell(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning: advice of ours as one line like an error, any other as Python does."""
+    """Print a warning: our advice as one line like an error, any other as Python does."""
     if issubclass(category, Advice):
         text = f"trainctl: note: {table.printable(str(message))}\n"
     else:
@@ -91,14 +90,14 @@ def tell(
 
 
 def environment(error: Exception) -> str | None:
-    """Say in one line what the machine lacks, if that is what an error means."""
+    """Return in one line what the machine lacks, if that is what an error means."""
     text = " ".join(str(error).split())
     if lacks_memory(error):
         return out_of_memory(error)
     if "torchvision::nms" in text:
         return (
-            "torch and torchvision do not fit together (a +cpu build of one beside a CUDA build of the other):"
-            " reinstall both from one source"
+            "torch and torchvision do not match (e.g. a +cpu build of one and a CUDA build of the other):"
+            " reinstall both from the same source"
         )
     if isinstance(error, ModuleNotFoundError):
         return f"a package is missing: {text}"
@@ -106,31 +105,32 @@ def environment(error: Exception) -> str | None:
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Find the verb and run it."""
-    verb = arguments[0] if arguments and not arguments[0].startswith("-") and "=" not in arguments[0] else None
-    if verb is None:
+    """Find the command and run it."""
+    command = arguments[0] if arguments and not arguments[0].startswith("-") and "=" not in arguments[0] else None
+    if command is None:
         return train(arguments)
-    if verb not in VERBS:
-        if set(verb) & set(spelling.PLAIN):
-            raise ConfigError(f"{verb}: {spelling.misspelt(verb)}")
-        close = get_close_matches(verb, VERBS, n=1)
-        hint = f"did you mean {close[0]}? " if close else ""
-        raise ConfigError(f"{verb}: neither a verb nor key=value; {hint}(verbs: {', '.join(VERBS)})")
+    if command not in COMMANDS:
+        if set(command) & set(spelling.PLAIN):
+            raise ConfigError(f"{command}: {spelling.misspelt(command)}")
+        close = get_close_matches(command, COMMANDS, n=1)
+        hint = f"; did you mean {close[0]}?" if close else ""
+        expected = "unknown command (expected a command or key=value)"
+        raise ConfigError(f"{command}: {expected}{hint} (commands: {', '.join(COMMANDS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        print((module(verb).__doc__ or "").strip())
+        print((module(command).__doc__ or "").strip())
         return 0
-    if verb == "train":
+    if command == "train":
         return train(rest)
-    if verb != "resume":
+    if command != "resume":
         warnings.simplefilter("ignore", Advice)  # it is about how to train
-    code: int = module(verb).main(rest)
+    code: int = module(command).main(rest)
     return code
 
 
-def module(verb: str) -> ModuleType:
-    """Import a verb's module; a dash in the verb is an underscore in the file's name."""
-    return importlib.import_module(f"trainctl.command.{verb.replace('-', '_')}")
+def module(command: str) -> ModuleType:
+    """Import the module of a command; a dash in the command is an underscore in the file's name."""
+    return importlib.import_module(f"trainctl.command.{command.replace('-', '_')}")
 
 
 def train(arguments: Sequence[str]) -> int:
@@ -146,7 +146,7 @@ def train(arguments: Sequence[str]) -> int:
         return 0
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
         collects = gc.isenabled()
-        gc.disable()  # looking through what is composed takes 10 ms, and the process ends soon
+        gc.disable()  # a collection takes 10 ms after a composition, and the process ends soon
         try:
             return inform(flags, arguments, overrides)
         finally:
@@ -159,7 +159,7 @@ def train(arguments: Sequence[str]) -> int:
 
 def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Sequence[str]) -> int:
     """Answer Hydra's informational flags."""
-    from trainctl.settings import compose
+    from trainctl.settings import compose, hydra_flags
 
     if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
         raise ConfigError(f"--shell-completion needs one of {', '.join(COMPLETIONS)}")
@@ -172,7 +172,7 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
         return 0
     if overrides and not flags.shell_completion:
         compose.compose(overrides, flags.config_dir)  # for our own error messages
-    return compose.show(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
+    return hydra_flags.answer(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -200,5 +200,5 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     except argparse.ArgumentError as error:
         raise ConfigError(str(error)) from error
     if unknown := [word for word in rest if word.startswith("-")]:
-        raise ConfigError(f"{unknown[0]}: no such flag (trainctl --help shows those there are)")
+        raise ConfigError(f"{unknown[0]}: unknown flag; see trainctl --help")
     return flags, rest

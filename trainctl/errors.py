@@ -20,6 +20,12 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
+# What every exit code of the command means; the only list, from which the help is made.
+EXIT_CODES = {
+    0: "done", 1: "internal error", 2: "configuration", 3: "data", 4: "checkpoint or run", 5: "storage",
+    6: "loss not finite", 7: "device, memory or package missing", 8: "failed trials", 130: "Ctrl-C", 143: "SIGTERM",
+}  # fmt: skip
+
 
 class TrainctlError(Exception):
     """The base class of all errors whose message is for the user; it is printed without a traceback."""

@@ -9,7 +9,7 @@ from benchmarks import data, report, run, start
 from benchmarks.peers import common
 from benchmarks.report import Measurement
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 
 def measured(turn, seconds, score=0.9, epochs=2):
@@ -29,7 +29,7 @@ def small(tmp_path_factory):
 def test_trainctl_assembles_each_workload_with_its_peers_rows_and_parameters(name, small):
     workload = common.WORKLOADS[name]
     words = [*workload.overrides, f"dataset.root={small}", "dataset.download=false"]
-    made = assemble.assemble(config.load(compose.compose(words)))
+    made = assemble.assemble(compose.compose(words))
     assert made.parameters == workload.parameters
     assert made.config.loop.batch_size == workload.batch
     assert made.config.loop.clip_norm == workload.clip_norm

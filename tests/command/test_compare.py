@@ -156,7 +156,7 @@ def test_two_runs_are_needed(root, words):
         (["a", "nope"], CheckpointError, "nope: no such run in runs"),
         (["a", "runs/a"], ConfigError, "runs/a: same run as runs/a, which is already in the list"),
         (["a", "b", "rot=x"], ConfigError, "rot=x: no such option; did you mean root?"),
-        (["a", "broken"], CheckpointError, "runs/broken/config.yaml: cannot be read"),
+        (["a", "broken"], CheckpointError, "runs/broken/config.yaml, line 2: not valid YAML"),
     ],
 )
 def test_wrong_words_are_errors_that_name_them(root, words, error, message):

@@ -44,7 +44,7 @@ def test_the_command_that_it_prints_composes_and_speaks_of_the_learning_rate(fou
     chosen = int(re.search(r"suggested: (\d+)", text)[1])
     typed = shlex.split(re.search(r"^Use: (.*)$", text, re.MULTILINE)[1])
     assert typed == ["trainctl", f"loop.batch_size={chosen}", "device=cpu", "dataset=wine", "augment=[]"]
-    assert compose.compose(typed[1:])["loop"]["batch_size"] == chosen
+    assert compose.compose(typed[1:]).tree["loop"]["batch_size"] == chosen
     assert f"The learning rate was set for batches of 3: multiply it by {chosen / 3:.3g} for SGD" in text
     assert f"trainctl find-lr loop.batch_size={chosen} " in text
 

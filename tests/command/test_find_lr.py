@@ -37,7 +37,7 @@ def test_the_command_that_it_prints_composes_and_uses_the_suggestion(found):
     typed = shlex.split(re.search(r"^Use: (.*)$", text, re.MULTILINE)[1])
     assert typed[:2] == ["trainctl", f"optimizer.lr={suggestion}"]
     assert typed[2:] == ["device=cpu", "dataset=wine", "optimizer=sgd", "augment=[]", "loop.batch_size=16"]
-    tree = compose.compose(typed[1:])
+    tree = compose.compose(typed[1:]).tree
     assert tree["optimizer"]["lr"] == float(suggestion)
     assert 1e-5 < float(suggestion) < 1
 
@@ -45,7 +45,7 @@ def test_the_command_that_it_prints_composes_and_uses_the_suggestion(found):
 def test_rates_that_rose_together_are_used_together(found):
     text = found("optimizer=muon", "optimizer.adamw_lr=0.002")  # a tenth of muon's own
     typed = shlex.split(re.search(r"^Use: (.*)$", text, re.MULTILINE)[1])
-    keys = compose.compose(typed[1:])["optimizer"]
+    keys = compose.compose(typed[1:]).tree["optimizer"]
     assert keys["lr"] == float(re.search(r"suggested: ([\d.e-]+), a tenth", text)[1])
     assert keys["adamw_lr"] == pytest.approx(keys["lr"] / 10)
 

@@ -81,7 +81,8 @@ def test_a_table_with_missing_values_categories_and_an_outlier(run: Run, tmp_pat
     refused = run(elsewhere, "predict", str(directory), "new.csv")
     assert refused.returncode == 3
     assert (
-        "line 3, column city: 'Rome' is none of the categories of the training data (Bern, Graz, Ulm)" in refused.stderr
+        "line 3, column city: 'Rome' is not one of the categories in the training data (Bern, Graz, Ulm)"
+        in refused.stderr
     )
 
     lines = (tmp_path / "patients.csv").read_text(encoding="utf-8-sig").splitlines()

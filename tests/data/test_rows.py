@@ -17,7 +17,7 @@ from trainctl.measure import learning_rate, profile
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.train import evaluation, loop
 
 QUICK = ("loop.epochs=2", "output.plots=false", "device=cpu")
@@ -113,7 +113,7 @@ def make(monkeypatch: pytest.MonkeyPatch, words: Sequence[str], *, elsewhere: bo
     with monkeypatch.context() as patched:
         if elsewhere:
             patched.setattr(load, "resident", moved)
-        return assemble.assemble(config.load(compose.compose([*words, *QUICK])))
+        return assemble.assemble(compose.compose([*words, *QUICK]))
 
 
 def weights(run: Run) -> Tensor:

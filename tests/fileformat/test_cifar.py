@@ -29,7 +29,7 @@ def test_batches_of_every_protocol_are_read(tmp_path, protocol, kind):
 
 def test_a_pickle_that_would_execute_is_refused(tmp_path):
     (tmp_path / "batch").write_bytes(pickle.dumps({"data": Evil(), "labels": [1]}))
-    with pytest.raises(DataError, match=r"asks for posix\.mkdir, which an array does not need"):
+    with pytest.raises(DataError, match=r"it names posix\.mkdir, which an array does not need"):
         read_batch(tmp_path / "batch", "labels")
     assert not (tmp_path / "harm").exists()
 
@@ -41,13 +41,13 @@ def test_a_pickle_that_would_execute_is_refused(tmp_path):
         (b"no pickle", "damaged"),
         (pickle.dumps({"data": IMAGES, "labels": [1, 2]})[:500], "damaged"),
         (pickle.dumps([1]), "not a batch of CIFAR"),
-        (pickle.dumps({"data": IMAGES}), "holds no images of 3 x 32 x 32 bytes with labels"),
-        (pickle.dumps({"data": IMAGES.astype(float), "labels": [1, 2]}), "holds no images"),
-        (pickle.dumps({"data": IMAGES, "labels": ["a", "b"]}), "holds no images"),
-        (pickle.dumps({"data": IMAGES, "labels": [1, 2**70]}), "holds no images"),
-        (pickle.dumps({b"\xff": 1, "data": IMAGES}), "holds no images"),
+        (pickle.dumps({"data": IMAGES}), "contains no images of 3 x 32 x 32 bytes with labels"),
+        (pickle.dumps({"data": IMAGES.astype(float), "labels": [1, 2]}), "contains no images"),
+        (pickle.dumps({"data": IMAGES, "labels": ["a", "b"]}), "contains no images"),
+        (pickle.dumps({"data": IMAGES, "labels": [1, 2**70]}), "contains no images"),
+        (pickle.dumps({b"\xff": 1, "data": IMAGES}), "contains no images"),
         (b"P1\n.", "not a batch of CIFAR, or damaged: unsupported persistent id encountered"),
-        (pickle.dumps({"data": IMAGES, "labels": [1]}), "holds 2 images and 1 labels"),
+        (pickle.dumps({"data": IMAGES, "labels": [1]}), "contains 2 images but 1 labels"),
     ],
 )
 def test_a_file_that_is_no_batch_is_named(tmp_path, content, message):

@@ -28,7 +28,9 @@ def test_grey_levels_of_16_bits_are_scaled_down_not_cut_off(tmp_path, ending, ch
 )
 def test_pixels_without_a_known_range_are_refused(tmp_path, values):
     Image.fromarray(values).save(tmp_path / "wide.tif")
-    with pytest.raises(DataError, match=r"wide\.tif: cannot be read as an image: its pixels are no bytes"):
+    with pytest.raises(
+        DataError, match=r"wide\.tif: cannot be read as an image: its pixels have neither 8 nor 16 bits"
+    ):
         read_image(tmp_path / "wide.tif", 1, 4, 4)
 
 

@@ -11,33 +11,33 @@ from trainctl.fileformat.table import Column, encode, find_columns, numbers, rea
 BROKEN = [
     (b"", "needs a header and at least one row; it is empty", "empty"),
     (b"a,b\n", "needs a header and at least one row", "header only"),
-    (b"a,b\n1,2\n1\n", "line 3: has 1 cells, the header has 2", "a cell short"),
-    (b"a,b\n\n1,2,3\n", "line 3: has 3 cells, the header has 2", "a cell too many, after an empty line"),
-    (b"a,a\n1,2\n", "line 1: column a is there twice", "a column twice"),
+    (b"a,b\n1,2\n1\n", "line 3: has 1 cells, but the header has 2", "a cell short"),
+    (b"a,b\n\n1,2,3\n", "line 3: has 3 cells, but the header has 2", "a cell too many, after an empty line"),
+    (b"a,a\n1,2\n", "line 1: duplicate column a", "a column twice"),
     (b'a,b\n1,2\n"3,4\n5,6\n', "line 3: cannot be read as CSV: a quote is opened and never closed", "open quote"),
     (b'a,b\n1,"2"x\n', "line 2: cannot be read as CSV", "text after a quote"),
-    (b"a,b\n1,2\n3,\x004\n", "line 3: cannot be read as CSV: holds a NUL byte", "NUL"),
+    (b"a,b\n1,2\n3,\x004\n", "line 3: cannot be read as CSV: it contains a NUL byte", "NUL"),
     (b"a,b\n1,2\n\xfc,4\n", "line 3: cannot be read as CSV: byte 0xfc is not UTF-8", "Latin-1"),
-    ("a,b\n1,2\n".encode("utf-16"), "line 1: cannot be read as CSV: it is UTF-16", "UTF-16"),
+    ("a,b\n1,2\n".encode("utf-16"), "cannot be read as CSV: it is UTF-16", "UTF-16"),
 ]
 CELLS = [
     ("abc", "line 3, column a: 'abc' is not a number"),
-    ("1e400", "line 3, column a: 1e400 is beyond the largest number"),
-    ("-1e39", "line 3, column a: -1e39 is beyond the largest number"),
+    ("1e400", "line 3, column a: '1e400' exceeds the largest number"),
+    ("-1e39", "line 3, column a: '-1e39' exceeds the largest number"),
     ("inf", "line 3, column a: 'inf' is infinite"),
     ("1_000", "line 3, column a: '1_000' is not a number"),
     ("٣", "line 3, column a: '٣' is not a number"),
-    ('"3,5"', "line 3, column a: '3,5' is not a number: decimals need a point"),
+    ('"3,5"', "line 3, column a: '3,5' is not a number: write decimals with a point"),
     ("0x10", "line 3, column a: '0x10' is not a number"),
 ]
 UNFIT = [
-    (["2024-01-31", "2024-02-01"], [], "line 2, column x: '2024-01-31' is a date or a time; leave it out with dataset.drop=[x]"),
+    (["2024-01-31", "2024-02-01"], [], "line 2, column x: '2024-01-31' is a date or a time; drop it with dataset.drop=[x]"),
     (["31.1.2024", "1.2.2024"], [], "is a date"),
     (["12:30", "9:05:10"], [], "is a date or a time"),
-    ([f"word {i}" for i in range(11)], [], "line 2, column x: 'word 0' is free text (11 different ones in 11 rows)"),
-    (["", "NA", "null"], [], "column x: holds no value in 3 rows; leave it out with dataset.drop=[x]"),
+    ([f"word {i}" for i in range(11)], [], "line 2, column x: 'word 0' is free text (11 distinct values in 11 rows)"),
+    (["", "NA", "null"], [], "column x: has no value in 3 rows; drop it with dataset.drop=[x]"),
     (["1", "2", "x", "4"], [], "line 4, column x: 'x' is not a number"),
-    (['"1,5"', '"2,5"'], [], "line 2, column x: '1,5' is not a number: decimals need a point"),
+    (['"1,5"', '"2,5"'], [], "line 2, column x: '1,5' is not a number: write decimals with a point"),
 ]  # fmt: skip
 
 
@@ -73,7 +73,7 @@ def test_a_byte_order_mark_blanks_quotes_and_line_breaks_in_cells_are_no_trouble
 def test_other_delimiters_are_read_and_a_wrong_one_is_guessed(tmp_path, delimiter, mark):
     content = f"a{mark}b\n1{mark}2\n"
     assert numbers(table(tmp_path, content, delimiter), "b").tolist() == [2.0]
-    with pytest.raises(DataError, match=rf"is the delimiter another\? dataset\.delimiter={delimiter}"):
+    with pytest.raises(DataError, match=rf"the file seems to use another delimiter: dataset\.delimiter={delimiter}"):
         table(tmp_path, content).cells("b")
 
 
@@ -125,6 +125,6 @@ def test_categories_become_ones_and_zeros_and_missing_ones_nan(tmp_path):
 def test_a_category_that_the_training_data_did_not_have_is_refused(tmp_path):
     found = table(tmp_path, "c,n\nu,1\nz,2\n")
     with pytest.raises(
-        DataError, match=r"line 3, column c: 'z' is none of the categories of the training data \(u, w\)"
+        DataError, match=r"line 3, column c: 'z' is not one of the categories in the training data \(u, w\)"
     ):
         encode(found, (Column("c", ("u", "w")),))

@@ -12,7 +12,7 @@ from trainctl.errors import ConfigError
 from trainctl.finished.evaluate import class_scores, evaluate
 from trainctl.finished.open import open as open_run
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import restore
 from trainctl.train import evaluation, session
 
@@ -29,7 +29,7 @@ def run(tmp_path: Path) -> Path:
         "model.norm=batch", "average=swa", "average.start_fraction=0.0", "loop.batch_size=40", "loop.micro_batches=8",
         "loop.epochs=3", "schedule.warmup_steps=3", "schedule=cosine", "output.plots=false",
     )  # fmt: skip
-    session.begin(config.load(compose.compose(words)), [], tmp_path / "run", quiet=True)
+    session.begin(compose.compose(words), [], tmp_path / "run")
     return tmp_path / "run"
 
 

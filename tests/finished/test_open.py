@@ -16,7 +16,7 @@ from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.finished.open import read_tree
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose, config, existing
 from trainctl.store import difference, restore, rundir
 from trainctl.store.manifest import FORMAT, REQUIRED, Manifest, checksum
 from trainctl.store.tensors import write as write_tensors
@@ -33,7 +33,7 @@ Say = Callable[..., tuple[int, str, str]]
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*TINY, *overrides]))
+    return compose.compose([*TINY, *overrides])
 
 
 @pytest.fixture
@@ -425,7 +425,7 @@ def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path,
 def test_what_follows_the_monitor_follows_the_runs_own(run: Path) -> None:
     tree = settings("monitor=val/accuracy", "early_stopping=patience").tree
     del tree["early_stopping"]["monitor"]
-    assert compose.completed(tree)["early_stopping"]["monitor"] == "val/accuracy"
+    assert existing.completed(tree)["early_stopping"]["monitor"] == "val/accuracy"
 
 
 def test_unknown_keys_of_a_saved_configuration_are_refused_with_the_version_that_wrote_them(

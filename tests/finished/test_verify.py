@@ -29,7 +29,7 @@ say = test_loading.say
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*HARD, *overrides]))
+    return compose.compose([*HARD, *overrides])
 
 
 @pytest.fixture(scope="module")

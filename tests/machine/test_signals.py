@@ -61,10 +61,10 @@ def records(run: Path) -> tuple[Any, ...]:
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from trainctl.settings import compose, config
+    from trainctl.settings import compose
 
     path = tmp_path_factory.mktemp("undisturbed") / "run"
-    session.begin(config.load(compose.compose([*QUICK, "output.plots=false"])), [], path)
+    session.begin(compose.compose([*QUICK, "output.plots=false"]), [], path)
     return path
 
 
@@ -119,7 +119,7 @@ def test_a_signal_before_the_first_step_leaves_nothing_behind(
 ) -> None:
     signal_at(monkeypatch, *place, signal.SIGTERM)
     assert main(monkeypatch, *QUICK) == 143
-    assert capsys.readouterr().err == "trainctl: terminated; what was saved before is intact\n"
+    assert capsys.readouterr().err == "trainctl: terminated; everything saved so far is intact\n"
     assert list(tmp_path.iterdir()) == []
     assert signal.getsignal(signal.SIGTERM) != signals.ExitImmediately._handle
 

@@ -15,7 +15,7 @@ from trainctl import cli
 from trainctl.machine import cpu, device, memory, threads
 from trainctl.machine.threads import Sample, ThreadChoice, Watch, quota, recommend
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 CPU = torch.device("cpu")
 
@@ -317,5 +317,5 @@ def test_a_resumed_run_computes_with_as_many_threads_as_before(command, tmp_path
 
 
 def test_adapt_is_a_setting():
-    run = assemble.assemble(config.load(compose.compose(["threads=adapt"])))
+    run = assemble.assemble(compose.compose(["threads=adapt"]))
     assert run.threads.threads >= 1

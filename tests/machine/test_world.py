@@ -10,7 +10,7 @@ from torch import Tensor
 from trainctl.machine.world import ALONE, World
 from trainctl.run import assemble
 from trainctl.run.sums import Sums
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.train import health
 
 
@@ -49,5 +49,6 @@ def test_metrics_are_those_of_all_processes():
 
 @pytest.mark.parametrize(("other", "sound"), [(1.0, True), (math.nan, False), (math.inf, False)])
 def test_a_number_that_is_not_finite_in_any_process_is_noticed_in_all(other, sound):
-    run = assemble.assemble(config.load(compose.compose(["dataset=iris", "model=linear"])))
-    assert health.sound(replace(run, world=Pair(0, 2, torch.tensor(other)))) is sound
+    run = assemble.assemble(compose.compose(["dataset=iris", "model=linear"]))
+    evaluation = replace(run.evaluation, world=Pair(0, 2, torch.tensor(other)))
+    assert health.sound(replace(run, evaluation=evaluation)) is sound

@@ -10,11 +10,11 @@ from trainctl.machine import memory
 from trainctl.measure import learning_rate as finder
 from trainctl.measure.learning_rate import Curve, Speed
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 
 def make(*overrides):
-    return assemble.assemble(config.load(compose.compose(["device=cpu", *overrides])))
+    return assemble.assemble(compose.compose(["device=cpu", *overrides]))
 
 
 def parameters(run):

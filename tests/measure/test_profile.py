@@ -15,7 +15,7 @@ from trainctl.measure import trials as tries
 from trainctl.measure.marks import PARTS, Meter
 from trainctl.measure.trace import TRACED, trace
 from trainctl.run import assemble, checks
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step.eager import eager
 
 EVERYTHING = (
@@ -39,7 +39,7 @@ def _quick(monkeypatch):
 
 
 def make(*overrides):
-    return assemble.assemble(config.load(compose.compose(["device=cpu", *overrides])))
+    return assemble.assemble(compose.compose(["device=cpu", *overrides]))
 
 
 def parameters(run):

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from trainctl.run import assemble
-from trainctl.settings import component, compose, config
+from trainctl.settings import component, compose
 from trainctl.step import eager as step
 from trainctl.train import loop
 
@@ -56,11 +56,11 @@ def assembled(request):
 
     def make(name, *overrides):
         words = [f"recipe={name}", "device=cpu", *overrides]
-        source = compose.compose(words)["dataset"]["name"]
+        source = compose.compose(words).tree["dataset"]["name"]
         if source in ("mnist", "cifar10"):
             words += request.getfixturevalue(f"small_{source.removesuffix('10')}")
         words += data.get(source, [])
-        return assemble.assemble(config.load(compose.compose(words)))
+        return assemble.assemble(compose.compose(words))
 
     return make
 
@@ -118,7 +118,7 @@ def test_descent_sees_all_rows_and_stochastic_descent_one(assembled):
 
 
 def test_the_cure_is_for_the_network_that_overfits():
-    ill, cured = (compose.compose([f"recipe={name}"]) for name in ("overfit", "overfit_and_cure"))
+    ill, cured = (compose.compose([f"recipe={name}"]).tree for name in ("overfit", "overfit_and_cure"))
     differing = {key for key in ill if ill[key] != cured[key]}
     assert differing == {"model", "regularizer", "early_stopping"}
     assert ill["model"] | {"dropout": 0.5} == cured["model"]

@@ -9,11 +9,11 @@ from trainctl.data import statistics
 from trainctl.errors import Advice
 from trainctl.run import assemble
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 
 def make(*overrides: str) -> Run:
-    return assemble.assemble(config.load(compose.compose([*overrides, "output.plots=false"])))
+    return assemble.assemble(compose.compose([*overrides, "output.plots=false"]))
 
 
 def counts(run: Run) -> list[int]:
@@ -60,7 +60,7 @@ def test_a_finished_runs_fill_values_serve_data_without_a_value_in_a_column(tmp_
     first = make(*overrides)
     dropped = sum("rows with outliers" in change for change in first.data.changes)
     (tmp_path / "my.csv").write_text("\n".join(["x,z,y", *(row.replace(row[-4:-2], ",") for row in rows), ""]))
-    settings = config.load(compose.compose([*overrides, "output.plots=false"]))
+    settings = compose.compose([*overrides, "output.plots=false"])
     later = assemble.assemble_evaluation(settings, first.data.schema, first.data.fitted)
     fill = first.data.cleaner.fill
     assert fill is not None

@@ -97,7 +97,7 @@ def test_all_problems_are_told_at_once():
 
 def test_settings_of_a_member_that_is_not_chosen_say_so():
     assert component.problems("augment", "augment.noise", {"std": 0.5}) == [
-        "augment.noise.std belongs to augment=noise, which is not chosen: add it, augment=[noise]"
+        "augment.noise.std belongs to augment=noise, which is not selected; add augment=[noise]"
     ]
 
 
@@ -121,7 +121,20 @@ def test_the_nearest_name_is_offered(word, options, ending, reason):
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, "null"), (True, "true"), (False, "false"), (1, "1"), (0, "0"), (0.1, "0.1"), ("a", "a")]
+    ("value", "text"),
+    [
+        (None, "null"),
+        (True, "true"),
+        (False, "false"),
+        (1, "1"),
+        (0, "0"),
+        (0.1, "0.1"),
+        ("a", "a"),
+        (1e-08, "1e-08"),
+        ([32, 64], "[32,64]"),
+        ([], "[]"),
+        ([None, {"a": True}], "[null,{a:true}]"),
+    ],
 )
 def test_values_are_shown_as_the_command_line_spells_them(value, text):
     assert spelling.spell(value) == text
@@ -131,24 +144,6 @@ def test_a_signature_resolves_the_names_of_its_group():
     parameters = component.signature(component.source("optimizer", "sgd")).parameters
     assert parameters["lr"] == Annotated[float, "(0, inf)"]
     assert parameters["nesterov"] is bool
-
-
-@pytest.mark.parametrize(
-    ("text", "value", "reason"),
-    [
-        ("lr: 'float'", 0.1, "an annotation in quotes"),
-        ("lr: 'Rate | None'", 0.1, "a name in quotes"),
-        ("lr: tuple", [0.1], "a bare tuple"),
-        ("lr: torch.Tensor", 0.1, "a type we do not know"),
-        ("lr", 0.1, "no annotation"),
-        ("lr: Callable[[int], float]", 0.1, "a type with arguments we do not know"),
-    ],
-)
-def test_a_users_annotation_never_stops_a_value_that_fits_it(tmp_path, text, value, reason):
-    path = tmp_path / "optimizer" / "loose.py"
-    path.parent.mkdir()
-    path.write_text(f"import torch\ndef loose(*, params, {text}): ...\n")
-    assert component.schema.problem(value, component.signature(path).parameters["lr"]) is None, reason
 
 
 @pytest.mark.parametrize(
@@ -176,7 +171,7 @@ def test_names_leave_out_shared_types():
 
 
 def test_a_users_component_is_checked_without_being_imported_and_built_when_asked(tmp_path, my_package):
-    tree = compose.compose([f"components=[{my_package}]", "optimizer=mine", "optimizer.lr=0.5"])
+    tree = compose.compose([f"components=[{my_package}]", "optimizer=mine", "optimizer.lr=0.5"]).tree
     with pytest.raises(ConfigError, match=r"optimizer\.lr=2: expected a number in \[0, 1\]"):
         compose.compose([f"components=[{my_package}]", "optimizer=mine", "optimizer.lr=2"])
     assert list(tmp_path.glob("canary*")) == []

@@ -9,7 +9,7 @@ from torch import Tensor
 from trainctl.run import assemble
 from trainctl.run.rate import set_learning_rate
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step.eager import Step, eager
 from trainctl.step.engine import Engine
 
@@ -17,7 +17,7 @@ SMALL = ("dataset=digits", "loop.batch_size=400", "loop.record=always", "output.
 
 
 def make(*overrides: str) -> Run:
-    return assemble.assemble(config.load(compose.compose([*SMALL, *overrides])))
+    return assemble.assemble(compose.compose([*SMALL, *overrides]))
 
 
 def tensors(run: Run) -> list[Tensor]:

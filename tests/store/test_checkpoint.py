@@ -19,7 +19,7 @@ from trainctl.train import session
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*HARD, "checkpoint.every_seconds=0", *overrides]))
+    return compose.compose([*HARD, "checkpoint.every_seconds=0", *overrides])
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import pytest
 from tests.train.test_exact import bits
 from tests.train.test_resume import timeless
 from tests.train.test_stops import Stop, load, session_of
+from trainctl.finished.open import open as open_run
 from trainctl.finished.verify import verify
 from trainctl.store import manifest, restore, rundir
 from trainctl.train import session
@@ -48,7 +49,7 @@ def test_a_state_that_says_whether_an_evaluation_is_pending_goes_on_exactly(
 
     assert bits(tmp_path / "cut") == bits(tmp_path / "whole")
     assert timeless(rundir.read_metrics(tmp_path / "cut")) == timeless(rundir.read_metrics(tmp_path / "whole"))
-    assert verify(tmp_path / "cut", chosen, "start", None).difference == ""
+    assert verify(open_run(tmp_path / "cut", [], [], []), "start", None).difference == ""
 
 
 def test_a_state_of_before_that_goes_on_exactly_where_nothing_is_pending(tmp_path: Path) -> None:
@@ -67,4 +68,4 @@ def test_a_run_of_an_earlier_version_is_verified(tmp_path: Path) -> None:
     chosen = load(WORDS)
     session.begin(chosen, [], tmp_path / "run")
     rewrite(tmp_path / "run", flag=True)
-    assert verify(tmp_path / "run", chosen, "oldest", None).difference == ""
+    assert verify(open_run(tmp_path / "run", [], [], []), "oldest", None).difference == ""

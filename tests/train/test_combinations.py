@@ -54,7 +54,7 @@ def compose_value(value: Any) -> Any:
 
 @cache
 def composed(dataset: str) -> dict[str, Any]:
-    return compose.compose(["loop.epochs=null", "loop.max_steps=3", "loop.batch_size=16", f"dataset={dataset}"])
+    return compose.compose(["loop.epochs=null", "loop.max_steps=3", "loop.batch_size=16", f"dataset={dataset}"]).tree
 
 
 def settings(row: Row) -> config.Config:

@@ -1,6 +1,7 @@
 """How a session ends: on the best weights, which the run itself does not keep."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from trainctl.report import reporters
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import rundir
 from trainctl.train import checkpoint_writer, conclusion, loop
 
@@ -21,7 +22,7 @@ TINY = ("dataset=iris", "model=linear", "loop.epochs=3", "output.plots=false", "
 
 @pytest.fixture(params=["average=none", "average=ema"])
 def trained(tmp_path: Path, request: pytest.FixtureRequest) -> Run:
-    run = assemble.assemble(config.load(compose.compose([*TINY, request.param])))
+    run = assemble.assemble(compose.compose([*TINY, request.param]))
     loop.train(run, tmp_path, MultiReporter())
     for weight in run.average.model.parameters():  # as after a last step that made it worse
         weight.data.add_(1.0)
@@ -40,7 +41,7 @@ def test_the_best_weights_are_tested_and_the_run_keeps_its_own(trained: Run, tmp
     after = weights(trained)
     assert all(torch.equal(after[key], value) for key, value in before.items())
     trained.average.model.load_state_dict(trained.state.best_weights)
-    tested = conclusion.evaluate(trained, "test")
+    tested = conclusion.evaluate(trained.evaluation, "test")
     assert {key: value for key, value in summary["metrics"].items() if key.startswith("test/")} == tested
 
 
@@ -71,8 +72,8 @@ def test_a_summary_follows_from_the_run_alone(trained: Run, tmp_path: Path) -> N
 def test_of_several_processes_only_the_first_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = assemble.assemble(config.load(compose.compose([*TINY])))
-    object.__setattr__(run, "world", World(rank=1, size=2))
+    run = assemble.assemble(compose.compose([*TINY]))
+    run = replace(run, evaluation=replace(run.evaluation, world=World(rank=1, size=2)))
     monkeypatch.setattr(World, "sum", lambda self, tensor: tensor)
     reporter = reporters.on_terminal(run, tmp_path)
     reporter.start(run, tmp_path, [])
@@ -101,7 +102,7 @@ class Terminal:
 def test_a_terminal_gets_the_live_view_and_anything_else_plain_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool, term: str, kind: str
 ) -> None:
-    run = assemble.assemble(config.load(compose.compose([*TINY])))
+    run = assemble.assemble(compose.compose([*TINY]))
     monkeypatch.setitem(os.environ, "TERM", term)
     if terminal:
         monkeypatch.setattr("sys.stdout", Terminal(reporters.sys.stdout))

@@ -53,7 +53,7 @@ IDS = pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*TINY, *overrides]))
+    return compose.compose([*TINY, *overrides])
 
 
 def until(chosen: config.Config, step: int | None) -> config.Config:

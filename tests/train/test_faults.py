@@ -41,7 +41,7 @@ TINY = (
 
 @cache
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*TINY, *overrides]))
+    return compose.compose([*TINY, *overrides])
 
 
 @pytest.fixture(autouse=True)

@@ -16,7 +16,7 @@ PLAIN = ("dataset=iris", "loop.batch_size=40", "loop.epochs=3", "output.plots=fa
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*PLAIN, *overrides]))
+    return compose.compose([*PLAIN, *overrides])
 
 
 def told(directory: Path) -> list[str]:

@@ -18,7 +18,7 @@ from trainctl.machine import device
 from trainctl.run import assemble, rate
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.step import eager as step
 from trainctl.store import restore, rundir
 from trainctl.train import budget, evaluation, loop, session
@@ -37,7 +37,7 @@ PLAIN = (
 
 
 def make(*overrides: str) -> Run:
-    return assemble.assemble(config.load(compose.compose([*PLAIN, *overrides])))
+    return assemble.assemble(compose.compose([*PLAIN, *overrides]))
 
 
 def weights(run: Run) -> torch.Tensor:
@@ -409,7 +409,7 @@ class Ticking:
 def test_the_rate_that_is_recorded_is_that_of_the_newest_step_by_any_clock(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], stops: tuple[int, ...]
 ) -> None:
-    chosen = config.load(compose.compose([*PLAIN, "loop.max_time=20s", "schedule=cosine", *overrides]))
+    chosen = compose.compose([*PLAIN, "loop.max_time=20s", "schedule=cosine", *overrides])
     Ticking(monkeypatch)
     used: dict[int, float] = {}
     original = loop.set_learning_rate
@@ -444,9 +444,7 @@ def test_the_rate_that_is_recorded_is_that_of_the_newest_step_by_any_clock(
 def test_an_evaluation_that_a_stop_broke_off_keeps_its_rate_in_a_rewind_after_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = config.load(
-        compose.compose([*PLAIN, "loop.epochs=3", "loop.on_nonfinite=rewind", "checkpoint.every_seconds=99"])
-    )
+    chosen = compose.compose([*PLAIN, "loop.epochs=3", "loop.on_nonfinite=rewind", "checkpoint.every_seconds=99"])
 
     def stop(*_: Any) -> None:
         signal.raise_signal(signal.SIGTERM)
@@ -535,9 +533,7 @@ def test_evaluation_draws_no_random_numbers_and_leaves_the_model_training() -> N
 
 def test_the_same_seed_gives_the_same_run_and_another_one_another(tmp_path: Path) -> None:
     results = [
-        session.begin(config.load(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"])), [], tmp_path / name)[
-            "metrics"
-        ]
+        session.begin(compose.compose([*PLAIN, "model.dropout=0.5", f"seed={seed}"]), [], tmp_path / name)["metrics"]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     ]
     assert results[0] == results[1] != results[2]
@@ -584,7 +580,7 @@ def test_a_stop_that_was_planned_comes_after_the_judge(tmp_path: Path) -> None:
 
 
 def test_a_run_stopped_by_its_judge_has_a_summary_and_is_resumed_to_the_same_end(tmp_path: Path) -> None:
-    chosen = config.load(compose.compose([*PLAIN, "loop.epochs=3", "schedule=cosine"]))
+    chosen = compose.compose([*PLAIN, "loop.epochs=3", "schedule=cosine"])
     summary = session.begin(chosen, [], tmp_path / "run", judge=lambda row: "worse" if row["step"] == 3 else None)
 
     assert (summary["outcome"], summary["reason"], summary["steps"]) == ("stopped", "worse", 3)

@@ -21,7 +21,7 @@ OPTIMIZERS = component.names("optimizer")
 
 
 def settings(*overrides: str) -> config.Config:
-    return config.load(compose.compose([*HARD, *overrides]))
+    return compose.compose([*HARD, *overrides])
 
 
 def stop(directory: Path, step: int, *overrides: str) -> None:
@@ -114,7 +114,7 @@ def test_resuming_is_exact_in_every_mode(tmp_path: Path, overrides: tuple[str, .
     chosen += ["model.dropout=0.3"] if "model=rnn" in chosen else []
 
     def load(*more: str) -> config.Config:
-        return config.load(compose.compose([*hard, *chosen, *more]))
+        return compose.compose([*hard, *chosen, *more])
 
     session.begin(load(), [], tmp_path / "whole")
     with pytest.raises(Interrupted):

@@ -22,12 +22,14 @@ from hypothesis import strategies as st
 from tests.train.test_exact import TINY, bits, until
 from tests.train.test_resume import timeless
 from trainctl.errors import CheckpointError, ConfigError, Interrupted, Terminated
+from trainctl.finished.open import open as open_run
+from trainctl.finished.reproduce import reproduce
 from trainctl.finished.verify import verify
 from trainctl.machine import signals
 from trainctl.settings import compose, config
 from trainctl.store import manifest, restore, rundir, tensors
 from trainctl.train import evaluation, loop, provenance, session
-from trainctl.train.health import Guard
+from trainctl.train.health import Health
 
 SOAK = int(os.environ.get("TRAINCTL_SOAK", "0"))
 SCHEDULES = (
@@ -58,7 +60,7 @@ class Killed(BaseException):
 # What is called there: a portion is one of three of an evaluation, of the final test too.
 PLACES: dict[str, tuple[Any, str]] = {
     "before step": (loop, "set_learning_rate"),
-    "after step": (Guard, "step"),
+    "after step": (Health, "step"),
     "evaluation": (loop, "evaluate"),
     "portion": (evaluation, "scaled"),
     "after evaluation": (loop, "keep_best"),
@@ -88,7 +90,7 @@ def whole() -> Iterator[Callable[[tuple[str, ...]], Path]]:
 
 @cache
 def load(words: tuple[str, ...]) -> config.Config:
-    return config.load(compose.compose([*TINY, "loop.eval_batch_size=8", *words]))
+    return compose.compose([*TINY, "loop.eval_batch_size=8", *words])
 
 
 @contextmanager
@@ -123,12 +125,12 @@ def session_of(directory: Path, chosen: config.Config, stop: Stop) -> None:
         session.resume(end, [], directory) if directory.exists() else session.begin(end, [], directory)
 
 
-def accused(directory: Path, chosen: config.Config) -> str:
+def accused(directory: Path) -> str:
     """Return what `verify` says against a run."""
     try:
-        return verify(directory, chosen, "start", None).difference
+        return verify(open_run(directory, [], [], []), "start", None).difference
     except (ConfigError, CheckpointError) as error:  # it took no step, or stopped inside its first evaluation
-        return "" if "nothing to replay" in str(error) or "resume" in str(error) else str(error)
+        return "" if "no steps to verify" in str(error) or "resume" in str(error) else str(error)
 
 
 @hypothesis_settings(
@@ -154,7 +156,7 @@ def test_a_run_stopped_anywhere_ends_with_the_bits_and_records_of_one_that_was_n
         for stop in stops:
             session_of(directory, chosen, stop)
             if directory.exists():
-                assert accused(directory, chosen) == ""
+                assert accused(directory) == ""
         if directory.exists():
             session.resume(chosen, [], directory)
         else:
@@ -168,7 +170,7 @@ def test_a_run_stopped_anywhere_ends_with_the_bits_and_records_of_one_that_was_n
             ends[1][key] for key in ("outcome", "reason", "metrics", "best")
         ]
         assert all(row["samples_per_second"] > 0 for row in rundir.read_metrics(directory) if "lr" in row)
-        assert accused(directory, chosen) == ""
+        assert accused(directory) == ""
 
 
 def lines(directory: Path) -> int:
@@ -182,7 +184,7 @@ def test_what_verify_compares_with_is_a_run_that_can_be_accused(whole: Callable[
         rows = rundir.read_metrics(directory)
         rows[1]["lr"] = 0.001  # what was recorded when the rate was read from the optimizer
         (directory / "metrics.jsonl").write_text("".join(map(rundir.line, rows)))
-        assert "step 6: lr was 0.001" in accused(directory, load(words))
+        assert "step 6: lr was 0.001" in accused(directory)
 
 
 def test_a_run_stopped_in_its_first_evaluation_cannot_be_verified_yet(tmp_path: Path) -> None:
@@ -190,5 +192,18 @@ def test_a_run_stopped_in_its_first_evaluation_cannot_be_verified_yet(tmp_path: 
     session_of(tmp_path / "run", chosen, Stop("portion", 2, kill=False))
     saved = restore.newest(tmp_path / "run").manifest
     assert (saved.step, saved.evaluated) == (3, 0)
-    with pytest.raises(ConfigError, match="nothing to replay"):
-        verify(tmp_path / "run", chosen, "start", None)
+    with pytest.raises(ConfigError, match="no steps to verify"):
+        verify(open_run(tmp_path / "run", [], [], []), "start", None)
+
+
+@pytest.mark.parametrize("stop", [Stop("portion", 5, False), Stop("stop_at_step", 5, False), Stop("portion", 2, True)])
+def test_a_run_that_was_stopped_is_reproduced(tmp_path: Path, stop: Stop) -> None:
+    session_of(
+        tmp_path / "run", load(("schedule=cosine", "loop.eval_every_steps=3", "checkpoint.every_seconds=0")), stop
+    )
+    run = open_run(tmp_path / "run", [], [], [])
+    if run.saved.manifest.step:
+        assert reproduce(run, tmp_path / "again").difference == ""
+    else:
+        with pytest.raises(CheckpointError, match="before its first evaluation"):
+            reproduce(run, tmp_path / "again")

@@ -76,10 +76,10 @@ def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Comman
 def test_what_the_catalogue_offers_learns(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, overrides: tuple[str, ...], metric: str, least: float
 ) -> None:
-    from trainctl.settings import compose, config
+    from trainctl.settings import compose
     from trainctl.train import session
 
-    summary = session.begin(config.load(compose.compose([*overrides, "output.plots=false"])), overrides)
+    summary = session.begin(compose.compose([*overrides, "output.plots=false"]), overrides)
 
     assert summary["metrics"][metric] >= least
     assert all(name.count("/") == 1 for name in summary["metrics"])
@@ -180,13 +180,13 @@ def test_trials_of_a_sweep_equal_runs_of_their_own(command: Command, tmp_path: P
 
 
 def test_a_budget_by_the_clock_ends_the_schedule_too(tmp_path: Path) -> None:
-    from trainctl.settings import compose, config
+    from trainctl.settings import compose
     from trainctl.store import rundir
     from trainctl.train import session
 
     wanted = compose.compose(["loop.max_time=1s", "loop.epochs=100000", "schedule=cosine", "output.plots=false"])
     before = time.monotonic()
-    summary = session.begin(config.load(wanted), [])
+    summary = session.begin(wanted, [])
 
     assert 0.9 < time.monotonic() - before < 6
     assert summary["reason"] == "reached loop.max_time=1s"
@@ -275,7 +275,7 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
         (
             "b.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,3\n",
-            "line 2: has 3 cells, the header has 4",
+            "line 2: has 3 cells, but the header has 4",
         ),
         (
             "c.csv",
@@ -294,7 +294,7 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
         (
             "i.csv",
             b"sepal_length,sepal_width,petal_length,petal_width\n1,2,1e400,4\n",
-            "line 2, column petal_length: 1e400 is beyond the largest number",
+            "line 2, column petal_length: '1e400' exceeds the largest number",
         ),
     ],
 )

@@ -24,7 +24,7 @@ from trainctl.finished.record import Record, metric_columns, read
 from trainctl.report import phrases, table
 from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
-from trainctl.settings.spelling import nearest
+from trainctl.settings.spelling import nearest, spell
 from trainctl.store import rundir
 
 OPTIONS = {"root": "runs"}
@@ -76,7 +76,7 @@ def _settings(records: Sequence[Record]) -> None:
     flattened = [leaves(record.config) for record in records]
     rows = []
     for key in dict.fromkeys(key for settings in flattened for key in settings):
-        cells = [table.spell(settings[key]) if key in settings else "-" for settings in flattened]
+        cells = [spell(settings[key]) if key in settings else "-" for settings in flattened]
         if len(set(cells)) > 1:
             rows.append([key, *cells])
     if rows:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainctl.command import arguments
 from trainctl.report import phrases, table
-from trainctl.settings import compose
+from trainctl.settings import compose, existing
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
@@ -68,9 +68,9 @@ def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> 
     if choice:
         settings = [word for word in overrides if word.startswith("dataset.")]
         packages = [f"components=[{','.join(tree['components'])}]"]
-        tree = tree | {"dataset": compose.compose([*packages, *choice, *settings])["dataset"]}
+        tree = tree | {"dataset": compose.compose([*packages, *choice, *settings]).tree["dataset"]}
         overrides = [word for word in overrides if word not in choice and word not in settings]
-    return compose.change(tree, overrides, allowed)
+    return existing.change(tree, overrides, allowed)
 
 
 def show(scores: "Scores", split: str, name: str) -> None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import phrases, table
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 if TYPE_CHECKING:
     from trainctl.measure.learning_rate import Curve
@@ -43,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     if lowest >= highest:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
     output = arguments.new_path("output", parsed.options["output"])
-    checked = config.load(compose.compose(parsed.overrides))
+    checked = compose.compose(parsed.overrides)
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")

@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 from trainctl.command import arguments
 from trainctl.errors import StorageError, format_bytes
 from trainctl.report import table
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     output = parsed.options["output"]
     if output != DEFAULT:
         arguments.new_path("output", output)
-    checked = config.load(compose.compose(parsed.overrides))
+    checked = compose.compose(parsed.overrides)
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # before torch: its profiler writes to stderr when it starts and ends

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.command import arguments
-from trainctl.settings import compose, config
+from trainctl.settings import existing
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.report import reporters
     from trainctl.train import session
 
-    settings = configuration(directory, packages, overrides, config.MAY_CHANGE, change=past_its_stop)
+    settings = configuration(directory, packages, overrides, existing.MAY_CHANGE, change=past_its_stop)
     summary = session.resume(settings, overrides, directory, reporters=reporters.on_terminal)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
     """Return the run's configuration with some settings changed, and without the stop at which it was stopped."""
-    changed = compose.change(tree, overrides, allowed)
+    changed = existing.change(tree, overrides, allowed)
     if changed["loop"]["stop_at_step"] == tree["loop"]["stop_at_step"]:
         changed["loop"]["stop_at_step"] = None
     return changed

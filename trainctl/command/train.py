@@ -20,14 +20,14 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: bool = False) -> int:
     """Check the configuration, then import torch and train."""
-    from trainctl.settings import compose, config
+    from trainctl.settings import compose
 
     if multirun:
         points = compose.compose_points(arguments, config_dir)
         from trainctl.sweep import trials
 
         return trials.sweep(points, arguments)
-    checked = config.load(compose.compose(arguments, config_dir))
+    checked = compose.compose(arguments, config_dir)
     from trainctl.report import reporters
     from trainctl.train import session
 

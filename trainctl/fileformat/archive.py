@@ -1,10 +1,12 @@
-"""A tar file, packed or not -> the few members that are asked for, and nothing else that it contains."""
+"""A tar file, packed or not -> the few members that are asked for, and nothing else that it holds."""
 
 import tarfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trainctl.errors import DataError
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import check_file
 
 LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes of a member, and members; CIFAR's have 31 MB
 
@@ -13,16 +15,27 @@ def extract(archive: Path, directory: Path, names: Sequence[str]) -> None:
     """Extract the named members of a tar file: no links, devices or other paths.
 
     Args:
-        archive: The file, packed or not.
-        directory: Where the members are written.
-        names: Paths of the members in the archive.
+        archive: The file.
+        directory: Where the members are written, below it.
+        names: The paths of the members.
 
     Raises:
-        DataError: If one is missing, is not a regular file, or is larger than 256 MiB.
-        OSError, tarfile.TarError: If the archive cannot be read, or the files cannot be written.
+        DataError: If the archive cannot be read, or a member is missing, is not a regular file or is larger than
+            256 MiB.
+        OSError: If a member cannot be written.
     """
-    with tarfile.open(archive) as tar:
-        missing = dict.fromkeys(names)
+    check_file(archive)
+    for name, content in _members(archive, names):
+        target = directory / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)  # never written through a link
+        target.write_bytes(content)
+
+
+def _members(archive: Path, names: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield the named members and their content, in the order of the archive."""
+    missing = dict.fromkeys(names)
+    with reading(archive), tarfile.open(archive) as tar:
         for number, member in enumerate(tar):
             if number > MOST_MEMBERS:
                 raise DataError(f"{archive}: contains more than {MOST_MEMBERS} members")
@@ -30,12 +43,9 @@ def extract(archive: Path, directory: Path, names: Sequence[str]) -> None:
                 continue
             if not member.isreg() or member.size > LARGEST_MEMBER:
                 raise DataError(f"{archive}: {member.name} is not a regular file of at most {LARGEST_MEMBER:,} bytes")
-            target = directory / member.name
-            target.parent.mkdir(parents=True, exist_ok=True)
             content = tar.extractfile(member)
             assert content
-            target.unlink(missing_ok=True)  # never written through a link
-            target.write_bytes(content.read())
+            yield member.name, content.read()
             missing.pop(member.name)
             if not missing:
                 return

@@ -9,35 +9,32 @@ from typing import IO
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
 
-MOST_BYTES, MOST_TIMES = 2**30, 200  # what an .npz's array may always unpack to, and how many times its size
+# How much an array of an .npz may unpack to: so many bytes always, or so many times its packed size.
+MOST_BYTES, MOST_TIMES = 2**30, 200
 
 
 def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.ndarray:
-    """Read an array of an .npz by its name, or the one that an .npz or .npy holds.
+    """Read an array of an .npz by its name, or the only array of an .npz or .npy.
 
     Args:
         source: The file.
-        name: Of the array.
-        alone: Whether the only array of a file will do, whatever its name.
+        name: The name of the array.
+        alone: Whether the only array of a file is taken whatever its name is.
 
     Raises:
-        DataError: If there is no such array, or it holds no numbers.
+        DataError: If there is no such array, it does not hold numbers, or the file is damaged.
     """
     check_file(source)
-    try:
-        with warnings.catch_warnings(), source.open("rb") as file:
-            warnings.simplefilter("ignore")  # about files that Python 2 wrote
-            packed = file.read(2) == b"PK"
-            file.seek(0)
-            values = _member(source, file, name, alone=alone) if packed else _array(file, source.stat().st_size)
-    except (DataError, MemoryError):
-        raise
-    except Exception as error:  # whatever a damaged header makes numpy, zipfile and their parsers say
-        raise DataError(f"{source}: cannot be read: {' '.join(str(error).split()) or type(error).__name__}") from error
+    with reading(source), warnings.catch_warnings(), source.open("rb") as file:
+        warnings.simplefilter("ignore")  # about files that Python 2 wrote
+        packed = file.read(2) == b"PK"
+        file.seek(0)
+        values = _member(source, file, name, alone=alone) if packed else _array(file, source.stat().st_size)
     if values.dtype.kind not in "biuf":
-        raise DataError(f"{source}: holds {values.dtype}, not numbers")
+        raise DataError(f"{source}: contains {values.dtype}, not numbers")
     return values
 
 
@@ -46,7 +43,9 @@ def _member(source: Path, file: IO[bytes], name: str, *, alone: bool) -> np.ndar
     with zipfile.ZipFile(file) as archive:
         members = {entry.filename.removesuffix(".npy"): entry for entry in archive.infolist()}
         if name not in members and not (alone and len(members) == 1):
-            raise DataError(f"{source}: holds {', '.join(members) or 'nothing'}; name the array to use `{name}`")
+            raise DataError(
+                f"{source}: has no array `{name}` (arrays: {', '.join(members) or 'none'}); name the array to use `{name}`"
+            )
         entry = members.get(name) or next(iter(members.values()))
         if entry.file_size > max(MOST_BYTES, MOST_TIMES * entry.compress_size):
             raise DataError(
@@ -57,7 +56,7 @@ def _member(source: Path, file: IO[bytes], name: str, *, alone: bool) -> np.ndar
 
 
 def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """Read an array whose header promises no more than there is: numpy sets the memory aside before it reads."""
+    """Read an array whose header promises no more than there is: numpy allocates the memory before it reads."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)) or (version > (1, 0) and int.from_bytes(file.read(4), "little") > size):
         raise ValueError(f"its header is damaged, or of format {version}")
@@ -65,7 +64,7 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read_header(file)
     if kind.hasobject:
-        raise ValueError("holds Python objects, which are pickles")
+        raise ValueError("contains Python objects, which are pickles")
     if any(length < 0 for length in shape) or math.prod(shape) * kind.itemsize > size - file.tell():
         raise ValueError(f"the header promises {shape} of {kind}, the file ends before")
     file.seek(0)

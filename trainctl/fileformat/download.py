@@ -1,12 +1,10 @@
 """Files of a data set that are missing -> downloaded from where torchvision knows them, checked by their MD5, unpacked."""
 
-import tarfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.errors import DataError
 from trainctl.fileformat.archive import extract
+from trainctl.fileformat.boundary import reading, reason
 
 
 def download(name: str, root: Path) -> None:
@@ -23,17 +21,17 @@ def download(name: str, root: Path) -> None:
     from torchvision.datasets.utils import download_url
 
     source = getattr(torchvision.datasets, name)
-    try:
+
+    def explain(error: Exception) -> str:
+        return f"{name} could not be downloaded to {root}: {reason(error)}; where the files exist, set dataset.root="
+
+    with reading(name, explain=explain):
         if hasattr(source, "tgz_md5"):
             download_url(source.url, root, source.filename, source.tgz_md5)
             members = [f"{source.base_folder}/{member}" for member, _ in source.train_list + source.test_list]
             extract(root / source.filename, root, members)
         for filename, digest in getattr(source, "resources", ()):
             _from_mirrors(source.mirrors, root / name / "raw", filename, digest)
-    except (OSError, RuntimeError, EOFError, tarfile.TarError, zlib.error) as error:
-        raise DataError(
-            f"{name} could not be downloaded to {root}: {' '.join(str(error).split())}; where the files exist, give dataset.root="
-        ) from error
 
 
 def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: str) -> None:
@@ -44,6 +42,6 @@ def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: s
         try:
             download_url(f"{mirror}{filename}", folder, filename, digest)
             return
-        except (OSError, RuntimeError):
+        except Exception:  # whatever the network or torchvision raises
             if mirror == mirrors[-1]:
                 raise

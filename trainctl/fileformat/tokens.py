@@ -12,7 +12,7 @@ WORD = re.compile(r"\w+|[^\w\s]")
 
 
 def split(text: str, level: str, *, lowercase: bool) -> list[str]:
-    """Split a text into characters, or into words and signs.
+    """Split a text into characters, or into words and punctuation marks.
 
     >>> split("Don't panic!", "words", lowercase=True), split("Ab", "characters", lowercase=False)
     (['don', "'", 't', 'panic', '!'], ['A', 'b'])
@@ -22,12 +22,12 @@ def split(text: str, level: str, *, lowercase: bool) -> list[str]:
 
 
 def vocabulary(texts: Iterable[Sequence[str]], most: int | None, least: int) -> tuple[str, ...]:
-    """Return padding, the unknown token, and the tokens by falling frequency, equally frequent ones in their order.
+    """Return padding, the unknown token, and the tokens by decreasing frequency, equally frequent ones sorted.
 
     Args:
         texts: The tokens of each text.
-        most: How many tokens to keep, the two special ones among them; None: all.
-        least: How often a token has to come to be kept.
+        most: How many tokens to keep, including the two special ones; None: all.
+        least: How often a token must occur to be kept.
 
     >>> vocabulary([["b", "a"], ["a"]], None, 1)
     ('<pad>', '<unknown>', 'a', 'b')
@@ -38,9 +38,9 @@ def vocabulary(texts: Iterable[Sequence[str]], most: int | None, least: int) -> 
     return (*SPECIAL, *kept)[:most]
 
 
-def ids(tokens: Sequence[str], known: Mapping[str, int], length: int) -> np.ndarray:
-    """Return the ids of a text's first tokens ``(length,)`` as int64, padded with 0; 1 for a token not known."""
-    found = np.zeros(length, dtype=np.int64)
-    for place, token in enumerate(tokens[:length]):
-        found[place] = known.get(token, 1)
-    return found
+def ids(tokens: Sequence[str], vocabulary: Mapping[str, int], length: int) -> np.ndarray:
+    """Return the ids of the first tokens of a text ``(length,)`` as int64, padded with 0; 1 for an unknown token."""
+    row = np.zeros(length, dtype=np.int64)
+    for position, token in enumerate(tokens[:length]):
+        row[position] = vocabulary.get(token, 1)
+    return row

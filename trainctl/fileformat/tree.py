@@ -1,89 +1,115 @@
-"""A YAML file -> plain values, in bounded time and memory, and nothing that it holds executes."""
+"""A YAML file -> plain values, in bounded time and memory, and nothing that it holds executes. Imports no torch."""
 
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from trainctl.errors import ConfigError, TrainctlError
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.utf8 import read_text
+
 LARGEST = 1_000_000  # bytes of a file; the longest configuration of ours has 4,000
 MOST = 100_000  # values, each alias counted as what it stands for
-# libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file a run. Both know plain values only.
+DEEPEST = 50  # levels
+# libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file per run. Both load plain values only.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-DEEPEST = 50
 
 
-class NotText(ValueError):
-    """A file is no text in UTF-8."""
+class TooLarge(ConfigError):
+    """A file exceeds a limit: no parser without limits may read it."""
 
 
-def read_tree(path: Path) -> Any:
+def read_tree(path: Path, error: type[TrainctlError] = ConfigError) -> Any:
     """Read a file.
 
-    Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is too large, holds too much, or a value that does not exist, such as the date 2024-99-99.
-        yaml.YAMLError: If it is not valid, or asks for more than plain values.
-    """
-    text = read_text(path)
-    check(text)
-    return yaml.load(text, LOADER)  # noqa: S506 - a safe loader
-
-
-def read_text(path: Path) -> str:
-    """Read a file as UTF-8, with or without a byte order mark.
+    Args:
+        path: The file.
+        error: The class of the error.
 
     Raises:
-        OSError: If it cannot be read.
-        ValueError: If it is too large, or no such text.
+        TrainctlError: Of that class, if the file cannot be read, is too large, is not valid, or holds more than plain
+            values.
     """
-    if path.is_fifo():
-        raise ValueError("is a pipe, which may never end")
-    with path.open("rb") as file:
-        content = file.read(LARGEST + 1)
-    if len(content) > LARGEST:
-        raise ValueError(f"is larger than {LARGEST:,} bytes, which no configuration needs")
-    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise NotText("is UTF-16; save it as UTF-8")
+    text = read_text(path, error, largest=LARGEST)
+    check_size(text, path, error, error)
+    with reading(path, error, explain=lambda raised: not_yaml(raised, path)):
+        return yaml.load(text, LOADER)  # noqa: S506 - a safe loader
+
+
+def refuse_too_large(path: Path) -> None:
+    """Check the limits alone, for a file that a parser without limits may read.
+
+    A file that is not valid, or cannot be read, passes: no parser gets far in it.
+
+    Raises:
+        TooLarge: If the file exceeds a limit.
+    """
     try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise NotText(f"line {line}: byte {content[error.start]:#04x} is not UTF-8; is it a text?") from error
+        if path.stat().st_size > LARGEST:
+            raise TooLarge(f"{path}: larger than {LARGEST:,} bytes")
+        check_size(read_text(path, largest=LARGEST), path)
+    except TooLarge:
+        raise
+    except (OSError, TrainctlError):
+        return
 
 
-def check(text: str) -> None:
+def check_size(
+    text: str, path: Path, error: type[TrainctlError] = ConfigError, too_large: type[TrainctlError] = TooLarge
+) -> None:
     """Refuse a text whose values, aliases written out, are too many or nested too deeply.
 
-    A few lines of aliases of aliases stand for billions of values. Counted from the events of the parser, so that
-    nothing is built.
+    A few lines of aliases of aliases stand for billions of values. They are counted from the events of the parser, so
+    that nothing is built.
 
-    Raises:
-        ValueError: If it holds too much, or an alias inside what it stands for.
-        yaml.YAMLError: If it is not valid.
+    Args:
+        text: The content of the file.
+        path: The file, for the message.
+        error: The class of the error if the text is not valid.
+        too_large: The class of the error if it holds too much, or an alias inside what it stands for.
     """
+    check_brackets_and_digits(text, path, too_large)
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and the count at its start
     count = 0
-    for event in yaml.parse(text, LOADER):
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor not in sizes:
-                raise ValueError(f"line {_line(event)}: the alias *{event.anchor} stands for itself or nothing")
-            count += sizes[event.anchor]
-        elif isinstance(event, yaml.ScalarEvent):
-            count += 1
-            if event.anchor:
-                sizes[event.anchor] = 1
-        elif isinstance(event, yaml.CollectionStartEvent):
-            open_nodes.append((event.anchor, count))
-            count += 1
-        elif isinstance(event, yaml.CollectionEndEvent):
-            anchor, before = open_nodes.pop()
-            if anchor:
-                sizes[anchor] = count - before
-        if count > MOST or len(open_nodes) > DEEPEST:
-            raise ValueError(
-                f"line {_line(event)}: holds more than {MOST:,} values, aliases written out, or more than {DEEPEST} levels"
-            )
+    with reading(path, error, explain=lambda raised: not_yaml(raised, path)):
+        for event in yaml.parse(text, LOADER):
+            if isinstance(event, yaml.AliasEvent):
+                if event.anchor not in sizes:
+                    raise too_large(
+                        f"{path}, line {_line(event)}: the alias *{event.anchor} stands for itself or nothing"
+                    )
+                count += sizes[event.anchor]
+            elif isinstance(event, yaml.ScalarEvent):
+                count += 1
+                if event.anchor:
+                    sizes[event.anchor] = 1
+            elif isinstance(event, yaml.CollectionStartEvent):
+                open_nodes.append((event.anchor, count))
+                count += 1
+            elif isinstance(event, yaml.CollectionEndEvent):
+                anchor, before = open_nodes.pop()
+                if anchor:
+                    sizes[anchor] = count - before
+            if count > MOST:
+                raise too_large(f"{path}, line {_line(event)}: more than {MOST:,} values, aliases written out")
+            if len(open_nodes) > DEEPEST:
+                raise too_large(f"{path}, line {_line(event)}: nested more than {DEEPEST} levels deep")
+
+
+def not_yaml(error: Exception, path: Path | None = None) -> str | None:
+    """Return the message for an error of a YAML parser that knows its line; None for any other.
+
+    Args:
+        error: What the parser raised.
+        path: The file; None: the one that the error names.
+    """
+    mark = getattr(error, "problem_mark", None)
+    if not isinstance(error, yaml.YAMLError) or mark is None:
+        return None
+    return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {getattr(error, 'problem', None) or error}"
 
 
 def _line(event: yaml.Event) -> int:

@@ -13,7 +13,7 @@ from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import device as devices
 from trainctl.run.model import build_model
-from trainctl.settings import compose, config
+from trainctl.settings import config, existing
 from trainctl.settings.config import Config, Tree
 from trainctl.store import restore, rundir
 from trainctl.store.manifest import Saved
@@ -81,7 +81,7 @@ def open(
     overrides: Sequence[str],
     allowed: Sequence[str],
     *,
-    change: Change = compose.change,
+    change: Change = existing.change,
     payloads: Sequence[str] = ("last", "best"),
 ) -> Finished:
     """Open a run.
@@ -110,24 +110,23 @@ def configuration(
     overrides: Sequence[str],
     allowed: Sequence[str],
     *,
-    change: Change = compose.change,
+    change: Change = existing.change,
 ) -> Config:
     """Read and change a run's configuration; arguments and errors are those of :func:`open`."""
     tree = read_tree(directory, packages)
     try:
-        config.load(tree)
+        saved = existing.load(tree)
     except ConfigError as error:
         writer = rundir.read_json(directory / "run.json").get("trainctl", "an unknown version")
         versions = f" (written by trainctl {writer}; this is trainctl {rundir.version()})"
         hint = "" if writer == rundir.version() else versions
         raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
-    return config.load(change(tree, overrides, allowed))
+    changed = change(saved.tree, overrides, allowed)
+    return saved if changed == saved.tree else config.load(changed)
 
 
 def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
-    """Read a run's configuration, yet to be checked.
-
-    What an older version did not know yet is at its default, see :func:`trainctl.settings.compose.completed`.
+    """Read a run's configuration, yet to be checked; code comes only from the packages that the user names.
 
     Raises:
         CheckpointError: If it cannot be read.
@@ -142,8 +141,7 @@ def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
             f"{directory.name} uses components of your own, which no run may load by itself: add"
             f" components=[{','.join(map(str, missing))}]"
         )
-    tree |= {"components": list(packages)}
-    return compose.completed(tree) if config.problems(tree) else tree
+    return tree | {"components": list(packages)}
 
 
 def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.device]:

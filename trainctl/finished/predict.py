@@ -14,7 +14,7 @@ from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image, table, tokens
+from trainctl.fileformat import array, image, table, tokens, utf8
 from trainctl.finished.open import Finished, load_model
 from trainctl.report.table import harmless
 
@@ -187,7 +187,7 @@ def read_text(source: Path, schema: Schema) -> Tensor:
         if gaps := [row for row, text in enumerate(texts) if table.is_missing(text)]:
             raise cells.error(gaps[0], column, "has no text")
     else:
-        texts = [line for line in table.read_text(source).splitlines() if line.strip()]
+        texts = [line for line in utf8.read_text(source).splitlines() if line.strip()]
         if not texts:
             raise DataError(f"{source}: contains no text")
     codes = {token: code for code, token in enumerate(schema.vocabulary)}

@@ -7,12 +7,10 @@ run or value of a setting can break a table or control the terminal.
 import os
 import sys
 import unicodedata
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TextIO
 
-from trainctl.settings import spelling
-
-GAP = 2  # spaces between two cells
+GAP = 2  # columns of characters between two cells
 
 
 def show(
@@ -103,17 +101,29 @@ def harmless(cell: object) -> object:
     return cell
 
 
-def spell(value: object) -> str:
-    """Format a plain value as it is written on the command line.
+def number(value: float | None, digits: int = 4) -> str:
+    """Write a number with some significant digits; ``-`` if there is none.
 
-    >>> spell([1, None, {"a": True}])
-    '[1,null,{a:true}]'
+    >>> number(0.98765), number(120000), number(None)
+    ('0.9877', '120000', '-')
     """
-    if isinstance(value, list | tuple):
-        return f"[{','.join(map(spell, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
-    return spelling.spell(value)
+    if value is None:
+        return "-"
+    return str(round(value)) if abs(value) < 1e15 and value == round(value) else f"{value:.{digits}g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Write a time.
+
+    >>> duration(3.21), duration(59.97), duration(7384)
+    ('3.2s', '1m00s', '2h03m')
+    """
+    if seconds is None or not 0 <= seconds < float("inf"):
+        return "-"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    whole = round(seconds)
+    return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
 def width(text: str) -> int:

@@ -1,4 +1,4 @@
-"""Typed dataclasses for the run's own knobs; `conf/train.yaml` holds their defaults.
+"""Typed dataclasses for the run's own settings; `conf/train.yaml` contains their defaults.
 
 A configuration is first a plain tree (nested dicts, as YAML reads), then checked as a whole, then a
 :class:`Config`. The annotations are the schema, see :mod:`trainctl.settings.schema`.
@@ -18,21 +18,16 @@ from trainctl.settings import component, schema, spelling
 Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
 
-# What may change when a run is resumed; the rest would make it another run.
-MAY_CHANGE = (
-    "loop.epochs", "loop.max_steps", "loop.max_time", "loop.stop_at_step", "loop.eval_batch_size", "loop.on_nonfinite",
-    "checkpoint.", "early_stopping.", "output.plots", "device", "threads", "dataset.root", "dataset.download",
-)  # fmt: skip
-
-# Settings that have another name now, and which: saved configurations hold the old one.
-RENAMED = {"loop.capture": "loop.record"}
-
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+
+class Resumable:
+    """Marks a setting that may change when a run is resumed, as in ``Annotated[bool, Resumable]``."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """How rows are dealt to training, validation and test."""
+    """How rows are split into training, validation and test."""
 
     val_fraction: Annotated[float, "(0, 1)"]
     test_fraction: Annotated[float, "(0, 1)"]
@@ -41,41 +36,41 @@ class Split:
 
 @dataclass(frozen=True)
 class Loop:
-    """How long and in which portions to train."""
+    """How long to train, and in which portions."""
 
-    epochs: Positive | None
-    max_steps: Positive | None
-    max_time: Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"] | None
+    epochs: Annotated[Positive | None, Resumable]
+    max_steps: Annotated[Positive | None, Resumable]
+    max_time: Annotated[Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"] | None, Resumable]
     batch_size: Positive | Literal["full"]
-    eval_batch_size: Positive
+    eval_batch_size: Annotated[Positive, Resumable]
     micro_batches: Positive
     clip_norm: Annotated[float, "(0, inf)"] | None
     clip_value: Annotated[float, "(0, inf)"] | None
     eval_every_steps: Positive | None
-    stop_at_step: Positive | None
-    on_nonfinite: Literal["stop", "skip", "rewind"]
+    stop_at_step: Annotated[Positive | None, Resumable]
+    on_nonfinite: Annotated[Literal["stop", "skip", "rewind"], Resumable]
     record: Literal["auto", "always", "never"]
 
     @property
     def max_seconds(self) -> float | None:
-        """The wall clock's budget [s], or None."""
+        """Return the budget of wall-clock time [s], or None."""
         return None if self.max_time is None else float(self.max_time[:-1]) * UNITS[self.max_time[-1]]
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What is kept on disk, and how often."""
+    """How often checkpoints are written, and how many are kept."""
 
-    every_seconds: Annotated[float, "[0, inf)"]
-    keep: Annotated[int, "[2, inf)"]
+    every_seconds: Annotated[float, "[0, inf)", Resumable]
+    keep: Annotated[int, "[2, inf)", Resumable]
 
 
 @dataclass(frozen=True)
 class Output:
-    """Where a run's directory goes, and what it holds beside the records."""
+    """Where the run directory is created, and what it contains in addition to the records."""
 
     root: Annotated[str, "path"]
-    plots: bool
+    plots: Annotated[bool, Resumable]
 
 
 @dataclass(frozen=True)
@@ -83,10 +78,12 @@ class Config:
     """The whole configuration of one run, checked."""
 
     seed: Annotated[int, "[0, 4294967295]"]
-    device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1"]
+    device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1", Resumable]
     precision: Literal["fp32", "bf16", "fp16"]
-    threads: Annotated[int, "[1, 1024]"] | Literal["adapt"] | None  # far more of them crash OpenMP
-    monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric as val/loss"]
+    threads: Annotated[  # far more of them crash OpenMP
+        Annotated[int, "[1, 1024]"] | Literal["adapt"] | None, Resumable
+    ]
+    monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
     decay_norm_and_bias: bool
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
@@ -97,12 +94,12 @@ class Config:
     tree: Tree
 
     def members(self, group: str) -> list[Tree]:
-        """Return the chosen members of a group: one, or for a group that adds up, any number."""
-        chosen = self.parts[group]
-        return list(chosen.values()) if group in component.ADDITIVE else [chosen]
+        """Return the selected members of a group: one, or any number for a group that takes several."""
+        settings = self.parts[group]
+        return list(settings.values()) if group in component.ADDITIVE else [settings]
 
     def monitored(self, group: str) -> str:
-        """Return the metric that a group's member watches: its own, or that of the run."""
+        """Return the metric that the member of a group watches: its own, or that of the run."""
         return str(self.parts[group].get("monitor", self.monitor))
 
 
@@ -110,112 +107,132 @@ SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpo
 
 
 def knobs(cls: type = Config) -> dict[str, Any]:
-    """Return the annotations of a dataclass of knobs; sections and groups of components left out."""
+    """Return the annotations of a dataclass of settings, without its sections and the groups of components."""
     hints = typing.get_type_hints(cls, include_extras=True)
     return {field.name: hints[field.name] for field in fields(cls) if field.name not in {*SECTIONS, "parts", "tree"}}
 
 
+def resumable() -> tuple[str, ...]:
+    """Return the keys of the settings that may change when a run is resumed."""
+    annotations = knobs() | {
+        f"{name}.{key}": kind for name, cls in SECTIONS.items() for key, kind in knobs(cls).items()
+    }
+    return tuple(key for key, kind in annotations.items() if Resumable in getattr(kind, "__metadata__", ()))
+
+
 def problems(tree: Tree) -> list[str]:
-    """Return everything that is wrong with a configuration, one message each; empty if it is fine."""
+    """Return everything that is wrong with a configuration, one message each; empty if nothing is."""
     expected = {*knobs(), *SECTIONS, *component.GROUPS}
-    found = [f"{key}: no such setting{spelling.nearest(key, sorted(expected))}" for key in tree if key not in expected]
-    found += [f"{key} is missing" for key in sorted(expected - set(tree))]
-    found += _misfits("", tree, knobs())
-    packages = tree.get("components")
-    packages = (
-        packages
-        if isinstance(packages, list) and all(isinstance(word, str) and word.isidentifier() for word in packages)
-        else []
-    )
-    found += [
-        f"components=[{word}]: no such package, neither installed nor in this directory"
-        for word in packages
-        if not component.folders(word)
-    ]
+    wrong = [f"{key}: {spelling.no_such('setting', key, sorted(expected))}" for key in tree if key not in expected]
+    wrong += [f"{key} is missing" for key in sorted(expected - set(tree))]
+    wrong += _mismatches("", tree, knobs())
+    packages, missing = _packages(tree.get("components"))
+    wrong += missing
     for name, cls in SECTIONS.items():
-        found += _section(name, tree.get(name), knobs(cls))
+        wrong += _section_problems(name, tree.get(name), knobs(cls))
     for group in component.GROUPS:
-        chosen = tree.get(group)
-        members = chosen if group in component.ADDITIVE and isinstance(chosen, dict) else {None: chosen}
-        for label, given in members.items():
-            key = f"{group}.{label}" if label else group
-            if isinstance(given, dict):
-                found += component.problems(group, key, given, packages)
-            elif given is None and group in tree:
-                found.append(f"{key} is empty: its file needs name: and every parameter")
-            elif group in tree:
-                hint = spelling.nearest(str(given), component.names(group, packages))
-                found.append(f"{key}={spelling.spell(given)}: expected a member of the group{hint}")
-    return found or _contradictions(tree)
+        wrong += _group_problems(group, tree[group], packages) if group in tree else []
+    return wrong or _contradictions(tree)
 
 
-def _section(name: str, given: object, wanted: Mapping[str, Any]) -> list[str]:
-    if not isinstance(given, dict):
-        return [f"{name}={spelling.spell(given)}: expected {', '.join(f'{name}.{key}' for key in wanted)}"]
-    found = [
-        f"{name}.{key}: no such setting{renamed(f'{name}.{key}') or spelling.nearest(key, wanted)}"
-        for key in given
-        if key not in wanted
+def _packages(names: object) -> tuple[list[str], list[str]]:
+    """Return the packages of components that exist, and a message for each that does not."""
+    if not isinstance(names, list) or not all(isinstance(name, str) and name.isidentifier() for name in names):
+        return [], []  # reported as a value of the wrong type
+    wrong = []
+    for name in names:
+        try:
+            if not component.folders(name):
+                wrong.append(f"components=[{name}]: no such package, neither installed nor in this directory")
+        except ConfigError as error:
+            wrong.append(str(error))
+    return ([] if wrong else names), wrong
+
+
+def _section_problems(name: str, settings: object, annotations: Mapping[str, Any]) -> list[str]:
+    if not isinstance(settings, dict):
+        expected = ", ".join(f"{name}.{key}" for key in annotations)
+        return [f"{name}={spelling.spell(settings)}: is a section, not a value; set one of: {expected}"]
+    wrong = [
+        f"{name}.{key}: {spelling.no_such('setting', key, annotations)}" for key in settings if key not in annotations
     ]
-    return (
-        found + [f"{name}.{key} is missing" for key in wanted if key not in given] + _misfits(f"{name}.", given, wanted)
-    )
+    wrong += [f"{name}.{key} is missing" for key in annotations if key not in settings]
+    return wrong + _mismatches(f"{name}.", settings, annotations)
 
 
-def _misfits(prefix: str, given: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
+def _group_problems(group: str, settings: object, packages: Sequence[str]) -> list[str]:
+    """Return what is wrong with the members of a group."""
+    wrong = []
+    members = settings if group in component.ADDITIVE and isinstance(settings, dict) else {"": settings}
+    for label, member in members.items():
+        key = f"{group}.{label}" if label else group
+        if isinstance(member, dict):
+            wrong += component.problems(group, key, member, packages)
+        elif member is None:
+            wrong.append(f"{key} is empty: its file needs name: and every parameter")
+        else:
+            options = component.names(group, packages)
+            expected = f"expected a member of the group{spelling.nearest(str(member), options)}"
+            wrong.append(f"{key}={spelling.spell(member)}: {expected}")
+    return wrong
+
+
+def _mismatches(prefix: str, settings: Mapping[str, Any], annotations: Mapping[str, Any]) -> list[str]:
+    """Return a message for each setting whose value does not match its annotation."""
     return [
-        f"{prefix}{key}={spelling.spell(given[key])}: {trouble}"
-        for key, annotation in wanted.items()
-        if key in given and (trouble := schema.problem(given[key], annotation))
+        f"{prefix}{key}={spelling.spell(settings[key])}: {problem}"
+        for key, annotation in annotations.items()
+        if key in settings and (problem := schema.problem(settings[key], annotation))
     ]
 
 
 def _contradictions(tree: Tree) -> list[str]:
-    """Return settings that are fine one by one and make no sense together."""
-    loop, split, found = tree["loop"], tree["split"], []
+    """Return settings that are valid one by one, but not together."""
+    loop, split = tree["loop"], tree["split"]
+    wrong = []
     if all(loop[key] is None for key in ("epochs", "max_steps", "max_time")):
-        found.append("loop.epochs=null needs another budget: loop.max_steps or loop.max_time")
+        wrong.append("loop.epochs=null needs another budget: loop.max_steps or loop.max_time")
     if loop["batch_size"] != "full" and loop["micro_batches"] > loop["batch_size"]:
-        found.append(
+        wrong.append(
             f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}: a part needs at least one sample"
         )
     if split["val_fraction"] + split["test_fraction"] >= 1:
-        found.append(
+        wrong.append(
             f"split.val_fraction={split['val_fraction']} and split.test_fraction={split['test_fraction']} leave nothing to train on"
         )
     if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
-        found.append(f"loop.max_time={loop['max_time']} leaves no time to train")
+        wrong.append(f"loop.max_time={loop['max_time']} leaves no time to train")
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
-        found.append(f"precision=fp16 needs a CUDA device; on {tree['device']} use precision=bf16")
-    return found
+        wrong.append(f"precision=fp16 needs a CUDA device; on {tree['device']} use precision=bf16")
+    return wrong
 
 
 def load(tree: Tree) -> Config:
-    """Check a plain tree and return it typed, with the paths of data sets made absolute.
+    """Check a plain tree and return it typed, with the paths of data sets made absolute. The only check of a tree.
 
-    A run's configuration is read again from other directories, where a relative path would mean another file.
+    A run's configuration is read again from other directories, where a relative path would name another file.
 
     Raises:
         ConfigError: With one line for each thing that is wrong.
     """
-    if found := problems(tree):
-        raise ConfigError("\n".join(found))
+    if wrong := problems(tree):
+        raise ConfigError("\n".join(wrong))
     tree = tree | {"dataset": absolute("dataset", tree["dataset"], tree["components"])}
     sections = {name: cls(**tree[name]) for name, cls in SECTIONS.items()}
     own = {name: tree[name] for name in knobs()}
     return Config(**own, **sections, parts={group: tree[group] for group in component.GROUPS}, tree=tree)
 
 
-def absolute(group: str, given: Tree, packages: Sequence[str]) -> Tree:
-    """Return a member's settings with its paths made absolute, ``~`` included."""
-    path = component.source(group, given["name"], packages)
+def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
+    """Return the settings of a member with its paths made absolute, ``~`` included."""
+    path = component.source(group, settings["name"], packages)
     assert path, f"{group} was not checked"
-    wanted = component.signature(path).parameters
+    annotations = component.signature(path).parameters
     return {
         key: os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, follows no link
-        if isinstance(value, str) and schema.is_path(wanted.get(key))
+        if isinstance(value, str) and schema.is_path(annotations.get(key))
         else value
-        for key, value in given.items()
+        for key, value in settings.items()
     }
 
 
@@ -230,35 +247,6 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
         path = f"{prefix}{key}"
         flat |= leaves(value, f"{path}.") if isinstance(value, Mapping) and value else {path: value}
     return flat
-
-
-def renamed(key: str) -> str:
-    """Return the end of an error message about a key: what it is called now; empty if it never had another name."""
-    return f"; it is called {RENAMED[key]} now" if key in RENAMED else ""
-
-
-def with_new_names(tree: Tree) -> Tree:
-    """Return a saved configuration with the present names of its settings.
-
-    >>> with_new_names({"loop": {"epochs": 3, "capture": "never"}})
-    {'loop': {'epochs': 3, 'record': 'never'}}
-    """
-    tree = dict(tree)
-    for old, new in RENAMED.items():
-        section, _, leaf = old.partition(".")
-        if isinstance(settings := tree.get(section), Mapping) and leaf in settings:
-            rest = {key: value for key, value in settings.items() if key != leaf}
-            tree[section] = rest | {new.partition(".")[2]: settings[leaf]}
-    return tree
-
-
-def among(key: str, keys: Sequence[str]) -> bool:
-    """Say whether a key is one of some, of which ``early_stopping.`` stands for all below it.
-
-    >>> among("loop.epochs", ["loop."]), among("loop.epochs", ["loop.epoch"])
-    (True, False)
-    """
-    return any(key == one or (one.endswith(".") and key.startswith(one)) for one in keys)
 
 
 def slug(text: str, length: int = 60) -> str:

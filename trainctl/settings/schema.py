@@ -3,19 +3,21 @@
 The annotations of a component's function and of the dataclasses in :mod:`trainctl.settings.config` are the
 whole schema of a configuration. They are read without importing torch.
 
-What an annotation may be: ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``,
-``list[T]``, ``tuple[T, ...]``, ``dict``, unions of these, and ``Annotated[T, constraint]`` where the
-constraint is an interval (``"[0, 1)"``; infinite ends stand open), a pattern as ``"re:..."``, or ``"path"``; a
-third argument says in words what is allowed.
+An annotation is ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``, ``list[T]``,
+``tuple[T, ...]``, ``tuple[T, U]``, ``dict[K, V]``, a union of these, or ``Annotated[T, constraint]``. The constraint is an
+interval (``"[0, 1)"``; an infinite end is open), a pattern (``"re:..."``), or ``"path"``; a third argument, if there is one,
+is shown to the user as what is allowed. Metadata of other types, such as
+:class:`trainctl.settings.config.Resumable`, is ignored here.
 """
 
+import math
 import re
 import sys
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 INTERVAL = re.compile(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])")
-LARGEST_INT = 2**63 - 1  # what a tensor's size, or any kernel's argument, can be
+LARGEST_INT = 2**63 - 1  # the largest size of a tensor, or argument of a kernel
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -29,7 +31,7 @@ WORDS = {
 
 
 def problem(value: object, annotation: Any) -> str | None:
-    """Return what is wrong with ``value``, as ``expected ...``, or None if it fits the annotation."""
+    """Return what is wrong with ``value``, as ``expected ...``, or None if it matches the annotation."""
     if fits(value, annotation):
         return None
     huge = isinstance(value, int) and abs(value) > LARGEST_INT
@@ -37,7 +39,7 @@ def problem(value: object, annotation: Any) -> str | None:
 
 
 def fits(value: object, annotation: Any) -> bool:
-    """Say whether a plain value (from YAML) fits an annotation; numbers must be finite.
+    """Return whether a plain value (from YAML) matches an annotation; numbers must be finite.
 
     >>> fits(0.5, Annotated[float, "(0, 1]"]), fits(0, Annotated[float, "(0, 1]"]), fits(True, int)
     (True, False, False)
@@ -46,25 +48,45 @@ def fits(value: object, annotation: Any) -> bool:
     if annotation is Any:
         return True
     if origin is Annotated:
-        return fits(value, arguments[0]) and meets(value, arguments[1])
+        return fits(value, arguments[0]) and all(meets(value, text) for text in _texts(annotation)[:1])
     if origin in (Union, UnionType):
         return any(fits(value, option) for option in arguments)
     if origin is Literal:
         return any(value == option and type(value) is type(option) for option in arguments)
-    if (origin or annotation) in (list, tuple):
-        return isinstance(value, list) and all(fits(item, arguments[0]) for item in value if arguments)
-    if annotation is None or annotation is NoneType:
-        return value is None
-    if annotation is float:
+    kind = NoneType if annotation is None else origin or annotation
+    if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
-    if annotation is int:
+    if kind is int:
         return isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_INT
-    kind = origin or annotation
-    return isinstance(value, kind) if isinstance(kind, type) else True  # a text we could not read allows anything
+    if kind in (list, tuple):
+        return isinstance(value, list) and _items_fit(value, arguments, fixed=_is_fixed(annotation))
+    if kind is dict:
+        return isinstance(value, dict) and all(
+            fits(key, arguments[0]) and fits(item, arguments[1]) for key, item in value.items() if arguments
+        )
+    assert kind in WORDS, f"not a type of the schema: {annotation!r}"
+    return isinstance(value, kind)
+
+
+def _items_fit(value: list[object], arguments: tuple[Any, ...], *, fixed: bool) -> bool:
+    if fixed:
+        return len(value) == len(arguments) and all(map(fits, value, arguments))
+    return all(fits(item, arguments[0]) for item in value if arguments)
+
+
+def _is_fixed(annotation: Any) -> bool:
+    """Return whether an annotation is a tuple of a fixed number of items, such as ``tuple[int, int]``."""
+    arguments = get_args(annotation)
+    return get_origin(annotation) is tuple and bool(arguments) and arguments[-1] is not Ellipsis
+
+
+def _texts(annotation: Any) -> list[str]:
+    """Return the texts in an annotation's metadata: the constraint, and what is shown to the user."""
+    return [entry for entry in get_args(annotation)[1:] if isinstance(entry, str)]
 
 
 def meets(value: Any, constraint: str) -> bool:
-    """Say whether a value of the right type lies in an interval or matches a ``re:`` pattern."""
+    """Return whether a value of the right type lies in an interval or matches a ``re:`` pattern."""
     if constraint == "path":
         return bool(value) and "\0" not in value
     if constraint.startswith("re:"):
@@ -77,19 +99,65 @@ def meets(value: Any, constraint: str) -> bool:
     return bool(above and below)
 
 
+def constrained(annotation: Any, *texts: str) -> Any:
+    """Return ``Annotated[annotation, *texts]``, checked; of a union, the options that the constraint applies to.
+
+    Args:
+        annotation: What is constrained.
+        texts: The constraint, and, if need be, what is shown to the user.
+
+    Raises:
+        ValueError: If the constraint is not one, or not one of that type.
+
+    >>> constrained(int | None, "[1, inf)") == Annotated[int, "[1, inf)"] | None
+    True
+    """
+    kinds = _constrainable(texts[0])
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    if not any(option in kinds for option in options if option is not Any):
+        raise ValueError(f"{texts[0]!r} constrains {' and '.join(kind.__name__ for kind in kinds)} only")
+    return Union[tuple(Annotated[(option, *texts)] if option in kinds else option for option in options)]  # noqa: UP007
+
+
+def _constrainable(constraint: str) -> tuple[type, ...]:
+    """Return the types that a constraint applies to.
+
+    Raises:
+        ValueError: If it is not a constraint.
+    """
+    if constraint == "path":
+        return (str,)
+    if constraint.startswith("re:"):
+        try:
+            re.compile(constraint[3:])
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ValueError(f"{constraint!r} is not a regular expression: {error}") from error
+        return (str,)
+    match = INTERVAL.fullmatch(constraint)
+    try:
+        ends = (float(match[2]), float(match[3])) if match else (math.nan, math.nan)
+    except ValueError:
+        ends = (math.nan, math.nan)
+    if not ends[0] <= ends[1]:
+        raise ValueError(
+            f"{constraint!r} is not an interval such as '[0, 1)', a pattern such as 're:[a-z]+', or 'path'"
+        )
+    return (int, float)
+
+
 def is_path(annotation: Any) -> bool:
-    """Say whether an annotation allows a path.
+    """Return whether an annotation allows a path.
 
     >>> is_path(Annotated[str, "path"] | None), is_path(str)
     (True, False)
     """
     if get_origin(annotation) is Annotated:
-        return bool(get_args(annotation)[1] == "path")
+        return "path" in _texts(annotation)[:1]
     return get_origin(annotation) in (Union, UnionType) and any(map(is_path, get_args(annotation)))
 
 
 def phrase(annotation: Any) -> str:
-    """Say in words what an annotation allows.
+    """Describe what an annotation allows.
 
     >>> phrase(Annotated[int, "[1, inf)"] | Literal["full"])
     'a whole number in [1, inf) or full'
@@ -98,18 +166,23 @@ def phrase(annotation: Any) -> str:
     if annotation is Any:
         return "anything"
     if origin is Annotated:
-        if len(arguments) > 2:
-            return str(arguments[2])
-        constraint = arguments[1]
-        if constraint == "path":
-            return "a path"
-        return (
-            f"{phrase(arguments[0])} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"
-        )
+        return _constrained_phrase(arguments[0], *_texts(annotation))
     if origin in (Union, UnionType):
         return " or ".join(phrase(option) for option in arguments)
     if origin is Literal:
-        return " or ".join(str(option) for option in arguments)
-    if origin in (list, tuple) and arguments:
+        return " or ".join("null" if option is None else str(option) for option in arguments)
+    if _is_fixed(annotation):
+        return f"a list of {len(arguments)} items: {', '.join(map(phrase, arguments))}"
+    if origin in (list, tuple):
         return f"a list, each item {phrase(arguments[0])}"
-    return WORDS.get(NoneType if annotation is None else origin or annotation, str(annotation))
+    if origin is dict:
+        return f"a mapping, each value {phrase(arguments[1])}"
+    return WORDS[NoneType if annotation is None else annotation]
+
+
+def _constrained_phrase(annotation: Any, constraint: str = "", words: str = "") -> str:
+    if words or not constraint:
+        return words or phrase(annotation)
+    if constraint == "path":
+        return "a path"
+    return f"{phrase(annotation)} {'like ' + constraint[3:] if constraint.startswith('re:') else 'in ' + constraint}"

@@ -1,11 +1,11 @@
-"""How words and values are spelt on the command line, and what a misspelt one probably meant."""
+"""How values are spelt on the command line, and what a misspelt word probably meant. Imports no torch."""
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-# What text programs and phones put in the place of what was typed.
+# What word processors and phones insert in place of what was typed.
 DASHES, DOUBLE, SINGLE = "\u2010\u2011\u2012\u2013\u2014\u2212", "\u201c\u201d\u201e", "\u2018\u2019\u201a"
 PLAIN = (
     dict.fromkeys(DASHES, "-") | dict.fromkeys(DOUBLE, '"') | dict.fromkeys(SINGLE, "'")
@@ -18,42 +18,57 @@ UNREADABLE = re.compile(
 
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return the end of an error message: the nearest option, then all of them."""
-    options = list(options)
+    word, options = str(word), list(options)  # a key in YAML may be a number
     close = get_close_matches(word, options, n=1) or get_close_matches(word.lower(), options, n=1)
     hint = f"; did you mean {close[0]}?" if close else ""
     return f"{hint} (choose from: {', '.join(options)})" if options else f"{hint} (there are none)"
 
 
+def no_such(kind: str, word: str, options: Iterable[str]) -> str:
+    """Return the end of an error message for a word that is not one of the options.
+
+    >>> no_such("optimizer", "adm", ["adam", "sgd"])
+    'no such optimizer; did you mean adam? (choose from: adam, sgd)'
+    """
+    return f"no such {kind}{nearest(word, options)}"
+
+
 def spell(value: object) -> str:
-    """Write a plain value as the command line spells it."""
-    return (
-        {True: "true", False: "false", None: "null"}.get(value, str(value))
-        if isinstance(value, bool | None)
-        else str(value)
-    )
+    """Write a plain value as it is written on the command line.
+
+    >>> spell([1, None, {"a": True}])
+    '[1,null,{a:true}]'
+    """
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(spell, value))}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "null" if value is None else str(value)
 
 
 def misspelt(text: str, reason: str = "") -> str:
-    """Say what makes a word of the command line unreadable: odd characters, blanks, or what should be quoted.
+    """Return why a word of the command line cannot be parsed: odd characters, spaces, or what needs quotes.
 
     Args:
         text: The word.
-        reason: What a parser said about it.
+        reason: The message of the parser, if one was asked.
 
     >>> misspelt("lr = 1")
-    'no blanks around =; did you mean lr=1?'
+    'no spaces around =; did you mean lr=1?'
     """
     if odd := [character for character in text if character in PLAIN]:
-        name, plain = (
-            unicodedata.name(odd[0], "odd character").lower(),
-            "".join(PLAIN.get(character, character) for character in text),
-        )
-        return f"holds a character of a text program ({name}); did you mean {plain}?"
+        plain = "".join(PLAIN.get(character, character) for character in text)
+        name = unicodedata.name(odd[0], "an unusual character").lower()
+        article = "an" if name[0] in "aeiou" else "a"
+        shown = f" ({odd[0]})" if odd[0].isprintable() else ""
+        return f"contains {article} {name}{shown}, probably pasted from a document; did you mean {plain}?"
     key, equals, value = text.partition("=")
     if not equals:
         return "expected key=value or group=member"
     if key != key.strip() or value != value.strip():
-        return f"no blanks around =; did you mean {key.strip()}={value.strip()}?"
-    found = UNREADABLE.search(reason)
-    shown = f"cannot be read at {found[1]}" if found else reason.partition("\n")[0]
-    return f"{shown}; quote what is not plain: \"key='value'\""
+        return f"no spaces around =; did you mean {key.strip()}={value.strip()}?"
+    match = UNREADABLE.search(reason)
+    trouble = f'cannot parse "{match[1]}"' if match else reason.partition("\n")[0]
+    return f"{trouble}; put quotes around special characters: \"key='value'\""

@@ -9,11 +9,14 @@ from typing import Any
 
 import torch
 
+from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.settings import component
-from trainctl.settings.config import MAY_CHANGE, Config, among, leaves, with_new_names
+from trainctl.settings.config import Config, leaves
+from trainctl.settings.existing import MAY_CHANGE, among
+from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
 
@@ -28,8 +31,9 @@ def check_origin(run: Run, saved: Saved) -> None:
     """
     if differing := settings_differ(run.config, saved):
         raise CheckpointError(f"{saved.path}: belongs to another run: {_some(differing)}")
-    if saved.manifest.data["fingerprint"] != run.data.schema.fingerprint:
-        raise CheckpointError(f"{saved.path}: was made with other data: {_some(data_differ(run, saved))}")
+    trained = Schema.from_json(saved.manifest.data, saved.path)
+    if trained.fingerprint != run.data.schema.fingerprint:
+        raise CheckpointError(f"{saved.path}: was made with other data: {_some(data_differ(run, trained, saved))}")
 
 
 def settings_differ(config: Config, saved: Saved) -> list[str]:
@@ -40,26 +44,13 @@ def settings_differ(config: Config, saved: Saved) -> list[str]:
     return changed + [f"{key}={before[key]} only there" for key in fixed if key not in now]
 
 
-def data_differ(run: Run, saved: Saved) -> list[str]:
+def data_differ(run: Run, before: Schema, saved: Saved) -> list[str]:
     """Return what differs in the data, the fingerprints last; "values differ" if it is nothing that has a name."""
-    before, now, differing = saved.manifest.data, _as_json(run.data.schema.to_json()), []
-    for key, word in (("class_names", "classes"), ("input_names", "columns"), ("target_names", "targets")):
-        old: list[str] = before.get(key) or []
-        new: list[str] = now[key]
-        if old != new and sorted(old) == sorted(new):
-            differing.append(f"the {word} are in a different order: {', '.join(old)} there, {', '.join(new)} here")
-        elif old != new:
-            change = [f"+{name}" for name in new if name not in old] + [f"-{name}" for name in old if name not in new]
-            differing.append(f"other {word}: {_some(change)}")
-    differing += [
-        f"its {key} was {before.get(key)}, is {now[key]}"
-        for key in ("task", "outputs", "input_shape")
-        if before.get(key) != now[key]
-    ]
+    differing = run.data.schema.differences(before)
     rows = {name: len(part) for name, part in run.data.splits.items()}
     if (saved.manifest.rows or rows) != rows:
         differing.append(f"it had {sum(saved.manifest.rows.values()):,} rows, has {sum(rows.values()):,}")
-    prints = f"(fingerprint {before['fingerprint'][:12]} there, {run.data.schema.fingerprint[:12]} here)"
+    prints = f"(fingerprint {before.fingerprint[:12]} there, {run.data.schema.fingerprint[:12]} here)"
     return [*(differing or ["values differ"]), prints]
 
 

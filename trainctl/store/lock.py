@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import StorageError
+from trainctl.errors import CheckpointError, StorageError
+from trainctl.fileformat.json_text import read_json
 from trainctl.store import files
 
 NAME = "lock.json"
@@ -94,8 +95,8 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _content(path: Path) -> dict[str, Any]:
-    with suppress(OSError, ValueError):
-        content = json.loads(path.read_text(encoding="utf-8"))
+    with suppress(CheckpointError):
+        content = read_json(path, CheckpointError)
         if isinstance(content, dict) and set(content) == set(_me()) and isinstance(content["pid"], int):
             return content
     return {}

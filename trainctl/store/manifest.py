@@ -21,8 +21,9 @@ from trainctl.store.tensors import Payload
 # the defaults of TrainState. A change that an older version would misread needs a new number.
 FORMAT = 1
 NAME = re.compile(r"step-(\d{8,})\.json")
-# What every manifest has, and of which type.
+# What every manifest has, and of which type; then what was added since.
 REQUIRED = {"step": int, "state": dict, "data": dict, "optimizer": dict, "scaler": dict, "last": dict}
+ADDED = {"groups": list, "rows": dict, "evaluations": list, "settings": dict, "written_by": dict}
 
 
 class NewerFormatError(CheckpointError):
@@ -181,6 +182,8 @@ def checksum(content: Mapping[str, Any]) -> str:
 def _typed(path: Path, content: dict[str, Any]) -> Manifest:
     if missing := [key for key, kind in REQUIRED.items() if not isinstance(content.get(key), kind)]:
         raise CheckpointError(f"{path}: damaged (it has no {', '.join(missing)})")
+    if wrong := [key for key, kind in ADDED.items() if not isinstance(content.get(key, kind()), kind)]:
+        raise CheckpointError(f"{path}: damaged ({wrong[0]} is not of the right type)")
     known = {key: value for key, value in content.items() if key in Manifest.__dataclass_fields__}
     return Manifest(**known | {name: _payload(path, content.get(name)) for name in ("last", "best")})
 

@@ -15,6 +15,7 @@ from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Reaction
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
+from trainctl.fileformat.boundary import reading
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import Best, TrainState
@@ -73,6 +74,11 @@ def restore(run: Run, saved: Saved) -> None:
         CheckpointError: If the checkpoint belongs to another model, optimizer or data set.
     """
     check_origin(run, saved)
+    with reading(saved.path, CheckpointError, "cannot be restored"):
+        _restore(run, saved)
+
+
+def _restore(run: Run, saved: Saved) -> None:
     content, named = saved.manifest, saved.tensors("last")
     load_weights(run.model, _part(named, "model."), saved.path)
     if run.average.model is not run.model:

@@ -28,6 +28,8 @@ from typing import Any
 import yaml
 
 from trainctl.errors import CheckpointError, ConfigError, StorageError
+from trainctl.fileformat import json_text
+from trainctl.fileformat.place import is_directory, is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files
@@ -164,8 +166,8 @@ def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
 def read_overrides(directory: Path) -> list[str]:
     """Read `overrides.yaml`; empty if it is missing or damaged, as nothing depends on it."""
     try:
-        words = read_tree(directory / "overrides.yaml")
-    except (OSError, ValueError, yaml.YAMLError):
+        words = read_tree(directory / "overrides.yaml", CheckpointError)
+    except CheckpointError:
         return []
     return [str(word) for word in words] if isinstance(words, list) else []
 
@@ -177,10 +179,7 @@ def read_config(directory: Path) -> Tree:
         CheckpointError: If it is missing or damaged.
     """
     path = directory / "config.yaml"
-    try:
-        tree = read_tree(path)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise CheckpointError(f"{path}: cannot be read: {' '.join(str(error).split())}") from error
+    tree = read_tree(path, CheckpointError)
     if not isinstance(tree, dict):
         raise CheckpointError(f"{path}: not a configuration")
     return tree
@@ -189,10 +188,8 @@ def read_config(directory: Path) -> Tree:
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object; an empty one if the file is missing, damaged or not regular: a device has no end."""
     try:
-        if not path.is_file():
-            return {}
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # ValueError: not JSON, not UTF-8, or a number of 5,000 digits
+        content = json_text.read_json(path, CheckpointError)
+    except CheckpointError:
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -230,15 +227,15 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
 def _row(line: str) -> dict[str, Any]:
     """Return the row of a line of `metrics.jsonl`; an empty one if the line is damaged."""
     try:
-        row = json.loads(line)
-    except (ValueError, RecursionError):
+        row = json_text.parse_json(line, "metrics.jsonl", CheckpointError)
+    except CheckpointError:
         return {}
     return row if isinstance(row, dict) and isinstance(row.get("step"), int) else {}
 
 
 def all_runs(root: Path) -> Iterator[Path]:
     """Yield every run directory below a root, including the trials of sweeps, the oldest first."""
-    if not root.is_dir():
+    if not is_directory(root):
         return
     for directory in sorted(path for path in root.iterdir() if path.is_dir()):
         if (directory / "config.yaml").is_file():
@@ -282,20 +279,23 @@ def find(name: str | None, root: Path) -> Path:
         CheckpointError: If there is none, or a part matches several.
     """
     runs = list(all_runs(root))
-    if name is None or (name == "last" and not Path(name, "config.yaml").is_file()):
+    if name is None or (name == "last" and not is_file(Path(name, "config.yaml"))):
         if not runs:
             raise CheckpointError(f"no run in {root}")
         return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
     assert name is not None
-    if (Path(name) / "config.yaml").is_file():
+    if is_file(Path(name) / "config.yaml"):
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
     matching = [names[name]] if name in names else [path for label, path in names.items() if name in label]
     if len(matching) == 1:
         return matching[0]
     if matching:
-        raise CheckpointError(
-            f"{name}: matches {len(matching)} runs: {', '.join(path.name for path in matching[:5])}{', ...' if len(matching) > 5 else ''}"
-        )
-    reason = _not_a_run(Path(name)) if Path(name).exists() else f"no such run in {root} (trainctl runs lists them)"
+        names_of_some = ", ".join(path.name for path in matching[:5]) + (", ..." if len(matching) > 5 else "")
+        raise CheckpointError(f"{name}: matches {len(matching)} runs: {names_of_some}")
+    reason = (
+        _not_a_run(Path(name))
+        if is_file(Path(name)) or is_directory(Path(name))
+        else f"no such run in {root} (trainctl runs lists them)"
+    )
     raise CheckpointError(f"{name}: {reason}")

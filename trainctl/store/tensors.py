@@ -16,10 +16,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
-from safetensors import SafetensorError
 from torch import Tensor
 
 from trainctl.errors import CheckpointError, StorageError
+from trainctl.fileformat.boundary import reading
 from trainctl.store import files, rundir
 
 # In the order in which the library sorts tensors: the widest numbers first, so that all are aligned.
@@ -98,10 +98,8 @@ def read(path: Path, sha256: str) -> dict[str, Tensor]:
         CheckpointError: If it is missing, damaged or of another format.
     """
     check(path, sha256)
-    try:
+    with reading(path, CheckpointError, "not a safetensors file"):
         return safetensors.torch.load(path.read_bytes())
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{path}: not a safetensors file: {error}") from error
 
 
 def _header(path: Path, tensors: Mapping[str, Tensor]) -> tuple[bytes, list[str], int]:

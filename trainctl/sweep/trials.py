@@ -15,7 +15,7 @@ from typing import Any
 from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
 from trainctl.report import phrases, reporters, table
 from trainctl.settings import config
-from trainctl.settings.config import Tree
+from trainctl.settings.config import Config
 from trainctl.store import rundir
 from trainctl.train import session
 
@@ -39,7 +39,7 @@ class Trial:
     error: str = ""
 
 
-def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) -> int:
+def sweep(points: Sequence[tuple[list[str], Config]], overrides: Sequence[str]) -> int:
     """Train every point, all of which have been checked; return the exit code.
 
     A trial that fails is reported at once, and the others are trained all the same; Ctrl-C ends the sweep.
@@ -47,7 +47,7 @@ def sweep(points: Sequence[tuple[list[str], Tree]], overrides: Sequence[str]) ->
     Raises:
         SweepError: At the end, if a trial failed.
     """
-    settings = [config.load(tree) for _, tree in points]
+    settings = [each for _, each in points]
     home = rundir.create(settings[0].output.root, "sweep")
     digits = len(str(len(points) - 1))
     trials = [

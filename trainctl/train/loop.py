@@ -40,13 +40,8 @@ def train(
         UnavailableError: If memory ran out; the last good state was written.
         StorageError: If a checkpoint cannot be written.
     """
-    state, clock = run.state, Clock(run)
-    monitor, begun, saved_at = (
-        ThreadMonitor(run.device, adapt=run.config.threads == "adapt"),
-        state.step,
-        time.monotonic(),
-    )
-    writer = writer or writer_for(run, directory, reporter)
+    state, clock, monitor = run.state, Clock(run), ThreadMonitor(run.device, adapt=run.config.threads == "adapt")
+    begun, saved_at, writer = state.step, time.monotonic(), writer or writer_for(run, directory, reporter)
     with StopRequest() as request, Health(run, writer, reporter) as health:
         source = run.order.batches(state.step)
         while True:

@@ -5,7 +5,7 @@ import torch
 
 from trainctl.components.augment.noise import noise
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 
 def make(std, deviation, dtype=torch.float32):
@@ -33,7 +33,7 @@ def test_bytes_are_rounded_and_clipped():
 
 @pytest.mark.parametrize("name", ["digits", "wine"])
 def test_the_deviation_is_the_training_splits(name):
-    run = assemble.assemble(config.load(compose.compose([f"dataset={name}", "augment=noise", "augment.noise.std=0.5"])))
+    run = assemble.assemble(compose.compose([f"dataset={name}", "augment=noise", "augment.noise.std=0.5"]))
     rows = run.data.splits["train"].inputs
     flat = rows.double().flatten(1) if rows.ndim == 2 else rows.double().reshape(-1, 1)
     # A batch of zeros shows the noise itself; bytes are given as floats, so that nothing is clipped.

@@ -10,7 +10,7 @@ from tests.conftest import HARD
 from trainctl.errors import Interrupted
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
-from trainctl.settings import component, compose, config
+from trainctl.settings import component, compose
 from trainctl.store import restore
 from trainctl.train import evaluation, loop, session
 
@@ -19,7 +19,7 @@ SHORT = ("loop.epochs=4", "model.norm=batch", "early_stopping=none")
 
 
 def chosen(name, *overrides):
-    return config.load(compose.compose([*HARD, *SHORT, *OVERRIDES.get(name, ()), f"average={name}", *overrides]))
+    return compose.compose([*HARD, *SHORT, *OVERRIDES.get(name, ()), f"average={name}", *overrides])
 
 
 OVERRIDES = {

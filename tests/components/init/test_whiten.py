@@ -13,7 +13,7 @@ from trainctl.errors import ConfigError
 from trainctl.run import assemble
 from trainctl.run.model import build_model
 from trainctl.run.reporter import MultiReporter
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 from trainctl.store import restore
 from trainctl.train import evaluation, loop
 
@@ -84,12 +84,12 @@ def test_later_convolutions_pass_their_inputs_on_if_they_shall(dirac):
 @pytest.mark.parametrize("words", ["model=mlp", "model=rnn"])
 def test_a_model_without_a_convolution_is_a_wrong_configuration(words):
     with pytest.raises(ConfigError, match="init=whiten needs a model that begins with a convolution: use model="):
-        assemble.assemble(config.load(compose.compose(["dataset=digits", words, "init=whiten"])))
+        assemble.assemble(compose.compose(["dataset=digits", words, "init=whiten"]))
 
 
 def test_a_run_shows_it_rows_as_the_model_sees_them(monkeypatch):
     monkeypatch.setattr(data, "MOST_EXAMPLES", 600)
-    run = assemble.assemble(config.load(compose.compose([*SMALL])))
+    run = assemble.assemble(compose.compose([*SMALL]))
     rows = run.data.splits["train"].inputs
     shown = run.data.examples()
     assert torch.equal(shown, run.data.input_scale(rows[::3]))  # 1,257 rows
@@ -102,7 +102,7 @@ def test_a_run_shows_it_rows_as_the_model_sees_them(monkeypatch):
 def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_checkpoint(tmp_path, optimizer):
     words = [*SMALL, f"optimizer={optimizer}", "optimizer.weight_decay=0.1", "regularizer=[l2,max_norm,weight_clip]"]
     words += ["regularizer.l2.weight=0.1", "regularizer.max_norm.limit=0.5", "regularizer.weight_clip.limit=0.01"]
-    settings = config.load(compose.compose(words))
+    settings = compose.compose(words)
     run = assemble.assemble(settings)
     before = {name: value.clone() for name, value in run.model.named_parameters()}
     loop.train(run, tmp_path, MultiReporter())
@@ -118,14 +118,14 @@ def test_frozen_filters_stay_through_weight_decay_penalties_projections_and_a_ch
 
 
 def test_filters_that_are_not_frozen_learn(tmp_path):
-    run = assemble.assemble(config.load(compose.compose([*SMALL, "init.frozen=false"])))
+    run = assemble.assemble(compose.compose([*SMALL, "init.frozen=false"]))
     before = run.model[0].weight.detach().clone()
     loop.train(run, tmp_path, MultiReporter())
     assert not torch.equal(run.model[0].weight, before)
 
 
 def test_a_model_whose_weights_are_loaded_needs_no_rows():
-    settings = config.load(compose.compose([*SMALL]))
+    settings = compose.compose([*SMALL])
     images = schema(input_shape=(1, 8, 8), class_names=tuple("0123456789"))
     model, _ = build_model(settings, images, torch.device("cpu"))
     assert model[0].weight.requires_grad  # was not touched
@@ -144,7 +144,7 @@ def test_where_neighbouring_pixels_are_alike_it_learns_sooner(tmp_path):
     words += ["precision=fp32", "model.channels=[8,8]", "loop.batch_size=100", "loop.epochs=null", "loop.max_steps=15"]
     losses = []
     for init in ("whiten", "none"):
-        run = assemble.assemble(config.load(compose.compose([*words, f"init={init}"])))
+        run = assemble.assemble(compose.compose([*words, f"init={init}"]))
         loop.train(run, tmp_path, MultiReporter())
         losses.append(evaluation.evaluate(run.evaluation, "test")["test/loss"])
     assert losses[0] < losses[1] - 0.2

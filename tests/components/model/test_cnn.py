@@ -29,7 +29,7 @@ def parameters(model):
 
 
 def test_the_recipe_for_mnist_has_the_parameters_it_promises():
-    keys = compose.compose(["recipe=mnist_cnn"])["model"]
+    keys = compose.compose(["recipe=mnist_cnn"]).tree["model"]
     assert (keys["channels"], keys["padding"], keys["hidden"]) == ([32, 64], "valid", [128])
     assert parameters(factory.build("model", keys, input_shape=(1, 28, 28), outputs=10)) == 225_034
 

@@ -12,7 +12,7 @@ from trainctl.components.model.base import ByteDropout, Reconstruction
 from trainctl.errors import ConfigError
 from trainctl.run import factory
 from trainctl.run.model import build_model
-from trainctl.settings import compose, config
+from trainctl.settings import compose
 
 CONF = Path(__file__).parents[3] / "conf" / "model"
 MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -131,7 +131,7 @@ def test_token_ids_are_embedded_and_padding_at_a_rows_end_changes_nothing(name):
 
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_run_takes_a_model_for_token_ids_or_says_which_one_to_take(name):
-    settings = config.load(compose.compose([f"model={name}"]))
+    settings = compose.compose([f"model={name}"])
     texts = schema(input_shape=TOKENS, class_names=("a", "b", "c"), vocabulary=tuple(map(str, range(10))))
     if name in READERS:
         model, task = build_model(settings, texts, torch.device("cpu"))

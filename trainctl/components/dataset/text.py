@@ -20,8 +20,9 @@ from trainctl.components.dataset.base import (
 )
 from trainctl.errors import DataError
 from trainctl.fileformat import tokens
-from trainctl.fileformat.table import Table, is_missing, read_table, read_text
+from trainctl.fileformat.table import Table, is_missing, read_table
 from trainctl.fileformat.target import read_target
+from trainctl.fileformat.utf8 import read_text
 
 
 def text(

@@ -1,0 +1,35 @@
+"""JSON, a file or a line of one -> plain values, bounded. Imports no torch."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from trainctl.errors import DataError, TrainctlError
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.utf8 import read_text
+
+
+def read_json(path: Path, error: type[TrainctlError] = DataError) -> Any:
+    """Read a file.
+
+    Raises:
+        TrainctlError: Of the class that is given, if the file cannot be read or is not valid.
+    """
+    return parse_json(read_text(path, error), path, error)
+
+
+def parse_json(text: str, where: Path | str, error: type[TrainctlError] = DataError) -> Any:
+    """Parse a text.
+
+    Args:
+        text: What to parse.
+        where: The file, for the message.
+        error: The class of the error.
+
+    Raises:
+        TrainctlError: Of that class, if it is not valid.
+    """
+    check_brackets_and_digits(text, where, error)
+    with reading(where, error, "not valid JSON"):
+        return json.loads(text)

@@ -1,0 +1,44 @@
+"""A text file -> its characters, in UTF-8 and bounded. Imports no torch."""
+
+from pathlib import Path
+
+from trainctl.errors import DataError, TrainctlError
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import check_file
+
+
+def read_text(
+    path: Path, error: type[TrainctlError] = DataError, what: str = "cannot be read", largest: int | None = None
+) -> str:
+    """Read a text file as UTF-8, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        error: The class of the error.
+        what: What the message says, as in "cannot be read as CSV".
+        largest: The most bytes that the file may have; None: any number.
+
+    Raises:
+        TrainctlError: Of that class, if it cannot be read, is too large, holds a NUL byte or is in another encoding;
+            with the line.
+    """
+    check_file(path, error)
+    with reading(path, error), path.open("rb") as file:
+        content = file.read(-1 if largest is None else largest + 1)
+    if largest is not None and len(content) > largest:
+        raise error(f"{path}: {what}: larger than {largest:,} bytes")
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        raise error(f"{path}: {what}: it is UTF-16; save it as UTF-8")
+    if (position := content.find(b"\0")) >= 0:
+        raise error(f"{path}, line {_line(content, position)}: {what}: it contains a NUL byte")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as failure:
+        byte = content[failure.start]
+        raise error(
+            f"{path}, line {_line(content, failure.start)}: {what}: byte {byte:#04x} is not UTF-8; save the file as UTF-8"
+        ) from failure
+
+
+def _line(content: bytes, position: int) -> int:
+    return content.count(b"\n", 0, position) + 1

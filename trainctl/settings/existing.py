@@ -1,0 +1,115 @@
+"""The settings of a run that exists: completed for this version, and changed where that leaves it the same run."""
+
+import copy
+from collections.abc import Sequence
+from functools import reduce
+from operator import getitem
+
+from omegaconf import OmegaConf
+
+from trainctl.errors import ConfigError
+from trainctl.fileformat.boundary import reading
+from trainctl.settings import component, config, renamed
+from trainctl.settings.compose import compose_members, lift_epochs
+from trainctl.settings.config import Config, Tree
+from trainctl.settings.members import overlays
+from trainctl.settings.overrides import parse, plain_value
+from trainctl.settings.spelling import nearest
+
+# What may change when a run is resumed; anything else would make it another run.
+MAY_CHANGE = (*config.resumable(), *component.RESUMABLE)
+
+
+def load(tree: Tree) -> Config:
+    """Return a saved configuration, typed; what an older version did not know is at its default.
+
+    Raises:
+        ConfigError: With one line for each thing that this version does not understand.
+    """
+    try:
+        return config.load(tree)
+    except ConfigError:
+        completed_tree = completed(tree)
+        if completed_tree == tree:
+            raise
+        return config.load(completed_tree)
+
+
+def completed(tree: Tree) -> Tree:
+    """Return a saved configuration with what an older version did not know yet, at the defaults of our YAML.
+
+    Groups, sections and keys of the selected members are filled in. Nothing that is there is changed, so what this
+    version does not know is still an error when the configuration is checked. Settings get the names that they have now.
+    """
+    tree = renamed.with_new_names(tree)
+    selected = {
+        group: f"[{','.join(map(str, settings))}]" if group in component.ADDITIVE else str(settings.get("name"))
+        for group in component.GROUPS
+        if isinstance(settings := tree.get(group), dict) and settings
+    }
+    try:
+        composed = compose_members(
+            tuple(f"{group}={names}" for group, names in selected.items()), tuple(overlays())
+        ).copy()
+        with reading("configuration", ConfigError, "cannot be completed"):
+            OmegaConf.update(composed, "monitor", tree.get("monitor", composed.monitor))  # other settings refer to it
+            defaults = OmegaConf.to_container(composed, resolve=True)
+    except ConfigError:
+        return tree  # what is wrong is reported when it is checked
+    assert isinstance(defaults, dict)
+    return _filled(tree, {str(key): value for key, value in defaults.items()})
+
+
+def _filled(tree: Tree, defaults: Tree) -> Tree:
+    """Return a tree with the keys that only the defaults have, but without members that were not selected."""
+    deeper = {
+        key: _filled(value, defaults[key])
+        for key, value in tree.items()
+        if isinstance(value, dict)
+        and isinstance(defaults.get(key), dict)
+        and value.get("name") == defaults[key].get("name")
+    }
+    return defaults | tree | deeper
+
+
+def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
+    """Return the configuration of an existing run with some settings changed; the result is yet to be checked.
+
+    Args:
+        tree: The run's configuration; it is not changed.
+        overrides: Words such as ``loop.epochs=50``.
+        allowed: The keys that may change; ``early_stopping.`` stands for all below it.
+
+    Raises:
+        ConfigError: If another key is given, or one that does not exist.
+    """
+    changed = copy.deepcopy(tree)
+    settings = config.leaves(tree)
+    keys = sorted(key for key in settings if among(key, allowed))
+    wrong = []
+    parsed = parse(overrides)
+    for override in parsed:
+        key = override.key_or_group
+        if key not in keys:
+            exists = key in settings or key in component.GROUPS
+            reason = "cannot change in an existing run; start a new one" if exists else "no such setting"
+            wrong.append(f"{override.input_line}: {reason}{renamed.hint(key) or nearest(key, keys)}")
+        elif override.is_sweep_override() or override.is_delete():
+            wrong.append(f"{override.input_line}: expected one value")
+        else:
+            *path, leaf = key.split(".")
+            reduce(getitem, path, changed)[leaf] = plain_value(override)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    if isinstance(changed.get("loop"), dict):
+        lift_epochs(changed, [override.key_or_group for override in parsed])
+    return changed
+
+
+def among(key: str, keys: Sequence[str]) -> bool:
+    """Return whether a key is one of several, of which ``early_stopping.`` stands for all below it.
+
+    >>> among("loop.epochs", ["loop."]), among("loop.epochs", ["loop.epoch"])
+    (True, False)
+    """
+    return any(key == one or (one.endswith(".") and key.startswith(one)) for one in keys)
