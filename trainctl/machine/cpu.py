@@ -80,7 +80,7 @@ class ThreadMonitor:
         self.before = now
         if self.adapt and choice.threads != used:
             torch.set_num_threads(choice.threads)
-            note(f"now {choice}")
+            note(f"now computing with {choice}")
         elif choice.threads < used and not self.told:
             self.told = True
             plural = "s" * (choice.threads != 1)

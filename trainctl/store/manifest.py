@@ -206,5 +206,5 @@ def _appearance(path: Path) -> str:
     except OSError as error:
         return f"cannot be read: {error.strerror}"
     if (kind := rundir.looks_like(content[:512])) in ("something else", "a JSON file"):
-        return f"{len(content):,} bytes that are not whole"
+        return f"incomplete, {len(content):,} bytes"
     return kind

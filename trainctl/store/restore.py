@@ -185,7 +185,9 @@ def _restore_optimizer(
             f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(indices)}"
         )
     if broken := [name for name, value in named.items() if _broken(value, finite=False)]:
-        raise CheckpointError(f"{path}: the optimizer's state is not a number in {len(broken)} tensors: {broken[0]}")
+        raise CheckpointError(
+            f"{path}: the optimizer's state is not a number (NaN) in {len(broken)} tensors, the first is {broken[0]}"
+        )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 
