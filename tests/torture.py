@@ -69,7 +69,8 @@ def torture(start: Start, folder: Path, kills: int, seed: int = 0) -> Report:
             killed(start, chance.uniform(0, seconds), report, "resume", str(directory))
             if not has_checkpoint(directory):
                 report.wrong.append(f"{directory}: its checkpoint is lost")
-        if not rundir.read_json(directory / "summary.json"):
+        # Without a summary, or with a lock: it was killed before its end, or between its summary and the lock's release.
+        if not rundir.read_json(directory / "summary.json") or (directory / "lock.json").exists():
             finish(start, "resume", str(directory))
         report.runs += 1
         report.taken_over += (directory / "log.txt").read_text().count("took over the lock")
