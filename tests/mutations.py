@@ -578,6 +578,24 @@ MUTATIONS = [
         "tests/train/test_health.py",
     ),
     Mutation(
+        "trainctl/train/session.py",
+        'conclude(run, directory, reporter, "failed", f"{type(error).__name__}: {error}")',
+        "pass",
+        "tests/train/test_health.py -k raises_once",
+    ),
+    Mutation(
+        "trainctl/run/run.py",
+        "if self.average.model is not self.model:",
+        "if False:",
+        "tests/train/test_exact.py",
+    ),
+    Mutation(
+        "trainctl/run/factory.py",
+        "    if not _belongs_to(group, result):",
+        "    if False:",
+        "tests/run/test_factory.py",
+    ),
+    Mutation(
         "trainctl/train/snapshot.py",
         "        vars(run.state).update(self.state)\n",
         "",

@@ -191,7 +191,9 @@ def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -
     inputs, targets = next(source)
     assert not watch.step(inputs * math.nan, targets)
     assert watch.step(inputs * math.nan, targets)
-    assert all(map(torch.equal, before.tensors, Snapshot(run).tensors))
+    after = Snapshot(run).tensors
+    assert before.tensors.keys() == after.keys()
+    assert all(torch.equal(tensor, after[name]) for name, tensor in before.tensors.items())
     assert not torch.equal(torch.get_rng_state(), random)
     assert (run.state.skipped, run.state.skipped_in_row) == (1, 1)
     run.state.step += 1
@@ -433,6 +435,8 @@ def test_a_loss_that_raises_once_ends_the_command_with_its_error_and_a_run_to_re
     assert (
         f"is saved; fix the error, then resume with: trainctl resume {directory.relative_to(tmp_path)}" in done.stdout
     )
+    summary = rundir.read_json(directory / "summary.json")
+    assert (summary["outcome"], summary["reason"]) == ("failed", "IndexError: the sixth call of shaky")
     source = (tmp_path / "my" / "loss" / "shaky.py").read_text()
     (tmp_path / "my" / "loss" / "shaky.py").write_text(source.replace("== 6", "== 0"))
     assert command("resume", str(directory), "components=[my]").returncode == 0

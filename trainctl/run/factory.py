@@ -9,8 +9,26 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
-from trainctl.settings.component import BUILT_IN, folders
+from trainctl.errors import ConfigError
+from trainctl.settings.component import BUILT_IN, folders, source
 from trainctl.settings.config import Config
+
+# The class of what a component of each group returns; "callable" where a plain function is enough.
+RETURNS = {
+    "dataset": "trainctl.components.dataset.base.Dataset",
+    "clean": "trainctl.components.clean.base.Clean",
+    "scale": "trainctl.components.scale.base.Affine",
+    "augment": "callable",
+    "model": "torch.nn.modules.module.Module",
+    "init": "builtins.NoneType",
+    "loss": "trainctl.components.loss.base.Loss",
+    "optimizer": "torch.optim.optimizer.Optimizer",
+    "schedule": "trainctl.components.schedule.base.Schedule",  # or its multiplier alone
+    "regularizer": "trainctl.components.regularizer.base.Regularizer",
+    "average": "trainctl.components.average.base.Average",
+    "early_stopping": "callable",
+    "logger": "trainctl.components.logger.base.Logger",
+}
 
 
 def bind(group: str, settings: Mapping[str, Any], packages: Iterable[str] = ()) -> Callable[..., Any]:
@@ -40,10 +58,29 @@ def takes(group: str, settings: Mapping[str, Any], packages: Iterable[str], para
 
 
 def build(group: str, settings: Mapping[str, Any], packages: Iterable[str] = (), **supplied: Any) -> Any:
-    """Import a component and call it with its parameters, and with what it takes of what is supplied."""
+    """Import a component and call it with its parameters, and with those of the supplied arguments that it has.
+
+    Raises:
+        ConfigError: If it returns something else than a component of its group.
+    """
+    packages = list(packages)
     function = bind(group, settings, packages)
     parameters = inspect.signature(function).parameters
-    return function(**{key: value for key, value in supplied.items() if key in parameters})
+    result = function(**{key: value for key, value in supplied.items() if key in parameters})
+    if not _belongs_to(group, result):
+        name, expected = settings["name"], RETURNS[group]
+        raise ConfigError(
+            f"{source(group, name, packages)}: {name}() returned {type(result).__name__}, but {group}={name} must return"
+            f" {'a function' if expected == 'callable' else expected.removeprefix('builtins.')}"
+        )
+    return result
+
+
+def _belongs_to(group: str, result: object) -> bool:
+    """Return whether an object is what a component of a group returns; found by name, to import nothing."""
+    expected = RETURNS[group]
+    classes = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(result).__mro__}
+    return expected in classes or ((expected == "callable" or group == "schedule") and callable(result))
 
 
 def member(config: Config, group: str, **supplied: Any) -> Any:

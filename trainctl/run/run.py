@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from trainctl.components.augment.base import Augment, Mixer, Tracker
 from trainctl.components.average.base import Average
@@ -143,6 +143,14 @@ class Run:
     def epoch(self) -> float:
         """Epochs done, a fraction inside an epoch."""
         return self.state.step / self.plan.steps_per_epoch
+
+    @property
+    def changing_tensors(self) -> dict[str, Tensor]:
+        """The tensors that steps and evaluations change, by name; those of the optimizer are its own state."""
+        named = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        if self.average.model is not self.model:
+            named |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
+        return named | {"sums": self.sums.sums}
 
     @property
     def parameters(self) -> int:

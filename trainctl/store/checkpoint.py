@@ -122,11 +122,8 @@ def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
 
 
 def _tensors(run: Run) -> dict[str, Tensor]:
-    named = {f"model.{key}": value for key, value in run.model.state_dict().items()}
-    if run.average.model is not run.model:
-        named |= {f"average.{key}": value for key, value in run.average.model.state_dict().items()}
-    named |= {f"random.{key}": value for key, value in device.random_states(run.device).items()}
-    return named | _fitted(run) | {"sums": run.sums.sums}
+    random = {f"random.{key}": value for key, value in device.random_states(run.device).items()}
+    return run.changing_tensors | random | _fitted(run)
 
 
 def _fitted(run: Run) -> dict[str, Tensor]:

@@ -205,5 +205,8 @@ def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]
         except TrainctlError as error:
             conclude(run, directory, reporter, "failed", str(error))
             raise
+        except Exception as error:
+            conclude(run, directory, reporter, "failed", f"{type(error).__name__}: {error}")
+            raise
     finally:
         reporter.close()

@@ -21,7 +21,7 @@ class Snapshot:
 
     def __init__(self, run: Run) -> None:
         self.run = run
-        self.tensors = [tensor.detach().clone() for tensor in _tensors(run)]
+        self.tensors = {name: tensor.detach().clone() for name, tensor in run.changing_tensors.items()}
         self.optimizer = _copied(run.optimizer.state_dict()["state"])
         self.groups = checkpoint.group_numbers(run.optimizer)
         self.scaler = run.scaler.state_dict()
@@ -37,8 +37,8 @@ class Snapshot:
     def put_back(self) -> None:
         """Set the run to the snapshot; the optimizer's tensors are others then."""
         run = self.run
-        for tensor, kept in zip(_tensors(run), self.tensors, strict=True):
-            tensor.copy_(kept)
+        for name, tensor in run.changing_tensors.items():
+            tensor.copy_(self.tensors[name])
         groups = run.optimizer.state_dict()["param_groups"]
         run.optimizer.load_state_dict({"state": _copied(self.optimizer), "param_groups": groups})
         restore.restore_group_numbers(run.optimizer, self.groups)
@@ -55,36 +55,37 @@ def _copied(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]
     }
 
 
-def _tensors(run: Run) -> list[Tensor]:
-    models = [run.model] if run.average.model is run.model else [run.model, run.average.model]
-    return [*(tensor for model in models for tensor in model.state_dict().values()), run.sums.sums]
-
-
-def masks(run: Run) -> set[int]:
-    """Return the indices in :func:`_tensors` of buffers that are infinite by intent, such as an attention's mask."""
+def masks(run: Run) -> set[str]:
+    """Return the names of buffers that are infinite on purpose, such as an attention mask."""
     learned = {parameter.data_ptr() for parameter in run.model.parameters()}
     return {
-        index
-        for index, tensor in enumerate(_tensors(run)[:-1])
-        if tensor.data_ptr() not in learned and tensor.is_floating_point() and bool(tensor.isinf().any())
+        name
+        for name, tensor in run.changing_tensors.items()
+        if name != "sums"
+        and tensor.data_ptr() not in learned
+        and tensor.is_floating_point()
+        and bool(tensor.isinf().any())
     }
 
 
 @torch.no_grad()
-def sound(run: Run, spared: Collection[int] = ()) -> bool:
+def sound(run: Run, spared: Collection[str] = ()) -> bool:
     """Return whether weights, buffers, the optimizer's state and the running sums are finite; waits for the device.
 
     Args:
         run: Between two steps.
-        spared: Indices of the tensors that :func:`masks` found when training began.
+        spared: Names of the tensors that :func:`masks` returned when training began.
     """
-    tensors = _tensors(run)
-    for index in spared:  # of those only a NaN is wrong
-        tensors[index] = tensors[index].nan_to_num(math.nan, 0.0, 0.0)
-    if run.scaler.is_enabled():  # a step that overflows is skipped, its loss is summed
-        tensors.pop()
+    named = run.changing_tensors
+    for name in spared:  # in these only NaN is wrong
+        named[name] = named[name].nan_to_num(math.nan, 0.0, 0.0)
+    if run.scaler.is_enabled():  # a step that overflows is skipped, but its loss is summed
+        del named["sums"]
     states = run.optimizer.state.values()
-    tensors += [value for entries in states for value in entries.values() if isinstance(value, Tensor)]
+    tensors = [
+        *named.values(),
+        *(value for entries in states for value in entries.values() if isinstance(value, Tensor)),
+    ]
     sums = [tensor.sum() for tensor in tensors if tensor.is_floating_point()]
     total = torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()
     return math.isfinite(float(run.world.sum(total)))
