@@ -4,6 +4,7 @@ import sys
 from typing import Annotated
 
 import pytest
+import torch
 
 from trainctl.errors import ConfigError
 from trainctl.run import factory
@@ -48,17 +49,19 @@ PROBLEMS = [
     ),
 ]
 MINE = '''
-"""A rate that falls with the square root."""
+"""Stochastic gradient descent, as a component of a user's own."""
 from pathlib import Path
 from typing import Annotated
+
+import torch
 
 Path("{canary}").touch()
 Share = Annotated[float, "[0, 1]"]
 
 
-def mine(*, params, lr: Share, power: int | None) -> object:
-    """Do as I do."""
-    return lr, len(params)
+def mine(*, params, lr: Share, power: int | None) -> torch.optim.Optimizer:
+    """Return plain stochastic gradient descent."""
+    return torch.optim.SGD(params, lr=lr)
 '''
 
 
@@ -176,7 +179,9 @@ def test_a_users_component_is_checked_without_being_imported_and_built_when_aske
         compose.compose([f"components=[{my_package}]", "optimizer=mine", "optimizer.lr=2"])
     assert list(tmp_path.glob("canary*")) == []
 
-    assert factory.build("optimizer", tree["optimizer"] | {"power": None}, [my_package], params=[1, 2]) == (0.5, 2)
+    weights = [torch.zeros(2, requires_grad=True)]
+    optimizer = factory.build("optimizer", tree["optimizer"] | {"power": None}, [my_package], params=weights)
+    assert (optimizer.defaults["lr"], optimizer.param_groups[0]["params"]) == (0.5, weights)
     assert {path.name for path in tmp_path.glob("canary*")} == {"canary", "canary_of_the_package"}
 
 
