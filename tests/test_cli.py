@@ -47,7 +47,7 @@ MISTAKES = [
     ("dataset=mnist dataset.root=/nowhere", 3, "dataset.root=/nowhere: no such directory"),
     ("loss=mse", 2, "set loss=cross_entropy"),
     ("dataset=diabetes loss=cross_entropy", 2, "set loss=mse"),
-    ("loss=huber", 2, "loss=huber is for regression and reconstruction, dataset=digits is a classification"),
+    ("loss=huber", 2, "loss=huber is for regression and reconstruction, but dataset=digits is a classification"),
     ("loss=binary_cross_entropy", 2, "for two classes, but the data has 10: use loss=cross_entropy"),
     ("dataset=diabetes loss=binary_cross_entropy", 2, "set loss=mse"),
     ("dataset=iris loss.class_weights=[1,2]", 2, "loss.class_weights has 2 weights, but the data has 3 classes"),

@@ -38,8 +38,8 @@ PATTERNS = {re.compile(pattern): better for pattern, better in UNCLEAR.items()}
 PENDING = (
     "cli.py", "command/evaluate.py", "command/help.py", "command/list.py", "command/predict.py",
     "command/reproduce.py", "command/resume.py", "command/train.py", "command/verify.py", "components/dataset/base.py",
-    "data/", "fileformat/", "finished/open.py", "finished/predict.py", "finished/verify.py", "machine/", "measure/",
-    "run/", "settings/", "step/", "store/", "sweep/", "train/",
+    "fileformat/", "finished/open.py", "finished/predict.py", "finished/verify.py", "measure/",
+    "settings/", "step/", "train/",
 )  # fmt: skip
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "conf/**/*.yaml", "recipes/*.yaml")
 

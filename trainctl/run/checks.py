@@ -22,7 +22,7 @@ def check_loss(config: Config, task: Task, loss: Loss) -> None:
         suitable = {"classification": "cross_entropy", "regression": "mse", "reconstruction": "mse"}[task]
         owner = f"model={parts['model']['name']}" if task == "reconstruction" else f"dataset={parts['dataset']['name']}"
         raise ConfigError(
-            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, but {owner} is a {task}: set loss={suitable}"
+            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, but {owner} is a {task} task: set loss={suitable}"
         )
 
 
