@@ -24,6 +24,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.components.dataset.csv import csv
 from trainctl.components.dataset.image_folder import image_folder
@@ -723,14 +724,15 @@ READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
 FUZZ, RUN_FUZZ = 100, 12  # damages of each kind of file
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", READERS)
 def test_a_data_file_with_random_damage_is_read_or_refused_within_bounded_memory(tmp_path: Path, name: str) -> None:
     content, read = READERS[name]
-    source, refused = random.Random(name), 0
+    source, refused = seed(name), 0
     read_from = tmp_path / name
     read_from.write_bytes(content)
     read(read_from)  # whole, it can be read
-    for trial in range(FUZZ):
+    for trial in range(cases(FUZZ)):
         read_from.write_bytes(mutated(content, source))
         message = ""
         try:
@@ -742,7 +744,7 @@ def test_a_data_file_with_random_damage_is_read_or_refused_within_bounded_memory
             raise AssertionError(f"{name}, trial {trial}: {read_from.read_bytes()!r}") from error
         assert not message or str(tmp_path) in message
         refused += bool(message)
-    assert refused > FUZZ / 20
+    assert refused > cases(FUZZ) / 20
 
 
 # A run's files, and the verbs that read them.
@@ -757,6 +759,7 @@ RUN_FILES = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("pattern", RUN_FILES)
 def test_a_run_with_random_damage_is_read_or_refused_without_a_traceback(
     say: Say, trained: Path, tmp_path: Path, pattern: str
@@ -766,8 +769,8 @@ def test_a_run_with_random_damage_is_read_or_refused_without_a_traceback(
     shutil.copytree(second, other)
     put(tmp_path, {"new.csv": "age,city\n1,Ulm\n"})
     words = {"run": run, "other": other, "input": tmp_path / "new.csv"}
-    source = random.Random(pattern)
-    for trial in range(RUN_FUZZ):
+    source = seed(pattern)
+    for trial in range(cases(RUN_FUZZ)):
         shutil.rmtree(run, ignore_errors=True)
         shutil.copytree(first, run)
         for file in run.glob(pattern):
