@@ -288,4 +288,4 @@ def test_a_place_that_cannot_hold_the_new_run_is_named(run: Path, say: Say, monk
     monkeypatch.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     code, _, err = say("reproduce", run)
     assert code == 5
-    assert "cannot be written: Permission denied; give output=DIR" in err
+    assert "cannot be written: Permission denied; choose another directory with output=DIR" in err
