@@ -62,6 +62,8 @@ def new_directory(directory: Path, output: Path | None) -> Iterator[Path]:
     try:
         temporary = tempfile.TemporaryDirectory(dir=directory.absolute().parent, prefix=".reproduce-")
     except OSError as error:
-        raise StorageError(f"{directory.parent}: cannot be written: {error.strerror}; choose another directory with output=DIR") from error
+        raise StorageError(
+            f"{directory.parent}: cannot be written: {error.strerror}; choose another directory with output=DIR"
+        ) from error
     with temporary as folder:
         yield Path(folder) / "run"
