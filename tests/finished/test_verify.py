@@ -127,7 +127,9 @@ def test_evaluations_that_are_missing_or_too_many_are_noticed(run: Path, say: Sa
 
     assert code == 4
     assert (
-        "step 3: metrics.jsonl has no such evaluation" if line == "lost" else "4 evaluations are recorded, 3 were repeated"
+        "step 3: metrics.jsonl has no such evaluation"
+        if line == "lost"
+        else "4 evaluations are recorded, 3 were repeated"
     ) in err
 
 

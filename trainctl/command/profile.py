@@ -89,7 +89,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def rows(profile: "Profile") -> list[list[str]]:
-    """Return the rows of the table: the parts of an eager step, then a step in training with all its additional costs."""
+    """Return the rows of the table: the parts of an eager step, then a step in training with its additional costs."""
     from trainctl.measure.marks import PARTS
 
     cells = []
@@ -112,7 +112,7 @@ def rows(profile: "Profile") -> list[list[str]]:
 
 
 def training_costs(profile: "Profile") -> dict[str, float]:
-    """Return the costs of a training step [s]: the step itself, and its share of evaluation, reporting and checkpoints."""
+    """Return the costs of a training step [s]: the step itself, and its share of evaluation, reporting, checkpoint."""
     rare = {"evaluation": profile.evaluation, "reporting": profile.reporting, "checkpoint": profile.checkpoint}
     return {"step": profile.whole} | {name: seconds / profile.eval_every for name, seconds in rare.items()}
 

@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
 
 @contextmanager
 def new_directory(directory: Path, output: Path | None) -> Iterator[Path]:
-    """Yield the directory of the new run: the output, or a temporary directory next to the old run, deleted at the end."""
+    """Yield the directory of the new run: the output, or a temporary directory next to the old run."""
     if output:
         yield output
         return

@@ -13,7 +13,8 @@ starting over.
 
 Settings that may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
 loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download.
-Changing any other setting would make it a different run. Your own components must be named again: components=[my_package].
+Changing any other setting would make it a different run. Your own components must be named again:
+components=[my_package].
 """
 
 from collections.abc import Sequence
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
-    """Return the run's configuration with some settings changed, and without the ``stop_at_step`` at which it stopped."""
+    """Return the run's configuration with some settings changed, and without an unchanged ``stop_at_step``."""
     changed = existing.change(tree, overrides, allowed)
     if changed["loop"]["stop_at_step"] == tree["loop"]["stop_at_step"]:
         changed["loop"]["stop_at_step"] = None

@@ -48,9 +48,7 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
         raise DataError(f"{path}: truncated inside its header ({4 + len(sizes)} bytes)")
     shape = struct.unpack(f">{start[3]}I", sizes)
     size, content = math.prod(shape), bytearray()
-    while part := file.read(
-        min(PORTION, size + 1 - len(content))
-    ):  # the size in a damaged header may exceed the memory
+    while part := file.read(min(PORTION, size + 1 - len(content))):  # a damaged header may give an absurd size
         content += part
     if len(content) != size:
         more = " or more" if len(content) > size else ""

@@ -240,7 +240,7 @@ def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
 
 
 def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Convert numbers ``(N, F)`` to float32; return them and a note for each column in which distinct numbers become equal.
+    """Convert numbers ``(N, F)`` to float32; also return a note for each column where distinct numbers become equal.
 
     >>> narrow(np.array([[16777216.0, 1.0], [16777217.0, 2.0]]), ["id", "n"])[1]
     ('column id: 2 distinct numbers become 1 in float32, which keeps 7 digits: subtract a constant, or drop it',)

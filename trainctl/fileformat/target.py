@@ -24,7 +24,7 @@ def read_target(
         class_names: The classes that a finished run was trained with; None for a new run, which takes those of the file.
 
     Returns:
-        Classes ``(N,)`` as int64, ``NO_CLASS`` where the class is missing; or values ``(N,)``, NaN where one is missing.
+        Classes ``(N,)`` as int64, ``NO_CLASS`` where one is missing; or values ``(N,)``, NaN where one is missing.
 
     Raises:
         DataError: If the column has no valid targets; names line and column.
@@ -56,7 +56,7 @@ def _task(present: Sequence[str]) -> str:
         most_are_numbers = 2 * sum(numeric) > len(numeric) and len(set(present)) > MOST_CLASSES
         return (
             "regression" if most_are_numbers else "classification"
-        )  # for regression, the error names the cell that is not a number
+        )  # regression rejects the cells that are not numbers
     different = {float(cell) for cell in present}
     few = len(different) <= MOST_CLASSES and 2 * len(different) <= len(present)
     return "classification" if few and all(value.is_integer() for value in different) else "regression"

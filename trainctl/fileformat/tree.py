@@ -29,8 +29,8 @@ def read_tree(path: Path, error: type[TrainctlError] = ConfigError) -> Any:
         error: The class of the error.
 
     Raises:
-        TrainctlError: Of that class, if the file cannot be read, is too large, is not valid, or contains more than plain
-            values.
+        TrainctlError: Of that class, if the file cannot be read, is too large, is not valid, or contains other
+            than plain values.
     """
     text = read_text(path, error, largest=LARGEST)
     check_size(text, path, error, error)

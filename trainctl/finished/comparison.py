@@ -82,8 +82,8 @@ def require_no_rewind(saved: Saved, first: Saved | None = None) -> None:
     """
     if (count := rewinds(saved)) != (rewinds(first) if first else 0):
         raise ConfigError(
-            f"loop.on_nonfinite=rewind: the run went back {count} times, to a checkpoint that depends on the wall clock,"
-            " which is not reproducible"
+            f"loop.on_nonfinite=rewind: the run went back {count} times, to a checkpoint that depends on the wall"
+            " clock, which is not reproducible"
         )
 
 

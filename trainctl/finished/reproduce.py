@@ -65,7 +65,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
 
 
 def _record_difference(before: Path, now: Path, end: int, *, tested: bool) -> tuple[str, int]:
-    """Compare the evaluations of two runs; return the first difference, and the number of equal evaluations before it."""
+    """Compare the evaluations of two runs; return the first difference, and the number of equal ones before it."""
     count = 0
     for kind in (False, True)[: 1 + tested]:
         then, again = ({row["step"]: row for row in recorded(path, 0, end, tested=kind)} for path in (before, now))

@@ -84,8 +84,8 @@ def signature(path: Path) -> Signature:
     """Return the signature of the component in a file, without the parameters that assemble supplies.
 
     Raises:
-        ConfigError: If the file defines no component, or if annotations are missing or not understood, with one line for
-            each such parameter.
+        ConfigError: If the file defines no component, or if annotations are missing or not understood, with one line
+            for each such parameter.
     """
     whole, supplied = read_signature(path), SUPPLIED.get(path.parent.name, frozenset())
     if unclear := [message for name, message in whole.unclear.items() if name not in supplied]:

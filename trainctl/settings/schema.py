@@ -100,7 +100,7 @@ def meets(value: Any, constraint: str) -> bool:
 
 
 def constrained(annotation: Any, *texts: str) -> Any:
-    """Return ``Annotated[annotation, *texts]``; in a union, only the types that the constraint applies to are annotated.
+    """Return ``Annotated[annotation, *texts]``; in a union, annotate only the types that the constraint applies to.
 
     Args:
         annotation: The type to constrain.
