@@ -54,9 +54,7 @@ def _task(present: Sequence[str]) -> str:
     numeric = [NUMBER.fullmatch(cell) is not None for cell in present]
     if not all(numeric):
         most_are_numbers = 2 * sum(numeric) > len(numeric) and len(set(present)) > MOST_CLASSES
-        return (
-            "regression" if most_are_numbers else "classification"
-        )  # regression rejects the cells that are not numbers
+        return "regression" if most_are_numbers else "classification"  # regression rejects cells that are no numbers
     different = {float(cell) for cell in present}
     few = len(different) <= MOST_CLASSES and 2 * len(different) <= len(present)
     return "classification" if few and all(value.is_integer() for value in different) else "regression"

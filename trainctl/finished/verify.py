@@ -87,9 +87,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     check_origin(again, newest)
     if first:
         restore.restore(again, kept[first])
-        again.state.stopping = replace(
-            again.state.stopping, stop=False, reason=""
-        )  # the run was resumed after this checkpoint
+        again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # the run was resumed after it
     records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)})
     comparable = kept.get(last)
     if comparable and pending(comparable, again.plan):
