@@ -684,7 +684,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/measure/marks.py",
-        "self.found.get(self.part, 0.0) + now - self.last",
+        "self.totals.get(self.part, 0.0) + now - self.last",
         "now - self.last",
         "tests/measure/test_profile.py -k entered_last",
     ),
