@@ -2,6 +2,7 @@
 # versions in requirements/lock.txt, which `make upgrade` renews. Only newest and oldest resolve pyproject.toml again.
 PYTHON ?= python3
 ARGS ?=
+FACTOR ?= 20
 BIN := .venv/bin
 READY := .venv/.installed
 BENCH := .venv-bench
@@ -34,7 +35,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
-.PHONY: help train test coverage check lint types bench torture mutate docs messages upgrade newest oldest clean
+.PHONY: help train test coverage check lint types bench torture soak mutate docs messages upgrade newest oldest clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -68,6 +69,10 @@ bench: $(BENCH_READY)  ## Measure speed beside hand-written PyTorch, Lightning a
 
 torture: $(READY)  ## Kill trainings 500 times at random moments and compare their ends (--kills, --seed in ARGS)
 	@PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python -m tests.torture $(ARGS)
+
+# New cases each time: a failure prints TRAINCTL_SEED or hypothesis' blob, which repeat it.
+soak: $(READY)  ## Let every generator of inputs try 20 times as many cases (FACTOR=100; pytest's options in ARGS)
+	@TRAINCTL_SOAK=$(FACTOR) $(BIN)/python -m pytest -q -n auto -m soak $(ARGS)
 
 mutate: $(READY)  ## Break the code line by line: the tests must notice (a part of a file's name in ARGS)
 	@$(BIN)/python tests/mutate.py $(ARGS)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import soak
 from tests.zygote import EAGER, Process, Zygote, without_recording
 
 os.environ.setdefault(
@@ -28,6 +29,12 @@ HARD = (
 def pytest_configure(config: pytest.Config) -> None:
     """Let advice be no error: runs as short as those of the tests get much of it."""
     config.addinivalue_line("filterwarnings", "ignore::trainctl.errors.Advice")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what repeats a run of the generators of inputs."""
+    if soak.FACTOR > 1:
+        terminalreporter.write_line(f"Repeat it with TRAINCTL_SOAK={soak.FACTOR} TRAINCTL_SEED={soak.SEED}")
 
 
 @pytest.fixture(autouse=True)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Optional, Union, get_args, get_origin, get_type_hints
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import generated
 from trainctl import cli
 from trainctl.errors import ConfigError
 from trainctl.settings import component, schema
@@ -221,6 +222,7 @@ def test_no_spelling_of_a_users_annotation_lets_every_value_pass(
     assert message in err
 
 
+@pytest.mark.soak
 def test_python_agrees(tmp_path_factory: pytest.TempPathFactory) -> None:
     """Whatever types are combined, in whatever spelling: what is read is what Python evaluates."""
     folder = tmp_path_factory.mktemp("python") / "loss"
@@ -245,7 +247,7 @@ def test_python_agrees(tmp_path_factory: pytest.TempPathFactory) -> None:
         'Rate = A[float, "(0, inf)"]\nAlias: t.TypeAlias = "list[Rate]"\n'
     )
 
-    @settings(max_examples=150, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @generated(150)
     @given(st.recursive(leaves, grow, max_leaves=6))
     def check(annotation: str) -> None:
         name = f"own_{abs(hash(annotation))}"

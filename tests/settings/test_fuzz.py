@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.soak import cases, generated, seed
 from trainctl.errors import CheckpointError, ConfigError, DataError
 from trainctl.fileformat.json_text import parse_json
 from trainctl.fileformat.tree import read_tree
@@ -53,7 +54,8 @@ wrong = st.tuples(st.sampled_from([*component.GROUPS, "recipe"]), st.text(max_si
 words = st.one_of(pairs, pairs, pairs, wrong, st.text(max_size=12))
 
 
-@settings(max_examples=400, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@pytest.mark.soak
+@generated(400)
 @given(st.sampled_from(["", "", *CHOICES]), st.lists(words, min_size=1, max_size=3))
 def test_random_overrides_are_assembled_or_refused(choice, others):
     with contextlib.suppress(ConfigError, DataError):
@@ -155,11 +157,13 @@ READERS: dict[str, tuple[str, Callable[[str, Path], object], int]] = {
 }
 
 
+@pytest.mark.soak
 @pytest.mark.parametrize("name", READERS)
 def test_a_text_with_random_damage_is_read_or_refused_in_one_line_each(tmp_path: Path, name: str) -> None:
     text, read, trials = READERS[name]
+    trials = cases(trials)
     (tmp_path / "conf" / "model").mkdir(parents=True)
-    source, refused = random.Random(name), 0
+    source, refused = seed(name), 0
     read(text, tmp_path)  # whole, it can be read
     for trial in range(trials):
         changed = damaged(text, source)

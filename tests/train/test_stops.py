@@ -1,10 +1,9 @@
 """A run that is stopped anywhere, as often as you like, ends like one that was not: its bits, its records, and `verify` agrees.
 
-Schedule, interval of evaluation and kind and place of the stops vary together. TRAINCTL_SOAK=1000 tries that many cases.
+Schedule, interval of evaluation and kind and place of the stops vary together.
 """
 
 import itertools
-import os
 import shutil
 import signal
 import tempfile
@@ -15,10 +14,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import HealthCheck, example, given
-from hypothesis import settings as hypothesis_settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.soak import generated
 from tests.train.test_exact import TINY, bits, until
 from tests.train.test_resume import timeless
 from trainctl.errors import CheckpointError, ConfigError, Interrupted, Terminated
@@ -31,7 +30,6 @@ from trainctl.store import manifest, restore, rundir, tensors
 from trainctl.train import evaluation, loop, provenance, session
 from trainctl.train.health import Health
 
-SOAK = int(os.environ.get("TRAINCTL_SOAK", "0"))
 SCHEDULES = (
     ("schedule=none",),
     ("schedule=cosine", "schedule.warmup_steps=2"),
@@ -133,9 +131,8 @@ def accused(directory: Path) -> str:
         return "" if "no steps to verify" in str(error) or "resume" in str(error) else str(error)
 
 
-@hypothesis_settings(
-    max_examples=SOAK or 12, derandomize=not SOAK, deadline=None, database=None, suppress_health_check=list(HealthCheck)
-)
+@pytest.mark.soak
+@generated(12)
 @given(st.sampled_from(SCHEDULES), st.integers(1, 5), st.sampled_from(MORE), st.lists(stops, min_size=1, max_size=3))
 @example(SCHEDULES[1], 3, (), [Stop("portion", 5, False)])
 @example(SCHEDULES[0], 2, (), [Stop("after step", 1, False)])

@@ -37,7 +37,7 @@ class TrainState:
         best_weights: The evaluated model's weights at the best evaluation.
         position: Position of the newest step on the schedule [steps]: ``step - 1``, unless loop.max_time advances the
             schedule faster.
-        evaluated: The step of the newest completed evaluation; a later one may be due if a signal interrupted it.
+        evaluated: Step of the newest completed evaluation; lags behind if a signal interrupted the one that was due.
         evaluated_seconds: Time spent training when that evaluation started [s].
         first_loss: Mean training loss up to the first evaluation, with which later losses are compared.
         skipped: Number of steps skipped because of a loss, gradient or update that was not finite.

@@ -1,0 +1,35 @@
+"""How much the generators of inputs try: little in `make test`, TRAINCTL_SOAK times as much in `make soak`.
+
+A generator is a test marked ``soak`` that draws its cases: with ``@generated(60)`` from hypothesis, or with
+``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers. In `make test` the cases are the same
+each time; in `make soak` they are new ones, and a failure prints what repeats it.
+"""
+
+import os
+import random
+from collections.abc import Callable
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+
+FACTOR = int(os.environ.get("TRAINCTL_SOAK", "1"))
+SEED = os.environ.get("TRAINCTL_SEED") or str(random.SystemRandom().randrange(10**9) if FACTOR > 1 else 0)
+os.environ["TRAINCTL_SEED"] = SEED  # the processes of pytest-xdist draw the same
+
+
+def cases(count: int) -> int:
+    """Return how many cases a generator tries that tries ``count`` in `make test`."""
+    return count * FACTOR
+
+
+def seed(name: object) -> random.Random:
+    """Return the random numbers of a generator; in `make soak` they depend on TRAINCTL_SEED, too."""
+    return random.Random(f"{name}" if FACTOR == 1 else f"{name} {SEED}")
+
+
+def generated(count: int) -> Callable[[Any], Any]:
+    """Return hypothesis' settings for a generator that tries ``count`` examples in `make test`."""
+    return settings(
+        max_examples=cases(count), derandomize=FACTOR == 1, deadline=None, database=None, print_blob=FACTOR > 1,
+        suppress_health_check=list(HealthCheck),
+    )  # fmt: skip
