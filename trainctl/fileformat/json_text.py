@@ -6,7 +6,7 @@ from typing import Any
 
 from trainctl.errors import DataError, TrainctlError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.limits import DEEPEST_BRACKETS, check_brackets_and_digits
 from trainctl.fileformat.utf8 import read_text
 
 
@@ -19,17 +19,20 @@ def read_json(path: Path, error: type[TrainctlError] = DataError) -> Any:
     return parse_json(read_text(path, error), path, error)
 
 
-def parse_json(text: str, where: Path | str, error: type[TrainctlError] = DataError) -> Any:
+def parse_json(
+    text: str, where: Path | str, error: type[TrainctlError] = DataError, deepest: int = DEEPEST_BRACKETS
+) -> Any:
     """Parse a text as JSON.
 
     Args:
         text: The text.
         where: The file, for the message.
         error: The class of the error.
+        deepest: Maximum number of nested brackets.
 
     Raises:
         TrainctlError: Of that class, if the text is not valid.
     """
-    check_brackets_and_digits(text, where, error)
+    check_brackets_and_digits(text, where, error, deepest)
     with reading(where, error, "not valid JSON"):
         return json.loads(text)

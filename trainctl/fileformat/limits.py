@@ -11,10 +11,18 @@ BRACKETS = re.compile(r"[\[\]{}()]")
 LONG_NUMBER = re.compile(rf"[\d_:]{{{LONGEST_NUMBER + 1},}}")  # colons: YAML has numbers in base 60
 
 
-def check_brackets_and_digits(text: str, where: Path | str, error: type[TrainctlError] = DataError) -> None:
+def check_brackets_and_digits(
+    text: str, where: Path | str, error: type[TrainctlError] = DataError, deepest: int = DEEPEST_BRACKETS
+) -> None:
     """Reject a text on which a parser would recurse too deeply or take too long.
 
     Brackets in quotes and comments count too: no real file has hundreds of open brackets.
+
+    Args:
+        text: The text.
+        where: The file, for the message.
+        error: The class of the error.
+        deepest: Maximum number of nested brackets.
 
     Raises:
         TrainctlError: Of the class ``error``, if the text exceeds a limit.
@@ -26,8 +34,8 @@ def check_brackets_and_digits(text: str, where: Path | str, error: type[Trainctl
     trouble = ""
     if len(text) > LONGEST_NUMBER and LONG_NUMBER.search(text):
         trouble = f"a number of more than {LONGEST_NUMBER:,} digits"
-    if len(text) > DEEPEST_BRACKETS and _depth(text) > DEEPEST_BRACKETS:
-        trouble = f"nested more than {DEEPEST_BRACKETS} levels deep"
+    if len(text) > deepest and _depth(text) > deepest:
+        trouble = f"nested more than {deepest} levels deep"
     if trouble:
         raise error(f"{where}: {trouble}")
 

@@ -8,7 +8,7 @@ import yaml
 from trainctl.errors import ConfigError, TrainctlError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.limits import check_brackets_and_digits
-from trainctl.fileformat.utf8 import read_text
+from trainctl.fileformat.utf8 import decode, read_text
 
 LARGEST = 1_000_000  # bytes of a file; our longest configuration has 4,000
 MOST = 100_000  # values; an alias counts as all the values that it refers to
@@ -32,7 +32,15 @@ def read_tree(path: Path, error: type[TrainctlError] = ConfigError) -> Any:
         TrainctlError: Of that class, if the file cannot be read, is too large, is not valid, or contains other
             than plain values.
     """
-    text = read_text(path, error, largest=LARGEST)
+    return _parse(read_text(path, error, largest=LARGEST), path, error)
+
+
+def parse_tree(content: bytes, path: Path, error: type[TrainctlError] = ConfigError) -> Any:
+    """Parse the bytes of a YAML file; arguments and errors are those of :func:`read_tree`."""
+    return _parse(decode(content, path, error), path, error)
+
+
+def _parse(text: str, path: Path, error: type[TrainctlError]) -> Any:
     check_size(text, path, error, error)
     with reading(path, error, explain=lambda raised: not_yaml(raised, path)):
         return yaml.load(text, LOADER)  # noqa: S506 - a safe loader

@@ -27,6 +27,13 @@ def read_text(
         content = file.read(-1 if largest is None else largest + 1)
     if largest is not None and len(content) > largest:
         raise error(f"{path}: {what}: larger than {largest:,} bytes")
+    return decode(content, path, error, what)
+
+
+def decode(
+    content: bytes, path: Path | str, error: type[TrainctlError] = DataError, what: str = "cannot be read"
+) -> str:
+    """Decode the bytes of a text file; arguments and errors are those of :func:`read_text`."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise error(f"{path}: {what}: it is UTF-16; save it as UTF-8")
     if (position := content.find(b"\0")) >= 0:

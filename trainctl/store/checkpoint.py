@@ -15,26 +15,26 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, fields, replace
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from trainctl.errors import StorageError
+from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
-from trainctl.store import difference, files, manifest, rundir, tensors
+from trainctl.store import difference, files, manifest, rundir, runpath, tensors
 from trainctl.store.manifest import Manifest, NewerFormatError
+from trainctl.store.runpath import AnyPath
 
-OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?")
+OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?|\.trainctl-[0-9a-f]{16}\.tmp")
 # The fields of a state that are saved in the manifest; the best weights are saved in a file of their own.
 NUMBERS = tuple(field.name for field in fields(TrainState) if field.name != "best_weights")
 SET_BY_THE_LOOP = ("lr", "initial_lr", "momentum")
 
 
-def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) -> None:
+def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ()) -> None:
     """Write a checkpoint of the run between two steps, and remove the checkpoints that are no longer needed.
 
     Args:
@@ -45,12 +45,9 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
     Raises:
         StorageError: If the checkpoint cannot be written; earlier checkpoints are kept.
     """
+    directory = runpath.hold(directory)
     folder, state = directory / "checkpoints", run.state
-    try:
-        if not folder.is_dir():
-            files.make_directory(folder)
-    except OSError as error:
-        raise StorageError(f"{folder}: cannot create directory: {error.strerror}") from error
+    files.ensure_directory(folder)
     optimizer, optimizer_numbers = _flatten_optimizer(run.optimizer)
     last = tensors.write(folder / f"last-{state.step:08d}.safetensors", _tensors(run) | optimizer)
     best = None
@@ -77,21 +74,28 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
     prune(directory, state.step, run.config.checkpoint.keep)
 
 
-def prune(directory: Path, step: int, keep: int) -> None:
+def prune(directory: AnyPath, step: int, keep: int) -> None:
     """Keep the newest ``keep`` complete checkpoints up to ``step`` and their files; remove our other files.
 
     Checkpoints of later steps are removed, too: they were skipped as damaged when the run was resumed, and their steps are
     being repeated. At least two checkpoints are kept. Nothing is removed if no checkpoint is complete, or if a newer version
     of trainctl wrote one. Files that cannot be removed now are tried again at the next call.
     """
-    with suppress(OSError, NewerFormatError):
-        earlier = [path for path in manifest.all_paths(directory) if 0 <= manifest.step_of(path) <= step]
-        complete = {path.name: content for path in earlier if (content := manifest.complete(path))}
-        kept = dict(list(complete.items())[-max(keep, 2) :])
+    folder = runpath.hold(directory) / "checkpoints"
+    with suppress(CheckpointError):
+        found = manifest.newest_first(directory)
+        if any(isinstance(content, NewerFormatError) for _, content in found):
+            return
+        complete = {
+            path.name: content
+            for path, content in found
+            if isinstance(content, Manifest) and content.step <= step and manifest.is_complete(path, content)
+        }
+        kept = dict(list(complete.items())[: max(keep, 2)])
         needed = {*kept, *(payload.file for content in kept.values() for payload in content.payloads())}
-        for path in (directory / "checkpoints").iterdir() if kept else ():
-            if OURS.fullmatch(path.name) and path.name not in needed:
-                files.remove(path)
+        for name in runpath.names(folder) if kept else ():
+            if OURS.fullmatch(name) and name not in needed:
+                files.remove(folder / name)
 
 
 def size(run: Run) -> int:

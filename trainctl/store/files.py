@@ -1,23 +1,34 @@
 """Write, sync, rename and remove the files of a run; no other module does. Imports no torch.
 
 Every operation is one call of ``os``, so that the tests can make each of them fail, once or permanently, and can replay
-a power failure. A file is written under a temporary name in the same directory, synced and renamed, and then the directory
-is synced: after a crash the file has either its old or its new content, complete.
+a power failure. A file is written under a random temporary name in the same directory, synced and renamed, and then the
+directory is synced: after a crash the file has either its old or its new content, complete. No link is followed, see
+:mod:`trainctl.store.runpath`. While a run is locked, each change first checks that the lock is still held, see
+:mod:`trainctl.store.lock`.
 """
 
+import errno
 import hashlib
 import os
-import shutil
+import re
+import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from trainctl.errors import StorageError, format_bytes
+from trainctl.errors import StorageError
+from trainctl.store import runpath
+from trainctl.store.disk import failure, free, require_unable_to_sync
+from trainctl.store.runpath import AnyPath, RunPath, reached
 
 PORTION = 1 << 20  # bytes written at once, for a dummy file and for small pieces of content
+TEMPORARY = re.compile(r"\.trainctl-[0-9a-f]{16}\.tmp")
+NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | runpath.NO_LINK
+APPEND = os.O_WRONLY | os.O_APPEND | runpath.NO_LINK | runpath.NO_WAIT
 
 
-def write(path: Path, portions: Iterable[bytes | memoryview], size: int) -> str:
+def write(path: AnyPath, portions: Iterable[bytes | memoryview], size: int) -> str:
     """Write a file atomically, sync it to disk, and return the SHA-256 of its content [hex].
 
     Args:
@@ -26,30 +37,32 @@ def write(path: Path, portions: Iterable[bytes | memoryview], size: int) -> str:
         size: Size of the content [bytes], shown in the message if there is no space.
 
     Raises:
-        StorageError: If it cannot be written; an existing file is unchanged.
+        StorageError: If it cannot be written, or the run's lock was lost; an existing file is unchanged.
     """
-    temporary, digest = path.with_name(f"{path.name}.tmp"), hashlib.sha256()
+    digest = hashlib.sha256()
+
+    def digested() -> Iterator[bytes | bytearray | memoryview]:
+        for portion in _joined(portions):
+            digest.update(portion)
+            yield portion
+
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-        try:
-            for portion in _joined(portions):
-                digest.update(portion)
-                _write(handle, portion)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        os.replace(temporary, path)
-        sync(path.parent)
+        with reached(path) as (folder, name):
+            temporary = _beside(name)
+            try:
+                _write_new(temporary, folder, digested(), path)
+                _may_change(path)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                _sync_folder(folder, path)
+            except BaseException:
+                _unlink(temporary, folder)
+                raise
     except OSError as error:
-        remove(temporary)
         raise failure(path, error, size) from error
-    except BaseException:
-        remove(temporary)
-        raise
     return digest.hexdigest()
 
 
-def write_bytes(path: Path, content: bytes) -> None:
+def write_bytes(path: AnyPath, content: bytes) -> None:
     """Write a file atomically, and sync it to disk.
 
     Raises:
@@ -72,7 +85,7 @@ def _joined(portions: Iterable[bytes | memoryview]) -> Iterator[bytes | bytearra
     yield small
 
 
-def append(path: Path, content: bytes, flags: int = os.O_CREAT) -> None:
+def append(path: AnyPath, content: bytes, flags: int = os.O_CREAT) -> None:
     """Append to a file; until :func:`sync` returns, a crash may lose all or part of the content.
 
     Args:
@@ -84,8 +97,13 @@ def append(path: Path, content: bytes, flags: int = os.O_CREAT) -> None:
         StorageError: If it cannot be written; part of the content may have been appended.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_APPEND | flags, 0o666)
+        _may_change(path)
+        with reached(path) as (folder, name):
+            handle = os.open(name, APPEND | flags, 0o666, dir_fd=folder)
         try:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
+                raise OSError(errno.EPERM, "not a regular file, or one that also has a name elsewhere")
             _write(handle, content)
         finally:
             os.close(handle)
@@ -93,59 +111,78 @@ def append(path: Path, content: bytes, flags: int = os.O_CREAT) -> None:
         raise failure(path, error, len(content)) from error
 
 
-def create(path: Path, content: bytes) -> bool:
+def create(path: AnyPath, content: bytes) -> bool:
     """Create a file, and return True; return False if it exists already. Of several processes only one succeeds.
 
     Raises:
         StorageError: If it cannot be written; it then does not exist.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        _may_change(path)
+        with reached(path) as (folder, name):
+            _write_new(name, folder, [content], path)
     except FileExistsError:
         return False
     except OSError as error:
         raise failure(path, error, len(content)) from error
-    try:
-        try:
-            _write(handle, content)
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        remove(path)
-        raise failure(path, error, len(content)) from error
     return True
 
 
-def make_directory(path: Path) -> None:
+def make_directory(path: AnyPath) -> None:
     """Create a directory and sync its parent; the directory must not exist yet.
 
     Raises:
         OSError: If it cannot be created.
     """
-    os.mkdir(path)
+    _may_change(path)
+    with reached(path) as (folder, name):
+        os.mkdir(name, dir_fd=folder)
+        try:
+            _sync_folder(folder, path)
+        except OSError:
+            with suppress(OSError):
+                os.rmdir(name, dir_fd=folder)
+            raise
+
+
+def ensure_directory(path: AnyPath) -> None:
+    """Create a directory unless it exists.
+
+    Raises:
+        StorageError: If it cannot be created, or something else has its name.
+    """
     try:
-        sync(path.parent)
-    except OSError:
-        with suppress(OSError):
-            os.rmdir(path)
-        raise
+        if isinstance(path, Path):
+            path.mkdir(parents=True, exist_ok=True)
+        elif runpath.kind(path) != "a directory":
+            make_directory(path)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot create directory: {error.strerror}") from error
 
 
-def remove(path: Path) -> None:
-    """Remove a file; ignore if it does not exist or cannot be removed."""
-    with suppress(OSError):
-        os.unlink(path)
+def remove(path: AnyPath) -> None:
+    """Remove a file; ignore if it does not exist or cannot be removed.
+
+    Raises:
+        StorageError: If the run's lock was lost.
+    """
+    _may_change(path)
+    with suppress(OSError), reached(path) as (folder, name):
+        os.unlink(name, dir_fd=folder)
 
 
-def rename(source: Path, target: Path) -> bool:
-    """Rename a file; return whether it existed.
+def rename(source: AnyPath, target: AnyPath) -> bool:
+    """Rename a file in its directory; return whether it existed.
 
     Raises:
         StorageError: If it exists and cannot be renamed.
     """
     try:
-        os.replace(source, target)
+        _may_change(source)
+        with reached(source) as (folder, name):
+            os.replace(
+                name, target.name if folder is not None else str(target), src_dir_fd=folder, dst_dir_fd=folder
+            )
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -153,22 +190,43 @@ def rename(source: Path, target: Path) -> bool:
     return True
 
 
-def sync(path: Path) -> None:
-    """Sync a file's bytes, or a directory's entries, to disk.
+def put_back(source: AnyPath, target: AnyPath) -> None:
+    """Rename a file in its directory; if a file of the target's name exists by now, remove the source instead.
+
+    Raises:
+        StorageError: If it cannot be renamed.
+    """
+    try:
+        with reached(source) as (folder, name):
+            old = target.name if folder is not None else str(target)
+            try:
+                os.link(name, old, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+            except FileExistsError:
+                pass
+            except (OSError, NotImplementedError):  # a file system without hard links
+                os.replace(name, old, src_dir_fd=folder, dst_dir_fd=folder)
+                return
+            os.unlink(name, dir_fd=folder)
+    except OSError as error:
+        raise failure(target, error, 0) from error
+
+
+def sync(path: AnyPath) -> None:
+    """Sync a file's bytes to disk.
 
     Raises:
         OSError: If that fails. Written bytes may then be lost, and calling it again may succeed without restoring them.
     """
-    if os.name == "nt" and path.is_dir():
-        return  # Windows cannot open a directory, and renames need no sync
-    handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with reached(path) as (folder, name):
+        access = os.O_RDWR if os.name == "nt" else os.O_RDONLY
+        handle = os.open(name, access | runpath.NO_LINK | runpath.NO_WAIT, dir_fd=folder)
+        try:
+            _sync(handle, path)
+        finally:
+            os.close(handle)
 
 
-def rehearse(path: Path, size: int) -> None:
+def rehearse(path: AnyPath, size: int) -> None:
     """Write, sync, rename and remove a dummy file, to find out early whether that works.
 
     Args:
@@ -178,43 +236,84 @@ def rehearse(path: Path, size: int) -> None:
     Raises:
         StorageError: If any of these operations fails.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
+    portions = (bytes(min(PORTION, size - start)) for start in range(0, size, PORTION))
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        with reached(path) as (folder, name):
+            temporary = _beside(name)
+            try:
+                _write_new(temporary, folder, portions, path)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+                _sync_folder(folder, path)
+                os.unlink(name, dir_fd=folder)
+            except OSError:
+                for rest in (temporary, name):
+                    _unlink(rest, folder)
+                raise
+    except OSError as error:
+        raise failure(path.parent, error, size) from error
+
+
+def _may_change(path: AnyPath) -> None:
+    """Check that the run's lock is still held; called last before each change.
+
+    Raises:
+        StorageError: If it was lost.
+    """
+    if isinstance(path, RunPath):
+        path.anchor.guard()
+
+
+def _beside(name: str) -> str:
+    """Return a random name in the same directory, as :data:`TEMPORARY` describes; nobody can guess it and put a link there."""
+    return os.path.join(os.path.dirname(name), f".trainctl-{secrets.token_hex(8)}.tmp")  # noqa: PTH118, PTH120
+
+
+def _write_new(
+    name: str, folder: int | None, portions: Iterable[bytes | bytearray | memoryview], path: AnyPath
+) -> None:
+    """Write and sync a file, which must not exist yet; remove it if that fails."""
+    handle = os.open(name, NEW, 0o666, dir_fd=folder)
+    try:
         try:
-            for start in range(0, size, PORTION):
-                _write(handle, bytes(min(PORTION, size - start)))
-            os.fsync(handle)
+            for portion in portions:
+                _write(handle, portion)
+            _sync(handle, path)
         finally:
             os.close(handle)
-        os.replace(temporary, path)
-        sync(path.parent)
-        os.unlink(path)
-    except OSError as error:
-        available = free(
-            path.parent
-        )  # measured before and after the dummy is removed, because the dummy itself takes space
-        for rest in (temporary, path):
-            remove(rest)
-        raise failure(path.parent, error, size, max(available or 0, free(path.parent) or 0)) from error
+    except BaseException:
+        _unlink(name, folder)
+        raise
 
 
-def free(directory: Path) -> int | None:
-    """Return the free space on the file system of a directory [bytes]; None if it is unknown."""
-    try:
-        return shutil.disk_usage(directory).free
-    except OSError:
-        return None
-
-
-def failure(path: Path, error: OSError, needed: int, available: int | None = None) -> StorageError:
-    """Return an error that says which file could not be written, why, and how much space is free."""
-    available = free(path.parent) if available is None else available
-    space = "" if available is None else f", {format_bytes(available)} free"
-    return StorageError(f"{path}: cannot be written: {error.strerror or error} ({format_bytes(needed)} needed{space})")
+def _unlink(name: str, folder: int | None) -> None:
+    with suppress(OSError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _write(handle: int, content: bytes | bytearray | memoryview) -> None:
     rest = memoryview(content)
     while rest:
-        rest = rest[os.write(handle, rest) :]
+        if not (written := os.write(handle, rest)):
+            raise OSError(errno.EIO, "the file system takes no more bytes, and does not say why")
+        rest = rest[written:]
+
+
+def _sync(handle: int, path: AnyPath) -> None:
+    """Sync an open file; if the file system cannot sync, tell the user once, and go on without."""
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        require_unable_to_sync(error, path, "files")
+
+
+def _sync_folder(folder: int | None, path: AnyPath) -> None:
+    if os.name == "nt":
+        return  # Windows cannot open a directory, and renames need no sync
+    try:
+        handle = os.open("." if folder is not None else str(path.parent), os.O_RDONLY, dir_fd=folder)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    except OSError as error:
+        require_unable_to_sync(error, path, "directories")

@@ -7,23 +7,28 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any
 
 from torch import Tensor
 
 from trainctl.errors import CheckpointError
-from trainctl.store import rundir, tensors
+from trainctl.run.state import TrainState
+from trainctl.store import lock, records, rundir, runpath, tensors, typed
+from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.store.tensors import Payload
+from trainctl.store.typed import Count, WrongTypeError
 
 # Fields added to format 1 since its first version are optional: where they are missing, the defaults of Manifest and
 # TrainState are used. A change that an older version would misread needs a new number.
 FORMAT = 1
 NAME = re.compile(r"step-(\d{8,})\.json")
-# Types of the fields that every manifest has, and of those that were added later.
-REQUIRED = {"step": int, "state": dict, "data": dict, "optimizer": dict, "scaler": dict, "last": dict}
-ADDED = {"groups": list, "rows": dict, "evaluations": list, "settings": dict, "written_by": dict}
+# Fields that every manifest has; the others were added later.
+REQUIRED = ("step", "state", "data", "optimizer", "scaler", "last")
+EARLIER = {"pending": Annotated[int, "[0, 1]"] | bool}  # in the state of earlier versions
+
+
+Index = Annotated[str, r"re:\d{1,9}", "the index of a parameter"]
 
 
 class NewerFormatError(CheckpointError):
@@ -43,6 +48,7 @@ class Manifest:
         last: File of the model, averaged model, optimizer, running sums, random states, scalings and cleaning.
         best: File of the best weights so far, with scalings and cleaning; None before the first evaluation.
         format: See :data:`FORMAT`.
+        fence: Fencing number of the lock under which it was written, see :mod:`trainctl.store.lock`.
         groups: Numbers in each of the optimizer's parameter groups.
         threads: Number of CPU threads; None if unknown.
         rows: Number of rows of each split; empty if unknown.
@@ -51,17 +57,18 @@ class Manifest:
         written_by: Versions of trainctl and torch, the processor and the user's own code.
     """
 
-    step: int
+    step: Count
     state: dict[str, Any]
     data: dict[str, Any]
-    optimizer: dict[str, dict[str, Any]]
-    scaler: dict[str, Any]
+    optimizer: dict[Index, dict[str, Any]]
+    scaler: dict[str, float | None]
     last: Payload
     best: Payload | None = None
     format: int = FORMAT
+    fence: Count = 0
     groups: list[dict[str, float]] = field(default_factory=list)
-    threads: int | None = None
-    rows: dict[str, int] = field(default_factory=dict)
+    threads: Annotated[int, "[1, 1048576]"] | None = None
+    rows: dict[str, Count] = field(default_factory=dict)
     evaluations: list[str] = field(default_factory=list)
     settings: dict[str, Any] = field(default_factory=dict)
     written_by: dict[str, str] = field(default_factory=dict)
@@ -87,7 +94,7 @@ class Saved:
     """
 
     manifest: Manifest
-    path: Path
+    path: AnyPath
     skipped: tuple[str, ...] = ()
 
     def tensors(self, which: str) -> dict[str, Tensor]:
@@ -102,33 +109,62 @@ class Saved:
         return tensors.read(self.path.parent / payload.file, payload.sha256)
 
 
-def path_of(directory: Path, step: int) -> Path:
+def path_of(directory: AnyPath, step: int) -> RunPath:
     """Return the path of a step's manifest."""
-    return directory / "checkpoints" / f"step-{step:08d}.json"
+    return runpath.hold(directory) / "checkpoints" / f"step-{step:08d}.json"
 
 
-def step_of(path: Path) -> int:
+def step_of(path: AnyPath) -> int:
     """Return the step in a manifest's name; -1 if the name is not a manifest's."""
     match = NAME.fullmatch(path.name)
     return int(match[1]) if match else -1
 
 
-def all_paths(directory: Path) -> list[Path]:
-    """Return the paths of a run's manifests, including damaged ones, the oldest first."""
-    return sorted((directory / "checkpoints").glob("step-*.json"), key=step_of)
+def all_paths(directory: AnyPath) -> list[RunPath]:
+    """Return the paths of a run's manifests, including damaged ones, by their steps.
+
+    Raises:
+        CheckpointError: If the directory of checkpoints cannot be read, or is a link.
+    """
+    folder = runpath.hold(directory) / "checkpoints"
+    return sorted((folder / name for name in runpath.names(folder) if NAME.fullmatch(name)), key=step_of)
 
 
-def write(directory: Path, manifest: Manifest) -> None:
+def newest_first(directory: AnyPath) -> list[tuple[RunPath, "Manifest | CheckpointError"]]:
+    """Return the manifests of a run, or what is wrong with them, the newest first; their files are not checked.
+
+    The fencing number of the lock counts before the step: what a process writes after it has lost its lock to another
+    one is never the newest. A damaged manifest counts as written together with that of the step before.
+
+    Raises:
+        CheckpointError: If the directory of checkpoints cannot be read, or is a link.
+    """
+    found: list[tuple[int, RunPath, Manifest | CheckpointError]] = []
+    fence = 0
+    for path in all_paths(directory):
+        try:
+            content: Manifest | CheckpointError = read(path, ())
+        except CheckpointError as error:
+            content = error
+        fence = content.fence if isinstance(content, Manifest) else fence
+        found.append((fence, path, content))
+    found.sort(key=lambda entry: entry[0])  # stable: by the step within a lock
+    return [(path, content) for _, path, content in reversed(found)]
+
+
+def write(directory: AnyPath, manifest: Manifest) -> None:
     """Write a manifest with its checksum, after the tensor files: this completes the checkpoint.
 
     Raises:
-        StorageError: If it cannot be written.
+        StorageError: If it cannot be written, or another process has written a checkpoint under a later lock.
     """
-    content = asdict(manifest)
-    rundir.write_json(path_of(directory, manifest.step), content | {"sha256": checksum(content)})
+    held = runpath.hold(directory)
+    lock.check(held)
+    content = asdict(replace(manifest, fence=held.anchor.fence or lock.highest_fence(held)))
+    rundir.write_json(path_of(held, manifest.step), content | {"sha256": checksum(content)})
 
 
-def read(path: Path, payloads: Iterable[str] = ("last", "best")) -> Manifest:
+def read(path: AnyPath, payloads: Iterable[str] = ("last", "best")) -> Manifest:
     """Read a manifest, and check the tensor files that are needed.
 
     Args:
@@ -139,38 +175,38 @@ def read(path: Path, payloads: Iterable[str] = ("last", "best")) -> Manifest:
         NewerFormatError: If a newer version wrote it in a format that this version cannot read.
         CheckpointError: If the manifest or one of the files is damaged.
     """
-    content = rundir.read_json(path)
-    if not content:
-        raise CheckpointError(f"{path}: damaged ({_appearance(path)})")
+    try:
+        content = records.require_json(path, lock.LARGEST_MANIFEST)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: damaged ({_appearance(path, error)})") from error
     if content.get("sha256") != checksum(content):
         raise CheckpointError(f"{path}: damaged (its SHA-256 does not match)")
     version = content.get("format")
     if not isinstance(version, int) or version > FORMAT:
-        by = content.get("written_by", {}).get("trainctl", "a newer version")
+        by = written_by if isinstance(written_by := content.get("written_by"), dict) else {}
         raise NewerFormatError(
-            f"{path}: has format {version}, written by trainctl {by}; this is trainctl {rundir.version()}, which reads"
-            f" formats up to {FORMAT}: use that version or a newer one"
+            f"{path}: has format {str(version)[:20]}, written by trainctl {str(by.get('trainctl', 'a newer version'))[:40]};"
+            f" this is trainctl {rundir.version()}, which reads formats up to {FORMAT}: use that version or a newer one"
         )
     manifest = _typed(path, content)
-    for name in payloads:
-        if payload := getattr(manifest, name):
-            tensors.check(path.parent / payload.file, payload.sha256)
+    check_files(path, manifest, payloads)
     return manifest
 
 
-def complete(path: Path) -> Manifest | None:
-    """Return a manifest; None if it is damaged or one of its files is missing. The files' SHA-256 are not checked, to save time.
+def check_files(path: AnyPath, manifest: Manifest, payloads: Iterable[str]) -> None:
+    """Check those files of a checkpoint that are needed.
 
     Raises:
-        NewerFormatError: If a newer version wrote it.
+        CheckpointError: If one of them is missing or damaged.
     """
-    try:
-        manifest = read(path, ())
-    except NewerFormatError:
-        raise
-    except CheckpointError:
-        return None
-    return manifest if all((path.parent / payload.file).exists() for payload in manifest.payloads()) else None
+    for name in payloads:
+        if payload := getattr(manifest, name):
+            tensors.check(path.parent / payload.file, payload.sha256)
+
+
+def is_complete(path: AnyPath, manifest: Manifest) -> bool:
+    """Return whether the files of a checkpoint exist. Their SHA-256 are not checked, to save time."""
+    return all(runpath.kind(path.parent / payload.file) == "a file" for payload in manifest.payloads())
 
 
 def checksum(content: Mapping[str, Any]) -> str:
@@ -179,32 +215,49 @@ def checksum(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _typed(path: Path, content: dict[str, Any]) -> Manifest:
-    if missing := [key for key, kind in REQUIRED.items() if not isinstance(content.get(key), kind)]:
-        raise CheckpointError(f"{path}: damaged (missing or of the wrong type: {', '.join(missing)})")
-    if wrong := [key for key, kind in ADDED.items() if not isinstance(content.get(key, kind()), kind)]:
-        raise CheckpointError(f"{path}: damaged ({wrong[0]} has the wrong type)")
-    values = {key: value for key, value in content.items() if key in Manifest.__dataclass_fields__}
-    return Manifest(**values | {name: _payload(path, content.get(name)) for name in ("last", "best")})
+def _typed(path: AnyPath, content: dict[str, Any]) -> Manifest:
+    """Return a manifest of which every field has been checked.
 
-
-def _payload(path: Path, entry: Any) -> Payload | None:
-    if not entry:
-        return None
+    Raises:
+        CheckpointError: If one is missing or wrong; names it.
+    """
     try:
-        return Payload(Path(entry["file"]).name, str(entry["sha256"]))
-    except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: damaged (the name or SHA-256 of a file is missing)") from error
+        manifest = typed.read(Manifest, content | {"best": content.get("best") or None})
+        _check_state(manifest)
+        for index, entries in manifest.optimizer.items():
+            for key, value in entries.items():
+                typed.value(value, bool | float | str | None, f"optimizer.{index}.{key}")
+    except WrongTypeError as error:
+        raise CheckpointError(f"{path}: damaged ({error})") from error
+    return manifest
 
 
-def _appearance(path: Path) -> str:
+def _check_state(manifest: Manifest) -> None:
+    """Check the fields of a state that are there; :func:`trainctl.store.restore.restore` checks whether all are.
+
+    Raises:
+        WrongTypeError: If one is wrong.
+    """
+    expected = {key: kind for key, (kind, _) in typed.annotations(TrainState).items()} | EARLIER
+    for key, value in manifest.state.items():
+        if key in expected:
+            typed.value(value, expected[key], f"state.{key}")
+    for key in ("step", "evaluated"):
+        if manifest.state.get(key, 0) > manifest.step:
+            raise WrongTypeError(f"state.{key}: expected at most {manifest.step}, the step of the checkpoint")
+    if bool(manifest.state.get("best")) != bool(manifest.best):
+        raise WrongTypeError("best: expected a file of weights if there is a best evaluation, and none otherwise")
+
+
+def _appearance(path: AnyPath, error: CheckpointError) -> str:
     """Describe a file that is not a manifest."""
-    if path.exists() and not path.is_file():
-        return "not a regular file"
+    if (kind := runpath.kind(path)) != "a file":
+        return f"is {kind}, not a file" if kind else str(error).removeprefix(f"{path}: ")
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        return f"cannot be read: {error.strerror}"
-    if (kind := rundir.looks_like(content[:512])) in ("something else", "a JSON file"):
-        return f"incomplete, {len(content):,} bytes"
-    return kind
+        with runpath.reader(path) as file:
+            start, size = file.read(512), file.seek(0, 2)
+    except CheckpointError:
+        return str(error).removeprefix(f"{path}: ")
+    if (looks := rundir.looks_like(start)) in ("something else", "a JSON file"):
+        return f"incomplete, {size:,} bytes"
+    return looks

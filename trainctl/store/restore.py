@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -23,13 +22,14 @@ from trainctl.store import manifest, rundir
 from trainctl.store.checkpoint import NUMBERS
 from trainctl.store.difference import check_origin
 from trainctl.store.manifest import Manifest, NewerFormatError, Saved
+from trainctl.store.runpath import AnyPath
 
 # Fields of the state that every checkpoint has; those added later have defaults.
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
 RECORDS: dict[str, Any] = {"stopping": Stopping, "reaction": Reaction, "best": Best}
 
 
-def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
+def newest(directory: AnyPath, which: Sequence[str] = ("last", "best")) -> Saved:
     """Return the newest checkpoint of a run whose needed files are intact.
 
     Checkpoints may share one file of best weights, so damage to it can affect all of them. If no checkpoint has intact best
@@ -39,29 +39,41 @@ def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
         CheckpointError: If no checkpoint is intact.
     """
     troubles: list[str] = []
-    paths = manifest.all_paths(directory)[::-1]
-    for path in paths:
+    found = manifest.newest_first(directory)
+    for path, content in found:
+        if isinstance(content, NewerFormatError):
+            raise content
         try:
-            return Saved(manifest.read(path, which), path, tuple(troubles))
-        except NewerFormatError:
-            raise
+            return Saved(_intact(path, content, which), path, tuple(troubles))
         except CheckpointError as error:
             troubles.append(str(error))
-    for path in paths if "last" in which and "best" in which else ():
+    for path, content in found if "last" in which and "best" in which else ():
         with suppress(CheckpointError):
-            content = manifest.read(path, ["last"])
+            intact = _intact(path, content, ["last"])
             lost = "the best weights are damaged in every checkpoint: the best evaluation from now on is kept instead"
-            without = replace(content, best=None, state=content.state | {"best": None})
+            without = replace(intact, best=None, state=intact.state | {"best": None})
             return Saved(without, path, (*troubles, lost))
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to continue from", *troubles]))
 
 
-def kept(directory: Path) -> tuple[list[Saved], list[str]]:
+def _intact(path: AnyPath, content: Manifest | CheckpointError, which: Sequence[str]) -> Manifest:
+    """Return a manifest whose needed files are intact.
+
+    Raises:
+        CheckpointError: If it is damaged, or one of these files is.
+    """
+    if isinstance(content, CheckpointError):
+        raise content
+    manifest.check_files(path, content, which)
+    return content
+
+
+def kept(directory: AnyPath) -> tuple[list[Saved], list[str]]:
     """Return all intact checkpoints of a run, the oldest first, and what is wrong with the others."""
     intact, troubles = [], []
-    for path in manifest.all_paths(directory):
+    for path, content in reversed(manifest.newest_first(directory)):
         try:
-            intact.append(Saved(manifest.read(path), path))
+            intact.append(Saved(_intact(path, content, ("last", "best")), path))
         except CheckpointError as error:
             troubles.append(str(error))
     return intact, troubles
@@ -106,7 +118,7 @@ def fitted(named: Mapping[str, Tensor]) -> Fitted:
     )
 
 
-def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Path) -> None:
+def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: AnyPath) -> None:
     """Load a model's weights strictly.
 
     Raises:
@@ -175,7 +187,7 @@ def _restore_optimizer(
     optimizer: torch.optim.Optimizer,
     named: Mapping[str, Tensor],
     numbers: Mapping[str, Mapping[str, Any]],
-    path: Path,
+    path: AnyPath,
 ) -> None:
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]

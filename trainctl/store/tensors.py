@@ -13,8 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import safetensors.torch
 import torch
@@ -22,7 +21,8 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.boundary import reading
-from trainctl.store import files, rundir
+from trainctl.store import files, rundir, runpath
+from trainctl.store.runpath import AnyPath
 
 # In the library's order: the widest dtypes first, so that all tensors are aligned.
 DTYPES = {
@@ -44,11 +44,11 @@ class Payload:
         sha256: SHA-256 of its content [hex].
     """
 
-    file: str
-    sha256: str
+    file: Annotated[str, r"re:[A-Za-z0-9_.-]{1,200}", "a file's name"]
+    sha256: Annotated[str, r"re:[0-9a-f]{64}", "a SHA-256"]
 
 
-def write(path: Path, tensors: Mapping[str, Tensor]) -> Payload:
+def write(path: AnyPath, tensors: Mapping[str, Tensor]) -> Payload:
     """Write tensors to a file atomically, and return its entry for a manifest.
 
     An existing file is never overwritten, since a checkpoint may refer to it: if its content is the same, it is used, and
@@ -62,49 +62,51 @@ def write(path: Path, tensors: Mapping[str, Tensor]) -> Payload:
         StorageError: If it cannot be written, or the format does not support a tensor's dtype.
     """
     header, names, size = _header(path, tensors)
-    if path.exists():  # unchanged best weights, or this step was already saved before its evaluation
+    if runpath.kind(path):  # unchanged best weights, or this step was already saved before its evaluation
         sha256 = _sha256(header, names, tensors)
         try:
             check(path, sha256)
             return Payload(path.name, sha256)
         except CheckpointError:
-            path = path.with_stem(f"{path.stem}-{sha256[:8]}")
+            stem, dot, suffix = path.name.rpartition(".")
+            path = path.with_name(f"{stem}-{sha256[:8]}.{suffix}" if dot else f"{path.name}-{sha256[:8]}")
     return Payload(path.name, files.write(path, _content(header, names, tensors), size))
 
 
-def check(path: Path, sha256: str) -> None:
+def check(path: AnyPath, sha256: str) -> None:
     """Check a file against its SHA-256, without reading all of it into memory.
 
     Raises:
         CheckpointError: If it is missing, damaged or cannot be read.
     """
-    try:
-        if path.exists() and not path.is_file():  # reading a device or a pipe may never end
-            raise CheckpointError(f"{path}: damaged (not a regular file)")
-        with path.open("rb") as file:
-            start = file.read(START)
-            file.seek(0)
-            actual = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    if actual != sha256:
+    with runpath.reader(path) as file:
+        start = file.read(START)
+        file.seek(0)
+        actual = hashlib.file_digest(file, "sha256").hexdigest()
+    _require_same(path, actual, sha256, start)
+
+
+def _require_same(path: AnyPath, actual: str, expected: str, start: bytes) -> None:
+    if actual != expected:
         kind = rundir.looks_like(start)
         hint = "" if kind == "something else" else f": {kind}"
         raise CheckpointError(f"{path}: damaged (its SHA-256 does not match{hint})")
 
 
-def read(path: Path, sha256: str) -> dict[str, Tensor]:
+def read(path: AnyPath, sha256: str) -> dict[str, Tensor]:
     """Read the tensors of a file, and check its SHA-256.
 
     Raises:
         CheckpointError: If it is missing, damaged or has another format.
     """
-    check(path, sha256)
-    with reading(path, CheckpointError, "not a safetensors file"):
-        return safetensors.torch.load(path.read_bytes())
+    with runpath.reader(path) as file:
+        content = file.read()
+    _require_same(path, hashlib.sha256(content).hexdigest(), sha256, content[:START])  # of the same bytes that are used
+    with reading(str(path), CheckpointError, "not a safetensors file"):
+        return safetensors.torch.load(content)
 
 
-def _header(path: Path, tensors: Mapping[str, Tensor]) -> tuple[bytes, list[str], int]:
+def _header(path: AnyPath, tensors: Mapping[str, Tensor]) -> tuple[bytes, list[str], int]:
     """Return the length and the header, the names in the file's order, and the file's size [bytes]."""
     if unsupported := [name for name, tensor in tensors.items() if tensor.dtype not in DTYPES]:
         dtype = tensors[unsupported[0]].dtype

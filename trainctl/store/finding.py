@@ -1,0 +1,143 @@
+"""Find run directories, by path or name; one that is damaged or private never hides the others. Imports no torch."""
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from trainctl.errors import CheckpointError
+from trainctl.fileformat.place import is_directory, is_file
+
+LOOKS = {
+    b"<!doctype html": "a web page",
+    b"<html": "a web page",
+    b"\x89png": "an image",
+    b"\xff\xd8\xff": "an image",
+    b"gif8": "an image",
+    b"pk\x03\x04": "a zip archive, as torch.save writes: pickled code, which trainctl never loads",
+    b"\x80": "a pickle: code, which trainctl never loads",
+    b"\x89hdf": "an HDF5 file",
+    b"\x1f\x8b": "a gzip archive",
+    b"{": "a JSON file",
+}
+
+
+def all_runs(root: Path, troubles: list[str] | None = None) -> Iterator[Path]:
+    """Yield every run directory below a root, including the trials of sweeps, the oldest first.
+
+    Args:
+        root: The root.
+        troubles: Gets a line for each directory that cannot be read, such as a private one of another user.
+
+    Raises:
+        CheckpointError: If the root cannot be read.
+    """
+    if not is_directory(root):
+        return
+    found = [] if troubles is None else troubles
+    try:
+        directories = _subdirectories(root)
+    except OSError as error:
+        raise CheckpointError(f"{root}: cannot be read: {error.strerror}") from error
+    for directory in directories:
+        try:
+            if _has(directory, "config.yaml"):
+                yield directory
+            elif _has(directory, "sweep.json"):
+                yield from [trial for trial in _subdirectories(directory) if _has(trial, "config.yaml")]
+        except OSError as error:
+            found.append(f"{directory}: cannot be read: {error.strerror}")
+
+
+def _subdirectories(path: Path) -> list[Path]:
+    with os.scandir(path) as entries:
+        return sorted(Path(path, entry.name) for entry in entries if is_directory(Path(entry.path)))
+
+
+def _has(directory: Path, name: str) -> bool:
+    """Return whether a directory has an entry of a name, of whatever kind.
+
+    Raises:
+        OSError: If that cannot be found out.
+    """
+    try:
+        os.lstat(directory / name)
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return False
+    return True
+
+
+def is_run(path: Path) -> bool:
+    """Return whether a path is a run directory, perhaps a damaged one."""
+    with suppress(OSError):
+        return _has(path, "config.yaml")
+    return False
+
+
+def _not_a_run(path: Path) -> str:
+    """Explain why a path is not a run directory, and what to give instead."""
+    try:
+        for parent in path.absolute().parents:
+            if _has(parent, "config.yaml"):
+                return f"inside a run; give the run's directory: {parent}"
+        if _has(path, "sweep.json"):
+            return "is a sweep, not a run; choose one of its trials"
+        if path.is_dir():
+            return "not a run directory (it has no config.yaml)"
+        return f"not a run directory, but {looks_like(_start(path))}"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:  # a regular file
+        return file.read(512)
+
+
+def find(name: str | None, root: Path) -> Path:
+    """Find a run directory by its path, its name below the root or a part of that name; None or `last` finds the newest run.
+
+    Raises:
+        CheckpointError: If no run matches, or several do.
+    """
+    troubles: list[str] = []
+    runs = list(all_runs(root, troubles))
+    if name is None or (name == "last" and not is_run(Path(name))):
+        if not runs:
+            raise CheckpointError("; ".join([f"{root}: no runs found", *troubles]))
+        return max(runs, key=_changed)
+    if is_run(Path(name)):
+        return Path(name)
+    names = {str(path.relative_to(root)): path for path in runs}
+    matches = [names[name]] if name in names else [path for label, path in names.items() if name in label]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        examples = ", ".join(path.name for path in matches[:5]) + (", ..." if len(matches) > 5 else "")
+        raise CheckpointError(f"{name}: matches {len(matches)} runs: {examples}")
+    reason = (
+        _not_a_run(Path(name))
+        if is_file(Path(name)) or is_directory(Path(name))
+        else f"no such run in {root} (trainctl runs lists them)"
+    )
+    raise CheckpointError(f"{name}: {reason}")
+
+
+def _changed(path: Path) -> int:
+    """Return when a run's configuration was last changed [ns]; 0 if unknown."""
+    try:
+        return os.lstat(path / "config.yaml").st_mtime_ns
+    except OSError:
+        return 0
+
+
+def looks_like(content: bytes) -> str:
+    """Guess the kind of an unexpected file from its first bytes.
+
+    >>> looks_like(b""), looks_like(b"<!DOCTYPE html>")
+    ('an empty file', 'a web page')
+    """
+    if not content.strip(b"\0"):
+        return "a file that contains only NUL bytes" if content else "an empty file"
+    start = content.lstrip().lower()
+    return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "something else")

@@ -1,0 +1,298 @@
+"""A path below a directory that is held open: no link on it is followed, whatever appears there. Imports no torch.
+
+A run directory may come from anybody. It is opened once, through whatever links lead to it, and everything below it is
+reached from its descriptor, name by name, without following links: the kernel refuses them, also those that appear
+after a check. Files are read only if they are regular, and within a bound.
+
+Where the system has no such calls (Windows), or the file system refuses to open a directory, paths are used instead,
+each part of them checked just before.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from trainctl.errors import CheckpointError
+
+HAS_DESCRIPTORS = {os.open, os.mkdir, os.unlink, os.rename, os.stat} <= os.supports_dir_fd
+REFUSES_DIRECTORIES = (errno.EISDIR, errno.EINVAL, errno.EOPNOTSUPP, errno.ENOSYS)  # some network file systems, opened
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+# O_PATH needs no more than the right to pass, and asks nothing of the file system.
+FOLDER = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_PATH", os.O_RDONLY)
+NO_WAIT = getattr(os, "O_NONBLOCK", 0)  # a pipe that nobody writes to or reads from does not block
+READ = os.O_RDONLY | NO_LINK | NO_WAIT | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
+KINDS = {
+    stat.S_IFLNK: "a link", stat.S_IFIFO: "a pipe", stat.S_IFSOCK: "a socket", stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device", stat.S_IFDIR: "a directory", stat.S_IFREG: "a file",
+}  # fmt: skip
+
+
+class MissingError(CheckpointError):
+    """A file or directory of a run does not exist."""
+
+
+def no_guard() -> None:
+    """Allow every change: nobody holds the directory's lock in this process."""
+
+
+@dataclass
+class Anchor:
+    """A directory that is held open, until nothing refers to it any more.
+
+    Args:
+        path: As it was given, for messages.
+        descriptor: Of the directory; None where there is no such thing.
+        guard: Is called before every change below the directory; raises an error if its lock has been lost.
+        fence: Number of the lock under which it is changed, larger than of all locks before; 0 without a lock.
+    """
+
+    path: Path
+    descriptor: int | None
+    guard: Callable[[], None] = no_guard
+    fence: int = 0
+
+    def __del__(self) -> None:
+        if self.descriptor is not None:
+            with suppress(OSError):
+                os.close(self.descriptor)
+
+
+class RunPath:
+    """A directory that is held open, or a path below it: a small :class:`~pathlib.Path` that follows no links.
+
+    Args:
+        anchor: The directory.
+        parts: The names on the way down from it.
+    """
+
+    __slots__ = ("anchor", "parts")
+
+    def __init__(self, anchor: Anchor, parts: tuple[str, ...] = ()) -> None:
+        self.anchor, self.parts = anchor, parts
+
+    def __truediv__(self, name: str) -> "RunPath":
+        if name in ("", ".", "..") or "/" in name or "\0" in name or (os.altsep or "/") in name:
+            raise CheckpointError(f"{self}: {name!r} is not the name of a file in it")
+        return RunPath(self.anchor, (*self.parts, name))
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def __repr__(self) -> str:
+        return f"RunPath({str(self.path)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, RunPath) and self.path == other.path
+
+    def __hash__(self) -> int:
+        return hash(self.path)
+
+    @property
+    def path(self) -> Path:
+        """The path as it was given: for messages, never to open anything."""
+        return self.anchor.path.joinpath(*self.parts)
+
+    @property
+    def name(self) -> str:
+        """The last name."""
+        return self.parts[-1] if self.parts else self.anchor.path.name
+
+    @property
+    def parent(self) -> "RunPath":
+        """The directory that it lies in; that of the held directory is itself."""
+        return RunPath(self.anchor, self.parts[:-1])
+
+    def with_name(self, name: str) -> "RunPath":
+        """Return the path of another file in the same directory."""
+        return self.parent / name
+
+
+AnyPath = Path | RunPath
+
+
+def hold(path: AnyPath) -> RunPath:
+    """Open a directory, through whatever links lead to it; one that is held already is returned as it is.
+
+    Raises:
+        CheckpointError: If it cannot be opened, or is no directory.
+    """
+    if isinstance(path, RunPath):
+        return path
+    try:
+        return RunPath(Anchor(path, _open_directory(path)))
+    except FileNotFoundError as error:
+        raise MissingError(f"{path}: no such directory") from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL character
+        raise CheckpointError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _open_directory(path: Path) -> int | None:
+    if HAS_DESCRIPTORS:
+        try:
+            return os.open(path, FOLDER)
+        except OSError as error:
+            if error.errno not in REFUSES_DIRECTORIES:
+                raise
+    if not stat.S_ISDIR(os.stat(path).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+    return None
+
+
+@contextmanager
+def reached(path: AnyPath) -> Iterator[tuple[int | None, str]]:
+    """Yield what functions of ``os`` need to reach a path: the descriptor of its directory, and its name in that.
+
+    Of a :class:`~pathlib.Path` the directory is opened as it is: the user gave it.
+
+    Raises:
+        OSError: If a directory on the way is missing, or is a link or no directory.
+    """
+    if isinstance(path, Path):
+        anchor = Anchor(path.parent, _open_directory(path.parent))
+        yield anchor.descriptor, path.name if anchor.descriptor is not None else str(path)
+        return
+    descriptor = path.anchor.descriptor
+    if descriptor is None:
+        for depth in range(1, len(path.parts)):
+            _require_directory(path.anchor.path.joinpath(*path.parts[:depth]))
+        yield None, str(path)
+        return
+    opened: list[int] = []
+    try:
+        for part in path.parts[:-1]:
+            descriptor = os.open(part, FOLDER | NO_LINK, dir_fd=descriptor)
+            opened.append(descriptor)
+        yield descriptor, path.parts[-1] if path.parts else "."
+    finally:
+        for each in opened:
+            os.close(each)
+
+
+def _require_directory(path: Path) -> None:
+    if not stat.S_ISDIR(os.lstat(path).st_mode):
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(path))
+
+
+def status(path: AnyPath) -> os.stat_result | None:
+    """Return the status of a path itself, links not followed; None if it does not exist.
+
+    Raises:
+        OSError: If it cannot be found out.
+    """
+    try:
+        with reached(path) as (folder, name):
+            return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def kind(path: AnyPath) -> str:
+    """Return what a path leads to, links not followed: "a file", "a link", ...; empty if nothing, or it cannot be told."""
+    try:
+        found = status(path)
+    except (OSError, ValueError):
+        return ""
+    return KINDS.get(stat.S_IFMT(found.st_mode), "a special file") if found else ""
+
+
+def names(path: AnyPath) -> list[str]:
+    """Return the names in a directory, sorted; none if it does not exist.
+
+    Raises:
+        CheckpointError: If it cannot be read, or is a link or no directory.
+    """
+    try:
+        if isinstance(path, Path):
+            return sorted(os.listdir(path))
+        with reached(path / "x") as (folder, _):
+            if folder is None:
+                return sorted(os.listdir(path.path))
+            handle = os.open(".", os.O_RDONLY | getattr(os, "O_DIRECTORY", 0), dir_fd=folder)
+        try:
+            return sorted(os.listdir(handle))
+        finally:
+            os.close(handle)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise unreadable(path, error, "a directory") from error
+
+
+@contextmanager
+def reader(path: AnyPath) -> Iterator[BinaryIO]:
+    """Open a regular file for reading.
+
+    Raises:
+        MissingError: If it does not exist.
+        CheckpointError: If it cannot be read, or is a link, a pipe, a device or a directory.
+    """
+    try:
+        handle = _open_regular(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if isinstance(error, FileNotFoundError):
+            raise MissingError(f"{path}: cannot be read: {error.strerror}") from error
+        raise unreadable(path, error) from error
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error) from error
+    with os.fdopen(handle, "rb") as file:
+        try:
+            yield file
+        except OSError as error:
+            raise unreadable(path, error) from error
+
+
+def _open_regular(path: AnyPath) -> int:
+    with reached(path) as (folder, name):
+        if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")  # a device may react to being opened
+        handle = os.open(name, READ, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a regular file")
+    return handle
+
+
+def read_bytes(path: AnyPath, largest: int) -> bytes:
+    """Read a regular file that has no more than so many bytes.
+
+    Raises:
+        MissingError: If it does not exist.
+        CheckpointError: If it cannot be read, is too large, or is a link, a pipe, a device or a directory.
+    """
+    with reader(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        content = b"" if size > largest else file.read(largest + 1)
+    if max(size, len(content)) > largest:
+        raise CheckpointError(f"{path}: larger than {largest:,} bytes")
+    return content
+
+
+def unreadable(path: AnyPath, error: Exception, wanted: str = "a file") -> CheckpointError:
+    """Return the error that says why a path of a run cannot be read: what it is instead, or what the system says."""
+    for each in _above(path):
+        found, expected = kind(each), wanted if each == path else "a directory"
+        if found and found != expected:
+            advice = "; nothing in a run directory may be a link" if found == "a link" else ""
+            return CheckpointError(f"{each}: is {found}, not {expected}{advice}")
+    return CheckpointError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}")
+
+
+def _above(path: AnyPath) -> list[AnyPath]:
+    """Return the directories between the held one and a path, and the path itself."""
+    if isinstance(path, Path):
+        return [path]
+    return [RunPath(path.anchor, path.parts[:depth]) for depth in range(1, len(path.parts) + 1)]
+
+
+def identity(path: AnyPath) -> str:
+    """Return what distinguishes a directory from all others of this machine: ``device:inode``; "" if unknown."""
+    with suppress(OSError):
+        held = path.anchor.descriptor if isinstance(path, RunPath) else None
+        found = os.fstat(held) if held is not None else os.stat(str(path))
+        return f"{found.st_dev}:{found.st_ino}"
+    return ""

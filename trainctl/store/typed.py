@@ -1,0 +1,124 @@
+"""Plain values, as JSON reads them -> a dataclass, every field checked by its annotation. Imports no torch.
+
+The annotations are those of :mod:`trainctl.settings.schema`; a field may also be a dataclass, or a list of one. Numbers
+are finite and fit into 64 bits.
+"""
+
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
+from types import NoneType, UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+
+from trainctl.settings import schema
+
+T = TypeVar("T")
+Count = Annotated[int, "[0, 9007199254740992]", "a whole number of at least 0"]  # 2**53: exact as a float, too
+Seconds = Annotated[float, "[0, 1e15]", "a number of at least 0"]
+
+
+class WrongTypeError(ValueError):
+    """A field is missing, or has another type or range than its annotation says."""
+
+
+def read(cls: type[T], content: object, where: str = "") -> T:
+    """Return a dataclass of what a mapping holds; keys that the class does not know are ignored.
+
+    Args:
+        cls: The class.
+        content: What JSON gave.
+        where: What its keys are below, for the message: ``state.`` or nothing.
+
+    Raises:
+        WrongTypeError: That names the field.
+    """
+    if not isinstance(content, Mapping):
+        raise WrongTypeError(f"{where.rstrip('.') or 'the file'}: expected a mapping")
+    values: dict[str, Any] = {}
+    for name, (annotation, required) in annotations(cls).items():
+        if name in content:
+            values[name] = value(content[name], annotation, f"{where}{name}")
+        elif required:
+            raise WrongTypeError(f"{where}{name} is missing")
+    return cls(**values)
+
+
+def read_what_fits(cls: type[T], content: object) -> T:
+    """Return a dataclass of those fields of a mapping that are as they should be; all others have their defaults.
+
+    Of lists and mappings, those items are kept that fit.
+    """
+    values: dict[str, Any] = {}
+    for name, (annotation, _) in annotations(cls).items():
+        if isinstance(content, Mapping) and name in content:
+            try:
+                values[name] = _fitting(content[name], annotation)
+            except WrongTypeError:
+                continue
+    return cls(**values)
+
+
+def value(content: object, annotation: Any, where: str) -> Any:
+    """Return a value that an annotation allows, with dataclasses for mappings.
+
+    Raises:
+        WrongTypeError: If it does not allow it.
+    """
+    record, several, optional = shape(annotation)
+    if record is None:
+        if wrong := schema.problem(content, annotation):
+            raise WrongTypeError(f"{where}: {wrong}")
+        return content
+    if content is None and optional:
+        return None
+    if not several:
+        return read(record, content, f"{where}.")
+    if not isinstance(content, list):
+        raise WrongTypeError(f"{where}: expected a list")
+    return [read(record, item, f"{where}[{index}].") for index, item in enumerate(content)]
+
+
+def _fitting(content: object, annotation: Any) -> Any:
+    record, several, _ = shape(annotation)
+    if record is not None and not several and isinstance(content, Mapping):
+        return read_what_fits(record, content)
+    if record is not None and several and isinstance(content, list):
+        return [read(record, item) for item in content if _fits(item, record)]
+    if record is None and get_origin(annotation) in (dict, list):
+        if isinstance(content, dict):
+            return {key: each for key, each in content.items() if schema.fits({key: each}, annotation)}
+        if isinstance(content, list):
+            return [each for each in content if schema.fits([each], annotation)]
+    return value(content, annotation, "")
+
+
+def _fits(content: object, record: type) -> bool:
+    try:
+        read(record, content)
+    except WrongTypeError:
+        return False
+    return True
+
+
+@cache
+def annotations(cls: type) -> dict[str, tuple[Any, bool]]:
+    """Return the annotation of each field of a dataclass, and whether it has no default."""
+    hints = typing.get_type_hints(cls, include_extras=True)
+    described: tuple[Field[Any], ...] = fields(cls)
+    return {
+        field.name: (hints[field.name], field.default is MISSING and field.default_factory is MISSING)
+        for field in described
+    }
+
+
+@cache
+def shape(annotation: Any) -> tuple[type | None, bool, bool]:
+    """Return the dataclass that an annotation is made of, if any; whether it is a list of them, and may be None."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    for option in options:
+        if is_dataclass(option):
+            return typing.cast("type", option), False, NoneType in options
+        if get_origin(option) is list and is_dataclass(get_args(option)[0]):
+            return get_args(option)[0], True, NoneType in options
+    return None, False, NoneType in options
