@@ -34,13 +34,13 @@ class FailingDisk:
         if name not in self.only:
             return real
 
-        def operation(*arguments: Any) -> Any:
+        def operation(*arguments: Any, **where: Any) -> Any:
             self.calls += 1
             if self.calls == self.n or (self.persistent and self.calls > self.n):
                 if name == "write" and len(arguments[1]) > 1:
                     os.write(arguments[0], arguments[1][: len(arguments[1]) // 2])
                 raise OSError(self.error, os.strerror(self.error))
-            return real(*arguments)
+            return real(*arguments, **where)
 
         return operation
 
@@ -59,11 +59,16 @@ class RecordingDisk:
         """Write down that the checkpoint of a step is promised from now on."""
         self.log.append(("mark", step))
 
-    def open(self, path: Path, flags: int, mode: int = 0o777) -> int:
-        handle = os.open(path, flags, mode)
-        self.handles[handle] = str(path)
+    @staticmethod
+    def path(name: str, folder: int | None) -> str:
+        """Return the path of a name in a directory that is open."""
+        return os.path.normpath(os.path.join("" if folder is None else os.readlink(f"/proc/self/fd/{folder}"), name))
+
+    def open(self, name: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
+        handle = os.open(name, flags, mode, dir_fd=dir_fd)
+        self.handles[handle] = path = self.path(name, dir_fd)
         if flags & os.O_CREAT:
-            self.log.append(("create", str(path), bool(flags & os.O_TRUNC)))
+            self.log.append(("create", path, bool(flags & os.O_TRUNC)))
         return handle
 
     def write(self, handle: int, content: bytes) -> int:
@@ -74,17 +79,17 @@ class RecordingDisk:
         os.fsync(handle)
         self.log.append(("sync", self.handles[handle]))
 
-    def replace(self, source: Path, target: Path) -> None:
-        os.replace(source, target)
-        self.log.append(("rename", str(source), str(target)))
+    def replace(self, source: str, target: str, *, src_dir_fd: int | None, dst_dir_fd: int | None) -> None:
+        os.replace(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
+        self.log.append(("rename", self.path(source, src_dir_fd), self.path(target, dst_dir_fd)))
 
-    def unlink(self, path: Path) -> None:
-        os.unlink(path)
-        self.log.append(("unlink", str(path)))
+    def unlink(self, name: str, *, dir_fd: int | None = None) -> None:
+        os.unlink(name, dir_fd=dir_fd)
+        self.log.append(("unlink", self.path(name, dir_fd)))
 
-    def mkdir(self, path: Path) -> None:
-        os.mkdir(path)
-        self.log.append(("mkdir", str(path)))
+    def mkdir(self, name: str, *, dir_fd: int | None = None) -> None:
+        os.mkdir(name, dir_fd=dir_fd)
+        self.log.append(("mkdir", self.path(name, dir_fd)))
 
 
 class File:

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TextIO
 
 from trainctl.command.help import COMMANDS
-from trainctl.errors import Advice, ConfigError, TrainctlError, lacks_memory, out_of_memory
+from trainctl.errors import Advice, ConfigError, TrainctlError, exit_called, lacks_memory, out_of_memory
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
 from trainctl.report import table
@@ -47,6 +47,8 @@ def main() -> int:
         return complain("terminated; everything saved so far is intact", 143)
     except KeyboardInterrupt:
         return complain("interrupted; everything saved so far is intact", 130)
+    except SystemExit as error:
+        return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
         table.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0

@@ -101,6 +101,15 @@ class Terminated(TrainctlError):
     exit_code = 143
 
 
+def exit_called(error: SystemExit) -> str:
+    """Return a message for code of the user, or of a library, that ended the process instead of raising an exception."""
+    trace, where = error.__traceback__, ""
+    while trace:
+        where = f"{trace.tb_frame.f_code.co_filename}, line {trace.tb_lineno}"
+        trace = trace.tb_next
+    return f"{where}: called sys.exit({error.code!r}) during the run; raise an exception instead"
+
+
 def lacks_memory(error: BaseException) -> bool:
     """Return whether an error means that the machine or a GPU has run out of memory.
 

@@ -79,7 +79,7 @@ def test_a_flipped_bit_in_the_best_weights_is_found(trained: Path) -> None:
 
 @pytest.mark.parametrize("damage", ["flip", "truncate", "empty", "other"])
 def test_a_damaged_manifest_is_passed_over(trained: Path, damage: str) -> None:
-    path = restore.newest(trained).path
+    path = manifest.path_of(trained, 12).path
     text = path.read_text()
     damaged = {
         "flip": text.replace('"step": 12', '"step": 13', 1),

@@ -20,7 +20,7 @@ WORDS = ("schedule=cosine", "loop.eval_every_steps=3", "average=ema", "early_sto
 def rewrite(directory: Path, *, flag: bool) -> list[dict[str, Any]]:
     """Make every checkpoint one of an earlier version: with ``pending``, or without that, too."""
     states = []
-    for path in manifest.all_paths(directory):
+    for path in (found.path for found in manifest.all_paths(directory)):
         content = json.loads(path.read_text())
         state = content["state"]
         pending = state.pop("evaluated") < state["step"] and state["step"] % 3 == 0

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults import FailingDisk
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import rundir
+from trainctl.store import files, rundir
 
 
 def make_run(root: Path, name: str) -> Path:
@@ -53,13 +54,14 @@ def test_a_root_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
         rundir.create(tmp_path / "runs", "x")
 
 
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "summary.json"
     rundir.write(path, "old")
-    (tmp_path / "summary.json.tmp").mkdir()
-    with pytest.raises((StorageError, IsADirectoryError)):
+    with monkeypatch.context() as patch, pytest.raises(StorageError):
+        patch.setattr(files, "os", FailingDisk(1, persistent=False, only=("replace",)))
         rundir.write(path, "new")
     assert path.read_text() == "old"
+    assert [each.name for each in tmp_path.iterdir()] == ["summary.json"]
 
 
 def test_a_root_below_a_file_is_a_storage_error(tmp_path: Path) -> None:

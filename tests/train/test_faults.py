@@ -159,13 +159,13 @@ class Forbidding:
 
     def __getattr__(self, name: str) -> Any:
         real = getattr(os, name)
-        if name not in ("open", "mkdir"):
+        if name not in ("open", "mkdir", "replace"):
             return real
 
-        def operation(path: Path, *rest: Any) -> Any:
-            if self.word in str(path):
+        def operation(*arguments: Any, **where: Any) -> Any:
+            if any(self.word in str(argument) for argument in arguments):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            return real(path, *rest)
+            return real(*arguments, **where)
 
         return operation
 

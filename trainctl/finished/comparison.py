@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +13,9 @@ from trainctl.finished.open import Finished
 from trainctl.run.reporter import Row
 from trainctl.run.run import Plan
 from trainctl.settings.config import Config
-from trainctl.store import restore, rundir
+from trainctl.store import records, restore, rundir
 from trainctl.store.manifest import Saved
+from trainctl.store.runpath import AnyPath
 
 CLOCK = ("seconds", "samples_per_second")  # measured by the wall clock, and different in each run
 SECONDS = ("seconds", "evaluated_seconds")  # fields of a state that are measured by the wall clock
@@ -114,7 +114,7 @@ def pending(saved: Saved, plan: Plan) -> bool:
     return saved.manifest.evaluated < step and (step % plan.eval_every == 0 or step >= plan.total_steps)
 
 
-def recorded(directory: Path, first: int, last: int, *, tested: bool = False) -> Iterator[dict[str, Any]]:
+def recorded(directory: AnyPath, first: int, last: int, *, tested: bool = False) -> Iterator[dict[str, Any]]:
     """Yield the recorded evaluations after step ``first`` up to ``last``, or, if ``tested``, the test metrics."""
     for row in rundir.read_metrics(directory, last):
         if (row["step"] > first or tested) and tested == any(key.startswith("test/") for key in row):
@@ -162,10 +162,10 @@ def tensors_of(saved: Saved) -> dict[str, Tensor]:
     return saved.tensors("last") | {f"best {key}": value for key, value in best.items()}
 
 
-def resumed_with(directory: Path, first: int) -> list[str]:
+def resumed_with(directory: AnyPath, first: int) -> list[str]:
     """Describe the settings that changed when the run was resumed at step ``first`` or later, one line each."""
     return [
-        f"it was resumed at step {entry['step']} with {' '.join(entry['changed'])}"
-        for entry in rundir.read_json(directory / "run.json").get("resumed", [])
-        if entry["step"] >= first
+        f"it was resumed at step {entry.step} with {' '.join(entry.changed)}"
+        for entry in records.read_facts(directory).resumed
+        if entry.step >= first
     ]

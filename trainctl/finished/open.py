@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +14,9 @@ from trainctl.machine import device as devices
 from trainctl.run.model import build_model
 from trainctl.settings import config, existing
 from trainctl.settings.config import Config, Tree
-from trainctl.store import restore, rundir
+from trainctl.store import records, restore, rundir, runpath
 from trainctl.store.manifest import Saved
+from trainctl.store.runpath import AnyPath, RunPath
 
 ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # settings that may change on another machine
 # Takes the run's configuration, the overrides and the keys that may change; returns the changed configuration.
@@ -50,7 +50,7 @@ class Finished:
         saved: Its newest undamaged checkpoint.
     """
 
-    directory: Path
+    directory: RunPath
     config: Config
     overrides: tuple[str, ...]
     schema: Schema
@@ -76,7 +76,7 @@ class Finished:
 
 
 def open(
-    directory: Path,
+    directory: AnyPath,
     packages: Sequence[str],
     overrides: Sequence[str],
     allowed: Sequence[str],
@@ -98,6 +98,7 @@ def open(
         CheckpointError: If the configuration or all checkpoints are missing or damaged.
         ConfigError: If the run uses packages that are not in ``packages``, or an override is not allowed.
     """
+    directory = runpath.hold(directory)
     settings = configuration(directory, packages, overrides, allowed, change=change)
     saved = restore.newest(directory, payloads)
     schema = Schema.from_json(saved.manifest.data, saved.path)
@@ -105,7 +106,7 @@ def open(
 
 
 def configuration(
-    directory: Path,
+    directory: AnyPath,
     packages: Sequence[str],
     overrides: Sequence[str],
     allowed: Sequence[str],
@@ -117,7 +118,7 @@ def configuration(
     try:
         saved = existing.load(tree)
     except ConfigError as error:
-        writer = rundir.read_json(directory / "run.json").get("trainctl", "an unknown version")
+        writer = (records.read_facts(directory).trainctl or "an unknown version")[:40]
         versions = f" (written by trainctl {writer}; this is trainctl {rundir.version()})"
         hint = "" if writer == rundir.version() else versions
         raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
@@ -125,7 +126,7 @@ def configuration(
     return saved if changed == saved.tree else config.load(changed)
 
 
-def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
+def read_tree(directory: AnyPath, packages: Sequence[str]) -> Tree:
     """Read a run's configuration without checking it; user code is loaded only from the packages that the user names.
 
     Raises:

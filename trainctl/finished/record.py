@@ -2,15 +2,17 @@
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from trainctl.errors import CheckpointError
 from trainctl.run.metric_names import maximize
+from trainctl.settings import schema
 from trainctl.settings.config import Tree
-from trainctl.store import rundir
+from trainctl.store import records, rundir, runpath
+from trainctl.store.records import BestValue, Facts, RunSummary
+from trainctl.store.runpath import RunPath
 
 OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
 
@@ -45,36 +47,53 @@ class Record:
 
 def read(path: Path, root: Path) -> Record:
     """Read a run's files; unreadable contents are not an error."""
-    summary, facts = rundir.read_json(path / "summary.json"), rundir.read_json(path / "run.json")
-    outcome = _text(summary.get("outcome")) or ("damaged" if (path / "summary.json").exists() else "unfinished")
-    try:
-        config = rundir.read_config(path)
-    except (CheckpointError, ValueError):  # ValueError: e.g. from the date 2024-99-99
-        config, outcome = {}, "damaged"
-    summary = summary or _summary_so_far(path, _text(config.get("monitor")) or "val/loss")
+    name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+    config: Tree = {}
+    summary, facts, damaged = RunSummary(), Facts(), True
+    with suppress(CheckpointError):
+        held = runpath.hold(path)
+        summary, facts = records.read_summary(held), records.read_facts(held)
+        damaged = summary.outcome is None and bool(runpath.kind(held / "summary.json"))
+        try:
+            config = rundir.read_config(held)
+        except CheckpointError:
+            damaged, summary = True, replace(summary, outcome=None)
+        monitor = _text(config.get("monitor")) or "val/loss"
+        if summary.outcome is None:
+            summary = _summary_so_far(held, replace(summary, monitor=summary.monitor or monitor))
+    best = summary.best or BestValue()
     return Record(
         path=path,
-        name=str(path.relative_to(root)) if path.is_relative_to(root) else str(path),
-        outcome=outcome,
-        created=created(path),
+        name=name,
+        outcome=summary.outcome or ("damaged" if damaged else "unfinished"),
+        created=_created(path, facts),
         config=config,
-        fingerprint=_text(_tree(facts.get("data")).get("fingerprint")),
-        steps=_integer(summary.get("steps")),
-        epochs=_number(summary.get("epochs")),
-        seconds=_number(summary.get("seconds")),
-        parameters=_integer(summary.get("parameters") or _tree(facts.get("model")).get("parameters")),
-        monitor=_text(summary.get("monitor")) or _text(config.get("monitor")),
-        best=_number(_tree(summary.get("best")).get("value")),
-        metrics=_metrics(_tree(summary.get("metrics"))),
+        fingerprint=facts.data.fingerprint or None,
+        steps=summary.steps,
+        epochs=summary.epochs,
+        seconds=summary.seconds,
+        parameters=summary.parameters or facts.model.parameters,
+        monitor=summary.monitor or None,
+        best=best.value,
+        metrics={key: math.nan if value is None else float(value) for key, value in summary.metrics.items()},
     )
 
 
 def created(path: Path) -> float:
     """Return when a run started [seconds since 1970], or when its directory changed if `run.json` has no start time."""
     try:
-        return datetime.fromisoformat(str(rundir.read_json(path / "run.json").get("created"))).timestamp()
-    except (ValueError, OverflowError, OSError):
-        return path.stat().st_mtime
+        return _created(path, records.read_facts(path))
+    except CheckpointError:
+        return _created(path, Facts())
+
+
+def _created(path: Path, facts: Facts) -> float:
+    if facts.created_at is not None:
+        return facts.created_at
+    try:
+        return min(max(path.stat().st_mtime, records.EARLIEST), records.LATEST)
+    except OSError:
+        return records.EARLIEST
 
 
 def metric_columns(records: Iterable[Record]) -> list[str]:
@@ -84,27 +103,25 @@ def metric_columns(records: Iterable[Record]) -> list[str]:
     return sorted(names, key=lambda name: (order.get(name.partition("/")[0], 3), name))
 
 
-def _summary_so_far(path: Path, monitor: str) -> dict[str, Any]:
-    """Build the summary of a run that has not written one, from its evaluations."""
-    rows = rundir.read_metrics(path)
+def _summary_so_far(directory: RunPath, summary: RunSummary) -> RunSummary:
+    """Complete the summary of a run that has not written one, from its evaluations."""
+    try:
+        rows = rundir.read_metrics(directory)
+    except CheckpointError:
+        rows = []
     if not rows:
-        return {}
-    last = rows[-1]
-    measured = [row for row in rows if (value := _number(row.get(monitor))) is not None and not math.isnan(value)]
+        return summary
+    monitor, last = summary.monitor or "val/loss", rows[-1]
+    measured = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
     best = (max if maximize(monitor) else min)(measured, key=lambda row: row[monitor], default=last)
-    return {
-        "steps": last.get("step"),
-        "epochs": last.get("epoch"),
-        "seconds": last.get("seconds"),
-        "best": {"value": best.get(monitor)},
-        "metrics": {key: value for key, value in best.items() if "/" in key},
-    }
-
-
-def _metrics(tree: Tree) -> dict[str, float]:
-    """Return the metrics that are numbers; null stands for infinite or NaN, and is returned as NaN."""
-    values = {key: math.nan if value is None else _number(value) for key, value in tree.items()}
-    return {key: value for key, value in values.items() if value is not None}
+    return replace(
+        summary,
+        steps=last["step"],
+        epochs=last.get("epoch"),
+        seconds=last.get("seconds"),
+        best=BestValue(value=best.get(monitor)),
+        metrics={key: value for key, value in best.items() if "/" in key},
+    )
 
 
 def _tree(value: object) -> Tree:
@@ -116,8 +133,4 @@ def _text(value: object) -> str | None:
 
 
 def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _integer(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    return float(value) if isinstance(value, int | float) and schema.fits(value, float) else None

@@ -1,6 +1,5 @@
 """Repeat the training of a run as a new run, from its configuration alone, and compare the results of both."""
 
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +18,10 @@ from trainctl.finished.comparison import (
 )
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble
-from trainctl.store import restore, rundir
+from trainctl.store import records, restore
 from trainctl.store.difference import check_origin
+from trainctl.store.records import Facts
+from trainctl.store.runpath import AnyPath
 from trainctl.train import session
 
 
@@ -36,8 +37,8 @@ def reproduce(run: Finished, target: Path) -> Comparison:
         ConfigError: If the run depends on the wall clock.
     """
     require_repeatable(run.config)
-    facts = rundir.read_json(run.directory / "run.json")
-    settings = session.with_threads(run.config, facts.get("threads", {}).get("used"))
+    facts = records.read_facts(run.directory)
+    settings = session.with_threads(run.config, facts.threads.used)
     again = assemble(settings)
     saved = newest_evaluated(run, again.plan)
     end = saved.manifest.step
@@ -47,7 +48,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
             f"{run.directory}: was stopped before its first evaluation, so there is nothing to reproduce"
         )
     check_origin(again, saved)
-    finished = rundir.read_json(run.directory / "summary.json").get("outcome") == "finished"
+    finished = records.read_summary(run.directory).outcome == "finished"
     settings = replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end))
     try:
         session.begin(settings, [], target)
@@ -60,11 +61,11 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     if not difference and reproduced.manifest.step != end:
         difference = f"it ended at step {end}, now at step {reproduced.manifest.step}"
     difference = difference or tensor_difference(expected, tensors_of(reproduced), end)
-    causes = _changed(facts, rundir.read_json(target / "run.json")) + resumed_with(run.directory, 0)
+    causes = _changed(facts, records.read_facts(target)) + resumed_with(run.directory, 0)
     return Comparison(0, end, evaluations, len(expected), difference, tuple(causes) if difference else ())
 
 
-def _record_difference(before: Path, now: Path, end: int, *, tested: bool) -> tuple[str, int]:
+def _record_difference(before: AnyPath, now: AnyPath, end: int, *, tested: bool) -> tuple[str, int]:
     """Compare the evaluations of two runs; return the first difference, and the number of equal ones before it."""
     count = 0
     for kind in (False, True)[: 1 + tested]:
@@ -76,20 +77,20 @@ def _record_difference(before: Path, now: Path, end: int, *, tested: bool) -> tu
     return "", count
 
 
-def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def _changed(before: Facts, now: Facts) -> list[str]:
     """Describe the differences between two run.json files that results may depend on, one line each."""
     then, again = _facts(before), _facts(now)
     comparable = [name for name in then if None not in (then[name], again.get(name))]
     return [f"{name} was {then[name]}, is {again[name]}" for name in comparable if then[name] != again[name]]
 
 
-def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(record: Facts) -> dict[str, Any]:
     """Return the facts that results may depend on, by their names in a message; None if a fact is not recorded."""
-    facts = {f"{name}'s version": version for name, version in record.get("versions", {}).items()}
+    facts: dict[str, Any] = {f"{name}'s version": version for name, version in record.versions.items()}
     facts |= {
-        "trainctl's version": record.get("trainctl"),
-        "the number of threads": record.get("threads", {}).get("used"),
-        "the commit": (record.get("git") or {}).get("commit"),
-        "the data": record.get("data", {}).get("fingerprint"),
+        "trainctl's version": record.trainctl,
+        "the number of threads": record.threads.used,
+        "the commit": record.git.commit if record.git else None,
+        "the data": record.data.fingerprint,
     }
-    return facts | {f"the {name}": record.get(name) for name in ("host", "processor", "device")}
+    return facts | {"the host": record.host, "the processor": record.processor, "the device": record.device}

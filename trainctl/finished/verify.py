@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.finished.comparison import (
@@ -27,6 +26,7 @@ from trainctl.run.run import Run
 from trainctl.store import checkpoint, restore
 from trainctl.store.difference import check_origin, computed_otherwise
 from trainctl.store.manifest import Saved
+from trainctl.store.runpath import AnyPath
 from trainctl.train import loop, session
 from trainctl.train.checkpoint_writer import NullWriter
 
@@ -121,7 +121,7 @@ def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
     return step
 
 
-def _train_to(step: int, run: Run, directory: Path, records: RecordedEvaluations) -> None:
+def _train_to(step: int, run: Run, directory: AnyPath, records: RecordedEvaluations) -> None:
     """Train to a step; ``loop.stop_at_step`` stops the loop there, in the same way as a signal."""
     try:
         loop.train(run, directory, records, NullWriter(run, directory, records))

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any, cast
 
 from trainctl.components.logger.base import Logger
-from trainctl.errors import Advice, StorageError
+from trainctl.errors import Advice
+from trainctl.fileformat.boundary import reason
 from trainctl.report.plain import Plain
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import files as storage
 from trainctl.store import rundir
+from trainctl.store.runpath import AnyPath
 
 
 class Files(Reporter):
@@ -27,7 +29,7 @@ class Files(Reporter):
         loggers: They receive each evaluation, too.
     """
 
-    def __init__(self, directory: Path, loggers: Sequence[Logger]) -> None:
+    def __init__(self, directory: AnyPath, loggers: Sequence[Logger]) -> None:
         self.directory, self.loggers = directory, loggers
         self.metrics, self.log = directory / "metrics.jsonl", Log(directory / "log.txt", self._try)
         self.rows: list[Row] = []
@@ -110,10 +112,10 @@ class Files(Reporter):
         """Write, and return whether that succeeded; warn the user when it fails for the first time."""
         try:
             write()
-        except (OSError, StorageError) as error:
+        except Exception as error:  # noqa: BLE001 - no record is worth a training run
             if name not in self.reported:
                 self.reported.add(name)
-                warnings.warn(f"{name} is incomplete, training continues: {error}", Advice, stacklevel=2)
+                warnings.warn(f"{name} is incomplete, training continues: {reason(error)}", Advice, stacklevel=2)
             return False
         return True
 
@@ -126,7 +128,7 @@ class Log(io.TextIOBase):
         attempt: Calls a function that writes, and returns whether that succeeded.
     """
 
-    def __init__(self, path: Path, attempt: Callable[[str, Callable[[], None]], bool]) -> None:
+    def __init__(self, path: AnyPath, attempt: Callable[[str, Callable[[], None]], bool]) -> None:
         self.path, self.attempt = path, attempt
 
     def write(self, text: str) -> int:

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.errors import StorageError
 from trainctl.report import phrases, table
 from trainctl.run import metric_names
 from trainctl.run.reporter import Row
 from trainctl.store import files as storage
+from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ STYLE: Any = {
 }  # fmt: skip
 
 
-def curves(rows: Sequence[Row], directory: Path, monitor: str, best_step: int | None) -> list[Path]:
+def curves(rows: Sequence[Row], directory: AnyPath, monitor: str, best_step: int | None) -> list[AnyPath]:
     """Draw every metric, and the learning rate, over the epochs.
 
     Args:
@@ -57,7 +57,7 @@ def curves(rows: Sequence[Row], directory: Path, monitor: str, best_step: int | 
     """
     names = dict.fromkeys(name.rpartition("/")[2] for row in rows for name in phrases.metrics(row))
     best = next((row for row in reversed(rows) if best_step is not None and row.get("step") == best_step), None)
-    files = []
+    files: list[AnyPath] = []
     with _style():
         for metric in [*names, "learning_rate"]:
             figure, axes = _figure(7.0, 4.2)
@@ -177,7 +177,7 @@ def _mark_best(axes: "Axes", best: Row | None, monitor: str | None) -> None:
     axes.axvline(epoch, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=label, zorder=1)
 
 
-def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path: Path) -> None:
+def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str], path: AnyPath) -> None:
     """Draw a confusion matrix and the recall of each class.
 
     Args:
@@ -292,13 +292,10 @@ def _style() -> Iterator[None]:
         yield
 
 
-def _write(figure: "Figure", path: Path) -> Path:
+def _write(figure: "Figure", path: AnyPath) -> AnyPath:
     """Write a figure as PNG; create its directory if necessary."""
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StorageError(f"{path.parent}: cannot create directory: {error.strerror}") from error
+    storage.ensure_directory(path.parent)
     storage.write_bytes(path, content.getvalue())
     return path

@@ -1,11 +1,16 @@
 """The numbers that a run carries from one step to the next; the tensors are in the assembled parts."""
 
 from dataclasses import dataclass, field
+from typing import Annotated
 
 from torch import Tensor
 
 from trainctl.components.early_stopping.base import Stopping
 from trainctl.components.schedule.base import Reaction
+
+# With ranges, because a state is also read from a file, and checked against these annotations.
+Count = Annotated[int, "[0, 9007199254740992]"]  # 2**53
+Amount = Annotated[float, "[0, 1e15]"]
 
 
 @dataclass(frozen=True)
@@ -19,8 +24,8 @@ class Best:
     """
 
     value: float
-    step: int
-    epoch: float
+    step: Count
+    epoch: Amount
 
 
 @dataclass
@@ -45,17 +50,17 @@ class TrainState:
         rewinds: How often the run went back to a checkpoint to continue at a lower rate.
     """
 
-    step: int = 0
-    seconds: float = 0.0
+    step: Count = 0
+    seconds: Amount = 0.0
     stopping: Stopping = field(default_factory=Stopping)
     reaction: Reaction = field(default_factory=Reaction)
-    averaged: int = 0
+    averaged: Count = 0
     best: Best | None = None
     best_weights: dict[str, Tensor] = field(default_factory=dict)
-    position: int = 0
-    evaluated: int = 0
-    evaluated_seconds: float = 0.0
+    position: Count = 0
+    evaluated: Count = 0
+    evaluated_seconds: Amount = 0.0
     first_loss: float | None = None
-    skipped: int = 0
-    skipped_in_row: int = 0
-    rewinds: int = 0
+    skipped: Count = 0
+    skipped_in_row: Count = 0
+    rewinds: Count = 0

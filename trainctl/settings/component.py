@@ -35,7 +35,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "regularizer": frozenset({"params"}),
     "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
-    "logger": frozenset({"directory"}),
+    "logger": frozenset({"directory", "new_file"}),
 }
 # The package of our own components; its groups are the directories in it.
 BUILT_IN = "trainctl.components"

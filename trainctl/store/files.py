@@ -16,6 +16,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from trainctl.errors import StorageError
 from trainctl.store import runpath
@@ -126,6 +127,20 @@ def create(path: AnyPath, content: bytes) -> bool:
     except OSError as error:
         raise failure(path, error, len(content)) from error
     return True
+
+
+def open_new(path: AnyPath) -> BinaryIO:
+    """Create a file, which must not exist yet, for a library that writes it bit by bit; nothing of it is buffered here.
+
+    Raises:
+        StorageError: If it cannot be created.
+    """
+    try:
+        _may_change(path)
+        with reached(path) as (folder, name):
+            return os.fdopen(os.open(name, NEW, 0o666, dir_fd=folder), "wb", buffering=0)  # type: ignore[return-value]
+    except OSError as error:
+        raise failure(path, error, 0) from error
 
 
 def make_directory(path: AnyPath) -> None:

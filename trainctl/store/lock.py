@@ -120,7 +120,7 @@ def _owner(other: Lock | None, *, copied: bool) -> str:
     if other is None:
         return "an empty lock"
     if copied:
-        return f"the lock of process {other.pid}, which is that of {other.directory}, of which this is a copy"
+        return f"the lock of process {other.pid}, which belongs to {other.directory}, not to this copy"
     return f"the lock of process {other.pid}, which no longer runs"
 
 

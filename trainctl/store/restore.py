@@ -145,7 +145,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: An
 def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Mapping[str, float]]) -> None:
     """Set the saved numbers of each parameter group; the others are unchanged."""
     for group, saved in zip(optimizer.param_groups, numbers, strict=False):
-        group.update(saved)
+        group.update({key: value for key, value in saved.items() if type(group.get(key)) is type(value) in (int, float)})
 
 
 def _restore_state(state: TrainState, saved: Saved) -> None:

@@ -7,16 +7,26 @@ import shlex
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
+from trainctl.errors import (
+    Advice,
+    Interrupted,
+    StorageError,
+    SweepError,
+    Terminated,
+    TrainctlError,
+    exit_called,
+)
 from trainctl.report import phrases, reporters, table
 from trainctl.settings import config
 from trainctl.settings.config import Config
-from trainctl.store import rundir
+from trainctl.store import rundir, runpath
+from trainctl.store.runpath import RunPath
 from trainctl.train import session
 
 
@@ -49,10 +59,10 @@ def sweep(points: Sequence[tuple[list[str], Config]], overrides: Sequence[str]) 
         Interrupted: If a signal ended the sweep, or all trials stopped at loop.stop_at_step.
     """
     settings = [each for _, each in points]
-    home = rundir.create(settings[0].output.root, "sweep")
+    home = runpath.hold(rundir.create(settings[0].output.root, "sweep"))
     digits = len(str(len(points) - 1))
     trials = [
-        Trial(swept, home / f"{number:0{digits}d}-{config.slug(','.join(swept) or 'run')}")
+        Trial(swept, home.path / f"{number:0{digits}d}-{config.slug(','.join(swept) or 'run')}")
         for number, (swept, _) in enumerate(points)
     ]
     rundir.write_json(
@@ -74,10 +84,10 @@ def sweep(points: Sequence[tuple[list[str], Config]], overrides: Sequence[str]) 
             try:
                 attempt(trial, setting, fixed)
             finally:
-                rundir.write(home / "results.csv", as_csv(trials))
+                write_results(home, trials)
     finally:
         gc.collect()
-        show(trials, home, settings[0].monitor)
+        show(trials, home.path, settings[0].monitor)
     if all(trial.outcome == "interrupted" for trial in trials):
         raise Interrupted(
             f"all {len(trials)} trials stopped at loop.stop_at_step; resume each with trainctl resume DIR"
@@ -85,6 +95,20 @@ def sweep(points: Sequence[tuple[list[str], Config]], overrides: Sequence[str]) 
     if failed := [trial for trial in trials if trial.outcome == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials)} trials failed; see {home / 'results.csv'}")
     return 0
+
+
+def write_results(home: RunPath, trials: Sequence[Trial]) -> None:
+    """Write `results.csv`; only warn if this fails: it is written again after the next trial.
+
+    Raises:
+        StorageError: If the sweep's directory was removed, and the results of all trials with it.
+    """
+    if runpath.identity(home.path) != runpath.identity(home):
+        raise StorageError(f"{home}: was removed or replaced while the sweep ran, so the sweep ends here")
+    try:
+        rundir.write(home / "results.csv", as_csv(trials))
+    except StorageError as error:
+        warnings.warn(f"results.csv is incomplete, the sweep continues: {error}", Advice, stacklevel=1)
 
 
 def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
@@ -106,6 +130,8 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         raise
     except TrainctlError as error:
         trial.outcome, trial.error = "failed", " ".join(str(error).split())
+    except SystemExit as error:
+        trial.outcome, trial.error = "failed", exit_called(error)
     except Exception as error:  # noqa: BLE001 - a bug in one trial must not end the others
         traceback.print_exc()
         trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -3,13 +3,14 @@
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, files, lock, restore, rundir
+from trainctl.store import checkpoint, files, lock, restore, rundir, runpath
+from trainctl.store.lock import LostLockError
+from trainctl.store.runpath import AnyPath
 
 PAUSES = (0.1, 1.0, 4.0)  # between attempts to write [s]
 SPARE = 3  # the number of checkpoints for which there should be space
@@ -24,8 +25,8 @@ class Writer(ABC):
         reporter: Receives messages about problems; also has the rows that are not in `metrics.jsonl` yet.
     """
 
-    def __init__(self, run: Run, directory: Path, reporter: Reporter) -> None:
-        self.run, self.directory, self.reporter = run, directory, reporter
+    def __init__(self, run: Run, directory: AnyPath, reporter: Reporter) -> None:
+        self.run, self.directory, self.reporter = run, runpath.hold(directory), reporter
 
     @abstractmethod
     def save(self) -> None:
@@ -57,7 +58,7 @@ class NullWriter(Writer):
 class CheckpointWriter(Writer):
     """Writes into the run directory, retries if that fails, and warns if space is scarce."""
 
-    def __init__(self, run: Run, directory: Path, reporter: Reporter) -> None:
+    def __init__(self, run: Run, directory: AnyPath, reporter: Reporter) -> None:
         super().__init__(run, directory, reporter)
         self.scarce = False
         self._measure_space()
@@ -72,6 +73,8 @@ class CheckpointWriter(Writer):
         rows = self.reporter.unsaved()
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows), self._make_space)
+        except LostLockError:
+            raise
         except StorageError as error:
             raise StorageError(
                 f"no checkpoint was written at step {self.run.state.step}: {error}; {self._newest()}"
@@ -105,12 +108,12 @@ class CheckpointWriter(Writer):
             return "there is no earlier checkpoint"
 
 
-def writer_for(run: Run, directory: Path, reporter: Reporter) -> Writer:
+def writer_for(run: Run, directory: AnyPath, reporter: Reporter) -> Writer:
     """Return the writer of a run's checkpoints; if there are several processes, only the first one writes."""
     return (CheckpointWriter if run.world.first else NullWriter)(run, directory, reporter)
 
 
-def rehearse(run: Run, directory: Path) -> None:
+def rehearse(run: Run, directory: AnyPath) -> None:
     """Write a file of a checkpoint's size, and remove it.
 
     Raises:
@@ -128,6 +131,8 @@ def retried(write: Callable[[], None], prepare: Callable[[StorageError], None]) 
     for pause in PAUSES:
         try:
             return write()
+        except LostLockError:
+            raise
         except StorageError as error:
             prepare(error)
             time.sleep(pause)

@@ -5,12 +5,12 @@ import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 from trainctl.data.rows import SplitName
 from trainctl.errors import (
     Advice,
+    CheckpointError,
     Interrupted,
     StorageError,
     Terminated,
@@ -18,17 +18,20 @@ from trainctl.errors import (
     lacks_memory,
     out_of_memory,
 )
+from trainctl.fileformat.boundary import reason as reason_of
 from trainctl.machine.signals import Terminate
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.store import rundir
+from trainctl.store.lock import LostLockError
+from trainctl.store.runpath import AnyPath
 from trainctl.train import checkpoint_writer
 from trainctl.train.evaluation import confusion, evaluate
 
 Summary = dict[str, Any]
 
 
-def finish(run: Run, directory: Path, reporter: Reporter, reason: str) -> Summary:
+def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Summary:
     """Test the best weights of a completed run, and conclude it; after a signal, this is done when the run is resumed.
 
     Raises:
@@ -72,7 +75,7 @@ def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
 
 def conclude(
     run: Run,
-    directory: Path,
+    directory: AnyPath,
     reporter: Reporter,
     outcome: str,
     reason: str,
@@ -90,13 +93,19 @@ def conclude(
         metrics: Metrics of the test split, if they were measured.
         matrix: Confusion matrix; drawn if it is not empty.
     """
-    rows = rundir.read_metrics(directory, None, list(map(rundir.line, reporter.unsaved())))
+    rows: list[dict[str, Any]] = []
+    try:
+        rows = rundir.read_metrics(directory, None, list(map(rundir.line, reporter.unsaved())))
+    except CheckpointError as error:
+        warnings.warn(f"no plots, and no metrics in the summary: {error}", Advice, stacklevel=1)
     summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})})
     if run.config.output.plots and rows:
         try:
             draw(run, directory, rows, matrix)
-        except StorageError as error:
-            warnings.warn(f"the plots are incomplete: {error}", Advice, stacklevel=1)
+        except LostLockError:
+            raise
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - no plot is worth a trained model
+            warnings.warn(f"the plots are incomplete: {reason_of(error)}", Advice, stacklevel=1)
     reporter.finish(summary)
     reporter.unsaved()
     write_summary(directory, summary)  # written last: a run with a summary is complete
@@ -130,7 +139,7 @@ def summarize(run: Run, outcome: str, reason: str, metrics: Mapping[str, float])
     }
 
 
-def write_summary(directory: Path, summary: Summary) -> None:
+def write_summary(directory: AnyPath, summary: Summary) -> None:
     """Write `summary.json`; for an unfinished run, only warn if this fails, so as not to hide why the run stopped.
 
     Raises:
@@ -138,6 +147,8 @@ def write_summary(directory: Path, summary: Summary) -> None:
     """
     try:
         checkpoint_writer.retried(lambda: rundir.write_json(directory / "summary.json", summary), lambda error: None)
+    except LostLockError:
+        raise
     except StorageError as error:
         if summary["outcome"] == "finished":
             advice = (
@@ -147,7 +158,7 @@ def write_summary(directory: Path, summary: Summary) -> None:
         warnings.warn(f"no summary was written: {error}", Advice, stacklevel=1)
 
 
-def draw(run: Run, directory: Path, rows: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]]) -> None:
+def draw(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]]) -> None:
     """Write the run's plots; imports matplotlib only here, because that takes a second."""
     from trainctl.report import plots
 

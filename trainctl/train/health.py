@@ -111,7 +111,7 @@ class Health:
             return False
         try:
             self.engine.take(inputs, targets)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             self.broken = True
             if not isinstance(error, NonFiniteError) and not lacks_memory(error):
                 raise
@@ -235,7 +235,7 @@ class Health:
     ) -> None:
         if self.engine.decided or self.run.state.step > self.first_step:
             self._report_engine()
-        if not isinstance(error, Exception) or isinstance(error, (Interrupted, Terminated, StorageError)):
+        if not isinstance(error, Exception | SystemExit) or isinstance(error, Interrupted | Terminated | StorageError):
             return
         if lacks_memory(error):
             _release(self.run, error)

@@ -7,7 +7,6 @@ stopped and resumed, so a resumed run enters the loop where the previous session
 import math
 import time
 from contextlib import suppress
-from pathlib import Path
 
 from trainctl.machine.cpu import ThreadMonitor
 from trainctl.machine.signals import Stopped, StopRequest
@@ -16,6 +15,7 @@ from trainctl.run.rate import learning_rate, set_learning_rate
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.run.state import Best
+from trainctl.store.runpath import AnyPath
 from trainctl.train.budget import Clock, Ending, Judge, ended, samples_per_second, what_is_due
 from trainctl.train.checkpoint_writer import Writer, writer_for
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
@@ -23,7 +23,7 @@ from trainctl.train.health import Health, warn
 
 
 def train(
-    run: Run, directory: Path, reporter: Reporter, writer: Writer | None = None, judge: Judge = lambda row: None
+    run: Run, directory: AnyPath, reporter: Reporter, writer: Writer | None = None, judge: Judge = lambda row: None
 ) -> Ending:
     """Train until a budget is exhausted, or early stopping or the judge ends training.
 

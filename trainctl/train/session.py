@@ -3,26 +3,32 @@
 import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 
 from trainctl.errors import (
     CheckpointError,
+    ConfigError,
     Interrupted,
     NonFiniteError,
     Terminated,
     TrainctlError,
+    exit_called,
 )
 from trainctl.machine import threads
 from trainctl.report import phrases
-from trainctl.report.reporters import Reporters, records
+from trainctl.report.reporters import Reporters
+from trainctl.report.reporters import records as run_files
 from trainctl.run import assemble
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, files, lock, restore, rundir
+from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store.difference import computed_otherwise
+from trainctl.store.lock import LostLockError
 from trainctl.store.manifest import Saved
+from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.train import checkpoint_writer, loop, provenance
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
@@ -37,7 +43,7 @@ def begin(
     overrides: Sequence[str],
     directory: Path | None = None,
     *,
-    reporters: Reporters = records,
+    reporters: Reporters = run_files,
     judge: Judge = no_judge,
 ) -> Summary:
     """Train a new run.
@@ -62,27 +68,28 @@ def begin(
         )
     else:
         rundir.make(directory)
-    with ExitStack() as held:
+    held = runpath.hold(directory)  # from here on, whatever becomes of its path
+    with ExitStack() as stack:
         try:
-            held.enter_context(lock.hold(directory))
-            checkpoint_writer.rehearse(run, directory)
-            rundir.write_config(directory, config.tree, overrides)
-            rundir.write_json(directory / "run.json", provenance.run_json(run))
+            stack.enter_context(lock.hold(held))
+            checkpoint_writer.rehearse(run, held)
+            rundir.write_config(held, config.tree, overrides)
+            rundir.write_json(held / "run.json", provenance.run_json(run))
             # So that a run that is killed in its first seconds can be resumed.
-            checkpoint_writer.retried(lambda: checkpoint.save(run, directory), lambda error: None)
-            reporter = reporters(run, directory)
+            checkpoint_writer.retried(lambda: checkpoint.save(run, held), lambda error: None)
+            reporter = reporters(run, held)
         except BaseException:
             rundir.remove(directory)
             raise
-        return _train(run, directory, reporter, [], judge)
+        return _train(run, held, reporter, [], judge)
 
 
 def resume(
     config: Config,
     overrides: Sequence[str],
-    directory: Path,
+    directory: AnyPath,
     *,
-    reporters: Reporters = records,
+    reporters: Reporters = run_files,
     judge: Judge = no_judge,
 ) -> Summary:
     """Continue an existing run from its newest undamaged checkpoint.
@@ -100,8 +107,10 @@ def resume(
     Raises:
         StorageError: If another process writes to the run, or there is no space for a checkpoint.
     """
+    directory = runpath.hold(directory)
+    rundir.require_plain(directory)
     with lock.hold(directory) as note:
-        rundir.remove_leftovers(directory)
+        rundir.prepare(directory)
         saved = restore.newest(directory)
         if not saved.skipped:  # keep checkpoints that seem damaged until there is a newer one
             checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
@@ -124,15 +133,15 @@ def resume(
         return _train(run, directory, reporter, history, judge) | {"resumed": True}
 
 
-def _nothing_to_do(run: Run, directory: Path, saved: Saved) -> Summary | None:
+def _nothing_to_do(run: Run, directory: RunPath, saved: Saved) -> Summary | None:
     """Return the summary of a run that is already finished; None if there is something to do.
 
     Raises:
         CheckpointError: If its best weights are damaged, and no steps remain to determine new ones.
     """
-    before, reason = rundir.read_json(directory / "summary.json"), end_reason(run)
-    if reason and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
-        return before | {"resumed": False, "reason": reason}
+    before, reason = records.read_summary(directory), end_reason(run)
+    if reason and before.outcome == "finished" and before.steps == run.state.step:
+        return asdict(before) | {"resumed": False, "reason": reason}
     if reason and run.state.best is None and saved.skipped:
         raise CheckpointError(
             f"{directory}: its best weights are damaged, and no training steps remain to determine new ones: raise the"
@@ -141,13 +150,13 @@ def _nothing_to_do(run: Run, directory: Path, saved: Saved) -> Summary | None:
     return None
 
 
-def _record_changes(run: Run, directory: Path, overrides: Sequence[str]) -> None:
+def _record_changes(run: Run, directory: RunPath, overrides: Sequence[str]) -> None:
     if not overrides:
         return
     rundir.write_config(directory, run.config.tree, [*rundir.read_overrides(directory), *overrides])
-    facts = rundir.read_json(directory / "run.json")
-    resumed = [*facts.get("resumed", []), {"step": run.state.step, "changed": list(overrides)}]
-    rundir.write_json(directory / "run.json", facts | {"resumed": resumed})
+    before = [asdict(entry) for entry in records.read_facts(directory).resumed]
+    resumed = [*before, {"step": run.state.step, "changed": list(overrides)}]
+    rundir.write_json(directory / "run.json", rundir.read_json(directory / "run.json") | {"resumed": resumed})
 
 
 def _warnings(run: Run, saved: Saved, history: Sequence[Row]) -> list[str]:
@@ -156,10 +165,11 @@ def _warnings(run: Run, saved: Saved, history: Sequence[Row]) -> list[str]:
         f"{difference}: results may differ in the last bits from those of an uninterrupted run"
         for difference in computed_otherwise(saved, run.config)
     ]
-    if lost := lost_evaluations(run, history):
-        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
-        plural = "s" * (len(lost) != 1)
-        lines.append(f"metrics.jsonl is damaged: missing {len(lost)} evaluation{plural}, at step{plural} {shown}")
+    count, first = lost_evaluations(run, history)
+    if count:
+        shown = ", ".join(map(str, first)) + (", ..." if count > len(first) else "")
+        plural = "s" * (count != 1)
+        lines.append(f"metrics.jsonl is damaged: missing {count} evaluation{plural}, at step{plural} {shown}")
     return lines + [f"skipped: {trouble}" for trouble in saved.skipped]
 
 
@@ -175,16 +185,18 @@ def with_threads(config: Config, before: int | None) -> Config:
     return config
 
 
-def lost_evaluations(run: Run, history: Sequence[Row]) -> list[int]:
-    """Return the steps of evaluations that are missing in the history."""
+def lost_evaluations(run: Run, history: Sequence[Row]) -> tuple[int, list[int]]:
+    """Return how many evaluations are missing in the history, and the steps of the first five."""
     every = run.plan.eval_every
-    return sorted({*range(every, run.state.evaluated + 1, every)} - {int(row["step"]) for row in history})
+    due, recorded = range(every, run.state.evaluated + 1, every), {int(row["step"]) for row in history}
+    missing = islice((step for step in due if step not in recorded), 5)  # a checkpoint may name any step
+    return len(due) - sum(step in due for step in recorded), list(missing)
 
 
-def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row], judge: Judge) -> Summary:
+def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[Row], judge: Judge) -> Summary:
     """Run the training loop and conclude; `summary.json` contains the outcome in every case."""
     try:
-        reporter.start(run, directory, history)
+        reporter.start(run, directory.path, history)
         try:
             ending = loop.train(run, directory, reporter, judge=judge)
             if ending.outcome == "stopped":
@@ -202,9 +214,14 @@ def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]
             )
             error.args = (f"{error}; resume with: {command}",)
             raise
+        except LostLockError:
+            raise  # the run is another process's now, and so are its records
         except TrainctlError as error:
             conclude(run, directory, reporter, "failed", str(error))
             raise
+        except SystemExit as error:
+            conclude(run, directory, reporter, "failed", exit_called(error))
+            raise ConfigError(exit_called(error)) from error
         except Exception as error:
             conclude(run, directory, reporter, "failed", f"{type(error).__name__}: {error}")
             raise

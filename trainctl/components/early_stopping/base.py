@@ -2,6 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Annotated
+
+Count = Annotated[int, "[0, inf)"]
 
 
 @dataclass(frozen=True)
@@ -17,8 +20,8 @@ class Stopping:
     """
 
     best: float | None = None
-    waited: int = 0
-    limit: int | None = None
+    waited: Count = 0
+    limit: Count | None = None
     stop: bool = False
     reason: str = ""
 

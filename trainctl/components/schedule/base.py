@@ -24,10 +24,10 @@ class Reaction:
         cooling: Number of further evaluations that are not counted after a reduction.
     """
 
-    factor: float = 1.0
+    factor: Annotated[float, "[0, inf)"] = 1.0
     best: float | None = None
-    waited: int = 0
-    cooling: int = 0
+    waited: Annotated[int, "[0, inf)"] = 0
+    cooling: Annotated[int, "[0, inf)"] = 0
 
 
 def unmoved(state: Reaction, value: float) -> Reaction:
