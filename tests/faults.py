@@ -60,13 +60,13 @@ class RecordingDisk:
         self.log.append(("mark", step))
 
     @staticmethod
-    def path(name: str, folder: int | None) -> str:
+    def full(name: str, folder: int | None) -> str:
         """Return the path of a name in a directory that is open."""
         return os.path.normpath(os.path.join("" if folder is None else os.readlink(f"/proc/self/fd/{folder}"), name))
 
     def open(self, name: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:
         handle = os.open(name, flags, mode, dir_fd=dir_fd)
-        self.handles[handle] = path = self.path(name, dir_fd)
+        self.handles[handle] = path = self.full(name, dir_fd)
         if flags & os.O_CREAT:
             self.log.append(("create", path, bool(flags & os.O_TRUNC)))
         return handle
@@ -81,15 +81,15 @@ class RecordingDisk:
 
     def replace(self, source: str, target: str, *, src_dir_fd: int | None, dst_dir_fd: int | None) -> None:
         os.replace(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
-        self.log.append(("rename", self.path(source, src_dir_fd), self.path(target, dst_dir_fd)))
+        self.log.append(("rename", self.full(source, src_dir_fd), self.full(target, dst_dir_fd)))
 
     def unlink(self, name: str, *, dir_fd: int | None = None) -> None:
         os.unlink(name, dir_fd=dir_fd)
-        self.log.append(("unlink", self.path(name, dir_fd)))
+        self.log.append(("unlink", self.full(name, dir_fd)))
 
     def mkdir(self, name: str, *, dir_fd: int | None = None) -> None:
         os.mkdir(name, dir_fd=dir_fd)
-        self.log.append(("mkdir", self.path(name, dir_fd)))
+        self.log.append(("mkdir", self.full(name, dir_fd)))
 
 
 class File:

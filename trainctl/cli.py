@@ -56,7 +56,8 @@ def main() -> int:
         if message := environment(error):
             return complain(message, 7)
         if isinstance(error, OSError) and error.errno in STORAGE:
-            return complain(f"cannot write: {error}", 5)
+            verb = "read or write" if error.errno in (errno.EACCES, errno.EPERM) else "write"
+            return complain(f"cannot {verb}: {error}", 5)
         if isinstance(error, OSError) and error.errno in NO_PATH:
             return complain(f"{error.filename}: {error.strerror}", 2)
         raise

@@ -290,7 +290,7 @@ def test_a_directory_that_is_removed_during_the_run_stops_it(tmp_path: Path, mon
         save(run, *rest)
 
     monkeypatch.setattr(checkpoint, "save", vanishing)
-    with pytest.raises(StorageError, match=r"No such file or directory; there is no earlier checkpoint"):
+    with pytest.raises(StorageError, match=r"the run directory was removed; this process stops"):
         session.begin(settings(), [], directory)
     assert not directory.exists()
 

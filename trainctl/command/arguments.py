@@ -1,12 +1,16 @@
 """Parse the arguments of a command: names of runs and files, options as ``key=value``, overrides. Imports no torch."""
 
 import math
+import os
+import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import ConfigError, StorageError
 from trainctl.settings.spelling import nearest
+
+PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ def parse(
         if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
         elif key in defaults:
-            parsed.options[key] = value
+            parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises
         elif overrides:
             parsed.overrides.append(argument)
         else:
@@ -114,8 +118,12 @@ def new_path(key: str, text: str) -> Path | None:
     Raises:
         StorageError: If the path already exists.
     """
-    path = Path(text) if text else None
-    if path and path.exists():
-        kind = "directory" if path.is_dir() else "file"
-        raise StorageError(f"{key}={text}: {kind} already exists")
-    return path
+    if not text:
+        return None
+    try:
+        kind = "directory" if stat.S_ISDIR(os.lstat(text).st_mode) else "file"
+    except FileNotFoundError:
+        return Path(text)
+    except OSError as error:
+        raise StorageError(f"{key}={text}: cannot be written: {error.strerror}") from error
+    raise StorageError(f"{key}={text}: {kind} already exists")

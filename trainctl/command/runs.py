@@ -34,6 +34,7 @@ from typing import Any
 
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
+from trainctl.fileformat.place import is_directory
 from trainctl.finished.record import OUTCOMES, Record, created, metric_columns, read
 from trainctl.report import phrases, table
 from trainctl.run.metric_names import maximize
@@ -58,11 +59,11 @@ def main(argv: Sequence[str]) -> int:
     if options["status"]:
         arguments.choice("status", options["status"], OUTCOMES)
     root = Path(options["root"])
-    if not root.is_dir() and any(argument.startswith("root=") for argument in argv):
+    if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
         raise ConfigError(f"root={root}: no such directory")
     records = _select(root, options)
     if options["format"] == "json":
-        print(json.dumps([_as_json(record) for record in records], indent=2, ensure_ascii=False))
+        print(json.dumps([_as_json(record) for record in records], indent=2))  # ASCII, for any terminal and name
     elif options["format"] == "csv":
         _csv(records)
     elif records:
@@ -75,7 +76,10 @@ def main(argv: Sequence[str]) -> int:
 def _select(root: Path, options: Mapping[str, str]) -> list[Record]:
     """Return the records to print, in order; read only as many runs as the options require."""
     limit, sort = arguments.integer("limit", options["limit"], 1) if options["limit"] else None, options["sort"]
-    paths = sorted(rundir.all_runs(root), key=lambda path: (created(path), path.name), reverse=True)
+    troubles: list[str] = []
+    paths = sorted(rundir.all_runs(root, troubles), key=lambda path: (created(path), path.name), reverse=True)
+    for trouble in troubles:
+        table.line(f"trainctl: note: {trouble}", stream=sys.stderr)
     if sort == "time" and not options["status"]:
         paths = paths[:limit]
     records = [read(path, root) for path in paths]

@@ -75,7 +75,7 @@ def read(path: Path, root: Path) -> Record:
         parameters=summary.parameters or facts.model.parameters,
         monitor=summary.monitor or None,
         best=best.value,
-        metrics={key: math.nan if value is None else float(value) for key, value in summary.metrics.items()},
+        metrics=summary.metrics,
     )
 
 

@@ -220,9 +220,22 @@ def load(tree: Tree) -> Config:
     if wrong := problems(tree):
         raise ConfigError("\n".join(wrong))
     tree = tree | {"dataset": absolute("dataset", tree["dataset"], tree["components"])}
+    if wrong := [f"{key}: {_not_utf8(value)}" for key, value in leaves(tree).items() if _not_utf8(value)]:
+        raise ConfigError("\n".join(wrong))
     sections = {name: cls(**tree[name]) for name, cls in SECTIONS.items()}
     own = {name: tree[name] for name in knobs()}
     return Config(**own, **sections, parts={group: tree[group] for group in component.GROUPS}, tree=tree)
+
+
+def _not_utf8(value: object) -> str:
+    """Return what is wrong with a value that is not valid UTF-8, which YAML cannot hold; empty for all others."""
+    text = "".join(map(str, value)) if isinstance(value, list) else str(value)
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        shown = text.encode(errors="surrogateescape").decode(errors="backslashreplace")
+        return f"{shown}: the name is not valid UTF-8, so it cannot be saved with the run: rename the file or directory"
+    return ""
 
 
 def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:

@@ -130,7 +130,7 @@ def create(path: AnyPath, content: bytes) -> bool:
 
 
 def open_new(path: AnyPath) -> BinaryIO:
-    """Create a file, which must not exist yet, for a library that writes it bit by bit; nothing of it is buffered here.
+    """Create a file, which must not exist yet, for a library that writes it bit by bit.
 
     Raises:
         StorageError: If it cannot be created.
@@ -138,7 +138,7 @@ def open_new(path: AnyPath) -> BinaryIO:
     try:
         _may_change(path)
         with reached(path) as (folder, name):
-            return os.fdopen(os.open(name, NEW, 0o666, dir_fd=folder), "wb", buffering=0)  # type: ignore[return-value]
+            return os.fdopen(os.open(name, NEW, 0o666, dir_fd=folder), "wb")
     except OSError as error:
         raise failure(path, error, 0) from error
 

@@ -168,7 +168,11 @@ def check(directory: AnyPath) -> None:
 
 
 def _lost(held: RunPath, other: Lock | None) -> str:
-    who = f"process {other.pid} on {other.host} took over this run at {other.since}" if other else "its lock was removed"
+    who = "its lock was removed"
+    if other:
+        who = f"process {other.pid} on {other.host} took over this run at {other.since}"
+    elif runpath.identity(held.path) != runpath.identity(held):
+        who = "the run directory was removed"
     return f"{held}: {who}; this process stops writing checkpoints"
 
 

@@ -8,7 +8,7 @@ a wrong type.
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
@@ -25,8 +25,6 @@ LARGEST_METRICS = 1_000_000_000  # bytes; an evaluation takes about 300
 DEEPEST = 50  # levels of JSON
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC).timestamp(), datetime(9998, 1, 1, tzinfo=UTC).timestamp()
 
-Text = str
-Metrics = dict[str, float | None]
 Word = Annotated[str, r"re:[a-z][a-z_]{0,29}", "a word"]
 
 
@@ -34,7 +32,7 @@ Word = Annotated[str, r"re:[a-z][a-z_]{0,29}", "a word"]
 class Commit:
     """The commit of the current directory when the run started."""
 
-    commit: Text | None = None
+    commit: str | None = None
     dirty: bool | None = None
 
 
@@ -43,21 +41,21 @@ class Threads:
     """The number of CPU threads, and the reason for it."""
 
     used: Count | None = None
-    reason: Text = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True)
 class DataFacts:
     """The data of a run."""
 
-    fingerprint: Text | None = None
+    fingerprint: str | None = None
 
 
 @dataclass(frozen=True)
 class ModelFacts:
     """The model of a run."""
 
-    name: Text | None = None
+    name: str | None = None
     parameters: Count | None = None
 
 
@@ -73,18 +71,18 @@ class Resumed:
 class Facts:
     """The content of `run.json`: the versions, machine and data that a run was trained with."""
 
-    created: Text = ""
-    trainctl: Text | None = None
+    created: str = ""
+    trainctl: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git: Commit | None = None
-    host: Text | None = None
-    processor: Text | None = None
-    device: Text | None = None
+    host: str | None = None
+    processor: str | None = None
+    device: str | None = None
     threads: Threads = field(default_factory=Threads)
     data: DataFacts = field(default_factory=DataFacts)
     model: ModelFacts = field(default_factory=ModelFacts)
     resumed: list[Resumed] = field(default_factory=list)
-    engine: Text | None = None
+    engine: str | None = None
 
     @property
     def created_at(self) -> float | None:
@@ -110,7 +108,7 @@ class RunSummary:
     """The content of `summary.json`: how a run ended, and its results."""
 
     outcome: Word | None = None
-    reason: Text = ""
+    reason: str = ""
     steps: Count | None = None
     epochs: Seconds | None = None
     seconds: Seconds | None = None
@@ -118,9 +116,9 @@ class RunSummary:
     parameters: Count | None = None
     skipped: Count = 0
     rewinds: Count = 0
-    monitor: Text | None = None
+    monitor: str | None = None
     best: BestValue | None = None
-    metrics: Metrics = field(default_factory=dict)
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 def read_json(path: AnyPath, largest: int = LARGEST) -> dict[str, Any]:
@@ -151,7 +149,15 @@ def read_facts(directory: AnyPath) -> Facts:
 
 def read_summary(directory: AnyPath) -> RunSummary:
     """Read `summary.json`."""
-    return typed.read_what_fits(RunSummary, read_json(runpath.hold(directory) / "summary.json"))
+    content = read_json(runpath.hold(directory) / "summary.json")
+    metrics = _metrics(content.pop("metrics", None))
+    return replace(typed.read_what_fits(RunSummary, content), metrics=metrics)
+
+
+def _metrics(content: object) -> dict[str, float]:
+    """Return the metrics that are numbers, infinite ones included; null becomes NaN."""
+    values = {} if not isinstance(content, dict) else {key: math.nan if v is None else v for key, v in content.items()}
+    return {key: float(v) for key, v in values.items() if isinstance(v, float) or schema.fits(v, float)}
 
 
 def read_overrides(directory: AnyPath) -> list[str]:

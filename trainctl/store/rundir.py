@@ -70,6 +70,9 @@ def create(root: str | Path, label: str) -> Path:
         ConfigError: If the root is itself a run directory.
         StorageError: If it cannot be created.
     """
+    root = os.path.expanduser(root)  # noqa: PTH111 - pathlib's raises
+    if root.startswith("~"):
+        raise ConfigError(f"output.root={root}: there is no such home directory; for a directory of that name give ./{root}")
     if is_run(Path(root)):
         raise ConfigError(
             f"output.root={root} is a run directory; continue it with trainctl resume {root}, or give another root"

@@ -85,11 +85,10 @@ def _fitting(content: object, annotation: Any) -> Any:
         return read_what_fits(record, content)
     if record is not None and several and isinstance(content, list):
         return [read(record, item) for item in content if _fits(item, record)]
-    if record is None and get_origin(annotation) in (dict, list):
-        if isinstance(content, dict):
-            return {key: each for key, each in content.items() if schema.fits({key: each}, annotation)}
-        if isinstance(content, list):
-            return [each for each in content if schema.fits([each], annotation)]
+    if get_origin(annotation) is dict and isinstance(content, dict):
+        return {key: each for key, each in content.items() if schema.fits({key: each}, annotation)}
+    if get_origin(annotation) is list and isinstance(content, list):
+        return [each for each in content if schema.fits([each], annotation)]
     return value(content, annotation, "")
 
 

@@ -7,7 +7,8 @@ from trainctl.components.logger.tensorboard import tensorboard
 
 
 def test_tensorboard_reads_back_what_was_logged(tmp_path):
-    logger = tensorboard(directory=tmp_path, flush_seconds=30)
+    (tmp_path / "tensorboard").mkdir()
+    logger = tensorboard(new_file=lambda folder, name: (tmp_path / folder / name).open("xb"), flush_seconds=30)
     for step, loss in ((10, 0.5), (20, 0.25)):
         logger.log(step, {"val/loss": loss, "train/accuracy": 1 - loss})
     logger.close()
