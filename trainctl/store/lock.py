@@ -1,15 +1,18 @@
-"""One writer for each run directory: a lock file that names its process. Imports no torch.
+"""Allow one writer per run directory, with a lock file that names the writing process. Imports no torch.
 
-The file is created with O_EXCL, which network file systems respect too; nothing relies on flock. A lock is taken over if
-its process no longer runs: on this machine there is no such process, or it was started at another time. Nothing is
-known of processes on another machine or in another container, so their locks are respected. A lock also names its
-directory: one that was copied with it is nobody's.
+The file is created with O_EXCL, which works on network file systems, too; flock is not used. A lock is taken over if its
+process no longer runs: this machine has no process of that number, or that process was started at another time. Whether a
+process on another machine or in another container runs is unknown, so its lock is never taken over. A lock also names its
+directory, so that the lock in a copy of a run is recognised as that of the original.
 
-A lock can be lost: a user removes it, or a process is suspended for so long that another one takes over. So it holds
-a token that nobody can guess, and whoever holds it looks for that token before every change of the run: a lock that is
-missing, or has another token, is not its own, whatever process it names. Between that look and the change a process may
-be suspended, too. Therefore a lock has a fencing number, larger than those of all locks before it, which each checkpoint keeps:
-what was written under an earlier lock never counts as newer, see :func:`trainctl.store.manifest.newest_first`.
+A process can lose its lock: the user removes it while the process is suspended, for example, and another process resumes
+the run. Therefore a lock contains a random token, and before each change of the run its holder checks that the file still
+has this token: if the file is missing, or has another token, the lock is lost, whichever process the file names.
+
+A process may also be suspended between this check and the change. Therefore each holder has a fencing number, larger than
+those of all earlier holders, and saves it in its checkpoints: a checkpoint of an earlier holder is never the newest, and
+a holder that finds a checkpoint with a larger number than its own stops writing. See
+:func:`trainctl.store.manifest.newest_first`.
 """
 
 import hashlib
@@ -32,30 +35,29 @@ from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.store.typed import Count
 
 NAME = "lock.json"
-WAIT = 1.0  # seconds for which an empty lock file may be one that is being written
+WAIT = 1.0  # seconds for which an empty lock file may still be being written
 LARGEST = 65_536  # bytes of a lock file
 LARGEST_MANIFEST = 256_000_000  # bytes
 
 
 class LostLockError(StorageError):
-    """Another process writes to the run now: this one must not, and trying again is of no use."""
+    """Raised if another process may be writing to the run now; retrying is useless."""
 
 
 @dataclass(frozen=True)
 class Lock:
-    """What a lock file says.
+    """The content of a lock file.
 
     Args:
         host: Name of the machine.
-        namespace: What distinguishes containers that share it.
+        namespace: Identifies the container among those with the same host name.
         pid: Number of the process.
-        started: In which boot, and when since then, the process started; empty if unknown.
-        since: When the lock was taken.
-        token: Random; empty in locks of earlier versions.
-        fence: Fencing number, larger than those of all locks before.
-        machine: What distinguishes machines of the same name; empty if unknown.
+        started: The boot, and the time since then, at which the process started; empty if unknown.
+        since: Date and time at which the lock was taken.
+        token: Random text; empty in locks of earlier versions.
+        machine: Identifies the machine among those of the same name; empty if unknown.
         directory: Path of the run directory.
-        inode: What distinguishes that directory from a copy of it, on the same machine.
+        inode: Identifies the run directory on its machine.
     """
 
     host: str
@@ -64,7 +66,6 @@ class Lock:
     started: str
     since: str
     token: str = ""
-    fence: Count = 0
     machine: str = ""
     directory: str = ""
     inode: str = ""
@@ -72,16 +73,16 @@ class Lock:
 
 @contextmanager
 def hold(directory: AnyPath) -> Iterator[str]:
-    """Be the only writer of a run directory; yields a note if another process's lock was taken over, else "".
+    """Hold the lock of a run directory; yield a note if another process's lock was taken over, else "".
 
-    Every change of the directory that goes through :mod:`trainctl.store.files` asks first whether that is still so.
+    Meanwhile :mod:`trainctl.store.files` checks before each change that the lock is still held.
 
     Raises:
-        StorageError: If another process writes there, or the lock cannot be written.
+        StorageError: If another process is writing to the run, or the lock cannot be written.
     """
     held = runpath.hold(directory)
     mine, note = take(held)
-    held.anchor.guard, held.anchor.fence = guard(held, mine), mine.fence
+    held.anchor.guard, held.anchor.fence = guard(held, mine), next_fence(held)
     try:
         yield note
     finally:
@@ -94,7 +95,7 @@ def take(directory: AnyPath) -> tuple[Lock, str]:
     """Create the lock; return it, and a note if another process's lock was taken over, else "".
 
     Raises:
-        StorageError: If another process writes there, or the lock cannot be written.
+        StorageError: If another process is writing to the run, or the lock cannot be written.
     """
     held, note = runpath.hold(directory), ""
     path, mine = held / NAME, me(held)
@@ -103,7 +104,7 @@ def take(directory: AnyPath) -> tuple[Lock, str]:
         copied = other is not None and _is_of_another(other, held)
         if other and not copied and not _gone(other):
             raise StorageError(_in_use(other, held))
-        # Of several processes that take over at once, one gets the old lock; whoever gets a new one instead returns it.
+        # If several processes take over at once, one renames the old lock; another may rename a new lock, and puts it back.
         aside = held / f"{NAME}.{secrets.token_hex(8)}"
         if not files.rename(path, aside):
             continue
@@ -111,7 +112,6 @@ def take(directory: AnyPath) -> tuple[Lock, str]:
             files.put_back(aside, path)
             continue
         files.remove(aside)
-        mine = me(held, at_least=other.fence + 1 if other else 0)
         note = f"took over {_owner(other, copied=copied)}"
     return mine, note
 
@@ -133,9 +133,9 @@ def _in_use(other: Lock, held: RunPath) -> str:
 
 
 def guard(held: RunPath, mine: Lock) -> Callable[[], None]:
-    """Return a function that raises an error if a lock is no longer held; once that is so, it stays so.
+    """Return a function that raises LostLockError if a lock is no longer held, and from then on always.
 
-    For a moment a lock may be missing, while another process finds out that it cannot be taken over.
+    The lock may be missing for a moment, while another process that wanted to take it over puts it back.
     """
     path, lost = held / NAME, ""
 
@@ -176,14 +176,8 @@ def _lost(held: RunPath, other: Lock | None) -> str:
     return f"{held}: {who}; this process stops writing checkpoints"
 
 
-def me(held: RunPath, at_least: int = 0) -> Lock:
-    """Return the lock of this process.
-
-    Args:
-        held: The run's directory.
-        at_least: Its fencing number; it is also larger than that of every checkpoint, and, by the clock, than that of
-            a writer who has lost its lock and written none yet.
-    """
+def me(held: RunPath) -> Lock:
+    """Return a new lock for this process."""
     return Lock(
         host=platform.node(),
         namespace=_namespace(),
@@ -191,15 +185,23 @@ def me(held: RunPath, at_least: int = 0) -> Lock:
         started=_started(os.getpid()),
         since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         token=secrets.token_hex(16),
-        fence=max(at_least, highest_fence(held) + 1, int(time.time() * 1000)),
         machine=_machine(),
         directory=os.path.abspath(held.path),  # noqa: PTH100 - follows no link
         inode=runpath.identity(held),
     )
 
 
+def next_fence(directory: AnyPath) -> int:
+    """Return a fencing number; call it only while holding the lock, because another process may have held it just before.
+
+    It is larger than those of all checkpoints. Because it is also the current time [µs], it is larger than that of a
+    process that lost its lock before writing a checkpoint.
+    """
+    return max(highest_fence(directory) + 1, time.time_ns() // 1000)
+
+
 def highest_fence(directory: AnyPath) -> int:
-    """Return the highest fencing number of a run's checkpoints; 0 if there is none."""
+    """Return the largest fencing number of a run's checkpoints; 0 if there are none."""
     folder = runpath.hold(directory) / "checkpoints"
     try:
         names = [name for name in runpath.names(folder) if name.startswith("step-") and name.endswith(".json")]
@@ -209,13 +211,13 @@ def highest_fence(directory: AnyPath) -> int:
 
 
 def fence_of(manifest: AnyPath) -> int:
-    """Return the fencing number of a checkpoint, from its manifest; 0 if it has none, as those of earlier versions."""
+    """Return the fencing number in a manifest; 0 if it has none, because an earlier version wrote it."""
     fence = records.read_json(manifest, LARGEST_MANIFEST).get("fence", 0)
     return int(fence) if schema.fits(fence, Count) else 0
 
 
 def _read(path: RunPath) -> Lock | None:
-    """Return the content of a lock; None if it stays without any for :data:`WAIT`."""
+    """Return the content of a lock; None if the file is still empty or damaged after :data:`WAIT`."""
     end = time.monotonic() + WAIT
     while not (content := _content(path)) and runpath.kind(path) and time.monotonic() < end:
         time.sleep(WAIT / 20)
@@ -229,19 +231,19 @@ def _content(path: RunPath) -> Lock | None:
 
 
 def _here(other: Lock) -> bool:
-    """Return whether a process is one of this machine, and of this container."""
+    """Return whether a lock was taken on this machine, and in this container."""
     same = (other.host, other.namespace) == (platform.node(), _namespace())
     return same and other.machine in ("", _machine())
 
 
 def _is_of_another(other: Lock, held: RunPath) -> bool:
-    """Return whether a lock was copied, with its directory, from another directory of this machine."""
+    """Return whether a lock was copied together with another run directory of this machine."""
     here = runpath.identity(held)
     return bool(
         _here(other)
         and other.inode
         and here not in ("", other.inode)
-        and runpath.identity(Path(other.directory)) != here  # some file systems change these numbers
+        and runpath.identity(Path(other.directory)) != here  # some file systems change inode numbers
     )
 
 
@@ -277,7 +279,7 @@ def _namespace() -> str:
 
 @cache
 def _machine() -> str:
-    """Return what distinguishes machines that share a host name; "" if the system does not tell."""
+    """Return a text that identifies the machine among those of the same name; "" if unknown."""
     with suppress(OSError):
         text = Path("/etc/machine-id").read_text(errors="replace").strip()
         return hashlib.sha256(f"trainctl {text}".encode()).hexdigest()[:16] if text else ""
