@@ -53,14 +53,21 @@ def main() -> int:
         table.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
-        if message := environment(error):
-            return complain(message, 7)
-        if isinstance(error, OSError) and error.errno in STORAGE:
-            verb = "read or write" if error.errno in (errno.EACCES, errno.EPERM) else "write"
-            return complain(f"cannot {verb}: {error}", 5)
-        if isinstance(error, OSError) and error.errno in NO_PATH:
-            return complain(f"{error.filename}: {error.strerror}", 2)
-        raise
+        if (answered := answer(error)) is None:
+            raise
+        return answered
+
+
+def answer(error: Exception) -> int | None:
+    """Print an error that the machine or a path caused, and return the exit code; None if the error is another one."""
+    if message := environment(error):
+        return complain(message, 7)
+    if isinstance(error, OSError) and error.errno in STORAGE:
+        verb = "read or write" if error.errno in (errno.EACCES, errno.EPERM) else "write"
+        return complain(f"cannot {verb}: {error}", 5)
+    if isinstance(error, OSError) and error.errno in NO_PATH:
+        return complain(f"{error.filename}: {error.strerror}", 2)
+    return None
 
 
 def complain(message: str, exit_code: int) -> int:

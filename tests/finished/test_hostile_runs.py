@@ -13,16 +13,18 @@ import numpy as np
 import pytest
 import yaml
 
-from tests.finished.test_open import TINY, kept, say  # noqa: F401 - fixtures
+from tests.finished import test_open
+from tests.finished.test_open import TINY
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.settings import compose
-from trainctl.store import runpath
 from trainctl.store import files as storage
+from trainctl.store import runpath
 from trainctl.store.manifest import checksum
 from trainctl.train import session
 
 Say = Callable[..., tuple[int, str, str]]
+say, kept = test_open.say, test_open.kept  # fixtures
 
 # What JSON can hold, and no field expects.
 SURPRISES: tuple[Any, ...] = (
@@ -89,7 +91,7 @@ COMMANDS = (
 
 @pytest.mark.soak
 @pytest.mark.parametrize("name", FILES)
-def test_no_content_of_a_run_ends_in_a_traceback(say: Say, kept: Path, tmp_path: Path, name: str) -> None:  # noqa: F811
+def test_no_content_of_a_run_ends_in_a_traceback(say: Say, kept: Path, tmp_path: Path, name: str) -> None:
     np.save("rows.npy", np.zeros((2, 4)))
     shutil.copytree(kept, "other")
     chance = seed(f"contents of {name}")
@@ -133,8 +135,7 @@ def replace(path: Path, kind: str, victim: Path) -> None:
 
 def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
     return {
-        str(path): (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else ()
-        for path in folder.rglob("*")
+        str(path): (path.read_bytes(), path.stat().st_mtime_ns) if path.is_file() else () for path in folder.rglob("*")
     }
 
 
@@ -142,7 +143,11 @@ def snapshot(folder: Path) -> dict[str, tuple[Any, ...]]:
 @pytest.mark.parametrize("kind", ["a link", "a device", "a pipe", "a socket"])
 @pytest.mark.parametrize("name", USED)
 def test_what_is_no_file_in_a_run_is_named_and_neither_followed_nor_waited_for(
-    say: Say, kept: Path, tmp_path: Path, name: str, kind: str  # noqa: F811
+    say: Say,
+    kept: Path,
+    tmp_path: Path,
+    name: str,
+    kind: str,
 ) -> None:
     run, victim = shutil.copytree(kept, tmp_path / "run"), tmp_path / "victim"
     shutil.copytree(kept, tmp_path / "other")
@@ -191,7 +196,9 @@ class Racing:
 
 @pytest.mark.soak
 def test_a_link_that_appears_at_any_moment_is_not_followed(
-    kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     victim, chance = tmp_path / "victim", seed("links that appear")
     shutil.copytree(kept / "checkpoints", victim)
@@ -214,7 +221,7 @@ def test_a_link_that_appears_at_any_moment_is_not_followed(
     assert refused > cases(25) // 4
 
 
-def test_a_run_is_reached_through_a_link_to_it(say: Say, kept: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_run_is_reached_through_a_link_to_it(say: Say, kept: Path, tmp_path: Path) -> None:
     (tmp_path / "runs").mkdir()
     shutil.copytree(kept, tmp_path / "runs" / "first")
     (tmp_path / "latest").symlink_to("runs/first")
@@ -224,7 +231,7 @@ def test_a_run_is_reached_through_a_link_to_it(say: Say, kept: Path, tmp_path: P
     assert not (tmp_path / "latest" / "lock.json").exists()
 
 
-def test_a_log_with_a_name_elsewhere_is_not_appended_to(say: Say, kept: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_log_with_a_name_elsewhere_is_not_appended_to(say: Say, kept: Path, tmp_path: Path) -> None:
     shutil.copytree(kept, tmp_path / "run")
     os.link(tmp_path / "run" / "log.txt", tmp_path / "copy")
     before = (tmp_path / "copy").read_text()
@@ -236,7 +243,11 @@ def test_a_log_with_a_name_elsewhere_is_not_appended_to(say: Say, kept: Path, tm
 @pytest.mark.skipif(os.name == "nt", reason="POSIX")
 @pytest.mark.parametrize("content", ["[" * 100_000, "", "{}", '{"pid": 0}', None], ids=lambda text: str(text)[:9])
 def test_a_lock_file_of_any_content_is_read_in_no_time(
-    say: Say, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None  # noqa: F811
+    say: Say,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    content: str | None,
 ) -> None:
     monkeypatch.setattr("trainctl.store.lock.WAIT", 0.02)
     run = shutil.copytree(kept, tmp_path / "run")
@@ -250,7 +261,10 @@ def test_a_lock_file_of_any_content_is_read_in_no_time(
 
 
 def test_a_private_run_hides_no_other(
-    say: Say, kept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    say: Say,
+    kept: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     for name in ("mine", "private"):
         shutil.copytree(kept, tmp_path / "runs" / name)
@@ -269,7 +283,7 @@ def test_a_private_run_hides_no_other(
     assert say("evaluate", "runs/private")[0] == 4
 
 
-def test_names_of_any_length_are_answered(say: Say, kept: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_names_of_any_length_are_answered(say: Say, kept: Path, tmp_path: Path) -> None:
     shutil.copytree(kept, tmp_path / "runs" / "a")
     name = "x" * 300
     for words in (

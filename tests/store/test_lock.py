@@ -114,7 +114,10 @@ def test_a_copy_of_a_run_that_is_being_trained_has_no_lock(tmp_path: Path) -> No
     with lock.hold(tmp_path / "run"):
         shutil.copytree(tmp_path / "run", tmp_path / "copy")
         with lock.hold(tmp_path / "copy") as note:
-            assert note == f"took over the lock of process {os.getpid()}, which belongs to {tmp_path / 'run'}, not to this copy"
+            assert (
+                note
+                == f"took over the lock of process {os.getpid()}, which belongs to {tmp_path / 'run'}, not to this copy"
+            )
         with pytest.raises(StorageError, match="has been writing to this run"):
             lock.take(tmp_path / "run")
 

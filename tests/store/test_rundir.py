@@ -57,8 +57,8 @@ def test_a_root_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "summary.json"
     rundir.write(path, "old")
-    with monkeypatch.context() as patch, pytest.raises(StorageError):
-        patch.setattr(files, "os", FailingDisk(1, persistent=False, only=("replace",)))
+    monkeypatch.setattr(files, "os", FailingDisk(1, persistent=False, only=("replace",)))
+    with pytest.raises(StorageError):
         rundir.write(path, "new")
     assert path.read_text() == "old"
     assert [each.name for each in tmp_path.iterdir()] == ["summary.json"]

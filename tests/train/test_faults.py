@@ -27,7 +27,7 @@ from trainctl.data.rows import SplitName
 from trainctl.errors import Advice, Interrupted, StorageError, Terminated
 from trainctl.run.run import Evaluation, Run
 from trainctl.settings import compose, config
-from trainctl.store import checkpoint, lock, restore, rundir
+from trainctl.store import checkpoint, disk, lock, restore, rundir
 from trainctl.store import files as storage
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train import evaluation, loop, provenance, session
@@ -272,7 +272,7 @@ def test_a_full_or_read_only_file_system_is_a_storage_error(tmp_path: Path, opti
 
 
 def test_little_room_is_told_before_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(storage, "free", lambda path: 50_000)
+    monkeypatch.setattr(disk, "free", lambda path: 50_000)
     session.begin(settings(), [], tmp_path / "run")
     lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
     notes = [number for number, line in enumerate(lines) if "disk space is low" in line]

@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 from trainctl.errors import StorageError
 from trainctl.store import runpath
-from trainctl.store.disk import failure, free, require_unable_to_sync
+from trainctl.store.disk import failure, require_unable_to_sync
 from trainctl.store.runpath import AnyPath, RunPath, reached
 
 PORTION = 1 << 20  # bytes written at once, for a dummy file and for small pieces of content
@@ -195,9 +195,7 @@ def rename(source: AnyPath, target: AnyPath) -> bool:
     try:
         _may_change(source)
         with reached(source) as (folder, name):
-            os.replace(
-                name, target.name if folder is not None else str(target), src_dir_fd=folder, dst_dir_fd=folder
-            )
+            os.replace(name, target.name if folder is not None else str(target), src_dir_fd=folder, dst_dir_fd=folder)
     except FileNotFoundError:
         return False
     except OSError as error:
@@ -280,7 +278,7 @@ def _may_change(path: AnyPath) -> None:
 
 def _beside(name: str) -> str:
     """Return a random name in the same directory, as :data:`TEMPORARY` describes; nobody can guess it and put a link there."""
-    return os.path.join(os.path.dirname(name), f".trainctl-{secrets.token_hex(8)}.tmp")  # noqa: PTH118, PTH120
+    return os.path.join(os.path.dirname(name), f".trainctl-{secrets.token_hex(8)}.tmp")
 
 
 def _write_new(

@@ -135,8 +135,8 @@ def require_json(path: AnyPath, largest: int = LARGEST) -> dict[str, Any]:
     Raises:
         CheckpointError: If the file is missing, damaged, too large or not a regular file.
     """
-    text = utf8.decode(runpath.read_bytes(path, largest), path, CheckpointError)
-    content = json_text.parse_json(text, path, CheckpointError, deepest=DEEPEST)
+    text = utf8.decode(runpath.read_bytes(path, largest), str(path), CheckpointError)
+    content = json_text.parse_json(text, str(path), CheckpointError, deepest=DEEPEST)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a JSON object")
     return content
@@ -164,7 +164,7 @@ def read_overrides(directory: AnyPath) -> list[str]:
     """Read `overrides.yaml`; return an empty list if it is missing or damaged, since it is only informative."""
     path = runpath.hold(directory) / "overrides.yaml"
     try:
-        words = parse_tree(runpath.read_bytes(path, LARGEST), path, CheckpointError)
+        words = parse_tree(runpath.read_bytes(path, LARGEST), path.path, CheckpointError)
     except CheckpointError:
         return []
     return [str(word) for word in words if isinstance(word, str | int | float)] if isinstance(words, list) else []
@@ -205,5 +205,6 @@ def _row(text: str) -> dict[str, Any]:
         row = json_text.parse_json(text, "metrics.jsonl", CheckpointError) if text else None
     except CheckpointError:
         return {}
-    numbers = isinstance(row, dict) and all(value is None or schema.fits(value, float) for value in row.values())
-    return row if numbers and schema.fits(row.get("step"), Count) else {}
+    if not isinstance(row, dict) or not schema.fits(row.get("step"), Count):
+        return {}
+    return row if all(value is None or schema.fits(value, float) for value in row.values()) else {}

@@ -86,7 +86,7 @@ def restore(run: Run, saved: Saved) -> None:
         CheckpointError: If the checkpoint belongs to another model, optimizer or data set, or is damaged.
     """
     check_origin(run, saved)
-    with reading(saved.path, CheckpointError, "cannot be restored"):
+    with reading(str(saved.path), CheckpointError, "cannot be restored"):
         _restore(run, saved)
 
 
@@ -145,7 +145,9 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: An
 def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Mapping[str, float]]) -> None:
     """Set the saved numbers of each parameter group; the others are unchanged."""
     for group, saved in zip(optimizer.param_groups, numbers, strict=False):
-        group.update({key: value for key, value in saved.items() if type(group.get(key)) is type(value) in (int, float)})
+        group.update(
+            {key: value for key, value in saved.items() if type(group.get(key)) is type(value) in (int, float)}
+        )
 
 
 def _restore_state(state: TrainState, saved: Saved) -> None:

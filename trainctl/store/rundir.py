@@ -32,9 +32,12 @@ from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import LARGEST, parse_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files, runpath
-from trainctl.store.finding import all_runs, find, is_run, looks_like  # noqa: F401 - the other half of this module
-from trainctl.store.records import line, read_json, read_metrics, read_overrides  # noqa: F401 - parts of it
+from trainctl.store.finding import all_runs, find, is_run, looks_like
+from trainctl.store.records import line, read_json, read_metrics, read_overrides
 from trainctl.store.runpath import AnyPath
+
+# Of the modules that this one is divided into, what the rest of the package uses.
+__all__ = ["all_runs", "find", "line", "looks_like", "read_json", "read_metrics", "read_overrides"]
 
 # Files that a crash may leave in a run directory: those of trainctl.store.files, and those of earlier versions.
 LEFTOVERS = re.compile(
@@ -51,6 +54,7 @@ USED = re.compile(r"(step|last|best)-\d{8,}.*|.*\.png(\.tmp)?|events\.out\..*|\.
 LARGEST_LOG = 1_000_000_000  # bytes
 
 IGNORE = b"*\n"  # the .gitignore of a directory for runs
+
 
 @cache
 def version() -> str:
@@ -72,7 +76,9 @@ def create(root: str | Path, label: str) -> Path:
     """
     root = os.path.expanduser(root)  # noqa: PTH111 - pathlib's raises
     if root.startswith("~"):
-        raise ConfigError(f"output.root={root}: there is no such home directory; for a directory of that name give ./{root}")
+        raise ConfigError(
+            f"output.root={root}: there is no such home directory; for a directory of that name give ./{root}"
+        )
     if is_run(Path(root)):
         raise ConfigError(
             f"output.root={root} is a run directory; continue it with trainctl resume {root}, or give another root"

@@ -5,7 +5,7 @@ are finite and fit into 64 bits.
 """
 
 import typing
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from types import NoneType, UnionType
@@ -36,7 +36,7 @@ def read(cls: type[T], content: object, where: str = "") -> T:
     if not isinstance(content, Mapping):
         raise WrongTypeError(f"{where.rstrip('.') or 'the file'}: expected a mapping")
     values: dict[str, Any] = {}
-    for name, (annotation, required) in annotations(cls).items():
+    for name, (annotation, required) in annotations(typing.cast("Hashable", cls)).items():
         if name in content:
             values[name] = value(content[name], annotation, f"{where}{name}")
         elif required:
@@ -50,7 +50,7 @@ def read_what_fits(cls: type[T], content: object) -> T:
     Of lists and mappings, those items are kept that fit.
     """
     values: dict[str, Any] = {}
-    for name, (annotation, _) in annotations(cls).items():
+    for name, (annotation, _) in annotations(typing.cast("Hashable", cls)).items():
         if isinstance(content, Mapping) and name in content:
             try:
                 values[name] = _fitting(content[name], annotation)
@@ -101,10 +101,10 @@ def _fits(content: object, record: type) -> bool:
 
 
 @cache
-def annotations(cls: type) -> dict[str, tuple[Any, bool]]:
+def annotations(cls: Hashable) -> dict[str, tuple[Any, bool]]:
     """Return the annotation of each field of a dataclass, and whether it has no default."""
     hints = typing.get_type_hints(cls, include_extras=True)
-    described: tuple[Field[Any], ...] = fields(cls)
+    described: tuple[Field[Any], ...] = fields(typing.cast("Any", cls))
     return {
         field.name: (hints[field.name], field.default is MISSING and field.default_factory is MISSING)
         for field in described

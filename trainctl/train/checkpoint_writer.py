@@ -8,7 +8,7 @@ from typing import Any
 from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, files, lock, restore, rundir, runpath
+from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 
@@ -94,7 +94,7 @@ class CheckpointWriter(Writer):
         checkpoint.prune(self.directory, self.run.state.step, keep=2)
 
     def _measure_space(self) -> None:
-        available, needed = files.free(self.directory), checkpoint.size(self.run)
+        available, needed = disk.free(self.directory), checkpoint.size(self.run)
         scarce = available is not None and available < SPARE * needed
         if scarce and not self.scarce:
             space = f"{format_bytes(available or 0)} free, and a checkpoint needs {format_bytes(needed)}"
