@@ -106,14 +106,14 @@ MUTATIONS = [
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/store/manifest.py",
-        'REQUIRED = {"step": int,',
-        'REQUIRED = {"groups": list, "step": int,',
+        "trainctl/store/typed.py",
+        "        elif required:\n",
+        "        else:\n",
         "tests/finished/test_open.py -k format",
     ),
     Mutation(
         "trainctl/store/restore.py",
-        "        except NewerFormatError:\n            raise\n",
+        "        if isinstance(content, NewerFormatError):\n            raise content\n",
         "",
         "tests/finished/test_open.py -k newer_format",
     ),
@@ -156,8 +156,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/checkpoint.py",
-        "if OURS.fullmatch(path.name) and path.name not in needed:",
-        "if path.name not in needed:",
+        "if OURS.fullmatch(name) and name not in needed:",
+        "if name not in needed:",
         "tests/store/test_checkpoint.py",
     ),
     # A step that is recorded, and what is read beside it.
@@ -448,7 +448,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/fileformat/limits.py",
-        "if len(text) > DEEPEST_BRACKETS and _depth(text) > DEEPEST_BRACKETS:",
+        "if len(text) > deepest and _depth(text) > deepest:",
         "if False:",
         "tests/fileformat/test_limits.py",
     ),
@@ -841,15 +841,15 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/tensors.py",
-        'path = path.with_stem(f"{path.stem}-{sha256[:8]}")',
+        'path = path.with_name(f"{stem}-{sha256[:8]}.{suffix}" if dot else f"{path.name}-{sha256[:8]}")',
         "pass",
         "tests/store/test_tensors.py -k spared",
     ),
     Mutation(
         "trainctl/store/files.py",
-        "    except BaseException:\n        remove(temporary)\n",
-        "    except BaseException:\n",
-        "tests/train/test_health.py -k ends_no_process",
+        "                _unlink(temporary, folder)\n                raise\n",
+        "                raise\n",
+        "tests/store/test_rundir.py -k write_that_fails",
     ),
     Mutation(
         "trainctl/run/sums.py",

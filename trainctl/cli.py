@@ -63,8 +63,8 @@ def answer(error: Exception) -> int | None:
     if message := environment(error):
         return complain(message, 7)
     if isinstance(error, OSError) and error.errno in STORAGE:
-        verb = "read or write" if error.errno in (errno.EACCES, errno.EPERM) else "write"
-        return complain(f"cannot {verb}: {error}", 5)
+        denied = error.errno in (errno.EACCES, errno.EPERM)  # for reading, too
+        return complain(f"cannot {'read or write' if denied else 'write'}: {error}", 5)
     if isinstance(error, OSError) and error.errno in NO_PATH:
         return complain(f"{error.filename}: {error.strerror}", 2)
     return None

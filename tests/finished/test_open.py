@@ -18,11 +18,12 @@ from trainctl.finished.open import read_tree
 from trainctl.run import assemble
 from trainctl.settings import compose, config, existing
 from trainctl.store import difference, restore, rundir
-from trainctl.store.manifest import FORMAT, REQUIRED, Manifest, checksum
+from trainctl.store.manifest import FORMAT, Manifest, checksum
 from trainctl.store.tensors import write as write_tensors
 from trainctl.train import session
 
 # What a manifest of an earlier version may lack.
+REQUIRED = {"step", "state", "data", "optimizer", "scaler", "last"}
 OPTIONAL = [field.name for field in fields(Manifest) if field.name not in {*REQUIRED, "best", "format"}]
 FORMATS = sorted((Path(__file__).parent / "formats").iterdir())
 TINY = (

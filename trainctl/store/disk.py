@@ -1,4 +1,4 @@
-"""What a file system says: how much space is left, why a file cannot be written, and whether it can sync. Imports no torch."""
+"""Find out how much space a file system has and whether it can sync, and explain failed writes. Imports no torch."""
 
 import errno
 import shutil
@@ -7,9 +7,9 @@ import warnings
 from trainctl.errors import Advice, StorageError, format_bytes
 from trainctl.store.runpath import AnyPath
 
-# What a file system answers that cannot sync: some network and user-space ones, and shared folders of virtual machines.
+# Errors of file systems that cannot sync: some network and user-space ones, and shared folders of virtual machines.
 CANNOT_SYNC = (errno.EINVAL, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EISDIR)
-TOLD: set[str] = set()  # what was said to be without sync: once is enough
+TOLD: set[str] = set()  # the notes that were shown already
 
 
 def free(path: AnyPath) -> int | None:
@@ -28,15 +28,15 @@ def failure(path: AnyPath, error: OSError, needed: int, available: int | None = 
 
 
 def require_unable_to_sync(error: OSError, path: AnyPath, what: str) -> None:
-    """Check that an error of a sync says that the file system has none, and tell the user once.
+    """Check that a sync failed because the file system cannot sync, and tell the user once.
 
     Args:
-        error: That was raised.
-        path: Of what was synced, or of a file in the directory that was.
+        error: The error of the sync.
+        path: The file that was synced, or a file in the directory that was synced.
         what: ``files`` or ``directories``.
 
     Raises:
-        OSError: The same error, if it says that the sync failed.
+        OSError: The same error, if the file system can sync.
     """
     if error.errno not in CANNOT_SYNC:
         raise error

@@ -312,7 +312,7 @@ def _write(handle: int, content: bytes | bytearray | memoryview) -> None:
 
 
 def _sync(handle: int, path: AnyPath) -> None:
-    """Sync an open file; if the file system cannot sync, tell the user once, and go on without."""
+    """Sync an open file; if the file system cannot sync, only tell the user, once."""
     try:
         os.fsync(handle)
     except OSError as error:

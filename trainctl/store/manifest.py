@@ -23,8 +23,6 @@ from trainctl.store.typed import Count, WrongTypeError
 # TrainState are used. A change that an older version would misread needs a new number.
 FORMAT = 1
 NAME = re.compile(r"step-(\d{8,})\.json")
-# Fields that every manifest has; the others were added later.
-REQUIRED = ("step", "state", "data", "optimizer", "scaler", "last")
 EARLIER = {"pending": Annotated[int, "[0, 1]"] | bool}  # in the state of earlier versions
 
 

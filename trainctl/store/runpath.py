@@ -1,11 +1,11 @@
-"""A path below a directory that is held open: no link on it is followed, whatever appears there. Imports no torch.
+"""Reach the files of a run from the descriptor of its directory, without following links. Imports no torch.
 
-A run directory may come from anybody. It is opened once, through whatever links lead to it, and everything below it is
-reached from its descriptor, name by name, without following links: the kernel refuses them, also those that appear
-after a check. Files are read only if they are regular, and within a bound.
+A run directory may come from anybody. It is opened once, even through a link, and everything below it is opened relative
+to its descriptor, name by name, without following links: the kernel refuses links, including those that appear after a
+check. Only regular files are read, up to a maximum size.
 
-Where the system has no such calls (Windows), or the file system refuses to open a directory, paths are used instead,
-each part of them checked just before.
+Where the system has no such calls (Windows), or the file system cannot open directories, paths are used instead, and
+each directory on the way is checked first.
 """
 
 import errno
@@ -33,22 +33,22 @@ KINDS = {
 
 
 class MissingError(CheckpointError):
-    """A file or directory of a run does not exist."""
+    """Raised if a file or directory of a run does not exist."""
 
 
 def no_guard() -> None:
-    """Allow every change: nobody holds the directory's lock in this process."""
+    """Allow every change; used while this process does not hold the lock."""
 
 
 @dataclass
 class Anchor:
-    """A directory that is held open, until nothing refers to it any more.
+    """An open directory; it is closed when nothing refers to it.
 
     Args:
-        path: As it was given, for messages.
-        descriptor: Of the directory; None where there is no such thing.
-        guard: Is called before every change below the directory; raises an error if its lock has been lost.
-        fence: Number of the lock under which it is changed, larger than of all locks before; 0 without a lock.
+        path: The path by which it was opened, for messages.
+        descriptor: The directory's descriptor; None if the system or file system has none.
+        guard: Called before each change below the directory; raises an error if its lock was lost.
+        fence: Fencing number of the lock that this process holds; 0 if it holds none.
     """
 
     path: Path
@@ -63,11 +63,11 @@ class Anchor:
 
 
 class RunPath:
-    """A directory that is held open, or a path below it: a small :class:`~pathlib.Path` that follows no links.
+    """An open directory, or a path below it; a small :class:`~pathlib.Path` that follows no links.
 
     Args:
         anchor: The directory.
-        parts: The names on the way down from it.
+        parts: The names on the path below it.
     """
 
     __slots__ = ("anchor", "parts")
@@ -94,7 +94,7 @@ class RunPath:
 
     @property
     def path(self) -> Path:
-        """The path as it was given: for messages, never to open anything."""
+        """The path for messages; never open it."""
         return self.anchor.path.joinpath(*self.parts)
 
     @property
@@ -104,7 +104,7 @@ class RunPath:
 
     @property
     def parent(self) -> "RunPath":
-        """The directory that it lies in; that of the held directory is itself."""
+        """The directory that contains it; the open directory is its own parent."""
         return RunPath(self.anchor, self.parts[:-1])
 
     def with_name(self, name: str) -> "RunPath":
@@ -116,10 +116,10 @@ AnyPath = Path | RunPath
 
 
 def hold(path: AnyPath) -> RunPath:
-    """Open a directory, through whatever links lead to it; one that is held already is returned as it is.
+    """Open a directory, even through a link; return a RunPath unchanged.
 
     Raises:
-        CheckpointError: If it cannot be opened, or is no directory.
+        CheckpointError: If it cannot be opened, or is not a directory.
     """
     if isinstance(path, RunPath):
         return path
@@ -145,12 +145,12 @@ def _open_directory(path: Path) -> int | None:
 
 @contextmanager
 def reached(path: AnyPath) -> Iterator[tuple[int | None, str]]:
-    """Yield what functions of ``os`` need to reach a path: the descriptor of its directory, and its name in that.
+    """Yield the descriptor of a path's directory, and the path's name in it, for the functions of ``os``.
 
-    Of a :class:`~pathlib.Path` the directory is opened as it is: the user gave it.
+    The directory of a :class:`~pathlib.Path` is opened even through links, because the user chose it.
 
     Raises:
-        OSError: If a directory on the way is missing, or is a link or no directory.
+        OSError: If a directory on the path is missing, or is a link or not a directory.
     """
     if isinstance(path, Path):
         anchor = Anchor(path.parent, _open_directory(path.parent))
@@ -179,10 +179,10 @@ def _require_directory(path: Path) -> None:
 
 
 def status(path: AnyPath) -> os.stat_result | None:
-    """Return the status of a path itself, links not followed; None if it does not exist.
+    """Return the status of a path without following links; None if it does not exist.
 
     Raises:
-        OSError: If it cannot be found out.
+        OSError: If the status cannot be read.
     """
     try:
         with reached(path) as (folder, name):
@@ -192,7 +192,7 @@ def status(path: AnyPath) -> os.stat_result | None:
 
 
 def kind(path: AnyPath) -> str:
-    """Return what a path leads to, links not followed: "a file", "a link", ...; empty if nothing, or it cannot be told."""
+    """Return the kind of a path, such as "a file" or "a link", without following links; empty if missing or unreadable."""
     try:
         found = status(path)
     except (OSError, ValueError):
@@ -204,7 +204,7 @@ def names(path: AnyPath) -> list[str]:
     """Return the names in a directory, sorted; none if it does not exist.
 
     Raises:
-        CheckpointError: If it cannot be read, or is a link or no directory.
+        CheckpointError: If it cannot be read, or is a link or not a directory.
     """
     try:
         if isinstance(path, Path):
@@ -254,7 +254,7 @@ def reader(path: AnyPath) -> Iterator[io.BufferedReader]:
 def _open_regular(path: AnyPath) -> int:
     with reached(path) as (folder, name):
         if not stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file")  # a device may react to being opened
+            raise OSError(errno.EINVAL, "not a regular file")  # opening a device may have an effect
         handle = os.open(name, READ, dir_fd=folder)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
@@ -263,7 +263,7 @@ def _open_regular(path: AnyPath) -> int:
 
 
 def read_bytes(path: AnyPath, largest: int) -> bytes:
-    """Read a regular file that has no more than so many bytes.
+    """Read a regular file of at most ``largest`` bytes.
 
     Raises:
         MissingError: If it does not exist.
@@ -278,7 +278,7 @@ def read_bytes(path: AnyPath, largest: int) -> bytes:
 
 
 def unreadable(path: AnyPath, error: Exception, wanted: str = "a file") -> CheckpointError:
-    """Return the error that says why a path of a run cannot be read: what it is instead, or what the system says."""
+    """Return an error that explains why a path of a run cannot be read."""
     for each in _above(path):
         found, expected = kind(each), wanted if each == path else "a directory"
         if found and found != expected:
@@ -288,14 +288,14 @@ def unreadable(path: AnyPath, error: Exception, wanted: str = "a file") -> Check
 
 
 def _above(path: AnyPath) -> list[AnyPath]:
-    """Return the directories between the held one and a path, and the path itself."""
+    """Return the directories between the open directory and a path, and the path itself."""
     if isinstance(path, Path):
         return [path]
     return [RunPath(path.anchor, path.parts[:depth]) for depth in range(1, len(path.parts) + 1)]
 
 
 def identity(path: AnyPath) -> str:
-    """Return what distinguishes a directory from all others of this machine: ``device:inode``; "" if unknown."""
+    """Return ``device:inode``, which identifies a directory on its machine; "" if unknown."""
     with suppress(OSError):
         held = path.anchor.descriptor if isinstance(path, RunPath) else None
         found = os.fstat(held) if held is not None else Path(str(path)).stat()

@@ -1,7 +1,7 @@
-"""Plain values, as JSON reads them -> a dataclass, every field checked by its annotation. Imports no torch.
+"""Build dataclasses from JSON, and check every field against its annotation. Imports no torch.
 
-The annotations are those of :mod:`trainctl.settings.schema`; a field may also be a dataclass, or a list of one. Numbers
-are finite and fit into 64 bits.
+The annotations are those of :mod:`trainctl.settings.schema`; a field may also be a dataclass, or a list of dataclasses.
+Numbers must be finite and fit into 64 bits.
 """
 
 import typing
@@ -19,19 +19,19 @@ Seconds = Annotated[float, "[0, 1e15]", "a number of at least 0"]
 
 
 class WrongTypeError(ValueError):
-    """A field is missing, or has another type or range than its annotation says."""
+    """Raised if a field is missing, or does not match its annotation."""
 
 
 def read(cls: type[T], content: object, where: str = "") -> T:
-    """Return a dataclass of what a mapping holds; keys that the class does not know are ignored.
+    """Build a dataclass from a mapping; keys that the class does not have are ignored.
 
     Args:
-        cls: The class.
-        content: What JSON gave.
-        where: What its keys are below, for the message: ``state.`` or nothing.
+        cls: The dataclass.
+        content: The content of a JSON file, or a part of it.
+        where: Prefix of the keys in messages, such as ``state.``.
 
     Raises:
-        WrongTypeError: That names the field.
+        WrongTypeError: If a field is missing or does not match its annotation; names the field.
     """
     if not isinstance(content, Mapping):
         raise WrongTypeError(f"{where.rstrip('.') or 'the file'}: expected a mapping")
@@ -45,9 +45,9 @@ def read(cls: type[T], content: object, where: str = "") -> T:
 
 
 def read_what_fits(cls: type[T], content: object) -> T:
-    """Return a dataclass of those fields of a mapping that are as they should be; all others have their defaults.
+    """Build a dataclass from the fields of a mapping that match their annotations; all others get their defaults.
 
-    Of lists and mappings, those items are kept that fit.
+    From lists and mappings, only the matching items are kept.
     """
     values: dict[str, Any] = {}
     for name, (annotation, _) in annotations(typing.cast("Hashable", cls)).items():
@@ -60,10 +60,10 @@ def read_what_fits(cls: type[T], content: object) -> T:
 
 
 def value(content: object, annotation: Any, where: str) -> Any:
-    """Return a value that an annotation allows, with dataclasses for mappings.
+    """Check a value against an annotation, and return it, with dataclasses for mappings.
 
     Raises:
-        WrongTypeError: If it does not allow it.
+        WrongTypeError: If it does not match.
     """
     record, several, optional = shape(annotation)
     if record is None:
@@ -113,7 +113,7 @@ def annotations(cls: Hashable) -> dict[str, tuple[Any, bool]]:
 
 @cache
 def shape(annotation: Any) -> tuple[type | None, bool, bool]:
-    """Return the dataclass that an annotation is made of, if any; whether it is a list of them, and may be None."""
+    """Return the dataclass in an annotation, if any; whether the annotation is a list of it, and whether None is allowed."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
     for option in options:
         if is_dataclass(option):
