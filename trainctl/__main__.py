@@ -1,7 +1,13 @@
 """Run as ``python -m trainctl``."""
 
+import os
 import sys
 
-from trainctl.cli import main
+# Python puts the working directory in front of its own libraries: ./random.py would be imported as random. The command
+# `trainctl` does not; components=[my_package] finds packages here without it.
+if sys.path[:1] in ([""], [os.getcwd()]) and not sys.flags.safe_path:
+    del sys.path[0]
+
+from trainctl.cli import main  # noqa: E402 - from here on nothing of the working directory is imported
 
 sys.exit(main())

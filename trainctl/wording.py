@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
+LONGEST_LINE = 2000  # characters of a message that quotes what was typed
 SHOWN = 5  # items of a list that a message names
 LONGEST_WORD = 200  # characters; comparing longer ones takes seconds, and nobody misspells them
 
@@ -40,3 +41,13 @@ def listed(items: Sequence[str], separator: str = ", ", most: int = SHOWN) -> st
         return separator.join(items)
     end = separator if separator.strip() == ";" else " "
     return f"{separator.join(items[:most])}{end}and {len(items) - most:,} more"
+
+
+def shortened(text: str, most: int = LONGEST_LINE) -> str:
+    """Leave out the middle of a long text.
+
+    >>> shortened("a" * 30, 10)
+    'aaaa...aaa'
+    """
+    before = (most - 2) // 2
+    return text if len(text) <= most else f"{text[:before]}...{text[len(text) - (most - 3 - before) :]}"

@@ -8,6 +8,8 @@ from pathlib import Path
 from trainctl.errors import ConfigError, StorageError
 from trainctl.settings.spelling import nearest
 
+MOST_DIGITS = 18  # of a whole number
+
 
 @dataclass(frozen=True)
 class ParsedArguments:
@@ -69,7 +71,7 @@ def integer(key: str, text: str, low: int) -> int:
     Raises:
         ConfigError: If it is not a whole number, or is below ``low``.
     """
-    if not (text.isdecimal() and int(text) >= low):
+    if not (text.isdecimal() and len(text) <= MOST_DIGITS and int(text) >= low):
         raise ConfigError(f"{key}={text}: expected a whole number in [{low}, inf)")
     return int(text)
 

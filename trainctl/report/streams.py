@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 import warnings
+from contextlib import suppress
 from types import TracebackType
 from typing import TextIO
 
@@ -20,8 +21,8 @@ def prepare() -> None:
     """Let nothing that this process writes raise, or control the terminal, whatever streams and settings it was given."""
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
-        if reconfigure := getattr(stream, "reconfigure", None):
-            reconfigure(errors="backslashreplace")  # such as a text of data in a latin-1 terminal
+        with suppress(AttributeError, OSError, ValueError):  # a stream of another kind, or closed
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] - such as data on a latin-1 terminal
     sys.excepthook = show_traceback
     warnings.showwarning = show_warning
     logging.lastResort = Log(logging.WARNING)
