@@ -5,7 +5,6 @@ import re
 import shutil
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -20,16 +19,32 @@ SECONDS = 10  # of one command in this process; it takes tenths of one
 
 PIECES = [
     "", "=", "==", ",", ":", ".", "-", "--", "~", "+", "++", "@", "/", "..", "*", "$(touch canary)", "`touch canary`", "${oc.env:HOME}",
-    "${", "}", "[", "]", "{", "(", ")", "'", '"', "\\", "\n", "\t", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\ufeff", "é", "\U0001f600", "\udcff",
+    "${", "}", "[", "]", "{", "(", ")", "'",
+    '"', "\\", "\n", "\t", "\x1b]0;x\x07", "\x9b31m", "\u202e", "\ufeff", "é", "\U0001f600", "\udcff",
     "null", "true", "no", "nan", "inf", "1e999", "0", "-1", "9" * 400, "9" * 5000, "٣", "²", "x" * 300, "[" * 300, "{a:" * 300, "(" * 300,
     "choice(" * 60, "1," * 4000, "~nosuchuser/x", "/dev/zero", "/dev/stdin", "/proc/self/mem", "/", "conf", "a" * 5000 + "/x", "__main__",
-    "[__main__]", "[os]", "optimizer", "optimizer.lr", "adam", "seed", "last", "runs", "%s", "{0}", "%(x)s", "<b>", "[red]", "$x$", "$\\frac$",
+    "[__main__]", "[os]", "optimizer", "optimizer.lr", "adam", "seed", "last", "runs", "%s", "{0}", "%(x)s", "<b>",
+    "[red]", "$x$", "$\\frac$",
 ]  # fmt: skip
 KEYS = [
     "root", "sort", "status", "limit", "format", "from", "steps", "which", "split", "output", "components", "dataset.path", "dataset",
-    "loop.max_time", "loop.epochs", "model", "model.hidden", "recipe", "monitor", "output.root", "device", "hydra.run.dir", "optimizer.lr",
+    "loop.max_time", "loop.epochs", "model", "model.hidden", "recipe", "monitor", "output.root", "device",
+    "hydra.run.dir", "optimizer.lr",
 ]  # fmt: skip
-FLAGS = ["--help", "--cfg", "job", "--info", "config", "-m", "--config-dir", "--package", "--resolve", "--hydra-help", "--shell-completion", "-sc"]
+FLAGS = [
+    "--help",
+    "--cfg",
+    "job",
+    "--info",
+    "config",
+    "-m",
+    "--config-dir",
+    "--package",
+    "--resolve",
+    "--hydra-help",
+    "--shell-completion",
+    "-sc",
+]
 
 
 @pytest.fixture
@@ -56,7 +71,9 @@ def say(monkeypatch, capfd, tmp_path):
 
 def word(source):
     text = "".join(source.choices(PIECES, k=source.choice((1, 1, 2, 3))))
-    return source.choice((text, text, f"{source.choice(KEYS)}={text}", f"{source.choice('+~')}{source.choice(KEYS)}={text}"))
+    return source.choice(
+        (text, text, f"{source.choice(KEYS)}={text}", f"{source.choice('+~')}{source.choice(KEYS)}={text}")
+    )
 
 
 @pytest.mark.soak
@@ -78,9 +95,12 @@ CONTENTS = {
     "bomb": "a: &a [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
         f"{this}: &{this} [{','.join([f'*{before}'] * 10)}]\n" for before, this in zip("abcdefgh", "bcdefghi", strict=True)
     ),
-    "deep": "[" * 20_000, "dashes": "- " * 20_000, "number": "x: " + "9" * 5000, "code": "!!python/object/apply:os.system ['touch canary']",
-    "target": "_target_: os.system\ncommand: touch canary\n", "escape": "name: \"\x1b]0;x\x07\"\n", "empty": "", "list": "[1]", "nul": "a\0b",
-    "latin": b"name: \xe9\n", "hydra": "hydra: {run: {dir: /}}\n", "cycle": "defaults: [own]\nname: mlp\n", "text": "mlp", "keys": "1: 2\n? [a]\n: b\n",
+    "deep": "[" * 20_000, "dashes": "- " * 20_000, "number": "x: " + "9" * 5000,
+    "code": "!!python/object/apply:os.system ['touch canary']",
+    "target": "_target_: os.system\ncommand: touch canary\n", "escape": "name: \"\x1b]0;x\x07\"\n", "empty": "",
+    "list": "[1]", "nul": "a\0b",
+    "latin": b"name: \xe9\n", "hydra": "hydra: {run: {dir: /}}\n", "cycle": "defaults: [own]\nname: mlp\n",
+    "text": "mlp", "keys": "1: 2\n? [a]\n: b\n",
     "interpolation": "name: ${oc.env:HOME}\nx: ${x}\n", "package": "# @package hydra.callbacks\nx: 1\n", "large": "x: " + "y" * 2_000_000,
 }  # fmt: skip
 SPECIAL = ["fifo", "/dev/zero", "/dev/ptmx", "/dev/tty", "/proc/self/mem", "loop", "directory", "unreadable", "nowhere"]
@@ -104,7 +124,15 @@ def hostile(path, kind):
         path.symlink_to({"loop": path.name, "nowhere": "nowhere"}.get(kind, kind))
 
 
-LOOKING = (["list"], ["list", "model"], ["list", "recipe"], ["--help"], ["--cfg", "job"], ["--shell-completion", "query=bash"], ["runs"])
+LOOKING = (
+    ["list"],
+    ["list", "model"],
+    ["list", "recipe"],
+    ["--help"],
+    ["--cfg", "job"],
+    ["--shell-completion", "query=bash"],
+    ["runs"],
+)
 
 
 @pytest.mark.soak
@@ -116,7 +144,11 @@ def test_any_file_in_conf_holds_up_only_who_selects_it(say, tmp_path, monkeypatc
         shutil.rmtree(tmp_path / "conf", ignore_errors=True)
         chosen = []
         for _ in range(3):
-            group, name, kind = source.choice(["model", "model", "recipe", "optimizer"]), source.choice(NAMES), source.choice([*CONTENTS, *SPECIAL])
+            group, name, kind = (
+                source.choice(["model", "model", "recipe", "optimizer"]),
+                source.choice(NAMES),
+                source.choice([*CONTENTS, *SPECIAL]),
+            )
             path = tmp_path / "conf" / group / f"{name}.yaml"
             if not os.path.lexists(path):
                 hostile(path, kind)
@@ -144,14 +176,22 @@ def test_a_directory_of_the_whole_file_system_is_not_searched(say, tmp_path):
 
 ENVIRONMENT = {
     "MPLBACKEND": ["Qt4Agg", "", "\x1b[31m"], "MATPLOTLIBRC": ["/dev/zero", "nowhere", "/"], "TERM": ["dumb", "", "nonsense"],
-    "COLUMNS": ["0", "-1", "x", "9" * 30], "LINES": ["0", "x"], "LC_ALL": ["C", "nonsense", "tr_TR.UTF-8"], "HOME": ["/proc", "/nowhere", ""],
+    "COLUMNS": ["0", "-1", "x", "9" * 30], "LINES": ["0", "x"], "LC_ALL": ["C", "nonsense", "tr_TR.UTF-8"],
+    "HOME": ["/proc", "/nowhere", ""],
     "TMPDIR": ["/nowhere", ""], "OMP_NUM_THREADS": ["abc", "0", "-3", "999999999"], "PYTHONWARNINGS": ["error", "nonsense"],
     "PYTHONOPTIMIZE": ["2", "x"], "PYTHONIOENCODING": ["ascii", "latin-1", "utf-16"], "PYTHONHASHSEED": ["0"], "NO_COLOR": ["1"],
     "FORCE_COLOR": ["1"], "TZ": ["nonsense", "Pacific/Kiritimati"], "CUDA_VISIBLE_DEVICES": ["x", "0"], "HYDRA_FULL_ERROR": ["1", "x"],
-    "XDG_CONFIG_HOME": ["/dev/zero"], "XDG_CACHE_HOME": ["/nowhere"], "GIT_DIR": ["/nowhere"], "SOURCE_DATE_EPOCH": ["x"], "COMP_POINT": ["x"],
+    "XDG_CONFIG_HOME": ["/dev/zero"], "XDG_CACHE_HOME": ["/nowhere"], "GIT_DIR": ["/nowhere"],
+    "SOURCE_DATE_EPOCH": ["x"], "COMP_POINT": ["x"],
     "PATH": ["", ".", "\x1b"], "SHELL": [""], "USER": [""], "MKL_NUM_THREADS": ["x"], "PYTHONUTF8": ["0"], "THP_MEM_ALLOC_ENABLE": ["x"],
 }  # fmt: skip
-AT_START = ("PYTHONWARNINGS", "PYTHONOPTIMIZE", "PYTHONIOENCODING", "PYTHONHASHSEED", "PYTHONUTF8")  # read by Python itself
+AT_START = (
+    "PYTHONWARNINGS",
+    "PYTHONOPTIMIZE",
+    "PYTHONIOENCODING",
+    "PYTHONHASHSEED",
+    "PYTHONUTF8",
+)  # read by Python itself
 TRAIN = ["dataset=iris", "loop.epochs=1", "threads=1"]
 
 
@@ -174,7 +214,10 @@ def test_any_environment_trains_and_draws(command, tmp_path):
     (tmp_path / "matplotlibrc").write_bytes(b"caf\xe9: \x1b]0;x\x07\nbackend: Qt4Agg\n")
     for number in range(cases(2)):
         names = source.sample(sorted(set(ENVIRONMENT) - set(AT_START)), 8)
-        drawn = {name: source.choice(ENVIRONMENT[name]) for name in names} | {"MPLBACKEND": "Qt4Agg", "TMPDIR": "/nowhere"}
+        drawn = {name: source.choice(ENVIRONMENT[name]) for name in names} | {
+            "MPLBACKEND": "Qt4Agg",
+            "TMPDIR": "/nowhere",
+        }
         done = command(*TRAIN, f"output.root=r{number}", timeout=120, **drawn)
         assert done.returncode == 0, (drawn, done.stderr)
         assert not UNSAFE.search(done.stdout + done.stderr)
@@ -182,7 +225,22 @@ def test_any_environment_trains_and_draws(command, tmp_path):
         assert {"summary.json", "plots"} <= {path.name for path in run.iterdir()}, done.stderr
 
 
-SHADOWS = ["random", "yaml", "torch", "csv", "numpy", "json", "rich", "hydra", "omegaconf", "antlr4", "logging", "tempfile", "subprocess", "difflib"]
+SHADOWS = [
+    "random",
+    "yaml",
+    "torch",
+    "csv",
+    "numpy",
+    "json",
+    "rich",
+    "hydra",
+    "omegaconf",
+    "antlr4",
+    "logging",
+    "tempfile",
+    "subprocess",
+    "difflib",
+]
 
 
 def test_python_m_imports_nothing_of_the_working_directory(command, tmp_path):
@@ -190,7 +248,9 @@ def test_python_m_imports_nothing_of_the_working_directory(command, tmp_path):
         (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('canary').touch()\nraise SystemExit(9)\n")
     for package in ("hydra_plugins/evil", "sklearn", "matplotlib"):
         (tmp_path / package).mkdir(parents=True)
-        (tmp_path / package / "__init__.py").write_text("from pathlib import Path\nPath('canary').touch()\nraise SystemExit(9)\n")
+        (tmp_path / package / "__init__.py").write_text(
+            "from pathlib import Path\nPath('canary').touch()\nraise SystemExit(9)\n"
+        )
     (tmp_path / "mine" / "schedule").mkdir(parents=True)
     (tmp_path / "mine" / "schedule" / "flat.py").write_text("def flat():\n    return lambda step: 1.0\n")
     (tmp_path / "conf" / "schedule").mkdir(parents=True)
@@ -212,4 +272,3 @@ def test_a_bug_of_a_component_shows_its_traceback_without_its_escapes(command, t
     assert "Traceback (most recent call last)" in done.stderr
     assert "Mine: \\x9b31m \\x1b]0;x\\x07" in done.stderr
     assert not UNSAFE.search(done.stderr)
-

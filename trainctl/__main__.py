@@ -8,6 +8,6 @@ import sys
 if sys.path[:1] in ([""], [os.getcwd()]) and not sys.flags.safe_path:
     del sys.path[0]
 
-from trainctl.cli import main  # noqa: E402 - from here on nothing of the working directory is imported
+from trainctl.cli import main
 
 sys.exit(main())

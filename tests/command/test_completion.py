@@ -34,7 +34,9 @@ TOLD = [
 ]
 
 
-@pytest.mark.parametrize(("typed", "offered", "other"), TOLD, ids=lambda value: " ".join(value) if isinstance(value, list) else value)
+@pytest.mark.parametrize(
+    ("typed", "offered", "other"), TOLD, ids=lambda value: " ".join(value) if isinstance(value, list) else value
+)
 def test_what_fits_is_offered(typed, offered, other):
     found = completion.offers(typed, COMMANDS)
     assert offered in found
@@ -63,7 +65,8 @@ def test_another_word_than_ours_is_refused():
 
 
 HOSTILE = [
-    "$(touch canary)", "`touch canary`", "$(touch${IFS}canary)", "a;touch canary", "a b", "*", "\x1b]0;x\x07", "\u202e", "a\nb", "ü", "-rf",
+    "$(touch canary)", "`touch canary`", "$(touch${IFS}canary)", "a;touch canary", "a b", "*", "\x1b]0;x\x07",
+    "\u202e", "a\nb", "ü", "-rf",
     "${canary:=x}", "'x", '"x', "a|b", "<(touch canary)", "&", "a\\b", "!!", "~", "#x", "{a,b}", "x[$(touch canary)]",
 ]  # fmt: skip
 
@@ -71,16 +74,27 @@ HOSTILE = [
 def hostile_files(folder: Path) -> None:
     """Create configuration files and runs with names that a shell would expand."""
     for name in HOSTILE:
-        for path in (*(folder / "conf" / group / f"{name}.yaml" for group in component.GROUPS), folder / "runs" / name / "x"):
+        for path in (
+            *(folder / "conf" / group / f"{name}.yaml" for group in component.GROUPS),
+            folder / "runs" / name / "x",
+        ):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"name: mlp\n? {name!r}\n: 1\n\"$(touch canary)\": 2\n")
+            path.write_text(f'name: mlp\n? {name!r}\n: 1\n"$(touch canary)": 2\n')
 
 
 @pytest.mark.soak
 def test_no_name_of_a_file_is_offered_that_a_shell_could_expand(tmp_path):
     hostile_files(tmp_path)
     source = seed("completion")
-    started = [*COMMANDS, *(f"{group}=" for group in component.GROUPS), *(f"{group}=$" for group in component.GROUPS), "model.", "", "-", "$("]
+    started = [
+        *COMMANDS,
+        *(f"{group}=" for group in component.GROUPS),
+        *(f"{group}=$" for group in component.GROUPS),
+        "model.",
+        "",
+        "-",
+        "$(",
+    ]
     for _ in range(cases(60)):
         typed = [source.choice([*started, *HOSTILE]) for _ in range(source.choice((1, 1, 2, 3)))]
         for word in completion.offers(typed, COMMANDS, source.choice(["", "=:"])):
@@ -120,7 +134,7 @@ def test_a_shell_executes_nothing_at_tab(tmp_path, shell):
     hostile_files(tmp_path)
     (tmp_path / "bin").mkdir()
     program = tmp_path / "bin" / "trainctl"
-    program.write_text(f"#!/bin/sh\nexec {sys.executable} -m trainctl \"$@\"\n")
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} -m trainctl "$@"\n')
     program.chmod(0o755)
     (tmp_path / "trainctl").write_text("#!/bin/sh\ntouch canary\n")  # is not what TAB asks
     (tmp_path / "trainctl").chmod(0o755)
@@ -129,7 +143,9 @@ def test_a_shell_executes_nothing_at_tab(tmp_path, shell):
     script.write_text(PRESS[shell])
     offered = []
     for line in ("trainctl model=", "trainctl optimizer=s", "trainctl resume "):
-        done = subprocess.run([shell, str(script), line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [shell, str(script), line], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
+        )
         assert not done.stderr
         offered += done.stdout.split("\n")
     assert not (tmp_path / "canary").exists()

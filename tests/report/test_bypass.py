@@ -28,18 +28,32 @@ def uses(path: Path) -> set[str]:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     parents = {child: node for node in ast.walk(tree) for child in ast.iter_child_nodes(node)}
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("print", "breakpoint", "input"):
+        if (
+            isinstance(node, ast.Call)
+            and isinstance(node.func, ast.Name)
+            and node.func.id in ("print", "breakpoint", "input")
+        ):
             found.add("print")
         names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         if any(name.partition(".")[0] in ("rich", "curses", "readline", "pprint", "getpass") for name in names):
             found.add("rich")
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__"):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in (
+            "sys.stdout",
+            "sys.stderr",
+            "sys.__stdout__",
+            "sys.__stderr__",
+        ):
             outer = parents[node]
             passed_on = isinstance(outer, ast.keyword) and outer.arg == "stream"  # table.line(..., stream=sys.stderr)
             if not passed_on and not (isinstance(outer, ast.Attribute) and outer.attr in READS):
                 found.add("stream")
-        if isinstance(node, ast.Attribute) and ast.unparse(node) in ("traceback.print_exc", "traceback.print_exception", "os.system", "logging.basicConfig"):
+        if isinstance(node, ast.Attribute) and ast.unparse(node) in (
+            "traceback.print_exc",
+            "traceback.print_exception",
+            "os.system",
+            "logging.basicConfig",
+        ):
             found.add("stream")
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.write" and path.name != "files.py":
             found.add("stream")

@@ -32,7 +32,11 @@ def test_a_matplotlibrc_of_anybody_is_not_read(tmp_path, kind):
     rc(tmp_path / "matplotlibrc", kind)
     (tmp_path / "home" / "matplotlib").mkdir(parents=True)
     rc(tmp_path / "home" / "matplotlib" / "matplotlibrc", kind)
-    environment = os.environ | {"MPLBACKEND": "Qt4Agg", "XDG_CONFIG_HOME": str(tmp_path / "home"), "MATPLOTLIBRC": "/dev/zero"}
+    environment = os.environ | {
+        "MPLBACKEND": "Qt4Agg",
+        "XDG_CONFIG_HOME": str(tmp_path / "home"),
+        "MATPLOTLIBRC": "/dev/zero",
+    }
     done = subprocess.run(
         [sys.executable, "-c", DRAW], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=60
     )

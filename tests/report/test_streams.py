@@ -67,7 +67,9 @@ def test_no_stream_and_no_filter_raises(closed, encoding):
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     if not closed:
-        assert done.stdout == ("\\u2588 \xf6 \\ud800\n" if encoding == "latin-1" else "\\u2588 \\xf6 \\ud800\n").encode("latin-1")
+        assert done.stdout == ("\\u2588 \xf6 \\ud800\n" if encoding == "latin-1" else "\\u2588 \\xf6 \\ud800\n").encode(
+            "latin-1"
+        )
         assert done.stderr.startswith(b"trainctl: note: ours\n")
 
 

@@ -86,7 +86,8 @@ def test_outside_of_a_repository_there_is_no_commit(tmp_path):
 KEYS = [
     "core.fsmonitor", "core.hooksPath", "core.sshCommand", "core.pager", "core.editor", "core.askPass", "core.gitProxy",
     "core.alternateRefsCommand", "diff.external", "diff.d.textconv", "diff.d.command", "filter.f.clean", "filter.f.smudge",
-    "filter.f.process", "merge.m.driver", "credential.helper", "gpg.program", "pager.status", "alias.status", "uploadpack.packObjectsHook",
+    "filter.f.process", "merge.m.driver", "credential.helper", "gpg.program", "pager.status", "alias.status",
+    "uploadpack.packObjectsHook",
 ]  # fmt: skip
 
 
@@ -106,7 +107,9 @@ def test_nothing_that_a_repository_names_executes_and_its_index_stays(work, tmp_
         (work / ".gitattributes").write_text("* filter=f diff=d merge=m\n")
         for key in keys:
             git(work, "config", key, source.choice([str(script), f"!{script}", "./evil.sh", f"sh {script}"]))
-        (tmp_path / "included").write_text(f"[core]\n\tfsmonitor = {script}\n[filter \"f\"]\n\tclean = {script}\n\trequired\n")
+        (tmp_path / "included").write_text(
+            f'[core]\n\tfsmonitor = {script}\n[filter "f"]\n\tclean = {script}\n\trequired\n'
+        )
         git(work, "config", "include.path", str(tmp_path / "included"))
         git(work, "config", "includeIf.gitdir:/.path", str(tmp_path / "included"))
         for name in ("GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG"):
@@ -118,11 +121,15 @@ def test_nothing_that_a_repository_names_executes_and_its_index_stays(work, tmp_
         monkeypatch.setenv("PATH", f".:{work}/none::{os.environ['PATH']}")
         monkeypatch.chdir(work)
         (work / "a.txt").write_text(f"changed {number}")
-        before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (work / ".git").rglob("*") if path.is_file()}
+        before = {
+            path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (work / ".git").rglob("*") if path.is_file()
+        }
         canary.unlink(missing_ok=True)
         assert repository.describe(work)["dirty"] is True
         assert not canary.exists(), keys
-        after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (work / ".git").rglob("*") if path.is_file()}
+        after = {
+            path: (path.read_bytes(), path.stat().st_mtime_ns) for path in (work / ".git").rglob("*") if path.is_file()
+        }
         assert after == before
 
 
@@ -151,7 +158,18 @@ def test_a_repository_of_endless_files_is_described_in_no_time(work):
     source = seed("endless")
     for _ in range(cases(12)):
         root = Path(shutil.copytree(work, work.parent / "copy", symlinks=True))
-        name = source.choice(["", "HEAD", "refs/heads/a-branch/of-mine", "packed-refs", "commondir", "index", "objects", "objects/info/alternates"])
+        name = source.choice(
+            [
+                "",
+                "HEAD",
+                "refs/heads/a-branch/of-mine",
+                "packed-refs",
+                "commondir",
+                "index",
+                "objects",
+                "objects/info/alternates",
+            ]
+        )
         endless(root / ".git" / name if name else root / ".git", kind := source.choice(ENDLESS))
         started = time.monotonic()
         described = repository.describe(root)
@@ -166,7 +184,9 @@ TEXTS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name", [".git", ".git/HEAD", ".git/refs/heads/a-branch/of-mine", ".git/packed-refs", ".git/commondir"])
+@pytest.mark.parametrize(
+    "name", [".git", ".git/HEAD", ".git/refs/heads/a-branch/of-mine", ".git/packed-refs", ".git/commondir"]
+)
 def test_odd_texts_in_a_repository_give_no_commit_that_is_none(work, name):
     source = random.Random(name)
     for text in [*TEXTS, "".join(map(chr, source.choices(range(0x250), k=200)))]:

@@ -46,7 +46,7 @@ compdef _trainctl trainctl
 """
 FISH = """\
 function __trainctl_complete
-    set -lx COMP_LINE (commandline --current-process --cut-at-cursor | string collect --no-trim-newlines)
+    set -lx COMP_LINE (commandline --current-process --cut-at-cursor)
     command trainctl --shell-completion query=fish 2> /dev/null
 end
 complete --command trainctl --arguments '(__trainctl_complete)'
@@ -183,7 +183,9 @@ def _selected(before: Sequence[str]) -> Iterator[tuple[str, str]]:
     selected |= {group: names for group, equals, names in (word.partition("=") for word in before) if equals}
     for group in component.GROUPS:
         names = selected.get(group)
-        for name in names.strip("[]").split(",") if isinstance(names, str) else names if isinstance(names, list) else ():
+        for name in (
+            names.strip("[]").split(",") if isinstance(names, str) else names if isinstance(names, list) else ()
+        ):
             yield group, str(name)
 
 
@@ -191,8 +193,10 @@ def _parameters(group: str, path: Path) -> Mapping[str, Any]:
     """Return a member's settings with their annotations, or with None if the component is not one of ours."""
     try:
         tree = read_tree(path)
-        settings = {str(key): None for key in tree if key not in ("name", "defaults")} if isinstance(tree, dict) else {}
+        settings: dict[str, Any] = (
+            {str(key): None for key in tree if key not in ("name", "defaults")} if isinstance(tree, dict) else {}
+        )
         code = component.source(group, str(tree.get("name")) if isinstance(tree, dict) else "")
-        return settings | (component.signature(code).parameters if code else {})
+        return settings | dict(component.signature(code).parameters if code else {})
     except ConfigError:
         return {}

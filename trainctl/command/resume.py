@@ -39,7 +39,9 @@ def main(argv: Sequence[str]) -> int:
     summary = session.resume(settings, overrides, directory, reporters=reporters.on_terminal)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
-        table.line(f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}")
+        table.line(
+            f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}"
+        )
     return 0
 
 

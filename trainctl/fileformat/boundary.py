@@ -72,7 +72,10 @@ def reason(error: BaseException) -> str:
 
     >>> reason(ValueError("bad\n  byte")), reason(RecursionError()), reason(KeyError("x"))
     ('bad byte', 'RecursionError', "KeyError: 'x'")
-    >>> reason(ValueError("cannot identify image file <_io.BytesIO object at 0x7f3c>")), reason(ValueError("a", KeyError("b")))
+    >>> (
+    ...     reason(ValueError("cannot identify image file <_io.BytesIO object at 0x7f3c>")),
+    ...     reason(ValueError("a", KeyError("b"))),
+    ... )
     ('cannot identify image file', "a: KeyError: 'b'")
     """
     name = type(error).__name__

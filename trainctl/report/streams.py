@@ -4,6 +4,7 @@ Together with :mod:`trainctl.report.table` the only module that touches the term
 may quote names that came with the data, so it is escaped like everything else.
 """
 
+import io
 import logging
 import os
 import sys
@@ -11,7 +12,7 @@ import traceback
 import warnings
 from contextlib import suppress
 from types import TracebackType
-from typing import TextIO
+from typing import TextIO, cast
 
 from trainctl.errors import Advice
 from trainctl.report import table
@@ -22,12 +23,14 @@ def prepare() -> None:
     _open_closed_streams()
     for stream in (sys.stdout, sys.stderr):
         with suppress(AttributeError, OSError, ValueError):  # a stream of another kind, or closed
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr] - such as data on a latin-1 terminal
+            cast("io.TextIOWrapper", stream).reconfigure(
+                errors="backslashreplace"
+            )  # such as data on a latin-1 terminal
     sys.excepthook = show_traceback
     warnings.showwarning = show_warning
     logging.lastResort = Log(logging.WARNING)
     if any("error" in option for option in sys.warnoptions):  # PYTHONWARNINGS=error: a note would end the run
-        warnings.filters[:] = [("default" if entry[0] == "error" else entry[0], *entry[1:]) for entry in warnings.filters]  # type: ignore[misc,index]
+        warnings.resetwarnings()
     warnings.simplefilter("default", Advice, append=False)
 
 

@@ -26,8 +26,8 @@ from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import Members, explain, home, options, overlays
 from trainctl.settings.overrides import misuses, parse, unresolved
 from trainctl.settings.points import points_of
-from trainctl.settings.user_source import UserSource
 from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_hydras_settings
+from trainctl.settings.user_source import UserSource
 
 
 class Overlays(SearchPathPlugin):

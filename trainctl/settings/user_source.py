@@ -5,7 +5,6 @@ lead to the whole file system; nothing here lists more than one directory.
 """
 
 import io
-import os
 from pathlib import Path
 
 from hydra.core.object_type import ObjectType
@@ -19,7 +18,7 @@ from trainctl.fileformat.tree import LARGEST, check_size, not_yaml
 from trainctl.fileformat.utf8 import read_text
 
 
-class UserSource(ConfigSource):  # type: ignore[misc] - Hydra has no types
+class UserSource(ConfigSource):
     """A directory on Hydra's search path, written as ``user://DIRECTORY``."""
 
     @staticmethod
@@ -43,8 +42,8 @@ class UserSource(ConfigSource):  # type: ignore[misc] - Hydra has no types
         """Return the groups or members in a directory."""
         found: list[str] = []
         with reading(Path(self.path, config_path), ConfigError):
-            for name in sorted(os.listdir(Path(self.path, config_path))):
-                self._list_add_result(found, os.path.join(config_path, name), name, results_filter)  # noqa: PTH118 - text
+            for path in Path(self.path, config_path).iterdir():
+                self._list_add_result(found, str(Path(config_path, path.name)), path.name, results_filter)
         return sorted(set(found))
 
     def load_config(self, config_path: str) -> ConfigResult:

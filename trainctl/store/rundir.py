@@ -33,6 +33,7 @@ from trainctl.fileformat.place import is_directory, is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files
+from trainctl.wording import listed
 
 # Files that a crash may leave in a run directory, in addition to those that trainctl.store.checkpoint removes.
 LEFTOVERS = re.compile(
@@ -291,7 +292,7 @@ def find(name: str | None, root: Path) -> Path:
     if len(matches) == 1:
         return matches[0]
     if matches:
-        examples = ", ".join(path.name for path in matches[:5]) + (", ..." if len(matches) > 5 else "")
+        examples = listed([path.name for path in matches])
         raise CheckpointError(f"{name}: matches {len(matches)} runs: {examples}")
     reason = (
         _not_a_run(Path(name))

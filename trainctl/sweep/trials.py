@@ -1,19 +1,16 @@
 """Train a sweep: each point is a separate run; all are trained in this process, one after the other."""
 
-import csv
 import gc
-import io
 import shlex
 import sys
 import time
-import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from trainctl.errors import Interrupted, SweepError, Terminated, TrainctlError
-from trainctl.report import phrases, reporters, table
+from trainctl.report import phrases, reporters, streams, table
 from trainctl.settings import config
 from trainctl.settings.config import Config
 from trainctl.store import rundir
@@ -107,7 +104,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
     except TrainctlError as error:
         trial.outcome, trial.error = "failed", " ".join(str(error).split())
     except Exception as error:  # noqa: BLE001 - a bug in one trial must not end the others
-        traceback.print_exc()
+        streams.show_traceback(type(error), error, error.__traceback__)
         trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
     if trial.error:
         table.line(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", stream=sys.stderr)
@@ -143,13 +140,9 @@ def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
 
 def as_csv(trials: Sequence[Trial]) -> str:
     """Return the results as CSV, with each trial's error and directory."""
-    text = io.StringIO()
     header, body = rows(trials)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*header, "error", "directory"])
-    for row, trial in zip(body, trials, strict=True):
-        writer.writerow(map(table.harmless, [*row, trial.error, trial.directory.name]))
-    return text.getvalue()
+    lines = [[*row, trial.error, trial.directory.name] for row, trial in zip(body, trials, strict=True)]
+    return table.csv([[*header, "error", "directory"], *lines])
 
 
 def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:

@@ -115,7 +115,7 @@ def _dirty(root: Path, own: Path, common: Path, commit: str) -> bool | None:
 
 def _program() -> str | None:
     """Return the path of git; a program in the working directory is not it, even if PATH names that with a dot."""
-    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if os.path.isabs(folder)]
+    folders = [folder for folder in os.environ.get("PATH", os.defpath).split(os.pathsep) if Path(folder).is_absolute()]
     return shutil.which("git", path=os.pathsep.join(folders)) if folders and os.name == "posix" else None
 
 

@@ -26,6 +26,7 @@ from trainctl.store.manifest import Saved
 from trainctl.train import checkpoint_writer, loop, provenance
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
+from trainctl.wording import listed
 
 
 def no_judge(row: Row) -> None:
@@ -157,7 +158,7 @@ def _warnings(run: Run, saved: Saved, history: Sequence[Row]) -> list[str]:
         for difference in computed_otherwise(saved, run.config)
     ]
     if lost := lost_evaluations(run, history):
-        shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
+        shown = listed([str(step) for step in lost])
         plural = "s" * (len(lost) != 1)
         lines.append(f"metrics.jsonl is damaged: missing {len(lost)} evaluation{plural}, at step{plural} {shown}")
     return lines + [f"skipped: {trouble}" for trouble in saved.skipped]
@@ -205,7 +206,7 @@ def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]
         except TrainctlError as error:
             conclude(run, directory, reporter, "failed", str(error))
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             conclude(run, directory, reporter, "failed", f"{type(error).__name__}: {error}")
             raise
     finally:
