@@ -27,9 +27,7 @@ GROUPS = """\
 == Groups ==
 Select a component with group=name. For details: trainctl list GROUP"""
 
-FLAGS = (
-    "Hydra's flags: --cfg job [--resolve], --info, -m, --config-dir DIR, --version, --shell-completion install=bash."
-)
+FLAGS = "Flags: --cfg job [--resolve], --info, -m, --config-dir DIR, --version, --hydra-help, --shell-completion install=bash."
 
 
 def text(overrides: Sequence[str], config_dir: str | None) -> str:

@@ -17,15 +17,20 @@ from typing import TextIO, cast
 from trainctl.errors import Advice
 from trainctl.report import table
 
+SMALLEST, LARGEST = 10, 10_000  # columns or lines of a terminal
+
 
 def prepare() -> None:
     """Let nothing that this process writes raise, or control the terminal, whatever streams and settings it was given."""
     _open_closed_streams()
+    for name in ("COLUMNS", "LINES"):
+        value = os.environ.get(name)
+        if value is not None and not (value.isascii() and value.isdecimal() and SMALLEST <= int(value[:9]) < LARGEST):
+            del os.environ[name]  # so the terminal is asked; a table of 0 columns would be empty
     for stream in (sys.stdout, sys.stderr):
-        with suppress(AttributeError, OSError, ValueError):  # a stream of another kind, or closed
-            cast("io.TextIOWrapper", stream).reconfigure(
-                errors="backslashreplace"
-            )  # such as data on a latin-1 terminal
+        # Text of data may hold characters that a latin-1 terminal lacks; a stream of another kind stays as it is.
+        with suppress(AttributeError, OSError, ValueError):
+            cast("io.TextIOWrapper", stream).reconfigure(errors="backslashreplace")
     sys.excepthook = show_traceback
     warnings.showwarning = show_warning
     logging.lastResort = Log(logging.WARNING)
