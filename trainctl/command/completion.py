@@ -81,7 +81,7 @@ def answer(words: Sequence[str], commands: Sequence[str]) -> str:
 
 
 def offers(typed: Sequence[str], commands: Sequence[str], breaks: str = "") -> list[str]:
-    """Return what may stand in place of the last word.
+    """Return what could replace the last word.
 
     Args:
         typed: The words up to the cursor, without the name of the program; the last one may be empty.

@@ -23,7 +23,7 @@ class UserSource(ConfigSource):
 
     @staticmethod
     def scheme() -> str:
-        """Return what stands before ``://``."""
+        """Return the part of the path before ``://``."""
         return "user"
 
     def available(self) -> bool:
