@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import subprocess
 import sys
 import time
 
@@ -12,6 +13,7 @@ from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.command.help import COMMANDS
 from trainctl.settings import compose
+from trainctl.store import difference
 from trainctl.train import session
 
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -260,6 +262,14 @@ def test_python_m_imports_nothing_of_the_working_directory(command, tmp_path):
     assert not (tmp_path / "canary").exists()
 
 
+def test_a_removed_working_directory_is_one_line(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    words = ["/bin/sh", "-c", 'rmdir "$1"; shift; exec "$@"', "sh", str(gone), sys.executable, "-m", "trainctl", "list"]
+    done = subprocess.run(words, cwd=gone, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr.count("\n")) == (5, 1), done.stderr
+
+
 def test_a_bug_of_a_component_shows_its_traceback_without_its_escapes(command, tmp_path):
     (tmp_path / "mine" / "schedule").mkdir(parents=True)
     (tmp_path / "mine" / "schedule" / "bad.py").write_text(
@@ -272,3 +282,16 @@ def test_a_bug_of_a_component_shows_its_traceback_without_its_escapes(command, t
     assert "Traceback (most recent call last)" in done.stderr
     assert "Mine: \\x9b31m \\x1b]0;x\\x07" in done.stderr
     assert not UNSAFE.search(done.stderr)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX")
+def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "__init__.py").write_text("")
+    os.mkfifo(tmp_path / "mine" / "pipe.py")
+    (tmp_path / "mine" / "model" / "zero.py").symlink_to("/dev/zero")
+    before = difference.own_code(("mine",))
+    (tmp_path / "mine" / "__init__.py").write_text("x = 1")
+    difference.own_code.cache_clear()
+    assert len(before) == 12
+    assert difference.own_code(("mine",)) != before

@@ -73,6 +73,19 @@ def test_no_stream_and_no_filter_raises(closed, encoding):
         assert done.stderr.startswith(b"trainctl: note: ours\n")
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"), [("0", False), ("1", False), ("-5", False), ("x", False), ("9" * 5000, False), ("20", True)]
+)
+def test_a_terminal_of_no_width_is_asked_for_its_width(monkeypatch, value, kept):
+    for name in ("COLUMNS", "LINES"):
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    with warnings.catch_warnings():
+        streams.prepare()
+    assert ("COLUMNS" in os.environ, "LINES" in os.environ) == (kept, kept)
+
+
 def test_filters_of_python_itself_stay(monkeypatch):
     monkeypatch.setattr(sys, "warnoptions", [])
     with warnings.catch_warnings():

@@ -133,6 +133,11 @@ def test_json_reads_back_and_holds_nothing_that_drives_a_terminal(capsys):
     assert json.loads(printed) == content
 
 
+def test_json_has_null_for_what_is_not_finite(capsys):
+    table.json({"a": [float("nan"), (float("inf"), 1.5)]}, indent=None)
+    assert capsys.readouterr().out == '{"a": [null, [null, 1.5]]}\n'
+
+
 def test_csv_holds_neither_formulas_nor_escapes():
     assert table.csv([["run"], [f"={HOSTILE}"]]).isascii() is False
     assert table.csv([[HOSTILE, -1.5]]) == "\\x1b]0;x\\x07 \\x9b31m \\u202e \\udcff <b> \U0001f600,-1.5\n"

@@ -7,6 +7,7 @@ run or value of a setting can break a table or control the terminal.
 import csv as csv_module
 import io
 import json as json_module
+import math
 import os
 import sys
 import unicodedata
@@ -81,8 +82,17 @@ def printable(text: str, encoding: str | None = None, *, keep_lines: bool = Fals
 
 def json(content: Any, *, indent: int | None = 2) -> None:
     r"""Print JSON, in which whatever could control a terminal is written as ``\u...``, so that it reads back unchanged."""
-    text = json_module.dumps(content, indent=indent, ensure_ascii=False, allow_nan=False)
+    text = json_module.dumps(_finite(content), indent=indent, ensure_ascii=False)
     print("".join(c if c.isprintable() or c == "\n" else json_module.dumps(c)[1:-1] for c in text))
+
+
+def _finite(content: Any) -> Any:
+    """Return content with null in place of NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def csv(rows: Iterable[Iterable[object]]) -> str:
