@@ -59,7 +59,7 @@ ORDER = (
     "train", "resume", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs", "compare", "verify",
     "reproduce",
 )  # fmt: skip
-NO_COMMANDS = {"__init__", "arguments", "help"}  # modules of trainctl/command
+NO_COMMANDS = {"completion", "__init__", "arguments", "help"}  # modules of trainctl/command
 
 
 def settings() -> str:

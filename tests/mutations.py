@@ -453,10 +453,65 @@ MUTATIONS = [
         "tests/fileformat/test_limits.py",
     ),
     Mutation(
-        "trainctl/settings/user_files.py",
-        "        refuse_too_large(path)",
+        "trainctl/settings/user_source.py",
+        "        check_size(text, path)",
         "        pass",
-        "tests/settings/test_bad_configuration.py -k large",
+        "tests/settings/test_bad_configuration.py tests/settings/test_fuzz.py -k 'large or crashed'",
+    ),
+    Mutation(
+        "trainctl/fileformat/limits.py",
+        "len(SIGNS.findall(word)) > MOST_SIGNS",
+        "False",
+        "tests/test_cli.py -k no_parser",
+    ),
+    # What lies around may not execute, or control the terminal.
+    Mutation(
+        "trainctl/train/repository.py",
+        'for key, value in os.environ.items() if not key.startswith("GIT_")',
+        "for key, value in os.environ.items()",
+        "tests/train/test_repository.py",
+    ),
+    Mutation(
+        "trainctl/command/completion.py",
+        "PLAIN.fullmatch(text) and PLAIN.fullmatch(text, start)",
+        "True",
+        "tests/command/test_completion.py",
+    ),
+    Mutation(
+        "trainctl/__main__.py",
+        "    del sys.path[0]",
+        "    pass",
+        "tests/test_hostile.py -k python_m",
+    ),
+    Mutation(
+        "trainctl/report/table.py",
+        'c if c.isprintable() or c == "\\n" else json_module.dumps(c)[1:-1]',
+        "c",
+        "tests/report/test_table.py",
+    ),
+    Mutation(
+        "trainctl/report/streams.py",
+        "    sys.excepthook = show_traceback",
+        "    pass",
+        "tests/test_hostile.py -k traceback",
+    ),
+    Mutation(
+        "trainctl/report/canvas.py",
+        "            os.chdir(os.sep)",
+        "            pass",
+        "tests/report/test_canvas.py",
+    ),
+    Mutation(
+        "trainctl/train/conclusion.py",
+        "    except Exception as error:  # noqa: BLE001 - whatever a library raises",
+        "    except StorageError as error:",
+        "tests/train/test_conclusion.py",
+    ),
+    Mutation(
+        "trainctl/settings/hydra_flags.py",
+        "_as_hydra_expects(argv), redirect_stdout(output), redirect_stderr(output)",
+        "_as_hydra_expects(argv)",
+        "tests/test_cli.py -k hydra",
     ),
     # What an annotation means.
     Mutation(

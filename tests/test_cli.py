@@ -221,6 +221,63 @@ def test_a_bug_of_ours_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> N
         cli.main()
 
 
+def test_a_component_that_exits_does_not_look_like_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(arguments: object) -> int:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(cli, "dispatch", leave)
+    with pytest.raises(RuntimeError, match=r"sys.exit\(0\) was called"):
+        cli.main()
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["runs", f"limit={HUGE}"], "expected a whole number in [1, inf)"),
+        (["verify", "x", f"steps={HUGE}"], "expected a whole number in [1, inf)"),
+        (["verify", "x", f"from={HUGE}"], "expected a step or one of these"),
+        (["model.hidden=" + "[" * 200], "model.hidden: nested more than 50 levels deep"),
+        (["-m", "seed=" + "choice(" * 100], "seed: nested more than 50 levels deep"),
+        (["model.hidden=[" + "8," * 40_000], "model.hidden: more than 30,000 characters, or 4,000 commas and brackets"),
+        (["dataset=csv", "dataset.target=y", "dataset.path='~nosuchuser/x'"], "dataset.path=~nosuchuser/x: not a path"),
+        (["components=[__main__]"], "components=[__main__]: no such package"),
+        (["list", "components=[__main__]"], "components=[__main__]: no such package"),
+    ],
+    ids=lambda value: "-".join(value)[:30] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_what_no_parser_should_get_is_answered_in_a_line_of_bounded_length(
+    say: Say, words: list[str], message: str
+) -> None:
+    code, out, err = say(*words)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert message in err
+    assert len(err) < 2100
+
+
+def test_the_list_finds_a_package_of_the_working_directory(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "mine" / "model").mkdir(parents=True)
+    (tmp_path / "mine" / "model" / "own.py").write_text('def own(*, width: int):\n    """Return my own model."""\n')
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "own.yaml").write_text("name: own\nwidth: 3\n")
+    code, out, _ = say("list", "model", "own", "components=[mine]")
+    assert (code, "own model" in out) == (0, True)
+
+
+def test_what_hydra_prints_is_escaped(say: Say, tmp_path: Path) -> None:
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    (tmp_path / "conf" / "model" / "own.yaml").write_text(
+        "name: mlp\nhidden: [8]\nnorm: none\nactivation: relu\ndropout: 0.0\n"
+    )
+    (tmp_path / "conf" / "model" / "\u202e\x1b[31m.yaml").write_text("x: \u202e\n")
+    for words in (["--cfg", "job", "output.root='\u202e'"], ["--info", "all"], ["--help"], ["list", "model"]):
+        code, out, err = say(*words)
+        assert code == 0
+        assert not re.search("[\u202e\x1b\x9b]", out + err)
+
+
 @pytest.mark.parametrize(
     ("error", "words"),
     [

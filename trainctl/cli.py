@@ -8,34 +8,41 @@ import os
 import sys
 import warnings
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import TextIO
 
+from trainctl.command import help as command_help
 from trainctl.command.help import COMMANDS
-from trainctl.errors import Advice, ConfigError, TrainctlError, exit_called, lacks_memory, out_of_memory
+from trainctl.errors import (
+    Advice,
+    ConfigError,
+    Interrupted,
+    StorageError,
+    Terminated,
+    TrainctlError,
+    UnavailableError,
+    exit_called,
+    lacks_memory,
+    out_of_memory,
+)
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
-from trainctl.report import table
+from trainctl.report import streams, table
 from trainctl.settings import spelling
+from trainctl.wording import did_you_mean, shortened
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
-COMPLETIONS = [f"{what}={shell}" for what in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
 
 
 def main() -> int:
     """Run the command line of this process and return its exit code."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell: `>&-`
-            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
-    warnings.showwarning = tell
+    streams.prepare()
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once by PyTorch: huge pages cause fewer page faults
     try:
         Path.cwd()
-    except FileNotFoundError:
-        return complain("the current directory has been removed: change to another one", 5)
+    except OSError:
+        return complain("the current directory has been removed: change to another one", StorageError.exit_code)
     try:
         with ExitImmediately(), Watch():  # watch the load of other processes while torch is imported
             code = dispatch(sys.argv[1:])
@@ -44,9 +51,9 @@ def main() -> int:
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
     except Terminate:
-        return complain("terminated; everything saved so far is intact", 143)
+        return complain("terminated; everything saved so far is intact", Terminated.exit_code)
     except KeyboardInterrupt:
-        return complain("interrupted; everything saved so far is intact", 130)
+        return complain("interrupted; everything saved so far is intact", Interrupted.exit_code)
     except SystemExit as error:
         return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
@@ -61,12 +68,12 @@ def main() -> int:
 def answer(error: Exception) -> int | None:
     """Print an error that the machine or a path caused, and return the exit code; None if the error is another one."""
     if message := environment(error):
-        return complain(message, 7)
+        return complain(message, UnavailableError.exit_code)
     if isinstance(error, OSError) and error.errno in STORAGE:
         denied = error.errno in (errno.EACCES, errno.EPERM)  # for reading, too
-        return complain(f"cannot {'read or write' if denied else 'write'}: {error}", 5)
+        return complain(f"cannot {'read or write' if denied else 'write'}: {error}", StorageError.exit_code)
     if isinstance(error, OSError) and error.errno in NO_PATH:
-        return complain(f"{error.filename}: {error.strerror}", 2)
+        return complain(f"{error.filename}: {error.strerror}", ConfigError.exit_code)
     return None
 
 
@@ -74,29 +81,10 @@ def complain(message: str, exit_code: int) -> int:
     """Print each line of an error, ignoring a closed stderr, and return the exit code."""
     try:
         for line in message.split("\n"):
-            table.line(f"trainctl: {line}", stream=sys.stderr)
+            table.line(f"trainctl: {shortened(line)}", stream=sys.stderr)
     except OSError:
         table.drain(sys.stderr)
     return exit_code
-
-
-def tell(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """Print a warning: our own advice as one line, like an error; any other warning as Python does."""
-    if issubclass(category, Advice):
-        text = f"trainctl: note: {table.printable(str(message))}\n"
-    else:
-        text = warnings.formatwarning(message, category, filename, lineno, line)
-    try:
-        (file or sys.stderr).write(text)
-    except OSError:
-        table.drain(sys.stderr)
 
 
 def environment(error: Exception) -> str | None:
@@ -122,13 +110,11 @@ def dispatch(arguments: Sequence[str]) -> int:
     if command not in COMMANDS:
         if set(command) & set(spelling.PLAIN):
             raise ConfigError(f"{command}: {spelling.misspelt(command)}")
-        close = get_close_matches(command, COMMANDS, n=1)
-        hint = f"; did you mean {close[0]}?" if close else ""
-        expected = "unknown command (expected a command or key=value)"
-        raise ConfigError(f"{command}: {expected}{hint} (commands: {', '.join(COMMANDS)})")
+        expected = f"unknown command (expected a command or key=value){did_you_mean(command, COMMANDS)}"
+        raise ConfigError(f"{command}: {expected} (commands: {', '.join(COMMANDS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        print((module(command).__doc__ or "").strip())
+        table.line(command_help.of(command))
         return 0
     if command == "train":
         return train(rest)
@@ -150,9 +136,9 @@ def train(arguments: Sequence[str]) -> int:
         from importlib.metadata import PackageNotFoundError, version
 
         try:
-            print(f"trainctl {version('trainctl')}")
+            table.line(f"trainctl {version('trainctl')}")
         except PackageNotFoundError:
-            print("trainctl (a checkout, not installed)")
+            table.line("trainctl (a checkout, not installed)")
         return 0
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
         collects = gc.isenabled()
@@ -169,20 +155,23 @@ def train(arguments: Sequence[str]) -> int:
 
 def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Sequence[str]) -> int:
     """Print the output of --help or of one of Hydra's informational flags."""
-    from trainctl.settings import compose, hydra_flags
-
-    if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
-        raise ConfigError(f"--shell-completion needs one of {', '.join(COMPLETIONS)}")
     if flags.multirun:
         raise ConfigError("-m runs a sweep; it cannot be combined with --help, --cfg, --info or --shell-completion")
-    if flags.help:
-        from trainctl.command import help as command_help
+    if flags.shell_completion:
+        from trainctl.command import completion
 
-        print(command_help.text(overrides, flags.config_dir))
+        table.line(completion.answer(overrides, COMMANDS).rstrip("\n"))
         return 0
-    if overrides and not flags.shell_completion:
-        compose.compose(overrides, flags.config_dir)  # so that errors have our own messages
-    return hydra_flags.answer(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
+    if flags.help:
+        table.line(command_help.text(overrides, flags.config_dir))
+        return 0
+    from trainctl.settings import compose, hydra_flags
+
+    if overrides:
+        compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
+    text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
+    table.line(text.rstrip("\n"))
+    return code
 
 
 def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:

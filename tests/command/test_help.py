@@ -26,7 +26,7 @@ def subclasses(cls: type) -> Iterator[type]:
 
 def test_every_command_is_listed_with_its_first_line() -> None:
     files = {path.stem.replace("_", "-") for path in (ROOT / "trainctl" / "command").glob("*.py")}
-    assert set(command_help.COMMANDS) == files - {"--init--", "arguments", "help"}
+    assert set(command_help.COMMANDS) == files - {"--init--", "arguments", "completion", "help"}
     lines = command_help.commands().splitlines()
     assert lines[0] == "== Commands =="
     assert [line.split()[0] for line in lines[3:]] == list(command_help.COMMANDS)

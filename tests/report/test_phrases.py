@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from trainctl.report import phrases, table
+from trainctl.settings.config import Loop
 
 
 @pytest.mark.parametrize(
@@ -172,3 +173,8 @@ def test_a_path_can_be_pasted(tmp_path, monkeypatch):
     assert phrases.pasteable(Path("-x")) == "./-x"  # not an option
     nasty = 'it\'s $(a) "test"; \\'
     assert shlex.split(phrases.pasteable(Path(nasty))) == [nasty]
+
+
+def test_a_time_beyond_all_use_is_not_doubled():
+    loop = Loop(20, None, "9" * 400 + "s", 32, 1024, 1, None, None, None, None, "stop", "auto")
+    assert phrases.longer(loop) == ["loop.epochs=40"]

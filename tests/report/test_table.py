@@ -1,7 +1,9 @@
 """Tables: the same data on a terminal and in a pipe, and no text that could break either."""
 
 import io
+import json
 import re
+import sys
 
 import pytest
 
@@ -117,3 +119,33 @@ def test_values_are_spelt_as_on_the_command_line():
         "[]",
         "relu",
     ]
+
+
+HOSTILE = "\x1b]0;x\x07 \x9b31m \u202e \udcff <b> \U0001f600"
+
+
+def test_json_reads_back_and_holds_nothing_that_drives_a_terminal(capsys):
+    content = [{"run": HOSTILE, "größe": [1.5, None, "a\nb"]}]
+    table.json(content)
+    printed = capsys.readouterr().out
+    assert all(character.isprintable() or character == "\n" for character in printed)
+    assert "größe" in printed
+    assert json.loads(printed) == content
+
+
+def test_json_has_null_for_what_is_not_finite(capsys):
+    table.json({"a": [float("nan"), (float("inf"), 1.5)]}, indent=None)
+    assert capsys.readouterr().out == '{"a": [null, [null, 1.5]]}\n'
+
+
+def test_csv_holds_neither_formulas_nor_escapes():
+    assert table.csv([["run"], [f"={HOSTILE}"]]).isascii() is False
+    assert table.csv([[HOSTILE, -1.5]]) == "\\x1b]0;x\\x07 \\x9b31m \\u202e \\udcff <b> \U0001f600,-1.5\n"
+
+
+def test_lines_are_escaped_on_a_terminal_and_kept_in_a_pipe(monkeypatch, capsys):
+    table.text(f"a\n{HOSTILE[:5]}\n")
+    assert capsys.readouterr().out == f"a\n{HOSTILE[:5]}\n"
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    table.text(f"a\n{HOSTILE[:5]}\n")
+    assert capsys.readouterr().out == "a\n\\x1b]0;x\n"

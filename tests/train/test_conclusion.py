@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 import torch
 
+from trainctl.errors import Advice, StorageError
 from trainctl.machine.world import World
-from trainctl.report import reporters
+from trainctl.report import plots, reporters
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose
 from trainctl.store import rundir
-from trainctl.train import checkpoint_writer, conclusion, loop
+from trainctl.train import checkpoint_writer, conclusion, loop, session
 
 TINY = ("dataset=iris", "model=linear", "loop.epochs=3", "output.plots=false", "optimizer.lr=0.1")
 
@@ -110,3 +111,39 @@ def test_a_terminal_gets_the_live_view_and_anything_else_plain_lines(
     assert isinstance(chosen, MultiReporter)
     assert [type(reporter).__name__ for reporter in chosen.reporters] == ["Files", kind]
     assert rundir.read_metrics(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "raised", [ValueError("Key backend: 'Qt4Agg'"), MemoryError(), StorageError("x: full"), ImportError("no")]
+)
+def test_plots_that_cannot_be_drawn_are_a_note_and_the_summary_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, raised: Exception
+) -> None:
+    def fail(*_: object) -> None:
+        assert rundir.read_json(tmp_path / "run" / "summary.json")["outcome"] == "finished"
+        raise raised
+
+    monkeypatch.setattr(plots, "curves", fail)
+    with pytest.warns(Advice, match="the plots are incomplete"):
+        summary = session.begin(compose.compose([*TINY, "output.plots=true"]), [], tmp_path / "run")
+    assert rundir.read_json(tmp_path / "run" / "summary.json") == summary
+
+
+def test_ctrl_c_while_plots_are_drawn_leaves_a_finished_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plots, "curves", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        session.begin(compose.compose([*TINY, "output.plots=true"]), [], tmp_path / "run")
+    assert rundir.read_json(tmp_path / "run" / "summary.json")["outcome"] == "finished"
+
+
+def test_a_component_that_exits_is_a_bug_with_a_summary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def leave(*_: object, **__: object) -> None:
+        raise SystemExit(0)
+
+    monkeypatch.setattr(session.loop, "train", leave)
+    with pytest.raises(SystemExit):
+        session.begin(compose.compose(TINY), [], tmp_path / "run")
+    assert rundir.read_json(tmp_path / "run" / "summary.json")["outcome"] == "failed"

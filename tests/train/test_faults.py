@@ -47,7 +47,7 @@ def settings(*overrides: str) -> config.Config:
 @pytest.fixture(autouse=True)
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(saving, "PAUSES", (0.0, 0.0, 0.0))
-    monkeypatch.setattr(provenance, "git", lambda: None)  # half of such a run's time
+    monkeypatch.setattr(provenance.repository, "describe", lambda directory: None)  # half of such a run's time
 
 
 @pytest.fixture(scope="module")

@@ -74,7 +74,7 @@ stops = st.builds(
 def whole() -> Iterator[Callable[[tuple[str, ...]], Path]]:
     """Return a function that trains without a stop, once for all stops."""
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "git", lambda: None)  # half of such a run's time
+        patch.setattr(provenance.repository, "describe", lambda directory: None)  # half of such a run's time
         number = itertools.count()
 
         @cache
@@ -149,7 +149,7 @@ def test_a_run_stopped_anywhere_ends_with_the_bits_and_records_of_one_that_was_n
     words = (*schedule, f"loop.eval_every_steps={every}", *more)
     chosen, straight = load(words), whole(words)
     with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(provenance, "git", lambda: None)
+        patch.setattr(provenance.repository, "describe", lambda directory: None)
         directory = Path(folder) / "run"
         for stop in stops:
             session_of(directory, chosen, stop)

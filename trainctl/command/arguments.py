@@ -11,6 +11,7 @@ from trainctl.errors import ConfigError, StorageError
 from trainctl.settings.spelling import nearest
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
+MOST_DIGITS = 18  # of a whole number
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def integer(key: str, text: str, low: int) -> int:
     Raises:
         ConfigError: If it is not a whole number, or is below ``low``.
     """
-    if not (text.isdecimal() and int(text) >= low):
+    if not (text.isdecimal() and len(text) <= MOST_DIGITS and int(text) >= low):
         raise ConfigError(f"{key}={text}: expected a whole number in [{low}, inf)")
     return int(text)
 

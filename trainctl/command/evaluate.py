@@ -17,7 +17,6 @@ the run's own data, split=all includes the rows that it was trained with.
 Prints each metric as `split/name`; for a classification also precision, recall and F1 of each class. Writes no files.
 """
 
-import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,11 +51,11 @@ def main(argv: Sequence[str]) -> int:
     scores = evaluate(run, split, which)
     if not scores.own_data:
         part = "" if split == "all" else f"; split={split} is only a part of it: use split=all to measure every row"
-        print(f"trainctl: note: this is not the data that the run was trained with{part}", file=sys.stderr)
+        table.line(f"trainctl: note: this is not the data that the run was trained with{part}", stream=sys.stderr)
     for note in run.notes:
-        print(f"trainctl: {note}", file=sys.stderr)
+        table.line(f"trainctl: {note}", stream=sys.stderr)
     if options["format"] == "json":
-        print(json.dumps({"run": str(directory), "split": split} | as_json(scores)))
+        table.json({"run": str(directory), "split": split} | as_json(scores), indent=None)
     else:
         show(scores, split, directory.name)
     return 0

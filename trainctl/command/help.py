@@ -1,10 +1,12 @@
 """Write the text of `trainctl --help`: examples, groups, settings, commands and exit codes. Imports no torch."""
 
+import ast
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.errors import EXIT_CODES
+from trainctl.fileformat.source import parse_python
 
 # Each command is a module in this directory; a dash in the name is an underscore in the file's name.
 COMMANDS = (
@@ -25,9 +27,7 @@ GROUPS = """\
 == Groups ==
 Select a component with group=name. For details: trainctl list GROUP"""
 
-FLAGS = (
-    "Hydra's flags: --cfg job [--resolve], --info, -m, --config-dir DIR, --version, --shell-completion install=bash."
-)
+FLAGS = "Flags: --cfg job [--resolve], --info, -m, --config-dir DIR, --version, --hydra-help, --shell-completion install=bash."
 
 
 def text(overrides: Sequence[str], config_dir: str | None) -> str:
@@ -65,8 +65,17 @@ def commands() -> str:
 
 def summary(command: str) -> str:
     """Return the first line of a command's help, read from the source text: importing all commands takes 0.1 s."""
-    with Path(__file__).with_name(f"{command.replace('-', '_')}.py").open(encoding="utf-8") as file:
+    with _source(command).open(encoding="utf-8") as file:
         return file.readline().strip().strip('"').rstrip(".")
+
+
+def of(command: str) -> str:
+    """Return the help of a command: the docstring of its module, from the source text, as `python -OO` drops it."""
+    return (ast.get_docstring(parse_python(_source(command)), clean=False) or "").strip()
+
+
+def _source(command: str) -> Path:
+    return Path(__file__).with_name(f"{command.replace('-', '_')}.py")
 
 
 def exit_codes() -> str:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.command import arguments
-from trainctl.components.schedule.base import Reaction, as_schedule
+from trainctl.components.schedule.base import Reaction, Schedule, as_schedule
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
@@ -130,14 +130,19 @@ def _curve(name: str, members: Members) -> str:
         if component.problems("schedule", "schedule", settings):
             return ""
         built = factory.build("schedule", settings, total_steps=EPOCHS * STEPS, steps_per_epoch=STEPS, maximize=False)
-    except ConfigError:
+        return phrases.sparkline(_rates(as_schedule(built)), EPOCHS, _levels(), (0.0, 1.0))
+    except (ConfigError, ArithmeticError):  # settings of a user's file that lead to no curve, such as gamma=1e300
         return ""
-    schedule, state, rates = as_schedule(built), Reaction(), []
+
+
+def _rates(schedule: Schedule) -> list[float]:
+    """Return the multiplier at each step of the default run."""
+    state, rates = Reaction(), []
     for step in range(EPOCHS * STEPS):
         rates.append(schedule.multiplier(step) * state.factor)
         if (step + 1) % STEPS == 0:
             state = schedule.react(state, 1.0)
-    return phrases.sparkline(rates, EPOCHS, _levels(), (0.0, 1.0))
+    return rates
 
 
 def _levels() -> str:

@@ -50,6 +50,5 @@ def main(argv: Sequence[str]) -> int:
         rundir.write(target, text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)
     else:
-        terminal = sys.stdout.isatty()  # control characters in the name of a class must not reach it
-        sys.stdout.write("\n".join(map(table.printable, text.split("\n"))) if terminal else text)
+        table.text(text)
     return 0

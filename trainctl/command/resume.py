@@ -32,14 +32,16 @@ def main(argv: Sequence[str]) -> int:
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.open import configuration
-    from trainctl.report import reporters
+    from trainctl.report import reporters, table
     from trainctl.train import session
 
     settings = configuration(directory, packages, overrides, existing.MAY_CHANGE, change=past_its_stop)
     summary = session.resume(settings, overrides, directory, reporters=reporters.on_terminal)
     if not summary["resumed"]:
         budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
-        print(f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}")
+        table.line(
+            f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}"
+        )
     return 0
 
 

@@ -23,8 +23,6 @@ Examples:
   trainctl runs format=json | jq '.[].metrics'
 """
 
-import csv
-import json
 import math
 import sys
 from collections.abc import Mapping, Sequence
@@ -63,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"root={root}: no such directory")
     records = _select(root, options)
     if options["format"] == "json":
-        print(json.dumps([_as_json(record) for record in records], indent=2))  # ASCII, for any terminal and name
+        table.json([_as_json(record) for record in records])
     elif options["format"] == "csv":
         _csv(records)
     elif records:
@@ -157,9 +155,10 @@ def _finite(value: float | None) -> float | None:
 def _csv(records: Sequence[Record]) -> None:
     """Print the records as CSV; each metric is a column."""
     names = metric_columns(records)
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+    rows: list[list[object]] = []
     for index, record in enumerate(records):
         row = {key: value for key, value in _as_json(record).items() if key != "metrics"}
         if index == 0:
-            writer.writerow(map(table.harmless, (*row, *names)))
-        writer.writerow(map(table.harmless, (*row.values(), *map(record.metrics.get, names))))
+            rows.append([*row, *names])
+        rows.append([*row.values(), *map(record.metrics.get, names)])
+    table.text(table.csv(rows))

@@ -36,7 +36,7 @@ def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and verify; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     begin = parsed.options["from"]
-    if begin not in BEGIN and not begin.isdecimal():
+    if begin not in BEGIN and not (begin.isdecimal() and len(begin) <= arguments.MOST_DIGITS):
         raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, BEGIN)}")
     steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
@@ -47,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
 
     comparison = verify(open_run(directory, packages, overrides, ELSEWHERE), begin, steps)
     for note in comparison.notes:
-        print(f"trainctl: {note}", file=sys.stderr)
+        table.line(f"trainctl: {note}", stream=sys.stderr)
     if comparison.difference:
         raise CheckpointError(
             f"{directory.name} is not bit-identical: {comparison.difference}\n{comparison.explanation}"

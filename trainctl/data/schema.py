@@ -8,12 +8,12 @@ from typing import Any, Self
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
 from trainctl.fileformat.table import MARKS, Column
+from trainctl.wording import listed
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
-SHOWN = 5  # most names listed in a message
 ADDED = ("vocabulary", "columns", "encoding")  # fields that were added later; old checkpoints may not have them
 
 
@@ -111,8 +111,7 @@ class Schema:
                 change = [f"+{name}" for name in new if name not in old] + [
                     f"-{name}" for name in old if name not in new
                 ]
-                more = f"; and {len(change) - SHOWN} more" if len(change) > SHOWN else ""
-                lines.append(f"different {word}: {'; '.join(change[:SHOWN])}{more}")
+                lines.append(f"different {word}: {listed(change, '; ')}")
         for key, word in SHAPES.items():
             old, new = getattr(before, key), getattr(self, key)
             lines += [f"the {word} was {old}, is now {new}"] if old != new else []

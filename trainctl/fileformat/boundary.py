@@ -1,5 +1,6 @@
 """Convert the exceptions of libraries that read a user's file to our errors. Imports no torch."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
@@ -55,17 +56,33 @@ class reading:  # noqa: N801 - used as `with reading(path):`
         raise self.error(f"{where}: {self.what}: {reason(raised)}") from raised
 
 
+ADDRESS = re.compile(r"\s*<[^<>]* at 0x[0-9a-fA-F]+>")
+CLASS = re.compile(r"<(?:class|enum) '?([\w.]+)[^<>]*>")
+
+
+def _plain(text: str, error: BaseException) -> str:
+    """Return a message without what means something to Python alone: addresses of objects, classes, tuples of arguments."""
+    if len(error.args) > 1 and text == " ".join(repr(error.args).split()):
+        text = ": ".join(reason(part) if isinstance(part, BaseException) else str(part) for part in error.args)
+    return CLASS.sub(r"\1", ADDRESS.sub("", text)).strip()
+
+
 def reason(error: BaseException) -> str:
     r"""Return an exception's message in one short line, with its class if the message alone would be unclear.
 
     >>> reason(ValueError("bad\n  byte")), reason(RecursionError()), reason(KeyError("x"))
     ('bad byte', 'RecursionError', "KeyError: 'x'")
+    >>> (
+    ...     reason(ValueError("cannot identify image file <_io.BytesIO object at 0x7f3c>")),
+    ...     reason(ValueError("a", KeyError("b"))),
+    ... )
+    ('cannot identify image file', "a: KeyError: 'b'")
     """
     name = type(error).__name__
     if isinstance(error, OSError) and error.strerror:
         return str(error.strerror)
     try:
-        text = " ".join(str(error).split())
+        text = _plain(" ".join(str(error).split()), error)
     except Exception:  # noqa: BLE001 - str() of a library's exception may itself raise
         text = ""
     text = text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."

@@ -3,10 +3,14 @@
 import re
 from pathlib import Path
 
-from trainctl.errors import DataError, TrainctlError
+from trainctl.errors import ConfigError, DataError, TrainctlError
 
 DEEPEST_BRACKETS = 500  # nested brackets; beyond this, parsers recurse too deeply or take quadratic time
 LONGEST_NUMBER = 1000  # digits; the time of int() is quadratic in their number
+LONGEST_WORD = 30_000  # characters of a word of the command line
+MOST_SIGNS = 4000  # commas and the like in it; Hydra's parser takes quadratic time, 1 s for these
+DEEPEST_WORD = 50  # nested brackets in it; OmegaConf recurses
+SIGNS = re.compile(r"[,:=\[\]{}()$'\"\\\s]")
 BRACKETS = re.compile(r"[\[\]{}()]")
 LONG_NUMBER = re.compile(rf"[\d_:]{{{LONGEST_NUMBER + 1},}}")  # colons: YAML has numbers in base 60
 
@@ -38,6 +42,27 @@ def check_brackets_and_digits(
         trouble = f"nested more than {deepest} levels deep"
     if trouble:
         raise error(f"{where}: {trouble}")
+
+
+def check_word(word: str) -> None:
+    """Reject a word of the command line on which Hydra's parser would recurse too deeply or take too long.
+
+    Raises:
+        ConfigError: If it exceeds a limit.
+
+    >>> check_word("model.hidden=" + "[" * 51)
+    Traceback (most recent call last):
+    trainctl.errors.ConfigError: model.hidden: nested more than 50 levels deep
+    """
+    where = word[:60].partition("=")[0]
+    if len(word) > LONGEST_WORD or len(SIGNS.findall(word)) > MOST_SIGNS:
+        raise ConfigError(
+            f"{where}: more than {LONGEST_WORD:,} characters, or {MOST_SIGNS:,} commas and brackets; put long values into a"
+            " file in ./conf"
+        )
+    check_brackets_and_digits(word, where, ConfigError)
+    if _depth(word) > DEEPEST_WORD:
+        raise ConfigError(f"{where}: nested more than {DEEPEST_WORD} levels deep")
 
 
 def _depth(text: str) -> int:

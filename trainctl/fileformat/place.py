@@ -1,11 +1,16 @@
 """Check that a path can be read, and explain why if it cannot. Imports no torch."""
 
+import os
 import stat
 from contextlib import suppress
-from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
+from typing import BinaryIO
 
 from trainctl.errors import DataError, TrainctlError
+from trainctl.wording import did_you_mean
+
+MOST_COMPARED = 10_000  # names in a directory, to find one that was misspelt
 
 
 def is_file(path: Path) -> bool:
@@ -37,6 +42,23 @@ def check_file(path: Path, error: type[TrainctlError] = DataError) -> None:
         raise error(f"{path}: not a regular file; pipes and devices cannot be read")
 
 
+def open_regular(path: Path, error: type[TrainctlError] = DataError) -> BinaryIO:
+    """Open a regular file for reading; what takes its place after the check neither blocks nor is read.
+
+    Raises:
+        TrainctlError: Of the class ``error``, if it is anything else or cannot be opened.
+    """
+    check_file(path, error)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    except OSError as failure:
+        raise error(f"{path}: cannot be read: {failure.strerror}") from failure
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise error(f"{path}: not a regular file; pipes and devices cannot be read")
+    return os.fdopen(descriptor, "rb")
+
+
 def check_directory(path: Path) -> None:
     """Check that a path is a directory.
 
@@ -63,6 +85,5 @@ def _hint(path: Path) -> str:
             return f"; it is a broken link to {path.readlink()}"
         if not path.parent.is_dir():
             return f"; only {next(parent for parent in path.parents if parent.is_dir())} exists"
-        if close := get_close_matches(path.name, sorted(other.name for other in path.parent.iterdir()), n=1):
-            return f"; did you mean {close[0]}?"
+        return did_you_mean(path.name, sorted(other.name for other in islice(path.parent.iterdir(), MOST_COMPARED)))
     return ""

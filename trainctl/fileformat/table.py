@@ -7,7 +7,6 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.utf8 import read_text
+from trainctl.wording import did_you_mean
 
 MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # compared in lower case
@@ -73,8 +73,7 @@ class Table:
             DataError: If there is no such column.
         """
         if name not in self.header:
-            close = get_close_matches(name, self.header, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            hint = did_you_mean(name, self.header)
             if len(self.header) == 1 and (other := [word for word in MARKS if MARKS[word] in self.header[0]]):
                 hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
             raise DataError(

@@ -6,6 +6,7 @@ import numpy as np
 
 from trainctl.errors import DataError
 from trainctl.fileformat.table import NUMBER, Table, is_missing, numbers, short
+from trainctl.wording import listed
 
 NO_CLASS = -1  # the target of a row whose class is missing
 MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as amounts
@@ -43,7 +44,7 @@ def read_target(
     for row, cell in enumerate(cells):
         if cell not in codes and not is_missing(cell):
             raise table.error(
-                row, column, f"{short(cell)} is not one of the run's classes ({', '.join(names[:SHOWN])})"
+                row, column, f"{short(cell)} is not one of the run's classes ({listed(names, most=SHOWN)})"
             )
         targets.append(codes.get(cell, NO_CLASS))
     return np.array(targets, dtype=np.int64), names

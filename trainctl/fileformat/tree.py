@@ -46,24 +46,6 @@ def _parse(text: str, path: Path, error: type[TrainctlError]) -> Any:
         return yaml.load(text, LOADER)  # noqa: S506 - a safe loader
 
 
-def refuse_too_large(path: Path) -> None:
-    """Check only the limits, for a file that a parser without limits will read.
-
-    A file that is not valid or cannot be read passes: no parser gets far in it.
-
-    Raises:
-        TooLarge: If the file exceeds a limit.
-    """
-    try:
-        if path.stat().st_size > LARGEST:
-            raise TooLarge(f"{path}: larger than {LARGEST:,} bytes")
-        check_size(read_text(path, largest=LARGEST), path)
-    except TooLarge:
-        raise
-    except (OSError, TrainctlError):
-        return
-
-
 def check_size(
     text: str, path: Path, error: type[TrainctlError] = ConfigError, too_large: type[TrainctlError] = TooLarge
 ) -> None:

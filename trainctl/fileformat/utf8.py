@@ -4,7 +4,7 @@ from pathlib import Path
 
 from trainctl.errors import DataError, TrainctlError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.place import check_file
+from trainctl.fileformat.place import open_regular
 
 
 def read_text(
@@ -22,8 +22,7 @@ def read_text(
         TrainctlError: Of that class, if the file cannot be read, is too large, contains a NUL byte or has another
             encoding; names the line.
     """
-    check_file(path, error)
-    with reading(path, error), path.open("rb") as file:
+    with reading(path, error), open_regular(path, error) as file:
         content = file.read(-1 if largest is None else largest + 1)
     if largest is not None and len(content) > largest:
         raise error(f"{path}: {what}: larger than {largest:,} bytes")

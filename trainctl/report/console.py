@@ -57,7 +57,7 @@ class Console(Reporter):
     def note(self, text: str) -> None:
         """Print a line above the view."""
         with suppress(*HARMLESS):
-            self.console.print(Text(table.printable(text, self.console.encoding, keep_lines=True)), soft_wrap=True)
+            self.console.print(Text(table.printable(text, self.console.encoding)), soft_wrap=True)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Stop the view in its last state; print how the run ended, and which commands make sense next."""
@@ -71,7 +71,7 @@ class Console(Reporter):
             self.console.print()
             for label, text in lines:
                 outcome = OUTCOMES.get(label, BAD) if label == summary.get("outcome") else LABEL
-                shown = table.printable(text, self.console.encoding, keep_lines=True)
+                shown = table.printable(text, self.console.encoding)
                 line = Text.assemble((f"{label:<{width}}  ", outcome), (shown, VALUE if label in ("next", "") else ""))
                 self.console.print(line, soft_wrap=True)  # no line breaks of ours inside a command to paste
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.run.run import Run
     from trainctl.settings.config import Loop
 
+LONGEST = 1e9  # of a time that a hint names; who gave more has no budget to raise
 Line = tuple[str, str]  # a label and the text next to it
 
 
@@ -200,8 +201,9 @@ def longer(loop: "Loop") -> list[str]:
     budgets = {"epochs": loop.epochs, "max_steps": loop.max_steps}
     overrides = [f"loop.{name}={2 * value}" for name, value in budgets.items() if value]
     if loop.max_time:
-        amount = f"{2 * float(loop.max_time[:-1]):f}".rstrip("0").rstrip(".")
-        overrides.append(f"loop.max_time={amount}{loop.max_time[-1]}")
+        amount = 2 * float(loop.max_time[:-1])
+        if amount < LONGEST:
+            overrides.append(f"loop.max_time={f'{amount:f}'.rstrip('0').rstrip('.')}{loop.max_time[-1]}")
     return overrides
 
 

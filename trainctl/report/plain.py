@@ -71,7 +71,7 @@ class Plain(Reporter):
         if self.stream is None:
             return
         try:
-            self.stream.write(table.printable(line, self.encoding, keep_lines=True) + "\n")
+            self.stream.write(table.printable(line, self.encoding) + "\n")
             self.stream.flush()
         except BrokenPipeError:
             table.drain(self.stream)

@@ -7,7 +7,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.report import phrases, table
+from trainctl.errors import StorageError
+from trainctl.fileformat.boundary import reading
+from trainctl.report import canvas, phrases, table
 from trainctl.run import metric_names
 from trainctl.run.reporter import Row
 from trainctl.store import files as storage
@@ -262,17 +264,13 @@ def _recalls(axes: "Axes", recalls: Sequence[float]) -> None:
 
 def _short(name: str) -> str:
     """Return a class name without line breaks, shortened so that the matrix keeps its space."""
-    name = " ".join(table.printable(name, keep_lines=True).split())
+    name = " ".join(table.printable(" ".join(name.split())).split())
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
 
 
 def _figure(width: float, height: float, columns: Sequence[float] = ()) -> tuple["Figure", Any]:
     """Return a figure of a size [inches] and its axes; several axes side by side if ``columns`` has their widths."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = canvas.figure(width, height)
     if columns:
         return figure, figure.subplots(1, len(columns), width_ratios=columns)
     axes = figure.subplots()
@@ -285,6 +283,7 @@ def _style() -> Iterator[None]:
     """Draw in our style, whatever the user's matplotlibrc says; a character missing from the font becomes a box."""
     import warnings
 
+    canvas.load()
     import matplotlib as mpl
 
     with mpl.rc_context(STYLE), warnings.catch_warnings():
@@ -295,7 +294,8 @@ def _style() -> Iterator[None]:
 def _write(figure: "Figure", path: AnyPath) -> AnyPath:
     """Write a figure as PNG; create its directory if necessary."""
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=DPI)
+    with reading(str(path), StorageError, "cannot be drawn"):
+        figure.savefig(content, format="png", dpi=DPI)
     storage.ensure_directory(path.parent)
     storage.write_bytes(path, content.getvalue())
     return path

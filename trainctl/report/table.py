@@ -4,11 +4,15 @@ A user's text is never parsed as markup, and characters that cannot be printed a
 run or value of a setting can break a table or control the terminal.
 """
 
+import csv as csv_module
+import io
+import json as json_module
+import math
 import os
 import sys
 import unicodedata
-from collections.abc import Collection, Sequence
-from typing import TextIO
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, TextIO
 
 GAP = 2  # columns of characters between two cells
 
@@ -74,6 +78,39 @@ def printable(text: str, encoding: str | None = None, *, keep_lines: bool = Fals
         text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     encoding = encoding or "utf-8"
     return text if text.isascii() else text.encode(encoding, "backslashreplace").decode(encoding)
+
+
+def json(content: Any, *, indent: int | None = 2) -> None:
+    r"""Print JSON, in which whatever could control a terminal is written as ``\u...``, so that it reads back unchanged."""
+    text = json_module.dumps(_finite(content), indent=indent, ensure_ascii=False)
+    print("".join(c if c.isprintable() or c == "\n" else json_module.dumps(c)[1:-1] for c in text))
+
+
+def _finite(content: Any) -> Any:
+    """Return content with null in place of NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def csv(rows: Iterable[Iterable[object]]) -> str:
+    r"""Return comma-separated values for a spreadsheet and a terminal: without formulas or control characters.
+
+    >>> csv([["run", "lr"], ["=cmd()\x1b", 0.1]])
+    "run,lr\n'=cmd()\\x1b,0.1\n"
+    """
+    output = io.StringIO()
+    writer = csv_module.writer(output, lineterminator="\n")
+    for row in rows:
+        writer.writerow(harmless(printable(cell) if isinstance(cell, str) else cell) for cell in row)
+    return output.getvalue()
+
+
+def text(lines: str) -> None:
+    """Print lines that end in a line break: as they are into a pipe or a file, escaped on a terminal."""
+    sys.stdout.write("\n".join(map(printable, lines.split("\n"))) if sys.stdout.isatty() else lines)
 
 
 def drain(stream: TextIO) -> None:

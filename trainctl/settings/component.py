@@ -55,6 +55,8 @@ def folders(package: str) -> list[Path]:
     Raises:
         ConfigError: If Python cannot look it up, e.g. because an installed module of this name is broken.
     """
+    if package == "__main__":  # is whatever has started Python
+        return []
     with reading(f"components=[{package}]", ConfigError, "cannot be looked up"):
         spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
         return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []

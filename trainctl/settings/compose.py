@@ -26,7 +26,8 @@ from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import Members, explain, home, options, overlays
 from trainctl.settings.overrides import misuses, parse, unresolved
 from trainctl.settings.points import points_of
-from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_bombs, refuse_hydras_settings
+from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_hydras_settings
+from trainctl.settings.user_source import UserSource
 
 
 class Overlays(SearchPathPlugin):
@@ -37,7 +38,7 @@ class Overlays(SearchPathPlugin):
     def manipulate_search_path(self, search_path: Any) -> None:
         """Append each directory; Hydra calls this when it builds its search path."""
         for directory in self.directories:
-            search_path.append(provider="user", path=f"file://{directory}")
+            search_path.append(provider="user", path=f"user://{directory}")
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
@@ -168,11 +169,11 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
     Raises:
         ConfigError: If one of the user's files is too large for Hydra.
     """
+    Plugins.instance().register(UserSource)
     Plugins.instance().register(Overlays)  # has no effect after the first call
     Overlays.directories = directories
     if recipes:
         _register_recipes()
-    refuse_bombs(directories)
 
 
 @cache

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from trainctl.errors import ConfigError
+from trainctl.fileformat.boundary import reading
 from trainctl.settings import component, schema, spelling
 
 Tree = dict[str, Any]
@@ -244,11 +245,16 @@ def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
     assert path, f"{group} was not checked"
     annotations = component.signature(path).parameters
     return {
-        key: os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, does not follow links
+        key: _absolute(f"{group}.{key}={value}", value)
         if isinstance(value, str) and schema.is_path(annotations.get(key))
         else value
         for key, value in settings.items()
     }
+
+
+def _absolute(where: str, value: str) -> str:
+    with reading(where, ConfigError, "not a path"):  # of no user, or in a directory that has been removed
+        return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, does not follow links
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

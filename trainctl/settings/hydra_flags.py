@@ -1,10 +1,11 @@
-"""Support Hydra's own informational flags: --hydra-help, --cfg, --info, --shell-completion."""
+"""Support Hydra's own informational flags: --hydra-help, --cfg, --info."""
 
+import io
 import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 
 import hydra
 from omegaconf import DictConfig
@@ -15,8 +16,10 @@ from trainctl.settings.compose import prepare
 from trainctl.settings.members import home, overlays
 
 
-def answer(argv: Sequence[str], config_dir: str | None = None) -> int:
-    """Print the output of one of Hydra's informational flags; return the exit code.
+def answer(argv: Sequence[str], config_dir: str | None = None) -> tuple[str, int]:
+    """Return the output of one of Hydra's informational flags, and the exit code.
+
+    Hydra prints names and values as they are; whoever prints the output has to escape it.
 
     Args:
         argv: The words of the command line.
@@ -26,13 +29,14 @@ def answer(argv: Sequence[str], config_dir: str | None = None) -> int:
         ConfigError: If a file cannot be read.
     """
     prepare(overlays(config_dir))
-    with _as_hydra_expects(argv):
+    output = io.StringIO()
+    with _as_hydra_expects(argv), redirect_stdout(output), redirect_stderr(output):
         try:
             with reading("configuration", ConfigError, "cannot be shown"):
                 hydra.main(config_path=str(home("conf")), config_name="train", version_base="1.3")(_run)()
         except SystemExit as error:
-            return 0 if not error.code else 2
-    return 0
+            return output.getvalue(), 0 if not error.code else ConfigError.exit_code
+    return output.getvalue(), 0
 
 
 @contextmanager

@@ -4,13 +4,13 @@ Imports neither Hydra nor torch.
 """
 
 from collections.abc import Sequence
-from difflib import get_close_matches
 from pathlib import Path
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings import component, config, renamed
+from trainctl.wording import closest
 
 PACKAGE = Path(__file__).parents[1]
 # Group -> member -> file.
@@ -84,9 +84,8 @@ def _suggest(key: str, value: str, settings: list[str], members: Members) -> str
     same_leaf = [path for path in settings if path.rpartition(".")[2] == key]
     if same_leaf:
         return f"; did you mean {' or '.join(f'{path}={value}' for path in sorted(same_leaf))}?"
-    close = get_close_matches(key.lower(), settings if "." in key else [*settings, *members], n=1)
-    if close:
-        return f"; did you mean {close[0]}={value}?"
+    if close := closest(key, settings if "." in key else [*settings, *members]):
+        return f"; did you mean {close}={value}?"
     section = key.partition(".")[0]
     inside = sorted(path for path in settings if path.startswith(f"{section}."))
     return f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl --help shows all settings)"

@@ -11,7 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading, reason
-from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.limits import check_word
 from trainctl.settings import component
 from trainctl.settings.members import Members
 from trainctl.settings.spelling import misspelt, nearest, no_such, spell
@@ -35,7 +35,7 @@ def parse(words: Sequence[str]) -> list[Override]:
 
 
 def _parse(parser: OverridesParser, word: str) -> Override:
-    check_brackets_and_digits(word, word[:60], ConfigError)
+    check_word(word)
     with reading(word, ConfigError, explain=lambda error: f"{word}: {misspelt(word, reason(error))}"):
         return parser.parse_override(word)
 

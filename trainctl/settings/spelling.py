@@ -3,7 +3,8 @@
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+
+from trainctl.wording import did_you_mean
 
 # Characters that word processors and phones insert in place of what was typed.
 DASHES, DOUBLE, SINGLE = "\u2010\u2011\u2012\u2013\u2014\u2212", "\u201c\u201d\u201e", "\u2018\u2019\u201a"
@@ -18,9 +19,8 @@ UNREADABLE = re.compile(
 
 def nearest(word: str, options: Iterable[str]) -> str:
     """Return the end of an error message: the nearest option, then all of them."""
-    word, options = str(word), list(options)  # a key in YAML may be a number
-    close = get_close_matches(word, options, n=1) or get_close_matches(word.lower(), options, n=1)
-    hint = f"; did you mean {close[0]}?" if close else ""
+    options = list(options)
+    hint = did_you_mean(str(word), options)  # a key in YAML may be a number
     return f"{hint} (choose from: {', '.join(options)})" if options else f"{hint} (there are none)"
 
 

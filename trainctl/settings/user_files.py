@@ -5,23 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.tree import read_tree, refuse_too_large
+from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.settings import component
 from trainctl.settings.members import home
 
 OF_HYDRA = "sets Hydra's own settings, which are fixed because they name code that Hydra calls"
 PACKAGE = re.compile(r"^#\s*@package\s+hydra", re.MULTILINE)
-
-
-def refuse_bombs(directories: Iterable[Path]) -> None:
-    """Check the size of all of the user's files, because a selected file may include others in its `defaults`.
-
-    Raises:
-        ConfigError: If reading a file would take too much time or memory.
-    """
-    for path in (path for directory in directories for path in sorted(directory.rglob("*.yaml"))):
-        refuse_too_large(path)
 
 
 def refuse_hydras_settings(files: Iterable[Path]) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
 from contextlib import suppress
 from functools import cache
 from typing import Any
@@ -10,7 +9,9 @@ from typing import Any
 import torch
 
 from trainctl.data.schema import Schema
-from trainctl.errors import CheckpointError
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.fileformat.place import open_regular
+from trainctl.fileformat.source import LARGEST
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.settings import component
@@ -19,8 +20,7 @@ from trainctl.settings.existing import MAY_CHANGE, among
 from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
-
-SHOWN = 5  # most differences listed in a message
+from trainctl.wording import listed
 
 
 def check_origin(run: Run, saved: Saved) -> None:
@@ -30,11 +30,11 @@ def check_origin(run: Run, saved: Saved) -> None:
         CheckpointError: If it does not; the message lists the differences.
     """
     if differing := settings_differ(run.config, saved):
-        raise CheckpointError(f"{saved.path}: belongs to another run: {_some(differing)}")
+        raise CheckpointError(f"{saved.path}: belongs to another run: {listed(differing, '; ')}")
     trained = Schema.from_json(saved.manifest.data, saved.path)
     if trained.fingerprint != run.data.schema.fingerprint:
         raise CheckpointError(
-            f"{saved.path}: was created from different data: {_some(data_differ(run, trained, saved))}"
+            f"{saved.path}: was created from different data: {listed(data_differ(run, trained, saved), '; ')}"
         )
 
 
@@ -97,16 +97,11 @@ def own_code(packages: tuple[str, ...]) -> str:
     modules = [path for package in packages for folder in component.folders(package) for path in folder.rglob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(modules):
-        with suppress(OSError):
-            digest.update(path.read_bytes())
+        with suppress(ConfigError, OSError), open_regular(path, ConfigError) as file:
+            digest.update(file.read(LARGEST))
     return digest.hexdigest()[:12] if modules else ""
 
 
 def _as_json(content: Any) -> Any:
     """Return the content as it is after a round trip through JSON: tuples become lists, and keys become strings."""
     return json.loads(json.dumps(content))
-
-
-def _some(differing: Sequence[str]) -> str:
-    more = f"; and {len(differing) - SHOWN} more" if len(differing) > SHOWN else ""
-    return "; ".join(differing[:SHOWN]) + more

@@ -1,12 +1,9 @@
 """Train a sweep: each point is a separate run; all are trained in this process, one after the other."""
 
-import csv
 import gc
-import io
 import shlex
 import sys
 import time
-import traceback
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +19,7 @@ from trainctl.errors import (
     TrainctlError,
     exit_called,
 )
-from trainctl.report import phrases, reporters, table
+from trainctl.report import phrases, reporters, streams, table
 from trainctl.settings import config
 from trainctl.settings.config import Config
 from trainctl.store import rundir, runpath
@@ -133,7 +130,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
     except SystemExit as error:
         trial.outcome, trial.error = "failed", exit_called(error)
     except Exception as error:  # noqa: BLE001 - a bug in one trial must not end the others
-        traceback.print_exc()
+        streams.show_traceback(type(error), error, error.__traceback__)
         trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
     if trial.error:
         table.line(f"trainctl: trial failed: {' '.join(trial.overrides)}: {trial.error}", stream=sys.stderr)
@@ -169,13 +166,9 @@ def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
 
 def as_csv(trials: Sequence[Trial]) -> str:
     """Return the results as CSV, with each trial's error and directory."""
-    text = io.StringIO()
     header, body = rows(trials)
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*header, "error", "directory"])
-    for row, trial in zip(body, trials, strict=True):
-        writer.writerow(map(table.harmless, [*row, trial.error, trial.directory.name]))
-    return text.getvalue()
+    lines = [[*row, trial.error, trial.directory.name] for row, trial in zip(body, trials, strict=True)]
+    return table.csv([[*header, "error", "directory"], *lines])
 
 
 def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:

@@ -11,6 +11,7 @@ from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.run import Run
 from trainctl.step.eager import Step
 from trainctl.step.fused import trained_parameters
+from trainctl.wording import listed
 
 FILE = "nonfinite.json"
 SHOWN = 8  # rows, or gradients, named in a message
@@ -86,5 +87,4 @@ def _finite_rows(inputs: Tensor) -> list[bool]:
 
 
 def _few(values: Sequence[object]) -> str:
-    shown = ", ".join(map(str, values[:SHOWN]))
-    return shown if len(values) <= SHOWN else f"{shown} and {len(values) - SHOWN} more"
+    return listed([str(value) for value in values], most=SHOWN)

@@ -14,13 +14,14 @@ from trainctl.errors import (
     Interrupted,
     StorageError,
     Terminated,
+    TrainctlError,
     UnavailableError,
     lacks_memory,
     out_of_memory,
 )
-from trainctl.fileformat.boundary import reason as reason_of
+from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
-from trainctl.run.reporter import Reporter
+from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.lock import LostLockError
@@ -41,7 +42,7 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
     try:
         with best_weights(run):
             metrics, matrix = measure_test_split(run)
-        return conclude(run, directory, reporter, "finished", reason, metrics, matrix)
+        summary, rows = record(run, directory, reporter, "finished", reason, metrics)
     except KeyboardInterrupt as signal:
         kind = Terminated if isinstance(signal, Terminate) else Interrupted
         raise kind("stopped while testing the trained model; the run is saved") from None
@@ -49,6 +50,8 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
         if not lacks_memory(error):
             raise
         raise UnavailableError(f"{out_of_memory(error)}; the trained run is saved") from error
+    draw(run, directory, rows, matrix)
+    return summary
 
 
 @contextmanager
@@ -79,10 +82,22 @@ def conclude(
     reporter: Reporter,
     outcome: str,
     reason: str,
-    metrics: Mapping[str, float] | None = None,
-    matrix: Sequence[Sequence[int]] = (),
 ) -> Summary:
-    """Write the plots and the summary of a session, and report it.
+    """Write the summary of a session that is not finished, report it, and draw the plots so far."""
+    summary, rows = record(run, directory, reporter, outcome, reason)
+    draw(run, directory, rows)
+    return summary
+
+
+def record(
+    run: Run,
+    directory: AnyPath,
+    reporter: Reporter,
+    outcome: str,
+    reason: str,
+    metrics: Mapping[str, float] | None = None,
+) -> tuple[Summary, Sequence[Row]]:
+    """Report the end of a session and write its summary, whatever happens to the plots.
 
     Args:
         run: The run at the end of the session.
@@ -91,7 +106,9 @@ def conclude(
         outcome: ``finished``, ``stopped``, ``interrupted``, ``terminated`` or ``failed``.
         reason: The reason, in words.
         metrics: Metrics of the test split, if they were measured.
-        matrix: Confusion matrix; drawn if it is not empty.
+
+    Returns:
+        The summary, and the rows of `metrics.jsonl`.
     """
     rows: list[dict[str, Any]] = []
     try:
@@ -99,17 +116,12 @@ def conclude(
     except CheckpointError as error:
         warnings.warn(f"no plots, and no metrics in the summary: {error}", Advice, stacklevel=1)
     summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})})
-    if run.config.output.plots and rows:
-        try:
-            draw(run, directory, rows, matrix)
-        except LostLockError:
-            raise
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - no plot is worth a trained model
-            warnings.warn(f"the plots are incomplete: {reason_of(error)}", Advice, stacklevel=1)
-    reporter.finish(summary)
-    reporter.unsaved()
-    write_summary(directory, summary)  # written last: a run with a summary is complete
-    return summary
+    try:
+        reporter.finish(summary)
+        reporter.unsaved()
+    finally:
+        write_summary(directory, summary)  # after the records: a run with a summary has all of them
+    return summary, rows
 
 
 def best_metrics(run: Run, rows: Iterable[Mapping[str, float]]) -> dict[str, float]:
@@ -158,11 +170,26 @@ def write_summary(directory: AnyPath, summary: Summary) -> None:
         warnings.warn(f"no summary was written: {error}", Advice, stacklevel=1)
 
 
-def draw(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]]) -> None:
-    """Write the run's plots; imports matplotlib only here, because that takes a second."""
-    from trainctl.report import plots
+def draw(run: Run, directory: AnyPath, rows: Sequence[Row], matrix: Sequence[Sequence[int]] = ()) -> None:
+    """Draw the run's plots, if it wants any; what cannot be drawn is a note, as the run itself is complete.
 
-    rows = [row for row in rows if "lr" in row]
-    plots.curves(rows, directory, run.config.monitor, run.state.best.step if run.state.best else None)
-    if matrix:
-        plots.confusion(matrix, run.data.schema.class_names, directory / "plots" / "confusion.png")
+    Args:
+        run: The run at the end of the session.
+        directory: Run directory.
+        rows: The rows of `metrics.jsonl`.
+        matrix: Confusion matrix; drawn if it is not empty.
+    """
+    if not (run.config.output.plots and rows):
+        return
+    try:
+        from trainctl.report import plots  # matplotlib is imported only now, as that takes a second
+
+        evaluations = [row for row in rows if "lr" in row]
+        plots.curves(evaluations, directory, run.config.monitor, run.state.best.step if run.state.best else None)
+        if matrix:
+            plots.confusion(matrix, run.data.schema.class_names, directory / "plots" / "confusion.png")
+    except LostLockError:
+        raise
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a library raises
+        text = str(error) if isinstance(error, TrainctlError) else shortly(error)
+        warnings.warn(f"the plots are incomplete: {text}", Advice, stacklevel=1)

@@ -2,10 +2,10 @@
 
 import platform
 import shlex
-import subprocess
 import sys
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -13,6 +13,7 @@ import torch
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.store import rundir
+from trainctl.train import repository
 
 
 def run_json(run: Run) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "command": shlex.join(["trainctl", *sys.argv[1:]]),
         "trainctl": rundir.version(),
         "versions": {"python": platform.python_version(), "torch": torch.__version__},
-        "git": git(),
+        "git": repository.describe(Path.cwd()),
         "host": platform.node(),
         "processor": device.processor(),
         "device": device.name(run.device, replace(run.threads, reason="")),
@@ -33,16 +34,3 @@ def run_json(run: Run) -> dict[str, Any]:
         | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
     }
-
-
-def git() -> dict[str, Any] | None:
-    """Return the commit of the current directory and whether it has changes; None outside a repository."""
-
-    def answer(*words: str) -> str:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=True)
-        return done.stdout.strip()
-
-    try:
-        return {"commit": answer("rev-parse", "HEAD"), "dirty": bool(answer("status", "--porcelain"))}
-    except (OSError, subprocess.SubprocessError):
-        return None

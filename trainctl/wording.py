@@ -1,0 +1,53 @@
+"""Parts of messages: the word that was probably meant, and lists that are cut short. Imports nothing of trainctl."""
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+
+LONGEST_LINE = 2000  # characters of a message that quotes what was typed
+SHOWN = 5  # items of a list that a message names
+LONGEST_WORD = 200  # characters; comparing longer ones takes seconds, and nobody misspells them
+
+
+def closest(word: str, options: Iterable[str]) -> str | None:
+    """Return the option that is most similar to a word, in any case; None if none is.
+
+    >>> closest("Adma", ["adam", "sgd"]), closest("x", ["adam", "sgd"])
+    ('adam', None)
+    """
+    options = [option for option in options if len(option) <= LONGEST_WORD]
+    if len(word) > LONGEST_WORD:
+        return None
+    close = get_close_matches(word, options, n=1) or get_close_matches(word.lower(), options, n=1)
+    return close[0] if close else None
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Return the end of a message about a word that is not one of the options; empty if none is similar.
+
+    >>> did_you_mean("adma", ["adam", "sgd"]), did_you_mean("x", ["adam", "sgd"])
+    ('; did you mean adam?', '')
+    """
+    close = closest(word, options)
+    return "" if close is None else f"; did you mean {close}?"
+
+
+def listed(items: Sequence[str], separator: str = ", ", most: int = SHOWN) -> str:
+    """Join the first items of a list, and say how many more there are.
+
+    >>> listed(["a", "b"]), listed("abcdefg", most=3), listed("abcd", "; ", most=3)
+    ('a, b', 'a, b, c and 4 more', 'a; b; c; and 1 more')
+    """
+    if len(items) <= most:
+        return separator.join(items)
+    end = separator if separator.strip() == ";" else " "
+    return f"{separator.join(items[:most])}{end}and {len(items) - most:,} more"
+
+
+def shortened(text: str, most: int = LONGEST_LINE) -> str:
+    """Leave out the middle of a long text.
+
+    >>> shortened("a" * 30, 10)
+    'aaaa...aaa'
+    """
+    before = (most - 2) // 2
+    return text if len(text) <= most else f"{text[:before]}...{text[len(text) - (most - 3 - before) :]}"
