@@ -70,7 +70,7 @@ MISTAKES = [
     ("verify nowhere", 4, "nowhere: no such run"),
     ("reproduce nowhere", 4, "nowhere: no such run"),
     ("predict nowhere x.csv", 4, "nowhere: no such run"),
-    ("resume", 4, "no run in runs"),
+    ("resume", 4, "runs: no runs found"),
     ("-m optimizer=adam,adm", 2, "did you mean adam?"),
     ("-m optimizer.lr=0.1,-1", 2, "optimizer.lr=-1"),
     ("trian", 2, "did you mean train?"),

@@ -107,11 +107,11 @@ def test_data_of_another_shape_or_in_a_different_order_cannot_be_measured() -> N
 def test_what_differs_is_named() -> None:
     before = schema(input_names=("a", "b"))
     assert schema(input_names=("b", "a"), outputs=3).differences(before) == [
-        "the columns are in a different order: a, b there, b, a here",
-        "its number of outputs was 2, is 3",
+        "the columns are in a different order: a, b in the checkpoint, b, a in this run",
+        "the number of outputs was 2, is now 3",
     ]
     names = tuple(f"x{number}" for number in range(7))
     assert schema(input_names=("a", "b", *names)).differences(before) == [
-        "other columns: +x0; +x1; +x2; +x3; +x4; and 2 more"
+        "different columns: +x0; +x1; +x2; +x3; +x4; and 2 more"
     ]
     assert before.differences(before) == []

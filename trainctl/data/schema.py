@@ -104,16 +104,18 @@ class Schema:
         for key, word in NAMES.items():
             old, new = getattr(before, key), getattr(self, key)
             if old != new and sorted(old) == sorted(new):
-                lines.append(f"the {word} are in a different order: {', '.join(old)} there, {', '.join(new)} here")
+                lines.append(
+                    f"the {word} are in a different order: {', '.join(old)} in the checkpoint, {', '.join(new)} in this run"
+                )
             elif old != new:
                 change = [f"+{name}" for name in new if name not in old] + [
                     f"-{name}" for name in old if name not in new
                 ]
                 more = f"; and {len(change) - SHOWN} more" if len(change) > SHOWN else ""
-                lines.append(f"other {word}: {'; '.join(change[:SHOWN])}{more}")
+                lines.append(f"different {word}: {'; '.join(change[:SHOWN])}{more}")
         for key, word in SHAPES.items():
             old, new = getattr(before, key), getattr(self, key)
-            lines += [f"its {word} was {old}, is {new}"] if old != new else []
+            lines += [f"the {word} was {old}, is now {new}"] if old != new else []
         return lines
 
     def require(self, trained: "Schema", name: str) -> None:
