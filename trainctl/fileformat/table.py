@@ -237,20 +237,3 @@ def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
         one_hot(table, column) if column.categories else numbers(table, column.name)[:, None] for column in columns
     ]
     return np.concatenate(parts, axis=1)
-
-
-def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Convert numbers ``(N, F)`` to float32; also return a note for each column where distinct numbers become equal.
-
-    >>> narrow(np.array([[16777216.0, 1.0], [16777217.0, 2.0]]), ["id", "n"])[1]
-    ('column id: 2 distinct numbers become 1 in float32, which keeps 7 digits: subtract a constant, or drop it',)
-    """
-    notes, narrowed = [], values.astype(np.float32)
-    for index in (np.abs(np.nan_to_num(values)).max(0) >= EXACT).nonzero()[0]:
-        before, after = (len(np.unique(array[:, index])) for array in (values, narrowed))
-        if after < before:
-            notes.append(
-                f"column {names[index]}: {before} distinct numbers become {after} in float32, which keeps 7 digits:"
-                " subtract a constant, or drop it"
-            )
-    return narrowed, tuple(notes)

@@ -38,7 +38,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     require_repeatable(run.config)
     facts = rundir.read_json(run.directory / "run.json")
     settings = session.with_threads(run.config, facts.get("threads", {}).get("used"))
-    again = assemble(settings)
+    again = assemble(settings, run.schema)
     saved = newest_evaluated(run, again.plan)
     end = saved.manifest.step
     require_no_rewind(saved)
@@ -50,7 +50,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     finished = rundir.read_json(run.directory / "summary.json").get("outcome") == "finished"
     settings = replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end))
     try:
-        session.begin(settings, [], target)
+        session.begin(settings, [], target, trained=run.schema)
     except Interrupted:
         if restore.newest(target).manifest.step != end:
             raise Interrupted("interrupted; the run was not changed") from None
