@@ -9,6 +9,7 @@ from trainctl.data.rows import SplitName
 from trainctl.machine.device import autocast
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Evaluation, Run
+from trainctl.run.sums import Sums
 from trainctl.step.eager import scaled
 
 Check = Callable[[], None]
@@ -62,10 +63,16 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
 
 def evaluate(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> dict[str, float]:
     """Return the metrics of a split, named ``split/name``; waits for the device."""
-    sums = evaluation.new_sums()
+    sums = measure(evaluation, split, check)
+    return {f"{split}/{name}": value for name, value in sums.values().items()}
+
+
+def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Sums:
+    """Return the sums over a split, from which its metrics follow."""
+    sums = evaluation.new_sums(split)
     for portion, targets in outputs(evaluation, split, check):
         sums.add(evaluation.loss(portion, targets), portion, targets)
-    return {f"{split}/{name}": value for name, value in sums.values().items()}
+    return sums
 
 
 def confusion(evaluation: Evaluation, split: SplitName) -> list[list[int]]:
