@@ -18,6 +18,7 @@ Prints each metric as `split/name`; for a classification also precision, recall 
 """
 
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,6 +37,7 @@ OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
 CHOICES = {"split": ("train", "val", "test", "all"), "which": ("best", "last"), "format": ("text", "json")}
 ALLOWED = ("dataset.", "device", "loop.eval_batch_size")
 SCORES = ("precision", "recall", "f1")
+ERRORS = ("mae", "rmse", "r2")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -56,7 +58,7 @@ def main(argv: Sequence[str]) -> int:
     for note in run.notes:
         print(f"trainctl: {note}", file=sys.stderr)
     if options["format"] == "json":
-        print(json.dumps({"run": str(directory), "split": split} | as_json(scores)))
+        print(json.dumps({"run": str(directory), "split": split} | as_json(scores), allow_nan=False))
     else:
         show(scores, split, directory.name)
     return 0
@@ -74,9 +76,9 @@ def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> 
 
 
 def show(scores: "Scores", split: str, name: str) -> None:
-    """Print the metrics and a table of the scores of the classes."""
+    """Print the metrics, and a table of the scores of the classes or of several targets."""
     table.line(f"{name}: step {scores.step}, {scores.rows:,} rows of {split}")
-    metrics = [[metric, phrases.number(value)] for metric, value in scores.metrics.items()]
+    metrics = [[metric, _shown(value)] for metric, value in scores.metrics.items()]
     table.show(["metric", "value"], metrics, right={"value"})
     if scores.classes:
         table.line()
@@ -85,3 +87,12 @@ def show(scores: "Scores", split: str, name: str) -> None:
             for scored in scores.classes
         ]
         table.show(["class", "rows", *SCORES], classes, right={"rows", *SCORES})
+    if scores.targets:
+        table.line()
+        targets = [[one.name, *(_shown(getattr(one, key)) for key in ERRORS)] for one in scores.targets]
+        table.show(["target", *ERRORS], targets, right=ERRORS)
+
+
+def _shown(value: float | None) -> str:
+    """Format a metric; R2 of a single row is undefined."""
+    return "undefined" if value is None or math.isnan(value) else phrases.number(value)

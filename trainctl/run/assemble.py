@@ -45,7 +45,7 @@ def assemble(config: Config, trained: Schema | None = None) -> Run:
     data = load_data(config, device, trained)
     model, task = build_model(config, data.schema, device, data.examples)
     loss = build_loss(config, task, data)
-    checks.check_monitors(config, task)
+    checks.check_monitors(config, task, len(data.splits["val"]))
     # 2. What trains the model.
     rows = len(data.splits["train"])
     plan = make_plan(config, rows)
