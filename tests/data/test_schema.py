@@ -66,8 +66,8 @@ DAMAGES = [
     (change("columns", ["age"]), "data.columns: expected a list of columns"),
     (change("columns", [{"name": "age"}]), "data.columns: expected a list of texts"),
     (change("encoding", []), "data.encoding: expected an object"),
-    (change("encoding", {"window": "3"}), "data.encoding: expected its window to be a whole number of at least 1"),
-    (change("encoding", {"lowercase": 1}), "data.encoding: expected its lowercase to be true or false"),
+    (change("encoding", {"window": "3"}), "data.encoding: expected window to be a whole number of at least 1"),
+    (change("encoding", {"lowercase": 1}), "data.encoding: expected lowercase to be true or false"),
     (change("input_centre", [1.0]), "data.input_centre: expected 5 numbers, one for each column"),
     (change("target_centre", [1.0]), "data.target_centre: expected 2 numbers, one for each column"),
     (change("target_centre", [1.0, None]), "data.target_centre: expected a list of finite numbers"),
@@ -105,7 +105,7 @@ def test_data_of_another_shape_or_in_a_different_order_cannot_be_measured() -> N
     trained = schema(class_names=("a", "b"), input_names=("x", "y"))
     schema(class_names=("a", "c"), input_names=("x", "y")).require(trained, "csv")  # other names are the user's choice
     for other, message in (
-        (schema(input_shape=(3,)), r"dataset=csv: its row shape is \(3,\), the run was trained with \(2,\)"),
+        (schema(input_shape=(3,)), r"dataset=csv: row shape is \(3,\), but the run was trained with \(2,\)"),
         (schema(class_names=("b", "a")), "dataset=csv: the classes are in a different order than in training"),
         (schema(class_names=("a", "b"), input_names=("y", "x")), "the columns are in a different order"),
     ):

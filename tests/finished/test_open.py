@@ -300,7 +300,7 @@ def test_the_order_of_classes_is_part_of_the_data(run: Path, say: Say) -> None:
     rewrite(run, turn)
     code, _, err = say("resume", run, "loop.epochs=9")
     assert code == 4
-    assert "the classes are in a different order: virginica, versicolor, setosa there" in err
+    assert "the classes are in a different order: virginica, versicolor, setosa in the checkpoint" in err
 
 
 @pytest.mark.parametrize("name", ["model.layers.0.weight", "optimizer.0.exp_avg"])
@@ -318,7 +318,7 @@ def test_weights_that_are_not_finite_are_refused(run: Path, say: Say, name: str,
     code, _, err = say("resume", run, "loop.epochs=9")
     if name.startswith("model") or value != value:
         assert code == 4
-        assert "not finite" in err or "not a number" in err
+        assert "not finite" in err or "has NaN" in err
     if name.startswith("model"):
         assert say("evaluate", run, "which=last")[0] == 4
 
@@ -384,7 +384,7 @@ def test_a_state_with_unknown_or_missing_numbers_is_refused(run: Path) -> None:
     ):
         damaged = shutil.copytree(run, run.with_name("damaged"))
         rewrite(damaged, lambda manifest, change=change: change(manifest["state"]))
-        with pytest.raises(CheckpointError, match=r"knows|cannot read"):
+        with pytest.raises(CheckpointError, match=r"state does not match|cannot read"):
             restore.restore(fresh, restore.newest(damaged))
         shutil.rmtree(damaged)
 

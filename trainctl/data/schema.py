@@ -1,4 +1,4 @@
-"""What a run knows of its data: the interface between training and all that is done with a finished run."""
+"""The schema of a run's data, with which a finished run is evaluated and new rows are predicted."""
 
 import hashlib
 import sys
@@ -14,28 +14,28 @@ TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
-SHOWN = 5  # names in a message
+SHOWN = 5  # most names listed in a message
 CENTRES = ("input_centre", "target_centre")
-ADDED = ("vocabulary", "columns", "encoding", *CENTRES)  # fields that a checkpoint of an earlier version may lack
+ADDED = ("vocabulary", "columns", "encoding", *CENTRES)  # added later; old checkpoints may not have them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """The shape and the names of a data set's rows and targets; saved with every checkpoint.
+    """The shapes and names of a data set's rows and targets; saved with every checkpoint.
 
     Args:
-        task: What the targets are; a model that reconstructs has a task of its own.
-        outputs: Numbers that a model returns for a row.
+        task: Kind of the targets; the task of a model that reconstructs its inputs may differ.
+        outputs: How many numbers a model returns for a row.
         input_shape: Shape of a row: ``(C, H, W)``, ``(F,)``, ``(T, F)``, or ``(T,)`` for token ids.
         class_names: One for each class; empty for a regression.
         input_names: One for each column of a table or a sequence; empty for images.
         target_names: One for each column of a regression's targets.
         fingerprint: SHA-256 of all inputs, targets and names [hex].
         vocabulary: The token of each id; empty if inputs are not tokens.
-        columns: The file's columns behind the columns of a table; empty if it comes from no file.
-        encoding: What else is needed to read such rows from a file.
+        columns: The columns of the file from which a table was read; empty if it was not read from a file.
+        encoding: Further settings that are needed to read such rows from a file.
         input_centre: Number that was subtracted from each column of the inputs, in float64; empty if none was.
-        target_centre: The same for each column of the targets; predictions are the model's output plus this number.
+        target_centre: The same for each column of the targets; a prediction is the model's output plus this number.
     """
 
     task: Task
@@ -53,7 +53,7 @@ class Schema:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
-        """Return the schema of a data set, whose vocabulary is that of the training rows."""
+        """Return the schema of a data set that has been encoded with the vocabulary of the training rows."""
         return cls(
             task=dataset.task,
             outputs=dataset.outputs,
@@ -70,7 +70,7 @@ class Schema:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, as :meth:`from_json` reads them; without settings of the encoding that are None, and empty centres."""
+        """Return plain values that :meth:`from_json` reads; empty centres, and None in the encoding, are omitted."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
         columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
         encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
@@ -80,14 +80,14 @@ class Schema:
 
     @classmethod
     def from_json(cls, content: object, source: object) -> Self:
-        """Return the schema that a checkpoint holds; fields that later versions added may be missing.
+        """Return the schema in a checkpoint; fields that were added later may be missing.
 
         Args:
-            content: What :meth:`to_json` returned, read from a file.
+            content: The output of :meth:`to_json`, read from a file.
             source: The file, for messages.
 
         Raises:
-            CheckpointError: That names the field which is missing, or is not of its type.
+            CheckpointError: If a field is missing or has the wrong type; the message names the field.
         """
         if not isinstance(content, Mapping):
             raise CheckpointError(f"{source}: data is missing")
@@ -112,7 +112,7 @@ class Schema:
         return schema
 
     def differences(self, before: "Schema") -> list[str]:
-        """Return what of names and shapes is not as it was before, a line each; empty if only values differ."""
+        """Return the differences in names and shapes from the schema of a checkpoint, a line each."""
         lines = []
         for key, word in NAMES.items():
             old, new = getattr(before, key), getattr(self, key)
@@ -132,19 +132,19 @@ class Schema:
         return lines
 
     def require(self, trained: "Schema", name: str) -> None:
-        """Check that a run which was trained on other data can be measured on these.
+        """Check that a run can be measured on these data.
 
         Args:
             trained: The schema of the data that the run was trained with.
             name: The data set, for messages.
 
         Raises:
-            DataError: If shape, task, or the order of classes or columns differ.
+            DataError: If the shape, the task, or the order of classes or columns differs.
         """
         for key, word in SHAPES.items():
             value, expected = getattr(self, key), getattr(trained, key)
             if value != expected:
-                raise DataError(f"dataset={name}: its {word} is {value}, the run was trained with {expected}")
+                raise DataError(f"dataset={name}: {word} is {value}, but the run was trained with {expected}")
         for key in ("class_names", "input_names"):
             value, expected = getattr(self, key), getattr(trained, key)
             if value != expected and sorted(value) == sorted(expected):
@@ -165,7 +165,7 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-# From JSON, a reader for each field; a ValueError says what was expected.
+# One reader per field of the JSON; it raises a ValueError with the expected type.
 
 
 def _one_of(*allowed: str) -> Callable[[object], Any]:
@@ -231,7 +231,7 @@ def _encoding(value: object) -> Encoding:
             try:
                 settings[key] = read(value[key])
             except ValueError as error:
-                raise ValueError(f"its {key} to be {error}") from None
+                raise ValueError(f"{key} to be {error}") from None
     return Encoding(**settings)
 
 

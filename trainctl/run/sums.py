@@ -1,4 +1,4 @@
-"""Running sums on the device; nothing here waits for it but :meth:`Sums.values`."""
+"""Running sums on the device; only :meth:`Sums.values` waits for the device."""
 
 import math
 from collections.abc import Sequence
@@ -9,25 +9,25 @@ from torch import Tensor
 from trainctl.components.scale.base import Affine
 from trainctl.machine.world import ALONE, World
 
-MOST_WAITING = 1 << 15  # elements of outputs
+MOST_WAITING = 1 << 15  # elements of outputs that are collected before they are summed
 ROUNDING = 1e-13  # of the squared distance from the shift: a smaller variance is a trace of rounding
 
 
 class Sums:
-    """Sums over the rows seen since the last reset, from which a task's metrics follow.
+    """Sums over the rows since the last reset, from which a task's metrics are computed.
 
-    A regression's errors are summed in the targets' original units, a reconstruction's in scaled ones. On a CPU, batches
-    of classes are collected until there are enough to be worth the calls; the sums are the same to the last bit,
-    whenever they are read.
+    Errors of a regression are summed in the targets' original units, those of a reconstruction in scaled units. For
+    classification on a CPU, batches are collected and summed together, which takes fewer calls; when they are summed does
+    not change the result, not even in the last bit.
 
-    The variance of the targets is computed from their differences to a typical target, the shift: from the targets
-    themselves, the digits of targets far from zero would cancel.
+    The variance of the targets is computed from their differences to a typical target, the shift. If it was computed
+    from the targets themselves, targets far from zero would lose their digits.
 
     Args:
         task: ``classification``, ``regression`` or ``reconstruction``.
         columns: Columns of the targets; 1 for classes.
-        units: The scaling of the targets.
-        device: Device of outputs and targets.
+        units: The scaling of the targets; None if they are not scaled.
+        device: The device of outputs and targets.
         world: The processes whose sums the metrics are computed from.
         typical: Some of the scaled targets ``(N, ...)``, whose mean is the shift; None for a shift of 0.
     """
@@ -52,7 +52,7 @@ class Sums:
             self._part(0).copy_(self._in_units(typical).to(precision).mean(0))
         self.waits = task == "classification" and device.type == "cpu"
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._elements = 0  # of the outputs that wait
+        self._elements = 0  # of the collected outputs
 
     def _part(self, number: int) -> Tensor:
         """Return the shift (0), or the sums of one kind for each column ``(K,)``: 1, 2 of targets, 3, 4 of errors."""
@@ -65,13 +65,13 @@ class Sums:
 
     @property
     def sums(self) -> Tensor:
-        """All that was added."""
+        """The sums over all batches that were added."""
         self._settle()
         return self._sums
 
     @torch.no_grad()
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Add a batch: its mean loss, the model's outputs and the scaled targets, which nobody changes any more."""
+        """Add a batch: its mean loss, the model's outputs and the scaled targets; callers must not modify these tensors later."""
         if self.waits:
             self._waiting.append((loss.detach(), outputs.detach(), targets))
             self._elements += outputs.numel()
@@ -102,18 +102,16 @@ class Sums:
         losses, outputs, targets = zip(*self._waiting, strict=True)
         self._waiting, self._elements = [], 0
         loss, rows, correct = self._sums.tolist()
-        for mean, batch in zip(torch.stack(losses).tolist(), targets, strict=True):  # one after the other, in order
+        for mean, batch in zip(torch.stack(losses).tolist(), targets, strict=True):  # in order, for the same rounding
             loss += len(batch) * mean
             rows += len(batch)
         correct += (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum().item()
         self._sums.copy_(torch.tensor([loss, rows, correct], dtype=self._sums.dtype))
 
     def reset(self) -> None:
-        """Start again from zero; the shift stays."""
-        shift = self._part(0).clone()
-        self.sums.zero_()
-        if self.task != "classification":
-            self._part(0).copy_(shift)
+        """Set all sums to zero; the shift stays."""
+        self.sums[:4].zero_()
+        self.sums[4 + self.columns :].zero_()
 
     def restore(self, saved: Tensor) -> None:
         """Continue from saved sums; those of earlier versions have no shift, and no errors for each column."""

@@ -118,13 +118,13 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Pa
         different = sorted(key for key in needed.keys() | saved.keys() if needed.get(key) != saved.get(key))
         first = different[0]
         raise CheckpointError(
-            f"{path}: belongs to another model: {len(different)} tensors differ, e.g. {first}"
+            f"{path}: belongs to another model: {len(different)} of {len(needed.keys() | saved.keys())} tensors differ, e.g. {first}"
             f" ({_shape(saved, first)} in the checkpoint, {_shape(needed, first)} in this model)"
         )
     learned = dict(model.named_parameters())
     if broken := [key for key, value in weights.items() if _broken(value, finite=key in learned)]:
         raise CheckpointError(
-            f"{path}: {len(broken)} tensors have weights that are not finite, e.g. {broken[0]}; remove this checkpoint to"
+            f"{path}: {len(broken)} of {len(weights)} tensors have weights that are not finite, e.g. {broken[0]}; remove this checkpoint to"
             " continue from the previous one"
         )
     model.load_state_dict(dict(weights))
@@ -189,7 +189,9 @@ def _restore_optimizer(
             f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run trains {len(indices)}"
         )
     if broken := [name for name, value in named.items() if _broken(value, finite=False)]:
-        raise CheckpointError(f"{path}: the optimizer's state has NaN in {len(broken)} tensors, e.g. {broken[0]}")
+        raise CheckpointError(
+            f"{path}: the optimizer's state has NaN in {len(broken)} of {len(named)} tensors, e.g. {broken[0]}"
+        )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 
