@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat import label
 from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.utf8 import read_text
 
@@ -154,7 +155,7 @@ def _find(table: Table, name: str, *, categorical: bool) -> Column:
         raise DataError(
             f"{table.path}, column {name}: has no value in {len(cells)} rows; drop it with dataset.drop=[{name}]"
         )
-    distinct = sorted({cell for _, cell in present})
+    distinct = label.distinct(cell for _, cell in present)
     if categorical:
         return Column(name, tuple(distinct))
     numeric = sum(NUMBER.fullmatch(cell) is not None or INFINITE.fullmatch(cell) is not None for _, cell in present)
@@ -211,12 +212,12 @@ def one_hot(table: Table, column: Column) -> np.ndarray:
     Raises:
         DataError: If a cell is not one of the categories.
     """
-    positions = {category: position for position, category in enumerate(column.categories)}
+    codes = label.Codes(column.categories)
     cells = table.cells(column.name)
-    values = np.zeros((len(cells), len(positions)))
+    values = np.zeros((len(cells), len(column.categories)))
     for row, cell in enumerate(cells):
-        if cell in positions:
-            values[row, positions[cell]] = 1
+        if (code := codes.get(cell)) is not None:
+            values[row, code] = 1
         elif is_missing(cell):
             values[row] = np.nan
         else:
