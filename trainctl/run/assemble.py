@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -168,6 +168,7 @@ def build_augment(
         "task": task,
         "deviation": lambda: statistics.deviation(rows),
         "draws": draws,
+        "pixel_limits": cache(lambda: statistics.pixel_limits(rows)),
     }
     return tuple(members(config, "augment", **supplied))
 

@@ -26,7 +26,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "dataset": frozenset({"schema"}),
     "clean": frozenset(),
     "scale": frozenset({"values"}),
-    "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "task"}),
+    "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
     "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),
     "init": frozenset({"model", "examples"}),
     "loss": frozenset({"outputs", "class_counts"}),
