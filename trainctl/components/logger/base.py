@@ -1,6 +1,6 @@
 """The type that every logger returns."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -11,7 +11,10 @@ class Logger:
     Args:
         log: Called with the step and the metrics (``split/name`` -> value) of each evaluation.
         close: Called once, at the end.
+        restart: Called when a run is resumed or goes back to a checkpoint, with the steps and metrics that still count:
+            the evaluations after them will be repeated. None if the logger cannot take anything back.
     """
 
     log: Callable[[int, Mapping[str, float]], None]
     close: Callable[[], None]
+    restart: Callable[[Sequence[tuple[int, Mapping[str, float]]]], None] | None = None
