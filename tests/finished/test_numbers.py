@@ -119,7 +119,7 @@ def test_several_targets_have_metrics_of_their_own(tmp_path: Path, say: Say) -> 
     np.savez(tmp_path / "t.npz", inputs=inputs, targets=targets)
     settings = ["dataset=arrays", f"dataset.path={tmp_path / 't.npz'}", "loss=mse", "loop.epochs=5", *QUICK]
     session.begin(compose.compose(settings), [], tmp_path / "run")
-    code, out, _ = say("evaluate", tmp_path / "run", "split=all", "format=json")
+    _, out, _ = say("evaluate", tmp_path / "run", "split=all", "format=json")
     measured = json.loads(out)
     np.save(tmp_path / "x.npy", inputs)
     _, out, _ = say("predict", tmp_path / "run", tmp_path / "x.npy")

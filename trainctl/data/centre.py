@@ -64,8 +64,8 @@ def subtract(values: Tensor, centre: Sequence[float]) -> Tensor:
 
 
 def add(values: Tensor, centre: Sequence[float]) -> Tensor:
-    """Return ``(N, K)`` plus the centre of each column, in float64; unchanged if there is none."""
-    return values.double() + torch.tensor(centre, dtype=torch.float64, device=values.device) if centre else values
+    """Return ``(N, K)`` plus the centre of each column, in float64 on the CPU; unchanged if there is none."""
+    return values.cpu().double() + torch.tensor(centre, dtype=torch.float64) if centre else values
 
 
 def centre_of(values: np.ndarray) -> float:

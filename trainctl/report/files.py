@@ -131,7 +131,7 @@ class Files(Reporter):
 def _logged(row: Row) -> dict[str, float]:
     """Return what loggers receive of an evaluation: the metrics that are defined, and the learning rate."""
     logged = {key: value for key, value in row.items() if "/" in key or key == "lr"}
-    return {key: value for key, value in logged.items() if value is not None and math.isfinite(value)}
+    return {key: value for key, value in logged.items() if math.isfinite(value)}
 
 
 class Log(io.TextIOBase):

@@ -148,7 +148,7 @@ def as_csv(trials: Sequence[Trial]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*header, "error", "directory"])
     for row, trial in zip(body, trials, strict=True):
-        writer.writerow([*row, *map(table.harmless, (trial.error, trial.directory.name))])
+        writer.writerow(map(table.harmless, [*row, trial.error, trial.directory.name]))
     return text.getvalue()
 
 

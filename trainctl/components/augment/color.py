@@ -48,7 +48,7 @@ def color(
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         strengths = (brightness, contrast, saturation)
         factors = [uniform(1 - strength, 1 + strength, len(batch), generator) for strength in strengths]
-        return adjusted(batch, *factors, pixel_range(batch, pixel_limits))
+        return adjusted(batch, factors[0], factors[1], factors[2], pixel_range(batch, pixel_limits))
 
     return apply
 

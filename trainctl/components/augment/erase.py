@@ -60,10 +60,10 @@ def erase(
         y, x = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
         inside = (y >= top) & (y < top + high) & (x >= left) & (x < left + wide)
         inside = inside & (uniform(0, 1, rows, generator) < probability)
-        low, high = pixel_range(batch, pixel_limits)
+        pixels = pixel_range(batch, pixel_limits)
         if fill == "zero":
-            return batch.masked_fill(inside, background((low, high)))
-        pixels = torch.rand(batch.shape, generator=generator, device=device) * (high - low) + low
-        return torch.where(inside, stored(pixels, batch.dtype, (low, high)), batch)
+            return batch.masked_fill(inside, background(pixels))
+        draws = torch.rand(batch.shape, generator=generator, device=device) * (pixels[1] - pixels[0]) + pixels[0]
+        return torch.where(inside, stored(draws, batch.dtype, pixels), batch)
 
     return apply
