@@ -135,7 +135,7 @@ class Sums:
         Of a regression with several targets, RMSE and R2 are the means of those of the columns, as scikit-learn has them
         (``multioutput="uniform_average"``); a reconstruction's are of all its values together.
         """
-        sums: list[float] = self.world.sum(self.sums).tolist()
+        sums = self._total()
         rows = sums[1]
         if not rows:
             return {}
@@ -150,7 +150,7 @@ class Sums:
 
     def by_column(self) -> list[dict[str, float]]:
         """Return MAE, RMSE and R2 of each target of a regression, in their order; waits for the device."""
-        sums: list[float] = self.world.sum(self.sums).tolist()
+        sums = self._total()
         rows, columns = sums[1], self.columns
         start = 4 + 3 * columns
         errors = (sums[start : start + columns], sums[start + columns :]) if self.detailed else ([sums[2]], [sums[3]])
@@ -158,6 +158,11 @@ class Sums:
             {"mae": absolute / rows, "rmse": math.sqrt(square / rows), "r2": r2(square, spread, rows)}
             for absolute, square, spread in zip(*errors, self._spreads(sums), strict=True)
         ]
+
+    def _total(self) -> list[float]:
+        """Return the sums of all processes, which have the same shift."""
+        total: list[float] = self.world.sum(self.sums).tolist()
+        return total
 
     def _spreads(self, sums: Sequence[float]) -> list[float]:
         """Return the sum of squared differences of each target column from its mean; 0 if it is constant."""
