@@ -53,6 +53,6 @@ class Codes:
         self.meanings = {meaning(name): code for code, name in reversed([*enumerate(names)])}
 
     def get(self, text: str) -> int | None:
-        """Return the number of a label; None if it is none of them."""
+        """Return the number of a label; None if it is unknown."""
         code = self.exact.get(text)
         return self.meanings.get(meaning(text)) if code is None else code
