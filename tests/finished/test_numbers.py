@@ -68,6 +68,16 @@ def test_a_target_far_from_zero_is_learned_measured_and_predicted_with_all_its_d
     for command in (("verify",), ("reproduce", f"output={tmp_path / 'again'}")):
         code, out, err = say(command[0], run, *command[1:])
         assert code == 0, out + err
+    # Numbers that no centre of the run keeps apart are named.
+    far = [f"{1e12 + row!r},{row},{START!r}" for row in range(9)]
+    (tmp_path / "far.csv").write_text("\n".join(["julian,distance,y", *far]) + "\n")
+    for command in (
+        ("predict", tmp_path / "far.csv"),
+        ("evaluate", f"dataset.path={tmp_path / 'far.csv'}", "split=all"),
+    ):
+        code, _, err = say(command[0], run, *command[1:])
+        assert code == 0
+        assert "trainctl: note: column julian: 9 distinct numbers become 1 in float32" in err
     # Another file has the same centre, wherever its own middle is.
     lines = (tmp_path / "t.csv").read_text().splitlines()
     (tmp_path / "few.csv").write_text("\n".join([lines[0], *lines[5:8]]) + "\n")

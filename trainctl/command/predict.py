@@ -50,7 +50,13 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.finished.predict import predict
 
     run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
-    text = predict(run, source, which, spreadsheet=spreadsheet)
+    text = predict(
+        run,
+        source,
+        which,
+        lambda line: table.line(f"trainctl: note: {line}", stream=sys.stderr),
+        spreadsheet=spreadsheet,
+    )
     if target:
         rundir.write(target, text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)

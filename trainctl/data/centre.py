@@ -52,6 +52,12 @@ def narrowed(dataset: Dataset, trained: Schema | None = None) -> Dataset:
     )
 
 
+def narrowed_rows(values: Tensor, trained: Schema) -> tuple[Tensor, tuple[str, ...]]:
+    """Return later rows in float32, around the centres of a run, and a note on each column that loses digits."""
+    inputs, _, lost = _narrowed(values, trained.input_names, "column", trained.input_centre)
+    return inputs, tuple(_notes(lost))
+
+
 def subtract(values: Tensor, centre: Sequence[float]) -> Tensor:
     """Return ``(..., F)`` minus the centre of each column, computed in float64, in float32; no centre: all are 0."""
     if not centre or not values.is_floating_point() or len(centre) != values.shape[-1]:

@@ -61,6 +61,7 @@ class Scores:
         classes: The scores of each class, in the order of the classes; empty unless the task is a classification.
         targets: The metrics of each target, in their order; empty unless a regression has several.
         own_data: Whether the data is the data that the run was trained with.
+        notes: What is odd about other data, a line each.
     """
 
     step: int
@@ -69,6 +70,7 @@ class Scores:
     classes: tuple[ClassScores, ...]
     targets: tuple[TargetScores, ...]
     own_data: bool
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
@@ -101,7 +103,9 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
     own_data = measured.data.schema.fingerprint == run.schema.fingerprint
-    return Scores(weights.step, rows, metrics, classes, target_scores(sums, measured.data.schema), own_data)
+    notes = () if own_data else measured.data.notes  # of its own data, training said them
+    targets = target_scores(sums, measured.data.schema)
+    return Scores(weights.step, rows, metrics, classes, targets, own_data, notes)
 
 
 def target_scores(sums: Sums, schema: Schema) -> tuple[TargetScores, ...]:

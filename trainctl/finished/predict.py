@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
-from trainctl.data.centre import add, subtract
+from trainctl.data.centre import add, narrowed_rows
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens, utf8
@@ -23,13 +23,21 @@ from trainctl.report.table import harmless
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line
 
 
-def predict(run: Finished, source: Path, which: str, *, spreadsheet: bool = False) -> str:
+def predict(
+    run: Finished,
+    source: Path,
+    which: str,
+    note: Callable[[str], None] = lambda line: None,
+    *,
+    spreadsheet: bool = False,
+) -> str:
     """Return the predictions of a run for a file, as CSV text.
 
     Args:
         run: The run.
         source: The file.
         which: The weights: ``best`` or ``last``.
+        note: Is called with each line that the user is to know.
         spreadsheet: Whether names that a spreadsheet would run as a formula get a quote in front. They no longer equal
             those in the data then.
 
@@ -39,7 +47,9 @@ def predict(run: Finished, source: Path, which: str, *, spreadsheet: bool = Fals
     """
     weights = run.weights(which)
     fitted = weights.fitted
-    rows = subtract(read(source, run.schema), run.schema.input_centre)
+    rows, notes = narrowed_rows(read(source, run.schema), run.schema)
+    for line in notes:
+        note(line)
     inputs = without_gaps(fitted.cleaner(rows), source, run.schema)
     model, task, device = load_model(run, weights)
     scale, units = fitted.input_scale.to(device), fitted.target_scale.to(device) if fitted.target_scale else None
