@@ -26,6 +26,8 @@ FULL = Schema(
     vocabulary=("<pad>", "<unknown>"),
     columns=(Column("age"), Column("city", ("Bern", "Ulm"))),
     encoding=Encoding(delimiter="tab", window=5, text="words", level="words", lowercase=False),
+    input_centre=(0.0, 0.0, 2459000.5, 0.0, 0.0),
+    target_centre=(1e9, 0.0),
 )
 
 
@@ -66,6 +68,13 @@ DAMAGES = [
     (change("encoding", []), "data.encoding: expected an object"),
     (change("encoding", {"window": "3"}), "data.encoding: expected window to be a whole number of at least 1"),
     (change("encoding", {"lowercase": 1}), "data.encoding: expected lowercase to be true or false"),
+    (change("input_centre", [1.0]), "data.input_centre: expected 5 numbers, one for each column"),
+    (change("target_centre", [1.0]), "data.target_centre: expected 2 numbers, one for each column"),
+    (change("target_centre", [1.0, None]), "data.target_centre: expected a list of finite numbers"),
+    (change("target_centre", [1.0, True]), "data.target_centre: expected a list of finite numbers"),
+    (change("target_centre", [1.0, float("nan")]), "data.target_centre: expected a list of finite numbers"),
+    (change("target_centre", [1.0, 10**400]), "data.target_centre: expected a list of finite numbers"),
+    (change("target_centre", 1.0), "data.target_centre: expected a list of finite numbers"),
     (lambda content: content.pop("target_names"), "data.target_names is missing"),
 ]
 

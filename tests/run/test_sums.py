@@ -4,8 +4,11 @@ import math
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score, root_mean_squared_error
 
+from tests.soak import generated
 from trainctl.components.scale.base import Affine
 from trainctl.components.scale.standard import standard
 from trainctl.run import sums as metrics
@@ -21,7 +24,7 @@ def generator():
 
 def summed(task, outputs, targets, units=None, loss=torch.nn.functional.mse_loss, batch=7):
     columns = 1 if targets.ndim == 1 else math.prod(targets.shape[1:])
-    sums = Sums(task, columns, units, CPU)
+    sums = Sums(task, columns, units, CPU, typical=targets[::3])
     for start in range(0, len(targets), batch):  # the last batch is smaller
         part = slice(start, start + batch)
         sums.add(loss(outputs[part], targets[part]), outputs[part], targets[part])
@@ -49,12 +52,10 @@ def test_numbers_equal_scikit_learn_in_original_units(columns, scaled):
     values = summed("regression", *given, units=units).values()
     truth, answers = targets.double().numpy(), outputs.double().numpy()
     assert values["mae"] == pytest.approx(mean_absolute_error(truth, answers), rel=1e-5)
-    assert values["rmse"] == pytest.approx(math.sqrt(((truth - answers) ** 2).mean()), rel=1e-5)
-    assert values["r2"] == pytest.approx(r2_score(truth, answers, multioutput="variance_weighted"), abs=1e-5)
+    assert values["rmse"] == pytest.approx(root_mean_squared_error(truth, answers), rel=1e-5)
+    assert values["r2"] == pytest.approx(r2_score(truth, answers), abs=1e-5)
     assert values["loss"] == pytest.approx(((given[0] - given[1]) ** 2).mean().item(), rel=1e-5)
     assert tuple(values) == NAMES["regression"]
-    if columns == 1:
-        assert values["rmse"] == pytest.approx(root_mean_squared_error(truth, answers), rel=1e-5)
 
 
 def test_reconstructions_equal_scikit_learn_over_all_pixels():
@@ -81,9 +82,10 @@ def test_how_rows_are_cut_into_batches_does_not_matter(batch):
         ([1.0, 2.0, 3.0], [1.0, 2.0, 3.0], 1.0, "without error"),
         ([1.0, 2.0, 3.0], [2.0, 2.0, 2.0], 0.0, "the mean explains nothing"),
         ([1.0, 2.0, 3.0], [3.0, 2.0, 1.0], -3.0, "worse than the mean"),
-        ([5.0, 5.0, 5.0], [5.0, 5.0, 5.0], math.nan, "constant targets have no variance to explain"),
-        ([1.1] * 11, [1.0] * 11, math.nan, "constant, though rounding leaves a trace of variance"),
-        ([0.0, 0.0], [0.0, 0.0], math.nan, "all zero"),
+        ([5.0, 5.0, 5.0], [5.0, 5.0, 5.0], 1.0, "constant targets, without error"),
+        ([5.0, 5.0, 5.0], [5.0, 5.0, 6.0], 0.0, "constant targets have no variance to explain"),
+        ([1.1] * 11, [1.0] * 11, 0.0, "constant, though rounding leaves a trace of variance"),
+        ([0.0, 0.0], [0.0, 0.0], 1.0, "all zero"),
         ([7.0], [7.0], math.nan, "one row"),
         ([1000.0, 1001.0, 1002.0], [1000.0, 1001.0, 1002.0], 1.0, "a large mean is no constant"),
     ],
@@ -93,10 +95,75 @@ def test_r2_by_hand(targets, outputs, r2, reason):
     assert summed("regression", outputs, targets).values()["r2"] == pytest.approx(r2, nan_ok=True), reason
 
 
-def test_one_constant_column_beside_another_has_no_weight():
+def test_each_target_has_metrics_of_its_own_and_a_constant_one_counts_as_scikit_learn_has_it():
     targets = torch.tensor([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
-    outputs = torch.tensor([[1.0, 5.0], [2.0, 5.0], [2.0, 5.0]])
-    assert summed("regression", outputs, targets).values()["r2"] == pytest.approx(0.5)
+    outputs = torch.tensor([[1.0, 5.0], [2.0, 5.5], [2.0, 5.0]])
+    sums = summed("regression", outputs, targets)
+    assert sums.values()["r2"] == pytest.approx(r2_score(targets, outputs)) == pytest.approx(0.25)
+    first, second = sums.by_column()
+    assert first == pytest.approx({"mae": 1 / 3, "rmse": math.sqrt(1 / 3), "r2": 0.5})
+    assert second == pytest.approx({"mae": 1 / 6, "rmse": math.sqrt(0.25 / 3), "r2": 0.0})
+
+
+@pytest.mark.soak
+@generated(60)
+@given(
+    st.floats(-1e6, 1e6),
+    st.sampled_from([0.0, 1e-3, 0.0033, 1.0, 1e4]),
+    st.integers(1, 5),
+    st.integers(1, 60),
+    st.integers(1, 70),
+    st.booleans(),
+    st.integers(0, 2**32 - 1),
+)
+def test_metrics_equal_scikit_learn_s(offset, spread, columns, rows, chunk, scaled, seed):
+    random = torch.Generator().manual_seed(seed)
+    targets = (offset + spread * torch.randn(rows, columns, generator=random, dtype=torch.float64)).float()
+    outputs = targets + spread * torch.randn(rows, columns, generator=random)
+    units = Affine(torch.full((1, columns), 0.25), torch.full((1, columns), -3.0)) if scaled else None
+    if units is not None:  # what is compared is what comes back from the scaled numbers
+        inputs, expected = units(outputs), units(targets)
+        outputs, targets = units.inverse(inputs), units.inverse(expected)
+    else:
+        inputs, expected = outputs, targets
+    sums = summed("regression", inputs, expected, units=units, batch=chunk)
+    truth, answers, values = targets.double().numpy(), outputs.double().numpy(), sums.values()
+    assert values["mae"] == pytest.approx(mean_absolute_error(truth, answers), rel=1e-9)
+    assert values["rmse"] == pytest.approx(root_mean_squared_error(truth, answers), rel=1e-9)
+    each = sums.by_column()
+    if rows == 1:
+        assert math.isnan(values["r2"])
+        assert all(math.isnan(one["r2"]) for one in each)
+        return
+    assert values["r2"] == pytest.approx(r2_score(truth, answers), rel=1e-7, abs=1e-7)
+    for name, metric in (("mae", mean_absolute_error), ("rmse", root_mean_squared_error), ("r2", r2_score)):
+        raw = metric(truth, answers, multioutput="raw_values")
+        assert [one[name] for one in each] == pytest.approx(raw.tolist(), rel=1e-7, abs=1e-7)
+
+
+@pytest.mark.parametrize("columns", [1, 3])
+def test_sums_of_earlier_versions_are_continued(columns):
+    targets = torch.randn(40, columns, generator=generator()) + 50
+    outputs = targets + torch.randn(40, columns, generator=generator())
+    error, exact = (outputs - targets).double(), targets.double()
+    moments = [exact.sum(0), exact.square().sum(0)]
+    saved = torch.cat(
+        [torch.tensor([8.0, 40.0]).double(), torch.stack([error.abs().sum(), error.square().sum()]), *moments]
+    )
+    sums = Sums("regression", columns, None, CPU, typical=targets)
+    sums.restore(saved)
+    whole = summed("regression", outputs, targets).values()
+    found = sums.values()
+    assert (found["loss"], found["mae"]) == (0.2, pytest.approx(whole["mae"]))
+    assert found["r2"] == pytest.approx(whole["r2"], abs=1e-6 if columns == 1 else 0.1)
+    assert found["rmse"] == pytest.approx(whole["rmse"], rel=1e-6 if columns == 1 else 0.1)
+    again = Sums("regression", columns, None, CPU)
+    again.restore(sums.sums)
+    assert again.values() == sums.values()
+    sums.reset()
+    assert sums.values() == {}
+    sums.add(torch.tensor(1.0), outputs, targets)
+    assert sums.values()["r2"] == pytest.approx(whole["r2"])
 
 
 def test_units_are_those_before_scaling():

@@ -63,3 +63,26 @@ def test_without_a_kernel_the_optimizer_takes_its_own_step_and_that_is_said(
     assert all(map(torch.equal, expected, train(run, engine.take, 4)))
     assert str(engine).startswith("recorded: this torch has no torch._renamed0")
     assert fused.fused(run.optimizer) == []
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw"])
+@pytest.mark.parametrize("changes", [(), ("optimizer.momentum=0.9", "optimizer.dampening=0.3")])
+def test_kernels_called_directly_survive_gradients_that_come_late_and_pause(
+    name: str, changes: tuple[str, ...]
+) -> None:
+    words = (f"optimizer={name}", *(changes if name == "sgd" else ()))
+    expected, run = make(*words), make(*words)
+    update, plain = fused.Update(run, step.apply(run)), step.apply(expected)
+    for number in range(10):
+        for index, (one, other) in enumerate(
+            zip(fused.trained_parameters(run.optimizer), fused.trained_parameters(expected.optimizer), strict=True)
+        ):
+            draws = torch.Generator().manual_seed(100 * number + index)
+            late = index % 2 and (number < 3 or number in (6, 7))
+            one.grad = None if late else torch.randn(one.shape, generator=draws)
+            other.grad = None if one.grad is None else one.grad.clone()
+        update()
+        plain()
+    assert update.kernels
+    for one, other in zip(run.model.parameters(), expected.model.parameters(), strict=True):
+        assert torch.equal(one, other)

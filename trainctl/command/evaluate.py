@@ -17,6 +17,7 @@ the run's own data, split=all includes the rows that it was trained with.
 Prints each metric as `split/name`; for a classification also precision, recall and F1 of each class. Writes no files.
 """
 
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
 CHOICES = {"split": ("train", "val", "test", "all"), "which": ("best", "last"), "format": ("text", "json")}
 ALLOWED = ("dataset.", "device", "loop.eval_batch_size")
 SCORES = ("precision", "recall", "f1")
+ERRORS = ("mae", "rmse", "r2")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -52,8 +54,8 @@ def main(argv: Sequence[str]) -> int:
     if not scores.own_data:
         part = "" if split == "all" else f"; split={split} is only a part of it: use split=all to measure every row"
         table.line(f"trainctl: note: this is not the data that the run was trained with{part}", stream=sys.stderr)
-    for note in run.notes:
-        table.line(f"trainctl: {note}", stream=sys.stderr)
+    for line in (*run.notes, *(f"note: {note}" for note in scores.notes)):
+        table.line(f"trainctl: {line}", stream=sys.stderr)
     if options["format"] == "json":
         table.json({"run": str(directory), "split": split} | as_json(scores), indent=None)
     else:
@@ -73,9 +75,9 @@ def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> 
 
 
 def show(scores: "Scores", split: str, name: str) -> None:
-    """Print the metrics and a table of the scores of the classes."""
+    """Print the metrics, and a table of the scores of the classes or of several targets."""
     table.line(f"{name}: step {scores.step}, {scores.rows:,} rows of {split}")
-    metrics = [[metric, phrases.number(value)] for metric, value in scores.metrics.items()]
+    metrics = [[metric, _shown(value)] for metric, value in scores.metrics.items()]
     table.show(["metric", "value"], metrics, right={"value"})
     if scores.classes:
         table.line()
@@ -84,3 +86,12 @@ def show(scores: "Scores", split: str, name: str) -> None:
             for scored in scores.classes
         ]
         table.show(["class", "rows", *SCORES], classes, right={"rows", *SCORES})
+    if scores.targets:
+        table.line()
+        targets = [[one.name, *(_shown(getattr(one, key)) for key in ERRORS)] for one in scores.targets]
+        table.show(["target", *ERRORS], targets, right=ERRORS)
+
+
+def _shown(value: float | None) -> str:
+    """Format a metric; R2 of a single row is undefined."""
+    return "undefined" if value is None or math.isnan(value) else phrases.number(value)

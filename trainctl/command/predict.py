@@ -1,6 +1,7 @@
 """Predict with a run's best weights, and write a CSV.
 
-    trainctl predict RUN INPUT [output=FILE] [which=best] [device=...] [root=runs]
+    trainctl predict RUN INPUT [output=FILE] [which=best] [spreadsheet=false] [device=...]
+        [root=runs]
 
 INPUT is an image (PNG, JPEG, ...), a CSV with a header, or an .npz or .npy array. The CSV goes to standard
 output, or to FILE, which must not exist.
@@ -15,7 +16,9 @@ must contain exactly one array, or one named `inputs`; its rows have the shape t
 are converted to the run's channels and size.
 
 Columns of the output: `row`; then, for classification, `prediction` and a probability per class; for regression, one
-column per target, in its unit; for an autoencoder, `rmse` and the reconstruction, in scaled units.
+column per target, in its unit; for an autoencoder, `rmse` and the reconstruction, in scaled units. Numbers have all
+their digits, and names are written as in the data. For a table that a spreadsheet will open, spreadsheet=true puts a
+quote before names that it would run as formulas, such as `=x` or `-`.
 """
 
 import sys
@@ -28,7 +31,7 @@ from trainctl.fileformat.place import check_file
 from trainctl.report import table
 from trainctl.store import rundir
 
-OPTIONS = {"output": "", "which": "best", "root": "runs"}
+OPTIONS = {"output": "", "which": "best", "spreadsheet": "false", "root": "runs"}
 ALLOWED = ("device", "loop.eval_batch_size")
 
 
@@ -38,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
     if len(parsed.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
     which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    spreadsheet = arguments.choice("spreadsheet", parsed.options["spreadsheet"], ("true", "false")) == "true"
     directory, source = rundir.find(parsed.names[0], Path(parsed.options["root"])), Path(parsed.names[1])
     target = arguments.new_path("output", parsed.options["output"])
     check_file(source)
@@ -45,7 +49,14 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.finished.open import open as open_run
     from trainctl.finished.predict import predict
 
-    text = predict(open_run(directory, packages, overrides, ALLOWED, payloads=[which]), source, which)
+    run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
+    text = predict(
+        run,
+        source,
+        which,
+        lambda line: table.line(f"trainctl: note: {line}", stream=sys.stderr),
+        spreadsheet=spreadsheet,
+    )
     if target:
         rundir.write(target, text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)

@@ -9,6 +9,7 @@ from torch import Tensor
 from trainctl.components.clean.base import Clean
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
+from trainctl.data.centre import narrowed
 from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName
 from trainctl.data.schema import Schema
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
@@ -33,20 +34,22 @@ class Parts:
     changes: tuple[str, ...]
 
 
-def read(build: Callable[[], Dataset], name: str) -> Dataset:
-    """Read a data set.
+def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None) -> Dataset:
+    """Read a data set, and convert its numbers to float32, around centres where that keeps their digits.
 
     Args:
         build: Reads and returns the data set.
         name: The data set's name, for a message.
+        trained: The schema of a run that is continued or measured, whose centres are used; None for a new run.
 
     Raises:
         DataError: If it cannot be read, also for reasons that the reader does not handle, such as a path that is too long.
     """
     try:
-        return build()
+        dataset = build()
     except OSError as error:
         raise DataError(f"{error.filename or name}: cannot be read: {error.strerror or error}") from error
+    return narrowed(dataset, trained)
 
 
 def load(
@@ -91,7 +94,7 @@ def load_to_measure(
     dataset, changes = clean.select(dataset)
     rows = all_rows(dataset) if whole else split_rows(dataset, split)
     parts = learn(Parts(dataset, rows, tuple(changes)))
-    return resident(reuse(parts, clean, fitted), fitted, device)
+    return resident(reuse(parts, clean, fitted), fitted, device, parts.dataset.notes)
 
 
 def learn(parts: Parts) -> Parts:

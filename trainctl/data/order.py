@@ -12,6 +12,7 @@ from trainctl.data.rows import Batch, Rows
 from trainctl.machine.device import derive
 
 ORDER = 1  # so that the seeds of epochs differ from those of steps
+FIXED = 3  # so that the seed of the fixed order differs from those of epochs
 GATHERED_BYTES = 1 << 20  # size of the batches gathered in one call: few calls, and the result still fits in the cache
 
 
@@ -81,6 +82,11 @@ class Order:
 def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
     """Return the row numbers ``(rows,)`` in the order in which an epoch visits them: a function of (seed, epoch) alone."""
     return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(ORDER, seed, epoch)))
+
+
+def fixed_order(rows: int, seed: int) -> Tensor:
+    """Return a random order of the rows that depends only on the seed: neighbours in the source are not neighbours in it."""
+    return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(FIXED, seed, 0)))
 
 
 @lru_cache(maxsize=1)  # all batches of an epoch share it

@@ -1,6 +1,7 @@
 """The schema of a run's data, with which a finished run is evaluated and new rows are predicted."""
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -14,7 +15,8 @@ TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
-ADDED = ("vocabulary", "columns", "encoding")  # fields that were added later; old checkpoints may not have them
+CENTRES = ("input_centre", "target_centre")
+ADDED = ("vocabulary", "columns", "encoding", *CENTRES)  # added later; old checkpoints may not have them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +34,8 @@ class Schema:
         vocabulary: The token of each id; empty if inputs are not tokens.
         columns: The columns of the file from which a table was read; empty if it was not read from a file.
         encoding: Further settings that are needed to read such rows from a file.
+        input_centre: Number that was subtracted from each column of the inputs, in float64; empty if none was.
+        target_centre: The same for each column of the targets; a prediction is the model's output plus this number.
     """
 
     task: Task
@@ -44,6 +48,8 @@ class Schema:
     vocabulary: tuple[str, ...] = ()
     columns: tuple[Column, ...] = ()
     encoding: Encoding = field(default_factory=Encoding)
+    input_centre: tuple[float, ...] = ()
+    target_centre: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
@@ -59,14 +65,18 @@ class Schema:
             vocabulary=dataset.vocabulary,
             columns=dataset.columns,
             encoding=dataset.encoding,
+            input_centre=dataset.input_centre,
+            target_centre=dataset.target_centre,
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values that :meth:`from_json` reads; settings of the encoding that are None are omitted."""
+        """Return plain values that :meth:`from_json` reads; empty centres, and None in the encoding, are omitted."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
         columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
         encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
-        return plain | {"columns": columns, "encoding": encoding}
+        centres = {key: plain.pop(key) for key in CENTRES}
+        used = {key: centre for key, centre in centres.items() if centre}
+        return plain | {"columns": columns, "encoding": encoding} | used
 
     @classmethod
     def from_json(cls, content: object, source: object) -> Self:
@@ -96,6 +106,9 @@ class Schema:
                 f"{source}: data.class_names: expected {schema.outputs} names, one for each output,"
                 f" found {len(schema.class_names)}"
             )
+        for name, columns in (("input_centre", schema.input_shape[-1]), ("target_centre", schema.outputs)):
+            if len(getattr(schema, name)) not in (0, columns):
+                raise CheckpointError(f"{source}: data.{name}: expected {columns} numbers, one for each column")
         return schema
 
     def differences(self, before: "Schema") -> list[str]:
@@ -146,6 +159,8 @@ def fingerprint(dataset: Dataset) -> str:
     digest.update(repr((dataset.class_names, dataset.input_names, dataset.target_names)).encode())
     if dataset.vocabulary:
         digest.update(repr(dataset.vocabulary).encode())
+    if dataset.input_centre or dataset.target_centre:
+        digest.update(repr((dataset.input_centre, dataset.target_centre)).encode())
     return digest.hexdigest()
 
 
@@ -191,6 +206,15 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _numbers(value: object) -> tuple[float, ...]:
+    numeric = isinstance(value, list) and all(
+        type(item) in (int, float) and abs(item) <= sys.float_info.max for item in value
+    )
+    if not isinstance(value, list) or not numeric:
+        raise ValueError("a list of finite numbers")
+    return tuple(map(float, value))
+
+
 def _columns(value: object) -> tuple[Column, ...]:
     if not isinstance(value, list) or not all(isinstance(column, Mapping) for column in value):
         raise ValueError("a list of columns")
@@ -216,4 +240,5 @@ ENCODING: dict[str, Callable[[object], Any]] = {
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,
     "target_names": _texts, "fingerprint": _text, "vocabulary": _texts, "columns": _columns, "encoding": _encoding,
+    "input_centre": _numbers, "target_centre": _numbers,
 }  # fmt: skip

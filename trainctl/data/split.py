@@ -68,6 +68,9 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
                 f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
                 " loss.class_weights=balanced may help"
             )
+    if dataset.task == "regression":
+        single = [name for name in SPLITS if len(splits[name]) == 1]
+        notes += [f"{name} has only one row: R2 needs two, so {name}/r2 is undefined" for name in single]
     if own and not dataset.ordered:  # windows of a periodic series are often equal
         notes += _in_several_splits(dataset, splits)
     return notes

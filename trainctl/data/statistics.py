@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from trainctl.components.augment.base import common_range
 from trainctl.components.scale.base import moments
 from trainctl.data.rows import Rows
 
@@ -19,6 +20,14 @@ def deviation(rows: Rows) -> Tensor:
     """Return the standard deviation of the inputs, per channel of images ``(1, C, 1, 1)``, else per column, on the device."""
     (inputs, _), *_ = rows.portions(len(rows))
     return moments(inputs.cpu())[1].float().to(inputs.device)
+
+
+def pixel_limits(rows: Rows) -> tuple[float, float]:
+    """Return the range of the pixels of images: 0..255 for bytes, for others the usual range that contains them all."""
+    if stored_type(rows) == torch.uint8:
+        return 0.0, 255.0
+    extremes = [(float(inputs.min()), float(inputs.max())) for inputs, _ in rows.portions(PORTION)]
+    return common_range(min(low for low, _ in extremes), max(high for _, high in extremes))
 
 
 def stored_type(rows: Rows) -> torch.dtype:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat import label
 from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.utf8 import read_text
 from trainctl.wording import did_you_mean
@@ -153,7 +154,7 @@ def _find(table: Table, name: str, *, categorical: bool) -> Column:
         raise DataError(
             f"{table.path}, column {name}: has no value in {len(cells)} rows; drop it with dataset.drop=[{name}]"
         )
-    distinct = sorted({cell for _, cell in present})
+    distinct = label.distinct(cell for _, cell in present)
     if categorical:
         return Column(name, tuple(distinct))
     numeric = sum(NUMBER.fullmatch(cell) is not None or INFINITE.fullmatch(cell) is not None for _, cell in present)
@@ -210,12 +211,12 @@ def one_hot(table: Table, column: Column) -> np.ndarray:
     Raises:
         DataError: If a cell is not one of the categories.
     """
-    positions = {category: position for position, category in enumerate(column.categories)}
+    codes = label.Codes(column.categories)
     cells = table.cells(column.name)
-    values = np.zeros((len(cells), len(positions)))
+    values = np.zeros((len(cells), len(column.categories)))
     for row, cell in enumerate(cells):
-        if cell in positions:
-            values[row, positions[cell]] = 1
+        if (code := codes.get(cell)) is not None:
+            values[row, code] = 1
         elif is_missing(cell):
             values[row] = np.nan
         else:
@@ -236,20 +237,3 @@ def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
         one_hot(table, column) if column.categories else numbers(table, column.name)[:, None] for column in columns
     ]
     return np.concatenate(parts, axis=1)
-
-
-def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Convert numbers ``(N, F)`` to float32; also return a note for each column where distinct numbers become equal.
-
-    >>> narrow(np.array([[16777216.0, 1.0], [16777217.0, 2.0]]), ["id", "n"])[1]
-    ('column id: 2 distinct numbers become 1 in float32, which keeps 7 digits: subtract a constant, or drop it',)
-    """
-    notes, narrowed = [], values.astype(np.float32)
-    for index in (np.abs(np.nan_to_num(values)).max(0) >= EXACT).nonzero()[0]:
-        before, after = (len(np.unique(array[:, index])) for array in (values, narrowed))
-        if after < before:
-            notes.append(
-                f"column {names[index]}: {before} distinct numbers become {after} in float32, which keeps 7 digits:"
-                " subtract a constant, or drop it"
-            )
-    return narrowed, tuple(notes)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.label import Codes, distinct
 from trainctl.fileformat.table import NUMBER, Table, is_missing, numbers, short
 from trainctl.wording import listed
 
@@ -39,14 +40,15 @@ def read_target(
     names = classes(present) if class_names is None else tuple(class_names)
     if len(names) < 2:
         raise DataError(f"{table.path}, column {column}: has only one class ({short(names[0])})")
-    codes = {name: code for code, name in enumerate(names)}
+    codes = Codes(names)
     targets = []
     for row, cell in enumerate(cells):
-        if cell not in codes and not is_missing(cell):
+        code = codes.get(cell)
+        if code is None and not is_missing(cell):
             raise table.error(
                 row, column, f"{short(cell)} is not one of the run's classes ({listed(names, most=SHOWN)})"
             )
-        targets.append(codes.get(cell, NO_CLASS))
+        targets.append(NO_CLASS if code is None else code)
     return np.array(targets, dtype=np.int64), names
 
 
@@ -62,10 +64,10 @@ def _task(present: Sequence[str]) -> str:
 
 
 def classes(present: Sequence[str]) -> tuple[str, ...]:
-    """Return the distinct cells, sorted; by value if all are numbers.
+    """Return the distinct labels, sorted; by value if all are numbers.
 
-    >>> classes(["10", "9", "9"]), classes(["b", "a", "9"])
+    >>> classes(["10", "9", "9.0"]), classes(["b", "a", "9"])
     (('9', '10'), ('9', 'a', 'b'))
     """
-    different = sorted(set(present))
+    different = distinct(present)
     return tuple(sorted(different, key=float) if all(map(NUMBER.fullmatch, different)) else different)

@@ -1,12 +1,15 @@
 """Evaluate a run's weights on a split of its own data, or of other data of the same kind."""
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
 from trainctl.data.rows import SplitName
+from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble_evaluation
+from trainctl.run.sums import Sums
 from trainctl.store import restore
 from trainctl.train import evaluation
 
@@ -31,6 +34,23 @@ class ClassScores:
 
 
 @dataclass(frozen=True)
+class TargetScores:
+    """The metrics of one of several targets of a regression, in its unit.
+
+    Args:
+        name: Name of the target.
+        mae: Mean absolute error.
+        rmse: Root mean squared error.
+        r2: Coefficient of determination; None if it is undefined, because there is only one row.
+    """
+
+    name: str
+    mae: float
+    rmse: float
+    r2: float | None
+
+
+@dataclass(frozen=True)
 class Scores:
     """The results of an evaluation.
 
@@ -39,14 +59,18 @@ class Scores:
         rows: Number of rows of the split.
         metrics: The metrics, by ``split/name``.
         classes: The scores of each class, in the order of the classes; empty unless the task is a classification.
+        targets: The metrics of each target, in their order; empty unless a regression has several.
         own_data: Whether the data is the data that the run was trained with.
+        notes: What is odd about other data, a line each.
     """
 
     step: int
     rows: int
     metrics: dict[str, float]
     classes: tuple[ClassScores, ...]
+    targets: tuple[TargetScores, ...]
     own_data: bool
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
@@ -73,13 +97,31 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     rows = len(measured.data.splits[split])
     if not rows:
         raise ConfigError(f"split={split}: the data has no such rows")
-    metrics = evaluation.evaluate(measured, split)
+    sums = evaluation.measure(measured, split)
+    metrics = {f"{split}/{name}": value for name, value in sums.values().items()}
     counts = evaluation.confusion(measured, split) if measured.task == "classification" else []
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
-    return Scores(
-        weights.step, rows, metrics, classes, own_data=measured.data.schema.fingerprint == run.schema.fingerprint
+    own_data = measured.data.schema.fingerprint == run.schema.fingerprint
+    notes = () if own_data else measured.data.notes  # of its own data, training said them
+    targets = target_scores(sums, measured.data.schema)
+    return Scores(weights.step, rows, metrics, classes, targets, own_data, notes)
+
+
+def target_scores(sums: Sums, schema: Schema) -> tuple[TargetScores, ...]:
+    """Return the metrics of each target of a regression that has several."""
+    if not sums.detailed:
+        return ()
+    names = schema.target_names or tuple(map(str, range(schema.outputs)))
+    return tuple(
+        TargetScores(name, one["mae"], one["rmse"], defined(one["r2"]))
+        for name, one in zip(names, sums.by_column(), strict=True)
     )
+
+
+def defined(value: float) -> float | None:
+    """Return a metric, or None where it is not a finite number, which JSON does not have."""
+    return value if math.isfinite(value) else None
 
 
 def class_scores(name: str, index: int, counts: list[list[int]]) -> ClassScores:
@@ -112,4 +154,6 @@ def as_json(scores: Scores) -> dict[str, Any]:
         }
         for scored in scores.classes
     ]
-    return {"step": scores.step, "rows": scores.rows, "metrics": scores.metrics, "classes": classes}
+    metrics = {name: defined(value) for name, value in scores.metrics.items()}
+    targets = [{"target": one.name, "mae": one.mae, "rmse": one.rmse, "r2": one.r2} for one in scores.targets]
+    return {"step": scores.step, "rows": scores.rows, "metrics": metrics, "classes": classes, "targets": targets}

@@ -3,31 +3,43 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
+from trainctl.data.centre import add, narrowed_rows
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens, utf8
 from trainctl.finished.open import Finished, load_model
+from trainctl.machine.device import autocast
 from trainctl.report.table import harmless
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line
 
 
-def predict(run: Finished, source: Path, which: str) -> str:
+def predict(
+    run: Finished,
+    source: Path,
+    which: str,
+    note: Callable[[str], None] = lambda line: None,
+    *,
+    spreadsheet: bool = False,
+) -> str:
     """Return the predictions of a run for a file, as CSV text.
 
     Args:
         run: The run.
         source: The file.
         which: The weights: ``best`` or ``last``.
+        note: Is called with each line that the user is to know.
+        spreadsheet: Whether names that a spreadsheet would run as a formula get a quote in front. They no longer equal
+            those in the data then.
 
     Raises:
         DataError: If the file cannot be read, or its rows do not have the shape that the run was trained with.
@@ -35,52 +47,67 @@ def predict(run: Finished, source: Path, which: str) -> str:
     """
     weights = run.weights(which)
     fitted = weights.fitted
-    inputs = without_gaps(fitted.cleaner(read(source, run.schema)), source, run.schema)
+    rows, notes = narrowed_rows(read(source, run.schema), run.schema)
+    for line in notes:
+        note(line)
+    inputs = without_gaps(fitted.cleaner(rows), source, run.schema)
     model, task, device = load_model(run, weights)
     scale, units = fitted.input_scale.to(device), fitted.target_scale.to(device) if fitted.target_scale else None
+    guard = harmless if spreadsheet else str
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *columns(task, run.schema)])
+    writer.writerow(["row", *map(guard, columns(task, run.schema))])
     row = 0
     for portion in inputs.split(run.config.loop.eval_batch_size):
-        for cells in predicted_cells(model, task, scale(portion.to(device)), units, run.schema):
-            writer.writerow([row, *cells])
+        scaled = scale(portion.to(device))
+        with torch.no_grad(), autocast(device, run.config.precision):
+            outputs = model(scaled)
+        for cells in predicted_cells(outputs.float(), task, scaled, units, run.schema):
+            writer.writerow([row, *map(guard, cells)])
             row += 1
     return text.getvalue()
 
 
-def columns(task: Task, schema: Schema) -> list[object]:
+def columns(task: Task, schema: Schema) -> list[str]:
     """Return the names of the output columns after `row`."""
     if task == "classification":
-        return ["prediction", *(harmless(f"p_{name}") for name in schema.class_names)]
+        return ["prediction", *(f"p_{name}" for name in schema.class_names)]
     names, size = schema.target_names, schema.outputs
     if task == "reconstruction":
         names, size = schema.input_names, math.prod(schema.input_shape)
-    shown = map(harmless, names) if len(names) == size else (f"output_{index}" for index in range(size))
+    shown = names if len(names) == size else [f"output_{index}" for index in range(size)]
     return ["rmse", *shown] if task == "reconstruction" else [*shown]
 
 
-@torch.no_grad()
 def predicted_cells(
-    model: nn.Module, task: Task, inputs: Tensor, units: Affine | None, schema: Schema
-) -> Iterator[Sequence[object]]:
-    """Yield the output cells of each row of a scaled batch."""
-    outputs = model(inputs).float()
+    outputs: Tensor, task: Task, inputs: Tensor, units: Affine | None, schema: Schema
+) -> Iterator[list[str]]:
+    """Yield the output cells of each row, from a model's outputs for a scaled batch."""
     if task == "classification":
-        for probabilities in outputs.softmax(1).tolist():
-            best = max(range(len(probabilities)), key=probabilities.__getitem__)
-            yield [harmless(schema.class_names[best]), *(f"{value:.6g}" for value in probabilities)]
+        for best, cells in zip(outputs.argmax(1).tolist(), shortest(outputs.softmax(1)), strict=True):
+            yield [schema.class_names[best], *cells]
     elif task == "regression":
-        for values in (units.inverse(outputs) if units else outputs).tolist():
-            yield [f"{value:.6g}" for value in values]
+        yield from shortest(add(units.inverse(outputs) if units else outputs, schema.target_centre))
     else:
-        errors = (outputs - inputs).flatten(1).square().mean(1).sqrt().tolist()
-        for error, values in zip(errors, outputs.flatten(1).tolist(), strict=True):
-            yield [f"{value:.6g}" for value in (error, *values)]
+        errors = (outputs - inputs).flatten(1).square().mean(1, keepdim=True).sqrt()
+        yield from shortest(torch.cat([errors, outputs.flatten(1)], dim=1))
+
+
+def shortest(values: Tensor) -> Iterator[list[str]]:
+    """Yield the numbers of each row ``(N, K)`` as the shortest text that gives the same float32 or float64 back.
+
+    >>> (
+    ...     list(shortest(torch.tensor([[0.1, 2459123.5]]))),
+    ...     list(shortest(torch.tensor([[0.1]], dtype=torch.float64) + 1e9)),
+    ... )
+    ([['0.1', '2459123.5']], [['1000000000.1']])
+    """
+    for row in values.cpu().numpy():
+        yield list(map(str, row))
 
 
 def read(source: Path, schema: Schema) -> Tensor:
-    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float32 with NaN.
+    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float64 with NaN.
 
     Raises:
         DataError: If it cannot be read, or does not have the shape and columns that the run was trained with.
@@ -122,7 +149,7 @@ def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
         if not ((rows >= 0) & (rows < vocabulary_size)).all():
             raise DataError(f"{source}: token ids must be in 0..{vocabulary_size - 1}")
         return rows.long()
-    return _pixels(rows, values, source) if len(shape) == 3 else rows.float()
+    return _pixels(rows, values, source) if len(shape) == 3 else rows
 
 
 def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
@@ -164,11 +191,11 @@ def read_csv(source: Path, schema: Schema) -> Tensor:
     encoding = schema.encoding
     cells = table.read_table(source, encoding.delimiter or "comma")
     names = schema.input_names or tuple(cells.header)
-    values = table.encode(cells, schema.columns or tuple(map(table.Column, names))).astype(np.float32)
+    values = table.encode(cells, schema.columns or tuple(map(table.Column, names)))
     if window := encoding.window:
         if len(values) < window:
             raise DataError(f"{source}: has {len(values)} rows; this run reads windows of {window}")
-        return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2).contiguous()
+        return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2)
     return as_rows(values, schema, source)
 
 

@@ -39,7 +39,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     require_repeatable(run.config)
     facts = records.read_facts(run.directory)
     settings = session.with_threads(run.config, facts.threads.used)
-    again = assemble(settings)
+    again = assemble(settings, run.schema)
     saved = newest_evaluated(run, again.plan)
     end = saved.manifest.step
     require_no_rewind(saved)
@@ -51,7 +51,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     finished = records.read_summary(run.directory).outcome == "finished"
     settings = replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end))
     try:
-        session.begin(settings, [], target)
+        session.begin(settings, [], target, trained=run.schema)
     except Interrupted:
         if restore.newest(target).manifest.step != end:
             raise Interrupted("interrupted; the run was not changed") from None

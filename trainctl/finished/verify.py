@@ -74,7 +74,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     require_repeatable(run.config)
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
-    again = assemble(session.with_threads(run.config, run.saved.manifest.threads))
+    again = assemble(session.with_threads(run.config, run.saved.manifest.threads), run.schema)
     newest = newest_evaluated(run, again.plan)
     first = _first_step(begin, kept, newest)
     require_no_rewind(newest, kept.get(first))

@@ -1,6 +1,7 @@
 """Write a run's records: metrics.jsonl, log.txt and loggers such as TensorBoard. No failure here ends a training run."""
 
 import io
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -42,13 +43,14 @@ class Files(Reporter):
         """Start the records; lines of `metrics.jsonl` that are not in the history are removed."""
         self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n")
         self._record(*history)
+        self._restart_loggers()
         self.plain.start(run, directory, history)
 
     def evaluation(self, row: Row) -> None:
         """Write the newest evaluation."""
         self._record(row)
         self.plain.evaluation(row)
-        self._to_loggers(int(row["step"]), {key: value for key, value in row.items() if "/" in key or key == "lr"})
+        self._to_loggers(int(row["step"]), _logged(row))
 
     def engine(self, text: str) -> None:
         """Write how steps are computed."""
@@ -65,6 +67,7 @@ class Files(Reporter):
         self.rows = [row for row in self.rows if row["step"] <= step]
         self.unsynced = [row for row in self.unsynced if row["step"] <= step]
         self.intact = self._try("metrics.jsonl", self._rewrite)
+        self._restart_loggers()
 
     def note(self, text: str) -> None:
         """Write a line for the user."""
@@ -108,6 +111,13 @@ class Files(Reporter):
         for logger in self.loggers:
             self._try("the logger", lambda log=logger.log: log(step, metrics))  # type: ignore[misc]
 
+    def _restart_loggers(self) -> None:
+        """Let loggers hold what metrics.jsonl holds: evaluations of which it knows nothing will be repeated."""
+        rows = [(int(row["step"]), _logged(row)) for row in self.rows]
+        for logger in self.loggers:
+            if logger.restart is not None:
+                self._try("the logger", lambda restart=logger.restart: restart(rows))  # type: ignore[misc]
+
     def _try(self, name: str, write: Callable[[], None]) -> bool:
         """Write, and return whether that succeeded; warn the user when it fails for the first time."""
         try:
@@ -118,6 +128,12 @@ class Files(Reporter):
                 warnings.warn(f"{name} is incomplete, training continues: {reason(error)}", Advice, stacklevel=2)
             return False
         return True
+
+
+def _logged(row: Row) -> dict[str, float]:
+    """Return what loggers receive of an evaluation: the metrics that are defined, and the learning rate."""
+    logged = {key: value for key, value in row.items() if "/" in key or key == "lr"}
+    return {key: value for key, value in logged.items() if math.isfinite(value)}
 
 
 class Log(io.TextIOBase):

@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from typing import BinaryIO
 
+from trainctl.errors import CheckpointError
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run.factory import members
@@ -12,6 +14,8 @@ from trainctl.run.reporter import MultiReporter, Reporter
 from trainctl.run.run import Run
 from trainctl.store import files, runpath
 from trainctl.store.runpath import AnyPath, RunPath
+
+LARGEST_LOG = 2**28  # bytes of one file of a logger that are read again
 
 Reporters = Callable[[Run, RunPath], Reporter]  # (run, its directory) -> the session's reporter
 
@@ -22,11 +26,37 @@ def records(run: Run, directory: AnyPath) -> Reporter:
         return MultiReporter()
     held = runpath.hold(directory)
 
-    def new_file(folder: str, name: str) -> BinaryIO:
-        files.ensure_directory(held / folder)
-        return files.open_new(held / folder / name)
+    return Files(held, members(run.config, "logger", directory=held.path, folder=lambda name: RunFolder(held / name)))
 
-    return Files(held, members(run.config, "logger", directory=held.path, new_file=new_file))
+
+class RunFolder:
+    """A folder for the files of a logger.
+
+    Args:
+        path: Its path below the run's directory.
+    """
+
+    def __init__(self, path: RunPath) -> None:
+        self.path = path
+
+    def create(self, name: str) -> BinaryIO:
+        """Create a file, and the folder if it does not exist."""
+        files.ensure_directory(self.path)
+        return files.open_new(self.path / name)
+
+    def names(self) -> list[str]:
+        """Return the names in the folder."""
+        return runpath.names(self.path)
+
+    def read(self, name: str) -> bytes:
+        """Return the content of a file; nothing if it cannot be read, or is too large."""
+        with suppress(CheckpointError):
+            return runpath.read_bytes(self.path / name, LARGEST_LOG)
+        return b""
+
+    def remove(self, name: str) -> None:
+        """Remove a file."""
+        files.remove(self.path / name)
 
 
 def on_terminal(run: Run, directory: AnyPath) -> Reporter:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 import torch
@@ -30,18 +30,22 @@ EPOCHS_BY_CLOCK = 100
 SIDES = 2  # so that the seed of the rows' random numbers differs from those of steps and epochs
 
 
-def assemble(config: Config) -> Run:
+def assemble(config: Config, trained: Schema | None = None) -> Run:
     """Build all parts of a run, in the order of their dependencies.
+
+    Args:
+        config: Of the run.
+        trained: The schema of the run that is to be continued or repeated, whose centres are used; None for a new run.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
-    data = load_data(config, device)
+    data = load_data(config, device, trained)
     model, task = build_model(config, data.schema, device, data.examples)
     loss = build_loss(config, task, data)
-    checks.check_monitors(config, task)
+    checks.check_monitors(config, task, len(data.splits["val"]))
     # 2. The parts that train the model.
     rows = len(data.splits["train"])
     plan = make_plan(config, rows)
@@ -85,7 +89,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     """
     device, _ = prepare(config)
     name = config.parts["dataset"]["name"]
-    dataset = load.read(partial(member, config, "dataset", schema=schema), f"dataset={name}")
+    dataset = load.read(partial(member, config, "dataset", schema=schema), f"dataset={name}", schema)
     data = load.load_to_measure(dataset, member(config, "clean"), fitted, config.split, device, whole=whole)
     data.schema.require(schema, name)
     model, task = build_model(config, data.schema, device)
@@ -102,10 +106,10 @@ def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
     return device, threads
 
 
-def load_data(config: Config, device: torch.device) -> Data:
-    """Load the data set of a new run."""
+def load_data(config: Config, device: torch.device, trained: Schema | None = None) -> Data:
+    """Load the data set of a run to be trained; ``trained`` is the schema of the run that it continues or repeats."""
     settings = config.parts["dataset"]
-    dataset = load.read(partial(member, config, "dataset", schema=None), f"dataset={settings['name']}")
+    dataset = load.read(partial(member, config, "dataset", schema=None), f"dataset={settings['name']}", trained)
 
     def scale(values: Tensor) -> Any:
         return member(config, "scale", values=values)
@@ -164,6 +168,7 @@ def build_augment(
         "task": task,
         "deviation": lambda: statistics.deviation(rows),
         "draws": draws,
+        "pixel_limits": cache(lambda: statistics.pixel_limits(rows)),
     }
     return tuple(members(config, "augment", **supplied))
 

@@ -26,13 +26,23 @@ def check_loss(config: Config, task: Task, loss: Loss) -> None:
         )
 
 
-def check_monitors(config: Config, task: Task) -> None:
-    """Raise ConfigError if the task does not have a monitored metric."""
+def check_monitors(config: Config, task: Task, rows: int) -> None:
+    """Raise ConfigError if the task does not have a monitored metric, or too few validation rows for it.
+
+    Args:
+        config: Configuration of the run.
+        task: The model's task.
+        rows: Number of rows in the validation split.
+    """
     metrics = [f"val/{name}" for name in metric_names.NAMES[task]]
     monitors = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
     for key, name in ({"monitor": config.monitor} | monitors).items():
         if name not in metrics:
             raise ConfigError(f"{key}={name}: a {task} has no such metric{spelling.nearest(name, metrics)}")
+        if name == "val/r2" and rows < 2 and task == "regression":
+            raise ConfigError(
+                f"{key}=val/r2: R2 is undefined for one row, and there is only one for validation: choose val/rmse"
+            )
 
 
 def check_batches(config: Config, model: nn.Module, plan: Plan, rows: int) -> None:

@@ -13,12 +13,14 @@ from trainctl.components.loss.base import Loss, Task
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.order import Order
-from trainctl.data.rows import Data
+from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
 from trainctl.settings.config import Config
+
+TYPICAL = 256  # rows whose mean target is close enough to that of all
 
 
 @dataclass(frozen=True)
@@ -65,12 +67,16 @@ class Evaluation:
     batch_size: int
     world: World = ALONE
 
-    def new_sums(self) -> Sums:
-        """Return running sums for the task's metrics, initially zero."""
+    def new_sums(self, split: SplitName = "train") -> Sums:
+        """Return running sums for the task's metrics over a split, initially zero."""
         schema = self.data.schema
         columns = {"classification": 1, "regression": schema.outputs, "reconstruction": math.prod(schema.input_shape)}
         units = self.data.target_scale if self.task == "regression" else None
-        return Sums(self.task, columns[self.task], units, self.device, self.world)
+        rows, typical = self.data.splits[split], None
+        if len(rows) and self.task != "classification":
+            inputs, targets = rows.sample(TYPICAL)
+            typical = targets if self.task == "regression" else self.data.input_scale(inputs)
+        return Sums(self.task, columns[self.task], units, self.device, self.world, typical)
 
 
 @dataclass(frozen=True)

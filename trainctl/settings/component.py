@@ -26,7 +26,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "dataset": frozenset({"schema"}),
     "clean": frozenset(),
     "scale": frozenset({"values"}),
-    "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "task"}),
+    "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
     "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),
     "init": frozenset({"model", "examples"}),
     "loss": frozenset({"outputs", "class_counts"}),
@@ -35,7 +35,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "regularizer": frozenset({"params"}),
     "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
-    "logger": frozenset({"directory", "new_file"}),
+    "logger": frozenset({"directory", "folder"}),
 }
 # The package of our own components; its groups are the directories in it.
 BUILT_IN = "trainctl.components"

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainctl.components.optimizer.sgd import SGD
 from trainctl.run.run import Run
 
 Kernel = Callable[[], None]
@@ -17,6 +18,7 @@ KERNELS = {
     torch.optim.Adam: ("_fused_adam_", "_fused_adamw_"),
     torch.optim.AdamW: ("_fused_adam_", "_fused_adamw_"),
     torch.optim.SGD: ("_fused_sgd_",),
+    SGD: ("_fused_sgd_",),
 }
 
 
@@ -26,9 +28,9 @@ def trained_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 def unwrapped_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return an optimizer's step method; for PyTorch's own optimizers without its wrappers for the compiler."""
+    """Return an optimizer's step method; for PyTorch's own optimizers and ours without its wrappers for the compiler."""
     kind = type(optimizer)
-    if not kind.__module__.startswith("torch.optim."):
+    if not kind.__module__.startswith(("torch.optim.", SGD.__module__)):
         return optimizer.step
     return torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer))
 
@@ -74,7 +76,7 @@ def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
     groups = optimizer.param_groups
     if type(optimizer) not in KERNELS or lacking(optimizer) or not all(group["fused"] for group in groups):
         return []
-    make = _sgd if type(optimizer) is torch.optim.SGD else _adam
+    make = _sgd if isinstance(optimizer, torch.optim.SGD) else _adam
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     if all(setting == settings[0] for setting in settings):
         weights = trained_parameters(optimizer)

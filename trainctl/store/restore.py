@@ -99,7 +99,7 @@ def _restore(run: Run, saved: Saved) -> None:
     restore_group_numbers(run.optimizer, content.groups)
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(content.scaler)
-    run.sums.sums.copy_(named["sums"])
+    run.sums.restore(named["sums"])
     _restore_state(run.state, saved)
     if run.state.best:
         run.state.best_weights = {

@@ -5,10 +5,12 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from trainctl.data.order import fixed_order
 from trainctl.data.rows import SplitName
 from trainctl.machine.device import autocast
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Evaluation, Run
+from trainctl.run.sums import Sums
 from trainctl.step.eager import scaled
 
 Check = Callable[[], None]
@@ -35,8 +37,10 @@ def outputs(evaluation: Evaluation, split: SplitName, check: Check = lambda: Non
 
 @torch.no_grad()
 def renew_statistics(run: Run, check: Check = lambda: None) -> None:
-    """Compute the batch-norm statistics of averaged weights, as means over the batches of the training split.
+    """Compute the batch-norm statistics of averaged weights, as means over batches of the training split.
 
+    The rows are visited in a random order that depends only on the run's seed: a split is in the order of its source, and
+    where that is sorted by class, a batch would have one class, and the variance would lack the spread between classes.
     Augmentation and dropout are disabled, so that no random number is drawn.
     """
     model, rows, parts = run.average.model, run.data.splits["train"], run.config.loop.micro_batches
@@ -49,8 +53,9 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
         norm.reset_running_stats()
         norm.train().momentum = None  # a plain mean over the batches
     try:
-        for inputs, _ in rows.portions(run.plan.batch_size):
+        for indices in fixed_order(len(rows), run.config.seed).to(run.device).split(run.plan.batch_size):
             check()
+            inputs, _ = rows.gather(indices)
             for part in inputs.tensor_split(min(parts, len(inputs))):
                 with autocast(run.device, run.config.precision):
                     model(run.data.input_scale(part))
@@ -62,10 +67,16 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
 
 def evaluate(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> dict[str, float]:
     """Return the metrics of a split, named ``split/name``; waits for the device."""
-    sums = evaluation.new_sums()
+    sums = measure(evaluation, split, check)
+    return {f"{split}/{name}": value for name, value in sums.values().items()}
+
+
+def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Sums:
+    """Return the sums over a split, from which its metrics follow."""
+    sums = evaluation.new_sums(split)
     for portion, targets in outputs(evaluation, split, check):
         sums.add(evaluation.loss(portion, targets), portion, targets)
-    return {f"{split}/{name}": value for name, value in sums.values().items()}
+    return sums
 
 
 def confusion(evaluation: Evaluation, split: SplitName) -> list[list[int]]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 
+from trainctl.data.schema import Schema
 from trainctl.errors import (
     CheckpointError,
     ConfigError,
@@ -45,6 +46,7 @@ def begin(
     *,
     reporters: Reporters = run_files,
     judge: Judge = no_judge,
+    trained: Schema | None = None,
 ) -> Summary:
     """Train a new run.
 
@@ -54,6 +56,7 @@ def begin(
         directory: Run directory, which must not exist yet; None for a new one below ``output.root``.
         reporters: Builds the session's reporters, once the run and its directory exist; by default the run's files.
         judge: Called after each evaluation; returns a reason to stop, or None.
+        trained: The schema of the run that this one repeats; None for a run of its own.
 
     Returns:
         The content of ``summary.json``.
@@ -61,7 +64,7 @@ def begin(
     Raises:
         TrainctlError: If training fails; if this happens before the first step, the run directory is removed.
     """
-    run = assemble.assemble(config)
+    run = assemble.assemble(config, trained)
     if directory is None:
         directory = rundir.create(
             config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer"))
@@ -114,7 +117,9 @@ def resume(
         saved = restore.newest(directory)
         if not saved.skipped:  # keep checkpoints that seem damaged until there is a newer one
             checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
-        run = assemble.assemble(with_threads(config, saved.manifest.threads))
+        run = assemble.assemble(
+            with_threads(config, saved.manifest.threads), Schema.from_json(saved.manifest.data, saved.path)
+        )
         restore.restore(run, saved)
         if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
             run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # decide again

@@ -87,5 +87,5 @@ def state_is_finite(run: Run, masked: Collection[str] = ()) -> bool:
         *(value for entries in states for value in entries.values() if isinstance(value, Tensor)),
     ]
     sums = [tensor.sum() for tensor in tensors if tensor.is_floating_point()]
-    total = torch.stack([total.to(run.device, torch.float32) for total in sums]).sum()
+    total = torch.stack([total.to(run.sums.sums) for total in sums]).sum()
     return math.isfinite(float(run.world.sum(total)))

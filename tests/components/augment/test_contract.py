@@ -1,5 +1,6 @@
 """What every augmentation keeps: shape, type, the batch it was given, and its randomness in the generator's hands."""
 
+import inspect
 from itertools import permutations
 from pathlib import Path
 
@@ -7,7 +8,9 @@ import pytest
 import torch
 import yaml
 
-from trainctl.components.augment.base import Mixing
+from trainctl.components.augment.base import Mixing, Visit, common_range, stored
+from trainctl.data import statistics
+from trainctl.data.rows import ResidentRows
 from trainctl.errors import ConfigError
 from trainctl.run import factory
 
@@ -160,3 +163,54 @@ def test_mixing_twice_mixes_the_targets_of_rows_that_were_mixed():
     assert len(parts) == 4
     assert sum(share for share, _ in parts) == pytest.approx(1)
     torch.testing.assert_close(sum(share * part for share, part in parts), mixed)
+
+
+RANGES = [(0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-2.1, 2.6), (100.0, 200.0), (-7.0, -3.0)]
+
+
+@pytest.mark.parametrize("name", [name for name in MEMBERS if accepts(name, SHAPE)])
+@pytest.mark.parametrize("given", [True, False], ids=["range given", "range of the batch"])
+@pytest.mark.parametrize("pixels", [*RANGES, "bytes"], ids=str)
+def test_images_stay_in_the_range_of_their_pixels(name, pixels, given):
+    dtype = torch.uint8 if pixels == "bytes" else torch.float32
+    low, high = (0.0, 255.0) if pixels == "bytes" else pixels
+    limits = {"pixel_limits": lambda: (low, high)} if given else {}
+    lowest, highest = (low, high) if given else common_range(low, high)
+    for case in range(5):
+        batch = torch.rand(16, *SHAPE, generator=seeded(case)) * (high - low) + low
+        batch[0].fill_(low), batch[1].fill_(high)
+        batch = stored(batch, dtype, (low, high))
+        keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+        augment = factory.build(
+            "augment", keys, input_shape=SHAPE, dtype=dtype, task="classification", draws=lambda: torch.rand(16),
+            deviation=lambda: torch.full((1, 3, 1, 1), high - low), **limits,
+        )  # fmt: skip
+        visit = {"visit": Visit(0, torch.arange(16))} if "visit" in inspect.signature(augment).parameters else {}
+        out = values(augment(batch, seeded(case), **visit))
+        assert lowest <= float(out.min())
+        assert float(out.max()) <= highest
+
+
+@pytest.mark.parametrize("name", ["erase", "color", "noise"])
+def test_a_float_image_is_changed_like_the_same_image_in_bytes(name):
+    bytes_ = images(torch.uint8)
+    settings = {"input_shape": SHAPE, "task": "classification", "draws": None}
+    keys = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    whole, fraction = (
+        factory.build("augment", keys, **settings, dtype=dtype, deviation=lambda width=width: torch.full((1, 3, 1, 1), width),
+                      pixel_limits=lambda high=high: (0.0, high))
+        for dtype, width, high in ((torch.uint8, 40.0, 255.0), (torch.float32, 40 / 255, 1.0))
+    )  # fmt: skip
+    expected = values(whole(bytes_, seeded(0))).float()
+    found = values(fraction(bytes_.float() / 255, seeded(0))) * 255
+    assert (found - expected).abs().max() <= 0.51
+
+
+@pytest.mark.parametrize(
+    ("pixels", "limits"),
+    [([0.2, 0.9], (0.0, 1.0)), ([-0.1, 0.9], (-1.0, 1.0)), ([0.0, 4.0], (0.0, 255.0)), ([-2.0, 3.0], (-2.0, 3.0))],
+)
+def test_the_range_is_that_of_the_training_split(pixels, limits):
+    rows = ResidentRows(torch.tensor(pixels)[:, None, None, None], torch.zeros(2))
+    assert statistics.pixel_limits(rows) == limits
+    assert statistics.pixel_limits(ResidentRows(torch.zeros(2, 1, 1, 1, dtype=torch.uint8), torch.zeros(2))) == (0, 255)

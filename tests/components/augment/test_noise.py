@@ -36,8 +36,8 @@ def test_the_deviation_is_the_training_splits(name):
     run = assemble.assemble(compose.compose([f"dataset={name}", "augment=noise", "augment.noise.std=0.5"]))
     rows = run.data.splits["train"].inputs
     flat = rows.double().flatten(1) if rows.ndim == 2 else rows.double().reshape(-1, 1)
-    # A batch of zeros shows the noise itself; bytes are given as floats, so that nothing is clipped.
-    zeros = torch.zeros(200, *rows.shape[1:])
-    out = run.augment[0](zeros, torch.Generator().manual_seed(0))
+    # A constant batch shows the noise itself; bytes are given as floats in the middle of their range, far from its limits.
+    constant = torch.full((200, *rows.shape[1:]), 127.5)
+    out = run.augment[0](constant, torch.Generator().manual_seed(0)) - constant
     found = out.double().flatten(1).std(0) if rows.ndim == 2 else out.double().std()
     torch.testing.assert_close(found / flat.std(0), torch.full_like(found, 0.5).expand(flat.shape[1]), rtol=0.2, atol=0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tests.conftest import HARD
+from trainctl.data.order import fixed_order
 from trainctl.errors import Interrupted
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
@@ -91,7 +92,8 @@ def test_batch_norm_statistics_of_a_mean_are_renewed_as_torch_renews_them():
     run.state.averaged = 1
     reference = copy.deepcopy(model)
     with torch.no_grad():
-        batches = [run.data.input_scale(part) for part in rows.inputs.split(run.plan.batch_size)]
+        shuffled = rows.inputs[fixed_order(len(rows), run.config.seed)]
+        batches = [run.data.input_scale(part) for part in shuffled.split(run.plan.batch_size)]
         torch.optim.swa_utils.update_bn(batches, reference)
     random = torch.get_rng_state()
     evaluation.renew_statistics(run)
@@ -101,3 +103,31 @@ def test_batch_norm_statistics_of_a_mean_are_renewed_as_torch_renews_them():
     assert all(torch.equal(value, wanted[key]) for key, value in model.state_dict().items())
     assert norm.momentum is not None
     assert torch.equal(torch.get_rng_state(), random)
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "parts"),
+    # The others follow the statistics of training: with several parts of a full batch, those of its parts.
+    [*((name, 18, 1) for name in MEMBERS), ("swa", 18, 4), ("swa", "full", 4), ("polyak", "full", 4)],
+)
+def test_batch_norm_statistics_are_those_of_all_rows_where_the_source_is_sorted_by_class(tmp_path, name, size, parts):
+    run = assemble.assemble(
+        compose.compose(
+            ["dataset=iris", "model=mlp", "model.norm=batch", "model.dropout=0", "optimizer.lr=0.01",
+             *OVERRIDES.get(name, ()), f"average={name}", f"loop.batch_size={size}", f"loop.micro_batches={parts}",
+             "loop.max_steps=80", "loop.eval_every_steps=80"]
+        )
+    )  # fmt: skip
+    targets = run.data.splits["train"].targets
+    assert torch.equal(targets, targets.sort().values), "sorted by class, as most sources are"
+    loop.train(run, tmp_path, MultiReporter())
+
+    model = run.average.model
+    norm = next(module for module in model.modules() if isinstance(module, torch.nn.modules.batchnorm._BatchNorm))
+    seen = []
+    hook = norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    evaluation.evaluate(run.evaluation, "train")
+    hook.remove()
+    whole = torch.cat(seen)
+    ratio = (norm.running_var / whole.var(0)).mean()
+    assert 0.8 < ratio < 1.25, f"the variance within classes is {float(ratio):.2f} of that of all rows"

@@ -7,8 +7,10 @@ import pytest
 import torch
 from sklearn.impute import SimpleImputer
 
+from trainctl.components.clean.base import Clean
 from trainctl.components.clean.impute import impute
 from trainctl.components.dataset.base import Dataset
+from trainctl.data.centre import narrowed
 from trainctl.errors import DataError
 from trainctl.fileformat.table import Column
 
@@ -78,3 +80,13 @@ def test_a_column_without_a_training_value_is_named():
     )
     with pytest.raises(DataError, match=r"column a has no values in the training rows.*clean\.strategy=constant"):
         impute(**KEYS).fit(dataset, torch.arange(2))
+
+
+def test_a_constant_is_in_the_column_s_own_unit_wherever_its_centre_is():
+    values = torch.tensor([[2459000.1, 1.0], [2459000.9, math.nan], [math.nan, 3.0]], dtype=torch.float64)
+    dataset = narrowed(Dataset(values, torch.zeros(3, 1), "regression"))
+    assert dataset.input_centre[0] > 2.4e6
+    cleaner, _ = Clean(missing="impute", strategy="constant", fill_value=2459000.5).fit(dataset, torch.arange(3))
+    filled = cleaner(dataset.inputs).double() + torch.tensor(dataset.input_centre, dtype=torch.float64)
+    assert float(filled[2, 0]) == pytest.approx(2459000.5, abs=1e-6)
+    assert filled[1, 1] == torch.tensor(2459000.5).float()

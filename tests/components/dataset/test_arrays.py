@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from trainctl.components.dataset.arrays import arrays
+from trainctl.data.centre import narrowed
 from trainctl.errors import ConfigError, DataError
 
 BYTES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
@@ -23,7 +24,7 @@ def load(tmp_path):
 @pytest.mark.parametrize(
     ("inputs", "shape", "dtype"),
     [
-        (np.zeros((2, 5)), (2, 5), torch.float32),
+        (np.zeros((2, 5)), (2, 5), torch.float64),
         (np.zeros((2, 5, 3), dtype=np.int16), (2, 5, 3), torch.float32),
         (BYTES, (2, 3, 4, 5), torch.uint8),
         (BYTES.transpose(0, 2, 3, 1), (2, 3, 4, 5), torch.uint8),
@@ -106,7 +107,7 @@ def test_the_only_array_of_a_file_is_not_its_inputs_and_its_targets(tmp_path):
 
 
 def test_a_number_beyond_float32_is_infinite_without_a_warning(load):
-    dataset = load(np.array([[1e300], [1.0]]), np.array([-1e300, 1.0]))
+    dataset = narrowed(load(np.array([[1e300], [1.0]]), np.array([-1e300, 1.0])))
     assert dataset.inputs.tolist() == [[np.inf], [1]]
     assert dataset.targets.tolist() == [[-np.inf], [1]]
 

@@ -8,6 +8,7 @@ import torch
 import yaml
 from PIL import Image
 
+from trainctl.data.centre import narrowed
 from trainctl.errors import ConfigError, DataError
 from trainctl.run import factory
 from trainctl.settings import config
@@ -68,17 +69,20 @@ def test_there_are_members():
 def test_inputs_and_targets_have_the_promised_types_and_fit_together(make, name):
     dataset = make(name)
     assert len(dataset.inputs) == len(dataset.targets) > 100
-    kinds = {(torch.uint8, 4), (torch.float32, 2), (torch.float32, 3), (torch.int64, 2)}
+    floats = {(dtype, dimensions) for dtype in (torch.float32, torch.float64) for dimensions in (2, 3)}
+    kinds = {(torch.uint8, 4), (torch.int64, 2), *floats}
     assert (dataset.inputs.dtype, dataset.inputs.ndim) in kinds
     assert (dataset.inputs.dtype == torch.int64) == bool(dataset.vocabulary)
     assert torch.isfinite(dataset.inputs.float()).all()
-    assert dataset.inputs.is_contiguous()
+    assert narrowed(dataset).inputs.is_contiguous()
+    assert narrowed(dataset).inputs.dtype != torch.float64
+    assert narrowed(dataset).targets.dtype in (torch.float32, torch.int64)
     if dataset.task == "classification":
         assert dataset.targets.dtype == torch.int64
         assert dataset.targets.unique().tolist() == list(range(dataset.outputs))
         assert len(dataset.class_names) == dataset.outputs
     else:
-        assert dataset.targets.dtype == torch.float32
+        assert dataset.targets.dtype in (torch.float32, torch.float64)
         assert dataset.targets.shape == (len(dataset.inputs), len(dataset.target_names))
         assert torch.isfinite(dataset.targets).all()
 

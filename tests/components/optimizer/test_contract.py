@@ -7,6 +7,7 @@ import pytest
 import torch
 import yaml
 
+from tests.soak import cases, seed
 from trainctl.run import factory
 
 CONF = Path(__file__).parents[3] / "conf" / "optimizer"
@@ -132,3 +133,45 @@ def test_saved_and_loaded_it_goes_on_as_if_nothing_had_been(name):
     walk(first, quadratic, whole, 5)
     walk(second, quadratic, other, 5)
     assert torch.equal(whole, other)
+
+
+VARIANTS = [
+    *((name, {}) for name in MEMBERS),
+    ("sgd", {"momentum": 0.0}),
+    ("sgd", {"momentum": 0.9, "dampening": 0.5}),
+    ("sgd", {"momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("adam", {"amsgrad": True}),
+]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=str)
+@pytest.mark.parametrize("case", range(cases(2)))
+def test_gradients_may_come_late_and_pause_as_where_layers_are_thawed_and_frozen(name, changes, case):
+    random = seed(f"late {name} {changes} {case}")
+    shapes = [(3,), (2, 3), (4,), (3, 2)]
+    start = [torch.randn(shape, generator=torch.Generator().manual_seed(random.randrange(2**32))) for shape in shapes]
+    groups = [[0, 1], [2, 3]]
+    # Together, and each parameter with an optimizer of its own, none of which is fused.
+    together = [torch.nn.Parameter(value.clone()) for value in start]
+    optimizer = make(name, [{"params": [together[index] for index in group]} for group in groups], lr=0.01, **changes)
+    alone = [torch.nn.Parameter(value.clone()) for value in start]
+    own = [make(name, [{"params": [parameter]}], lr=0.01, **changes) for parameter in alone]
+    for one in own:
+        for group in one.param_groups:
+            group["fused"] = False if "fused" in group else None
+    first = [random.randrange(8) for _ in shapes]
+    first[random.randrange(4)] = 0
+    for step in range(12):
+        here = [step >= first[index] and random.random() < 0.8 for index in range(4)]
+        for index, given in enumerate(here):
+            draws = torch.Generator().manual_seed(random.randrange(2**32))
+            gradient = torch.randn(shapes[index], generator=draws) if given else None
+            together[index].grad = gradient
+            alone[index].grad = None if gradient is None else gradient.clone()
+            if given:
+                own[index].step()
+        optimizer.step()
+        assert [parameter.grad is not None for parameter in together] == here
+        for index, (parameter, expected) in enumerate(zip(together, alone, strict=True)):
+            torch.testing.assert_close(parameter, expected, rtol=1e-5, atol=1e-6, msg=f"parameter {index}, step {step}")

@@ -36,6 +36,9 @@ Augment = Callable[[Tensor, torch.Generator], Tensor]
 Mixer = Callable[[Tensor, torch.Generator], tuple[Tensor, Mixing]]
 
 
+Limits = Callable[[], tuple[float, float]]  # returns the range of the pixels of the training split
+
+
 @dataclass(frozen=True)
 class Visit:
     """Which rows a batch (or micro-batch) contains, and in which epoch.
@@ -77,9 +80,41 @@ def need_targets(name: str, task: str) -> None:
         raise ConfigError(f"augment={name} mixes targets, which a reconstruction does not have; use augment=noise")
 
 
-def stored(values: Tensor, dtype: torch.dtype) -> Tensor:
-    """Convert a batch back to the type in which it is stored; bytes are rounded and clipped to 0..255."""
-    return values.round().clamp(0, 255).to(dtype) if dtype == torch.uint8 else values.to(dtype)
+def stored(values: Tensor, dtype: torch.dtype, pixels: tuple[float, float] | None = None) -> Tensor:
+    """Convert a batch back to the type in which it is stored; images are clipped to the range of their pixels.
+
+    Args:
+        values: The batch, in floating point.
+        dtype: Its type; bytes are rounded and clipped to 0..255.
+        pixels: The range of its pixels; None for rows that are not images, which have none.
+    """
+    if dtype == torch.uint8:
+        return values.round().clamp(0, 255).to(dtype)
+    return (values if pixels is None else values.clamp(*pixels)).to(dtype)
+
+
+def common_range(lowest: float, highest: float) -> tuple[float, float]:
+    """Return the usual range of pixels that contains those of a data set: 0..1, -1..1 or 0..255; else their own.
+
+    >>> common_range(0.1, 0.9), common_range(-0.5, 0.5), common_range(3.0, 200.0), common_range(-2.1, 2.6)
+    ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (-2.1, 2.6))
+    """
+    for low, high in ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0)):
+        if low <= lowest and highest <= high:
+            return low, high
+    return lowest, highest
+
+
+def pixel_range(batch: Tensor, limits: Limits | None) -> tuple[float, float]:
+    """Return the range of the pixels of images: that of bytes, or of the training split; without one, of the batch."""
+    if batch.dtype == torch.uint8:
+        return 0.0, 255.0
+    return common_range(float(batch.min()), float(batch.max())) if limits is None else limits()
+
+
+def background(pixels: tuple[float, float]) -> float:
+    """Return the pixel that fills what an image does not cover: 0, or the limit of the range that is nearest to 0."""
+    return min(max(0.0, pixels[0]), pixels[1])
 
 
 def uniform(low: float, high: float, rows: int, generator: torch.Generator) -> Tensor:

@@ -5,27 +5,35 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.components.augment.base import Augment, need_images, stored, uniform
+from trainctl.components.augment.base import Augment, Limits, need_images, pixel_range, stored, uniform
 from trainctl.errors import ConfigError
 
 Strength = Annotated[float, "[0, 1]"]
 
 
-def color(*, brightness: Strength, contrast: Strength, saturation: Strength, input_shape: tuple[int, ...]) -> Augment:
+def color(
+    *,
+    brightness: Strength,
+    contrast: Strength,
+    saturation: Strength,
+    input_shape: tuple[int, ...],
+    pixel_limits: Limits | None = None,
+) -> Augment:
     r"""Change the brightness, contrast and saturation of each image by random factors, in this order.
 
     .. math::
         x_1 = b\, x, \qquad x_2 = \bar g(x_1) + c\,(x_1 - \bar g(x_1)), \qquad x_3 = g(x_2) + s\,(x_2 - g(x_2))
 
     with :math:`g = 0.299 R + 0.587 G + 0.114 B` (for a grey image, its value) and its mean :math:`\bar g` over
-    the image. Each factor is drawn uniformly from :math:`1 \pm` its strength. Byte pixels are rounded once, at the
-    end. Grey images have no saturation.
+    the image. Each factor is drawn uniformly from :math:`1 \pm` its strength. Pixels are counted from the lowest of their
+    range; they are clipped to the range, and bytes rounded, once, at the end. Grey images have no saturation.
 
     Args:
         brightness: Strength of :math:`b` [1].
         contrast: Strength of :math:`c` [1].
         saturation: Strength of :math:`s` [1].
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
+        pixel_limits: Returns the range of the pixels. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If samples are not images with one or three channels.
@@ -40,20 +48,23 @@ def color(*, brightness: Strength, contrast: Strength, saturation: Strength, inp
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         strengths = (brightness, contrast, saturation)
         factors = [uniform(1 - strength, 1 + strength, len(batch), generator) for strength in strengths]
-        return adjusted(batch, *factors)
+        return adjusted(batch, factors[0], factors[1], factors[2], pixel_range(batch, pixel_limits))
 
     return apply
 
 
-def adjusted(batch: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor) -> Tensor:
-    """Apply the factors ``(N, 1, 1, 1)`` to the images of a batch."""
-    images = batch.float() * brightness
+def adjusted(
+    batch: Tensor, brightness: Tensor, contrast: Tensor, saturation: Tensor, pixels: tuple[float, float] = (0.0, 255.0)
+) -> Tensor:
+    """Apply the factors ``(N, 1, 1, 1)`` to the images of a batch, whose black is the lowest pixel of the range."""
+    black = pixels[0]
+    images = (batch.float() - black) * brightness
     mean = _grey(images).mean((2, 3), keepdim=True)
     images = mean + contrast * (images - mean)
     if images.shape[1] == 3:
         grey = _grey(images)
         images = grey + saturation * (images - grey)
-    return stored(images, batch.dtype)
+    return stored(images + black, batch.dtype, pixels)
 
 
 def _grey(images: Tensor) -> Tensor:

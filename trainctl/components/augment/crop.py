@@ -6,19 +6,25 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.components.augment.base import Augment, need_images, windows
+from trainctl.components.augment.base import Augment, Limits, background, need_images, pixel_range, windows
 from trainctl.errors import ConfigError
 
 
 def crop(
-    *, padding: Annotated[int, "[1, inf)"], border: Literal["zero", "reflect"], input_shape: tuple[int, ...]
+    *,
+    padding: Annotated[int, "[1, inf)"],
+    border: Literal["zero", "reflect"],
+    input_shape: tuple[int, ...],
+    pixel_limits: Limits | None = None,
 ) -> Augment:
     """Pad each image on all sides and cut out a random window of the original size.
 
     Args:
         padding: Width of the border [pixels], below the image's height and width; this is the largest shift.
-        border: Contents of the border: ``zero``, or ``reflect`` for the image mirrored at its outermost pixels.
+        border: Contents of the border: ``zero`` (or the pixel nearest to 0 that images have), or ``reflect`` for the image
+            mirrored at its outermost pixels.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
+        pixel_limits: Returns the range of the pixels. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If samples are not images, or the border is as wide as the image.
@@ -31,7 +37,10 @@ def crop(
         raise ConfigError(f"augment.crop.padding={padding} must be below the image size {height} x {width}")
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
-        padded = reflected(batch, padding) if border == "reflect" else functional.pad(batch, [padding] * 4)
+        if border == "reflect":
+            padded = reflected(batch, padding)
+        else:
+            padded = functional.pad(batch, [padding] * 4, value=background(pixel_range(batch, pixel_limits)))
         top, left = torch.randint(0, 2 * padding + 1, (2, len(batch)), generator=generator, device=batch.device)
         return windows(padded, top, left, height, width)
 

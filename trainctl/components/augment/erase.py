@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor
 
-from trainctl.components.augment.base import Augment, need_images, stored, uniform
+from trainctl.components.augment.base import Augment, Limits, background, need_images, pixel_range, stored, uniform
 from trainctl.errors import ConfigError
 
 Fraction = Annotated[float, "(0, 1]"]
@@ -20,6 +20,7 @@ def erase(
     min_aspect: Fraction,
     fill: Literal["random", "zero"],
     input_shape: tuple[int, ...],
+    pixel_limits: Limits | None = None,
 ) -> Augment:
     r"""Erase a random rectangle in some of the images.
 
@@ -30,8 +31,10 @@ def erase(
         min_fraction: Smallest area of the rectangle, as a fraction of the image's area [1].
         max_fraction: Largest area, as a fraction of the image's area [1].
         min_aspect: Smallest ratio of height to width [1]; the largest is its inverse.
-        fill: Contents of the rectangle: ``random`` pixels in 0..255, or ``zero``.
+        fill: Contents of the rectangle: ``random`` pixels, uniform over the range of the images (0..255 for bytes), or
+            ``zero``.
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
+        pixel_limits: Returns the range of the pixels. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If samples are not images, or the smallest area exceeds the largest.
@@ -57,9 +60,10 @@ def erase(
         y, x = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
         inside = (y >= top) & (y < top + high) & (x >= left) & (x < left + wide)
         inside = inside & (uniform(0, 1, rows, generator) < probability)
+        pixels = pixel_range(batch, pixel_limits)
         if fill == "zero":
-            return batch.masked_fill(inside, 0)
-        pixels = torch.rand(batch.shape, generator=generator, device=device) * 255
-        return torch.where(inside, stored(pixels, batch.dtype), batch)
+            return batch.masked_fill(inside, background(pixels))
+        draws = torch.rand(batch.shape, generator=generator, device=device) * (pixels[1] - pixels[0]) + pixels[0]
+        return torch.where(inside, stored(draws, batch.dtype, pixels), batch)
 
     return apply

@@ -6,22 +6,30 @@ from typing import Annotated
 import torch
 from torch import Tensor
 
-from trainctl.components.augment.base import Augment, need_numbers, stored
+from trainctl.components.augment.base import Augment, Limits, need_numbers, pixel_range, stored
 
 
-def noise(*, std: Annotated[float, "(0, inf)"], dtype: torch.dtype, deviation: Callable[[], Tensor]) -> Augment:
+def noise(
+    *,
+    std: Annotated[float, "(0, inf)"],
+    dtype: torch.dtype,
+    deviation: Callable[[], Tensor],
+    pixel_limits: Limits | None = None,
+) -> Augment:
     r"""Add Gaussian noise to images, tables or sequences.
 
     .. math:: x' = x + \sigma\, s\, \epsilon, \qquad \epsilon \sim N(0, 1)
 
     The standard deviation of the noise is :math:`\sigma` times :math:`s`, the standard deviation of each column or
-    image channel in the training split. Byte pixels are rounded and clipped to 0..255. Together with
+    image channel in the training split. Images are clipped to the range of their pixels, and bytes
+    rounded. Together with
     ``model=autoencoder`` this trains a denoising autoencoder: the target is the clean input.
 
     Args:
         std: :math:`\sigma`, as a fraction of the training split's standard deviation [1].
         dtype: The samples' type. Supplied by ``assemble``.
         deviation: Returns :math:`s`, which broadcasts over a batch. Supplied by ``assemble``.
+        pixel_limits: Returns the range of the pixels. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If samples are token ids.
@@ -34,6 +42,7 @@ def noise(*, std: Annotated[float, "(0, inf)"], dtype: torch.dtype, deviation: C
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         draws = torch.randn(batch.shape, generator=generator, device=batch.device)
-        return stored(torch.addcmul(batch.float(), draws, width), batch.dtype)
+        pixels = pixel_range(batch, pixel_limits) if batch.ndim == 4 else None
+        return stored(torch.addcmul(batch.float(), draws, width), batch.dtype, pixels)
 
     return apply

@@ -7,17 +7,21 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from trainctl.components.augment.base import Augment, need_images, stored, uniform
+from trainctl.components.augment.base import Augment, Limits, background, need_images, pixel_range, stored, uniform
 
 
-def rotate(*, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...]) -> Augment:
+def rotate(
+    *, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...], pixel_limits: Limits | None = None
+) -> Augment:
     r"""Rotate each image around its centre by a random angle of up to ``degrees`` in either direction.
 
-    Angles are drawn uniformly. Pixels are interpolated bilinearly; pixels outside the image are 0.
+    Angles are drawn uniformly. Pixels are interpolated bilinearly; pixels outside the image are 0
+    (or the pixel nearest to 0 that images have).
 
     Args:
         degrees: Largest angle, in both directions [degrees].
         input_shape: ``(C, H, W)``. Supplied by ``assemble``.
+        pixel_limits: Returns the range of the pixels. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If samples are not images.
@@ -29,13 +33,14 @@ def rotate(*, degrees: Annotated[float, "(0, 180]"], input_shape: tuple[int, ...
     largest = math.radians(degrees)
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
-        return rotated(batch, uniform(-largest, largest, len(batch), generator).flatten())
+        angles = uniform(-largest, largest, len(batch), generator).flatten()
+        return rotated(batch, angles, pixel_range(batch, pixel_limits))
 
     return apply
 
 
-def rotated(batch: Tensor, angles: Tensor) -> Tensor:
-    """Rotate each image counter-clockwise by its angle ``(N,)`` [radians]."""
+def rotated(batch: Tensor, angles: Tensor, pixels: tuple[float, float] = (0.0, 255.0)) -> Tensor:
+    """Rotate each image counter-clockwise by its angle ``(N,)`` [radians]; ``pixels`` is the range of its pixels."""
     height, width = batch.shape[2:]
     cosine, sine, zero = angles.cos(), angles.sin(), torch.zeros_like(angles)
     # The source of each output pixel, in units of half the image's width and height.
@@ -47,4 +52,6 @@ def rotated(batch: Tensor, angles: Tensor) -> Tensor:
         dim=1,
     )
     grid = functional.affine_grid(origin, list(batch.shape), align_corners=False)
-    return stored(functional.grid_sample(batch.float(), grid, align_corners=False), batch.dtype)
+    blank = background(pixels)  # the sampling fills with 0
+    images = functional.grid_sample(batch.float() - blank, grid, align_corners=False) + blank
+    return stored(images, batch.dtype, pixels)

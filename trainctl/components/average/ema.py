@@ -14,7 +14,10 @@ def ema(*, model: nn.Module, decay: Annotated[float, "[0, 1)"], warm_up: bool) -
         a_n &= d_n\, a_{n-1} + (1 - d_n)\, w_n \\
         d_n &= d, \quad\text{or with warm-up}\quad \min\left(d, \tfrac{1 + n}{10 + n}\right)
 
-    after optimizer step :math:`n`, starting from the initial weights. The statistics of norm layers are averaged too.
+    after optimizer step :math:`n`, starting from the initial weights, :math:`a_0 = w_0`. (PyTorch's
+    ``AveragedModel`` starts from the weights after its first update, :math:`a_1 = w_1`; with warm-up the share of the
+    initial weights is 2/11 after the first step, and below 1 % after four.) The statistics of norm layers are averaged
+    too.
 
     Args:
         model: The trained model. Supplied by ``assemble``.

@@ -127,7 +127,8 @@ class Clean:
     def _fill(self, rows: Tensor, groups: Sequence[range], dataset: Dataset) -> Tensor:
         """Return the fill value of each column of ``(N, F)``; a missing category becomes the most frequent one."""
         if self.strategy == "constant":
-            fill = torch.full((rows.shape[1],), self.fill_value)
+            centre = torch.tensor(dataset.input_centre or [0.0], dtype=torch.float64)
+            fill = (self.fill_value - centre).float().expand(rows.shape[1]).clone()
         else:
             fill = torch.stack([self._statistic(rows[:, index], dataset, index) for index in range(rows.shape[1])])
         for group in groups:

@@ -9,6 +9,7 @@ import torch
 from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
+from trainctl.fileformat.digits import as_floats
 from trainctl.fileformat.place import check_file
 
 
@@ -32,7 +33,7 @@ def arrays(
         schema: A finished run's schema, which determines the task and the classes. Supplied by ``assemble``.
 
     Returns:
-        Images as uint8, others as float32; NaN is a missing value, see ``clean``.
+        Images as uint8, others as float32 or float64; NaN is a missing value, see ``clean``.
 
     Raises:
         ConfigError: If ``path`` is null.
@@ -56,11 +57,12 @@ def arrays(
         task = schema.task
     elif task == "auto":
         task = "classification" if integers and (answers.ndim == 1 or answers.shape[1:] == (1,)) else "regression"
-    inputs = _inputs(values, file)
+    inputs, notes = _inputs(values, file)
     if task == "regression":
-        columns = torch.from_numpy(_floats(answers)).reshape(len(answers), -1)
-        names = tuple(f"target_{column}" for column in range(columns.shape[1]))
-        return Dataset(inputs, columns, "regression", target_names=names)
+        answers = answers.reshape(len(answers), -1)
+        names = tuple(f"target_{column}" for column in range(answers.shape[1]))
+        floats, more = as_floats(answers, names)
+        return Dataset(inputs, torch.from_numpy(floats), "regression", target_names=names, notes=(*notes, *more))
     labels = answers.reshape(len(answers), -1)
     bad = (labels < 0) | (labels != np.rint(labels)) | (labels >= 2**31)
     if labels.shape[1] != 1 or bad.any():
@@ -75,7 +77,7 @@ def arrays(
             raise DataError(
                 f"{targets or file}: target {labels[row]} in row {row} is not one of the run's classes 0..{count - 1}"
             )
-        return Dataset(inputs, torch.from_numpy(labels), "classification", schema.class_names)
+        return Dataset(inputs, torch.from_numpy(labels), "classification", schema.class_names, notes=notes)
     classes = int(labels.max()) + 1
     if classes < 2:
         raise DataError(f"{targets or file}: has only one class (0)")
@@ -83,11 +85,11 @@ def arrays(
         raise DataError(
             f"{targets or file}: class {missing[0]} has no rows, although the largest class is {classes - 1}"
         )
-    return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))))
+    return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))), notes=notes)
 
 
-def _inputs(values: np.ndarray, file: Path) -> torch.Tensor:
-    """Return images as bytes ``(N, C, H, W)``, and other arrays as float32.
+def _inputs(values: np.ndarray, file: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
+    """Return images as bytes ``(N, C, H, W)``, other arrays as floating-point numbers; and notes on lost digits.
 
     Raises:
         DataError: If no model can read their shape.
@@ -99,13 +101,8 @@ def _inputs(values: np.ndarray, file: Path) -> torch.Tensor:
             raise DataError(f"{file}: images must be bytes (uint8) in 0..255; found {values.dtype}")
         if values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
             values = values.transpose(0, 3, 1, 2)
-        return torch.from_numpy(np.ascontiguousarray(values))
+        return torch.from_numpy(np.ascontiguousarray(values)), ()
     if values.ndim not in (2, 3):
         raise DataError(f"{file}: inputs have shape {values.shape}; tables have 2 dimensions, sequences 3, images 4")
-    return torch.from_numpy(_floats(values))
-
-
-def _floats(values: np.ndarray) -> np.ndarray:
-    """Convert numbers to float32; one outside its range becomes infinite, which cleaning rejects by row and column."""
-    with np.errstate(over="ignore"):
-        return np.ascontiguousarray(values, dtype=np.float32)
+    floats, notes = as_floats(values, [f"column {index}" for index in range(values.shape[-1])])
+    return torch.from_numpy(floats), notes

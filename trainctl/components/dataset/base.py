@@ -75,9 +75,10 @@ class Dataset:
     """A whole data set on the host, not yet cleaned, split or scaled.
 
     Args:
-        inputs: Images ``(N, C, H, W)`` as uint8, tables ``(N, F)`` or sequences ``(N, T, F)`` as float32, with NaN
-            for missing values; token ids ``(N, T)`` as int64, 0 after the end.
-        targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float32; -1 or NaN if missing.
+        inputs: Images ``(N, C, H, W)`` as uint8, tables ``(N, F)`` or sequences ``(N, T, F)`` as float64 or float32, with
+            NaN for missing values; token ids ``(N, T)`` as int64, 0 after the end. float64 becomes float32 once the
+            data set is read, see ``trainctl/data/centre.py``.
+        targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float64 or float32; -1 or NaN if missing.
         task: Kind of targets.
         class_names: Name of each class; empty for regression.
         input_names: Name of each column of a table or sequence; empty for images.
@@ -95,6 +96,8 @@ class Dataset:
         learn: A function of the data set and its training rows; returns the data set with an encoding determined from
             those rows alone. None if the encoding does not depend on rows.
         notes: Messages for the user, a line each.
+        input_centre: Number that was subtracted from each column of the inputs; empty if none was.
+        target_centre: Number that was subtracted from each column of the targets; empty if none was.
     """
 
     inputs: Tensor
@@ -114,6 +117,8 @@ class Dataset:
     lines: Tensor | None = None
     learn: Callable[["Dataset", Tensor], "Dataset"] | None = None
     notes: tuple[str, ...] = ()
+    input_centre: tuple[float, ...] = ()
+    target_centre: tuple[float, ...] = ()
 
     @property
     def outputs(self) -> int:

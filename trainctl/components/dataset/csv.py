@@ -7,7 +7,8 @@ import torch
 
 from trainctl.components.dataset.base import Dataset, Delimiter, Encoding, PathText, SchemaLike, required
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.table import Column, encode, find_columns, narrow, read_table
+from trainctl.fileformat.digits import beyond_float64
+from trainctl.fileformat.table import Column, encode, find_columns, read_table
 from trainctl.fileformat.target import read_target
 
 
@@ -67,11 +68,10 @@ def csv(
     values, class_names = read_target(
         table, target, schema.task if schema else task, schema.class_names if schema else None
     )
-    targets = torch.from_numpy(values if class_names else values.astype("float32")[:, None])
+    targets = torch.from_numpy(values if class_names else values[:, None])
     names = tuple(name for column in columns for name in column.names)
-    inputs, notes = narrow(encode(table, columns), names)
     return Dataset(
-        inputs=torch.from_numpy(inputs),
+        inputs=torch.from_numpy(encode(table, columns)),
         targets=targets,
         task="classification" if class_names else "regression",
         class_names=class_names,
@@ -81,5 +81,5 @@ def csv(
         encoding=Encoding(delimiter=delimiter),
         source=file.name,
         lines=torch.tensor(table.lines),
-        notes=notes,
+        notes=beyond_float64(table, [*columns, *([] if class_names else [Column(target)])]),
     )

@@ -7,7 +7,8 @@ import torch
 
 from trainctl.components.dataset.base import Dataset, Delimiter, Encoding, PathText, required
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.table import Column, encode, narrow, read_table
+from trainctl.fileformat.digits import beyond_float64
+from trainctl.fileformat.table import Column, encode, read_table
 
 Count = Annotated[int, "[1, inf)"]
 
@@ -45,8 +46,8 @@ def series(
     if len(set(columns)) != len(columns):
         raise ConfigError(f"dataset.columns=[{','.join(columns)}]: list each column only once")
     table = read_table(file, delimiter)
-    numbers, notes = narrow(encode(table, tuple(map(Column, columns))), columns)
-    values = torch.from_numpy(numbers)
+    numeric = tuple(map(Column, columns))
+    values = torch.from_numpy(encode(table, numeric))
     count = len(values) - window - horizon + 1
     if count < 1:
         raise DataError(
@@ -54,7 +55,7 @@ def series(
         )
     target_names = [f"{name}+{step}" for step in range(1, horizon + 1) for name in columns]
     return Dataset(
-        inputs=values[: count + window - 1].unfold(0, window, 1).transpose(1, 2).contiguous(),
+        inputs=values[: count + window - 1].unfold(0, window, 1).transpose(1, 2),
         targets=values[window:].unfold(0, horizon, 1).transpose(1, 2).flatten(1),
         task="regression",
         input_names=tuple(columns),
@@ -64,5 +65,5 @@ def series(
         encoding=Encoding(window=window, delimiter=delimiter),
         source=file.name,
         lines=torch.tensor(table.lines).unfold(0, window + horizon, 1),
-        notes=notes,
+        notes=beyond_float64(table, numeric),
     )

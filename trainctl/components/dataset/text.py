@@ -88,7 +88,7 @@ def text(
     vocabulary = trained.vocabulary if trained else tokens.vocabulary(texts, None, 1)
     return Dataset(
         inputs=_encode(texts, vocabulary, length),
-        targets=torch.from_numpy(values if class_names else values.astype(np.float32)[:, None]),
+        targets=torch.from_numpy(values if class_names else values[:, None]),
         task="classification" if class_names else "regression",
         class_names=class_names,
         target_names=(target,),

@@ -2,47 +2,111 @@
 
 import os
 import platform
+import struct
 import time
-from collections.abc import Callable, Mapping
-from typing import Annotated, Any, BinaryIO
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Any
 
-from trainctl.components.logger.base import Logger
+from trainctl.components.logger.base import Folder, Logger
 from trainctl.errors import UnavailableError
 
+PREFIX = "events.out.tfevents."
 
-def tensorboard(*, new_file: Callable[[str, str], BinaryIO], flush_seconds: Annotated[int, "[1, inf)"]) -> Logger:
+
+def tensorboard(*, folder: Callable[[str], Folder], flush_seconds: Annotated[int, "[1, inf)"]) -> Logger:
     """Write metrics as TensorBoard events to ``<run>/tensorboard/``; needs the extra ``trainctl[tensorboard]``.
 
     Args:
-        new_file: Creates a file in a directory of the run. Supplied by ``assemble``.
+        folder: Returns a folder of the run's directory. Supplied by ``assemble``.
         flush_seconds: How often events are flushed to disk [s].
 
     Raises:
         UnavailableError: If the package ``tensorboard`` is not installed.
     """
     try:
-        from tensorboard.compat.proto.event_pb2 import Event
-        from tensorboard.compat.proto.summary_pb2 import Summary
-        from tensorboard.summary.writer.record_writer import RecordWriter
+        from tensorboard.compat.proto.event_pb2 import Event  # noqa: F401
     except ImportError as error:
         raise UnavailableError(
             "logger=tensorboard needs an optional package: pip install 'trainctl[tensorboard]'"
         ) from error
-    # TensorBoard's own writer would open the file by its path, and follow any link on it.
-    name = f"events.out.tfevents.{time.time():.0f}.{platform.node()}.{os.getpid()}.{time.monotonic_ns()}"
-    writer = RecordWriter(new_file("tensorboard", name.replace("/", "_")))
-    flushed = 0.0
+    events = Events(folder("tensorboard"), flush_seconds)
+    return Logger(events.log, events.close, events.restart)
 
-    def write(**content: Any) -> None:
-        nonlocal flushed
-        writer.write(Event(wall_time=time.time(), **content).SerializeToString())
-        if time.monotonic() - flushed >= flush_seconds:
-            flushed = time.monotonic()
-            writer.flush()
 
-    def log(step: int, metrics: Mapping[str, float]) -> None:
+class Events:
+    """The event files of a run, which hold each evaluation once.
+
+    TensorBoard's own writer would open files by their path, and follow any link on it.
+
+    Args:
+        folder: The folder in which they are.
+        flush_seconds: How often events are flushed to disk [s].
+    """
+
+    def __init__(self, folder: Folder, flush_seconds: float) -> None:
+        self.folder, self.flush_seconds, self.flushed = folder, flush_seconds, 0.0
+        self.writer: Any = None
+
+    def log(
+        self, step: int, metrics: Mapping[str, float], times: Mapping[tuple[str, int], float] | None = None
+    ) -> None:
+        """Write the metrics of an evaluation; ``times`` are those at which they were first written."""
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
         for name, value in metrics.items():
-            write(step=step, summary=Summary(value=[Summary.Value(tag=name, simple_value=value)]))
+            written = (times or {}).get((name, step), time.time())
+            summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
+            self._write(wall_time=written, step=step, summary=summary)
 
-    write(file_version="brain.Event:2")
-    return Logger(log, writer.close)
+    def restart(self, rows: Sequence[tuple[int, Mapping[str, float]]]) -> None:
+        """Write anew the evaluations that still count, and remove the files with others."""
+        self.close()
+        self.writer = None
+        old = [name for name in self.folder.names() if name.startswith(PREFIX)]
+        times = {key: written for name in old for key, written in recorded_times(self.folder.read(name)).items()}
+        for step, metrics in rows:
+            self.log(step, metrics, times)
+        for name in old:
+            self.folder.remove(name)
+
+    def close(self) -> None:
+        """Close the newest file."""
+        if self.writer is not None:
+            self.writer.close()
+
+    def _write(self, **content: Any) -> None:
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.summary.writer.record_writer import RecordWriter
+
+        if self.writer is None:
+            host = platform.node().replace("/", "_")
+            name = f"{PREFIX}{time.time():.0f}.{host}.{os.getpid()}.{time.monotonic_ns()}"
+            self.writer = RecordWriter(self.folder.create(name))
+            self.writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+        self.writer.write(Event(**content).SerializeToString())
+        if time.monotonic() - self.flushed >= self.flush_seconds:
+            self.flushed = time.monotonic()
+            self.writer.flush()
+
+
+def recorded_times(content: bytes) -> dict[tuple[str, int], float]:
+    """Return when each metric of each step was written, from the content of an event file, up to where it is damaged.
+
+    A record is its length [8 bytes], a checksum [4], the event, and another checksum [4] (TensorFlow, TFRecord).
+    """
+    from tensorboard.compat.proto.event_pb2 import Event
+
+    times: dict[tuple[str, int], float] = {}
+    start = 0
+    while start + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, start)
+        record = content[start + 12 : start + 12 + length]
+        if len(record) < length:
+            break
+        try:
+            event = Event.FromString(record)
+        except Exception:  # noqa: BLE001 - whatever protobuf raises for a damaged record: only the times are lost
+            break
+        times |= {(value.tag, event.step): event.wall_time for value in event.summary.value}
+        start += 16 + length
+    return times
