@@ -541,7 +541,7 @@ MUTATIONS = [
         "trainctl/settings/user_source.py",
         "        check_size(text, path)",
         "        pass",
-        "tests/settings/test_bad_configuration.py tests/settings/test_fuzz.py -k 'large or crashed'",
+        "tests/settings/test_user_source.py",
     ),
     Mutation(
         "trainctl/fileformat/limits.py",

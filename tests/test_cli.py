@@ -241,7 +241,7 @@ HUGE = "9" * 5000
         (["verify", "x", f"from={HUGE}"], "expected a step or one of these"),
         (["model.hidden=" + "[" * 200], "model.hidden: nested more than 50 levels deep"),
         (["-m", "seed=" + "choice(" * 100], "seed: nested more than 50 levels deep"),
-        (["model.hidden=[" + "8," * 40_000], "model.hidden: more than 30,000 characters, or 4,000 commas and brackets"),
+        (["model.hidden=[" + "8," * 5000], "model.hidden: more than 30,000 characters, or 4,000 commas and brackets"),
         (["dataset=csv", "dataset.target=y", "dataset.path='~nosuchuser/x'"], "dataset.path=~nosuchuser/x: not a path"),
         (["components=[__main__]"], "components=[__main__]: no such package"),
         (["list", "components=[__main__]"], "components=[__main__]: no such package"),

@@ -213,7 +213,7 @@ def test_any_environment_prints_help_and_lists(command):
 @pytest.mark.soak
 def test_any_environment_trains_and_draws(command, tmp_path):
     source = seed("training environment")
-    (tmp_path / "matplotlibrc").write_bytes(b"caf\xe9: \x1b]0;x\x07\nbackend: Qt4Agg\n")
+    (tmp_path / "matplotlibrc").write_bytes(b"\xe9t\xe9: \x1b]0;x\x07\nbackend: Qt4Agg\n")
     for number in range(cases(2)):
         names = source.sample(sorted(set(ENVIRONMENT) - set(AT_START)), 8)
         drawn = {name: source.choice(ENVIRONMENT[name]) for name in names} | {

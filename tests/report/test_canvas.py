@@ -21,7 +21,7 @@ def rc(path, kind):
     if kind == "fifo":
         os.mkfifo(path)
     else:
-        path.write_bytes(b"# caf\xe9\nlines.linewidth: 30\n\x1b]0;x\x07: 1\n")
+        path.write_bytes(b"# \xe9t\xe9\nlines.linewidth: 30\n\x1b]0;x\x07: 1\n")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
