@@ -6,10 +6,10 @@ points of a sweep share one composition per choice of members.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -23,9 +23,8 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config
 from trainctl.settings.config import Config, Tree
-from trainctl.settings.members import Members, explain, home, options, overlays
+from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.overrides import misuses, parse, unresolved
-from trainctl.settings.points import points_of
 from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_bombs, refuse_hydras_settings
 
 
@@ -50,56 +49,83 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     Raises:
         ConfigError: With one line for each thing that is wrong.
     """
-    return _configs(parse(overrides), [[*overrides]], overlays(config_dir), sweep=False)[0]
-
-
-def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> list[tuple[list[str], Config]]:
-    """Return every point of a sweep, in order: its swept overrides, and its configuration.
-
-    Raises:
-        ConfigError: With one line for each thing that is wrong at any point.
-    """
     directories = overlays(config_dir)
-    parsed = parse(overrides)
-    points = points_of(parsed, options(directories))
-    swept = [index for index, override in enumerate(parsed) if override.is_sweep_override()]
-    configs = _configs(parsed, points, directories, sweep=True)
-    return [([point[index] for index in swept], each) for point, each in zip(points, configs, strict=True)]
-
-
-def _configs(parsed: list[Override], points: list[list[str]], directories: list[Path], *, sweep: bool) -> list[Config]:
-    """Check every override and every composed point; return the configurations only if nothing is wrong."""
     members = options(directories)
-    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=sweep))]
-    configs: list[Config] = []
-    if not wrong:
-        typed = {override.key_or_group: str(override.input_line) for override in parsed}
-        for point in points:
-            try:
-                configs.append(config.load(_tree(parse(point) if sweep else parsed, typed, members, directories)))
-            except ConfigError as error:
-                wrong += str(error).split("\n")
+    parsed = parse(overrides)
+    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
     if wrong:
         raise ConfigError("\n".join(dict.fromkeys(wrong)))
-    return configs
+    typed = {override.key_or_group: str(override.input_line) for override in parsed}
+    return config.load(_tree(parsed, typed, members, directories)[0])
 
 
-def _tree(parsed: list[Override], typed: dict[str, str], members: Members, directories: list[Path]) -> Tree:
-    """Compose one point; what is wrong is reported in terms of what was typed."""
+class Point(NamedTuple):
+    """One point of a sweep.
+
+    Args:
+        config: Its configuration, checked.
+        unused: Keys that were given, and belong to members that it does not select.
+    """
+
+    config: Config
+    unused: list[str]
+
+
+def compose_point(
+    words: Sequence[str], members: Members, directories: list[Path], optional: Collection[str]
+) -> Point:
+    """Return one point of a sweep: its configuration, and which of its words do not apply to it.
+
+    Args:
+        words: All words of the point, each with one value.
+        members: The members of all groups.
+        directories: The user's directories of configuration files.
+        optional: Groups that vary in the sweep: a setting of another member of such a group does not apply.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    parsed = parse(words)
+    if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
+        raise ConfigError("\n".join(wrong))
+    typed = {override.key_or_group: str(override.input_line) for override in parsed}
+    tree, unused = _tree(parsed, typed, members, directories, optional)
+    return Point(config.load(tree), unused)
+
+
+def _tree(
+    parsed: list[Override],
+    typed: dict[str, str],
+    members: Members,
+    directories: list[Path],
+    optional: Collection[str] = (),
+) -> tuple[Tree, list[str]]:
+    """Compose one point; what is wrong is reported in terms of what was typed.
+
+    Returns:
+        The tree, and the keys that belong to members that are not selected, of groups in ``optional``.
+    """
     choices = [override for override in parsed if override.key_or_group in members]
     composed = compose_members(tuple(map(_choice, choices)), tuple(directories)).copy()
     wrong: list[str] = []
+    unused: list[str] = []
     for override in parsed:
-        if override not in choices:
-            with reading(typed[override.key_or_group], ConfigError, "cannot be set"):
-                wrong += _lay(composed, override, typed[override.key_or_group], members)
+        key = override.key_or_group
+        if override in choices:
+            continue
+        with reading(typed[key], ConfigError, "cannot be set"):
+            trouble = _lay(composed, override, typed[key], members)
+        if trouble and key.partition(".")[0] in optional and belongs_elsewhere(key, members):
+            unused.append(key)
+        else:
+            wrong += trouble
     if wrong:
         raise ConfigError("\n".join(wrong))
     lift_epochs(composed, typed)
     with reading("configuration", ConfigError, "cannot be resolved", unresolved):
         tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
     assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
+    return {str(key): value for key, value in tree.items()}, unused
 
 
 def lift_epochs(tree: DictConfig | Tree, typed: Iterable[str]) -> None:
