@@ -63,8 +63,8 @@ WRONG = [
     (["-m", "optimizer.lr=0.1,0.2,-1,0.3"], 2, "optimizer.lr=-1: expected a number in (0, inf)"),
     (["-m", "seed=range(0)"], 2, "seed=range(0): matches nothing"),
     (["-m", "seed=choice()"], 2, "seed=choice()"),
-    (["-m", "seed=range(1000000)"], 2, "this sweep has 1000000 points; the limit is 10000"),
-    (["-m", "seed=range(1000)", "split.seed=range(1000)"], 2, "1000000 points"),
+    (["-m", "seed=range(1000000)"], 2, "this sweep has 1000000 trials; the limit is 10000"),
+    (["-m", "seed=range(1000)", "split.seed=range(1000)"], 2, "1000000 trials"),
     (["-m", f"seed=range({10**12})"], 2, "1000000000000 points"),
     (["-m", "seed=shuffle(range(1000000000))"], 2, "1000000000 points"),
     (["-m", "optimizer.lr=range(0,1,1e-9)"], 2, "1000000000 points"),
@@ -130,10 +130,10 @@ FILES = {
     "cycle": (MLP.replace("0.0", "${model.dropout}").encode(), "model.dropout"),
     "missing": (MLP.replace("0.0", "???").encode(), "Missing mandatory value: dropout"),
     "deep": (b"name: " + b"[" * 20000 + b"]" * 20000, "levels"),
-    "itself": (b"name: &a [*a]\n", "stands for itself"),
+    "itself": (b"name: &a [*a]\n", "refers to itself"),
     "bomb": (
         b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 30)),
-        "more than 100,000 values, aliases written out",
+        "more than 100,000 values after expanding aliases",
     ),
     "merges": (
         b"a0: &a0 {x: 1}\n" + b"".join(b"a%d: &a%d {<<: [%s]}\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 30)),

@@ -1,15 +1,15 @@
-"""Words of the command line -> a checked Config: Hydra's search path and composition, and strict overrides.
+"""Convert the words of the command line to a checked Config, with Hydra's composition and strict overrides.
 
-Group choices (`optimizer=adam`) are composed by Hydra; settings (`optimizer.lr=0.1`) are then laid on top
-here, so that a key that does not exist is an error however it is written (`+key`, `++key`), and so that the
-points of a sweep share one composition per choice of members.
+Hydra composes the group choices (`optimizer=adam`); settings (`optimizer.lr=0.1`) are then applied here, so that
+a key that does not exist is an error however it is written (`+key`, `++key`), and so that the points of a sweep
+share one composition per choice of members.
 """
 
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
@@ -29,7 +29,7 @@ from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_bombs
 
 
 class Overlays(SearchPathPlugin):
-    """Puts the user's directories on Hydra's search path, after ours."""
+    """Adds the user's directories to Hydra's search path, after ours."""
 
     directories: Sequence[Path] = ()
 
@@ -59,25 +59,18 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     return config.load(_tree(parsed, typed, members, directories)[0])
 
 
-class Point(NamedTuple):
-    """One point of a sweep.
-
-    Args:
-        config: Its configuration, checked.
-        unused: Keys that were given, and belong to members that it does not select.
-    """
-
-    config: Config
-    unused: list[str]
-
-
 def compose_point(
-    words: Sequence[str], members: Members, directories: list[Path], optional: Collection[str]
-) -> Point:
-    """Return one point of a sweep: its configuration, and which of its words do not apply to it.
+    words: Sequence[str],
+    typed: Mapping[str, str],
+    members: Members,
+    directories: list[Path],
+    optional: Collection[str],
+) -> tuple[Config, list[str]]:
+    """Return the configuration of one point of a sweep, and the keys among its words that do not apply to it.
 
     Args:
         words: All words of the point, each with one value.
+        typed: What was typed for each key, for messages.
         members: The members of all groups.
         directories: The user's directories of configuration files.
         optional: Groups that vary in the sweep: a setting of another member of such a group does not apply.
@@ -88,14 +81,13 @@ def compose_point(
     parsed = parse(words)
     if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
         raise ConfigError("\n".join(wrong))
-    typed = {override.key_or_group: str(override.input_line) for override in parsed}
     tree, unused = _tree(parsed, typed, members, directories, optional)
-    return Point(config.load(tree), unused)
+    return config.load(tree), unused
 
 
 def _tree(
     parsed: list[Override],
-    typed: dict[str, str],
+    typed: Mapping[str, str],
     members: Members,
     directories: list[Path],
     optional: Collection[str] = (),
@@ -106,7 +98,7 @@ def _tree(
         The tree, and the keys that belong to members that are not selected, of groups in ``optional``.
     """
     choices = [override for override in parsed if override.key_or_group in members]
-    composed = compose_members(tuple(map(_choice, choices)), tuple(directories)).copy()
+    composed = copied(compose_members(tuple(map(_choice, choices)), tuple(directories)))
     wrong: list[str] = []
     unused: list[str] = []
     for override in parsed:
@@ -122,14 +114,39 @@ def _tree(
     if wrong:
         raise ConfigError("\n".join(wrong))
     lift_epochs(composed, typed)
-    with reading("configuration", ConfigError, "cannot be resolved", unresolved):
-        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}, unused
+    return resolved(composed), unused
 
 
-def lift_epochs(tree: DictConfig | Tree, typed: Iterable[str]) -> None:
-    """Set `loop.epochs` to null if another budget was typed and it was not: who types 60 s expects 60 s."""
+def copied(value: Any) -> Any:
+    """Return a deep copy of a plain tree; copy.deepcopy takes ten times as long."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
+def resolved(tree: Tree) -> Tree:
+    """Return a tree with its interpolations resolved.
+
+    Raises:
+        ConfigError: If a value is missing, or an interpolation leads nowhere.
+    """
+    if _has_interpolation(tree):
+        with reading("configuration", ConfigError, "cannot be resolved", unresolved):
+    XX
+    return tree
+
+
+def _has_interpolation(value: object) -> bool:
+    """Return whether OmegaConf has something to resolve in a plain value, or to report as missing."""
+    if isinstance(value, str):
+        return "${" in value or value == "???"
+    if isinstance(value, dict):
+        return any(_has_interpolation(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(map(_has_interpolation, value))
+
+
+def lift_epochs(tree: Tree, typed: Iterable[str]) -> None:
+    """Set `loop.epochs` to null if another budget was typed and it was not: a user who types 60 s expects 60 s."""
     budgets = [key for key in ("max_steps", "max_time") if f"loop.{key}" in typed]
     if "loop.epochs" not in typed and any(tree["loop"].get(key) is not None for key in budgets):
         tree["loop"]["epochs"] = None
@@ -144,28 +161,30 @@ def _choice(override: Override) -> str:
     return f"{override.key_or_group}={override.get_value_element_as_str()}"
 
 
-def _lay(composed: DictConfig, override: Override, typed: str, members: Members) -> list[str]:
+def _lay(composed: Tree, override: Override, typed: str, members: Members) -> list[str]:
     """Set one key of a composed configuration; return what is wrong with that, if anything."""
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(composed, parent, throw_on_resolution_failure=False) if parent else composed
+    node: object = composed
+    for name in parent.split(".") if parent else ():
+        node = node.get(name) if isinstance(node, dict) else None
     if leaf == "name" and parent.partition(".")[0] in members:
         group = parent.partition(".")[0]
         return [f"{typed}: select a member of the group with {group}={override.value()}"]
-    if isinstance(node, DictConfig) and isinstance(node.get(leaf), DictConfig):
+    if isinstance(node, dict) and isinstance(node.get(leaf), dict):
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
-    if not isinstance(node, DictConfig) or leaf not in node:
+    if not isinstance(node, dict) or leaf not in node:
         group = composed.get(key.partition(".")[0])
-        selected = (group.get("name") or ", ".join(group)) if isinstance(group, DictConfig) else ""
+        selected = (group.get("name") or ", ".join(group)) if isinstance(group, dict) else ""
         return [explain(key, typed, members, selected)]
-    OmegaConf.update(composed, key, override.value(), merge=False)
+    node[leaf] = override.value()
     return []
 
 
 @cache
-def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> DictConfig:
-    """Let Hydra compose members; the result is not checked, and is shared: copy it before a change.
+def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> Tree:
+    """Let Hydra compose members; the plain tree is not checked or resolved, and is shared: copy it before a change.
 
     Args:
         choices: Words such as ``optimizer=adam``, or empty ones.
@@ -185,16 +204,19 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     settings = composed.pop("hydra")
     if directories and _without_choices(settings) != _hydras_own():
         raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {directories[0]} does so in its `defaults`")
-    return composed
+    with reading(" ".join(choices) or "configuration", ConfigError, "cannot be composed"):
+        tree = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
 
 
 def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
-    """Tell Hydra about the user's directories, and about our recipes.
+    """Register the user's directories and our recipes with Hydra.
 
     Raises:
-        ConfigError: If a file of the user's is too large for Hydra.
+        ConfigError: If one of the user's files is too large for Hydra.
     """
-    Plugins.instance().register(Overlays)  # registered once, however often this is called
+    Plugins.instance().register(Overlays)  # has no effect after the first call
     Overlays.directories = directories
     if recipes:
         _register_recipes()
@@ -203,28 +225,28 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
 
 @cache
 def _register_recipes() -> None:
-    """Store our recipes in Hydra; once per process, as reading them takes a third of the time of a composition."""
+    """Register our recipes with Hydra, once per process: reading them takes a third of the time of a composition."""
     for path in sorted(home("recipes").glob("*.yaml")):
         node = _read(path)
         ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
 
 
 def _read(path: Path) -> Any:
-    """Read a file as Hydra does, within our limits."""
+    """Read a file as Hydra does, but with our limits on its size."""
     read_tree(path)
     with reading(path, ConfigError, explain=lambda error: not_yaml(error, path)):
         return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
 
 
 def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
-    """Call Hydra.
+    """Compose a configuration with Hydra.
 
     Args:
         words: Words such as ``optimizer=adam``.
         files: The files of the selected members.
 
     Raises:
-        ConfigError: With the file that is wrong, if it is one of these.
+        ConfigError: If composition fails; names the file at fault if it is one of these.
     """
     try:
         where = " ".join(words) or "the default run"
@@ -234,19 +256,19 @@ def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
                 return hydra.compose("train", overrides=list(words), return_hydra_config=True)
     except ConfigError:
         for path in files:
-            _read(path)  # names the file, if it is this one
+            _read(path)  # raises an error that names the file, if this file is at fault
         raise
 
 
 @cache
 def _hydras_own() -> Tree:
-    """Return Hydra's own settings as they are without any file of the user's."""
+    """Return Hydra's own settings as composed without the user's files."""
     Overlays.directories = ()
     return _without_choices(_compose([], []).hydra)
 
 
 def _without_choices(settings: DictConfig) -> Tree:
-    """Return Hydra's settings without those that depend on what was selected."""
+    """Return Hydra's settings without those that depend on the selected members."""
     plain = OmegaConf.to_container(settings, resolve=False)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key not in ("overrides", "job", "runtime")}

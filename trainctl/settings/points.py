@@ -42,12 +42,14 @@ class Composer:
         space: The space.
         directories: The user's directories of configuration files.
         members: The members of all groups.
+        typed: What was typed for each swept key, for messages.
         used: The keys of the words that applied to at least one point.
     """
 
     space: Space
     directories: list[Path]
     members: Members
+    typed: dict[str, str]
     used: set[str] = field(default_factory=set)
 
     def compose(self, words: Words, replicate: Words = ()) -> Point:
@@ -57,7 +59,8 @@ class Composer:
             ConfigError: With one line for each thing that is wrong.
         """
         all_words = (*self.space.fixed, *words, *replicate)
-        config, unused = compose_point(all_words, self.members, self.directories, self.groups)
+        typed = {key_of(word): word for word in all_words} | self.typed
+        config, unused = compose_point(all_words, typed, self.members, self.directories, self.groups)
         self.used |= {key_of(word) for word in all_words} - set(unused)
         return Point(tuple(word for word in words if key_of(word) not in unused), config)
 
@@ -68,7 +71,9 @@ class Composer:
 
     def never_used(self) -> list[str]:
         """Return a line for each word that applied to no point."""
-        keys = dict.fromkeys([*map(key_of, self.space.fixed), *(key for axis in self.space.axes for key in keys_of(axis))])
+        keys = dict.fromkeys(
+            [*map(key_of, self.space.fixed), *(key for axis in self.space.axes for key in keys_of(axis))]
+        )
         return [f"{key}: no such setting at any point of this sweep" for key in keys if key not in self.used]
 
 
@@ -83,7 +88,8 @@ def read_sweep(words: Sequence[str], config_dir: str | None = None) -> tuple[Swe
     if wrong := list(hidden(directories)):
         raise ConfigError("\n".join(wrong))
     members = options(directories)
-    return settings, Composer(read_space(about_runs, settings, members), directories, members)
+    typed = {key_of(word): word for word in about_runs}
+    return settings, Composer(read_space(about_runs, settings, members), directories, members, typed)
 
 
 def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Point]:
@@ -101,8 +107,27 @@ def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Poi
             wrong |= dict.fromkeys(str(error).split("\n"))
             continue
         points.setdefault(point.identity, point)
+    for replicate in composer.space.replicates[1:] if points else ():
+        try:
+            composer.compose(next(iter(points.values())).words, replicate)
+        except ConfigError as error:
+            wrong |= dict.fromkeys(str(error).split("\n"))
     if not wrong:
         wrong = dict.fromkeys(composer.never_used())
     if wrong:
         raise ConfigError("\n".join(wrong))
     return list(points.values())
+
+
+def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> list[tuple[list[str], Config]]:
+    """Return the swept overrides and the configuration of each trial of a grid, in order.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong at any point.
+    """
+    _, composer = read_sweep(overrides, config_dir)
+    return [
+        ([*point.words, *replicate], composer.compose(point.words, replicate).config)
+        for point in distinct_points(composer, composer.space.grid())
+        for replicate in composer.space.replicates
+    ]

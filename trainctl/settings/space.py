@@ -191,7 +191,11 @@ def _conflicts(fixed: Sequence[str], axes: Sequence[Axis], settings: Sweep) -> l
     for key, setting, count in (("seed", "seeds", settings.seeds), ("split.seed", "splits", settings.splits)):
         if count > 1 and key in swept:
             wrong.append(f"sweep.{setting}={count}: {key} is already swept; leave one of them out")
-        wrong += [f"{word}: with sweep.{setting}, expected a whole number" for word in fixed if count > 1 and key_of(word) == key and not word.partition("=")[2].isdecimal()]
+        wrong += [
+            f"{word}: with sweep.{setting}, expected a whole number"
+            for word in fixed
+            if count > 1 and key_of(word) == key and not word.partition("=")[2].isdecimal()
+        ]
     return wrong
 
 
@@ -216,7 +220,7 @@ def _axis(override: Override, settings: Sweep, members: Members) -> Axis | None:
     if isinstance(value, IntervalSweep):
         return _interval(key, line, value)
     if isinstance(value, RangeSweep) and _length(value, line) > MOST_POINTS:
-        raise ConfigError(f"{line}: this sweep has {_length(value, line):.0f} points; the limit is {MOST_POINTS}")
+        raise ConfigError(f"{line}: this sweep has {_length(value, line):.0f} trials; the limit is {MOST_POINTS}")
     shuffled = isinstance(value, ChoiceSweep | RangeSweep) and value.shuffle
     if shuffled:
         override = replace(override, _value=replace(value, shuffle=False))
@@ -265,7 +269,9 @@ def _zipped(word: str, members: Members) -> Choice:
     for part in _split(match[2]):
         key, _, listed = part.strip().partition("=")
         if not (listed.startswith("[") and listed.endswith("]")) or not key:
-            raise ConfigError(f"{word}: expected {match[1]}=zip(key=[a,b],key=[c,d]); found {part.strip() or 'nothing'}")
+            raise ConfigError(
+                f"{word}: expected {match[1]}=zip(key=[a,b],key=[c,d]); found {part.strip() or 'nothing'}"
+            )
         if key in columns:
             raise ConfigError(f"{word}: {key} is given twice")
         columns[key] = values(parse([f"{key}=choice({listed[1:-1]})"])[0], members)

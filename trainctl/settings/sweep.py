@@ -40,7 +40,9 @@ class Sweep:
     retries: Count
     on_error: Literal["continue", "stop"]
     keep: Literal["all", "best", "none"]
-    name: Annotated[str, r"re:[A-Za-z0-9][\w.-]{0,100}", "a name of letters, digits, dots, dashes and underscores"] | None
+    name: (
+        Annotated[str, r"re:[A-Za-z0-9][\w.-]{0,100}", "a name of letters, digits, dots, dashes and underscores"] | None
+    )
     lease: Duration
     slurm: Annotated[int, "[1, 10000]"] | None
     storage: Annotated[str, r"re:postgresql(\+\w+)?://.+", "postgresql://USER@HOST/DATABASE"] | None
@@ -123,7 +125,9 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
     wrong = []
     sampler = tree["sampler"]
     if sampler != "grid" and tree["trials"] is None and tree["max_time"] is None:
-        wrong.append(f"sweep={sampler} needs a number of points, e.g. sweep.trials=20, or a limit such as sweep.max_time=1h")
+        wrong.append(
+            f"sweep={sampler} needs a number of points, e.g. sweep.trials=20, or a limit such as sweep.max_time=1h"
+        )
     if sampler == "grid" and tree["trials"] is not None:
         wrong.append(f"sweep.trials={tree['trials']} needs sweep=random or sweep=tpe; a grid has all its points")
     if tree["points"] is not None and sampler != "grid":
@@ -136,7 +140,5 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
         wrong.append("sweep.storage needs sweep.name=NAME, by which other machines find the sweep")
     if len(tree["monitors"]) != len(set(tree["monitors"])):
         wrong.append(f"sweep.monitors={spelling.spell(tree['monitors'])}: contains a metric twice")
-    for key in ("max_time", "trial_timeout", "lease"):
-        if tree[key] is not None and seconds(tree[key]) == 0:
-            wrong.append(f"sweep.{key}={tree[key]}: expected more than 0 seconds")
-    return wrong
+    times = {key: tree[key] for key in ("max_time", "trial_timeout", "lease") if tree[key] is not None}
+    return wrong + [f"sweep.{key}={text}: expected more than 0 s" for key, text in times.items() if seconds(text) == 0]
