@@ -287,7 +287,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
      "dataset=arrays dataset.path=x.npy dataset.targets=x.npy",
      "x.npy: cannot be read: the header promises (99999999, 9999) of float64, the file ends before"),
     ("mnist: images of another number", mnist(train_labels=idx(np.arange(19) % 10)), MNIST,
-     "train-labels-idx1-ubyte has (19,): they do not belong together"),
+     "train-labels-idx1-ubyte has (19,): these do not match"),
     ("mnist: a label out of range", mnist(t10k_labels=idx(np.arange(10) + 1)), MNIST,
      "t10k-labels-idx1-ubyte: label 10 in row 9 is not in 0..9"),
     ("mnist: another format", mnist(t10k_labels=png()), MNIST,
@@ -400,7 +400,7 @@ def test_without_a_home_a_place_has_to_be_given(
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
     code, _, err = say(f"{typed.replace(' dataset.root=.', '').replace(' dataset.cache=cache', '')} {QUICK}")
     assert (code, err.count("\n")) == (7, 1)
-    assert "there is no home directory: set HOME, or give dataset." in err
+    assert "there is no home directory: set HOME or dataset." in err
 
 
 # Odd, and yet no error: what is wrong, the files, what is typed, what the run says.
