@@ -65,9 +65,9 @@ WRONG = [
     (["-m", "seed=choice()"], 2, "seed=choice()"),
     (["-m", "seed=range(1000000)"], 2, "this sweep has 1000000 trials; the limit is 10000"),
     (["-m", "seed=range(1000)", "split.seed=range(1000)"], 2, "1000000 trials"),
-    (["-m", f"seed=range({10**12})"], 2, "1000000000000 points"),
-    (["-m", "seed=shuffle(range(1000000000))"], 2, "1000000000 points"),
-    (["-m", "optimizer.lr=range(0,1,1e-9)"], 2, "1000000000 points"),
+    (["-m", f"seed=range({10**12})"], 2, "1000000000000 trials"),
+    (["-m", "seed=shuffle(range(1000000000))"], 2, "1000000000 trials"),
+    (["-m", "optimizer.lr=range(0,1,1e-9)"], 2, "1000000000 trials"),
     (["-m", "seed=range(0,5,0)"], 2, "range is infinite"),
     # how it is typed
     (["\u2013-help"], 2, "contains an en dash (\u2013), probably pasted from a document; did you mean --help?"),

@@ -132,7 +132,9 @@ def resolved(tree: Tree) -> Tree:
     """
     if _has_interpolation(tree):
         with reading("configuration", ConfigError, "cannot be resolved", unresolved):
-    XX
+            container = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
+        assert isinstance(container, dict)
+        tree = {str(key): value for key, value in container.items()}
     return tree
 
 

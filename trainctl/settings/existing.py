@@ -5,10 +5,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
 
-from omegaconf import OmegaConf
-
 from trainctl.errors import ConfigError
-from trainctl.fileformat.boundary import reading
 from trainctl.settings import component, config, renamed
 from trainctl.settings.compose import compose_members, lift_epochs, resolved
 from trainctl.settings.config import Config, Tree

@@ -1,7 +1,7 @@
 """The points of a sweep: composed, checked, and equal ones only once. Imports no torch."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainctl.errors import ConfigError
@@ -32,6 +32,17 @@ class Point:
     def identity(self) -> str:
         """Return what two points have in common only if they are the same."""
         return spell(self.config.tree)
+
+    def repeated(self, replicate: Words) -> Config:
+        """Return the configuration of a repetition; its seeds have been checked."""
+        seeds = {key_of(word): int(word.partition("=")[2]) for word in replicate}
+        config, tree = self.config, self.config.tree
+        if "seed" in seeds:
+            config, tree = replace(config, seed=seeds["seed"]), tree | {"seed": seeds["seed"]}
+        if "split.seed" in seeds:
+            config = replace(config, split=replace(config.split, seed=seeds["split.seed"]))
+            tree = tree | {"split": tree["split"] | {"seed": seeds["split.seed"]}}
+        return replace(config, tree=tree)
 
 
 @dataclass
@@ -100,18 +111,16 @@ def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Poi
     """
     points: dict[str, Point] = {}
     wrong: dict[str, None] = {}
-    for words in candidates:
-        try:
-            point = composer.compose(words, composer.space.replicates[0])
-        except ConfigError as error:
-            wrong |= dict.fromkeys(str(error).split("\n"))
-            continue
-        points.setdefault(point.identity, point)
-    for replicate in composer.space.replicates[1:] if points else ():
-        try:
-            composer.compose(next(iter(points.values())).words, replicate)
-        except ConfigError as error:
-            wrong |= dict.fromkeys(str(error).split("\n"))
+    first, *others = composer.space.replicates
+    for number, words in enumerate(candidates):
+        for replicate in (first, *others) if number == 0 else (first,):
+            try:
+                point = composer.compose(words, replicate)
+            except ConfigError as error:
+                wrong |= dict.fromkeys(str(error).split("\n"))
+                continue
+            if replicate == first:
+                points.setdefault(point.identity, point)
     if not wrong:
         wrong = dict.fromkeys(composer.never_used())
     if wrong:
@@ -127,7 +136,7 @@ def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> l
     """
     _, composer = read_sweep(overrides, config_dir)
     return [
-        ([*point.words, *replicate], composer.compose(point.words, replicate).config)
+        ([*point.words, *replicate], point.repeated(replicate))
         for point in distinct_points(composer, composer.space.grid())
         for replicate in composer.space.replicates
     ]
