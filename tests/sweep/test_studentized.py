@@ -25,5 +25,8 @@ def test_thousands_of_groups_have_a_critical_value():
 
 
 def test_scipy_stats_is_not_imported():
-    code = "import sys; from trainctl.sweep.studentized import critical_range as c; c(20, 76, 0.05); assert 'scipy.stats' not in sys.modules"
+    code = (
+        "import sys; from trainctl.sweep.studentized import critical_range\n"
+        "critical_range(20, 76, 0.05); assert 'scipy.stats' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

@@ -5,6 +5,7 @@ trained. Points are compared by their differences within blocks, so that what a 
 """
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -274,3 +275,15 @@ def adjusted_means(values: Any) -> Any:
         new = [np.median(values[rows, j] - means[rows]) if len(rows) else 0.0 for j, rows in enumerate(columns)]
         effects = np.array(new) - np.mean(new)
     return means
+
+
+def average_ranks(keys: Sequence[Any]) -> list[float]:
+    """Return the rank of each key, from 1 for the smallest; equal keys share the mean of theirs.
+
+    >>> average_ranks([0.3, 0.1, 0.3])
+    [2.5, 1.0, 2.5]
+    """
+    ranks = defaultdict(list)
+    for rank, key in enumerate(sorted(keys), 1):
+        ranks[key].append(rank)
+    return [math.fsum(ranks[key]) / len(ranks[key]) for key in keys]
