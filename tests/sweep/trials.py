@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainctl.sweep.trial import Trial
 
@@ -9,10 +10,12 @@ from trainctl.sweep.trial import Trial
 def trial(point: int = 0, words: Sequence[str] = (), seed: int | None = None, **more: object) -> Trial:
     """Return a finished trial with a value."""
     replicate = () if seed is None else (f"seed={seed}",)
-    return Trial(
-        point, tuple(words), replicate, Path(f"runs/sweep/{point}-{seed or 0}"),
-        **({"status": "finished", "value": 0.5, "seconds": 10.0, "step": 100, "epoch": 10.0, "parameters": 1000} | more),
-    )  # fmt: skip
+    directory = Path(f"runs/sweep/{point}-{seed or 0}")
+    usual: dict[str, Any] = {
+        "directory": directory, "status": "finished", "value": 0.5, "seconds": 10.0, "step": 100, "epoch": 10.0,
+        "parameters": 1000,
+    }  # fmt: skip
+    return Trial(point, tuple(words), replicate, **(usual | more))
 
 
 def sweep(values: Mapping[str, Sequence[float | None]], key: str = "optimizer.lr", **more: object) -> list[Trial]:
