@@ -66,8 +66,8 @@ def test_a_frame_shows_progress_the_best_what_runs_and_what_failed():
         "running 2   waiting 5   paused 1   finished 3   failed 1   of 12   time 1 min 00 s   left 1 min 20 s",
         "best    ★ val/accuracy 0.5500  optimizer.lr=0.5 seed=0",
         "",
-        "━━━─────────  3/10  21 s  ▁▅█  0.3000  optimizer.lr=0.3 seed=0",
-        "━━━━────────  4/10  12 s  ▁▅█  0.3000  optimizer.lr=0.4 seed=0",
+        "━━━─────────  3/10  21 s  ▁▄█  0.3000  optimizer.lr=0.3 seed=0",
+        "━━━━────────  4/10  12 s  ▁▄█  0.3000  optimizer.lr=0.4 seed=0",
         "",
         "failed  optimizer.lr=0.6 seed=0: the loss is nan",
     ]
@@ -152,7 +152,7 @@ def test_a_failure_stays_above_the_view_with_its_log_and_the_cursor_returns():
     live.close()
     live.close()
     text = out.getvalue()
-    assert "FAILED    trial 6: optimizer.lr=0.6 seed=0: the loss is nan (log: " in plain(text)
+    assert "FAILED    point 6: optimizer.lr=0.6 seed=0: the loss is nan (log: " in plain(text)
     assert text.count("\x1b[?25h") == 1
 
 
@@ -183,11 +183,11 @@ def test_off_a_terminal_each_event_is_a_line():
     watcher.close()
     watcher.note("nothing")
     assert out.getvalue().splitlines() == [
-        "start     trial 0: optimizer.lr=0.0 seed=0",
-        "start     trial 3: optimizer.lr=0.3 seed=0, continued at epoch 10",
-        "rung      trial 3: optimizer.lr=0.3 seed=0: epoch 3, val/accuracy 0.5000",
-        "finished  trial 0: optimizer.lr=0.0 seed=0: val/accuracy 0.5000, 10 s  [4 of 12 trials, 1 failed]",
-        "paused    trial 5: optimizer.lr=0.5 seed=0: val/accuracy 0.5500 at epoch 3, 10 s; not in the top  [4 of 12 trials, 1 failed]",
-        "FAILED    trial 6: optimizer.lr=0.6 seed=0: killed by signal 9 (log: sweep/6.log)  [4 of 12 trials, 1 failed]",
+        "start     point 0: optimizer.lr=0.0 seed=0",
+        "start     point 3: optimizer.lr=0.3 seed=0, continued at epoch 10",
+        "rung      point 3: optimizer.lr=0.3 seed=0: epoch 3, val/accuracy 0.5000",
+        "finished  point 0: optimizer.lr=0.0 seed=0: val/accuracy 0.5000, 10 s  [4 of 12 trials, 1 failed]",
+        "paused    point 5: optimizer.lr=0.5 seed=0: val/accuracy 0.5500 at epoch 3, 10 s; not in the top  [4 of 12 trials, 1 failed]",
+        "FAILED    point 6: optimizer.lr=0.6 seed=0: killed by signal 9 (log: sweep/6.log)  [4 of 12 trials, 1 failed]",
         "workers: 2",
     ]

@@ -190,10 +190,10 @@ def name(trial: Trial) -> str:
     """Return the words that tell a trial from others.
 
     >>> name(Trial(3, ("optimizer.lr=0.1",), ("seed=2",), Path("runs/sweep/3")))
-    'trial 3: optimizer.lr=0.1 seed=2'
+    'point 3: optimizer.lr=0.1 seed=2'
     """
     words = " ".join((*trial.words, *trial.replicate))
-    return f"trial {trial.point}" + (f": {words}" if words else "")
+    return f"point {trial.point}" + (f": {words}" if words else "")
 
 
 def ending(trial: Trial, monitor: str) -> str:
