@@ -25,6 +25,7 @@ class Ledger:
         digits: Digits of a point's number in the names of directories.
         replicates: The repetitions of each point.
         points: The words of each point.
+        drawn: The words that were drawn for a point, where some of them do not apply to it.
         trials: Each trial by its key.
         dead: Keys of running trials whose process has ended without a word.
     """
@@ -34,6 +35,7 @@ class Ledger:
     digits: int
     replicates: list[Words] = field(default_factory=list)
     points: list[Words] = field(default_factory=list)
+    drawn: dict[Words, Words] = field(default_factory=dict)
     trials: dict[str, Trial] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
@@ -86,6 +88,7 @@ class Ledger:
                 self.replicates.append(words)
             elif kind == "point" and words not in known:
                 self.points.append(words)
+                self.drawn[words] = _entry({"point": entry.get("drawn")})[1] or words
                 known.add(words)
             elif not kind:
                 raise CheckpointError(f"{self.home}/lists: a list of points is damaged")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from trainctl.errors import StorageError
 from trainctl.store import files, lock, manifest, rundir
+from trainctl.sweep.ledger import Ledger
 
 
 def is_free(directory: Path) -> bool:
@@ -21,6 +22,25 @@ def prepare(directory: Path) -> bool:
     if directory.exists():
         rundir.remove(directory)
     return False
+
+
+def keep(which: str, ledger: Ledger, *, maximize: bool) -> None:
+    """Remove the checkpoints of finished trials that are not to be kept.
+
+    Args:
+        which: ``all``, ``best`` (those of the best point) or ``none``.
+        ledger: The sweep.
+        maximize: Whether a larger value is better.
+    """
+    if which == "all":
+        return
+    done = [trial for trial in ledger.trials.values() if trial.status in ("finished", "pruned", "failed")]
+    scored = [trial for trial in done if trial.value is not None and trial.status == "finished"]
+    best = (max if maximize else min)(scored, key=lambda trial: trial.value or 0.0).point if scored else None
+    for trial in done:
+        if which == "none" or trial.point != best:
+            with suppress(OSError):
+                shutil.rmtree(trial.directory / "checkpoints")
 
 
 def take_over(directory: Path, segment: int) -> None:

@@ -79,10 +79,11 @@ class Pool:
         study: The sweep.
         display: What it is shown with.
         more: Is asked for new points when no trial is waiting; returns whether it added any.
+        finale: Is asked for last trials when everything else is done; returns whether it added any.
     """
 
-    def __init__(self, study: Study, display: Display, more: Callable[[], bool] = lambda: False) -> None:
-        self.study, self.display, self.more = study, display, more
+    def __init__(self, study: Study, display: Display, more: Callable[[], bool], finale: Callable[[], bool]) -> None:
+        self.study, self.display, self.more, self.finale = study, display, more, finale
         self.settings, self.ledger, self.policy = study.settings, study.ledger, study.policy
         self.writer = journal.Writer(study.home, seconds(self.settings.lease))
         self.workers: list[Worker] = []
@@ -146,11 +147,8 @@ class Pool:
 
     def _something_left(self) -> bool:
         """Return whether a trial can begin: after new points, or to complete the finalists."""
-        return (
-            self.policy.next_task(self.ledger) is not None
-            or self.policy.last_task(self.ledger) is not None
-            or self.more()
-        )
+        tasks = (self.policy.next_task(self.ledger), self.policy.last_task(self.ledger))
+        return tasks != (None, None) or self.more() or self.finale()
 
     # Trials begin.
 
@@ -252,10 +250,13 @@ class Pool:
 
     def _ended(self, worker: Worker, message: Mapping[str, Any]) -> None:
         """Record how a trial ended, and free its worker."""
+        assert worker.trial
+        if trouble := self.study.other_facts(worker.trial, message.get("facts")):
+            message = {**message, "status": "failed", "reason": trouble}
         self._record(worker, "end", message)
         self.ledger.update()
-        assert worker.trial
         self.failures += worker.trial.status == "failed"
+        places.keep(self.settings.keep, self.ledger, maximize=self.policy.maximize)
         self.display.ended(worker.trial)
         worker.key, worker.trial = None, None
 

@@ -1,5 +1,6 @@
 """A sweep's directory: created, opened again, and compared with the command that wants to continue it. No torch."""
 
+import os
 import shlex
 import time
 from collections.abc import Iterable, Sequence
@@ -60,11 +61,41 @@ class Study:
         tree = config.tree | {"threads": self.threads}
         return replace(config, threads=self.threads, tree=tree)
 
+    def other_facts(self, trial: Trial, facts: Any) -> str:
+        """Return in what a trial differs from the finished ones on the same data set: its rows, or the version of torch.
+
+        Numbers of such trials cannot be compared.
+        """
+        if not isinstance(facts, dict):
+            return ""
+        for key, before in self.ledger.facts.items():
+            other = self.ledger.trials.get(key)
+            if other is None or other is trial or self._data_of(other) != self._data_of(trial):
+                continue
+            for what, path in (("data", ("data", "fingerprint")), ("version of torch", ("versions", "torch"))):
+                old, new = _at(before, path), _at(facts, path)
+                if old and new and old != new:
+                    return f"its {what} ({new}) differs from that of {other.directory.name} ({old})"
+            return ""
+        return ""
+
+    def _data_of(self, trial: Trial) -> tuple[str, ...]:
+        """Return the words that choose the rows of a trial."""
+        return tuple(
+            word for word in (*trial.words, *trial.replicate) if word.startswith(("dataset", "split.", "clean"))
+        )
+
     def words_of(self, trial: Trial) -> list[str]:
         """Return the words of the command that trains a trial by itself."""
         own = {key_of(word) for word in (*trial.words, *trial.replicate)} | {"threads"}
         fixed = [word for word in self.composer.space.fixed if key_of(word) not in own]
         return [*fixed, *trial.words, *trial.replicate, f"threads={self.threads}"]
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
 
 
 def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
@@ -95,7 +126,7 @@ def first_points(space: Space, settings: Sweep) -> Iterable[Words]:
     if settings.sampler == "grid":
         return space.grid()
     if settings.sampler == "tpe":
-        return [space.draw(settings.seed, 0)]
+        return [space.draw(settings.seed, 0)]  # to check the words; the sampler draws the rest
     return random_points(space, settings.seed, settings.trials or 16)
 
 
@@ -127,6 +158,7 @@ def _create(
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
             "command": shlex.join(["trainctl", "-m", *words]),
             "words": list(words),
+            "directory": str(Path.cwd()),
             "config_dir": [str(path) for path in composer.directories],
             "settings": settings.tree,
             "threads": fixed_threads(settings, base),
@@ -221,12 +253,13 @@ def _grow(study: Study, points: Sequence[Point]) -> None:
         journal.add_list(study.home, study.ledger.next_list, entries)
 
 
-def reopen(home: Path, words: Sequence[str] = ()) -> Study:
+def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) -> Study:
     """Open a sweep to continue it, with the words that it was begun with.
 
     Args:
         home: Its directory.
         words: Settings of the sweep that differ this time, such as ``sweep.workers=4``.
+        packages: The packages of the user's components: those that a sweep names are not trusted.
 
     Raises:
         ConfigError: If a word is not about the sweep.
@@ -235,9 +268,15 @@ def reopen(home: Path, words: Sequence[str] = ()) -> Study:
     record = require(home)
     if foreign := [word for word in words if not is_ours(word)]:
         raise ConfigError(f"{foreign[0]}: a sweep is continued with its own settings; only sweep.* may change")
-    changed = {key_of(word) for word in words}
+    if any(word.startswith("components=") for word in record["words"]) and not packages:
+        raise ConfigError(f"{home.name}: name the packages of your components again, with components=[...]")
+    changed = {key_of(word) for word in words} | {"components"}
     kept = [word for word in record["words"] if key_of(word) not in changed]
     directories = record.get("config_dir") or []
+    kept += [f"components=[{','.join(packages)}]"] if packages else []
+    home = home.absolute()
+    if record.get("directory") and Path(record["directory"]).is_dir():
+        os.chdir(record["directory"])  # paths in the words are relative to it
     settings, composer = read_sweep([*kept, *words], directories[0] if directories else None)
     if not any(key_of(word) == "output.plots" for word in kept):
         composer.space = replace(composer.space, fixed=(*composer.space.fixed, "output.plots=false"))
