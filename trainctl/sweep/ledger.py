@@ -41,6 +41,9 @@ class Ledger:
     dead: set[str] = field(default_factory=set)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     _lists: int = 0
+    _measured: dict[str, int] = field(default_factory=dict)
+    _ends: dict[str, dict[int, Mapping[str, Any]]] = field(default_factory=dict)
+    _again: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.reader, self.liveness = Reader(self.home), Liveness(self.home, self.lease)
@@ -111,26 +114,41 @@ class Ledger:
             trial.log = self.home / "logs" / f"{trial.directory.name}.log"
 
     def _apply(self, event: Mapping[str, Any]) -> None:
-        """Apply an event of a trial; one of a segment that somebody has taken over does not count."""
+        """Apply an event of a trial: numbers of any segment, but an end only of the newest, which nobody has taken over."""
         if event["event"] == "again":
             self._retry(event)
             return
-        trial, segment = self.trials.get(str(event.get("trial"))), event.get("segment")
-        if trial is None or segment != self.segments.get(str(event["trial"])):
+        key, segment = str(event.get("trial")), event.get("segment")
+        trial = self.trials.get(key)
+        if trial is None or not isinstance(segment, int):
             return
-        _measure(trial, event)
+        if event["event"] == "rung" and _is_number(event.get("value")):
+            trial.rungs[int(event["rung"])] = float(event["value"])
+        if segment >= self._measured.get(key, 0):
+            self._measured[key] = segment
+            _measure(trial, event)
         if event["event"] == "end" and event.get("status") in ENDS:
-            trial.status, trial.reason = event["status"], str(event.get("reason", ""))
-            trial.attempts += trial.status == "failed"
+            self._ends.setdefault(key, {})[segment] = event
+            self._conclude(key)
         if isinstance(event.get("facts"), dict):
-            self.facts[str(event["trial"])] = event["facts"]
+            self.facts[key] = event["facts"]
+
+    def _conclude(self, key: str) -> None:
+        """Set how a trial ended, from the ends of its segments."""
+        trial, ends, again = self.trials[key], self._ends.get(key, {}), self._again.get(key, -1)
+        trial.attempts = sum(end["status"] == "failed" for segment, end in ends.items() if segment > again)
+        segment = self.segments.get(key, -1)
+        if end := ends.get(segment):
+            trial.status, trial.reason = end["status"], str(end.get("reason", ""))
+            if trial.status == "failed" and segment <= again:
+                trial.status, trial.reason = "waiting", ""
 
     def _retry(self, event: Mapping[str, Any]) -> None:
         """Let trials that failed wait again: the user resumed the sweep."""
         for key, segment in event.get("trials", {}).items():
-            trial = self.trials.get(key)
-            if trial and self.segments.get(key) == segment and trial.status == "failed":
-                trial.status, trial.attempts = "waiting", 0
+            if key in self.trials and isinstance(segment, int):
+                self._again[key] = max(segment, self._again.get(key, -1))
+                self._conclude(key)
 
 
 def _measure(trial: Trial, event: Mapping[str, Any]) -> None:
@@ -142,8 +160,6 @@ def _measure(trial: Trial, event: Mapping[str, Any]) -> None:
     for name in ("metrics", "values"):
         if isinstance(numbers := event.get(name), dict):
             setattr(trial, name, {str(key): float(value) for key, value in numbers.items() if _is_number(value)})
-    if event["event"] == "rung" and _is_number(event.get("value")):
-        trial.rungs[int(event["rung"])] = float(event["value"])
 
 
 def _is_number(value: object) -> bool:

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from trainctl.sweep.messages import Channel
@@ -80,8 +81,7 @@ def work(device: str, descriptor: int) -> int:
     """Become a worker, for a GPU if one is named."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(OSError):  # the kernel takes a trial for lack of memory, never the sweep
-        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
-            file.write("800")
+        Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
     if device.isdecimal():
         os.environ["CUDA_VISIBLE_DEVICES"] = _nth_device(int(device))
     worker: Any = importlib.import_module("trainctl.sweep.worker")
