@@ -245,7 +245,7 @@ class Pool:
             self.display.progress(trial, message["step"], message["of"])
 
     def _record(self, worker: Worker, event: str, content: Mapping[str, Any]) -> None:
-        numbers = {key: value for key, value in content.items() if value is not None and key != "end"}
+        numbers = {key: value for key, value in content.items() if value is not None and key not in ("end", "last")}
         self.writer.append({**numbers, "event": event, "trial": worker.key, "segment": worker.segment})
 
     def _ended(self, worker: Worker, message: Mapping[str, Any]) -> None:
@@ -259,6 +259,9 @@ class Pool:
         places.keep(self.settings.keep, self.ledger, maximize=self.policy.maximize)
         self.display.ended(worker.trial)
         worker.key, worker.trial = None, None
+        if message.get("last") and worker in self.workers:  # its process ends
+            self.workers.remove(worker)
+            worker.channel.close()
 
     def _lost(self, worker: Worker) -> None:
         """Record the end of a worker that ended without a word."""

@@ -242,10 +242,13 @@ def check_same(home: Path, study: Study, words: Sequence[str]) -> None:
 
 def _grow(study: Study, points: Sequence[Point]) -> None:
     """Add the points and repetitions of this command that the sweep does not have yet."""
-    replicates = study.composer.space.replicates
+    own = {f"seed={study.base.seed}", f"split.seed={study.base.split.seed}"}
     while True:
         study.ledger.update()
         known, repeated = set(study.ledger.points), set(study.ledger.replicates)
+        replicates = [  # without words, a repetition has the seeds of the configuration
+            words for words in study.composer.space.replicates if not (() in repeated and set(words) <= own)
+        ]
         entries: list[dict[str, Any]] = [{"repeat": list(words)} for words in replicates if words not in repeated]
         entries += [{"point": list(point.words)} for point in points if point.words not in known]
         if not entries:

@@ -32,12 +32,12 @@ def serve(channel: Channel) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the pool, which asks its workers to stop
     gc.freeze()
     watch = Watch(channel)
-    for _ in range(MOST_TRIALS):
+    for number in range(1, MOST_TRIALS + 1):
         job = watch.next_job()
         if job is None:
             return 0
         ending, healthy = run_trial(job, watch)
-        channel.send({"end": True, **ending})
+        channel.send({"end": True, "last": not healthy or number == MOST_TRIALS, **ending})
         if not healthy:
             return 1
         gc.collect()
