@@ -1,20 +1,28 @@
-"""The memory that is available, and that this process has used."""
+"""The memory that is available, and the memory that this process has used."""
 
 import math
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from trainctl.machine.threads import groups
 
+if TYPE_CHECKING:
+    import torch
 
-def free(device: torch.device) -> float:
-    """Return the memory that a run on a CPU may still use [bytes]; infinite on a GPU, where a lack of it is an error."""
-    if device.type != "cpu":
-        return math.inf
+
+def free(device: "torch.device") -> float:
+    """Return the memory that a run on a CPU can still use [bytes].
+
+    Infinity for a GPU, where a failed allocation raises an error that can be handled.
+    """
+    return available() if device.type == "cpu" else math.inf
+
+
+def available() -> float:
+    """Return the memory that processes can still use, within the limits of their control group [bytes]."""
     limits = [math.inf]
     with suppress(OSError, ValueError, IndexError):
         limits.append(1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]))
@@ -22,7 +30,7 @@ def free(device: torch.device) -> float:
 
 
 def left(folders: Iterator[Path]) -> Iterator[float]:
-    """Yield what is left of the memory limits of control groups [bytes].
+    """Yield the memory that control groups can still use within their limits [bytes].
 
     Cached files count as used, but are evicted when memory is needed.
 
@@ -38,7 +46,7 @@ def left(folders: Iterator[Path]) -> Iterator[float]:
 
 
 def peak() -> float:
-    """Return the most memory that this process has used so far [bytes]; 0 if the system does not tell."""
+    """Return the peak memory use of this process [bytes]; 0 if it is unknown."""
     try:
         import resource
     except ImportError:
