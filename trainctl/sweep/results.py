@@ -17,11 +17,11 @@ MOST_REASONS = 10
 
 
 def failures(trials: Iterable[Trial]) -> list[tuple[str, list[Trial]]]:
-    """Return the failed trials by reason, the most frequent first."""
+    """Return the failed trials by the beginning of their reason, the most frequent first."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.status == "failed":
-            groups.setdefault(trial.reason or "unknown reason", []).append(trial)
+            groups.setdefault(trial.reason.partition("; ")[0] or "unknown reason", []).append(trial)
     return sorted(groups.items(), key=lambda item: -len(item[1]))
 
 

@@ -33,6 +33,7 @@ def run(study: Study) -> int:
     """
     trials = Growing(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.changed)
     try:
         stopped = pool.run()
@@ -85,8 +86,7 @@ def conclude(study: Study, trials: Sequence[Trial]) -> None:
         notes.append("results.csv could not be written")
     for note in notes:
         table.line(f"note: {note}", stream=sys.stderr)
-    table.line()
-    results.show(answer, study.home, study.composer.space.fixed)
+    results.show(answer, study.home, [word for word in study.composer.space.fixed if word in study.words])
 
 
 def confirm(study: Study) -> bool:
