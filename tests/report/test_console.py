@@ -17,7 +17,8 @@ from rich.control import strip_control_codes
 
 from trainctl.components.early_stopping.base import Stopping
 from trainctl.report.console import Console
-from trainctl.report.view import ASCII, BLOCKS, Speed, View, marks
+from trainctl.report.terminal import ASCII, BLOCKS, marks
+from trainctl.report.view import Speed, View
 from trainctl.run.state import Best
 
 DIRECTORY = Path("runs/20260101-120000-digits")

@@ -34,22 +34,32 @@ class Parts:
     changes: tuple[str, ...]
 
 
-def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None) -> Dataset:
+# Data sets that a sweep has read once for all trials, by their settings; empty in every other process.
+SHARED: dict[str, Dataset] = {}
+
+
+def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None, key: str = "") -> Dataset:
     """Read a data set, and convert its numbers to float32, around centres where that keeps their digits.
 
     Args:
         build: Reads and returns the data set.
         name: The data set's name, for a message.
         trained: The schema of a run that is continued or measured, whose centres are used; None for a new run.
+        key: What it is called in :data:`SHARED`, if it is there.
 
     Raises:
         DataError: If it cannot be read, also for reasons that the reader does not handle, such as a path that is too long.
     """
     try:
-        dataset = build()
+        dataset = SHARED[key] if key in SHARED else build()
     except OSError as error:
         raise DataError(f"{error.filename or name}: cannot be read: {error.strerror or error}") from error
     return narrowed(dataset, trained)
+
+
+def share(build: Callable[[], Dataset], key: str) -> None:
+    """Read a data set for all trials of a sweep."""
+    SHARED[key] = build()
 
 
 def load(

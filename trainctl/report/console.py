@@ -10,14 +10,12 @@ from rich.live import Live
 from rich.text import Text
 
 from trainctl.report import phrases, table
-from trainctl.report.view import BAD, LABEL, VALUE, View
+from trainctl.report.terminal import BAD, HARMLESS, HERTZ, LABEL, VALUE, QuietLive
+from trainctl.report.view import View
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
-HERTZ = 8
 OUTCOMES = {"finished": "bold green"} | dict.fromkeys(("stopped", "interrupted", "terminated"), "bold yellow")
-# rich exits the process when a pipe breaks; a terminal that disappears must not end a training run
-HARMLESS = (Exception, SystemExit)
 
 
 class Console(Reporter):
@@ -81,12 +79,3 @@ class Console(Reporter):
         if live is not None:
             with suppress(*HARMLESS):
                 live.stop()
-
-
-class QuietLive(Live):
-    """A live display whose thread survives a frame that cannot be drawn or written."""
-
-    def refresh(self) -> None:
-        """Draw a frame, whatever goes wrong."""
-        with suppress(*HARMLESS):
-            super().refresh()

@@ -1,27 +1,23 @@
 """Draw a run's plots as PNG files. matplotlib is imported inside the functions (1.3 s), and pyplot never."""
 
-import io
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.errors import StorageError
-from trainctl.fileformat.boundary import reading
-from trainctl.report import canvas, phrases, table
+from trainctl.report import phrases
+from trainctl.report.figure import figure as _figure
+from trainctl.report.figure import short as _short
+from trainctl.report.figure import style as _style
+from trainctl.report.figure import write as _write
 from trainctl.run import metric_names
 from trainctl.run.reporter import Row
-from trainctl.store import files as storage
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-DPI = 150  # pixels per inch
 COUNTED = 20  # most classes for which a confusion matrix shows its counts
-LONGEST_NAME = 22  # most characters of a class name that are shown
 SPLITS = {"train": ("#4c72b0", "training"), "val": ("#dd8452", "validation"), "test": ("#55a868", "test")}
 BEST = "#c44e52"
 LABELS = {  # metric: (title, axis label)
@@ -31,15 +27,6 @@ LABELS = {  # metric: (title, axis label)
     "rmse": ("Root mean square error", "RMSE [units of the target]"),
     "r2": ("Coefficient of determination", "R²"),
 }
-# set here so that the user's matplotlibrc has no effect: LaTeX would fail on a class named a_b
-STYLE: Any = {
-    "text.usetex": False, "text.parse_math": True, "font.family": ["DejaVu Sans"], "font.size": 10.0,
-    "axes.titlesize": 12.0, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 10.0,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.edgecolor": "#888888", "axes.axisbelow": True,
-    "axes.facecolor": "white", "figure.facecolor": "white", "savefig.facecolor": "white", "text.color": "black",
-    "grid.color": "#e4e4e4", "grid.linewidth": 0.8, "legend.frameon": False, "lines.linewidth": 1.8,
-    "figure.constrained_layout.w_pad": 0.12, "figure.constrained_layout.h_pad": 0.12,
-}  # fmt: skip
 
 
 def curves(rows: Sequence[Row], directory: AnyPath, monitor: str, best_step: int | None) -> list[AnyPath]:
@@ -260,42 +247,3 @@ def _recalls(axes: "Axes", recalls: Sequence[float]) -> None:
     for row, recall in enumerate(recalls if len(recalls) <= COUNTED else ()):
         text = "no samples" if math.isnan(recall) else f"{100 * recall:.1f} %"
         axes.text(1.08, row, text, va="center", fontsize=9, clip_on=False)
-
-
-def _short(name: str) -> str:
-    """Return a class name without line breaks, shortened so that the matrix keeps its space."""
-    name = " ".join(table.printable(" ".join(name.split())).split())
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
-
-
-def _figure(width: float, height: float, columns: Sequence[float] = ()) -> tuple["Figure", Any]:
-    """Return a figure of a size [inches] and its axes; several axes side by side if ``columns`` has their widths."""
-    figure = canvas.figure(width, height)
-    if columns:
-        return figure, figure.subplots(1, len(columns), width_ratios=columns)
-    axes = figure.subplots()
-    axes.grid(True)
-    return figure, axes
-
-
-@contextmanager
-def _style() -> Iterator[None]:
-    """Draw in our style, whatever the user's matplotlibrc says; a character missing from the font becomes a box."""
-    import warnings
-
-    canvas.load()
-    import matplotlib as mpl
-
-    with mpl.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        yield
-
-
-def _write(figure: "Figure", path: AnyPath) -> AnyPath:
-    """Write a figure as PNG; create its directory if necessary."""
-    content = io.BytesIO()
-    with reading(str(path), StorageError, "cannot be drawn"):
-        figure.savefig(content, format="png", dpi=DPI)
-    storage.ensure_directory(path.parent)
-    storage.write_bytes(path, content.getvalue())
-    return path

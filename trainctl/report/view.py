@@ -3,7 +3,6 @@
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,37 +15,13 @@ from rich.text import Text
 from trainctl.errors import format_bytes
 from trainctl.report import phrases
 from trainctl.report.table import printable
+from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
 from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
 
 WINDOW = 5.0  # time over which the speed is measured [s]
 MOST_ROWS = 8
-LABEL, VALUE, BEST, BAD = "dim", "cyan", "bold green", "bold red"
-
-
-@dataclass(frozen=True)
-class Marks:
-    """The characters that a view is drawn with."""
-
-    full: str
-    empty: str
-    best: str
-    levels: str
-    ellipsis: str
-
-
-BLOCKS = Marks("━", "─", "★", "▁▂▃▄▅▆▇█", "…")
-ASCII = Marks("#", "-", "*", "_.-:=+*#", "~")
-
-
-def marks(encoding: str) -> Marks:
-    """Return the block characters if an encoding has them, else ASCII ones."""
-    try:
-        "".join(vars(BLOCKS).values()).encode(encoding)
-    except (UnicodeEncodeError, LookupError):
-        return ASCII
-    return BLOCKS
 
 
 class Speed:
@@ -232,17 +207,6 @@ def fitting(cells: Sequence[Mapping[str, str]], monitor: str, room: int) -> dict
             break
         kept.add(name)
     return {name: sizes[name] for name in names if name in kept}
-
-
-def flow(facts: Sequence[phrases.Line], width: int) -> list[Text]:
-    """Put facts side by side, on as many lines as they need."""
-    lines = [Text()]
-    for label, value in facts:
-        fact = Text.assemble((f"{label} " if label else "", LABEL), (value, VALUE))
-        if lines[-1] and len(lines[-1]) + 3 + len(fact) > width:
-            lines.append(Text())
-        lines[-1].append("   " if lines[-1] else "").append(fact)
-    return lines
 
 
 def memory(device: torch.device) -> str:

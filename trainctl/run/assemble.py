@@ -1,5 +1,6 @@
 """Assemble a Run or an Evaluation from a configuration; the only module that determines the order of construction."""
 
+import json
 import math
 from collections.abc import Mapping
 from functools import cache, partial
@@ -106,15 +107,27 @@ def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
     return device, threads
 
 
+def dataset_key(config: Config) -> str:
+    """Return what two configurations have in common if they read the same data set."""
+    return json.dumps([config.parts["dataset"], list(config.components)], sort_keys=True)
+
+
+def share_dataset(config: Config) -> None:
+    """Read the data set of a configuration for all trials of a sweep."""
+    load.share(partial(member, config, "dataset", schema=None), dataset_key(config))
+
+
 def load_data(config: Config, device: torch.device, trained: Schema | None = None) -> Data:
     """Load the data set of a run to be trained; ``trained`` is the schema of the run that it continues or repeats."""
-    settings = config.parts["dataset"]
-    dataset = load.read(partial(member, config, "dataset", schema=None), f"dataset={settings['name']}", trained)
+    name = f"dataset={config.parts['dataset']['name']}"
+    dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config))
 
     def scale(values: Tensor) -> Any:
         return member(config, "scale", values=values)
 
-    return load.load(dataset, member(config, "clean"), scale, config.split, device, own="path" in settings)
+    return load.load(
+        dataset, member(config, "clean"), scale, config.split, device, own="path" in config.parts["dataset"]
+    )
 
 
 def build_loss(config: Config, task: Task, data: Data) -> Loss:

@@ -167,6 +167,15 @@ def check(directory: AnyPath) -> None:
         raise LostLockError(f"{held}: another process has written a checkpoint since; this process stops writing them")
 
 
+def is_held_here(directory: AnyPath) -> bool:
+    """Return whether a living process of this machine holds the lock of a run."""
+    try:
+        other = _content(runpath.hold(directory) / NAME)
+    except CheckpointError:
+        return False
+    return other is not None and _here(other) and not _gone(other)
+
+
 def _lost(held: RunPath, other: Lock | None) -> str:
     who = "its lock was removed"
     if other:

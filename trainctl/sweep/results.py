@@ -1,0 +1,166 @@
+"""What a user reads at the end of a sweep: what follows, why trials failed, and what to do next. No torch."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TextIO
+
+from trainctl.report import phrases, table
+from trainctl.settings.space import Words, key_of
+from trainctl.sweep.answer import Answer, Confirmation, Ranking, Standing, is_done
+from trainctl.sweep.importance import values_of
+from trainctl.sweep.ranked_table import PLUS_MINUS, ranked_table
+from trainctl.sweep.trial import Trial
+
+MOST_ROWS = 50  # of the table; results.csv has all
+MOST_REASONS = 10
+
+
+def failures(trials: Iterable[Trial]) -> list[tuple[str, list[Trial]]]:
+    """Return the failed trials by the beginning of their reason, the most frequent first."""
+    groups: dict[str, list[Trial]] = {}
+    for trial in trials:
+        if trial.status == "failed":
+            groups.setdefault(trial.reason.partition("; ")[0] or "unknown reason", []).append(trial)
+    return sorted(groups.items(), key=lambda item: -len(item[1]))
+
+
+def winner_command(words: Words, fixed: Sequence[str]) -> str:
+    """Return the command that trains a point again, ready to paste.
+
+    Args:
+        words: Those of the point.
+        fixed: Those of all trials, the number of threads included.
+
+    >>> winner_command(("optimizer.lr=0.1",), ("dataset=iris", "model.hidden=[8, 8]"))
+    "trainctl dataset=iris 'model.hidden=[8, 8]' optimizer.lr=0.1"
+    """
+    return shlex.join(["trainctl", *fixed, *words])
+
+
+def show(answer: Answer, home: Path, fixed: Sequence[str] = (), stream: TextIO | None = None) -> None:
+    """Print the answer of a sweep: its tables, what cannot be told apart, failures, and the next command.
+
+    Args:
+        answer: The answer.
+        home: The directory of the sweep.
+        fixed: The words of all trials, for the command that trains the winner.
+        stream: Where to print; standard output by default.
+    """
+    for ranking in answer.rankings:
+        table.line(stream=stream)
+        _show_ranking(ranking, answer, stream)
+        for text in conclusions(ranking, answer.monitor):
+            table.line(text, stream=stream)
+    if answer.overall:
+        rows = [[f"{each.mean:.4g}", *map(str, each.ranks), " ".join(each.words) or "-"] for each in answer.overall]
+        names = [" ".join(ranking.dataset) for ranking in answer.rankings]
+        table.line(stream=stream)
+        headers = ["mean rank", *names, "settings"]
+        table.show(headers, rows[:MOST_ROWS], title="Over all data sets", right={"mean rank", *names}, stream=stream)
+    for text in why_trials_failed(answer, home):
+        table.line(text, stream=stream)
+    table.line(stream=stream)
+    for text in phrases.labelled(next_steps(answer, home, fixed)):
+        table.line(text, stream=stream)
+
+
+def _show_ranking(ranking: Ranking, answer: Answer, stream: TextIO | None) -> None:
+    shown = ranked_table(ranking, answer.monitor, answer.monitors, getattr(stream, "encoding", None) or "utf-8")
+    trials = sum(len(each.trials) for each in ranking.standings)
+    name = f"{' '.join(ranking.dataset)}: " if ranking.dataset else ""
+    intervals = any(each.half_width is not None for each in ranking.standings)
+    what = f"{answer.monitor}, mean and 95 % interval" if intervals else answer.monitor
+    title = f"{name}{amount(len(ranking.standings), 'point')}, {amount(trials, 'trial')}, by {what}"
+    table.show(
+        shown.headers, shown.rows[:MOST_ROWS], title=title, right=shown.right, optional=shown.optional, stream=stream
+    )
+    if (hidden := len(shown.rows) - MOST_ROWS) > 0:
+        table.line(f"{amount(hidden, 'more point')}: see results.csv", stream=stream)
+
+
+def amount(count: int, noun: str) -> str:
+    """Return a number with a noun.
+
+    >>> amount(1, "trial"), amount(1200, "trial")
+    ('1 trial', '1,200 trials')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def conclusions(ranking: Ranking, monitor: str) -> list[str]:
+    """Return what follows from a ranking, and what does not, in sentences."""
+    best = ranking.best
+    if best is None:
+        return ["No trial was trained in full, so there is no best point."]
+    if not ranking.compared:
+        return [_no_claim(ranking)] * (len(ranking.standings) > 1) + quotes(ranking, monitor)
+    lines = []
+    others = len(ranking.indistinct) - 1
+    if others:
+        points = "1 other point" if others == 1 else f"{others:,} other points"
+        lines.append(f"{points} cannot be distinguished from the best (paired by seed, 5 % for all comparisons).")
+    elif all(each.verdict in ("best", "worse") for each in ranking.standings if each.values):
+        lines.append("The best point is better than every other one (paired by seed, 5 % for all comparisons).")
+    if others and (cheapest := ranking.cheapest) is not None:
+        lines.append(
+            f"The cheapest of these: {_differing(cheapest, ranking)} ({phrases.duration(cheapest.seconds)} per trial)"
+        )
+    return lines + quotes(ranking, monitor)
+
+
+def _no_claim(ranking: Ranking) -> str:
+    """Return why no difference can be claimed."""
+    if max(len(each.values) for each in ranking.standings) < 2:
+        return "With one seed no difference can be claimed; add sweep.seeds=5 to compare the points."
+    return "Too few trials with the same seeds were trained in full, so no difference can be claimed."
+
+
+def _differing(point: Standing | Confirmation, ranking: Ranking) -> str:
+    """Return the words of a point whose key varies."""
+    varying = values_of(ranking.standings)
+    return " ".join(word for word in point.words if key_of(word) in varying) or f"point {point.point}"
+
+
+def quotes(ranking: Ranking, monitor: str) -> list[str]:
+    """Return the numbers to quote, measured with seeds that did not choose the point."""
+    confirmations = ranking.confirmations
+    if not confirmations:
+        return []
+    lines = ["The numbers to quote, from fresh seeds (the best of many is lucky with its own):"]
+    for each in confirmations:
+        metrics = {monitor: (each.mean, each.half_width)} | each.metrics
+        texts = [f"{name} {phrases.number(mean)}{_interval(half)}" for name, (mean, half) in metrics.items()]
+        lines.append(f"  {_differing(each, ranking)}: {', '.join(texts)} ({amount(len(each.values), 'seed')})")
+    if len(confirmations) > 1 and not any(each.worse for each in confirmations):
+        lines.append("  Fresh seeds do not tell them apart either.")
+    return lines
+
+
+def _interval(half: float | None) -> str:
+    return "" if half is None else f" {PLUS_MINUS} {phrases.number(half)}"
+
+
+def why_trials_failed(answer: Answer, home: Path) -> list[str]:
+    """Return why trials failed, by reason, with a log of each."""
+    groups = failures(trial for each in answer.standings for trial in each.trials)
+    if not groups:
+        return []
+    lines = ["", f"{amount(sum(len(trials) for _, trials in groups), 'trial')} failed:"]
+    for reason, trials in groups[:MOST_REASONS]:
+        log = next((trial.log for trial in trials if trial.log is not None), None)
+        lines.append(f"  {len(trials)} x {reason}" + (f" (log: {phrases.pasteable(log)})" if log else ""))
+    if len(groups) > MOST_REASONS:
+        lines.append(f"  and {len(groups) - MOST_REASONS} other reasons: see {phrases.pasteable(home / 'results.csv')}")
+    return lines
+
+
+def next_steps(answer: Answer, home: Path, fixed: Sequence[str]) -> list[phrases.Line]:
+    """Return where the results are, and the command that trains the winner of each data set."""
+    lines = [("sweep", phrases.pasteable(home)), ("results", phrases.pasteable(home / "results.csv"))]
+    for ranking in answer.rankings:
+        if (best := ranking.best) is not None:
+            first = next(trial for trial in best.trials if is_done(trial))
+            lines.append(("best run", phrases.pasteable(first.directory)))
+            lines.append(("next", winner_command(best.words, fixed)))
+    return lines

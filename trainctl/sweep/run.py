@@ -1,0 +1,132 @@
+"""A sweep from its first trial to its answer. No torch."""
+
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from statistics import fmean
+
+from trainctl.errors import Interrupted, StorageError, SweepError
+from trainctl.fileformat.boundary import reason
+from trainctl.report import table
+from trainctl.settings.space import Words
+from trainctl.store import journal
+from trainctl.sweep import results, results_csv
+from trainctl.sweep.live import watch
+from trainctl.sweep.pool import Pool
+from trainctl.sweep.ranking import find_answer
+from trainctl.sweep.sampler import Sampler
+from trainctl.sweep.study import Study
+from trainctl.sweep.trial import Trial
+
+PAUSE = 2.0  # seconds between two writes of results.csv
+FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
+
+
+def run(study: Study) -> int:
+    """Run the trials of a sweep, here and together with other processes; show the answer, and return the exit code.
+
+    Raises:
+        Interrupted, Terminated: If a signal stopped it; it can be continued.
+        SweepError: At the end, if a trial failed.
+    """
+    trials = Growing(study)
+    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
+    pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.changed)
+    try:
+        stopped = pool.run()
+    finally:
+        watcher.close()
+        trials.changed(last=True)
+        conclude(study, trials.all)
+    if stopped:
+        table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
+    if failed := [trial for trial in trials.all if trial.status == "failed"]:
+        raise SweepError(f"{len(failed)} of {len(trials.all)} trials failed; see {study.home / 'results.csv'}")
+    if trials.all and all(trial.status == "stopped" for trial in trials.all):
+        raise Interrupted(f"all {len(trials.all)} trials stopped at loop.stop_at_step; each can be resumed")
+    return 0
+
+
+class Growing:
+    """The trials of a sweep as a list that grows, and `results.csv` as they end.
+
+    Args:
+        study: The sweep.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
+
+    def changed(self, *, last: bool = False) -> None:
+        """Add new trials, and write the results, at most every other second."""
+        self.study.ledger.update()
+        known = set(map(id, self.all))
+        self.all += [trial for trial in self.study.ledger.trials.values() if id(trial) not in known]
+        if last or time.monotonic() - self.written > PAUSE:
+            self.written = time.monotonic()
+            with suppress(StorageError):  # no table is worth a training; the last one is reported
+                results_csv.write_csv(self.all, self.study.base.monitor, self.study.home)
+
+
+def conclude(study: Study, trials: Sequence[Trial]) -> None:
+    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note."""
+    answer = find_answer(trials, study.base.monitor, study.settings.monitors)
+    notes: list[str] = []
+    if study.draws:
+        try:
+            from trainctl.sweep import plots
+
+            _, notes = plots.draw(answer, study.home / "plots")
+        except Exception as error:  # noqa: BLE001 - whatever a library raises
+            notes = [f"the plots are incomplete: {reason(error)}"]
+    if not (study.home / "results.csv").exists():
+        notes.append("results.csv could not be written")
+    for note in notes:
+        table.line(f"note: {note}", stream=sys.stderr)
+    results.show(answer, study.home, [word for word in study.composer.space.fixed if word in study.words])
+
+
+def confirm(study: Study) -> bool:
+    """Add trials of the two best points with fresh seeds, once; return whether there are new ones."""
+    count = study.settings.confirm
+    if not count or any(trial.confirms for trial in study.ledger.trials.values()):
+        return False
+    entries = [
+        {"confirm": list(words), "of": point} for point in best_points(study)[:2] for words in fresh_seeds(study, count)
+    ]
+    if entries:
+        journal.add_list(study.home, study.ledger.next_list, entries)
+        study.ledger.update()
+    return bool(entries)
+
+
+def best_points(study: Study) -> list[int]:
+    """Return the points that were trained in full, the best mean of the monitored metric first."""
+    values: dict[int, list[float]] = {}
+    for trial in study.ledger.trials.values():
+        if trial.status in ("finished", "stopped") and trial.value is not None and not trial.confirms:
+            values.setdefault(trial.point, []).append(trial.value)
+    most = max(map(len, values.values()), default=0)
+    sign = -1 if study.policy.maximize else 1
+    complete = {point: fmean(row) for point, row in values.items() if len(row) == most}
+    return sorted(complete, key=lambda point: sign * complete[point])
+
+
+def fresh_seeds(study: Study, count: int) -> list[Words]:
+    """Return the words of repetitions that no ranked trial has."""
+    split = any(word.startswith("split.seed=") for words in study.ledger.replicates for word in words)
+    return [(f"seed={FRESH + number}", *([f"split.seed={FRESH + number}"] if split else ())) for number in range(count)]
+
+
+def try_again(study: Study) -> Sequence[Trial]:
+    """Let the trials that failed be tried again, since the user resumes the sweep; return them."""
+    failed = {key: study.ledger.segments[key] for key, trial in study.ledger.trials.items() if trial.status == "failed"}
+    if failed:
+        writer = journal.Writer(study.home, 60)
+        writer.append({"event": "again", "trials": failed})
+        writer.close()
+        study.ledger.update()
+    return [study.ledger.trials[key] for key in failed]

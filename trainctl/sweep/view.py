@@ -1,0 +1,179 @@
+"""The contents of a sweep's live view: progress, best, running trials, failures. Imports no torch."""
+
+import math
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console as RichConsole
+from rich.console import ConsoleOptions, RenderResult
+from rich.text import Text
+
+from trainctl.report import phrases
+from trainctl.report.table import printable, width
+from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
+from trainctl.run.metric_names import maximize
+from trainctl.sweep.trial import Trial
+
+if TYPE_CHECKING:
+    from trainctl.sweep.live import Progress
+
+ORDER = ("running", "waiting", "paused", "pruned", "finished", "stopped", "failed")
+OVER = ("finished", "stopped", "pruned", "failed")
+STYLES = {"failed": BAD, "running": BEST}
+BAR = 12  # characters of a trial's progress bar
+SPARK = 16  # characters of a spark line, at most
+MOST_FAILURES = 3
+
+
+class View:
+    """What a terminal of any size shows of a sweep.
+
+    Args:
+        home: The directory of the sweep.
+        monitor: The metric that trials are ranked by.
+        trials: All trials; the list may grow.
+        encoding: That of the terminal.
+        clock: The current time [s].
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        monitor: str,
+        trials: Sequence[Trial],
+        encoding: str,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.home, self.monitor, self.trials, self.clock = home, monitor, trials, clock
+        self.encoding, self.marks = encoding, marks(encoding)
+        self.running: tuple[Progress, ...] = ()
+        self.began = clock()
+        self.over_before = sum(trial.status in OVER for trial in trials)
+
+    def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
+        """Draw the view; an error is shown in its place."""
+        try:
+            lines = self.lines(options.max_width, (options.height or options.size.height) - 1)
+        except Exception as error:  # noqa: BLE001 - of any kind: the view must not end a sweep
+            lines = [Text(printable(f"no live view: {error!r}", self.encoding))]
+        for line in lines:
+            if line.cell_len > options.max_width:
+                line.truncate(max(0, options.max_width - 1))
+                line.append(self.marks.ellipsis)
+            yield from line.render(console, end="\n")
+
+    def lines(self, room_across: int, room: int) -> list[Text]:
+        """Return the lines of a frame, ``room`` at most: progress first, then best, running trials and failures."""
+        now = self.clock()
+        counts = Counter[str](trial.status for trial in self.trials)
+        head = [Text.assemble(("sweep   ", LABEL), self._text(str(self.home)))]
+        progress = [self.bar(room_across, counts), *flow(self.facts(counts, now), room_across)]
+        best = self.best()
+        failures = self.failures(counts["failed"])
+        least = len(progress) + len(best)
+        shown_head = head if room >= least + len(head) + 1 else []
+        spare = max(0, room - len(shown_head) - least)
+        running = self.rows(room_across, now, spare)
+        spare -= len(running)
+        failures = failures[-spare:] if spare > 0 else []
+        gap = [Text()] if spare - len(failures) > bool(running) + bool(failures) else []
+        parts = [shown_head, progress + best, running, failures]
+        lines: list[Text] = []
+        for part in parts:
+            lines += (gap if lines and part and part is not parts[1] else []) + part
+        return lines[: max(1, room)]
+
+    def bar(self, room: int, counts: Counter[str]) -> Text:
+        """Return the progress bar of the sweep: running trials count by how far they are."""
+        total = len(self.trials)
+        done = sum(counts[status] for status in OVER) + math.fsum(each.fraction or 0.0 for each in self.running)
+        share = min(1.0, done / total) if total else 0.0
+        percent = f" {int(100 * share):3d} %"
+        size = max(0, min(room - len(percent), 100))
+        full = int(size * share)
+        return Text.assemble((self.marks.full * full, BEST), (self.marks.empty * (size - full), LABEL), percent)
+
+    def facts(self, counts: Counter[str], now: float) -> list[phrases.Line]:
+        """Return how many trials have which status, and the time."""
+        facts = [(status, f"{counts[status]:,}") for status in ORDER if counts[status]]
+        facts.append(("of", f"{len(self.trials):,}"))
+        facts.append(("time", phrases.duration(now - self.began)))
+        facts.append(("left", phrases.duration(self.remaining(counts, now), unknown="?")))
+        return facts
+
+    def remaining(self, counts: Counter[str], now: float) -> float | None:
+        """Return the time left [s], at the speed so far; None if it is not known yet."""
+        over = sum(counts[status] for status in OVER)
+        partly = math.fsum(each.fraction or 0.0 for each in self.running)
+        done, elapsed = over - self.over_before + partly, now - self.began
+        todo = len(self.trials) - counts["paused"] - over - partly
+        return max(0.0, todo) * elapsed / done if done > 0 and elapsed > 0 else None
+
+    def best(self) -> list[Text]:
+        """Return the best trial so far."""
+        known = [
+            trial
+            for trial in self.trials
+            if trial.value is not None and math.isfinite(trial.value) and not trial.confirms
+        ]
+        known = [trial for trial in known if trial.status != "failed"]
+        if not known:
+            return []
+        sign = -1 if maximize(self.monitor) else 1
+        best = min(known, key=lambda trial: sign * (trial.value or 0.0))
+        value = f"{self.monitor} {phrases.number(best.value)}"
+        words = self._text(" ".join((*best.words, *best.replicate)))
+        return [Text.assemble(("best    ", LABEL), (f"{self.marks.best} {value}", BEST), f"  {words}")]
+
+    def rows(self, room_across: int, now: float, room: int) -> list[Text]:
+        """Return a line for each running trial, as many as fit: progress, time left, spark line, metric, words."""
+        if room <= 0 or not self.running:
+            return []
+        chosen = self.running if len(self.running) <= room else self.running[: room - 1]
+        cells = [self.row(each, room_across, now) for each in chosen]
+        widths = [max(width(row[column]) for row in cells) for column in range(6)] if cells else []
+        lines = []
+        for row in cells:
+            line = Text()
+            for column, (cell, wide) in enumerate(zip(row, widths, strict=True)):
+                style = (BEST, "", "", VALUE, "", "")[column]
+                padding = " " * (wide - width(cell))
+                line.append(cell + padding if column in (0, 3, 5) else padding + cell, style)
+                line.append("  " if wide and column < len(row) - 1 else "")
+            line.rstrip()
+            lines.append(line)
+        if len(chosen) < len(self.running):
+            lines.append(Text(f"{self.marks.ellipsis} and {len(self.running) - len(chosen)} more running", style=LABEL))
+        return lines[:room]
+
+    def row(self, progress: "Progress", room_across: int, now: float) -> tuple[str, str, str, str, str, str]:
+        """Return the cells of a running trial: bar, epochs, time left, spark line, metric, words."""
+        narrow = room_across < 70
+        size = BAR // 2 if narrow else BAR
+        full = int(size * (progress.fraction or 0.0))
+        end = progress.total if progress.until is None else progress.until
+        epochs = f"{phrases.epochs(progress.epoch)}/{phrases.epochs(end)}" if end else phrases.epochs(progress.epoch)
+        values = [row.get(self.monitor) for row in progress.rows]
+        spark = "" if narrow else phrases.sparkline(values, SPARK, self.marks.levels)
+        left = "" if narrow else phrases.duration(progress.remaining(now), unknown="?")
+        words = self._text(" ".join((*progress.trial.words, *progress.trial.replicate)))
+        bar = self.marks.full * full + self.marks.empty * (size - full)
+        return bar, epochs, left, spark, phrases.number(values[-1] if values else None), words
+
+    def failures(self, count: int) -> list[Text]:
+        """Return the last failures, the newest below."""
+        if not count:
+            return []
+        failed = [trial for trial in self.trials if trial.status == "failed"]
+        lines = []
+        for trial in failed[-MOST_FAILURES:]:
+            words = " ".join((*trial.words, *trial.replicate))
+            text = f"{words}: {' '.join(trial.reason.split())}"
+            lines.append(Text.assemble(("failed  ", BAD), self._text(text)))
+        return lines
+
+    def _text(self, text: str) -> str:
+        return printable(text, self.encoding)
