@@ -98,7 +98,9 @@ def faulty(tmp_path: Path) -> str:
 def test_every_kind_of_end_is_a_row_with_its_reason_and_the_others_go_on(faulty: str, tmp_path: Path) -> None:
     points = f"early_stopping={','.join(['none', *FAULTS])}"
     opened, _, _ = sweep(f"components=[{faulty}]", points, "sweep.workers=2", "sweep.trial_timeout=4s")
-    reasons = {trial.words[0].partition("=")[2]: (trial.status, trial.reason) for trial in opened.ledger.trials.values()}
+    reasons = {
+        trial.words[0].partition("=")[2]: (trial.status, trial.reason) for trial in opened.ledger.trials.values()
+    }
     assert reasons.pop("none") == ("finished", "completed all 2 epochs")
     for name, (_, expected) in FAULTS.items():
         status, reason = reasons[name]
@@ -109,7 +111,7 @@ def test_every_kind_of_end_is_a_row_with_its_reason_and_the_others_go_on(faulty:
     assert "faulty/early_stopping/raises.py" in log.read_text()
 
     # Resumed, what failed is tried again from its checkpoint, and what has finished is not.
-    fixed = (tmp_path / "faulty" / "early_stopping" / "leaves.py")
+    fixed = tmp_path / "faulty" / "early_stopping" / "leaves.py"
     fixed.write_text(fixed.read_text().replace("os._exit(3)", "pass"))
     record = rundir.read_json(opened.home / "sweep.json")
     rundir.write_json(opened.home / "sweep.json", record | {"own_code": study.own_code((faulty,))})
@@ -125,7 +127,9 @@ def test_every_kind_of_end_is_a_row_with_its_reason_and_the_others_go_on(faulty:
 def test_a_trial_has_the_bits_that_it_has_alone_whatever_the_workers_and_pruning(tmp_path: Path) -> None:
     words = ("optimizer.lr=0.01,0.003,0.03", "sweep.threads=1", "average=ema", "model.dropout=0.2", "loop.epochs=3")
     many, *_ = sweep(*words, "sweep.workers=3", "sweep.name=many")
-    halved, *_ = sweep(*words, "sweep.workers=1", "sweep.name=halved", "sweep.prune=asha", "sweep.rungs=[1,2]", "sweep.finalists=3")
+    halved, *_ = sweep(
+        *words, "sweep.workers=1", "sweep.name=halved", "sweep.prune=asha", "sweep.rungs=[1,2]", "sweep.finalists=3"
+    )
     for number, trial in enumerate(many.ledger.trials.values()):
         alone = tmp_path / f"alone{number}"
         own = [word for word in many.words_of(trial) if not word.startswith("output.plots")]
@@ -145,13 +149,18 @@ def test_a_sweep_that_is_interrupted_continues_and_grows(tmp_path: Path) -> None
     words = ("optimizer.lr=0.01,0.003,0.03", "sweep.name=grows", "sweep.workers=1")
     with pytest.raises(Exception, match="the sweep was stopped"):
         sweep(*words, display=Silent(interrupt))
-    before = {path.parent.name: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "grows").glob("*/summary.json")}
+    before = {
+        path.parent.name: path.stat().st_mtime_ns for path in (tmp_path / "runs" / "grows").glob("*/summary.json")
+    }
     opened, shown, _ = sweep("optimizer.lr=0.01,0.003,0.03,0.1", "sweep.name=grows", "sweep.workers=2", "sweep.seeds=2")
     assert len(opened.ledger.trials) == 8  # seed 0 is what the first command had
     assert {trial.status for trial in opened.ledger.trials.values()} == {"finished"}
     assert "0-optimizer.lr=0.01" not in {name for name, _ in shown.begun}
     assert len(before) in (1, 2)
-    assert all((tmp_path / "runs" / "grows" / name / "summary.json").stat().st_mtime_ns == stamp for name, stamp in before.items())
+    assert all(
+        (tmp_path / "runs" / "grows" / name / "summary.json").stat().st_mtime_ns == stamp
+        for name, stamp in before.items()
+    )
 
 
 @pytest.mark.slow
