@@ -15,6 +15,7 @@ from trainctl.report import phrases
 from trainctl.report.table import printable, width
 from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
 from trainctl.run.metric_names import maximize
+from trainctl.sweep.results import short_reason
 from trainctl.sweep.trial import Trial
 
 ORDER = ("running", "waiting", "paused", "pruned", "finished", "stopped", "failed")
@@ -186,9 +187,8 @@ class View:
         narrow = room_across < 70
         size = BAR // 2 if narrow else BAR
         full = int(size * progress.fraction)
-        steps = phrases.progress(
-            phrases.count(progress.step), phrases.count(progress.total) if progress.total else None
-        )
+        total = phrases.count(progress.total) if progress.total else None
+        steps = phrases.progress(phrases.count(progress.step), total).strip()
         values = [row.get(self.monitor) for row in progress.rows]
         spark = "" if narrow else phrases.sparkline(values, SPARK, self.marks.levels)
         left = "" if narrow else phrases.duration(progress.remaining(now), unknown="?")
@@ -204,7 +204,7 @@ class View:
         lines = []
         for trial in failed[-MOST_FAILURES:]:
             words = " ".join((*trial.words, *trial.replicate))
-            text = f"{words}: {' '.join(trial.reason.split())}"
+            text = f"{words}: {short_reason(trial)}"
             lines.append(Text.assemble(("failed  ", BAD), self._text(text)))
         return lines
 
