@@ -1,5 +1,6 @@
 """Nothing that is loaded executes: each test leaves a canary to be touched, and finds it untouched."""
 
+import csv
 import gzip
 import hashlib
 import io
@@ -28,7 +29,8 @@ from trainctl.fileformat.image import read_image
 from trainctl.settings import compose
 from trainctl.store import restore
 from trainctl.store.manifest import checksum
-from trainctl.sweep.trials import Trial, as_csv
+from trainctl.sweep.results_csv import as_csv
+from trainctl.sweep.trial import Trial
 from trainctl.train import session
 
 CANARY = "canary.txt"
@@ -339,7 +341,8 @@ def test_an_image_bomb_is_refused(tmp_path):
 
 
 def test_results_of_a_sweep_hold_no_formula_and_numbers_stay(tmp_path):
-    trial = Trial(["output.root==cmd()", "seed=-1"], tmp_path / "0-x", "failed", {}, "@SUM(A1)")
-    header, row = as_csv([trial]).splitlines()
-    assert header == "trial,output.root,seed,outcome,error,directory"
-    assert row == "0,'=cmd(),-1,failed,'@SUM(A1),0-x"
+    words = ("output.root==cmd()", "optimizer.lr=-1")
+    trial = Trial(0, words, (), tmp_path / "0-x", status="failed", reason="@SUM(A1)", value=-1.5)
+    (row,) = csv.DictReader(io.StringIO(as_csv([trial], "val/loss", tmp_path)))
+    assert (row["output.root"], row["reason"]) == ("'=cmd()", "'@SUM(A1)")
+    assert (row["optimizer.lr"], row["value"], row["directory"]) == ("-1", "-1.5", "0-x")

@@ -90,7 +90,8 @@ def finish(study: "Study") -> None:
     results_csv.write_csv(trials, study.base.monitor, study.home)
     fixed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
     show(answer, study.home, [*fixed, f"threads={study.threads}"])
-    if not any(trial.status in ("waiting", "running") for trial in trials):
+    left = any(trial.status in ("waiting", "running") for trial in trials)
+    if not left and "output.plots=false" not in study.words:
         files, notes = plots.draw(answer, study.home)
         for text in notes:
             table.line(text)
