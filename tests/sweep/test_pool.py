@@ -3,7 +3,7 @@
 import os
 import signal
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from trainctl.settings import compose
 from trainctl.store import restore, rundir
 from trainctl.sweep import run, study
+from trainctl.sweep.live import Watcher
 from trainctl.sweep.pool import Pool
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.trial import Trial
@@ -42,20 +43,16 @@ FAULTS = {
 }
 
 
-class Silent:
-    """A display that only counts."""
+class Silent(Watcher):
+    """A watcher that only counts."""
 
     def __init__(self, on_end: Callable[[Trial], None] = lambda trial: None) -> None:
         self.begun: list[tuple[str, bool]] = []
         self.on_end = on_end
 
-    def started(self, trial: Trial, *, continues: bool) -> None:
-        self.begun.append((trial.directory.name, continues))
+    def started(self, trial: Trial) -> None:
+        self.begun.append((trial.directory.name, trial.directory.exists()))
 
-    def progress(self, trial: Trial, step: int, total: int) -> None: ...
-    def evaluated(self, trial: Trial, row: Mapping[str, float]) -> None: ...
-    def note(self, text: str) -> None: ...
-    def refresh(self, trials: list[Trial], seconds_left: float | None) -> None: ...
     def ended(self, trial: Trial) -> None:
         self.on_end(trial)
 

@@ -167,7 +167,7 @@ def _lay(composed: Tree, override: Override, typed: str, members: Members) -> li
     """Set one key of a composed configuration; return what is wrong with that, if anything."""
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
-    node: object = composed
+    node: Any = composed
     for name in parent.split(".") if parent else ():
         node = node.get(name) if isinstance(node, dict) else None
     if leaf == "name" and parent.partition(".")[0] in members:
@@ -177,8 +177,10 @@ def _lay(composed: Tree, override: Override, typed: str, members: Members) -> li
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
     if not isinstance(node, dict) or leaf not in node:
-        group = composed.get(key.partition(".")[0])
-        selected = (group.get("name") or ", ".join(group)) if isinstance(group, dict) else ""
+        settings_of_group = composed.get(key.partition(".")[0])
+        selected = ""
+        if isinstance(settings_of_group, dict):
+            selected = settings_of_group.get("name") or ", ".join(settings_of_group)
         return [explain(key, typed, members, selected)]
     node[leaf] = override.value()
     return []

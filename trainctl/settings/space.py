@@ -158,8 +158,8 @@ def read_space(words: Sequence[str], settings: Sweep, members: Members) -> Space
         raise ConfigError("\n".join(wrong))
     replicates, points = _replicates(fixed, axes, settings)
     space = Space(tuple(fixed), tuple(points), replicates)
-    if wrong := _too_many(space, settings):
-        raise ConfigError(wrong)
+    if too_many := _too_many(space, settings):
+        raise ConfigError(too_many)
     return space
 
 
@@ -216,7 +216,8 @@ def _axis(override: Override, settings: Sweep, members: Members) -> Axis | None:
     """Return the axis that an override spans; None if it has one value."""
     if not override.is_sweep_override():
         return None
-    key, line, value = override.key_or_group, str(override.input_line), override.value()
+    key, line = override.key_or_group, str(override.input_line)
+    value: Any = override.value()
     if isinstance(value, IntervalSweep):
         return _interval(key, line, value)
     if isinstance(value, RangeSweep) and _length(value, line) > MOST_POINTS:

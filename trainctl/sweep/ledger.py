@@ -83,6 +83,7 @@ class Ledger:
     def _add(self, entries: Any) -> None:
         """Add the points, repetitions, and trials that confirm a point with fresh seeds, of a list."""
         known = set(self.points)
+        entry: Any
         for entry in entries if isinstance(entries, list) else [None]:
             kind, words = _entry(entry)
             if kind == "confirm" and isinstance(entry["of"], int):

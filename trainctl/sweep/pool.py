@@ -4,13 +4,14 @@ import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
 from trainctl.machine.signals import StopRequest
 from trainctl.settings.sweep import seconds
 from trainctl.store import journal
 from trainctl.sweep import places
+from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Channel, Message, wait_for
 from trainctl.sweep.nursery import Nursery, died, kill
 from trainctl.sweep.schedule import INTERRUPTED, Task
@@ -19,28 +20,6 @@ from trainctl.sweep.trial import Trial
 
 POLL = 0.2  # seconds between two looks at the journal and the clock, while nothing happens
 GRACE = 30.0  # seconds that a trial has to save itself
-
-
-class Display(Protocol):
-    """What a sweep is shown with; its methods return quickly and raise nothing."""
-
-    def started(self, trial: Trial, *, continues: bool) -> None:
-        """Show that a trial begins or continues."""
-
-    def progress(self, trial: Trial, step: int, total: int) -> None:
-        """Show how far a trial is."""
-
-    def evaluated(self, trial: Trial, row: Mapping[str, float]) -> None:
-        """Show an evaluation."""
-
-    def ended(self, trial: Trial) -> None:
-        """Show how a trial ended."""
-
-    def note(self, text: str) -> None:
-        """Show a line."""
-
-    def refresh(self, trials: list[Trial], seconds_left: float | None) -> None:
-        """Show the whole sweep."""
 
 
 @dataclass
@@ -58,6 +37,7 @@ class Worker:
         since: When that step changed [s of the monotonic clock].
         killed: Why the pool has killed it.
         best: The best value of the monitored metric so far.
+        progress: What is shown of the trial.
     """
 
     channel: Channel
@@ -70,6 +50,7 @@ class Worker:
     since: float = 0.0
     killed: str = ""
     best: float | None = None
+    progress: Progress | None = None
 
 
 class Pool:
@@ -77,13 +58,22 @@ class Pool:
 
     Args:
         study: The sweep.
-        display: What it is shown with.
+        watcher: What it is shown with.
         more: Is asked for new points when no trial is waiting; returns whether it added any.
         finale: Is asked for last trials when everything else is done; returns whether it added any.
+        changed: Is called after a trial ended.
     """
 
-    def __init__(self, study: Study, display: Display, more: Callable[[], bool], finale: Callable[[], bool]) -> None:
-        self.study, self.display, self.more, self.finale = study, display, more, finale
+    def __init__(
+        self,
+        study: Study,
+        watcher: Watcher,
+        more: Callable[[], bool],
+        finale: Callable[[], bool],
+        changed: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.study, self.watcher, self.more, self.finale = study, watcher, more, finale
+        self.changed = changed
         self.settings, self.ledger, self.policy = study.settings, study.ledger, study.policy
         self.writer = journal.Writer(study.home, seconds(self.settings.lease))
         self.workers: list[Worker] = []
@@ -126,7 +116,7 @@ class Pool:
             return not self.stopping and self._something_left()
         self._listen()
         self._check_timeouts()
-        self.display.refresh(list(self.ledger.trials.values()), self._seconds_left())
+        self.watcher.running([worker.progress for worker in self.workers if worker.progress])
         return True
 
     def _why_stop(self, request: StopRequest) -> str:
@@ -189,7 +179,11 @@ class Pool:
             "value": trial.value, "monitors": self.settings.monitors, "continues": continues, "log": str(trial.log),
         }  # fmt: skip
         worker.channel.send(job)
-        self.display.started(trial, continues=continues)
+        epochs = config.loop.epochs if config.loop.max_steps is None and config.loop.max_time is None else None
+        worker.progress = Progress(
+            trial, trial.epoch, epochs, rungs[0] if rungs else None, (), time.monotonic(), trial.epoch
+        )
+        self.watcher.started(trial)
         return True
 
     def _free_worker(self) -> Worker:
@@ -233,16 +227,28 @@ class Pool:
             return
         if "row" in message:
             worker.best = message["value"]
-            self.display.evaluated(trial, message["row"])
+            if (shown := worker.progress) is not None:
+                rows = (*shown.rows, message["row"])
+                worker.progress = replace(shown, rows=rows, epoch=message["row"]["epoch"])
         elif "rung" in message:
-            self._record(worker, "rung", message)
-            self.ledger.update()
-            worker.channel.send({"verdict": self.policy.at_rung(self.ledger, key, message["rung"])})
+            self._at_rung(worker, key, trial, message)
         elif "end" in message:
             self._ended(worker, message)
         elif "step" in message and message["step"] != worker.step:
             worker.step, worker.since = message["step"], time.monotonic()
-            self.display.progress(trial, message["step"], message["of"])
+            if worker.progress is not None and message["epoch"] > worker.progress.epoch:
+                worker.progress = replace(worker.progress, epoch=message["epoch"])
+
+    def _at_rung(self, worker: Worker, key: str, trial: Trial, message: Message) -> None:
+        """Record that a trial has reached a rung, and tell its worker what happens now."""
+        self._record(worker, "rung", message)
+        self.ledger.update()
+        verdict = self.policy.at_rung(self.ledger, key, message["rung"])
+        worker.channel.send({"verdict": verdict})
+        if verdict == "continue" and worker.progress is not None:
+            later = [rung for rung in self.settings.rungs if rung > message["rung"]]
+            worker.progress = replace(worker.progress, until=later[0] if later else None)
+        self.watcher.rung(trial, message["rung"])
 
     def _record(self, worker: Worker, event: str, content: Mapping[str, Any]) -> None:
         numbers = {key: value for key, value in content.items() if value is not None and key not in ("end", "last")}
@@ -257,7 +263,9 @@ class Pool:
         self.ledger.update()
         self.failures += worker.trial.status == "failed"
         places.keep(self.settings.keep, self.ledger, maximize=self.policy.maximize)
-        self.display.ended(worker.trial)
+        worker.progress = None
+        self.watcher.ended(worker.trial)
+        self.changed()
         worker.key, worker.trial = None, None
         if message.get("last") and worker in self.workers:  # its process ends
             self.workers.remove(worker)

@@ -1,18 +1,26 @@
 """A sweep from its first trial to its answer. No torch."""
 
 import shlex
+import sys
+import time
 from collections.abc import Sequence
+from contextlib import suppress
 from statistics import fmean
 
-from trainctl.errors import Interrupted, SweepError
+from trainctl.errors import Interrupted, StorageError, SweepError
+from trainctl.fileformat.boundary import reason
 from trainctl.report import table
 from trainctl.settings.space import Words
 from trainctl.store import journal
+from trainctl.sweep import results, results_csv
+from trainctl.sweep.live import watch
 from trainctl.sweep.pool import Pool
+from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 
+PAUSE = 2.0  # seconds between two writes of results.csv
 FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
 
 
@@ -23,25 +31,62 @@ def run(study: Study) -> int:
         Interrupted, Terminated: If a signal stopped it; it can be continued.
         SweepError: At the end, if a trial failed.
     """
-    from trainctl.sweep import results
-    from trainctl.sweep.live import display
-
-    shown = display(study)
-    pool = Pool(study, shown, Sampler(study).more, lambda: confirm(study))
+    trials = Growing(study)
+    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.changed)
     try:
         stopped = pool.run()
     finally:
-        shown.close()
-        study.ledger.update()
-        results.finish(study)
-    trials = list(study.ledger.trials.values())
+        watcher.close()
+        trials.changed(last=True)
+        conclude(study, trials.all)
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
-    if failed := [trial for trial in trials if trial.status == "failed"]:
-        raise SweepError(f"{len(failed)} of {len(trials)} trials failed; see {study.home / 'results.csv'}")
-    if trials and all(trial.status == "stopped" for trial in trials):
-        raise Interrupted(f"all {len(trials)} trials stopped at loop.stop_at_step; each can be resumed")
+    if failed := [trial for trial in trials.all if trial.status == "failed"]:
+        raise SweepError(f"{len(failed)} of {len(trials.all)} trials failed; see {study.home / 'results.csv'}")
+    if trials.all and all(trial.status == "stopped" for trial in trials.all):
+        raise Interrupted(f"all {len(trials.all)} trials stopped at loop.stop_at_step; each can be resumed")
     return 0
+
+
+class Growing:
+    """The trials of a sweep as a list that grows, and `results.csv` as they end.
+
+    Args:
+        study: The sweep.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
+
+    def changed(self, *, last: bool = False) -> None:
+        """Add new trials, and write the results, at most every other second."""
+        self.study.ledger.update()
+        known = set(map(id, self.all))
+        self.all += [trial for trial in self.study.ledger.trials.values() if id(trial) not in known]
+        if last or time.monotonic() - self.written > PAUSE:
+            self.written = time.monotonic()
+            with suppress(StorageError):  # no table is worth a training; the last one is reported
+                results_csv.write_csv(self.all, self.study.base.monitor, self.study.home)
+
+
+def conclude(study: Study, trials: Sequence[Trial]) -> None:
+    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note."""
+    answer = find_answer(trials, study.base.monitor, study.settings.monitors)
+    notes: list[str] = []
+    if study.draws:
+        try:
+            from trainctl.sweep import plots
+
+            _, notes = plots.draw(answer, study.home / "plots")
+        except Exception as error:  # noqa: BLE001 - whatever a library raises
+            notes = [f"the plots are incomplete: {reason(error)}"]
+    if not (study.home / "results.csv").exists():
+        notes.append("results.csv could not be written")
+    for note in notes:
+        table.line(f"note: {note}", stream=sys.stderr)
+    table.line()
+    results.show(answer, study.home, study.composer.space.fixed)
 
 
 def confirm(study: Study) -> bool:

@@ -98,7 +98,7 @@ def _history(
         values = [[trial.values.get(name, trial.value) for name in monitors] for trial in ended]
         failed = any(trial.status == "failed" for trial in ended) or any(None in row for row in values)
         if ended:
-            measured[number] = None if failed else [fmean(column) for column in zip(*values, strict=True)]  # type: ignore[arg-type]
+            measured[number] = None if failed else [fmean(column) for column in zip(*values, strict=True)]
     finite = [row for row in measured.values() if row]
     if not finite:
         return []

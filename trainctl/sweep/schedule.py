@@ -49,8 +49,9 @@ class Policy:
         for key, trial in trials:  # 1. What was interrupted, or died, or failed and may be tried again.
             if key in ledger.dead or self._resumes(trial):
                 return Task(key, self._is_full(ledger, trial))
-        if self.settings.prune == "asha" and (key := self._promotable(ledger)):
-            return Task(key, full=False)
+        best = self._promotable(ledger) if self.settings.prune == "asha" else None
+        if best is not None:
+            return Task(best, full=False)
         for key, trial in trials:
             if trial.status == "waiting" and self._may_begin(ledger, trial):
                 return Task(key, self._is_full(ledger, trial))

@@ -45,6 +45,11 @@ class Study:
     threads: int
     words: Words
 
+    @property
+    def draws(self) -> bool:
+        """Return whether plots of the sweep are drawn: unless the user typed output.plots=false."""
+        return "output.plots=false" not in self.words
+
     def __post_init__(self) -> None:
         self.base: Config = self.composer.compose(self._first_words(), self.composer.space.replicates[0]).config
         record = rundir.read_json(self.home / "sweep.json")

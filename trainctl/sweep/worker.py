@@ -98,8 +98,7 @@ class Watch:
             run: Run | None = self.run
             if self.busy:
                 step = run.state.step if run is not None else -1
-                total = run.plan.total_steps if run is not None and not run.plan.by_clock else 0
-                self.channel.send({"step": step, "of": total})
+                self.channel.send({"step": step, "epoch": run.epoch if run is not None else 0.0})
 
 
 class Judge:
