@@ -12,8 +12,8 @@ from rich.console import Console as RichConsole
 from rich.control import strip_control_codes
 
 from tests.sweep.trials import trial
-from trainctl.sweep.live import Lines, Live, watch
-from trainctl.sweep.view import Progress, View
+from trainctl.sweep.live import Lines, Live, Progress, watch
+from trainctl.sweep.view import View
 
 HOME = Path("runs/20260101-120000-sweep-a1b2c3")
 MONITOR = "val/accuracy"
@@ -53,7 +53,7 @@ def view_of(made, seconds=60.0, encoding="utf-8"):
     view.trials = made
     now[0] = seconds
     view.running = tuple(
-        Progress(each, 300 + 100 * n, 1000, [{"epoch": e, MONITOR: 0.1 * e} for e in (1, 2, 3)], seconds - 6.0, 100)
+        Progress(each, 3.0 + n, 10.0, None, [{"epoch": e, MONITOR: 0.1 * e} for e in (1, 2, 3)], seconds - 6.0, 1.0)
         for n, each in enumerate(each for each in made if each.status == "running")
     )
     return view
@@ -66,8 +66,8 @@ def test_a_frame_shows_progress_the_best_what_runs_and_what_failed():
         "running 2   waiting 5   paused 1   finished 3   failed 1   of 12   time 1 min 00 s   left 1 min 20 s",
         "best    ★ val/accuracy 0.5500  optimizer.lr=0.5 seed=0",
         "",
-        "━━━─────────  300/1,000  21 s  ▁▄█  0.3000  optimizer.lr=0.3 seed=0",
-        "━━━━────────  400/1,000  12 s  ▁▄█  0.3000  optimizer.lr=0.4 seed=0",
+        "━━━─────────  3/10  21 s  ▁▄█  0.3000  optimizer.lr=0.3 seed=0",
+        "━━━━────────  4/10  12 s  ▁▄█  0.3000  optimizer.lr=0.4 seed=0",
         "",
         "failed  optimizer.lr=0.6 seed=0: the loss is nan",
     ]
@@ -90,32 +90,22 @@ def test_a_frame_fits_its_terminal(width, count):
 def test_what_does_not_fit_is_counted(height):
     made = trials() * 10
     lines = frame(view_of(made), 110, height)
-    shown = sum(bool(re.match("[━─]{12} ", line)) and "/1,000" in line for line in lines)
+    shown = sum(bool(re.match("[━─]{12} ", line)) and "/10" in line for line in lines)
     more = next((int(match[1]) for line in lines if (match := re.search(r"and (\d+) more running", line))), 0)
     assert shown + more == 20 or (shown, more) == (0, 0)
     assert len(lines) < height
     assert any("best" in line for line in lines)
 
 
-@pytest.mark.parametrize("progress", [Progress(trial(), 0, 10, began=0.0), Progress(trial(), 5, began=0.0)])
-def test_the_time_left_is_unknown_before_the_first_step_or_without_an_end(progress):
+def test_a_paused_rung_is_the_next_end_of_a_trial():
+    progress = Progress(trial(), 2.0, 27.0, 3.0, (), began=0.0, began_at=1.0)
+    assert progress.fraction == pytest.approx(2 / 3)
+    assert progress.remaining(10.0) == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize("progress", [Progress(trial(), 0.0, 10.0, began=0.0), Progress(trial(), 5.0, None, began=0.0)])
+def test_the_time_left_is_unknown_before_the_first_epoch_or_without_an_end(progress):
     assert progress.remaining(10.0) is None
-
-
-def test_the_time_left_is_never_more_than_that_of_the_sweep():
-    view = view_of(trials())
-    view.limit = 5.0
-    assert "left 5.0 s" in "\n".join(frame(view))
-
-
-def test_a_trial_that_continues_shows_its_earlier_evaluations(tmp_path):
-    made = trials()
-    made[3].directory = tmp_path
-    (tmp_path / "metrics.jsonl").write_text('{"step": 1, "epoch": 1.0, "val/accuracy": 0.125}\n')
-    live = Live(terminal(), HOME, MONITOR, made)
-    live.started(made[3], continues=True)
-    assert "0.1250" in "\n".join(frame(live.view))
-    live.close()
 
 
 def test_trials_that_were_over_before_do_not_count_for_the_speed():
@@ -156,13 +146,8 @@ def test_an_error_in_a_frame_is_shown_instead_of_it():
 def test_a_failure_stays_above_the_view_with_its_log_and_the_cursor_returns():
     out, made = io.StringIO(), trials()
     live = Live(terminal(file=out), HOME, MONITOR, made)
-    made[3].step = 0
-    live.started(made[3], continues=False)
-    live.progress(made[3], 10, 100)
-    live.evaluated(made[3], {"epoch": 1.0, MONITOR: 0.25})
-    live.refresh(made, None)
-    assert "10/100" in "\n".join(frame(live.view))
-    assert "0.2500  optimizer.lr=0.3" in "\n".join(frame(live.view))
+    live.started(made[3])
+    live.running([Progress(made[3], 1.0, 10.0)])
     live.ended(made[6])
     live.close()
     live.close()
@@ -178,7 +163,7 @@ class Broken(io.StringIO):
 
 def test_a_terminal_that_disappears_does_not_end_the_sweep():
     for watcher in (Live(terminal(file=Broken()), HOME, MONITOR, trials()), Lines(Broken(), MONITOR, trials())):
-        watcher.started(trials()[0], continues=True)
+        watcher.started(trials()[0])
         watcher.ended(trials()[6])
         watcher.note("text")
         watcher.close()
@@ -187,13 +172,10 @@ def test_a_terminal_that_disappears_does_not_end_the_sweep():
 def test_off_a_terminal_each_event_is_a_line():
     out, made = io.StringIO(), trials()
     watcher = watch(out, HOME, MONITOR, made)
-    watcher.started(made[0], continues=False)
-    watcher.started(made[3], continues=True)
-    watcher.progress(made[3], 1, 10)
-    watcher.refresh(made, None)
-    made[3].rungs[3] = 0.5
-    watcher.refresh(made, None)
-    watcher.refresh(made, None)
+    watcher.started(replace(made[0], step=0))
+    watcher.started(made[3])
+    watcher.rung(replace(made[3], rungs={3: 0.5}), 3)
+    watcher.running([])
     watcher.ended(made[0])
     watcher.ended(replace(made[5], epoch=3.0, reason="not in the top"))
     watcher.ended(replace(made[6], reason="killed by\nsignal 9", log=Path("sweep/6.log")))

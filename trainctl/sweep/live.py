@@ -1,72 +1,105 @@
 """What a user sees of a sweep while it runs: a live view on a terminal, one line per event elsewhere. Imports no torch.
 
-The pool calls, from one thread, the methods of :class:`Watcher`: its protocol ``Display``. ``started`` and ``ended`` come
-after the trial's own fields were changed. No method raises: a terminal that disappears does not end a sweep.
+The pool owns the trials and calls, from any one thread:
+
+1. ``watcher = watch(stream, home, monitor, trials)``; the list is kept, so that trials may be appended to it.
+2. ``watcher.started(trial)``, ``watcher.rung(trial, epochs)``, ``watcher.ended(trial)`` as soon as it happened, after the
+   trial's own fields were changed. ``ended`` is for every status with which a trial leaves its worker.
+3. ``watcher.running(progress)`` with a :class:`Progress` for each trial that runs, whenever there are newer numbers.
+4. ``watcher.note(text)`` for anything else, and ``watcher.close()`` once at the end; a second call does nothing.
+
+No call raises: a terminal that disappears does not end a sweep.
 """
 
-import os
-import sys
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import Any, TextIO
 
 from rich.console import Console as RichConsole
 from rich.text import Text
 
 from trainctl.report import phrases, table
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
-from trainctl.store import rundir
 from trainctl.sweep.results import amount, short_reason
 from trainctl.sweep.trial import Trial
-from trainctl.sweep.view import Progress, View
-
-if TYPE_CHECKING:
-    from trainctl.sweep.study import Study
+from trainctl.sweep.view import View
 
 ENDINGS = {"finished": "finished", "stopped": "stopped", "paused": "paused", "pruned": "pruned", "failed": "FAILED"}
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What is known of a running trial.
+
+    Args:
+        trial: The trial.
+        epoch: The epochs that it has trained so far.
+        total: The epochs of its full schedule; None if a clock decides.
+        until: The epochs at which it will pause at a rung; None if it is to be trained in full.
+        rows: Its evaluations so far, in order: ``epoch`` and metrics by name, as in `metrics.jsonl`.
+        began: When it was begun or continued on its worker, by :func:`time.monotonic` [s].
+        began_at: The epochs that it had then.
+    """
+
+    trial: Trial
+    epoch: float = 0.0
+    total: float | None = None
+    until: float | None = None
+    rows: Sequence[dict[str, Any]] = field(default_factory=tuple)
+    began: float = field(default_factory=time.monotonic)
+    began_at: float = 0.0
+
+    @property
+    def fraction(self) -> float | None:
+        """Return how much of the way to its next end it has come, in [0, 1]; None if that is unknown."""
+        end = self.total if self.until is None else self.until
+        return min(1.0, self.epoch / end) if end else None
+
+    def remaining(self, now: float) -> float | None:
+        """Return the time to its next end [s], at the speed since it was begun; None if that is unknown."""
+        end = self.total if self.until is None else self.until
+        done, elapsed = self.epoch - self.began_at, now - self.began
+        if end is None or done <= 0 or elapsed <= 0:
+            return None
+        return max(0.0, end - self.epoch) * elapsed / done
 
 
 class Watcher:
     """Base of what shows a sweep; it shows nothing."""
 
-    def started(self, trial: Trial, *, continues: bool) -> None:
-        """Show that a trial begins or continues."""
+    def started(self, trial: Trial) -> None:
+        """Report that a trial was begun or continued."""
 
-    def progress(self, trial: Trial, step: int, total: int) -> None:
-        """Show how far a trial is: its optimizer steps, and those of its full schedule; 0 if a clock decides."""
-
-    def evaluated(self, trial: Trial, row: Mapping[str, float]) -> None:
-        """Show an evaluation: ``epoch`` and metrics by name, as in `metrics.jsonl`."""
+    def rung(self, trial: Trial, epochs: int) -> None:
+        """Report that a trial has reached a rung."""
 
     def ended(self, trial: Trial) -> None:
-        """Show how a trial has left its worker: with which status and value, or why it failed."""
+        """Report that a trial has left its worker, with which status and value, or why it failed."""
+
+    def running(self, progress: Sequence[Progress]) -> None:
+        """Take the newest numbers of all trials that run."""
 
     def note(self, text: str) -> None:
-        """Show a line."""
-
-    def refresh(self, trials: Sequence[Trial], seconds_left: float | None) -> None:
-        """Show the whole sweep, and the time that ``sweep.max_time`` leaves [s]; None without one."""
+        """Show a line to the user."""
 
     def close(self) -> None:
-        """Release the terminal; a second call does nothing."""
+        """Release the terminal."""
 
 
-def display(study: "Study") -> Watcher:
-    """Return what shows a sweep on standard output."""
-    return watch(sys.stdout, study.home, study.base.monitor, list(study.ledger.trials.values()))
-
-
-def watch(stream: TextIO, home: Path, monitor: str, trials: Sequence[Trial]) -> Watcher:
-    """Return what shows a sweep on a stream: a live view on a terminal, lines anywhere else.
+def watch(stream: TextIO, home: Path, monitor: str, trials: Sequence[Trial], *, live: bool = True) -> Watcher:
+    """Return what shows a sweep on a stream.
 
     Args:
         stream: Usually standard output.
         home: The directory of the sweep.
         monitor: The metric that trials are ranked by.
-        trials: All trials so far.
+        trials: All trials; the list may grow.
+        live: Whether a terminal shows a live view; otherwise lines.
     """
-    if stream.isatty() and os.environ.get("TERM") != "dumb":
+    if live and stream.isatty():
         return Live(RichConsole(file=stream), home, monitor, trials)
     return Lines(stream, monitor, trials)
 
@@ -78,31 +111,20 @@ class Lines(Watcher):
         self.stream: TextIO | None = stream
         self.monitor, self.trials = monitor, trials
         self.encoding = getattr(stream, "encoding", None) or "utf-8"
-        self.here: dict[Path, tuple[Trial, set[int]]] = {}  # the rungs that are already written
+        self.done = 0
 
-    def started(self, trial: Trial, *, continues: bool) -> None:
-        """Write that a trial begins or continues."""
-        self.here[trial.directory] = (trial, set(trial.rungs))
-        again = f", continued at epoch {phrases.epochs(trial.epoch)}" if continues else ""
+    def started(self, trial: Trial) -> None:
+        """Write that a trial was begun or continued."""
+        again = f", continued at epoch {phrases.epochs(trial.epoch)}" if trial.step else ""
         self.note(f"start     {name(trial)}{again}")
+
+    def rung(self, trial: Trial, epochs: int) -> None:
+        """Write the value with which a trial has reached a rung."""
+        self.note(f"rung      {name(trial)}: epoch {epochs}, {self.monitor} {phrases.number(trial.rungs.get(epochs))}")
 
     def ended(self, trial: Trial) -> None:
         """Write how a trial ended, and how many are left."""
-        self._rungs()
-        self.here.pop(trial.directory, None)
-        self.note(ending(trial, self.monitor) + f"  [{over(self.trials)}]")
-
-    def refresh(self, trials: Sequence[Trial], seconds_left: float | None) -> None:
-        """Write which rungs were reached since the last call."""
-        self.trials = trials
-        self._rungs()
-
-    def _rungs(self) -> None:
-        for trial, written in self.here.values():
-            for epochs in sorted(set(trial.rungs) - written):
-                written.add(epochs)
-                value = phrases.number(trial.rungs[epochs])
-                self.note(f"rung      {name(trial)}: epoch {epochs}, {self.monitor} {value}")
+        self.note(ending(trial, self.monitor) + f"  [{left(self.trials)}]")
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -129,46 +151,25 @@ class Live(Watcher):
         console: rich's console to draw on.
         home: The directory of the sweep.
         monitor: The metric that trials are ranked by.
-        trials: All trials so far.
+        trials: All trials; the list may grow.
     """
 
     def __init__(self, console: RichConsole, home: Path, monitor: str, trials: Sequence[Trial]) -> None:
         self.console, self.monitor = console, monitor
         self.view = View(home, monitor, trials, console.encoding)
-        self.here: dict[Path, Progress] = {}
         self.live: QuietLive | None = None
         with suppress(*HARMLESS):
             self.live = QuietLive(self.view, console=console, refresh_per_second=HERTZ, vertical_overflow="crop")
             self.live.start(refresh=True)
 
-    def started(self, trial: Trial, *, continues: bool) -> None:
-        """Add a trial to those that run; of one that continues, the evaluations so far are read."""
-        rows: list[Mapping[str, float]] = []
-        with suppress(*HARMLESS):
-            rows += rundir.read_metrics(trial.directory) if continues else []
-        self.here[trial.directory] = Progress(trial, trial.step, rows=rows, began_at=trial.step)
-        self._show()
-
-    def progress(self, trial: Trial, step: int, total: int) -> None:
-        """Show how far a trial is in the next frame."""
-        if (known := self.here.get(trial.directory)) is not None:
-            known.step, known.total = max(step, known.step), total
-
-    def evaluated(self, trial: Trial, row: Mapping[str, float]) -> None:
-        """Show an evaluation in the next frame."""
-        if (known := self.here.get(trial.directory)) is not None:
-            known.rows.append(row)
-
     def ended(self, trial: Trial) -> None:
         """Print a failure above the view, where it stays; other endings are part of the view."""
-        self.here.pop(trial.directory, None)
-        self._show()
         if trial.status == "failed":
             self.note(ending(trial, self.monitor), style="red")
 
-    def refresh(self, trials: Sequence[Trial], seconds_left: float | None) -> None:
-        """Show all trials in the next frame."""
-        self.view.trials, self.view.limit = trials, seconds_left
+    def running(self, progress: Sequence[Progress]) -> None:
+        """Show the newest numbers in the next frame."""
+        self.view.running = tuple(progress)
 
     def note(self, text: str, style: str = "") -> None:
         """Print a line above the view."""
@@ -179,14 +180,10 @@ class Live(Watcher):
     def close(self) -> None:
         """Stop the view in its last state and show the cursor again; a second call does nothing."""
         live, self.live = self.live, None
-        self.here.clear()
-        self._show()
+        self.view.running = ()
         if live is not None:
             with suppress(*HARMLESS):
                 live.stop()
-
-    def _show(self) -> None:
-        self.view.running = tuple(self.here.values())
 
 
 def name(trial: Trial) -> str:
@@ -211,7 +208,7 @@ def ending(trial: Trial, monitor: str) -> str:
     return f"{label}  {name(trial)}: {value}{at}, {phrases.duration(trial.seconds)}{reason}"
 
 
-def over(trials: Sequence[Trial]) -> str:
+def left(trials: Sequence[Trial]) -> str:
     """Return how many trials have ended for good, and how many of them failed."""
     done = sum(trial.status in ("finished", "stopped", "pruned", "failed") for trial in trials)
     failed = sum(trial.status == "failed" for trial in trials)

@@ -4,19 +4,14 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TextIO
 
 from trainctl.report import phrases, table
 from trainctl.settings.space import Words, key_of
-from trainctl.sweep import plots, results_csv
 from trainctl.sweep.answer import Answer, Confirmation, Ranking, Standing, is_done
 from trainctl.sweep.importance import values_of
 from trainctl.sweep.ranked_table import PLUS_MINUS, ranked_table
-from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.trial import Trial
-
-if TYPE_CHECKING:
-    from trainctl.sweep.study import Study
 
 MOST_ROWS = 50  # of the table; results.csv has all
 MOST_REASONS = 10
@@ -81,22 +76,6 @@ def show(answer: Answer, home: Path, fixed: Sequence[str] = (), stream: TextIO |
     table.line(stream=stream)
     for text in phrases.labelled(next_steps(answer, home, fixed)):
         table.line(text, stream=stream)
-
-
-def finish(study: "Study") -> None:
-    """Write `results.csv`, print the answer of a sweep as far as it is known, and draw its plots once nothing is left."""
-    trials = list(study.ledger.trials.values())
-    answer = find_answer(trials, study.base.monitor, study.settings.monitors)
-    results_csv.write_csv(trials, study.base.monitor, study.home)
-    fixed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
-    show(answer, study.home, [*fixed, f"threads={study.threads}"])
-    left = any(trial.status in ("waiting", "running") for trial in trials)
-    if not left and "output.plots=false" not in study.words:
-        files, notes = plots.draw(answer, study.home)
-        for text in notes:
-            table.line(text)
-        if files:
-            table.line(f"plots     {phrases.pasteable(study.home / 'plots')}")
 
 
 def _show_ranking(ranking: Ranking, answer: Answer, stream: TextIO | None) -> None:

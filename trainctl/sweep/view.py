@@ -3,9 +3,9 @@
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, RenderResult
@@ -18,45 +18,15 @@ from trainctl.run.metric_names import maximize
 from trainctl.sweep.results import short_reason
 from trainctl.sweep.trial import Trial
 
+if TYPE_CHECKING:
+    from trainctl.sweep.live import Progress
+
 ORDER = ("running", "waiting", "paused", "pruned", "finished", "stopped", "failed")
 OVER = ("finished", "stopped", "pruned", "failed")
 STYLES = {"failed": BAD, "running": BEST}
 BAR = 12  # characters of a trial's progress bar
 SPARK = 16  # characters of a spark line, at most
 MOST_FAILURES = 3
-
-
-@dataclass
-class Progress:
-    """What is known of a running trial.
-
-    Args:
-        trial: The trial.
-        step: Its optimizer steps so far.
-        total: Those of its full schedule; 0 if unknown, or if a clock decides.
-        rows: Its evaluations so far, in order.
-        began: When it was begun or continued [s of the monotonic clock].
-        began_at: The steps that it had then.
-    """
-
-    trial: Trial
-    step: int = 0
-    total: int = 0
-    rows: list[Mapping[str, float]] = field(default_factory=list)
-    began: float = field(default_factory=time.monotonic)
-    began_at: int = 0
-
-    @property
-    def fraction(self) -> float:
-        """Return how much of its schedule is done, in [0, 1]; 0 if that is unknown."""
-        return min(1.0, self.step / self.total) if self.total else 0.0
-
-    def remaining(self, now: float) -> float | None:
-        """Return the time to the end of its schedule [s], at the speed since it was begun; None if that is unknown."""
-        done, elapsed = self.step - self.began_at, now - self.began
-        if not self.total or done <= 0 or elapsed <= 0:
-            return None
-        return max(0, self.total - self.step) * elapsed / done
 
 
 class View:
@@ -81,7 +51,6 @@ class View:
         self.home, self.monitor, self.trials, self.clock = home, monitor, trials, clock
         self.encoding, self.marks = encoding, marks(encoding)
         self.running: tuple[Progress, ...] = ()
-        self.limit: float | None = None  # what sweep.max_time leaves [s]
         self.began = clock()
         self.over_before = sum(trial.status in OVER for trial in trials)
 
@@ -121,7 +90,7 @@ class View:
     def bar(self, room: int, counts: Counter[str]) -> Text:
         """Return the progress bar of the sweep: running trials count by how far they are."""
         total = len(self.trials)
-        done = sum(counts[status] for status in OVER) + math.fsum(each.fraction for each in self.running)
+        done = sum(counts[status] for status in OVER) + math.fsum(each.fraction or 0.0 for each in self.running)
         share = min(1.0, done / total) if total else 0.0
         percent = f" {int(100 * share):3d} %"
         size = max(0, min(room - len(percent), 100))
@@ -137,13 +106,12 @@ class View:
         return facts
 
     def remaining(self, counts: Counter[str], now: float) -> float | None:
-        """Return the time left [s], at the speed so far, and until ``sweep.max_time``; None if it is not known yet."""
+        """Return the time left [s], at the speed so far; None if it is not known yet."""
         over = sum(counts[status] for status in OVER)
-        partly = math.fsum(each.fraction for each in self.running)
+        partly = math.fsum(each.fraction or 0.0 for each in self.running)
         done, elapsed = over - self.over_before + partly, now - self.began
         todo = len(self.trials) - counts["paused"] - over - partly
-        estimates = [max(0.0, todo) * elapsed / done] if done > 0 and elapsed > 0 else []
-        return min([*estimates, *([] if self.limit is None else [max(0.0, self.limit)])], default=None)
+        return max(0.0, todo) * elapsed / done if done > 0 and elapsed > 0 else None
 
     def best(self) -> list[Text]:
         """Return the best trial so far."""
@@ -182,19 +150,19 @@ class View:
             lines.append(Text(f"{self.marks.ellipsis} and {len(self.running) - len(chosen)} more running", style=LABEL))
         return lines[:room]
 
-    def row(self, progress: Progress, room_across: int, now: float) -> tuple[str, str, str, str, str, str]:
-        """Return the cells of a running trial: bar, steps, time left, spark line, metric, words."""
+    def row(self, progress: "Progress", room_across: int, now: float) -> tuple[str, str, str, str, str, str]:
+        """Return the cells of a running trial: bar, epochs, time left, spark line, metric, words."""
         narrow = room_across < 70
         size = BAR // 2 if narrow else BAR
-        full = int(size * progress.fraction)
-        total = phrases.count(progress.total) if progress.total else None
-        steps = phrases.progress(phrases.count(progress.step), total).strip()
+        full = int(size * (progress.fraction or 0.0))
+        end = progress.total if progress.until is None else progress.until
+        epochs = f"{phrases.epochs(progress.epoch)}/{phrases.epochs(end)}" if end else phrases.epochs(progress.epoch)
         values = [row.get(self.monitor) for row in progress.rows]
         spark = "" if narrow else phrases.sparkline(values, SPARK, self.marks.levels)
         left = "" if narrow else phrases.duration(progress.remaining(now), unknown="?")
         words = self._text(" ".join((*progress.trial.words, *progress.trial.replicate)))
         bar = self.marks.full * full + self.marks.empty * (size - full)
-        return bar, steps, left, spark, phrases.number(values[-1] if values else None), words
+        return bar, epochs, left, spark, phrases.number(values[-1] if values else None), words
 
     def failures(self, count: int) -> list[Text]:
         """Return the last failures, the newest below."""
