@@ -16,7 +16,6 @@ from trainctl import cli
 from trainctl.machine import signals
 from trainctl.report import reporters
 from trainctl.store import checkpoint, manifest, restore, rundir, tensors
-from trainctl.sweep import trials
 from trainctl.train import conclusion, evaluation, loop, provenance, session
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
@@ -155,22 +154,6 @@ def test_sigusr1_saves_and_the_run_goes_on(tmp_path: Path, monkeypatch: pytest.M
     assert main(monkeypatch, *QUICK, "output.plots=false") == 0
     assert saved[:2] == [0, 2]
     assert records(only_run(tmp_path)) == records(undisturbed)
-
-
-@pytest.mark.parametrize("place", [(loop, "set_learning_rate"), (conclusion, "evaluate"), (trials, "as_csv")])
-def test_a_signal_ends_a_sweep_with_its_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: tuple[Any, str]
-) -> None:
-    stop_at = () if place[0] is conclusion else ("loop.stop_at_step=3",)
-    signal_at(monkeypatch, *place, signal.SIGTERM, 1)
-    assert main(monkeypatch, "-m", "seed=0,1", *QUICK, "output.plots=false", *stop_at) == 143
-    sweep = only_run(tmp_path)
-    assert len(list(sweep.glob("[01]-*"))) == 1
-
-
-def test_a_stop_that_was_planned_is_no_signal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert main(monkeypatch, "-m", "seed=0,1", *QUICK, "output.plots=false", "loop.stop_at_step=1") == 130
-    assert len(list(only_run(tmp_path).glob("[01]-*"))) == 2
 
 
 @pytest.mark.skipif(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, reason="started by nohup, which is respected")

@@ -3,17 +3,19 @@
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from trainctl.errors import Interrupted
 from trainctl.settings import compose
 from trainctl.store import restore, rundir
-from trainctl.sweep import run, study
+from trainctl.sweep import pool, run, study
 from trainctl.sweep.live import Watcher
+from trainctl.sweep.nursery import Nursery
 from trainctl.sweep.pool import Pool
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.trial import Trial
@@ -76,6 +78,34 @@ def bits(directory: Path) -> dict[str, Any]:
 def same(one: Path, other: Path) -> bool:
     before, now = bits(one), bits(other)
     return before.keys() == now.keys() and all(torch.equal(before[key], now[key]) for key in before)
+
+
+@pytest.fixture(scope="module")
+def nursery() -> Iterator[Nursery]:
+    """Return a nursery that all sweeps of this module share: starting one takes seconds of imports."""
+    shared = Shared(None)
+    yield shared
+    Nursery.close(shared)
+
+
+class Shared(Nursery):
+    """A nursery that is started by the first sweep, and outlives it."""
+
+    def start(self, workers: int | str, trees: list[dict[str, Any]]) -> int:
+        if self.channel is None or not self.channel.open:
+            super().start(workers, [])
+        return workers if isinstance(workers, int) else 2
+
+    def close(self) -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def _shared_nursery(nursery: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    def of(study: study.Study) -> Nursery:
+        nursery.study = study
+        return nursery
+
+    monkeypatch.setattr(pool, "Nursery", of)
 
 
 @pytest.fixture
@@ -170,6 +200,15 @@ def test_the_pool_ends_without_orphans_when_it_is_killed_and_another_takes_over(
     while len(list(home.glob("*/checkpoints/step-*.json"))) < 4 and time.monotonic() < deadline:
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
+    process.communicate(60)
     opened, shown, _ = ran(study.reopen(home))
     assert {trial.status for trial in opened.ledger.trials.values()} == {"finished"}
     assert all(continues for _, continues in shown.begun)
+
+
+def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(Interrupted, match="all 2 trials stopped"):
+        run.run(study.begin([*TINY, "seed=0,1", "loop.stop_at_step=1", "output.plots=false"]))
+    assert "1 point, 2 trials" in capsys.readouterr().out

@@ -252,5 +252,5 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def slug(text: str, length: int = 60) -> str:
-    """Convert text to a part of a file name: letters, digits, ``=``, ``,``, ``.``, ``_`` and ``-``."""
-    return re.sub(r"[^A-Za-z0-9=,._]+", "-", text).strip("-.")[:length].rstrip("-.") or "run"
+    """Convert text to a part of a file name: letters, digits, ``=``, ``+``, ``,``, ``.``, ``_`` and ``-``."""
+    return re.sub(r"[^A-Za-z0-9=,._+]+", "-", text).strip("-.")[:length].rstrip("-.") or "run"

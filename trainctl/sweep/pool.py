@@ -1,5 +1,6 @@
 """The pool: keeps its workers busy with trials until nothing is left to do, whatever happens to any of them. No torch."""
 
+import os
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -175,7 +176,7 @@ class Pool:
         worker.step, worker.since, worker.killed, worker.best = -1, time.monotonic(), "", trial.value
         assert trial.log
         job = {
-            "directory": str(trial.directory), "tree": config.tree, "words": self.study.words_of(trial), "rungs": rungs,
+            "directory": str(trial.directory), "cwd": os.getcwd(), "tree": config.tree, "words": self.study.words_of(trial), "rungs": rungs,
             "value": trial.value, "monitors": self.settings.monitors, "continues": continues, "log": str(trial.log),
         }  # fmt: skip
         worker.channel.send(job)

@@ -107,7 +107,9 @@ def conclusions(ranking: Ranking, monitor: str) -> list[str]:
     if best is None:
         return ["No trial was trained in full, so there is no best point."]
     if not ranking.compared:
-        return [_no_claim(ranking)] * (len(ranking.standings) > 1) + quotes(ranking, monitor)
+        return [_no_claim(ranking)] * (sum(bool(each.values) for each in ranking.standings) > 1) + quotes(
+            ranking, monitor
+        )
     lines = []
     others = len(ranking.indistinct) - 1
     if others:

@@ -33,6 +33,7 @@ def run(study: Study) -> int:
     """
     trials = Growing(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.changed)
     try:
         stopped = pool.run()
@@ -85,7 +86,6 @@ def conclude(study: Study, trials: Sequence[Trial]) -> None:
         notes.append("results.csv could not be written")
     for note in notes:
         table.line(f"note: {note}", stream=sys.stderr)
-    table.line()
     typed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
     results.show(answer, study.home, [*typed, f"threads={study.threads}"])
 

@@ -134,6 +134,7 @@ class Judge:
 def run_trial(job: Message, watch: Watch) -> tuple[dict[str, Any], bool]:
     """Train a trial, or continue it; return how it ended, and whether this process can train another one."""
     judge = Judge(watch, job)
+    os.chdir(job["cwd"])
     sys.argv = ["trainctl", *job["words"]]  # what run.json calls the command
     directory = Path(job["directory"])
 
