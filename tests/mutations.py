@@ -1100,4 +1100,34 @@ MUTATIONS = [
         "best = manifest.best",
         "tests/finished",
     ),
+    Mutation(
+        "trainctl/sweep/statistics.py",
+        "level = LEVELS.get(groups, LEVEL)",
+        "level = 0.5",
+        "tests/sweep/test_statistics.py",
+    ),
+    Mutation(
+        "trainctl/sweep/statistics.py",
+        "eligible = np.where(2 * counts >= counts.max(), means, -np.inf)",
+        "eligible = np.where(counts > 0, means, -np.inf)",
+        "tests/sweep/test_statistics.py",
+    ),
+    Mutation(
+        "trainctl/sweep/ranking.py",
+        'equal = [each for each in standings if each.verdict in ("best", "tied")]',
+        "equal = [each for each in standings if each.values]",
+        "tests/sweep/test_ranking.py",
+    ),
+    Mutation(
+        "trainctl/sweep/results_csv.py",
+        "return repr(value) if math.isfinite(value) else str(value)",
+        'return f"{value:.6g}"',
+        "tests/sweep/test_results.py",
+    ),
+    Mutation(
+        "trainctl/sweep/view.py",
+        "done, elapsed = over - self.over_before + partly, now - self.began",
+        "done, elapsed = over + partly, now - self.began",
+        "tests/sweep/test_live.py",
+    ),
 ]

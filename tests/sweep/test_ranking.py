@@ -1,4 +1,4 @@
-"""Points are ranked by their means; what cannot be told from the best is marked, and the cheapest of it named."""
+"""Points are ranked by their means; what cannot be distinguished from the best is marked, and the cheapest of it named."""
 
 import math
 import random

@@ -135,11 +135,15 @@ def test_failures_are_grouped_by_reason_with_a_log():
         replace(each, log=HOME / f"{n}.log") if each.status == "failed" else each for n, each in enumerate(trials)
     ]
     trials[-1] = replace(trials[-1], reason="killed by signal 9")
+    trials[-2] = replace(trials[-2], reason="the loss is nan at step 9; try a smaller optimizer.lr")
+    trials[-3] = replace(trials[-3], reason="the loss is nan at step 12; the gradient of 1.weight is not finite")
     text = printed(trials)
-    assert (
-        "\n5 trials failed:\n  4 x the loss is nan (log: runs/sweep/1.log)\n  1 x killed by signal 9 (log: runs/sweep/5.log)\n"
-        in text
-    )
+    assert text[text.index("5 trials failed:") :].splitlines()[:4] == [
+        "5 trials failed:",
+        "  2 x the loss is nan (log: runs/sweep/1.log)",
+        "  2 x the loss is nan at step 12 (log: runs/sweep/3.log)",
+        "  1 x killed by signal 9 (log: runs/sweep/5.log)",
+    ]
 
 
 def test_the_command_that_trains_the_winner_can_be_pasted():

@@ -1,4 +1,4 @@
-"""The answer of a sweep: how its points rank, which cannot be told from the best, and the cheapest of those. No torch."""
+"""The answer of a sweep: how its points rank, which cannot be distinguished from the best, and the cheapest of those. No torch."""
 
 import math
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Literal
 from trainctl.settings.space import Words
 from trainctl.sweep.trial import Trial
 
-# best; tied: cannot be told from the best; worse; untold: trained in full, but with too few seeds to be compared;
+# best; tied: cannot be distinguished from the best; worse; untold: trained in full, but with too few seeds to be compared;
 # pruned, paused or waiting: no trial was trained in full, and some may still be; failed: no trial can be.
 Verdict = Literal["best", "tied", "worse", "untold", "pruned", "paused", "waiting", "failed"]
 
@@ -30,7 +30,7 @@ class Standing:
         values: The monitored metric of each trial that was trained in full.
         half_width: Half the width of the 95 % interval of their mean; None with fewer than two.
         means: The mean of each of several monitors; empty with one.
-        cheapest: Whether it is the cheapest of those that cannot be told from the best.
+        cheapest: Whether it is the cheapest of those that cannot be distinguished from the best.
         front: Whether no other point is better in one of several monitors and not worse in any.
     """
 
@@ -108,12 +108,12 @@ class Ranking:
 
     @property
     def indistinct(self) -> frozenset[int]:
-        """Return the numbers of the points that cannot be told from the best, itself included."""
+        """Return the numbers of the points that cannot be distinguished from the best, itself included."""
         return frozenset(each.point for each in self.standings if each.verdict in ("best", "tied"))
 
     @property
     def cheapest(self) -> Standing | None:
-        """Return the cheapest of the points that cannot be told from the best; None if nothing can be compared."""
+        """Return the cheapest of the points that cannot be distinguished from the best; None if nothing can be compared."""
         return next((each for each in self.standings if each.cheapest), None)
 
     @property

@@ -23,7 +23,7 @@ from rich.text import Text
 
 from trainctl.report import phrases, table
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
-from trainctl.sweep.results import amount
+from trainctl.sweep.results import amount, short_reason
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import View
 
@@ -201,7 +201,7 @@ def ending(trial: Trial, monitor: str) -> str:
     label = f"{ENDINGS.get(trial.status, trial.status):<8}"
     if trial.status == "failed":
         log = f" (log: {phrases.pasteable(trial.log)})" if trial.log else ""
-        return f"{label}  {name(trial)}: {' '.join(trial.reason.split()) or 'unknown reason'}{log}"
+        return f"{label}  {name(trial)}: {short_reason(trial)}{log}"
     at = f" at epoch {phrases.epochs(trial.epoch)}" if trial.status in ("paused", "pruned") else ""
     reason = f"; {trial.reason}" if trial.reason and trial.status in ("paused", "pruned") else ""
     value = f"{monitor} {phrases.number(trial.value)}"

@@ -17,10 +17,11 @@ def is_free(directory: Path) -> bool:
 
 def prepare(directory: Path) -> bool:
     """Return whether a trial's run can be continued; what was begun without a checkpoint is removed."""
+    if not directory.exists():
+        return False
     if any(manifest.all_paths(directory)):
         return True
-    if directory.exists():
-        rundir.remove(directory)
+    rundir.remove(directory)
     return False
 
 

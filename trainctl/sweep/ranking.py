@@ -133,7 +133,7 @@ def _means(group: Sequence[Trial], monitors: Sequence[str]) -> dict[str, float]:
 
 
 def _with_cheapest(standings: Sequence[Standing]) -> list[Standing]:
-    """Mark the cheapest of the points that cannot be told from the best: by training time, then by parameters."""
+    """Mark the cheapest of the points that cannot be distinguished from the best: by training time, then by parameters."""
     equal = [each for each in standings if each.verdict in ("best", "tied")]
     least = min(each.seconds for each in equal)
     quick = [each for each in equal if each.seconds <= SIMILAR * least]

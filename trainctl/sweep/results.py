@@ -1,5 +1,6 @@
 """What a user reads at the end of a sweep: what follows, why trials failed, and what to do next. No torch."""
 
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -14,15 +15,27 @@ from trainctl.sweep.trial import Trial
 
 MOST_ROWS = 50  # of the table; results.csv has all
 MOST_REASONS = 10
+LONGEST_REASON = 160  # characters of it that are printed
 
 
 def failures(trials: Iterable[Trial]) -> list[tuple[str, list[Trial]]]:
-    """Return the failed trials by the beginning of their reason, the most frequent first."""
+    """Return the failed trials by reason, the most frequent first; reasons that differ only in numbers are one."""
     groups: dict[str, list[Trial]] = {}
     for trial in trials:
         if trial.status == "failed":
-            groups.setdefault(trial.reason.partition("; ")[0] or "unknown reason", []).append(trial)
-    return sorted(groups.items(), key=lambda item: -len(item[1]))
+            groups.setdefault(re.sub(r"\d+", "0", short_reason(trial)), []).append(trial)
+    return sorted(((short_reason(each[0]), each) for each in groups.values()), key=lambda item: -len(item[1]))
+
+
+def short_reason(trial: Trial) -> str:
+    """Return why a trial failed, without the details: its log and results.csv have all.
+
+    >>> from pathlib import Path
+    >>> short_reason(Trial(0, (), (), Path("0"), reason="the loss is nan at step 5; try a smaller optimizer.lr"))
+    'the loss is nan at step 5'
+    """
+    text = " ".join(trial.reason.split()).partition("; ")[0] or "unknown reason"
+    return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 3]}..."
 
 
 def winner_command(words: Words, fixed: Sequence[str]) -> str:
@@ -39,7 +52,7 @@ def winner_command(words: Words, fixed: Sequence[str]) -> str:
 
 
 def show(answer: Answer, home: Path, fixed: Sequence[str] = (), stream: TextIO | None = None) -> None:
-    """Print the answer of a sweep: its tables, what cannot be told apart, failures, and the next command.
+    """Print the answer of a sweep: its tables, what cannot be distinguished, failures, and the next command.
 
     Args:
         answer: The answer.
@@ -94,7 +107,9 @@ def conclusions(ranking: Ranking, monitor: str) -> list[str]:
     if best is None:
         return ["No trial was trained in full, so there is no best point."]
     if not ranking.compared:
-        return [_no_claim(ranking)] * (len(ranking.standings) > 1) + quotes(ranking, monitor)
+        return [_no_claim(ranking)] * (sum(bool(each.values) for each in ranking.standings) > 1) + quotes(
+            ranking, monitor
+        )
     lines = []
     others = len(ranking.indistinct) - 1
     if others:

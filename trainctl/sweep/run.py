@@ -10,7 +10,7 @@ from statistics import fmean
 from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
 from trainctl.report import table
-from trainctl.settings.space import Words
+from trainctl.settings.space import Words, key_of
 from trainctl.store import journal
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.live import watch
@@ -79,14 +79,15 @@ def conclude(study: Study, trials: Sequence[Trial]) -> None:
         try:
             from trainctl.sweep import plots
 
-            _, notes = plots.draw(answer, study.home / "plots")
+            _, notes = plots.draw(answer, study.home)
         except Exception as error:  # noqa: BLE001 - whatever a library raises
             notes = [f"the plots are incomplete: {reason(error)}"]
     if not (study.home / "results.csv").exists():
         notes.append("results.csv could not be written")
     for note in notes:
         table.line(f"note: {note}", stream=sys.stderr)
-    results.show(answer, study.home, [word for word in study.composer.space.fixed if word in study.words])
+    typed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
+    results.show(answer, study.home, [*typed, f"threads={study.threads}"])
 
 
 def confirm(study: Study) -> bool:

@@ -1,4 +1,4 @@
-"""What can be told apart: intervals, and which points are worse than the best. Pure functions on arrays; no torch.
+"""Intervals of means, and which points are worse than the best. Pure functions on arrays; no torch.
 
 A *point* is a choice of settings; a *block* is a choice of seeds, ``(seed, split.seed)``, with which each point is
 trained. Points are compared by their differences within blocks, so that what a seed does to all points cancels.
@@ -59,7 +59,7 @@ class Comparison:
 
 
 def half_width(values: Sequence[float], blocks: Blocks) -> float | None:
-    """Return half the width of the 95 % interval of a mean; None if it cannot be told.
+    """Return half the width of the 95 % interval of a mean; None if there are too few values.
 
     It is Student's t interval. If seeds and splits were varied independently, repetitions that share one of them are
     not independent: then the variance of the mean is that between seeds plus that between splits.

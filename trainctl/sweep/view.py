@@ -15,6 +15,7 @@ from trainctl.report import phrases
 from trainctl.report.table import printable, width
 from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
 from trainctl.run.metric_names import maximize
+from trainctl.sweep.results import short_reason
 from trainctl.sweep.trial import Trial
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class View:
         lines = []
         for trial in failed[-MOST_FAILURES:]:
             words = " ".join((*trial.words, *trial.replicate))
-            text = f"{words}: {' '.join(trial.reason.split())}"
+            text = f"{words}: {short_reason(trial)}"
             lines.append(Text.assemble(("failed  ", BAD), self._text(text)))
         return lines
 
