@@ -35,7 +35,7 @@ def {name}(*, maximize: bool):
 '''
 FAULTS = {
     "raises": ("raise ZeroDivisionError('a bug')", "ZeroDivisionError: a bug"),
-    "exits": ("sys.exit(0)", "SystemExit"),
+    "exits": ("sys.exit(0)", "called sys.exit(0)"),
     "leaves": ("os._exit(3)", "exited with code 3"),
     "segfaults": ("ctypes.string_at(0)", "ended by signal SIGSEGV"),
     "aborts": ("os.abort()", "ended by signal SIGABRT"),

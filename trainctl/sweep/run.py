@@ -5,7 +5,6 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from statistics import fmean
 
 from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
@@ -15,7 +14,7 @@ from trainctl.store import journal
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.live import watch
 from trainctl.sweep.pool import Pool
-from trainctl.sweep.ranking import find_answer
+from trainctl.sweep.ranking import contenders, find_answer
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
@@ -35,11 +34,12 @@ def run(study: Study) -> int:
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
     watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.changed)
+    stopped = "an error"
     try:
         stopped = pool.run()
     finally:
         watcher.close()
-        trials.changed(last=True)
+        trials.changed(last=True, over=not stopped)
         conclude(study, trials.all)
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
@@ -60,11 +60,19 @@ class Growing:
     def __init__(self, study: Study) -> None:
         self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
 
-    def changed(self, *, last: bool = False) -> None:
-        """Add new trials, and write the results, at most every other second."""
+    def changed(self, *, last: bool = False, over: bool = False) -> None:
+        """Add new trials, and write the results, at most every other second.
+
+        Args:
+            last: Whether this is the last time.
+            over: Whether the sweep is complete: no decision can continue what is paused, or begin what waits.
+        """
         self.study.ledger.update()
         known = set(map(id, self.all))
         self.all += [trial for trial in self.study.ledger.trials.values() if id(trial) not in known]
+        for trial in self.all if over else ():
+            if trial.status in ("paused", "waiting"):
+                trial.status = "pruned"
         if last or time.monotonic() - self.written > PAUSE:
             self.written = time.monotonic()
             with suppress(StorageError):  # no table is worth a training; the last one is reported
@@ -96,7 +104,7 @@ def confirm(study: Study) -> bool:
     if not count or any(trial.confirms for trial in study.ledger.trials.values()):
         return False
     entries = [
-        {"confirm": list(words), "of": point} for point in best_points(study)[:2] for words in fresh_seeds(study, count)
+        {"confirm": list(words), "of": point} for point in best_points(study) for words in fresh_seeds(study, count)
     ]
     if entries:
         journal.add_list(study.home, study.ledger.next_list, entries)
@@ -105,15 +113,9 @@ def confirm(study: Study) -> bool:
 
 
 def best_points(study: Study) -> list[int]:
-    """Return the points that were trained in full, the best mean of the monitored metric first."""
-    values: dict[int, list[float]] = {}
-    for trial in study.ledger.trials.values():
-        if trial.status in ("finished", "stopped") and trial.value is not None and not trial.confirms:
-            values.setdefault(trial.point, []).append(trial.value)
-    most = max(map(len, values.values()), default=0)
-    sign = -1 if study.policy.maximize else 1
-    complete = {point: fmean(row) for point, row in values.items() if len(row) == most}
-    return sorted(complete, key=lambda point: sign * complete[point])
+    """Return the winner and the runner-up of each data set."""
+    answer = find_answer(list(study.ledger.trials.values()), study.base.monitor, study.settings.monitors)
+    return [standing.point for ranking in answer.rankings for standing in contenders(ranking)[:2]]
 
 
 def fresh_seeds(study: Study, count: int) -> list[Words]:
