@@ -130,9 +130,7 @@ CALLS = [
     ("trainctl.settings.compose.OmegaConf.load", "recipe=mnist_cnn", 2, "recipes/"),
     ("trainctl.settings.compose.hydra.compose", "seed=1", 2, "the default run: cannot be composed"),
     ("trainctl.settings.compose.hydra.initialize_config_dir", "seed=1", 2, "the default run: cannot be composed"),
-    ("trainctl.settings.compose.OmegaConf.select", "optimizer.lr=1", 2, "optimizer.lr=1"),
-    ("trainctl.settings.compose.OmegaConf.update", "optimizer.lr=1", 2, "optimizer.lr=1"),
-    ("trainctl.settings.compose.OmegaConf.to_container", "optimizer.lr=1", 2, ""),
+    ("trainctl.settings.compose.OmegaConf.to_container", "optimizer.lr=${seed}", 2, ""),
     ("trainctl.settings.hydra_flags.hydra.main", "--cfg job", 2, "configuration: cannot be shown"),
     ("trainctl.settings.overrides.OverridesParser.parse_override", "optimizer.lr=1", 2, "optimizer.lr=1"),
     ("hydra.core.override_parser.types.Override.sweep_string_iterator", "-m seed=1,2", 2, "seed=1,2: not a list of values"),
@@ -273,10 +271,10 @@ TRUSTED = {
     "trainctl/components/dataset/base.py": {"np.loadtxt", "importlib.util.find_spec"},
     "trainctl/components/dataset/digits.py": {"gzip.open", "np.loadtxt"},
     "trainctl/components/dataset/diabetes.py": {"gzip.open", "np.loadtxt"},
+    "trainctl/settings/compose.py": {"OmegaConf.to_container"},
     "trainctl/store/difference.py": {"json.loads"},
     "trainctl/finished/comparison.py": {"json.loads"},
     "trainctl/run/factory.py": {"importlib.util.find_spec"},
-    "trainctl/settings/compose.py": {"OmegaConf.to_container"},
 }
 
 

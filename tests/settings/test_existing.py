@@ -9,7 +9,7 @@ import pytest
 from trainctl import cli
 from trainctl.command import resume
 from trainctl.errors import ConfigError
-from trainctl.settings import component, compose, config, existing, hydra_flags, schema
+from trainctl.settings import component, compose, config, existing, hydra_flags, points, schema
 
 QUICK = ("dataset=iris", "loop.max_steps=1", "output.plots=false")
 
@@ -81,7 +81,7 @@ def test_a_saved_configuration_is_checked_once_and_completed_only_if_need_be(che
 
 def test_a_sweep_names_each_mistake_once() -> None:
     with pytest.raises(ConfigError) as caught:
-        compose.compose_points(["optimizer.lr=-1", "seed=0,x,1,x", "loop.batch_size=0"])
+        points.compose_points(["optimizer.lr=-1", "seed=0,x,1,x", "loop.batch_size=0"])
     assert [line.partition(":")[0] for line in str(caught.value).split("\n")] == [
         "loop.batch_size=0", "optimizer.lr=-1", "seed=x",
     ]  # fmt: skip

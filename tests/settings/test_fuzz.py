@@ -16,7 +16,7 @@ from trainctl.errors import CheckpointError, ConfigError, DataError
 from trainctl.fileformat.json_text import parse_json
 from trainctl.fileformat.tree import read_tree
 from trainctl.run import assemble
-from trainctl.settings import component, compose, config, existing
+from trainctl.settings import component, compose, config, existing, points
 from trainctl.settings import members as catalogue
 from trainctl.settings.overrides import parse
 from trainctl.store import rundir
@@ -148,7 +148,7 @@ READERS: dict[str, tuple[str, Callable[[str, Path], object], int]] = {
     "a line of metrics": (ROW, lambda text, folder: rundir._row(text), 300),
     "a word": (WORDS, lambda text, folder: parse([text]), 200),
     "words of a run": ("model.hidden=[8,${loop.batch_size}]", lambda text, folder: compose.compose([text]), 100),
-    "points of a sweep": ("model.hidden=[8],[16,32]", lambda text, folder: compose.compose_points([text]), 120),
+    "points of a sweep": ("model.hidden=[8],[16,32]", lambda text, folder: points.compose_points([text]), 120),
     "words for a saved run": (
         "loop.epochs=${oc.decode:'3'}",
         lambda text, folder: existing.change(DEFAULT, [text], ["loop."]),
@@ -219,4 +219,4 @@ def test_a_word_that_no_parser_should_get_is_refused(word: str) -> None:
 )  # fmt: skip
 def test_an_odd_sweep_is_refused(word: str) -> None:
     with pytest.raises(ConfigError):
-        compose.compose_points([word])
+        points.compose_points([word])

@@ -29,8 +29,15 @@ from trainctl.store import rundir
 def main(argv: Sequence[str]) -> int:
     """Check the changes, import torch and continue the training; return the exit code."""
     parsed = arguments.parse(argv, {"root": "runs"}, most_names=1, overrides=True)
-    directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    name, root = parsed.names[0] if parsed.names else None, Path(parsed.options["root"])
+    directory = rundir.find_sweep(name, root) or rundir.find(name, root)
     packages, overrides = arguments.packages(parsed.overrides)
+    if (directory / "sweep.json").exists():
+        from trainctl.sweep import run, study
+
+        sweep = study.reopen(directory, overrides, packages)
+        run.try_again(sweep)
+        return run.run(sweep)
     from trainctl.finished.open import configuration
     from trainctl.report import reporters, table
     from trainctl.train import session

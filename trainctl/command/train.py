@@ -23,10 +23,9 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
     from trainctl.settings import compose
 
     if multirun:
-        points = compose.compose_points(arguments, config_dir)
-        from trainctl.sweep import trials
+        from trainctl.sweep import run, study
 
-        return trials.sweep(points, arguments)
+        return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
     from trainctl.report import reporters
     from trainctl.train import session

@@ -33,16 +33,23 @@ class Parts:
     changes: tuple[str, ...]
 
 
-def read(build: Callable[[], Dataset], name: str) -> Dataset:
+# Data sets that a sweep has read once for all trials, by their settings; empty in every other process.
+SHARED: dict[str, Dataset] = {}
+
+
+def read(build: Callable[[], Dataset], name: str, key: str = "") -> Dataset:
     """Read a data set.
 
     Args:
         build: Reads and returns the data set.
         name: The data set's name, for a message.
+        key: What it is called in :data:`SHARED`, if it is there.
 
     Raises:
         DataError: If it cannot be read, also for reasons that the reader does not handle, such as a path that is too long.
     """
+    if key in SHARED:
+        return SHARED[key]
     try:
         return build()
     except OSError as error:

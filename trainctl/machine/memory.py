@@ -5,19 +5,24 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from trainctl.machine.threads import groups
 
+if TYPE_CHECKING:
+    import torch
 
-def free(device: torch.device) -> float:
+
+def free(device: "torch.device") -> float:
     """Return the memory that a run on a CPU can still use [bytes].
 
     Infinity for a GPU, where a failed allocation raises an error that can be handled.
     """
-    if device.type != "cpu":
-        return math.inf
+    return available() if device.type == "cpu" else math.inf
+
+
+def available() -> float:
+    """Return the memory that processes can still use, within the limits of their control group [bytes]."""
     limits = [math.inf]
     with suppress(OSError, ValueError, IndexError):
         limits.append(1024 * int(Path("/proc/meminfo").read_text().partition("MemAvailable:")[2].split()[0]))

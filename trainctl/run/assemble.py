@@ -1,5 +1,6 @@
 """Assemble a Run or an Evaluation from a configuration; the only module that determines the order of construction."""
 
+import json
 import math
 from collections.abc import Mapping
 from functools import partial
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl.components.augment.base import Augment, Mixer, Tracker
+from trainctl.components.dataset.base import Dataset
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
@@ -102,15 +104,27 @@ def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
     return device, threads
 
 
+def read_dataset(config: Config) -> Dataset:
+    """Read the data set of a new run, or take it from those that a sweep has read already."""
+    name = config.parts["dataset"]["name"]
+    return load.read(partial(member, config, "dataset", schema=None), f"dataset={name}", dataset_key(config))
+
+
+def dataset_key(config: Config) -> str:
+    """Return what two configurations have in common if they read the same data set."""
+    return json.dumps([config.parts["dataset"], list(config.components)], sort_keys=True)
+
+
 def load_data(config: Config, device: torch.device) -> Data:
     """Load the data set of a new run."""
-    settings = config.parts["dataset"]
-    dataset = load.read(partial(member, config, "dataset", schema=None), f"dataset={settings['name']}")
+    dataset = read_dataset(config)
 
     def scale(values: Tensor) -> Any:
         return member(config, "scale", values=values)
 
-    return load.load(dataset, member(config, "clean"), scale, config.split, device, own="path" in settings)
+    return load.load(
+        dataset, member(config, "clean"), scale, config.split, device, own="path" in config.parts["dataset"]
+    )
 
 
 def build_loss(config: Config, task: Task, data: Data) -> Loss:

@@ -6,7 +6,7 @@ share one composition per choice of members.
 """
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,9 +23,8 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config
 from trainctl.settings.config import Config, Tree
-from trainctl.settings.members import Members, explain, home, options, overlays
+from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.overrides import misuses, parse, unresolved
-from trainctl.settings.points import points_of
 from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_hydras_settings
 from trainctl.settings.user_source import UserSource
 
@@ -51,59 +50,105 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     Raises:
         ConfigError: With one line for each thing that is wrong.
     """
-    return _configs(parse(overrides), [[*overrides]], overlays(config_dir), sweep=False)[0]
-
-
-def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> list[tuple[list[str], Config]]:
-    """Return the swept overrides and the configuration of each point of a sweep, in order.
-
-    Raises:
-        ConfigError: With one line for each thing that is wrong at any point.
-    """
     directories = overlays(config_dir)
-    parsed = parse(overrides)
-    points = points_of(parsed, options(directories))
-    swept = [index for index, override in enumerate(parsed) if override.is_sweep_override()]
-    configs = _configs(parsed, points, directories, sweep=True)
-    return [([point[index] for index in swept], each) for point, each in zip(points, configs, strict=True)]
-
-
-def _configs(parsed: list[Override], points: list[list[str]], directories: list[Path], *, sweep: bool) -> list[Config]:
-    """Check every override and every composed point; return the configurations only if nothing is wrong."""
     members = options(directories)
-    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=sweep))]
-    configs: list[Config] = []
-    if not wrong:
-        typed = {override.key_or_group: str(override.input_line) for override in parsed}
-        for point in points:
-            try:
-                configs.append(config.load(_tree(parse(point) if sweep else parsed, typed, members, directories)))
-            except ConfigError as error:
-                wrong += str(error).split("\n")
+    parsed = parse(overrides)
+    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
     if wrong:
         raise ConfigError("\n".join(dict.fromkeys(wrong)))
-    return configs
+    typed = {override.key_or_group: str(override.input_line) for override in parsed}
+    return config.load(_tree(parsed, typed, members, directories)[0])
 
 
-def _tree(parsed: list[Override], typed: dict[str, str], members: Members, directories: list[Path]) -> Tree:
-    """Compose one point; error messages quote the words as they were typed."""
+def compose_point(
+    words: Sequence[str],
+    typed: Mapping[str, str],
+    members: Members,
+    directories: list[Path],
+    optional: Collection[str],
+) -> tuple[Config, list[str]]:
+    """Return the configuration of one point of a sweep, and the keys among its words that do not apply to it.
+
+    Args:
+        words: All words of the point, each with one value.
+        typed: What was typed for each key, for messages.
+        members: The members of all groups.
+        directories: The user's directories of configuration files.
+        optional: Groups that vary in the sweep: a setting of another member of such a group does not apply.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    parsed = parse(words)
+    if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
+        raise ConfigError("\n".join(wrong))
+    tree, unused = _tree(parsed, typed, members, directories, optional)
+    return config.load(tree), unused
+
+
+def _tree(
+    parsed: list[Override],
+    typed: Mapping[str, str],
+    members: Members,
+    directories: list[Path],
+    optional: Collection[str] = (),
+) -> tuple[Tree, list[str]]:
+    """Compose one point; what is wrong is reported in terms of what was typed.
+
+    Returns:
+        The tree, and the keys that belong to members that are not selected, of groups in ``optional``.
+    """
     choices = [override for override in parsed if override.key_or_group in members]
-    composed = compose_members(tuple(map(_choice, choices)), tuple(directories)).copy()
+    composed = copied(compose_members(tuple(map(_choice, choices)), tuple(directories)))
     wrong: list[str] = []
+    unused: list[str] = []
     for override in parsed:
-        if override not in choices:
-            with reading(typed[override.key_or_group], ConfigError, "cannot be set"):
-                wrong += _lay(composed, override, typed[override.key_or_group], members)
+        key = override.key_or_group
+        if override in choices:
+            continue
+        with reading(typed[key], ConfigError, "cannot be set"):
+            trouble = _lay(composed, override, typed[key], members)
+        if trouble and key.partition(".")[0] in optional and belongs_elsewhere(key, members):
+            unused.append(key)
+        else:
+            wrong += trouble
     if wrong:
         raise ConfigError("\n".join(wrong))
     lift_epochs(composed, typed)
-    with reading("configuration", ConfigError, "cannot be resolved", unresolved):
-        tree = OmegaConf.to_container(composed, resolve=True, throw_on_missing=True)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
+    return resolved(composed), unused
 
 
-def lift_epochs(tree: DictConfig | Tree, typed: Iterable[str]) -> None:
+def copied(value: Any) -> Any:
+    """Return a deep copy of a plain tree; copy.deepcopy takes ten times as long."""
+    if isinstance(value, dict):
+        return {key: copied(item) for key, item in value.items()}
+    return [copied(item) for item in value] if isinstance(value, list) else value
+
+
+def resolved(tree: Tree) -> Tree:
+    """Return a tree with its interpolations resolved.
+
+    Raises:
+        ConfigError: If a value is missing, or an interpolation leads nowhere.
+    """
+    if _has_interpolation(tree):
+        with reading("configuration", ConfigError, "cannot be resolved", unresolved):
+            container = OmegaConf.to_container(OmegaConf.create(tree), resolve=True, throw_on_missing=True)
+        assert isinstance(container, dict)
+        tree = {str(key): value for key, value in container.items()}
+    return tree
+
+
+def _has_interpolation(value: object) -> bool:
+    """Return whether OmegaConf has something to resolve in a plain value, or to report as missing."""
+    if isinstance(value, str):
+        return "${" in value or value == "???"
+    if isinstance(value, dict):
+        return any(_has_interpolation(item) for pair in value.items() for item in pair)
+    return isinstance(value, list) and any(map(_has_interpolation, value))
+
+
+def lift_epochs(tree: Tree, typed: Iterable[str]) -> None:
     """Set `loop.epochs` to null if another budget was typed and it was not: a user who types 60 s expects 60 s."""
     budgets = [key for key in ("max_steps", "max_time") if f"loop.{key}" in typed]
     if "loop.epochs" not in typed and any(tree["loop"].get(key) is not None for key in budgets):
@@ -119,35 +164,37 @@ def _choice(override: Override) -> str:
     return f"{override.key_or_group}={override.get_value_element_as_str()}"
 
 
-def _lay(composed: DictConfig, override: Override, typed: str, members: Members) -> list[str]:
-    """Set one key of a composed configuration; return a list of error messages."""
+def _lay(composed: Tree, override: Override, typed: str, members: Members) -> list[str]:
+    """Set one key of a composed configuration; return what is wrong with that, if anything."""
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
-    node = OmegaConf.select(composed, parent, throw_on_resolution_failure=False) if parent else composed
+    node: object = composed
+    for name in parent.split(".") if parent else ():
+        node = node.get(name) if isinstance(node, dict) else None
     if leaf == "name" and parent.partition(".")[0] in members:
         group = parent.partition(".")[0]
         return [f"{typed}: select a member of the group with {group}={override.value()}"]
-    if isinstance(node, DictConfig) and isinstance(node.get(leaf), DictConfig):
+    if isinstance(node, dict) and isinstance(node.get(leaf), dict):
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
-    if not isinstance(node, DictConfig) or leaf not in node:
+    if not isinstance(node, dict) or leaf not in node:
         group = composed.get(key.partition(".")[0])
-        selected = (group.get("name") or ", ".join(group)) if isinstance(group, DictConfig) else ""
+        selected = (group.get("name") or ", ".join(group)) if isinstance(group, dict) else ""
         return [explain(key, typed, members, selected)]
-    OmegaConf.update(composed, key, override.value(), merge=False)
+    node[leaf] = override.value()
     return []
 
 
 @cache
-def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> DictConfig:
-    """Compose members with Hydra; the result is not checked, and it is cached: copy it before changing it.
+def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> Tree:
+    """Let Hydra compose members; the plain tree is not checked or resolved, and is shared: copy it before a change.
 
     Args:
-        choices: Words such as ``optimizer=adam``; empty words are ignored.
+        choices: Words such as ``optimizer=adam``, or empty ones.
         directories: The user's directories of configuration files.
 
     Raises:
-        ConfigError: If a file cannot be read, or sets Hydra's own settings.
+        ConfigError: If a file cannot be read, or sets what is Hydra's own.
     """
     prepare(directories, recipes=bool(directories) or any(choice.startswith("recipe=") for choice in choices))
     files = options(directories)
@@ -160,7 +207,10 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     settings = composed.pop("hydra")
     if directories and _without_choices(settings) != _hydras_own():
         raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {directories[0]} does so in its `defaults`")
-    return composed
+    with reading(" ".join(choices) or "configuration", ConfigError, "cannot be composed"):
+        tree = OmegaConf.to_container(composed, resolve=False)
+    assert isinstance(tree, dict)
+    return {str(key): value for key, value in tree.items()}
 
 
 def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:

@@ -5,12 +5,9 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import getitem
 
-from omegaconf import OmegaConf
-
 from trainctl.errors import ConfigError
-from trainctl.fileformat.boundary import reading
 from trainctl.settings import component, config, renamed
-from trainctl.settings.compose import compose_members, lift_epochs
+from trainctl.settings.compose import compose_members, lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import overlays
 from trainctl.settings.overrides import parse, plain_value
@@ -48,16 +45,11 @@ def completed(tree: Tree) -> Tree:
         if isinstance(settings := tree.get(group), dict) and settings
     }
     try:
-        composed = compose_members(
-            tuple(f"{group}={names}" for group, names in selected.items()), tuple(overlays())
-        ).copy()
-        with reading("configuration", ConfigError, "cannot be completed"):
-            OmegaConf.update(composed, "monitor", tree.get("monitor", composed.monitor))  # other settings refer to it
-            defaults = OmegaConf.to_container(composed, resolve=True)
+        composed = compose_members(tuple(f"{group}={names}" for group, names in selected.items()), tuple(overlays()))
+        defaults = resolved(composed | {"monitor": tree.get("monitor", composed["monitor"])})  # others refer to it
     except ConfigError:
         return tree  # errors are reported when the configuration is checked
-    assert isinstance(defaults, dict)
-    return _filled(tree, {str(key): value for key, value in defaults.items()})
+    return _filled(tree, defaults)
 
 
 def _filled(tree: Tree, defaults: Tree) -> Tree:

@@ -4,6 +4,7 @@ Imports neither Hydra nor torch.
 """
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 from trainctl.errors import ConfigError
@@ -60,6 +61,18 @@ def _owners(members: Members) -> dict[str, list[str]]:
             for key in set(keys) - {"name", "defaults"} if isinstance(keys, dict) else ():
                 owners.setdefault(f"{prefix}.{key}", []).append(name)
     return owners
+
+
+@cache
+def _settings_of_members(directories: tuple[Path, ...]) -> frozenset[str]:
+    return frozenset(key for key, names in _owners(options(directories)).items() if names)
+
+
+def belongs_elsewhere(key: str, members: Members) -> bool:
+    """Return whether some member of a key's group has that setting."""
+    group = key.partition(".")[0]
+    folders = {path.parents[1] for path in members.get(group, {}).values()} - {home("conf")}
+    return key in _settings_of_members(tuple(sorted(folders)))
 
 
 def explain(key: str, line: str, members: Members, selected: str) -> str:

@@ -1,60 +1,142 @@
-"""Expand overrides with several values into the points of a sweep."""
+"""The points of a sweep: composed, checked, and equal ones only once. Imports no torch."""
 
-import itertools
-import math
-from collections.abc import Sequence
-from typing import Any
-
-from hydra.core.override_parser.types import Override, RangeSweep
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from trainctl.errors import ConfigError
-from trainctl.settings.members import Members
-from trainctl.settings.overrides import values
-from trainctl.settings.spelling import nearest
+from trainctl.settings.compose import compose_point
+from trainctl.settings.config import Config
+from trainctl.settings.members import Members, options, overlays
+from trainctl.settings.space import Space, Words, key_of, keys_of, read_space
+from trainctl.settings.spelling import spell
+from trainctl.settings.sweep import Sweep, separate
+from trainctl.settings.user_files import hidden
 
-MOST_POINTS = 10_000
+ONLY_OF_A_SWEEP = "sweep.* settings and sweep=... need -m"
 
 
-def points_of(overrides: Sequence[Override], members: Members) -> list[list[str]]:
-    """Return the points of a sweep in order, each a list of one word per override.
+@dataclass(frozen=True)
+class Point:
+    """One point of a sweep.
+
+    Args:
+        words: In which it differs from the others, without those that do not apply to it.
+        config: The configuration of its first repetition, checked.
+    """
+
+    words: Words
+    config: Config
+
+    @property
+    def identity(self) -> str:
+        """Return what two points have in common only if they are the same."""
+        return spell(self.config.tree)
+
+    def repeated(self, replicate: Words) -> Config:
+        """Return the configuration of a repetition; its seeds have been checked."""
+        seeds = {key_of(word): int(word.partition("=")[2]) for word in replicate}
+        config, tree = self.config, self.config.tree
+        if "seed" in seeds:
+            config, tree = replace(config, seed=seeds["seed"]), tree | {"seed": seeds["seed"]}
+        if "split.seed" in seeds:
+            config = replace(config, split=replace(config.split, seed=seeds["split.seed"]))
+            tree = tree | {"split": tree["split"] | {"seed": seeds["split.seed"]}}
+        return replace(config, tree=tree)
+
+
+@dataclass
+class Composer:
+    """Composes points of one space, and remembers which of the words ever applied.
+
+    Args:
+        space: The space.
+        directories: The user's directories of configuration files.
+        members: The members of all groups.
+        typed: What was typed for each swept key, for messages.
+        used: The keys of the words that applied to at least one point.
+    """
+
+    space: Space
+    directories: list[Path]
+    members: Members
+    typed: dict[str, str]
+    used: set[str] = field(default_factory=set)
+
+    def compose(self, words: Words, replicate: Words = ()) -> Point:
+        """Return a point, checked.
+
+        Raises:
+            ConfigError: With one line for each thing that is wrong.
+        """
+        all_words = (*self.space.fixed, *words, *replicate)
+        typed = {key_of(word): word for word in all_words} | self.typed
+        config, unused = compose_point(all_words, typed, self.members, self.directories, self.groups)
+        self.used |= {key_of(word) for word in all_words} - set(unused)
+        return Point(tuple(word for word in words if key_of(word) not in unused), config)
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """Return the groups whose member varies."""
+        return frozenset(key for key in self.space.swept if "." not in key)
+
+    def never_used(self) -> list[str]:
+        """Return a line for each word that applied to no point."""
+        keys = dict.fromkeys(
+            [*map(key_of, self.space.fixed), *(key for axis in self.space.axes for key in keys_of(axis))]
+        )
+        return [f"{key}: no such setting at any point of this sweep" for key in keys if key not in self.used]
+
+
+def read_sweep(words: Sequence[str], config_dir: str | None = None) -> tuple[Sweep, Composer]:
+    """Read the words of a sweep.
 
     Raises:
-        ConfigError: If an override has no values, or there are too many points.
+        ConfigError: With one line for each thing that is wrong with a word by itself.
     """
-    _limit(math.prod(map(_length, overrides)))
-    axes = [_axis(override, members) for override in overrides]
-    _limit(math.prod(map(len, axes)))
-    return [list(point) for point in itertools.product(*axes)]
+    settings, about_runs = separate(words)
+    directories = overlays(config_dir)
+    if wrong := list(hidden(directories)):
+        raise ConfigError("\n".join(wrong))
+    members = options(directories)
+    typed = {key_of(word): word for word in about_runs}
+    return settings, Composer(read_space(about_runs, settings, members), directories, members, typed)
 
 
-def _limit(count: float) -> None:
-    if count > MOST_POINTS:
-        raise ConfigError(f"this sweep has {count:.0f} points; the limit is {MOST_POINTS}")
+def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Point]:
+    """Compose points and return those that differ, in order.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong at any point.
+    """
+    points: dict[str, Point] = {}
+    wrong: dict[str, None] = {}
+    first, *others = composer.space.replicates
+    for number, words in enumerate(candidates):
+        for replicate in (first, *others) if number == 0 else (first,):
+            try:
+                point = composer.compose(words, replicate)
+            except ConfigError as error:
+                wrong |= dict.fromkeys(str(error).split("\n"))
+                continue
+            if replicate == first:
+                points.setdefault(point.identity, point)
+    if not wrong:
+        wrong = dict.fromkeys(composer.never_used())
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    return list(points.values())
 
 
-def _length(override: Override) -> float:
-    """Return the number of values in a range, without listing them; 1 for anything else."""
-    value: Any = override.value() if override.is_sweep_override() else None
-    if not isinstance(value, RangeSweep):
-        return 1
-    try:
-        start, stop, step = (float(end or 0) for end in (value.start, value.stop, value.step))
-        count = (stop - start) / step
-    except (OverflowError, ZeroDivisionError):
-        count = math.inf
-    if not math.isfinite(count):
-        raise ConfigError(
-            f"{override.input_line}: range is infinite; write range(start,stop,step) with a non-zero step"
-        )
-    return max(0.0, math.ceil(count))
+def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> list[tuple[list[str], Config]]:
+    """Return the swept overrides and the configuration of each trial of a grid, in order.
 
-
-def _axis(override: Override, members: Members) -> list[str]:
-    """Return one word `key=value` for each value of an override."""
-    if not override.is_sweep_override():
-        return [str(override.input_line)]
-    key = override.key_or_group
-    texts = values(override, members)
-    if not texts:
-        raise ConfigError(f"{override.input_line}: matches nothing{nearest('', members.get(key, ()))}")
-    return [f"{key}={text}" for text in texts]
+    Raises:
+        ConfigError: With one line for each thing that is wrong at any point.
+    """
+    _, composer = read_sweep(overrides, config_dir)
+    return [
+        ([*point.words, *replicate], point.repeated(replicate))
+        for point in distinct_points(composer, composer.space.grid())
+        for replicate in composer.space.replicates
+    ]

@@ -76,6 +76,12 @@ def check(directory: Path) -> None:
         raise StorageError(f"{directory}: {who}; this process stops writing checkpoints")
 
 
+def is_held_here(directory: Path) -> bool:
+    """Return whether a living process of this machine holds the lock."""
+    other = _content(directory / NAME)
+    return bool(other) and _here(other) and not _gone(other)
+
+
 def _me() -> dict[str, Any]:
     return {
         "host": platform.node(),

@@ -273,6 +273,20 @@ def looks_like(content: bytes) -> str:
     return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "something else")
 
 
+def find_sweep(name: str | None, root: Path) -> Path | None:
+    """Return the sweep that is meant by a path, a name below the root or a part of the name; None if it is none, or several."""
+    if name is None:
+        return None
+    if is_file(Path(name) / "sweep.json"):
+        return Path(name)
+    with suppress(OSError):
+        sweeps = [path.parent for path in root.glob("*/sweep.json")]
+        exact = [path for path in sweeps if path.name == name]
+        matches = exact or [path for path in sweeps if name in path.name]
+        return matches[0] if len(matches) == 1 and not (root / name / "config.yaml").exists() else None
+    return None
+
+
 def find(name: str | None, root: Path) -> Path:
     """Find a run directory by its path, its name below the root or a part of that name; None or `last` finds the newest run.
 

@@ -1,0 +1,341 @@
+"""The search space of a sweep: its fixed words, and its axes, each a list of options or an interval. No torch."""
+
+import csv
+import io
+import itertools
+import math
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
+
+from trainctl.errors import ConfigError
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import check_file
+from trainctl.fileformat.tree import read_tree
+from trainctl.settings.members import Members
+from trainctl.settings.overrides import parse, values
+from trainctl.settings.spelling import nearest, spell
+from trainctl.settings.sweep import Sweep
+
+MOST_POINTS = 10_000
+LARGEST_FILE = 2**26  # bytes of a file of points
+ZIP = re.compile(r"([A-Za-z_]\w*)=zip\((.*)\)", re.DOTALL)
+Words = tuple[str, ...]
+SEEDS = ("seed", "split.seed")  # what is varied to repeat a point, not to choose one
+
+
+@dataclass(frozen=True)
+class Choice:
+    """An axis with a list of options.
+
+    Args:
+        label: Names the axis: its key, or that of a zip.
+        options: The words that each option stands for; several for a zip or a row of a file.
+    """
+
+    label: str
+    options: tuple[Words, ...]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An axis from which any number can be drawn.
+
+    Args:
+        label: Its key.
+        low: The smallest number.
+        high: The largest number.
+        logarithmic: Whether every ratio, instead of every difference, is equally likely.
+        whole: Whether only whole numbers are drawn.
+    """
+
+    label: str
+    low: float
+    high: float
+    logarithmic: bool
+    whole: bool
+
+    def draw(self, source: random.Random) -> Words:
+        """Return the word for a random number."""
+        if self.whole and not self.logarithmic:
+            return (f"{self.label}={source.randint(int(self.low), int(self.high))}",)
+        if not self.logarithmic:
+            return self.word(source.uniform(self.low, self.high))
+        low, high = (self.low - 0.5, self.high + 0.5) if self.whole else (self.low, self.high)
+        return self.word(math.exp(source.uniform(math.log(low), math.log(high))))
+
+    def word(self, number: float) -> Words:
+        """Return the word for a number, which is rounded and kept in the interval."""
+        number = min(max(number, self.low), self.high)
+        return (f"{self.label}={round(number) if self.whole else f'{number:.6g}'}",)
+
+
+Axis = Choice | Interval
+
+
+def keys_of(axis: Axis) -> list[str]:
+    """Return the keys that an axis sets."""
+    if isinstance(axis, Interval):
+        return [axis.label]
+    return list(dict.fromkeys(key_of(word) for option in axis.options for word in option))
+
+
+def key_of(word: str) -> str:
+    """Return the key of a word such as ``optimizer.lr=0.1``."""
+    return word.partition("=")[0].lstrip("+")
+
+
+@dataclass(frozen=True)
+class Space:
+    """What is the same in all trials, and what varies.
+
+    Args:
+        fixed: The words of all trials.
+        axes: What varies from point to point.
+        replicates: The words of each repetition of a point, which set ``seed``, ``split.seed`` or both.
+    """
+
+    fixed: Words
+    axes: tuple[Axis, ...]
+    replicates: tuple[Words, ...] = ((),)
+
+    @property
+    def size(self) -> float:
+        """Return the number of points, before equal ones become one; infinite with an interval."""
+        return math.prod(len(axis.options) if isinstance(axis, Choice) else math.inf for axis in self.axes)
+
+    @property
+    def swept(self) -> frozenset[str]:
+        """Return the keys that vary from point to point."""
+        return frozenset(key for axis in self.axes for key in keys_of(axis))
+
+    def grid(self) -> Iterator[Words]:
+        """Yield every point in order, the last axis first."""
+        options = [axis.options for axis in self.axes if isinstance(axis, Choice)]
+        for choices in itertools.product(*options):
+            yield tuple(itertools.chain.from_iterable(choices))
+
+    def draw(self, seed: int, number: int) -> Words:
+        """Return a random point, a function of the seed and of its number alone."""
+        source = random.Random(f"{seed} {number}")
+        parts = [axis.draw(source) if isinstance(axis, Interval) else source.choice(axis.options) for axis in self.axes]
+        return tuple(itertools.chain.from_iterable(parts))
+
+
+def read_space(words: Sequence[str], settings: Sweep, members: Members) -> Space:
+    """Return the space that the words of a command span.
+
+    Args:
+        words: The words about the runs.
+        settings: Those of the sweep.
+        members: The members of all groups, for ``glob(...)``.
+
+    Raises:
+        ConfigError: With one line for each word that is wrong, or if there are too many points.
+    """
+    fixed: list[str] = []
+    axes: list[Axis] = []
+    wrong: list[str] = []
+    for word in words:
+        try:
+            axis = _zipped(word, members) if ZIP.fullmatch(word) else _axis(parse([word])[0], settings, members)
+        except ConfigError as error:
+            wrong += str(error).split("\n")
+            continue
+        if axis is None:
+            fixed.append(word)
+        else:
+            axes.append(axis)
+    if settings.points is not None and not wrong:
+        axes.append(read_points(Path(settings.points)))
+    wrong = wrong or _conflicts(fixed, axes, settings)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+    replicates, points = _replicates(fixed, axes, settings)
+    space = Space(tuple(fixed), tuple(points), replicates)
+    if wrong := _too_many(space, settings):
+        raise ConfigError(wrong)
+    return space
+
+
+def _replicates(fixed: Sequence[str], axes: Sequence[Axis], settings: Sweep) -> tuple[tuple[Words, ...], list[Axis]]:
+    """Return the repetitions of each point, and the axes that remain: a swept seed repeats points."""
+    repeated, points = [], []
+    for axis in axes:
+        if isinstance(axis, Choice) and axis.label in SEEDS:
+            repeated.append(axis.options)
+        else:
+            points.append(axis)
+    for key, count in (("seed", settings.seeds), ("split.seed", settings.splits)):
+        first = next((int(word.partition("=")[2]) for word in fixed if key_of(word) == key), 0)
+        if count > 1:
+            repeated.append(tuple((f"{key}={first + number}",) for number in range(count)))
+    return tuple(tuple(itertools.chain.from_iterable(row)) for row in itertools.product(*repeated)), points
+
+
+def _conflicts(fixed: Sequence[str], axes: Sequence[Axis], settings: Sweep) -> list[str]:
+    """Return what is wrong with the axes together."""
+    wrong, seen = [], {key_of(word) for word in fixed}
+    for axis in axes:
+        keys = set(keys_of(axis))
+        wrong += [f"{key} is set twice" for key in sorted(keys & seen)]
+        seen |= keys
+        if isinstance(axis, Interval) and settings.sampler == "grid":
+            wrong.append(f"{axis.label}: an interval has no grid; add sweep=random or sweep=tpe, and sweep.trials=20")
+    swept = {key for axis in axes for key in keys_of(axis)}
+    for key, setting, count in (("seed", "seeds", settings.seeds), ("split.seed", "splits", settings.splits)):
+        if count > 1 and key in swept:
+            wrong.append(f"sweep.{setting}={count}: {key} is already swept; leave one of them out")
+        wrong += [
+            f"{word}: with sweep.{setting}, expected a whole number"
+            for word in fixed
+            if count > 1 and key_of(word) == key and not word.partition("=")[2].isdecimal()
+        ]
+    return wrong
+
+
+def _too_many(space: Space, settings: Sweep) -> str:
+    """Return what is wrong if there are too many trials."""
+    repeated = len(space.replicates)
+    if settings.trials is not None and settings.trials * repeated > MOST_POINTS:
+        return f"sweep.trials={settings.trials}: this sweep has {settings.trials * repeated} trials; the limit is {MOST_POINTS}"
+    if settings.sampler == "grid" and space.size * repeated > MOST_POINTS:
+        return (
+            f"this sweep has {space.size * repeated:.0f} trials; the limit is {MOST_POINTS}: give fewer values, or draw"
+            " some of the points with sweep=random sweep.trials=100"
+        )
+    return ""
+
+
+def _axis(override: Override, settings: Sweep, members: Members) -> Axis | None:
+    """Return the axis that an override spans; None if it has one value."""
+    if not override.is_sweep_override():
+        return None
+    key, line, value = override.key_or_group, str(override.input_line), override.value()
+    if isinstance(value, IntervalSweep):
+        return _interval(key, line, value)
+    if isinstance(value, RangeSweep) and _length(value, line) > MOST_POINTS:
+        raise ConfigError(f"{line}: this sweep has {_length(value, line):.0f} trials; the limit is {MOST_POINTS}")
+    shuffled = isinstance(value, ChoiceSweep | RangeSweep) and value.shuffle
+    if shuffled:
+        override = replace(override, _value=replace(value, shuffle=False))
+    texts = values(override, members)
+    if not texts:
+        raise ConfigError(f"{line}: matches nothing{nearest('', members.get(key, ()))}")
+    if shuffled:  # Hydra would shuffle them anew each time
+        random.Random(f"{settings.seed} {line}").shuffle(texts)
+    if isinstance(value, Glob) and key not in members:
+        raise ConfigError(f"{line}: glob() chooses members of a group, and {key} is not a group")
+    return Choice(key, tuple((f"{key}={text}",) for text in texts))
+
+
+def _interval(key: str, line: str, value: IntervalSweep) -> Interval:
+    low, high = value.start, value.end
+    if low is None or high is None or not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise ConfigError(f"{line}: expected interval(low,high) with two numbers, low below high")
+    if unknown := set(value.tags) - {"log"}:
+        raise ConfigError(f"{line}: tag {', '.join(sorted(unknown))} has no meaning; expected log")
+    if "log" in value.tags and low <= 0:
+        raise ConfigError(f"{line}: a logarithmic interval must begin above 0")
+    return Interval(key, low, high, "log" in value.tags, isinstance(low, int) and isinstance(high, int))
+
+
+def _length(value: Any, line: str) -> float:
+    """Return how many values a range has, without listing them."""
+    try:
+        start, stop, step = (float(end or 0) for end in (value.start, value.stop, value.step))
+        count = (stop - start) / step
+    except (OverflowError, ZeroDivisionError):
+        count = math.inf
+    if not math.isfinite(count):
+        raise ConfigError(f"{line}: range is infinite; write range(start,stop,step) with a non-zero step")
+    return max(0.0, math.ceil(count))
+
+
+def _zipped(word: str, members: Members) -> Choice:
+    """Return the axis of ``name=zip(key=[a,b],key=[c,d])``: the first values together, then the second ones.
+
+    >>> _zipped("p=zip(optimizer=[adam,sgd],optimizer.lr=[1e-3,1e-1])", {}).options
+    (('optimizer=adam', 'optimizer.lr=0.001'), ('optimizer=sgd', 'optimizer.lr=0.1'))
+    """
+    match = ZIP.fullmatch(word)
+    assert match
+    columns: dict[str, list[str]] = {}
+    for part in _split(match[2]):
+        key, _, listed = part.strip().partition("=")
+        if not (listed.startswith("[") and listed.endswith("]")) or not key:
+            raise ConfigError(
+                f"{word}: expected {match[1]}=zip(key=[a,b],key=[c,d]); found {part.strip() or 'nothing'}"
+            )
+        if key in columns:
+            raise ConfigError(f"{word}: {key} is given twice")
+        columns[key] = values(parse([f"{key}=choice({listed[1:-1]})"])[0], members)
+    lengths = {len(column) for column in columns.values()}
+    if len(lengths) != 1:
+        counts = ", ".join(f"{key} has {len(column)}" for key, column in columns.items())
+        raise ConfigError(f"{word}: the lists of a zip must have the same number of values: {counts}")
+    rows = zip(*([f"{key}={text}" for text in column] for key, column in columns.items()), strict=True)
+    return Choice(match[1], tuple(rows))
+
+
+def _split(text: str) -> list[str]:
+    """Split at the commas that are outside of brackets and quotes."""
+    parts, depth, quote, start = [], 0, "", 0
+    for index, character in enumerate(text):
+        if quote:
+            quote = "" if character == quote and text[index - 1] != "\\" else quote
+        elif character in "'\"":
+            quote = character
+        elif character in "[({":
+            depth += 1
+        elif character in "])}":
+            depth -= 1
+        elif character == "," and depth == 0:
+            parts.append(text[start:index])
+            start = index + 1
+    return [*parts, text[start:]]
+
+
+def read_points(path: Path) -> Choice:
+    """Read the points of a CSV or YAML file, one in each row; an empty cell keeps the default.
+
+    Raises:
+        ConfigError: If it cannot be read, or has no points or too many.
+    """
+    check_file(path, ConfigError)
+    rows = _yaml_points(path) if path.suffix.lower() in (".yaml", ".yml") else _csv_points(path)
+    if not rows:
+        raise ConfigError(f"{path}: contains no points")
+    if len(rows) > MOST_POINTS:
+        raise ConfigError(f"{path}: contains {len(rows)} points; the limit is {MOST_POINTS}")
+    return Choice(path.name, tuple(rows))
+
+
+def _csv_points(path: Path) -> list[Words]:
+    if path.stat().st_size > LARGEST_FILE:
+        raise ConfigError(f"{path}: larger than {LARGEST_FILE // 2**20} MB")
+    with reading(path, ConfigError, "cannot be read as CSV"):
+        lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8-sig"), newline="")))
+    if not lines:
+        return []
+    header, rows = [name.strip() for name in lines[0]], []
+    if not all(header) or len(set(header)) < len(header):
+        raise ConfigError(f"{path}, line 1: expected one key in each column, such as optimizer.lr, and none twice")
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) > len(header):
+            raise ConfigError(f"{path}, line {number}: has {len(line)} cells, but the header has {len(header)}")
+        if any(cell.strip() for cell in line):
+            rows.append(tuple(f"{key}={cell.strip()}" for key, cell in zip(header, line, strict=False) if cell.strip()))
+    return rows
+
+
+def _yaml_points(path: Path) -> list[Words]:
+    tree = read_tree(path)
+    if not isinstance(tree, list) or not all(isinstance(row, dict) for row in tree):
+        raise ConfigError(f"{path}: expected a list of points, each a mapping such as `- optimizer.lr: 0.1`")
+    return [tuple(f"{key}={spell(value)}" for key, value in row.items() if value is not None) for row in tree]

@@ -1,0 +1,306 @@
+"""The pool: keeps its workers busy with trials until nothing is left to do, whatever happens to any of them. No torch."""
+
+import signal
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from trainctl.machine.signals import StopRequest
+from trainctl.settings.sweep import seconds
+from trainctl.store import journal
+from trainctl.sweep import places
+from trainctl.sweep.messages import Channel, Message, wait_for
+from trainctl.sweep.nursery import Nursery, died, kill
+from trainctl.sweep.schedule import INTERRUPTED, Task
+from trainctl.sweep.study import Study
+from trainctl.sweep.trial import Trial
+
+POLL = 0.2  # seconds between two looks at the journal and the clock, while nothing happens
+GRACE = 30.0  # seconds that a trial has to save itself
+
+
+class Display(Protocol):
+    """What a sweep is shown with; its methods return quickly and raise nothing."""
+
+    def started(self, trial: Trial, *, continues: bool) -> None:
+        """Show that a trial begins or continues."""
+
+    def progress(self, trial: Trial, step: int, total: int) -> None:
+        """Show how far a trial is."""
+
+    def evaluated(self, trial: Trial, row: Mapping[str, float]) -> None:
+        """Show an evaluation."""
+
+    def ended(self, trial: Trial) -> None:
+        """Show how a trial ended."""
+
+    def note(self, text: str) -> None:
+        """Show a line."""
+
+    def refresh(self, trials: list[Trial], seconds_left: float | None) -> None:
+        """Show the whole sweep."""
+
+
+@dataclass
+class Worker:
+    """A process that trains trials.
+
+    Args:
+        channel: The channel to it.
+        pid: Its process.
+        slot: Its place in the pool, which chooses its GPU.
+        key: The trial that it trains; None if it is free.
+        segment: The segment of that trial.
+        trial: That trial.
+        step: The newest step that it reported.
+        since: When that step changed [s of the monotonic clock].
+        killed: Why the pool has killed it.
+        best: The best value of the monitored metric so far.
+    """
+
+    channel: Channel
+    pid: int
+    slot: int
+    key: str | None = None
+    segment: int = 0
+    trial: Trial | None = None
+    step: int = -1
+    since: float = 0.0
+    killed: str = ""
+    best: float | None = None
+
+
+class Pool:
+    """Runs the trials of a study on this machine.
+
+    Args:
+        study: The sweep.
+        display: What it is shown with.
+        more: Is asked for new points when no trial is waiting; returns whether it added any.
+        finale: Is asked for last trials when everything else is done; returns whether it added any.
+    """
+
+    def __init__(self, study: Study, display: Display, more: Callable[[], bool], finale: Callable[[], bool]) -> None:
+        self.study, self.display, self.more, self.finale = study, display, more, finale
+        self.settings, self.ledger, self.policy = study.settings, study.ledger, study.policy
+        self.writer = journal.Writer(study.home, seconds(self.settings.lease))
+        self.workers: list[Worker] = []
+        self.nursery = Nursery(study)
+        self.size = 1
+        self.began, self.failures = time.monotonic(), 0
+        self.stopping = ""
+
+    def run(self) -> str:
+        """Run until nothing is left to do; return why it stopped early, if it did.
+
+        Raises:
+            Interrupted, Terminated: If a signal came; running trials are paused.
+            UnavailableError: If no worker can be started.
+        """
+        with StopRequest() as request:
+            try:
+                self.size = self.nursery.start(self.settings.workers, self._datasets())
+                while self._step(request):
+                    pass
+            finally:
+                self._shut_down()
+                self.nursery.close()
+                self.writer.close()
+            if request.received is not None:
+                raise request.error(f"the sweep was stopped; running trials are paused in {self.study.home}")
+        return self.stopping
+
+    def _step(self, request: StopRequest) -> bool:
+        """Do what is due; return whether something is left to do."""
+        self.ledger.update()
+        if not self.stopping:
+            self.stopping = self._why_stop(request)
+        if not self.stopping:
+            self._assign()
+        elif any(worker.key for worker in self.workers):
+            self._pause_all()
+        busy = [worker for worker in self.workers if worker.key]
+        if not busy and (self.stopping or not self._others_run()):
+            return not self.stopping and self._something_left()
+        self._listen()
+        self._check_timeouts()
+        self.display.refresh(list(self.ledger.trials.values()), self._seconds_left())
+        return True
+
+    def _why_stop(self, request: StopRequest) -> str:
+        if request.received is not None:
+            return INTERRUPTED
+        if (left := self._seconds_left()) is not None and left <= 0:
+            return f"reached sweep.max_time={self.settings.max_time}"
+        return "a trial failed, and sweep.on_error=stop" if self.failures and self.settings.on_error == "stop" else ""
+
+    def _seconds_left(self) -> float | None:
+        if self.settings.max_time is None:
+            return None
+        return seconds(self.settings.max_time) - (time.monotonic() - self.began)
+
+    def _others_run(self) -> bool:
+        """Return whether processes elsewhere run trials that this one may have to take over."""
+        return bool(self.ledger.running())
+
+    def _something_left(self) -> bool:
+        """Return whether a trial can begin: after new points, or to complete the finalists."""
+        tasks = (self.policy.next_task(self.ledger), self.policy.last_task(self.ledger))
+        return tasks != (None, None) or self.more() or self.finale()
+
+    # Trials begin.
+
+    def _assign(self) -> None:
+        """Give every free worker a trial; start workers up to the size of the pool."""
+        while len([worker for worker in self.workers if worker.key]) < self.size:
+            task = self.policy.next_task(self.ledger)
+            if task is None and self.more():
+                self.ledger.update()
+                task = self.policy.next_task(self.ledger)
+            if task is None and not self._others_run():
+                task = self.policy.last_task(self.ledger)
+            if task is None or not self._claim(task):
+                return
+
+    def _claim(self, task: Task) -> bool:
+        """Try to get a trial, and begin it; return whether there is a point in looking for another one."""
+        segment = self.ledger.segments.get(task.key, -1) + 1
+        taken_over = task.key in self.ledger.dead
+        if taken_over and not places.is_free(self.ledger.trials[task.key].directory):
+            return False  # its process ends in these seconds
+        if not journal.claim(self.study.home, task.key, segment, self.writer):
+            self.ledger.update()
+            return True
+        self.ledger.update()
+        trial = self.ledger.trials[task.key]
+        if taken_over:
+            places.take_over(trial.directory, segment)
+        worker = self._free_worker()
+        continues = places.prepare(trial.directory)
+        config = self.study.config(trial)
+        rungs = [rung for rung in self.policy.rungs(task.full) if rung not in trial.rungs]
+        worker.key, worker.segment, worker.trial = task.key, segment, trial
+        worker.step, worker.since, worker.killed, worker.best = -1, time.monotonic(), "", trial.value
+        assert trial.log
+        job = {
+            "directory": str(trial.directory), "tree": config.tree, "words": self.study.words_of(trial), "rungs": rungs,
+            "value": trial.value, "monitors": self.settings.monitors, "continues": continues, "log": str(trial.log),
+        }  # fmt: skip
+        worker.channel.send(job)
+        self.display.started(trial, continues=continues)
+        return True
+
+    def _free_worker(self) -> Worker:
+        free = next((worker for worker in self.workers if worker.key is None), None)
+        if free is None:
+            taken = {worker.slot for worker in self.workers}
+            slot = next(number for number in range(len(taken) + 1) if number not in taken)
+            channel, pid = self.nursery.fork(slot)
+            free = Worker(channel, pid, slot)
+            self.workers.append(free)
+        return free
+
+    def _datasets(self) -> list[dict[str, Any]]:
+        """Return the configurations of the first trial on each data set."""
+        trees: dict[str, dict[str, Any]] = {}
+        for trial in list(self.ledger.trials.values())[:200]:
+            tree = self.study.config(trial).tree
+            trees.setdefault(str(tree["dataset"]), tree)
+        return list(trees.values())[:8]
+
+    # Messages arrive.
+
+    def _listen(self) -> None:
+        """Handle what workers say, and workers that ended."""
+        channels = {worker.channel: worker for worker in self.workers}
+        ready = wait_for([*channels, *self.nursery.channels], POLL)
+        for channel in ready:
+            for message in channel.received():
+                if channel in channels:
+                    self._handle(channels[channel], message)
+                else:
+                    self.nursery.note(message)
+        for worker in [worker for worker in self.workers if not worker.channel.open]:
+            self._lost(worker)
+        if not all(channel.open for channel in self.nursery.channels):
+            self.nursery.restart()
+
+    def _handle(self, worker: Worker, message: Message) -> None:
+        key, trial = worker.key, worker.trial
+        if key is None or trial is None:
+            return
+        if "row" in message:
+            worker.best = message["value"]
+            self.display.evaluated(trial, message["row"])
+        elif "rung" in message:
+            self._record(worker, "rung", message)
+            self.ledger.update()
+            worker.channel.send({"verdict": self.policy.at_rung(self.ledger, key, message["rung"])})
+        elif "end" in message:
+            self._ended(worker, message)
+        elif "step" in message and message["step"] != worker.step:
+            worker.step, worker.since = message["step"], time.monotonic()
+            self.display.progress(trial, message["step"], message["of"])
+
+    def _record(self, worker: Worker, event: str, content: Mapping[str, Any]) -> None:
+        numbers = {key: value for key, value in content.items() if value is not None and key != "end"}
+        self.writer.append({**numbers, "event": event, "trial": worker.key, "segment": worker.segment})
+
+    def _ended(self, worker: Worker, message: Mapping[str, Any]) -> None:
+        """Record how a trial ended, and free its worker."""
+        assert worker.trial
+        if trouble := self.study.other_facts(worker.trial, message.get("facts")):
+            message = {**message, "status": "failed", "reason": trouble}
+        self._record(worker, "end", message)
+        self.ledger.update()
+        self.failures += worker.trial.status == "failed"
+        places.keep(self.settings.keep, self.ledger, maximize=self.policy.maximize)
+        self.display.ended(worker.trial)
+        worker.key, worker.trial = None, None
+
+    def _lost(self, worker: Worker) -> None:
+        """Record the end of a worker that ended without a word."""
+        self.workers.remove(worker)
+        worker.channel.close()
+        if worker.key is not None:
+            code = self.nursery.exit_code(worker.pid)
+            reason = worker.killed or died(code)
+            status = "paused" if self.stopping else "failed"
+            self._ended(
+                worker, {"status": status, "reason": INTERRUPTED if self.stopping else reason, "value": worker.best}
+            )
+
+    def _check_timeouts(self) -> None:
+        """Kill workers that take no step for too long."""
+        if self.settings.trial_timeout is None:
+            return
+        limit = seconds(self.settings.trial_timeout)
+        for worker in self.workers:
+            if worker.key and not worker.killed and time.monotonic() - worker.since > limit:
+                worker.killed = f"took no step for sweep.trial_timeout={self.settings.trial_timeout}"
+                kill(worker.pid, signal.SIGKILL)
+
+    # Trials are stopped.
+
+    def _pause_all(self) -> None:
+        """Let every trial save itself, and record that it is paused; kill what does not end."""
+        deadline = time.monotonic() + GRACE
+        for worker in self.workers:
+            if worker.key:
+                kill(worker.pid, signal.SIGTERM)
+        while any(worker.key for worker in self.workers):
+            if time.monotonic() > deadline:
+                for worker in self.workers:
+                    kill(worker.pid, signal.SIGKILL)
+                deadline += GRACE
+            self._listen()
+
+    def _shut_down(self) -> None:
+        with suppress(KeyboardInterrupt):
+            self._pause_all()
+        for worker in self.workers:
+            worker.channel.send({"job": "end"})
+            worker.channel.close()
+        self.workers.clear()

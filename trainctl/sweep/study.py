@@ -1,0 +1,285 @@
+"""A sweep's directory: created, opened again, and compared with the command that wants to continue it. No torch."""
+
+import os
+import shlex
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.machine import threads
+from trainctl.run.metric_names import maximize
+from trainctl.settings.config import Config
+from trainctl.settings.points import Composer, Point, distinct_points, read_sweep
+from trainctl.settings.space import Space, Words, key_of
+from trainctl.settings.spelling import spell
+from trainctl.settings.sweep import Sweep, is_ours, load, seconds
+from trainctl.store import journal, rundir
+from trainctl.store.difference import own_code
+from trainctl.sweep.ledger import Ledger
+from trainctl.sweep.schedule import Policy
+from trainctl.sweep.trial import Trial
+
+FORMAT = 1
+# Settings of a sweep that decide which trials there are and how they are judged: the same for all that join it.
+LASTING = ("sampler", "seed", "prune", "rungs", "monitors", "points")
+
+
+@dataclass
+class Study:
+    """An open sweep.
+
+    Args:
+        home: Its directory.
+        settings: Its settings, as this process was told.
+        composer: Composes its points.
+        threads: CPU threads of each trial.
+        words: The words about the runs.
+    """
+
+    home: Path
+    settings: Sweep
+    composer: Composer
+    threads: int
+    words: Words
+
+    def __post_init__(self) -> None:
+        self.base: Config = self.composer.compose(self._first_words(), self.composer.space.replicates[0]).config
+        record = rundir.read_json(self.home / "sweep.json")
+        self.ledger = Ledger(self.home, seconds(self.settings.lease), int(record.get("digits", 1)))
+        self.policy = Policy(self.settings, maximize(self.base.monitor))
+
+    def _first_words(self) -> Words:
+        space = self.composer.space
+        return next(space.grid()) if space.size < float("inf") else space.draw(0, 0)
+
+    def config(self, trial: Trial) -> Config:
+        """Return the configuration of a trial, with the threads of this sweep."""
+        config = self.composer.compose(trial.words, trial.replicate).config
+        tree = config.tree | {"threads": self.threads}
+        return replace(config, threads=self.threads, tree=tree)
+
+    def other_facts(self, trial: Trial, facts: Any) -> str:
+        """Return in what a trial differs from the finished ones on the same data set: its rows, or the version of torch.
+
+        Numbers of such trials cannot be compared.
+        """
+        if not isinstance(facts, dict):
+            return ""
+        for key, before in self.ledger.facts.items():
+            other = self.ledger.trials.get(key)
+            if other is None or other is trial or self._data_of(other) != self._data_of(trial):
+                continue
+            for what, path in (("data", ("data", "fingerprint")), ("version of torch", ("versions", "torch"))):
+                old, new = _at(before, path), _at(facts, path)
+                if old and new and old != new:
+                    return f"its {what} ({new}) differs from that of {other.directory.name} ({old})"
+            return ""
+        return ""
+
+    def _data_of(self, trial: Trial) -> tuple[str, ...]:
+        """Return the words that choose the rows of a trial."""
+        return tuple(
+            word for word in (*trial.words, *trial.replicate) if word.startswith(("dataset", "split.", "clean"))
+        )
+
+    def words_of(self, trial: Trial) -> list[str]:
+        """Return the words of the command that trains a trial by itself."""
+        own = {key_of(word) for word in (*trial.words, *trial.replicate)} | {"threads"}
+        fixed = [word for word in self.composer.space.fixed if key_of(word) not in own]
+        return [*fixed, *trial.words, *trial.replicate, f"threads={self.threads}"]
+
+
+def _at(tree: Any, path: Sequence[str]) -> Any:
+    for name in path:
+        tree = tree.get(name) if isinstance(tree, dict) else None
+    return tree
+
+
+def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
+    """Check all points of a sweep, then create its directory, or open the one that its name leads to.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong at any point.
+        CheckpointError: If a sweep of that name is another one.
+    """
+    settings, composer = read_sweep(words, config_dir)
+    about_runs = [word for word in words if not is_ours(word)]
+    if not any(key_of(word) == "output.plots" for word in about_runs):  # a second for each trial
+        composer.space = replace(composer.space, fixed=(*composer.space.fixed, "output.plots=false"))
+    points = distinct_points(composer, first_points(composer.space, settings))
+    base = points[0].config
+    home = Path(base.output.root) / settings.name if settings.name else None
+    if home is not None and (home / "sweep.json").exists():
+        study = _open(home, settings, composer, about_runs)
+        check_same(home, study, words)
+    else:
+        study = _create(home, settings, composer, words, points)
+    _grow(study, points)
+    return study
+
+
+def first_points(space: Space, settings: Sweep) -> Iterable[Words]:
+    """Return the points that are known before the first trial; tpe chooses all but the first later."""
+    if settings.sampler == "grid":
+        return space.grid()
+    if settings.sampler == "tpe":
+        return [space.draw(settings.seed, 0)]  # to check the words; the sampler draws the rest
+    return random_points(space, settings.seed, settings.trials or 16)
+
+
+def random_points(space: Space, seed: int, count: int) -> list[Words]:
+    """Return so many different random points, fewer if the space has no more; always the same for a seed."""
+    points: dict[Words, None] = {}
+    for number in range(100 * count):
+        if len(points) >= min(count, space.size):
+            break
+        points[space.draw(seed, number)] = None
+    return list(points)
+
+
+def _create(
+    home: Path | None, settings: Sweep, composer: Composer, words: Sequence[str], points: Sequence[Point]
+) -> Study:
+    base = points[0].config
+    if home is None:
+        home = rundir.create(base.output.root, "sweep")
+    else:
+        rundir.make(home)
+    count = max(len(points), settings.trials or 1)
+    journal.prepare(home)
+    (home / "logs").mkdir(exist_ok=True)
+    rundir.write_json(
+        home / "sweep.json",
+        {
+            "format": FORMAT,
+            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            "command": shlex.join(["trainctl", "-m", *words]),
+            "words": list(words),
+            "directory": str(Path.cwd()),
+            "config_dir": [str(path) for path in composer.directories],
+            "settings": settings.tree,
+            "threads": fixed_threads(settings, base),
+            "digits": len(str(count - 1)),
+            "monitor": base.monitor,
+            "trainctl": rundir.version(),
+            "own_code": own_code(tuple(base.components)),
+        },
+    )
+    return _open(home, settings, composer, [word for word in words if not is_ours(word)])
+
+
+def fixed_threads(settings: Sweep, base: Config) -> int:
+    """Return the threads of every trial: they decide the last bits, so they are the same for all, on any machine."""
+    if settings.threads is not None:
+        return settings.threads
+    if isinstance(base.threads, int):
+        return base.threads
+    cores = len(threads.allowed())
+    return max(1, cores // (cores if settings.workers == "auto" else settings.workers))
+
+
+def _open(home: Path, settings: Sweep, composer: Composer, about_runs: Sequence[str]) -> Study:
+    record = require(home)
+    journal.prepare(home)
+    study = Study(home, settings, composer, int(record["threads"]), tuple(about_runs))
+    study.ledger.update()
+    return study
+
+
+def require(home: Path) -> dict[str, Any]:
+    """Return the content of a sweep's `sweep.json`.
+
+    Raises:
+        CheckpointError: If it is missing, damaged, or of another version.
+    """
+    record = rundir.read_json(home / "sweep.json")
+    if record.get("format") is None:
+        raise CheckpointError(
+            f"{home}: is not a sweep that can be continued (sweep.json is missing, damaged, or of an earlier version)"
+        )
+    if (
+        record["format"] != FORMAT
+        or not isinstance(record.get("threads"), int)
+        or not isinstance(record.get("words"), list)
+    ):
+        raise CheckpointError(f"{home}/sweep.json: has format {record['format']}, this trainctl reads {FORMAT}")
+    return record
+
+
+def check_same(home: Path, study: Study, words: Sequence[str]) -> None:
+    """Check that a command belongs to an existing sweep: it may have more values or seeds, and run elsewhere.
+
+    Raises:
+        CheckpointError: With one line for each thing that differs.
+    """
+    record = require(home)
+    before = load([word for word in record["words"] if is_ours(word)]).tree
+    wrong = [
+        f"sweep.{key}={spell(study.settings.tree[key])}, but was {spell(before[key])}"
+        for key in LASTING
+        if study.settings.tree[key] != before[key]
+    ]
+    old = {key_of(word): word for word in record["words"] if not is_ours(word)}
+    new = {key_of(word): word for word in words if not is_ours(word)}
+    fixed = {key_of(word) for word in study.composer.space.fixed}
+    wrong += [
+        f"{new.get(key, key + ' is missing')}, but was {old.get(key, 'not given')}"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key) and (key in fixed or key not in new) and key not in ("output.plots", "threads")
+    ]
+    if record.get("own_code") != own_code(tuple(study.base.components)):
+        wrong.append("the code of your components has changed")
+    if record.get("trainctl") != rundir.version():
+        wrong.append(f"trainctl {rundir.version()}, but was {record.get('trainctl')}")
+    if wrong:
+        name = study.settings.name or home.name
+        lines = [f"{home}: finished trials had other settings: {line}" for line in wrong]
+        raise CheckpointError("\n".join([*lines, f"give the new sweep another name than sweep.name={name}"]))
+
+
+def _grow(study: Study, points: Sequence[Point]) -> None:
+    """Add the points and repetitions of this command that the sweep does not have yet."""
+    replicates = study.composer.space.replicates
+    while True:
+        study.ledger.update()
+        known, repeated = set(study.ledger.points), set(study.ledger.replicates)
+        entries: list[dict[str, Any]] = [{"repeat": list(words)} for words in replicates if words not in repeated]
+        entries += [{"point": list(point.words)} for point in points if point.words not in known]
+        if not entries:
+            return
+        journal.add_list(study.home, study.ledger.next_list, entries)
+
+
+def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) -> Study:
+    """Open a sweep to continue it, with the words that it was begun with.
+
+    Args:
+        home: Its directory.
+        words: Settings of the sweep that differ this time, such as ``sweep.workers=4``.
+        packages: The packages of the user's components: those that a sweep names are not trusted.
+
+    Raises:
+        ConfigError: If a word is not about the sweep.
+        CheckpointError: If it cannot be continued.
+    """
+    record = require(home)
+    if foreign := [word for word in words if not is_ours(word)]:
+        raise ConfigError(f"{foreign[0]}: a sweep is continued with its own settings; only sweep.* may change")
+    if any(word.startswith("components=") for word in record["words"]) and not packages:
+        raise ConfigError(f"{home.name}: name the packages of your components again, with components=[...]")
+    changed = {key_of(word) for word in words} | {"components"}
+    kept = [word for word in record["words"] if key_of(word) not in changed]
+    directories = record.get("config_dir") or []
+    kept += [f"components=[{','.join(packages)}]"] if packages else []
+    home = home.absolute()
+    if record.get("directory") and Path(record["directory"]).is_dir():
+        os.chdir(record["directory"])  # paths in the words are relative to it
+    settings, composer = read_sweep([*kept, *words], directories[0] if directories else None)
+    if not any(key_of(word) == "output.plots" for word in kept):
+        composer.space = replace(composer.space, fixed=(*composer.space.fixed, "output.plots=false"))
+    study = _open(home, settings, composer, [word for word in kept if not is_ours(word)])
+    check_same(home, study, [*kept, *words])
+    return study

@@ -1,0 +1,207 @@
+"""A worker: trains the trials that the pool sends it, one after the other, in a process of its own."""
+
+import contextlib
+import gc
+import os
+import signal
+import sys
+import threading
+import traceback
+from pathlib import Path
+from typing import Any
+
+from trainctl.errors import Interrupted, Terminated, TrainctlError, UnavailableError
+from trainctl.machine.signals import ExitImmediately
+from trainctl.report.reporters import records
+from trainctl.run import metric_names
+from trainctl.run.reporter import Reporter, Row
+from trainctl.run.run import Run
+from trainctl.settings import config
+from trainctl.store import rundir
+from trainctl.sweep.messages import Channel, Message
+from trainctl.sweep.schedule import INTERRUPTED
+from trainctl.train import session
+
+SIGN_OF_LIFE = 0.5  # seconds between two reports of the step
+PATIENCE = 30.0  # seconds that a worker without a pool has to save its trial
+MOST_TRIALS = 100  # of one process, so that what libraries leak stays bounded
+
+
+def serve(channel: Channel) -> int:
+    """Train trials until the pool ends, or this process should not train any more; return the exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the pool, which asks its workers to stop
+    gc.freeze()
+    watch = Watch(channel)
+    for _ in range(MOST_TRIALS):
+        job = watch.next_job()
+        if job is None:
+            return 0
+        ending, healthy = run_trial(job, watch)
+        channel.send({"end": True, **ending})
+        if not healthy:
+            return 1
+        gc.collect()
+    return 0
+
+
+class Watch:
+    """Reads what the pool sends, reports the step while a trial runs, and stops the trial if the pool is gone.
+
+    Args:
+        channel: The channel to the pool.
+    """
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel, self.run, self.busy = channel, None, False
+        self._jobs: list[Message] = []
+        self._verdicts: list[str] = []
+        self._news = threading.Condition()
+        self._gone = False
+        threading.Thread(target=self._read, daemon=True, name="messages of the pool").start()
+        threading.Thread(target=self._report, daemon=True, name="reports of the step").start()
+
+    def next_job(self) -> Message | None:
+        """Wait for a job; None if there is none any more."""
+        with self._news:
+            self.run, self.busy = None, False
+            self._news.wait_for(lambda: self._jobs or self._gone)
+            if self._gone or self._jobs[0].get("job") == "end":
+                return None
+            self.busy = True
+            return self._jobs.pop(0)
+
+    def verdict(self) -> str:
+        """Wait for what happens to the trial at a rung."""
+        with self._news:
+            self._news.wait_for(lambda: self._verdicts or self._gone)
+            return "pause" if self._gone else self._verdicts.pop(0)
+
+    def _read(self) -> None:
+        while self.channel.open:
+            for message in self.channel.received():
+                with self._news:
+                    if "verdict" in message:
+                        self._verdicts.append(message["verdict"])
+                    else:
+                        self._jobs.append(message)
+                    self._news.notify_all()
+        with self._news:
+            self._gone = True
+            self._news.notify_all()
+        os.kill(os.getpid(), signal.SIGTERM)  # the trial is saved, and can be continued
+        threading.Event().wait(PATIENCE)
+        os._exit(1)
+
+    def _report(self) -> None:
+        while not self._gone:
+            threading.Event().wait(SIGN_OF_LIFE)
+            run: Run | None = self.run
+            if self.busy:
+                step = run.state.step if run is not None else -1
+                total = run.plan.total_steps if run is not None and not run.plan.by_clock else 0
+                self.channel.send({"step": step, "of": total})
+
+
+class Judge:
+    """Reports evaluations to the pool, and asks it at every rung whether to go on training.
+
+    Args:
+        watch: The watch of this worker.
+        job: What is trained, with ``rungs`` that are yet to come [epochs] and the best ``value`` so far.
+    """
+
+    def __init__(self, watch: Watch, job: Message) -> None:
+        self.watch, self.rungs, self.value = watch, list(job["rungs"]), job["value"]
+        self.monitor = job["tree"]["monitor"]
+        self.monitors: list[str] = job["monitors"]
+        self.sign = -1 if metric_names.maximize(self.monitor) else 1
+        self.paused = ""
+
+    def __call__(self, row: Row) -> str | None:
+        """Return why the run is to stop; None to continue."""
+        value = row[self.monitor]
+        if value == value and (self.value is None or self.sign * value < self.sign * self.value):
+            self.value = value
+        self.watch.channel.send({"row": dict(row), "value": self.value})
+        while self.rungs and row["epoch"] >= self.rungs[0]:
+            rung = self.rungs.pop(0)
+            self.watch.channel.send({"rung": rung, "value": self.value, "epoch": row["epoch"], "step": row["step"]})
+            if (verdict := self.watch.verdict()) != "continue":
+                self.paused = "pruned" if verdict == "prune" else "paused"
+                return f"{self.paused} after {rung} epoch{'s' * (rung != 1)}"
+        return None
+
+
+def run_trial(job: Message, watch: Watch) -> tuple[dict[str, Any], bool]:
+    """Train a trial, or continue it; return how it ended, and whether this process can train another one."""
+    judge = Judge(watch, job)
+    sys.argv = ["trainctl", *job["words"]]  # what run.json calls the command
+    directory = Path(job["directory"])
+
+    def reporters(run: Run, directory: Path) -> Reporter:
+        watch.run = run  # type: ignore[assignment]
+        return records(run, directory)
+
+    with printing_to(Path(job["log"])):
+        healthy, ending = True, {}
+        try:
+            with ExitImmediately():
+                settings = config.load(job["tree"])
+                function = session.resume if job["continues"] else session.begin
+                words = [] if job["continues"] else job["words"]
+                summary = function(settings, words, directory, reporters=reporters, judge=judge)
+            outcome = judge.paused if summary["outcome"] == "stopped" else summary["outcome"]
+            ending = {"status": outcome, "reason": summary["reason"]}
+        except Interrupted as error:
+            ending = {"status": "stopped" if error.planned else "paused", "reason": _line(error)}
+        except (Terminated, KeyboardInterrupt):
+            ending = {"status": "paused", "reason": INTERRUPTED}
+        except TrainctlError as error:
+            print(error, file=sys.stderr)
+            ending, healthy = {"status": "failed", "reason": _line(error)}, not isinstance(error, UnavailableError)
+        except BaseException as error:  # noqa: BLE001 - a bug in one trial must not end the sweep
+            traceback.print_exc()
+            ending, healthy = {"status": "failed", "reason": f"{type(error).__name__}: {_line(error)}"}, False
+        watch.run = None
+        return ending | measured(directory, judge), healthy
+
+
+def measured(directory: Path, judge: Judge) -> dict[str, Any]:
+    """Return the numbers of a trial's summary, and the facts that all trials of a sweep must share."""
+    summary, facts = rundir.read_json(directory / "summary.json"), rundir.read_json(directory / "run.json")
+    best = summary.get("best") or {}
+    metrics = summary.get("metrics") or {}
+    return {
+        "value": best.get("value", judge.value),
+        "values": {name: metrics[name] for name in judge.monitors if name in metrics},
+        "metrics": metrics,
+        "step": summary.get("steps"),
+        "epoch": summary.get("epochs"),
+        "seconds": summary.get("seconds"),
+        "parameters": (facts.get("model") or {}).get("parameters"),
+        "facts": {key: facts.get(key) for key in ("data", "versions", "git") if facts.get(key)},
+    }
+
+
+@contextlib.contextmanager
+def printing_to(path: Path) -> Any:
+    """Append what this process prints, its libraries included, to a file."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    before = [os.dup(number) for number in (1, 2)]
+    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    try:
+        os.dup2(file, 1)
+        os.dup2(file, 2)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, saved in zip((1, 2), before, strict=True):
+            os.dup2(saved, number)
+            os.close(saved)
+        os.close(file)
+
+
+def _line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,97 @@
+"""The process from which workers are forked: it has imported torch and read the data, and computes nothing.
+
+A process that has run a parallel region or a backward pass, or touched CUDA, cannot be forked (pytorch#41197, #69839):
+so this one keeps to one thread and to reading. Started by :mod:`trainctl.sweep.nursery`.
+"""
+
+import gc
+import importlib
+import os
+import signal
+import socket
+import sys
+from contextlib import suppress
+from typing import Any
+
+from trainctl.sweep.messages import Channel
+
+# What a trial imports only when it needs it: imported once here.
+EARLY = (
+    "trainctl.train.session", "trainctl.sweep.worker", "trainctl.report.reporters", "torch._dynamo", "sklearn.datasets",
+)  # fmt: skip
+POLL = 0.05  # seconds between two looks for workers that ended
+
+
+def main(descriptor: int) -> int:
+    """Fork workers until the pool ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    connection = socket.socket(fileno=descriptor)
+    for name in EARLY:
+        importlib.import_module(name)
+    torch: Any = importlib.import_module("torch")
+    torch.set_num_threads(1)
+    pool = Channel(connection)
+    if (request := pool.wait()) is None:
+        return 0
+    for tree in request["read"]:
+        share(tree)
+    gc.freeze()
+    pool.send({"ready": os.getpid(), "gpus": torch.cuda.device_count()})
+    os.environ.setdefault("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    connection.settimeout(POLL)
+    while True:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(connection, 1 << 16, 1)
+        except TimeoutError:
+            reap(pool)
+            continue
+        if not message:
+            return 0
+        pid = os.fork()
+        if pid == 0:
+            connection.close()
+            return work(message.decode(), descriptors[0])
+        os.close(descriptors[0])
+        pool.send({"forked": pid})
+        reap(pool)
+
+
+def share(tree: dict[str, Any]) -> None:
+    """Read a data set for all workers; one that cannot be read is reported by the trials that need it."""
+    assemble: Any = importlib.import_module("trainctl.run.assemble")
+    load: Any = importlib.import_module("trainctl.data.load")
+    config: Any = importlib.import_module("trainctl.settings.config")
+    with suppress(Exception):
+        settings = config.load(tree)
+        load.SHARED[assemble.dataset_key(settings)] = assemble.read_dataset(settings)
+
+
+def reap(pool: Channel) -> None:
+    """Report workers that ended."""
+    with suppress(ChildProcessError):
+        while True:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+            if pid == 0:
+                return
+            pool.send({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def work(device: str, descriptor: int) -> int:
+    """Become a worker, for a GPU if one is named."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    with suppress(OSError):  # the kernel takes a trial for lack of memory, never the sweep
+        with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:  # noqa: PTH123
+            file.write("800")
+    if device.isdecimal():
+        os.environ["CUDA_VISIBLE_DEVICES"] = _nth_device(int(device))
+    worker: Any = importlib.import_module("trainctl.sweep.worker")
+    code = worker.serve(Channel(socket.socket(fileno=descriptor)))
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def _nth_device(number: int) -> str:
+    """Return the number-th of the GPUs that this process may use, as CUDA_VISIBLE_DEVICES names it."""
+    visible = [name for name in os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",") if name]
+    return visible[number % len(visible)] if visible else str(number)
