@@ -5,15 +5,16 @@ a key that does not exist is an error however it is written (`+key`, `++key`), a
 share one composition per choice of members.
 """
 
+import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
@@ -21,10 +22,11 @@ from omegaconf import DictConfig, OmegaConf
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
-from trainctl.settings import config
+from trainctl.settings import config, text
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
-from trainctl.settings.overrides import misuses, parse, unresolved
+from trainctl.settings.kinds import kind_of
+from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_hydras_settings
 from trainctl.settings.user_source import UserSource
 
@@ -60,6 +62,31 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     return config.load(_tree(parsed, typed, members, directories)[0])
 
 
+def for_hydra(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """Return words that mean to Hydra what they mean to us: texts in quotes."""
+    directories = overlays(config_dir)
+    members = options(directories)
+    parsed = parse(overrides)
+    tree = _tree(parsed, {word.key_or_group: str(word.input_line) for word in parsed}, members, directories)[0]
+    return [_for_hydra(word, kind_of(word.key_or_group, tree), tree) for word in parsed]
+
+
+def _for_hydra(word: Word, kind: Any, tree: Tree) -> str:
+    value = value_for(word, kind) if text.is_text(kind) or text.is_texts(kind) else None
+    if value is None:
+        return str(word.input_line)
+    shown = escaped(value) if literal(value, kind, tree) else value
+    listed = f"[{','.join(map(text.quoted, shown))}]" if isinstance(shown, list) else text.quoted(shown)
+    return f"{word.key_or_group}={listed}"
+
+
+def escaped(value: Any) -> Any:
+    """Return a text, or a list of texts, in which ``${`` is no interpolation."""
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    return re.sub(r"(\\*)\$\{", lambda found: f"{found[1] * 2}\\${{", value) if isinstance(value, str) else value
+
+
 def compose_point(
     words: Sequence[str],
     typed: Mapping[str, str],
@@ -87,7 +114,7 @@ def compose_point(
 
 
 def _tree(
-    parsed: list[Override],
+    parsed: list[Word],
     typed: Mapping[str, str],
     members: Members,
     directories: list[Path],
@@ -102,12 +129,12 @@ def _tree(
     composed = copied(compose_members(tuple(map(_choice, choices)), tuple(directories)))
     wrong: list[str] = []
     unused: list[str] = []
-    for override in parsed:
+    exact: dict[str, Any] = {}
+    settings = [override for override in parsed if override not in choices]
+    for override in sorted(settings, key=lambda override: override.key_or_group != "components"):  # types depend on it
         key = override.key_or_group
-        if override in choices:
-            continue
         with reading(typed[key], ConfigError, "cannot be set"):
-            trouble = _lay(composed, override, typed[key], members)
+            trouble = _lay(composed, override, typed[key], members, exact)
         if trouble and key.partition(".")[0] in optional and belongs_elsewhere(key, members):
             unused.append(key)
         else:
@@ -115,7 +142,11 @@ def _tree(
     if wrong:
         raise ConfigError("\n".join(wrong))
     lift_epochs(composed, typed)
-    return resolved(composed), unused
+    tree = resolved(composed)
+    for key, value in exact.items():
+        *path, leaf = key.split(".")
+        reduce(getitem, path, tree)[leaf] = value
+    return tree, unused
 
 
 def copied(value: Any) -> Any:
@@ -155,7 +186,7 @@ def lift_epochs(tree: Tree, typed: Iterable[str]) -> None:
         tree["loop"]["epochs"] = None
 
 
-def _choice(override: Override) -> str:
+def _choice(override: Word) -> str:
     value = override.value()
     if value in (None, []) and override.key_or_group == "recipe":
         return ""
@@ -164,8 +195,11 @@ def _choice(override: Override) -> str:
     return f"{override.key_or_group}={override.get_value_element_as_str()}"
 
 
-def _lay(composed: Tree, override: Override, typed: str, members: Members) -> list[str]:
-    """Set one key of a composed configuration; return what is wrong with that, if anything."""
+def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: dict[str, Any]) -> list[str]:
+    """Set one key of a composed configuration; return what is wrong with that, if anything.
+
+    Texts in which ``${...}`` has no meaning are added to ``exact``; something else stands for them in the tree.
+    """
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
     node: object = composed
@@ -181,8 +215,23 @@ def _lay(composed: Tree, override: Override, typed: str, members: Members) -> li
         group = composed.get(key.partition(".")[0])
         selected = (group.get("name") or ", ".join(group)) if isinstance(group, dict) else ""
         return [explain(key, typed, members, selected)]
-    node[leaf] = override.value()
+    kind = kind_of(key, composed)
+    try:
+        node[leaf] = value_for(override, kind)
+    except ConfigError as error:
+        return str(error).split("\n")
+    exact.pop(key, None)
+    if literal(node[leaf], kind, composed):
+        exact[key] = node[leaf]
+        node[leaf] = _stand_in(node[leaf])
     return []
+
+
+def _stand_in(value: Any) -> Any:
+    """Return what stands for a literal text while OmegaConf resolves the others: it has no way to write ``???``."""
+    if isinstance(value, list):
+        return [_stand_in(item) for item in value]
+    return "" if value == "???" else escaped(value)
 
 
 @cache

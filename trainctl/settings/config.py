@@ -241,6 +241,8 @@ def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
 
 def _absolute(where: str, value: str) -> str:
     with reading(where, ConfigError, "not a path"):  # of no user, or in a directory that has been removed
+        if os.path.lexists(value):
+            return os.path.abspath(value)  # noqa: PTH100 - a file may be called ~x
         return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, does not follow links
 
 

@@ -10,6 +10,7 @@ from trainctl.settings import component, config, renamed
 from trainctl.settings.compose import compose_members, lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import overlays
+from trainctl.settings.kinds import kind_of
 from trainctl.settings.overrides import parse, plain_value
 from trainctl.settings.spelling import nearest
 
@@ -86,11 +87,14 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
             exists = key in settings or key in component.GROUPS
             reason = "cannot change in an existing run; start a new one" if exists else "no such setting"
             wrong.append(f"{override.input_line}: {reason}{renamed.hint(key) or nearest(key, keys)}")
-        elif override.is_sweep_override() or override.is_delete():
+        elif override.is_delete():
             wrong.append(f"{override.input_line}: expected one value")
         else:
             *path, leaf = key.split(".")
-            reduce(getitem, path, changed)[leaf] = plain_value(override)
+            try:
+                reduce(getitem, path, changed)[leaf] = plain_value(override, kind_of(key, tree))
+            except ConfigError as error:
+                wrong.append(str(error))
     if wrong:
         raise ConfigError("\n".join(wrong))
     if isinstance(changed.get("loop"), dict):
