@@ -22,7 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
-from trainctl.settings import config, text
+from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.kinds import kind_of
@@ -59,7 +59,22 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     if wrong:
         raise ConfigError("\n".join(dict.fromkeys(wrong)))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
-    return config.load(_tree(parsed, typed, members, directories)[0])
+    return _checked(_tree(parsed, typed, members, directories)[0], parsed, members)
+
+
+def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
+    """Check a configuration; what is wrong with a value is explained by the file that it was read from."""
+    try:
+        return config.load(tree)
+    except ConfigError as error:
+        selected = [(word.key_or_group, path) for word in parsed for path in _files_of(word, members)]
+        raise ConfigError(hints.explained(str(error), tree, selected)) from error
+
+
+def _files_of(word: Word, members: Members) -> list[Path]:
+    """Return the files of the members that a word selects."""
+    files = members.get(word.key_or_group, {})
+    return [files[name] for name in word.text.strip("[]").split(",") if name in files]
 
 
 def for_hydra(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
@@ -110,7 +125,7 @@ def compose_point(
     if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
         raise ConfigError("\n".join(wrong))
     tree, unused = _tree(parsed, typed, members, directories, optional)
-    return config.load(tree), unused
+    return _checked(tree, parsed, members), unused
 
 
 def _tree(
@@ -214,7 +229,9 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
     if not isinstance(node, dict) or leaf not in node:
         group = composed.get(key.partition(".")[0])
         selected = (group.get("name") or ", ".join(group)) if isinstance(group, dict) else ""
-        return [explain(key, typed, members, selected)]
+        line, habit = explain(key, typed, members, selected), habits.of_key(key, override.text)
+        known = not habit or " belongs to " in line or habit.rpartition(" ")[2] in line
+        return [line if known else f"{typed}: no such setting{habit}"]
     kind = kind_of(key, composed)
     try:
         node[leaf] = value_for(override, kind)

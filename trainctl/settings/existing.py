@@ -94,7 +94,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
             try:
                 reduce(getitem, path, changed)[leaf] = plain_value(override, kind_of(key, tree))
             except ConfigError as error:
-                wrong.append(str(error))
+                wrong.append(f"{override.input_line}: expected one value" if override.is_sweep_override() else str(error))
     if wrong:
         raise ConfigError("\n".join(wrong))
     if isinstance(changed.get("loop"), dict):

@@ -19,7 +19,8 @@ from omegaconf.errors import OmegaConfBaseException
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.limits import check_word
-from trainctl.settings import component, schema, text
+from trainctl.settings import component, habits, schema, text
+from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members
 from trainctl.settings.spelling import misspelt, nearest, no_such, spell
 
@@ -218,13 +219,11 @@ def misuses(override: Word, members: Members, *, sweep: bool) -> Iterator[str]:
     """Yield a message for each error that shows in an override by itself, before anything is composed."""
     line, key = str(override.input_line), override.key_or_group
     if override.is_delete():
-        group = key.partition(".")[0]
-        hint = f"; use {group}=none" if "none" in members.get(group, ()) else ""
-        yield f"{line}: deleting keys (~key) is not supported{hint}"
+        yield f"{line}: deleting keys (~key) is not supported{habits.of_deletion(key, members)}"
     elif key == "hydra" or key.startswith(("hydra.", "hydra/")):
-        yield f"{line}: Hydra's own settings are fixed; the run directory is created below output.root"
+        yield f"{line}: Hydra's own settings are fixed; {habits.of_hydra(key, override.text)}"
     elif override.package is not None:
-        yield f"{line}: packages cannot be changed; use {key}=..."
+        yield f"{line}: packages cannot be changed; use {key}={override.text}"
     elif key in members and override.trouble:
         yield override.trouble
     elif key in members and override.is_sweep_override() and not sweep:
@@ -232,6 +231,11 @@ def misuses(override: Word, members: Members, *, sweep: bool) -> Iterator[str]:
     elif key in members:
         try:
             yield from _unknown_members(override, members[key])
+        except ConfigError as error:
+            yield str(error)
+    elif (kind := kind_of(key, {})) is not None:
+        try:
+            value_for(override, kind)
         except ConfigError as error:
             yield str(error)
 
@@ -255,4 +259,6 @@ def _unknown_members(override: Word, options: dict[str, Path]) -> Iterator[str]:
             if name is None:
                 yield f"{group}=null: a run needs one{nearest('', options)}"
             elif name not in options:
-                yield f"{group}={spell(name)}: {no_such(group, str(name), options)}"
+                habit = habits.of_value(group, name, list(options))
+                expected = f"no such {group}{habit}" if habit else no_such(group, str(name), options)
+                yield f"{group}={spell(name)}: {expected}"
