@@ -19,7 +19,7 @@ from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from trainctl.errors import ConfigError
+from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config, habits, hints, text
@@ -27,7 +27,16 @@ from trainctl.settings.config import Config, Tree
 from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
-from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_hydras_settings
+from trainctl.settings.recipes import without_what_is_for_others
+from trainctl.settings.user_files import (
+    OF_HYDRA,
+    hidden,
+    is_ours,
+    left_alone,
+    refuse_hydras_settings,
+    refuse_other_bases,
+)
+from trainctl.settings.spelling import spell
 from trainctl.settings.user_source import UserSource
 
 
@@ -59,6 +68,8 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     if wrong:
         raise ConfigError("\n".join(dict.fromkeys(wrong)))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
+    for note in left_alone(directories[0]) if config_dir is not None else ():
+        warnings.warn(note, Advice, stacklevel=2)
     return _checked(_tree(parsed, typed, members, directories)[0], parsed, members)
 
 
@@ -82,8 +93,19 @@ def for_hydra(overrides: Sequence[str], config_dir: str | None = None) -> list[s
     directories = overlays(config_dir)
     members = options(directories)
     parsed = parse(overrides)
-    tree = _tree(parsed, {word.key_or_group: str(word.input_line) for word in parsed}, members, directories)[0]
-    return [_for_hydra(word, kind_of(word.key_or_group, tree), tree) for word in parsed]
+    with warnings.catch_warnings(action="ignore"):  # they were shown by compose()
+        tree = _tree(parsed, {word.key_or_group: str(word.input_line) for word in parsed}, members, directories)[0]
+    choices = [word for word in parsed if word.key_or_group in members]
+    every = compose_members(tuple(map(_choice, choices)), tuple(directories))
+    kept = config.leaves(_with_members(choices, directories)[0])
+    changed = [_laid_over(key, kept) for key, value in config.leaves(every).items() if kept.get(key, ...) != value]
+    others = [_for_hydra(word, kind_of(word.key_or_group, tree), tree) for word in parsed]
+    return [*changed, *others]
+
+
+def _laid_over(key: str, kept: Mapping[str, Any]) -> str:
+    """Return the word that takes a recipe's value away."""
+    return f"{key}={spell(kept[key])}" if key in kept else f"~{key}"
 
 
 def _for_hydra(word: Word, kind: Any, tree: Tree) -> str:
@@ -141,7 +163,9 @@ def _tree(
         The tree, and the keys that belong to members that are not selected, of groups in ``optional``.
     """
     choices = [override for override in parsed if override.key_or_group in members]
-    composed = copied(compose_members(tuple(map(_choice, choices)), tuple(directories)))
+    composed, notes = _with_members(choices, directories)
+    for note in notes:
+        warnings.warn(note, Advice, stacklevel=2)
     wrong: list[str] = []
     unused: list[str] = []
     exact: dict[str, Any] = {}
@@ -162,6 +186,22 @@ def _tree(
         *path, leaf = key.split(".")
         reduce(getitem, path, tree)[leaf] = value
     return tree, unused
+
+
+def _with_members(choices: Sequence[Word], directories: Sequence[Path]) -> tuple[Tree, list[str]]:
+    """Compose the chosen members; a recipe's settings of members that were not chosen in the end are left out.
+
+    Returns:
+        The tree, which may be changed, and a note for each group of which a recipe's settings are left out.
+    """
+    recipes = tuple(_choice(word) for word in choices if word.key_or_group == "recipe")
+    others = tuple(_choice(word) for word in choices if word.key_or_group != "recipe")
+    every = compose_members(tuple(map(_choice, choices)), tuple(directories))
+    if not any(recipes) or not others:
+        return copied(every), []
+    alone, plain = (compose_members(words, tuple(directories)) for words in (recipes, others))
+    groups = dict.fromkeys(word.partition("=")[0] for word in others)
+    return without_what_is_for_others(copied(every), alone, copied(plain), list(groups), " ".join(filter(None, recipes)))
 
 
 def copied(value: Any) -> Any:
@@ -267,7 +307,9 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     selected: list[Path] = []
     for group, _, names in (choice.partition("=") for choice in choices):
         selected += filter(None, map(files.get(group, {}).get, names.strip("[]").split(",")))
-    refuse_hydras_settings(path for path in selected if not is_ours(path))
+    of_the_user = [path for path in selected if not is_ours(path)]
+    refuse_hydras_settings(of_the_user)
+    refuse_other_bases(of_the_user)
     composed = _compose([choice for choice in choices if choice], selected)
     OmegaConf.set_struct(composed, False)
     settings = composed.pop("hydra")
