@@ -90,8 +90,8 @@ def spell_text(text: str, *, item: bool = False) -> str:
     >>> spell_text("a,b"), spell_text("a,b", item=True), spell_text("null"), spell_text("'x'")
     ('a,b', "'a,b'", "'null'", '"\\'x\\'"')
     """
-    again = read_items(f"[{text}]") == [text] if item else read_text(text) == text
-    return text if again else quoted(text)
+    plain = text == text.strip() != "" and not set(text) & set("[](){},'\"") if item else read_text(text) == text
+    return text if plain else quoted(text)
 
 
 def read_items(text: str) -> list[str] | None:
