@@ -123,12 +123,16 @@ def test_each_hint_of_the_tables_names_what_exists():
     settings = habits._settings() | {"recipe"}
     for words in {hint for hint in found if not hint.startswith("trainctl")}:
         keys = [word.partition("=")[0] for word in words.split() if "=" in word]
-        assert [key for key in keys if key.partition(".")[0] != "sweep" and key not in {*settings, *compose.options([])}] == []
+        assert [
+            key for key in keys if key.partition(".")[0] != "sweep" and key not in {*settings, *compose.options([])}
+        ] == []
     assert {hint.split()[1] for hint in found if hint.startswith("trainctl")} <= set(COMMANDS)
     assert {habits.PRECISIONS[key] for key in habits.PRECISIONS} == {"fp32", "bf16", "fp16"}
 
 
-@pytest.mark.parametrize("words", [["-m", "train"], ["train", "-m"], ["--multirun", "train"], ["train", "seed=0", "-m"]])
+@pytest.mark.parametrize(
+    "words", [["-m", "train"], ["train", "-m"], ["--multirun", "train"], ["train", "seed=0", "-m"]]
+)
 def test_the_flag_of_a_sweep_may_stand_anywhere(words):
     arranged = cli.with_command_first(words)
     assert arranged[0] == "train"

@@ -24,10 +24,11 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
-from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.kinds import kind_of
+from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import without_what_is_for_others
+from trainctl.settings.spelling import spell
 from trainctl.settings.user_files import (
     OF_HYDRA,
     hidden,
@@ -36,7 +37,6 @@ from trainctl.settings.user_files import (
     refuse_hydras_settings,
     refuse_other_bases,
 )
-from trainctl.settings.spelling import spell
 from trainctl.settings.user_source import UserSource
 
 
@@ -201,7 +201,9 @@ def _with_members(choices: Sequence[Word], directories: Sequence[Path]) -> tuple
         return copied(every), []
     alone, plain = (compose_members(words, tuple(directories)) for words in (recipes, others))
     groups = dict.fromkeys(word.partition("=")[0] for word in others)
-    return without_what_is_for_others(copied(every), alone, copied(plain), list(groups), " ".join(filter(None, recipes)))
+    return without_what_is_for_others(
+        copied(every), alone, copied(plain), list(groups), " ".join(filter(None, recipes))
+    )
 
 
 def copied(value: Any) -> Any:

@@ -9,8 +9,8 @@ from trainctl.errors import ConfigError
 from trainctl.settings import component, config, renamed
 from trainctl.settings.compose import compose_members, lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
-from trainctl.settings.members import overlays
 from trainctl.settings.kinds import kind_of
+from trainctl.settings.members import overlays
 from trainctl.settings.overrides import parse, plain_value
 from trainctl.settings.spelling import nearest
 
@@ -94,7 +94,9 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
             try:
                 reduce(getitem, path, changed)[leaf] = plain_value(override, kind_of(key, tree))
             except ConfigError as error:
-                wrong.append(f"{override.input_line}: expected one value" if override.is_sweep_override() else str(error))
+                wrong.append(
+                    f"{override.input_line}: expected one value" if override.is_sweep_override() else str(error)
+                )
     if wrong:
         raise ConfigError("\n".join(wrong))
     if isinstance(changed.get("loop"), dict):

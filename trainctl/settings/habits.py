@@ -133,7 +133,11 @@ def of_key(key: str, text: str) -> str:
 
 
 def _device(leaf: str, text: str) -> str:
-    if leaf in ("cpu", "no_cuda") or text.lower() in ("cpu", "none", "null", "false") or (leaf == "gpus" and text == "0"):
+    if (
+        leaf in ("cpu", "no_cuda")
+        or text.lower() in ("cpu", "none", "null", "false")
+        or (leaf == "gpus" and text == "0")
+    ):
         return "cpu"
     return f"cuda:{text}" if leaf in ("gpu", "cuda") and text.isdecimal() else "cuda"
 

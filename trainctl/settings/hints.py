@@ -58,7 +58,11 @@ def _of_yaml(key: str, group: str, path: Path, tree: Tree) -> str:
     except ConfigError:
         return ""
     items = node.value if isinstance(node, yaml.SequenceNode) else [node] if node else []
-    words = [item.value for item in items if isinstance(item, yaml.ScalarNode) and _is_changed(item)]
+    value = _value(key, tree)
+    values = value if isinstance(value, list) else [value]
+    words = [
+        item.value for item, read in zip(items, values, strict=False) if _is_word(item) and not isinstance(read, str)
+    ]
     if not words:
         return ""
     where = f"{path}, line {node.start_mark.line + 1}" if node else str(path)
@@ -71,8 +75,9 @@ def _of_yaml(key: str, group: str, path: Path, tree: Tree) -> str:
     return f"{said}: quote it, {leaf}: {f'[{quoted}]' if listed else quoted}"
 
 
-def _is_changed(node: yaml.ScalarNode) -> bool:
-    return node.style is None and node.tag not in (TEXT, "tag:yaml.org,2002:null")
+def _is_word(node: yaml.Node) -> bool:
+    """Return whether a value stands without quotes, and is not null."""
+    return isinstance(node, yaml.ScalarNode) and not node.style and node.tag != "tag:yaml.org,2002:null"
 
 
 def scalars(path: Path) -> Iterator[tuple[str, yaml.Node]]:
@@ -98,7 +103,7 @@ def other_bases(path: Path) -> Iterator[str]:
     """Yield a message for each number in a file that YAML reads in another base: `1:30` as 90, `010` as 8."""
     for name, node in scalars(path):
         for item in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            if isinstance(item, yaml.ScalarNode) and _is_changed(item) and OTHER_BASE.fullmatch(item.value):
+            if _is_word(item) and item.tag != TEXT and OTHER_BASE.fullmatch(item.value):
                 leaf, line = name.rpartition(".")[2], item.start_mark.line + 1
                 yield (
                     f"{path}, line {line}: {leaf}: YAML does not read {item.value} as it looks: quote it if it is a text,"

@@ -28,9 +28,7 @@ def kinds_of(key: str, packages: Iterable[str] = ()) -> list[Any]:
     if group not in component.SUPPLIED:
         kind = _own(section, leaf)
         return [] if kind is None else [kind]
-    found = (
-        _parameter(group, {"name": name}, leaf, list(packages)) for name in component.names(group, packages)
-    )
+    found = (_parameter(group, {"name": name}, leaf, list(packages)) for name in component.names(group, packages))
     return [kind for kind in found if kind is not None]
 
 

@@ -102,7 +102,7 @@ def value_for(word: Word, annotation: Any) -> Any:
 def several(word: Word, annotation: Any = None) -> str:
     """Return the message for several values where one is expected."""
     line = str(word.input_line)
-    values = word._value  # noqa: SLF001 - its value() is the same
+    values = word._value
     if isinstance(values, ChoiceSweep) and values.simple_form and _is_list(annotation):
         return in_brackets(word)
     return f"{line}: several values make a sweep; use trainctl -m {line}"
@@ -131,7 +131,7 @@ def options(word: Word, annotations: Sequence[Any]) -> list[str] | None:
             break
     else:
         return None
-    if not word.trouble and word.is_sweep_override() and not isinstance(word._value, ChoiceSweep):  # noqa: SLF001
+    if not word.trouble and word.is_sweep_override() and not isinstance(word._value, ChoiceSweep):
         return None
     function = CHOICE.fullmatch(word.text)
     return text.split(function[1] if function else word.text)
