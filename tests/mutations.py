@@ -967,4 +967,58 @@ MUTATIONS = [
         "best = manifest.best",
         "tests/finished",
     ),
+    Mutation(
+        "trainctl/settings/overrides.py",
+        "    if text.is_text(annotation):\n        exists",
+        "    if text.is_text(annotation) and word.trouble:\n        exists",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/overrides.py",
+        'if text.is_texts(annotation) and word.text != "null":',
+        "if text.is_texts(annotation) and word.trouble:",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/text.py",
+        "place = partners.get(place, place) + 1",
+        "place = place + 1",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/config.py",
+        "if os.path.lexists(value):",
+        "if False:",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/recipes.py",
+        "kept = every[group] if before",
+        "kept = every[group] if True or before",
+        "tests/settings/test_user_files.py",
+    ),
+    Mutation(
+        "trainctl/settings/user_files.py",
+        "and not (path.parents[1] == here and is_foreign(path))",
+        "",
+        "tests/settings/test_user_files.py",
+    ),
+    Mutation(
+        "trainctl/settings/hints.py",
+        "if _is_word(item) and item.tag != TEXT and OTHER_BASE",
+        "if False and _is_word(item) and item.tag != TEXT and OTHER_BASE",
+        "tests/settings/test_user_files.py",
+    ),
+    Mutation(
+        "trainctl/finished/predict.py",
+        "if mark in cells.header[0]:",
+        "if not mark:",
+        "tests/finished/test_predict.py",
+    ),
+    Mutation(
+        "trainctl/command/arguments.py",
+        "if key not in defaults and not is_setting(key) and _exists(argument):",
+        "if False:",
+        "tests/command/test_arguments.py",
+    ),
 ]

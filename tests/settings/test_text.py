@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tests.soak import generated
 from trainctl import cli
 from trainctl.errors import ConfigError
-from trainctl.settings import compose, existing, points
+from trainctl.settings import compose, existing, hydra_flags, points
 from trainctl.settings.spelling import spell
-from trainctl.settings.text import quoted, read_items, read_text, spell_text, split, unquoted
+from trainctl.settings.text import escaped, quoted, read_items, read_text, spell_text, split, unquoted
 
 CSV = ("dataset=csv", "dataset.path=a.csv")
 AWKWARD = "äß数\U0001f600=[](){},;:'\"\\$~#*?%&@!|<>^`+-./ ab01_\t"
@@ -71,12 +71,12 @@ def test_names_are_read_as_they_are_and_mean_the_same_to_hydra(target, drop):
     assert (tree["dataset"]["target"], tree["dataset"]["drop"]) == (target, drop)
     again = compose.compose([*CSV, *(f"dataset.{key}={spell(tree['dataset'][key])}" for key in ("target", "drop"))])
     assert again.tree == tree
-    for word, value in zip(compose.for_hydra(typed)[2:], (target, drop), strict=True):
+    for word, value in zip(hydra_flags.for_hydra(typed)[2:], (target, drop), strict=True):
         if "???" not in (target, *drop):
             assert compose.compose([*CSV, word]).tree["dataset"][word.partition("=")[0][8:]] == value
             assert [compose.parse([word])[0].trouble, compose.parse([word])[0].value()] == [
                 "",
-                compose.escaped(value),
+                escaped(value),
             ] or "${" in word
 
 

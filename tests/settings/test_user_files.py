@@ -7,7 +7,7 @@ import pytest
 
 from tests.soak import cases, seed
 from trainctl.errors import Advice, ConfigError
-from trainctl.settings import compose
+from trainctl.settings import compose, hydra_flags
 
 MINE = "# @package _global_\ndefaults:\n  - override /dataset: csv\ndataset:\n  path: t.csv\n"
 
@@ -83,7 +83,7 @@ def test_a_typed_member_wins_over_a_recipe_with_its_own_settings(words, group, n
         tree = compose.compose(words.split()).tree
     assert note in "\n".join(str(row.message) for row in notes)
     assert tree[group] == compose.compose([f"{group}={name}"]).tree[group]
-    shown = compose.for_hydra(words.split())
+    shown = hydra_flags.for_hydra(words.split())
     assert [word for word in shown if word.startswith((f"~{group}.", f"{group}."))] != []
 
 

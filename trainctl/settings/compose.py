@@ -5,7 +5,6 @@ a key that does not exist is an error however it is written (`+key`, `++key`), a
 share one composition per choice of members.
 """
 
-import re
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cache, reduce
@@ -28,7 +27,6 @@ from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import without_what_is_for_others
-from trainctl.settings.spelling import spell
 from trainctl.settings.user_files import (
     OF_HYDRA,
     hidden,
@@ -70,7 +68,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
     for note in left_alone(directories[0]) if config_dir is not None else ():
         warnings.warn(note, Advice, stacklevel=2)
-    return _checked(_tree(parsed, typed, members, directories)[0], parsed, members)
+    return _checked(compose_tree(parsed, typed, members, directories)[0], parsed, members)
 
 
 def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
@@ -86,42 +84,6 @@ def _files_of(word: Word, members: Members) -> list[Path]:
     """Return the files of the members that a word selects."""
     files = members.get(word.key_or_group, {})
     return [files[name] for name in word.text.strip("[]").split(",") if name in files]
-
-
-def for_hydra(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
-    """Return words that mean to Hydra what they mean to us: texts in quotes."""
-    directories = overlays(config_dir)
-    members = options(directories)
-    parsed = parse(overrides)
-    with warnings.catch_warnings(action="ignore"):  # they were shown by compose()
-        tree = _tree(parsed, {word.key_or_group: str(word.input_line) for word in parsed}, members, directories)[0]
-    choices = [word for word in parsed if word.key_or_group in members]
-    every = compose_members(tuple(map(_choice, choices)), tuple(directories))
-    kept = config.leaves(_with_members(choices, directories)[0])
-    changed = [_laid_over(key, kept) for key, value in config.leaves(every).items() if kept.get(key, ...) != value]
-    others = [_for_hydra(word, kind_of(word.key_or_group, tree), tree) for word in parsed]
-    return [*changed, *others]
-
-
-def _laid_over(key: str, kept: Mapping[str, Any]) -> str:
-    """Return the word that takes a recipe's value away."""
-    return f"{key}={spell(kept[key])}" if key in kept else f"~{key}"
-
-
-def _for_hydra(word: Word, kind: Any, tree: Tree) -> str:
-    value = value_for(word, kind) if text.is_text(kind) or text.is_texts(kind) else None
-    if value is None:
-        return str(word.input_line)
-    shown = escaped(value) if literal(value, kind, tree) else value
-    listed = f"[{','.join(map(text.quoted, shown))}]" if isinstance(shown, list) else text.quoted(shown)
-    return f"{word.key_or_group}={listed}"
-
-
-def escaped(value: Any) -> Any:
-    """Return a text, or a list of texts, in which ``${`` is no interpolation."""
-    if isinstance(value, list):
-        return [escaped(item) for item in value]
-    return re.sub(r"(\\*)\$\{", lambda found: f"{found[1] * 2}\\${{", value) if isinstance(value, str) else value
 
 
 def compose_point(
@@ -146,11 +108,11 @@ def compose_point(
     parsed = parse(words)
     if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
         raise ConfigError("\n".join(wrong))
-    tree, unused = _tree(parsed, typed, members, directories, optional)
+    tree, unused = compose_tree(parsed, typed, members, directories, optional)
     return _checked(tree, parsed, members), unused
 
 
-def _tree(
+def compose_tree(
     parsed: list[Word],
     typed: Mapping[str, str],
     members: Members,
@@ -163,7 +125,7 @@ def _tree(
         The tree, and the keys that belong to members that are not selected, of groups in ``optional``.
     """
     choices = [override for override in parsed if override.key_or_group in members]
-    composed, notes = _with_members(choices, directories)
+    composed, notes = with_members(choices, directories)
     for note in notes:
         warnings.warn(note, Advice, stacklevel=2)
     wrong: list[str] = []
@@ -188,15 +150,15 @@ def _tree(
     return tree, unused
 
 
-def _with_members(choices: Sequence[Word], directories: Sequence[Path]) -> tuple[Tree, list[str]]:
+def with_members(choices: Sequence[Word], directories: Sequence[Path]) -> tuple[Tree, list[str]]:
     """Compose the chosen members; a recipe's settings of members that were not chosen in the end are left out.
 
     Returns:
         The tree, which may be changed, and a note for each group of which a recipe's settings are left out.
     """
-    recipes = tuple(_choice(word) for word in choices if word.key_or_group == "recipe")
-    others = tuple(_choice(word) for word in choices if word.key_or_group != "recipe")
-    every = compose_members(tuple(map(_choice, choices)), tuple(directories))
+    recipes = tuple(choice(word) for word in choices if word.key_or_group == "recipe")
+    others = tuple(choice(word) for word in choices if word.key_or_group != "recipe")
+    every = compose_members(tuple(map(choice, choices)), tuple(directories))
     if not any(recipes) or not others:
         return copied(every), []
     alone, plain = (compose_members(words, tuple(directories)) for words in (recipes, others))
@@ -243,7 +205,8 @@ def lift_epochs(tree: Tree, typed: Iterable[str]) -> None:
         tree["loop"]["epochs"] = None
 
 
-def _choice(override: Word) -> str:
+def choice(override: Word) -> str:
+    """Return the word with which Hydra selects what an override selects; empty for no recipe."""
     value = override.value()
     if value in (None, []) and override.key_or_group == "recipe":
         return ""
@@ -269,8 +232,8 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
     if not isinstance(node, dict) or leaf not in node:
-        group = composed.get(key.partition(".")[0])
-        selected = (group.get("name") or ", ".join(group)) if isinstance(group, dict) else ""
+        section = composed.get(key.partition(".")[0])
+        selected = (section.get("name") or ", ".join(section)) if isinstance(section, dict) else ""
         line, habit = explain(key, typed, members, selected), habits.of_key(key, override.text)
         known = not habit or " belongs to " in line or habit.rpartition(" ")[2] in line
         return [line if known else f"{typed}: no such setting{habit}"]
@@ -290,7 +253,7 @@ def _stand_in(value: Any) -> Any:
     """Return what stands for a literal text while OmegaConf resolves the others: it has no way to write ``???``."""
     if isinstance(value, list):
         return [_stand_in(item) for item in value]
-    return "" if value == "???" else escaped(value)
+    return "" if value == "???" else text.escaped(value)
 
 
 @cache

@@ -31,7 +31,8 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(("val_split", "validation_split", "valid_fraction", "val_size"), "split.val_fraction"),
     **dict.fromkeys(("test_split", "test_size"), "split.test_fraction"),
-    **dict.fromkeys(("out", "out_dir", "output", "output_dir", "outdir", "save_dir", "log_dir", "logdir", "default_root_dir"), "output.root"),
+    **dict.fromkeys(("out", "out_dir", "output", "output_dir", "outdir", "save_dir"), "output.root"),
+    **dict.fromkeys(("log_dir", "logdir", "default_root_dir"), "output.root"),
     **dict.fromkeys(("csv", "data", "data_path", "train_data", "train_file", "file"), "dataset=csv dataset.target=COLUMN dataset.path"),
     **dict.fromkeys(("patience",), "early_stopping=patience early_stopping.patience"),
     **dict.fromkeys(("warmup", "warmup_steps"), "schedule=cosine schedule.warmup_steps"),
@@ -41,7 +42,10 @@ ELSEWHERE = {
 }  # fmt: skip
 # What is a command here, or has no setting.
 COMMANDS = {
-    **dict.fromkeys(("resume", "resume_from", "resume_from_checkpoint", "ckpt", "ckpt_path", "checkpoint", "load"), "a run is continued with trainctl resume"),
+    **dict.fromkeys(
+        ("resume", "resume_from", "resume_from_checkpoint", "ckpt", "ckpt_path", "checkpoint", "load"),
+        "a run is continued with trainctl resume",
+    ),
     **dict.fromkeys(("eval", "evaluate", "test", "validate"), "a run is measured again with trainctl evaluate"),
     **dict.fromkeys(("predict", "infer", "inference"), "a run predicts with trainctl predict RUN INPUT"),
     **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME"),

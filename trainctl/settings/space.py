@@ -236,7 +236,8 @@ def _axis(override: Word, settings: Sweep, members: Members, packages: Sequence[
         raise ConfigError(override.trouble)
     if not swept:
         return None
-    key, line, value = override.key_or_group, str(override.input_line), override.value()
+    key, line = override.key_or_group, str(override.input_line)
+    value: Any = override.value()
     if isinstance(value, IntervalSweep):
         return _interval(key, line, value)
     if isinstance(value, RangeSweep) and _length(value, line) > MOST_POINTS:

@@ -81,14 +81,14 @@ def quoted(text: str) -> str:
 
 
 def spell_text(text: str, *, item: bool = False) -> str:
-    """Return a text as it is typed: in quotes only where it would be read as something else.
+    r"""Return a text as it is typed: in quotes only where it would be read as something else.
 
     Args:
         text: The value.
         item: Whether it is an item of a list.
 
     >>> spell_text("a,b"), spell_text("a,b", item=True), spell_text("null"), spell_text("'x'")
-    ('a,b', "'a,b'", "'null'", '"\\'x\\'"')
+    ('a,b', "'a,b'", "'null'", '"\'x\'"')
     """
     plain = text == text.strip() != "" and not set(text) & set("[](){},'\"") if item else read_text(text) == text
     return text if plain else quoted(text)
@@ -141,3 +141,14 @@ def _partners(text: str) -> dict[int, int]:
         elif waiting and character == waiting[-1][1]:
             found[waiting.pop()[0]] = place
     return found
+
+
+def escaped(value: Any) -> Any:
+    r"""Return a text, or a list of texts, in which ``${`` is no interpolation.
+
+    >>> escaped(["${x}", "$x"])
+    ['\\${x}', '$x']
+    """
+    if isinstance(value, list):
+        return [escaped(item) for item in value]
+    return re.sub(r"(\\*)\$\{", lambda found: f"{found[1] * 2}\\${{", value) if isinstance(value, str) else value
