@@ -553,8 +553,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/settings/overrides.py",
-        "elif override.is_sweep_override() and not sweep:",
-        "elif False:",
+        "    if word.trouble or word.is_sweep_override():\n        if as_text",
+        "    if word.trouble:\n        if as_text",
         "tests/test_cli.py",
     ),
     Mutation(
