@@ -184,7 +184,7 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
     from trainctl.settings import compose, hydra_flags
 
     words: list[str] = list(arguments)
-    if overrides:
+    if overrides or flags.config_dir is not None:
         compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
         words = [word for word in words if word not in overrides] + hydra_flags.for_hydra(overrides, flags.config_dir)
     text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else words, flags.config_dir)

@@ -1,11 +1,13 @@
 """A user's files: what YAML makes of their words is said, and those of another project do not stand in the way."""
 
+import sys
 import warnings
 from pathlib import Path
 
 import pytest
 
 from tests.soak import cases, seed
+from trainctl import cli
 from trainctl.errors import Advice, ConfigError
 from trainctl.settings import compose, hydra_flags
 
@@ -49,7 +51,7 @@ def test_a_number_in_another_base_is_never_read_in_silence(word):
     assert f"mine.yaml, line 3: epochs: YAML does not read {word} as it looks" in message("recipe=mine")
 
 
-def test_another_projects_directory_is_left_alone():
+def test_another_projects_directory_is_left_alone(monkeypatch):
     write("conf/config.yaml", "defaults:\n  - model: mlp\nseed: 1\n")
     write("conf/model/mlp.yaml", "_target_: src.models.MLP\nhidden: 64\n")
     write("conf/optimizer/adam.yaml", "_target_: torch.optim.Adam\nlr: 0.5\n")
@@ -67,6 +69,9 @@ def test_another_projects_directory_is_left_alone():
         Advice, match=r"theirs/config.yaml: is not read; to use its settings, move it to .*type recipe=config"
     ):
         compose.compose([], "theirs")
+    monkeypatch.setattr(sys, "argv", ["trainctl", "--config-dir", "theirs", "--cfg", "job"])
+    with pytest.warns(Advice, match="config.yaml: is not read"):
+        assert cli.main() == 0
 
 
 @pytest.mark.parametrize(

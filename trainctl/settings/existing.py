@@ -6,7 +6,7 @@ from functools import reduce
 from operator import getitem
 
 from trainctl.errors import ConfigError
-from trainctl.settings import component, config, renamed
+from trainctl.settings import component, config, hints, renamed
 from trainctl.settings.compose import compose_members, lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.kinds import kind_of
@@ -31,6 +31,18 @@ def load(tree: Tree) -> Config:
         if completed_tree == tree:
             raise
         return config.load(completed_tree)
+
+
+def check(tree: Tree) -> Config:
+    """Return a changed configuration as a Config; what is wrong with a value says what to type instead.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    try:
+        return config.load(tree)
+    except ConfigError as error:
+        raise ConfigError(hints.explained(str(error), tree)) from error
 
 
 def completed(tree: Tree) -> Tree:
