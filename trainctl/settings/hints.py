@@ -76,7 +76,7 @@ def _of_yaml(key: str, group: str, path: Path, tree: Tree) -> str:
 
 
 def _is_word(node: yaml.Node) -> bool:
-    """Return whether a value stands without quotes, and is not null."""
+    """Return whether a value is without quotes, and not null."""
     return isinstance(node, yaml.ScalarNode) and not node.style and node.tag != "tag:yaml.org,2002:null"
 
 
