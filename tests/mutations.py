@@ -588,7 +588,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/conclusion.py",
-        "    except Exception as error:  # noqa: BLE001 - whatever a library raises",
+        "    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a library raises",
         "    except StorageError as error:",
         "tests/train/test_conclusion.py",
     ),
@@ -638,8 +638,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/settings/overrides.py",
-        "elif override.is_sweep_override() and not sweep:",
-        "elif False:",
+        "    if word.trouble or word.is_sweep_override():\n        if as_text",
+        "    if word.trouble:\n        if as_text",
         "tests/test_cli.py",
     ),
     Mutation(
@@ -1129,5 +1129,59 @@ MUTATIONS = [
         "done, elapsed = over - self.over_before + partly, now - self.began",
         "done, elapsed = over + partly, now - self.began",
         "tests/sweep/test_live.py",
+    ),
+    Mutation(
+        "trainctl/settings/overrides.py",
+        "    if text.is_text(annotation):\n        exists",
+        "    if text.is_text(annotation) and word.trouble:\n        exists",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/overrides.py",
+        'if text.is_texts(annotation) and word.text != "null":',
+        "if text.is_texts(annotation) and word.trouble:",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/text.py",
+        "place = partners.get(place, place) + 1",
+        "place = place + 1",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/config.py",
+        "if os.path.lexists(value):",
+        "if False:",
+        "tests/settings/test_text.py",
+    ),
+    Mutation(
+        "trainctl/settings/recipes.py",
+        "kept = every[group] if before",
+        "kept = every[group] if True or before",
+        "tests/settings/test_user_files.py",
+    ),
+    Mutation(
+        "trainctl/settings/user_files.py",
+        "and not (path.parents[1] == here and is_foreign(path))",
+        "",
+        "tests/settings/test_user_files.py",
+    ),
+    Mutation(
+        "trainctl/settings/hints.py",
+        "if _is_word(item) and item.tag != TEXT and OTHER_BASE",
+        "if False and _is_word(item) and item.tag != TEXT and OTHER_BASE",
+        "tests/settings/test_user_files.py",
+    ),
+    Mutation(
+        "trainctl/finished/predict.py",
+        "if mark in cells.header[0]:",
+        "if not mark:",
+        "tests/finished/test_predict.py",
+    ),
+    Mutation(
+        "trainctl/command/arguments.py",
+        "if key not in defaults and not is_setting(key) and _exists(argument):",
+        "if False:",
+        "tests/command/test_arguments.py",
     ),
 ]

@@ -28,7 +28,7 @@ from trainctl.errors import (
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
 from trainctl.report import streams, table
-from trainctl.settings import spelling
+from trainctl.settings import habits, spelling
 from trainctl.wording import did_you_mean, shortened
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
@@ -104,12 +104,16 @@ def environment(error: Exception) -> str | None:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Find the command and run it."""
-    command = arguments[0] if arguments and not arguments[0].startswith("-") and "=" not in arguments[0] else None
+    arguments = with_command_first(arguments)
+    first = arguments[0] if arguments else "-"
+    command = first if not first.startswith(("-", "~")) and "=" not in first else None
     if command is None:
         return train(arguments)
     if command not in COMMANDS:
         if set(command) & set(spelling.PLAIN):
             raise ConfigError(f"{command}: {spelling.misspelt(command)}")
+        if habit := habits.of_bare(command, following(arguments, 0)):
+            raise ConfigError(f"{command}: unknown command{habit}")
         expected = f"unknown command (expected a command or key=value){did_you_mean(command, COMMANDS)}"
         raise ConfigError(f"{command}: {expected} (commands: {', '.join(COMMANDS)})")
     rest = arguments[1:]
@@ -122,6 +126,27 @@ def dispatch(arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore", Advice)  # advice is about training only
     code: int = module(command).main(rest)
     return code
+
+
+def with_command_first(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments with the command before the flags: ``-m train seed=0,1`` is ``train -m seed=0,1``.
+
+    >>> with_command_first(["-m", "train", "seed=0,1"]), with_command_first(["--config-dir", "train"])
+    (['train', '-m', 'seed=0,1'], ['--config-dir', 'train'])
+    """
+    words = list(arguments)
+    for place, word in enumerate(words):
+        if word in COMMANDS:
+            return [word, *words[:place], *words[place + 1 :]]
+        if word not in ("-m", "--multirun", "-h", "--help"):
+            break
+    return words
+
+
+def following(words: Sequence[str], place: int) -> str | None:
+    """Return the word after a word, if it is neither a setting nor a flag: habit has it that it is the value."""
+    after = words[place + 1] if place + 1 < len(words) else None
+    return after if after is not None and "=" not in after and not after.startswith(("--", "~", "+")) else None
 
 
 def module(command: str) -> ModuleType:
@@ -167,9 +192,11 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
         return 0
     from trainctl.settings import compose, hydra_flags
 
-    if overrides:
+    words: list[str] = list(arguments)
+    if overrides or flags.config_dir is not None:
         compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
-    text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
+        words = [word for word in words if word not in overrides] + hydra_flags.for_hydra(overrides, flags.config_dir)
+    text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else words, flags.config_dir)
     table.line(text.rstrip("\n"))
     return code
 
@@ -180,6 +207,9 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     Raises:
         ConfigError: If a flag is unknown, or would execute code from files.
     """
+    for place, word in enumerate(arguments):
+        if word.partition("=")[0] in ("-cn", "-cp"):  # argparse would take them for -c
+            raise ConfigError(f"{word}: unknown flag{habits.of_flag(word, following(arguments, place))}")
     parser = argparse.ArgumentParser(prog="trainctl", add_help=False, allow_abbrev=False, exit_on_error=False)
     for names in (
         ("--help", "-h"),
@@ -198,6 +228,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         flags, rest = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
         raise ConfigError(str(error)) from error
-    if unknown := [word for word in rest if word.startswith("-")]:
-        raise ConfigError(f"{unknown[0]}: unknown flag; see trainctl --help")
+    for place, word in enumerate(rest):
+        if word.startswith("-"):
+            habit = habits.of_flag(word, following(rest, place))
+            raise ConfigError(f"{word}: unknown flag{habit or '; see trainctl --help'}")
+        if "=" not in word and not word.startswith("~") and (habit := habits.of_bare(word, following(rest, place))):
+            raise ConfigError(f"{word}: expected key=value{habit}")
     return flags, rest

@@ -68,3 +68,15 @@ def test_what_a_command_writes_must_not_exist(tmp_path):
         arguments.new_path("output", "old.csv")
     with pytest.raises(StorageError, match=r"^output=old: directory already exists$"):
         arguments.new_path("output", "old")
+
+
+def test_a_file_of_any_name_is_a_name(tmp_path):
+    for name in ("k=v.csv", "-dash.csv", "a.b=c.csv", "--help.csv"):
+        with pytest.raises(ConfigError):
+            arguments.parse(["run", name], {"root": "runs"}, most_names=2)
+        (tmp_path / name).touch()
+        assert arguments.parse(["run", name], {"root": "runs"}, most_names=2).names == ["run", name]
+    (tmp_path / "device=cpu").touch()
+    (tmp_path / "root=x").touch()
+    parsed = arguments.parse(["device=cpu", "root=x"], {"root": "runs"}, most_names=2, overrides=True)
+    assert (parsed.names, parsed.options, parsed.overrides) == ([], {"root": "x"}, ["device=cpu"])

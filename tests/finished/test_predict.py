@@ -44,6 +44,13 @@ def test_a_table_between_tabs_is_read(tmp_path):
         assert read(tmp_path / name, trained).tolist() == [[2, 1]]
 
 
+def test_a_table_with_another_delimiter_than_in_training_is_read(tmp_path):
+    trained = schema(input_names=("a", "b"), encoding=Encoding(delimiter="comma"))
+    for name, mark in (("my.tsv", "\t"), ("my.txt", "\t"), ("my.csv", ";"), ("your.csv", "|"), ("his.csv", ",")):
+        (tmp_path / name).write_text(f"b{mark}a\n1{mark}2\n")
+        assert read(tmp_path / name, trained).tolist() == [[2, 1]], name
+
+
 def test_a_cell_without_a_text_is_refused_as_in_training(tmp_path):
     (tmp_path / "my.tsv").write_text("n\twords\n1\tgood\n2\tnew bad\n")
     assert read(tmp_path / "my.tsv", TEXTS).tolist() == [[2, 0, 0, 0], [1, 3, 0, 0]]

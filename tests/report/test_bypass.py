@@ -17,6 +17,12 @@ WRITERS = {
     "report/plain.py": {"stream"},  # escapes each line
     "report/reporters.py": {"stream"},  # chooses a stream, and writes nothing
     "report/files.py": set(),
+    "report/terminal.py": {"rich"},  # the frame of live views
+    "sweep/live.py": {"rich"},  # escapes each line
+    "sweep/view.py": {"rich"},  # escapes each fact
+    "sweep/run.py": {"stream"},  # chooses a stream, and writes nothing
+    "sweep/worker.py": {"stream", "print"},  # prints into the log of a trial
+    "sweep/zygote.py": {"stream"},  # flushes
     "cli.py": {"stream"},  # flushes, and names the stream for table
 }
 READS = {"isatty", "encoding", "fileno"}  # what any module may ask of a stream

@@ -125,7 +125,7 @@ WRONG = [
     (["hydra/launcher=joblib"], ["hydra/launcher=joblib: Hydra's own settings are fixed"], "Hydra's groups"),
     (
         ["optimizer@model=adam"],
-        ["optimizer@model=adam: packages cannot be changed; use optimizer=..."],
+        ["optimizer@model=adam: packages cannot be changed; use optimizer=adam"],
         "another package",
     ),
     (["optimizer"], ["optimizer: expected key=value or group=member"], "no value"),

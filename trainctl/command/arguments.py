@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import ConfigError, StorageError
+from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
@@ -46,9 +47,11 @@ def parse(
     parsed = ParsedArguments([], dict(defaults), [])
     for argument in argv:
         key, equals, value = argument.partition("=")
-        if argument.startswith("-"):
+        if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
+            parsed.names.append(argument)
+        elif argument.startswith("-"):
             raise ConfigError(f"{argument}: this command takes no flags other than --help; write options as key=value")
-        if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
+        elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
         elif key in defaults:
             parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises
@@ -59,6 +62,16 @@ def parse(
     if len(parsed.names) > most_names:
         raise ConfigError(f"{parsed.names[most_names]}: unexpected argument; write options as key=value")
     return parsed
+
+
+def is_setting(key: str) -> bool:
+    """Return whether a key is one of a run's settings, or lies in one of their sections."""
+    first = key.partition(".")[0]
+    return first in config.SECTIONS or first in component.SUPPLIED or first in config.knobs() or first == "recipe"
+
+
+def _exists(path: str) -> bool:
+    return bool(path) and "\0" not in path and os.path.lexists(path)
 
 
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:

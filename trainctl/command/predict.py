@@ -11,9 +11,9 @@ output, or to FILE, which must not exist.
     trainctl predict my-run rows.npz
 
 The columns of a CSV are matched by name; columns that the run was not trained with are ignored. The delimiter is that
-of the training data; the file may also end in .tsv. For a run on texts, a .txt contains one text per line. An .npz
-must contain exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images
-are converted to the run's channels and size.
+of the training data, tabs for a .tsv, or the one that the header has. For a run on texts, a .txt contains one text per
+line. An .npz must contain exactly one array, or one named `inputs`; its rows have the shape that the run was trained
+with. Images are converted to the run's channels and size.
 
 Columns of the output: `row`; then, for classification, `prediction` and a probability per class; for regression, one
 column per target, in its unit; for an autoencoder, `rmse` and the reconstruction, in scaled units. Numbers have all

@@ -75,6 +75,9 @@ class Table:
         """
         if name not in self.header:
             hint = did_you_mean(name, self.header)
+            for own, around in (('"', "'"), ("'", '"')):  # quotes around a whole value are not part of it
+                if f"{own}{name}{own}" in self.header:
+                    hint = f"; did you mean the column {own}{name}{own}? type it as {around}{own}{name}{own}{around}"
             if len(self.header) == 1 and (other := [word for word in MARKS if MARKS[word] in self.header[0]]):
                 hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
             raise DataError(

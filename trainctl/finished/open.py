@@ -12,7 +12,7 @@ from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import device as devices
 from trainctl.run.model import build_model
-from trainctl.settings import config, existing
+from trainctl.settings import existing
 from trainctl.settings.config import Config, Tree
 from trainctl.store import records, restore, rundir, runpath
 from trainctl.store.manifest import Saved
@@ -123,7 +123,7 @@ def configuration(
         hint = "" if writer == rundir.version() else versions
         raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
     changed = change(saved.tree, overrides, allowed)
-    return saved if changed == saved.tree else config.load(changed)
+    return saved if changed == saved.tree else existing.check(changed)
 
 
 def read_tree(directory: AnyPath, packages: Sequence[str]) -> Tree:

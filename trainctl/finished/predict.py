@@ -182,6 +182,17 @@ def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
     )
 
 
+def _table(source: Path, schema: Schema) -> table.Table:
+    """Read a table with the delimiter of the training data; with tabs if it ends in .tsv, or with what its header has."""
+    delimiter = "tab" if source.suffix.lower() == ".tsv" else schema.encoding.delimiter or "comma"
+    cells = table.read_table(source, delimiter)
+    if len(cells.header) == 1 and len(schema.columns or schema.input_names) > 1:
+        for other, mark in table.MARKS.items():
+            if mark in cells.header[0]:
+                return table.read_table(source, other)
+    return cells
+
+
 def read_csv(source: Path, schema: Schema) -> Tensor:
     """Read the columns that the run was trained with, by name, or all columns in order if those had no names.
 
@@ -189,7 +200,7 @@ def read_csv(source: Path, schema: Schema) -> Tensor:
         DataError: If the file is not valid; names line and column.
     """
     encoding = schema.encoding
-    cells = table.read_table(source, encoding.delimiter or "comma")
+    cells = _table(source, schema)
     names = schema.input_names or tuple(cells.header)
     values = table.encode(cells, schema.columns or tuple(map(table.Column, names)))
     if window := encoding.window:
@@ -209,7 +220,7 @@ def read_text(source: Path, schema: Schema) -> Tensor:
     if column is None or level is None:
         raise DataError(f"{source}: this run was trained on token ids, not on texts; pass token ids as an .npy")
     if source.suffix.lower() != ".txt":
-        cells = table.read_table(source, encoding.delimiter or "comma")
+        cells = _table(source, schema)
         texts = cells.cells(column)
         if gaps := [row for row, text in enumerate(texts) if table.is_missing(text)]:
             raise cells.error(gaps[0], column, "has no text")

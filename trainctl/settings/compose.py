@@ -7,25 +7,34 @@ share one composition per choice of members.
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache
+from functools import cache, reduce
+from operator import getitem
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.config_store import ConfigStore
-from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from trainctl.errors import ConfigError
+from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.tree import not_yaml, read_tree
-from trainctl.settings import config
+from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
+from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
-from trainctl.settings.overrides import misuses, parse, unresolved
-from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_hydras_settings
+from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
+from trainctl.settings.recipes import without_what_is_for_others
+from trainctl.settings.user_files import (
+    OF_HYDRA,
+    hidden,
+    is_ours,
+    left_alone,
+    refuse_hydras_settings,
+    refuse_other_bases,
+)
 from trainctl.settings.user_source import UserSource
 
 
@@ -57,7 +66,24 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     if wrong:
         raise ConfigError("\n".join(dict.fromkeys(wrong)))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
-    return config.load(_tree(parsed, typed, members, directories)[0])
+    for note in left_alone(directories[0]) if config_dir is not None else ():
+        warnings.warn(note, Advice, stacklevel=2)
+    return _checked(compose_tree(parsed, typed, members, directories)[0], parsed, members)
+
+
+def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
+    """Check a configuration; what is wrong with a value is explained by the file that it was read from."""
+    try:
+        return config.load(tree)
+    except ConfigError as error:
+        selected = [(word.key_or_group, path) for word in parsed for path in _files_of(word, members)]
+        raise ConfigError(hints.explained(str(error), tree, selected)) from error
+
+
+def _files_of(word: Word, members: Members) -> list[Path]:
+    """Return the files of the members that a word selects."""
+    files = members.get(word.key_or_group, {})
+    return [files[name] for name in word.text.strip("[]").split(",") if name in files]
 
 
 def compose_point(
@@ -82,12 +108,12 @@ def compose_point(
     parsed = parse(words)
     if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
         raise ConfigError("\n".join(wrong))
-    tree, unused = _tree(parsed, typed, members, directories, optional)
-    return config.load(tree), unused
+    tree, unused = compose_tree(parsed, typed, members, directories, optional)
+    return _checked(tree, parsed, members), unused
 
 
-def _tree(
-    parsed: list[Override],
+def compose_tree(
+    parsed: list[Word],
     typed: Mapping[str, str],
     members: Members,
     directories: list[Path],
@@ -99,15 +125,17 @@ def _tree(
         The tree, and the keys that belong to members that are not selected, of groups in ``optional``.
     """
     choices = [override for override in parsed if override.key_or_group in members]
-    composed = copied(compose_members(tuple(map(_choice, choices)), tuple(directories)))
+    composed, notes = with_members(choices, directories)
+    for note in notes:
+        warnings.warn(note, Advice, stacklevel=2)
     wrong: list[str] = []
     unused: list[str] = []
-    for override in parsed:
+    exact: dict[str, Any] = {}
+    settings = [override for override in parsed if override not in choices]
+    for override in sorted(settings, key=lambda override: override.key_or_group != "components"):  # types depend on it
         key = override.key_or_group
-        if override in choices:
-            continue
         with reading(typed[key], ConfigError, "cannot be set"):
-            trouble = _lay(composed, override, typed[key], members)
+            trouble = _lay(composed, override, typed[key], members, exact)
         if trouble and key.partition(".")[0] in optional and belongs_elsewhere(key, members):
             unused.append(key)
         else:
@@ -115,7 +143,29 @@ def _tree(
     if wrong:
         raise ConfigError("\n".join(wrong))
     lift_epochs(composed, typed)
-    return resolved(composed), unused
+    tree = resolved(composed)
+    for key, value in exact.items():
+        *path, leaf = key.split(".")
+        reduce(getitem, path, tree)[leaf] = value
+    return tree, unused
+
+
+def with_members(choices: Sequence[Word], directories: Sequence[Path]) -> tuple[Tree, list[str]]:
+    """Compose the chosen members; a recipe's settings of members that were not chosen in the end are left out.
+
+    Returns:
+        The tree, which may be changed, and a note for each group of which a recipe's settings are left out.
+    """
+    recipes = tuple(choice(word) for word in choices if word.key_or_group == "recipe")
+    others = tuple(choice(word) for word in choices if word.key_or_group != "recipe")
+    every = compose_members(tuple(map(choice, choices)), tuple(directories))
+    if not any(recipes) or not others:
+        return copied(every), []
+    alone, plain = (compose_members(words, tuple(directories)) for words in (recipes, others))
+    groups = dict.fromkeys(word.partition("=")[0] for word in others)
+    return without_what_is_for_others(
+        copied(every), alone, copied(plain), list(groups), " ".join(filter(None, recipes))
+    )
 
 
 def copied(value: Any) -> Any:
@@ -155,7 +205,8 @@ def lift_epochs(tree: Tree, typed: Iterable[str]) -> None:
         tree["loop"]["epochs"] = None
 
 
-def _choice(override: Override) -> str:
+def choice(override: Word) -> str:
+    """Return the word with which Hydra selects what an override selects; empty for no recipe."""
     value = override.value()
     if value in (None, []) and override.key_or_group == "recipe":
         return ""
@@ -164,8 +215,11 @@ def _choice(override: Override) -> str:
     return f"{override.key_or_group}={override.get_value_element_as_str()}"
 
 
-def _lay(composed: Tree, override: Override, typed: str, members: Members) -> list[str]:
-    """Set one key of a composed configuration; return what is wrong with that, if anything."""
+def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: dict[str, Any]) -> list[str]:
+    """Set one key of a composed configuration; return what is wrong with that, if anything.
+
+    Texts in which ``${...}`` has no meaning are added to ``exact``; something else stands for them in the tree.
+    """
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
     node: Any = composed
@@ -178,13 +232,28 @@ def _lay(composed: Tree, override: Override, typed: str, members: Members) -> li
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
     if not isinstance(node, dict) or leaf not in node:
-        settings_of_group = composed.get(key.partition(".")[0])
-        selected = ""
-        if isinstance(settings_of_group, dict):
-            selected = settings_of_group.get("name") or ", ".join(settings_of_group)
-        return [explain(key, typed, members, selected)]
-    node[leaf] = override.value()
+        section = composed.get(key.partition(".")[0])
+        selected = (section.get("name") or ", ".join(section)) if isinstance(section, dict) else ""
+        line, habit = explain(key, typed, members, selected), habits.of_key(key, override.text)
+        known = not habit or " belongs to " in line or habit.rpartition(" ")[2] in line
+        return [line if known else f"{typed}: no such setting{habit}"]
+    kind = kind_of(key, composed)
+    try:
+        node[leaf] = value_for(override, kind)
+    except ConfigError as error:
+        return str(error).split("\n")
+    exact.pop(key, None)
+    if literal(node[leaf], kind, composed):
+        exact[key] = node[leaf]
+        node[leaf] = _stand_in(node[leaf])
     return []
+
+
+def _stand_in(value: Any) -> Any:
+    """Return what stands for a literal text while OmegaConf resolves the others: it has no way to write ``???``."""
+    if isinstance(value, list):
+        return [_stand_in(item) for item in value]
+    return "" if value == "???" else text.escaped(value)
 
 
 @cache
@@ -203,7 +272,9 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     selected: list[Path] = []
     for group, _, names in (choice.partition("=") for choice in choices):
         selected += filter(None, map(files.get(group, {}).get, names.strip("[]").split(",")))
-    refuse_hydras_settings(path for path in selected if not is_ours(path))
+    of_the_user = [path for path in selected if not is_ours(path)]
+    refuse_hydras_settings(of_the_user)
+    refuse_other_bases(of_the_user)
     composed = _compose([choice for choice in choices if choice], selected)
     OmegaConf.set_struct(composed, False)
     settings = composed.pop("hydra")

@@ -254,7 +254,10 @@ def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
 
 def _absolute(where: str, value: str) -> str:
     with reading(where, ConfigError, "not a path"):  # of no user, or in a directory that has been removed
-        return os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, does not follow links
+        if os.path.lexists(value):
+            return os.path.abspath(value)  # noqa: PTH100 - a file may be called ~x
+        path = Path(value).expanduser() if value.startswith("~") else value  # Path removes the dot of ./~x
+        return os.path.abspath(path)  # noqa: PTH100 - removes `..`, does not follow links
 
 
 def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

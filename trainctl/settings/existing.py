@@ -6,9 +6,10 @@ from functools import reduce
 from operator import getitem
 
 from trainctl.errors import ConfigError
-from trainctl.settings import component, config, renamed
+from trainctl.settings import component, config, hints, renamed
 from trainctl.settings.compose import compose_members, lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
+from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import overlays
 from trainctl.settings.overrides import parse, plain_value
 from trainctl.settings.spelling import nearest
@@ -30,6 +31,18 @@ def load(tree: Tree) -> Config:
         if completed_tree == tree:
             raise
         return config.load(completed_tree)
+
+
+def check(tree: Tree) -> Config:
+    """Return a changed configuration as a Config; what is wrong with a value says what to type instead.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    try:
+        return config.load(tree)
+    except ConfigError as error:
+        raise ConfigError(hints.explained(str(error), tree)) from error
 
 
 def completed(tree: Tree) -> Tree:
@@ -86,11 +99,16 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
             exists = key in settings or key in component.GROUPS
             reason = "cannot change in an existing run; start a new one" if exists else "no such setting"
             wrong.append(f"{override.input_line}: {reason}{renamed.hint(key) or nearest(key, keys)}")
-        elif override.is_sweep_override() or override.is_delete():
+        elif override.is_delete():
             wrong.append(f"{override.input_line}: expected one value")
         else:
             *path, leaf = key.split(".")
-            reduce(getitem, path, changed)[leaf] = plain_value(override)
+            try:
+                reduce(getitem, path, changed)[leaf] = plain_value(override, kind_of(key, tree))
+            except ConfigError as error:
+                wrong.append(
+                    f"{override.input_line}: expected one value" if override.is_sweep_override() else str(error)
+                )
     if wrong:
         raise ConfigError("\n".join(wrong))
     if isinstance(changed.get("loop"), dict):

@@ -4,16 +4,22 @@ import io
 import logging
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from typing import Any
 
 import hydra
 from omegaconf import DictConfig
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.settings.compose import prepare
-from trainctl.settings.members import home, overlays
+from trainctl.settings import config, text
+from trainctl.settings.compose import choice, compose_members, compose_tree, prepare, with_members
+from trainctl.settings.config import Tree
+from trainctl.settings.kinds import kind_of
+from trainctl.settings.members import home, options, overlays
+from trainctl.settings.overrides import Word, literal, parse, value_for
+from trainctl.settings.spelling import spell
 
 
 def answer(argv: Sequence[str], config_dir: str | None = None) -> tuple[str, int]:
@@ -37,6 +43,37 @@ def answer(argv: Sequence[str], config_dir: str | None = None) -> tuple[str, int
         except SystemExit as error:
             return output.getvalue(), 0 if not error.code else ConfigError.exit_code
     return output.getvalue(), 0
+
+
+def for_hydra(overrides: Sequence[str], config_dir: str | None = None) -> list[str]:
+    """Return words that mean to Hydra what they mean to us: texts in quotes."""
+    directories = overlays(config_dir)
+    members = options(directories)
+    parsed = parse(overrides)
+    with warnings.catch_warnings(action="ignore"):  # they were shown by compose()
+        tree = compose_tree(parsed, {word.key_or_group: str(word.input_line) for word in parsed}, members, directories)[
+            0
+        ]
+    choices = [word for word in parsed if word.key_or_group in members]
+    every = compose_members(tuple(map(choice, choices)), tuple(directories))
+    kept = config.leaves(with_members(choices, directories)[0])
+    changed = [_laid_over(key, kept) for key, value in config.leaves(every).items() if kept.get(key, ...) != value]
+    others = [_for_hydra(word, kind_of(word.key_or_group, tree), tree) for word in parsed]
+    return [*changed, *others]
+
+
+def _laid_over(key: str, kept: Mapping[str, Any]) -> str:
+    """Return the word that takes a recipe's value away."""
+    return f"{key}={spell(kept[key])}" if key in kept else f"~{key}"
+
+
+def _for_hydra(word: Word, kind: Any, tree: Tree) -> str:
+    value = value_for(word, kind) if text.is_text(kind) or text.is_texts(kind) else None
+    if value is None:
+        return str(word.input_line)
+    shown = text.escaped(value) if literal(value, kind, tree) else value
+    listed = f"[{','.join(map(text.quoted, shown))}]" if isinstance(shown, list) else text.quoted(shown)
+    return f"{word.key_or_group}={listed}"
 
 
 @contextmanager

@@ -11,16 +11,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, IntervalSweep, RangeSweep
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.tree import read_tree
+from trainctl.settings.kinds import kinds_of
 from trainctl.settings.members import Members
-from trainctl.settings.overrides import parse, values
+from trainctl.settings.overrides import Word, options, parse, values
 from trainctl.settings.spelling import nearest, spell
 from trainctl.settings.sweep import Sweep
+from trainctl.settings.text import read_items
 
 MOST_POINTS = 10_000
 LARGEST_FILE = 2**26  # bytes of a file of points
@@ -141,9 +143,14 @@ def read_space(words: Sequence[str], settings: Sweep, members: Members) -> Space
     fixed: list[str] = []
     axes: list[Axis] = []
     wrong: list[str] = []
+    packages = packages_of(words)
     for word in words:
         try:
-            axis = _zipped(word, members) if ZIP.fullmatch(word) else _axis(parse([word])[0], settings, members)
+            axis = (
+                _zipped(word, members, packages)
+                if ZIP.fullmatch(word)
+                else _axis(parse([word])[0], settings, members, packages)
+            )
         except ConfigError as error:
             wrong += str(error).split("\n")
             continue
@@ -212,9 +219,22 @@ def _too_many(space: Space, settings: Sweep) -> str:
     return ""
 
 
-def _axis(override: Override, settings: Sweep, members: Members) -> Axis | None:
+def packages_of(words: Sequence[str]) -> list[str]:
+    """Return the packages of components that the words of a command name."""
+    listed = [word.partition("=")[2] for word in words if key_of(word) == "components"]
+    return (read_items(listed[-1]) or []) if listed else []
+
+
+def _axis(override: Word, settings: Sweep, members: Members, packages: Sequence[str]) -> Axis | None:
     """Return the axis that an override spans; None if it has one value."""
-    if not override.is_sweep_override():
+    swept = override.is_sweep_override()
+    kinds = kinds_of(override.key_or_group, packages) if swept or override.trouble else []
+    if (listed := options(override, kinds)) is not None:
+        key = override.key_or_group
+        return Choice(key, tuple((f"{key}={item}",) for item in listed)) if swept or len(listed) > 1 else None
+    if override.trouble:
+        raise ConfigError(override.trouble)
+    if not swept:
         return None
     key, line = override.key_or_group, str(override.input_line)
     value: Any = override.value()
@@ -258,7 +278,7 @@ def _length(value: Any, line: str) -> float:
     return max(0.0, math.ceil(count))
 
 
-def _zipped(word: str, members: Members) -> Choice:
+def _zipped(word: str, members: Members, packages: Sequence[str] = ()) -> Choice:
     """Return the axis of ``name=zip(key=[a,b],key=[c,d])``: the first values together, then the second ones.
 
     >>> _zipped("p=zip(optimizer=[adam,sgd],optimizer.lr=[1e-3,1e-1])", {}).options
@@ -275,7 +295,7 @@ def _zipped(word: str, members: Members) -> Choice:
             )
         if key in columns:
             raise ConfigError(f"{word}: {key} is given twice")
-        columns[key] = values(parse([f"{key}=choice({listed[1:-1]})"])[0], members)
+        columns[key] = values(parse([f"{key}=choice({listed[1:-1]})"])[0], members, kinds_of(key, packages))
     lengths = {len(column) for column in columns.values()}
     if len(lengths) != 1:
         counts = ", ".join(f"{key} has {len(column)}" for key, column in columns.items())

@@ -4,6 +4,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 
+from trainctl.settings.text import spell_text
 from trainctl.wording import did_you_mean
 
 # Characters that word processors and phones insert in place of what was typed.
@@ -36,11 +37,14 @@ def no_such(kind: str, word: str, options: Iterable[str]) -> str:
 def spell(value: object) -> str:
     """Format a plain value as on the command line.
 
-    >>> spell([1, None, {"a": True}])
-    '[1,null,{a:true}]'
+    >>> spell([1, None, {"a": True}]), spell("a,b"), spell(["a,b", "c"]), spell("null")
+    ('[1,null,{a:true}]', 'a,b', "['a,b',c]", "'null'")
     """
+    if isinstance(value, str):
+        return spell_text(value)
     if isinstance(value, list | tuple):
-        return f"[{','.join(map(spell, value))}]"
+        items = (spell_text(item, item=True) if isinstance(item, str) else spell(item) for item in value)
+        return f"[{','.join(items)}]"
     if isinstance(value, Mapping):
         return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
     if isinstance(value, bool):

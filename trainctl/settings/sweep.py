@@ -9,7 +9,7 @@ from hydra.core.override_parser.types import Override
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import config, schema, spelling
+from trainctl.settings import config, schema, spelling, text
 from trainctl.settings.config import UNITS, Positive
 from trainctl.settings.members import home
 from trainctl.settings.overrides import parse, plain_value
@@ -95,7 +95,11 @@ def load(words: Sequence[str]) -> Sweep:
         if trouble := _misuse(override, key, annotations):
             wrong.append(f"{line}: {trouble}")
             continue
-        tree[key] = plain_value(override)
+        try:
+            tree[key] = plain_value(override, annotations[key])
+        except ConfigError as error:
+            wrong.append(str(error))
+            continue
         if problem := schema.problem(tree[key], annotations[key]):
             wrong.append(f"{line}: {problem}")
     if wrong := wrong or contradictions(tree, words):
@@ -106,7 +110,7 @@ def load(words: Sequence[str]) -> Sweep:
 def _misuse(override: Override, key: str, annotations: dict[str, Any]) -> str:
     if override.is_delete():
         return "deleting keys (~key) is not supported"
-    if override.is_sweep_override():
+    if override.is_sweep_override() and not text.is_text(annotations.get(key)):
         return "takes one value: a sweep cannot be swept"
     return "" if key in annotations else spelling.no_such("setting of a sweep", key, sorted(annotations))
 

@@ -1,5 +1,6 @@
 """Check the user's configuration files before Hydra, which has no limits, reads them. Imports no Hydra."""
 
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
-from trainctl.settings import component
+from trainctl.settings import component, hints
 from trainctl.settings.members import home
 
 OF_HYDRA = "sets Hydra's own settings, which are fixed because they name code that Hydra calls"
@@ -34,10 +35,43 @@ def is_ours(path: Path) -> bool:
     return any(path.is_relative_to(home(directory)) for directory in ("conf", "recipes"))
 
 
+def refuse_other_bases(files: Iterable[Path]) -> None:
+    """Check that files have no number that YAML reads in another base, such as `1:30` as 90.
+
+    Raises:
+        ConfigError: With one line for each such number.
+    """
+    wrong: list[str] = []
+    for path in files:
+        with contextlib.suppress(ConfigError):  # reported by the composition
+            wrong += hints.other_bases(path)
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
 def hidden(directories: Sequence[Path]) -> Iterator[str]:
-    """Yield a message for each of the user's files that is hidden by one of ours with the same name."""
+    """Yield a message for each of the user's files that is hidden by one of ours with the same name.
+
+    In ./conf, which may belong to another Hydra project, only files that look like ours count: those with a `name`.
+    """
+    here = Path.cwd() / "conf"
     for group in component.GROUPS:
         ours = {path.name for path in (home("conf") / group).glob("*.yaml")}
         for path in (path for directory in directories for path in sorted((directory / group).glob("*.yaml"))):
-            if path.name in ours:
+            if path.name in ours and not (path.parents[1] == here and is_foreign(path)):
                 yield f"{path}: trainctl has a {group} of this name, which would hide it; rename the file"
+
+
+def is_foreign(path: Path) -> bool:
+    """Return whether a configuration file is not one of a component: it has no `name`, or cannot be read."""
+    try:
+        tree = read_tree(path)
+    except ConfigError:
+        return True
+    return not (isinstance(tree, dict) and "name" in tree)
+
+
+def left_alone(directory: Path) -> Iterator[str]:
+    """Yield a note for each file at the top of `--config-dir`, where Hydra projects have the settings of all runs."""
+    for path in sorted(directory.glob("*.yaml")):
+        yield f"{path}: is not read; to use its settings, move it to {directory / 'recipe' / path.name} and type recipe={path.stem}"

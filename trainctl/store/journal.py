@@ -8,7 +8,7 @@
     <sweep>/claims/<trial>.<segment>   who runs a segment of a trial; each file is created once
 
 Nobody writes to a file of another process, so a line that a kill tore is the last of its file. Two processes that want
-the same name are told apart by O_EXCL, which network file systems respect; nothing relies on flock, or on clocks that agree.
+the same name are separated by O_EXCL, which network file systems respect; nothing relies on flock, or on clocks that agree.
 """
 
 import json

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
+from trainctl.errors import UnavailableError
+from trainctl.fileformat.boundary import reading
+
 Message = dict[str, Any]
 PORTION = 1 << 16
 
@@ -40,7 +43,8 @@ class Channel:
                 portion = b""
             self.open = bool(portion)
             *lines, self._rest = (self._rest + portion).split(b"\n")
-            self._unread = [json.loads(line) for line in lines]
+            with reading("a message of another process", UnavailableError):
+                self._unread = [json.loads(line) for line in lines]
         messages, self._unread = self._unread, []
         return messages
 

@@ -65,7 +65,7 @@ class Nursery:
         self._gpus = int(ready.get("gpus", 0)) if self.study.base.device in ("auto", "cuda") else 0
 
     def restart(self) -> None:
-        """Start the process again; workers that it forked go on."""
+        """Start the process again; workers that it forked continue."""
         self.close()
         self._launch()
 

@@ -60,9 +60,9 @@ class Pool:
     Args:
         study: The sweep.
         watcher: What it is shown with.
-        more: Is asked for new points when no trial is waiting; returns whether it added any.
-        finale: Is asked for last trials when everything else is done; returns whether it added any.
-        changed: Is called after a trial ended.
+        more: Called when no trial is waiting: adds points, and returns whether it added any.
+        finale: Called when everything else is done: adds last trials, and returns whether it added any.
+        changed: Called after a trial ended.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ from trainctl.store import journal
 from trainctl.sweep.study import Study
 
 BATCH = 16  # random points that are added at a time, if only the clock ends a sweep
-TRIES = 30  # other points that are asked for, if one is there already
+TRIES = 30  # attempts to find a point that is new
 
 
 class Sampler:

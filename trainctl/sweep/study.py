@@ -33,7 +33,7 @@ class Study:
 
     Args:
         home: Its directory.
-        settings: Its settings, as this process was told.
+        settings: Its settings in this process.
         composer: Composes its points.
         threads: CPU threads of each trial.
         words: The words about the runs.

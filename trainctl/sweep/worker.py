@@ -103,7 +103,7 @@ class Watch:
 
 
 class Judge:
-    """Reports evaluations to the pool, and asks it at every rung whether to go on training.
+    """Reports evaluations to the pool, and asks it at every rung whether to continue.
 
     Args:
         watch: The watch of this worker.

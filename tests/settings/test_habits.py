@@ -1,0 +1,145 @@
+"""Habits of users of other tools are answered with words that work where they are given."""
+
+import re
+import shlex
+import sys
+
+import pytest
+
+from trainctl import cli
+from trainctl.command.help import COMMANDS
+from trainctl.settings import compose, config, habits, points
+
+# What was typed, and the words of the answer.
+HABITS = [
+    ("~augment", "augment=none"),
+    ("~schedule", "schedule=none"),
+    ("~optimizer.weight_decay", "optimizer.weight_decay=0"),
+    ("~loop.clip_norm", "loop.clip_norm=null"),
+    ("~optimizer", "optimizer=NAME"),
+    ("+trainer.fast_dev_run=true", "loop.max_steps=1"),
+    ("++trainer.max_epochs=3", "loop.epochs=3"),
+    ("hydra.run.dir=out", "output.root=out"),
+    ("-m hydra.sweep.dir=out seed=0,1", "output.root=out"),
+    ("-m hydra/launcher=joblib seed=0,1", "-m sweep.workers=2"),
+    ("-m hydra/sweeper=optuna seed=0,1", "-m sweep=tpe sweep.trials=20"),
+    ("hydra.job.chdir=true", "leave it out"),
+    ("--config-name train", "recipe=NAME"),
+    ("-cn train", "recipe=NAME"),
+    ("--config-name=train", "recipe=NAME"),
+    ("--config-path .", "--config-dir ."),
+    ("-cp .", "--config-dir ."),
+    ("+experiment=foo", "recipe=NAME"),
+    ("optimizer@opt=adam", "optimizer=adam"),
+    ("dataset/iris", "dataset=iris"),
+    ("--run", "leave it out"),
+    ("lr=0.1", "optimizer.lr=0.1"),
+    ("epochs=5", "loop.epochs=5"),
+    ("batch=64", "loop.batch_size=64"),
+    ("--epochs 5", "loop.epochs=5"),
+    ("--epochs=5", "loop.epochs=5"),
+    ("--lr 0.1", "optimizer.lr=0.1"),
+    ("-lr 0.1", "optimizer.lr=0.1"),
+    ("--lr", "optimizer.lr=VALUE"),
+    ("--batch-size 8", "loop.batch_size=8"),
+    ("--optimizer sgd", "optimizer=sgd"),
+    ("--optimizer.lr=0.1", "optimizer.lr=0.1"),
+    ("--momentum=0.8", "optimizer=sgd optimizer.momentum=0.8"),
+    ("--patience 3", "early_stopping=patience early_stopping.patience=3"),
+    ("optimizer.lr 0.1", "optimizer.lr=0.1"),
+    ("seed=1 optimizer.lr 0.1", "optimizer.lr=0.1"),
+    ("device=gpu", "device=cuda"),
+    ("device=0", "device=cuda:0"),
+    ("precision=16", "precision=fp16"),
+    ("precision=bf16-mixed", "precision=bf16"),
+    ("gpus=1", "device=cuda"),
+    ("--gpus 0", "device=cpu"),
+    ("--amp", "precision=bf16"),
+    ("--resume", "trainctl resume"),
+    ("name=x", "output.root=x"),
+    ("--dry-run", "loop.max_steps=1"),
+    ("early_stopping=true", "early_stopping=patience"),
+    ("augment=false", "augment=none"),
+    ("augment=flip+crop", "augment=[flip,crop]"),
+    ("augment=flip,crop", "augment=[flip,crop]"),
+    ("model.hidden=64,32", "model.hidden=[64,32]"),
+    ("loop.max_time=90", "loop.max_time=90s"),
+    ("loop.max_time=1:30", "loop.max_time=90s"),
+    ("loop.max_time='1h 30m'", "loop.max_time=5400s"),
+    ("loop.epochs=1e1", "loop.epochs=10"),
+    ("mnist", "dataset=mnist"),
+    ("optimizer.momentum=0.9", "optimizer=muon"),
+]
+
+
+@pytest.fixture
+def say(monkeypatch, capsys):
+    """Return a function that runs the command line in this process: exit code, stdout, stderr."""
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
+        code = cli.main()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def works(words):
+    """Check what an answer says to type: the words compose a run, a sweep, or begin with a command."""
+    words = [re.sub(r"^recipe=NAME$", "recipe=mnist_cnn", word) for word in words]
+    words = [word.replace("=NAME", "=adam").replace("VALUE", "0.1") for word in words]
+    if "--config-dir" in words:
+        compose.compose([], words[words.index("--config-dir") + 1])
+    elif words[0] == "trainctl":
+        assert words[1] in COMMANDS
+    elif words[0] == "-m":
+        points.compose_points([*words[1:], "seed=0,1"])
+    else:
+        compose.compose(words)
+
+
+@pytest.mark.parametrize(("typed", "answer"), HABITS, ids=[row[0] for row in HABITS])
+def test_a_habit_is_answered_with_words_that_work(say, typed, answer):
+    code, out, err = say(*shlex.split(typed), "output.plots=false")
+    assert (code, out) == (2, "")
+    assert err.count("\n") == 1
+    assert answer in err
+    if answer != "leave it out":
+        works(answer.split())
+
+
+def hints():
+    """Yield every word of a hint in the tables of habits."""
+    texts = [*habits.COMMANDS.values(), *habits.FLAGS.values(), *habits.HYDRA.values()]
+    for text in texts:
+        yield from re.findall(r"(?:type |with )((?:-m )?(?:[\w.]+=[\w.]+ ?)+|trainctl [\w-]+|--config-dir \.?)", text)
+    yield from (f"{key}=1" for keys in habits.ELSEWHERE.values() for key in keys.split(" ")[-1:])
+
+
+def test_each_hint_of_the_tables_names_what_exists():
+    found = [hint.strip() for hint in hints()]
+    assert len(found) > 60
+    settings = habits._settings() | {"recipe"}
+    for words in {hint for hint in found if not hint.startswith("trainctl")}:
+        keys = [word.partition("=")[0] for word in words.split() if "=" in word]
+        assert [
+            key for key in keys if key.partition(".")[0] != "sweep" and key not in {*settings, *compose.options([])}
+        ] == []
+    assert {hint.split()[1] for hint in found if hint.startswith("trainctl")} <= set(COMMANDS)
+    assert {habits.PRECISIONS[key] for key in habits.PRECISIONS} == {"fp32", "bf16", "fp16"}
+
+
+@pytest.mark.parametrize(
+    "words", [["-m", "train"], ["train", "-m"], ["--multirun", "train"], ["train", "seed=0", "-m"]]
+)
+def test_the_flag_of_a_sweep_may_stand_anywhere(words):
+    arranged = cli.with_command_first(words)
+    assert arranged[0] == "train"
+    assert cli.parse(arranged[1:])[0].multirun
+
+
+def test_a_setting_without_a_habit_keeps_its_message(say):
+    assert say("foo=1")[2] == "trainctl: foo=1: no such setting (trainctl --help shows all settings)\n"
+    assert say("--foo")[2] == "trainctl: --foo: unknown flag; see trainctl --help\n"
+    assert set(config.knobs()) & set(habits.ELSEWHERE) == set()

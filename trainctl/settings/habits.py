@@ -1,0 +1,232 @@
+"""Answer the habits that users bring from other tools with the words to type here. Imports no Hydra, no torch.
+
+The words that an answer names work where it is given; `tests/settings/test_habits.py` types each of them.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from trainctl.settings import component, config, kinds, schema
+from trainctl.settings.members import options
+
+# What a setting is called elsewhere -> its key here. `VALUE` is replaced by what was typed.
+ELSEWHERE = {
+    **dict.fromkeys(("epochs", "epoch", "max_epochs", "n_epochs", "num_epochs", "num_train_epochs", "nepochs"), "loop.epochs"),
+    **dict.fromkeys(("steps", "max_iters", "iterations", "num_steps", "total_steps"), "loop.max_steps"),
+    **dict.fromkeys(("batch", "bs", "batchsize", "batch_size", "train_batch_size", "per_device_train_batch_size"), "loop.batch_size"),
+    **dict.fromkeys(("eval_batch_size", "val_batch_size", "test_batch_size"), "loop.eval_batch_size"),
+    **dict.fromkeys(("lr", "learning_rate", "rate", "base_lr"), "optimizer.lr"),
+    **dict.fromkeys(("wd", "weight_decay", "decay"), "optimizer.weight_decay"),
+    **dict.fromkeys(("momentum",), "optimizer=sgd optimizer.momentum"),
+    **dict.fromkeys(("optim", "opt", "solver"), "optimizer"),
+    **dict.fromkeys(("scheduler", "lr_scheduler", "sched", "lr_schedule"), "schedule"),
+    **dict.fromkeys(("arch", "net", "network", "architecture"), "model"),
+    **dict.fromkeys(("criterion", "objective", "loss_fn"), "loss"),
+    **dict.fromkeys(("augmentation", "augmentations", "aug", "transforms"), "augment"),
+    **dict.fromkeys(("random_seed", "manual_seed", "random_state"), "seed"),
+    **dict.fromkeys(("grad_clip", "clip", "clip_grad", "clip_grad_norm", "gradient_clip_val", "max_grad_norm"), "loop.clip_norm"),
+    **dict.fromkeys(
+        ("accumulate_grad_batches", "gradient_accumulation_steps", "grad_accum", "accumulation_steps", "accum"), "loop.micro_batches"
+    ),
+    **dict.fromkeys(("val_split", "validation_split", "valid_fraction", "val_size"), "split.val_fraction"),
+    **dict.fromkeys(("test_split", "test_size"), "split.test_fraction"),
+    **dict.fromkeys(("out", "out_dir", "output", "output_dir", "outdir", "save_dir"), "output.root"),
+    **dict.fromkeys(("log_dir", "logdir", "default_root_dir"), "output.root"),
+    **dict.fromkeys(("csv", "data", "data_path", "train_data", "train_file", "file"), "dataset=csv dataset.target=COLUMN dataset.path"),
+    **dict.fromkeys(("patience",), "early_stopping=patience early_stopping.patience"),
+    **dict.fromkeys(("warmup", "warmup_steps"), "schedule=cosine schedule.warmup_steps"),
+    **dict.fromkeys(("num_threads", "cpus", "num_workers", "workers"), "threads"),
+    **dict.fromkeys(("save_top_k", "keep_checkpoints"), "checkpoint.keep"),
+    **dict.fromkeys(("monitor_metric", "metric"), "monitor"),
+}  # fmt: skip
+# What is a command here, or has no setting.
+COMMANDS = {
+    **dict.fromkeys(
+        ("resume", "resume_from", "resume_from_checkpoint", "ckpt", "ckpt_path", "checkpoint", "load"),
+        "a run is continued with trainctl resume",
+    ),
+    **dict.fromkeys(("eval", "evaluate", "test", "validate"), "a run is measured again with trainctl evaluate"),
+    **dict.fromkeys(("predict", "infer", "inference"), "a run predicts with trainctl predict RUN INPUT"),
+    **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME"),
+    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with conf/recipe/NAME.yaml, type recipe=NAME"),
+    **dict.fromkeys(
+        ("name", "run_name", "exp_name", "experiment_name", "task_name"),
+        "a run is named after its time and members; to tell runs apart, give them a directory of their own: type output.root=VALUE",
+    ),
+    **dict.fromkeys(("verbose", "debug", "quiet", "log_level"), "there are no levels of output; --cfg job shows the settings"),
+    **dict.fromkeys(("dry_run", "fast_dev_run", "smoke"), "for a short trial, type loop.max_steps=1"),
+    **dict.fromkeys(("lr_find", "auto_lr_find"), "a learning rate is found with trainctl find-lr"),
+    **dict.fromkeys(("list", "models"), "components are listed by trainctl list"),
+    **dict.fromkeys(("rerun", "experimental_rerun"), "a run is repeated with trainctl reproduce"),
+    **dict.fromkeys(("run", "train"), "training is what trainctl does without a command; leave it out"),
+}  # fmt: skip
+FLAGS = {
+    "config_name": "the settings of all runs are fixed; your own are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME",
+    "cn": "the settings of all runs are fixed; your own are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME",
+    "config_path": "a directory of your own is given with --config-dir VALUE",
+    "cp": "a directory of your own is given with --config-dir VALUE",
+}
+HYDRA = {
+    "run.dir": "run directories are created below output.root: type output.root=VALUE",
+    "sweep.dir": "run directories are created below output.root: type output.root=VALUE",
+    "sweep.subdir": "the trials of a sweep are numbered; leave it out",
+    "job.chdir": "trainctl never changes the current directory; leave it out",
+    "launcher": "several trials at once: type -m sweep.workers=2",
+    "sweeper": "points are chosen by a sampler: type -m sweep=tpe sweep.trials=20",
+    "sweeper.n_trials": "type -m sweep=tpe sweep.trials=VALUE",
+    "searchpath": "a directory of your own is given with --config-dir DIR",
+}
+PRECISIONS = {
+    **dict.fromkeys(("16", "16-mixed", "half", "float16", "f16", "amp", "true"), "fp16"),
+    **dict.fromkeys(("bf16-mixed", "bfloat16", "bf16-true"), "bf16"),
+    **dict.fromkeys(("32", "32-true", "full", "float32", "f32", "single", "false"), "fp32"),
+}
+DEVICES = {"gpu": "cuda", "cuda:all": "cuda", "metal": "mps", "-1": "cuda"}
+TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
+
+
+def of_hydra(key: str, text: str) -> str:
+    """Return what to do instead of changing one of Hydra's own settings.
+
+    >>> of_hydra("hydra.run.dir", "out")
+    'run directories are created below output.root: type output.root=out'
+    """
+    return _filled(HYDRA.get(key[6:], "leave it out"), text)
+
+
+def of_flag(word: str, following: str | None) -> str:
+    """Return the end of a message about a flag that does not exist; empty if no habit is known.
+
+    Args:
+        word: The flag as typed, such as ``--epochs=5``.
+        following: The next word, unless it is a setting or a flag.
+
+    >>> of_flag("--epochs", "5"), of_flag("--config-path", "conf")
+    ('; type loop.epochs=5', '; a directory of your own is given with --config-dir conf')
+    """
+    name, equals, text = word.lstrip("-").partition("=")
+    text = text if equals else following or ""
+    key = name.replace("-", "_")
+    if key in FLAGS:
+        return f"; {_filled(FLAGS[key], text)}"
+    if key in ("cpu", "cuda", "gpu", "gpus", "tpu") or key in COMMANDS:
+        return of_key(key, text)
+    return of_key(key, text) or _as_setting(key, text)
+
+
+def _as_setting(key: str, text: str) -> str:
+    exists = key in component.GROUPS or key == "recipe" or key in _settings()
+    return f"; settings are typed without dashes: {key}={text or 'VALUE'}" if exists else ""
+
+
+def of_key(key: str, text: str) -> str:
+    """Return the end of a message about a key that does not exist; empty if no habit is known.
+
+    >>> of_key("trainer.max_epochs", "3"), of_key("gpus", "1"), of_key("foo", "1")
+    ('; type loop.epochs=3', '; type device=cuda', '')
+    """
+    leaf = key.rpartition(".")[2].lower()
+    if leaf in ("gpu", "gpus", "cuda", "use_cuda", "devices", "accelerator", "cpu", "tpu", "no_cuda"):
+        return f"; type device={_device(leaf, text)}"
+    if leaf in ("amp", "fp16", "bf16", "mixed_precision"):
+        return f"; type precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
+    if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
+        return f"; type {ELSEWHERE[leaf]}={text or 'VALUE'}"
+    return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
+
+
+def _device(leaf: str, text: str) -> str:
+    if (
+        leaf in ("cpu", "no_cuda")
+        or text.lower() in ("cpu", "none", "null", "false")
+        or (leaf == "gpus" and text == "0")
+    ):
+        return "cpu"
+    return f"cuda:{text}" if leaf in ("gpu", "cuda") and text.isdecimal() else "cuda"
+
+
+def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
+    """Return the end of a message about a value that is not allowed; empty if no habit is known.
+
+    >>> of_value("device", "gpu"), of_value("precision", 16), of_value("loop.max_time", "1:30")
+    ('; type device=cuda', '; type precision=fp16', '; type loop.max_time=90s')
+    """
+    text = str(value).lower()
+    instead = ""
+    if key == "device":
+        instead = f"cuda:{text}" if text.isdecimal() else DEVICES.get(text, "")
+    elif key == "precision":
+        instead = PRECISIONS.get(text, "")
+    elif key.rpartition(".")[2] in ("max_time", "trial_timeout"):
+        instead = _duration(text)
+    elif members and isinstance(value, bool):
+        instead = {True: key if key in members else "", False: "none" if "none" in members else ""}[value]
+        instead = "patience" if value and "patience" in members else instead
+    elif members and key in component.ADDITIVE:
+        names = re.split(r"[+\s;|]+", text)
+        instead = f"[{','.join(names)}]" if len(names) > 1 and set(names) <= set(members) else ""
+    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        instead = str(int(value))
+    return f"; type {key}={instead}" if instead else ""
+
+
+def _duration(text: str) -> str:
+    if match := TIME.fullmatch(text):
+        hours, minutes, seconds = (int(part or 0) for part in match.groups())
+        return f"{hours * 3600 + minutes * 60 + seconds}s"
+    if parts := re.findall(r"(\d+)\s*(d|h|m|s)[a-z]*", text):
+        return f"{sum(int(number) * int(config.UNITS[unit]) for number, unit in parts)}s"
+    return f"{text}s" if re.fullmatch(r"\d+", text) else ""
+
+
+def of_deletion(key: str, members: Mapping[str, Any]) -> str:
+    """Return what to type instead of ``~key``.
+
+    >>> of_deletion("augment", {"augment": {"none": ""}}), of_deletion("loop.clip_norm", {})
+    ('; type augment=none', '; type loop.clip_norm=null')
+    """
+    group = key.partition(".")[0]
+    if key in members:
+        return f"; type {key}=none" if "none" in members[key] else f"; a run needs one: type {key}=NAME for another"
+    found = kinds.kinds_of(key)
+    for value in (None, 0, False):
+        if found and all(schema.fits(value, kind) for kind in found):
+            return f"; type {key}={'null' if value is None else str(value).lower()}"
+    if group in members and group != key and "none" in members[group]:
+        return f"; leave it out, or type {group}=none"
+    return "; leave it out: the default applies"
+
+
+def of_bare(word: str, following: str | None) -> str:
+    """Return the end of a message about a word without ``=``; empty if it is not like a setting.
+
+    Args:
+        word: The word.
+        following: The next word, unless it is a setting or a flag.
+
+    >>> of_bare("optimizer.lr", "0.1"), of_bare("dataset/csv", None)
+    ('; type optimizer.lr=0.1', '; type dataset=csv')
+    """
+    group, slash, member = word.partition("/")
+    if slash and group in (*component.GROUPS, "recipe"):
+        return f"; type {group}={member}" if member in options([])[group] else ""
+    if word in (*component.GROUPS, "recipe") or word in _settings():
+        return f"; type {word}={following or 'VALUE'}"
+    owners = [name for name, found in options([]).items() if word in found and name != "recipe"]
+    return f"; type {owners[0]}={word}" if len(owners) == 1 else of_key(word, following or "")
+
+
+def _settings() -> set[str]:
+    """Return the keys of the settings that every run has, and of the components."""
+    found = {*config.knobs(), *(f"{name}.{key}" for name, cls in config.SECTIONS.items() for key in config.knobs(cls))}
+    for group in component.GROUPS:
+        for name in component.names(group):
+            path = component.source(group, name)
+            prefix = f"{group}.{name}" if group in component.ADDITIVE else group
+            found |= {f"{prefix}.{key}" for key in component.signature(path).parameters} if path else set()
+    return found
+
+
+def _filled(text: str, value: str) -> str:
+    return text.replace("VALUE", value) if value else text

@@ -1,0 +1,48 @@
+"""Combine a recipe with members that were typed: the member that was typed wins, with its own settings."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from trainctl.settings import component, config
+from trainctl.settings.config import Tree
+from trainctl.settings.spelling import spell
+
+
+def without_what_is_for_others(
+    every: Tree, recipe: Tree, plain: Tree, groups: Iterable[str], name: str
+) -> tuple[Tree, list[str]]:
+    """Leave out a recipe's settings of members that are not selected in the end.
+
+    A learning rate for SGD is wrong for Adam, and silently so.
+
+    Args:
+        every: What the recipe and the typed members give; it is changed.
+        recipe: What the recipe alone gives.
+        plain: What the typed members alone give.
+        groups: The groups of which a member was typed.
+        name: The word of the recipe, for the notes.
+
+    Returns:
+        The tree, and a note for each group of which settings are left out.
+    """
+    notes = []
+    for group in groups:
+        before, after = recipe[group], plain[group]
+        if group in component.ADDITIVE:
+            kept = {label: every[group].get(label, after[label]) for label in after}
+        else:
+            kept = every[group] if before.get("name") == after.get("name") else after
+        if kept == every[group]:
+            continue
+        left_out = ", ".join(_left_out(group, every[group], kept))
+        every[group] = kept
+        member = ", ".join(after) if group in component.ADDITIVE else after.get("name")
+        notes.append(f"{name}: {left_out}: meant for another {group}, left out with {group}={member}")
+    return every, notes
+
+
+def _left_out(group: str, settings: Any, kept: Any) -> Iterator[str]:
+    before, after = config.leaves(settings, f"{group}."), config.leaves(kept, f"{group}.")
+    for key, value in before.items():
+        if key not in after or after[key] != value:
+            yield f"{key}={spell(value)}"
