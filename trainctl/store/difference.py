@@ -1,22 +1,17 @@
 """Compare a checkpoint with the run that resumes from it: settings, data, versions and hardware."""
 
-import hashlib
 import json
-from contextlib import suppress
-from functools import cache
 from typing import Any
 
 import torch
 
 from trainctl.data.schema import Schema
-from trainctl.errors import CheckpointError, ConfigError
-from trainctl.fileformat.place import open_regular
-from trainctl.fileformat.source import LARGEST
+from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
-from trainctl.settings import component
 from trainctl.settings.config import Config, leaves
 from trainctl.settings.existing import MAY_CHANGE, among
+from trainctl.settings.own_code import own_code
 from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
@@ -89,17 +84,6 @@ def written_by(config: Config) -> dict[str, str]:
         "processor": device.processor(),
         "own_code": own_code(tuple(config.components)),
     }
-
-
-@cache  # cached: edits after the import do not change the code that this process runs
-def own_code(packages: tuple[str, ...]) -> str:
-    """Return the first 12 hex digits of the SHA-256 of all modules in the user's packages; "" if there are no modules."""
-    modules = [path for package in packages for folder in component.folders(package) for path in folder.rglob("*.py")]
-    digest = hashlib.sha256()
-    for path in sorted(modules):
-        with suppress(ConfigError, OSError), open_regular(path, ConfigError) as file:
-            digest.update(file.read(LARGEST))
-    return digest.hexdigest()[:12] if modules else ""
 
 
 def _as_json(content: Any) -> Any:

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from trainctl.errors import StorageError
-from trainctl.store import files, lock, manifest, rundir
+from trainctl.store import files, lock, rundir
 from trainctl.sweep.ledger import Ledger
 
 
@@ -19,7 +19,7 @@ def prepare(directory: Path) -> bool:
     """Return whether a trial's run can be continued; what was begun without a checkpoint is removed."""
     if not directory.exists():
         return False
-    if any(manifest.all_paths(directory)):
+    if any((directory / "checkpoints").glob("step-*.json")):
         return True
     rundir.remove(directory)
     return False

@@ -12,12 +12,12 @@ from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import threads
 from trainctl.run.metric_names import maximize
 from trainctl.settings.config import Config
+from trainctl.settings.own_code import own_code
 from trainctl.settings.points import Composer, Point, distinct_points, read_sweep
 from trainctl.settings.space import Space, Words, key_of
 from trainctl.settings.spelling import spell
 from trainctl.settings.sweep import Sweep, is_ours, load, seconds
 from trainctl.store import journal, rundir
-from trainctl.store.difference import own_code
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.schedule import Policy
 from trainctl.sweep.trial import Trial
