@@ -172,9 +172,10 @@ def choose(guesses: Mapping[str, Guess], delimiter: str) -> tuple[dict[str, Numb
     for name, found in guesses.items():
         if not found.formats:
             continue
-        wanted = decimal or ("," if delimiter == "semicolon" else ".")
+        plain = any(form.decimal == "." and not form.thousands for form in found.formats)
+        wanted = decimal or ("," if delimiter == "semicolon" and not plain else ".")
         fitting = [form for form in found.formats if form.decimal == wanted] or list(found.formats)
         formats[name] = fitting[0]
-        if found.marked and not found.clear and not decimal:
+        if found.marked and not found.clear and not decimal and (delimiter == "semicolon" or not plain):
             unclear.append(name)
     return formats, unclear

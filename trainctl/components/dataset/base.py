@@ -20,7 +20,14 @@ from trainctl.fileformat.table import Column
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
-Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
+Delimiter = Literal["auto", "comma", "semicolon", "tab", "pipe", "space"]
+Decimal = Literal["auto", "point", "comma"]
+Thousands = Literal["auto", "none", "comma", "point", "space", "apostrophe"]
+Dates = Literal["auto", "day_first", "month_first"]
+Charset = Literal[
+    "auto", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252", "cp1250", "cp1251", "cp437", "cp850",
+    "mac-roman", "shift-jis", "euc-jp", "gb18030", "big5", "euc-kr",
+]  # fmt: skip
 Level = Literal["characters", "words"]
 
 
@@ -34,6 +41,10 @@ class Encoding:
         text: Column of the texts.
         level: What a token of a text is.
         lowercase: Whether capitals are made small.
+        missing: Further words that mean a missing value in a table.
+        ignore_case: Whether texts of a table that differ only in case or spaces are one value.
+        time: Column of a series by which rows are in order.
+        entity: Column that says to which of several series a row belongs.
     """
 
     delimiter: Delimiter | None = None
@@ -41,6 +52,10 @@ class Encoding:
     text: str | None = None
     level: Level | None = None
     lowercase: bool | None = None
+    missing: tuple[str, ...] | None = None
+    ignore_case: bool | None = None
+    time: str | None = None
+    entity: str | None = None
 
 
 class SchemaLike(Protocol):
