@@ -7,8 +7,9 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
+from trainctl.fileformat.delimited import MARKS
 from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
-from trainctl.fileformat.table import MARKS, Column
+from trainctl.fileformat.table import Column
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
@@ -65,11 +66,7 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         """Return plain values, as :meth:`from_json` reads them; settings of the encoding that are None are left out."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
-        encoding = {
-            key: list(value) if isinstance(value, tuple) else value
-            for key, value in vars(self.encoding).items()
-            if value is not None
-        }
+        encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
         return plain | {"columns": [_plain_column(column) for column in self.columns], "encoding": encoding}
 
     @classmethod
@@ -205,7 +202,9 @@ def _column(value: Mapping[str, Any]) -> Column:
     if number.decimal == number.thousands:
         raise ValueError("different marks for decimals and thousands")
     date = _one_of("", *DATES)(value.get("date", ""))
-    return Column(_text(value.get("name")), _texts(value.get("categories")), number, date, _days(value.get("origin", 0)))
+    return Column(
+        _text(value.get("name")), _texts(value.get("categories")), number, date, _days(value.get("origin", 0))
+    )
 
 
 def _plain_column(column: Column) -> dict[str, Any]:
@@ -240,7 +239,6 @@ NUMBERS: dict[str, Callable[[object], Any]] = {
 }  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
     "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
-    "missing": _texts, "ignore_case": _flag, "time": _text, "entity": _text,
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,

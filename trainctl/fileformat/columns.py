@@ -96,7 +96,9 @@ def _date(table: Table, name: str, present: Sequence[tuple[int, str]]) -> Column
     if order == "unclear":
         row, cell = present[0]
         raise table.error(
-            row, name, f"{cell!r} could be day/month or month/day: set dataset.dates=day_first or dataset.dates=month_first"
+            row,
+            name,
+            f"{cell!r} could be day/month or month/day: set dataset.dates=day_first or dataset.dates=month_first",
         )
     if not order:
         return None

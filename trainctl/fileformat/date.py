@@ -14,7 +14,9 @@ YEAR_FIRST = re.compile(rf"(?P<y>\d{{4}})(?P<mark>[-/.])(?P<m>\d{{1,2}})(?:(?P=m
 YEAR_LAST = re.compile(
     rf"(?P<a>\d{{1,2}})(?P<mark>[-/.])(?P<b>\d{{1,2}})(?P=mark)(?P<y>\d{{4}}|\d{{2}}){TAIL}", re.ASCII
 )
-DAY_NAME = re.compile(rf"(?P<d>\d{{1,2}})[ .-]{{1,2}}(?P<name>[A-Za-z]{{3,9}})[. ,-]{{1,2}}(?P<y>\d{{4}}|\d{{2}}){TAIL}", re.ASCII)
+DAY_NAME = re.compile(
+    rf"(?P<d>\d{{1,2}})[ .-]{{1,2}}(?P<name>[A-Za-z]{{3,9}})[. ,-]{{1,2}}(?P<y>\d{{4}}|\d{{2}}){TAIL}", re.ASCII
+)
 NAME_DAY = re.compile(rf"(?P<name>[A-Za-z]{{3,9}})\.? (?P<d>\d{{1,2}}),? (?P<y>\d{{4}}){TAIL}", re.ASCII)
 TIME = re.compile(CLOCK, re.ASCII)
 
@@ -92,12 +94,8 @@ def find_order(cells: Sequence[str], wanted: str = "auto") -> str:
         return ""
     if all(read_days(cell, "time") is not None for cell in head):
         return "time" if all(read_days(cell, "time") is not None for cell in cells[100:]) else ""
-    possible = []
-    for order in ("day_first", "month_first") if wanted == "auto" else (wanted,):
-        if all(read_days(cell, order) is not None for cell in head) and all(
-            read_days(cell, order) is not None for cell in cells[100:]
-        ):
-            possible.append(order)
+    orders = ("day_first", "month_first") if wanted == "auto" else (wanted,)
+    possible = [order for order in orders if all(read_days(cell, order) is not None for cell in (*head, *cells[100:]))]
     if len(possible) == 2 and any(read_days(cell, possible[0]) != read_days(cell, possible[1]) for cell in cells):
         return "unclear"
     return possible[0] if possible else ""

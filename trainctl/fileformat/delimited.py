@@ -37,7 +37,7 @@ class Rows:
     delimiter: str
 
 
-def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[int] = ()) -> Rows:
+def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[int] = (), usual: str = "comma") -> Rows:
     """Split a text into rows and cells.
 
     Empty lines, comments (lines that begin with ``#`` before the header, or later with another number of cells) and
@@ -48,6 +48,7 @@ def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[i
         path: The file, for messages and its suffix.
         delimiter: A word of ``MARKS``; ``auto``: tabs for a .tsv, or else what fits the first lines.
         skip: Numbers of lines to skip.
+        usual: What ``auto`` tries first.
 
     Raises:
         DataError: If a row cannot be read; with its line.
@@ -59,7 +60,7 @@ def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[i
         delimiter, lines = named or delimiter, lines[1:]
     lines = _without_leading_comments(lines)
     if delimiter == "auto":
-        delimiter = guess_delimiter(lines, path)
+        delimiter = guess_delimiter(lines, path, usual)
     lines = list(_without_comments(lines, MARKS[delimiter]))
     cells, starts = _parse(lines, path, delimiter)
     _drop_trailing(cells)
@@ -79,7 +80,7 @@ def _parse(lines: Sequence[Line], path: Path, delimiter: str) -> tuple[list[list
         if "end of data" in text:
             text = "a quote is opened and never closed"
         elif "expected after" in text:
-            text += "; write a quote inside a quoted cell twice, as in \"5\"\" pipe\""
+            text += '; write a quote inside a quoted cell twice, as in "5"" pipe"'
         return f"{path}, line {lines[min(start, len(lines) - 1)][0]}: cannot be read as CSV: {text}"
 
     with reading(lambda: f"{path}, line {lines[min(start, len(lines) - 1)][0]}", explain=explain):
@@ -93,23 +94,30 @@ def _parse(lines: Sequence[Line], path: Path, delimiter: str) -> tuple[list[list
     return rows, starts
 
 
-def guess_delimiter(lines: Sequence[Line], path: Path) -> str:
+def guess_delimiter(lines: Sequence[Line], path: Path, usual: str = "comma") -> str:
     """Return the delimiter with which all of the first lines have equally many cells, at least two; else the comma.
 
     >>> guess_delimiter([(1, "a;b"), (2, "1,5;2")], Path("x.csv")), guess_delimiter([(1, "a")], Path("x.csv"))
     ('semicolon', 'comma')
     """
-    words = sorted((word for word in MARKS if word != "space"), key=lambda word: path.suffix == ".tsv" and word != "tab")
+    first = "tab" if path.suffix.lower() == ".tsv" else usual
+    words = sorted(MARKS, key=lambda word: word != first)
     texts = [line for _, line in lines[:LOOKED_AT]]
-    found = []
-    for word in words:
+    found = [(len(set(counts)) == 1, word) for word in words if (counts := _widths(texts, word, path)) and counts[0] > 1]
+    uneven = [word for _, word in found if word != "space"]  # a header of several words is none
+    return next((word for even, word in found if even), uneven[0] if uneven else "comma")
+
+
+def _widths(texts: Sequence[str], word: str, path: Path) -> list[int]:
+    """Return how many cells the rows of a text have with a delimiter; none if it is not possible."""
+    spaces = word == "space"
+    lines = [line.rstrip(" \t") for line in texts] if spaces else texts
+    with reading(path, what="cannot be read as CSV"):
         try:
-            counts = [len(cells) for cells in csv.reader(texts, delimiter=MARKS[word]) if cells]
+            reader = csv.reader(lines, delimiter=MARKS[word], skipinitialspace=spaces)
+            return [len(cells) for cells in reader if cells]
         except csv.Error:
-            continue
-        if counts and counts[0] > 1:
-            found.append((sum(count == counts[0] for count in counts) == len(counts), word))
-    return next((word for even, word in found if even), found[0][1] if found else "comma")
+            return []
 
 
 def _without_leading_comments(lines: list[Line]) -> list[Line]:
@@ -147,7 +155,7 @@ def _drop_trailing(rows: list[list[str]]) -> None:
         if all(not cells[-1] for cells in rows[1:]):
             for cells in rows[1:]:
                 cells.pop()
-        else:  # R's row names: the header has no name for the first column
+        elif len({cells[0] for cells in rows[1:]}) == len(rows) - 1 > 1:  # R's row names have no name in the header
             rows[0].insert(0, "")
 
 

@@ -38,7 +38,10 @@ def _records(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     if not lines:
         return []
     if text.lstrip()[0] == "{" and len(lines) > 1 and lines[0][1].rstrip().endswith("}"):
-        return [(number, _object(_parsed(line, f"{path}, line {number}"), f"{path}, line {number}")) for number, line in lines]
+        return [
+            (number, _object(_parsed(line, f"{path}, line {number}"), f"{path}, line {number}"))
+            for number, line in lines
+        ]
     content = _parsed(text, str(path))
     if isinstance(content, dict) and content and all(isinstance(value, list) for value in content.values()):
         if len({len(value) for value in content.values()}) > 1:

@@ -17,7 +17,8 @@ CURRENCY = (
     r"(?:(?:US|R|A|C|NZ|HK|S|MX)?[$\u00a2-\u00a5\u058f\u060b\u09f2\u09f3\u0e3f\u20a0-\u20cf]"
     r"|USD|EUR|GBP|JPY|CHF|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|ZAR|MXN|KRW|TRY|Rs\.?|[Kk]r\.?|zł|Kč|Ft|Fr\.?)"
 )
-AROUND = re.compile(rf"([+-]?) ?({CURRENCY})? ?([+-]?) ?(\d.*?|[.,]\d.*?) ?({CURRENCY}|%)? ?(-?)")
+WORD = r"[^\W\d_]{1,4}[\u00b2\u00b3]?|\u00b0[CF]?|[\"\u2033\u2032']"  # cm, kg, m², °C, inches: one for the whole column
+AROUND = re.compile(rf"([+-]?) ?({CURRENCY})? ?([+-]?) ?(\d.*?|[.,]\d.*?) ?({CURRENCY}|%|{WORD})? ?(-?)")
 MINUS = ("-", "--", "---", "\u2013", "\u2014", "\u2212", ".", "..", "...")  # a missing value where others are numbers
 GROUPED = re.compile(r"[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1,234 or 1.234: thousands or decimals?
 
@@ -29,7 +30,7 @@ class NumberFormat:
     Args:
         decimal: The mark before the decimals, a point or a comma.
         thousands: The mark between groups of three digits; empty: none.
-        unit: ``%``: all numbers are percentages, and become parts of 1; a currency; or nothing.
+        unit: What follows or precedes all numbers: ``%``, so that they become parts of 1; a currency; a unit; or nothing.
     """
 
     decimal: str = "."
@@ -41,7 +42,7 @@ class NumberFormat:
         if self == PLAIN:
             return ""
         digits = f"1{self.thousands}234{self.decimal}5"
-        return f"{digits}%" if self.unit == "%" else f"{self.unit}{digits}"
+        return f"{self.unit}{digits}" if re.fullmatch(CURRENCY, self.unit) else f"{digits}{self.unit}"
 
 
 PLAIN = NumberFormat()
@@ -130,9 +131,13 @@ def guess(cells: Sequence[str], decimal: str = "auto", thousands: str = "auto") 
     if decimal == thousands == "auto" and (plain := _plainly(cells)):
         return plain
     split = [parts for cell in cells if (parts := split_cell(cell))]
+    words = {unit for _, _, unit in split if unit and re.fullmatch(WORD, unit) and not re.fullmatch(CURRENCY, unit)}
+    if len(words) > 1:  # 3a, 3b, 4a are names
+        split = [parts for parts in split if parts[2] not in words]
     unit = _unit([unit for _, _, unit in split])
     digits = Counter(text for _, text, _ in split)
-    best, found = 0, []
+    best = 0
+    found: list[NumberFormat] = []
     for mark in DECIMALS.values() if decimal == "auto" else (DECIMALS[decimal],):
         for group in THOUSANDS.values() if thousands == "auto" else (THOUSANDS[thousands],):
             if group == mark:

@@ -13,7 +13,9 @@ from trainctl.fileformat.inferred import listed
 from trainctl.fileformat.table import Column, Table, folded, is_missing
 
 FEWEST = 10  # rows, below which everything looks odd
-NAMED_ID = re.compile(r"(^|[_\s.-])(id|uuid|guid|key|index|idx|nr|no|number|rownames?)$|[a-z](Id|ID|Key)$|^(id|index)\b", re.IGNORECASE)
+NAMED_ID = re.compile(
+    r"(^|[_\s.-])(id|uuid|guid|key|index|idx|nr|no|number|rownames?)$|[a-z](Id|ID|Key)$|^(id|index)\b", re.IGNORECASE
+)
 OFTEN = 3  # rows for each distinct value, on average, so that a value with only one class is no accident
 CLOSE = 1e-6  # of the largest deviation of the target
 MOST_ROWS = 20_000  # that are looked at; of more, every k-th

@@ -6,9 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.delimited import NUMBER
 from trainctl.fileformat.inferred import listed
 from trainctl.fileformat.number import PLAIN, NumberFormat, read_number
-from trainctl.fileformat.table import NUMBER, Table, is_missing, is_no_number, numbers, short
+from trainctl.fileformat.table import Table, is_missing, is_no_number, numbers, short
 
 NO_CLASS = -1  # the target of a row whose class is missing
 MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as amounts
@@ -47,9 +48,7 @@ def read_target(
     targets = []
     for row, cell in enumerate(cells):
         if cell not in codes and not is_missing(cell):
-            raise table.error(
-                row, column, f"{short(cell)} is not one of the run's classes ({listed(names, SHOWN)})"
-            )
+            raise table.error(row, column, f"{short(cell)} is not one of the run's classes ({listed(names, SHOWN)})")
         targets.append(codes.get(cell, NO_CLASS))
     return np.array(targets, dtype=np.int64), names
 

@@ -5,6 +5,7 @@ import gzip
 import lzma
 import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path, PurePath
 from typing import IO
 
@@ -15,10 +16,10 @@ from trainctl.fileformat.place import check_file
 
 # How much a packed file may unpack to: so many bytes always, or so many times its packed size.
 MOST_BYTES, MOST_TIMES = 2**28, 200
-PACKERS: dict[bytes, Callable[[IO[bytes]], IO[bytes]]] = {
-    b"\x1f\x8b": lambda file: gzip.GzipFile(fileobj=file),
-    b"BZh": lambda file: bz2.BZ2File(file),
-    b"\xfd7zXZ\0": lambda file: lzma.LZMAFile(file),
+PACKERS: dict[bytes, Callable[[Path], IO[bytes]]] = {
+    b"\x1f\x8b": partial(gzip.open, mode="rb"),  # type: ignore[dict-item]
+    b"BZh": partial(bz2.open, mode="rb"),
+    b"\xfd7zXZ\0": partial(lzma.open, mode="rb"),
 }
 ENDINGS = frozenset({".gz", ".bz2", ".xz", ".zip"})
 
@@ -53,7 +54,7 @@ def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
             content = _only_member(path, file, limit)
         else:
             packer = next((PACKERS[start] for start in PACKERS if head.startswith(start)), None)
-            content = _bounded(path, packer(file), limit) if packer else file.read()
+            content = _unpacked(path, packer, limit) if packer else file.read()
     if kind := foreign(content[:HEAD]):
         raise DataError(f"{path}: this is {kind}")
     return content
@@ -79,6 +80,11 @@ def _only_member(path: Path, file: IO[bytes], limit: int) -> bytes:
             raise DataError(f"{path}: {plain[0].filename} is encrypted; unpack it first")
         with archive.open(plain[0]) as member:
             return _bounded(path, member, limit)
+
+
+def _unpacked(path: Path, packer: Callable[[Path], IO[bytes]], limit: int) -> bytes:
+    with packer(path) as file:
+        return _bounded(path, file, limit)
 
 
 def _bounded(path: Path, file: IO[bytes], limit: int) -> bytes:

@@ -4,13 +4,15 @@ import math
 
 import pytest
 import torch
+import yaml
 
+from tests.conftest import ROOT
 from tests.schemas import schema
 from trainctl.components.dataset.csv import csv
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.table import Column
 
-KEYS = {"task": "auto", "drop": [], "categorical": [], "delimiter": "comma", "schema": None}
+KEYS = {key: value for key, value in yaml.safe_load((ROOT / "conf/dataset/csv.yaml").read_text()).items() if key != "name"} | {"schema": None}
 TASKS = [
     # targets, given task, found task, class names
     (["a", "b", "a"], "auto", "classification", ("a", "b")),

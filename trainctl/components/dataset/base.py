@@ -41,10 +41,6 @@ class Encoding:
         text: Column of the texts.
         level: What a token of a text is.
         lowercase: Whether capitals are made small.
-        missing: Further words that mean a missing value in a table.
-        ignore_case: Whether texts of a table that differ only in case or spaces are one value.
-        time: Column of a series by which rows are in order.
-        entity: Column that says to which of several series a row belongs.
     """
 
     delimiter: Delimiter | None = None
@@ -52,10 +48,6 @@ class Encoding:
     text: str | None = None
     level: Level | None = None
     lowercase: bool | None = None
-    missing: tuple[str, ...] | None = None
-    ignore_case: bool | None = None
-    time: str | None = None
-    entity: str | None = None
 
 
 class SchemaLike(Protocol):

@@ -104,7 +104,7 @@ def csv(
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
     numeric = find_numeric(table, [*inputs, *names])
-    found = rewritten(table, known) or find_columns(table, inputs, select(table.header, categorical)[0], numeric)
+    found = rewritten(table, known) or find_columns(table, inputs, [*select(table.header, categorical)[0]], numeric)
     unseen: Unseen | None = {} if schema and unknown == "ignore" else None
     values = encode(table, found, unseen)
     targets = _targets(table, names, numeric, schema.task if schema else task, schema.class_names if schema else None)
@@ -117,11 +117,7 @@ def csv(
         input_names=input_names,
         target_names=tuple(names),
         columns=found,
-        encoding=Encoding(
-            delimiter=table.form.delimiter,  # type: ignore[arg-type]
-            missing=form.missing or None,
-            ignore_case=ignore_case or None,
-        ),
+        encoding=Encoding(delimiter=table.form.delimiter),  # type: ignore[arg-type]
         source=file.name,
         lines=torch.tensor(table.lines),
         notes=(*notes, *unseen_note(unseen or {})),
@@ -183,7 +179,9 @@ def _targets(
     task = "regression" if len(names) > 1 else task
     read = [read_target(table, name, task, class_names, numeric.formats.get(name, PLAIN)) for name in names]
     values, classes = read[0]
-    guessed = reason_of(table, names, task, numeric.formats.get(names[0], PLAIN)) if class_names is None else Guessed(task)
+    guessed = (
+        reason_of(table, names, task, numeric.formats.get(names[0], PLAIN)) if class_names is None else Guessed(task)
+    )
     return {
         "targets": torch.from_numpy(
             values if classes else np.stack([column for column, _ in read], axis=1).astype("float32")
