@@ -287,7 +287,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
      "dataset=arrays dataset.path=x.npy dataset.targets=x.npy",
      "x.npy: cannot be read: the header promises (99999999, 9999) of float64, the file ends before"),
     ("mnist: images of another number", mnist(train_labels=idx(np.arange(19) % 10)), MNIST,
-     "train-labels-idx1-ubyte has (19,): they do not belong together"),
+     "train-labels-idx1-ubyte has (19,): these do not match"),
     ("mnist: a label out of range", mnist(t10k_labels=idx(np.arange(10) + 1)), MNIST,
      "t10k-labels-idx1-ubyte: label 10 in row 9 is not in 0..9"),
     ("mnist: another format", mnist(t10k_labels=png()), MNIST,
@@ -400,21 +400,21 @@ def test_without_a_home_a_place_has_to_be_given(
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
     code, _, err = say(f"{typed.replace(' dataset.root=.', '').replace(' dataset.cache=cache', '')} {QUICK}")
     assert (code, err.count("\n")) == (7, 1)
-    assert "there is no home directory: set HOME, or give dataset." in err
+    assert "there is no home directory: set HOME or dataset." in err
 
 
 # Odd, and yet no error: what is wrong, the files, what is typed, what the run says.
 ODD: list[tuple[str, Files, str, str]] = [
     ("fewer rows than a batch", {"my.csv": table(8)}, CSV, "6 train, 1 val, 1 test"),
     ("fewer rows than classes have", {"my.csv": table(6, row=lambda row: f"{row},{'abcdef'[row]}")}, CSV,
-     "has 0 of 4 training rows; so have 2 of 6 classes in all"),
+     "has 0 of 4 training rows; 2 of 6 classes have none"),
     ("a byte order mark", {"my.csv": "\ufeff" + table(20)}, CSV, "14 train, 3 val, 3 test"),
     ("mixed line ends", {"my.csv": table(20).replace("\n", "\r\n", 9)}, CSV, "14 train, 3 val, 3 test"),
     ("a constant column", {"my.csv": table(20, "x,z,y", lambda row: f"{row},7,{'ab'[row % 2]}")}, CSV, "samples of shape 2"),
     ("classes not balanced", {"my.csv": table(2000, row=lambda row: f"{row},{'b' if row % 100 == 7 else 'a'}")}, CSV,
      "class b has 14 of 1400 training rows, class a has 1386: accuracy says little; loss.class_weights=balanced may help"),
     ("rows that are trained and judged", {"my.csv": table(20, row=lambda row: f"{row % 2},{'ab'[row % 2]}")}, CSV,
-     "3 of 3 val rows equal training rows: what is measured there is in part memory; clean.duplicates=drop keeps one"),
+     "3 of 3 val rows equal training rows, so their metrics are too optimistic; clean.duplicates=drop keeps one"),
     ("numbers beyond float32's digits", {"my.csv": table(20, "id,x,y", lambda row: f"{2**24 + row},{row * 1e9},{'ab'[row % 2]}")}, CSV,
      "column id: 20 distinct numbers become 11 in float32, which keeps 7 digits"),
     ("a series beyond float32's digits", {"my.csv": table(30, "a", lambda row: str(2**24 + row))}, f"{SERIES} loss=mse",
@@ -446,7 +446,7 @@ def test_odd_data_are_trained_on_and_what_is_odd_is_said(
             "has only 1 x 1 pixels for a pooling window of 2",
         ),
         (npz(inputs=ROWS, targets=LABELS), f"{ARRAYS} model=cnn", "model=cnn reads images"),
-        (npz(inputs=ROWS, targets=ROWS), f"{ARRAYS} loss=cross_entropy", "give loss=mse"),
+        (npz(inputs=ROWS, targets=ROWS), f"{ARRAYS} loss=cross_entropy", "set loss=mse"),
     ],
     ids=["images too small", "no images", "no classes"],
 )
@@ -534,13 +534,13 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("a value is missing", {"new.csv": people(9) + ",Ulm,no\n"}, "evaluate csv dataset.path=new.csv", 3,
      "1 values of the inputs are missing or infinite, the first in row 9 (new.csv, line 11), column age"),
     ("no file", {}, "evaluate csv dataset.path=new.csv", 3, "new.csv: no such file"),
-    ("another data set", {}, "evaluate csv dataset=iris", 3, "dataset=iris: its row shape is (4,), the run was trained with (3,)"),
+    ("another data set", {}, "evaluate csv dataset=iris", 3, "dataset=iris: row shape is (4,), but the run was trained with (3,)"),
     ("another task", {"new.csv": table(9, "age,city,y", lambda row: f"{row},Ulm,{row}.5")}, "evaluate csv dataset.path=new.csv", 3,
      "'0.5' is not one of the run's classes"),
     ("another size", npz(inputs=pixels(9, 1, 4, 4), targets=LABELS[:9]), "evaluate arrays dataset.path=my.npz", 3,
-     "dataset=arrays: its row shape is (1, 4, 4), the run was trained with (1, 8, 8)"),
+     "dataset=arrays: row shape is (1, 4, 4), but the run was trained with (1, 8, 8)"),
     ("other channels", npz(inputs=pixels(9, 3, 8, 8), targets=LABELS[:9]), "evaluate arrays dataset.path=my.npz", 3,
-     "its row shape is (3, 8, 8)"),
+     "row shape is (3, 8, 8)"),
     ("fewer classes", npz(inputs=pixels(9, 8, 8), targets=0 * LABELS[:9]), "evaluate arrays dataset.path=my.npz split=all", 0,
      "not the data"),
     ("more classes", npz(inputs=pixels(9, 8, 8), targets=np.arange(9)), "evaluate arrays dataset.path=my.npz", 3,
@@ -548,7 +548,7 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("images in another class", pets(emu__1_png=png()), "evaluate folder dataset.path=pets", 3,
      "pets/emu/1.png: its folder is not one of the classes (cat, dog)"),
     ("images of one class", {"pets/dog/1.png": png()}, "evaluate folder dataset.path=pets split=all", 0, "not the data"),
-    ("images for no image model", {}, "evaluate folder dataset=iris", 3, "its row shape is (4,), the run was trained with (3, 8, 8)"),
+    ("images for no image model", {}, "evaluate folder dataset=iris", 3, "row shape is (4,), but the run was trained with (3, 8, 8)"),
     ("predict: no file", {"newer.csv": "x"}, "predict csv new.csv output=o.csv", 3, "new.csv: no such file; did you mean newer.csv?"),
     ("predict: a directory", {"new.csv": None}, "predict csv new.csv output=o.csv", 3, "new.csv: is a directory"),
     ("predict: a device", {"new.csv": Path("/dev/zero")}, "predict csv new.csv output=o.csv", 3, "new.csv: not a regular file"),

@@ -124,9 +124,7 @@ def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
         first = [f"column_{number}" for number in range(1, len(rows.cells[0]) + 1)]
         rows = Rows([first, *rows.cells], [1, *rows.lines], rows.delimiter)
     if len(rows.cells) < 2:
-        raise DataError(
-            f"{path}: needs a header and at least one row{'' if rows.cells else '; it is empty'}"
-        )
+        raise DataError(f"{path}: needs a header and at least one row{'' if rows.cells else '; it is empty'}")
     header = header_of(rows, path)
     nameless = tuple(name for name, typed in zip(header, rows.cells[0], strict=True) if not typed)
     cells = _without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]

@@ -103,7 +103,9 @@ def guess_delimiter(lines: Sequence[Line], path: Path, usual: str = "comma") -> 
     first = "tab" if path.suffix.lower() == ".tsv" else usual
     words = sorted(MARKS, key=lambda word: word != first)
     texts = [line for _, line in lines[:LOOKED_AT]]
-    found = [(len(set(counts)) == 1, word) for word in words if (counts := _widths(texts, word, path)) and counts[0] > 1]
+    found = [
+        (len(set(counts)) == 1, word) for word in words if (counts := _widths(texts, word, path)) and counts[0] > 1
+    ]
     uneven = [word for _, word in found if word != "space"]  # a header of several words is none
     return next((word for even, word in found if even), uneven[0] if uneven else "comma")
 
