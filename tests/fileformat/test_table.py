@@ -19,7 +19,11 @@ BROKEN = [
     (b'a,b\n1,"2"x\n', "line 2: cannot be read as CSV", "text after a quote"),
     (b"a,b\n1,2\n3,\x004\n", "line 3: cannot be read as CSV: it contains a NUL byte", "NUL"),
     (b"a,b\n1,2\n\xfc,4\n", "line 3: cannot be read as CSV: byte 0xfc is not UTF-8", "Latin-1"),
-    ("a,b\n1,2\n".encode("utf-16-le"), "cannot be read as CSV: it seems to be UTF-16; set dataset.encoding=utf-16-le", "UTF-16"),
+    (
+        "a,b\n1,2\n".encode("utf-16-le"),
+        "cannot be read as CSV: it seems to be UTF-16; set dataset.encoding=utf-16-le",
+        "UTF-16",
+    ),
 ]
 CELLS = [
     ("abc", "line 3, column a: 'abc' is not a number"),
@@ -28,7 +32,10 @@ CELLS = [
     ("inf", "line 3, column a: 'inf' is infinite"),
     ("1_000", "line 3, column a: '1_000' is not a number"),
     ("٣", "line 3, column a: '٣' is not a number"),
-    ('"3,5"', "line 3, column a: '3,5' is not a number: if ',' marks thousands, set dataset.thousands=comma; if decimals, dataset.decimal=comma"),
+    (
+        '"3,5"',
+        "line 3, column a: '3,5' is not a number: if ',' marks thousands, set dataset.thousands=comma; if decimals, dataset.decimal=comma",
+    ),
     ("0x10", "line 3, column a: '0x10' is not a number"),
 ]
 UNFIT = [

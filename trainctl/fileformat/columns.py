@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from trainctl.errors import DataError
-from trainctl.fileformat.date import find_order, read_days
+from trainctl.fileformat.date import find_order, impossible, read_days
 from trainctl.fileformat.number import INFINITE, NumberFormat, choose, guess, read_number
 from trainctl.fileformat.table import Column, Table, is_missing, is_no_number, short
 
@@ -167,4 +167,18 @@ def unclear_notes(table: Table, numeric: Numeric) -> list[str]:
         else:
             how = f"{mark!r} as a thousands mark (dataset.thousands={word}); if it marks decimals, set dataset.decimal={word}"
         lines.append(f"column {name}: {cell!r} is read as {read_number(cell, form):.10g}, with {how}")
+    return lines
+
+
+def impossible_notes(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Return a line for each column with dates that no calendar has, such as 30 February."""
+    lines = []
+    for column in columns:
+        if column.date:
+            found = [cell for cell in table.cells(column.name) if impossible(cell, column.date)]
+            if found:
+                lines.append(
+                    f"column {column.name}: {len(found)} date{'s do' if len(found) > 1 else ' does'} not exist, the first is"
+                    f" {found[0]}; the day is counted on into the next month"
+                )
     return lines

@@ -1,6 +1,7 @@
 """A cell -> a date or a time of day, as a number of days. Imports no torch."""
 
 import re
+from calendar import monthrange
 from collections.abc import Sequence
 from datetime import date
 
@@ -18,6 +19,7 @@ DAY_NAME = re.compile(
     rf"(?P<d>\d{{1,2}})[ .-]{{1,2}}(?P<name>[A-Za-z]{{3,9}})[. ,-]{{1,2}}(?P<y>\d{{4}}|\d{{2}}){TAIL}", re.ASCII
 )
 NAME_DAY = re.compile(rf"(?P<name>[A-Za-z]{{3,9}})\.? (?P<d>\d{{1,2}}),? (?P<y>\d{{4}}){TAIL}", re.ASCII)
+PATTERNS = (YEAR_FIRST, YEAR_LAST, DAY_NAME, NAME_DAY)
 TIME = re.compile(CLOCK, re.ASCII)
 
 
@@ -28,23 +30,34 @@ def read_days(cell: str, order: str) -> float | None:
         cell: The date: 2024-01-31, 2024-01-31T13:45:00Z, 31.1.2024, 1/31/2024, 31 Jan 2024, Jan 31, 2024; or 13:45.
         order: ``day_first`` or ``month_first`` of dates whose year is last; ``time``: only times of day.
 
-    >>> read_days("0001-01-02", "day_first"), read_days("12:00", "time"), read_days("30.2.2024", "day_first")
+    A day that its month does not have is counted on, as in the calendars of climate models: 30 February is 1 or 2 March.
+
+    >>> read_days("0001-01-02", "day_first"), read_days("12:00", "time"), read_days("32.1.2024", "day_first")
     (1.0, 0.5, None)
     """
     if order == "time":
         return _time(match) if (match := TIME.fullmatch(cell)) else None
-    for pattern in (YEAR_FIRST, YEAR_LAST, DAY_NAME, NAME_DAY):
+    for pattern in PATTERNS:
         if match := pattern.fullmatch(cell):
             return _days(match, order)
     return None
 
 
 def _days(match: re.Match[str], order: str) -> float | None:
+    year, month, day = _parts(match, order)
+    if not (1 <= month <= 12 and 1 <= day <= 31 and 1 <= year <= 9999):
+        return None
+    whole = date(year, month, 1).toordinal() + day - 2
+    part = _time(match) if match["hour"] else 0.0
+    return None if part is None else whole + part
+
+
+def _parts(match: re.Match[str], order: str) -> tuple[int, int, int]:
+    """Return the year, the month, 0 for a name that is none, and the day."""
     found = match.groupdict()
     if "name" in found:
         name = found["name"].lower()
-        month = next((n for n, short in enumerate(MONTHS, 1) if name.startswith(short)), 0)
-        day = int(found["d"])
+        month, day = next((n for n, short in enumerate(MONTHS, 1) if name.startswith(short)), 0), int(found["d"])
     elif "a" in found:
         first = order == "month_first" and found["mark"] != "."
         month, day = (int(found[key]) for key in (("a", "b") if first else ("b", "a")))
@@ -53,12 +66,7 @@ def _days(match: re.Match[str], order: str) -> float | None:
     year = int(found["y"])
     if len(found["y"]) == 2:
         year += 1900 if year >= 69 else 2000  # as POSIX says
-    try:
-        whole = date(year, month, day).toordinal() - 1
-    except ValueError:
-        return None
-    part = _time(match) if found["hour"] else 0.0
-    return None if part is None else whole + part
+    return year, month, day
 
 
 def _time(match: re.Match[str]) -> float | None:
@@ -99,3 +107,16 @@ def find_order(cells: Sequence[str], wanted: str = "auto") -> str:
     if len(possible) == 2 and any(read_days(cell, possible[0]) != read_days(cell, possible[1]) for cell in cells):
         return "unclear"
     return possible[0] if possible else ""
+
+
+def impossible(cell: str, order: str) -> bool:
+    """Return whether a date has a day that its month does not have.
+
+    >>> impossible("2023-02-29", "day_first"), impossible("29.2.2024", "day_first")
+    (True, False)
+    """
+    match = next((match for pattern in PATTERNS if (match := pattern.fullmatch(cell))), None)
+    if match is None or read_days(cell, order) is None:
+        return False
+    year, month, day = _parts(match, order)
+    return day > monthrange(year, month)[1]

@@ -114,7 +114,7 @@ def _widths(texts: Sequence[str], word: str, path: Path) -> list[int]:
     """Return how many cells the rows of a text have with a delimiter; none if it is not possible."""
     spaces = word == "space"
     lines = [line.rstrip(" \t") for line in texts] if spaces else texts
-    with reading(path, what="cannot be read as CSV"):
+    with reading(f"{path}, line 1", what="cannot be read as CSV"):
         try:
             reader = csv.reader(lines, delimiter=MARKS[word], skipinitialspace=spaces)
             return [len(cells) for cells in reader if cells]

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainctl.errors import DataError
-from trainctl.fileformat.columns import find_numeric
+from trainctl.fileformat.columns import find_numeric, impossible_notes
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.table import Column, Table, days, is_missing, is_no_number, numbers
 
+MOSTLY = 0.9  # of the steps go back where a file is newest first
 GAP = 1.5  # times the usual step, from which on a step is a gap
 
 
@@ -48,7 +49,7 @@ def in_order(table: Table, time: str | None = None, entity: str | None = None) -
     if name is None:
         return Sequences(groups, names, np.arange(len(table.rows), dtype=float))
     times = _times(table, name, required=time is not None)
-    notes: list[str] = []
+    notes = impossible_notes(table, [Column(name, date=find_order(table.cells(name), table.form.dates))])
     if time:
         groups = tuple(group[np.argsort(times[group], kind="stable")] for group in groups)
     else:
@@ -117,12 +118,12 @@ def _oldest_first(
 ) -> tuple[np.ndarray, ...]:
     """Return the groups, turned round if all run backwards; note what is odd."""
     steps = np.concatenate([np.diff(times[group]) for group in groups])
-    if (steps < 0).any() and (steps <= 0).all():
+    if (steps < 0).sum() > MOSTLY * (steps != 0).sum():
         notes.append(
             f"rows are newest first, as column {name} shows: they are read from the oldest to the newest"
             f" (dataset.time={name} orders them in any case)"
         )
-        return tuple(group[::-1] for group in groups)
+        groups, steps = tuple(group[::-1] for group in groups), -steps
     if backwards := int((steps < 0).sum()):
         notes.append(
             f"column {name} goes back {backwards} time{'s' * (backwards != 1)}: dataset.time={name} puts rows in order,"

@@ -51,7 +51,7 @@ def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
         file.seek(0)
         limit = max(MOST_BYTES, MOST_TIMES * path.stat().st_size)
         if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
-            content = _only_member(path, file, limit)
+            content = _member(path, file, limit)
         else:
             packer = next((PACKERS[start] for start in PACKERS if head.startswith(start)), None)
             content = _unpacked(path, packer, limit) if packer else file.read()
@@ -60,7 +60,7 @@ def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
     return content
 
 
-def _only_member(path: Path, file: IO[bytes], limit: int) -> bytes:
+def _member(path: Path, file: IO[bytes], limit: int) -> bytes:
     with zipfile.ZipFile(file) as archive:
         names = [entry.filename for entry in archive.infolist()]
         if kind := in_zip(names):

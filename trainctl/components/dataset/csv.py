@@ -20,7 +20,15 @@ from trainctl.components.dataset.base import (
     required,
 )
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.columns import Numeric, find_columns, find_numeric, rewritten, select, unclear_notes
+from trainctl.fileformat.columns import (
+    Numeric,
+    find_columns,
+    find_numeric,
+    impossible_notes,
+    rewritten,
+    select,
+    unclear_notes,
+)
 from trainctl.fileformat.inferred import InferredLine, listed
 from trainctl.fileformat.number import PLAIN
 from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
@@ -111,7 +119,12 @@ def csv(
     input_names = tuple(name for column in found for name in column.names)
     narrowed, notes = narrow(values, input_names)
     if not schema:
-        notes = (*notes, *unclear_notes(table, numeric), *_odd(table, names, found, values, targets))
+        notes = (
+            *notes,
+            *unclear_notes(table, numeric),
+            *impossible_notes(table, found),
+            *_odd(table, names, found, values, targets),
+        )
     return Dataset(
         inputs=torch.from_numpy(narrowed),
         input_names=input_names,
