@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat.delimited import MARKS
+from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
 from trainctl.fileformat.table import Column
 
@@ -240,7 +240,7 @@ NUMBERS: dict[str, Callable[[object], Any]] = {
     "decimal": _one_of(*DECIMALS.values()), "thousands": _one_of(*THOUSANDS.values()), "unit": _text,
 }  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
-    "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+    "delimiter": _one_of(*DELIMITERS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,

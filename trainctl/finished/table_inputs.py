@@ -12,10 +12,10 @@ from torch import Tensor
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import table
-from trainctl.fileformat.columns import rewritten
 from trainctl.fileformat.delimited import NUMBER
 from trainctl.fileformat.inferred import listed
 from trainctl.fileformat.series import check_long_enough, in_order, windows
+from trainctl.fileformat.table import rewritten
 
 
 @dataclass(frozen=True)
