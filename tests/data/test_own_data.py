@@ -212,7 +212,7 @@ def test_a_series_is_forecast_beyond_the_end_of_a_file(run: Run, tmp_path: Path,
     (elsewhere / "short.csv").write_text("load,price\n1,2\n2,3\n")
     refused = run(elsewhere, "predict", str(directory), "short.csv")
     assert refused.returncode == 3
-    assert "has 2 rows; this run reads windows of 8" in refused.stderr
+    assert "has 2 rows, but this run reads windows of 8" in refused.stderr
 
 
 def test_a_folder_of_images_is_learned_and_a_damaged_one_named(run: Run, tmp_path: Path, elsewhere: Path) -> None:

@@ -65,9 +65,13 @@ def number_column(chance: random.Random, form: NumberFormat, rows: int) -> tuple
 def noisy(chance: random.Random, lines: list[str], mark: str) -> list[str]:
     """Return the lines of a file with what tools add."""
     if chance.random() < 0.2:
-        lines = [f"{line}{mark}" for line in lines] if chance.random() < 0.5 else [lines[0], *(f"{x}{mark}" for x in lines[1:])]
+        lines = (
+            [f"{line}{mark}" for line in lines]
+            if chance.random() < 0.5
+            else [lines[0], *(f"{x}{mark}" for x in lines[1:])]
+        )
     if chance.random() < 0.2:
-        lines = ["# made by a tool", "# it's \"quoted\"", *lines[:3], "# in the middle", *lines[3:]]
+        lines = ["# made by a tool", '# it\'s "quoted"', *lines[:3], "# in the middle", *lines[3:]]
     if mark != "\t" and chance.random() < 0.2:
         lines = [f"sep={mark}", *lines]
     if chance.random() < 0.2:
@@ -92,7 +96,9 @@ def make(chance: random.Random, folder: Path) -> tuple[Path, dict[str, list[floa
     writer = csv.writer(stream, delimiter=mark, lineterminator="\r\n", quoting=quoting)
     writer.writerow([*truth, "town"])
     writer.writerows(zip(*cells, towns, strict=True))
-    text = chance.choice(["\n", "\r\n", "\r"]).join(noisy(chance, stream.getvalue().removesuffix("\r\n").split("\r\n"), mark))
+    text = chance.choice(["\n", "\r\n", "\r"]).join(
+        noisy(chance, stream.getvalue().removesuffix("\r\n").split("\r\n"), mark)
+    )
     code = chance.choice(["utf-8", "utf-8-sig", "utf-16"])
     packer = chance.choice([*PACKERS, ".zip"])
     path = folder / f"my.csv{packer}"
