@@ -832,7 +832,7 @@ MUTATIONS = [
         "trainctl/train/loop.py",
         " or state.step == begun)",
         ")",
-        "tests/train/test_health.py",
+        "tests/train/test_loop.py",
     ),
     Mutation(
         "trainctl/finished/comparison.py",
@@ -844,7 +844,7 @@ MUTATIONS = [
         "trainctl/store/restore.py",
         '| {"position": max(0, content.step - 1)}',
         "",
-        "tests/finished/test_open.py",
+        "tests/store/test_restore.py",
     ),
     Mutation(
         "docs/make_reference.py",
