@@ -1,13 +1,15 @@
 """Predict with a run's best weights, and write a CSV.
 
-    trainctl predict RUN INPUT [output=FILE] [which=best] [spreadsheet=false] [device=...]
-        [root=runs]
+    trainctl predict RUN INPUT [output=FILE] [id=COLUMN] [which=best] [spreadsheet=false] [dataset settings]
+        [device=...] [root=runs]
 
 INPUT is an image (PNG, JPEG, ...), a CSV with a header, or an .npz or .npy array. The CSV goes to standard
 output, or to FILE, which must not exist.
 
     trainctl predict my-run digit.png
     trainctl predict my-run rows.csv output=predictions.csv
+    trainctl predict my-run rows.csv id=customer    with the column that names the rows
+    trainctl predict my-run rows.csv dataset.decimal=comma dataset.delimiter=semicolon
     trainctl predict my-run rows.npz
 
 The columns of a CSV are matched by name; columns that the run was not trained with are ignored. The delimiter is that
@@ -31,8 +33,10 @@ from trainctl.fileformat.place import check_file
 from trainctl.report import table
 from trainctl.store import rundir
 
-OPTIONS = {"output": "", "which": "best", "spreadsheet": "false", "root": "runs"}
-ALLOWED = ("device", "loop.eval_batch_size")
+OPTIONS = {"output": "", "which": "best", "spreadsheet": "false", "root": "runs", "id": ""}
+# Settings of a table say how this file is written.
+OF_A_FILE = ("delimiter", "encoding", "header", "decimal", "thousands", "dates", "missing", "skip", "unknown")
+ALLOWED = ("device", "loop.eval_batch_size", *(f"dataset.{key}" for key in OF_A_FILE))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -50,10 +54,12 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.finished.predict import predict
 
     run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
+    ids = [name for name in parsed.options["id"].split(",") if name]
     text = predict(
         run,
         source,
         which,
+        ids,
         lambda line: table.line(f"trainctl: note: {line}", stream=sys.stderr),
         spreadsheet=spreadsheet,
     )

@@ -3,7 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,10 @@ from trainctl.data.centre import add, narrowed_rows
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens, utf8
+from trainctl.fileformat.cells import JSON
+from trainctl.fileformat.unpacked import ending
 from trainctl.finished.open import Finished, load_model
+from trainctl.finished.table_inputs import Inputs, read_table_inputs, table_form
 from trainctl.machine.device import autocast
 from trainctl.report.table import harmless
 
@@ -27,6 +31,7 @@ def predict(
     run: Finished,
     source: Path,
     which: str,
+    ids: Sequence[str] = (),
     note: Callable[[str], None] = lambda line: None,
     *,
     spreadsheet: bool = False,
@@ -37,6 +42,7 @@ def predict(
         run: The run.
         source: The file.
         which: The weights: ``best`` or ``last``.
+        ids: Columns of the file that are copied to the predictions.
         note: Is called with each line that the user is to know.
         spreadsheet: Whether names that a spreadsheet would run as a formula get a quote in front. They no longer equal
             those in the data then.
@@ -47,8 +53,9 @@ def predict(
     """
     weights = run.weights(which)
     fitted = weights.fitted
-    rows, notes = narrowed_rows(read(source, run.schema), run.schema)
-    for line in notes:
+    found = read_rows(run, source, ids)
+    rows, lost = narrowed_rows(found.rows, run.schema)
+    for line in (*found.notes, *lost):
         note(line)
     inputs = without_gaps(fitted.cleaner(rows), source, run.schema)
     model, task, device = load_model(run, weights)
@@ -56,14 +63,14 @@ def predict(
     guard = harmless if spreadsheet else str
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *map(guard, columns(task, run.schema))])
+    writer.writerow(["row", *map(guard, (*found.names, *columns(task, run.schema)))])
     row = 0
     for portion in inputs.split(run.config.loop.eval_batch_size):
         scaled = scale(portion.to(device))
         with torch.no_grad(), autocast(device, run.config.precision):
             outputs = model(scaled)
         for cells in predicted_cells(outputs.float(), task, scaled, units, run.schema):
-            writer.writerow([row, *map(guard, cells)])
+            writer.writerow([row, *map(guard, (*(found.cells[row] if found.names else ()), *cells))])
             row += 1
     return text.getvalue()
 
@@ -112,16 +119,17 @@ def read(source: Path, schema: Schema) -> Tensor:
     Raises:
         DataError: If it cannot be read, or does not have the shape and columns that the run was trained with.
     """
-    shape, ending = schema.input_shape, source.suffix.lower()
-    if ending in image.ENDINGS:
+    shape, suffix = schema.input_shape, ending(source)
+    if suffix in image.ENDINGS:
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
         return torch.from_numpy(image.read_image(source, *shape))[None]
-    if schema.vocabulary and ending in TABLES:
+    if schema.vocabulary and suffix in TABLES:
         return read_text(source, schema)
-    if ending in TABLES:
-        return read_csv(source, schema)
-    if ending in (".npz", ".npy"):
+    if suffix in TABLES:
+        found = read_table_inputs(source, schema, table_form({}, (), schema), {})
+        return as_rows(found.rows.numpy(), schema, source)
+    if suffix in (".npz", ".npy"):
         return as_rows(array.read_array(source), schema, source)
     kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
     raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
@@ -182,21 +190,26 @@ def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
     )
 
 
-def read_csv(source: Path, schema: Schema) -> Tensor:
-    """Read the columns that the run was trained with, by name, or all columns in order if those had no names.
+def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
+    """Read a file as rows, with the columns that identify them; only a table has such columns.
+
+    Args:
+        run: The run, with the settings that the command changes.
+        source: The file.
+        ids: Columns that identify the rows.
 
     Raises:
-        DataError: If the file is not valid; names line and column.
+        DataError: If the file cannot be read, or is no table although columns are to identify its rows.
     """
-    encoding = schema.encoding
-    cells = table.read_table(source, encoding.delimiter or "comma")
-    names = schema.input_names or tuple(cells.header)
-    values = table.encode(cells, schema.columns or tuple(map(table.Column, names)))
-    if window := encoding.window:
-        if len(values) < window:
-            raise DataError(f"{source}: has {len(values)} rows; this run reads windows of {window}")
-        return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2)
-    return as_rows(values, schema, source)
+    schema = run.schema
+    if schema.vocabulary or ending(source) not in (TABLES | JSON):
+        if ids:
+            raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
+        return Inputs(read(source, schema))
+    settings = run.config.parts["dataset"]
+    changed = [word.partition("=")[0] for word in run.overrides]
+    found = read_table_inputs(source, schema, table_form(settings, changed, schema), settings, ids)
+    return replace(found, rows=as_rows(found.rows.numpy(), schema, source))
 
 
 def read_text(source: Path, schema: Schema) -> Tensor:
