@@ -1,0 +1,249 @@
+"""A directory with a folder for each class -> its files, the class of each, and the splits. Imports no torch.
+
+Two layouts: ``<root>/<class>/**``, or ``<root>/train/<class>/**`` with validation and test folders next to ``train``.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+from trainctl.errors import DataError
+from trainctl.fileformat.walk import Found, describe_others, find, subfolders
+
+SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))  # in lower case
+SHOWN = 20  # class names in a message
+NAMED = 5  # files in a message
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What to look for.
+
+    Args:
+        what: The files, for messages: ``images``.
+        suffixes: Of these files, in lower case; None: all files.
+        splits: ``auto``, ``folders`` (folders called train, val and test are splits) or ``none`` (they are classes).
+        drop: Names of folders to ignore.
+        class_names: The classes of a finished run; None for a new run, which takes those that it finds.
+    """
+
+    what: str
+    suffixes: Collection[str] | None
+    splits: str
+    drop: Sequence[str]
+    class_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class ClassFiles:
+    """The files of all classes.
+
+    Args:
+        files: Of training, then of validation, then of test; each sorted.
+        classes: The class of each file.
+        names: All classes, sorted.
+        val: How many of the files are for validation.
+        test: How many are for test, at the end.
+        has_splits: Whether the folders are splits.
+        notes: What was not used, a line each.
+    """
+
+    files: list[Path]
+    classes: list[str]
+    names: tuple[str, ...]
+    val: int
+    test: int
+    has_splits: bool
+    notes: tuple[str, ...]
+
+
+@dataclass
+class Folder:
+    """A directory of class folders.
+
+    Args:
+        path: The directory.
+        classes: What each of its subdirectories contains.
+        loose: What lies in it directly.
+    """
+
+    path: Path
+    classes: dict[str, Found] = field(default_factory=dict)
+    loose: Found = field(default_factory=Found)
+
+    @property
+    def filled(self) -> list[str]:
+        """Names of the subdirectories that contain files."""
+        return [name for name, found in self.classes.items() if found.files]
+
+    def merged(self) -> Found:
+        """Return everything below the directory."""
+        whole = Found()
+        for found in (self.loose, *self.classes.values()):
+            whole += found
+        return whole
+
+
+def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
+    """Find the files of each class.
+
+    Raises:
+        DataError: If there are fewer than two classes, a class has no files or is not one of the run's, or the names of
+            the folders do not tell splits from classes.
+    """
+    children = [_folder(path, layout) for path in subfolders(root)]
+    _check_drop(root, children, layout)
+    children = [child for child in children if child.path.name not in layout.drop]
+    parts = [[child for child in children if child.path.name.lower() in names] for names in SPLITS]
+    loose = find(root, layout.suffixes, deep=False)
+    if has_splits := _are_splits(root, parts, children, layout):
+        groups = [_united(folders) for folders in parts]
+        others = [child for child in children if not any(child in folders for folders in parts)]
+    else:
+        groups = [{child.path.name: child.merged() for child in children}, {}, {}]
+        others = []
+    names = _names(root if not has_splits else parts[0][0].path, groups[0], layout)
+    pairs = [[(file, name) for name, found in group.items() for file in found.files] for group in groups]
+    files = [pair for split in pairs for pair in sorted(split)]
+    if foreign := [file for file, name in files if name not in names]:
+        raise DataError(f"{foreign[0]}: its folder is not one of the classes ({', '.join(names[:SHOWN])})")
+    used = [found for group in groups for found in group.values()]
+    unused = [loose, *(child.loose for folders in parts for child in folders if has_splits)]
+    return ClassFiles(
+        files=[file for file, _ in files],
+        classes=[name for _, name in files],
+        names=names,
+        val=len(pairs[1]),
+        test=len(pairs[2]),
+        has_splits=has_splits,
+        notes=(*_split_notes(root, parts, others, layout, has_splits=has_splits), *_file_notes(root, used, unused, layout)),
+    )
+
+
+def _folder(path: Path, layout: Layout) -> Folder:
+    folder = Folder(path, loose=find(path, layout.suffixes, deep=False))
+    for below in subfolders(path):
+        folder.classes[below.name] = find(below, layout.suffixes)
+    return folder
+
+
+def _check_drop(root: Path, children: Sequence[Folder], layout: Layout) -> None:
+    """Raise DataError for a folder to ignore that does not exist; other data of a finished run may lack it."""
+    there = {name for child in children for name in (child.path.name, *child.classes)}
+    for name in layout.drop if layout.class_names is None else ():
+        if name not in there:
+            close = get_close_matches(name, sorted(there), n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            raise DataError(f"{root}: dataset.drop={name}: no such folder{hint}")
+    for child in children:
+        child.classes = {name: found for name, found in child.classes.items() if name not in layout.drop}
+
+
+def _are_splits(root: Path, parts: list[list[Folder]], children: Sequence[Folder], layout: Layout) -> bool:
+    """Return whether the folders called train, val and test are splits rather than classes.
+
+    They are if ``train`` contains folders with files: at least two, or one where nothing but splits is next to it.
+
+    Raises:
+        DataError: If they were said to be splits and there is no ``train``, or if nothing but them is there and files lie
+            in ``train`` directly, which may mean either.
+    """
+    train = parts[0]
+    if layout.splits == "none":
+        return False
+    if layout.splits == "folders":
+        if not train:
+            raise DataError(f"{root}: dataset.splits=folders needs a folder {' or '.join(SPLITS[0])}; there is none")
+        return True
+    if not train:
+        return False
+    alone = all(any(child in folders for folders in parts) for child in children)
+    filled = {name for folder in train for name in folder.filled}
+    if alone and not filled and any(folder.loose.files for folder in train):
+        raise DataError(
+            f"{train[0].path}: contains {layout.what}, but no folder for each class; make such folders, or, if"
+            f" {', '.join(child.path.name for child in children)} are the classes, set dataset.splits=none"
+        )
+    if alone:
+        return bool(filled)
+    if len(filled) < 2:
+        return False
+    siblings = {name for child in children if not any(child in part for part in parts) for name in child.filled}
+    return bool(parts[1] or parts[2]) or not siblings & filled  # else nested folders of one kind in every class
+
+
+def _united(folders: Sequence[Folder]) -> dict[str, Found]:
+    """Return the classes of several folders for the same split, such as ``val`` and ``valid``."""
+    united: dict[str, Found] = {}
+    for folder in folders:
+        for name, found in folder.classes.items():
+            if name in united:
+                united[name] += found
+            else:
+                united[name] = found
+    return united
+
+
+def _names(place: Path, classes: dict[str, Found], layout: Layout) -> tuple[str, ...]:
+    """Return the classes: those of a finished run, or all folders.
+
+    Raises:
+        DataError: If there are fewer than two, or one has no files or a name that cannot be printed.
+    """
+    if layout.class_names is None and (empty := [name for name, found in classes.items() if not found.files]):
+        names = ",".join(empty) if len(empty) > 1 else empty[0]
+        raise DataError(
+            f"{place / empty[0]}: contains no {layout.what}; each folder is a class: remove it, add its {layout.what},"
+            f" or set dataset.drop=[{names}]"
+        )
+    names = layout.class_names or tuple(sorted(classes))
+    if unprintable := [name for name in names if not name.isprintable()]:
+        raise DataError(f"{place}: the folder name {unprintable[0]!r} contains characters that cannot be printed")
+    if len(names) < 2:
+        raise DataError(
+            f"{place}: needs at least two classes, each a folder with {layout.what}; contains {len(names)}"
+        )
+    return names
+
+
+def _split_notes(
+    root: Path, parts: list[list[Folder]], others: Sequence[Folder], layout: Layout, *, has_splits: bool
+) -> list[str]:
+    """Return what may have been meant differently: folders next to ``train``, or a class of that name."""
+    if layout.splits != "auto" or not parts[0]:
+        return []
+    named = [folder.path.name for folders in parts for folder in folders]
+    if not has_splits:
+        return [
+            f"the {'folders' if len(named) > 1 else 'folder'} {', '.join(named)} in {root.name}"
+            f" {'are classes, not splits' if len(named) > 1 else 'is a class, not a split'}, because of the folders next to"
+            f" {'them' if len(named) > 1 else 'it'}; dataset.splits=folders changes that"
+        ]
+    ignored_folders = [(folder.path.name, len(folder.merged().files)) for folder in others]
+    return [
+        f"{name} next to {parts[0][0].path.name} is not used: {count:,} {layout.what}; dataset.splits=none takes every"
+        f" folder of {root.name} for a class"
+        for name, count in ignored_folders
+        if count
+    ]
+
+
+def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layout: Layout) -> list[str]:
+    """Return which files are not used: of other types, no files, or in no class."""
+    notes = []
+    if loose := sum(len(found.files) for found in unused):
+        first = next(found.files[0] for found in unused if found.files)
+        notes.append(f"{loose:,} {layout.what} in no class folder are not used, such as {first.relative_to(root)}")
+    others: Counter[str] = Counter()
+    for found in used:
+        others.update(found.others)
+    if others:
+        notes.append(f"files of other types are not used: {describe_others(others)}")
+    if irregular := [path for found in used for path in found.irregular]:
+        shown = ", ".join(str(path.relative_to(root)) for path in irregular[:NAMED])
+        more = f" and {len(irregular) - NAMED:,} more" if len(irregular) > NAMED else ""
+        notes.append(f"not used, because they are broken links or no regular files: {shown}{more}")
+    return notes
+
