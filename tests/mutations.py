@@ -163,13 +163,13 @@ MUTATIONS = [
     # A step that is recorded, and what is read beside it.
     Mutation(
         "trainctl/step/record.py",
-        "self.trouble = self._judge(kernel, args, returned)",
+        "self.trouble = self._why_unrepeatable(kernel, args, returned)",
         'self.trouble = ""',
         "tests/step/test_record.py",
     ),
     Mutation(
         "trainctl/step/record.py",
-        "for value in tensors([returned]) if id(value) not in given)",
+        "for value in tensors([returned]) if id(value) not in arguments)",
         "for value in tensors([returned]))",
         "tests/step/test_record.py",
     ),
@@ -217,13 +217,13 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/engine.py",
-        "            restore_random_states(random, place)",
+        "            restore_random_states(random, device)",
         "            random",
         "tests/step/test_engine.py",
     ),
     Mutation(
         "trainctl/step/engine.py",
-        "tensor.copy_(kept)",
+        "tensor.copy_(saved)",
         "tensor.copy_(tensor)",
         "tests/step/test_engine.py",
     ),
@@ -684,7 +684,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/measure/marks.py",
-        "self.found.get(self.part, 0.0) + now - self.last",
+        "self.totals.get(self.part, 0.0) + now - self.last",
         "now - self.last",
         "tests/measure/test_profile.py -k entered_last",
     ),

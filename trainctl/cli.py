@@ -1,4 +1,4 @@
-"""argv -> the function of a command; prints errors, sets exit codes. Imports no torch."""
+"""Run the command that the arguments name, print errors and set exit codes. Imports no torch."""
 
 import argparse
 import errno
@@ -21,7 +21,7 @@ from trainctl.report import table
 from trainctl.settings import spelling
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
-NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # of a path that was typed
+NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 COMPLETIONS = [f"{what}={shell}" for what in ("install", "uninstall", "query") for shell in ("bash", "zsh", "fish")]
 
 
@@ -31,13 +31,13 @@ def main() -> int:
         if getattr(sys, name) is None:  # closed by the shell: `>&-`
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123 - for the whole process
     warnings.showwarning = tell
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # PyTorch reads it once: huge pages, so that few are touched
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once by PyTorch: huge pages cause fewer page faults
     try:
         Path.cwd()
     except FileNotFoundError:
         return complain("the current directory has been removed: change to another one", 5)
     try:
-        with ExitImmediately(), Watch():  # of what other processes do, while torch is imported
+        with ExitImmediately(), Watch():  # watch the load of other processes while torch is imported
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()
             return code
@@ -48,7 +48,7 @@ def main() -> int:
     except KeyboardInterrupt:
         return complain("interrupted; everything saved so far is intact", 130)
     except BrokenPipeError:
-        table.drain(sys.stdout)  # nobody reads on: nothing more to flush
+        table.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
         if message := environment(error):
@@ -61,7 +61,7 @@ def main() -> int:
 
 
 def complain(message: str, exit_code: int) -> int:
-    """Print each line of an error, even if nobody reads it, and return the exit code."""
+    """Print each line of an error, ignoring a closed stderr, and return the exit code."""
     try:
         for line in message.split("\n"):
             table.line(f"trainctl: {line}", stream=sys.stderr)
@@ -78,7 +78,7 @@ def tell(
     file: TextIO | None = None,
     line: str | None = None,
 ) -> None:
-    """Print a warning: our advice as one line like an error, any other as Python does."""
+    """Print a warning: our own advice as one line, like an error; any other warning as Python does."""
     if issubclass(category, Advice):
         text = f"trainctl: note: {table.printable(str(message))}\n"
     else:
@@ -90,7 +90,7 @@ def tell(
 
 
 def environment(error: Exception) -> str | None:
-    """Return in one line what the machine lacks, if that is what an error means."""
+    """Return a one-line message if the cause of an error is the environment: memory, or installed packages."""
     text = " ".join(str(error).split())
     if lacks_memory(error):
         return out_of_memory(error)
@@ -123,7 +123,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     if command == "train":
         return train(rest)
     if command != "resume":
-        warnings.simplefilter("ignore", Advice)  # it is about how to train
+        warnings.simplefilter("ignore", Advice)  # advice is about training only
     code: int = module(command).main(rest)
     return code
 
@@ -134,7 +134,7 @@ def module(command: str) -> ModuleType:
 
 
 def train(arguments: Sequence[str]) -> int:
-    """Answer Hydra's informational flags, or train."""
+    """Handle informational flags, or train."""
     flags, overrides = parse(arguments)
     if flags.version:
         from importlib.metadata import PackageNotFoundError, version
@@ -146,7 +146,7 @@ def train(arguments: Sequence[str]) -> int:
         return 0
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
         collects = gc.isenabled()
-        gc.disable()  # a collection takes 10 ms after a composition, and the process ends soon
+        gc.disable()  # a garbage collection takes 10 ms after a composition, and the process ends soon
         try:
             return inform(flags, arguments, overrides)
         finally:
@@ -158,7 +158,7 @@ def train(arguments: Sequence[str]) -> int:
 
 
 def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Sequence[str]) -> int:
-    """Answer Hydra's informational flags."""
+    """Print the output of --help or of one of Hydra's informational flags."""
     from trainctl.settings import compose, hydra_flags
 
     if flags.shell_completion and sum(word in COMPLETIONS for word in overrides) != 1:
@@ -171,7 +171,7 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
         print(command_help.text(overrides, flags.config_dir))
         return 0
     if overrides and not flags.shell_completion:
-        compose.compose(overrides, flags.config_dir)  # for our own error messages
+        compose.compose(overrides, flags.config_dir)  # so that errors have our own messages
     return hydra_flags.answer(["--hydra-help"] if flags.hydra_help else list(arguments), flags.config_dir)
 
 
@@ -179,7 +179,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     """Split arguments into Hydra's flags and overrides.
 
     Raises:
-        ConfigError: If a flag is unknown, or one that would execute what it loads.
+        ConfigError: If a flag is unknown, or would execute code from files.
     """
     parser = argparse.ArgumentParser(prog="trainctl", add_help=False, allow_abbrev=False, exit_on_error=False)
     for names in (

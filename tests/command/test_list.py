@@ -98,7 +98,7 @@ def test_schedules_are_drawn_from_nothing_to_the_full_rate(listed):
     assert curves["multistep"] == "█" * 15 + "▂" * 7 + "▁" * 8
     assert curves["plateau"] == "█" * 12 + "▂" * 11 + "▁" * 7
     assert (curves["cosine"][0], curves["cosine"][-1]) == ("█", "▁")
-    assert "for plateau, with" in text
+    assert "with a metric that never improves" in text
 
 
 def test_curves_are_drawn_in_ascii_where_blocks_cannot_be_printed():

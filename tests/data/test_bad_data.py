@@ -287,7 +287,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
      "dataset=arrays dataset.path=x.npy dataset.targets=x.npy",
      "x.npy: cannot be read: the header promises (99999999, 9999) of float64, the file ends before"),
     ("mnist: images of another number", mnist(train_labels=idx(np.arange(19) % 10)), MNIST,
-     "train-labels-idx1-ubyte has (19,): they do not belong together"),
+     "train-labels-idx1-ubyte has (19,): these do not match"),
     ("mnist: a label out of range", mnist(t10k_labels=idx(np.arange(10) + 1)), MNIST,
      "t10k-labels-idx1-ubyte: label 10 in row 9 is not in 0..9"),
     ("mnist: another format", mnist(t10k_labels=png()), MNIST,
@@ -308,7 +308,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("cifar: code", cifar(labels=Evil()), CIFAR, "data_batch_3: not a batch of CIFAR, or damaged: it names posix.mkdir"),
     ("images: damaged", pets(cat__3_png=png()[:45]), IMAGES, "pets/cat/3.png: cannot be read as an image: "),
     ("images: empty", pets(cat__3_png=b""), IMAGES, "pets/cat/3.png: cannot be read as an image: "),
-    ("images: no image", pets(cat__3_png="text"), IMAGES, "pets/cat/3.png: cannot be read as an image: it is none of PNG, JPEG, "),
+    ("images: no image", pets(cat__3_png="text"), IMAGES, "pets/cat/3.png: cannot be read as an image: it is not one of PNG, JPEG, "),
     ("images: no format of ours", pets(cat__3_png="%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n"), IMAGES,
      "pets/cat/3.png: cannot be read as an image: "),
     ("images: a bomb", pets(cat__3_png=bomb(30000)), IMAGES, "pets/cat/3.png: has more than 67,108,864 pixels, by its header"),
@@ -400,7 +400,7 @@ def test_without_a_home_a_place_has_to_be_given(
     monkeypatch.setattr(pwd, "getpwuid", {}.__getitem__)
     code, _, err = say(f"{typed.replace(' dataset.root=.', '').replace(' dataset.cache=cache', '')} {QUICK}")
     assert (code, err.count("\n")) == (7, 1)
-    assert "there is no home directory: set HOME, or give dataset." in err
+    assert "there is no home directory: set HOME or dataset." in err
 
 
 # Odd, and yet no error: what is wrong, the files, what is typed, what the run says.
@@ -517,7 +517,7 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("the same columns", {"new.csv": people(9)}, "evaluate csv dataset.path=new.csv split=all", 0,
      "this is not the data that the run was trained with\n"),
     ("a part of them", {"new.csv": people(9)}, "evaluate csv dataset.path=new.csv", 0,
-     "with; split=test is a part of it, split=all measures every row\n"),
+     "with; split=test is only a part of it: use split=all to measure every row\n"),
     ("another order, and one more", {"new.csv": table(9, "y,more,city,age", lambda row: f"no,x,Ulm,{row}")},
      "evaluate csv dataset.path=new.csv split=all", 0, "not the data"),
     ("a single row", {"new.csv": people(1)}, "evaluate csv dataset.path=new.csv split=all", 0, "not the data"),

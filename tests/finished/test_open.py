@@ -136,7 +136,7 @@ def test_where_the_best_weights_of_all_are_damaged_the_run_goes_on_and_chooses_a
         restore.newest(run, ["best"])
     (run / "summary.json").unlink()
     code, _, err = say("resume", run)
-    assert (code, "no training steps remain to pick new ones" in err) == (4, True)
+    assert (code, "no training steps remain to determine new ones" in err) == (4, True)
     code, out, _ = say("resume", run, "loop.epochs=3")
     assert (code, "chosen anew" in out) == (0, True)
     assert restore.newest(run).manifest.best
@@ -195,7 +195,7 @@ def test_a_resumed_run_says_which_evaluations_are_lost(run: Path, say: Say, line
 
     assert code == 0
     steps = {0: "evaluations, at steps 3, 6", 1: "evaluation, at step 3", 2: ""}
-    assert ("metrics.jsonl is damaged: it lacks" in out) is (lines < 2)
+    assert ("metrics.jsonl is damaged: " in out) is (lines < 2)
     assert lines == 2 or f"{2 - lines} {steps[lines]}\n" in out
 
 

@@ -127,7 +127,9 @@ def test_evaluations_that_are_missing_or_too_many_are_noticed(run: Path, say: Sa
 
     assert code == 4
     assert (
-        "step 3: metrics.jsonl has no such evaluation" if line == "lost" else "4 evaluations are recorded, 3 were made"
+        "step 3: metrics.jsonl has no such evaluation"
+        if line == "lost"
+        else "4 evaluations are recorded, 3 were repeated"
     ) in err
 
 
@@ -176,7 +178,7 @@ def test_a_damaged_older_checkpoint_is_told_too(run: Path, say: Say) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("from=5",), 2, "from=5: no checkpoint to begin with; choose from: start, oldest, 0, 6"),
+        (("from=5",), 2, "from=5: no such checkpoint to start from; choose from: start, oldest, 0, 6"),
         (("from=often",), 2, "from=often: expected a step"),
         (("steps=0",), 2, "steps=0: expected a whole number"),
         (("optimizer.lr=1",), 2, "cannot change in an existing run"),
@@ -273,7 +275,7 @@ def test_other_threads_are_a_likely_cause_and_told_by_resume(run: Path, say: Say
 
     code, out, _ = say("resume", run, "loop.epochs=4")
     assert code == 0
-    assert "threads was 64, is 1: the last bits may differ" in out
+    assert "threads was 64, is 1: results may differ in the last bits" in out
     assert "torch was 2.0, is " in out
 
 
@@ -288,4 +290,4 @@ def test_a_place_that_cannot_hold_the_new_run_is_named(run: Path, say: Say, monk
     monkeypatch.setattr(os, "mkdir", lambda *_, **__: (_ for _ in ()).throw(PermissionError(13, "Permission denied")))
     code, _, err = say("reproduce", run)
     assert code == 5
-    assert "cannot be written: Permission denied; give output=DIR" in err
+    assert "cannot be written: Permission denied; choose another directory with output=DIR" in err

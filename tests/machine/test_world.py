@@ -51,4 +51,4 @@ def test_metrics_are_those_of_all_processes():
 def test_a_number_that_is_not_finite_in_any_process_is_noticed_in_all(other, sound):
     run = assemble.assemble(compose.compose(["dataset=iris", "model=linear"]))
     evaluation = replace(run.evaluation, world=Pair(0, 2, torch.tensor(other)))
-    assert health.sound(replace(run, evaluation=evaluation)) is sound
+    assert health.state_is_finite(replace(run, evaluation=evaluation)) is sound

@@ -182,5 +182,5 @@ def test_the_smallest_of_the_fast_ones_is_suggested():
 
 
 def test_without_room_for_one_row_there_is_nothing_to_suggest():
-    with pytest.raises(UnavailableError, match="not even the smallest batch"):
+    with pytest.raises(UnavailableError, match="not enough memory even for the smallest batch size"):
         finder.suggest([Speed(1, math.nan, fits=False)])

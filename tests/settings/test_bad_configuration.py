@@ -130,10 +130,10 @@ FILES = {
     "cycle": (MLP.replace("0.0", "${model.dropout}").encode(), "model.dropout"),
     "missing": (MLP.replace("0.0", "???").encode(), "Missing mandatory value: dropout"),
     "deep": (b"name: " + b"[" * 20000 + b"]" * 20000, "levels"),
-    "itself": (b"name: &a [*a]\n", "stands for itself"),
+    "itself": (b"name: &a [*a]\n", "refers to itself"),
     "bomb": (
         b"a0: &a0 [x, x]\n" + b"".join(b"a%d: &a%d [%s]\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 30)),
-        "more than 100,000 values, aliases written out",
+        "more than 100,000 values after expanding aliases",
     ),
     "merges": (
         b"a0: &a0 {x: 1}\n" + b"".join(b"a%d: &a%d {<<: [%s]}\n" % (i, i, b", ".join([b"*a%d" % (i - 1)] * 9)) for i in range(1, 30)),

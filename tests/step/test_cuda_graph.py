@@ -71,7 +71,7 @@ def test_a_graph_that_computes_something_else_is_given_up(monkeypatch: pytest.Mo
     run, notes = make(), []
     taken = as_on_a_gpu(run, notes)
     assert all(map(torch.equal, expected, train(run, taken.take, 8)))
-    assert str(taken) == "eager: the recorded step gave other numbers than the eager step"
+    assert str(taken) == "eager: the recorded step gave different results than the eager step"
     assert len(notes) == 1
 
 

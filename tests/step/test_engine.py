@@ -138,9 +138,9 @@ def test_a_replay_that_differs_is_found_out_and_given_up() -> None:
     engine = Engine(run, notes.append)
     train(run, engine.take, 4)
     assert notes == [
-        "step 2: the recorded step gave other numbers than the eager step, so steps are computed eagerly from now on"
+        "step 2: the recorded step gave different results than the eager step, so steps are computed eagerly from now on"
     ]
-    assert str(engine) == "eager: the recorded step gave other numbers than the eager step"
+    assert str(engine) == "eager: the recorded step gave different results than the eager step"
     assert run.model.factor == 2**-4
 
 
@@ -152,7 +152,7 @@ def test_a_recording_is_compared_again_now_and_then(monkeypatch: pytest.MonkeyPa
         train(run, engine.take, 1)
         assert engine.recorded == (2 <= step < 7), step
     (note,) = notes
-    assert note.startswith("step 7: the recorded step gave other numbers")
+    assert note.startswith("step 7: the recorded step gave different results")
     assert note.endswith("from now on; steps since step 2 may be affected")
 
 

@@ -237,8 +237,8 @@ def test_a_full_disk_stops_the_run_and_says_what_was_needed_and_what_is_kept(
     with pytest.raises(StorageError) as caught:
         session.begin(settings(), [], tmp_path / "run")
     assert re.fullmatch(
-        r"no checkpoint at step 2: .*last-00000002\.safetensors: cannot be written: No space left on device"
-        r" \([\d,.]+ \w+ needed, [\d,.]+ [MG]B free\); the checkpoint of step 1 is kept",
+        r"no checkpoint was written at step 2: .*last-00000002\.safetensors: cannot be written: No space left on device"
+        r" \([\d,.]+ \w+ needed, [\d,.]+ [MG]B free\); the newest checkpoint is that of step 1",
         str(caught.value),
     )
 
@@ -275,9 +275,9 @@ def test_little_room_is_told_before_training(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(storage, "free", lambda path: 50_000)
     session.begin(settings(), [], tmp_path / "run")
     lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
-    notes = [number for number, line in enumerate(lines) if "little space in" in line]
+    notes = [number for number, line in enumerate(lines) if "disk space is low" in line]
     assert len(notes) == 1
-    assert "50.0 kB free for checkpoints of" in lines[notes[0]]
+    assert "50.0 kB free, and a checkpoint needs" in lines[notes[0]]
     assert notes[0] < next(number for number, line in enumerate(lines) if line.startswith("epoch"))
 
 
@@ -290,7 +290,7 @@ def test_a_directory_that_is_removed_during_the_run_stops_it(tmp_path: Path, mon
         save(run, *rest)
 
     monkeypatch.setattr(checkpoint, "save", vanishing)
-    with pytest.raises(StorageError, match=r"No such file or directory; no earlier checkpoint is left"):
+    with pytest.raises(StorageError, match=r"No such file or directory; there is no earlier checkpoint"):
         session.begin(settings(), [], directory)
     assert not directory.exists()
 
@@ -307,7 +307,7 @@ def test_a_save_at_the_step_of_the_newest_checkpoint_that_fails_costs_nothing(
     assert restore.newest(directory).manifest.step == 2
     with monkeypatch.context() as patch:
         patch.setattr(storage, "os", Forbidding("best-"))
-        with pytest.raises(StorageError, match="the checkpoint of step 2 is kept"):
+        with pytest.raises(StorageError, match="the newest checkpoint is that of step 2"):
             session.resume(settings("loop.epochs=2"), [], directory)
     session.resume(settings(), [], directory)
     assert result(directory)[:3] == result(whole)[:3]

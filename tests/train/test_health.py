@@ -132,7 +132,7 @@ def test_a_message_names_layer_gradients_and_rows(tmp_path: Path, cause: str) ->
         assert "the inputs of row 17 are not finite" in message
     else:
         assert (told["layer"], told["rows_with_bad_inputs"]) == (f"{first} (Linear)", [])
-        assert f"the output of {first} (Linear) is the first that is not finite" in message
+        assert f"the first non-finite values are in the output of {first} (Linear)" in message
 
 
 def test_the_rows_of_a_batch_are_those_that_it_holds() -> None:
@@ -158,12 +158,12 @@ def test_an_infinite_buffer_is_a_mask_unless_it_becomes_so_or_is_not_a_number(tm
     assert "max_steps" in loop.train(run, tmp_path / "run", MultiReporter()).reason
 
     spared = snapshot.masks(run)
-    assert snapshot.sound(run, spared)
+    assert snapshot.state_is_finite(run, spared)
     for name, value in (("mask", math.nan), ("2.running_var", math.inf)):
         buffer = run.model.get_buffer(name)
         before = buffer.clone()
         buffer[0] = value
-        assert not snapshot.sound(run, spared)
+        assert not snapshot.state_is_finite(run, spared)
         buffer.copy_(before)
 
 
@@ -203,7 +203,7 @@ def test_a_skipped_step_changes_nothing_but_its_place_and_the_random_numbers() -
 
 def test_too_many_skips_in_a_row_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Poison(monkeypatch, range(5, 99), bad_loss)
-    with pytest.raises(NonFiniteError, match=r"at step 16 .*\(10 steps in a row were skipped before\)"):
+    with pytest.raises(NonFiniteError, match=r"at step 16 .*\(after 10 skipped steps in a row\)"):
         session.begin(settings("loop.on_nonfinite=skip"), [], tmp_path / "run")
     assert newest(tmp_path / "run").state.skipped == health.MOST_SKIPS_IN_ROW
 
@@ -319,7 +319,7 @@ def test_a_loss_far_above_where_it_began_is_told_and_does_not_stop() -> None:
     for loss in (2.0, 19.0, 21.0):
         run.state.first_loss = health.warn(run, {"train/loss": loss, "val/loss": 1.0}, notes.append)
     assert [note.partition(":")[0] for note in notes] == ["diverging"]
-    assert "train/loss is 21 at step 0, it was 2 at first" in notes[0]
+    assert "train/loss is 21 at step 0, and was 2 at the first evaluation" in notes[0]
 
 
 @pytest.mark.parametrize(

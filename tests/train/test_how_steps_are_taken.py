@@ -65,9 +65,9 @@ def test_a_recording_that_stops_giving_the_same_numbers_is_told_to_the_user_and_
     monkeypatch.setattr(engine, "CHECK_EVERY", 2)
     monkeypatch.setattr(engine, "agree", lambda *_: next(agreed, False))
     session.begin(settings(), [], tmp_path / "run")
-    expected = "eager: the recorded step gave other numbers than the eager step"
+    expected = "eager: the recorded step gave different results than the eager step"
     assert written(tmp_path / "run") == expected
     assert told(tmp_path / "run")[-1] == expected
     out = (tmp_path / "run" / "log.txt").read_text()
-    assert out.count("the recorded step gave other numbers than the eager step, so steps are computed eagerly") == 1
+    assert out.count("the recorded step gave different results than the eager step, so steps are computed eagerly") == 1
     assert "may be affected" in out

@@ -1,4 +1,4 @@
-"""Parse what follows a command: names of runs and files, options as ``key=value``, and overrides. Imports no torch."""
+"""Parse the arguments of a command: names of runs and files, options as ``key=value``, overrides. Imports no torch."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,23 +27,23 @@ class ParsedArguments:
 def parse(
     argv: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False
 ) -> ParsedArguments:
-    """Sort a command's arguments into names, options and overrides.
+    """Split a command's arguments into names, options and overrides.
 
     Args:
         argv: The arguments after the command.
         defaults: The command's options, with their defaults.
-        most_names: How many arguments without ``=`` the command takes.
-        overrides: Whether the command takes other ``key=value`` arguments in addition to its options.
+        most_names: Maximum number of arguments without ``=``.
+        overrides: Whether the command accepts ``key=value`` arguments other than its options.
 
     Raises:
-        ConfigError: If there is a flag, a name too many, or an option that the command does not have.
+        ConfigError: If there are a flag, too many names, or an option that the command does not have.
     """
     parsed = ParsedArguments([], dict(defaults), [])
     for argument in argv:
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
             raise ConfigError(f"{argument}: this command takes no flags other than --help; write options as key=value")
-        if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials contain "=" too
+        if not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
         elif key in defaults:
             parsed.options[key] = value
@@ -64,10 +64,10 @@ def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def integer(key: str, text: str, low: int) -> int:
-    """Read an option whose value is a whole number.
+    """Parse an option whose value is a whole number.
 
     Raises:
-        ConfigError: If it is not one, or is below ``low``.
+        ConfigError: If it is not a whole number, or is below ``low``.
     """
     if not (text.isdecimal() and int(text) >= low):
         raise ConfigError(f"{key}={text}: expected a whole number in [{low}, inf)")
@@ -75,7 +75,7 @@ def integer(key: str, text: str, low: int) -> int:
 
 
 def number(key: str, text: str, low: float, high: float) -> float:
-    """Read an option whose value is a number above ``low`` and not above ``high``; infinity is never allowed.
+    """Parse an option whose value is a finite number in ``(low, high]``.
 
     Raises:
         ConfigError: If it is not a number, or is outside that range.
@@ -97,7 +97,7 @@ def number(key: str, text: str, low: float, high: float) -> float:
 
 
 def choice(key: str, value: str, allowed: Iterable[str]) -> str:
-    """Return the value of an option that must be one of several.
+    """Check that the value of an option is one of the allowed values, and return it.
 
     Raises:
         ConfigError: If it is not one of the allowed values.
@@ -109,10 +109,10 @@ def choice(key: str, value: str, allowed: Iterable[str]) -> str:
 
 
 def new_path(key: str, text: str) -> Path | None:
-    """Read an option that names what the command will write; None if the option is empty.
+    """Parse an option that names the output of a command; None if the option is empty.
 
     Raises:
-        StorageError: If that path exists already.
+        StorageError: If the path already exists.
     """
     path = Path(text) if text else None
     if path and path.exists():

@@ -28,7 +28,7 @@ from trainctl.settings.spelling import nearest, spell
 from trainctl.store import rundir
 
 OPTIONS = {"root": "runs"}
-DECIMALS = 6  # of a metric below 10
+DECIMALS = 6  # for metrics below 10
 
 
 def main(argv: Sequence[str]) -> int:
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _names_and_root(argv: Sequence[str]) -> tuple[list[str], Path]:
-    """Return the runs' names and the root; a trial's name, ``0-optimizer.lr=0.1``, contains ``=`` too."""
+    """Return the runs' names and the root; a trial's name, such as ``0-optimizer.lr=0.1``, also contains ``=``."""
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     for override in parsed.overrides:
         if (key := override.partition("=")[0]).isidentifier():
@@ -66,7 +66,7 @@ def _records(names: Sequence[str], root: Path) -> list[Record]:
         path = rundir.find(name, root)
         if path.resolve() in [other.resolve() for other in paths]:
             raise ConfigError(f"{name}: same run as {path}, which is already in the list; name different runs")
-        rundir.read_config(path)  # here a damaged one is an error
+        rundir.read_config(path)  # a damaged configuration is an error in this command
         paths.append(path)
     return [read(path, root) for path in paths]
 

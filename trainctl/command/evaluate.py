@@ -2,8 +2,8 @@
 
     trainctl evaluate RUN [split=test] [which=best] [dataset settings] [device=...] [format=text|json] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name; without it, the newest run. Cleaning and scaling are those
-that were fitted in training.
+RUN is a run's directory, its name, or a part of the name; without it, the newest run. Cleaning and scaling are used
+as they were fitted in training.
 
     trainctl evaluate runs/my-run
     trainctl evaluate my-run split=val which=last
@@ -11,10 +11,10 @@ that were fitted in training.
     trainctl evaluate my-run dataset=fashion_mnist        another data set with rows of the same shape
     trainctl evaluate my-run dataset.path=new.csv split=all    every row of another file
 
-Another file is split as the run's own was: split=test measures its test rows only, split=all every row. Of the run's
-own data, split=all includes the rows that it was trained with.
+Another file is split in the same way as the run's own: split=test measures only its test rows, split=all every row. On
+the run's own data, split=all includes the rows that it was trained with.
 
-Prints each metric as `split/name`, and for classes precision, recall and F1 of each. Writes no files.
+Prints each metric as `split/name`; for a classification also precision, recall and F1 of each class. Writes no files.
 """
 
 import json
@@ -39,7 +39,7 @@ SCORES = ("precision", "recall", "f1")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check the arguments, then import torch and evaluate."""
+    """Check the arguments, import torch and evaluate; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     options: dict[str, Any] = {key: arguments.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> int:
     run = open_run(directory, packages, overrides, ALLOWED, change=other_data, payloads=[which])
     scores = evaluate(run, split, which)
     if not scores.own_data:
-        part = "" if split == "all" else f"; split={split} is a part of it, split=all measures every row"
+        part = "" if split == "all" else f"; split={split} is only a part of it: use split=all to measure every row"
         print(f"trainctl: note: this is not the data that the run was trained with{part}", file=sys.stderr)
     for note in run.notes:
         print(f"trainctl: {note}", file=sys.stderr)
@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
-    """Return the run's configuration with another data set, or with other settings of its own."""
+    """Return the run's configuration with another data set, or with other settings of its own data set."""
     choice = [word for word in overrides if word.startswith("dataset=")]
     if choice:
         settings = [word for word in overrides if word.startswith("dataset.")]
@@ -74,7 +74,7 @@ def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> 
 
 
 def show(scores: "Scores", split: str, name: str) -> None:
-    """Print the metrics, and a table of the classes."""
+    """Print the metrics and a table of the scores of the classes."""
     table.line(f"{name}: step {scores.step}, {scores.rows:,} rows of {split}")
     metrics = [[metric, phrases.number(value)] for metric, value in scores.metrics.items()]
     table.show(["metric", "value"], metrics, right={"value"})

@@ -27,7 +27,7 @@ OPTIONS = {"max_size": "", "seconds": "0.5"}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check everything, then import torch and measure."""
+    """Check all arguments, import torch and measure; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
     most = arguments.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
     seconds = arguments.number("seconds", parsed.options["seconds"], 0, 3600)

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
 
 OPTIONS = {"min_lr": "1e-7", "max_lr": "10", "steps": "100", "output": ""}
 FEWEST_STEPS = 10
-ROWS = 20  # most rows of the printed curve
+ROWS = 20  # maximum number of rows of the printed curve
 WIDTH = 40  # characters of the longest bar
-FALL = 0.02  # fraction of its first value by which the loss must fall for a suggestion
+FALL = 0.02  # the loss must fall by this fraction of its first value, or no rate is suggested
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check everything, then import torch and measure."""
+    """Check all arguments, import torch and measure; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
     lowest, highest = (arguments.number(key, parsed.options[key], 0, math.inf) for key in ("min_lr", "max_lr"))
     steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def rates(optimizer: Mapping[str, Any], lr: float) -> dict[str, float]:
-    """Return all learning rates of an optimizer for a value of the first one; the range test moves them together.
+    """Scale all learning rates of an optimizer so that the first one is ``lr``; the range test changes them together.
 
     >>> rates({"name": "muon", "lr": 0.02, "adamw_lr": 0.0003, "momentum": 0.95}, 0.08)
     {'optimizer.lr': 0.08, 'optimizer.adamw_lr': 0.0012}

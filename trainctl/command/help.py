@@ -1,4 +1,4 @@
-"""What `trainctl --help` shows: examples, groups, settings, commands and exit codes. Imports no torch."""
+"""Write the text of `trainctl --help`: examples, groups, settings, commands and exit codes. Imports no torch."""
 
 import textwrap
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainctl.errors import EXIT_CODES
 
-# Each is a module in this directory; a dash in the name is an underscore in the file's name.
+# Each command is a module in this directory; a dash in the name is an underscore in the file's name.
 COMMANDS = (
     "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list",
     "runs", "compare",

@@ -4,10 +4,10 @@ Usage: trainctl list [GROUP [NAME]] [components=[PACKAGE,...]]
 
   GROUP                  one group's members with their parameters and defaults
   GROUP NAME             one member: formula, parameters, source, files
-  components=[PACKAGE]   packages of your own components, to be listed too
+  components=[PACKAGE]   packages of your own components to list as well
 
-Components defined in ./conf/GROUP are listed with their files. * marks what
-the default run uses.
+Components defined in ./conf/GROUP are listed with their files. * marks the
+members that the default run uses.
 
 Examples:
   trainctl list
@@ -46,8 +46,8 @@ OTHER_REGULARIZATION = (
 EPOCHS, STEPS = 30, 40  # the default run's length, and its optimizer steps per epoch
 CURVE = "learning rate over a run"
 CURVES = (
-    "The curves show the default run of 30 epochs, from 0 to the optimizer's own rate; for plateau, with a metric"
-    " that never improves."
+    "The curves show the learning rate over the default run of 30 epochs, from 0 to optimizer.lr; for plateau, with a"
+    " metric that never improves."
 )
 
 Members = Mapping[str, Path]
@@ -95,7 +95,7 @@ def _catalogue(groups: Mapping[str, Members], packages: Sequence[str]) -> None:
         for name in members
     ]
     table.show(["group", "member", "*", "what it does"], rows, sections=True)
-    table.line("\n* is in the default run. For details: trainctl list GROUP [NAME]", style="dim")
+    table.line("\n* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style="dim")
 
 
 def _group(group: str, members: Members, packages: Sequence[str]) -> None:
@@ -123,7 +123,7 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
 
 
 def _curve(name: str, members: Members) -> str:
-    """Draw one of our schedules over the length of the default run; code of the user is not executed here."""
+    """Draw one of our schedules over the length of the default run; the user's code is not executed here."""
     try:
         settings = _settings(name, members)
         settings |= {"monitor": "val/loss"} if "monitor" in settings else {}
@@ -150,7 +150,7 @@ def _levels() -> str:
 
 
 def _pair(group: str, members: Members, first: str = "") -> list[str]:
-    """Return two members of a group that takes several, as an example; none if there are no two."""
+    """Return two members of a group that takes several, as an example; empty if there are fewer than two."""
     names = [name for name in (first, "l1", "l2", "crop", "flip", *members) if name in members and name != "none"]
     pair = list(dict.fromkeys(names))[:2]
     return pair if group in component.ADDITIVE and len(pair) == 2 else []
@@ -166,7 +166,7 @@ def _defaults() -> dict[str, list[str]]:
 
 
 def _one_liner(group: str, name: str, members: Members, packages: Sequence[str]) -> str:
-    """Describe a member in one line; a file of the user is named, and a broken one is reported."""
+    """Describe a member in one line; name the file if it is the user's, and its error if it is broken."""
     path = members[name]
     try:
         signature = None if group == "recipe" else _signature(group, name, members, packages)
@@ -220,7 +220,7 @@ def _parameters(key: str, settings: Mapping[str, Any], signature: Signature, doc
 
 
 def _examples(group: str, name: str, members: Members, settings: Mapping[str, Any]) -> None:
-    """Print the commands that use a member: with its first parameter, and together with another member."""
+    """Print commands that use a member: with its first parameter, and together with another member."""
     key = f"{group}.{name}" if group in component.ADDITIVE else group
     first = [f"{key}.{word}={spell(value)}" for word, value in settings.items() if word != "name"][:1]
     table.line("Use:  " + shlex.join(["trainctl", f"{group}={name}", *first]))
@@ -265,7 +265,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _header(path: Path) -> tuple[list[str], str]:
-    """Return the leading comments of a YAML file, without Hydra's own, and the rest."""
+    """Split a YAML file into its leading comments, without Hydra's directives, and the rest."""
     lines = read_text(path, ConfigError).splitlines()
     length = next((index for index, text in enumerate(lines) if not text.startswith("#")), len(lines))
     comments = [text.lstrip("#").strip() for text in lines[:length]]

@@ -1,4 +1,4 @@
-"""Predict with a run's best weights; writes CSV.
+"""Predict with a run's best weights, and write a CSV.
 
     trainctl predict RUN INPUT [output=FILE] [which=best] [device=...] [root=runs]
 
@@ -9,13 +9,13 @@ output, or to FILE, which must not exist.
     trainctl predict my-run rows.csv output=predictions.csv
     trainctl predict my-run rows.npz
 
-The columns of a CSV are found by their names; columns that the run was not trained with are ignored. The delimiter is
-that of training; the file may also end in .tsv. For a run on texts, a .txt contains one text per line. An .npz needs
-one array, or one named `inputs`; a row has the shape that the run was trained with. Images are converted to the run's
-channels and size.
+The columns of a CSV are matched by name; columns that the run was not trained with are ignored. The delimiter is that
+of the training data; the file may also end in .tsv. For a run on texts, a .txt contains one text per line. An .npz
+must contain exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images
+are converted to the run's channels and size.
 
-Columns: row; then for classes `prediction` and a probability for each class; for numbers one column for each
-target, in its unit; for an autoencoder `rmse` and the reconstruction, in scaled units.
+Columns of the output: `row`; then, for classification, `prediction` and a probability per class; for regression, one
+column per target, in its unit; for an autoencoder, `rmse` and the reconstruction, in scaled units.
 """
 
 import sys
@@ -33,7 +33,7 @@ ALLOWED = ("device", "loop.eval_batch_size")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check the arguments, then import torch and predict."""
+    """Check the arguments, import torch and predict; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=2, overrides=True)
     if len(parsed.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
@@ -50,6 +50,6 @@ def main(argv: Sequence[str]) -> int:
         rundir.write(target, text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)
     else:
-        terminal = sys.stdout.isatty()  # which a name of a class must not drive
+        terminal = sys.stdout.isatty()  # control characters in the name of a class must not reach it
         sys.stdout.write("\n".join(map(table.printable, text.split("\n"))) if terminal else text)
     return 0

@@ -2,9 +2,9 @@
 
     trainctl profile [overrides] [steps=50] [output=trainctl-profile.json]
 
-It trains a copy in memory for a few steps in each of several ways: split into parts that are timed separately;
-whole, as in training; and whole with one setting changed, interleaved with the unmodified run. It recommends only
-changes that were measured to be faster. Evaluation, reports and checkpoints are measured too, and spread over the
+It trains a copy in memory for a few steps in several ways: split into parts that are timed separately; whole, as in
+training; and whole with one setting changed, alternating with the unchanged run. It recommends only changes that were
+measured to be faster. Evaluation, reports and checkpoints are measured too; their time is divided by the number of
 steps between two evaluations. It uses a learning rate of 0, so the weights do not change.
 
     trainctl profile
@@ -13,7 +13,7 @@ steps between two evaluations. It uses a learning rate of 0, so the weights do n
     trainctl profile optimizer=sgd output=
 
 It accepts every override that training accepts. Operations are counted in matrix products and convolutions; a
-multiplication and an addition are two. The peak is the speed of a large matrix product in this process, with the
+multiplication and an addition count as two. The peak is the speed of a large matrix product in this process, with the
 same threads, device and precision. The only file written is a trace for chrome://tracing or
 https://ui.perfetto.dev: by default trainctl-profile.json, which the next profile replaces; a file named by output=
 must not exist yet; an empty output= writes none.
@@ -41,15 +41,15 @@ if TYPE_CHECKING:
 DEFAULT = "trainctl-profile.json"
 OPTIONS = {"steps": "50", "output": DEFAULT}
 FEWEST_STEPS = 5
-FASTER = 1.1  # times as fast: a smaller gain is not recommended
-IDLE = 0.1  # of the peak: below it, a step's time is not spent on arithmetic
+FASTER = 1.1  # times as fast; changes with a smaller gain are not recommended
+IDLE = 0.1  # fraction of the peak; below it, a step is not limited by arithmetic
 AIM = 0.1  # fraction of the time that evaluation should take
-WIDTH = 110  # characters of a line of text
+WIDTH = 110  # characters per line of text
 HEADERS = ["", "part", "ms/step", "share", "GFLOP/s"]
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check everything, then import torch and measure."""
+    """Check all arguments, import torch and measure; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
     steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     output = parsed.options["output"]
@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     for label, text in facts(profile):
         table.line(wrapped(f"{label:<12}{text}", 12))
     table.line("\nWhat to change", style="bold")
-    for text in advise(profile) or ["nothing: no change that was tried is more than 10 % faster"]:
+    for text in advise(profile) or ["nothing: none of the changes tried is more than 10 % faster"]:
         table.line(wrapped(f"- {text}", 2))
     if output:
         write(Path(output), trace(run, profile.recorded))
@@ -89,7 +89,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def rows(profile: "Profile") -> list[list[str]]:
-    """Return the table: the parts of an eager step, then a step in training with everything that training adds."""
+    """Return the rows of the table: the parts of an eager step, then a step in training with its additional costs."""
     from trainctl.measure.marks import PARTS
 
     cells = []
@@ -112,13 +112,13 @@ def rows(profile: "Profile") -> list[list[str]]:
 
 
 def training_costs(profile: "Profile") -> dict[str, float]:
-    """Return what a step takes in training [s]: itself, and its part of the time of an evaluation."""
+    """Return the costs of a training step [s]: the step itself, and its share of evaluation, reporting, checkpoint."""
     rare = {"evaluation": profile.evaluation, "reporting": profile.reporting, "checkpoint": profile.checkpoint}
     return {"step": profile.whole} | {name: seconds / profile.eval_every for name, seconds in rare.items()}
 
 
 def speed(profile: "Profile", part: str, seconds: float | None) -> str:
-    """Format the operations per second of a part; empty if it multiplies no matrices."""
+    """Format the operations per second of a part; empty if it contains no counted operation."""
     count = sum(value for key, value in profile.flops.items() if key.partition(":")[0] == part)
     if profile.achieved is None:
         return "not counted" if part in ("forward", "backward") else ""
@@ -134,7 +134,7 @@ def wrapped(text: str, indent: int) -> str:
 
 
 def milliseconds(seconds: float | None) -> str:
-    """Format a time in milliseconds, to a microsecond."""
+    """Format a time in milliseconds, with a resolution of a microsecond."""
     return "-" if seconds is None else f"{1000 * seconds:,.3f}"
 
 
@@ -155,7 +155,7 @@ def giga(count: float) -> str:
 
 
 def facts(profile: "Profile") -> list[tuple[str, str]]:
-    """Return what the table does not show: speed, engine, arithmetic, memory."""
+    """Return a label and a text for each fact below the table: speed, engine, arithmetic, memory."""
     facts = [("speed", f"{profile.rows / profile.whole:,.0f} samples/s, {1 / profile.whole:,.0f} steps/s in training")]
     gain = ""
     if eager := next((trial for trial in profile.trials if trial.word == "loop.record=never"), None):
@@ -176,7 +176,7 @@ def facts(profile: "Profile") -> list[tuple[str, str]]:
 
 
 def advise(profile: "Profile") -> list[str]:
-    """Return what to change, the largest gain first; empty if nothing that was measured is worthwhile."""
+    """Return recommended changes, the largest gain first; empty if no measured change is worthwhile."""
     from trainctl.measure.profile import LARGE
 
     faster = sorted((trial for trial in profile.trials if trial.gain > FASTER), key=lambda trial: -trial.gain)
@@ -206,7 +206,7 @@ def _times(trial: "Trial") -> str:
 
 
 def _remark(profile: "Profile", trial: "Trial") -> str:
-    """Return what a change affects in addition to the speed."""
+    """Return a remark on the effects of a change other than speed."""
     key = trial.word.partition("=")[0]
     if key == "loop.batch_size":
         idle = profile.achieved is not None and profile.achieved < IDLE * profile.peak
@@ -226,7 +226,7 @@ def _remark(profile: "Profile", trial: "Trial") -> str:
 
 
 def _large_part(profile: "Profile", part: str, seconds: float) -> str:
-    """Return advice that names what takes most of a large part's time."""
+    """Return advice about a large part of the step; it names the component that takes most of its time."""
     members = {key: value for key, value in profile.parts.items() if key.startswith(f"{part}:")}
     amount = f"{100 * seconds / profile.eager:.0f} % of an eager step ({1000 * seconds:.3g} ms)"
     if not members:

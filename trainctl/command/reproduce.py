@@ -1,18 +1,18 @@
-"""Train a run again as a new run, and compare the two.
+"""Repeat the training of a run as a new run, and compare the two.
 
     trainctl reproduce [RUN] [output=DIR] [root=runs]
 
 RUN is a run's directory, its name, a part of the name, or `last`; without it, the newest run. A new run is trained from
 the start with the configuration (config.yaml) and the number of threads (run.json) of the old one: in a temporary
-directory beside it, which is removed at the end, or in DIR, which must not exist and is kept. All evaluations,
-the test metrics, and all tensors of the newest checkpoint and of the best weights are compared.
+directory next to it, which is deleted at the end, or in DIR, which must not exist and is kept. All evaluations, the
+test metrics, and all tensors of the newest checkpoint and of the best weights are compared.
 
     trainctl reproduce
     trainctl reproduce my-run output=runs/my-run-again
     trainctl reproduce my-run dataset.root=/other/files
 
-Prints `identical` and exits with 0; or prints the first difference, and which of its likely causes run.json shows
-(other versions, threads, machine, data), and exits with 4. Nothing is written into the old run. A run that depends on
+Prints `identical` and exits with 0; or prints the first difference and its likely causes according to run.json
+(other versions, threads, machine, data), and exits with 4. The old run is not changed. A run that depends on
 the wall clock (loop.max_time, early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind)
 cannot be reproduced. device, threads, dataset.root and dataset.download may be changed.
 """
@@ -32,7 +32,7 @@ OPTIONS = {"output": "", "root": "runs"}
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check the arguments, then import torch and train."""
+    """Check the arguments, import torch and train; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     output = arguments.new_path("output", parsed.options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
@@ -55,13 +55,15 @@ def main(argv: Sequence[str]) -> int:
 
 @contextmanager
 def new_directory(directory: Path, output: Path | None) -> Iterator[Path]:
-    """Return where the new run goes: the output, or a directory beside the old run that is removed in the end."""
+    """Yield the directory of the new run: the output, or a temporary directory next to the old run."""
     if output:
         yield output
         return
     try:
         temporary = tempfile.TemporaryDirectory(dir=directory.absolute().parent, prefix=".reproduce-")
     except OSError as error:
-        raise StorageError(f"{directory.parent}: cannot be written: {error.strerror}; give output=DIR") from error
+        raise StorageError(
+            f"{directory.parent}: cannot be written: {error.strerror}; choose another directory with output=DIR"
+        ) from error
     with temporary as folder:
         yield Path(folder) / "run"

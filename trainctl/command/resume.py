@@ -2,18 +2,19 @@
 
     trainctl resume [RUN] [settings] [root=runs]
 
-RUN is a run directory, its name, or a part of the name; without it, the newest run. A run that was stopped ends
-exactly as if it had not been. A finished run continues if its budget is raised; otherwise nothing happens.
-Damaged checkpoints are skipped with a message; if no intact checkpoint exists, it exits with code 4 instead of
+RUN is a run directory, its name, or a part of the name; without it, the newest run. A resumed run ends exactly as
+if it had not been stopped. A finished run continues if its budget is raised; otherwise nothing happens. Damaged
+checkpoints are skipped with a message; if no intact checkpoint exists, the command exits with code 4 instead of
 starting over.
 
     trainctl resume                             the newest run
     trainctl resume 20261120-2230 loop.epochs=50
     trainctl resume runs/my-run loop.max_time=1h device=cpu
 
-What may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size, loop.on_nonfinite,
-checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download. Anything else would
-make it another run. Your own components must be named again: components=[my_package].
+Settings that may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
+loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download.
+Changing any other setting would make it a different run. Your own components must be named again:
+components=[my_package].
 """
 
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from trainctl.store import rundir
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check what is to change, then import torch and continue the training."""
+    """Check the changes, import torch and continue the training; return the exit code."""
     parsed = arguments.parse(argv, {"root": "runs"}, most_names=1, overrides=True)
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
@@ -43,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
-    """Return the run's configuration with some settings changed, and without the stop at which it was stopped."""
+    """Return the run's configuration with some settings changed, and without an unchanged ``stop_at_step``."""
     changed = existing.change(tree, overrides, allowed)
     if changed["loop"]["stop_at_step"] == tree["loop"]["stop_at_step"]:
         changed["loop"]["stop_at_step"] = None

@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _select(root: Path, options: Mapping[str, str]) -> list[Record]:
-    """Return the records to print, in order; only as many runs are read as the options need."""
+    """Return the records to print, in order; read only as many runs as the options require."""
     limit, sort = arguments.integer("limit", options["limit"], 1) if options["limit"] else None, options["sort"]
     paths = sorted(rundir.all_runs(root), key=lambda path: (created(path), path.name), reverse=True)
     if sort == "time" and not options["status"]:
@@ -128,7 +128,7 @@ def _table(records: Sequence[Record], sort: str) -> None:
 
 
 def _as_json(record: Record) -> dict[str, Any]:
-    """Return a record for JSON, which has no numbers that are not finite."""
+    """Convert a record to JSON values; infinite and NaN become null, because JSON has neither."""
     return {
         "run": record.name,
         "path": str(record.path),
@@ -151,7 +151,7 @@ def _finite(value: float | None) -> float | None:
 
 
 def _csv(records: Sequence[Record]) -> None:
-    """Print comma-separated values; each metric is a column."""
+    """Print the records as CSV; each metric is a column."""
     names = metric_columns(records)
     writer = csv.writer(sys.stdout, lineterminator="\n")
     for index, record in enumerate(records):

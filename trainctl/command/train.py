@@ -1,4 +1,4 @@
-"""Train a model; a sweep with -m.
+"""Train a model, or run a sweep with -m.
 
     trainctl [train] [overrides] [--config-dir DIR] [-m]
 
@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: bool = False) -> int:
-    """Check the configuration, then import torch and train."""
+    """Check the configuration, import torch and train; return the exit code."""
     from trainctl.settings import compose
 
     if multirun:

@@ -1,21 +1,21 @@
-"""Check that a run repeats bit for bit: take its steps again and compare.
+"""Check that a run repeats bit for bit: repeat its steps and compare.
 
     trainctl verify [RUN] [from=auto|start|oldest|STEP] [steps=N] [root=runs]
 
-RUN is a run's directory, its name, a part of the name, or `last`; without it, the newest run. Its steps are taken again
-in memory, up to its newest checkpoint: from the start if the run took less than a minute, else from the oldest
-checkpoint that is kept. Every evaluation is compared with metrics.jsonl, and at the end weights, optimizer, averages,
-random states and best weights with the checkpoint.
+RUN is a run's directory, its name, a part of the name, or `last`; without it, the newest run. Its steps are repeated in
+memory, up to its newest checkpoint: from the start if the run took less than a minute, else from the oldest checkpoint
+that is kept. Every evaluation is compared with metrics.jsonl; at the end, weights, optimizer, averages, random states
+and best weights are compared with the checkpoint.
 
     trainctl verify
     trainctl verify my-run from=oldest
-    trainctl verify my-run from=start steps=1000    metrics alone, unless a checkpoint of step 1000 is kept
+    trainctl verify my-run from=start steps=1000    metrics only, unless a checkpoint of step 1000 is kept
     trainctl verify my-run dataset.root=/other/files
 
-Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs, and what has changed
-since, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time, early_stopping=time) or
-went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device, threads, dataset.root and
-dataset.download may be changed.
+Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs and what has changed
+since then, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time,
+early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device,
+threads, dataset.root and dataset.download may be changed.
 """
 
 import sys
@@ -33,7 +33,7 @@ BEGIN = ("auto", "start", "oldest")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Check the arguments, then import torch and verify."""
+    """Check the arguments, import torch and verify; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     begin = parsed.options["from"]
     if begin not in BEGIN and not begin.isdecimal():

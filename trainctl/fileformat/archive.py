@@ -1,4 +1,4 @@
-"""A tar file, packed or not -> the few members that are asked for, and nothing else that it holds."""
+"""Extract only the requested members of a tar file, compressed or not."""
 
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
 
-LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes of a member, and members; CIFAR's have 31 MB
+LARGEST_MEMBER, MOST_MEMBERS = 2**28, 1000  # bytes per member (CIFAR's have 31 MB), and number of members
 
 
 def extract(archive: Path, directory: Path, names: Sequence[str]) -> None:
@@ -16,7 +16,7 @@ def extract(archive: Path, directory: Path, names: Sequence[str]) -> None:
 
     Args:
         archive: The file.
-        directory: Where the members are written, below it.
+        directory: The members are written below this directory.
         names: The paths of the members.
 
     Raises:
@@ -28,7 +28,7 @@ def extract(archive: Path, directory: Path, names: Sequence[str]) -> None:
     for name, content in _members(archive, names):
         target = directory / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.unlink(missing_ok=True)  # never written through a link
+        target.unlink(missing_ok=True)  # so that a link is not followed
         target.write_bytes(content)
 
 

@@ -1,4 +1,4 @@
-"""An .npz or .npy file -> an array of numbers, never a pickle."""
+"""Read arrays of numbers from .npz and .npy files; pickles are rejected."""
 
 import math
 import warnings
@@ -12,7 +12,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
 
-# How much an array of an .npz may unpack to: so many bytes always, or so many times its packed size.
+# Maximum unpacked size of an array in an .npz: the larger of this many bytes and this many times its packed size.
 MOST_BYTES, MOST_TIMES = 2**30, 200
 
 
@@ -22,14 +22,14 @@ def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.
     Args:
         source: The file.
         name: The name of the array.
-        alone: Whether the only array of a file is taken whatever its name is.
+        alone: Whether to accept a file's only array under any name.
 
     Raises:
-        DataError: If there is no such array, it does not hold numbers, or the file is damaged.
+        DataError: If there is no such array, it does not contain numbers, or the file is damaged.
     """
     check_file(source)
     with reading(source), warnings.catch_warnings(), source.open("rb") as file:
-        warnings.simplefilter("ignore")  # about files that Python 2 wrote
+        warnings.simplefilter("ignore")  # about files written by Python 2
         packed = file.read(2) == b"PK"
         file.seek(0)
         values = _member(source, file, name, alone=alone) if packed else _array(file, source.stat().st_size)
@@ -56,7 +56,7 @@ def _member(source: Path, file: IO[bytes], name: str, *, alone: bool) -> np.ndar
 
 
 def _array(file: IO[bytes], size: int) -> np.ndarray:
-    """Read an array whose header promises no more than there is: numpy allocates the memory before it reads."""
+    """Read an array after checking the size in its header: numpy allocates the memory before it reads."""
     version = np.lib.format.read_magic(file)
     if version not in ((1, 0), (2, 0), (3, 0)) or (version > (1, 0) and int.from_bytes(file.read(4), "little") > size):
         raise ValueError(f"its header is damaged, or of format {version}")

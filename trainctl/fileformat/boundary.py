@@ -1,4 +1,4 @@
-"""Where a library reads a user's file: whatever it raises becomes one of our errors. Imports no torch."""
+"""Convert the exceptions of libraries that read a user's file to our errors. Imports no torch."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -10,18 +10,17 @@ LONGEST_REASON = 300  # characters of a library's message; some quote the whole 
 
 
 class reading:  # noqa: N801 - used as `with reading(path):`
-    """Turn any exception that a library raises in this block into an error that names the file.
+    """Convert any exception that a library raises in this block to an error that names the file.
 
-    A library may raise anything for a file that its authors did not expect, and something else in its next version, so
-    no class is listed. Put only calls of libraries into the block: a mistake of ours would look like the file's. Our own
-    errors pass unchanged, and so does a pipe that nobody reads any more; a lack of memory becomes an
-    :class:`UnavailableError`.
+    For a file that its authors did not expect, a library may raise anything, and something else in its next version;
+    so all exceptions are converted. Put only calls to libraries into the block: a bug of ours would be blamed on the
+    file. Our own errors and BrokenPipeError pass unchanged; out of memory becomes an :class:`UnavailableError`.
 
     Args:
-        where: What the message begins with: the file, or a function that returns file and line when it is needed.
+        where: The start of the message: the file, or a function that returns file and line and is called on an error.
         error: The class of our error.
-        what: What failed, as in "cannot be read as CSV".
-        explain: Returns the whole message for an exception that it knows, and None for all others.
+        what: What failed, e.g. "cannot be read as CSV".
+        explain: Returns the whole message for an exception that it recognizes, and None for all others.
 
     >>> with reading("a.yaml"):
     ...     {}["missing"]
@@ -57,7 +56,7 @@ class reading:  # noqa: N801 - used as `with reading(path):`
 
 
 def reason(error: BaseException) -> str:
-    r"""Return an exception's message in one short line, with its class where the message alone would be a riddle.
+    r"""Return an exception's message in one short line, with its class if the message alone would be unclear.
 
     >>> reason(ValueError("bad\n  byte")), reason(RecursionError()), reason(KeyError("x"))
     ('bad byte', 'RecursionError', "KeyError: 'x'")
@@ -67,7 +66,7 @@ def reason(error: BaseException) -> str:
         return str(error.strerror)
     try:
         text = " ".join(str(error).split())
-    except Exception:  # noqa: BLE001 - a library's exception whose own text fails
+    except Exception:  # noqa: BLE001 - str() of a library's exception may itself raise
         text = ""
     text = text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]}..."
     if isinstance(error, LookupError | AttributeError | TypeError | AssertionError) and text:

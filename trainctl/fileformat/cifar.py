@@ -1,4 +1,4 @@
-"""CIFAR's batches, which are pickles -> arrays, without executing what a pickle may hold."""
+"""Read CIFAR's batches, which are pickles, as arrays, without executing code that a pickle may contain."""
 
 import io
 import pickle
@@ -11,18 +11,18 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
 
-MOST_BYTES = 2**28  # of a file; CIFAR's have 31 MB
+MOST_BYTES = 2**28  # of a file; CIFAR's files have 31 MB
 
 
 def _encode(text: str, encoding: str) -> bytes:
-    """Stand in for ``_codecs.encode``, with which Python 3 writes bytes into old pickles."""
+    """Replace ``_codecs.encode``, by which Python 3 stores bytes in old pickle protocols."""
     if encoding not in ("latin1", "latin-1"):
         raise pickle.UnpicklingError(f"it uses the encoding {encoding}")
     return text.encode("latin-1")
 
 
 class Kind:
-    """Stands in for numpy's dtype, which would trust the sizes that a pickle gives."""
+    """Replaces numpy's dtype, which would trust the sizes in a pickle."""
 
     def __init__(self, code: str | bytes, *_: object) -> None:
         self.code = code.decode("latin-1") if isinstance(code, bytes) else code
@@ -32,17 +32,17 @@ class Kind:
 
 
 class Array:
-    """Stands in for a numpy array: keeps what the pickle says about it, to be checked."""
+    """Replaces a numpy array: stores its pickled state, which is checked later."""
 
     def __init__(self, *_: object) -> None:
         self.state: Any = ()
 
     def __setstate__(self, state: object) -> None:
-        """Keep (version, shape, kind, whether columns come first, content)."""
+        """Store (version, shape, kind, whether the order is column-major, content)."""
         self.state = state
 
     def images(self) -> np.ndarray | None:
-        """Return images of 3 x 32 x 32 bytes as ``(N, 3072)``, or None if the array is something else."""
+        """Return images of 3 x 32 x 32 bytes as ``(N, 3072)``, or None if the array has another type or shape."""
         match self.state:
             case (_, (int(rows), 3072), Kind(code="u1" | "|u1"), int(turned), bytes(content)):
                 if len(content) == rows * 3072:
@@ -60,9 +60,9 @@ ALLOWED = {
 
 
 class Restricted(pickle._Unpickler):
-    """Reads plain values and arrays; whatever else a pickle names is refused, not imported.
+    """Unpickles plain values and arrays only; any other name in a pickle is an error and is not imported.
 
-    This is the unpickler in Python. The one in C allocates as much memory as a few wrong bytes demand.
+    This is the unpickler written in Python: the one in C trusts the sizes in a damaged file and allocates that memory.
     """
 
     dispatch: ClassVar = {
@@ -70,7 +70,7 @@ class Restricted(pickle._Unpickler):
     }
 
     def find_class(self, module: str, name: str) -> Any:
-        """Return the stand-in for one of the few names that an array needs."""
+        """Return the replacement for one of the few names that an array needs."""
         try:
             return ALLOWED[module, name]
         except KeyError:
@@ -78,7 +78,7 @@ class Restricted(pickle._Unpickler):
 
 
 def read_batch(path: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
-    """Read a batch.
+    """Read a batch of CIFAR-10 or CIFAR-100.
 
     Args:
         path: The file.
@@ -88,7 +88,7 @@ def read_batch(path: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
         Images ``(N, 3, 32, 32)`` as uint8 and labels ``(N,)`` as int64.
 
     Raises:
-        DataError: If it is missing, damaged, or names anything but arrays.
+        DataError: If the file is missing or damaged, or contains anything except plain values and arrays.
     """
     check_file(path)
     with reading(path):

@@ -1,4 +1,4 @@
-"""Files of a data set that are missing -> downloaded from where torchvision knows them, checked by their MD5, unpacked."""
+"""Download the missing files of torchvision's data sets, check their MD5 and unpack them."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,16 +8,16 @@ from trainctl.fileformat.boundary import reading, reason
 
 
 def download(name: str, root: Path) -> None:
-    """Download one of torchvision's data sets and lay its files out as torchvision does.
+    """Download one of torchvision's data sets, with the same directory layout as torchvision.
 
     Args:
         name: torchvision's class: ``MNIST``, ``CIFAR10``, ...
-        root: Directory for the files; created if need be.
+        root: Directory for the files; created if necessary.
 
     Raises:
-        DataError: If a file cannot be downloaded, or is not the one that torchvision expects.
+        DataError: If a file cannot be downloaded, or does not have the MD5 that torchvision expects.
     """
-    import torchvision  # here, because it costs a second that existing files need not pay
+    import torchvision  # here, because it takes a second, which is wasted if the files exist
     from torchvision.datasets.utils import download_url
 
     source = getattr(torchvision.datasets, name)
@@ -35,13 +35,13 @@ def download(name: str, root: Path) -> None:
 
 
 def _from_mirrors(mirrors: Sequence[str], folder: Path, filename: str, digest: str) -> None:
-    """Download a file from the first mirror that has it with the right MD5; it stays packed."""
+    """Download a file from the first mirror that has it with the right MD5, without unpacking it."""
     from torchvision.datasets.utils import download_url
 
     for mirror in mirrors:
         try:
             download_url(f"{mirror}{filename}", folder, filename, digest)
             return
-        except Exception:  # whatever the network or torchvision raises
+        except Exception:  # the network and torchvision raise many types of errors
             if mirror == mirrors[-1]:
                 raise

@@ -1,4 +1,4 @@
-"""An IDX file of unsigned bytes, plain or as .gz -> an array."""
+"""Read IDX files of unsigned bytes, plain or as .gz."""
 
 import gzip
 import math
@@ -12,7 +12,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
 
-PORTION = 2**24  # bytes that are read at once
+PORTION = 2**24  # bytes per read
 
 
 def read_idx(path: Path) -> np.ndarray:
@@ -39,7 +39,7 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
-    """Read an opened file, no further than one byte beyond what its header promises."""
+    """Read an open file, at most one byte beyond the size in its header."""
     start = file.read(4)
     if len(start) < 4 or start[:3] != b"\0\0\x08" or not 0 < start[3] <= 8:
         raise DataError(f"{path}: not an IDX file of unsigned bytes (it starts with {start.hex(' ') or 'nothing'})")
@@ -48,7 +48,7 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
         raise DataError(f"{path}: truncated inside its header ({4 + len(sizes)} bytes)")
     shape = struct.unpack(f">{start[3]}I", sizes)
     size, content = math.prod(shape), bytearray()
-    while part := file.read(min(PORTION, size + 1 - len(content))):  # a header may promise what no memory holds
+    while part := file.read(min(PORTION, size + 1 - len(content))):  # a damaged header may give an absurd size
         content += part
     if len(content) != size:
         more = " or more" if len(content) > size else ""

@@ -1,4 +1,4 @@
-"""An image file -> pixels of a given size."""
+"""Read image files as pixels of a given size."""
 
 import io
 import warnings
@@ -14,9 +14,9 @@ from trainctl.fileformat.place import check_file
 if TYPE_CHECKING:
     from PIL import Image
 
-MOST_PIXELS = 2**26  # 200 MB in memory; a small file may unpack to any number
+MOST_PIXELS = 2**26  # 200 MB in memory; a small file may decompress to many more
 MOST_BYTES = 2**30  # of a file; MOST_PIXELS of 16 bits in four channels take half of it
-# Not all that Pillow knows: for some formats it starts other programs, such as Ghostscript for .eps.
+# Not every format of Pillow: for some it starts other programs, e.g. Ghostscript for .eps.
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
 
@@ -34,7 +34,7 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
         Pixels ``(channels, height, width)`` as uint8.
 
     Raises:
-        DataError: If it cannot be read to its end.
+        DataError: If the image is damaged, truncated or too large.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError  # here, because most runs read no images
 
@@ -42,15 +42,15 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
         if isinstance(error, Image.DecompressionBombError):
             return f"{path}: has more than {MOST_PIXELS:,} pixels, by its header; scale it down, or remove it"
         if isinstance(error, UnidentifiedImageError):
-            return f"{path}: cannot be read as an image: it is none of {', '.join(FORMATS)}"
+            return f"{path}: cannot be read as an image: it is not one of {', '.join(FORMATS)}"
         return None
 
     check_file(path)
     with reading(path, what="cannot be read as an image", explain=explain), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about transparency and odd metadata, which are dropped
+        warnings.simplefilter("ignore")  # about transparency and unusual metadata, both of which are discarded
         if path.stat().st_size > MOST_BYTES:
             raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes")
-        content = io.BytesIO(path.read_bytes())  # from a file, Pillow allocates what a chunk promises
+        content = io.BytesIO(path.read_bytes())  # when reading from a file, Pillow trusts the size in a chunk's header
         with Image.open(content, formats=FORMATS) as image:
             if image.width * image.height > MOST_PIXELS:
                 raise Image.DecompressionBombError
@@ -60,10 +60,10 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
 
 
 def _bytes(image: "Image.Image") -> "Image.Image":
-    """Return an image of 8 bits: 16 bits of gray are scaled down; Pillow would clip them at 255.
+    """Return an image with 8 bits per channel; 16-bit gray is scaled down, since Pillow would clip it at 255.
 
     Raises:
-        ValueError: If the range of its values is unknown.
+        ValueError: If the range of the pixel values is unknown.
     """
     from PIL import Image
 

@@ -1,4 +1,4 @@
-"""JSON, a file or a line of one -> plain values, bounded. Imports no torch."""
+"""Read JSON, from a file or a line of a file, as plain values, within limits. Imports no torch."""
 
 import json
 from pathlib import Path
@@ -11,24 +11,24 @@ from trainctl.fileformat.utf8 import read_text
 
 
 def read_json(path: Path, error: type[TrainctlError] = DataError) -> Any:
-    """Read a file.
+    """Read a JSON file.
 
     Raises:
-        TrainctlError: Of the class that is given, if the file cannot be read or is not valid.
+        TrainctlError: Of the class ``error``, if the file cannot be read or is not valid.
     """
     return parse_json(read_text(path, error), path, error)
 
 
 def parse_json(text: str, where: Path | str, error: type[TrainctlError] = DataError) -> Any:
-    """Parse a text.
+    """Parse a text as JSON.
 
     Args:
-        text: What to parse.
+        text: The text.
         where: The file, for the message.
         error: The class of the error.
 
     Raises:
-        TrainctlError: Of that class, if it is not valid.
+        TrainctlError: Of that class, if the text is not valid.
     """
     check_brackets_and_digits(text, where, error)
     with reading(where, error, "not valid JSON"):

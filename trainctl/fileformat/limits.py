@@ -1,23 +1,23 @@
-"""What no parser may be given: too many open brackets, or digits. Imports no torch."""
+"""Reject texts with too many open brackets or digits before they reach a parser. Imports no torch."""
 
 import re
 from pathlib import Path
 
 from trainctl.errors import DataError, TrainctlError
 
-DEEPEST_BRACKETS = 500  # brackets inside brackets; parsers recurse, or take quadratic time, over more
-LONGEST_NUMBER = 1000  # digits; int() takes quadratic time for them
+DEEPEST_BRACKETS = 500  # nested brackets; beyond this, parsers recurse too deeply or take quadratic time
+LONGEST_NUMBER = 1000  # digits; the time of int() is quadratic in their number
 BRACKETS = re.compile(r"[\[\]{}()]")
-LONG_NUMBER = re.compile(rf"[\d_:]{{{LONGEST_NUMBER + 1},}}")  # with the colons of YAML's numbers to base 60
+LONG_NUMBER = re.compile(rf"[\d_:]{{{LONGEST_NUMBER + 1},}}")  # colons: YAML has numbers in base 60
 
 
 def check_brackets_and_digits(text: str, where: Path | str, error: type[TrainctlError] = DataError) -> None:
-    """Refuse a text on which a parser would recurse too deeply or calculate too long, before a parser reads it.
+    """Reject a text on which a parser would recurse too deeply or take too long.
 
-    Brackets in quotes and comments count too: no real file has hundreds of them open.
+    Brackets in quotes and comments count too: no real file has hundreds of open brackets.
 
     Raises:
-        TrainctlError: Of the class that is given.
+        TrainctlError: Of the class ``error``, if the text exceeds a limit.
 
     >>> check_brackets_and_digits("[" * 501, "a.json")
     Traceback (most recent call last):
@@ -33,7 +33,7 @@ def check_brackets_and_digits(text: str, where: Path | str, error: type[Trainctl
 
 
 def _depth(text: str) -> int:
-    """Return how many brackets are open at once, at most; one that closes nothing is ignored."""
+    """Return the largest number of brackets that are open at once; unmatched closing brackets are ignored."""
     depth = deepest = 0
     for bracket in BRACKETS.findall(text):
         if bracket in "[{(":

@@ -1,4 +1,4 @@
-"""A path to read from -> the reason why it cannot be read. Imports no torch."""
+"""Check that a path can be read, and explain why if it cannot. Imports no torch."""
 
 import stat
 from contextlib import suppress
@@ -9,7 +9,7 @@ from trainctl.errors import DataError, TrainctlError
 
 
 def is_file(path: Path) -> bool:
-    """Return whether a path leads to a regular file; False for one that no file system takes, such as a long name."""
+    """Return whether a path is a regular file; False if the path is invalid, e.g. too long."""
     try:
         return path.is_file()
     except (OSError, ValueError):
@@ -17,7 +17,7 @@ def is_file(path: Path) -> bool:
 
 
 def is_directory(path: Path) -> bool:
-    """Return whether a path leads to a directory; False for one that no file system takes, such as a long name."""
+    """Return whether a path is a directory; False if the path is invalid, e.g. too long."""
     try:
         return path.is_dir()
     except (OSError, ValueError):
@@ -25,10 +25,10 @@ def is_directory(path: Path) -> bool:
 
 
 def check_file(path: Path, error: type[TrainctlError] = DataError) -> None:
-    """Check that a path leads to a regular file: a pipe or a device may never end, and can be read only once.
+    """Check that a path is a regular file: a pipe or a device may never end, and can be read only once.
 
     Raises:
-        TrainctlError: Of the class that is given, if it does not.
+        TrainctlError: Of the class ``error``, if it is not.
     """
     mode = _mode(path, "file", error)
     if stat.S_ISDIR(mode):
@@ -38,10 +38,10 @@ def check_file(path: Path, error: type[TrainctlError] = DataError) -> None:
 
 
 def check_directory(path: Path) -> None:
-    """Check that a path leads to a directory.
+    """Check that a path is a directory.
 
     Raises:
-        DataError: If it does not.
+        DataError: If it is not.
     """
     if not stat.S_ISDIR(_mode(path, "directory", DataError)):
         raise DataError(f"{path}: is a file, not a directory")
@@ -57,7 +57,7 @@ def _mode(path: Path, kind: str, error: type[TrainctlError]) -> int:
 
 
 def _hint(path: Path) -> str:
-    """Return what exists instead: a link that leads nowhere, a similar name, or the part of the path that exists."""
+    """Return a hint about a missing path: a broken link, a similar name, or the part of the path that exists."""
     with suppress(OSError):
         if path.is_symlink():
             return f"; it is a broken link to {path.readlink()}"

@@ -1,4 +1,4 @@
-"""The source text of a Python module -> its syntax tree; nothing executes. Imports no torch."""
+"""Parse the source text of a Python module to a syntax tree, without executing it. Imports no torch."""
 
 import ast
 import warnings
@@ -16,7 +16,7 @@ def parse_python(path: Path) -> ast.Module:
     """Parse a module.
 
     Raises:
-        ConfigError: If it cannot be read, or is not Python.
+        ConfigError: If it cannot be read, or is not valid Python.
     """
     text = read_text(path, ConfigError, "not a Python module", LARGEST)
     check_brackets_and_digits(text, path, ConfigError)
@@ -24,12 +24,12 @@ def parse_python(path: Path) -> ast.Module:
     def explain(error: Exception) -> str | None:
         if isinstance(error, SyntaxError):
             return f"{path}, line {error.lineno}: not a Python module: {error.msg}"
-        if isinstance(error, MemoryError | RecursionError):  # so the parser says that its stack is too small
+        if isinstance(error, MemoryError | RecursionError):  # the parser raises these if its stack is too small
             return f"{path}: not a Python module: nested too deeply"
         return None
 
     with reading(path, ConfigError, "not a Python module", explain), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about escapes, which the import of the module mentions too
+        warnings.simplefilter("ignore")  # about invalid escapes; importing the module repeats these warnings
         return ast.parse(text, filename=str(path))
 
 
@@ -37,7 +37,7 @@ def parse_expression(text: str) -> ast.expr:
     """Parse an expression, such as an annotation in quotes.
 
     Raises:
-        ConfigError: If it is not one.
+        ConfigError: If the text is not an expression.
     """
     check_brackets_and_digits(text, text[:60], ConfigError)
     with reading(repr(text[:60]), ConfigError, "not an expression"):

@@ -1,4 +1,4 @@
-"""A CSV file -> its cells -> numbers; errors name file, line and column. Imports no torch."""
+"""Read CSV files and convert their cells to numbers; errors name file, line and column. Imports no torch."""
 
 import csv
 import io
@@ -25,18 +25,18 @@ DATE = re.compile(
     re.ASCII,
 )
 LARGEST = float(np.finfo(np.float32).max)
-EXACT = 2.0**24  # up to here float32 holds every whole number
+EXACT = 2.0**24  # float32 represents every whole number up to this one
 # A column of texts contains categories if few values are distinct or each occurs often; otherwise it is free text.
 FEW, MOST, OFTEN = 10, 100, 3
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table that a model reads.
+    """A column of a table, as an input of a model.
 
     Args:
         name: The name in the file's header.
-        categories: The values, sorted, each of which becomes a number 0 or 1; empty for a column of numbers.
+        categories: The distinct values, sorted, each encoded as 0 or 1; empty for a column of numbers.
     """
 
     name: str
@@ -44,20 +44,20 @@ class Column:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the names of the numbers that it becomes: ``age``, or ``city=Bern``, ``city=Ulm``."""
+        """Return the names of the encoded columns: ``age``, or ``city=Bern``, ``city=Ulm``."""
         return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
 
 
 @dataclass(frozen=True)
 class Table:
-    """The cells of a CSV file, without spaces around them.
+    """The cells of a CSV file, stripped of surrounding spaces.
 
     Args:
         path: The file.
-        header: The names of the columns, each once.
-        rows: The cells of each row, as many as the header has.
-        lines: The line of the file at which each row starts, from 1.
-        nameless: Columns without a name in the header, often an index; called ``column_1`` by their position.
+        header: The names of the columns, all distinct.
+        rows: The cells of each row, as many as in the header.
+        lines: The line of the file at which each row starts, counted from 1.
+        nameless: Columns without a name in the header, often an index; they are named ``column_1`` etc. by position.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class Table:
         return [row[position] for row in self.rows]
 
     def error(self, row: int, name: str, text: str) -> DataError:
-        """Return an error that names the line and column of a cell."""
+        """Create an error that names the line and column of a cell."""
         return DataError(f"{self.path}, line {self.lines[row]}, column {name}: {text}")
 
 
@@ -101,7 +101,7 @@ def read_table(path: Path, delimiter: str = "comma") -> Table:
         delimiter: ``comma``, ``semicolon``, ``tab`` or ``pipe``.
 
     Raises:
-        DataError: With line and column, if it is not such a file.
+        DataError: If the file is not valid; names line and column.
     """
     content = read_text(path, what="cannot be read as CSV")
     lines, rows, start = [], [], 1
@@ -132,13 +132,13 @@ def read_table(path: Path, delimiter: str = "comma") -> Table:
 
 
 def find_columns(table: Table, names: Sequence[str], categorical: Sequence[str]) -> tuple[Column, ...]:
-    """Return which columns contain numbers and which contain categories; refuse dates and free text.
+    """Decide for each column whether it contains numbers or categories; reject dates and free text.
 
     A column is numeric if most of its cells are numbers; otherwise it is categorical, if it has at most 10 distinct
-    values, or at most 100 that occur 3 times on average. Columns named in ``categorical`` are categorical in any case.
+    values, or at most 100 that occur 3 times on average. Columns named in ``categorical`` are always categorical.
 
     Raises:
-        DataError: With line and column, if a column is neither.
+        DataError: If a column contains neither; names line and column.
     """
     return tuple(_find(table, name, categorical=name in categorical) for name in names)
 
@@ -177,7 +177,7 @@ def _find(table: Table, name: str, *, categorical: bool) -> Column:
 
 
 def short(cell: str) -> str:
-    """Quote a cell; a long one is truncated."""
+    """Quote a cell, truncated if it is long."""
     return repr(cell if len(cell) <= 40 else f"{cell[:37]}...")
 
 
@@ -185,7 +185,7 @@ def number(table: Table, row: int, name: str, cell: str) -> float:
     """Return the number in a cell, NaN if it is missing.
 
     Raises:
-        DataError: If it is not a number, or one beyond the range of float32.
+        DataError: If it is not a number, or is outside the range of float32.
     """
     if is_missing(cell):
         return math.nan
@@ -201,12 +201,12 @@ def number(table: Table, row: int, name: str, cell: str) -> float:
 
 
 def numbers(table: Table, name: str) -> np.ndarray:
-    """Return a column of numbers ``(N,)`` in float64, NaN where one is missing."""
+    """Return a column of numbers ``(N,)`` as float64, NaN where a value is missing."""
     return np.array([number(table, row, name, cell) for row, cell in enumerate(table.cells(name))])
 
 
 def one_hot(table: Table, column: Column) -> np.ndarray:
-    """Return ``(N, categories)``: 1 for the category of a row, 0 for the others; NaN for all if it is missing.
+    """Return ``(N, categories)``: 1 for the category of a row, 0 for the others; all NaN if the cell is missing.
 
     Raises:
         DataError: If a cell is not one of the categories.
@@ -228,10 +228,10 @@ def one_hot(table: Table, column: Column) -> np.ndarray:
 
 
 def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
-    """Return the numbers of all columns, ``(N, F)`` in float64, NaN where a value is missing.
+    """Return all columns as numbers ``(N, F)`` in float64, NaN where a value is missing.
 
     Raises:
-        DataError: With line and column, if a cell is not a number or not one of the categories.
+        DataError: If a cell is not a number or not one of the categories; names line and column.
     """
     parts = [
         one_hot(table, column) if column.categories else numbers(table, column.name)[:, None] for column in columns
@@ -240,7 +240,7 @@ def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
 
 
 def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return numbers ``(N, F)`` in float32, and a note for each column in which distinct numbers become equal.
+    """Convert numbers ``(N, F)`` to float32; also return a note for each column where distinct numbers become equal.
 
     >>> narrow(np.array([[16777216.0, 1.0], [16777217.0, 2.0]]), ["id", "n"])[1]
     ('column id: 2 distinct numbers become 1 in float32, which keeps 7 digits: subtract a constant, or drop it',)

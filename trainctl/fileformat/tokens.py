@@ -1,4 +1,4 @@
-"""Text -> tokens -> ids. Imports no torch."""
+"""Convert texts to tokens, and tokens to ids. Imports no torch."""
 
 import re
 from collections import Counter
@@ -22,12 +22,12 @@ def split(text: str, level: str, *, lowercase: bool) -> list[str]:
 
 
 def vocabulary(texts: Iterable[Sequence[str]], most: int | None, least: int) -> tuple[str, ...]:
-    """Return padding, the unknown token, and the tokens by decreasing frequency, equally frequent ones sorted.
+    """Return the padding token, the unknown token, and the others by decreasing frequency, ties in alphabetical order.
 
     Args:
         texts: The tokens of each text.
-        most: How many tokens to keep, including the two special ones; None: all.
-        least: How often a token must occur to be kept.
+        most: Maximum number of tokens, including the two special ones; None for all.
+        least: Minimum number of occurrences of a token.
 
     >>> vocabulary([["b", "a"], ["a"]], None, 1)
     ('<pad>', '<unknown>', 'a', 'b')
@@ -39,7 +39,7 @@ def vocabulary(texts: Iterable[Sequence[str]], most: int | None, least: int) -> 
 
 
 def ids(tokens: Sequence[str], vocabulary: Mapping[str, int], length: int) -> np.ndarray:
-    """Return the ids of the first tokens of a text ``(length,)`` as int64, padded with 0; 1 for an unknown token."""
+    """Return the ids of the first ``length`` tokens as int64 ``(length,)``, padded with 0; unknown tokens have id 1."""
     row = np.zeros(length, dtype=np.int64)
     for position, token in enumerate(tokens[:length]):
         row[position] = vocabulary.get(token, 1)

@@ -1,4 +1,4 @@
-"""A YAML file -> plain values, in bounded time and memory, and nothing that it holds executes. Imports no torch."""
+"""Read YAML files as plain values, in bounded time and memory, without executing anything. Imports no torch."""
 
 from pathlib import Path
 from typing import Any
@@ -10,27 +10,27 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.limits import check_brackets_and_digits
 from trainctl.fileformat.utf8 import read_text
 
-LARGEST = 1_000_000  # bytes of a file; the longest configuration of ours has 4,000
-MOST = 100_000  # values, each alias counted as what it stands for
+LARGEST = 1_000_000  # bytes of a file; our longest configuration has 4,000
+MOST = 100_000  # values; an alias counts as all the values that it refers to
 DEEPEST = 50  # levels
 # libyaml's loader takes an eighth of the time, and `trainctl runs` reads one file per run. Both load plain values only.
 LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class TooLarge(ConfigError):
-    """A file exceeds a limit: no parser without limits may read it."""
+    """A file exceeds a limit, so that only a parser with limits may read it."""
 
 
 def read_tree(path: Path, error: type[TrainctlError] = ConfigError) -> Any:
-    """Read a file.
+    """Read a YAML file.
 
     Args:
         path: The file.
         error: The class of the error.
 
     Raises:
-        TrainctlError: Of that class, if the file cannot be read, is too large, is not valid, or holds more than plain
-            values.
+        TrainctlError: Of that class, if the file cannot be read, is too large, is not valid, or contains other
+            than plain values.
     """
     text = read_text(path, error, largest=LARGEST)
     check_size(text, path, error, error)
@@ -39,9 +39,9 @@ def read_tree(path: Path, error: type[TrainctlError] = ConfigError) -> Any:
 
 
 def refuse_too_large(path: Path) -> None:
-    """Check the limits alone, for a file that a parser without limits may read.
+    """Check only the limits, for a file that a parser without limits will read.
 
-    A file that is not valid, or cannot be read, passes: no parser gets far in it.
+    A file that is not valid or cannot be read passes: no parser gets far in it.
 
     Raises:
         TooLarge: If the file exceeds a limit.
@@ -59,16 +59,16 @@ def refuse_too_large(path: Path) -> None:
 def check_size(
     text: str, path: Path, error: type[TrainctlError] = ConfigError, too_large: type[TrainctlError] = TooLarge
 ) -> None:
-    """Refuse a text whose values, aliases written out, are too many or nested too deeply.
+    """Reject a text that has too many values, or too deep nesting, once its aliases are expanded.
 
-    A few lines of aliases of aliases stand for billions of values. They are counted from the events of the parser, so
-    that nothing is built.
+    A few lines of aliases of aliases can expand to billions of values. The values are counted from the events of the
+    parser, without building them.
 
     Args:
         text: The content of the file.
         path: The file, for the message.
         error: The class of the error if the text is not valid.
-        too_large: The class of the error if it holds too much, or an alias inside what it stands for.
+        too_large: The class of the error if it exceeds a limit, or an alias refers to a node that contains it.
     """
     check_brackets_and_digits(text, path, too_large)
     sizes: dict[str, int] = {}
@@ -79,7 +79,7 @@ def check_size(
             if isinstance(event, yaml.AliasEvent):
                 if event.anchor not in sizes:
                     raise too_large(
-                        f"{path}, line {_line(event)}: the alias *{event.anchor} stands for itself or nothing"
+                        f"{path}, line {_line(event)}: the alias *{event.anchor} refers to itself or to nothing"
                     )
                 count += sizes[event.anchor]
             elif isinstance(event, yaml.ScalarEvent):
@@ -94,17 +94,17 @@ def check_size(
                 if anchor:
                     sizes[anchor] = count - before
             if count > MOST:
-                raise too_large(f"{path}, line {_line(event)}: more than {MOST:,} values, aliases written out")
+                raise too_large(f"{path}, line {_line(event)}: more than {MOST:,} values after expanding aliases")
             if len(open_nodes) > DEEPEST:
                 raise too_large(f"{path}, line {_line(event)}: nested more than {DEEPEST} levels deep")
 
 
 def not_yaml(error: Exception, path: Path | None = None) -> str | None:
-    """Return the message for an error of a YAML parser that knows its line; None for any other.
+    """Return the message for a YAML error with a line number; None for any other error.
 
     Args:
-        error: What the parser raised.
-        path: The file; None: the one that the error names.
+        error: The error that the parser raised.
+        path: The file; if None, the file that the error names.
     """
     mark = getattr(error, "problem_mark", None)
     if not isinstance(error, yaml.YAMLError) or mark is None:

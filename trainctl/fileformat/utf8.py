@@ -1,4 +1,4 @@
-"""A text file -> its characters, in UTF-8 and bounded. Imports no torch."""
+"""Read text files as UTF-8, up to a maximum size. Imports no torch."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ def read_text(
     Args:
         path: The file.
         error: The class of the error.
-        what: What the message says, as in "cannot be read as CSV".
-        largest: The most bytes that the file may have; None: any number.
+        what: What failed, for the message, e.g. "cannot be read as CSV".
+        largest: Maximum size of the file [bytes]; None for no limit.
 
     Raises:
-        TrainctlError: Of that class, if it cannot be read, is too large, holds a NUL byte or is in another encoding;
-            with the line.
+        TrainctlError: Of that class, if the file cannot be read, is too large, contains a NUL byte or has another
+            encoding; names the line.
     """
     check_file(path, error)
     with reading(path, error), path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What differs between a run and its repetition: evaluations, tensors, and what may have caused it."""
+"""Compare a run with its repetition: evaluations, tensors, and likely causes of a difference."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -17,22 +17,22 @@ from trainctl.settings.config import Config
 from trainctl.store import restore, rundir
 from trainctl.store.manifest import Saved
 
-CLOCK = ("seconds", "samples_per_second")  # measured by the clock, and never twice the same
-SECONDS = ("seconds", "evaluated_seconds")  # the same in a state
+CLOCK = ("seconds", "samples_per_second")  # measured by the wall clock, and different in each run
+SECONDS = ("seconds", "evaluated_seconds")  # fields of a state that are measured by the wall clock
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How a run and its repetition compare.
+    """The result of comparing a run with its repetition.
 
     Args:
         start: Step at which the repetition began [optimizer steps].
         end: Step at which it ended [optimizer steps].
-        evaluations: How many are the same.
-        tensors: How many were compared; 0 if no checkpoint of the last step is kept.
-        difference: The first one, in words; empty if all bits are the same.
-        causes: What has changed since, and may explain it.
-        notes: What the user is to know, a line each.
+        evaluations: Number of equal evaluations.
+        tensors: Number of tensors compared; 0 if no checkpoint of the last step is kept.
+        difference: Description of the first difference; empty if all bits are the same.
+        causes: Changes since the run that may explain the difference.
+        notes: Notes for the user, one line each.
     """
 
     start: int
@@ -45,22 +45,22 @@ class Comparison:
 
     @property
     def extent(self) -> str:
-        """What was compared, for a message."""
+        """Describe what was compared, for a message."""
         evaluations = f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}"
         without = f"no tensors, as no checkpoint of step {self.end} is kept"
         return f"{evaluations}, {f'{self.tensors} tensors' if self.tensors else without}"
 
     @property
     def explanation(self) -> str:
-        """The causes, for a message."""
+        """Describe the likely causes, for a message."""
         return f"likely causes: {'; '.join(self.causes)}" if self.causes else "run.json shows no cause"
 
 
 def require_repeatable(settings: Config) -> None:
-    """Check that the course of a run does not depend on the clock.
+    """Check that the results of a run do not depend on the wall clock.
 
     Raises:
-        ConfigError: If it does.
+        ConfigError: If they do.
     """
     if settings.loop.max_seconds is not None:
         raise ConfigError(
@@ -71,19 +71,19 @@ def require_repeatable(settings: Config) -> None:
 
 
 def require_no_rewind(saved: Saved, first: Saved | None = None) -> None:
-    """Check that a run did not go back to a checkpoint, which the wall clock chose, on its way to a saved state.
+    """Check that a run did not rewind between two states: which checkpoint it went back to depends on the wall clock.
 
     Args:
-        saved: The state.
+        saved: The state at which the repetition ends.
         first: The state at which the repetition begins; None for the start of the run.
 
     Raises:
-        ConfigError: If it did.
+        ConfigError: If the run went back to a checkpoint.
     """
     if (count := rewinds(saved)) != (rewinds(first) if first else 0):
         raise ConfigError(
-            f"loop.on_nonfinite=rewind: the run went back {count} times, to a checkpoint chosen by wall-clock time,"
-            " which is not reproducible"
+            f"loop.on_nonfinite=rewind: the run went back {count} times, to a checkpoint that depends on the wall"
+            " clock, which is not reproducible"
         )
 
 
@@ -93,17 +93,17 @@ def rewinds(saved: Saved) -> int:
 
 
 def newest_evaluated(run: Finished, plan: Plan) -> Saved:
-    """Return the newest checkpoint whose evaluation is done: a repetition does not stop inside an evaluation.
+    """Return the newest checkpoint that was not saved inside an evaluation: a repetition does not stop inside one.
 
     Raises:
-        CheckpointError: If there is none.
+        CheckpointError: If there is no such checkpoint.
     """
     if not pending(run.saved, plan):
         return run.saved
     evaluated = [saved for saved in restore.kept(run.directory)[0] if not pending(saved, plan)]
     if not evaluated:
         raise CheckpointError(
-            f"{run.directory}: was stopped inside an evaluation; trainctl resume {run.directory} first"
+            f"{run.directory}: was stopped inside an evaluation; first run: trainctl resume {run.directory}"
         )
     return evaluated[-1]
 
@@ -115,14 +115,14 @@ def pending(saved: Saved, plan: Plan) -> bool:
 
 
 def recorded(directory: Path, first: int, last: int, *, tested: bool = False) -> Iterator[dict[str, Any]]:
-    """Yield the recorded evaluations after one step up to another; or else the test metrics."""
+    """Yield the recorded evaluations after step ``first`` up to ``last``, or, if ``tested``, the test metrics."""
     for row in rundir.read_metrics(directory, last):
         if (row["step"] > first or tested) and tested == any(key.startswith("test/") for key in row):
             yield row
 
 
 def row_difference(before: Row | None, now: Row | None) -> str:
-    """Return what differs first in two records of one evaluation; empty if nothing does."""
+    """Describe the first difference between two records of one evaluation; return an empty text if there is none."""
     if before is None or now is None:
         return "metrics.jsonl has no such evaluation" if before is None else "it was not evaluated again"
     before, now = (json.loads(rundir.line(row)) for row in (before, now))
@@ -133,8 +133,10 @@ def row_difference(before: Row | None, now: Row | None) -> str:
 
 
 def tensor_difference(before: Mapping[str, Tensor], now: Mapping[str, Tensor], step: int) -> str:
-    """Return which tensor is the first that differs in any bit; empty if none does."""
-    added = [name for name in now if name not in before and not name.startswith("random.")]  # older ones hold fewer
+    """Describe the first tensor that differs in any bit; return an empty text if none differs."""
+    added = [
+        name for name in now if name not in before and not name.startswith("random.")
+    ]  # older checkpoints contain fewer random states
     for name in (*before, *added):
         if name not in before or name not in now:
             return f"step {step}: tensor {name} {'exists only now' if name in now else 'no longer exists'}"
@@ -155,13 +157,13 @@ def _bits(tensor: Tensor) -> Tensor:
 
 
 def tensors_of(saved: Saved) -> dict[str, Tensor]:
-    """Return the tensors of a checkpoint, and those of the best weights as ``best <name>``."""
+    """Return the tensors of a checkpoint, with those of the best weights under ``best <name>``."""
     best = saved.tensors("best") if saved.manifest.best else {}
     return saved.tensors("last") | {f"best {key}": value for key, value in best.items()}
 
 
 def resumed_with(directory: Path, first: int) -> list[str]:
-    """Return what was changed when the run was resumed at a step or later, a line each."""
+    """Describe the settings that changed when the run was resumed at step ``first`` or later, one line each."""
     return [
         f"it was resumed at step {entry['step']} with {' '.join(entry['changed'])}"
         for entry in rundir.read_json(directory / "run.json").get("resumed", [])

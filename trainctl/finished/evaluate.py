@@ -1,4 +1,4 @@
-"""A finished run's weights, measured on a split of its data or of other data of the same kind."""
+"""Evaluate a run's weights on a split of its own data, or of other data of the same kind."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,11 +16,11 @@ class ClassScores:
     """How well the rows of one class are distinguished from the others.
 
     Args:
-        name: Of the class.
-        rows: Of the class.
-        precision: Share of the rows predicted as this class that are of it; None if there are none.
-        recall: Share of its rows that are predicted as it; None if there are none.
-        f1: Harmonic mean of the two; None if it has no rows and none are predicted as it.
+        name: Name of the class.
+        rows: Number of rows of the class.
+        precision: Fraction of the rows predicted as this class that belong to it; None if no row is predicted as it.
+        recall: Fraction of its rows that are predicted as this class; None if it has no rows.
+        f1: Harmonic mean of precision and recall; None if the class has no rows and no row is predicted as it.
     """
 
     name: str
@@ -32,14 +32,14 @@ class ClassScores:
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured.
+    """The results of an evaluation.
 
     Args:
-        step: Optimizer steps that the weights were trained for.
-        rows: Of the split.
-        metrics: By ``split/name``.
-        classes: In their order; empty unless the task is a classification.
-        own_data: Whether the data are those that the run was trained with.
+        step: Number of optimizer steps that the weights were trained for.
+        rows: Number of rows of the split.
+        metrics: The metrics, by ``split/name``.
+        classes: The scores of each class, in the order of the classes; empty unless the task is a classification.
+        own_data: Whether the data is the data that the run was trained with.
     """
 
     step: int
@@ -50,17 +50,17 @@ class Scores:
 
 
 def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
-    """Measure a run's weights on a split.
+    """Evaluate a run's weights on a split.
 
     Args:
-        run: With another data set in its configuration, if that is to be measured.
+        run: The run; for other data, with another data set in its configuration.
         split: ``train``, ``val``, ``test``, or ``all`` for every row.
-        which: ``best`` or ``last`` weights.
+        which: The weights: ``best`` or ``last``.
 
     Raises:
-        DataError: If the data are not of the kind that the run was trained with.
+        DataError: If the data does not match the schema that the run was trained with.
         ConfigError: If the split has no rows, or an override does not belong to the run.
-        CheckpointError: If configuration and weights do not belong together.
+        CheckpointError: If configuration and weights do not match.
     """
     weights = run.weights(which)
     try:
@@ -86,9 +86,9 @@ def class_scores(name: str, index: int, counts: list[list[int]]) -> ClassScores:
     """Return the scores of one class.
 
     Args:
-        name: Of the class.
-        index: Its place in the counts.
-        counts: A row for each true class, a column for each predicted one.
+        name: Name of the class.
+        index: Index of the class in the counts.
+        counts: Confusion matrix: one row per true class, one column per predicted class.
     """
     hits, rows, predicted = counts[index][index], sum(counts[index]), sum(row[index] for row in counts)
     return ClassScores(
@@ -101,7 +101,7 @@ def class_scores(name: str, index: int, counts: list[list[int]]) -> ClassScores:
 
 
 def as_json(scores: Scores) -> dict[str, Any]:
-    """Return plain values for JSON."""
+    """Convert scores to plain values for JSON."""
     classes = [
         {
             "class": scored.name,

@@ -1,4 +1,4 @@
-"""A run's directory -> its configuration, its schema and its weights: what every command on a run opens."""
+"""Open a run's directory: read its configuration, schema and weights, for every command on a run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,19 +18,19 @@ from trainctl.settings.config import Config, Tree
 from trainctl.store import restore, rundir
 from trainctl.store.manifest import Saved
 
-ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # what may change on another machine
-# (the run's configuration, overrides, keys that may change) -> the changed configuration
+ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # settings that may change on another machine
+# Takes the run's configuration, the overrides and the keys that may change; returns the changed configuration.
 Change = Callable[[Tree, Sequence[str], Sequence[str]], Tree]
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of a run, with what was fitted to its training rows.
+    """The weights of a run, with the cleaning and scaling fitted to its training rows.
 
     Args:
         model: The model's tensors.
-        fitted: Cleaning and scalings.
-        step: Optimizer steps that they were trained for.
+        fitted: The cleaning and scaling.
+        step: Number of optimizer steps that the weights were trained for.
     """
 
     model: dict[str, Tensor]
@@ -40,13 +40,13 @@ class Weights:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run that was trained, perhaps not to its end, as a command finds it on disk.
+    """A trained run on disk; its training may have stopped before its end.
 
     Args:
-        directory: The run's.
-        config: Its configuration, with the changes of the command.
-        overrides: What was typed to change it.
-        schema: Of the data that it was trained with.
+        directory: Directory of the run.
+        config: Its configuration, with the overrides applied.
+        overrides: The overrides, as typed.
+        schema: Schema of the data that it was trained with.
         saved: Its newest undamaged checkpoint.
     """
 
@@ -58,14 +58,14 @@ class Finished:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the user is to know, a line each."""
+        """Return notes for the user, one line each."""
         return tuple(f"skipped: {trouble}" for trouble in self.saved.skipped)
 
     def weights(self, which: str) -> Weights:
-        """Read the best weights, or the last; of a run that was stopped before its first evaluation always the last.
+        """Read the best or the last weights; always the last if the run was stopped before its first evaluation.
 
         Raises:
-            CheckpointError: If they are damaged.
+            CheckpointError: If the weights are damaged.
         """
         manifest = self.saved.manifest
         best = which == "best" and manifest.best
@@ -87,16 +87,16 @@ def open(
     """Open a run.
 
     Args:
-        directory: The run's.
-        packages: With components of the user's own; code comes only from these.
-        overrides: ``key=value`` words that change its configuration.
-        allowed: Keys that may change; ``dataset.`` allows all below it.
-        change: Applies the overrides.
-        payloads: The weights that have to be undamaged; an older checkpoint is opened if those of the newest are not.
+        directory: Directory of the run.
+        packages: Packages of the user's components; user code is loaded only from these.
+        overrides: ``key=value`` words that change the run's configuration.
+        allowed: Keys that may change; ``dataset.`` stands for every key below it.
+        change: Function that applies the overrides.
+        payloads: The weights that must be undamaged; if those of the newest checkpoint are not, an older one is opened.
 
     Raises:
         CheckpointError: If the configuration or all checkpoints are missing or damaged.
-        ConfigError: If the run was made with packages that are not named, or an override is not allowed.
+        ConfigError: If the run uses packages that are not in ``packages``, or an override is not allowed.
     """
     settings = configuration(directory, packages, overrides, allowed, change=change)
     saved = restore.newest(directory, payloads)
@@ -126,11 +126,11 @@ def configuration(
 
 
 def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
-    """Read a run's configuration, yet to be checked; code comes only from the packages that the user names.
+    """Read a run's configuration without checking it; user code is loaded only from the packages that the user names.
 
     Raises:
-        CheckpointError: If it cannot be read.
-        ConfigError: If the run was made with packages that are not named.
+        CheckpointError: If the configuration cannot be read.
+        ConfigError: If the run uses packages that are not in ``packages``.
     """
     tree = rundir.read_config(directory)
     used = tree.get("components") or []
@@ -138,17 +138,17 @@ def read_tree(directory: Path, packages: Sequence[str]) -> Tree:
         raise CheckpointError(f"{directory / 'config.yaml'}: components={used}: not a list of packages")
     if missing := [name for name in used if name not in packages]:
         raise ConfigError(
-            f"{directory.name} uses components of your own, which no run may load by itself: add"
+            f"{directory.name} uses components of your own, which are not loaded automatically: add"
             f" components=[{','.join(map(str, missing))}]"
         )
     return tree | {"components": list(packages)}
 
 
 def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.device]:
-    """Build the model of a run without its data; return it with its task and its device, ready to predict.
+    """Build the model of a run without its data; return it in eval mode, with its task and device.
 
     Raises:
-        CheckpointError: If model and data, or model and weights do not belong together.
+        CheckpointError: If the model does not match the data or the weights.
     """
     device = devices.find(run.config.device)
     try:

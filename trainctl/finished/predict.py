@@ -1,4 +1,4 @@
-"""A file of inputs -> a CSV of predictions."""
+"""Predict from a file of inputs, and format the predictions as CSV."""
 
 import csv
 import io
@@ -18,20 +18,20 @@ from trainctl.fileformat import array, image, table, tokens, utf8
 from trainctl.finished.open import Finished, load_model
 from trainctl.report.table import harmless
 
-TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text a line
+TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line
 
 
 def predict(run: Finished, source: Path, which: str) -> str:
-    """Return the predictions of a run for a file, as the text of a CSV.
+    """Return the predictions of a run for a file, as CSV text.
 
     Args:
         run: The run.
         source: The file.
-        which: ``best`` or ``last`` weights.
+        which: The weights: ``best`` or ``last``.
 
     Raises:
         DataError: If the file cannot be read, or its rows do not have the shape that the run was trained with.
-        CheckpointError: If configuration and weights do not belong together.
+        CheckpointError: If configuration and weights do not match.
     """
     weights = run.weights(which)
     fitted = weights.fitted
@@ -50,7 +50,7 @@ def predict(run: Finished, source: Path, which: str) -> str:
 
 
 def columns(task: Task, schema: Schema) -> list[object]:
-    """Return the names of the columns after `row`."""
+    """Return the names of the output columns after `row`."""
     if task == "classification":
         return ["prediction", *(harmless(f"p_{name}") for name in schema.class_names)]
     names, size = schema.target_names, schema.outputs
@@ -64,7 +64,7 @@ def columns(task: Task, schema: Schema) -> list[object]:
 def predicted_cells(
     model: nn.Module, task: Task, inputs: Tensor, units: Affine | None, schema: Schema
 ) -> Iterator[Sequence[object]]:
-    """Yield the cells of each row of a scaled batch."""
+    """Yield the output cells of each row of a scaled batch."""
     outputs = model(inputs).float()
     if task == "classification":
         for probabilities in outputs.softmax(1).tolist():
@@ -80,7 +80,7 @@ def predicted_cells(
 
 
 def read(source: Path, schema: Schema) -> Tensor:
-    """Read a file as rows in the form that the run's data had: bytes for images, float32 with NaN for others.
+    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float32 with NaN.
 
     Raises:
         DataError: If it cannot be read, or does not have the shape and columns that the run was trained with.
@@ -101,12 +101,12 @@ def read(source: Path, schema: Schema) -> Tensor:
 
 
 def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
-    """Return an array as rows; it may be a single row, and rows may be flat.
+    """Convert an array to rows; it may be a single row, and rows may be flat.
 
-    Images may also lack the channel, or have the channels last.
+    Images may also have no channel dimension, or have the channels last.
 
     Raises:
-        DataError: If it has another shape, or values that are infinite, not bytes, or not tokens.
+        DataError: If the shape is wrong, or a value is infinite, not a pixel value, or not a token id.
     """
     shape, size = schema.input_shape, math.prod(schema.input_shape)
     if len(shape) == 3 and shape[0] in (1, 3) and values.shape[-3:] == (*shape[1:], shape[0]) != shape:
@@ -118,18 +118,18 @@ def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
     rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
     if (infinite := rows.float().isinf().flatten(1).any(1)).any():
         raise DataError(f"{source}: row {int(infinite.nonzero()[0])} has infinite values")
-    if tokens_known := len(schema.vocabulary):
-        if not ((rows >= 0) & (rows < tokens_known)).all():
-            raise DataError(f"{source}: token ids must be in 0..{tokens_known - 1}")
+    if vocabulary_size := len(schema.vocabulary):
+        if not ((rows >= 0) & (rows < vocabulary_size)).all():
+            raise DataError(f"{source}: token ids must be in 0..{vocabulary_size - 1}")
         return rows.long()
     return _pixels(rows, values, source) if len(shape) == 3 else rows.float()
 
 
 def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
-    """Return images as bytes.
+    """Convert pixel values to uint8.
 
     Raises:
-        DataError: If values are not in 0..255, or look as if they were scaled to 0..1.
+        DataError: If values are outside 0..255, or were probably scaled to 0..1.
     """
     if not (rows.min() >= 0 and rows.max() <= 255):
         extremes = f"{float(rows.min()):g}..{float(rows.max()):g}"
@@ -140,10 +140,10 @@ def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
 
 
 def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
-    """Return cleaned rows.
+    """Check that cleaned rows have no missing values, and return them.
 
     Raises:
-        DataError: If a value is still missing.
+        DataError: If a value is missing.
     """
     if not inputs.is_floating_point() or not (gaps := inputs.isnan()).any():
         return inputs
@@ -156,10 +156,10 @@ def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
 
 
 def read_csv(source: Path, schema: Schema) -> Tensor:
-    """Read the columns that the run was trained with, by their names; all columns in their order if they had no names.
+    """Read the columns that the run was trained with, by name, or all columns in order if those had no names.
 
     Raises:
-        DataError: By line and column.
+        DataError: If the file is not valid; names line and column.
     """
     encoding = schema.encoding
     cells = table.read_table(source, encoding.delimiter or "comma")
@@ -173,14 +173,14 @@ def read_csv(source: Path, schema: Schema) -> Tensor:
 
 
 def read_text(source: Path, schema: Schema) -> Tensor:
-    """Read texts, from a CSV's column or one a line, as token ids ``(N, T)``.
+    """Read texts as token ids ``(N, T)``, from a column of a CSV or from the lines of a .txt.
 
     Raises:
-        DataError: If there is none, or a row has none; if the run was trained on token ids that were not texts.
+        DataError: If the file or a row has no text, or the run was trained on token ids instead of texts.
     """
     encoding, column, level = schema.encoding, schema.encoding.text, schema.encoding.level
     if column is None or level is None:
-        raise DataError(f"{source}: this run was trained on token ids, not on texts; predict takes them as an .npy")
+        raise DataError(f"{source}: this run was trained on token ids, not on texts; pass token ids as an .npy")
     if source.suffix.lower() != ".txt":
         cells = table.read_table(source, encoding.delimiter or "comma")
         texts = cells.cells(column)

@@ -1,4 +1,4 @@
-"""Read what the files of a run say: its settings, outcome and metrics. Imports no torch."""
+"""Read the settings, outcome and metrics of a run from its files. Imports no torch."""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "runni
 
 @dataclass(frozen=True)
 class Record:
-    """What a run's files say, as far as they can be read; a value that is missing or of a wrong type is None."""
+    """The contents of a run's files, as far as they can be read; a value that is missing or of a wrong type is None."""
 
     path: Path
     name: str  # relative to the root
@@ -39,17 +39,17 @@ class Record:
 
     @property
     def lr(self) -> float | None:
-        """The optimizer's learning rate."""
+        """Return the optimizer's learning rate."""
         return _number(_tree(self.config.get("optimizer")).get("lr"))
 
 
 def read(path: Path, root: Path) -> Record:
-    """Read a run's files; never fails because of their contents."""
+    """Read a run's files; unreadable contents are not an error."""
     summary, facts = rundir.read_json(path / "summary.json"), rundir.read_json(path / "run.json")
     outcome = _text(summary.get("outcome")) or ("damaged" if (path / "summary.json").exists() else "unfinished")
     try:
         config = rundir.read_config(path)
-    except (CheckpointError, ValueError):  # a value such as the date 2024-99-99 raises the latter
+    except (CheckpointError, ValueError):  # ValueError: e.g. from the date 2024-99-99
         config, outcome = {}, "damaged"
     summary = summary or _summary_so_far(path, _text(config.get("monitor")) or "val/loss")
     return Record(
@@ -70,7 +70,7 @@ def read(path: Path, root: Path) -> Record:
 
 
 def created(path: Path) -> float:
-    """Return when a run started [seconds since 1970]; when its directory changed, if `run.json` does not say."""
+    """Return when a run started [seconds since 1970], or when its directory changed if `run.json` has no start time."""
     try:
         return datetime.fromisoformat(str(rundir.read_json(path / "run.json").get("created"))).timestamp()
     except (ValueError, OverflowError, OSError):
@@ -78,14 +78,14 @@ def created(path: Path) -> float:
 
 
 def metric_columns(records: Iterable[Record]) -> list[str]:
-    """Return every metric that at least one run has: of the training split first, then validation, test and others."""
+    """Return the metrics that at least one run has: first the training split's, then validation, test and others."""
     order = {"train": 0, "val": 1, "test": 2}
     names = {name for record in records for name in record.metrics}
     return sorted(names, key=lambda name: (order.get(name.partition("/")[0], 3), name))
 
 
 def _summary_so_far(path: Path, monitor: str) -> dict[str, Any]:
-    """Return the summary of a run that has not written one, from its evaluations."""
+    """Build the summary of a run that has not written one, from its evaluations."""
     rows = rundir.read_metrics(path)
     if not rows:
         return {}
@@ -102,7 +102,7 @@ def _summary_so_far(path: Path, monitor: str) -> dict[str, Any]:
 
 
 def _metrics(tree: Tree) -> dict[str, float]:
-    """Return the metrics that are numbers; null represents one that is not finite."""
+    """Return the metrics that are numbers; null stands for infinite or NaN, and is returned as NaN."""
     values = {key: math.nan if value is None else _number(value) for key, value in tree.items()}
     return {key: value for key, value in values.items() if value is not None}
 

@@ -1,4 +1,4 @@
-"""Train a run again as a new run, from its configuration alone, and compare all that both wrote."""
+"""Repeat the training of a run as a new run, from its configuration alone, and compare the results of both."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,14 +25,14 @@ from trainctl.train import session
 
 
 def reproduce(run: Finished, target: Path) -> Comparison:
-    """Train a run again in a directory of its own, and compare evaluations, test metrics and tensors.
+    """Repeat the training of a run in a new directory, and compare evaluations, test metrics and tensors.
 
     Args:
         run: The run.
         target: Directory of the new run; must not exist.
 
     Raises:
-        CheckpointError: If the run has no steps, or the data are not the run's.
+        CheckpointError: If the run has no steps, or the data is not the run's.
         ConfigError: If the run depends on the wall clock.
     """
     require_repeatable(run.config)
@@ -44,7 +44,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     require_no_rewind(saved)
     if not end:
         raise CheckpointError(
-            f"{run.directory}: was stopped before its first evaluation: there is nothing to reproduce"
+            f"{run.directory}: was stopped before its first evaluation, so there is nothing to reproduce"
         )
     check_origin(again, saved)
     finished = rundir.read_json(run.directory / "summary.json").get("outcome") == "finished"
@@ -65,7 +65,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
 
 
 def _record_difference(before: Path, now: Path, end: int, *, tested: bool) -> tuple[str, int]:
-    """Compare the evaluations of two runs; return the first difference, and how many are the same before it."""
+    """Compare the evaluations of two runs; return the first difference, and the number of equal ones before it."""
     count = 0
     for kind in (False, True)[: 1 + tested]:
         then, again = ({row["step"]: row for row in recorded(path, 0, end, tested=kind)} for path in (before, now))
@@ -77,14 +77,14 @@ def _record_difference(before: Path, now: Path, end: int, *, tested: bool) -> tu
 
 
 def _changed(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return what differs in two run.json that results depend on, a line each."""
+    """Describe the differences between two run.json files that results may depend on, one line each."""
     then, again = _facts(before), _facts(now)
     comparable = [name for name in then if None not in (then[name], again.get(name))]
     return [f"{name} was {then[name]}, is {again[name]}" for name in comparable if then[name] != again[name]]
 
 
 def _facts(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what results depend on, by its name in a message; None for what is not recorded."""
+    """Return the facts that results may depend on, by their names in a message; None if a fact is not recorded."""
     facts = {f"{name}'s version": version for name, version in record.get("versions", {}).items()}
     facts |= {
         "trainctl's version": record.get("trainctl"),

@@ -1,4 +1,4 @@
-"""Take a run's steps again in memory, from one of its checkpoints, and compare the result with its records."""
+"""Repeat a run's steps in memory, from one of its checkpoints, and compare the results with its records."""
 
 import json
 from collections.abc import Mapping
@@ -30,18 +30,18 @@ from trainctl.store.manifest import Saved
 from trainctl.train import loop, session
 from trainctl.train.checkpoint_writer import NullWriter
 
-SHORT = 60.0  # a run that took less than this is repeated from its start [s]
+SHORT = 60.0  # a run that took at most this long is repeated from its start [s]
 
 
 class Mismatch(Exception):
-    """An evaluation gave other numbers than the first time."""
+    """An evaluation differs from its record."""
 
 
 class RecordedEvaluations(Reporter):
-    """Compare every evaluation with the record of the first time; a reporter that shows nothing.
+    """Compares every evaluation with its record; a reporter without output.
 
     Args:
-        expected: The records, by their step.
+        expected: The record of each evaluation, by its step.
     """
 
     def __init__(self, expected: Mapping[int, Row]) -> None:
@@ -51,7 +51,7 @@ class RecordedEvaluations(Reporter):
         """Compare the newest evaluation.
 
         Raises:
-            Mismatch: If it is not the same.
+            Mismatch: If it differs from its record.
         """
         step = int(row["step"])
         if difference := row_difference(self.expected.get(step), row):
@@ -60,16 +60,16 @@ class RecordedEvaluations(Reporter):
 
 
 def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
-    """Take a run's steps again in memory, and compare metrics and tensors with what it wrote; write nothing.
+    """Repeat a run's steps in memory, and compare metrics and tensors with its files; write nothing.
 
     Args:
         run: The run.
         begin: ``auto`` (the start of a short run, else the oldest checkpoint), ``start``, ``oldest``, or a step.
-        steps: How many to take at most; None for all until the newest checkpoint.
+        steps: Maximum number of steps; None for all steps up to the newest checkpoint.
 
     Raises:
         CheckpointError: If the data or settings are not the run's.
-        ConfigError: If the run depends on the wall clock, or there is no checkpoint to begin with.
+        ConfigError: If the run depends on the wall clock, or there is no checkpoint to start from.
     """
     require_repeatable(run.config)
     undamaged, troubles = restore.kept(run.directory)
@@ -87,7 +87,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     check_origin(again, newest)
     if first:
         restore.restore(again, kept[first])
-        again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # it was resumed after that
+        again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # the run was resumed after it
     records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)})
     comparable = kept.get(last)
     if comparable and pending(comparable, again.plan):
@@ -98,14 +98,18 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     except Mismatch as error:
         difference, tensors = str(error), 0
     if not difference and records.count != len(records.expected):
-        difference = f"{len(records.expected)} evaluations are recorded, {records.count} were made"
+        difference = f"{len(records.expected)} evaluations are recorded, {records.count} were repeated"
     causes = (*computed_otherwise(newest, run.config), *resumed_with(run.directory, first)) if difference else ()
     notes = tuple(f"skipped: {trouble}" for trouble in troubles)
     return Comparison(first, last, records.count, tensors, difference, causes, notes)
 
 
 def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
-    """Return the step to begin with."""
+    """Return the step to start from.
+
+    Raises:
+        ConfigError: If there is no checkpoint of that step before the newest one.
+    """
     end = newest.manifest.step
     if begin == "auto":
         short = newest.manifest.state["seconds"] <= SHORT and not rewinds(newest)
@@ -113,12 +117,12 @@ def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
     step = {"start": 0, "oldest": min(kept, default=0)}.get(begin, int(begin) if begin.isdecimal() else -1)
     if step != 0 and (step not in kept or step >= end):
         steps = ", ".join(map(str, sorted({0, *kept} - {end})))
-        raise ConfigError(f"from={begin}: no checkpoint to begin with; choose from: start, oldest, {steps}")
+        raise ConfigError(f"from={begin}: no such checkpoint to start from; choose from: start, oldest, {steps}")
     return step
 
 
 def _train_to(step: int, run: Run, directory: Path, records: RecordedEvaluations) -> None:
-    """Take the steps; the last one of them stops the loop as a signal would."""
+    """Train to a step; ``loop.stop_at_step`` stops the loop there, in the same way as a signal."""
     try:
         loop.train(run, directory, records, NullWriter(run, directory, records))
     except Interrupted:
@@ -127,7 +131,7 @@ def _train_to(step: int, run: Run, directory: Path, records: RecordedEvaluations
 
 
 def _state_difference(run: Run, saved: Saved | None) -> tuple[str, int]:
-    """Compare a run with its checkpoint of the same step; return the first difference, and how many tensors it has."""
+    """Compare a run with its checkpoint of the same step; return the first difference, and the number of tensors."""
     if saved is None:
         return "", 0
     numbers = asdict(replace(run.state, best_weights={}))

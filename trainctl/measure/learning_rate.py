@@ -1,4 +1,4 @@
-"""Measurements for choosing a learning rate and a batch size, on an assembled run in memory: nothing is written."""
+"""Measurements for choosing a learning rate and a batch size, on an assembled run in memory; nothing is written."""
 
 import math
 import time
@@ -16,11 +16,11 @@ from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
 from trainctl.step import eager as step
 
-WORSE = 4.0  # times the lowest loss, where a range test ends
-SMOOTH_FRACTION = 0.02  # of the steps: the standard deviation of the smoothing
+WORSE = 4.0  # a range test ends when the loss exceeds this multiple of the lowest loss
+SMOOTH_FRACTION = 0.02  # standard deviation of the smoothing, as a fraction of the steps
 BELOW = 10.0  # the suggested rate is the one with the lowest loss, divided by this
-ENOUGH = 0.95  # of the highest speed: from here on a larger batch gains nothing that can be told from noise
-LEAST_STEPS, MOST_STEPS = 3, 1000  # that are timed
+ENOUGH = 0.95  # fraction of the highest speed above which gains cannot be distinguished from noise
+LEAST_STEPS, MOST_STEPS = 3, 1000  # smallest and largest number of timed steps
 
 
 # The learning rate.
@@ -28,12 +28,12 @@ LEAST_STEPS, MOST_STEPS = 3, 1000  # that are timed
 
 @dataclass(frozen=True)
 class Curve:
-    """What a range test saw.
+    """The result of a range test.
 
     Args:
-        rates: The learning rate of each step, rising.
-        losses: The loss of each step, before its update.
-        smoothed: The same, smoothed over neighbouring steps.
+        rates: Learning rate of each step, increasing.
+        losses: Loss of each step, before its update.
+        smoothed: Losses, smoothed over neighbouring steps.
     """
 
     rates: list[float]
@@ -42,22 +42,22 @@ class Curve:
 
     @property
     def lowest(self) -> int:
-        """Where the smoothed loss is lowest."""
+        """Index of the lowest smoothed loss."""
         return self.smoothed.index(min(self.smoothed))
 
     @property
     def steepest(self) -> int:
-        """Where the smoothed loss falls fastest per factor of the rate, before it is lowest."""
+        """Index of the steepest fall of the smoothed loss per factor of the rate, before its minimum."""
         return min(range(max(1, self.lowest)), key=lambda index: self.smoothed[index + 1] - self.smoothed[index])
 
     @property
     def suggestion(self) -> float:
-        """A tenth of the rate with the lowest loss, which is already at the edge of diverging; two digits."""
+        """A tenth of the rate with the lowest loss, rounded to two digits; at that rate training almost diverges."""
         return float(f"{self.rates[self.lowest] / BELOW:.1e}")
 
     @property
     def fall(self) -> float:
-        """How far the smoothed loss fell, as a share of the first one."""
+        """Decrease of the smoothed loss, as a fraction of its first value."""
         return (self.smoothed[0] - self.smoothed[self.lowest]) / abs(self.smoothed[0]) if self.smoothed[0] else 0.0
 
 
@@ -66,22 +66,22 @@ def range_test(run: Run, min_lr: float, max_lr: float, steps: int) -> Curve:
 
     .. math:: \eta_i = \eta_\text{min} (\eta_\text{max} / \eta_\text{min})^{i / (n - 1)}
 
-    The schedule is left out; augmentation, regularizers, clipping and the rest are as in training. The loss is
+    The schedule is not used; augmentation, regularizers, clipping and everything else are as in training. The loss is
     smoothed by a Gaussian over neighbouring steps, which unlike a running mean does not lag behind the rate.
 
     Args:
-        run: Freshly assembled; its weights are spoilt.
+        run: A run that was just assembled; its weights are useless afterwards.
         min_lr: Rate of the first step.
         max_lr: Rate of the last step.
-        steps: How many, at least two.
+        steps: Number of steps, at least two.
 
-    Source: L. Smith, Cyclical learning rates for training neural networks, WACV 2017, section 3.3; exponential and
-    stopped at four times the lowest loss (and above the first) after S. Gugger, How do you find a good learning
-    rate, 2018, who also suggests a tenth of the rate with the lowest loss.
+    Source: L. Smith, Cyclical learning rates for training neural networks, WACV 2017, section 3.3. The exponential
+    increase, the end at four times the lowest loss (if above the first loss) and the suggestion of a tenth of the rate
+    with the lowest loss follow S. Gugger, How do you find a good learning rate, 2018.
     """
     take_step, batches = step.eager(run), run.order.batches(run.state.step)
     base = run.config.parts["optimizer"]["lr"]
-    shares = [group["lr"] / base for group in run.optimizer.param_groups]  # groups may have rates of their own
+    shares = [group["lr"] / base for group in run.optimizer.param_groups]  # groups may have different rates
     rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []
@@ -107,18 +107,18 @@ def range_test(run: Run, min_lr: float, max_lr: float, steps: int) -> Curve:
 
 
 def smooth(values: Sequence[float], deviation: float) -> list[float]:
-    """Average each value with its neighbours, weighted by a Gaussian of a standard deviation [places].
+    """Average each value with its neighbours, weighted by a Gaussian of this standard deviation [indices].
 
     >>> [round(value, 2) for value in smooth([0, 0, 1, 0, 0], 1.0)]
     [0.08, 0.26, 0.4, 0.26, 0.08]
     """
     reach = math.ceil(3 * deviation)
-    found = []
-    for place in range(len(values)):
-        window = range(max(0, place - reach), min(len(values), place + reach + 1))
-        weights = [math.exp(-0.5 * ((other - place) / deviation) ** 2) for other in window]
-        found.append(sum(w * values[other] for w, other in zip(weights, window, strict=True)) / sum(weights))
-    return found
+    means = []
+    for index in range(len(values)):
+        window = range(max(0, index - reach), min(len(values), index + reach + 1))
+        weights = [math.exp(-0.5 * ((other - index) / deviation) ** 2) for other in window]
+        means.append(sum(w * values[other] for w, other in zip(weights, window, strict=True)) / sum(weights))
+    return means
 
 
 # The batch size.
@@ -126,12 +126,12 @@ def smooth(values: Sequence[float], deviation: float) -> list[float]:
 
 @dataclass(frozen=True)
 class Speed:
-    """What was measured with one batch size.
+    """The measured speed for one batch size.
 
     Args:
         size: Rows in an optimizer step.
-        seconds: Of one step; the mean.
-        fits: Whether there was memory for it; if not, ``seconds`` is NaN.
+        seconds: Mean time of a step [s].
+        fits: Whether there was enough memory; if not, ``seconds`` is NaN.
     """
 
     size: int
@@ -140,12 +140,12 @@ class Speed:
 
     @property
     def rate(self) -> float:
-        """Rows trained in a second."""
+        """Rows trained per second."""
         return self.size / self.seconds
 
 
 def batch_sizes(run: Run, most: int | None) -> list[int]:
-    """Return the sizes to try: powers of two up to the training split, without those that would leave a batch norm one row."""
+    """Return the sizes to try: powers of two up to the training split that give every batch norm at least two rows."""
     rows = len(run.data.splits["train"])
     normed = bool(batch_norms(run.model))
     sizes = [2**power for power in range(rows.bit_length()) if 2**power <= min(rows, most or rows)]
@@ -156,55 +156,56 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
     """Measure optimizer steps with each batch size, smallest first, until memory runs out.
 
     Args:
-        run: Freshly assembled.
-        sizes: Rows in a step, rising.
-        seconds: About how long to measure each size [s]; at least three steps.
+        run: A run that was just assembled.
+        sizes: Rows in a step, increasing.
+        seconds: Approximate time to measure each size [s]; at least three steps are measured.
 
     Yields:
-        One result for each size; the last one may say that it did not fit.
+        One result for each size; the last may be a size for which there was not enough memory.
     """
     take_step, rows = step.eager(run), run.data.splits["train"]
     keep_weights(run)
     free, before = memory.free(run.device), memory.peak()
     for size in sizes:
-        # Linux promises a CPU's memory freely and ends the process that uses it: twice the rows need twice as much.
+        # Linux grants more memory than it has and kills the process that uses it, so predict: twice the rows need twice
+        # the memory.
         if 2 * (memory.peak() - before) > free:
             yield Speed(size, math.nan, fits=False)
             return
         try:
-            found = Speed(size, _time_steps(run, take_step, *next(rows.portions(size)), seconds))
+            speed = Speed(size, _time_steps(run, take_step, *next(rows.portions(size)), seconds))
         except (RuntimeError, MemoryError) as error:
             if not lacks_memory(error):
                 raise
-            found = Speed(size, math.nan, fits=False)
+            speed = Speed(size, math.nan, fits=False)
         run.optimizer.zero_grad()
-        yield found
-        if not found.fits:
+        yield speed
+        if not speed.fits:
             return
 
 
-def suggest(found: Sequence[Speed]) -> Speed:
-    """Return the smallest batch that trains nearly as many rows a second as the fastest one.
+def suggest(measured: Sequence[Speed]) -> Speed:
+    """Return the smallest batch that trains nearly as many rows per second as the fastest one.
 
     Raises:
-        UnavailableError: If none fits.
+        UnavailableError: If no size fits in memory.
     """
-    fitting = [speed for speed in found if speed.fits]
+    fitting = [speed for speed in measured if speed.fits]
     if not fitting:
-        raise UnavailableError("not even the smallest batch fits in memory: choose a smaller model")
+        raise UnavailableError("not enough memory even for the smallest batch size: use a smaller model")
     fastest = max(speed.rate for speed in fitting)
     return next(speed for speed in fitting if speed.rate >= ENOUGH * fastest)
 
 
 def _time_steps(run: Run, take_step: step.Step, inputs: Tensor, targets: Tensor, seconds: float) -> float:
-    """Return the mean time of an optimizer step on one batch [s]; the first ones, which warm up, do not count."""
+    """Return the mean time of an optimizer step on one batch [s], without the first steps, which warm up."""
 
     def take(count: int) -> float:
         start = time.perf_counter()
         for _ in range(count):
             take_step(inputs, targets)
             run.state.step += 1
-        synchronize(run.device)  # a GPU works on while the host is ahead
+        synchronize(run.device)  # the host does not wait for a GPU after each step
         return (time.perf_counter() - start) / count
 
     take(1)

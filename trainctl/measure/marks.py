@@ -1,4 +1,4 @@
-"""The phases of a step, and what measures them: a step calls its mark with the name of the phase that begins."""
+"""The phases of a step and their measurement: a step calls its mark with the name of each phase that begins."""
 
 from collections.abc import Callable
 
@@ -11,38 +11,38 @@ PARTS = (
 
 
 class Meter:
-    """Attributes what a reading has grown by to the phase that was entered last.
+    """Attributes increments of a clock or a counter to the current phase.
 
     Args:
-        read: Returns the reading: a clock's, or a counter's.
+        read: Returns the current value of the clock or counter.
     """
 
     def __init__(self, read: Callable[[], float]) -> None:
-        self.read, self.found = read, dict[str, float]()
+        self.read, self.totals = read, dict[str, float]()
         self.part, self.last = "", 0.0
 
     def __call__(self, part: str) -> None:
-        """Enter a phase; an empty name enters none."""
+        """Begin a phase; an empty name only ends the previous one."""
         now = self.read()
         if self.part:
-            self.found[self.part] = self.found.get(self.part, 0.0) + now - self.last
+            self.totals[self.part] = self.totals.get(self.part, 0.0) + now - self.last
         self.part, self.last = part, now
 
     def lap(self) -> dict[str, float]:
-        """Leave the phase, and return and forget what was found."""
+        """End the current phase; return the total of each phase, and reset the totals."""
         self("")
-        found, self.found = self.found, {}
-        return found
+        totals, self.totals = self.totals, {}
+        return totals
 
 
 class Ranges:
-    """Opens a named range of torch's profiler for each phase, and closes the one before."""
+    """Opens a named range of torch's profiler for each phase, and closes the previous one."""
 
     def __init__(self) -> None:
         self.open: torch.profiler.record_function | None = None
 
     def __call__(self, part: str) -> None:
-        """Enter a phase; an empty name enters none."""
+        """Begin a phase; an empty name only ends the previous one."""
         if self.open is not None:
             self.open.__exit__(None, None, None)
         self.open = torch.profiler.record_function(part) if part else None

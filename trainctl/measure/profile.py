@@ -1,4 +1,4 @@
-"""Where the time of a step goes, on an assembled run in memory; nothing is written."""
+"""Profile the steps of an assembled run in memory; nothing is written to its directory."""
 
 import io
 import statistics
@@ -30,31 +30,31 @@ from trainctl.store import checkpoint
 from trainctl.train import loop
 from trainctl.train.budget import Clock
 
-LARGE = 0.2  # share of the time from which on something is looked at
+LARGE = 0.2  # fraction of the time above which the evaluation is worth a trial
 MOST_EVALUATIONS = 3
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What was measured; times are medians [s].
+    """The measurements; times are medians [s].
 
     Args:
-        rows: In a step.
+        rows: Rows in a step.
         steps_per_epoch: Optimizer steps in an epoch.
         eval_every: Optimizer steps between evaluations.
-        parts: Time of each part of an eager step; ``augmentation:crop`` is a share of a part.
-        whole: Time of a step as training takes it.
-        recorded: Whether that was a recording.
-        engine: How training takes a step, and if that is not the fastest way, why.
+        parts: Time of each part of an eager step; a part can have several entries, such as ``augmentation:crop``.
+        whole: Time of a step of the kind that training takes.
+        recorded: Whether training takes recorded steps.
+        engine: How training takes a step and, if that is not the fastest way, why.
         evaluation: Time of one evaluation.
-        reporting: Time of telling the reporters and writing their files, for one evaluation.
-        checkpoint: The same of a checkpoint, which may be due more rarely.
+        reporting: Time of reporting one evaluation, including writing the files.
+        checkpoint: Time of writing a checkpoint, per evaluation; there may be fewer checkpoints than evaluations.
         flops: Floating-point operations of matrix products and convolutions in each part of a step.
-        uncounted: Operations with such products that nobody has counted.
-        peak: Operations a second in a large matrix product.
-        peak_size: Its rows and columns.
-        memory: Bytes, by what takes them.
+        uncounted: Names of operations with matrix products that could not be counted.
+        peak: Operations per second in a large matrix product.
+        peak_size: Number of rows, and of columns, of its matrices.
+        memory: Memory for each purpose [bytes].
         trials: Changes that were tried.
     """
 
@@ -76,18 +76,18 @@ class Profile:
     trials: Sequence[Trial]
 
     def part(self, name: str) -> float | None:
-        """Return the time of a part with all its shares [s]; None if no step has it."""
-        found = [value for key, value in self.parts.items() if key.partition(":")[0] == name]
-        return sum(found) if found else None
+        """Return the total time of a part [s]; None if the step does not have this part."""
+        times = [value for key, value in self.parts.items() if key.partition(":")[0] == name]
+        return sum(times) if times else None
 
     @property
     def eager(self) -> float:
-        """The sum of the parts [s]."""
+        """Time of an eager step: the sum of its parts [s]."""
         return sum(self.parts.values())
 
     @property
     def achieved(self) -> float | None:
-        """Operations a second in a whole step; None if some were not counted."""
+        """Operations per second in a whole step; None if some could not be counted."""
         return None if self.uncounted else sum(self.flops.values()) / self.whole
 
 
@@ -95,8 +95,8 @@ def measure(run: Run, steps: int) -> Profile:
     """Measure a run's steps in parts and as a whole, its evaluation and reporting, and changes that may be faster.
 
     Args:
-        run: Freshly assembled.
-        steps: To measure of each kind, after a few that warm up.
+        run: A run that was just assembled.
+        steps: Number of steps to measure of each kind, after a few to warm up.
 
     Raises:
         NonFiniteError: If the loss of the initial weights is not finite.
@@ -104,13 +104,13 @@ def measure(run: Run, steps: int) -> Profile:
     keep_weights(run)
     resident = memory.peak()
     parts = time_parts(run, steps)
-    engine = Engine(run, ignore)  # it says itself what it would note
+    engine = Engine(run, ignore)  # str(engine) contains what it would report
     take = repeated(run, engine.take)
     whole = time_steps(take, steps, run.device)
     taken = memory.peak() - resident
-    found, uncounted = count_flops(run)
+    operations, uncounted = count_flops(run)
     evaluating, reporting, saving = time_look(run, take)
-    held = measure_memory(run)
+    sizes = measure_memory(run)
     peak, size = flops.peak(DTYPES[run.config.precision], run.device)
     slow = evaluating > LARGE * (evaluating + run.plan.eval_every * whole)
     return Profile(
@@ -124,38 +124,38 @@ def measure(run: Run, steps: int) -> Profile:
         evaluation=evaluating,
         reporting=reporting,
         checkpoint=saving * _share_due(run, run.plan.eval_every * whole + evaluating),
-        flops=found,
+        flops=operations,
         uncounted=uncounted,
         peak=peak,
         peak_size=size,
-        memory=held,
+        memory=sizes,
         trials=[*trials(run, engine.recorded, steps, taken), *(evaluation_trials(run) if slow else ())],
     )
 
 
 def _share_due(run: Run, seconds: float) -> float:
-    """Return at which share of the evaluations a checkpoint is written, if they come that many seconds apart."""
+    """Return the fraction of evaluations after which a checkpoint is written, from the time between evaluations [s]."""
     every = run.config.checkpoint.every_seconds
     return 1.0 if every <= seconds else seconds / every
 
 
-# What else a run does.
+# Evaluation, reporting, checkpoints and memory.
 
 
 class Border(Reporter):
-    """Marks, among reporters that are told an evaluation one after the other, where a phase begins."""
+    """A reporter that marks the beginning of a phase when it receives an evaluation; placed between other reporters."""
 
     def __init__(self, mark: Mark, part: str) -> None:
         self.mark, self.part = mark, part
 
     def evaluation(self, row: Row) -> None:
-        """Mark the phase."""
+        """Mark the beginning of the phase."""
         self.mark(self.part)
 
 
 def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float]:
-    """Return the median times of one evaluation, of reporting it and of a checkpoint [s], in a temporary directory."""
-    meter, found = Meter(time.perf_counter), list[dict[str, float]]()
+    """Return the median times of an evaluation, of reporting it, and of a checkpoint [s]; uses a temporary directory."""
+    meter, laps = Meter(time.perf_counter), list[dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
         loggers = factory.members(run.config, "logger", directory=directory)
@@ -164,7 +164,7 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
         try:
             reporter.start(run, directory, [])
             begin = time.perf_counter()
-            while len(found) < MOST_EVALUATIONS and time.perf_counter() - begin < MOST_SECONDS:
+            while len(laps) < MOST_EVALUATIONS and time.perf_counter() - begin < MOST_SECONDS:
                 take()
                 device.synchronize(run.device)
                 meter("evaluation")
@@ -172,51 +172,53 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
                 device.synchronize(run.device)
                 meter("checkpoint")
                 checkpoint.save(run, directory)
-                found.append(meter.lap())
+                laps.append(meter.lap())
         finally:
             reporter.close()
-    medians = [statistics.median(lap[part] for lap in found) for part in ("evaluation", "reporting", "checkpoint")]
+    medians = [statistics.median(lap[part] for lap in laps) for part in ("evaluation", "reporting", "checkpoint")]
     return medians[0], medians[1], medians[2]
 
 
 def measure_memory(run: Run) -> dict[str, float]:
-    """Return what takes memory [bytes]."""
+    """Return the memory for each purpose, without those that take none [bytes]."""
     weights = {id(tensor): tensor for tensor in chain(run.model.parameters(), run.model.buffers())}
     average = [] if run.average.model is run.model else [*run.average.model.parameters(), *run.average.model.buffers()]
     optimizer = [entry for state in run.optimizer.state.values() for entry in state.values()]
-    found = {"peak of the process": memory.peak()}
+    sizes = {"peak of the process": memory.peak()}
     if run.device.type == "cuda":
-        found["peak on the device"] = float(torch.cuda.max_memory_allocated(run.device))
-    found["data"] = float(sum(rows.nbytes for rows in run.data.splits.values()))
-    sizes: dict[str, Iterable[Any]] = {
+        sizes["peak on the device"] = float(torch.cuda.max_memory_allocated(run.device))
+    sizes["data"] = float(sum(rows.nbytes for rows in run.data.splits.values()))
+    groups: dict[str, Iterable[Any]] = {
         "weights": weights.values(),
         "averaged weights": average,
         "optimizer": optimizer,
     }
-    found |= {name: float(sum(one.nbytes for one in held if isinstance(one, Tensor))) for name, held in sizes.items()}
-    return {name: size for name, size in found.items() if size}
+    sizes |= {
+        name: float(sum(one.nbytes for one in group if isinstance(one, Tensor))) for name, group in groups.items()
+    }
+    return {name: size for name, size in sizes.items() if size}
 
 
 # Arithmetic.
 
 
 def count_flops(run: Run) -> tuple[dict[str, float], list[str]]:
-    """Return the operations of each part of one step on a whole batch, and the names of those that nobody counts.
+    """Return the number of operations in each part of a step, and the names of operations that could not be counted.
 
-    A multiplication and an addition are two; what is done element by element is left out.
+    The step has a full batch. A multiplication and an addition count as two; elementwise operations are not counted.
     """
-    run.state.step = 0  # an epoch's last batch may be smaller
+    run.state.step = 0  # the first step, because the last batch of an epoch may be smaller
     counter, unknown = flops.counter(), flops.Uncounted()
     meter = Meter(counter.get_total_flops)
     take = repeated(run, eager(run, meter), meter)
     with counter, unknown:
         take()
-        found = meter.lap()
-    return {part: value for part, value in found.items() if value}, sorted(unknown.names)
+        counts = meter.lap()
+    return {part: count for part, count in counts.items() if count}, sorted(unknown.names)
 
 
 def describe(run: Run) -> str:
-    """Name what was measured: model, data, device, precision."""
+    """Describe what was measured: model, data, device and precision."""
     parts = run.config.parts
     rows = len(run.data.splits["train"])
     return (

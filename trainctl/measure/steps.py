@@ -1,4 +1,4 @@
-"""Steps as training takes them, repeated for a measurement, and their times."""
+"""Time training steps, repeated for a measurement."""
 
 import statistics
 import time
@@ -15,22 +15,22 @@ from trainctl.step.eager import Step, eager
 from trainctl.step.part import Mark, ignore
 from trainctl.train.budget import Clock, end_reason
 
-WARM_UP = 5  # steps that do not count: allocators and caches fill, the step is recorded and checked
-BLOCKS = 5  # in which an accelerator's steps are timed, as it works on while the host is ahead
-MOST_SECONDS = 2.0  # for one change that is tried
+WARM_UP = 5  # uncounted steps, in which allocators and caches fill, and the step is recorded and checked
+BLOCKS = 5  # groups in which an accelerator's steps are timed, because the host does not wait for each step
+MOST_SECONDS = 2.0  # longest time to measure one change [s]
 
 
 def keep_weights(run: Run) -> None:
-    """Set the learning rate to 0 for good: steps, and schedules too, leave the weights as they are.
+    """Set the learning rate permanently to 0, so that neither steps nor schedules change the weights.
 
-    So nothing diverges however long it is measured, and nothing that is measured later starts from spoilt weights.
+    Then no measurement diverges, however long it is, and later measurements start from the same weights.
     """
     for group in run.optimizer.param_groups:
         group["lr"] = group["initial_lr"] = 0.0
 
 
 def repeated(run: Run, take: Step, mark: Mark = ignore) -> Callable[[], None]:
-    """Return a function that does what the loop does for a step; after the last planned step it begins anew."""
+    """Return a function that does what the training loop does for a step; restarts after the last planned step."""
     batches, clock = run.order.batches(run.state.step), Clock(run)
 
     def once() -> None:
@@ -47,7 +47,7 @@ def repeated(run: Run, take: Step, mark: Mark = ignore) -> Callable[[], None]:
 
 
 def time_parts(run: Run, steps: int) -> dict[str, float]:
-    """Return the median time of each phase of an eager step [s]; an accelerator is waited for around each."""
+    """Return the median time of each phase of an eager step [s]; waits for the device between phases."""
 
     def now() -> float:
         device.synchronize(run.device)
@@ -62,14 +62,14 @@ def time_parts(run: Run, steps: int) -> dict[str, float]:
     return {part: statistics.median(lap.get(part, 0.0) for lap in laps) for part in dict.fromkeys(chain(*laps))}
 
 
-def time_steps(take: Callable[[], object], steps: int, place: torch.device) -> float:
-    """Return the median time of undisturbed steps [s]."""
+def time_steps(take: Callable[[], object], steps: int, target: torch.device) -> float:
+    """Return the median time of steps without marks [s]."""
     warm_up(take)
-    return statistics.median(laps(take, steps, place))
+    return statistics.median(laps(take, steps, target))
 
 
 def warm_up(take: Callable[[], object]) -> None:
-    """Take a few steps that do not count; fewer of slow ones, which have little to warm up."""
+    """Take a few uncounted steps; fewer if they are slow, since a slow step has little to warm up."""
     begin = time.perf_counter()
     for _ in range(WARM_UP):
         take()
@@ -77,29 +77,29 @@ def warm_up(take: Callable[[], object]) -> None:
             break
 
 
-def laps(take: Callable[[], object], steps: int, place: torch.device) -> Iterator[float]:
-    """Yield the time of each step; on an accelerator, of a few in a row, as waiting for it disturbs them [s]."""
-    block = 1 if place.type == "cpu" else -(-steps // BLOCKS)
-    device.synchronize(place)
+def laps(take: Callable[[], object], steps: int, target: torch.device) -> Iterator[float]:
+    """Yield the time of each step [s]; on an accelerator the mean over a few steps, because waiting slows them down."""
+    block = 1 if target.type == "cpu" else -(-steps // BLOCKS)
+    device.synchronize(target)
     for _ in range(0, steps, block):
         start = time.perf_counter()
         for _ in range(block):
             take()
-        device.synchronize(place)
+        device.synchronize(target)
         yield (time.perf_counter() - start) / block
 
 
 def duel(
-    first: Callable[[], object], second: Callable[[], object], steps: int, place: torch.device
+    first: Callable[[], object], second: Callable[[], object], steps: int, target: torch.device
 ) -> tuple[float, float]:
-    """Return the median step times of two ways to train [s], measured in turns: a machine's speed changes."""
-    found: tuple[list[float], list[float]] = ([], [])
+    """Return the median step times of two ways to train [s], measured alternately because a machine's speed varies."""
+    times: tuple[list[float], list[float]] = ([], [])
     for take in (first, second):
         warm_up(take)
     begin = time.perf_counter()
     for _ in range(BLOCKS):
-        for take, times in zip((first, second), found, strict=True):
-            times += laps(take, -(-steps // BLOCKS), place)
+        for take, own in zip((first, second), times, strict=True):
+            own += laps(take, -(-steps // BLOCKS), target)
         if time.perf_counter() - begin > MOST_SECONDS:
             break
-    return statistics.median(found[0]), statistics.median(found[1])
+    return statistics.median(times[0]), statistics.median(times[1])

@@ -1,4 +1,4 @@
-"""A Chrome trace of a few steps, with their phases by name."""
+"""A Chrome trace of a few steps and their phases."""
 
 import tempfile
 from pathlib import Path
@@ -15,13 +15,13 @@ TRACED = 3  # steps of each kind
 
 
 def trace(run: Run, recorded: bool) -> bytes:
-    """Return the trace of eager steps with their phases, and of recorded steps if training takes such."""
+    """Return a trace of eager steps with their phases and, if training takes recorded steps, of these."""
     from torch.profiler import ProfilerActivity, profile, record_function
 
     ranges = Ranges()
     kinds = {"eager step": (repeated(run, eager(run, ranges), ranges), ranges)}
     if recorded:
-        whole = Ranges()  # forward and backward are one: a recording has no phases
+        whole = Ranges()  # a single range for the whole step: a recording has no phases
         take = repeated(run, Engine(run, ignore).take, lambda part: whole("step" if part != "data" else part))
         kinds["recorded step"] = (take, whole)
     for take, end in kinds.values():

@@ -1,4 +1,4 @@
-"""Changes of a configuration that may be faster, each measured in turns with the run as it is."""
+"""Changes of a configuration that may be faster, each measured alternately with the unchanged run."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -15,17 +15,17 @@ from trainctl.step.engine import Engine
 from trainctl.step.part import ignore
 from trainctl.train import evaluation
 
-LARGER = 4  # times the batch size, to try whether more rows are faster
+LARGER = 4  # factor for the batch size, to try whether more rows are faster
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One change of the configuration, measured in turns with the run as it is.
+    """A change of the configuration, measured alternately with the unchanged run.
 
     Args:
-        word: What to type.
-        before: Rows a second as it is.
-        after: Rows a second with the change.
+        word: The override to type.
+        before: Rows per second without the change.
+        after: Rows per second with the change.
     """
 
     word: str
@@ -34,32 +34,32 @@ class Trial:
 
     @property
     def gain(self) -> float:
-        """How many times as fast the change is."""
+        """Speed with the change, as a multiple of the speed without it."""
         return self.after / self.before
 
 
 def trials(run: Run, recorded: bool, steps: int, taken: float) -> Iterator[Trial]:
-    """Measure the whole step with one thing changed, in turns with the run as it is.
+    """Measure steps with one change at a time, alternately with steps of the unchanged run.
 
     Args:
-        run: As it is.
-        recorded: Whether its steps are.
-        steps: To measure of each.
-        taken: The memory that its steps took [bytes].
+        run: The unchanged run.
+        recorded: Whether its steps are recorded.
+        steps: Number of steps to measure of each.
+        taken: Memory used by its steps [bytes].
     """
     used = torch.get_num_threads()
     base = repeated(run, Engine(run, ignore).take)
     try:
         for word, changed, count in changes(run, recorded, taken):
             try:
-                # The recorded step of another number of threads, or of another precision, is another one.
+                # A recording is valid only for one number of threads and one precision.
                 torch.set_num_threads(count or used)
                 other = repeated(changed, Engine(changed, ignore).take)
                 before, after = duel(
                     _with_threads(base, used, count), _with_threads(other, count, count), steps, run.device
                 )
             except (NonFiniteError, RuntimeError, MemoryError) as error:
-                if lacks_memory(error) or "precision" in word:  # the device, or the model, cannot do it
+                if lacks_memory(error) or "precision" in word:  # the device or the model does not support it
                     run.optimizer.zero_grad()
                     continue
                 raise
@@ -69,7 +69,7 @@ def trials(run: Run, recorded: bool, steps: int, taken: float) -> Iterator[Trial
 
 
 def _with_threads(take: Callable[[], None], used: int, count: int) -> Callable[[], None]:
-    """Return a step that sets the number of threads first, if a trial changes it."""
+    """Return a step that first sets the number of threads, if the trial changes it."""
     if not count:
         return take
 
@@ -81,10 +81,10 @@ def _with_threads(take: Callable[[], None], used: int, count: int) -> Callable[[
 
 
 def changes(run: Run, recorded: bool, taken: float) -> Iterator[tuple[str, Run, int]]:
-    """Yield what may be changed: the words to type, the run so changed, and its threads if they are the change."""
+    """Yield the changes to try: the overrides to type, the changed run, and its threads if these are changed, else 0."""
     config, plan, rows = run.config, run.plan, len(run.data.splits["train"])
-    others = [precision for precision in ("fp32", "bf16") if precision != config.precision != "fp16"]
-    for precision in others:
+    precisions = [precision for precision in ("fp32", "bf16") if precision != config.precision != "fp16"]
+    for precision in precisions:
         yield f"precision={precision}", replace(run, config=replace(config, precision=cast(Any, precision))), 0
     if config.loop.clip_norm is not None or config.loop.clip_value is not None:
         words = [f"loop.{key}=null" for key in ("clip_norm", "clip_value") if getattr(config.loop, key) is not None]
@@ -109,7 +109,7 @@ def _with_loop(run: Run, **settings: Any) -> Run:
 
 
 def evaluation_trials(run: Run) -> Iterator[Trial]:
-    """Measure an evaluation in larger portions, if it takes more than one."""
+    """Measure an evaluation with larger portions, if the validation split has more than one."""
     rows, size = len(run.data.splits["val"]), run.evaluation.batch_size
     if size >= rows:
         return

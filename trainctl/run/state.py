@@ -37,7 +37,7 @@ class TrainState:
         best_weights: The evaluated model's state at that step.
         position: Where on its schedule the newest step was taken [steps]: one below ``step``, unless the clock moves the
             schedule on.
-        evaluated: The step of the newest evaluation; an earlier one than is due if a signal broke that one off.
+        evaluated: Step of the newest completed evaluation; lags behind if a signal interrupted the one that was due.
         evaluated_seconds: Time spent training when that evaluation began [s].
         first_loss: Mean training loss up to the first evaluation; what a later one is compared with.
         skipped: Steps that were skipped because their numbers were not finite.

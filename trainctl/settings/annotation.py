@@ -1,8 +1,8 @@
-"""The text of an annotation -> the type that it names. Parsed, never evaluated, and nothing is imported.
+"""Convert the text of an annotation to a type. Annotations are parsed, never evaluated, and nothing is imported.
 
 An annotation may use ``typing``, ``collections.abc`` and the built-in types, under any name that an import gives them,
-and aliases: of its own module, of the group's ``base.py``, or imported from a module that lies beside the package or in
-it. What cannot be understood is an error: a setting of an unknown type would accept every value.
+and aliases: those of its own module, those of the group's ``base.py``, and those imported from a module in the package
+or next to it. An annotation that cannot be understood is an error: a setting of unknown type would accept every value.
 """
 
 import ast
@@ -20,7 +20,7 @@ from trainctl.fileformat.source import parse_expression, parse_python
 from trainctl.settings import schema
 
 PACKAGE = Path(__file__).parents[1]
-DEEPEST = 50  # aliases of aliases, or types inside types
+DEEPEST = 50  # of aliases of aliases, and of types inside types
 PLAIN: dict[str, Any] = {
     "bool": bool, "float": float, "int": int, "str": str, "object": Any, "Any": Any,
     **dict.fromkeys(("list", "List", "Sequence", "MutableSequence", "Collection", "Iterable"), list),
@@ -32,7 +32,7 @@ STANDARD = ("typing.", "typing_extensions.", "collections.abc.", "builtins.")
 
 
 class NotUnderstood(Exception):
-    """An annotation does not name a type of the schema; the message says which part of it."""
+    """An annotation is not a type of the schema; the message names the part that is not."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ class Module:
     """A module and the names at its top level.
 
     Args:
-        tree: Its syntax.
+        tree: Its syntax tree.
         name: Its dotted name.
-        root: The directory in which its package lies.
-        assigned: What is assigned to names.
-        imported: The dotted name behind each imported one.
+        root: The directory that contains its package.
+        assigned: The expression that is assigned to each name.
+        imported: The dotted name that each imported name refers to.
         stars: Modules from which all names are imported.
     """
 
@@ -95,8 +95,8 @@ def _load(path: Path, name: str, root: Path) -> Module:
 
 
 def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
-    """Yield the statements of a module in order, including those inside of ``if`` and ``try``."""
-    waiting: list[ast.AST] = list(reversed(tree.body))  # no recursion: a chain of `elif` is nested
+    """Yield the statements of a module in order, including those inside ``if`` and ``try``."""
+    waiting: list[ast.AST] = list(reversed(tree.body))  # no recursion: a chain of `elif` is nested deeply
     while waiting:
         node = waiting.pop()
         if isinstance(node, ast.stmt):
@@ -106,7 +106,7 @@ def _statements(tree: ast.Module) -> Iterator[ast.stmt]:
 
 
 def meaning(annotation: ast.expr, module: Module, depth: int = 0) -> Any:
-    """Return the type that an annotation names.
+    """Return the type that an annotation denotes.
 
     Raises:
         NotUnderstood: If it is not a type of :mod:`trainctl.settings.schema`.
@@ -136,7 +136,7 @@ def meaning(annotation: ast.expr, module: Module, depth: int = 0) -> Any:
 
 
 def _generic(name: str, items: Sequence[ast.expr], module: Module, depth: int) -> Any:
-    """Return ``name[items]``."""
+    """Return the type ``name[items]``."""
     if name == "Literal":
         return Literal[tuple(_constant(item) for item in items)]
     if name == "Annotated":
@@ -168,7 +168,7 @@ def _union(types: Sequence[Any]) -> Any:
 def _constant(item: ast.expr) -> str | int | bool | None:
     try:
         value = ast.literal_eval(item)
-    except Exception as error:  # whatever is not a constant
+    except Exception as error:  # literal_eval raises many types of errors
         raise NotUnderstood(f"{_short(item)} is not a constant, as Literal needs") from error
     if isinstance(value, str | int | bool | None):
         return value
@@ -176,7 +176,7 @@ def _constant(item: ast.expr) -> str | int | bool | None:
 
 
 def _text(item: ast.expr, module: Module, depth: int) -> str:
-    """Return a constraint, which may be a text or a name for one."""
+    """Return a constraint, which may be a text or the name of a constant text."""
     target = _resolve(item, module, depth) if isinstance(item, ast.Name | ast.Attribute) else (item, module)
     if isinstance(target, tuple) and isinstance(target[0], ast.Constant) and isinstance(target[0].value, str):
         return target[0].value
@@ -184,7 +184,7 @@ def _text(item: ast.expr, module: Module, depth: int) -> str:
 
 
 def _resolve(name: ast.expr, module: Module, depth: int) -> str | tuple[ast.expr, Module]:
-    """Follow a name to one of PLAIN or SPECIAL, or to an expression and the module in which it is written."""
+    """Resolve a name to a key of PLAIN or SPECIAL, or to an expression and the module that contains it."""
     target: str | tuple[ast.expr, Module] = (name, module)
     while isinstance(target, tuple) and isinstance(target[0], ast.Name | ast.Attribute):
         _limit(depth := depth + 1)
@@ -204,7 +204,7 @@ def _dotted(name: ast.expr) -> str:
 
 
 def _look_up(name: str, module: Module, depth: int) -> str | tuple[ast.expr, Module]:
-    """Return what a name is in a module."""
+    """Return what a name refers to in a module."""
     _limit(depth)
     head, dot, rest = name.partition(".")
     if not dot and head in module.assigned:
@@ -213,8 +213,8 @@ def _look_up(name: str, module: Module, depth: int) -> str | tuple[ast.expr, Mod
         return _look_up_absolute(f"{module.imported[head]}{dot}{rest}", module, depth + 1)
     if not dot and hasattr(builtins, head):
         return _look_up_absolute(f"builtins.{head}", module, depth + 1)
-    beside = f"{module.name.rpartition('.')[0]}.base"
-    for source in (*module.stars, beside) if not dot else ():
+    base = f"{module.name.rpartition('.')[0]}.base"
+    for source in (*module.stars, base) if not dot else ():
         other = _find_module(source, module.root)
         if other and other is not module and (head in other.assigned or head in other.imported or other.stars):
             return _look_up(head, other, depth + 1)
@@ -222,7 +222,7 @@ def _look_up(name: str, module: Module, depth: int) -> str | tuple[ast.expr, Mod
 
 
 def _look_up_absolute(name: str, module: Module, depth: int) -> str | tuple[ast.expr, Module]:
-    """Return what a dotted name is."""
+    """Return what a dotted name refers to."""
     for prefix in STANDARD:
         short = name.removeprefix(prefix)
         if short != name and (short in PLAIN or short in SPECIAL):
@@ -234,7 +234,7 @@ def _look_up_absolute(name: str, module: Module, depth: int) -> str | tuple[ast.
 
 
 def _find_module(name: str, root: Path) -> Module | None:
-    """Return a module by its dotted name, looked up beside the package and in trainctl; None if it is elsewhere."""
+    """Return a module by its dotted name, looked up next to the package and in trainctl; None if it is in neither."""
     for directory in (root, PACKAGE.parent):
         path = directory.joinpath(*name.split("."))
         for file in (path.with_name(f"{path.name}.py"), path / "__init__.py"):

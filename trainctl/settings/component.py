@@ -1,4 +1,4 @@
-"""(group, name) -> the file of a component, and what is wrong with a configuration of it. The whole plug-in mechanism.
+"""Find the file of a component, and check its configuration. This is the whole plug-in mechanism.
 
 A component is the function ``trainctl.components.<group>.<name>.<name>``, or ``<package>.<group>.<name>.<name>`` for
 each package of ``components=[...]``. Its parameters, except those that :mod:`trainctl.run.assemble` supplies, are the
@@ -21,7 +21,7 @@ from trainctl.settings import schema
 from trainctl.settings.signature import Signature, read_signature
 from trainctl.settings.spelling import nearest, no_such, spell
 
-# What assemble supplies to the members of each group, in addition to the parameters in their YAML.
+# The arguments that assemble passes to the members of each group, in addition to the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
     "dataset": frozenset({"schema"}),
     "clean": frozenset(),
@@ -70,7 +70,7 @@ def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
 
 
 def names(group: str, packages: Iterable[str] = ()) -> list[str]:
-    """Return the names of a group's components, sorted; ``base`` contains what they share and is not one."""
+    """Return the names of a group's components, sorted; ``base`` contains shared code and is not a component."""
     files = [
         file
         for package in (BUILT_IN, *packages)
@@ -84,8 +84,8 @@ def signature(path: Path) -> Signature:
     """Return the signature of the component in a file, without the parameters that assemble supplies.
 
     Raises:
-        ConfigError: If the file defines no component, or with a line for each parameter whose annotation is missing or
-            not understood.
+        ConfigError: If the file defines no component, or if annotations are missing or not understood, with one line
+            for each such parameter.
     """
     whole, supplied = read_signature(path), SUPPLIED.get(path.parent.name, frozenset())
     if unclear := [message for name, message in whole.unclear.items() if name not in supplied]:

@@ -1,8 +1,8 @@
-"""Words of the command line -> a checked Config: Hydra's search path and composition, and strict overrides.
+"""Convert the words of the command line to a checked Config, with Hydra's composition and strict overrides.
 
-Group choices (`optimizer=adam`) are composed by Hydra; settings (`optimizer.lr=0.1`) are then laid on top
-here, so that a key that does not exist is an error however it is written (`+key`, `++key`), and so that the
-points of a sweep share one composition per choice of members.
+Hydra composes the group choices (`optimizer=adam`); settings (`optimizer.lr=0.1`) are then applied here, so that
+a key that does not exist is an error however it is written (`+key`, `++key`), and so that the points of a sweep
+share one composition per choice of members.
 """
 
 import warnings
@@ -30,7 +30,7 @@ from trainctl.settings.user_files import OF_HYDRA, hidden, is_ours, refuse_bombs
 
 
 class Overlays(SearchPathPlugin):
-    """Puts the user's directories on Hydra's search path, after ours."""
+    """Adds the user's directories to Hydra's search path, after ours."""
 
     directories: Sequence[Path] = ()
 
@@ -54,7 +54,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
 
 
 def compose_points(overrides: Sequence[str], config_dir: str | None = None) -> list[tuple[list[str], Config]]:
-    """Return every point of a sweep, in order: its swept overrides, and its configuration.
+    """Return the swept overrides and the configuration of each point of a sweep, in order.
 
     Raises:
         ConfigError: With one line for each thing that is wrong at any point.
@@ -85,7 +85,7 @@ def _configs(parsed: list[Override], points: list[list[str]], directories: list[
 
 
 def _tree(parsed: list[Override], typed: dict[str, str], members: Members, directories: list[Path]) -> Tree:
-    """Compose one point; what is wrong is reported in terms of what was typed."""
+    """Compose one point; error messages quote the words as they were typed."""
     choices = [override for override in parsed if override.key_or_group in members]
     composed = compose_members(tuple(map(_choice, choices)), tuple(directories)).copy()
     wrong: list[str] = []
@@ -103,7 +103,7 @@ def _tree(parsed: list[Override], typed: dict[str, str], members: Members, direc
 
 
 def lift_epochs(tree: DictConfig | Tree, typed: Iterable[str]) -> None:
-    """Set `loop.epochs` to null if another budget was typed and it was not: who types 60 s expects 60 s."""
+    """Set `loop.epochs` to null if another budget was typed and it was not: a user who types 60 s expects 60 s."""
     budgets = [key for key in ("max_steps", "max_time") if f"loop.{key}" in typed]
     if "loop.epochs" not in typed and any(tree["loop"].get(key) is not None for key in budgets):
         tree["loop"]["epochs"] = None
@@ -119,7 +119,7 @@ def _choice(override: Override) -> str:
 
 
 def _lay(composed: DictConfig, override: Override, typed: str, members: Members) -> list[str]:
-    """Set one key of a composed configuration; return what is wrong with that, if anything."""
+    """Set one key of a composed configuration; return a list of error messages."""
     key = override.key_or_group
     parent, _, leaf = key.rpartition(".")
     node = OmegaConf.select(composed, parent, throw_on_resolution_failure=False) if parent else composed
@@ -139,14 +139,14 @@ def _lay(composed: DictConfig, override: Override, typed: str, members: Members)
 
 @cache
 def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> DictConfig:
-    """Let Hydra compose members; the result is not checked, and is shared: copy it before a change.
+    """Compose members with Hydra; the result is not checked, and it is cached: copy it before changing it.
 
     Args:
-        choices: Words such as ``optimizer=adam``, or empty ones.
+        choices: Words such as ``optimizer=adam``; empty words are ignored.
         directories: The user's directories of configuration files.
 
     Raises:
-        ConfigError: If a file cannot be read, or sets what is Hydra's own.
+        ConfigError: If a file cannot be read, or sets Hydra's own settings.
     """
     prepare(directories, recipes=bool(directories) or any(choice.startswith("recipe=") for choice in choices))
     files = options(directories)
@@ -163,12 +163,12 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
 
 
 def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
-    """Tell Hydra about the user's directories, and about our recipes.
+    """Register the user's directories and our recipes with Hydra.
 
     Raises:
-        ConfigError: If a file of the user's is too large for Hydra.
+        ConfigError: If one of the user's files is too large for Hydra.
     """
-    Plugins.instance().register(Overlays)  # registered once, however often this is called
+    Plugins.instance().register(Overlays)  # has no effect after the first call
     Overlays.directories = directories
     if recipes:
         _register_recipes()
@@ -177,28 +177,28 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
 
 @cache
 def _register_recipes() -> None:
-    """Store our recipes in Hydra; once per process, as reading them takes a third of the time of a composition."""
+    """Register our recipes with Hydra, once per process: reading them takes a third of the time of a composition."""
     for path in sorted(home("recipes").glob("*.yaml")):
         node = _read(path)
         ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
 
 
 def _read(path: Path) -> Any:
-    """Read a file as Hydra does, within our limits."""
+    """Read a file as Hydra does, but with our limits on its size."""
     read_tree(path)
     with reading(path, ConfigError, explain=lambda error: not_yaml(error, path)):
         return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
 
 
 def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
-    """Call Hydra.
+    """Compose a configuration with Hydra.
 
     Args:
         words: Words such as ``optimizer=adam``.
         files: The files of the selected members.
 
     Raises:
-        ConfigError: With the file that is wrong, if it is one of these.
+        ConfigError: If composition fails; names the file at fault if it is one of these.
     """
     try:
         where = " ".join(words) or "the default run"
@@ -208,19 +208,19 @@ def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
                 return hydra.compose("train", overrides=list(words), return_hydra_config=True)
     except ConfigError:
         for path in files:
-            _read(path)  # names the file, if it is this one
+            _read(path)  # raises an error that names the file, if this file is at fault
         raise
 
 
 @cache
 def _hydras_own() -> Tree:
-    """Return Hydra's own settings as they are without any file of the user's."""
+    """Return Hydra's own settings as composed without the user's files."""
     Overlays.directories = ()
     return _without_choices(_compose([], []).hydra)
 
 
 def _without_choices(settings: DictConfig) -> Tree:
-    """Return Hydra's settings without those that depend on what was selected."""
+    """Return Hydra's settings without those that depend on the selected members."""
     plain = OmegaConf.to_container(settings, resolve=False)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items() if key not in ("overrides", "job", "runtime")}

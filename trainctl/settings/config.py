@@ -1,7 +1,7 @@
-"""Typed dataclasses for the run's own settings; `conf/train.yaml` contains their defaults.
+"""Define typed dataclasses for the run's own settings; `conf/train.yaml` contains their defaults.
 
-A configuration is first a plain tree (nested dicts, as YAML reads), then checked as a whole, then a
-:class:`Config`. The annotations are the schema, see :mod:`trainctl.settings.schema`.
+A configuration starts as a plain tree (nested dicts, as YAML is read), is checked as a whole, and becomes a
+:class:`Config`. The annotations are the schema; see :mod:`trainctl.settings.schema`.
 """
 
 import os
@@ -36,7 +36,7 @@ class Split:
 
 @dataclass(frozen=True)
 class Loop:
-    """How long to train, and in which portions."""
+    """How long to train, and in batches of what size."""
 
     epochs: Annotated[Positive | None, Resumable]
     max_steps: Annotated[Positive | None, Resumable]
@@ -80,7 +80,7 @@ class Config:
     seed: Annotated[int, "[0, 4294967295]"]
     device: Annotated[str, r"re:auto|cpu|mps|cuda(:\d+)?", "auto, cpu, mps, cuda or cuda:1", Resumable]
     precision: Literal["fp32", "bf16", "fp16"]
-    threads: Annotated[  # far more of them crash OpenMP
+    threads: Annotated[  # OpenMP crashes with many more threads
         Annotated[int, "[1, 1024]"] | Literal["adapt"] | None, Resumable
     ]
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
@@ -94,12 +94,12 @@ class Config:
     tree: Tree
 
     def members(self, group: str) -> list[Tree]:
-        """Return the selected members of a group: one, or any number for a group that takes several."""
+        """Return the selected members of a group: exactly one, or any number if the group takes several."""
         settings = self.parts[group]
         return list(settings.values()) if group in component.ADDITIVE else [settings]
 
     def monitored(self, group: str) -> str:
-        """Return the metric that the member of a group watches: its own, or that of the run."""
+        """Return the metric that the member of a group monitors: its own, or else the run's."""
         return str(self.parts[group].get("monitor", self.monitor))
 
 
@@ -187,7 +187,7 @@ def _mismatches(prefix: str, settings: Mapping[str, Any], annotations: Mapping[s
 
 
 def _contradictions(tree: Tree) -> list[str]:
-    """Return settings that are valid one by one, but not together."""
+    """Return a message for each combination of settings that are valid alone, but not together."""
     loop, split = tree["loop"], tree["split"]
     wrong = []
     if all(loop[key] is None for key in ("epochs", "max_steps", "max_time")):
@@ -208,9 +208,10 @@ def _contradictions(tree: Tree) -> list[str]:
 
 
 def load(tree: Tree) -> Config:
-    """Check a plain tree and return it typed, with the paths of data sets made absolute. The only check of a tree.
+    """Check a plain tree and return it as a Config, with the paths of data sets made absolute.
 
     A run's configuration is read again from other directories, where a relative path would name another file.
+    Trees are checked only here.
 
     Raises:
         ConfigError: With one line for each thing that is wrong.
@@ -229,7 +230,7 @@ def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
     assert path, f"{group} was not checked"
     annotations = component.signature(path).parameters
     return {
-        key: os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, follows no link
+        key: os.path.abspath(Path(value).expanduser())  # noqa: PTH100 - removes `..`, does not follow links
         if isinstance(value, str) and schema.is_path(annotations.get(key))
         else value
         for key, value in settings.items()
@@ -250,5 +251,5 @@ def leaves(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def slug(text: str, length: int = 60) -> str:
-    """Turn text into a part of a file name: letters, digits, ``=``, ``,``, ``.``, ``_`` and ``-``."""
+    """Convert text to a part of a file name: letters, digits, ``=``, ``,``, ``.``, ``_`` and ``-``."""
     return re.sub(r"[^A-Za-z0-9=,._]+", "-", text).strip("-.")[:length].rstrip("-.") or "run"

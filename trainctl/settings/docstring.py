@@ -1,4 +1,4 @@
-"""A Google-style docstring, taken apart once for all who show it. Imports no torch."""
+"""Parse Google-style docstrings, for every command that shows them. Imports no torch."""
 
 import re
 import textwrap
@@ -10,14 +10,14 @@ SECTIONS = ("Args", "Returns", "Raises", "Source")
 
 @dataclass(frozen=True)
 class Docstring:
-    """The parts of a docstring, in reStructuredText; doctests are left out.
+    """The parts of a docstring, in reStructuredText, without the doctests.
 
     Args:
-        summary: The first line, as a user reads it: without the "Return" with which a function's docstring begins.
-        body: The paragraphs and formulas after it.
+        summary: The first line, as shown to users: without the leading "Return" of a function's docstring.
+        body: The paragraphs and formulas after the summary.
         arguments: The meaning of each argument.
         returns: What the function returns; empty if it is not described.
-        source: Where the method was published, and what differs; empty if there is none.
+        source: Where the method was published, and what differs from it; empty if there is none.
     """
 
     summary: str
@@ -28,7 +28,7 @@ class Docstring:
 
 
 def parse_docstring(text: str) -> Docstring:
-    r"""Take a docstring apart.
+    r"""Parse a docstring.
 
     >>> parse_docstring("Return the identity.\n\nArgs:\n    rate: A rate\n        [1].\n\nSource: none.")
     Docstring(summary='The identity.', body=(), arguments={'rate': 'A rate [1].'}, returns='', source='none.')
@@ -52,7 +52,7 @@ def parse_docstring(text: str) -> Docstring:
 
 
 def _for_users(summary: str) -> str:
-    """Return a summary without "Return", which tells a programmer what the function does.
+    """Return a summary without its leading "Return", which is of no use to users.
 
     >>> _for_users("Return gradient descent."), _for_users("Follow a sine.")
     ('Gradient descent.', 'Follow a sine.')

@@ -1,4 +1,4 @@
-"""The settings of a run that exists: completed for this version, and changed where that leaves it the same run."""
+"""Load the settings of an existing run: complete them for this version, and apply the changes that are allowed."""
 
 import copy
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ from trainctl.settings.members import overlays
 from trainctl.settings.overrides import parse, plain_value
 from trainctl.settings.spelling import nearest
 
-# What may change when a run is resumed; anything else would make it another run.
+# The settings that may change when a run is resumed; changing others would make it a different run.
 MAY_CHANGE = (*config.resumable(), *component.RESUMABLE)
 
 
 def load(tree: Tree) -> Config:
-    """Return a saved configuration, typed; what an older version did not know is at its default.
+    """Return a saved configuration as a Config; settings that an older version did not have get their defaults.
 
     Raises:
         ConfigError: With one line for each thing that this version does not understand.
@@ -36,10 +36,10 @@ def load(tree: Tree) -> Config:
 
 
 def completed(tree: Tree) -> Tree:
-    """Return a saved configuration with what an older version did not know yet, at the defaults of our YAML.
+    """Add the settings that an older version did not have to a saved configuration, with the defaults of our YAML.
 
-    Groups, sections and keys of the selected members are filled in. Nothing that is there is changed, so what this
-    version does not know is still an error when the configuration is checked. Settings get the names that they have now.
+    Missing groups, sections and keys of the selected members are added, and renamed settings get their current names.
+    Values do not change, so a key that this version does not have is still an error when the configuration is checked.
     """
     tree = renamed.with_new_names(tree)
     selected = {
@@ -55,13 +55,13 @@ def completed(tree: Tree) -> Tree:
             OmegaConf.update(composed, "monitor", tree.get("monitor", composed.monitor))  # other settings refer to it
             defaults = OmegaConf.to_container(composed, resolve=True)
     except ConfigError:
-        return tree  # what is wrong is reported when it is checked
+        return tree  # errors are reported when the configuration is checked
     assert isinstance(defaults, dict)
     return _filled(tree, {str(key): value for key, value in defaults.items()})
 
 
 def _filled(tree: Tree, defaults: Tree) -> Tree:
-    """Return a tree with the keys that only the defaults have, but without members that were not selected."""
+    """Return a tree with the missing keys added from the defaults; members that were not selected are not added."""
     deeper = {
         key: _filled(value, defaults[key])
         for key, value in tree.items()
@@ -73,15 +73,15 @@ def _filled(tree: Tree, defaults: Tree) -> Tree:
 
 
 def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
-    """Return the configuration of an existing run with some settings changed; the result is yet to be checked.
+    """Return the configuration of an existing run with some settings changed; the result is not checked.
 
     Args:
         tree: The run's configuration; it is not changed.
         overrides: Words such as ``loop.epochs=50``.
-        allowed: The keys that may change; ``early_stopping.`` stands for all below it.
+        allowed: The keys that may change; ``early_stopping.`` stands for every key below it.
 
     Raises:
-        ConfigError: If another key is given, or one that does not exist.
+        ConfigError: If a key does not exist or may not change.
     """
     changed = copy.deepcopy(tree)
     settings = config.leaves(tree)
@@ -107,7 +107,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
 
 
 def among(key: str, keys: Sequence[str]) -> bool:
-    """Return whether a key is one of several, of which ``early_stopping.`` stands for all below it.
+    """Return whether a key is in a list in which ``early_stopping.`` stands for every key below it.
 
     >>> among("loop.epochs", ["loop."]), among("loop.epochs", ["loop.epoch"])
     (True, False)

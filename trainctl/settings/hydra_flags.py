@@ -1,4 +1,4 @@
-"""Hydra's own informational flags: --hydra-help, --cfg, --info, --shell-completion."""
+"""Support Hydra's own informational flags: --hydra-help, --cfg, --info, --shell-completion."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ from trainctl.settings.members import home, overlays
 
 
 def answer(argv: Sequence[str], config_dir: str | None = None) -> int:
-    """Print what one of Hydra's informational flags asks for; return the exit code.
+    """Print the output of one of Hydra's informational flags; return the exit code.
 
     Args:
         argv: The words of the command line.
@@ -37,7 +37,7 @@ def answer(argv: Sequence[str], config_dir: str | None = None) -> int:
 
 @contextmanager
 def _as_hydra_expects(argv: Sequence[str]) -> Iterator[None]:
-    """Let Hydra read these words, and write to a pipe that nobody reads; afterwards the process is as it was."""
+    """Set ``sys.argv`` for Hydra, and silence the logging errors of a closed pipe; restore both afterwards."""
     before = sys.argv, logging.raiseExceptions
     sys.argv, logging.raiseExceptions = ["trainctl", *(word.lstrip("+") for word in argv)], False
     try:
@@ -49,4 +49,4 @@ def _as_hydra_expects(argv: Sequence[str]) -> Iterator[None]:
 
 
 def _run(_: DictConfig) -> None:
-    raise AssertionError("only Hydra's informational flags come here")
+    raise AssertionError("Hydra runs the task although it got an informational flag")

@@ -1,4 +1,4 @@
-"""The members of the groups, ours and the user's: their files and settings, and what a misspelt key probably meant.
+"""List the members of the groups, ours and the user's, with their files and settings; suggest fixes for misspelt keys.
 
 Imports neither Hydra nor torch.
 """
@@ -18,7 +18,7 @@ Members = dict[str, dict[str, Path]]
 
 
 def home(name: str) -> Path:
-    """Return our `conf` or `recipes`: inside of an installed package, or next to it in a checkout."""
+    """Return the path of our `conf` or `recipes`: inside an installed package, or next to the package in a checkout."""
     inside = PACKAGE / name
     return inside if inside.is_dir() else PACKAGE.parent / name
 
@@ -33,7 +33,7 @@ def overlays(config_dir: str | None = None) -> list[Path]:
 
 
 def options(directories: Sequence[Path]) -> Members:
-    """Return each group's members with their files; of two with one name, ours comes first, as in Hydra."""
+    """Return each group's members with their files; if two have the same name, ours takes precedence, as in Hydra."""
     members: Members = {}
     for group in (*component.GROUPS, "recipe"):
         files = [path for folder in (home("conf"), *directories) for path in sorted((folder / group).glob("*.yaml"))]
@@ -45,7 +45,7 @@ def options(directories: Sequence[Path]) -> Members:
 def _owners(members: Members) -> dict[str, list[str]]:
     """Return every setting of every member, with the members that have it (none for the run's own settings).
 
-    Reads all files, 40 ms: for error messages only.
+    This reads all files, which takes 40 ms: use it for error messages only.
     """
     owners: dict[str, list[str]] = {key: [] for key in config.knobs()}
     for section, cls in config.SECTIONS.items():
@@ -63,7 +63,7 @@ def _owners(members: Members) -> dict[str, list[str]]:
 
 
 def explain(key: str, line: str, members: Members, selected: str) -> str:
-    """Return the message for a key that does not exist, or belongs to another member, with what was probably meant.
+    """Return the message for a key that does not exist or belongs to another member, with a suggestion.
 
     Args:
         key: The key.

@@ -1,4 +1,4 @@
-"""A word of the command line -> an override, parsed by Hydra's grammar, and what is wrong with it by itself."""
+"""Parse words of the command line as overrides, with Hydra's grammar, and check each override by itself."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -44,7 +44,7 @@ def values(override: Override, members: Members) -> list[str]:
     """Return the values of an override, as they are written on the command line; several if it is swept.
 
     Raises:
-        ConfigError: If it is swept over something that is not a list of values.
+        ConfigError: If it is a sweep over something other than a list of values.
     """
     with reading(str(override.input_line), ConfigError, "not a list of values"):
         value: Any = override.value()
@@ -56,10 +56,10 @@ def values(override: Override, members: Members) -> list[str]:
 
 
 def plain_value(override: Override) -> Any:
-    """Return the value of an override, its interpolations resolved.
+    """Return the value of an override, with its interpolations resolved.
 
     Raises:
-        ConfigError: If they cannot be.
+        ConfigError: If an interpolation cannot be resolved.
     """
     word = str(override.input_line)
     with reading(word, ConfigError, "cannot be resolved", lambda error: unresolved(error, word)):
@@ -68,11 +68,11 @@ def plain_value(override: Override) -> Any:
 
 
 def unresolved(error: Exception, word: str = "") -> str | None:
-    """Return the message for a value that is missing, or an interpolation that leads nowhere; None for other errors.
+    """Return the message for a missing value or an interpolation that cannot be resolved; None for other errors.
 
     Args:
-        error: What OmegaConf raised.
-        word: What was typed; without it, the message names the key.
+        error: The error that OmegaConf raised.
+        word: The word as it was typed; if empty, the message names the key.
     """
     if not isinstance(error, OmegaConfBaseException):
         return None
@@ -83,7 +83,7 @@ def unresolved(error: Exception, word: str = "") -> str | None:
 
 
 def misuses(override: Override, members: Members, *, sweep: bool) -> Iterator[str]:
-    """Yield what is wrong with an override by itself, before anything is composed."""
+    """Yield a message for each error that shows in an override by itself, before anything is composed."""
     line, key = str(override.input_line), override.key_or_group
     if override.is_delete():
         group = key.partition(".")[0]
@@ -103,7 +103,7 @@ def misuses(override: Override, members: Members, *, sweep: bool) -> Iterator[st
 
 
 def _unknown_members(override: Override, options: dict[str, Path]) -> Iterator[str]:
-    """Yield a line for each value of a group's override that is not one of its members."""
+    """Yield a message for each value of a group's override that is not a member of the group."""
     group = override.key_or_group
     value: Any = override.value()
     if isinstance(value, Glob):

@@ -1,4 +1,4 @@
-"""Overrides with several values -> the points of a sweep."""
+"""Expand overrides with several values into the points of a sweep."""
 
 import itertools
 import math
@@ -16,7 +16,7 @@ MOST_POINTS = 10_000
 
 
 def points_of(overrides: Sequence[Override], members: Members) -> list[list[str]]:
-    """Return the points of a sweep in order, each a list with one word for each override.
+    """Return the points of a sweep in order, each a list of one word per override.
 
     Raises:
         ConfigError: If an override has no values, or there are too many points.
@@ -33,7 +33,7 @@ def _limit(count: float) -> None:
 
 
 def _length(override: Override) -> float:
-    """Return how many values a range has, without listing them; 1 for anything else."""
+    """Return the number of values in a range, without listing them; 1 for anything else."""
     value: Any = override.value() if override.is_sweep_override() else None
     if not isinstance(value, RangeSweep):
         return 1
@@ -50,7 +50,7 @@ def _length(override: Override) -> float:
 
 
 def _axis(override: Override, members: Members) -> list[str]:
-    """Return an override once for each of its values, as it is written on the command line."""
+    """Return one word `key=value` for each value of an override."""
     if not override.is_sweep_override():
         return [str(override.input_line)]
     key = override.key_or_group

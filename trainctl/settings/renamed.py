@@ -1,4 +1,4 @@
-"""Settings that had another name in an earlier version: saved configurations contain the old one."""
+"""Translate the old names of renamed settings, which saved configurations still contain."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ RENAMED = {"loop.capture": "loop.record"}
 
 
 def hint(key: str) -> str:
-    """Return the end of an error message about an old key; empty if the key never had another name.
+    """Return the end of an error message about an old key; empty if the key is not an old name.
 
     >>> hint("loop.capture"), hint("loop.epochs")
     ('; it is now called loop.record', '')
@@ -17,7 +17,7 @@ def hint(key: str) -> str:
 
 
 def with_new_names(tree: Tree) -> Tree:
-    """Return a saved configuration with the present names of its settings.
+    """Return a saved configuration with its settings under their current names.
 
     >>> with_new_names({"loop": {"epochs": 3, "capture": "never"}})
     {'loop': {'epochs': 3, 'record': 'never'}}

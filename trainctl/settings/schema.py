@@ -1,12 +1,12 @@
-"""Types with ranges: check plain values against annotations such as ``Annotated[float, "(0, inf)"]``.
+"""Check plain values against types with ranges, i.e. annotations such as ``Annotated[float, "(0, inf)"]``.
 
 The annotations of a component's function and of the dataclasses in :mod:`trainctl.settings.config` are the
-whole schema of a configuration. They are read without importing torch.
+whole schema of a configuration. Torch is not imported to read them.
 
 An annotation is ``int``, ``float``, ``bool``, ``str``, ``None``, ``Any``, ``Literal[...]``, ``list[T]``,
 ``tuple[T, ...]``, ``tuple[T, U]``, ``dict[K, V]``, a union of these, or ``Annotated[T, constraint]``. The constraint is an
-interval (``"[0, 1)"``; an infinite end is open), a pattern (``"re:..."``), or ``"path"``; a third argument, if there is one,
-is shown to the user as what is allowed. Metadata of other types, such as
+interval (``"[0, 1)"``; an infinite end is open), a pattern (``"re:..."``), or ``"path"``; an optional third argument
+is shown to the user as the description of what is allowed. Metadata of other types, such as
 :class:`trainctl.settings.config.Resumable`, is ignored here.
 """
 
@@ -81,7 +81,7 @@ def _is_fixed(annotation: Any) -> bool:
 
 
 def _texts(annotation: Any) -> list[str]:
-    """Return the texts in an annotation's metadata: the constraint, and what is shown to the user."""
+    """Return the texts in an annotation's metadata: the constraint, and the description for the user."""
     return [entry for entry in get_args(annotation)[1:] if isinstance(entry, str)]
 
 
@@ -100,14 +100,14 @@ def meets(value: Any, constraint: str) -> bool:
 
 
 def constrained(annotation: Any, *texts: str) -> Any:
-    """Return ``Annotated[annotation, *texts]``, checked; of a union, the options that the constraint applies to.
+    """Return ``Annotated[annotation, *texts]``; in a union, annotate only the types that the constraint applies to.
 
     Args:
-        annotation: What is constrained.
-        texts: The constraint, and, if need be, what is shown to the user.
+        annotation: The type to constrain.
+        texts: The constraint and, optionally, the description of what is allowed, for the user.
 
     Raises:
-        ValueError: If the constraint is not one, or not one of that type.
+        ValueError: If the constraint is not valid, or does not apply to the type.
 
     >>> constrained(int | None, "[1, inf)") == Annotated[int, "[1, inf)"] | None
     True

@@ -1,4 +1,4 @@
-"""The file of a component -> its docstring, and the parameters of its function with their types. Nothing is imported."""
+"""Read a component's docstring and the types of its parameters from its source file, without importing anything."""
 
 import ast
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ class Signature:
         doc: The docstring of the function, or of the module if the function has none.
         path: The file.
         parameters: The type of each parameter.
-        unclear: For each parameter whose type is not known, the message that says why, with file and line.
+        unclear: For each parameter whose type could not be read, a message with the file, the line and the reason.
     """
 
     doc: str
@@ -34,7 +34,7 @@ class Signature:
 
     @property
     def summary(self) -> str:
-        """What the component is, in one line."""
+        """Return a description of the component in one line."""
         return parse_docstring(self.doc).summary
 
 
@@ -43,7 +43,7 @@ def read_signature(path: Path) -> Signature:
     """Read the signature of the component in a file ``<group>/<name>.py``.
 
     Raises:
-        ConfigError: If the file is not a Python module, or defines no function of its name.
+        ConfigError: If the file is not a Python module, or does not define a function of the same name as the file.
     """
     module = module_of(path)
     tree = module.tree

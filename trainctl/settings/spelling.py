@@ -1,11 +1,11 @@
-"""How values are spelt on the command line, and what a misspelt word probably meant. Imports no torch."""
+"""Write values as on the command line, and suggest corrections for misspelt words. Imports no torch."""
 
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 
-# What word processors and phones insert in place of what was typed.
+# Characters that word processors and phones insert in place of what was typed.
 DASHES, DOUBLE, SINGLE = "\u2010\u2011\u2012\u2013\u2014\u2212", "\u201c\u201d\u201e", "\u2018\u2019\u201a"
 PLAIN = (
     dict.fromkeys(DASHES, "-") | dict.fromkeys(DOUBLE, '"') | dict.fromkeys(SINGLE, "'")
@@ -34,7 +34,7 @@ def no_such(kind: str, word: str, options: Iterable[str]) -> str:
 
 
 def spell(value: object) -> str:
-    """Write a plain value as it is written on the command line.
+    """Format a plain value as on the command line.
 
     >>> spell([1, None, {"a": True}])
     '[1,null,{a:true}]'
@@ -49,11 +49,11 @@ def spell(value: object) -> str:
 
 
 def misspelt(text: str, reason: str = "") -> str:
-    """Return why a word of the command line cannot be parsed: odd characters, spaces, or what needs quotes.
+    """Return why a word of the command line cannot be parsed: unusual characters, spaces, or missing quotes.
 
     Args:
         text: The word.
-        reason: The message of the parser, if one was asked.
+        reason: The message of the parser, if it was called.
 
     >>> misspelt("lr = 1")
     'no spaces around =; did you mean lr=1?'

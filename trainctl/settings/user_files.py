@@ -1,4 +1,4 @@
-"""What the configuration files of a user may not do, checked before Hydra, which has no limits, reads them. No Hydra."""
+"""Check the user's configuration files before Hydra, which has no limits, reads them. Imports no Hydra."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,37 +15,37 @@ PACKAGE = re.compile(r"^#\s*@package\s+hydra", re.MULTILINE)
 
 
 def refuse_bombs(directories: Iterable[Path]) -> None:
-    """Check the size of all of the user's files, because a file that is selected may name others in its `defaults`.
+    """Check the size of all of the user's files, because a selected file may include others in its `defaults`.
 
     Raises:
-        ConfigError: If one would take too much time or memory.
+        ConfigError: If reading a file would take too much time or memory.
     """
     for path in (path for directory in directories for path in sorted(directory.rglob("*.yaml"))):
         refuse_too_large(path)
 
 
 def refuse_hydras_settings(files: Iterable[Path]) -> None:
-    """Check that files do not set what Hydra itself would load or call.
+    """Check that files do not set Hydra's own settings, which name code that it loads and calls.
 
     Raises:
-        ConfigError: If one has a key `hydra`, or a header such as `# @package hydra.callbacks`.
+        ConfigError: If a file has a key `hydra`, or a header such as `# @package hydra.callbacks`.
     """
     for path in files:
         try:
             text, tree = read_text(path, ConfigError), read_tree(path)
         except ConfigError:
-            continue  # reported when it is composed
+            continue  # reported by the composition
         if (isinstance(tree, dict) and "hydra" in tree) or PACKAGE.search(text):
             raise ConfigError(f"{path}: {OF_HYDRA}")
 
 
 def is_ours(path: Path) -> bool:
-    """Return whether a configuration file came with trainctl."""
+    """Return whether a configuration file belongs to trainctl."""
     return any(path.is_relative_to(home(directory)) for directory in ("conf", "recipes"))
 
 
 def hidden(directories: Sequence[Path]) -> Iterator[str]:
-    """Yield a line for each file of the user that one of ours of the same name would hide."""
+    """Yield a message for each of the user's files that is hidden by one of ours with the same name."""
     for group in component.GROUPS:
         ours = {path.name for path in (home("conf") / group).glob("*.yaml")}
         for path in (path for directory in directories for path in sorted((directory / group).glob("*.yaml"))):

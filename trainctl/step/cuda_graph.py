@@ -1,4 +1,4 @@
-"""An eager computation captured as a CUDA graph: one call of the host starts all of its kernels."""
+"""An eager computation captured as a CUDA graph: a single call from the host launches all of its kernels."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -9,14 +9,14 @@ from torch import Tensor
 from trainctl.machine.device import end_capture
 from trainctl.step.record import Program, Recording, Unsupported
 
-WARM_UP = 3  # runs before a capture, as PyTorch's documentation has them: libraries set up what a capture must not
+WARM_UP = 3  # runs before a capture, as PyTorch's documentation recommends: lazy initialization must not be captured
 
 
 class Graphs:
-    """Captures computations as graphs that share one pool of memory: each is done with before the next one starts.
+    """Captures computations as graphs that share one memory pool, since no two of them run at the same time.
 
     Args:
-        keep: Whether results outlive the next call of the same graph, which overwrites them; they are copied then.
+        keep: Whether to copy the results, which the next call of a graph would overwrite.
     """
 
     def __init__(self, *, keep: bool) -> None:
@@ -24,7 +24,7 @@ class Graphs:
         self.pool: Any = None
 
     def build(self, recording: Recording) -> Program:
-        """Capture a computation; what it changes in place (buffers, sums, random states) the caller puts back.
+        """Capture a computation; the caller must restore what it changes in place (buffers, sums, random states).
 
         Raises:
             Unsupported: If CUDA cannot capture it.
@@ -42,12 +42,12 @@ class Graphs:
 
 
 class Graph:
-    """A computation whose kernels a GPU starts by itself.
+    """A computation whose kernels are launched together as a CUDA graph.
 
     Args:
-        compute: Only kernels of the current CUDA device, and no wait of the host.
-        inputs: Of the shapes that it will be called with.
-        pool: Of memory, that it shares with other graphs; one of its own if None.
+        compute: A computation that only uses kernels of the current CUDA device and never makes the host wait.
+        inputs: Inputs with the shapes of later calls.
+        pool: Memory pool shared with other graphs; None for its own.
 
     Raises:
         RuntimeError: If CUDA cannot capture it.
@@ -70,7 +70,7 @@ class Graph:
 
     def __call__(self, *inputs: Tensor) -> list[Any]:
         """Return the results; the next call overwrites them."""
-        for own, given in zip(self.inputs, inputs, strict=True):
-            own.copy_(given)
+        for own, new in zip(self.inputs, inputs, strict=True):
+            own.copy_(new)
         self.graph.replay()
         return list(self.results)

@@ -1,4 +1,4 @@
-"""One optimizer step, computed eagerly: the reference for every other way to take one."""
+"""One optimizer step, computed eagerly: the reference for recorded and captured steps."""
 
 import inspect
 import math
@@ -12,7 +12,7 @@ from trainctl.components.augment.base import Mixing
 from trainctl.errors import NonFiniteError
 from trainctl.machine.device import autocast, derive
 from trainctl.run.run import Evaluation, Run
-from trainctl.step.fused import trained_by, unwrapped_step
+from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Seen, ignore
 
 Step = Callable[[Tensor, Tensor], None]
@@ -21,7 +21,7 @@ Step = Callable[[Tensor, Tensor], None]
 def scaled(
     evaluation: Evaluation, stored: Tensor, targets: Tensor, augmented: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """Return the model's inputs and its targets: a reconstruction's target is its scaled, not augmented input."""
+    """Return the scaled inputs and the targets; the target of a reconstruction is the scaled input before augmentation."""
     scale = evaluation.data.input_scale
     inputs = scale(stored if augmented is None else augmented)
     if evaluation.task != "reconstruction":
@@ -30,10 +30,10 @@ def scaled(
 
 
 def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing]) -> tuple[Tensor, Tensor]:
-    """Return a batch's loss, and the targets that metrics count.
+    """Return a batch's loss, and the targets for the metrics.
 
-    Where rows were mixed, the losses against all their classes are mixed by share, and the class with the largest
-    share counts; targets that are numbers are mixed themselves.
+    If rows were mixed, the loss is the mean of the losses for the mixed rows' classes, weighted by their shares, and the
+    metrics use the class with the largest share. Numeric targets are themselves averaged with these weights.
     """
     if not mixings:
         return run.loss(outputs, targets), targets
@@ -44,22 +44,24 @@ def compare(run: Run, outputs: Tensor, targets: Tensor, mixings: Sequence[Mixing
         targets = torch.stack([share * part for share, part in parts]).sum(0)
         return run.loss(outputs, targets), targets
     loss = torch.stack([share * run.loss(outputs, part) for share, part in parts]).sum()
-    largest = torch.stack([share for share, _ in parts]).argmax().reshape(1)  # not [largest]: the host would wait
+    largest = (
+        torch.stack([share for share, _ in parts]).argmax().reshape(1)
+    )  # not [largest], which would make the host wait
     return loss, torch.stack([part for _, part in parts]).index_select(0, largest).squeeze(0)
 
 
 def eager(run: Run, mark: Mark = ignore) -> Step:
-    """Return the function that takes a batch as it is stored and makes one optimizer step.
+    """Return the function that takes one optimizer step on a batch in its stored form.
 
     Args:
-        run: To be trained.
-        mark: Is called at each border between two phases, see :data:`trainctl.measure.marks.PARTS`.
+        run: The run to train.
+        mark: Called at the start of each phase, see :data:`trainctl.measure.marks.PARTS`.
     """
     return optimizer_step(run, differentiate(run, mark), apply(run), mark=mark)
 
 
 def closely(run: Run) -> Step:
-    """Return the eager step that also checks every gradient before it changes a weight.
+    """Return an eager step that also checks every gradient before it changes the weights.
 
     Raises:
         NonFiniteError: From the step, if the loss or the gradient's norm is not finite.
@@ -68,11 +70,11 @@ def closely(run: Run) -> Step:
 
 
 def differentiate(run: Run, mark: Mark = ignore) -> Compute:
-    """Return the function that computes a part's share of the loss and of its gradient, and adds up its metrics.
+    """Return the function that computes a part's contribution to the loss and gradient, and updates the metrics.
 
-    Where the metrics wait (see :class:`trainctl.run.sums.Sums`), what they need is returned instead.
+    If the metrics are updated later (see :class:`trainctl.run.sums.Sums`), it returns the values that they need instead.
     """
-    model, scaler, sums, parameters = run.model, run.scaler, run.sums, trained_by(run.optimizer)
+    model, scaler, sums, parameters = run.model, run.scaler, run.sums, trained_parameters(run.optimizer)
     context = autocast(run.device, run.config.precision)
     penalties = [
         (f"penalty:{member['name']}", regularizer.penalty)
@@ -95,7 +97,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
             total = total + penalty()
         mark("backward")
         total = total if share == 1 else total * share
-        # Without the gradient to start from, whose shape autograd would compare by means of sympy: a second of imports.
+        # No initial gradient is passed: autograd would compare its shape with sympy, whose import takes a second.
         gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
         mark("bookkeeping")
         part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), None)
@@ -116,14 +118,14 @@ def _count(run: Run, seen: Seen, mark: Mark) -> None:
 
 
 def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
-    """Return a gradient whose memory has its parameter's order, as fused optimizers read both side by side."""
+    """Return a gradient in its parameter's memory layout, which fused optimizers require."""
     if gradient is None or gradient.stride() == parameter.stride():
         return gradient
     return torch.empty_like(parameter).copy_(gradient)
 
 
 def apply(run: Run) -> Callable[[], object]:
-    """Return what applies the optimizer to the gradients that the parameters hold."""
+    """Return the function that applies the optimizer to the parameters' gradients."""
     if run.scaler.is_enabled():
         return lambda: run.scaler.step(run.optimizer)
     return unwrapped_step(run.optimizer)
@@ -132,19 +134,20 @@ def apply(run: Run) -> Callable[[], object]:
 def optimizer_step(
     run: Run, compute: Compute, update: Callable[[], object], *, closely: bool = False, mark: Mark = ignore
 ) -> Step:
-    """Return a step: a batch is computed in ``loop.micro_batches`` parts, whose gradients add up to that of the whole.
+    """Return a step that computes a batch in ``loop.micro_batches`` parts and adds up their gradients.
 
     Args:
-        run: To be trained.
+        run: The run to train.
         compute: Computes a part.
-        update: Applies the optimizer to the gradients that the parameters hold.
-        closely: Whether every gradient is checked before a weight changes.
-        mark: Is called at each border between two phases.
+        update: Applies the optimizer to the parameters' gradients.
+        closely: Whether to check every gradient before the weights change.
+        mark: Called at the start of each phase.
 
     Raises:
-        NonFiniteError: From the step, before any weight has changed: on a CPU if the loss is not finite.
+        NonFiniteError: From the step, before any weight has changed: on a CPU if the loss is not finite; with
+            ``closely`` also if the gradient's norm is not finite.
     """
-    config, parameters = run.config, trained_by(run.optimizer)
+    config, parameters = run.config, trained_parameters(run.optimizer)
     augment = _augmentation(run, mark)
     projections = [
         (f"projection:{member['name']}", regularizer.project)
@@ -152,9 +155,9 @@ def optimizer_step(
         if regularizer.project
     ]
     averages = run.average.model is not run.model
-    # Both can make an infinite gradient a finite update, which nothing would show later.
+    # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
-    judged = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
+    checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
     def step(inputs: Tensor, targets: Tensor) -> None:
         # 1. The parts of the batch.
@@ -171,8 +174,8 @@ def optimizer_step(
                 total.add(part)
         assert total is not None
         # 2. The gradient.
-        if judged:
-            _judge(run, float(total.loss), total.gradients if closely else ())
+        if checked:
+            _require_finite(run, float(total.loss), total.gradients if closely else ())
         for parameter, gradient in zip(parameters, total.gradients, strict=True):
             parameter.grad = gradient
         _clip(run, parameters, mark)
@@ -196,7 +199,7 @@ def optimizer_step(
 def _augmentation(run: Run, mark: Mark) -> Callable[[Tensor, int], tuple[Tensor | None, list[Mixing]]]:
     """Return the function that augments a part: ``(inputs, position of its first row) -> (augmented or None, mixings)``.
 
-    Its random numbers are a function of (seed, step); those of a step's parts follow one another.
+    Its random numbers are a function of (seed, step); the parts of a step draw from one sequence.
     """
     members = run.config.members("augment")
     if all(member["name"] == "none" for member in members):
@@ -242,7 +245,7 @@ def _clip(run: Run, parameters: list[Tensor], mark: Mark) -> None:
         torch.nn.utils.clip_grad_norm_(parameters, loop.clip_norm)
 
 
-def _judge(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
+def _require_finite(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
     if not math.isfinite(loss):
         raise NonFiniteError(f"the loss is {loss} {where(run)}", loss, gradients)
     squares = sum(float(part.double().square().sum()) for part in gradients if part is not None)
@@ -251,6 +254,6 @@ def _judge(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
 
 
 def where(run: Run) -> str:
-    """Name the step that is being taken, for a message."""
-    rate = run.optimizer.param_groups[0]["lr"]  # with which the step is being taken, whoever has set it
+    """Return the current step, epoch and learning rate as text, for a message."""
+    rate = run.optimizer.param_groups[0]["lr"]  # the rate that this step uses, whoever has set it
     return f"at step {run.state.step + 1} (epoch {run.epoch:.2f}, learning rate {rate:g})"

@@ -1,4 +1,4 @@
-"""Which way optimizer steps are taken: eagerly, or by a recording that has given the numbers of the eager step."""
+"""Choice of how to take optimizer steps: eagerly, or by a recording whose results match those of the eager step."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +15,15 @@ from trainctl.run.run import Run
 from trainctl.step import replay
 from trainctl.step.cuda_graph import Graphs
 from trainctl.step.eager import Step, apply, differentiate, optimizer_step
-from trainctl.step.fused import Update, lacking, trained_by
+from trainctl.step.fused import Update, lacking, trained_parameters
 from trainctl.step.part import Part, Seen
 from trainctl.step.record import MOST_BYTES, Build, Program, Recorder, Recording, Unsupported
 
-CHECK_EVERY = 5000  # recorded parts of a batch between two comparisons; one takes as long as five to ten small steps
-# Allowed differences from the eager computation on a GPU, as a share of a tensor's norm: some rounding, or a multiple
-# of the difference between two eager runs, as kernels that add atomically have no order.
+CHECK_EVERY = (
+    5000  # recorded parts of a batch between two comparisons; a comparison takes as long as 5 to 10 small steps
+)
+# Allowed difference from the eager computation on a GPU: this fraction of a tensor's norm for rounding, or TIMES_EAGER
+# times the difference between two eager runs, since kernels that add atomically have no fixed order.
 ROUNDING = {"fp32": 64 * torch.finfo(torch.float32).eps, "bf16": 2.0**-7, "fp16": 2.0**-10}
 TIMES_EAGER = 4.0
 UNDECIDED = "no recorded step has been checked yet"
@@ -32,11 +34,11 @@ class Accelerator:
     """A way to repeat a recorded computation in less time.
 
     Args:
-        name: For messages.
-        build: Makes a program of a recording, or raises Unsupported.
-        exact: Whether the program must give the bits of the eager computation; if not, numbers as close as those of a
-            second eager run.
-        keeps_calls: Whether it needs the recorded kernels; if not, they are only judged.
+        name: Name for messages.
+        build: Converts a recording to a program, or raises Unsupported.
+        exact: Whether the program's results must be bit-identical to those of the eager computation; if not, they must
+            be as close as those of a second eager run.
+        keeps_calls: Whether ``build`` needs the recorded kernels; if not, they are only checked.
     """
 
     name: str
@@ -46,7 +48,7 @@ class Accelerator:
 
 
 def accelerator(run: Run) -> tuple[Accelerator | None, str]:
-    """Return how a run's steps are to be accelerated; if not at all, None and why."""
+    """Return the accelerator for a run's steps, or None and the reason why there is none."""
     mode = run.config.loop.record
     if mode == "never":
         return None, "loop.record=never"
@@ -61,24 +63,24 @@ def accelerator(run: Run) -> tuple[Accelerator | None, str]:
 
 
 class Engine:
-    """Takes a run's optimizer steps in the fastest way that gives the numbers of the eager step.
+    """Takes a run's optimizer steps in the fastest way whose results match those of the eager step.
 
-    A part of a batch is computed eagerly and recorded the first time that its shape comes, both ways and compared the
-    second time, and replayed from then on; now and then it is compared again. What cannot be recorded, or gives other
-    numbers, is computed eagerly.
+    The first part of a batch of each shape is computed eagerly and recorded. The second is computed both eagerly and by
+    the recording, and the results are compared. From the third on, the recording is replayed; it is compared again every
+    ``CHECK_EVERY`` parts. If a computation cannot be recorded, or the results differ, steps are computed eagerly.
 
     Args:
-        run: To be trained.
-        note: Is told, in a line for the user, if a recording failed or gave other numbers.
+        run: The run to train.
+        note: Receives a line for the user if a recording fails or its results differ.
     """
 
     def __init__(self, run: Run, note: Callable[[str], None]) -> None:
         self.run, self.note, self.compute = run, note, differentiate(run)
         self.accelerator, self.reason = accelerator(run)
-        self.count = 1 + len(trained_by(run.optimizer))  # of a part's loss and gradients
+        self.count = 1 + len(trained_parameters(run.optimizer))  # a part's loss and gradients
         self.unchecked: dict[Any, Program] = {}
         self.trusted: dict[Any, Program] = {}
-        self.agreed: dict[Any, int] = {}  # the last step in which a program was compared
+        self.agreed: dict[Any, int] = {}  # the last step in which a program's results matched
         self.left = CHECK_EVERY  # parts until the next comparison
         self.recorded, self.missing = False, ""
         if self.accelerator is None:
@@ -86,16 +88,16 @@ class Engine:
             return
         self.reason, self.missing = UNDECIDED, lacking(run.optimizer)
         self.take = optimizer_step(run, self.part, Update(run, apply(run)))
-        if run.scaler.is_enabled():  # makes its tensors at its first call: in a recording they would be copies
+        if run.scaler.is_enabled():  # creates its tensors now: a recording would contain copies of them
             run.scaler.scale(torch.ones((), device=run.device))
 
     @property
     def decided(self) -> bool:
-        """Whether it is known how steps are taken: after the first few of them."""
+        """Whether it has been decided how steps are taken, which takes the first few steps."""
         return self.reason != UNDECIDED
 
     def __str__(self) -> str:
-        """Return how steps are taken, and where that is not the fastest way, why."""
+        """Return how steps are taken and, if that is not the fastest way, why."""
         name = self.accelerator.name if self.accelerator and self.recorded else "eager"
         why = "; ".join(filter(None, [self.reason, f"this torch has no {self.missing}" if self.missing else ""]))
         return f"{name}: {why}" if why else name
@@ -104,16 +106,16 @@ class Engine:
         self, inputs: Tensor, targets: Tensor, augmented: Tensor | None, mixings: Sequence[Mixing], share: float
     ) -> Part:
         """Compute a part of a batch."""
-        if mixings and self.accelerator:  # before all else: a program knows nothing of them
+        if mixings and self.accelerator:  # checked first, because a program ignores mixings
             self._give_up("rows are mixed")
         if self.accelerator is None:
             return self.compute(inputs, targets, augmented, mixings, share)
-        given = [tensor for tensor in (inputs, targets, augmented) if tensor is not None]
-        kind = (inputs.shape, share, augmented is inputs)  # an augmentation may leave a batch alone now and then
+        arguments = [tensor for tensor in (inputs, targets, augmented) if tensor is not None]
+        kind = (inputs.shape, share, augmented is inputs)  # an augmentation may return some batches unchanged
         if program := self.trusted.get(kind):
             self.left -= 1
             if self.left:
-                return self._unpacked(program(*given))
+                return self._unpacked(program(*arguments))
             self._check_again()
 
         def compute(inputs: Tensor, targets: Tensor, augmented: Tensor | None = None) -> list[Any]:
@@ -121,42 +123,46 @@ class Engine:
             return [part.loss, *part.gradients, *(part.seen or ())]
 
         if kind in self.unchecked:
-            return self._unpacked(self._check(self.accelerator, kind, compute, given))
-        return self._unpacked(self._record(self.accelerator, kind, compute, given))
+            return self._unpacked(self._check(self.accelerator, kind, compute, arguments))
+        return self._unpacked(self._record(self.accelerator, kind, compute, arguments))
 
     def _unpacked(self, values: list[Any]) -> Part:
         seen = values[self.count :]
         return Part(values[0], values[1 : self.count], Seen(*seen) if seen else None)
 
-    def _record(self, way: Accelerator, kind: Any, compute: Callable[..., list[Any]], given: list[Tensor]) -> list[Any]:
-        """Compute a part eagerly, and make a program of it."""
+    def _record(
+        self, way: Accelerator, kind: Any, compute: Callable[..., list[Any]], arguments: list[Tensor]
+    ) -> list[Any]:
+        """Compute a part eagerly, record it, and build a program from the recording."""
         with Recorder(self.run.device.type, keep=way.keeps_calls) as recorder:
-            results = compute(*given)
+            results = compute(*arguments)
         if recorder.trouble:
             self._give_up(recorder.trouble)
             return results
         try:
             with self._unchanged():
-                self.unchecked[kind] = way.build(Recording(compute, given, results, recorder.calls))
+                self.unchecked[kind] = way.build(Recording(compute, arguments, results, recorder.calls))
         except Unsupported as error:
             self._give_up(str(error))
         return results
 
-    def _check(self, way: Accelerator, kind: Any, compute: Callable[..., list[Any]], given: list[Tensor]) -> list[Any]:
-        """Compute a part both ways from the same state, and trust the program if the numbers are the same.
+    def _check(
+        self, way: Accelerator, kind: Any, compute: Callable[..., list[Any]], arguments: list[Tensor]
+    ) -> list[Any]:
+        """Compute a part both ways from the same state, and trust the program if the results match.
 
-        Numbers that are not finite, as where fp16 overflows, show nothing: then the next part of its kind decides.
+        If the eager results are not finite, e.g. because fp16 overflowed, the next part of the same kind decides.
         """
         program, trouble, outcomes = self.unchecked[kind], "", []
         for again in [program] if way.exact else [program, compute]:
             try:
                 with self._unchanged():
-                    outcomes.append(self._outcome(again(*given)))
+                    outcomes.append(self._outcome(again(*arguments)))
             except Exception as error:
                 if again is compute and not lacks_memory(error):
                     raise
                 trouble = "out of memory" if lacks_memory(error) else str(error).partition("\n")[0]
-        results = compute(*given)  # raises what the program raised, if that is the user's
+        results = compute(*arguments)  # if the program raised an error of the user's code, this raises it too
         if trouble:
             self._disagree(kind, f"failed ({trouble})")
             return results
@@ -168,26 +174,26 @@ class Engine:
             self.agreed[kind] = self.run.state.step + 1
             self.recorded, self.reason = True, ""
         else:
-            self._disagree(kind, "gave other numbers than the eager step")
+            self._disagree(kind, "gave different results than the eager step")
         return results
 
     def _check_again(self) -> None:
-        """Have every program compared anew, at the next part of its kind."""
+        """Compare every program again at the next part of its kind."""
         self.unchecked |= self.trusted
         self.trusted.clear()
         self.left = CHECK_EVERY
 
     @contextmanager
     def _unchanged(self) -> Iterator[None]:
-        """Put back what computing a part changes beside its results: buffers, metrics and random states."""
-        place, changing = self.run.device, self._changing()
-        before, random = [tensor.clone() for tensor in changing], random_states(place)
+        """Restore the buffers, metrics and random states, which computing a part changes in addition to its results."""
+        device, changing = self.run.device, self._changing()
+        before, random = [tensor.clone() for tensor in changing], random_states(device)
         try:
             yield
         finally:
-            for tensor, kept in zip(changing, before, strict=True):
-                tensor.copy_(kept)
-            restore_random_states(random, place)
+            for tensor, saved in zip(changing, before, strict=True):
+                tensor.copy_(saved)
+            restore_random_states(random, device)
 
     def _outcome(self, results: list[Any]) -> "Outcome":
         after = [tensor.clone() for tensor in self._changing()]
@@ -197,7 +203,7 @@ class Engine:
         return [*self.run.model.buffers(), self.run.sums.sums]
 
     def _disagree(self, kind: Any, what: str) -> None:
-        """Compute eagerly from now on, and tell the user."""
+        """Compute eagerly from now on, and report why to the user."""
         since = f"; steps since step {self.agreed[kind]} may be affected" if kind in self.agreed else ""
         self.note(
             f"step {self.run.state.step + 1}: the recorded step {what}, so steps are computed eagerly from now on{since}"
@@ -212,11 +218,11 @@ class Engine:
 
 
 class Outcome(NamedTuple):
-    """All that computing a part leaves behind.
+    """The results and side effects of computing a part.
 
     Args:
-        values: Its results, and the tensors that it changes in place.
-        random: States of the generators.
+        values: The results, and the tensors that are changed in place.
+        random: States of the random generators afterwards.
     """
 
     values: Sequence[Tensor | None]
@@ -224,12 +230,12 @@ class Outcome(NamedTuple):
 
 
 def agree(outcomes: Sequence[Outcome], eager: Outcome, rounding: float) -> bool:
-    """Return whether a program's outcome is that of the eager computation.
+    """Return whether a program's outcome matches that of the eager computation.
 
     Args:
-        outcomes: Of the program; and where bits may differ, of a second eager run.
-        eager: What is to be met.
-        rounding: The difference that is always allowed, as a share of a tensor's norm; 0 for the same bits.
+        outcomes: The program's outcome and, if bits may differ, that of a second eager run.
+        eager: The outcome of the eager computation.
+        rounding: The difference that is always allowed, as a fraction of a tensor's norm; unused if bits must be equal.
     """
     program, *again = outcomes
     if any(not torch.equal(program.random[key], state) for key, state in eager.random.items()):
@@ -240,14 +246,14 @@ def agree(outcomes: Sequence[Outcome], eager: Outcome, rounding: float) -> bool:
 
 
 def _same(one: Tensor | None, other: Tensor | None) -> bool:
-    """Return whether two tensors have the same values and layout; NaN equals nothing."""
+    """Return whether two tensors have the same values and layout; NaN is not equal to itself."""
     if one is None or other is None:
         return one is other
     return one.stride() == other.stride() and torch.equal(one, other)
 
 
 def _close(one: Tensor | None, eager: Tensor | None, again: Tensor | None, rounding: float) -> bool:
-    """Return whether two tensors have the same layout, and values no further apart than those of two eager runs."""
+    """Return whether two tensors have the same layout, and values about as close as those of two eager runs."""
     if one is None or eager is None or again is None:
         return one is eager is again
     if one.stride() != eager.stride() or one.shape != eager.shape:

@@ -1,4 +1,4 @@
-"""An optimizer's step without what surrounds its arithmetic: the plain method, or the one kernel that it calls."""
+"""An optimizer's step without Python overhead: its unwrapped method, or direct calls of its fused kernel."""
 
 import inspect
 from collections.abc import Callable
@@ -11,7 +11,8 @@ from torch import Tensor
 from trainctl.run.run import Run
 
 Kernel = Callable[[], None]
-# The kernels that PyTorch's fused optimizers call. Private names: where a PyTorch has another one, its own step is used.
+# The kernels that PyTorch's fused optimizers call. These names are private: if one is missing, the optimizer's own step
+# is used.
 KERNELS = {
     torch.optim.Adam: ("_fused_adam_", "_fused_adamw_"),
     torch.optim.AdamW: ("_fused_adam_", "_fused_adamw_"),
@@ -19,13 +20,13 @@ KERNELS = {
 }
 
 
-def trained_by(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    """Return the parameters that an optimizer changes."""
+def trained_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the parameters that an optimizer updates."""
     return [parameter for group in optimizer.param_groups for parameter in group["params"]]
 
 
 def unwrapped_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return an optimizer's step method; for PyTorch's own optimizers, without the wrapper for the compiler."""
+    """Return an optimizer's step method; for PyTorch's own optimizers without its wrappers for the compiler."""
     kind = type(optimizer)
     if not kind.__module__.startswith("torch.optim."):
         return optimizer.step
@@ -33,41 +34,42 @@ def unwrapped_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
 
 
 def lacking(optimizer: torch.optim.Optimizer) -> str:
-    """Return the names of the fused kernels of an optimizer that this PyTorch does not have, as text; empty if none."""
+    """Return the names of an optimizer's fused kernels that this PyTorch lacks, as text; empty if it has all."""
     return ", ".join(f"torch.{name}" for name in KERNELS.get(type(optimizer), ()) if not hasattr(torch, name))
 
 
 class Update:
-    """Applies an optimizer; Adam, AdamW and SGD by calling the kernel that they would call, without what surrounds it.
+    """Applies an optimizer; for Adam, AdamW and SGD by calling their fused kernels directly, without Python overhead.
 
     Args:
-        run: On a CPU or a CUDA device.
-        apply: Applies the optimizer in the plain way.
+        run: A run on a CPU or a CUDA device.
+        apply: Applies the optimizer in the usual way.
     """
 
     def __init__(self, run: Run, apply: Callable[[], object]) -> None:
-        self.optimizer, self.parameters, self.apply = run.optimizer, trained_by(run.optimizer), apply
-        self.scaled = run.scaler.is_enabled()  # it looks at the gradients first
+        self.optimizer, self.parameters, self.apply = run.optimizer, trained_parameters(run.optimizer), apply
+        self.scaled = run.scaler.is_enabled()  # a scaler checks the gradients first
         self.kernels: list[Kernel] | None = None
-        run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))  # other tensors
+        run.optimizer.register_load_state_dict_post_hook(lambda _: setattr(self, "kernels", None))  # new tensors
 
     def __call__(self) -> None:
-        """Make a step from the gradients that the parameters hold."""
-        whole = all(parameter.grad is not None for parameter in self.parameters)
-        if self.kernels and whole:
+        """Update the parameters from their gradients."""
+        complete = all(parameter.grad is not None for parameter in self.parameters)
+        if self.kernels and complete:
             with torch.no_grad():
                 for kernel in self.kernels:
                     kernel()
             return
-        self.apply()  # makes the optimizer's tensors, the first time
-        if self.kernels is None and whole:
+        self.apply()  # creates the optimizer's tensors the first time
+        if self.kernels is None and complete:
             self.kernels = [] if self.scaled else fused(self.optimizer)
 
 
 def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
-    """Return the calls of an optimizer's fused kernel: one for all groups whose settings agree; none if it has none.
+    """Return functions that call an optimizer's fused kernel; an empty list if it has none.
 
-    Rate, momentum and betas are read from the group at each call.
+    There is one function for all groups if their settings are equal, otherwise one for each group. Learning rate,
+    momentum and betas are read from the group at each call.
     """
     groups = optimizer.param_groups
     if type(optimizer) not in KERNELS or lacking(optimizer) or not all(group["fused"] for group in groups):
@@ -75,7 +77,7 @@ def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
     make = _sgd if type(optimizer) is torch.optim.SGD else _adam
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     if all(setting == settings[0] for setting in settings):
-        weights = trained_by(optimizer)
+        weights = trained_parameters(optimizer)
         return [make(groups[0], weights, [optimizer.state[weight] for weight in weights])]
     return [make(group, group["params"], [optimizer.state[weight] for weight in group["params"]]) for group in groups]
 
@@ -86,7 +88,7 @@ def _adam(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tens
     kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
     counts = _joined(steps)
     steps = list(counts)
-    for state, count in zip(states, steps, strict=True):  # parts of one tensor: one addition counts for all
+    for state, count in zip(states, steps, strict=True):  # views of one tensor, so that one addition increments all
         state["step"] = count
 
     def step() -> None:
@@ -102,10 +104,10 @@ def _adam(group: dict[str, Any], weights: list[Any], states: list[dict[str, Tens
 
 
 def _joined(numbers: list[Tensor]) -> Tensor:
-    """Return scalars as one tensor: the one that they are the parts of, in order, or else a new one."""
+    """Return scalars as one tensor: the tensor of which they are consecutive elements, or a new one."""
     first, size = numbers[0], numbers[0].element_size()
-    places = {(part.device, part.dtype, part.data_ptr() - place * size) for place, part in enumerate(numbers)}
-    whole = len(places) == 1 and first.untyped_storage().nbytes() >= (first.storage_offset() + len(numbers)) * size
+    starts = {(part.device, part.dtype, part.data_ptr() - index * size) for index, part in enumerate(numbers)}
+    whole = len(starts) == 1 and first.untyped_storage().nbytes() >= (first.storage_offset() + len(numbers)) * size
     return first.as_strided((len(numbers),), (1,)) if whole else torch.stack(numbers)
 
 

@@ -1,4 +1,4 @@
-"""What computing a part of a batch gives, and the types of what computes it."""
+"""The result of computing part of a batch, and the types of the functions that compute it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,16 +8,16 @@ from torch import Tensor
 
 from trainctl.components.augment.base import Mixing
 
-Mark = Callable[[str], None]  # is called with the name of the phase of a step that begins
+Mark = Callable[[str], None]  # called with the name of the phase of a step that begins
 
 
 class Seen(NamedTuple):
-    """What the metrics of a part are computed from.
+    """The values from which the metrics of a part are computed.
 
     Args:
-        loss: The mean loss of its rows, without penalties, ``()``.
-        outputs: Of the model, ``(N, ...)``.
-        targets: As the loss takes them, ``(N, ...)``.
+        loss: Mean loss of its rows, without penalties, ``()``.
+        outputs: The model's outputs, ``(N, ...)``.
+        targets: Targets in the form that the loss expects, ``(N, ...)``.
     """
 
     loss: Tensor
@@ -27,12 +27,12 @@ class Seen(NamedTuple):
 
 @dataclass(slots=True)
 class Part:
-    """The loss and the gradients of a part of a batch, as its share of those of the batch.
+    """The loss and the gradients of part of a batch, weighted by its share of the batch's rows.
 
     Args:
-        loss: The part's share of the batch's loss, penalties included, ``()``.
-        gradients: One for each trained parameter, in the optimizer's order; None where it does not depend on one.
-        seen: What is to be added to the metrics; None if the computation has added it itself.
+        loss: The part's contribution to the batch's loss, including penalties, ``()``.
+        gradients: One for each trained parameter, in the optimizer's order; None if the loss does not depend on it.
+        seen: Values to add to the metrics; None if the computation has already added them.
     """
 
     loss: Tensor
@@ -53,4 +53,4 @@ Compute = Callable[[Tensor, Tensor, Tensor | None, Sequence[Mixing], float], Par
 
 
 def ignore(phase: str) -> None:
-    """Do nothing: the mark of a step that nobody measures."""
+    """Do nothing; the mark of a step that is not measured."""

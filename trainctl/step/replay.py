@@ -1,4 +1,4 @@
-"""A recording as a Python function: one line for each kernel, and nothing of what surrounded them.
+"""A recording as a Python function with one line for each kernel.
 
 ::
 
@@ -8,8 +8,8 @@
         del v1
         return [v2]
 
-It needs no private interface of PyTorch: kernels are those that a dispatch mode was given, or PyTorch's public functions
-where those lead to the same kernel, as they are called in half the time.
+It needs no private interface of PyTorch: it calls the kernels that the dispatch mode received, or PyTorch's public
+functions if they call the same kernel, which takes half the time.
 """
 
 import re
@@ -23,20 +23,20 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from trainctl.step.record import Call, Program, Recording, tensors
 
 aten = torch.ops.aten
-# Another handle on the same values: without autograd there is nothing to detach from.
+# Kernels that return the same values: without autograd there is nothing to detach.
 SAME = {aten.detach.default, aten.alias.default, aten.lift_fresh.default}
-# Public functions whose name is not their kernel's.
+# Kernels whose public function has a different name.
 NAMES = {"_to_copy": "to"}
 VARIABLE = re.compile(r"\bv\d+\b")
 
 
 class Line(NamedTuple):
-    """A call as text.
+    """A call as source text.
 
     Args:
-        target: What it returns is assigned to; empty if it returns nothing new.
-        call: The call.
-        view: Whether it only returns another view of what it is given.
+        target: The name to which the result is assigned; empty if it returns nothing new.
+        call: The call expression.
+        view: Whether it only returns a view of its argument.
     """
 
     target: str
@@ -45,24 +45,24 @@ class Line(NamedTuple):
 
 
 def build(recording: Recording) -> Program:
-    """Turn a recording into a function of its inputs that returns its results.
+    """Convert a recording to a function that takes its inputs and returns its results.
 
-    Tensors that are neither inputs nor made by the recording are constants: weights, buffers, running sums. They are
-    read, and written, where they are, by handles that need no gradient: so autograd has nothing to do.
+    Tensors that are neither inputs nor results of recorded kernels are constants: weights, buffers, running sums. The
+    function reads and changes them in place, through detached views, so that autograd is not involved.
     """
     writer = _Writer(recording.inputs)
     for call in recording.calls:
         writer.add(call)
     source = writer.source(recording.results)
-    exec(compile(source, "<recorded step>", "exec"), writer.scope)  # noqa: S102 - names of our own, nothing else
+    exec(compile(source, "<recorded step>", "exec"), writer.scope)  # noqa: S102 - only text that is generated here
     program: Program = writer.scope["replay"]
     return program
 
 
 class _Writer:
-    """Writes a recording's calls as lines.
+    """Writes a recording's calls as lines of source text.
 
-    Values are told apart by identity, as in a :class:`Recorder`, which has to hold them meanwhile.
+    Values are distinguished by ``id``; the recording must keep them alive meanwhile.
     """
 
     def __init__(self, inputs: Sequence[Tensor]) -> None:
@@ -70,30 +70,30 @@ class _Writer:
         self.names = dict(zip(map(id, inputs), self.inputs, strict=True))
         self.scope: dict[str, Any] = {}  # kernels, and constants
         self.lines: list[Line] = []
-        self.transposed: dict[int, Tensor] = {}  # a transposed tensor, and of which
+        self.transposed: dict[int, Tensor] = {}  # id of a transposed tensor -> its original
         self.made = 0
 
     def add(self, call: Call) -> None:
-        """Add a kernel's line."""
+        """Add the line of a kernel."""
         kernel, args, kwargs, returned = call
         if kernel in SAME:
             self.names[id(returned)] = self._spell(args[0])
             return
-        if kernel.is_view and self._is_constant(args[0]):  # of what outlives the recording: taken once
+        if kernel.is_view and self._is_constant(args[0]):  # a view of a constant is created once, as a constant
             for view in tensors([returned]):
                 self._spell(view)
             return
         if kernel is aten.t.default and (source := self.transposed.get(id(args[0]))) is not None:
             self.names[id(returned)] = self.names[id(source)]
             return
-        given = [*map(self._spell, args), *(f"{key}={self._spell(value)}" for key, value in kwargs.items())]
+        arguments = [*map(self._spell, args), *(f"{key}={self._spell(value)}" for key, value in kwargs.items())]
         function = self._constant(quickest(kernel, args, kwargs), "k")
-        self.lines.append(Line(self._target(returned), f"{function}({', '.join(given)})", kernel.is_view))
+        self.lines.append(Line(self._target(returned), f"{function}({', '.join(arguments)})", kernel.is_view))
         if kernel is aten.t.default:
             self.transposed[id(returned)] = args[0]
 
     def source(self, results: Sequence[Tensor | None]) -> str:
-        """Return the function's text; views that nobody looks at are left out, a value is dropped after its last use."""
+        """Return the function's source; unused views are omitted, and each value is deleted after its last use."""
         returned = f"[{', '.join(map(self._spell, results))}]"
         needed, body = set(VARIABLE.findall(returned)), []
         for line in reversed(self.lines):
@@ -101,8 +101,8 @@ class _Writer:
             if line.view and not made & needed:
                 continue
             used = made | set(VARIABLE.findall(line.call))
-            dropped = f"; del {', '.join(sorted(used - needed))}" if used - needed else ""
-            body.append(f"    {line.target}{' = ' if line.target else ''}{line.call}{dropped}\n")
+            deletion = f"; del {', '.join(sorted(used - needed))}" if used - needed else ""
+            body.append(f"    {line.target}{' = ' if line.target else ''}{line.call}{deletion}\n")
             needed |= used
         return f"def replay({', '.join(self.inputs)}):\n{''.join(reversed(body))}    return {returned}\n"
 
@@ -115,7 +115,7 @@ class _Writer:
         return name
 
     def _spell(self, value: Any) -> str:
-        """Return an argument as text: a name, or a list of them."""
+        """Return an argument as source text: a name, a literal, or a list of names."""
         if isinstance(value, Tensor):
             if id(value) not in self.names:
                 self.names[id(value)] = self._constant(value.detach())
@@ -125,7 +125,7 @@ class _Writer:
         return repr(value) if value is None or isinstance(value, bool | int) else self._constant(value)
 
     def _target(self, returned: Any) -> str:
-        """Return what a call's results are assigned to; what was changed in place has its name."""
+        """Return the target of an assignment of a call's results; tensors changed in place already have a name."""
         if isinstance(returned, list | tuple):
             return f"[{', '.join(self._target(value) or '_' for value in returned)}]"
         if not isinstance(returned, Tensor) or id(returned) in self.names:
@@ -136,46 +136,49 @@ class _Writer:
 
 
 def quickest(kernel: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Callable[..., Any]:
-    """Return what calls a kernel in the least time: a public function or method, if it calls just this; else itself."""
+    """Return the fastest callable that runs a kernel.
+
+    This is a public function or method if it calls exactly this kernel, otherwise the kernel itself.
+    """
     name = kernel.name().partition("::")[2].partition(".")[0]
-    for place in (torch, Tensor):
-        function = getattr(place, NAMES.get(name, name), None)
+    for namespace in (torch, Tensor):
+        function = getattr(namespace, NAMES.get(name, name), None)
         if callable(function) and _leads_to(kernel, function, args, kwargs):
-            found: Callable[..., Any] = function
-            return found
-    itself: Callable[..., Any] = getattr(kernel, "op", kernel)  # what the kernel's own call method calls
+            public: Callable[..., Any] = function
+            return public
+    itself: Callable[..., Any] = getattr(kernel, "op", kernel)  # skips the kernel's __call__ method
     return itself
 
 
 class _Stop(Exception):
-    """Ends a call before its kernel runs."""
+    """Raised to stop a call before its kernel runs."""
 
 
 class _First(TorchDispatchMode):
-    """Notes the first kernel that is called, and stops before it runs."""
+    """Records the first kernel that is called, and stops before it runs."""
 
     call: tuple[Any, ...] = ()
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
-        """Spare the import of PyTorch's compiler, as a recorder does."""
+        """Avoid an import of PyTorch's compiler, like ``Recorder``."""
         return False
 
     def __torch_dispatch__(self, kernel: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """Note a kernel."""
+        """Record a kernel."""
         self.call = (kernel, *args, *(kwargs or {}).items())
         raise _Stop
 
 
 def _leads_to(kernel: Any, function: Callable[..., Any], args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
-    """Return whether a function that is given arguments calls a kernel with them; nothing is computed."""
+    """Return whether a function called with these arguments runs this kernel with them; nothing is computed."""
     first = _First()  # type: ignore[no-untyped-call]
     try:
         with torch.no_grad(), first:
             function(*args, **kwargs)
     except _Stop:
         return _alike(first.call, (kernel, *args, *kwargs.items()))
-    except (TypeError, ValueError, RuntimeError):  # a function of this name that takes something else
+    except (TypeError, ValueError, RuntimeError):  # a function of this name with a different signature
         return False
     return False
 

@@ -1,4 +1,4 @@
-"""Where a number that is not finite began: the layer, the gradients and the rows of the step that is to blame."""
+"""Locate the origin of a non-finite number: the layer, the gradients and the rows of the faulty step."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from trainctl.errors import NonFiniteError
 from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.run import Run
 from trainctl.step.eager import Step
-from trainctl.step.fused import trained_by
+from trainctl.step.fused import trained_parameters
 
 FILE = "nonfinite.json"
 SHOWN = 8  # rows, or gradients, named in a message
@@ -19,36 +19,38 @@ SHOWN = 8  # rows, or gradients, named in a message
 def explain(
     run: Run, error: NonFiniteError, inputs: Tensor, targets: Tensor, take_closely: Step
 ) -> tuple[str, dict[str, Any]]:
-    """Return where it began, as a message and as the content of a file; the batch is computed once more.
+    """Locate the origin of a non-finite number; return a message and the content of a file.
+
+    The batch is computed once more.
 
     Args:
-        run: Before the step that is to blame.
-        error: What the step raised.
-        inputs: Its batch, as it is stored.
-        targets: The same.
-        take_closely: Takes the step, and raises before it changes a weight.
+        run: The run before the faulty step.
+        error: The error that the step raised.
+        inputs: Inputs of its batch, in stored form.
+        targets: Targets of its batch, in stored form.
+        take_closely: Takes the step; raises before it changes a weight.
     """
     rows = run.order.row_numbers(run.state.step)
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
-    pairs = zip(trained_by(run.optimizer), error.gradients, strict=False)
+    pairs = zip(trained_parameters(run.optimizer), error.gradients, strict=False)
     gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
     layer = first_layer(run.model, lambda: take_closely(inputs, targets))
-    unfit = [row for row, fit in zip(rows, _finite_rows(inputs), strict=True) if not fit]
+    bad_rows = [row for row, finite in zip(rows, _finite_rows(inputs), strict=True) if not finite]
     rate = learning_rate(run, schedule_position(run))
     facts = {
         "step": run.state.step + 1, "learning_rate": rate, "loss": str(error.loss), "layer": layer,
-        "gradients": gradients, "rows_with_bad_inputs": unfit, "rows": rows,
+        "gradients": gradients, "rows_with_bad_inputs": bad_rows, "rows": rows,
     }  # fmt: skip
     parts = [str(error)]
-    parts += [f"the output of {layer} is the first that is not finite"] if layer else []
+    parts += [f"the first non-finite values are in the output of {layer}"] if layer else []
     parts += [f"the gradient of {_few(gradients)} is not finite"] if gradients else []
-    parts += [f"the inputs of row {_few(unfit)} are not finite"] if unfit else []
+    parts += [f"the inputs of row {_few(bad_rows)} are not finite"] if bad_rows else []
     parts.append(f"rows of the batch: {_few(rows)} of the training split (all in {FILE})")
     return "; ".join(parts), facts
 
 
 def first_layer(model: nn.Module, compute: Callable[[], object]) -> str:
-    """Return the name and kind of the first layer that turns finite inputs into outputs that are not; or nothing."""
+    """Return the name and class of the first layer with finite inputs and non-finite outputs; empty if there is none."""
     blamed: list[str] = []
 
     def watch(name: str) -> Callable[[nn.Module, Any, Any], None]:

@@ -1,4 +1,4 @@
-"""What is due between two steps, what ends a run, and how fast it is: functions of its state; and the clock."""
+"""What is due between two steps, whether a run has ended, and its speed, all functions of its state; and the clock."""
 
 import time
 from collections.abc import Callable
@@ -8,16 +8,16 @@ from trainctl.machine.signals import StopRequest
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
 
-Judge = Callable[[Row], str | None]  # an evaluation -> why to stop training; None to continue
+Judge = Callable[[Row], str | None]  # an evaluation -> reason to stop training, or None to continue
 
 
 class Due(NamedTuple):
-    """What has to be done before the next step.
+    """What to do before the next step.
 
     Args:
         look: Evaluate the weights.
-        keep: Write a checkpoint, because a user or a signal asked for it.
-        stop: End this session; the run is not done, and can be resumed.
+        keep: Write a checkpoint, because a user or a signal requested it.
+        stop: End this session; the run is incomplete and can be resumed.
     """
 
     look: bool
@@ -29,8 +29,8 @@ class Ending(NamedTuple):
     """How training ended.
 
     Args:
-        outcome: ``finished`` by a budget or by early stopping; or ``stopped`` by the judge, to be resumed or not.
-        reason: Why, in words.
+        outcome: ``finished`` by a budget or by early stopping, or ``stopped`` by the judge.
+        reason: The reason, in words.
     """
 
     outcome: Literal["finished", "stopped"]
@@ -38,7 +38,7 @@ class Ending(NamedTuple):
 
 
 class Clock:
-    """Counts the time spent training, over all sessions of a run."""
+    """Measures the time spent training, over all sessions of a run."""
 
     def __init__(self, run: Run) -> None:
         self.before, self.start = run.state.seconds, time.perf_counter()
@@ -49,13 +49,13 @@ class Clock:
 
 
 def what_is_due(run: Run, request: StopRequest) -> Due:
-    """Return what has to be done before the next step."""
+    """Return what to do before the next step."""
     stop = request.received is not None or run.state.step == run.config.loop.stop_at_step
     return Due(look=evaluation_due(run), keep=stop or request.save, stop=stop)
 
 
 def evaluation_due(run: Run) -> bool:
-    """Return whether the weights have to be evaluated before the next step: at every interval, and at the end."""
+    """Return whether to evaluate the weights before the next step: at each interval, and at the end."""
     state = run.state
     return state.evaluated < state.step and (state.step % run.plan.eval_every == 0 or end_reason(run) is not None)
 
@@ -67,7 +67,7 @@ def samples_per_second(run: Run) -> float:
 
 
 def ended(run: Run, verdict: str | None) -> Ending | None:
-    """Return how training has ended, if it has; what was not evaluated yet has not."""
+    """Return how training ended; None while it continues, or while the newest weights are not yet evaluated."""
     if run.state.evaluated < run.state.step:
         return None
     if reason := end_reason(run):
@@ -76,7 +76,7 @@ def ended(run: Run, verdict: str | None) -> Ending | None:
 
 
 def end_reason(run: Run) -> str | None:
-    """Return what ends the run now, a spent budget or early stopping, in words; None if it goes on."""
+    """Return why the run ends now (an exhausted budget or early stopping), in words; None if it continues."""
     state, loop, stopping = run.state, run.config.loop, run.state.stopping
     if stopping.stop:
         return f"early stopping: {stopping.reason}" if stopping.reason else "early stopping"
@@ -86,10 +86,10 @@ def end_reason(run: Run) -> str | None:
         return None
     if loop.max_steps is not None and loop.max_steps <= state.step:
         return f"reached loop.max_steps={loop.max_steps}"
-    unspent = [
+    unreached = [
         f"loop.{key}={value}"
         for key, value in (("max_steps", loop.max_steps), ("max_time", loop.max_time))
         if value is not None
     ]
     done = f"completed all {loop.epochs} epochs" if loop.epochs != 1 else "completed 1 epoch"
-    return f"{done} (before {' and '.join(unspent)}: raise loop.epochs to reach it)" if unspent else done
+    return f"{done} (before {' and '.join(unreached)}: raise loop.epochs to reach it)" if unreached else done

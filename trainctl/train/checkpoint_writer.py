@@ -1,4 +1,4 @@
-"""Checkpoints on a disk that may fail: a rehearsal before the first step, retries, and a warning when space becomes scarce."""
+"""Checkpoints on an unreliable disk: a test write before the first step, retries, and a warning if space becomes scarce."""
 
 import time
 from abc import ABC, abstractmethod
@@ -11,17 +11,17 @@ from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, files, lock, restore, rundir
 
-PAUSES = (0.1, 1.0, 4.0)  # seconds before a write is tried again
-SPARE = 3  # checkpoints for which there should be space
+PAUSES = (0.1, 1.0, 4.0)  # between attempts to write [s]
+SPARE = 3  # the number of checkpoints for which there should be space
 
 
 class Writer(ABC):
-    """Writes what has to outlive the process.
+    """Writes a run's checkpoints and other files.
 
     Args:
-        run: To be saved.
-        directory: The run's.
-        reporter: Is told about problems, and knows the rows that `metrics.jsonl` lacks.
+        run: The run to save.
+        directory: Run directory.
+        reporter: Receives messages about problems; also has the rows that are not in `metrics.jsonl` yet.
     """
 
     def __init__(self, run: Run, directory: Path, reporter: Reporter) -> None:
@@ -29,10 +29,10 @@ class Writer(ABC):
 
     @abstractmethod
     def save(self) -> None:
-        """Write a checkpoint of the run as it is between two steps.
+        """Write a checkpoint of the run, which must be between two steps.
 
         Raises:
-            StorageError: If it cannot be written; the message says what is kept.
+            StorageError: If it cannot be written; the message names the newest checkpoint on disk.
         """
 
     @abstractmethod
@@ -45,7 +45,7 @@ class Writer(ABC):
 
 
 class NullWriter(Writer):
-    """Writes nothing: for steps that are repeated in memory, and for all processes of a run but the first."""
+    """Writes nothing: for steps repeated in memory, and for all processes of a run except the first."""
 
     def save(self) -> None:
         """Write nothing."""
@@ -55,7 +55,7 @@ class NullWriter(Writer):
 
 
 class CheckpointWriter(Writer):
-    """Writes into the run directory, tries again when that fails, and warns when there is little space left."""
+    """Writes into the run directory, retries if that fails, and warns if space is scarce."""
 
     def __init__(self, run: Run, directory: Path, reporter: Reporter) -> None:
         super().__init__(run, directory, reporter)
@@ -63,17 +63,19 @@ class CheckpointWriter(Writer):
         self._measure_space()
 
     def save(self) -> None:
-        """Write a checkpoint; if that fails, make space and try again.
+        """Write a checkpoint; if that fails, delete old ones and retry.
 
         Raises:
-            StorageError: If it cannot be written, with what is kept; or if another process writes to the run now.
+            StorageError: If it cannot be written, or if another process is writing to the run.
         """
         lock.check(self.directory)
         rows = self.reporter.unsaved()
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows), self._make_space)
         except StorageError as error:
-            raise StorageError(f"no checkpoint at step {self.run.state.step}: {error}; {self._kept()}") from error
+            raise StorageError(
+                f"no checkpoint was written at step {self.run.state.step}: {error}; {self._newest()}"
+            ) from error
         self._measure_space()
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
@@ -85,40 +87,40 @@ class CheckpointWriter(Writer):
         rundir.write_json(self.directory / name, content)
 
     def _make_space(self, error: StorageError) -> None:
-        self.reporter.note(f"{error}; trying again")
+        self.reporter.note(f"{error}; retrying")
         checkpoint.prune(self.directory, self.run.state.step, keep=2)
 
     def _measure_space(self) -> None:
         available, needed = files.free(self.directory), checkpoint.size(self.run)
         scarce = available is not None and available < SPARE * needed
         if scarce and not self.scarce:
-            space = f"{format_bytes(available or 0)} free for checkpoints of {format_bytes(needed)}"
-            self.reporter.note(f"little space in {self.directory}: {space}")
+            space = f"{format_bytes(available or 0)} free, and a checkpoint needs {format_bytes(needed)}"
+            self.reporter.note(f"{self.directory}: disk space is low: {space}")
         self.scarce = scarce
 
-    def _kept(self) -> str:
+    def _newest(self) -> str:
         try:
-            return f"the checkpoint of step {restore.newest(self.directory).manifest.step} is kept"
+            return f"the newest checkpoint is that of step {restore.newest(self.directory).manifest.step}"
         except (CheckpointError, OSError):
-            return "no earlier checkpoint is left"
+            return "there is no earlier checkpoint"
 
 
 def writer_for(run: Run, directory: Path, reporter: Reporter) -> Writer:
-    """Return the writer of a run's checkpoints: of several processes, only the first one writes."""
+    """Return the writer of a run's checkpoints; if there are several processes, only the first one writes."""
     return (CheckpointWriter if run.world.first else NullWriter)(run, directory, reporter)
 
 
 def rehearse(run: Run, directory: Path) -> None:
-    """Write a dummy of a checkpoint's size, and remove it.
+    """Write a file of a checkpoint's size, and remove it.
 
     Raises:
-        StorageError: If the directory cannot hold one.
+        StorageError: If there is no space for it, or it cannot be written.
     """
     files.rehearse(directory / "rehearsal.trainctl", checkpoint.size(run))
 
 
 def retried(write: Callable[[], None], prepare: Callable[[StorageError], None]) -> None:
-    """Write; if that fails prepare, wait and try again, a few times.
+    """Call ``write``; if it fails, call ``prepare``, wait and retry, a few times.
 
     Raises:
         StorageError: If every attempt fails.

@@ -1,4 +1,4 @@
-"""How a session ends: the best weights are tested, plots drawn, and the summary written."""
+"""The end of a session: test the best weights, draw plots, and write the summary."""
 
 import math
 import shlex
@@ -29,10 +29,10 @@ Summary = dict[str, Any]
 
 
 def finish(run: Run, directory: Path, reporter: Reporter, reason: str) -> Summary:
-    """Test the best weights of a run that is done, and conclude it; a signal leaves that to whoever resumes the run.
+    """Test the best weights of a completed run, and conclude it; after a signal, this is done when the run is resumed.
 
     Raises:
-        Interrupted, Terminated: If a signal came.
+        Interrupted, Terminated: If a signal was received.
         UnavailableError: If memory ran out.
     """
     try:
@@ -41,7 +41,7 @@ def finish(run: Run, directory: Path, reporter: Reporter, reason: str) -> Summar
         return conclude(run, directory, reporter, "finished", reason, metrics, matrix)
     except KeyboardInterrupt as signal:
         kind = Terminated if isinstance(signal, Terminate) else Interrupted
-        raise kind("stopped while the trained model was tested; the run is saved") from None
+        raise kind("stopped while testing the trained model; the run is saved") from None
     except (RuntimeError, MemoryError) as error:
         if not lacks_memory(error):
             raise
@@ -50,7 +50,7 @@ def finish(run: Run, directory: Path, reporter: Reporter, reason: str) -> Summar
 
 @contextmanager
 def best_weights(run: Run) -> Iterator[None]:
-    """Give the evaluated model the best weights, and its own back at the end."""
+    """Load the best weights into the evaluated model; restore its own weights at the end."""
     model = run.average.model
     own = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
     model.load_state_dict(run.state.best_weights)
@@ -61,9 +61,9 @@ def best_weights(run: Run) -> Iterator[None]:
 
 
 def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
-    """Return the metrics of the test split, none if it is empty, and a classification's confusion matrix.
+    """Return the metrics of the test split and the confusion matrix, which is empty unless the task is classification.
 
-    Without test rows the matrix is that of the validation split.
+    If the test split is empty, there are no metrics, and the confusion matrix is that of the validation split.
     """
     tested: SplitName = "test" if len(run.data.splits["test"]) else "val"
     metrics = evaluate(run.evaluation, "test") if tested == "test" else {}
@@ -82,13 +82,13 @@ def conclude(
     """Write the plots and the summary of a session, and report it.
 
     Args:
-        run: As the session left it.
-        directory: Of the run.
-        reporter: Of the session.
+        run: The run at the end of the session.
+        directory: Run directory.
+        reporter: Receives the summary.
         outcome: ``finished``, ``stopped``, ``interrupted``, ``terminated`` or ``failed``.
-        reason: Why, in words.
-        metrics: Of the test split, if it was measured.
-        matrix: The confusion matrix, to be drawn if it is not empty.
+        reason: The reason, in words.
+        metrics: Metrics of the test split, if they were measured.
+        matrix: Confusion matrix; drawn if it is not empty.
     """
     rows = rundir.read_metrics(directory, None, list(map(rundir.line, reporter.unsaved())))
     summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})})
@@ -99,7 +99,7 @@ def conclude(
             warnings.warn(f"the plots are incomplete: {error}", Advice, stacklevel=1)
     reporter.finish(summary)
     reporter.unsaved()
-    write_summary(directory, summary)  # last: a run with a summary lacks nothing
+    write_summary(directory, summary)  # written last: a run with a summary is complete
     return summary
 
 
@@ -126,27 +126,29 @@ def summarize(run: Run, outcome: str, reason: str, metrics: Mapping[str, float])
         "rewinds": state.rewinds,
         "monitor": run.config.monitor,
         "best": {"step": best.step, "epoch": best.epoch, "value": best.value} if best else None,
-        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},  # JSON knows no NaN
+        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},  # JSON has no NaN
     }
 
 
 def write_summary(directory: Path, summary: Summary) -> None:
-    """Write `summary.json`; if a run did not finish, why it stopped matters more than that this cannot be written.
+    """Write `summary.json`; for an unfinished run, only warn if this fails, so as not to hide why the run stopped.
 
     Raises:
-        StorageError: If that of a finished run cannot be written.
+        StorageError: If the summary of a finished run cannot be written.
     """
     try:
         checkpoint_writer.retried(lambda: rundir.write_json(directory / "summary.json", summary), lambda error: None)
     except StorageError as error:
         if summary["outcome"] == "finished":
-            advice = f"the run is finished and saved; trainctl resume {shlex.quote(str(directory))} writes it again"
+            advice = (
+                f"the run is finished and saved; to write the summary: trainctl resume {shlex.quote(str(directory))}"
+            )
             raise StorageError(f"{error}; {advice}") from error
-        warnings.warn(f"no summary: {error}", Advice, stacklevel=1)
+        warnings.warn(f"no summary was written: {error}", Advice, stacklevel=1)
 
 
 def draw(run: Run, directory: Path, rows: Sequence[Mapping[str, Any]], matrix: Sequence[Sequence[int]]) -> None:
-    """Write the run's plots; matplotlib is imported only now, as that takes a second."""
+    """Write the run's plots; imports matplotlib only here, because that takes a second."""
     from trainctl.report import plots
 
     rows = [row for row in rows if "lr" in row]

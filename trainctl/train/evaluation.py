@@ -1,4 +1,4 @@
-"""One pass over a split without training."""
+"""Evaluation: a pass over a split without training."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,9 +16,9 @@ Check = Callable[[], None]
 
 @torch.no_grad()
 def outputs(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield the model's outputs and the scaled targets, in portions, in the order of the rows.
+    """Yield the model's outputs and the scaled targets in portions, in the order of the rows.
 
-    ``check`` is called before each portion, and may raise an exception to end the evaluation.
+    ``check`` is called before each portion; it may raise an exception to end the evaluation.
     """
     model = evaluation.model
     model.eval()
@@ -35,9 +35,9 @@ def outputs(evaluation: Evaluation, split: SplitName, check: Check = lambda: Non
 
 @torch.no_grad()
 def renew_statistics(run: Run, check: Check = lambda: None) -> None:
-    """Measure the batch-norm statistics of averaged weights: their mean over the batches of the training split.
+    """Compute the batch-norm statistics of averaged weights, as means over the batches of the training split.
 
-    Without augmentation, and with dropout off, so that no random number is drawn.
+    Augmentation and dropout are disabled, so that no random number is drawn.
     """
     model, rows, parts = run.average.model, run.data.splits["train"], run.config.loop.micro_batches
     norms = [norm for norm in batch_norms(model) if norm.track_running_stats]
@@ -61,7 +61,7 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
 
 
 def evaluate(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> dict[str, float]:
-    """Return a split's metrics as ``split/name``; waits for the device."""
+    """Return the metrics of a split, named ``split/name``; waits for the device."""
     sums = evaluation.new_sums()
     for portion, targets in outputs(evaluation, split, check):
         sums.add(evaluation.loss(portion, targets), portion, targets)
@@ -69,7 +69,7 @@ def evaluate(evaluation: Evaluation, split: SplitName, check: Check = lambda: No
 
 
 def confusion(evaluation: Evaluation, split: SplitName) -> list[list[int]]:
-    """Count classes: one row for each true class, one column for each predicted one."""
+    """Return the confusion matrix: one row for each true class, one column for each predicted class."""
     classes = len(evaluation.data.schema.class_names)
     counts = torch.zeros(classes * classes, dtype=torch.long, device=evaluation.device)
     for portion, targets in outputs(evaluation, split):

@@ -1,11 +1,11 @@
-"""Keeps a run's numbers finite: a step that goes wrong is found, explained, and skipped or undone.
+"""Keeps a run's numbers finite: locates, explains, and skips or undoes faulty steps.
 
-To check every gradient before every step costs a small network 4 % of its time. So a step checks its loss only, and now
-and then all weights and the optimizer's state are checked: what is not finite in a gradient stays in them. Of the state
-that was sound a snapshot is kept. When something is wrong the run goes back to that snapshot and takes the same steps
-again, closely: each gradient is checked before the update. Training repeats bit for bit, so it meets the step that is
-to blame, and the state before that step is what is kept. A lack of memory is met in the same way. Every other error is
-a bug, of ours or of the user's code: it is raised at once, and the snapshot is saved.
+Checking every gradient before every update costs a small network 4 % of its time. Instead, each step checks only its
+loss, and all weights and the optimizer's state are checked from time to time: a non-finite gradient leaves non-finite
+values in them. After each check, a snapshot of the finite state is kept in memory. If a check fails, the run goes back
+to this snapshot and repeats the steps, this time checking each gradient before the update. Training is reproducible bit
+for bit, so this finds the faulty step and the state before it. Running out of memory is handled the same way. Every
+other error is a bug in trainctl or in the user's code: it is raised at once, and the snapshot is saved.
 """
 
 import gc
@@ -38,16 +38,18 @@ from trainctl.run.run import Run
 from trainctl.run.state import TrainState
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
-from trainctl.step.fused import trained_by
+from trainctl.step.fused import trained_parameters
 from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
-from trainctl.train.snapshot import Snapshot, masks, sound
+from trainctl.train.snapshot import Snapshot, masks, state_is_finite
 
-EVERY_STEPS = 100  # between checks of the whole state on a CPU; for another device the host would have to wait
+EVERY_STEPS = (
+    100  # between checks of the whole state on a CPU; not used on other devices, where the host would have to wait
+)
 MOST_SKIPS_IN_ROW = 10
 MOST_REWINDS = 5
-LEAST_SCALE = 2.0**-10  # of fp16's losses; it starts at 2**16 and halves at every step that overflows
+LEAST_SCALE = 2.0**-10  # of the loss in fp16; it starts at 2**16 and is halved by every step that overflows
 DIVERGED = 10.0  # times the training loss up to the first evaluation
 ADVICE = "try a smaller optimizer.lr, loop.clip_norm=1, or scale=standard"
 
@@ -55,14 +57,14 @@ Action = Literal["stop", "skip", "rewind"]
 
 
 def policy(wanted: Action, state: TrainState) -> tuple[Action, str]:
-    """Return what to do with a step that is not finite; if that is not what the user wants, why.
+    """Return what to do about a non-finite step and, if this differs from ``wanted``, the reason.
 
     Args:
-        wanted: ``loop.on_nonfinite``.
-        state: Before the step.
+        wanted: The setting ``loop.on_nonfinite``.
+        state: The state before the step.
     """
     if wanted == "skip" and state.skipped_in_row >= MOST_SKIPS_IN_ROW:
-        return "stop", f" ({MOST_SKIPS_IN_ROW} steps in a row were skipped before)"
+        return "stop", f" (after {MOST_SKIPS_IN_ROW} skipped steps in a row)"
     if wanted == "rewind" and state.rewinds >= MOST_REWINDS:
         return "stop", f" (after {MOST_REWINDS} rewinds)"
     return wanted, ""
@@ -70,14 +72,14 @@ def policy(wanted: Action, state: TrainState) -> tuple[Action, str]:
 
 @dataclass
 class Health:
-    """Takes a run's steps and sees to it that what is not finite neither stays nor is saved.
+    """Takes a run's steps and keeps non-finite numbers out of its weights and checkpoints.
 
-    As a context it writes a checkpoint of the last good state when an error leaves it.
+    As a context manager, it saves the last good state if an error occurs.
 
     Args:
-        run: To be trained.
+        run: The run to train.
         writer: Writes its checkpoints.
-        reporter: Is told what happens.
+        reporter: Receives messages.
     """
 
     run: Run
@@ -86,24 +88,26 @@ class Health:
 
     def __post_init__(self) -> None:
         self.engine, self.take_closely = Engine(self.run, self.reporter.note), closely(self.run)
-        self.engine_told, self.first_step = "", self.run.state.step
+        self.reported_engine, self.first_step = "", self.run.state.step
         self.good, self.masks = Snapshot(self.run), masks(self.run)
-        self.until: int | None = None  # the step at which trouble showed; up to there steps are taken closely
-        self.broken = False  # in the midst of a step, or not finite: the snapshot is the last good state
+        self.until: int | None = (
+            None  # the step at which a problem was noticed; up to this step, every gradient is checked
+        )
+        self.broken = False  # inside a step, or not finite: the last good state is the snapshot
 
     def step(self, inputs: Tensor, targets: Tensor) -> bool:
-        """Take a step, or skip it; return False if the run has gone back to an earlier step instead.
+        """Take or skip a step; return False if the run went back to an earlier step instead.
 
         Raises:
-            NonFiniteError: If the step's numbers are not finite and it is not to be skipped.
-            Exception: Whatever a bug raises.
+            NonFiniteError: If the step's numbers are not finite and ``loop.on_nonfinite`` is ``stop``, or a limit is reached.
+            Exception: Any error of a bug.
         """
         run, state = self.run, self.run.state
         if self.until is not None:
             if state.step <= self.until:
                 return self._closely(inputs, targets)
             self._end_close_look()
-        if run.device.type == "cpu" and state.step - self.good.step >= EVERY_STEPS and not self.sound():
+        if run.device.type == "cpu" and state.step - self.good.step >= EVERY_STEPS and not self.check_or_go_back():
             return False
         try:
             self.engine.take(inputs, targets)
@@ -117,23 +121,23 @@ class Health:
         state.skipped_in_row = 0
         return True
 
-    def sound(self) -> bool:
-        """Return whether the state can be evaluated and saved; if not, the run has gone back to an earlier step.
+    def check_or_go_back(self) -> bool:
+        """Return whether the state is finite, so that it can be evaluated and saved; if not, go back to the snapshot.
 
         Raises:
-            NonFiniteError: If fp16 skips one step after the other.
+            NonFiniteError: If fp16 skips too many steps in a row.
         """
         run = self.run
         if self.engine.decided:
-            self._tell_engine()
+            self._report_engine()
         if self.until is not None:
-            return True  # each step since the snapshot was checked
+            return True  # every step since the snapshot was checked
         if run.scaler.is_enabled() and (scale := run.scaler.get_scale()) < LEAST_SCALE:
             raise NonFiniteError(
-                f"precision=fp16 skipped one step after the other; by step {run.state.step} its scale fell to {scale:g}:"
+                f"precision=fp16 skips too many steps; by step {run.state.step} the scale of the loss fell to {scale:g}:"
                 f" {ADVICE}, or precision=bf16"
             )
-        if not sound(run, self.masks):
+        if not state_is_finite(run, self.masks):
             self.broken = True
             self._look_closely(f"the state after step {run.state.step} is not finite")
             return False
@@ -141,11 +145,11 @@ class Health:
         return True
 
     def remember(self) -> None:
-        """Take the state, which is sound, for the one to go back to."""
+        """Snapshot the current state, which is known to be finite."""
         self.good = Snapshot(self.run)
 
     def _look_closely(self, why: str) -> None:
-        """Go back to the snapshot, to take the steps since then again, closely."""
+        """Go back to the snapshot, to repeat the steps since then and check every gradient."""
         self.until = self.run.state.step
         self._put_back()
         first, last = self.run.state.step + 1, self.until + 1
@@ -167,8 +171,8 @@ class Health:
         self.broken = True
         try:
             self.take_closely(inputs, targets)
-            if not sound(run, self.masks):
-                raise NonFiniteError(f"the update produces numbers that are not finite {where(run)}")
+            if not state_is_finite(run, self.masks):
+                raise NonFiniteError(f"the update produces non-finite numbers {where(run)}")
         except NonFiniteError as error:
             return self._answer(error, inputs, targets)
         self.broken = False
@@ -176,19 +180,19 @@ class Health:
         return True
 
     def _answer(self, error: NonFiniteError, inputs: Tensor, targets: Tensor) -> bool:
-        """Do what ``loop.on_nonfinite`` says with the step that is to blame."""
+        """Apply ``loop.on_nonfinite`` to the faulty step."""
         run, state, random = self.run, self.run.state, device.random_states(self.run.device)
         self._put_back()
-        self.broken = True  # the step is computed once more
+        self.broken = True  # because the step is computed once more
         message, facts = explain(run, error, inputs, targets, self.take_closely)
         self._put_back()
         try:
             self.writer.write(FILE, facts)
         except StorageError as trouble:
             self.reporter.note(str(trouble))
-        action, bounded = policy(run.config.loop.on_nonfinite, state)
+        action, limit = policy(run.config.loop.on_nonfinite, state)
         if action == "stop":
-            raise NonFiniteError(f"{message}{bounded}; {ADVICE}")
+            raise NonFiniteError(f"{message}{limit}; {ADVICE}")
         if action == "rewind":
             self._rewind(message)
             return False
@@ -212,15 +216,15 @@ class Health:
             f" (rewind {rewinds} of {MOST_REWINDS})"
         )
 
-    def _tell_engine(self) -> None:
-        """Report how steps are taken, once that is known, and write it to ``run.json``."""
+    def _report_engine(self) -> None:
+        """Report how steps are taken, and write it to ``run.json``, if it has changed."""
         text = str(self.engine)
-        if text == self.engine_told:
+        if text == self.reported_engine:
             return
-        self.engine_told = text
+        self.reported_engine = text
         self.reporter.engine(text)
         if facts := rundir.read_json(self.writer.directory / "run.json"):
-            with suppress(StorageError):  # a record may fail, and training goes on
+            with suppress(StorageError):  # training continues even if this cannot be written
                 self.writer.write("run.json", facts | {"engine": text})
 
     def __enter__(self) -> Self:
@@ -230,37 +234,37 @@ class Health:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.engine.decided or self.run.state.step > self.first_step:
-            self._tell_engine()
+            self._report_engine()
         if not isinstance(error, Exception) or isinstance(error, (Interrupted, Terminated, StorageError)):
             return
         if lacks_memory(error):
             _release(self.run, error)
-        kept = self._save_good()
+        saved = self._save_good()
         if lacks_memory(error):
-            raise UnavailableError(f"{out_of_memory(error)}; {kept}") from error
+            raise UnavailableError(f"{out_of_memory(error)}; {saved}") from error
         if not isinstance(error, TrainctlError):
             path, own = shlex.quote(str(self.writer.directory)), phrases.components_argument(self.run.config.components)
-            kept += f"; fix the error, then resume with: trainctl resume {path}{own}"
-        self.reporter.note(kept)
+            saved += f"; fix the error, then resume with: trainctl resume {path}{own}"
+        self.reporter.note(saved)
 
     def _save_good(self) -> str:
-        """Save the last good state; return what is kept, in words."""
+        """Save the last good state; return which state is on disk, in words."""
         try:
             if self.broken:
                 self._put_back()
-            if sound(self.run, self.masks):
+            if state_is_finite(self.run, self.masks):
                 self.writer.save()
                 return f"the state at step {self.run.state.step} is saved"
-        except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that leads here
+        except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that caused this
             return f"the newest checkpoint is the last good state ({str(trouble) or type(trouble).__name__})"
         return "the newest checkpoint is the last good state"
 
 
 def warn(run: Run, metrics: Mapping[str, float], note: Callable[[str], None]) -> float | None:
-    """Report a training loss that has grown far beyond where it began, and a monitored metric that is not finite.
+    """Report a training loss that has grown far above the first one, and a monitored metric that is not finite.
 
     Returns:
-        The first training loss, once there is one: what later ones are compared with.
+        The first finite training loss, with which later ones are compared; None if there is none yet.
     """
     state, value = run.state, metrics[run.config.monitor]
     loss = metrics.get("train/loss", math.nan)
@@ -270,15 +274,15 @@ def warn(run: Run, metrics: Mapping[str, float], note: Callable[[str], None]) ->
         return loss
     if state.first_loss is not None and loss > DIVERGED * state.first_loss > 0:
         note(
-            f"diverging: train/loss is {loss:g} at step {state.step}, it was {state.first_loss:g} at first:"
+            f"diverging: train/loss is {loss:g} at step {state.step}, and was {state.first_loss:g} at the first evaluation:"
             " try a smaller optimizer.lr or loop.clip_norm=1"
         )
     return state.first_loss
 
 
 def _release(run: Run, error: BaseException) -> None:
-    """Free the memory that a broken step holds: the values in its frames, and gradients."""
+    """Free the memory of a failed step: local variables in its stack frames, and gradients."""
     traceback.clear_frames(error.__traceback__)
-    for parameter in trained_by(run.optimizer):
+    for parameter in trained_parameters(run.optimizer):
         parameter.grad = None
     gc.collect()

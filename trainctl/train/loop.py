@@ -1,7 +1,7 @@
-"""The training loop, read from top to bottom: look, keep, step.
+"""The training loop: evaluate if due, save if due, take a step.
 
-N steps are N + 1 rounds: each begins between two steps, where a run is started, saved, stopped and resumed, so a resumed
-run enters the loop where the one before it left it.
+N steps take N + 1 iterations. Each iteration begins between two steps, the point at which a run is started, saved,
+stopped and resumed, so a resumed run enters the loop where the previous session left it.
 """
 
 import math
@@ -25,17 +25,17 @@ from trainctl.train.health import Health, warn
 def train(
     run: Run, directory: Path, reporter: Reporter, writer: Writer | None = None, judge: Judge = lambda row: None
 ) -> Ending:
-    """Train until a budget is spent, early stopping ends it, or the judge does.
+    """Train until a budget is exhausted, or early stopping or the judge ends training.
 
     Args:
-        run: As assembled, or restored.
-        directory: The run's.
-        reporter: Is told what happens.
-        writer: Of checkpoints; one for the directory if None.
-        judge: Is asked after each evaluation whether to stop, and why.
+        run: A run that was just assembled or restored.
+        directory: Run directory.
+        reporter: Receives messages and metrics.
+        writer: Writes checkpoints; None to write them into the run directory.
+        judge: Called after each evaluation; returns a reason to stop, or None.
 
     Raises:
-        Interrupted, Terminated: If a signal or ``loop.stop_at_step`` ended it; a checkpoint was written.
+        Interrupted, Terminated: If a signal or ``loop.stop_at_step`` ended the session; a checkpoint was written.
         NonFiniteError: If a loss, a gradient or weights are not finite; the last good state was written.
         UnavailableError: If memory ran out; the last good state was written.
         StorageError: If a checkpoint cannot be written.
@@ -46,26 +46,26 @@ def train(
         source = run.order.batches(state.step)
         while True:
             due = what_is_due(run, request)
-            if (due.look or due.keep) and not health.sound():
-                source = run.order.batches(state.step)  # from the step that the run went back to
+            if (due.look or due.keep) and not health.check_or_go_back():
+                source = run.order.batches(state.step)  # start at the step to which the run went back
                 continue
 
-            # 1. Look: on a GPU, the place where the host waits for the device.
+            # 1. Evaluate; on a GPU, only here does the host wait for the device.
             verdict = None
             if due.look:
-                with suppress(Stopped):  # it stays due, and is repeated when the run is resumed
+                with suppress(Stopped):  # the evaluation stays due, and is repeated when the run is resumed
                     verdict = judge(look(run, reporter, clock, request.check))
                 health.remember()
                 monitor.check(reporter.note)
 
-            # 2. Keep; at once what was due when the session began, so that a rewind never goes back to before it.
+            # 2. Save; an evaluation at the start of a session is saved at once, so that no rewind goes back before it.
             ending = ended(run, verdict)
             stop = request.received is not None or (due.stop and ending is None)
             waited = time.monotonic() - saved_at >= run.config.checkpoint.every_seconds
             if due.keep or stop or (due.look and (ending or waited or state.step == begun)):
                 writer.save()
                 saved_at, request.save = time.monotonic(), False
-                stop = stop or request.received is not None  # it came while that was written
+                stop = stop or request.received is not None  # received while the checkpoint was written
             if stop:
                 total = "" if run.plan.by_clock else f" of {run.plan.total_steps}"
                 raise request.error(f"stopped at step {state.step}{total}; the run is saved")
@@ -82,18 +82,18 @@ def train(
 
 
 def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None) -> Row:
-    """Evaluate, update the best weights, early stopping and the schedule's reaction, and report; return the row.
+    """Evaluate, update the best weights, early stopping and the schedule's reaction, report, and return the row.
 
     Raises:
-        Stopped: From ``check``, if a signal came before the evaluation was done; nothing has changed then.
+        Stopped: From ``check``, if a signal was received during the evaluation; nothing has changed then.
     """
     state, config = run.state, run.config
-    # 1. Of the steps so far, before anything changes that this depends on.
+    # 1. Measure, before changing anything on which the measurements depend.
     rate, speed = learning_rate(run, state.position), samples_per_second(run)
     metrics = {f"train/{name}": value for name, value in run.sums.values().items()}
     renew_statistics(run, check)
     metrics |= evaluate(run.evaluation, "val", check)
-    # 2. What follows from it; a signal no longer breaks it off.
+    # 2. Update the state; no signal interrupts this.
     run.sums.reset()
     state.evaluated, state.evaluated_seconds = state.step, state.seconds
     state.first_loss = warn(run, metrics, reporter.note)
@@ -110,7 +110,7 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
 
 
 def keep_best(run: Run, value: float) -> None:
-    """Remember the evaluated weights if the monitored metric has improved; what is not finite never has."""
+    """Keep a copy of the evaluated weights if the monitored metric is finite and has improved."""
     state, sign = run.state, -1 if metric_names.maximize(run.config.monitor) else 1
     if math.isfinite(value) and (state.best is None or sign * value < sign * state.best.value):
         state.best = Best(value, state.step, run.epoch)

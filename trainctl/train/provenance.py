@@ -1,4 +1,4 @@
-"""What `run.json` holds: everything that a run was made with and that results may depend on."""
+"""The content of `run.json`: versions, hardware, data, and everything else on which the results may depend."""
 
 import platform
 import shlex

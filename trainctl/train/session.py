@@ -1,4 +1,4 @@
-"""One training session: from a configuration to the run's summary, in its directory."""
+"""A training session: from a configuration to the summary in the run directory."""
 
 import shlex
 from collections.abc import Sequence
@@ -29,7 +29,7 @@ from trainctl.train.conclusion import Summary, conclude, finish
 
 
 def no_judge(row: Row) -> None:
-    """Never stop a run."""
+    """Return None, so that training continues."""
 
 
 def begin(
@@ -43,17 +43,17 @@ def begin(
     """Train a new run.
 
     Args:
-        config: Its configuration.
-        overrides: What was typed.
-        directory: Of the run, which must not exist yet; a new one below ``output.root`` if None.
-        reporters: Builds what the session reports to, once the run and its directory exist; by default the run's files.
-        judge: Is asked after each evaluation whether to stop, and why.
+        config: The run's configuration.
+        overrides: The overrides from the command line.
+        directory: Run directory, which must not exist yet; None for a new one below ``output.root``.
+        reporters: Builds the session's reporters, once the run and its directory exist; by default the run's files.
+        judge: Called after each evaluation; returns a reason to stop, or None.
 
     Returns:
         The content of ``summary.json``.
 
     Raises:
-        TrainctlError: Of every kind; before the first step, nothing is left behind.
+        TrainctlError: If training fails; if this happens before the first step, the run directory is removed.
     """
     run = assemble.assemble(config)
     if directory is None:
@@ -68,7 +68,7 @@ def begin(
             checkpoint_writer.rehearse(run, directory)
             rundir.write_config(directory, config.tree, overrides)
             rundir.write_json(directory / "run.json", provenance.run_json(run))
-            # A run that is killed in its first seconds can be resumed.
+            # So that a run that is killed in its first seconds can be resumed.
             checkpoint_writer.retried(lambda: checkpoint.save(run, directory), lambda error: None)
             reporter = reporters(run, directory)
         except BaseException:
@@ -88,14 +88,14 @@ def resume(
     """Continue an existing run from its newest undamaged checkpoint.
 
     Args:
-        config: The run's configuration, with what is to change.
-        overrides: What was typed to change it.
-        directory: Of the run.
-        reporters: Builds what the session reports to; by default the run's files.
-        judge: Is asked after each evaluation whether to stop, and why.
+        config: The run's configuration, including the changes.
+        overrides: The changes from the command line.
+        directory: Run directory.
+        reporters: Builds the session's reporters; by default the run's files.
+        judge: Called after each evaluation; returns a reason to stop, or None.
 
     Returns:
-        The content of ``summary.json``, and as ``resumed`` whether there was anything to do.
+        The content of ``summary.json`` with the additional key ``resumed``, which is false if there was nothing to do.
 
     Raises:
         StorageError: If another process writes to the run, or there is no space for a checkpoint.
@@ -103,16 +103,16 @@ def resume(
     with lock.hold(directory) as note:
         rundir.remove_leftovers(directory)
         saved = restore.newest(directory)
-        if not saved.skipped:  # what seems damaged stays until there is a newer one
+        if not saved.skipped:  # keep checkpoints that seem damaged until there is a newer one
             checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
         run = assemble.assemble(with_threads(config, saved.manifest.threads))
         restore.restore(run, saved)
         if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
-            run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # to be judged anew
+            run.state.stopping = replace(run.state.stopping, stop=False, reason="")  # decide again
         if summary := _nothing_to_do(run, directory, saved):
             return summary
         checkpoint_writer.rehearse(run, directory)
-        # Rows of a later evaluation, of which no checkpoint knows, are dropped: it is repeated.
+        # Drop the rows of evaluations after the checkpoint, which are repeated.
         rows = rundir.read_metrics(directory, run.state.evaluated, saved.manifest.evaluations)
         history = [row for row in rows if not any(key.startswith("test/") for key in row)]
         _record_changes(run, directory, overrides)
@@ -120,22 +120,22 @@ def resume(
         for line in (note, *_warnings(run, saved, history)):
             if line:
                 reporter.note(line)
-        files.remove(directory / "summary.json")  # of an earlier end: wrong for this one, if the run were killed
+        files.remove(directory / "summary.json")  # of the previous session; it would be wrong if this one were killed
         return _train(run, directory, reporter, history, judge) | {"resumed": True}
 
 
 def _nothing_to_do(run: Run, directory: Path, saved: Saved) -> Summary | None:
-    """Return the summary of a run that is finished already; None if there is something to do.
+    """Return the summary of a run that is already finished; None if there is something to do.
 
     Raises:
-        CheckpointError: If its best weights are lost, and no steps remain to pick new ones.
+        CheckpointError: If its best weights are damaged, and no steps remain to determine new ones.
     """
     before, reason = rundir.read_json(directory / "summary.json"), end_reason(run)
     if reason and before.get("outcome") == "finished" and before.get("steps") == run.state.step:
         return before | {"resumed": False, "reason": reason}
     if reason and run.state.best is None and saved.skipped:
         raise CheckpointError(
-            f"{directory}: its best weights are damaged, and no training steps remain to pick new ones: raise the"
+            f"{directory}: its best weights are damaged, and no training steps remain to determine new ones: raise the"
             " budget, e.g. loop.epochs, or evaluate the last weights with which=last"
         )
     return None
@@ -151,24 +151,24 @@ def _record_changes(run: Run, directory: Path, overrides: Sequence[str]) -> None
 
 
 def _warnings(run: Run, saved: Saved, history: Sequence[Row]) -> list[str]:
-    """Return what a user should know who resumes a run."""
+    """Return warnings for a user who resumes a run, a line each."""
     lines = [
-        f"{difference}: the last bits may differ from those of a run without a stop"
+        f"{difference}: results may differ in the last bits from those of an uninterrupted run"
         for difference in computed_otherwise(saved, run.config)
     ]
     if lost := lost_evaluations(run, history):
         shown = ", ".join(map(str, lost[:5])) + (", ..." if len(lost) > 5 else "")
         plural = "s" * (len(lost) != 1)
-        lines.append(f"metrics.jsonl is damaged: it lacks {len(lost)} evaluation{plural}, at step{plural} {shown}")
+        lines.append(f"metrics.jsonl is damaged: missing {len(lost)} evaluation{plural}, at step{plural} {shown}")
     return lines + [f"skipped: {trouble}" for trouble in saved.skipped]
 
 
 def with_threads(config: Config, before: int | None) -> Config:
-    """Return a configuration with as many threads as before, if this machine has them: for results to the last bit.
+    """Return a configuration with as many threads as before, if available, so that results are bit-identical.
 
     Args:
-        config: Of the run; a number of threads that it sets itself stays.
-        before: How many computed before; None if unknown.
+        config: The run's configuration; if it sets the number of threads, that is kept.
+        before: The number of threads used before; None if unknown.
     """
     if config.threads is None and before and before <= len(threads.allowed()):
         return replace(config, threads=before)
@@ -176,13 +176,13 @@ def with_threads(config: Config, before: int | None) -> Config:
 
 
 def lost_evaluations(run: Run, history: Sequence[Row]) -> list[int]:
-    """Return the steps at which a run was evaluated and of which no record is left."""
+    """Return the steps of evaluations that are missing in the history."""
     every = run.plan.eval_every
     return sorted({*range(every, run.state.evaluated + 1, every)} - {int(row["step"]) for row in history})
 
 
 def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row], judge: Judge) -> Summary:
-    """Run the loop and conclude; however it ends, `summary.json` says so."""
+    """Run the training loop and conclude; `summary.json` contains the outcome in every case."""
     try:
         reporter.start(run, directory, history)
         try:
@@ -191,7 +191,7 @@ def _train(run: Run, directory: Path, reporter: Reporter, history: Sequence[Row]
                 return conclude(run, directory, reporter, ending.outcome, ending.reason)
             if run.state.best is None:
                 raise NonFiniteError(
-                    f"{run.config.monitor} was never finite; no best weights exist, the last ones were saved"
+                    f"{run.config.monitor} was never finite, so there are no best weights; the last weights are saved"
                 )
             return finish(run, directory, reporter, ending.reason)
         except (Interrupted, Terminated) as error:

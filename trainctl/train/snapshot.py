@@ -1,4 +1,4 @@
-"""A copy in memory of everything that steps and evaluations change, and whether all of that is finite."""
+"""In-memory copies of everything that steps and evaluations change, and the check that it is finite."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -13,10 +13,10 @@ from trainctl.store import checkpoint, restore
 
 
 class Snapshot:
-    """A copy of all that steps and evaluations change.
+    """An in-memory copy of everything that steps and evaluations change.
 
     Args:
-        run: Between two steps.
+        run: The run, between two steps.
     """
 
     def __init__(self, run: Run) -> None:
@@ -26,16 +26,16 @@ class Snapshot:
         self.groups = checkpoint.group_numbers(run.optimizer)
         self.scaler = run.scaler.state_dict()
         self.random = device.random_states(run.device)
-        self.state = dict(vars(run.state))  # its values are replaced, never changed
+        self.state = dict(vars(run.state))  # its values are replaced, never changed in place
 
     @property
     def step(self) -> int:
-        """The optimizer steps that were done when it was taken."""
+        """Optimizer steps completed when the snapshot was taken."""
         return int(self.state["step"])
 
     @torch.no_grad()
     def put_back(self) -> None:
-        """Set the run to the snapshot; the optimizer's tensors are others then."""
+        """Restore the run's state from the snapshot; this replaces the optimizer's tensor objects."""
         run = self.run
         for name, tensor in run.changing_tensors.items():
             tensor.copy_(self.tensors[name])
@@ -56,7 +56,7 @@ def _copied(state: Mapping[int, Mapping[str, Any]]) -> dict[int, dict[str, Any]]
 
 
 def masks(run: Run) -> set[str]:
-    """Return the names of buffers that are infinite on purpose, such as an attention mask."""
+    """Return the names of buffers that already contain infinite values, which are intended, e.g. in an attention mask."""
     learned = {parameter.data_ptr() for parameter in run.model.parameters()}
     return {
         name
@@ -69,17 +69,17 @@ def masks(run: Run) -> set[str]:
 
 
 @torch.no_grad()
-def sound(run: Run, spared: Collection[str] = ()) -> bool:
+def state_is_finite(run: Run, masked: Collection[str] = ()) -> bool:
     """Return whether weights, buffers, the optimizer's state and the running sums are finite; waits for the device.
 
     Args:
-        run: Between two steps.
-        spared: Names of the tensors that :func:`masks` returned when training began.
+        run: The run, between two steps.
+        masked: Names of tensors that may contain infinite values, from :func:`masks` at the start of training.
     """
     named = run.changing_tensors
-    for name in spared:  # in these only NaN is wrong
+    for name in masked:  # only NaN is an error in these
         named[name] = named[name].nan_to_num(math.nan, 0.0, 0.0)
-    if run.scaler.is_enabled():  # a step that overflows is skipped, but its loss is summed
+    if run.scaler.is_enabled():  # a step that overflows is skipped, but its loss is in the sums
         del named["sums"]
     states = run.optimizer.state.values()
     tensors = [

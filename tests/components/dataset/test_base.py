@@ -26,7 +26,7 @@ MISFITS = [
         ["t10k-labels-idx1-ubyte: label 255 in row 2"],
         "label out of range, test",
     ),
-    ({"t10k_images": np.zeros((3, 0, 4))}, ["t10k-images-idx3-ubyte: its images have no pixels"], "no pixels"),
+    ({"t10k_images": np.zeros((3, 0, 4))}, ["t10k-images-idx3-ubyte: the images have no pixels"], "no pixels"),
     ({"t10k_images": np.zeros((3, 4, 4))}, ["different sizes"], "test images of another size"),
     ({"t10k_labels": None}, ["raw: t10k-labels-idx1-ubyte missing"], "one file is not there"),
 ]

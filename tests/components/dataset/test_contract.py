@@ -109,7 +109,7 @@ def test_a_root_that_is_not_there_is_named_and_never_made(make, name, tmp_path):
 
 @pytest.mark.parametrize("name", ELSEWHERE)
 def test_missing_files_are_named_where_none_may_be_downloaded(make, name, tmp_path):
-    with pytest.raises(DataError, match=r"missing; allow dataset\.download=true") as caught:
+    with pytest.raises(DataError, match=r"missing: set dataset\.download=true") as caught:
         make(name, root=str(tmp_path), download=False)
     assert str(tmp_path) in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -117,7 +117,7 @@ def test_missing_files_are_named_where_none_may_be_downloaded(make, name, tmp_pa
 
 @pytest.mark.parametrize("name", OWN)
 def test_a_file_of_ones_own_has_to_be_named(make, name):
-    with pytest.raises(ConfigError, match=r"dataset\.path=null: give dataset\.path="):
+    with pytest.raises(ConfigError, match=r"dataset\.path=null: set dataset\.path="):
         make(name, path=None)
 
 

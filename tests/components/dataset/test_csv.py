@@ -78,7 +78,7 @@ def test_what_cannot_be_learned_is_named(load, content, changes, message):
 
 
 def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
-    with pytest.raises(ConfigError, match=r"dataset\.target=null: give dataset\.target="):
+    with pytest.raises(ConfigError, match=r"dataset\.target=null: set dataset\.target="):
         load("a,y\n1,2\n", target=None)
     with pytest.raises(ConfigError, match="this is the target"):
         load("a,y\n1,2\n", drop=["y"])

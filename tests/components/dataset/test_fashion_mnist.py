@@ -27,6 +27,6 @@ def test_it_has_ten_named_classes(idx_files):
 def test_files_of_another_set_are_missing_files(idx_files):
     files = idx_files("KMNIST")
     with pytest.raises(
-        DataError, match=r"FashionMNIST/raw: train-images-idx3-ubyte, .* missing; allow dataset\.download=true"
+        DataError, match=r"FashionMNIST/raw: train-images-idx3-ubyte, .* missing: set dataset\.download=true"
     ):
         fashion_mnist(root=files.root, download=False)

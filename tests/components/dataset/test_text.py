@@ -88,7 +88,7 @@ def test_mistakes_are_named_by_line_and_column(load, content, message):
 
 @pytest.mark.parametrize("key", ["text", "target"])
 def test_columns_have_to_be_named(load, key):
-    with pytest.raises(ConfigError, match=rf"dataset\.{key}=null: give"):
+    with pytest.raises(ConfigError, match=rf"dataset\.{key}=null: set"):
         load(**{key: None})
 
 

@@ -1,4 +1,4 @@
-"""What every data set returns, and what several of them share: scikit-learn's tables and torchvision's images."""
+"""The types that data sets return, and functions that several of them use for scikit-learn's and torchvision's files."""
 
 import importlib.util
 import os
@@ -25,14 +25,14 @@ Level = Literal["characters", "words"]
 
 @dataclass(frozen=True, kw_only=True)
 class Encoding:
-    """How rows are read from a file, beyond their shape and names; None where a data set has no such thing.
+    """Settings for reading rows from a file, in addition to their shape and names; None if a data set has no such setting.
 
     Args:
-        delimiter: Between the cells of a table.
-        window: Rows of a file in one row of a series.
-        text: Column of the texts.
-        level: What a token of a text is.
-        lowercase: Whether capitals are made small.
+        delimiter: Delimiter between the cells of a table.
+        window: Number of consecutive rows of the file in one window.
+        text: Column that contains the texts.
+        level: Unit of a token.
+        lowercase: Whether texts are converted to lowercase.
     """
 
     delimiter: Delimiter | None = None
@@ -43,11 +43,11 @@ class Encoding:
 
 
 class SchemaLike(Protocol):
-    """What a data set reads of the schema of a finished run, which its rows have to match."""
+    """The part of a finished run's schema that a data set reads; its rows must match it."""
 
     @property
     def task(self) -> Task:
-        """What the targets are."""
+        """Task of the run, which determines the kind of targets."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -55,19 +55,19 @@ class SchemaLike(Protocol):
 
     @property
     def class_names(self) -> tuple[str, ...]:
-        """One for each class; empty for a regression."""
+        """Name of each class; empty for regression."""
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """One for each column of a table or a sequence; empty for images."""
+        """Name of each column of a table or sequence; empty for images."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """The file's columns behind the columns of a table; empty if it comes from no file."""
+        """The file's columns from which a table's columns were derived; empty if it was not read from a file."""
 
     @property
     def vocabulary(self) -> tuple[str, ...]:
-        """The token of each id; empty if inputs are not tokens."""
+        """Token of each id; empty if inputs are not tokens."""
 
 
 @dataclass(frozen=True)
@@ -76,25 +76,25 @@ class Dataset:
 
     Args:
         inputs: Images ``(N, C, H, W)`` as uint8, tables ``(N, F)`` or sequences ``(N, T, F)`` as float32, with NaN
-            where a value is missing; token ids ``(N, T)`` as int64, 0 after the end.
-        targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float32; -1 or NaN where one is missing.
-        task: What the targets are.
-        class_names: One for each class; empty for a regression.
-        input_names: One for each column of a table or a sequence; empty for images.
-        target_names: One for each column of the targets; empty for classes whose column has no name.
-        test_rows: How many rows at the end are the source's own test split; 0 if it has none.
-        val_rows: How many rows before those are the source's own validation split; 0 if it has none.
-        ordered: Whether rows follow each other in time, and so do the splits.
-        gap_rows: Rows left out between splits in time: those whose targets reach into the next split.
-        columns: The file's columns behind the columns of a table; empty if it comes from no file.
-        vocabulary: The token of each id; empty if inputs are not tokens.
-        encoding: What else is needed to read such rows from a file.
+            for missing values; token ids ``(N, T)`` as int64, 0 after the end.
+        targets: Classes ``(N,)`` as int64, or values ``(N, K)`` as float32; -1 or NaN if missing.
+        task: Kind of targets.
+        class_names: Name of each class; empty for regression.
+        input_names: Name of each column of a table or sequence; empty for images.
+        target_names: Name of each column of the targets; empty for classes whose column has no name.
+        test_rows: Number of rows at the end that are the source's own test split; 0 if it has none.
+        val_rows: Number of rows before those that are the source's own validation split; 0 if it has none.
+        ordered: Whether rows are in chronological order; if so, they are split chronologically.
+        gap_rows: Rows omitted between chronological splits, because their targets are in the next split.
+        columns: The file's columns from which a table's columns were derived; empty if it was not read from a file.
+        vocabulary: Token of each id; empty if inputs are not tokens.
+        encoding: Further settings for reading such rows from a file.
         source: The file, for messages.
-        lines: Line of the file at which each row starts ``(N,)``, or lines of a window and what follows it
-            ``(N, W + H)``; None if it comes from no file.
-        learn: Takes the data set and its training rows, and returns the data set in an encoding that follows from those rows
-            alone; None if the encoding does not depend on rows.
-        notes: What the user is to know, a line each.
+        lines: First line of each row in the file ``(N,)``, or lines of each window and of its targets ``(N, W + H)``;
+            None if it was not read from a file.
+        learn: A function of the data set and its training rows; returns the data set with an encoding determined from
+            those rows alone. None if the encoding does not depend on rows.
+        notes: Messages for the user, a line each.
     """
 
     inputs: Tensor
@@ -117,11 +117,11 @@ class Dataset:
 
     @property
     def outputs(self) -> int:
-        """How many numbers a model returns for a row."""
+        """Number of outputs of a model for a row."""
         return len(self.class_names) if self.task == "classification" else self.targets.shape[1]
 
     def take(self, rows: Tensor) -> Self:
-        """Return the same data set with some of its rows, in rising order."""
+        """Return a data set of some of the rows, given in increasing order."""
         size, own = len(self.inputs), self.test_rows + self.val_rows
         test = int((rows >= size - self.test_rows).sum())
         return replace(
@@ -134,7 +134,7 @@ class Dataset:
         )
 
     def locate(self, row: int, step: int = 0) -> str:
-        """Return where a row is, or a step of a window, for a message."""
+        """Return the location of a row or of a step of a window, for a message."""
         if self.lines is None:
             return f"row {row}"
         line = self.lines[row] if self.window_lines is None else self.window_lines[row, step]
@@ -142,12 +142,12 @@ class Dataset:
 
     @property
     def window_lines(self) -> Tensor | None:
-        """Lines of the steps of windows and of what follows them; None if rows are not windows of a file."""
+        """Lines of each window and of its targets; None if rows are not windows of a file."""
         return self.lines if self.lines is not None and self.lines.ndim == 2 else None
 
 
 def sklearn_file(name: str) -> Path:
-    """Return the path of a data file that scikit-learn carries, without importing scikit-learn (1.2 s)."""
+    """Return the path of a data file of scikit-learn without importing scikit-learn, which takes 1.2 s."""
     spec = importlib.util.find_spec("sklearn")
     for root in spec.submodule_search_locations or () if spec else ():
         if (path := Path(root, "datasets", "data", name)).is_file():
@@ -173,18 +173,18 @@ def sklearn_classes(name: str, input_names: tuple[str, ...]) -> Dataset:
 
 
 def required(key: str, value: str | None, example: str) -> str:
-    """Return a setting that has no default.
+    """Return the value of a setting that has no default.
 
     Raises:
         ConfigError: If it is null.
     """
     if value is None:
-        raise ConfigError(f"dataset.{key}=null: give dataset.{key}={example}")
+        raise ConfigError(f"dataset.{key}=null: set dataset.{key}={example}")
     return value
 
 
 def cache_directory(key: str) -> Path:
-    """Return where our own files go unless ``dataset.<key>`` says otherwise.
+    """Return the default directory of downloaded data, which ``dataset.<key>`` overrides.
 
     Raises:
         UnavailableError: If there is no home directory.
@@ -192,11 +192,11 @@ def cache_directory(key: str) -> Path:
     try:
         return Path.home() / ".cache" / "trainctl"
     except RuntimeError as error:
-        raise UnavailableError(f"there is no home directory: set HOME, or give dataset.{key}=") from error
+        raise UnavailableError(f"there is no home directory: set HOME or dataset.{key}") from error
 
 
 def _root(root: str | None) -> Path:
-    """Return the directory of torchvision's files: the one that was given, or else our own."""
+    """Return the directory of torchvision's files: ``root``, or by default the cache directory."""
     if root is None:
         return cache_directory("root")
     directory = Path(os.path.expanduser(root))  # noqa: PTH111 - pathlib's raises
@@ -206,28 +206,28 @@ def _root(root: str | None) -> Path:
 
 
 def _complete(name: str, root: Path, folder: Path, missing: list[str], *, download: bool) -> None:
-    """Download a data set that has files missing.
+    """Download a data set if files are missing.
 
     Raises:
-        DataError: If that is not allowed, or fails.
+        DataError: If files are missing and may not be downloaded, or the download fails.
     """
     if missing and not download:
-        raise DataError(f"{folder}: {', '.join(missing)} missing; allow dataset.download=true, or give dataset.root=")
+        raise DataError(f"{folder}: {', '.join(missing)} missing: set dataset.download=true or dataset.root")
     if missing:
         fetch(name, root)
 
 
 def idx_images(name: str, *, root: str | None, download: bool, class_names: tuple[str, ...]) -> Dataset:
-    """Read a data set in MNIST's four IDX files, laid out as torchvision does: ``<root>/<name>/raw/``.
+    """Read a data set from four IDX files like those of MNIST, in torchvision's layout: ``<root>/<name>/raw/``.
 
     Args:
-        name: torchvision's class: ``MNIST``, ``FashionMNIST``, ...
-        root: Directory of existing files; null: ``~/.cache/trainctl``, created if need be.
-        download: Whether torchvision may download files that are missing.
-        class_names: One for each label.
+        name: Name of torchvision's class: ``MNIST``, ``FashionMNIST``, ...
+        root: Directory of existing files; null for ``~/.cache/trainctl``, created if necessary.
+        download: Whether torchvision may download missing files.
+        class_names: Name of each label.
 
     Raises:
-        DataError: If files are missing, cannot be downloaded, or do not belong together.
+        DataError: If files are missing, cannot be downloaded, or do not match each other.
     """
     directory = _root(root)
     raw = directory / name / "raw"
@@ -247,15 +247,15 @@ def idx_images(name: str, *, root: str | None, download: bool, class_names: tupl
 
 
 def _idx_pair(images: Path, labels: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read a file of images ``(N, H, W)`` and that of their labels ``(N,)``."""
+    """Read a file of images ``(N, H, W)`` and the file of their labels ``(N,)``."""
     inputs, targets = read_idx(images), read_idx(labels)
     if inputs.ndim != 3 or targets.ndim != 1 or len(inputs) != len(targets):
         raise DataError(
             f"{images.parent}: {images.name} has shape {inputs.shape}, {labels.name} has {targets.shape}:"
-            " they do not belong together"
+            " these do not match"
         )
     if 0 in inputs.shape[1:]:
-        raise DataError(f"{images}: its images have no pixels ({inputs.shape[1:]})")
+        raise DataError(f"{images}: the images have no pixels (shape {inputs.shape[1:]})")
     if len(targets) and int(targets.max()) >= classes:
         row = int(targets.argmax())
         raise DataError(f"{labels}: label {int(targets[row])} in row {row} is not in 0..{classes - 1}")
@@ -272,16 +272,16 @@ def cifar_images(
     download: bool,
     class_names: tuple[str, ...],
 ) -> Dataset:
-    """Read one of the CIFAR sets, laid out as torchvision does: ``<root>/<folder>/<batch>``.
+    """Read a CIFAR data set in torchvision's layout: ``<root>/<folder>/<batch>``.
 
     Args:
-        name: torchvision's class.
+        name: Name of torchvision's class.
         folder: Name of its directory.
-        batches: Its files, the one for test last.
-        labels: Key of the labels.
-        root: Directory of existing files; null: ``~/.cache/trainctl``, created if need be.
-        download: Whether torchvision may download files that are missing.
-        class_names: One for each label.
+        batches: Names of its files; the last one contains the test split.
+        labels: Key of the labels in a file.
+        root: Directory of existing files; null for ``~/.cache/trainctl``, created if necessary.
+        download: Whether torchvision may download missing files.
+        class_names: Name of each label.
 
     Raises:
         DataError: If files are missing, damaged, or cannot be downloaded.

@@ -1,4 +1,4 @@
-"""The types of the parameters of optimizers, and what avoids PyTorch's compiler."""
+"""The types of the parameters of optimizers, and a function that avoids importing PyTorch's compiler."""
 
 from typing import Annotated, Any
 
@@ -19,7 +19,7 @@ NotNegative = Annotated[float, "[0, inf)"]
 def without_compiler() -> None:
     """Mark the methods of optimizers as excluded from compilation, so that building one does not import the compiler.
 
-    The name is private to PyTorch: a version that has another one starts a second later, and computes the same.
+    The attribute's name is private to PyTorch; with a version that uses another name, a run starts a second later.
     """
     for method in vars(torch.optim.Optimizer).values():
         if inner := getattr(method, "__wrapped__", None):
