@@ -15,6 +15,7 @@ from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.download import download as fetch
 from trainctl.fileformat.idx import read_idx
+from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.table import Column
 
 Task = Literal["classification", "regression"]
@@ -95,6 +96,10 @@ class Dataset:
         learn: A function of the data set and its training rows; returns the data set with an encoding determined from
             those rows alone. None if the encoding does not depend on rows.
         notes: Messages for the user, a line each.
+        inferred: What was inferred from the files, a label and a text each: see :mod:`trainctl.fileformat.inferred`.
+        task_reason: Why the task is what it is, and the key that changes it; empty if there is nothing to choose.
+        other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
+        unlabelled: Whether there are no targets: only a model that reconstructs its input can learn from the rows.
     """
 
     inputs: Tensor
@@ -114,6 +119,10 @@ class Dataset:
     lines: Tensor | None = None
     learn: Callable[["Dataset", Tensor], "Dataset"] | None = None
     notes: tuple[str, ...] = ()
+    inferred: tuple[InferredLine, ...] = ()
+    task_reason: str = ""
+    other_task: str = ""
+    unlabelled: bool = False
 
     @property
     def outputs(self) -> int:
