@@ -7,7 +7,8 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat.table import MARKS, Column
+from trainctl.fileformat.table import LARGEST, MARKS, Column
+from trainctl.fileformat.tokens import FORMS
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
@@ -65,7 +66,11 @@ class Schema:
         """Return plain values, as :meth:`from_json` reads them; settings of the encoding that are None are left out."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
         columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
-        encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
+        encoding = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(self.encoding).items()
+            if value is not None
+        }
         return plain | {"columns": columns, "encoding": encoding}
 
     @classmethod
@@ -190,6 +195,17 @@ def _texts(value: object) -> tuple[str, ...]:
     return tuple(value)
 
 
+def _interval(value: object) -> tuple[float, float]:
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in value)
+        or not -LARGEST <= value[0] < value[1] <= LARGEST
+    ):
+        raise ValueError("two numbers, the first below the second")
+    return float(value[0]), float(value[1])
+
+
 def _columns(value: object) -> tuple[Column, ...]:
     if not isinstance(value, list) or not all(isinstance(column, Mapping) for column in value):
         raise ValueError("a list of columns")
@@ -211,6 +227,7 @@ def _encoding(value: object) -> Encoding:
 
 ENCODING: dict[str, Callable[[object], Any]] = {
     "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+    "normalize": _one_of(*FORMS), "whole_files": _flag, "pixel_range": _interval,
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,

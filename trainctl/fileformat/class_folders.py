@@ -4,7 +4,7 @@ Two layouts: ``<root>/<class>/**``, or ``<root>/train/<class>/**`` with validati
 """
 
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -27,6 +27,7 @@ class Layout:
         splits: ``auto``, ``folders`` (folders called train, val and test are splits) or ``none`` (they are classes).
         drop: Names of folders to ignore.
         class_names: The classes of a finished run; None for a new run, which takes those that it finds.
+        hints: What to do about files with other suffixes, in lower case.
     """
 
     what: str
@@ -34,6 +35,7 @@ class Layout:
     splits: str
     drop: Sequence[str]
     class_names: tuple[str, ...] | None
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,10 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
         val=len(pairs[1]),
         test=len(pairs[2]),
         has_splits=has_splits,
-        notes=(*_split_notes(root, parts, others, layout, has_splits=has_splits), *_file_notes(root, used, unused, layout)),
+        notes=(
+            *_split_notes(root, parts, others, layout, has_splits=has_splits),
+            *_file_notes(root, used, unused, layout),
+        ),
     )
 
 
@@ -193,18 +198,15 @@ def _names(place: Path, classes: dict[str, Found], layout: Layout) -> tuple[str,
         DataError: If there are fewer than two, or one has no files or a name that cannot be printed.
     """
     if layout.class_names is None and (empty := [name for name, found in classes.items() if not found.files]):
-        names = ",".join(empty) if len(empty) > 1 else empty[0]
         raise DataError(
             f"{place / empty[0]}: contains no {layout.what}; each folder is a class: remove it, add its {layout.what},"
-            f" or set dataset.drop=[{names}]"
+            f" or set dataset.drop=[{','.join(empty)}]"
         )
     names = layout.class_names or tuple(sorted(classes))
     if unprintable := [name for name in names if not name.isprintable()]:
         raise DataError(f"{place}: the folder name {unprintable[0]!r} contains characters that cannot be printed")
     if len(names) < 2:
-        raise DataError(
-            f"{place}: needs at least two classes, each a folder with {layout.what}; contains {len(names)}"
-        )
+        raise DataError(f"{place}: needs at least two classes, each a folder with {layout.what}; contains {len(names)}")
     return names
 
 
@@ -216,11 +218,9 @@ def _split_notes(
         return []
     named = [folder.path.name for folders in parts for folder in folders]
     if not has_splits:
-        return [
-            f"the {'folders' if len(named) > 1 else 'folder'} {', '.join(named)} in {root.name}"
-            f" {'are classes, not splits' if len(named) > 1 else 'is a class, not a split'}, because of the folders next to"
-            f" {'them' if len(named) > 1 else 'it'}; dataset.splits=folders changes that"
-        ]
+        what = "is a class, not a split" if len(named) == 1 else "are classes, not splits"
+        note = f"{', '.join(named)} in {root.name} {what}, because of the other folders; dataset.splits=folders changes that"
+        return [note]
     ignored_folders = [(folder.path.name, len(folder.merged().files)) for folder in others]
     return [
         f"{name} next to {parts[0][0].path.name} is not used: {count:,} {layout.what}; dataset.splits=none takes every"
@@ -240,10 +240,14 @@ def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layo
     for found in used:
         others.update(found.others)
     if others:
-        notes.append(f"files of other types are not used: {describe_others(others)}")
+        hints = {layout.hints[suffix.lower()] for suffix in others if suffix.lower() in layout.hints}
+        one = sum(others.values()) == 1
+        notes.append(
+            f"{describe_others(others)} {'file is' if one else 'files are'} not {layout.what} that trainctl reads, and"
+            f" {'is' if one else 'are'} not used{''.join(f'; {hint}' for hint in sorted(hints))}"
+        )
     if irregular := [path for found in used for path in found.irregular]:
         shown = ", ".join(str(path.relative_to(root)) for path in irregular[:NAMED])
         more = f" and {len(irregular) - NAMED:,} more" if len(irregular) > NAMED else ""
         notes.append(f"not used, because they are broken links or no regular files: {shown}{more}")
     return notes
-

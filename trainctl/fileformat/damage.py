@@ -54,6 +54,6 @@ class Damage:
         if count == 1:
             raise DataError(f"{self.reasons[0]}; {KEY} leaves it out" if total > 1 else str(self.reasons[0]))
         hint = f"; {KEY} leaves them out" if count < total else ""
-        more = [f"and {count - LISTED:,} more"] if count > LISTED else []
-        lines = [f"{self.where}: {count:,} of {total:,} {self.what} cannot be read{hint}"]
-        raise DataError("\n".join([*lines, *map(str, self.reasons[:LISTED]), *more]))
+        rest = [f"and {count - LISTED:,} more"] if count > LISTED else []
+        first = f"{self.where}: {count:,} of {total:,} {self.what} cannot be read{hint}"
+        raise DataError("\n".join([first, *map(str, self.reasons[:LISTED]), *rest]))

@@ -27,6 +27,7 @@ class Documents:
         table: With the columns ``text`` and ``class``; its lines are those of the files.
         val: How many of the rows are for validation.
         test: How many are for test, at the end.
+        whole_files: Whether each file is one text.
         layout: How they were found, for the block at the start.
         notes: What was not used, a line each.
     """
@@ -34,6 +35,7 @@ class Documents:
     table: Table
     val: int
     test: int
+    whole_files: bool
     layout: str
     notes: tuple[str, ...]
 
@@ -72,7 +74,9 @@ def read_documents(
     if len(filled) >= 2 or (filled and not files):
         layout = Layout("texts", suffixes, splits, drop, class_names)
         return _a_file_each(root, layout, damaged)
-    notes = [f"{path.name}: its texts are not used, because the .txt files next to it are the classes" for path in filled]
+    notes = [
+        f"{path.name}: its texts are not used, because the .txt files next to it are the classes" for path in filled
+    ]
     return _a_line_each(root, files, lines, damaged, class_names, notes)
 
 
@@ -92,10 +96,14 @@ def _a_file_each(root: Path, layout: Layout, damaged: str) -> Documents:
     damage.check(len(found.files))
     if layout.class_names is None and (empty := set(found.names) - {name for _, name in rows}):
         raise DataError(f"{root}: class {min(empty)} has no text that can be read")
-    files = f"{len(found.files):,} files, one text each"
-    layout_text = f"{files}; folders {'are splits, and those in them ' if found.has_splits else ''}are classes"
+    folders = "train, val and test are splits" if found.has_splits else "each folder is a class"
     return Documents(
-        Table(root, COLUMNS, rows, [1] * len(rows)), counts[1], counts[2], layout_text, (*found.notes, *damage.notes)
+        table=Table(root, COLUMNS, rows, [1] * len(rows)),
+        val=counts[1],
+        test=counts[2],
+        whole_files=True,
+        layout=f"files with one text each, {folders} (dataset.splits)",
+        notes=(*found.notes, *damage.notes),
     )
 
 
@@ -129,4 +137,4 @@ def _a_line_each(
             numbers += [number for number, _ in numbered]
     damage.check(len(files))
     layout = f"{len(files):,} .txt files, each a class with a text in each line"
-    return Documents(Table(root, COLUMNS, rows, numbers), 0, 0, layout, (*notes, *damage.notes))
+    return Documents(Table(root, COLUMNS, rows, numbers), 0, 0, False, layout, (*notes, *damage.notes))

@@ -142,14 +142,15 @@ def _decode(
     files: Sequence[Path], names: Sequence[bytes], wanted: Wanted, part: bytes
 ) -> tuple[np.ndarray, Facts, str]:
     """Decode all files; return pixels, facts, and a digest of the bytes that were decoded."""
-    pixel_range = _measure(files[: wanted.measured]) if wanted.pixel_range == "auto" else wanted.pixel_range
-    assert pixel_range != "auto"
+    limits = wanted.pixel_range
+    pixel_range = _measure(files[: wanted.measured]) if limits == "auto" else limits
     to = PixelFormat(
         channels=wanted.channels, height=wanted.size, width=wanted.size, background=wanted.background,
         pixel_range=pixel_range,
     )  # fmt: skip
     pixels = np.empty((len(files), wanted.channels, wanted.size, wanted.size), dtype=np.uint8)
-    tally, digest, damaged = Tally(), hashlib.sha256(part), []
+    tally, digest = Tally(), hashlib.sha256(part)
+    damaged: list[tuple[int, str]] = []
     for row, (file, name) in enumerate(zip(files, names, strict=True)):
         content = _bytes_or_reason(file)
         digest.update(_signature(name, content))

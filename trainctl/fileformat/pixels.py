@@ -6,9 +6,8 @@ Imports no torch; Pillow only where it is used, because most runs read no images
 import io
 import re
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
 Background = Literal["white", "grey", "black", "ignore"]
+BACKGROUNDS: tuple[Background, ...] = get_args(Background)
 GROUNDS = {"white": 255, "grey": 128, "black": 0}
 TOP, TOP_OF_12_BITS = 65535, 4095
 BITS_PER_SAMPLE = 258  # tag of a TIFF
@@ -62,9 +62,7 @@ class Seen:
     levels: np.ndarray | None = None
 
 
-def convert(
-    image: "Image.Image", content: bytes, formats: Sequence[str], to: PixelFormat
-) -> tuple[np.ndarray, Seen]:
+def convert(image: "Image.Image", content: bytes, formats: tuple[str, ...], to: PixelFormat) -> tuple[np.ndarray, Seen]:
     """Convert an image that was opened; its first frame if it has several.
 
     Args:
@@ -104,7 +102,7 @@ def is_deep(image: "Image.Image") -> bool:
     return image.mode[:1] in ("I", "F") or _deep_rawmode(image) is not None
 
 
-def deep_values(image: "Image.Image", content: bytes, formats: Sequence[str]) -> np.ndarray | None:
+def deep_values(image: "Image.Image", content: bytes, formats: tuple[str, ...]) -> np.ndarray | None:
     """Return the values of an image of more than 8 bits, ``(H, W)`` or ``(H, W, bands)``; None for other images.
 
     Pillow keeps the upper 8 of 16 bits of colours. They are decoded a second time with the two bytes exchanged, which
@@ -163,14 +161,13 @@ def _swapped(rawmode: str) -> str:
     return rawmode[:-1] + {"L": "B", "B": "L"}[order]
 
 
-def _decoded(content: bytes, formats: Sequence[str], rawmode: str) -> "Image.Image":
+def _decoded(content: bytes, formats: tuple[str, ...], rawmode: str) -> "Image.Image":
     """Decode an image with its bytes in another order."""
     from PIL import Image
 
     image = Image.open(io.BytesIO(content), formats=formats)
-    image.tile = [  # type: ignore[attr-defined]
-        (*tile[:3], (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode)
-        for tile in image.tile  # type: ignore[attr-defined]
+    image.tile = [
+        (*tile[:3], (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode) for tile in image.tile
     ]
     image.load()
     return image
@@ -228,8 +225,8 @@ def _on_ground(image: "Image.Image", background: Background) -> tuple["Image.Ima
     if image.mode not in ("RGBA", "LA", "PA", "RGBa", "La") and "transparency" not in image.info:
         return image, False
     rgba = (image.convert("LA") if image.mode == "La" else image).convert("RGBA")
-    least, _ = rgba.getchannel("A").getextrema()
+    least = np.array(rgba.getchannel("A")).min()
     if least == 255 or background == "ignore":
-        return image, least < 255
+        return image, bool(least < 255)
     ground = (GROUNDS[background],) * 3
     return Image.alpha_composite(Image.new("RGBA", rgba.size, (*ground, 255)), rgba), True

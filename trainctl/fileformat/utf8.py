@@ -1,10 +1,13 @@
 """Read text files as UTF-8, up to a maximum size. Imports no torch."""
 
+import re
 from pathlib import Path
 
 from trainctl.errors import DataError, TrainctlError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
+
+LINE_END, LINE_END_BYTES = re.compile(r"\r\n|\r|\n"), re.compile(rb"\r\n|\r|\n")
 
 
 def read_text(
@@ -40,5 +43,17 @@ def read_text(
         ) from failure
 
 
+def lines(text: str) -> list[str]:
+    r"""Split a text into lines as editors count them: they end in ``\n``, ``\r\n`` or ``\r``, and in nothing else.
+
+    ``str.splitlines`` also ends them at form feeds, U+0085, U+2028 and others, which occur within lines.
+
+    >>> lines("a\u2028b\r\n\nc\r"), lines("")
+    (['a\u2028b', '', 'c'], [])
+    """
+    found = LINE_END.split(text)
+    return found if found[-1] else found[:-1]
+
+
 def _line(content: bytes, position: int) -> int:
-    return content.count(b"\n", 0, position) + 1
+    return len(LINE_END_BYTES.findall(content, 0, position)) + 1

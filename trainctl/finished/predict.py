@@ -3,7 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,39 +16,101 @@ from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image, table, tokens, utf8
+from trainctl.fileformat import array, image, table
+from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
+from trainctl.finished import inputs
 from trainctl.finished.open import Finished, load_model
 from trainctl.report.table import harmless
 
-TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line
+SHOWN = 20  # errors in a message
 
 
-def predict(run: Finished, source: Path, which: str) -> str:
-    """Return the predictions of a run for a file, as CSV text.
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted.
+
+    Args:
+        text: A CSV.
+        notes: What the user is to know, a line each.
+        failed: The files that cannot be predicted, an error each; the others are in the text.
+        files: How many files there were.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+    failed: tuple[DataError, ...]
+    files: int
+
+
+def predict(run: Finished, given: Sequence[Path], which: str) -> Predictions:
+    """Return the predictions of a run for files, as CSV text.
+
+    One file is predicted or raises an error. Of several files, or of a directory, those that cannot be predicted are left
+    out, and a first column says from which file a row is.
 
     Args:
         run: The run.
-        source: The file.
+        given: Files and directories.
         which: The weights: ``best`` or ``last``.
 
     Raises:
-        DataError: If the file cannot be read, or its rows do not have the shape that the run was trained with.
+        DataError: If no file can be read, or none has rows of the shape that the run was trained with.
         CheckpointError: If configuration and weights do not match.
     """
     weights = run.weights(which)
-    fitted = weights.fitted
-    inputs = without_gaps(fitted.cleaner(read(source, run.schema)), source, run.schema)
+    files, notes = inputs.expand(given, run.schema)
+    several = len(given) > 1 or given[0].is_dir()
+    fitted, coverage, failed = weights.fitted, inputs.Coverage(), []
+    with_lines = bool(run.schema.vocabulary) and any(map(is_lines(run.schema), files))
+
+    def parts() -> Iterator[tuple[list[list[object]], Tensor]]:
+        nonlocal coverage
+        for file in files:
+            try:
+                found = read(file, run.schema, background(run))
+                rows = without_gaps(fitted.cleaner(found.rows), file, run.schema)
+            except DataError as error:
+                if not several:
+                    raise
+                failed.append(error)
+                continue
+            coverage += found.vocabulary or inputs.Coverage()
+            yield list(labels(file, found, several=several, with_lines=with_lines)), rows
+
     model, task, device = load_model(run, weights)
     scale, units = fitted.input_scale.to(device), fitted.target_scale.to(device) if fitted.target_scale else None
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *columns(task, run.schema)])
-    row = 0
-    for portion in inputs.split(run.config.loop.eval_batch_size):
-        for cells in predicted_cells(model, task, scale(portion.to(device)), units, run.schema):
-            writer.writerow([row, *cells])
-            row += 1
-    return text.getvalue()
+    before = [*(["file"] if several else []), "row", *(["line"] if with_lines else [])]
+    writer.writerow([*before, *columns(task, run.schema)])
+    for names, portion in inputs.batches(parts(), run.config.loop.eval_batch_size):
+        cells = predicted_cells(model, task, scale(portion.to(device)), units, run.schema)
+        writer.writerows([*name, *row] for name, row in zip(names, cells, strict=True))
+    if len(failed) == len(files):
+        raise DataError(
+            "\n".join([*map(str, failed[:SHOWN]), *([f"and {len(failed) - SHOWN} more"] * (len(failed) > SHOWN))])
+        )
+    length = run.schema.input_shape[0]
+    return Predictions(text.getvalue(), (*notes, *coverage.notes(length)), tuple(failed), len(files))
+
+
+def labels(file: Path, found: inputs.Inputs, *, several: bool, with_lines: bool) -> Iterator[list[object]]:
+    """Yield what identifies each row of a file: its name if there are several, the row, and the line of a text."""
+    name = [os.fsencode(file).decode("utf-8", "backslashreplace")] if several else []
+    for row in range(len(found.rows)):
+        line: list[object] = [found.lines[row] if found.lines else ""] if with_lines else []
+        yield [*name, row, *line]
+
+
+def is_lines(schema: Schema) -> Callable[[Path], bool]:
+    """Return whether each line of a file is a text."""
+    return lambda file: file.suffix.lower() == ".txt" and not schema.encoding.whole_files
+
+
+def background(run: Finished) -> Background:
+    """Return what lies behind transparent pixels: as in training, or white if its images came from no image files."""
+    setting = run.config.parts["dataset"].get("background")
+    return setting if setting in BACKGROUNDS else "white"
 
 
 def columns(task: Task, schema: Schema) -> list[object]:
@@ -62,10 +126,10 @@ def columns(task: Task, schema: Schema) -> list[object]:
 
 @torch.no_grad()
 def predicted_cells(
-    model: nn.Module, task: Task, inputs: Tensor, units: Affine | None, schema: Schema
+    model: nn.Module, task: Task, scaled: Tensor, units: Affine | None, schema: Schema
 ) -> Iterator[Sequence[object]]:
     """Yield the output cells of each row of a scaled batch."""
-    outputs = model(inputs).float()
+    outputs = model(scaled).float()
     if task == "classification":
         for probabilities in outputs.softmax(1).tolist():
             best = max(range(len(probabilities)), key=probabilities.__getitem__)
@@ -74,28 +138,32 @@ def predicted_cells(
         for values in (units.inverse(outputs) if units else outputs).tolist():
             yield [f"{value:.6g}" for value in values]
     else:
-        errors = (outputs - inputs).flatten(1).square().mean(1).sqrt().tolist()
+        errors = (outputs - scaled).flatten(1).square().mean(1).sqrt().tolist()
         for error, values in zip(errors, outputs.flatten(1).tolist(), strict=True):
             yield [f"{value:.6g}" for value in (error, *values)]
 
 
-def read(source: Path, schema: Schema) -> Tensor:
+def read(source: Path, schema: Schema, background: Background = "white") -> inputs.Inputs:
     """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float32 with NaN.
 
     Raises:
         DataError: If it cannot be read, or does not have the shape and columns that the run was trained with.
     """
     shape, ending = schema.input_shape, source.suffix.lower()
-    if ending in image.ENDINGS:
+    if ending in image.suffixes():
         if len(shape) != 3 or shape[0] not in (1, 3):
             raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
-        return torch.from_numpy(image.read_image(source, *shape))[None]
-    if schema.vocabulary and ending in TABLES:
-        return read_text(source, schema)
-    if ending in TABLES:
-        return read_csv(source, schema)
-    if ending in (".npz", ".npy"):
-        return as_rows(array.read_array(source), schema, source)
+        to = PixelFormat(
+            channels=shape[0], height=shape[1], width=shape[2], background=background,
+            pixel_range=schema.encoding.pixel_range,
+        )  # fmt: skip
+        return inputs.Inputs(torch.from_numpy(image.read_image(source, to))[None])
+    if schema.vocabulary and (ending in inputs.TABLES or schema.encoding.whole_files) and ending not in inputs.ARRAYS:
+        return inputs.read_texts(source, schema)
+    if ending in inputs.TABLES:
+        return inputs.Inputs(read_csv(source, schema))
+    if ending in inputs.ARRAYS:
+        return inputs.Inputs(as_rows(array.read_array(source), schema, source))
     kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
     raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
 
@@ -139,17 +207,17 @@ def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
     return rows.round().to(torch.uint8)
 
 
-def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
+def without_gaps(rows: Tensor, source: Path, schema: Schema) -> Tensor:
     """Check that cleaned rows have no missing values, and return them.
 
     Raises:
         DataError: If a value is missing.
     """
-    if not inputs.is_floating_point() or not (gaps := inputs.isnan()).any():
-        return inputs
+    if not rows.is_floating_point() or not (gaps := rows.isnan()).any():
+        return rows
     row, index = gaps.flatten(1).nonzero()[0].tolist()
     names = schema.input_names
-    column = f", column {names[index % inputs.shape[-1]].partition('=')[0]}" if names else ""
+    column = f", column {names[index % rows.shape[-1]].partition('=')[0]}" if names else ""
     raise DataError(
         f"{source}: row {row}{column} has a missing value; this run was trained without imputation (clean=impute)"
     )
@@ -170,26 +238,3 @@ def read_csv(source: Path, schema: Schema) -> Tensor:
             raise DataError(f"{source}: has {len(values)} rows; this run reads windows of {window}")
         return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2).contiguous()
     return as_rows(values, schema, source)
-
-
-def read_text(source: Path, schema: Schema) -> Tensor:
-    """Read texts as token ids ``(N, T)``, from a column of a CSV or from the lines of a .txt.
-
-    Raises:
-        DataError: If the file or a row has no text, or the run was trained on token ids instead of texts.
-    """
-    encoding, column, level = schema.encoding, schema.encoding.text, schema.encoding.level
-    if column is None or level is None:
-        raise DataError(f"{source}: this run was trained on token ids, not on texts; pass token ids as an .npy")
-    if source.suffix.lower() != ".txt":
-        cells = table.read_table(source, encoding.delimiter or "comma")
-        texts = cells.cells(column)
-        if gaps := [row for row, text in enumerate(texts) if table.is_missing(text)]:
-            raise cells.error(gaps[0], column, "has no text")
-    else:
-        texts = [line for line in utf8.read_text(source).splitlines() if line.strip()]
-        if not texts:
-            raise DataError(f"{source}: contains no text")
-    codes = {token: code for code, token in enumerate(schema.vocabulary)}
-    rows = [tokens.split(text, level, lowercase=bool(encoding.lowercase)) for text in texts]
-    return torch.from_numpy(np.stack([tokens.ids(row, codes, schema.input_shape[0]) for row in rows]))
