@@ -416,9 +416,9 @@ MUTATIONS = [
         "tests/data/test_bad_data.py -k bomb",
     ),
     Mutation(
-        "trainctl/components/dataset/image_folder.py",
-        "return complete and hashlib.sha256(pixels.data).digest() == digest",
-        "return complete",
+        "trainctl/fileformat/pixel_cache.py",
+        "complete and digest.hex() == checksum and hashlib.sha256(pixels.data).digest() == digest",
+        "complete and digest.hex() == checksum",
         "tests/data/test_bad_data.py -k cache",
     ),
     Mutation(

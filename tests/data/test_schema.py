@@ -64,8 +64,8 @@ DAMAGES = [
     (change("columns", ["age"]), "data.columns: expected a list of columns"),
     (change("columns", [{"name": "age"}]), "data.columns: expected a list of texts"),
     (change("encoding", []), "data.encoding: expected an object"),
-    (change("encoding", {"window": "3"}), "data.encoding: expected its window to be a whole number of at least 1"),
-    (change("encoding", {"lowercase": 1}), "data.encoding: expected its lowercase to be true or false"),
+    (change("encoding", {"window": "3"}), "data.encoding: expected window to be a whole number of at least 1"),
+    (change("encoding", {"lowercase": 1}), "data.encoding: expected lowercase to be true or false"),
     (lambda content: content.pop("target_names"), "data.target_names is missing"),
 ]
 
@@ -96,7 +96,7 @@ def test_data_of_another_shape_or_in_a_different_order_cannot_be_measured() -> N
     trained = schema(class_names=("a", "b"), input_names=("x", "y"))
     schema(class_names=("a", "c"), input_names=("x", "y")).require(trained, "csv")  # other names are the user's choice
     for other, message in (
-        (schema(input_shape=(3,)), r"dataset=csv: its row shape is \(3,\), the run was trained with \(2,\)"),
+        (schema(input_shape=(3,)), r"dataset=csv: row shape is \(3,\), but the run was trained with \(2,\)"),
         (schema(class_names=("b", "a")), "dataset=csv: the classes are in a different order than in training"),
         (schema(class_names=("a", "b"), input_names=("y", "x")), "the columns are in a different order"),
     ):
@@ -107,11 +107,11 @@ def test_data_of_another_shape_or_in_a_different_order_cannot_be_measured() -> N
 def test_what_differs_is_named() -> None:
     before = schema(input_names=("a", "b"))
     assert schema(input_names=("b", "a"), outputs=3).differences(before) == [
-        "the columns are in a different order: a, b there, b, a here",
-        "its number of outputs was 2, is 3",
+        "the columns are in a different order: a, b in the checkpoint, b, a in this run",
+        "the number of outputs was 2, is now 3",
     ]
     names = tuple(f"x{number}" for number in range(7))
     assert schema(input_names=("a", "b", *names)).differences(before) == [
-        "other columns: +x0; +x1; +x2; +x3; +x4; and 2 more"
+        "different columns: +x0; +x1; +x2; +x3; +x4; and 2 more"
     ]
     assert before.differences(before) == []

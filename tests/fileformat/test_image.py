@@ -18,7 +18,7 @@ def test_grey_levels_of_16_bits_are_scaled_down_not_cut_off(tmp_path, ending, ch
         file.write_bytes(b"P5 4 4 65535\n" + LEVELS.astype(">u2").tobytes())
     else:
         Image.fromarray(LEVELS.astype(np.uint16)).save(file)
-    pixels = read_image(file, channels, 4, 4)
+    pixels = read_image(file, to(channels))
     assert pixels.shape == (channels, 4, 4)
     assert pixels[0].tolist() == (LEVELS / 257).round().tolist()
 
@@ -31,11 +31,11 @@ def test_pixels_without_a_known_range_are_refused(tmp_path, values):
     with pytest.raises(
         DataError, match=r"wide\.tif: cannot be read as an image: its pixels have neither 8 nor 16 bits"
     ):
-        read_image(tmp_path / "wide.tif", 1, 4, 4)
+        read_image(tmp_path / "wide.tif", to(1))
 
 
 def test_colours_become_grey_and_grey_becomes_colours(tmp_path):
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "red.png")
-    assert (read_image(tmp_path / "red.png", 1, 4, 4) == 76).all()
+    assert (read_image(tmp_path / "red.png", to(1)) == 76).all()
     Image.new("L", (4, 4), 9).save(tmp_path / "grey.png")
-    assert (read_image(tmp_path / "grey.png", 3, 2, 2) == 9).all()
+    assert (read_image(tmp_path / "grey.png", to(3)) == 9).all()

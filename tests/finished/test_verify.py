@@ -221,7 +221,7 @@ def test_other_data_are_refused_before_anything_is_computed(run: Path, say: Say,
     rewrite(run, lambda manifest: manifest["data"].update(fingerprint="0" * 64))
     code, _, err = say(verb, run)
     assert code == 4
-    assert "was made with other data: values differ" in err
+    assert "was created from different data: values differ" in err
 
 
 def test_a_run_is_reproduced_and_the_new_one_removed(run: Path, say: Say) -> None:
@@ -275,7 +275,7 @@ def test_other_threads_are_a_likely_cause_and_told_by_resume(run: Path, say: Say
 
     code, out, _ = say("resume", run, "loop.epochs=4")
     assert code == 0
-    assert "threads was 64, is 1: results may differ in the last bits" in out
+    assert "threads was 64, is now 1: results may differ in the last bits" in out
     assert "torch was 2.0, is " in out
 
 

@@ -229,7 +229,7 @@ def test_where_nothing_is_known_of_other_work_it_is_measured(monkeypatch, cause)
     counted = Sample(0.0, {0: 0}, {0: 1}, 0.0)
     monkeypatch.setattr(threads, "sample", lambda: nothing if cause == "no-counters" else counted)
     state = torch.get_rng_state()
-    assert cpu.use_threads(None) == ThreadChoice(2, "with 4 a product takes 3.0 times as long")
+    assert cpu.use_threads(None) == ThreadChoice(2, "a matrix product takes 3.0 times as long with 4")
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.get_rng_state(), state)
     cpu.measured.cache_clear()

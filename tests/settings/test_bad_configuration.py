@@ -102,10 +102,10 @@ def test_what_is_wrong_is_said_in_one_line(say, tmp_path, typed, code, message):
 @pytest.mark.parametrize(
     ("typed", "message"),
     [
-        (["early_stopping=patience", "early_stopping.patience=50"], "early_stopping.patience=50 never stops this run, which has 1 eval"),
-        (["early_stopping=patience", "early_stopping.patience=1", "early_stopping.min_epochs=9", "loop.epochs=2"], "min_epochs=9 never"),
-        (["schedule=plateau", "schedule.patience=50"], "schedule.patience=50 never lowers the learning rate of this run"),
-        (["loop.batch_size=1000000"], "loop.batch_size=1000000: there are only 106 rows for training"),
+        (["early_stopping=patience", "early_stopping.patience=50"], "only 1 evaluation, so early_stopping.patience=50 prevents"),
+        (["early_stopping=patience", "early_stopping.patience=1", "early_stopping.min_epochs=9", "loop.epochs=2"], "min_epochs=9 prevents"),
+        (["schedule=plateau", "schedule.patience=50"], "so schedule.patience=50 never lowers the learning rate"),
+        (["loop.batch_size=1000000"], "loop.batch_size=1000000: there are only 106 training rows"),
         (["loop.stop_at_step=500"], "loop.stop_at_step=500: the run ends before that, after 4 steps"),
         (["loop.eval_every_steps=500"], "loop.eval_every_steps=500: the run has only 4 steps"),
     ],

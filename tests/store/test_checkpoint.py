@@ -106,7 +106,7 @@ def test_without_any_good_checkpoint_the_message_says_what_is_wrong_with_each(tr
     [
         ("model.hidden=[17]", "belongs to another model"),
         ("model.channels=[4]", "belongs to another model"),
-        ("dataset=mnist", "was made with other data"),
+        ("dataset=mnist", "was created from different data"),
     ],
 )
 def test_a_checkpoint_of_something_else_is_refused(trained: Path, tmp_path: Path, override: str, message: str) -> None:

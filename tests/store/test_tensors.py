@@ -62,7 +62,7 @@ def test_values_are_saved_whatever_their_layout(tmp_path: Path, layout: object) 
 
 
 def test_a_dtype_that_the_format_lacks_is_named(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match=r"cannot be written: b is of torch\.complex128"):
+    with pytest.raises(StorageError, match=r"cannot be written: b has dtype torch\.complex128"):
         tensors.write(tmp_path / "x", {"a": torch.ones(1), "b": torch.ones(1, dtype=torch.complex128)})
     assert list(tmp_path.iterdir()) == []
 

@@ -215,7 +215,7 @@ def test_evaluate_refuses_data_of_another_shape(command: Command, tmp_path: Path
     done = command("evaluate", only_run(tmp_path).name, "dataset=iris")
 
     assert done.returncode == 3
-    assert "its row shape is (4,), the run was trained with (13,)" in done.stderr
+    assert "row shape is (4,), but the run was trained with (13,)" in done.stderr
 
 
 def test_predict_reads_columns_by_name_and_says_probabilities(command: Command, tmp_path: Path) -> None:

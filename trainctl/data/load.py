@@ -1,4 +1,4 @@
-"""A data set -> rows on the device: read, clean, split, fit or reuse what was fitted, move to the device."""
+"""Prepare a data set: read it, clean it, split it, fit or reuse cleaning and scalings, move the rows to the device."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -23,8 +23,8 @@ class Parts:
     """A data set whose rows were assigned to splits.
 
     Args:
-        dataset: Its rows without those that cleaning dropped before.
-        rows: Numbers of the rows of each split; where ``all`` is one of them, each split holds all rows.
+        dataset: The data set, without the rows that cleaning has dropped.
+        rows: The row numbers of each split; if ``all`` is among the splits, each split has all rows.
         changes: What cleaning changed, a line each.
     """
 
@@ -34,14 +34,14 @@ class Parts:
 
 
 def read(build: Callable[[], Dataset], name: str) -> Dataset:
-    """Return a data set.
+    """Read a data set.
 
     Args:
-        build: Reads it.
-        name: Of the data set, for a message.
+        build: Reads and returns the data set.
+        name: The data set's name, for a message.
 
     Raises:
-        DataError: If it cannot be read; also for reasons that no reader foresaw, for example a name that is too long.
+        DataError: If it cannot be read, also for reasons that the reader does not handle, such as a path that is too long.
     """
     try:
         return build()
@@ -55,15 +55,15 @@ def load(
     """Prepare a data set for a new run: fill values, limits, vocabulary and scalings come from the training rows.
 
     Args:
-        dataset: As it was read.
-        clean: Drops and mends rows.
+        dataset: The data set as it was read.
+        clean: Drops rows, fills in missing values and limits outliers.
         scale: Fits a scaling to rows.
         split: How rows are assigned to splits.
-        device: Where they go.
-        own: Whether the data are the user's own; only they are searched for equal rows, which takes time.
+        device: Device to move the rows to.
+        own: Whether the data are the user's own; only those are searched for equal rows, which takes time.
 
     Raises:
-        DataError: If rows are too few, or have values that are not allowed.
+        DataError: If there are too few rows, or rows have values that are not allowed.
     """
     dataset, changes = clean.select(dataset)
     parts = learn(Parts(dataset, split_rows(dataset, split), tuple(changes)))
@@ -75,18 +75,18 @@ def load(
 def load_to_measure(
     dataset: Dataset, clean: Clean, fitted: Fitted, split: Split, device: torch.device, *, whole: bool
 ) -> Data:
-    """Prepare a data set for a finished run, with what was fitted to its training rows.
+    """Prepare a data set to evaluate a finished run, with the cleaning and scalings that the run has fitted.
 
     Args:
-        dataset: As it was read.
+        dataset: The data set as it was read.
         clean: Drops rows.
         fitted: The run's cleaning and scalings.
         split: How rows are assigned to splits.
-        device: Where they go.
-        whole: Whether all rows are one split, ``all``; the others hold the same rows.
+        device: Device to move the rows to.
+        whole: Whether to measure all rows as one split, ``all``; the other splits then have the same rows.
 
     Raises:
-        DataError: If rows are too few, or have values that are not allowed.
+        DataError: If there are too few rows, or rows have values that are not allowed.
     """
     dataset, changes = clean.select(dataset)
     rows = all_rows(dataset) if whole else split_rows(dataset, split)
@@ -95,13 +95,13 @@ def load_to_measure(
 
 
 def learn(parts: Parts) -> Parts:
-    """Encode the data set as its training rows alone say, if that matters to it."""
+    """Encode the data set with a vocabulary from its training rows, if it needs one."""
     dataset = parts.dataset
     return replace(parts, dataset=dataset.learn(dataset, parts.rows["train"])) if dataset.learn else parts
 
 
 def fit(parts: Parts, clean: Clean, scale: Callable[[Tensor], Affine]) -> tuple[Fitted, Parts]:
-    """Fit cleaning and scalings to the training rows; return them, and the parts without rows that have outliers."""
+    """Fit cleaning and scalings to the training rows; return them, and the parts without training rows that have outliers."""
     dataset = parts.dataset
     cleaner, train = clean.fit(dataset, parts.rows["train"])
     fitted = Fitted(
@@ -113,28 +113,28 @@ def fit(parts: Parts, clean: Clean, scale: Callable[[Tensor], Affine]) -> tuple[
 
 
 def reuse(parts: Parts, clean: Clean, fitted: Fitted) -> Parts:
-    """Return the parts without training rows that have outliers; where all rows are measured, all stay."""
+    """Return the parts without training rows that have outliers; if all rows are measured as one split, keep all."""
     whole = "all" in parts.rows
     train = parts.rows["train"] if whole else clean.spare(parts.dataset, parts.rows["train"])
     return _trimmed(parts, train, clean, fitted)
 
 
 def _trimmed(parts: Parts, train: Tensor, clean: Clean, fitted: Fitted) -> Parts:
-    """Return the parts with fewer training rows, and what cleaning changes in all of them."""
+    """Return the parts with fewer training rows, and with the list of what cleaning changes."""
     changes = clean.changes(parts.dataset, fitted.cleaner, len(parts.rows["train"]) - len(train))
     return replace(parts, rows=parts.rows | {"train": train}, changes=(*parts.changes, *changes))
 
 
 def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[str, ...] = ()) -> Data:
-    """Apply what was fitted, and put the rows on the device.
+    """Apply the fitted cleaning and scalings, and move the rows to the device.
 
     Raises:
-        DataError: If values are missing that nothing fills in.
+        DataError: If values are missing and cleaning does not fill them in.
     """
     dataset = parts.dataset
     inputs = fitted.cleaner(dataset.inputs)
     if inputs.is_floating_point() and not inputs.isfinite().all():
-        raise DataError("values are missing, and this run was trained without imputation")
+        raise DataError("values are missing, but the run was trained without imputation; fill them in")
     targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
     splits: dict[SplitName, Rows]
     if "all" in parts.rows:

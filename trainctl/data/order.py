@@ -1,4 +1,4 @@
-"""The order in which the training rows are visited: a function of the seed and the epoch."""
+"""The order in which training visits the rows: a function of the seed and the epoch."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from trainctl.components.augment.base import Visit
 from trainctl.data.rows import Batch, Rows
 from trainctl.machine.device import derive
 
-ORDER = 1  # keeps the seeds of epochs apart from those of steps
-GATHERED_BYTES = 1 << 20  # of the batches that are gathered at once: few calls, and still in the cache
+ORDER = 1  # so that the seeds of epochs differ from those of steps
+GATHERED_BYTES = 1 << 20  # size of the batches gathered in one call: few calls, and the result still fits in the cache
 
 
 @dataclass(frozen=True)
 class Order:
-    """Which rows each step visits: a function of the step alone, so there is nothing to save.
+    """The rows that each step visits: a function of the step alone, so a checkpoint need not save it.
 
     Args:
         rows: The training split.
-        batch_size: Rows in a step; all of them for a full batch, which has no order.
-        seed: Of the run.
-        device: Of the indices.
+        batch_size: Rows in a step; if these are all rows, they are not shuffled.
+        seed: The run's seed.
+        device: The device of the indices.
     """
 
     rows: Rows
@@ -33,11 +33,11 @@ class Order:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Steps in a pass over the rows; the last one may be smaller."""
+        """Steps in an epoch; the last batch may be smaller."""
         return -(-len(self.rows) // self.batch_size)
 
     def batches(self, step: int) -> Iterator[Batch]:
-        """Yield the batches of a step and of all that follow it, without end, as they are stored."""
+        """Yield the batches of this step and all later ones, without end; inputs are as stored, not scaled."""
         epoch, position = divmod(step, self.steps_per_epoch)
         together = max(1, GATHERED_BYTES * len(self.rows) // (self.batch_size * self.rows.nbytes)) * self.batch_size
         while True:
@@ -51,17 +51,22 @@ class Order:
             epoch, position = epoch + 1, 0
 
     def visit(self, step: int, first: int, count: int) -> Visit:
-        """Return the epoch of a step, and the numbers ``(count,)`` of rows of its batch, from the first one on.
+        """Return the epoch of a step, and the numbers ``(count,)`` of rows in its batch.
 
-        A batch that is not of the epoch, for example one whose size is being tried, gets the numbers of as many rows in
-        the epoch's order.
+        A batch of another size, for example while batch sizes are tried, gets the numbers of as many rows in the epoch's
+        order; past the last row they start again from the first.
+
+        Args:
+            step: The step.
+            first: Position in the batch of the first row.
+            count: Number of rows.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
-        places = torch.arange(count, device=self.device) + (position * self.batch_size + first)
-        places %= len(self.rows)
+        positions = torch.arange(count, device=self.device) + (position * self.batch_size + first)
+        positions %= len(self.rows)
         if self.steps_per_epoch == 1:
-            return Visit(epoch, places)
-        return Visit(epoch, order_on(self.device, len(self.rows), self.seed, epoch)[places])
+            return Visit(epoch, positions)
+        return Visit(epoch, order_on(self.device, len(self.rows), self.seed, epoch)[positions])
 
     def row_numbers(self, step: int) -> list[int]:
         """Return the numbers of the rows in the batch of a step."""
@@ -74,12 +79,12 @@ class Order:
 
 
 def epoch_order(rows: int, seed: int, epoch: int) -> Tensor:
-    """Return the order in which an epoch visits the rows: a function of (seed, epoch) alone."""
+    """Return the row numbers ``(rows,)`` in the order in which an epoch visits them: a function of (seed, epoch) alone."""
     return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(ORDER, seed, epoch)))
 
 
-@lru_cache(maxsize=1)  # an epoch's batches share it
+@lru_cache(maxsize=1)  # all batches of an epoch share it
 def order_on(device: torch.device, rows: int, seed: int, epoch: int) -> Tensor:
-    """Return :func:`epoch_order` on a device; nobody may change it. A GPU fetches it while the host goes on."""
+    """Return :func:`epoch_order` on a device; callers must not modify it. The copy to a GPU is asynchronous."""
     order = epoch_order(rows, seed, epoch)
     return order.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else order.to(device)

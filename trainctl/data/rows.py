@@ -1,4 +1,4 @@
-"""A data set, split and cleaned: what a run trains on and is measured with."""
+"""The rows of a data set after cleaning and splitting, on which a run trains and is measured."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,38 +12,38 @@ from trainctl.components.scale.base import Affine
 from trainctl.data.schema import Schema
 from trainctl.fileformat.inferred import InferredLine, classes_line, listed
 
-SplitName = Literal["train", "val", "test", "all"]  # all: the rows of the others, where a run is only measured
+SplitName = Literal["train", "val", "test", "all"]  # all: every row, to measure a finished run
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
-MOST_EXAMPLES = 5000  # training rows that an initialisation may look at
+MOST_EXAMPLES = 5000  # most training rows for a data-dependent initialisation
 
-Batch = tuple[Tensor, Tensor]  # inputs (N, *shape) as they are stored, and targets (N,) or (N, K), scaled
+Batch = tuple[Tensor, Tensor]  # inputs (N, *shape) as stored, and scaled targets (N,) or (N, K)
 
 
 class Rows(Protocol):
-    """The rows of one split, wherever they are kept; all that is returned is on the run's device."""
+    """The rows of one split, wherever they are stored; all methods return tensors on the run's device."""
 
     def __len__(self) -> int: ...
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows, inputs and targets."""
+        """Size of all inputs and targets [bytes]."""
 
     def gather(self, indices: Tensor) -> Batch:
-        """Return the rows with these numbers ``(N,)``, in their order."""
+        """Return the rows with these numbers ``(N,)``, in the order of the numbers."""
 
     def portions(self, size: int) -> Iterator[Batch]:
-        """Yield all rows in their order, ``size`` at a time; nobody may change them."""
+        """Yield all rows in their order, ``size`` at a time; callers must not modify them."""
 
     def sample(self, count: int) -> Batch:
-        """Return at most ``count`` rows, evenly spaced; nobody may change them."""
+        """Return at most ``count`` rows, evenly spaced; callers must not modify them."""
 
 
 @dataclass(frozen=True)
 class ResidentRows:
-    """Rows that are on the device as one tensor each.
+    """Rows stored on the device, as one tensor of inputs and one of targets.
 
     Args:
-        inputs: ``(N, *shape)``, as they are stored: images as uint8.
+        inputs: ``(N, *shape)``, as stored; images are uint8.
         targets: Classes ``(N,)``, or scaled values ``(N, K)``.
     """
 
@@ -55,7 +55,7 @@ class ResidentRows:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all rows, inputs and targets."""
+        """Size of all inputs and targets [bytes]."""
         return self.inputs.nbytes + self.targets.nbytes
 
     def gather(self, indices: Tensor) -> Batch:
@@ -63,7 +63,7 @@ class ResidentRows:
         return self.inputs.index_select(0, indices), self.targets.index_select(0, indices)
 
     def portions(self, size: int) -> Iterator[Batch]:
-        """Yield views of neighbouring rows."""
+        """Yield views of consecutive rows."""
         return zip(self.inputs.split(size), self.targets.split(size), strict=True)
 
     def sample(self, count: int) -> Batch:
@@ -74,7 +74,7 @@ class ResidentRows:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was learned from the training rows: applied to all later ones, and saved with the run."""
+    """Cleaning and scalings fitted to the training rows; they apply to all other rows, and are saved with the run."""
 
     cleaner: Cleaner
     input_scale: Affine
@@ -83,16 +83,16 @@ class Fitted:
 
 @dataclass(frozen=True)
 class Data:
-    """A data set, split and cleaned, with its scalings.
+    """A data set after cleaning and splitting, with its scalings.
 
     Args:
         splits: The rows of train, val and test.
         schema: Shape and names of the rows.
         input_scale: Fitted on the training split; applied to every batch, after augmentation.
-        target_scale: For a regression; already applied to the targets.
+        target_scale: Fitted on the training split of a regression, else None; already applied to the targets.
         cleaner: Fitted on the training split; already applied to the inputs.
         changes: What cleaning changed, a line each.
-        notes: What is odd about the rows, a line each.
+        notes: Warnings about the rows, a line each.
         inferred: What was inferred from the data, a label and a text each: the block at the start of a run.
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         unlabelled: Whether there are no targets.
@@ -111,7 +111,7 @@ class Data:
 
     @property
     def fitted(self) -> Fitted:
-        """What was learned from the training rows."""
+        """Cleaning and scalings fitted to the training rows."""
         return Fitted(self.cleaner, self.input_scale, self.target_scale)
 
     def examples(self) -> Tensor:

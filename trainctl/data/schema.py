@@ -1,4 +1,4 @@
-"""What a run knows of its data: the interface between training and all that is done with a finished run."""
+"""The schema of a run's data, with which a finished run is evaluated and new rows are predicted."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -14,25 +14,25 @@ TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
-SHOWN = 5  # names in a message
-ADDED = ("vocabulary", "columns", "encoding")  # fields that a checkpoint of the first version may lack
+SHOWN = 5  # most names listed in a message
+ADDED = ("vocabulary", "columns", "encoding")  # fields that were added later; old checkpoints may not have them
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schema:
-    """The shape and the names of a data set's rows and targets; saved with every checkpoint.
+    """The shapes and names of a data set's rows and targets; saved with every checkpoint.
 
     Args:
-        task: What the targets are; a model that reconstructs has a task of its own.
-        outputs: Numbers that a model returns for a row.
+        task: Kind of the targets; the task of a model that reconstructs its inputs may differ.
+        outputs: How many numbers a model returns for a row.
         input_shape: Shape of a row: ``(C, H, W)``, ``(F,)``, ``(T, F)``, or ``(T,)`` for token ids.
         class_names: One for each class; empty for a regression.
         input_names: One for each column of a table or a sequence; empty for images.
         target_names: One for each column of a regression's targets.
         fingerprint: SHA-256 of all inputs, targets and names [hex].
         vocabulary: The token of each id; empty if inputs are not tokens.
-        columns: The file's columns behind the columns of a table; empty if it comes from no file.
-        encoding: What else is needed to read such rows from a file.
+        columns: The columns of the file from which a table was read; empty if it was not read from a file.
+        encoding: Further settings that are needed to read such rows from a file.
     """
 
     task: Task
@@ -48,7 +48,7 @@ class Schema:
 
     @classmethod
     def of(cls, dataset: Dataset) -> Self:
-        """Return the schema of a data set, whose vocabulary is that of the training rows."""
+        """Return the schema of a data set that has been encoded with the vocabulary of the training rows."""
         return cls(
             task=dataset.task,
             outputs=dataset.outputs,
@@ -63,7 +63,7 @@ class Schema:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Return plain values, as :meth:`from_json` reads them; settings of the encoding that are None are left out."""
+        """Return plain values that :meth:`from_json` reads; settings of the encoding that are None are omitted."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
         columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
         encoding = {
@@ -75,14 +75,14 @@ class Schema:
 
     @classmethod
     def from_json(cls, content: object, source: object) -> Self:
-        """Return the schema that a checkpoint holds; fields that later versions added may be missing.
+        """Return the schema in a checkpoint; fields that were added later may be missing.
 
         Args:
-            content: What :meth:`to_json` returned, read from a file.
+            content: The output of :meth:`to_json`, read from a file.
             source: The file, for messages.
 
         Raises:
-            CheckpointError: That names the field which is missing, or is not of its type.
+            CheckpointError: If a field is missing or has the wrong type; the message names the field.
         """
         if not isinstance(content, Mapping):
             raise CheckpointError(f"{source}: data is missing")
@@ -104,37 +104,39 @@ class Schema:
         return schema
 
     def differences(self, before: "Schema") -> list[str]:
-        """Return what of names and shapes is not as it was before, a line each; empty if only values differ."""
+        """Return the differences in names and shapes from the schema of a checkpoint, a line each."""
         lines = []
         for key, word in NAMES.items():
             old, new = getattr(before, key), getattr(self, key)
             if old != new and sorted(old) == sorted(new):
-                lines.append(f"the {word} are in a different order: {', '.join(old)} there, {', '.join(new)} here")
+                lines.append(
+                    f"the {word} are in a different order: {', '.join(old)} in the checkpoint, {', '.join(new)} in this run"
+                )
             elif old != new:
                 change = [f"+{name}" for name in new if name not in old] + [
                     f"-{name}" for name in old if name not in new
                 ]
                 more = f"; and {len(change) - SHOWN} more" if len(change) > SHOWN else ""
-                lines.append(f"other {word}: {'; '.join(change[:SHOWN])}{more}")
+                lines.append(f"different {word}: {'; '.join(change[:SHOWN])}{more}")
         for key, word in SHAPES.items():
             old, new = getattr(before, key), getattr(self, key)
-            lines += [f"its {word} was {old}, is {new}"] if old != new else []
+            lines += [f"the {word} was {old}, is now {new}"] if old != new else []
         return lines
 
     def require(self, trained: "Schema", name: str) -> None:
-        """Check that a run which was trained on other data can be measured on these.
+        """Check that a run can be measured on these data.
 
         Args:
             trained: The schema of the data that the run was trained with.
             name: The data set, for messages.
 
         Raises:
-            DataError: If shape, task, or the order of classes or columns differ.
+            DataError: If the shape, the task, or the order of classes or columns differs.
         """
         for key, word in SHAPES.items():
             value, expected = getattr(self, key), getattr(trained, key)
             if value != expected:
-                raise DataError(f"dataset={name}: its {word} is {value}, the run was trained with {expected}")
+                raise DataError(f"dataset={name}: {word} is {value}, but the run was trained with {expected}")
         for key in ("class_names", "input_names"):
             value, expected = getattr(self, key), getattr(trained, key)
             if value != expected and sorted(value) == sorted(expected):
@@ -153,7 +155,7 @@ def fingerprint(dataset: Dataset) -> str:
     return digest.hexdigest()
 
 
-# From JSON, a reader for each field; a ValueError says what was expected.
+# One reader per field of the JSON; it raises a ValueError with the expected type.
 
 
 def _one_of(*allowed: str) -> Callable[[object], Any]:
@@ -221,7 +223,7 @@ def _encoding(value: object) -> Encoding:
             try:
                 settings[key] = read(value[key])
             except ValueError as error:
-                raise ValueError(f"its {key} to be {error}") from None
+                raise ValueError(f"{key} to be {error}") from None
     return Encoding(**settings)
 
 

@@ -1,4 +1,4 @@
-"""Which rows are for training, for validation and for testing."""
+"""Split the rows of a data set into training, validation and test."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,16 +11,16 @@ from trainctl.errors import DataError
 from trainctl.machine.device import derive
 from trainctl.settings.config import Split
 
-IMBALANCE = 50  # times the rows of the rarest class, from which on the most frequent one is reported
+IMBALANCE = 50  # ratio of the most frequent to the rarest class above which a note is shown
 
 
 def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
-    """Return the rows of each split, sorted; stratified for classes.
+    """Return the sorted row numbers of each split; classes are stratified.
 
-    The source's own test rows are the test split, its own validation rows the validation split; a fraction is then
-    one of the other rows. Rows that follow each other in time are split in time: training, validation, test. Others are
-    shuffled, sorted by class, and picked at even distances along that line, so that a split gets exactly its share of
-    all rows, and of each class to within two.
+    If the data set has its own test or validation rows, they are that split, and fractions refer to the remaining rows.
+    Rows that are ordered in time are split in time: training, validation, test. Other rows are shuffled, sorted by class,
+    and picked at even distances, so that a split gets exactly its share of all rows, and its share of each class to
+    within two rows.
 
     Raises:
         DataError: If a split would be empty.
@@ -38,23 +38,23 @@ def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
 
 
 def all_rows(dataset: Dataset) -> dict[SplitName, Tensor]:
-    """Return all rows as each of the splits.
+    """Assign all rows to each of the splits, and to ``all``.
 
     Raises:
-        DataError: If there are none.
+        DataError: If there are no rows.
     """
     if not len(dataset.inputs):
-        raise DataError(f"{dataset.source or 'the data'}: no rows are left to measure")
+        raise DataError(f"{dataset.source or 'the data'}: has no rows left to measure")
     return dict.fromkeys((*SPLITS, "all"), torch.arange(len(dataset.inputs)))
 
 
 def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own: bool) -> list[str]:
-    """Return what of the splits may surprise, a line each: classes with few rows, and rows in several splits.
+    """Return notes on the splits, a line each: on classes with few rows, and on equal rows in several splits.
 
     Args:
         dataset: The data set.
         splits: The rows of each split.
-        own: Whether the data are the user's own; only they are searched for equal rows, which takes time.
+        own: Whether the data are the user's own; only those are searched for equal rows, which takes time.
     """
     notes = []
     if dataset.task == "classification":
@@ -62,15 +62,13 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
         least, most = int(counts.argmin()), int(counts.argmax())
         rare, frequent = (f"class {dataset.class_names[index]} has {int(counts[index])}" for index in (least, most))
         if absent := int((counts == 0).sum()):
-            notes.append(
-                f"{rare} of {int(counts.sum())} training rows; so have {absent} of {len(counts)} classes in all"
-            )
+            notes.append(f"{rare} of {int(counts.sum())} training rows; {absent} of {len(counts)} classes have none")
         elif counts[most] > IMBALANCE * counts[least]:
             notes.append(
                 f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
                 " loss.class_weights=balanced may help"
             )
-    if own and not dataset.ordered:  # windows of one series that repeats itself are equal by nature
+    if own and not dataset.ordered:  # windows of a periodic series are often equal
         notes += _in_several_splits(dataset, splits)
     return notes
 
@@ -81,8 +79,8 @@ def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor]) -> 
     for name in measured:
         if count := sum(key in trained for key in _hashes(dataset, splits[name])):
             yield (
-                f"{count} of {len(splits[name])} {name} rows equal training rows: what is measured there is in part"
-                " memory; clean.duplicates=drop keeps one of equal rows"
+                f"{count} of {len(splits[name])} {name} rows equal training rows, so their metrics are too optimistic;"
+                " clean.duplicates=drop keeps one of equal rows"
             )
 
 
@@ -112,7 +110,7 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]:
-    """Split rows in their order, without the last ``gap`` of training and validation, whose targets are in the next."""
+    """Split rows in their order; drop the last ``gap`` rows of training and validation, whose targets are in the next split."""
     order = torch.arange(rows)
     test, val = _count(order, split.test_fraction), _count(order, split.val_fraction)
     start, end = max(0, rows - test - val), rows - test
@@ -120,12 +118,12 @@ def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]
 
 
 def _count(rows: Tensor, fraction: float) -> int:
-    """Return how many rows a fraction is: at least one, unless it is 0."""
+    """Return the number of rows in a fraction of the rows: at least one, unless the fraction is 0."""
     return max(1, round(len(rows) * fraction)) if fraction else 0
 
 
 def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Pick some of the rows at even distances; return them, and the others."""
+    """Pick ``count`` rows at even distances; return them and the remaining rows."""
     count = min(count, len(rows))
     index = torch.arange(len(rows))
     picked = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))

@@ -166,9 +166,8 @@ def _decoded(content: bytes, formats: tuple[str, ...], rawmode: str) -> "Image.I
     from PIL import Image
 
     image = Image.open(io.BytesIO(content), formats=formats)
-    image.tile = [
-        (*tile[:3], (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode) for tile in image.tile
-    ]
+    tiles = [(*tile[:3], (rawmode, *tile[3][1:]) if isinstance(tile[3], tuple) else rawmode) for tile in image.tile]
+    image.tile = tiles  # type: ignore[assignment]  # older versions of Pillow have plain tuples
     image.load()
     return image
 

@@ -1,4 +1,4 @@
-"""The CPU that a run computes on: how many threads it uses, and memory that it keeps."""
+"""Set up the CPU for a run: the number of threads, and the C library's memory allocation."""
 
 import ctypes
 import statistics
@@ -13,16 +13,17 @@ import torch
 from trainctl.machine import threads
 from trainctl.machine.threads import ThreadChoice
 
-SIDE, TIMES = 512, 5  # of the matrix product that is timed if the system does not tell what is idle
-APART = 5.0  # seconds between two checks of what other processes do
+SIDE, TIMES = 512, 5  # size of the timed matrix product, and how often it is timed
+APART = 5.0  # seconds between two checks of the CPU's load
 
 
 def use_threads(setting: int | str | None) -> ThreadChoice:
     """Set how many threads compute on the CPU, and return the choice.
 
     Args:
-        setting: A number; else ``OMP_NUM_THREADS`` of the environment decides, else what is idle, see
-            :func:`trainctl.machine.threads.recommend`; where that is not known, a measurement.
+        setting: The number of threads; if it is not a number, the environment variable ``OMP_NUM_THREADS`` decides. If
+            that is not set, there is a thread for each idle CPU, see :func:`trainctl.machine.threads.recommend`; if the
+            system does not report which are idle, a measurement decides.
     """
     choice = ThreadChoice(setting) if isinstance(setting, int) else threads.from_environment() or idle_or_measured()
     torch.set_num_threads(choice.threads)
@@ -30,7 +31,7 @@ def use_threads(setting: int | str | None) -> ThreadChoice:
 
 
 def idle_or_measured() -> ThreadChoice:
-    """Return how many threads have a core of their own; by a measurement, if the system does not tell what is idle."""
+    """Return how many threads can have a core of their own; measure it if the system does not report which cores are idle."""
     if choice := threads.current_watch().choose():
         return choice
     now = threads.sample()
@@ -40,10 +41,10 @@ def idle_or_measured() -> ThreadChoice:
 
 @cache
 def measured(most: int) -> ThreadChoice:
-    """Time a matrix product with that many threads, with half of them, and so on, and return the fastest number.
+    """Time a matrix product with ``most`` threads, with half of them, and so on; return the fastest number of threads.
 
-    Takes some 50 ms, once. Threads that share a core with other work, or run on a core that is much slower than the
-    others, hold all of them up.
+    This takes some 50 ms, once. A thread that shares a core with other work, or runs on a much slower core, delays all
+    other threads.
     """
     square, seconds, count = torch.ones(SIDE, SIDE), {}, most
     while count:
@@ -59,20 +60,20 @@ def measured(most: int) -> ThreadChoice:
 
 
 class ThreadMonitor:
-    """Notices when other work takes CPUs that a run's threads wait for, or gives them back.
+    """Checks whether other processes use CPUs that a run's threads need, or no longer use them.
 
     Args:
-        device: Of the run; on any but a CPU nothing is checked.
-        adapt: Whether to change the number of threads then, which may change the last bits of results; otherwise the
-            user is told, once.
+        device: The run's device; nothing is checked unless it is a CPU.
+        adapt: Whether to change the number of threads, which may change the last bits of results; if not, the user is
+            advised to do so, once.
     """
 
     def __init__(self, device: torch.device, *, adapt: bool) -> None:
-        self.device, self.adapt, self.told = device, adapt, False
+        self.device, self.adapt, self.advised = device, adapt, False
         self.before, self.limit = threads.sample(), threads.quota()
 
     def check(self, note: Callable[[str], None]) -> None:
-        """Check the time since the last check, if that was long enough ago."""
+        """Check the load since the last check, if that was at least :data:`APART` ago; report a shortage of CPUs with ``note``."""
         if self.device.type != "cpu" or time.perf_counter() - self.before.clock < APART:
             return
         now = threads.sample()
@@ -81,8 +82,8 @@ class ThreadMonitor:
         if self.adapt and choice.threads != used:
             torch.set_num_threads(choice.threads)
             note(f"now computing with {choice}")
-        elif choice.threads < used and not self.told:
-            self.told = True
+        elif choice.threads < used and not self.advised:
+            self.advised = True
             plural = "s" * (choice.threads != 1)
             reason = choice.reason or f"this process may use {choice.threads} CPU{plural}"
             note(
@@ -92,10 +93,10 @@ class ThreadMonitor:
 
 
 def keep_memory() -> None:
-    """Have the C library keep freed memory, up to 2 GiB, instead of returning it to the system and asking for it anew.
+    """Make the C library keep freed memory, up to 2 GiB, instead of returning it to the system.
 
-    A step frees as much as it allocates. Pages that come from the system have to be cleared first, which takes a
-    convolutional network a third of its time. Does nothing if the C library has no ``mallopt``.
+    A step frees as much as it allocates. The system clears every page that it hands out, which takes a third of the time
+    of a convolutional network. This does nothing if the C library has no ``mallopt``.
 
     Source: GNU C library manual, malloc tunable parameters; numbers of the parameters: malloc.h.
     """
@@ -103,6 +104,6 @@ def keep_memory() -> None:
         return
     with suppress(OSError, AttributeError):
         library = ctypes.CDLL(None)
-        # M_MMAP_THRESHOLD [bytes]; glibc before 2.35 takes no more than 32 MiB.
+        # M_MMAP_THRESHOLD [bytes]; glibc before 2.35 accepts at most 32 MiB.
         library.mallopt(-3, 1 << 30) or library.mallopt(-3, 1 << 25)
         library.mallopt(-1, (1 << 31) - 1)  # M_TRIM_THRESHOLD [bytes]

@@ -1,4 +1,4 @@
-"""The device, its precision, and the state of random numbers on it."""
+"""Choose the device and the precision; seed, save and restore the random generators."""
 
 import hashlib
 import math
@@ -20,12 +20,12 @@ AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 def find(name: str) -> torch.device:
-    """Return the device of a name: ``auto`` (the best available), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
+    """Return the device with a name: ``auto`` (the best available), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
-    A GPU with a number becomes the current one.
+    ``cuda:N`` becomes the current CUDA device.
 
     Raises:
-        UnavailableError: If this machine does not have it.
+        UnavailableError: If this machine does not have the device.
     """
     if name == "auto":
         return torch.device(
@@ -49,7 +49,7 @@ def find(name: str) -> torch.device:
 
 
 def name(device: torch.device, choice: ThreadChoice) -> str:
-    """Return a device's type, with the name of a GPU or the threads of a CPU, and why there are so many if known."""
+    """Describe a device: its type, with the name of a GPU or the number of CPU threads and the reason for it."""
     if device.type == "cuda":
         return f"{device} ({torch.cuda.get_device_name(device)})"
     return f"{device} ({choice})" if device.type == "cpu" else str(device)
@@ -57,7 +57,7 @@ def name(device: torch.device, choice: ThreadChoice) -> str:
 
 @cache
 def processor() -> str:
-    """Name the CPU; results are the same to the last bit only on machines with the same one."""
+    """Return the name of the CPU; results are bitwise reproducible only on machines with the same CPU."""
     with suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
             if line.startswith("model name"):
@@ -81,7 +81,7 @@ def autocast(device: torch.device, precision: str) -> AbstractContextManager[obj
 
 
 def synchronize(device: torch.device) -> None:
-    """Wait until a device has done all work that was given to it."""
+    """Wait until a device has completed all queued work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
     if device.type == "mps":
@@ -89,7 +89,7 @@ def synchronize(device: torch.device) -> None:
 
 
 def end_capture(device: torch.device) -> None:
-    """Replace a GPU's random generator after a failed capture, by one in the same state: the old one still records."""
+    """Replace a GPU's random generator after a failed graph capture by a copy: the old one is still in capture mode."""
     if device.type != "cuda":
         return
     with suppress(RuntimeError, AttributeError):
@@ -104,7 +104,7 @@ def derive(*parts: int) -> int:
     (True, False)
     """
     digest = hashlib.blake2b("/".join(map(str, parts)).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1  # 63 bits: torch takes signed seeds
+    return int.from_bytes(digest, "little") >> 1  # 63 bits: torch expects signed seeds
 
 
 def seed_everything(seed: int) -> None:
@@ -115,14 +115,14 @@ def seed_everything(seed: int) -> None:
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:
-    """Return the states of the generators that a run draws from, as tensors; components of the user may draw from any."""
+    """Return the states of all random generators as tensors; the user's components may use any of them."""
     _, words, gauss = random.getstate()
     numpy_state: Any = np.random.get_state()
     _, keys, *position = numpy_state
     states = {
         "cpu": torch.get_rng_state(),
         "python": torch.tensor([*words, math.inf if gauss is None else gauss], dtype=torch.float64),
-        "numpy": torch.tensor([*keys.tolist(), *position], dtype=torch.float64),  # whole numbers below 2^32 are exact
+        "numpy": torch.tensor([*keys.tolist(), *position], dtype=torch.float64),  # integers below 2^32 are exact
     }
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
@@ -132,7 +132,7 @@ def random_states(device: torch.device) -> dict[str, Tensor]:
 
 
 def restore_random_states(states: dict[str, Tensor], device: torch.device) -> None:
-    """Set the generators to saved states; one that was not saved stays as it is."""
+    """Set the random generators to saved states; generators without a saved state are unchanged."""
     torch.set_rng_state(states["cpu"])
     if "python" in states:
         *words, gauss = states["python"].tolist()

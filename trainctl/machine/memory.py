@@ -1,4 +1,4 @@
-"""The memory that is available, and that this process has used."""
+"""The memory that is available, and the memory that this process has used."""
 
 import math
 import sys
@@ -12,7 +12,10 @@ from trainctl.machine.threads import groups
 
 
 def free(device: torch.device) -> float:
-    """Return the memory that a run on a CPU may still use [bytes]; infinite on a GPU, where a lack of it is an error."""
+    """Return the memory that a run on a CPU can still use [bytes].
+
+    Infinity for a GPU, where a failed allocation raises an error that can be handled.
+    """
     if device.type != "cpu":
         return math.inf
     limits = [math.inf]
@@ -22,7 +25,7 @@ def free(device: torch.device) -> float:
 
 
 def left(folders: Iterator[Path]) -> Iterator[float]:
-    """Yield what is left of the memory limits of control groups [bytes].
+    """Yield the memory that control groups can still use within their limits [bytes].
 
     Cached files count as used, but are evicted when memory is needed.
 
@@ -38,7 +41,7 @@ def left(folders: Iterator[Path]) -> Iterator[float]:
 
 
 def peak() -> float:
-    """Return the most memory that this process has used so far [bytes]; 0 if the system does not tell."""
+    """Return the peak memory use of this process [bytes]; 0 if it is unknown."""
     try:
         import resource
     except ImportError:

@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP: the training loop finishes its step and saves; anywhere else the process exits immediately."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP: the training loop finishes its step and saves; elsewhere the process exits immediately."""
 
 import signal
 import threading
@@ -12,15 +12,15 @@ SAVE = getattr(signal, "SIGUSR1", None)
 
 
 class Terminate(KeyboardInterrupt):
-    """SIGTERM or SIGHUP outside the loop; like Ctrl-C, it passes through every ``except Exception``."""
+    """Raised for SIGTERM or SIGHUP outside the training loop; like Ctrl-C, no ``except Exception`` catches it."""
 
 
 class Stopped(Exception):
-    """A signal asked to stop while something was running that can be repeated."""
+    """Raised if a signal arrives during work that can be repeated after a resume."""
 
 
 class _Signals:
-    """Abstract: a context in which signals are handled; outside the main thread it handles none."""
+    """Abstract: a context that handles signals; outside the main thread it does nothing."""
 
     def __init__(self) -> None:
         self._before: dict[int, object] = {}
@@ -33,7 +33,7 @@ class _Signals:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            # A signal that is ignored stays ignored: nohup, and a shell's jobs in the background.
+            # Signals that are ignored stay ignored: by nohup, or for a shell's background jobs.
             numbers = [number for number in self._handled() if signal.getsignal(number) is not signal.SIG_IGN]
             self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
@@ -46,20 +46,20 @@ class _Signals:
                 signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _exit(self, number: int) -> None:
-        """Exit immediately, and ignore that signal from now on: nothing may interrupt the exit."""
+        """Exit immediately, and ignore this signal from now on, so that it cannot interrupt the exit."""
         signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt if number == signal.SIGINT else Terminate
 
 
 class ExitImmediately(_Signals):
-    """Signals end the process: there is nothing to finish, or it is repeated when the run is resumed."""
+    """Signals end the process immediately: no work is lost that a resumed run does not repeat."""
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
         self._exit(number)
 
 
 class StopRequest(_Signals):
-    """Signals are only recorded; a second Ctrl-C exits immediately. SIGUSR1 asks for a checkpoint."""
+    """Signals are only recorded; a second Ctrl-C exits immediately. SIGUSR1 requests a checkpoint."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -78,16 +78,16 @@ class StopRequest(_Signals):
             self._exit(number)
 
     def check(self) -> None:
-        """Break off something that can be repeated.
+        """Interrupt work that can be repeated, if a signal has been received.
 
         Raises:
-            Stopped: If a signal has asked to stop.
+            Stopped: If a signal has been received.
         """
         if self.received is not None:
             raise Stopped
 
     def error(self, message: str) -> Interrupted | Terminated:
-        """Return the error that the received signal stands for; without a signal, a planned Ctrl-C."""
+        """Return the error for the received signal; without a signal, a planned interruption."""
         if self.received in (None, signal.SIGINT):
             return Interrupted(message, planned=self.received is None)
         return Terminated(message)

@@ -1,7 +1,7 @@
-"""How many CPU threads a run gets: what the process may use, less what other processes use. Imports no torch.
+"""Choose the number of CPU threads: the CPUs that the process may use, less those that others use. Imports no torch.
 
-Threads of OpenMP wait for each other by spinning. With one more than there are idle cores, all of them wait for the one
-that is not running: a step takes several times as long as on one thread.
+OpenMP threads wait for each other in busy loops. With one thread more than idle cores, all threads wait for the one that
+is not running, and a step takes several times as long as on one thread.
 """
 
 import os
@@ -13,10 +13,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-# A core that is idle for less than this share of the time is too busy for a thread that others wait for.
+# A core must be idle for at least this share of the time to get a thread, as the other threads wait for it.
 MOSTLY = 0.65
-HARDLY_MORE = 1.1  # times the least time
-LEAST = 0.5  # seconds that a choice looks back on; the counters tick in hundredths
+HARDLY_MORE = 1.1  # factor on the shortest time, within which more threads are preferred
+LEAST = 0.5  # minimum seconds between two samples; the counters have a resolution of 0.01 s
 
 
 @dataclass(frozen=True)
@@ -24,9 +24,9 @@ class Sample:
     """Counters of the CPUs that this process may run on.
 
     Args:
-        clock: When they were read [s].
-        busy: Time that each CPU has spent on any work since it started, by its number [ticks].
-        total: Time since it started, by its number [ticks].
+        clock: Time at which they were read [s].
+        busy: Time that each CPU has worked since boot, by CPU number [ticks].
+        total: Time since boot, by CPU number [ticks].
         own: CPU time of this process [s].
     """
 
@@ -37,7 +37,7 @@ class Sample:
 
 
 def sample(source: Path = Path("/proc/stat")) -> Sample:
-    """Read the counters; empty if the system has no /proc, or that of a container, which numbers CPUs its own way."""
+    """Read the counters; they are empty without /proc, or if /proc does not list all CPUs of the process (some containers)."""
     busy, total, own_cpus = {}, {}, allowed()
     try:
         lines = source.read_text(encoding="ascii").splitlines()
@@ -73,9 +73,9 @@ def quota(root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgro
 def groups(
     controller: str, root: Path = Path("/sys/fs/cgroup"), own: Path = Path("/proc/self/cgroup")
 ) -> Iterator[Path]:
-    """Yield the folders of the control groups around this process, from the inside out: ``cpu``'s, or ``memory``'s.
+    """Yield the directories of this process's control groups for ``cpu`` or ``memory``, from the innermost to the outermost.
 
-    Some may not exist: a container sees its own folder as the outermost.
+    Some may not exist, since a container sees its own directory as the outermost.
     """
     try:
         lines = own.read_text(encoding="utf-8").splitlines()
@@ -87,7 +87,7 @@ def groups(
         controllers = names.split(",")
         if names and controller not in controllers:
             continue
-        # Version 1 has a folder for each set of controllers, whose name may have them in another order.
+        # Version 1 has a directory for each set of controllers; its name may list them in another order.
         base = next((folder for folder in mounted if sorted(folder.name.split(",")) == sorted(controllers)), root)
         below = base / path.strip("/")
         while below != base:
@@ -97,7 +97,7 @@ def groups(
 
 
 def _limit(folder: Path) -> list[float]:
-    """Return a control group's own limit [CPUs], in a list that is empty if it has none."""
+    """Return a list with a control group's own limit [CPUs]; an empty list if it has no limit."""
     try:
         if (unified := folder / "cpu.max").is_file():
             granted, period = unified.read_text(encoding="ascii").split()
@@ -122,32 +122,32 @@ def others(before: Sample, now: Sample) -> float:
 
 @dataclass(frozen=True)
 class ThreadChoice:
-    """How many threads, and why.
+    """A number of threads, and why it was chosen.
 
     Args:
-        threads: To use.
-        reason: Why there are more or fewer than CPUs; empty if there are as many.
+        threads: Number of threads.
+        reason: Why it differs from the number of CPUs; empty if it does not.
     """
 
     threads: int
     reason: str = ""
 
     def __str__(self) -> str:
-        """Return it in words.
+        """Describe the choice in words.
 
-        >>> str(ThreadChoice(2)), str(ThreadChoice(1, "as asked"))
-        ('2 threads', '1 thread: as asked')
+        >>> str(ThreadChoice(2)), str(ThreadChoice(1, "set by OMP_NUM_THREADS"))
+        ('2 threads', '1 thread: set by OMP_NUM_THREADS')
         """
         return f"{self.threads} thread{'s' * (self.threads != 1)}" + (f": {self.reason}" if self.reason else "")
 
 
 def recommend(before: Sample, now: Sample, limit: float | None) -> ThreadChoice:
-    """Return a thread for each core that is idle and granted to the process; at least one.
+    """Recommend one thread for each core that is idle and that the process may use; at least one thread.
 
     Args:
-        before: Earlier counters, half a second ago or more.
-        now: Counters of now.
-        limit: See :func:`quota`.
+        before: Earlier counters, read at least :data:`LEAST` before.
+        now: Current counters.
+        limit: The limit of control groups, see :func:`quota` [CPUs].
 
     >>> recommend(Sample(0, {0: 0, 1: 0}, {0: 0, 1: 0}, 0), Sample(2, {0: 200, 1: 100}, {0: 200, 1: 200}, 1), None)
     ThreadChoice(threads=1, reason='only 1.0 of 2 CPUs is idle')
@@ -163,32 +163,32 @@ def recommend(before: Sample, now: Sample, limit: float | None) -> ThreadChoice:
 
 
 def fastest(seconds: Mapping[int, float]) -> ThreadChoice:
-    """Return the number of threads that took the least time; the largest of those that took hardly more.
+    """Return the largest number of threads whose time is at most 10 % longer than the shortest.
 
     Args:
-        seconds: What the same work took, by the number of threads.
+        seconds: Time for the same work [s], by the number of threads.
 
     >>> fastest({8: 1.05, 4: 1.0, 2: 1.6}), fastest({8: 3.0, 4: 1.0, 2: 1.6})
-    (ThreadChoice(threads=8, reason=''), ThreadChoice(threads=4, reason='with 8 a product takes 3.0 times as long'))
+    (ThreadChoice(threads=8, reason=''), ThreadChoice(threads=4, reason='a matrix product takes 3.0 times as long with 8'))
     """
     least, most = min(seconds.values()), max(seconds)
     best = max(count for count, taken in seconds.items() if taken <= HARDLY_MORE * least)
     if best == most:
         return ThreadChoice(most)
-    return ThreadChoice(best, f"with {most} a product takes {seconds[most] / seconds[best]:.1f} times as long")
+    return ThreadChoice(best, f"a matrix product takes {seconds[most] / seconds[best]:.1f} times as long with {most}")
 
 
 def from_environment() -> ThreadChoice | None:
-    """Return what ``OMP_NUM_THREADS`` says, of a list the first number; None if it is not set, or not a number."""
+    """Return the number of threads in ``OMP_NUM_THREADS``, the first if it is a list; None if it is not set, or not a number."""
     text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
     return ThreadChoice(int(text), "set by OMP_NUM_THREADS") if text.isdecimal() and int(text) else None
 
 
 class Watch:
-    """Watches what other processes do, from when it is created.
+    """Measures the CPU use of other processes, from its creation on.
 
-    As a context it is the watch of the process, which :func:`current_watch` returns: the command line begins one before
-    it imports torch, so that there is something to look back on when a run asks for threads.
+    As a context manager, it becomes the process's watch, which :func:`current_watch` returns. The command line starts one
+    before it imports torch, so that enough time has been measured when a run chooses its number of threads.
     """
 
     def __init__(self) -> None:
@@ -197,9 +197,9 @@ class Watch:
         self._token: Token[Watch | None] | None = None
 
     def choose(self) -> ThreadChoice | None:
-        """Return the choice for the time since the one before, or since the start; the one before if that was just now.
+        """Return the choice for the time since the previous call, or the previous choice if less than :data:`LEAST` has passed.
 
-        None if the watch is too young to know, or the system does not tell what is idle.
+        None if the watch has not measured for long enough, or the system does not report which CPUs are idle.
         """
         now = sample()
         if now.total and now.clock - self.before.clock >= LEAST:
@@ -222,5 +222,5 @@ _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
 
 
 def current_watch() -> Watch:
-    """Return the watch of the process; a new one, which knows nothing yet, if none has been begun."""
+    """Return the process's watch; a new one, without measurements, if none was started."""
     return _watch.get() or Watch()

@@ -9,14 +9,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class World:
-    """The processes of a run, as one of them sees them.
+    """The processes of a run, from the view of one of them.
 
-    What asks it needs no case for a run that trains alone: a sum over one process is the number itself, and the only
+    Code that uses it needs no special case for a single process: a sum over one process is the number itself, and the only
     process is the first.
 
     Args:
-        rank: Of this process, from 0.
-        size: How many processes there are; no run is trained by more than one yet.
+        rank: This process's rank, from 0.
+        size: Number of processes; only 1 is supported yet.
     """
 
     rank: int
@@ -24,12 +24,12 @@ class World:
 
     @property
     def first(self) -> bool:
-        """Whether this process is the one that writes and reports."""
+        """Whether this process writes and reports."""
         return self.rank == 0
 
     def sum(self, tensor: "Tensor") -> "Tensor":
-        """Return the sum of a tensor over all processes, which each of them receives."""
-        assert self.size == 1, "no run is trained by more than one process yet"
+        """Return the sum of a tensor over all processes, in each process."""
+        assert self.size == 1, "more than one process is not supported yet"
         return tensor
 
 

@@ -45,7 +45,7 @@ class Console(Reporter):
         self.view.rows.append(row)
 
     def engine(self, text: str) -> None:
-        """Show how steps are taken, next to the device, in the next frame."""
+        """Show how steps are computed, next to the device, in the next frame."""
         assert self.view
         self.view.engine = text
 
@@ -60,7 +60,7 @@ class Console(Reporter):
             self.console.print(Text(table.printable(text, self.console.encoding, keep_lines=True)), soft_wrap=True)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Stop the view in its last state; print how the run ended and which commands make sense next."""
+        """Stop the view in its last state; print how the run ended, and which commands make sense next."""
         assert self.view
         self.view.summary = summary
         self.close()

@@ -17,10 +17,10 @@ from trainctl.store import rundir
 
 
 class Files(Reporter):
-    """Writes each evaluation as one line of `metrics.jsonl`, and everything that a plain terminal shows to `log.txt`.
+    """Writes each evaluation to a line of `metrics.jsonl`, and the output of a plain terminal to `log.txt`.
 
-    A failure to write is reported once for each file. Rows that are missing from `metrics.jsonl` are written as soon
-    as that works again, and are kept in checkpoints until then.
+    A failure to write is reported once per file. Rows that could not be written to `metrics.jsonl` are saved in checkpoints,
+    and are written as soon as writing works again.
 
     Args:
         directory: The run's directory.
@@ -49,7 +49,7 @@ class Files(Reporter):
         self._to_loggers(int(row["step"]), {key: value for key, value in row.items() if "/" in key or key == "lr"})
 
     def engine(self, text: str) -> None:
-        """Take how steps are taken."""
+        """Write how steps are computed."""
         self.plain.engine(text)
 
     def unsaved(self) -> list[Row]:

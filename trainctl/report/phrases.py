@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.run.run import Run
     from trainctl.settings.config import Loop
 
-Line = tuple[str, str]  # a label and the text beside it
+Line = tuple[str, str]  # a label and the text next to it
 
 
 def number(value: float | None, decimals: int = 4) -> str:
@@ -119,7 +119,7 @@ def patience(run: "Run") -> str:
 
 
 def header(run: "Run", directory: Path) -> list[Line]:
-    """Return where a run is kept, on what it trains, and what is trained."""
+    """Return the header of a run: its directory, device, model, data, and notes on the data."""
     from trainctl.machine import device  # here, because commands that only print numbers do not need torch
 
     config, data = run.config, run.data
@@ -138,7 +138,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
 
 
 def closing(summary: Mapping[str, Any], directory: Path, loop: "Loop", packages: Sequence[str] = ()) -> list[Line]:
-    """Return how a run ended, where it is kept, and which commands make sense next.
+    """Return how a run ended, its directory, and which commands make sense next.
 
     A line without a label continues the one above.
     """
@@ -172,7 +172,7 @@ def components_argument(packages: Sequence[str]) -> str:
 
 
 def next_commands(directory: Path, outcome: str, loop: "Loop", components: str = "") -> list[str]:
-    """Return the commands that make sense after a run, ready to paste; none if no checkpoint was kept."""
+    """Return the commands that make sense after a run, ready to paste; none if a failed run has no checkpoint."""
     path = pasteable(directory)
     resume, evaluate = f"trainctl resume {path}{components}", f"trainctl evaluate {path}{components}"
     if outcome == "failed" and (directory / "nonfinite.json").is_file():  # unchanged, it would only fail again

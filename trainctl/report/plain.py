@@ -22,7 +22,7 @@ class Plain(Reporter):
         self.widths: dict[str, int] = {}
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Write the header: what is trained, on what, and where the run is kept."""
+        """Write the header: the run's directory, device, model and data."""
         self.run, self.directory = run, directory
         for line in phrases.labelled(phrases.header(run, directory)):
             self._write(line)
@@ -45,7 +45,7 @@ class Plain(Reporter):
         self._write("  ".join(parts))
 
     def engine(self, text: str) -> None:
-        """Write how steps are taken, as a line of the header that comes later."""
+        """Write how steps are computed; this is known only after the header."""
         self._write(f"engine  {text}")
 
     def note(self, text: str) -> None:
@@ -63,7 +63,7 @@ class Plain(Reporter):
         self.stream = None
 
     def _pad(self, column: str, text: str) -> str:
-        """Right-align text to the widest text that this column has had."""
+        """Right-align text to the widest text in this column so far."""
         self.widths[column] = max(len(text), self.widths.get(column, 0))
         return text.rjust(self.widths[column])
 

@@ -173,7 +173,7 @@ def _mark_best(axes: "Axes", best: Row | None, monitor: str | None) -> None:
     if monitor is not None and math.isfinite(value := _finite(best.get(monitor))):
         star: dict[str, Any] = {"color": BEST, "markersize": 13, "markeredgecolor": "white", "zorder": 5}
         axes.plot([epoch], [value], "*", label=f"{label}, {phrases.number(value)}", **star)
-        label = "_hidden"  # the star represents both in the legend
+        label = "_hidden"  # the star is the only legend entry
     axes.axvline(epoch, color=BEST, linestyle=(0, (4, 3)), linewidth=1.0, label=label, zorder=1)
 
 
@@ -231,7 +231,7 @@ def _cells(counts: Any) -> Iterator[tuple[tuple[int, int], int]]:
 
 
 def _name_classes(axes: "Axes", names: Sequence[str], slanted: bool) -> None:
-    """Label both axes with as many class names as fit."""
+    """Label both axes with at most 40 class names."""
     every = max(1, math.ceil(len(names) / 40))
     ticks, shown = range(0, len(names), every), list(names[::every])
     size = 10 if len(names) <= COUNTED else 7

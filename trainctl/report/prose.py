@@ -1,10 +1,10 @@
-"""The text of a docstring -> plain text for a terminal: running text is filled, formulas are indented. Imports no torch."""
+"""Format a docstring for a terminal: paragraphs are filled, formulas are indented. Imports no torch."""
 
 import re
 import shutil
 import textwrap
 
-WIDTH = 100  # columns of running text, if the terminal has as many
+WIDTH = 100  # most columns of a paragraph
 
 
 def block(text: str) -> str:
@@ -15,7 +15,7 @@ def block(text: str) -> str:
 
 
 def paragraph(text: str) -> str:
-    """Fill running text to the width of the terminal."""
+    """Fill a paragraph to the width of the terminal."""
     width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
     return textwrap.fill(plain(" ".join(text.split())), width, break_long_words=False, break_on_hyphens=False)
 
@@ -43,7 +43,7 @@ def formula(text: str) -> str:
 
 
 def _latex(text: str) -> str:
-    r"""Return LaTeX without what only sets spaces, sizes and fonts.
+    r"""Return LaTeX without the commands for spaces, sizes and fonts.
 
     >>> _latex(r"\left(1 + \tfrac12\right)\, x \quad\text{if } x")
     '(1 + \\frac12) x    if x'

@@ -1,4 +1,4 @@
-"""What a session of training reports to: the run's own files, and the terminal. The only place that chooses reporters."""
+"""Choose the reporters of a training session: the run's files, its loggers, and the terminal."""
 
 import os
 import sys
@@ -11,18 +11,18 @@ from trainctl.run.factory import members
 from trainctl.run.reporter import MultiReporter, Reporter
 from trainctl.run.run import Run
 
-Reporters = Callable[[Run, Path], Reporter]  # (run, its directory) -> what its session reports to
+Reporters = Callable[[Run, Path], Reporter]  # (run, its directory) -> the session's reporter
 
 
 def records(run: Run, directory: Path) -> Reporter:
-    """Return what keeps a run's records: its files, and its loggers; of several processes, only the first keeps them."""
+    """Return the reporter that writes a run's files and calls its loggers; only the first of several processes reports."""
     if not run.world.first:
         return MultiReporter()
     return Files(directory, members(run.config, "logger", directory=directory))
 
 
 def on_terminal(run: Run, directory: Path) -> Reporter:
-    """Return what keeps a run's records and shows it: a live view on a terminal, plain lines anywhere else."""
+    """Return the reporter that keeps a run's records and shows the run: live on a terminal, as plain lines elsewhere."""
     if not run.world.first:
         return MultiReporter()
     if sys.stdout.isatty() and os.environ.get("TERM") != "dumb":

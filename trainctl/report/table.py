@@ -50,7 +50,7 @@ def show(
 
 
 def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:
-    """Print one or more lines of text; a terminal shows them in one of rich's styles."""
+    """Print text of one or more lines, on a terminal in one of rich's styles."""
     stream = stream or sys.stdout
     text = printable(text, stream.encoding, keep_lines=True)
     if not (style and stream.isatty()):
@@ -63,7 +63,7 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
 
 
 def printable(text: str, encoding: str | None = None, *, keep_lines: bool = False) -> str:
-    r"""Escape what an encoding or a terminal cannot print; line breaks too, unless they are to be kept.
+    r"""Escape characters that an encoding or a terminal cannot print, and line breaks unless ``keep_lines`` is set.
 
     >>> printable("a\x1b[31m\n"), printable("Größe", "ascii"), printable("a\nb", keep_lines=True)
     ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe', 'a\nb')
@@ -102,7 +102,7 @@ def harmless(cell: object) -> object:
 
 
 def number(value: float | None, digits: int = 4) -> str:
-    """Write a number with some significant digits; ``-`` if there is none.
+    """Format a number with ``digits`` significant digits; ``-`` if it is None.
 
     >>> number(0.98765), number(120000), number(None)
     ('0.9877', '120000', '-')
@@ -113,7 +113,7 @@ def number(value: float | None, digits: int = 4) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """Write a time.
+    """Format a duration in one or two units; ``-`` if it is unknown.
 
     >>> duration(3.21), duration(59.97), duration(7384)
     ('3.2s', '1m00s', '2h03m')
@@ -127,7 +127,7 @@ def duration(seconds: float | None) -> str:
 
 
 def width(text: str) -> int:
-    """Return the columns that a text takes on a terminal: two for an East Asian character, none for an accent."""
+    """Return the width of a text on a terminal [columns]: two for an East Asian character, none for an accent."""
     if text.isascii():
         return len(text)
     return sum(

@@ -70,7 +70,7 @@ class Speed:
 
 
 class View:
-    """What a terminal of any size shows of a run; parts that change only with an evaluation are cached."""
+    """The live view of a run, for a terminal of any size; parts that change only with an evaluation are cached."""
 
     def __init__(self, run: Run, directory: Path, history: Sequence[Row], encoding: str) -> None:
         self.run, self.directory = run, directory
@@ -78,7 +78,7 @@ class View:
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
         self.header = [(label, printable(text, encoding)) for label, text in phrases.header(run, directory)]
-        self.engine = ""  # how steps are taken, once it is known
+        self.engine = ""  # how steps are computed, once it is known
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
         self.cached: tuple[object, list[Segment], list[Segment]] = (None, [], [])
@@ -123,10 +123,10 @@ class View:
         least = 1 + min(3, len(self.rows)) if self.rows else 0
         for above, below, gaps in ((4, 2, 1), (4, 2, 0), (4, 0, 0), (1, 2, 0), (1, 0, 0), (0, 0, 0)):
             shown = sparks[:below]
-            left = room - above - len(shown) - gaps * (1 + bool(self.rows) + bool(shown))
-            if left >= least:
+            spare = room - above - len(shown) - gaps * (1 + bool(self.rows) + bool(shown))
+            if spare >= least:
                 break
-        table = self.table(width, min(MOST_ROWS, left - 1)) if left > 1 and self.rows else []
+        table = self.table(width, min(MOST_ROWS, spare - 1)) if spare > 1 and self.rows else []
         gap = [Text()] * gaps
         return header[:above] + gap, (gap + table if table else []) + (gap + shown if shown else [])
 
@@ -246,6 +246,6 @@ def flow(facts: Sequence[phrases.Line], width: int) -> list[Text]:
 
 
 def memory(device: torch.device) -> str:
-    """Return how much of a GPU's memory our tensors take, from the allocator's records; the device is not asked."""
+    """Return how much GPU memory our tensors use, from the allocator's statistics, without a call to the device."""
     used, peak = torch.cuda.memory_allocated(device), torch.cuda.max_memory_allocated(device)
     return f"{format_bytes(used)}, peak {format_bytes(peak)}"

@@ -1,4 +1,4 @@
-"""Composed configuration -> Run, or Evaluation; the only place that knows the order of construction."""
+"""Assemble a Run or an Evaluation from a configuration; the only module that determines the order of construction."""
 
 import math
 from collections.abc import Mapping
@@ -25,24 +25,24 @@ from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.settings.config import Config
 
-# A run that only the clock ends goes through its schedule as if it had this many epochs.
+# If only loop.max_time ends a run, its schedule is planned for this many epochs.
 EPOCHS_BY_CLOCK = 100
-SIDES = 2  # keeps the seed of the rows' draws apart from those of steps and epochs
+SIDES = 2  # so that the seed of the rows' random numbers differs from those of steps and epochs
 
 
 def assemble(config: Config) -> Run:
-    """Build all parts of a run, in the order in which they need each other.
+    """Build all parts of a run, in the order of their dependencies.
 
     Raises:
-        TrainctlError: If a part cannot be built, or two do not belong together.
+        TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
-    # 1. Device and random numbers; then data, and the model that its shape asks for.
+    # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
     data = load_data(config, device)
     model, task = build_model(config, data.schema, device, data.examples)
     loss = build_loss(config, task, data)
     checks.check_monitors(config, task)
-    # 2. What trains the model.
+    # 2. The parts that train the model.
     rows = len(data.splits["train"])
     plan = make_plan(config, rows)
     checks.check_batches(config, model, plan, rows)
@@ -51,7 +51,7 @@ def assemble(config: Config) -> Run:
     optimizer = build_optimizer(config, decayed, spared)
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     average = member(config, "average", model=model, optimizer=optimizer, **length)
-    # 3. What measures it.
+    # 3. The parts that measure it.
     evaluation = make_evaluation(config, data, average.model, task, loss, device)
     return Run(
         config=config,
@@ -72,16 +72,16 @@ def assemble(config: Config) -> Run:
 
 
 def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole: bool = False) -> Evaluation:
-    """Build what measuring a finished run needs; its weights are yet to be loaded.
+    """Build the parts that measure a finished run; the caller has to load the weights.
 
     Args:
-        config: The run's, perhaps with another data set.
-        schema: Of the data that it was trained with.
-        fitted: Cleaning and scalings that were learned from them.
-        whole: Whether all rows are one split, ``all``, to be measured.
+        config: The run's configuration, perhaps with another data set.
+        schema: The schema of the training data.
+        fitted: Cleaning and scalings that were fitted to the training data.
+        whole: Whether to measure all rows as one split, ``all``.
 
     Raises:
-        TrainctlError: If a part cannot be built, or the data are not such as the run was trained with.
+        TrainctlError: If a part cannot be built, or the data do not match the training data's schema.
     """
     device, _ = prepare(config)
     name = config.parts["dataset"]["name"]
@@ -93,7 +93,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
 
 
 def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
-    """Set up the process: choose the device and the number of threads, and seed the random numbers."""
+    """Set up the process: choose the device and the number of threads, and seed the random generators."""
     device = devices.find(config.device)
     devices.autocast(device, config.precision)
     threads = cpu.use_threads(config.threads)
@@ -114,7 +114,7 @@ def load_data(config: Config, device: torch.device) -> Data:
 
 
 def build_loss(config: Config, task: Task, data: Data) -> Loss:
-    """Build the loss; raise ConfigError if it does not belong to the task."""
+    """Build the loss; raise ConfigError if it does not support the task."""
     outputs = data.schema.outputs
     counts = statistics.class_counts(data.splits["train"], outputs if task == "classification" else 0)
     loss: Loss = member(config, "loss", outputs=outputs, class_counts=counts)
@@ -125,17 +125,17 @@ def build_loss(config: Config, task: Task, data: Data) -> Loss:
 def make_evaluation(
     config: Config, data: Data, model: nn.Module, task: Task, loss: Loss, device: torch.device
 ) -> Evaluation:
-    """Return what measuring a model needs."""
+    """Return the parts that measure a model."""
     return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size)
 
 
 def build_optimizer(config: Config, decayed: list[nn.Parameter], spared: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Build the optimizer, and note the base rate of each of its groups, which the schedule multiplies.
+    """Build the optimizer, and store each parameter group's base learning rate, which the schedule multiplies.
 
     Args:
-        config: Of the run.
-        decayed: Parameters that weight decay reaches.
-        spared: Those that it does not reach.
+        config: The run's configuration.
+        decayed: Parameters with weight decay.
+        spared: Parameters without weight decay.
     """
     without_compiler()
     groups: list[Mapping[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
@@ -154,7 +154,7 @@ def build_augment(
     rows = data.splits["train"]
 
     def draws() -> Tensor:
-        """Return a number in [0, 1) for each training row, a function of (seed, row); drawn where it is asked for."""
+        """Draw a random number in [0, 1) for each training row; a function of (seed, row)."""
         generator = torch.Generator().manual_seed(devices.derive(SIDES, config.seed))
         return torch.rand(len(rows), generator=generator).to(device)
 
@@ -169,7 +169,7 @@ def build_augment(
 
 
 def make_plan(config: Config, rows: int) -> Plan:
-    """Turn the budget into steps."""
+    """Convert the run's budget into optimizer steps."""
     loop = config.loop
     batch_size = rows if loop.batch_size == "full" else min(loop.batch_size, rows)
     steps_per_epoch = math.ceil(rows / batch_size)

@@ -1,4 +1,4 @@
-"""What is checked once the parts of a run are built: whether they belong together, and whether settings can act."""
+"""Check that the parts of a run are compatible, and warn of settings that have no effect."""
 
 import math
 import warnings
@@ -16,52 +16,52 @@ from trainctl.settings.config import Config
 
 
 def check_loss(config: Config, task: Task, loss: Loss) -> None:
-    """Raise ConfigError where loss and task do not belong together."""
+    """Raise ConfigError if the loss does not support the task."""
     parts = config.parts
     if task not in loss.tasks:
-        fitting = {"classification": "cross_entropy", "regression": "mse", "reconstruction": "mse"}[task]
+        suitable = {"classification": "cross_entropy", "regression": "mse", "reconstruction": "mse"}[task]
         owner = f"model={parts['model']['name']}" if task == "reconstruction" else f"dataset={parts['dataset']['name']}"
         raise ConfigError(
-            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, {owner} is a {task}: give loss={fitting}"
+            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, but {owner} is a {task} task: set loss={suitable}"
         )
 
 
 def check_monitors(config: Config, task: Task) -> None:
-    """Raise ConfigError where a metric is watched that the task does not have."""
+    """Raise ConfigError if the task does not have a monitored metric."""
     metrics = [f"val/{name}" for name in metric_names.NAMES[task]]
-    watched = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
-    for key, name in ({"monitor": config.monitor} | watched).items():
+    monitors = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
+    for key, name in ({"monitor": config.monitor} | monitors).items():
         if name not in metrics:
             raise ConfigError(f"{key}={name}: a {task} has no such metric{spelling.nearest(name, metrics)}")
 
 
 def check_batches(config: Config, model: nn.Module, plan: Plan, rows: int) -> None:
-    """Check that every part of a batch has as many rows as it needs.
+    """Check that every micro-batch has at least one row, and at least two if the model has batch norms.
 
     Args:
-        config: Of the run.
-        model: Whose batch norms need two rows.
-        plan: Of the run.
-        rows: In the training split.
+        config: The run's configuration.
+        model: The model.
+        plan: The run's plan.
+        rows: Number of rows in the training split.
 
     Raises:
-        ConfigError: If a part has none, or a batch norm would see a single row.
+        ConfigError: If a micro-batch has too few rows.
     """
     parts = config.loop.micro_batches
     if batch_norms(model) and smallest_part(rows, plan.batch_size, parts) < 2:
         raise ConfigError(
-            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} rows for training),"
-            " and model.norm=batch needs two: change loop.batch_size"
+            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} training rows),"
+            " but model.norm=batch needs two: change loop.batch_size"
         )
     if parts > plan.batch_size:
         raise ConfigError(
-            f"loop.micro_batches={parts} exceeds the batch of {plan.batch_size} rows"
-            f" ({rows} rows for training): a part needs at least one"
+            f"loop.micro_batches={parts} exceeds the batch of {plan.batch_size} rows ({rows} training rows):"
+            " each micro-batch needs at least one row"
         )
 
 
 def smallest_part(rows: int, batch_size: int, micro_batches: int) -> int:
-    """Return the rows in the smallest part that a step computes at once in an epoch.
+    """Return the number of rows in the smallest micro-batch of an epoch.
 
     >>> smallest_part(100, 32, 1), smallest_part(100, 33, 1), smallest_part(100, 32, 16)
     (4, 1, 1)
@@ -71,40 +71,36 @@ def smallest_part(rows: int, batch_size: int, micro_batches: int) -> int:
 
 
 def advise(config: Config, plan: Plan, rows: int) -> None:
-    """Warn of settings that cannot act in a run of this length, and of an average that may never begin."""
+    """Warn of settings that have no effect in a run of this length, and of an average that may never start."""
     for line in _idle(config, plan, rows):
         warnings.warn(line, Advice, stacklevel=2)
     if config.loop.max_seconds is not None and (start := config.parts["average"].get("start_fraction")):
         warnings.warn(
-            f"average.start_fraction={start} counts planned steps, and loop.max_time may end the run before the first"
-            " average: give average.start_fraction=0 to be sure of one",
+            f"average.start_fraction={start} counts planned steps, and loop.max_time may end the run before the"
+            " averaging starts: set average.start_fraction=0 to start it at once",
             Advice,
             stacklevel=2,
         )
 
 
 def _idle(config: Config, plan: Plan, rows: int) -> Iterator[str]:
-    """Yield a line for each setting that cannot act in a run of this length."""
+    """Yield a line for each setting that has no effect in a run of this length."""
     loop, stopping, schedule = config.loop, config.parts["early_stopping"], config.parts["schedule"]
     if loop.batch_size != "full" and loop.batch_size > rows:
-        yield f"loop.batch_size={loop.batch_size}: there are only {rows} rows for training, and a step takes them all"
+        yield f"loop.batch_size={loop.batch_size}: there are only {rows} training rows, so every step uses all of them"
     if plan.by_clock:
         return
     evaluations, epochs = math.ceil(plan.total_steps / plan.eval_every), plan.total_steps / plan.steps_per_epoch
+    few = f"this run has only {evaluations} evaluation{'s' * (evaluations != 1)}"
     if stopping.get("patience", 0) >= evaluations:
-        yield (
-            f"early_stopping.patience={stopping['patience']} never stops this run, which has {evaluations} evaluations"
-        )
+        yield f"{few}, so early_stopping.patience={stopping['patience']} prevents early stopping"
     elif stopping.get("min_epochs", 0) >= epochs:
         yield (
-            f"early_stopping.min_epochs={stopping['min_epochs']} never lets this run stop early, which has"
-            f" {epochs:g} epochs"
+            f"this run has only {epochs:g} epoch{'s' * (epochs != 1)}, so early_stopping.min_epochs={stopping['min_epochs']} prevents"
+            " early stopping"
         )
     if schedule["name"] == "plateau" and schedule["patience"] >= evaluations:
-        yield (
-            f"schedule.patience={schedule['patience']} never lowers the learning rate of this run, which has"
-            f" {evaluations} evaluations"
-        )
+        yield f"{few}, so schedule.patience={schedule['patience']} never lowers the learning rate"
     if loop.stop_at_step is not None and loop.stop_at_step > plan.total_steps:
         yield f"loop.stop_at_step={loop.stop_at_step}: the run ends before that, after {plan.total_steps} steps"
     if loop.eval_every_steps is not None and plan.eval_every > plan.total_steps:

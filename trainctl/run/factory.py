@@ -1,4 +1,4 @@
-"""A component's checked settings -> the component: import its function, bind its parameters, call it."""
+"""Build a component from its checked settings: import its function, bind its parameters, call it."""
 
 import importlib
 import importlib.util
@@ -13,7 +13,7 @@ from trainctl.errors import ConfigError
 from trainctl.settings.component import BUILT_IN, folders, source
 from trainctl.settings.config import Config
 
-# The class of what a component of each group returns; "callable" where a plain function is enough.
+# The class that components of each group return; "callable" if a plain function is enough.
 RETURNS = {
     "dataset": "trainctl.components.dataset.base.Dataset",
     "clean": "trainctl.components.clean.base.Clean",
@@ -23,7 +23,7 @@ RETURNS = {
     "init": "builtins.NoneType",
     "loss": "trainctl.components.loss.base.Loss",
     "optimizer": "torch.optim.optimizer.Optimizer",
-    "schedule": "trainctl.components.schedule.base.Schedule",  # or its multiplier alone
+    "schedule": "trainctl.components.schedule.base.Schedule",  # or just the multiplier, a function
     "regularizer": "trainctl.components.regularizer.base.Regularizer",
     "average": "trainctl.components.average.base.Average",
     "early_stopping": "callable",
@@ -32,13 +32,13 @@ RETURNS = {
 
 
 def bind(group: str, settings: Mapping[str, Any], packages: Iterable[str] = ()) -> Callable[..., Any]:
-    """Import a component and return it with its parameters bound; call it with what assemble supplies.
+    """Import a component and return it with its parameters bound; the caller passes the remaining arguments.
 
     Args:
         group: The component's group.
-        settings: ``name`` and every parameter; they must have been checked, see
+        settings: ``name`` and every parameter, already checked by
             :func:`trainctl.settings.component.problems`.
-        packages: The user's packages, in which it is looked up after ours.
+        packages: The user's packages, which are searched after ours.
     """
     name = settings["name"]
     packages = list(packages)
@@ -58,10 +58,10 @@ def takes(group: str, settings: Mapping[str, Any], packages: Iterable[str], para
 
 
 def build(group: str, settings: Mapping[str, Any], packages: Iterable[str] = (), **supplied: Any) -> Any:
-    """Import a component and call it with its parameters, and with those of the supplied arguments that it has.
+    """Import a component and call it with its parameters, and with those supplied arguments that it accepts.
 
     Raises:
-        ConfigError: If it returns something else than a component of its group.
+        ConfigError: If it does not return a component of its group.
     """
     packages = list(packages)
     function = bind(group, settings, packages)
@@ -77,7 +77,7 @@ def build(group: str, settings: Mapping[str, Any], packages: Iterable[str] = (),
 
 
 def _belongs_to(group: str, result: object) -> bool:
-    """Return whether an object is what a component of a group returns; found by name, to import nothing."""
+    """Return whether an object has the class that a group requires; classes are compared by name, to avoid imports."""
     expected = RETURNS[group]
     classes = {f"{cls.__module__}.{cls.__qualname__}" for cls in type(result).__mro__}
     return expected in classes or ((expected == "callable" or group == "schedule") and callable(result))

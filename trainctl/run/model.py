@@ -1,4 +1,4 @@
-"""A checked configuration and a schema -> an initialised model that was tried on one row."""
+"""Build and initialise a run's model, and try it on one row."""
 
 from collections.abc import Callable
 
@@ -20,23 +20,23 @@ def build_model(
     """Build and initialise the model, and try it on one row.
 
     Args:
-        config: Of the run.
-        schema: Of the data.
-        device: Where the model goes.
-        examples: Returns training rows as the model sees them; None for a model that is not initialised, because its
-            weights are loaded.
+        config: The run's configuration.
+        schema: The data's schema.
+        device: Device to move the model to.
+        examples: Returns training rows as the model receives them; None to skip the initialisation, because weights are
+            loaded later.
 
     Returns:
-        The model in training mode, and its task: the data's, or a reconstruction.
+        The model in training mode, and its task: the data's task, or reconstruction.
 
     Raises:
-        ConfigError: If it cannot take such rows, or returns something of another shape than the task needs.
+        ConfigError: If the model does not accept such rows, or its output has the wrong shape for the task.
     """
     name, shape, tokens = config.parts["model"]["name"], schema.input_shape, len(schema.vocabulary)
     if tokens and not factory.takes("model", config.parts["model"], config.components, "vocabulary_size"):
         raise ConfigError(
-            f"model={name} takes no vocabulary_size, so it cannot read rows of token ids, as dataset=text has them:"
-            f" give model=rnn"
+            f"model={name} has no parameter vocabulary_size, so it cannot read token ids, which dataset=text returns:"
+            f" use e.g. model=rnn"
         )
     try:
         model: nn.Module = factory.member(
@@ -55,12 +55,12 @@ def build_model(
     row = torch.zeros(1, *shape, dtype=torch.long if tokens else torch.float32, device=device)
     returned = tuple(try_row(name, model, row).shape[1:])
     if returned != needed:
-        raise ConfigError(f"model={name} returns {returned} for a row, the data needs {needed}")
+        raise ConfigError(f"model={name} returns shape {returned} for a row, but the data needs {needed}")
     return model.train(), "reconstruction" if reconstructs else schema.task
 
 
 def layout(model: nn.Module) -> torch.memory_format:
-    """Return how a model's weights lie in memory: channels last where it convolves images, which is fastest."""
+    """Return the fastest memory format for a model: channels last if it has 2-D convolutions."""
     images = any(isinstance(module, nn.Conv2d) for module in model.modules())
     return torch.channels_last if images else torch.preserve_format
 
@@ -71,9 +71,9 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
 
 
 def decay_groups(model: nn.Module, *, decay_norm_and_bias: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Return the parameters that weight decay and penalties reach, and those that they spare.
+    """Return the parameters to which weight decay and penalties apply, and those to which they do not.
 
-    Biases and the parameters of norm layers have one dimension, all weights have more.
+    Biases and the parameters of norm layers have one dimension; all weights have more.
     """
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     decayed = [parameter for parameter in learned if parameter.ndim > 1 or decay_norm_and_bias]

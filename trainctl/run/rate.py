@@ -1,18 +1,21 @@
-"""The learning rate of a step, a pure function of its place on the schedule and of what the state remembers; and its setting.
+"""Compute and set the learning rate of a step, a pure function of the position on the schedule and of the train state.
 
-Whatever sets, shows or records a rate asks here, and not the optimizer: in that, the rate is stale before the first step of
-a session, and wherever the run went back to an earlier state.
+All code that sets, shows or records a rate uses this module. The rate in the optimizer is outdated before the first step of
+a session, and after the run went back to an earlier state.
 """
 
 from torch.optim import Optimizer
 
 from trainctl.run.run import Run
 
-REWIND_FACTOR = 0.5  # of the learning rate, at every rewind
+REWIND_FACTOR = 0.5  # factor on the learning rate at every rewind
 
 
 def schedule_position(run: Run) -> int:
-    """Return where on the schedule the coming step is: its number, or further if the clock is to end the run sooner."""
+    """Return the next step's position on the schedule [optimizer steps].
+
+    It is the step's number, or a larger one if loop.max_time is expected to end the run before its last step.
+    """
     budget = run.config.loop.max_seconds
     if budget is None:
         return run.state.step
@@ -21,29 +24,29 @@ def schedule_position(run: Run) -> int:
 
 
 def multiplier(run: Run, position: int) -> float:
-    """Return what the base rates of all groups are multiplied by, with the reaction and the rewinds of the state.
+    """Return the factor on the base rates of all parameter groups: of the schedule, its reaction, and rewinds.
 
     Args:
-        run: Whose schedule and state.
-        position: On the schedule [optimizer steps].
+        run: The run.
+        position: Position on the schedule [optimizer steps].
     """
     return run.schedule.multiplier(position) * run.state.reaction.factor * REWIND_FACTOR**run.state.rewinds
 
 
 def learning_rate(run: Run, position: int) -> float:
-    """Return the learning rate of the first group of weights, which is the one that is reported.
+    """Return the learning rate of the first parameter group, which is the one that is reported.
 
     Args:
-        run: Whose schedule and state.
-        position: On the schedule [optimizer steps]: :func:`schedule_position` of the coming step, ``run.state.position``
-            of the newest one. Unless the clock is to end the run, both are numbers of steps, counted from 0.
+        run: The run.
+        position: Position on the schedule [optimizer steps]: :func:`schedule_position` for the next step,
+            ``run.state.position`` for the newest one. Without loop.max_time, both are step numbers, counted from 0.
     """
     base: float = run.optimizer.param_groups[0]["initial_lr"]
     return base * multiplier(run, position)
 
 
 def set_learning_rate(run: Run) -> None:
-    """Set the rate of every group of weights for the coming step, and the momentum if the schedule moves that too."""
+    """Set the next step's learning rate in every parameter group, and its momentum if the schedule changes that, too."""
     run.state.position = schedule_position(run)
     factor = multiplier(run, run.state.position)
     for group in run.optimizer.param_groups:
@@ -53,7 +56,7 @@ def set_learning_rate(run: Run) -> None:
 
 
 def set_momentum(optimizer: Optimizer, momentum: float) -> None:
-    """Set every group's momentum or beta1, where it has one that is not 0."""
+    """Set momentum or beta1 in every parameter group where it is not 0."""
     for group in optimizer.param_groups:
         if group.get("momentum"):
             group["momentum"] = momentum

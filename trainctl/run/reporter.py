@@ -1,4 +1,4 @@
-"""What is told of a run while it trains: the base class of all reporters, and one that passes everything on to several."""
+"""The base class of all reporters, which receive the events of a training run, and a reporter that forwards them to several."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,17 +11,17 @@ Row = Mapping[str, float]
 
 
 class Reporter:
-    """Base of all reporters: it ignores everything, and each reporter overrides what it needs.
+    """Base of all reporters: it ignores all events, and each reporter overrides the methods that it needs.
 
-    No method may make the loop wait for long, and none may end it.
+    No method may delay the training loop for long, or raise an error that ends it.
     """
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Begin a session.
+        """Start reporting a session.
 
         Args:
-            run: As assembled, or restored.
-            directory: The run's.
+            run: The run, newly assembled or restored.
+            directory: The run's directory.
             history: The evaluations of earlier sessions of a resumed run.
         """
 
@@ -29,78 +29,78 @@ class Reporter:
         """Report the newest evaluation."""
 
     def engine(self, text: str) -> None:
-        """Report how steps are taken, and if that is not the fastest way, why; known after the first steps."""
+        """Report how steps are computed, and why not in the fastest way if so; called after the first steps."""
 
     def unsaved(self) -> list[Row]:
-        """Sync what was recorded to the disk, and return the evaluations for which that failed."""
+        """Sync the records to disk, and return the evaluations for which that failed."""
         return []
 
     def forget(self, step: int) -> None:
-        """Discard the evaluations after a step: the run went back to it, and will reach them again."""
+        """Discard the evaluations after a step: the run went back to that step, and will repeat them."""
 
     def note(self, text: str) -> None:
         """Show a line to the user."""
 
     def detail(self, text: str) -> None:
-        """Record a line that is of interest in the log only."""
+        """Record a line that only the log shows."""
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Report the end of the session, with the content of ``summary.json``."""
+        """Report the end of the session; ``summary`` is the content of ``summary.json``."""
 
     def close(self) -> None:
-        """Release the terminal and all files; called once, after an error too."""
+        """Release the terminal and all files; called once, also after an error."""
 
 
 class MultiReporter(Reporter):
-    """Passes everything on to several reporters, in their order; without any, it reports nothing.
+    """Forwards all events to several reporters, in their order; without reporters it does nothing.
 
     Args:
-        reporters: To pass it on to.
+        reporters: The reporters to forward to.
     """
 
     def __init__(self, *reporters: Reporter) -> None:
         self.reporters = reporters
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Start all of them."""
+        """Start all reporters."""
         for reporter in self.reporters:
             reporter.start(run, directory, history)
 
     def evaluation(self, row: Row) -> None:
-        """Report the newest evaluation to all of them."""
+        """Report the newest evaluation to all reporters."""
         for reporter in self.reporters:
             reporter.evaluation(row)
 
     def engine(self, text: str) -> None:
-        """Report how steps are taken to all of them."""
+        """Report how steps are computed to all reporters."""
         for reporter in self.reporters:
             reporter.engine(text)
 
     def unsaved(self) -> list[Row]:
-        """Return the evaluations that any of them could not record."""
+        """Return the evaluations that a reporter could not sync."""
         return [row for reporter in self.reporters for row in reporter.unsaved()]
 
     def forget(self, step: int) -> None:
-        """Discard the evaluations after a step in all of them."""
+        """Discard the evaluations after a step in all reporters."""
         for reporter in self.reporters:
             reporter.forget(step)
 
     def note(self, text: str) -> None:
-        """Show a line to the user in all of them."""
+        """Show a line to the user in all reporters."""
         for reporter in self.reporters:
             reporter.note(text)
 
     def detail(self, text: str) -> None:
-        """Record a line in all of them."""
+        """Record a line in all reporters."""
         for reporter in self.reporters:
             reporter.detail(text)
 
     def finish(self, summary: Mapping[str, Any]) -> None:
-        """Report the end of the session to all of them."""
+        """Report the end of the session to all reporters."""
         for reporter in self.reporters:
             reporter.finish(summary)
 
     def close(self) -> None:
-        """Close all of them, the last one first."""
+        """Close all reporters, the last one first."""
         for reporter in reversed(self.reporters):
             reporter.close()

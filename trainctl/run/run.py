@@ -1,4 +1,4 @@
-"""The assembled parts of one run: what measuring needs, and what training adds to it."""
+"""The assembled parts of a run: those that measure a model, and those that train it."""
 
 import math
 from dataclasses import dataclass
@@ -23,15 +23,15 @@ from trainctl.settings.config import Config
 
 @dataclass(frozen=True)
 class Plan:
-    """How the budget is spent.
+    """The length of a run, in steps.
 
     Args:
         batch_size: Rows in an optimizer step.
         steps_per_epoch: Optimizer steps in a pass over the training split.
-        total_steps: Optimizer steps in the whole run, unless the clock or early stopping ends it before; where
-            only the clock ends it, the length that its schedule is stretched from.
+        total_steps: Optimizer steps in the whole run, unless loop.max_time or early stopping ends it before; if only
+            loop.max_time limits the run, the length for which its schedule is planned.
         eval_every: Optimizer steps between evaluations.
-        by_clock: Whether only the clock, or early stopping, ends the run.
+        by_clock: Whether neither epochs nor steps limit the run, only loop.max_time or early stopping.
     """
 
     batch_size: int
@@ -43,16 +43,16 @@ class Plan:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that measuring needs: a model, data, and what is measured.
+    """The parts that measure a model: the model, the data and the loss.
 
     Args:
-        task: The model's.
+        task: The model's task.
         data: Rows and scalings.
-        model: The model that is measured; of a run that averages its weights, the averaged one.
-        loss: Its mean over the rows is measured too.
-        device: Where model and rows are.
-        precision: Of the forward pass.
-        batch_size: Rows that are computed at once; no metric depends on it.
+        model: The model to measure; the averaged model if the run averages weights.
+        loss: The loss, whose mean over the rows is one of the metrics.
+        device: The device of model and rows.
+        precision: Precision of the forward pass.
+        batch_size: Rows in a forward pass; no metric depends on it.
         world: The processes that measure together.
     """
 
@@ -66,7 +66,7 @@ class Evaluation:
     world: World = ALONE
 
     def new_sums(self) -> Sums:
-        """Return running sums for the task's metrics, at zero."""
+        """Return running sums for the task's metrics, initially zero."""
         schema = self.data.schema
         columns = {"classification": 1, "regression": schema.outputs, "reconstruction": math.prod(schema.input_shape)}
         units = self.data.target_scale if self.task == "regression" else None
@@ -75,23 +75,23 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Run:
-    """Everything a training loop needs; only ``state`` and the tensors inside the parts change.
+    """All parts that the training loop needs; only ``state`` and the tensors in the parts change.
 
     Args:
-        config: Checked.
-        evaluation: What measuring needs.
-        model: The model that is trained.
-        average: The model that is evaluated and kept, and how it follows the one that is trained.
+        config: The checked configuration.
+        evaluation: The parts that measure the model.
+        model: The model to train.
+        average: The model that is evaluated and saved, and the rule that updates it from the trained model.
         augment: Augmentations, in their order.
         regularizers: Penalties and projections.
-        optimizer: Over the model's parameters.
-        scaler: Of the loss, for fp16.
-        schedule: Of the learning rate.
-        early_stopping: Says when to stop.
-        plan: How the budget is spent.
-        sums: Of the training metrics since the last evaluation.
-        state: What a checkpoint saves.
-        threads: How many compute, and why.
+        optimizer: The optimizer of the model's parameters.
+        scaler: Gradient scaler for fp16.
+        schedule: Schedule of the learning rate.
+        early_stopping: Rule that decides when to stop.
+        plan: The run's length, in steps.
+        sums: Running sums of the training metrics since the last evaluation.
+        state: The numbers that a checkpoint saves.
+        threads: The number of CPU threads, and why.
     """
 
     config: Config
@@ -121,12 +121,12 @@ class Run:
 
     @property
     def loss(self) -> Loss:
-        """What is minimized, without penalties."""
+        """The loss to minimize, without penalties."""
         return self.evaluation.loss
 
     @property
     def device(self) -> torch.device:
-        """Where model and rows are."""
+        """The device of model and rows."""
         return self.evaluation.device
 
     @property
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def order(self) -> Order:
-        """Which training rows each step visits."""
+        """The training rows that each step visits."""
         return Order(self.data.splits["train"], self.plan.batch_size, self.config.seed, self.device)
 
     @property
@@ -146,7 +146,7 @@ class Run:
 
     @property
     def changing_tensors(self) -> dict[str, Tensor]:
-        """The tensors that steps and evaluations change, by name; those of the optimizer are its own state."""
+        """The tensors that steps and evaluations change, by name, except those in the optimizer's state."""
         named = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         if self.average.model is not self.model:
             named |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
@@ -154,5 +154,5 @@ class Run:
 
     @property
     def parameters(self) -> int:
-        """How many numbers the model learns."""
+        """The number of trained parameters."""
         return sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad)

@@ -1,4 +1,4 @@
-"""Every number that is carried from one step to the next; the tensors are in the assembled parts."""
+"""The numbers that a run carries from one step to the next; the tensors are in the assembled parts."""
 
 from dataclasses import dataclass, field
 
@@ -13,8 +13,8 @@ class Best:
     """The best evaluation so far, by the monitored metric.
 
     Args:
-        value: Of the metric.
-        step: Optimizer steps done when it was measured.
+        value: The metric's value.
+        step: Optimizer steps done before the evaluation.
         epoch: Epochs done, a fraction inside an epoch.
     """
 
@@ -25,23 +25,23 @@ class Best:
 
 @dataclass
 class TrainState:
-    """What a checkpoint saves and a resumed run starts from; the epoch, and the place in it, follow from ``step``.
+    """The state that a checkpoint saves and a resumed run starts from; the epoch, and the position in it, follow from ``step``.
 
     Args:
         step: Optimizer steps done.
         seconds: Time spent training, over all sessions [s].
-        stopping: The early-stopping rule's memory.
-        reaction: The memory of a schedule that reacts to a metric.
-        averaged: Weights in the running mean of the evaluated model.
+        stopping: State of the early-stopping rule.
+        reaction: State of a schedule that reacts to a metric.
+        averaged: How many sets of weights the averaged model is the mean of.
         best: The best evaluation so far.
-        best_weights: The evaluated model's state at that step.
-        position: Where on its schedule the newest step was taken [steps]: one below ``step``, unless the clock moves the
-            schedule on.
+        best_weights: The evaluated model's weights at the best evaluation.
+        position: Position of the newest step on the schedule [steps]: ``step - 1``, unless loop.max_time advances the
+            schedule faster.
         evaluated: Step of the newest completed evaluation; lags behind if a signal interrupted the one that was due.
-        evaluated_seconds: Time spent training when that evaluation began [s].
-        first_loss: Mean training loss up to the first evaluation; what a later one is compared with.
-        skipped: Steps that were skipped because their numbers were not finite.
-        skipped_in_row: How many of the newest steps were, one after the other.
+        evaluated_seconds: Time spent training when that evaluation started [s].
+        first_loss: Mean training loss up to the first evaluation, with which later losses are compared.
+        skipped: Number of steps skipped because of a loss, gradient or update that was not finite.
+        skipped_in_row: Number of consecutive steps skipped up to now.
         rewinds: How often the run went back to a checkpoint to continue at a lower rate.
     """
 

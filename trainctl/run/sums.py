@@ -1,4 +1,4 @@
-"""Running sums on the device; nothing here waits for it but :meth:`Sums.values`."""
+"""Running sums on the device; only :meth:`Sums.values` waits for the device."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,21 @@ from torch import Tensor
 from trainctl.components.scale.base import Affine
 from trainctl.machine.world import ALONE, World
 
-MOST_WAITING = 1 << 15  # elements of outputs
+MOST_WAITING = 1 << 15  # elements of outputs that are collected before they are summed
 
 
 class Sums:
-    """Sums over the rows seen since the last reset, from which a task's metrics follow.
+    """Sums over the rows since the last reset, from which a task's metrics are computed.
 
-    A regression's errors are summed in the targets' original units, a reconstruction's in scaled ones. On a CPU batches of
-    classes wait until they are worth the calls; what comes out is the same to the last bit, whenever it is asked for.
+    Errors of a regression are summed in the targets' original units, those of a reconstruction in scaled units. For
+    classification on a CPU, batches are collected and summed together, which takes fewer calls; when they are summed does
+    not change the result, not even in the last bit.
 
     Args:
         task: ``classification``, ``regression`` or ``reconstruction``.
         columns: Columns of the targets; 1 for classes.
-        units: The scaling of the targets.
-        device: Of outputs and targets.
+        units: The scaling of the targets; None if they are not scaled.
+        device: The device of outputs and targets.
         world: The processes whose sums the metrics are computed from.
     """
 
@@ -31,22 +32,22 @@ class Sums:
     ) -> None:
         self.task, self.columns, self.units, self.world = task, columns, units, world
         precision = torch.float32 if device.type == "mps" else torch.float64
-        # loss, rows, then for classes: correct; for numbers: |error|, error^2, and per column y, y^2
+        # loss, rows; for classes: correct predictions; for numbers: |error|, error^2, and per column y, y^2
         size = 3 if task == "classification" else 4 + 2 * columns
         self._sums = torch.zeros(size, dtype=precision, device=device)
         self.waits = task == "classification" and device.type == "cpu"
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
-        self._elements = 0  # of the outputs that wait
+        self._elements = 0  # of the collected outputs
 
     @property
     def sums(self) -> Tensor:
-        """All that was added."""
+        """The sums over all batches that were added."""
         self._settle()
         return self._sums
 
     @torch.no_grad()
     def add(self, loss: Tensor, outputs: Tensor, targets: Tensor) -> None:
-        """Add a batch: its mean loss, the model's outputs and the scaled targets, which nobody changes any more."""
+        """Add a batch: its mean loss, the model's outputs and the scaled targets; callers must not modify these tensors later."""
         if self.waits:
             self._waiting.append((loss.detach(), outputs.detach(), targets))
             self._elements += outputs.numel()
@@ -77,14 +78,14 @@ class Sums:
         losses, outputs, targets = zip(*self._waiting, strict=True)
         self._waiting, self._elements = [], 0
         loss, rows, correct = self._sums.tolist()
-        for mean, batch in zip(torch.stack(losses).tolist(), targets, strict=True):  # one after the other, in order
+        for mean, batch in zip(torch.stack(losses).tolist(), targets, strict=True):  # in order, for the same rounding
             loss += len(batch) * mean
             rows += len(batch)
         correct += (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum().item()
         self._sums.copy_(torch.tensor([loss, rows, correct], dtype=self._sums.dtype))
 
     def reset(self) -> None:
-        """Start again from zero."""
+        """Set all sums to zero."""
         self.sums.zero_()
 
     def values(self) -> dict[str, float]:

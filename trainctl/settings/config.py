@@ -194,7 +194,8 @@ def _contradictions(tree: Tree) -> list[str]:
         wrong.append("loop.epochs=null needs another budget: loop.max_steps or loop.max_time")
     if loop["batch_size"] != "full" and loop["micro_batches"] > loop["batch_size"]:
         wrong.append(
-            f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}: a part needs at least one sample"
+            f"loop.micro_batches={loop['micro_batches']} exceeds loop.batch_size={loop['batch_size']}:"
+            " each micro-batch needs at least one row"
         )
     if split["val_fraction"] + split["test_fraction"] >= 1:
         wrong.append(

@@ -1,14 +1,14 @@
-"""Run -> its checkpoints on disk, atomically.
+"""Write and remove a run's checkpoints; each write is atomic.
 
 ::
 
     checkpoints/
-        step-00000120.json                 what a resumed run starts from; names the two files and their SHA-256
+        step-00000120.json                 step, numbers of the state; names and SHA-256 of the other two files
         last-00000120.safetensors          model, averaged model, optimizer, sums, random states, scalings, cleaning
         best-00000080.safetensors          the best weights so far, with scalings and cleaning
 
-The JSON file is written last and is the commit, see :mod:`trainctl.store.manifest`. Old checkpoints are removed after
-that, and only files of ours. Nothing here is a pickle, nothing that is loaded executes.
+The JSON file is written last: a checkpoint exists once that file does, see :mod:`trainctl.store.manifest`. Only then are
+old checkpoints removed, and no file that trainctl did not write. No file is a pickle; loading one executes no code.
 """
 
 import re
@@ -29,21 +29,21 @@ from trainctl.store import difference, files, manifest, rundir, tensors
 from trainctl.store.manifest import Manifest, NewerFormatError
 
 OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?")
-# What a state holds besides the best weights, which are a payload.
+# The fields of a state that are saved in the manifest; the best weights are saved in a file of their own.
 NUMBERS = tuple(field.name for field in fields(TrainState) if field.name != "best_weights")
 SET_BY_THE_LOOP = ("lr", "initial_lr", "momentum")
 
 
 def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) -> None:
-    """Write a checkpoint of the run as it is between two steps, and remove those that it makes superfluous.
+    """Write a checkpoint of the run between two steps, and remove the checkpoints that are no longer needed.
 
     Args:
-        run: What to save.
-        directory: The run's.
-        rows: Evaluations that `metrics.jsonl` lacks, because it could not be written.
+        run: The run to save.
+        directory: The run's directory.
+        rows: Evaluations that are missing from `metrics.jsonl` because it could not be written.
 
     Raises:
-        StorageError: If it cannot be written; the checkpoint before is still there.
+        StorageError: If the checkpoint cannot be written; earlier checkpoints are kept.
     """
     folder, state = directory / "checkpoints", run.state
     try:
@@ -78,11 +78,11 @@ def save(run: Run, directory: Path, rows: Sequence[Mapping[str, float]] = ()) ->
 
 
 def prune(directory: Path, step: int, keep: int) -> None:
-    """Remove what is ours and superfluous: all but the newest checkpoints up to a step, and the files that those name.
+    """Keep the newest ``keep`` complete checkpoints up to ``step`` and their files; remove our other files.
 
-    A checkpoint of a later step was skipped as damaged when the run was resumed: its steps are being repeated.
-    Nothing is removed while there is no complete checkpoint, or one of a newer version; what cannot be removed stays
-    until the next time.
+    Checkpoints of later steps are removed, too: they were skipped as damaged when the run was resumed, and their steps are
+    being repeated. At least two checkpoints are kept. Nothing is removed if no checkpoint is complete, or if a newer version
+    of trainctl wrote one. Files that cannot be removed now are tried again at the next call.
     """
     with suppress(OSError, NewerFormatError):
         earlier = [path for path in manifest.all_paths(directory) if 0 <= manifest.step_of(path) <= step]
@@ -95,7 +95,10 @@ def prune(directory: Path, step: int, keep: int) -> None:
 
 
 def size(run: Run) -> int:
-    """Return about how many bytes a checkpoint takes; before the first step, an optimizer's state counts as two weights."""
+    """Estimate the size of a checkpoint [bytes].
+
+    Before the first step the optimizer has no state; it is then assumed to be twice as large as the weights.
+    """
     state = _flatten_optimizer(run.optimizer)[0] or {
         f"{index}.{name}": value for index in (1, 2) for name, value in run.model.named_parameters()
     }
@@ -105,12 +108,12 @@ def size(run: Run) -> int:
 
 
 def all_tensors(run: Run) -> dict[str, Tensor]:
-    """Return all tensors that the ``last`` payload of the run as it is now would hold."""
+    """Return all tensors that a checkpoint written now would contain in its ``last`` file."""
     return _tensors(run) | _flatten_optimizer(run.optimizer)[0]
 
 
 def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
-    """Return the numbers of each group of weights: some optimizers count steps or adapt a rate there."""
+    """Return the numbers in each parameter group: some optimizers count steps or adapt a rate there."""
     return [
         {
             key: value

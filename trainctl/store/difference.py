@@ -1,4 +1,4 @@
-"""What differs between a checkpoint and the run that is to continue from it: settings, data, and what it is computed with."""
+"""Compare a checkpoint with the run that resumes from it: settings, data, versions and hardware."""
 
 import hashlib
 import json
@@ -20,53 +20,69 @@ from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
 
-SHOWN = 5  # differences named in a message
+SHOWN = 5  # most differences listed in a message
 
 
 def check_origin(run: Run, saved: Saved) -> None:
-    """Check that a checkpoint belongs to a run: its settings, but for those that may change, and its data.
+    """Check that a checkpoint has the settings and the data of a run; some settings may differ.
 
     Raises:
-        CheckpointError: If it does not; the message names what differs.
+        CheckpointError: If it does not; the message lists the differences.
     """
     if differing := settings_differ(run.config, saved):
         raise CheckpointError(f"{saved.path}: belongs to another run: {_some(differing)}")
     trained = Schema.from_json(saved.manifest.data, saved.path)
     if trained.fingerprint != run.data.schema.fingerprint:
-        raise CheckpointError(f"{saved.path}: was made with other data: {_some(data_differ(run, trained, saved))}")
+        raise CheckpointError(
+            f"{saved.path}: was created from different data: {_some(data_differ(run, trained, saved))}"
+        )
 
 
 def settings_differ(config: Config, saved: Saved) -> list[str]:
-    """Return the settings of a checkpoint that a run does not have, or has with other values; newer ones may be added."""
+    """Return the settings of a checkpoint that have another value in a run, or are missing from it.
+
+    Settings that only the run has are ignored: a newer version may have added them.
+    """
     before, now = map(leaves, (with_new_names(saved.manifest.settings), _as_json(config.tree)))
     fixed = [key for key in before if not among(key, MAY_CHANGE)]
-    changed = [f"{key}={before[key]} there, {now[key]} here" for key in fixed if key in now and now[key] != before[key]]
-    return changed + [f"{key}={before[key]} only there" for key in fixed if key not in now]
+    changed = [
+        f"{key}={before[key]} in the checkpoint, {now[key]} in this run"
+        for key in fixed
+        if key in now and now[key] != before[key]
+    ]
+    return changed + [f"{key}={before[key]} only in the checkpoint" for key in fixed if key not in now]
 
 
 def data_differ(run: Run, before: Schema, saved: Saved) -> list[str]:
-    """Return what differs in the data, the fingerprints last; "values differ" if it is nothing that has a name."""
+    """Return the differences between a run's data and a checkpoint's, a line each; the last line shows both fingerprints.
+
+    The line is "values differ" if names, shapes and numbers of rows are equal.
+    """
     differing = run.data.schema.differences(before)
     rows = {name: len(part) for name, part in run.data.splits.items()}
     if (saved.manifest.rows or rows) != rows:
-        differing.append(f"it had {sum(saved.manifest.rows.values()):,} rows, has {sum(rows.values()):,}")
-    prints = f"(fingerprint {before.fingerprint[:12]} there, {run.data.schema.fingerprint[:12]} here)"
-    return [*(differing or ["values differ"]), prints]
+        counts = sum(saved.manifest.rows.values()), sum(rows.values())
+        differing.append(f"{counts[0]:,} rows in the checkpoint, {counts[1]:,} in this run")
+    old, new = before.fingerprint[:12], run.data.schema.fingerprint[:12]
+    return [*(differing or ["values differ"]), f"(fingerprint {old} in the checkpoint, {new} in this run)"]
 
 
 def computed_otherwise(saved: Saved, config: Config) -> list[str]:
-    """Return what has changed since a checkpoint was written that may change the last bits of results."""
+    """Return a line for each change since a checkpoint was written that can alter the last bits of results.
+
+    Compared are torch, the processor, the number of threads and the user's own code.
+    """
     before = saved.manifest.written_by | {"threads": saved.manifest.threads}
     now: dict[str, Any] = written_by(config) | {"threads": torch.get_num_threads()}
     return [
-        f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is {now[name]}"
+        f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is now {now[name]}"
         for name in ("torch", "processor", "threads", "own_code")
         if before.get(name) not in (None, now[name])
     ]
 
 
 def written_by(config: Config) -> dict[str, str]:
-    """Return what computes a run's results, down to their last bits: the versions, the processor, the user's own code."""
+    """Return the versions of trainctl and torch, the processor, and the SHA-256 of the user's own code."""
     return {
         "trainctl": rundir.version(),
         "torch": torch.__version__,
@@ -75,9 +91,9 @@ def written_by(config: Config) -> dict[str, str]:
     }
 
 
-@cache  # the code that this process has imported, whatever is edited in the meantime
+@cache  # cached: edits after the import do not change the code that this process runs
 def own_code(packages: tuple[str, ...]) -> str:
-    """Return the SHA-256 of all modules of the user's packages [12 hex digits]; "" if there are none."""
+    """Return the first 12 hex digits of the SHA-256 of all modules in the user's packages; "" if there are no modules."""
     modules = [path for package in packages for folder in component.folders(package) for path in folder.rglob("*.py")]
     digest = hashlib.sha256()
     for path in sorted(modules):
@@ -87,7 +103,7 @@ def own_code(packages: tuple[str, ...]) -> str:
 
 
 def _as_json(content: Any) -> Any:
-    """Return what a JSON file would give back: lists for tuples, strings for keys."""
+    """Return the content as it is after a round trip through JSON: tuples become lists, and keys become strings."""
     return json.loads(json.dumps(content))
 
 

@@ -1,8 +1,8 @@
-"""The only module that writes, syncs, renames and removes the files of a run. Imports no torch.
+"""Write, sync, rename and remove the files of a run; no other module does. Imports no torch.
 
 Every operation is one call of ``os``, so that the tests can make each of them fail, once or permanently, and can replay
-what a power loss leaves behind. A file is written beside its target, synced and renamed, and its directory is synced:
-after a crash it is the old file or the new one, whole. Nothing outside the target's directory is used.
+a power failure. A file is written under a temporary name in the same directory, synced and renamed, and then the directory
+is synced: after a crash the file has either its old or its new content, complete.
 """
 
 import hashlib
@@ -14,19 +14,19 @@ from pathlib import Path
 
 from trainctl.errors import StorageError, format_bytes
 
-PORTION = 1 << 20  # bytes that are written at once: of a dummy, and of what comes in smaller pieces
+PORTION = 1 << 20  # bytes written at once, for a dummy file and for small pieces of content
 
 
 def write(path: Path, portions: Iterable[bytes | memoryview], size: int) -> str:
-    """Write a file whole or not at all, sync it to the disk, and return the SHA-256 of its content [hex].
+    """Write a file atomically, sync it to disk, and return the SHA-256 of its content [hex].
 
     Args:
-        path: Of the file.
-        portions: Its content, one after the other; no more than one of them is needed in memory at a time.
-        size: Of the content, for the message if there is no space [bytes].
+        path: The file's path.
+        portions: The content, in pieces; only one piece has to be in memory at a time.
+        size: Size of the content [bytes], shown in the message if there is no space.
 
     Raises:
-        StorageError: If it cannot be written; the file that was there before is still there.
+        StorageError: If it cannot be written; an existing file is unchanged.
     """
     temporary, digest = path.with_name(f"{path.name}.tmp"), hashlib.sha256()
     try:
@@ -50,16 +50,16 @@ def write(path: Path, portions: Iterable[bytes | memoryview], size: int) -> str:
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, and sync it to the disk.
+    """Write a file atomically, and sync it to disk.
 
     Raises:
-        StorageError: If it cannot be written; the file that was there before is still there.
+        StorageError: If it cannot be written; an existing file is unchanged.
     """
     write(path, [content], len(content))
 
 
 def _joined(portions: Iterable[bytes | memoryview]) -> Iterator[bytes | bytearray | memoryview]:
-    """Yield the same bytes with small portions joined: a model may have hundreds of tensors of a few bytes."""
+    """Yield the same bytes in larger pieces: a model may have hundreds of tensors of a few bytes."""
     small = bytearray()
     for portion in portions:
         if len(small) + len(portion) > PORTION and small:
@@ -73,15 +73,15 @@ def _joined(portions: Iterable[bytes | memoryview]) -> Iterator[bytes | bytearra
 
 
 def append(path: Path, content: bytes, flags: int = os.O_CREAT) -> None:
-    """Append to a file; only :func:`sync` makes that permanent, and a crash may leave a part of it.
+    """Append to a file; until :func:`sync` returns, a crash may lose all or part of the content.
 
     Args:
-        path: Of the file.
-        content: What to append.
-        flags: 0 if it is an error that the file does not exist.
+        path: The file's path.
+        content: The bytes to append.
+        flags: Flags for ``os.open``; with 0, a missing file is an error instead of being created.
 
     Raises:
-        StorageError: If it cannot be written; a part may have been.
+        StorageError: If it cannot be written; part of the content may have been appended.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_APPEND | flags, 0o666)
@@ -94,10 +94,10 @@ def append(path: Path, content: bytes, flags: int = os.O_CREAT) -> None:
 
 
 def create(path: Path, content: bytes) -> bool:
-    """Write a file that must not exist yet; return whether it did not. Of several processes only one succeeds.
+    """Create a file, and return True; return False if it exists already. Of several processes only one succeeds.
 
     Raises:
-        StorageError: If it cannot be written; then it does not exist.
+        StorageError: If it cannot be written; it then does not exist.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
@@ -118,7 +118,7 @@ def create(path: Path, content: bytes) -> bool:
 
 
 def make_directory(path: Path) -> None:
-    """Create a directory that must not exist yet, and sync its parent.
+    """Create a directory and sync its parent; the directory must not exist yet.
 
     Raises:
         OSError: If it cannot be created.
@@ -133,7 +133,7 @@ def make_directory(path: Path) -> None:
 
 
 def remove(path: Path) -> None:
-    """Remove a file that is no longer needed; nothing happens if it does not exist or cannot be removed."""
+    """Remove a file; ignore if it does not exist or cannot be removed."""
     with suppress(OSError):
         os.unlink(path)
 
@@ -154,13 +154,13 @@ def rename(source: Path, target: Path) -> bool:
 
 
 def sync(path: Path) -> None:
-    """Sync a file's bytes, or a directory's entries, to the disk.
+    """Sync a file's bytes, or a directory's entries, to disk.
 
     Raises:
-        OSError: If that fails; what was written may be lost, and a second attempt would not notice.
+        OSError: If that fails. Written bytes may then be lost, and calling it again may succeed without restoring them.
     """
     if os.name == "nt" and path.is_dir():
-        return  # a directory cannot be opened there, and renames need no sync
+        return  # Windows cannot open a directory, and renames need no sync
     handle = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -169,14 +169,14 @@ def sync(path: Path) -> None:
 
 
 def rehearse(path: Path, size: int) -> None:
-    """Write, sync, rename and remove a dummy file.
+    """Write, sync, rename and remove a dummy file, to find out early whether that works.
 
     Args:
-        path: Of the dummy.
-        size: Of its content [bytes].
+        path: The dummy's path.
+        size: The dummy's size [bytes].
 
     Raises:
-        StorageError: If any of that fails.
+        StorageError: If any of these operations fails.
     """
     temporary = path.with_name(f"{path.name}.tmp")
     try:
@@ -191,14 +191,16 @@ def rehearse(path: Path, size: int) -> None:
         sync(path.parent)
         os.unlink(path)
     except OSError as error:
-        available = free(path.parent)  # until it is removed, the dummy counts as used
+        available = free(
+            path.parent
+        )  # measured before and after the dummy is removed, because the dummy itself takes space
         for rest in (temporary, path):
             remove(rest)
         raise failure(path.parent, error, size, max(available or 0, free(path.parent) or 0)) from error
 
 
 def free(directory: Path) -> int | None:
-    """Return the free space on the file system of a directory [bytes]; None if the system does not tell."""
+    """Return the free space on the file system of a directory [bytes]; None if it is unknown."""
     try:
         return shutil.disk_usage(directory).free
     except OSError:
@@ -206,7 +208,7 @@ def free(directory: Path) -> int | None:
 
 
 def failure(path: Path, error: OSError, needed: int, available: int | None = None) -> StorageError:
-    """Return the error that tells the user what could not be written, why, and how much space is free."""
+    """Return an error that says which file could not be written, why, and how much space is free."""
     available = free(path.parent) if available is None else available
     space = "" if available is None else f", {format_bytes(available)} free"
     return StorageError(f"{path}: cannot be written: {error.strerror or error} ({format_bytes(needed)} needed{space})")

@@ -1,8 +1,8 @@
-"""One writer for each run directory: a lock file that names its process. Imports no torch.
+"""Allow one writer per run directory, with a lock file that names the writing process. Imports no torch.
 
-The file is created with O_EXCL, which network file systems respect too; nothing relies on flock. A lock is taken over if
-its process no longer runs: on this machine there is no such process, or it was started at another time. Nothing is
-known of processes on another machine or in another container, so their locks are respected.
+The file is created with O_EXCL, which works on network file systems, too; flock is not used. A lock is taken over if its
+process no longer runs: this machine has no process of that number, or that process was started at another time. Whether a
+process on another machine or in another container runs is unknown, so its lock is never taken over.
 """
 
 import json
@@ -19,15 +19,15 @@ from trainctl.fileformat.json_text import read_json
 from trainctl.store import files
 
 NAME = "lock.json"
-WAIT = 1.0  # seconds for which an empty lock file may be one that is being written
+WAIT = 1.0  # seconds for which an empty lock file may still be being written
 
 
 @contextmanager
 def hold(directory: Path) -> Iterator[str]:
-    """Be the only writer of a run directory; yields a note if another process's lock was taken over, else "".
+    """Hold the lock of a run directory; yield a note if another process's lock was taken over, else "".
 
     Raises:
-        StorageError: If another process writes there, or the lock cannot be written.
+        StorageError: If another process is writing to the run, or the lock cannot be written.
     """
     note = take(directory)
     try:
@@ -41,7 +41,7 @@ def take(directory: Path) -> str:
     """Create the lock; return a note if another process's lock was taken over, else "".
 
     Raises:
-        StorageError: If another process writes there, or the lock cannot be written.
+        StorageError: If another process is writing to the run, or the lock cannot be written.
     """
     path, note = directory / NAME, ""
     content = json.dumps(_me()).encode()
@@ -51,7 +51,7 @@ def take(directory: Path) -> str:
             who = f"process {other['pid']} on {other['host']} has been writing to this run since {other['since']}"
             advice = "wait for it or end it" if _here(other) else f"if it no longer runs, remove {path}"
             raise StorageError(f"{directory}: {who}; {advice}")
-        # Of several processes that take over at once, one gets the old lock; whoever gets a new one instead returns it.
+        # If several processes take over at once, one renames the old lock; another may rename a new lock, and puts it back.
         aside = path.with_name(f"{NAME}.{os.getpid()}")
         if not files.rename(path, aside):
             continue
@@ -65,15 +65,15 @@ def take(directory: Path) -> str:
 
 
 def check(directory: Path) -> None:
-    """Check that no other process has taken over the lock, as after a user removed it, or while this process was suspended.
+    """Check that no other process has taken over the lock: because the user removed it, or while this process was suspended.
 
     Raises:
-        StorageError: If one has.
+        StorageError: If another process has.
     """
     other, me = _content(directory / NAME), _me()
     if other and any(other[key] != me[key] for key in ("host", "namespace", "pid", "started")):
         who = f"process {other['pid']} on {other['host']} took over this run at {other['since']}"
-        raise StorageError(f"{directory}: {who}; this process writes no more checkpoints")
+        raise StorageError(f"{directory}: {who}; this process stops writing checkpoints")
 
 
 def _me() -> dict[str, Any]:
@@ -87,7 +87,7 @@ def _me() -> dict[str, Any]:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """Return the content of a lock; empty if it stays without any for :data:`WAIT`."""
+    """Return the content of a lock; an empty dict if the file is still empty after :data:`WAIT`."""
     end = time.monotonic() + WAIT
     while not (content := _content(path)) and path.exists() and time.monotonic() < end:
         time.sleep(WAIT / 20)
@@ -115,21 +115,24 @@ def _gone(other: dict[str, Any]) -> bool:
     except (ProcessLookupError, OverflowError):
         return True
     except OSError:
-        return False  # another user's
+        return False  # the process exists, and belongs to another user
     return bool(_started(other["pid"]) != other["started"])
 
 
 def _started(pid: int) -> str:
-    """Return in which boot, and when since then [ticks], a process started; "" if the system does not tell, or it ended."""
+    """Return the id of the boot and the ticks from that boot to the start of a process.
+
+    "" if the process has ended or the system has no /proc.
+    """
     with suppress(OSError, IndexError):
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
         state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return "" if state in "ZX" else f"{boot} {fields[18]}"  # proc(5): field 22 of all, 3 is the state
+        return "" if state in "ZX" else f"{boot} {fields[18]}"  # proc(5): state is field 3, starttime is field 22
     return ""
 
 
 def _namespace() -> str:
-    """Return what distinguishes containers that share a host name."""
+    """Return the PID namespace, which differs between containers that share a host name; "" if it is unknown."""
     try:
         return str(Path("/proc/self/ns/pid").readlink())
     except OSError:

@@ -1,6 +1,6 @@
-"""The JSON file of a checkpoint, typed: what it says, its checksum, and what files of earlier versions lack.
+"""Read and write a checkpoint's manifest: a JSON file with a checksum, also as earlier versions of trainctl wrote it.
 
-It is written last and is the commit: a checkpoint exists when its manifest does.
+It is written last: a checkpoint exists once its manifest does.
 """
 
 import hashlib
@@ -17,36 +17,36 @@ from trainctl.errors import CheckpointError
 from trainctl.store import rundir, tensors
 from trainctl.store.tensors import Payload
 
-# 1: the first. What was added since is optional: a manifest without it gets the default that Manifest has, and its state
-# the defaults of TrainState. A change that an older version would misread needs a new number.
+# Fields added to format 1 since its first version are optional: where they are missing, the defaults of Manifest and
+# TrainState are used. A change that an older version would misread needs a new number.
 FORMAT = 1
 NAME = re.compile(r"step-(\d{8,})\.json")
-# What every manifest has, and of which type; then what was added since.
+# Types of the fields that every manifest has, and of those that were added later.
 REQUIRED = {"step": int, "state": dict, "data": dict, "optimizer": dict, "scaler": dict, "last": dict}
 ADDED = {"groups": list, "rows": dict, "evaluations": list, "settings": dict, "written_by": dict}
 
 
 class NewerFormatError(CheckpointError):
-    """A checkpoint was written by a newer version: skipping it would discard what that version computed."""
+    """Raised for a checkpoint that a newer version wrote: skipping it would discard that version's work."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What the JSON file of a checkpoint says.
+    """The content of a checkpoint's JSON file.
 
     Args:
         step: Optimizer steps done.
-        state: The numbers of the :class:`~trainctl.run.state.TrainState`, all but the best weights.
-        data: What the run's data looked like.
-        optimizer: Plain numbers that the optimizer keeps for a tensor, by the tensor's position.
-        scaler: The state of the scaler of fp16's losses; empty for other precisions.
-        last: Model, averaged model, optimizer, running sums, random states, scalings and cleaning.
-        best: The best weights so far, with scalings and cleaning; None before there are any.
+        state: The fields of :class:`~trainctl.run.state.TrainState`, except the best weights.
+        data: The schema of the run's data.
+        optimizer: Plain numbers in the optimizer's state, by the index of their parameter.
+        scaler: State of the gradient scaler for fp16; empty for other precisions.
+        last: File of the model, averaged model, optimizer, running sums, random states, scalings and cleaning.
+        best: File of the best weights so far, with scalings and cleaning; None before the first evaluation.
         format: See :data:`FORMAT`.
-        groups: Numbers that the optimizer keeps for each group of weights.
-        threads: How many computed; None if unknown.
-        rows: How many each split has; empty if unknown.
-        evaluations: Lines that `metrics.jsonl` lacks, because it could not be written.
+        groups: Numbers in each of the optimizer's parameter groups.
+        threads: Number of CPU threads; None if unknown.
+        rows: Number of rows of each split; empty if unknown.
+        evaluations: Lines that are missing from `metrics.jsonl` because it could not be written.
         settings: The configuration; empty if unknown.
         written_by: Versions of trainctl and torch, the processor and the user's own code.
     """
@@ -68,22 +68,22 @@ class Manifest:
 
     @property
     def evaluated(self) -> int:
-        """The step of the newest evaluation; earlier versions saved whether the evaluation at the step was pending."""
+        """The step of the newest evaluation; earlier versions saved ``pending`` instead, 1 if the evaluation was still due."""
         return int(self.state["evaluated"] if "evaluated" in self.state else self.step - self.state.get("pending", 0))
 
     def payloads(self) -> list[Payload]:
-        """Return the files that the checkpoint consists of, besides the manifest itself."""
+        """Return the tensor files of the checkpoint."""
         return [self.last, self.best] if self.best else [self.last]
 
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint whose files exist and are undamaged.
+    """A checkpoint whose files exist and are intact.
 
     Args:
-        manifest: What its JSON file says.
-        path: Of that file.
-        skipped: What is wrong with newer checkpoints that were skipped.
+        manifest: The content of its JSON file.
+        path: The path of its JSON file.
+        skipped: Why newer checkpoints were skipped, a line each.
     """
 
     manifest: Manifest
@@ -91,10 +91,10 @@ class Saved:
     skipped: tuple[str, ...] = ()
 
     def tensors(self, which: str) -> dict[str, Tensor]:
-        """Read the ``last`` or the ``best`` payload, its SHA-256 checked.
+        """Read the ``last`` or the ``best`` file, and check its SHA-256.
 
         Raises:
-            CheckpointError: If there is none, or it is damaged.
+            CheckpointError: If the checkpoint has no such file, or the file is damaged.
         """
         payload: Payload | None = getattr(self.manifest, which)
         if payload is None:
@@ -103,23 +103,23 @@ class Saved:
 
 
 def path_of(directory: Path, step: int) -> Path:
-    """Return where the manifest of a step lies."""
+    """Return the path of a step's manifest."""
     return directory / "checkpoints" / f"step-{step:08d}.json"
 
 
 def step_of(path: Path) -> int:
-    """Return the step that a manifest's name says; -1 if it is none."""
+    """Return the step in a manifest's name; -1 if the name is not a manifest's."""
     match = NAME.fullmatch(path.name)
     return int(match[1]) if match else -1
 
 
 def all_paths(directory: Path) -> list[Path]:
-    """Return the paths of a run's manifests, the oldest first, whole or not."""
+    """Return the paths of a run's manifests, including damaged ones, the oldest first."""
     return sorted((directory / "checkpoints").glob("step-*.json"), key=step_of)
 
 
 def write(directory: Path, manifest: Manifest) -> None:
-    """Write a manifest with its checksum, after its payloads: from then on the checkpoint exists.
+    """Write a manifest with its checksum, after the tensor files: this completes the checkpoint.
 
     Raises:
         StorageError: If it cannot be written.
@@ -129,15 +129,15 @@ def write(directory: Path, manifest: Manifest) -> None:
 
 
 def read(path: Path, payloads: Iterable[str] = ("last", "best")) -> Manifest:
-    """Read a manifest, and check those of its payloads that are of interest.
+    """Read a manifest, and check the tensor files that are needed.
 
     Args:
-        path: Of the manifest.
-        payloads: ``last``, ``best``, both, or none.
+        path: The manifest's path.
+        payloads: The files to check: ``last``, ``best``, both, or none.
 
     Raises:
-        NewerFormatError: If a newer version wrote it in a format that this one does not know.
-        CheckpointError: If it is damaged, or one of the payloads is.
+        NewerFormatError: If a newer version wrote it in a format that this version cannot read.
+        CheckpointError: If the manifest or one of the files is damaged.
     """
     content = rundir.read_json(path)
     if not content:
@@ -159,7 +159,7 @@ def read(path: Path, payloads: Iterable[str] = ("last", "best")) -> Manifest:
 
 
 def complete(path: Path) -> Manifest | None:
-    """Return an undamaged manifest whose payloads exist; reading those for their SHA-256 would take long.
+    """Return a manifest; None if it is damaged or one of its files is missing. The files' SHA-256 are not checked, to save time.
 
     Raises:
         NewerFormatError: If a newer version wrote it.
@@ -174,18 +174,18 @@ def complete(path: Path) -> Manifest | None:
 
 
 def checksum(content: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of a manifest's content without its own entry for it [hex]."""
+    """Return the SHA-256 of a manifest's content without its ``sha256`` entry [hex]."""
     plain = {key: value for key, value in content.items() if key != "sha256"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
 def _typed(path: Path, content: dict[str, Any]) -> Manifest:
     if missing := [key for key, kind in REQUIRED.items() if not isinstance(content.get(key), kind)]:
-        raise CheckpointError(f"{path}: damaged (it has no {', '.join(missing)})")
+        raise CheckpointError(f"{path}: damaged (missing or of the wrong type: {', '.join(missing)})")
     if wrong := [key for key, kind in ADDED.items() if not isinstance(content.get(key, kind()), kind)]:
-        raise CheckpointError(f"{path}: damaged ({wrong[0]} is not of the right type)")
-    known = {key: value for key, value in content.items() if key in Manifest.__dataclass_fields__}
-    return Manifest(**known | {name: _payload(path, content.get(name)) for name in ("last", "best")})
+        raise CheckpointError(f"{path}: damaged ({wrong[0]} has the wrong type)")
+    values = {key: value for key, value in content.items() if key in Manifest.__dataclass_fields__}
+    return Manifest(**values | {name: _payload(path, content.get(name)) for name in ("last", "best")})
 
 
 def _payload(path: Path, entry: Any) -> Payload | None:
@@ -194,11 +194,11 @@ def _payload(path: Path, entry: Any) -> Payload | None:
     try:
         return Payload(Path(entry["file"]).name, str(entry["sha256"]))
     except (KeyError, TypeError) as error:
-        raise CheckpointError(f"{path}: damaged (a file is not named)") from error
+        raise CheckpointError(f"{path}: damaged (the name or SHA-256 of a file is missing)") from error
 
 
 def _appearance(path: Path) -> str:
-    """Return what a file looks like that is no manifest."""
+    """Describe a file that is not a manifest."""
     if path.exists() and not path.is_file():
         return "not a regular file"
     try:

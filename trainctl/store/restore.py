@@ -1,4 +1,4 @@
-"""A checkpoint on disk -> the run as it was: find the newest whole one, and load it strictly."""
+"""Find the newest intact checkpoint of a run and load it; every tensor and number must match the run."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -24,19 +24,19 @@ from trainctl.store.checkpoint import NUMBERS
 from trainctl.store.difference import check_origin
 from trainctl.store.manifest import Manifest, NewerFormatError, Saved
 
-# The numbers of a state that every checkpoint has; those that were added since have defaults.
+# Fields of the state that every checkpoint has; those added later have defaults.
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
 RECORDS: dict[str, Any] = {"stopping": Stopping, "reaction": Reaction, "best": Best}
 
 
 def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
-    """Return the newest checkpoint of a run whose payloads of interest are undamaged.
+    """Return the newest checkpoint of a run whose needed files are intact.
 
-    Checkpoints may share one file of best weights. Where that is damaged, and all else would be lost with it, the newest
-    other one is returned without them.
+    Checkpoints may share one file of best weights, so damage to it can affect all of them. If no checkpoint has intact best
+    weights, return the newest one whose ``last`` file is intact, without best weights.
 
     Raises:
-        CheckpointError: If there is none.
+        CheckpointError: If no checkpoint is intact.
     """
     troubles: list[str] = []
     paths = manifest.all_paths(directory)[::-1]
@@ -50,28 +50,28 @@ def newest(directory: Path, which: Sequence[str] = ("last", "best")) -> Saved:
     for path in paths if "last" in which and "best" in which else ():
         with suppress(CheckpointError):
             content = manifest.read(path, ["last"])
-            lost = "the best weights, damaged in every checkpoint: they will be chosen anew from here on"
+            lost = "the best weights are damaged in every checkpoint: the best evaluation from now on is kept instead"
             without = replace(content, best=None, state=content.state | {"best": None})
             return Saved(without, path, (*troubles, lost))
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to continue from", *troubles]))
 
 
 def kept(directory: Path) -> tuple[list[Saved], list[str]]:
-    """Return all undamaged checkpoints of a run, the oldest first, and what is wrong with the others."""
-    whole, troubles = [], []
+    """Return all intact checkpoints of a run, the oldest first, and what is wrong with the others."""
+    intact, troubles = [], []
     for path in manifest.all_paths(directory):
         try:
-            whole.append(Saved(manifest.read(path), path))
+            intact.append(Saved(manifest.read(path), path))
         except CheckpointError as error:
             troubles.append(str(error))
-    return whole, troubles
+    return intact, troubles
 
 
 def restore(run: Run, saved: Saved) -> None:
-    """Put a freshly assembled run into a saved state; every key must have its counterpart.
+    """Load a checkpoint into a newly assembled run; the names and shapes of all tensors must match.
 
     Raises:
-        CheckpointError: If the checkpoint belongs to another model, optimizer or data set.
+        CheckpointError: If the checkpoint belongs to another model, optimizer or data set, or is damaged.
     """
     check_origin(run, saved)
     with reading(saved.path, CheckpointError, "cannot be restored"):
@@ -97,7 +97,7 @@ def _restore(run: Run, saved: Saved) -> None:
 
 
 def fitted(named: Mapping[str, Tensor]) -> Fitted:
-    """Return the cleaning and the scalings that a payload holds."""
+    """Return the cleaning and the scalings among a checkpoint's tensors."""
     target = _part(named, "scale.target.")
     return Fitted(
         Cleaner(**_part(named, "clean.")),
@@ -110,7 +110,7 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Pa
     """Load a model's weights strictly.
 
     Raises:
-        CheckpointError: If a name is missing, unknown, or has another shape, or a weight is not finite.
+        CheckpointError: If a tensor is missing, unknown or of another shape, or a weight is not finite.
     """
     needed = {key: tuple(value.shape) for key, value in model.state_dict().items()}
     saved = {key: tuple(value.shape) for key, value in weights.items()}
@@ -118,33 +118,33 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: Pa
         different = sorted(key for key in needed.keys() | saved.keys() if needed.get(key) != saved.get(key))
         first = different[0]
         raise CheckpointError(
-            f"{path}: belongs to another model: {len(different)} tensors differ, the first is {first}"
-            f" (saved {saved.get(first, 'not at all')}, needed {needed.get(first, 'not at all')})"
+            f"{path}: belongs to another model: {len(different)} of {len(needed.keys() | saved.keys())} tensors differ, e.g. {first}"
+            f" ({_shape(saved, first)} in the checkpoint, {_shape(needed, first)} in this model)"
         )
     learned = dict(model.named_parameters())
     if broken := [key for key, value in weights.items() if _broken(value, finite=key in learned)]:
         raise CheckpointError(
-            f"{path}: has weights that are not finite, in {len(broken)} tensors, the first is {broken[0]}: nothing can"
-            " be computed from them; remove this checkpoint to continue from the one before"
+            f"{path}: {len(broken)} of {len(weights)} tensors have weights that are not finite, e.g. {broken[0]}; remove this checkpoint to"
+            " continue from the previous one"
         )
     model.load_state_dict(dict(weights))
 
 
 def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Mapping[str, float]]) -> None:
-    """Set the numbers of each group of weights; those that were not saved stay as they are."""
+    """Set the saved numbers of each parameter group; the others are unchanged."""
     for group, saved in zip(optimizer.param_groups, numbers, strict=False):
         group.update(saved)
 
 
 def _restore_state(state: TrainState, saved: Saved) -> None:
-    """Set every number; one that was added after the first format keeps its default if it was not saved."""
-    numbers = _as_of_today(saved.manifest)
+    """Set every field of the state; fields that are missing because they were added later keep their defaults."""
+    numbers = _in_current_format(saved.manifest)
     unknown, missing = set(numbers) - set(NUMBERS), set(FIRST) - set(numbers)
     if unknown or missing:
         by = saved.manifest.written_by.get("trainctl", "another version")
         raise CheckpointError(
-            f"{saved.path}: its state has {sorted(numbers)}, written by trainctl {by}; this is trainctl"
-            f" {rundir.version()}, which needs {sorted(FIRST)} and knows {sorted(NUMBERS)}"
+            f"{saved.path}: state does not match (missing: {', '.join(sorted(missing)) or 'none'}; unknown:"
+            f" {', '.join(sorted(unknown)) or 'none'}); written by trainctl {by}, this is trainctl {rundir.version()}"
         )
     for key, value in numbers.items():
         record = RECORDS.get(key)
@@ -154,13 +154,17 @@ def _restore_state(state: TrainState, saved: Saved) -> None:
             raise CheckpointError(f"{saved.path}: cannot read state.{key}: {error}") from error
 
 
-def _as_of_today(content: Manifest) -> dict[str, Any]:
-    """Return the numbers of a state; earlier versions saved whether the evaluation at its step was ``pending``, or nothing."""
+def _in_current_format(content: Manifest) -> dict[str, Any]:
+    """Return the fields of a state; earlier versions saved ``pending`` instead of ``evaluated``, or neither."""
     numbers = {key: value for key, value in content.state.items() if key != "pending"}
     if "evaluated" in numbers:
         return numbers
     evaluated = {"evaluated": content.evaluated, "evaluated_seconds": numbers.get("seconds")}
     return numbers | evaluated | {"position": max(0, content.step - 1)}
+
+
+def _shape(shapes: Mapping[str, tuple[int, ...]], name: str) -> str:
+    return f"shape {shapes[name]}" if name in shapes else "missing"
 
 
 def _part(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
@@ -182,22 +186,22 @@ def _restore_optimizer(
     indices = {index for group in current["param_groups"] for index in group["params"]}
     if not set(state) <= indices:
         raise CheckpointError(
-            f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run has {len(indices)}"
+            f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run trains {len(indices)}"
         )
     if broken := [name for name, value in named.items() if _broken(value, finite=False)]:
         raise CheckpointError(
-            f"{path}: the optimizer's state is not a number (NaN) in {len(broken)} tensors, the first is {broken[0]}"
+            f"{path}: the optimizer's state has NaN in {len(broken)} of {len(named)} tensors, e.g. {broken[0]}"
         )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 
 
 def _broken(value: Tensor, *, finite: bool) -> bool:
-    """Return whether a tensor holds NaN, or infinity where it must not; a buffer may, such as a mask."""
+    """Return whether a tensor contains NaN, or infinity if it must be finite; buffers such as masks may be infinite."""
     return value.is_floating_point() and bool((~value.isfinite() if finite else value.isnan()).any())
 
 
 def _like(value: Tensor, parameters: Sequence[Tensor], index: int) -> Tensor:
-    """Return an optimizer's tensor with its memory in its parameter's order: fused optimizers read both side by side."""
+    """Return an optimizer's tensor in its parameter's memory layout, which fused optimizers require."""
     if index >= len(parameters) or value.shape != parameters[index].shape:
         return value
     return torch.empty_like(parameters[index], dtype=value.dtype, device=value.device).copy_(value)

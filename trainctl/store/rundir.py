@@ -1,17 +1,17 @@
-"""Where the runs are, and the files of a run directory. Imports no torch.
+"""Create, find, read and write run directories. Imports no torch.
 
 ::
 
     <root>/<date>-<time>-<slug>-<hash>/
-        config.yaml      resolved                  overrides.yaml   what was typed
+        config.yaml      resolved                  overrides.yaml   from the command line
         run.json         versions, git, host, data fingerprint, seed, model
-        metrics.jsonl    one line per evaluation   log.txt          what a plain terminal shows
+        metrics.jsonl    one line per evaluation   log.txt          as on a plain terminal
         checkpoints/     see trainctl.store.checkpoint   summary.json     outcome, best and test metrics, time
-        plots/*.png      lock.json        while a process writes, see trainctl.store.lock
+        plots/*.png      lock.json        while a process is writing, see trainctl.store.lock
     <root>/<date>-<time>-sweep-<hash>/
-        sweep.json       the command and its points
+        sweep.json       the command and the points
         results.csv      one line per trial
-        <number>-<slug>/ a run directory each
+        <number>-<slug>/ a run directory per trial
 """
 
 import json
@@ -34,7 +34,7 @@ from trainctl.fileformat.tree import read_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files
 
-# What a crash may leave in a run directory, in addition to what trainctl.store.checkpoint removes.
+# Files that a crash may leave in a run directory, in addition to those that trainctl.store.checkpoint removes.
 LEFTOVERS = re.compile(
     r"((config|overrides)\.yaml|(run|summary)\.json|metrics\.jsonl|log\.txt|rehearsal\.trainctl)\.tmp"
     r"|rehearsal\.trainctl|lock\.json\.\d+"
@@ -58,7 +58,7 @@ LOOKS = {
 
 @cache
 def version() -> str:
-    """Return the version of trainctl that runs."""
+    """Return the version of trainctl; "checkout" if it is not installed."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -125,7 +125,7 @@ def _make_root(root: Path) -> None:
 
 
 def remove(directory: Path) -> None:
-    """Remove a run directory with nothing worth keeping, and its root if that becomes empty."""
+    """Remove a run directory, and its root if no other run is left in it."""
     import shutil
 
     shutil.rmtree(directory, ignore_errors=True)
@@ -133,13 +133,13 @@ def remove(directory: Path) -> None:
     with suppress(OSError):
         if {path.name for path in root.iterdir()} == {".gitignore"}:
             if (root / ".gitignore").read_bytes() != IGNORE:
-                return  # the user's
+                return  # the user wrote this file
             (root / ".gitignore").unlink()
-            root.rmdir()  # fails if another run has been made meanwhile
+            root.rmdir()  # fails if another run has been created meanwhile
 
 
 def remove_leftovers(directory: Path) -> None:
-    """Remove what an earlier writer left that was killed; only the holder of the lock may do that."""
+    """Remove temporary files of a process that was killed; call it only while holding the lock."""
     with suppress(OSError):
         for path in directory.iterdir():
             if LEFTOVERS.fullmatch(path.name):
@@ -149,12 +149,12 @@ def remove_leftovers(directory: Path) -> None:
 
 
 def write(path: Path, text: str) -> None:
-    """Write a text file so that after a crash it is either the old one or the new one, whole.
+    """Write a text file atomically.
 
     Raises:
         StorageError: If it cannot be written.
     """
-    files.write_bytes(path, text.encode(errors="backslashreplace"))  # bytes of a name that are not UTF-8
+    files.write_bytes(path, text.encode(errors="backslashreplace"))  # for names that are not valid UTF-8
 
 
 def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
@@ -164,7 +164,7 @@ def write_config(directory: Path, tree: Tree, overrides: Sequence[str]) -> None:
 
 
 def read_overrides(directory: Path) -> list[str]:
-    """Read `overrides.yaml`; empty if it is missing or damaged, as nothing depends on it."""
+    """Read `overrides.yaml`; return an empty list if it is missing or damaged, since it is only informative."""
     try:
         words = read_tree(directory / "overrides.yaml", CheckpointError)
     except CheckpointError:
@@ -173,7 +173,7 @@ def read_overrides(directory: Path) -> list[str]:
 
 
 def read_config(directory: Path) -> Tree:
-    """Read `config.yaml`; the packages of components that it names must be given by the caller anew.
+    """Read `config.yaml`; the caller has to give the packages of components again.
 
     Raises:
         CheckpointError: If it is missing or damaged.
@@ -181,12 +181,12 @@ def read_config(directory: Path) -> Tree:
     path = directory / "config.yaml"
     tree = read_tree(path, CheckpointError)
     if not isinstance(tree, dict):
-        raise CheckpointError(f"{path}: not a configuration")
+        raise CheckpointError(f"{path}: damaged (not a mapping of settings)")
     return tree
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; an empty one if the file is missing, damaged or not regular: a device has no end."""
+    """Read a JSON object; return an empty one if the file is missing, damaged or not a regular file."""
     try:
         content = json_text.read_json(path, CheckpointError)
     except CheckpointError:
@@ -200,7 +200,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def line(row: Mapping[str, float]) -> str:
-    """Return a line of `metrics.jsonl`; JSON knows no NaN, so it is written as null."""
+    """Return a line of `metrics.jsonl`; NaN and infinity become null, as JSON has neither."""
     return json.dumps({key: value if math.isfinite(value) else None for key, value in row.items()}) + "\n"
 
 
@@ -208,14 +208,14 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
     """Return the rows of `metrics.jsonl` up to a step, each once; incomplete lines are skipped.
 
     Args:
-        directory: The run's.
+        directory: The run's directory.
         last_step: The last step to return; None for all.
-        more: Lines that the file may lack, because it could not be written.
+        more: Lines that may be missing from the file because it could not be written.
     """
     lines: list[str] = []
     path = directory / "metrics.jsonl"
     with suppress(OSError):
-        # A byte that is not UTF-8 damages its line, not the file.
+        # An invalid byte damages only its line.
         lines = path.read_text(encoding="utf-8", errors="replace").split("\n") if path.is_file() else []
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for row in map(_row, (*lines, *more)):
@@ -225,7 +225,7 @@ def read_metrics(directory: Path, last_step: int | None = None, more: Sequence[s
 
 
 def _row(line: str) -> dict[str, Any]:
-    """Return the row of a line of `metrics.jsonl`; an empty one if the line is damaged."""
+    """Parse a line of `metrics.jsonl`; return an empty row if the line is damaged."""
     try:
         row = json_text.parse_json(line, "metrics.jsonl", CheckpointError)
     except CheckpointError:
@@ -245,14 +245,14 @@ def all_runs(root: Path) -> Iterator[Path]:
 
 
 def _not_a_run(path: Path) -> str:
-    """Return what a path is that is not a run directory, and what to give instead."""
-    for above in path.absolute().parents:
-        if (above / "config.yaml").is_file():
-            return f"inside a run; give its directory: {above}"
+    """Explain why a path is not a run directory, and what to give instead."""
+    for parent in path.absolute().parents:
+        if (parent / "config.yaml").is_file():
+            return f"inside a run; give the run's directory: {parent}"
     if (path / "sweep.json").is_file():
         return "is a sweep, not a run; choose one of its trials"
     if path.is_dir():
-        return "not a run directory, as it has no config.yaml"
+        return "not a run directory (it has no config.yaml)"
     try:
         with path.open("rb") as file:
             return f"not a run directory, but {looks_like(file.read(512))}"
@@ -261,7 +261,7 @@ def _not_a_run(path: Path) -> str:
 
 
 def looks_like(content: bytes) -> str:
-    """Return what a file that is not what it should be looks like, from its first bytes.
+    """Guess the kind of an unexpected file from its first bytes.
 
     >>> looks_like(b""), looks_like(b"<!DOCTYPE html>")
     ('an empty file', 'a web page')
@@ -273,26 +273,26 @@ def looks_like(content: bytes) -> str:
 
 
 def find(name: str | None, root: Path) -> Path:
-    """Return a run directory by its path, its name below the root or a part of that; None or `last` is the newest.
+    """Find a run directory by its path, its name below the root or a part of that name; None or `last` finds the newest run.
 
     Raises:
-        CheckpointError: If there is none, or a part matches several.
+        CheckpointError: If no run matches, or several do.
     """
     runs = list(all_runs(root))
     if name is None or (name == "last" and not is_file(Path(name, "config.yaml"))):
         if not runs:
-            raise CheckpointError(f"no run in {root}")
+            raise CheckpointError(f"{root}: no runs found")
         return max(runs, key=lambda path: (path / "config.yaml").stat().st_mtime_ns)
     assert name is not None
     if is_file(Path(name) / "config.yaml"):
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
-    matching = [names[name]] if name in names else [path for label, path in names.items() if name in label]
-    if len(matching) == 1:
-        return matching[0]
-    if matching:
-        names_of_some = ", ".join(path.name for path in matching[:5]) + (", ..." if len(matching) > 5 else "")
-        raise CheckpointError(f"{name}: matches {len(matching)} runs: {names_of_some}")
+    matches = [names[name]] if name in names else [path for label, path in names.items() if name in label]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        examples = ", ".join(path.name for path in matches[:5]) + (", ..." if len(matches) > 5 else "")
+        raise CheckpointError(f"{name}: matches {len(matches)} runs: {examples}")
     reason = (
         _not_a_run(Path(name))
         if is_file(Path(name)) or is_directory(Path(name))

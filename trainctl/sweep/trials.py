@@ -1,4 +1,4 @@
-"""A sweep: each point is a run of its own; they are trained one after the other in this process."""
+"""Train a sweep: each point is a separate run; all are trained in this process, one after the other."""
 
 import csv
 import gc
@@ -25,11 +25,11 @@ class Trial:
     """One point of a sweep, and its result.
 
     Args:
-        overrides: In which it differs from the other points.
-        directory: Of its run.
-        outcome: ``waiting``, or the outcome of its run: ``finished``, ``stopped``, ``failed`` or ``interrupted``.
-        summary: The content of `summary.json`; empty before the run is done.
-        error: What went wrong, in one line.
+        overrides: The overrides in which it differs from the other points.
+        directory: The run's directory.
+        outcome: ``waiting``, or the outcome of the run: ``finished``, ``stopped``, ``failed`` or ``interrupted``.
+        summary: The content of `summary.json`; empty before the run has ended.
+        error: The error message, in one line; empty without an error.
     """
 
     overrides: list[str]
@@ -40,12 +40,13 @@ class Trial:
 
 
 def sweep(points: Sequence[tuple[list[str], Config]], overrides: Sequence[str]) -> int:
-    """Train every point, all of which have been checked; return the exit code.
+    """Train all points, which must have been checked; return the exit code.
 
-    A trial that fails is reported at once, and the others are trained all the same; Ctrl-C ends the sweep.
+    A failed trial is reported at once, and the sweep continues with the next one; Ctrl-C ends the sweep.
 
     Raises:
         SweepError: At the end, if a trial failed.
+        Interrupted: If a signal ended the sweep, or all trials stopped at loop.stop_at_step.
     """
     settings = [each for _, each in points]
     home = rundir.create(settings[0].output.root, "sweep")
@@ -78,7 +79,9 @@ def sweep(points: Sequence[tuple[list[str], Config]], overrides: Sequence[str]) 
         gc.collect()
         show(trials, home, settings[0].monitor)
     if all(trial.outcome == "interrupted" for trial in trials):
-        raise Interrupted(f"all {len(trials)} trials stopped at loop.stop_at_step; each can be resumed")
+        raise Interrupted(
+            f"all {len(trials)} trials stopped at loop.stop_at_step; resume each with trainctl resume DIR"
+        )
     if failed := [trial for trial in trials if trial.outcome == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials)} trials failed; see {home / 'results.csv'}")
     return 0
@@ -88,7 +91,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
     """Train one trial and record its outcome.
 
     Raises:
-        Interrupted, Terminated, KeyboardInterrupt: If the sweep is to end.
+        Interrupted, Terminated, KeyboardInterrupt: If a signal ends the sweep.
     """
     try:
         words = [*fixed, *trial.overrides]
@@ -103,7 +106,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
         raise
     except TrainctlError as error:
         trial.outcome, trial.error = "failed", " ".join(str(error).split())
-    except Exception as error:  # noqa: BLE001 - a bug in one trial must not lose the others
+    except Exception as error:  # noqa: BLE001 - a bug in one trial must not end the others
         traceback.print_exc()
         trial.outcome, trial.error = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
     if trial.error:
@@ -111,7 +114,7 @@ def attempt(trial: Trial, setting: config.Config, fixed: Sequence[str]) -> None:
 
 
 def result_columns(trials: Sequence[Trial]) -> list[str]:
-    """Return the validation and test metrics that any trial has, in order."""
+    """Return the names of the validation and test metrics that any trial has, in order."""
     return list(
         dict.fromkeys(
             name for trial in trials for name in trial.summary.get("metrics", {}) if not name.startswith("train/")
@@ -120,7 +123,7 @@ def result_columns(trials: Sequence[Trial]) -> list[str]:
 
 
 def rows(trials: Sequence[Trial]) -> tuple[list[str], list[list[str]]]:
-    """Return the header and the rows of the table of results, numbers in full."""
+    """Return the header and the rows of the table of results, with all digits of numbers."""
     swept = list(dict.fromkeys(word.partition("=")[0] for trial in trials for word in trial.overrides))
     names = result_columns(trials)
     body = []
@@ -150,7 +153,7 @@ def as_csv(trials: Sequence[Trial]) -> str:
 
 
 def show(trials: Sequence[Trial], home: Path, monitor: str) -> None:
-    """Print the table of results, with the best trial marked, and the directories."""
+    """Print the table of results, in which the best trial is marked, and the directories."""
     from trainctl.run.metric_names import maximize
 
     header, body = rows(trials)

@@ -11,6 +11,10 @@ from tests.schemas import schema
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.errors import DataError
 
+KEYS = {
+    "size": 4, "channels": 3, "background": "white", "range": None, "splits": "auto", "drop": [], "damaged": "error",
+    "schema": None,
+}  # fmt: skip
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
 
 
@@ -32,7 +36,7 @@ def folder(tmp_path):
 def load(tmp_path):
     def read(path, **changes):
         return image_folder(
-            **{"path": str(path), "size": 4, "channels": 3, "cache": str(tmp_path / "cache"), "schema": None} | changes
+            **KEYS | {"path": str(path), "cache": str(tmp_path / "cache")} | changes
         )
 
     return read
