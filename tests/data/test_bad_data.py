@@ -646,7 +646,14 @@ def test_a_new_cache_of_images_takes_the_place_of_the_old_one_and_a_damaged_one_
         first.write_bytes(damaged)
         assert load() == [first]
         assert first.read_bytes() == content
-    for damaged in (b"", b"[]", b"[" * 99999, b"{}", facts.replace(b'"deep": 0', b'"deep": "x", "none": 3'), facts[:-9]):
+    for damaged in (
+        b"",
+        b"[]",
+        b"[" * 99999,
+        b"{}",
+        facts.replace(b'"deep": 0', b'"deep": "x", "none": 3'),
+        facts[:-9],
+    ):
         first.with_suffix(".json").write_bytes(damaged)
         assert load() == [first]
         assert first.with_suffix(".json").read_bytes() == facts

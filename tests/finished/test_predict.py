@@ -41,12 +41,12 @@ def test_a_table_between_tabs_is_read(tmp_path):
     trained = schema(input_names=("a", "b"), encoding=Encoding(delimiter="tab"))
     for name in ("my.tsv", "my.txt", "my.csv"):
         (tmp_path / name).write_text("b\ta\n1\t2\n")
-        assert read(tmp_path / name, trained).tolist() == [[2, 1]]
+        assert read(tmp_path / name, trained).rows.tolist() == [[2, 1]]
 
 
 def test_a_cell_without_a_text_is_refused_as_in_training(tmp_path):
     (tmp_path / "my.tsv").write_text("n\twords\n1\tgood\n2\tnew bad\n")
-    assert read(tmp_path / "my.tsv", TEXTS).tolist() == [[2, 0, 0, 0], [1, 3, 0, 0]]
+    assert read(tmp_path / "my.tsv", TEXTS).rows.tolist() == [[2, 0, 0, 0], [1, 3, 0, 0]]
     (tmp_path / "my.tsv").write_text("n\twords\n1\tgood\n2\t\n")
     with pytest.raises(DataError, match=r"my\.tsv, line 3, column words: has no text"):
         read(tmp_path / "my.tsv", TEXTS)

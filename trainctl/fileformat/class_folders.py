@@ -61,31 +61,27 @@ class ClassFiles:
     notes: tuple[str, ...]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Folder:
-    """A directory of class folders.
+    """A directory that is a class, or a split with a folder for each class.
 
     Args:
         path: The directory.
-        classes: What each of its subdirectories contains.
-        loose: What lies in it directly.
+        whole: All that is in it and below it; where it may be a split, what is in it directly.
+        classes: What is in and below each of its subdirectories, if it may be a split.
     """
 
     path: Path
+    whole: Found
     classes: dict[str, Found] = field(default_factory=dict)
-    loose: Found = field(default_factory=Found)
 
     @property
-    def filled(self) -> list[str]:
+    def filled(self) -> set[str]:
         """Names of the subdirectories that contain files."""
-        return [name for name, found in self.classes.items() if found.files]
-
-    def merged(self) -> Found:
-        """Return everything below the directory."""
-        whole = Found()
-        for found in (self.loose, *self.classes.values()):
-            whole += found
-        return whole
+        below = {file.relative_to(self.path).parts for file in self.whole.files}
+        return {parts[0] for parts in below if len(parts) > 1} | {
+            name for name in self.classes if self.classes[name].files
+        }
 
 
 def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
@@ -99,12 +95,12 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
     _check_drop(root, children, layout)
     children = [child for child in children if child.path.name not in layout.drop]
     parts = [[child for child in children if child.path.name.lower() in names] for names in SPLITS]
-    loose = find(root, layout.suffixes, deep=False)
     if has_splits := _are_splits(root, parts, children, layout):
-        groups = [_united(folders) for folders in parts]
+        groups = [_united(folders, layout) for folders in parts]
         others = [child for child in children if not any(child in folders for folders in parts)]
     else:
-        groups = [{child.path.name: child.merged() for child in children}, {}, {}]
+        wholes = [find(child.path, layout.suffixes) if child.classes else child.whole for child in children]
+        groups = [{child.path.name: whole for child, whole in zip(children, wholes, strict=True)}, {}, {}]
         others = []
     names = _names(root if not has_splits else parts[0][0].path, groups[0], layout)
     pairs = [[(file, name) for name, found in group.items() for file in found.files] for group in groups]
@@ -112,7 +108,8 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
     if foreign := [file for file, name in files if name not in names]:
         raise DataError(f"{foreign[0]}: its folder is not one of the classes ({', '.join(names[:SHOWN])})")
     used = [found for group in groups for found in group.values()]
-    unused = [loose, *(child.loose for folders in parts for child in folders if has_splits)]
+    loose = find(root, layout.suffixes, deep=False)
+    unused = [loose, *(child.whole for folders in parts for child in folders if has_splits)]
     return ClassFiles(
         files=[file for file, _ in files],
         classes=[name for _, name in files],
@@ -128,10 +125,10 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
 
 
 def _folder(path: Path, layout: Layout) -> Folder:
-    folder = Folder(path, loose=find(path, layout.suffixes, deep=False))
-    for below in subfolders(path):
-        folder.classes[below.name] = find(below, layout.suffixes)
-    return folder
+    if layout.splits == "none" or not any(path.name.lower() in names for names in SPLITS):
+        return Folder(path, find(path, layout.suffixes))
+    classes = {below.name: find(below, layout.suffixes) for below in subfolders(path)}
+    return Folder(path, find(path, layout.suffixes, deep=False), classes)
 
 
 def _check_drop(root: Path, children: Sequence[Folder], layout: Layout) -> None:
@@ -139,11 +136,9 @@ def _check_drop(root: Path, children: Sequence[Folder], layout: Layout) -> None:
     there = {name for child in children for name in (child.path.name, *child.classes)}
     for name in layout.drop if layout.class_names is None else ():
         if name not in there:
-            close = get_close_matches(name, sorted(there), n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            raise DataError(f"{root}: dataset.drop={name}: no such folder{hint}")
-    for child in children:
-        child.classes = {name: found for name, found in child.classes.items() if name not in layout.drop}
+            close = get_close_matches(name.lower(), sorted(map(str.lower, there)), n=1)
+            hint = [f"; did you mean {known}?" for known in sorted(there) if known.lower() in close][:1]
+            raise DataError(f"{root}: dataset.drop={name}: no such folder{''.join(hint)}")
 
 
 def _are_splits(root: Path, parts: list[list[Folder]], children: Sequence[Folder], layout: Layout) -> bool:
@@ -166,7 +161,7 @@ def _are_splits(root: Path, parts: list[list[Folder]], children: Sequence[Folder
         return False
     alone = all(any(child in folders for folders in parts) for child in children)
     filled = {name for folder in train for name in folder.filled}
-    if alone and not filled and any(folder.loose.files for folder in train):
+    if alone and not filled and any(folder.whole.files for folder in train):
         raise DataError(
             f"{train[0].path}: contains {layout.what}, but no folder for each class; make such folders, or, if"
             f" {', '.join(child.path.name for child in children)} are the classes, set dataset.splits=none"
@@ -179,15 +174,14 @@ def _are_splits(root: Path, parts: list[list[Folder]], children: Sequence[Folder
     return bool(parts[1] or parts[2]) or not siblings & filled  # else nested folders of one kind in every class
 
 
-def _united(folders: Sequence[Folder]) -> dict[str, Found]:
-    """Return the classes of several folders for the same split, such as ``val`` and ``valid``."""
+def _united(folders: Sequence[Folder], layout: Layout) -> dict[str, Found]:
+    """Return the classes of the folders for one split; there may be several, such as ``val`` and ``valid``."""
     united: dict[str, Found] = {}
-    for folder in folders:
-        for name, found in folder.classes.items():
-            if name in united:
-                united[name] += found
-            else:
-                united[name] = found
+    for name, found in (item for folder in folders for item in folder.classes.items() if item[0] not in layout.drop):
+        before = united.get(name, Found())
+        united[name] = Found(
+            before.files + found.files, before.others + found.others, before.irregular + found.irregular
+        )
     return united
 
 
@@ -221,11 +215,11 @@ def _split_notes(
         what = "is a class, not a split" if len(named) == 1 else "are classes, not splits"
         note = f"{', '.join(named)} in {root.name} {what}, because of the other folders; dataset.splits=folders changes that"
         return [note]
-    ignored_folders = [(folder.path.name, len(folder.merged().files)) for folder in others]
+    unused = [(folder.path.name, len(folder.whole.files)) for folder in others]
     return [
         f"{name} next to {parts[0][0].path.name} is not used: {count:,} {layout.what}; dataset.splits=none takes every"
         f" folder of {root.name} for a class"
-        for name, count in ignored_folders
+        for name, count in unused
         if count
     ]
 

@@ -27,6 +27,7 @@ class Wanted:
         background: What lies behind transparent pixels.
         pixel_range: Of images of more than 8 bits; ``auto``: from their smallest to their largest value.
         measured: How many files, from the first on, ``auto`` looks at: those for training.
+        skip: Whether damaged files are to be skipped; if not, nothing is kept once there is one.
     """
 
     channels: int
@@ -34,6 +35,7 @@ class Wanted:
     background: Background
     pixel_range: Range
     measured: int
+    skip: bool
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,8 @@ def read_images(files: Sequence[Path], root: Path, wanted: Wanted, directory: Pa
             cache.remember(content.hexdigest(), status)
             return hit
     pixels, facts, digest = _decode(files, names, wanted, part)
-    cache.write(digest, status, pixels, facts.to_json())
+    if wanted.skip or not facts.damaged:
+        cache.write(digest, status, pixels, facts.to_json())
     return pixels, facts
 
 

@@ -23,7 +23,10 @@ from typing import Any
 
 import numpy as np
 
+from trainctl.errors import DataError
+from trainctl.fileformat.json_text import parse_json
 from trainctl.fileformat.place import is_file
+from trainctl.fileformat.utf8 import read_text
 
 VERSION = 4  # of the conversion: changed where the same files give other pixels
 RECENT = 2_000_000_000  # a file that was changed less than this before the check may change again unnoticed [ns]
@@ -143,10 +146,8 @@ class PixelCache:
 def _read_record(path: Path) -> dict[str, Any]:
     """Return what is known of cached pixels; empty if it is damaged."""
     try:
-        if not is_file(path) or path.stat().st_size > LARGEST_FACTS:
-            return {}
-        record = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        record = parse_json(read_text(path, largest=LARGEST_FACTS), path)
+    except DataError:
         return {}
     return record if isinstance(record, dict) else {}
 

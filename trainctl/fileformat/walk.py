@@ -16,7 +16,7 @@ IGNORED = frozenset(
 )  # fmt: skip
 
 
-@dataclass
+@dataclass(frozen=True)
 class Found:
     """What a directory contains.
 
@@ -29,12 +29,6 @@ class Found:
     files: list[Path] = field(default_factory=list)
     others: Counter[str] = field(default_factory=Counter)
     irregular: list[Path] = field(default_factory=list)
-
-    def __iadd__(self, other: "Found") -> "Found":
-        self.files = sorted([*self.files, *other.files])
-        self.others.update(other.others)
-        self.irregular += other.irregular
-        return self
 
 
 def ignored(name: str) -> bool:
@@ -62,7 +56,7 @@ def find(folder: Path, suffixes: Collection[str] | None, *, deep: bool = True) -
         deep: Whether subdirectories are searched too.
     """
     found = Found()
-    entered = {_identity(parent) for parent in folder.resolve().parents}
+    entered = {_identity(parent) for path in (folder.absolute(), folder.resolve()) for parent in path.parents}
     waiting = [folder]
     while waiting:
         place = waiting.pop()
@@ -75,9 +69,9 @@ def find(folder: Path, suffixes: Collection[str] | None, *, deep: bool = True) -
             mode = _mode(path)
             wanted = suffixes is None or path.suffix.lower() in suffixes
             if stat.S_ISDIR(mode):
-                waiting += [path] if deep else []
+                waiting.extend([path] if deep else [])
             elif not stat.S_ISREG(mode):
-                found.irregular += [path] if wanted else []
+                found.irregular.extend([path] if wanted else [])
             elif wanted:
                 found.files.append(path)
             else:

@@ -84,7 +84,12 @@ def image_folder(
     training = len(found.files) - found.val - found.test
     limits = schema.encoding.pixel_range if schema and range == "auto" else range
     wanted = Wanted(
-        channels, size, background, limits if limits is None or limits == "auto" else (limits[0], limits[1]), training
+        channels=channels,
+        size=size,
+        background=background,
+        pixel_range=limits if limits is None or limits == "auto" else (limits[0], limits[1]),
+        measured=training,
+        skip=damaged == "skip",
     )
     directory = Path(cache) if cache else cache_directory("cache") / "images"
     pixels, facts = read_images(found.files, root, wanted, directory)
