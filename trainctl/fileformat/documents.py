@@ -11,7 +11,7 @@ from pathlib import Path
 from trainctl.errors import DataError
 from trainctl.fileformat.class_folders import Layout, read_class_folders
 from trainctl.fileformat.damage import Damage
-from trainctl.fileformat.table import Table, is_missing
+from trainctl.fileformat.table import Table
 from trainctl.fileformat.utf8 import read_text
 from trainctl.fileformat.walk import find, ignored, subfolders
 
@@ -125,8 +125,6 @@ def _a_line_each(
     rows: list[list[str]] = []
     numbers: list[int] = []
     for file in files:
-        if is_missing(file.stem):
-            raise DataError(f"{file}: {file.stem} means a missing class; rename the file")
         if class_names is not None and file.stem not in class_names:
             raise DataError(f"{file}: its name is not one of the run's classes ({', '.join(class_names[:20])})")
         with damage.counted():

@@ -16,6 +16,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.utf8 import read_text
 
+csv.field_size_limit(2**31 - 1)  # cells of any length; the module's own limit is 128 KiB
 MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # compared in lower case
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
