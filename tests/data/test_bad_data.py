@@ -22,8 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
+from tests.conftest import ROOT
 from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.components.dataset.csv import csv
@@ -235,16 +237,17 @@ TABLES: list[tuple[str, Files, str, str]] = [
     ("a cell too many", {"my.csv": table(9) + "1,a,3\n"}, CSV, "my.csv, line 11: has 3 cells, but the header has 2"),
     ("a column twice", {"my.csv": "x,x,y\n1,2,a\n"}, CSV, "my.csv, line 1: duplicate column x"),
     ("no target", {"my.csv": table(9, "x,yy")}, CSV, "my.csv, line 1: column y is missing; did you mean yy?"),
-    ("another delimiter", {"my.csv": table(9).replace(",", ";")}, CSV, "seems to use another delimiter: dataset.delimiter=semicolon"),
+    ("another delimiter", {"my.csv": table(9).replace(",", ";")}, f"{CSV} dataset.delimiter=comma",
+     "seems to use another delimiter: dataset.delimiter=semicolon"),
     ("an open quote", {"my.csv": table(9) + '"1,a\n2,b\n'}, CSV,
      "my.csv, line 11: cannot be read as CSV: a quote is opened and never closed"),
     ("text after a quote", {"my.csv": table(9) + '"1"2,a\n'}, CSV, "my.csv, line 11: cannot be read as CSV"),
     ("a cell without an end", {"my.csv": 'x,y\n"' + "1" * 140_000 + '",a\n2,b\n'}, CSV,
-     "my.csv, line 2: cannot be read as CSV: field larger than field limit"),
+     "my.csv, line 2, column x: '1111111111111111111111111111111111111...' exceeds the largest number"),
     ("Latin-1", {"my.csv": table(9).encode() + b"\xfc,a\n"}, CSV, "my.csv, line 11: cannot be read as CSV: byte 0xfc is not UTF-8"),
-    ("UTF-16", {"my.csv": table(9).encode("utf-16")}, CSV, "my.csv: cannot be read as CSV: it is UTF-16"),
+    ("UTF-16", {"my.csv": table(9).encode("utf-16-le")}, CSV, "my.csv: cannot be read as CSV: it seems to be UTF-16"),
     ("a NUL byte", {"my.csv": table(9) + "1\0,a\n"}, CSV, "my.csv, line 11: cannot be read as CSV: it contains a NUL byte"),
-    ("binary", {"my.csv": png()}, CSV, "my.csv, line "),
+    ("binary", {"my.csv": png()}, CSV, "my.csv: this is a PNG image; read images with dataset=image_folder"),
     ("1e400", {"my.csv": with_cell("1e400")}, CSV, "my.csv, line 8, column x: '1e400' exceeds the largest number"),
     ("1e39", {"my.csv": with_cell("-1e39")}, CSV, "my.csv, line 8, column x: '-1e39' exceeds the largest number"),
     ("infinite", {"my.csv": with_cell("-Infinity")}, CSV, "my.csv, line 8, column x: '-Infinity' is infinite"),
@@ -253,8 +256,8 @@ TABLES: list[tuple[str, Files, str, str]] = [
     ("missing from a column", {"my.csv": table(20, row=lambda row: f",{'ab'[row % 2]}")}, CSV,
      "my.csv, column x: has no value in 20 rows"),
     ("text among numbers", {"my.csv": with_cell("=1+1")}, CSV, "my.csv, line 8, column x: '=1+1' is not a number"),
-    ("dates", {"my.csv": table(20, row=lambda row: f"2024-01-{row + 10},{'ab'[row % 2]}")}, CSV,
-     "my.csv, line 2, column x: '2024-01-10' is a date or a time"),
+    ("dates", {"my.csv": table(10, row=lambda row: f"{row % 3 + 1}/{row + 1}/2024,{'ab'[row % 2]}")}, CSV,
+     "my.csv, line 2, column x: '1/1/2024' could be day/month or month/day: set dataset.dates=day_first"),
     ("free text", {"my.csv": table(20, row=lambda row: f"word {row},{'ab'[row % 2]}")}, CSV, "is free text (20 distinct values in"),
     ("nothing but the target", {"my.csv": "y\na\nb\n"}, CSV, "my.csv: has no columns other than the target"),
     ("series: too short", {"my.csv": "a\n1\n2\n"}, SERIES, "my.csv: has 2 rows, but a window of 4 and a horizon of 1 need 5"),
@@ -532,7 +535,7 @@ LATER: list[tuple[str, Files, str, int, str]] = [
      "new.csv, line 1: column city is missing"),
     ("the target is missing", {"new.csv": people(9, "age,city,z")}, "evaluate csv dataset.path=new.csv", 3,
      "new.csv, line 1: column y is missing"),
-    ("a category", {"new.csv": people(9) + "1,Rome,no\n"}, "evaluate csv dataset.path=new.csv", 3,
+    ("a category", {"new.csv": people(9) + "1,Rome,no\n"}, "evaluate csv dataset.path=new.csv dataset.unknown=error", 3,
      "new.csv, line 11, column city: 'Rome' is not one of the categories in the training data (Bern, Ulm)"),
     ("a class", {"new.csv": people(9) + "1,Ulm,perhaps\n"}, "evaluate csv dataset.path=new.csv", 3,
      "new.csv, line 11, column y: 'perhaps' is not one of the run's classes (no, yes)"),
@@ -564,7 +567,7 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("predict: no row", {"new.csv": "age,city\n"}, "predict csv new.csv output=o.csv", 3, "new.csv: needs a header and at least one row"),
     ("predict: a column is missing", {"new.csv": "age,y\n1,no\n"}, "predict csv new.csv output=o.csv", 3,
      "new.csv, line 1: column city is missing"),
-    ("predict: a category", {"new.csv": "age,city\n1,Rome\n"}, "predict csv new.csv output=o.csv", 3,
+    ("predict: a category", {"new.csv": "age,city\n1,Rome\n"}, "predict csv new.csv output=o.csv dataset.unknown=error", 3,
      "new.csv, line 2, column city: 'Rome' is not one of the categories"),
     ("predict: no number", {"new.csv": "age,city\nold,Ulm\n"}, "predict csv new.csv output=o.csv", 3,
      "new.csv, line 2, column age: 'old' is not a number"),
@@ -713,6 +716,8 @@ def compressed() -> bytes:
     return stream.getvalue()
 
 
+CSV_KEYS = {**yaml.safe_load((ROOT / "conf/dataset/csv.yaml").read_text()), "schema": None}
+CSV_KEYS.pop("name")
 TABLE_KEYS = {"delimiter": "comma", "schema": None}
 TEXT_KEYS = {"task": "auto", "normalize": "nfc", "splits": "auto", "drop": [], "damaged": "error"}
 RGB = PixelFormat(channels=3, height=8, width=8)
@@ -722,7 +727,7 @@ READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
     "batch": (cifar()["cifar-10-batches-py/test_batch"], lambda file: read_batch(file, "labels")),  # type: ignore[dict-item]
     "my.csv": (
         (people(20) + '"1",\u20ac,"a ""b"""\n').encode(),
-        lambda file: csv(path=str(file), target="y", task="auto", drop=[], categorical=[], **TABLE_KEYS),  # type: ignore[arg-type]
+        lambda file: csv(**CSV_KEYS | {"path": str(file), "target": "y"}),
     ),
     "texts.csv": (
         table(20, "words,y", lambda row: f"gr\u00fc\u00df dich {row},{row % 2}").encode(),

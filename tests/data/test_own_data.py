@@ -78,7 +78,10 @@ def test_a_table_with_missing_values_categories_and_an_outlier(run: Run, tmp_pat
     assert [row["prediction"] for row in rows] == ["yes", "no", "yes"]
 
     (elsewhere / "new.csv").write_text("city,income,age\nUlm,1.5,80\nRome,1,20\n")
-    refused = run(elsewhere, "predict", str(directory), "new.csv")
+    noted = run(elsewhere, "predict", str(directory), "new.csv")
+    assert noted.returncode == 0
+    assert "note: column city: 'Rome' in 1 row is none of the training data's categories" in noted.stderr
+    refused = run(elsewhere, "predict", str(directory), "new.csv", "dataset.unknown=error")
     assert refused.returncode == 3
     assert (
         "line 3, column city: 'Rome' is not one of the categories in the training data (Bern, Graz, Ulm)"

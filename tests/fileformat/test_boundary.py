@@ -138,7 +138,7 @@ CALLS = [
     ("hydra.core.override_parser.types.Override.sweep_string_iterator", "-m seed=1,2", 2, "seed=1,2: not a list of values"),
     ("trainctl.fileformat.source.ast.parse", OWN, 2, "bounded_package/optimizer/own.py"),
     ("trainctl.settings.component.importlib.util.find_spec", "components=[nowhere]", 2, "components=["),
-    ("trainctl.fileformat.table.csv.reader", CSV, 3, "my.csv, line 1"),
+    ("trainctl.fileformat.delimited.csv.reader", CSV, 3, "my.csv, line 1"),
     ("trainctl.fileformat.array.zipfile.ZipFile", ARRAYS, 3, "my.npz"),
     ("trainctl.fileformat.array.np.lib.format.read_magic", ARRAYS, 3, "my.npz"),
     ("trainctl.fileformat.array.np.lib.format.read_array_header_1_0", ARRAYS, 3, "my.npz"),
@@ -154,7 +154,7 @@ CALLS = [
     ("trainctl.fileformat.json_text.json.loads", "evaluate run", 4, "run/checkpoints/"),
     ("trainctl.fileformat.tree.yaml.load", "evaluate run", 4, "run/config.yaml"),
     ("trainctl.fileformat.tree.yaml.parse", "resume run", 4, "run/config.yaml"),
-    ("trainctl.fileformat.table.csv.reader", "predict run my.csv", 3, "my.csv, line 1"),
+    ("trainctl.fileformat.delimited.csv.reader", "predict run my.csv", 3, "my.csv, line 1"),
 ]  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """Predict with a run's best weights, and write a CSV.
 
-    trainctl predict RUN INPUT... [output=FILE] [which=best] [device=...] [root=runs]
+    trainctl predict RUN INPUT... [output=FILE] [id=COLUMN] [which=best] [dataset settings] [device=...] [root=runs]
 
 INPUT is an image (PNG, JPEG, ...), a CSV with a header, an .npz or .npy array, or a directory of such files.
 The CSV goes to standard output, or to FILE, which must not exist.
 
     trainctl predict my-run digit.png
     trainctl predict my-run rows.csv output=predictions.csv
+    trainctl predict my-run rows.csv id=customer    with the column that names the rows
+    trainctl predict my-run rows.csv dataset.decimal=comma dataset.delimiter=semicolon
     trainctl predict my-run rows.npz
     trainctl predict my-run photos more/*.jpg output=predictions.csv
 
@@ -34,8 +36,10 @@ from trainctl.fileformat.place import check_file, is_directory
 from trainctl.report import table
 from trainctl.store import rundir
 
-OPTIONS = {"output": "", "which": "best", "root": "runs"}
-ALLOWED = ("device", "loop.eval_batch_size")
+OPTIONS = {"output": "", "which": "best", "root": "runs", "id": ""}
+# Settings of a table say how this file is written.
+OF_A_FILE = ("delimiter", "encoding", "header", "decimal", "thousands", "dates", "missing", "skip", "unknown")
+ALLOWED = ("device", "loop.eval_batch_size", *(f"dataset.{key}" for key in OF_A_FILE))
 
 
 def main(argv: Sequence[str]) -> int:
@@ -54,7 +58,8 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.finished.open import open as open_run
     from trainctl.finished.predict import predict
 
-    found = predict(open_run(directory, packages, overrides, ALLOWED, payloads=[which]), given, which)
+    run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
+    found = predict(run, given, which, [name for name in parsed.options["id"].split(",") if name])
     if target:
         rundir.write(target, found.text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)

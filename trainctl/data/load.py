@@ -91,7 +91,7 @@ def load_to_measure(
     dataset, changes = clean.select(dataset)
     rows = all_rows(dataset) if whole else split_rows(dataset, split)
     parts = learn(Parts(dataset, rows, tuple(changes)))
-    return resident(reuse(parts, clean, fitted), fitted, device)
+    return resident(reuse(parts, clean, fitted), fitted, device, parts.dataset.notes)
 
 
 def learn(parts: Parts) -> Parts:

@@ -7,7 +7,9 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat.table import LARGEST, MARKS, Column
+from trainctl.fileformat.delimited import MARKS
+from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
+from trainctl.fileformat.table import LARGEST, Column
 from trainctl.fileformat.tokens import FORMS
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
@@ -65,13 +67,12 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         """Return plain values that :meth:`from_json` reads; settings of the encoding that are None are omitted."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
-        columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
         encoding = {
             key: list(value) if isinstance(value, tuple) else value
             for key, value in vars(self.encoding).items()
             if value is not None
         }
-        return plain | {"columns": columns, "encoding": encoding}
+        return plain | {"columns": [_plain_column(column) for column in self.columns], "encoding": encoding}
 
     @classmethod
     def from_json(cls, content: object, source: object) -> Self:
@@ -211,7 +212,30 @@ def _interval(value: object) -> tuple[float, float]:
 def _columns(value: object) -> tuple[Column, ...]:
     if not isinstance(value, list) or not all(isinstance(column, Mapping) for column in value):
         raise ValueError("a list of columns")
-    return tuple(Column(_text(column.get("name")), _texts(column.get("categories"))) for column in value)
+    return tuple(map(_column, value))
+
+
+def _column(value: Mapping[str, Any]) -> Column:
+    number = NumberFormat(**{key: read(value[key]) for key, read in NUMBERS.items() if key in value})
+    if number.decimal == number.thousands:
+        raise ValueError("different marks for decimals and thousands")
+    date = _one_of("", *DATES)(value.get("date", ""))
+    return Column(
+        _text(value.get("name")), _texts(value.get("categories")), number, date, _days(value.get("origin", 0))
+    )
+
+
+def _plain_column(column: Column) -> dict[str, Any]:
+    """Return plain values of a column, as :func:`_column` reads them; what is usual is left out."""
+    number = {key: value for key, value in vars(column.number).items() if value != getattr(PLAIN, key)}
+    date = {"date": column.date, "origin": column.origin} if column.date else {}
+    return {"name": column.name, "categories": list(column.categories)} | number | date
+
+
+def _days(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e7 < value < 1e7:
+        raise ValueError("a number of days")
+    return float(value)
 
 
 def _encoding(value: object) -> Encoding:
@@ -227,6 +251,10 @@ def _encoding(value: object) -> Encoding:
     return Encoding(**settings)
 
 
+DATES = ("time", "day_first", "month_first")
+NUMBERS: dict[str, Callable[[object], Any]] = {
+    "decimal": _one_of(*DECIMALS.values()), "thousands": _one_of(*THOUSANDS.values()), "unit": _text,
+}  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
     "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
     "normalize": _one_of(*FORMS), "whole_files": _flag, "pixel_range": _interval,

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import DataError
+from trainctl.fileformat.charset import decode
 from trainctl.fileformat.class_folders import Layout, read_class_folders
 from trainctl.fileformat.damage import Damage
 from trainctl.fileformat.table import Table
-from trainctl.fileformat.utf8 import read_text
+from trainctl.fileformat.unpacked import read_unpacked
 from trainctl.fileformat.walk import find, ignored, subfolders
 
 SUFFIX = ".txt"
@@ -47,6 +48,7 @@ def read_documents(
     splits: str,
     drop: Sequence[str],
     damaged: str,
+    encoding: str,
     class_names: tuple[str, ...] | None,
 ) -> Documents:
     """Read the texts of a directory, in the layout that it has.
@@ -59,6 +61,7 @@ def read_documents(
         splits: Whether folders called train, val and test are splits; see :mod:`trainctl.fileformat.class_folders`.
         drop: Names of folders to ignore.
         damaged: ``error`` or ``skip``: files that cannot be read, or contain no text.
+        encoding: Of the characters, one of :data:`trainctl.fileformat.charset.ENCODINGS`.
         class_names: The classes of a finished run; None for a new run.
 
     Raises:
@@ -73,14 +76,14 @@ def read_documents(
         filled = [path for path in folders if find(path, None).files]
     if len(filled) >= 2 or (filled and not files):
         layout = Layout("texts", suffixes, splits, drop, class_names)
-        return _a_file_each(root, layout, damaged)
+        return _a_file_each(root, layout, damaged, encoding)
     notes = [
         f"{path.name}: its texts are not used, because the .txt files next to it are the classes" for path in filled
     ]
-    return _a_line_each(root, files, lines, damaged, class_names, notes)
+    return _a_line_each(root, files, lines, damaged, encoding, class_names, notes)
 
 
-def _a_file_each(root: Path, layout: Layout, damaged: str) -> Documents:
+def _a_file_each(root: Path, layout: Layout, damaged: str, encoding: str) -> Documents:
     """Read a directory with a folder for each class."""
     found = read_class_folders(root, layout)
     damage = Damage(f"{root}", "texts", damaged)
@@ -89,7 +92,7 @@ def _a_file_each(root: Path, layout: Layout, damaged: str) -> Documents:
     rows = []
     for index, (file, name) in enumerate(zip(found.files, found.classes, strict=True)):
         with damage.counted():
-            if not (text := read_text(file).strip()):
+            if not (text := read_document(file, encoding).strip()):
                 raise DataError(f"{file}: contains no text")
             rows.append([text, name])
             counts[0 if index < train else 1 if index < train + found.val else 2] += 1
@@ -112,6 +115,7 @@ def _a_line_each(
     files: Sequence[Path],
     lines: Callable[[str], list[str]],
     damaged: str,
+    encoding: str,
     class_names: tuple[str, ...] | None,
     notes: Sequence[str],
 ) -> Documents:
@@ -128,7 +132,11 @@ def _a_line_each(
         if class_names is not None and file.stem not in class_names:
             raise DataError(f"{file}: its name is not one of the run's classes ({', '.join(class_names[:20])})")
         with damage.counted():
-            numbered = [(number, line.strip()) for number, line in enumerate(lines(read_text(file)), 1) if line.strip()]
+            numbered = [
+                (number, line.strip())
+                for number, line in enumerate(lines(read_document(file, encoding)), 1)
+                if line.strip()
+            ]
             if not numbered:
                 raise DataError(f"{file}: contains no text")
             rows += [[line, file.stem] for _, line in numbered]
@@ -136,3 +144,12 @@ def _a_line_each(
     damage.check(len(files))
     layout = f"{len(files):,} .txt files, each a class with a text in each line"
     return Documents(Table(root, COLUMNS, rows, numbers), 0, 0, False, layout, (*notes, *damage.notes))
+
+
+def read_document(path: Path, encoding: str = "auto") -> str:
+    """Return the characters of a text file, which may be packed.
+
+    Raises:
+        DataError: If it cannot be read, or is in another encoding; with the line.
+    """
+    return decode(read_unpacked(path, "cannot be read"), path, encoding, "cannot be read")

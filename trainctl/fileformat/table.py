@@ -1,34 +1,28 @@
-"""Read CSV files and convert their cells to numbers; errors name file, line and column. Imports no torch."""
+"""Convert the cells of a table to numbers; errors name file, line and column. Imports no torch."""
 
-import csv
-import io
 import math
-import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from pathlib import Path
 
 import numpy as np
 
-from trainctl.errors import DataError
-from trainctl.fileformat.boundary import reading, reason
-from trainctl.fileformat.utf8 import read_text
+from trainctl.fileformat.cells import Table, TableFormat, folded, is_missing, is_no_number, read_table, short
+from trainctl.fileformat.date import read_days
+from trainctl.fileformat.number import INFINITE, PLAIN, NumberFormat, read_number, split_cell
 
-csv.field_size_limit(2**31 - 1)  # cells of any length; the module's own limit is 128 KiB
-MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # compared in lower case
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
-DATE = re.compile(
-    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})( .*)?|\d{1,2}:\d{2}(:\d{2}.*)?",
-    re.ASCII,
-)
+__all__ = [
+    "Table",
+    "TableFormat",
+    "folded",
+    "is_missing",
+    "is_no_number",
+    "read_table",
+    "short",
+]  # for those who read tables
+
 LARGEST = float(np.finfo(np.float32).max)
 EXACT = 2.0**24  # float32 represents every whole number up to this one
-# A column of texts contains categories if few values are distinct or each occurs often; otherwise it is free text.
-FEW, MOST, OFTEN = 10, 100, 3
 
 
 @dataclass(frozen=True)
@@ -38,10 +32,16 @@ class Column:
     Args:
         name: The name in the file's header.
         categories: The distinct values, sorted, each encoded as 0 or 1; empty for a column of numbers.
+        number: How its numbers are written.
+        date: How its dates are written, as ``find_order`` returns it; empty if it contains no dates.
+        origin: The first date of the training file, from which dates are counted [days since 0001-01-01].
     """
 
     name: str
     categories: tuple[str, ...] = ()
+    number: NumberFormat = PLAIN
+    date: str = ""
+    origin: float = 0.0
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -49,195 +49,141 @@ class Column:
         return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
 
 
-@dataclass(frozen=True)
-class Table:
-    """The cells of a CSV file, stripped of surrounding spaces.
-
-    Args:
-        path: The file.
-        header: The names of the columns, all distinct.
-        rows: The cells of each row, as many as in the header.
-        lines: The line of the file at which each row starts, counted from 1.
-        nameless: Columns without a name in the header, often an index; they are named ``column_1`` etc. by position.
-    """
-
-    path: Path
-    header: list[str]
-    rows: list[list[str]]
-    lines: list[int]
-    nameless: tuple[str, ...] = ()
-
-    def cells(self, name: str) -> list[str]:
-        """Return a column's cells.
-
-        Raises:
-            DataError: If there is no such column.
-        """
-        if name not in self.header:
-            close = get_close_matches(name, self.header, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
-            if len(self.header) == 1 and (other := [word for word in MARKS if MARKS[word] in self.header[0]]):
-                hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
-            raise DataError(
-                f"{self.path}, line 1: column {name} is missing{hint} (choose from: {', '.join(self.header)})"
-            )
-        position = self.header.index(name)
-        return [row[position] for row in self.rows]
-
-    def error(self, row: int, name: str, text: str) -> DataError:
-        """Create an error that names the line and column of a cell."""
-        return DataError(f"{self.path}, line {self.lines[row]}, column {name}: {text}")
-
-
-def is_missing(cell: str) -> bool:
-    """Return whether a cell has no value: empty, NA, N/A, NaN, null, None or ``?``, in any case."""
-    return cell.lower() in MISSING
-
-
-def read_table(path: Path, delimiter: str = "comma") -> Table:
-    """Read a CSV file with a header: UTF-8, with or without a byte order mark; empty lines are skipped.
-
-    Args:
-        path: The file.
-        delimiter: ``comma``, ``semicolon``, ``tab`` or ``pipe``.
-
-    Raises:
-        DataError: If the file is not valid; names line and column.
-    """
-    content = read_text(path, what="cannot be read as CSV")
-    lines, rows, start = [], [], 1
-
-    def explain(error: Exception) -> str | None:
-        if not isinstance(error, csv.Error):
-            return None
-        text = "a quote is opened and never closed" if "end of data" in str(error) else reason(error)
-        return f"{path}, line {start}: cannot be read as CSV: {text}"
-
-    with reading(lambda: f"{path}, line {start}", what="cannot be read as CSV", explain=explain):
-        reader = csv.reader(io.StringIO(content, newline=""), delimiter=MARKS[delimiter], strict=True)
-        for cells in reader:
-            if cells:
-                lines.append(start)
-                rows.append([cell.strip() for cell in cells])
-            start = reader.line_num + 1
-    if len(rows) < 2:
-        raise DataError(f"{path}: needs a header and at least one row{'' if rows else '; it is empty'}")
-    header = [name or f"column_{number}" for number, name in enumerate(rows[0], 1)]
-    if doubles := [name for name, count in Counter(header).items() if count > 1]:
-        raise DataError(f"{path}, line 1: duplicate column {doubles[0]}")
-    for line, cells in zip(lines[1:], rows[1:], strict=True):
-        if len(cells) != len(header):
-            raise DataError(f"{path}, line {line}: has {len(cells)} cells, but the header has {len(header)}")
-    nameless = tuple(name for name, typed in zip(header, rows[0], strict=True) if not typed)
-    return Table(path, header, rows[1:], lines[1:], nameless)
-
-
-def find_columns(table: Table, names: Sequence[str], categorical: Sequence[str]) -> tuple[Column, ...]:
-    """Decide for each column whether it contains numbers or categories; reject dates and free text.
-
-    A column is numeric if most of its cells are numbers; otherwise it is categorical, if it has at most 10 distinct
-    values, or at most 100 that occur 3 times on average. Columns named in ``categorical`` are always categorical.
-
-    Raises:
-        DataError: If a column contains neither; names line and column.
-    """
-    return tuple(_find(table, name, categorical=name in categorical) for name in names)
-
-
-def _find(table: Table, name: str, *, categorical: bool) -> Column:
-    cells = table.cells(name)
-    if name in table.nameless:
-        raise DataError(
-            f"{table.path}, line 1: {name} has no name in the header (an index?); drop it with dataset.drop=[{name}]"
-        )
-    present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
-    if not present:
-        raise DataError(
-            f"{table.path}, column {name}: has no value in {len(cells)} rows; drop it with dataset.drop=[{name}]"
-        )
-    distinct = sorted({cell for _, cell in present})
-    if categorical:
-        return Column(name, tuple(distinct))
-    numeric = sum(NUMBER.fullmatch(cell) is not None or INFINITE.fullmatch(cell) is not None for _, cell in present)
-    if 2 * numeric > len(present):
-        return Column(name)
-    row, cell = present[0]
-    drop = f"drop it with dataset.drop=[{name}]"
-    if all(DATE.fullmatch(cell) for _, cell in present[:100]):
-        raise table.error(row, name, f"{cell!r} is a date or a time; {drop}, or replace it with numbers (days, hours)")
-    if NUMBER.fullmatch(cell.replace(",", ".")) and "," in cell:
-        raise table.error(row, name, f"{cell!r} is not a number: write decimals with a point")
-    if len(distinct) <= FEW or (len(distinct) <= MOST and OFTEN * len(distinct) <= len(present)):
-        return Column(name, tuple(distinct))
-    raise table.error(
-        row,
-        name,
-        f"{short(cell)} is free text ({len(distinct)} distinct values in {len(present)} rows); {drop}, name it in"
-        f" dataset.categorical=[{name}], or use dataset=text",
-    )
-
-
-def short(cell: str) -> str:
-    """Quote a cell, truncated if it is long."""
-    return repr(cell if len(cell) <= 40 else f"{cell[:37]}...")
-
-
-def number(table: Table, row: int, name: str, cell: str) -> float:
+def number(table: Table, row: int, name: str, cell: str, form: NumberFormat = PLAIN) -> float:
     """Return the number in a cell, NaN if it is missing.
 
     Raises:
-        DataError: If it is not a number, or is outside the range of float32.
+        DataError: If it is not a number in this format, or one beyond the range of float32.
     """
-    if is_missing(cell):
-        return math.nan
-    if INFINITE.fullmatch(cell):
-        raise table.error(row, name, f"{cell!r} is infinite; leave the cell empty if the value is missing")
-    if not NUMBER.fullmatch(cell):
-        hint = ": write decimals with a point" if NUMBER.fullmatch(cell.replace(",", ".")) else ""
-        raise table.error(row, name, f"{short(cell)} is not a number{hint}")
-    value = float(cell)
+    value = read_number(cell, form)
+    if value is None:
+        if is_no_number(cell):
+            return math.nan
+        if INFINITE.fullmatch(cell):
+            raise table.error(row, name, f"{cell!r} is infinite; leave the cell empty if the value is missing")
+        raise table.error(row, name, f"{short(cell)} is not a number{_hint(table, row, cell, form)}")
     if abs(value) > LARGEST:
         raise table.error(row, name, f"{short(cell)} exceeds the largest number, {LARGEST:.2g}")
     return value
 
 
-def numbers(table: Table, name: str) -> np.ndarray:
-    """Return a column of numbers ``(N,)`` as float64, NaN where a value is missing."""
-    return np.array([number(table, row, name, cell) for row, cell in enumerate(table.cells(name))])
+def _hint(table: Table, row: int, cell: str, form: NumberFormat) -> str:
+    """Return what a cell may be that is no number in the format of its column, and the setting that helps."""
+    line = table.lines[row]
+    parts = split_cell(cell)
+    if parts is None:
+        if row in (0, len(table.rows) - 1):
+            what = "units" if row == 0 else "totals"
+            return f"; if this is a line of {what}, skip it with dataset.skip=[{line}]"
+        return f"; if it means a missing value, set dataset.missing=[{cell[:40]}]"
+    unit = parts[2]
+    if unit != form.unit and (form.unit == "%" or unit):
+        return f" {f'in {form.unit}' if form.unit else 'without a unit'}, as the other cells of this column are"
+    usual = f"; the numbers of this column are read as in {form}" if str(form) else ""
+    mark = "," if "," in cell else "." if "." in cell else ""
+    others = "point" if form.decimal == "," else "comma"
+    keys = f": if {mark!r} marks thousands, set dataset.thousands={'comma' if mark == ',' else 'point'}; if decimals,"
+    return usual + (f"{keys} dataset.decimal={others}" if mark else "")
 
 
-def one_hot(table: Table, column: Column) -> np.ndarray:
-    """Return ``(N, categories)``: 1 for the category of a row, 0 for the others; all NaN if the cell is missing.
+def numbers(table: Table, name: str, form: NumberFormat = PLAIN) -> np.ndarray:
+    """Return a column of numbers ``(N,)`` in float64, NaN where one is missing."""
+    return np.array([number(table, row, name, cell, form) for row, cell in enumerate(table.cells(name))])
+
+
+def days(table: Table, column: Column) -> np.ndarray:
+    """Return a column of dates ``(N,)`` in float64, as days since the column's origin; NaN where one is missing.
+
+    Times of day become hours since midnight.
+
+    Raises:
+        DataError: If a cell is not a date.
+    """
+    values = []
+    for row, cell in enumerate(table.cells(column.name)):
+        value = math.nan if is_no_number(cell) else read_days(cell, column.date)
+        if value is None:
+            kind = "a time of day" if column.date == "time" else "a date"
+            raise table.error(row, column.name, f"{short(cell)} is not {kind}, as the other cells of this column are")
+        values.append(24 * value if column.date == "time" else value - column.origin)
+    return np.array(values)
+
+
+Unseen = dict[str, Counter[str]]  # by column, categories that the training data did not have
+
+
+def one_hot(table: Table, column: Column, unseen: Unseen | None = None) -> np.ndarray:
+    """Return ``(N, categories)``: 1 for the category of a row, 0 for the others; NaN for all if it is missing.
+
+    Args:
+        table: The file.
+        column: With categories.
+        unseen: Counts cells that are not one of the categories, whose rows have zeros; None: they are an error.
 
     Raises:
         DataError: If a cell is not one of the categories.
     """
     positions = {category: position for position, category in enumerate(column.categories)}
+    if table.form.ignore_case:
+        positions = {folded(category): position for category, position in positions.items()} | positions
     cells = table.cells(column.name)
-    values = np.zeros((len(cells), len(positions)))
+    values = np.zeros((len(cells), len(column.categories)))
     for row, cell in enumerate(cells):
-        if cell in positions:
-            values[row, positions[cell]] = 1
+        position = positions.get(cell, positions.get(folded(cell)) if table.form.ignore_case else None)
+        if position is not None:
+            values[row, position] = 1
         elif is_missing(cell):
             values[row] = np.nan
+        elif unseen is not None:
+            unseen.setdefault(column.name, Counter())[cell] += 1
         else:
             first = ", ".join(column.categories[:20])
             raise table.error(
-                row, column.name, f"{short(cell)} is not one of the categories in the training data ({first})"
+                row,
+                column.name,
+                f"{short(cell)} is not one of the categories in the training data ({first}); dataset.unknown=ignore"
+                " reads it as none of them",
             )
     return values
 
 
-def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
-    """Return all columns as numbers ``(N, F)`` in float64, NaN where a value is missing.
+def encode(table: Table, columns: Sequence[Column], unseen: Unseen | None = None) -> np.ndarray:
+    """Return the numbers of all columns, ``(N, F)`` in float64, NaN where a value is missing.
+
+    Args:
+        table: The file.
+        columns: What its columns contain.
+        unseen: Counts the categories that no column knows, whose numbers are all 0; None: they are an error.
 
     Raises:
-        DataError: If a cell is not a number or not one of the categories; names line and column.
+        DataError: With line and column, if a cell is not a number or not one of the categories.
     """
     parts = [
-        one_hot(table, column) if column.categories else numbers(table, column.name)[:, None] for column in columns
+        one_hot(table, column, unseen)
+        if column.categories
+        else (days(table, column) if column.date else numbers(table, column.name, column.number))[:, None]
+        for column in columns
     ]
     return np.concatenate(parts, axis=1)
+
+
+def unseen_note(unseen: Unseen) -> list[str]:
+    """Return a line for each column with categories that the training data did not have.
+
+    >>> unseen_note({"colour": Counter({"violet": 2})})
+    ["column colour: 'violet' in 2 rows is none of the training data's categories, and is read as none of them"]
+    """
+    lines = []
+    for name, counts in unseen.items():
+        shown = ", ".join(short(cell) for cell, _ in counts.most_common(5))
+        shown += ", ..." * (len(counts) > 5)
+        rows = counts.total()
+        verb = "is" if len(counts) == 1 else "are"
+        lines.append(
+            f"column {name}: {shown} in {rows} row{'s' * (rows != 1)} {verb} none of the training data's categories,"
+            f" and {verb} read as none of them"
+        )
+    return lines
 
 
 def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -33,13 +33,13 @@ def read_text(
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
         raise error(f"{path}: {what}: it is UTF-16; save it as UTF-8")
     if (position := content.find(b"\0")) >= 0:
-        raise error(f"{path}, line {_line(content, position)}: {what}: it contains a NUL byte")
+        raise error(f"{path}, line {line_of(content, position)}: {what}: it contains a NUL byte")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         byte = content[failure.start]
         raise error(
-            f"{path}, line {_line(content, failure.start)}: {what}: byte {byte:#04x} is not UTF-8; save the file as UTF-8"
+            f"{path}, line {line_of(content, failure.start)}: {what}: byte {byte:#04x} is not UTF-8; save the file as UTF-8"
         ) from failure
 
 
@@ -55,5 +55,6 @@ def lines(text: str) -> list[str]:
     return found if found[-1] else found[:-1]
 
 
-def _line(content: bytes, position: int) -> int:
+def line_of(content: bytes, position: int) -> int:
+    """Return the line of a position in a text, from 1."""
     return len(LINE_END_BYTES.findall(content, 0, position)) + 1

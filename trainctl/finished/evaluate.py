@@ -40,6 +40,7 @@ class Scores:
         metrics: The metrics, by ``split/name``.
         classes: The scores of each class, in the order of the classes; empty unless the task is a classification.
         own_data: Whether the data is the data that the run was trained with.
+        notes: What is odd about the data, a line each.
     """
 
     step: int
@@ -47,6 +48,7 @@ class Scores:
     metrics: dict[str, float]
     classes: tuple[ClassScores, ...]
     own_data: bool
+    notes: tuple[str, ...] = ()
 
 
 def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
@@ -77,9 +79,8 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     counts = evaluation.confusion(measured, split) if measured.task == "classification" else []
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
-    return Scores(
-        weights.step, rows, metrics, classes, own_data=measured.data.schema.fingerprint == run.schema.fingerprint
-    )
+    own = measured.data.schema.fingerprint == run.schema.fingerprint
+    return Scores(weights.step, rows, metrics, classes, own_data=own, notes=measured.data.notes)
 
 
 def class_scores(name: str, index: int, counts: list[list[int]]) -> ClassScores:

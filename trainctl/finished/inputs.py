@@ -1,38 +1,23 @@
-"""Find the files to predict, and read texts as token ids, with what is to be said about them."""
+"""Find the files to predict, and what identifies each of their rows."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import image, table, tokens, utf8
+from trainctl.fileformat import image
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.walk import describe_others, find
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line, or is one text
 ARRAYS = frozenset({".npz", ".npy"})
+Label = dict[str, object]  # what identifies a row: the cells before its prediction, by the names of their columns
 COMMON = 5  # unknown tokens in a note
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The rows of a file.
-
-    Args:
-        rows: In the format of the run's data ``(N, *shape)``.
-        lines: Of each row in the file, if they are lines of a text; None otherwise.
-        vocabulary: How much of the texts the run knows.
-    """
-
-    rows: Tensor
-    lines: Sequence[int] | None = None
-    vocabulary: "Coverage | None" = None
 
 
 @dataclass
@@ -70,6 +55,27 @@ class Coverage:
         if self.cut:
             notes.append(f"{self.cut:,} of {self.texts:,} texts are cut after {length} tokens, as in training")
         return notes
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The rows of a file, as a run reads them.
+
+    Args:
+        rows: ``(N, *shape)``.
+        names: Of the columns that identify rows.
+        cells: Of these columns, for each row.
+        notes: What is odd about the file, a line each.
+        numbers: Of the rows in the file, from 0; None if they are all of them.
+        coverage: How much of its texts the run can read.
+    """
+
+    rows: Tensor
+    names: tuple[str, ...] = ()
+    cells: Sequence[Sequence[object]] = ()
+    notes: tuple[str, ...] = ()
+    numbers: Sequence[int] | None = None
+    coverage: Coverage = field(default_factory=Coverage)
 
 
 def expand(given: Sequence[Path], schema: Schema) -> tuple[list[Path], list[str]]:
@@ -113,11 +119,9 @@ def _suffixes(schema: Schema) -> tuple[str, list[frozenset[str] | None]]:
     return "tables", [frozenset({".csv", ".tsv"}), frozenset({".txt"}), ARRAYS]
 
 
-def batches(
-    parts: Iterable[tuple[Sequence[list[object]], Tensor]], size: int
-) -> Iterator[tuple[list[list[object]], Tensor]]:
+def batches(parts: Iterable[tuple[Sequence[Label], Tensor]], size: int) -> Iterator[tuple[list[Label], Tensor]]:
     """Yield rows and what identifies each, ``size`` at a time, whichever file they come from."""
-    labels: list[list[object]] = []
+    labels: list[Label] = []
     rows: list[Tensor] = []
     for new_labels, new_rows in parts:
         labels += new_labels
@@ -131,40 +135,3 @@ def batches(
         labels, rows = labels[full:], [whole[full:]]
     if labels:
         yield labels, torch.cat(rows)
-
-
-def read_texts(source: Path, schema: Schema) -> Inputs:
-    """Read texts as token ids ``(N, T)``: from a column of a CSV, or a .txt, by lines or as one text.
-
-    Raises:
-        DataError: If the file or a row has no text, or the run was trained on token ids instead of texts.
-    """
-    encoding, column, level = schema.encoding, schema.encoding.text, schema.encoding.level
-    if column is None or level is None:
-        raise DataError(f"{source}: this run was trained on token ids, not on texts; pass token ids as an .npy")
-    lines: list[int] | None = None
-    normalize = encoding.normalize or "legacy"
-    if source.suffix.lower() in (".csv", ".tsv"):
-        cells = table.read_table(source, encoding.delimiter or "comma")
-        texts = cells.cells(column)
-    elif encoding.whole_files:
-        texts = [utf8.read_text(source).strip()]
-    else:
-        split_lines = str.splitlines if normalize == "legacy" else utf8.lines
-        numbered = [
-            (number, line) for number, line in enumerate(split_lines(utf8.read_text(source)), 1) if line.strip()
-        ]
-        lines, texts = [number for number, _ in numbered], [line for _, line in numbered]
-    if not any(texts):
-        raise DataError(f"{source}: contains no text")
-    words = [tokens.split(text, level, lowercase=bool(encoding.lowercase), normalize=normalize) for text in texts]
-    if gaps := [row for row, found in enumerate(words) if not found]:
-        raise cells.error(gaps[0], column, "has no text")
-    length = schema.input_shape[0]
-    codes = {token: code for code, token in enumerate(schema.vocabulary)}
-    coverage = Coverage(
-        len(words), sum(len(found[:length]) for found in words), sum(len(found) > length for found in words)
-    )
-    coverage.unknown.update(token for found in words for token in found[:length] if token not in codes)
-    rows = torch.from_numpy(np.stack([tokens.ids(found, codes, length) for found in words]))
-    return Inputs(rows, lines, coverage)

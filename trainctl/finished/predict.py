@@ -4,8 +4,8 @@ import csv
 import io
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,12 +14,17 @@ from torch import Tensor, nn
 
 from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
+from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image, table
+from trainctl.fileformat import array, image
+from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
-from trainctl.finished import inputs
+from trainctl.fileformat.unpacked import ending
+from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label, batches, expand
 from trainctl.finished.open import Finished, load_model
+from trainctl.finished.table_inputs import read_table_inputs, table_form
+from trainctl.finished.text_inputs import read_text_inputs
 from trainctl.report.table import harmless
 
 SHOWN = 20  # errors in a message
@@ -42,7 +47,7 @@ class Predictions:
     files: int
 
 
-def predict(run: Finished, given: Sequence[Path], which: str) -> Predictions:
+def predict(run: Finished, given: Sequence[Path], which: str, ids: Sequence[str] = ()) -> Predictions:
     """Return the predictions of a run for files, as CSV text.
 
     One file is predicted or raises an error. Of several files, or of a directory, those that cannot be predicted are left
@@ -52,59 +57,79 @@ def predict(run: Finished, given: Sequence[Path], which: str) -> Predictions:
         run: The run.
         given: Files and directories.
         which: The weights: ``best`` or ``last``.
+        ids: Columns of the files that are copied to the predictions.
 
     Raises:
         DataError: If no file can be read, or none has rows of the shape that the run was trained with.
         CheckpointError: If configuration and weights do not match.
     """
     weights = run.weights(which)
-    files, notes = inputs.expand(given, run.schema)
-    several = len(given) > 1 or given[0].is_dir()
-    fitted, coverage, failed = weights.fitted, inputs.Coverage(), []
-    with_lines = bool(run.schema.vocabulary) and any(map(is_lines(run.schema), files))
-
-    def parts() -> Iterator[tuple[list[list[object]], Tensor]]:
-        nonlocal coverage
-        for file in files:
-            try:
-                found = read(file, run.schema, background(run))
-                rows = without_gaps(fitted.cleaner(found.rows), file, run.schema)
-            except DataError as error:
-                if not several:
-                    raise
-                failed.append(error)
-                continue
-            coverage += found.vocabulary or inputs.Coverage()
-            yield list(labels(file, found, several=several, with_lines=with_lines)), rows
-
+    files, notes = expand(given, run.schema)
+    source = Source(run, weights.fitted, files, ids, several=len(given) > 1 or given[0].is_dir(), notes=notes)
     model, task, device = load_model(run, weights)
+    fitted = weights.fitted
     scale, units = fitted.input_scale.to(device), fitted.target_scale.to(device) if fitted.target_scale else None
+    rows: list[tuple[Label, Sequence[object]]] = []
+    for labels, portion in batches(source.parts(), run.config.loop.eval_batch_size):
+        cells = predicted_cells(model, task, scale(portion.to(device)), units, run.schema)
+        rows += zip(labels, cells, strict=True)
+    if len(source.failed) == len(files):
+        rest = len(files) - SHOWN
+        raise DataError("\n".join([*map(str, source.failed[:SHOWN]), *([f"and {rest:,} more"] if rest > 0 else [])]))
+    names = list(dict.fromkeys(name for label, _ in rows for name in label))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    before = [*(["file"] if several else []), "row", *(["line"] if with_lines else [])]
-    writer.writerow([*before, *columns(task, run.schema)])
-    for names, portion in inputs.batches(parts(), run.config.loop.eval_batch_size):
-        cells = predicted_cells(model, task, scale(portion.to(device)), units, run.schema)
-        writer.writerows([*name, *row] for name, row in zip(names, cells, strict=True))
-    if len(failed) == len(files):
-        raise DataError(
-            "\n".join([*map(str, failed[:SHOWN]), *([f"and {len(failed) - SHOWN} more"] * (len(failed) > SHOWN))])
-        )
-    length = run.schema.input_shape[0]
-    return Predictions(text.getvalue(), (*notes, *coverage.notes(length)), tuple(failed), len(files))
+    writer.writerow([*names, *columns(task, run.schema)])
+    writer.writerows([*(label.get(name, "") for name in names), *cells] for label, cells in rows)
+    notes += source.coverage.notes(run.schema.input_shape[0])
+    return Predictions(text.getvalue(), tuple(notes), tuple(source.failed), len(files))
 
 
-def labels(file: Path, found: inputs.Inputs, *, several: bool, with_lines: bool) -> Iterator[list[object]]:
-    """Yield what identifies each row of a file: its name if there are several, the row, and the line of a text."""
-    name = [os.fsencode(file).decode("utf-8", "backslashreplace")] if several else []
-    for row in range(len(found.rows)):
-        line: list[object] = [found.lines[row] if found.lines else ""] if with_lines else []
-        yield [*name, row, *line]
+@dataclass
+class Source:
+    """The rows of files, one file after the other.
 
+    Args:
+        run: The run.
+        fitted: Its cleaning.
+        files: The files.
+        ids: Columns that identify rows.
+        several: Whether the name of its file belongs to a row, and files that cannot be predicted are left out.
+        notes: What is odd about the files, a line each; those that were read.
+        failed: The errors of those that cannot be predicted.
+        coverage: How much of their texts is known.
+    """
 
-def is_lines(schema: Schema) -> Callable[[Path], bool]:
-    """Return whether each line of a file is a text."""
-    return lambda file: file.suffix.lower() == ".txt" and not schema.encoding.whole_files
+    run: Finished
+    fitted: Fitted
+    files: Sequence[Path]
+    ids: Sequence[str]
+    several: bool
+    notes: list[str]
+    failed: list[DataError] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+
+    def parts(self) -> Iterator[tuple[list[Label], Tensor]]:
+        """Yield the rows of each file, and what identifies them."""
+        for file in self.files:
+            try:
+                found = read_rows(self.run, file, self.ids)
+                rows = without_gaps(self.fitted.cleaner(found.rows), file, self.run.schema)
+            except DataError as error:
+                if not self.several:
+                    raise
+                self.failed.append(error)
+                continue
+            self.notes += found.notes
+            self.coverage += found.coverage
+            yield list(self._labels(file, found)), rows
+
+    def _labels(self, file: Path, found: Inputs) -> Iterator[Label]:
+        name: Label = {"file": os.fsencode(file).decode("utf-8", "backslashreplace")} if self.several else {}
+        numbers = range(len(found.rows)) if found.numbers is None else found.numbers
+        for row, number in enumerate(numbers):
+            cells = dict(zip(found.names, found.cells[row], strict=True)) if found.names else {}
+            yield name | {"row": number} | cells
 
 
 def background(run: Finished) -> Background:
@@ -126,10 +151,10 @@ def columns(task: Task, schema: Schema) -> list[object]:
 
 @torch.no_grad()
 def predicted_cells(
-    model: nn.Module, task: Task, scaled: Tensor, units: Affine | None, schema: Schema
+    model: nn.Module, task: Task, inputs: Tensor, units: Affine | None, schema: Schema
 ) -> Iterator[Sequence[object]]:
     """Yield the output cells of each row of a scaled batch."""
-    outputs = model(scaled).float()
+    outputs = model(inputs).float()
     if task == "classification":
         for probabilities in outputs.softmax(1).tolist():
             best = max(range(len(probabilities)), key=probabilities.__getitem__)
@@ -138,34 +163,9 @@ def predicted_cells(
         for values in (units.inverse(outputs) if units else outputs).tolist():
             yield [f"{value:.6g}" for value in values]
     else:
-        errors = (outputs - scaled).flatten(1).square().mean(1).sqrt().tolist()
+        errors = (outputs - inputs).flatten(1).square().mean(1).sqrt().tolist()
         for error, values in zip(errors, outputs.flatten(1).tolist(), strict=True):
             yield [f"{value:.6g}" for value in (error, *values)]
-
-
-def read(source: Path, schema: Schema, background: Background = "white") -> inputs.Inputs:
-    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float32 with NaN.
-
-    Raises:
-        DataError: If it cannot be read, or does not have the shape and columns that the run was trained with.
-    """
-    shape, ending = schema.input_shape, source.suffix.lower()
-    if ending in image.suffixes():
-        if len(shape) != 3 or shape[0] not in (1, 3):
-            raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
-        to = PixelFormat(
-            channels=shape[0], height=shape[1], width=shape[2], background=background,
-            pixel_range=schema.encoding.pixel_range,
-        )  # fmt: skip
-        return inputs.Inputs(torch.from_numpy(image.read_image(source, to))[None])
-    if schema.vocabulary and (ending in inputs.TABLES or schema.encoding.whole_files) and ending not in inputs.ARRAYS:
-        return inputs.read_texts(source, schema)
-    if ending in inputs.TABLES:
-        return inputs.Inputs(read_csv(source, schema))
-    if ending in inputs.ARRAYS:
-        return inputs.Inputs(as_rows(array.read_array(source), schema, source))
-    kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
-    raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
 
 
 def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
@@ -207,34 +207,63 @@ def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
     return rows.round().to(torch.uint8)
 
 
-def without_gaps(rows: Tensor, source: Path, schema: Schema) -> Tensor:
+def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
     """Check that cleaned rows have no missing values, and return them.
 
     Raises:
         DataError: If a value is missing.
     """
-    if not rows.is_floating_point() or not (gaps := rows.isnan()).any():
-        return rows
+    if not inputs.is_floating_point() or not (gaps := inputs.isnan()).any():
+        return inputs
     row, index = gaps.flatten(1).nonzero()[0].tolist()
     names = schema.input_names
-    column = f", column {names[index % rows.shape[-1]].partition('=')[0]}" if names else ""
+    column = f", column {names[index % inputs.shape[-1]].partition('=')[0]}" if names else ""
     raise DataError(
         f"{source}: row {row}{column} has a missing value; this run was trained without imputation (clean=impute)"
     )
 
 
-def read_csv(source: Path, schema: Schema) -> Tensor:
-    """Read the columns that the run was trained with, by name, or all columns in order if those had no names.
+def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
+    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float32 with NaN.
+
+    Args:
+        run: The run, with the settings that the command changes.
+        source: The file.
+        ids: Columns that identify the rows; only a table has them.
 
     Raises:
-        DataError: If the file is not valid; names line and column.
+        DataError: If the file cannot be read, or does not have the shape and columns that the run was trained with.
     """
-    encoding = schema.encoding
-    cells = table.read_table(source, encoding.delimiter or "comma")
-    names = schema.input_names or tuple(cells.header)
-    values = table.encode(cells, schema.columns or tuple(map(table.Column, names))).astype(np.float32)
-    if window := encoding.window:
-        if len(values) < window:
-            raise DataError(f"{source}: has {len(values)} rows; this run reads windows of {window}")
-        return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2).contiguous()
-    return as_rows(values, schema, source)
+    schema, suffix = run.schema, ending(source)
+    settings = run.config.parts["dataset"]
+    form = table_form(settings, [word.partition("=")[0] for word in run.overrides], schema)
+    is_table = suffix in (TABLES | JSON)
+    if ids and (not is_table or (schema.vocabulary and suffix == ".txt")):
+        raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
+    if suffix in image.suffixes():
+        return read_picture(source, schema, background(run))
+    if schema.vocabulary and suffix not in ARRAYS and (is_table or schema.encoding.whole_files):
+        return read_text_inputs(source, schema, form, ids)
+    if is_table:
+        found = read_table_inputs(source, schema, form, settings, ids)
+        return replace(found, rows=as_rows(found.rows.numpy(), schema, source))
+    if suffix in ARRAYS:
+        return Inputs(as_rows(array.read_array(source), schema, source))
+    kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
+    raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
+
+
+def read_picture(source: Path, schema: Schema, background: Background) -> Inputs:
+    """Read an image file as one row, converted as in training.
+
+    Raises:
+        DataError: If it cannot be read, or the run takes no images.
+    """
+    shape = schema.input_shape
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
+    to = PixelFormat(
+        channels=shape[0], height=shape[1], width=shape[2], background=background,
+        pixel_range=schema.encoding.pixel_range,
+    )  # fmt: skip
+    return Inputs(torch.from_numpy(image.read_image(source, to))[None])

@@ -2,7 +2,9 @@
 
 import pytest
 import torch
+import yaml
 
+from tests.conftest import ROOT
 from trainctl.components.clean.drop import drop
 from trainctl.components.clean.none import none
 from trainctl.components.dataset.series import series
@@ -10,7 +12,9 @@ from trainctl.data.split import split_rows
 from trainctl.errors import ConfigError, DataError
 from trainctl.settings.config import Split
 
-KEYS = {"columns": ["a", "b"], "window": 3, "horizon": 2, "delimiter": "comma"}
+DEFAULTS = yaml.safe_load((ROOT / "conf/dataset/series.yaml").read_text())
+KEYS = {key: DEFAULTS[key] for key in DEFAULTS if key not in ("name", "defaults")}
+KEYS |= {"columns": ["a", "b"], "window": 3, "horizon": 2, "schema": None}
 
 
 @pytest.fixture

@@ -20,7 +20,14 @@ from trainctl.fileformat.table import Column
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
-Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
+Delimiter = Literal["auto", "comma", "semicolon", "tab", "pipe", "space"]
+Decimal = Literal["auto", "point", "comma"]
+Thousands = Literal["auto", "none", "comma", "point", "space", "apostrophe"]
+Dates = Literal["auto", "day_first", "month_first"]
+Charset = Literal[
+    "auto", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252", "cp1250", "cp1251", "cp437", "cp850",
+    "mac-roman", "shift-jis", "euc-jp", "gb18030", "big5", "euc-kr",
+]  # fmt: skip
 Level = Literal["characters", "words"]
 Normalize = Literal["nfc", "nfkc", "none", "legacy"]  # see trainctl.fileformat.tokens
 SplitFolders = Literal["auto", "folders", "none"]  # see trainctl.fileformat.class_folders

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.dataset.base import (
+    Charset,
     Damaged,
     Dataset,
     Delimiter,
@@ -27,8 +28,10 @@ from trainctl.components.dataset.base import (
 from trainctl.fileformat import tokens, utf8
 from trainctl.fileformat.damage import Damage
 from trainctl.fileformat.documents import Documents, read_documents
-from trainctl.fileformat.table import Table, read_table
-from trainctl.fileformat.target import classes, read_target
+from trainctl.fileformat.table import Table, TableFormat, read_table
+from trainctl.fileformat.target import Guessed, classes, read_target, reason_of
+
+NOT_GUESSED = Guessed("")
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Source:
         val: How many rows are for validation.
         test: How many rows are for test, at the end.
         whole_files: Whether each file is one text.
+        delimiter: Of the cells of a table.
+        guessed: Why the task is what it is, if it was not said.
         layout: How they are stored, for the block at the start.
         notes: A line each.
     """
@@ -58,6 +63,8 @@ class Source:
     val: int = 0
     test: int = 0
     whole_files: bool | None = None
+    delimiter: Delimiter | None = None
+    guessed: Guessed = NOT_GUESSED
     layout: str = ""
     notes: tuple[str, ...] = ()
 
@@ -75,6 +82,7 @@ def text(
     max_vocabulary: Annotated[int, "[3, inf)"] | None,
     min_count: Annotated[int, "[1, inf)"],
     delimiter: Delimiter,
+    encoding: Charset,
     splits: SplitFolders,
     drop: list[str],
     damaged: Damaged,
@@ -105,7 +113,8 @@ def text(
         max_length: Maximum number of tokens that are read from a text.
         max_vocabulary: Maximum number of distinct tokens, including the two special ones; null: no limit.
         min_count: How often a token must occur in the training split to be in the vocabulary.
-        delimiter: Separator of a CSV's cells: ``comma``, ``semicolon``, ``tab`` or ``pipe``.
+        delimiter: Separator of a CSV's cells: ``comma``, ``semicolon``, ``tab`` or ``pipe``; ``auto``: found out.
+        encoding: Of the characters; ``auto``: what the byte order mark says, or UTF-8.
         splits: Whether folders called ``train``, ``val`` and ``test`` are splits: see ``dataset=image_folder``.
         drop: Names of folders that are neither classes nor splits.
         damaged: ``error``: texts that are empty and files that cannot be read are listed, and the run does not start;
@@ -129,12 +138,15 @@ def text(
     if file.is_dir():
         class_names = trained.class_names if trained else None
         lines = str.splitlines if normalize == "legacy" else utf8.lines
-        found = read_documents(file, lines, splits=splits, drop=drop, damaged=damaged, class_names=class_names)
+        found = read_documents(
+            file, lines, splits=splits, drop=drop, damaged=damaged, encoding=encoding, class_names=class_names
+        )
         source = _from_directory(found, class_names, split)
     else:
         column, target = required("text", text, "COLUMN"), required("target", target, "COLUMN")
         wanted: Task | Literal["auto"] = trained.task if trained else task
-        source = _from_table(read_table(file, delimiter), column, target, wanted, trained, damaged, split)
+        form = TableFormat(delimiter=delimiter, encoding=encoding)
+        source = _from_table(read_table(file, form), column, target, wanted, trained, damaged, split)
     longest = max(map(len, source.texts))
     length = trained.input_shape[0] if trained else min(max_length, longest)
     vocabulary = trained.vocabulary if trained else tokens.vocabulary(source.texts, None, 1)
@@ -154,14 +166,15 @@ def text(
             lowercase=lowercase,
             normalize=normalize,
             whole_files=source.whole_files,
-            delimiter=delimiter,
+            delimiter=source.delimiter,
         ),
         source=file.name,
         lines=source.lines,
         learn=None if trained else partial(_learn, most=max_vocabulary, least=min_count),
         notes=(*source.notes, *_note_on_length(source.texts, length)),
         inferred=(("texts", _described(source, level, length)),),
-        task_reason="" if file.is_dir() or task != "auto" else "dataset.task changes it",
+        task_reason=source.guessed.reason,
+        other_task=source.guessed.other,
     )
 
 
@@ -206,9 +219,17 @@ def _from_table(
     if len(kept) < len(table.rows):
         table = replace(table, rows=[table.rows[row] for row in kept], lines=[table.lines[row] for row in kept])
     values, class_names = read_target(table, target, task, trained.class_names if trained else None)
-    layout = f"column {column}"
     return Source(
-        texts, torch.tensor(table.lines), column, target, values, class_names, layout=layout, notes=damage.notes
+        texts=texts,
+        lines=torch.tensor(table.lines),
+        column=column,
+        target=target,
+        values=values,
+        class_names=class_names,
+        delimiter=table.form.delimiter,  # type: ignore[arg-type]
+        guessed=reason_of(table, [target], task),
+        layout=f"column {column}",
+        notes=damage.notes,
     )
 
 
