@@ -719,7 +719,7 @@ def compressed() -> bytes:
 CSV_KEYS = {**yaml.safe_load((ROOT / "conf/dataset/csv.yaml").read_text()), "schema": None}
 CSV_KEYS.pop("name")
 TABLE_KEYS = {"delimiter": "comma", "schema": None}
-TEXT_KEYS = {"task": "auto", "normalize": "nfc", "splits": "auto", "drop": [], "damaged": "error"}
+TEXT_KEYS = {"task": "auto", "encoding": "auto", "normalize": "nfc", "splits": "auto", "drop": [], "damaged": "error"}
 RGB = PixelFormat(channels=3, height=8, width=8)
 READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
     "images": (idx(pixels(3, 4, 5)), read_idx),
