@@ -78,6 +78,19 @@ def test_what_cannot_be_told_is_named(tree, files, changed, message):
         read_class_folders(tree(*files), layout(**changed))
 
 
+def test_a_class_whose_accents_are_written_in_two_ways_is_one(tree):
+    root = tree("train/caf\u00e9/1.png", "train/tea/1.png", "val/cafe\u0301/1.png")
+    found = read_class_folders(root, layout())
+    assert (found.names, found.val, found.classes[-1]) == (("caf\u00e9", "tea"), 1, "caf\u00e9")
+    found = read_class_folders(root, layout(class_names=("cafe\u0301", "tea")))
+    assert found.classes == ["cafe\u0301", "tea", "cafe\u0301"]
+
+
+def test_classes_that_look_alike_are_told(tree):
+    (note,) = read_class_folders(tree("Cat/1.png", "cat/1.png", "dog/1.png"), layout()).notes
+    assert note == "the classes Cat and cat differ only in upper and lower case or spaces, and are different"
+
+
 def test_folders_can_be_dropped(tree):
     root = tree("train/pos/1.png", "train/neg/1.png", "train/unsup/1.png", "test/pos/1.png", "extra/1.png")
     assert read_class_folders(root, layout(drop=["unsup", "extra"])).names == ("neg", "pos")

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from trainctl.errors import DataError
-from trainctl.fileformat.columns import find_columns
-from trainctl.fileformat.table import Column, encode, numbers, read_table
+from trainctl.fileformat.table import Column, encode, find_columns, numbers, read_table
 
 BROKEN = [
     (b"", "needs a header and at least one row; it is empty", "empty"),

@@ -7,13 +7,14 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat.delimited import MARKS
+from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
-from trainctl.fileformat.table import LARGEST, Column
+from trainctl.fileformat.table import Column
 from trainctl.fileformat.tokens import FORMS
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
+LARGEST_PIXEL = 1e30  # of an image of numbers, before it is converted to bytes
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
 SHOWN = 5  # most names listed in a message
@@ -203,7 +204,7 @@ def _interval(value: object) -> tuple[float, float]:
         not isinstance(value, list)
         or len(value) != 2
         or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in value)
-        or not -LARGEST <= value[0] < value[1] <= LARGEST
+        or not -LARGEST_PIXEL <= value[0] < value[1] <= LARGEST_PIXEL
     ):
         raise ValueError("two numbers, the first below the second")
     return float(value[0]), float(value[1])
@@ -256,7 +257,7 @@ NUMBERS: dict[str, Callable[[object], Any]] = {
     "decimal": _one_of(*DECIMALS.values()), "thousands": _one_of(*THOUSANDS.values()), "unit": _text,
 }  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
-    "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+    "delimiter": _one_of(*DELIMITERS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
     "normalize": _one_of(*FORMS), "whole_files": _flag, "pixel_range": _interval,
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {

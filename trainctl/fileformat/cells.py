@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainctl.errors import DataError
 from trainctl.fileformat.charset import decode
-from trainctl.fileformat.delimited import MARKS, NUMBER, Rows, header_of, split_rows
+from trainctl.fileformat.delimited import DELIMITERS, NUMBER, Rows, header_of, split_rows
 from trainctl.fileformat.inferred import listed
 from trainctl.fileformat.json_table import read_records
 from trainctl.fileformat.number import MINUS, read_number
@@ -82,7 +82,7 @@ class Table:
             hint = f"; did you mean {close[0]}?" if close else ""
             if sum(NUMBER.fullmatch(cell) is not None for cell in self.header) * 2 > len(self.header):
                 hint = "; line 1 seems to be data: add a line with names, or set dataset.header=false (column_1, ...)"
-            if len(self.header) == 1 and (other := [word for word in MARKS if MARKS[word] in self.header[0]]):
+            if len(self.header) == 1 and (other := [word for word in DELIMITERS if DELIMITERS[word] in self.header[0]]):
                 hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
             raise DataError(
                 f"{self.path}, line 1: column {name} is missing{hint} (choose from: {listed(self.header, 20)})"

@@ -3,6 +3,7 @@
 Two layouts: ``<root>/<class>/**``, or ``<root>/train/<class>/**`` with validation and test folders next to ``train``.
 """
 
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from trainctl.errors import DataError
+from trainctl.fileformat.cells import folded
 from trainctl.fileformat.walk import Found, describe_others, find, subfolders
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))  # in lower case
@@ -102,6 +104,7 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
         wholes = [find(child.path, layout.suffixes) if child.classes else child.whole for child in children]
         groups = [{child.path.name: whole for child, whole in zip(children, wholes, strict=True)}, {}, {}]
         others = []
+    groups, spellings = _in_one_spelling(groups, layout)
     names = _names(root if not has_splits else parts[0][0].path, groups[0], layout)
     pairs = [[(file, name) for name, found in group.items() for file in found.files] for group in groups]
     files = [pair for split in pairs for pair in sorted(split)]
@@ -118,6 +121,7 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
         test=len(pairs[2]),
         has_splits=has_splits,
         notes=(
+            *spellings,
             *_split_notes(root, parts, others, layout, has_splits=has_splits),
             *_file_notes(root, used, unused, layout),
         ),
@@ -178,11 +182,36 @@ def _united(folders: Sequence[Folder], layout: Layout) -> dict[str, Found]:
     """Return the classes of the folders for one split; there may be several, such as ``val`` and ``valid``."""
     united: dict[str, Found] = {}
     for name, found in (item for folder in folders for item in folder.classes.items() if item[0] not in layout.drop):
-        before = united.get(name, Found())
-        united[name] = Found(
-            before.files + found.files, before.others + found.others, before.irregular + found.irregular
-        )
+        united[name] = _sum(united.get(name, Found()), found)
     return united
+
+
+def _in_one_spelling(groups: Sequence[dict[str, Found]], layout: Layout) -> tuple[list[dict[str, Found]], list[str]]:
+    """Return the classes of each split by one name each, and a note for classes that differ in case or spaces only.
+
+    File systems write the accents of the same name in two ways; the class has the one of the run, or of the first split.
+    """
+    known: dict[str, str] = {}
+    for name in [*(layout.class_names or ()), *(name for group in groups for name in sorted(group))]:
+        known.setdefault(unicodedata.normalize("NFC", name), name)
+    renamed: list[dict[str, Found]] = []
+    for group in groups:
+        renamed.append({})
+        for name, found in group.items():
+            canonical = known[unicodedata.normalize("NFC", name)]
+            renamed[-1][canonical] = _sum(renamed[-1].get(canonical, Found()), found)
+    alike: dict[str, list[str]] = {}
+    for name in known.values():
+        alike.setdefault(folded(name), []).append(name)
+    doubles = [" and ".join(names) for names in alike.values() if len(names) > 1]
+    notes = [
+        f"the classes {names} differ only in upper and lower case or spaces, and are different" for names in doubles
+    ]
+    return renamed, notes
+
+
+def _sum(one: Found, other: Found) -> Found:
+    return Found(one.files + other.files, one.others + other.others, one.irregular + other.irregular)
 
 
 def _names(place: Path, classes: dict[str, Found], layout: Layout) -> tuple[str, ...]:

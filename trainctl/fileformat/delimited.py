@@ -12,10 +12,11 @@ from pathlib import Path
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading, reason
 
-MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|", "space": " "}
-DELIMITERS = ("auto", *MARKS)
+MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
+DELIMITERS = MARKS | {"space": " "}  # any number of spaces
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 SEPARATOR = re.compile(r'"?sep=(.)"?\s*', re.IGNORECASE)  # Excel's first line
+ERROR = re.compile(r"#(n/?a|value!|div/0!|ref!|num!|null!|name\?)", re.IGNORECASE)  # in the cells of spreadsheets
 LOOKED_AT = 50  # lines from which a delimiter is guessed
 csv.field_size_limit(min(sys.maxsize, 2**31 - 1))  # cells of any length; the module's own limit is 128 KiB
 
@@ -46,7 +47,7 @@ def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[i
     Args:
         text: Of the file.
         path: The file, for messages and its suffix.
-        delimiter: A word of ``MARKS``; ``auto``: tabs for a .tsv, or else what fits the first lines.
+        delimiter: A word of ``DELIMITERS``; ``auto``: tabs for a .tsv, or else what fits the first lines.
         skip: Numbers of lines to skip.
         usual: What ``auto`` tries first.
 
@@ -56,12 +57,12 @@ def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[i
     skipped = frozenset(skip)
     lines: list[Line] = [(n, line) for n, line in enumerate(io.StringIO(text, newline=""), 1) if n not in skipped]
     if lines and (match := SEPARATOR.fullmatch(lines[0][1])):
-        named = next((word for word in MARKS if MARKS[word] == match[1]), None)
+        named = next((word for word in DELIMITERS if DELIMITERS[word] == match[1]), None)
         delimiter, lines = named or delimiter, lines[1:]
     lines = _without_leading_comments(lines)
     if delimiter == "auto":
         delimiter = guess_delimiter(lines, path, usual)
-    lines = list(_without_comments(lines, MARKS[delimiter]))
+    lines = list(_without_comments(lines, delimiter, path))
     cells, starts = _parse(lines, path, delimiter)
     _drop_trailing(cells)
     return Rows(cells, starts, delimiter)
@@ -85,7 +86,7 @@ def _parse(lines: Sequence[Line], path: Path, delimiter: str) -> tuple[list[list
 
     with reading(lambda: f"{path}, line {lines[min(start, len(lines) - 1)][0]}", explain=explain):
         texts = (line.rstrip(" \t") if spaces else line for _, line in lines)
-        reader = csv.reader(texts, delimiter=MARKS[delimiter], strict=True, skipinitialspace=spaces)
+        reader = csv.reader(texts, delimiter=DELIMITERS[delimiter], strict=True, skipinitialspace=spaces)
         for cells in reader:
             if cells:
                 starts.append(lines[start][0])
@@ -101,7 +102,7 @@ def guess_delimiter(lines: Sequence[Line], path: Path, usual: str = "comma") -> 
     ('semicolon', 'comma')
     """
     first = "tab" if path.suffix.lower() == ".tsv" else usual
-    words = sorted(MARKS, key=lambda word: word != first)
+    words = sorted(DELIMITERS, key=lambda word: word != first)
     texts = [line for _, line in lines[:LOOKED_AT]]
     found = [
         (len(set(counts)) == 1, word) for word in words if (counts := _widths(texts, word, path)) and counts[0] > 1
@@ -116,7 +117,7 @@ def _widths(texts: Sequence[str], word: str, path: Path) -> list[int]:
     lines = [line.rstrip(" \t") for line in texts] if spaces else texts
     with reading(f"{path}, line 1", what="cannot be read as CSV"):
         try:
-            reader = csv.reader(lines, delimiter=MARKS[word], skipinitialspace=spaces)
+            reader = csv.reader(lines, delimiter=DELIMITERS[word], skipinitialspace=spaces)
             return [len(cells) for cells in reader if cells]
         except csv.Error:
             return []
@@ -127,7 +128,7 @@ def _without_leading_comments(lines: list[Line]) -> list[Line]:
     count = next((n for n, (_, line) in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     if count and count < len(lines):
         last, first = lines[count - 1], lines[count][1]
-        mark = next((mark for mark in MARKS.values() if mark in first), ",")
+        mark = next((mark for mark in DELIMITERS.values() if mark in first), ",")
         names = last[1].lstrip("# ").strip().split(mark)
         numbers = [NUMBER.fullmatch(cell.strip()) is not None for cell in first.split(mark)]
         if last[1].startswith("#") and len(names) == len(numbers) > 1 and all(numbers):
@@ -135,13 +136,19 @@ def _without_leading_comments(lines: list[Line]) -> list[Line]:
     return lines[count:] if count < len(lines) else lines
 
 
-def _without_comments(lines: Sequence[Line], mark: str) -> Iterator[Line]:
-    """Yield the lines without those that begin with ``#`` and have another number of cells than the header."""
-    quoted, width = False, lines[0][1].count(mark) if lines else 0
+def _without_comments(lines: Sequence[Line], delimiter: str, path: Path) -> Iterator[Line]:
+    """Yield the lines without those that begin with ``#`` and have another number of cells than the header.
+
+    A row may begin with a name such as ``#1``, with a spreadsheet's ``#N/A``, and go on in the next line.
+    """
+    quoted, width = False, 0
     for number, line in lines:
-        if line.startswith("#") and not quoted and line.count(mark) != width:
-            continue
-        quoted ^= line.count('"') % 2 == 1
+        odd = line.count('"') % 2 == 1
+        if line.startswith("#") and not quoted and not odd and not ERROR.match(line):
+            width = width or next(iter(_widths([lines[0][1]], delimiter, path)), 1)
+            if next(iter(_widths([line], delimiter, path)), 1) not in (width, width + 1):
+                continue
+        quoted ^= odd
         yield number, line
 
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from trainctl.errors import DataError
-from trainctl.fileformat.columns import find_numeric, impossible_notes
 from trainctl.fileformat.date import find_order
-from trainctl.fileformat.table import Column, Table, days, is_missing, is_no_number, numbers
+from trainctl.fileformat.encode import days
+from trainctl.fileformat.table import Column, Table, find_numeric, impossible_notes, is_missing, is_no_number, numbers
 
 MOSTLY = 0.9  # of the steps go back where a file is newest first
 GAP = 1.5  # times the usual step, from which on a step is a gap

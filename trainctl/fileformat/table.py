@@ -1,203 +1,190 @@
-"""Convert the cells of a table to numbers; errors name file, line and column. Imports no torch."""
+"""Find out what each column of a table contains: numbers, dates, categories, or nothing of use. Imports no torch."""
 
-import math
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
-import numpy as np
-
+from trainctl.errors import DataError
 from trainctl.fileformat.cells import Table, TableFormat, folded, is_missing, is_no_number, read_table, short
-from trainctl.fileformat.date import read_days
-from trainctl.fileformat.number import INFINITE, PLAIN, NumberFormat, read_number, split_cell
+from trainctl.fileformat.date import find_order, impossible, read_days
+from trainctl.fileformat.delimited import MARKS, NUMBER
+from trainctl.fileformat.encode import Column, Unseen, encode, narrow, number, numbers, one_hot, unseen_note
+from trainctl.fileformat.number import INFINITE, NumberFormat, choose, guess, read_number
 
-__all__ = [
-    "Table",
-    "TableFormat",
-    "folded",
-    "is_missing",
-    "is_no_number",
-    "read_table",
-    "short",
-]  # for those who read tables
-
-LARGEST = float(np.finfo(np.float32).max)
-EXACT = 2.0**24  # float32 represents every whole number up to this one
+__all__ = [  # all that reads tables needs this module alone
+    "MARKS", "NUMBER", "Column", "Table", "TableFormat", "Unseen", "encode", "find_columns", "folded", "is_missing",
+    "is_no_number", "narrow", "number", "numbers", "one_hot", "read_table", "short", "unseen_note",
+]  # fmt: skip
+# A column of texts contains categories if few values are distinct or each occurs often; otherwise it is free text.
+FEW, MOST, OFTEN = 10, 100, 3
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table, as an input of a model.
+class Numeric:
+    """Which columns of a table contain numbers, and how they are written.
 
     Args:
-        name: The name in the file's header.
-        categories: The distinct values, sorted, each encoded as 0 or 1; empty for a column of numbers.
-        number: How its numbers are written.
-        date: How its dates are written, as ``find_order`` returns it; empty if it contains no dates.
-        origin: The first date of the training file, from which dates are counted [days since 0001-01-01].
+        formats: Of each column in which most cells are numbers.
+        unclear: Columns whose marks could also be read otherwise.
     """
 
-    name: str
-    categories: tuple[str, ...] = ()
-    number: NumberFormat = PLAIN
-    date: str = ""
-    origin: float = 0.0
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the encoded columns: ``age``, or ``city=Bern``, ``city=Ulm``."""
-        return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
+    formats: Mapping[str, NumberFormat]
+    unclear: tuple[str, ...]
 
 
-def number(table: Table, row: int, name: str, cell: str, form: NumberFormat = PLAIN) -> float:
-    """Return the number in a cell, NaN if it is missing.
-
-    Raises:
-        DataError: If it is not a number in this format, or one beyond the range of float32.
-    """
-    value = read_number(cell, form)
-    if value is None:
-        if is_no_number(cell):
-            return math.nan
-        if INFINITE.fullmatch(cell):
-            raise table.error(row, name, f"{cell!r} is infinite; leave the cell empty if the value is missing")
-        raise table.error(row, name, f"{short(cell)} is not a number{_hint(table, row, cell, form)}")
-    if abs(value) > LARGEST:
-        raise table.error(row, name, f"{short(cell)} exceeds the largest number, {LARGEST:.2g}")
-    return value
+def find_numeric(table: Table, names: Sequence[str]) -> Numeric:
+    """Return which columns contain numbers: those of which most cells are, in one format or another."""
+    guesses = {}
+    for name in names:
+        present = [cell for cell in table.cells(name) if not is_no_number(cell)]
+        found = guess(present, table.form.decimal, table.form.thousands)
+        infinite = sum(INFINITE.fullmatch(cell) is not None for cell in present) if found.numbers < len(present) else 0
+        if found.formats and 2 * (found.numbers + infinite) > len(present):
+            guesses[name] = found
+    formats, unclear = choose(guesses, table.form.delimiter)
+    return Numeric(formats, tuple(unclear))
 
 
-def _hint(table: Table, row: int, cell: str, form: NumberFormat) -> str:
-    """Return what a cell may be that is no number in the format of its column, and the setting that helps."""
-    line = table.lines[row]
-    parts = split_cell(cell)
-    if parts is None:
-        if row in (0, len(table.rows) - 1):
-            what = "units" if row == 0 else "totals"
-            return f"; if this is a line of {what}, skip it with dataset.skip=[{line}]"
-        return f"; if it means a missing value, set dataset.missing=[{cell[:40]}]"
-    unit = parts[2]
-    if unit != form.unit and (form.unit == "%" or unit):
-        return f" {f'in {form.unit}' if form.unit else 'without a unit'}, as the other cells of this column are"
-    usual = f"; the numbers of this column are read as in {form}" if str(form) else ""
-    mark = "," if "," in cell else "." if "." in cell else ""
-    others = "point" if form.decimal == "," else "comma"
-    keys = f": if {mark!r} marks thousands, set dataset.thousands={'comma' if mark == ',' else 'point'}; if decimals,"
-    return usual + (f"{keys} dataset.decimal={others}" if mark else "")
+def find_columns(
+    table: Table, names: Sequence[str], categorical: Sequence[str], numeric: Numeric | None = None
+) -> tuple[Column, ...]:
+    """Return which columns contain numbers, dates or categories; reject free text.
 
-
-def numbers(table: Table, name: str, form: NumberFormat = PLAIN) -> np.ndarray:
-    """Return a column of numbers ``(N,)`` in float64, NaN where one is missing."""
-    return np.array([number(table, row, name, cell, form) for row, cell in enumerate(table.cells(name))])
-
-
-def days(table: Table, column: Column) -> np.ndarray:
-    """Return a column of dates ``(N,)`` in float64, as days since the column's origin; NaN where one is missing.
-
-    Times of day become hours since midnight.
-
-    Raises:
-        DataError: If a cell is not a date.
-    """
-    values = []
-    for row, cell in enumerate(table.cells(column.name)):
-        value = math.nan if is_no_number(cell) else read_days(cell, column.date)
-        if value is None:
-            kind = "a time of day" if column.date == "time" else "a date"
-            raise table.error(row, column.name, f"{short(cell)} is not {kind}, as the other cells of this column are")
-        values.append(24 * value if column.date == "time" else value - column.origin)
-    return np.array(values)
-
-
-Unseen = dict[str, Counter[str]]  # by column, categories that the training data did not have
-
-
-def one_hot(table: Table, column: Column, unseen: Unseen | None = None) -> np.ndarray:
-    """Return ``(N, categories)``: 1 for the category of a row, 0 for the others; NaN for all if it is missing.
+    A column is numeric if most of its cells are numbers, and a date if all are dates or times. Otherwise it is
+    categorical, if it has at most 10 distinct values, or at most 100 that occur 3 times on average. Columns named in
+    ``categorical`` are categorical in any case.
 
     Args:
         table: The file.
-        column: With categories.
-        unseen: Counts cells that are not one of the categories, whose rows have zeros; None: they are an error.
+        names: The columns.
+        categorical: Those that are categorical in any case.
+        numeric: Which columns contain numbers; None: those of ``names`` are looked at.
 
     Raises:
-        DataError: If a cell is not one of the categories.
+        DataError: With line and column, if a column is neither, or its dates can be read in two ways.
     """
-    positions = {category: position for position, category in enumerate(column.categories)}
-    if table.form.ignore_case:
-        positions = {folded(category): position for category, position in positions.items()} | positions
-    cells = table.cells(column.name)
-    values = np.zeros((len(cells), len(column.categories)))
-    for row, cell in enumerate(cells):
-        position = positions.get(cell, positions.get(folded(cell)) if table.form.ignore_case else None)
-        if position is not None:
-            values[row, position] = 1
-        elif is_missing(cell):
-            values[row] = np.nan
-        elif unseen is not None:
-            unseen.setdefault(column.name, Counter())[cell] += 1
-        else:
-            first = ", ".join(column.categories[:20])
-            raise table.error(
-                row,
-                column.name,
-                f"{short(cell)} is not one of the categories in the training data ({first}); dataset.unknown=ignore"
-                " reads it as none of them",
-            )
-    return values
+    formats = (numeric or find_numeric(table, names)).formats
+    return tuple(_find(table, name, formats.get(name), categorical=name in categorical) for name in names)
 
 
-def encode(table: Table, columns: Sequence[Column], unseen: Unseen | None = None) -> np.ndarray:
-    """Return the numbers of all columns, ``(N, F)`` in float64, NaN where a value is missing.
+def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bool) -> Column:
+    cells = table.cells(name)
+    drop = f"drop it with dataset.drop=[{name}]"
+    if name in table.nameless:
+        raise DataError(f"{table.path}, line 1: {name} has no name in the header (an index?); {drop}")
+    present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
+    if not present:
+        raise DataError(f"{table.path}, column {name}: has no value in {len(cells)} rows; {drop}")
+    distinct = sorted({cell for _, cell in present})
+    if categorical:
+        return Column(name, tuple(distinct))
+    if form:
+        return Column(name, number=form)
+    if date := _date(table, name, present):
+        return date
+    row, cell = present[0]
+    _refuse_lost_numbers(table, name, present)
+    if len(distinct) <= FEW or (len(distinct) <= MOST and OFTEN * len(distinct) <= len(present)):
+        return Column(name, tuple(distinct))
+    unique = " (an identifier?)" if len(distinct) == len(present) else ""
+    raise table.error(
+        row,
+        name,
+        f"{short(cell)} is free text ({len(distinct)} distinct values in {len(present)} rows){unique}; {drop}, add it to"
+        f" dataset.categorical=[{name}], or use dataset=text",
+    )
 
-    Args:
-        table: The file.
-        columns: What its columns contain.
-        unseen: Counts the categories that no column knows, whose numbers are all 0; None: they are an error.
 
-    Raises:
-        DataError: With line and column, if a cell is not a number or not one of the categories.
-    """
-    parts = [
-        one_hot(table, column, unseen)
-        if column.categories
-        else (days(table, column) if column.date else numbers(table, column.name, column.number))[:, None]
-        for column in columns
-    ]
-    return np.concatenate(parts, axis=1)
-
-
-def unseen_note(unseen: Unseen) -> list[str]:
-    """Return a line for each column with categories that the training data did not have.
-
-    >>> unseen_note({"colour": Counter({"violet": 2})})
-    ["column colour: 'violet' in 2 rows is none of the training data's categories, and is read as none of them"]
-    """
-    lines = []
-    for name, counts in unseen.items():
-        shown = ", ".join(short(cell) for cell, _ in counts.most_common(5))
-        shown += ", ..." * (len(counts) > 5)
-        rows = counts.total()
-        verb = "is" if len(counts) == 1 else "are"
-        lines.append(
-            f"column {name}: {shown} in {rows} row{'s' * (rows != 1)} {verb} none of the training data's categories,"
-            f" and {verb} read as none of them"
+def _date(table: Table, name: str, present: Sequence[tuple[int, str]]) -> Column | None:
+    """Return a column of dates; None if it is none."""
+    dates = [cell for _, cell in present if not is_no_number(cell)]
+    order = find_order(dates, table.form.dates)
+    if order == "unclear":
+        row, cell = present[0]
+        raise table.error(
+            row,
+            name,
+            f"{cell!r} could be day/month or month/day: set dataset.dates=day_first or dataset.dates=month_first",
         )
+    if not order:
+        return None
+    days = [value for cell in dates if (value := read_days(cell, order)) is not None]
+    return Column(name, date=order, origin=0.0 if order == "time" else float(min(days)))
+
+
+def _refuse_lost_numbers(table: Table, name: str, present: Sequence[tuple[int, str]]) -> None:
+    """Raise DataError if most cells of a column of texts are numbers, though not in the format that the settings name."""
+    texts = [cell for _, cell in present]
+    found = guess(texts)
+    if 2 * found.numbers > len(texts):
+        formats = " or ".join(dict.fromkeys(f"{form}" for form in found.formats[:2] if f"{form}"))
+        row, cell = present[0]
+        form = f"dataset.decimal={table.form.decimal} and dataset.thousands={table.form.thousands}"
+        raise table.error(
+            row,
+            name,
+            f"{short(cell)} is not a number with {form}" + f"; it looks like {formats}" * bool(formats)
+            + f". Name it in dataset.categorical=[{name}] if it is no number",
+        )  # fmt: skip
+
+
+def select(header: Sequence[str], patterns: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Return the columns that names or patterns such as ``gene_*`` match, and those patterns that match none.
+
+    A name that exists is itself, whatever characters it contains.
+
+    >>> select(["age", "gene_1"], ["gene_*", "x"])
+    ({'gene_1'}, ['x'])
+    """
+    exact = set(header)
+    found: set[str] = set()
+    missing = []
+    for pattern in patterns:
+        matches = {pattern} if pattern in exact else {name for name in header if fnmatchcase(name, pattern)}
+        found |= matches
+        if not matches:
+            missing.append(pattern)
+    return found, missing
+
+
+def rewritten(table: Table, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return known columns with the formats of numbers in which this file writes them, if the settings name one."""
+    if table.form.decimal == table.form.thousands == "auto":
+        return tuple(columns)
+    formats = find_numeric(table, [column.name for column in columns if not column.categories]).formats
+    return tuple(
+        replace(column, number=replace(formats[column.name], unit=column.number.unit))
+        if column.name in formats
+        else column
+        for column in columns
+    )
+
+
+def unclear_notes(table: Table, numeric: Numeric) -> list[str]:
+    """Return a line for each column whose numbers could also be read otherwise, and the setting that does so."""
+    lines = []
+    for name in numeric.unclear:
+        form = numeric.formats[name]
+        cell = next(cell for cell in table.cells(name) if "," in cell or "." in cell)
+        mark = "," if "," in cell else "."
+        word = "comma" if mark == "," else "point"
+        if form.decimal == mark:
+            how = f"{mark!r} as the decimal mark; if it marks thousands, set dataset.thousands={word}"
+        else:
+            how = f"{mark!r} as a thousands mark (dataset.thousands={word}); if it marks decimals, set dataset.decimal={word}"
+        lines.append(f"column {name}: {cell!r} is read as {read_number(cell, form):.10g}, with {how}")
     return lines
 
 
-def narrow(values: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Convert numbers ``(N, F)`` to float32; also return a note for each column where distinct numbers become equal.
-
-    >>> narrow(np.array([[16777216.0, 1.0], [16777217.0, 2.0]]), ["id", "n"])[1]
-    ('column id: 2 distinct numbers become 1 in float32, which keeps 7 digits: subtract a constant, or drop it',)
-    """
-    notes, narrowed = [], values.astype(np.float32)
-    for index in (np.abs(np.nan_to_num(values)).max(0) >= EXACT).nonzero()[0]:
-        before, after = (len(np.unique(array[:, index])) for array in (values, narrowed))
-        if after < before:
-            notes.append(
-                f"column {names[index]}: {before} distinct numbers become {after} in float32, which keeps 7 digits:"
-                " subtract a constant, or drop it"
-            )
-    return narrowed, tuple(notes)
+def impossible_notes(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Return a line for each column with dates that no calendar has, such as 30 February."""
+    lines = []
+    for column in columns:
+        if column.date:
+            found = [cell for cell in table.cells(column.name) if impossible(cell, column.date)]
+            if found:
+                lines.append(
+                    f"column {column.name}: {len(found)} date{'s do' if len(found) > 1 else ' does'} not exist, the first is"
+                    f" {found[0]}; the day is counted on into the next month"
+                )
+    return lines

@@ -11,10 +11,10 @@ import torch
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import table
-from trainctl.fileformat.columns import rewritten
 from trainctl.fileformat.delimited import NUMBER
 from trainctl.fileformat.inferred import listed
 from trainctl.fileformat.series import check_long_enough, in_order, windows
+from trainctl.fileformat.table import rewritten
 from trainctl.finished.inputs import Inputs
 
 

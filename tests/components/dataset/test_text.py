@@ -9,7 +9,8 @@ from trainctl.errors import ConfigError, DataError
 
 KEYS = {
     "text": "words", "target": "y", "level": "words", "lowercase": True, "max_length": 4, "max_vocabulary": None,
-    "min_count": 1, "delimiter": "comma", "encoding": "auto", "schema": None, "task": "auto", "normalize": "nfc", "splits": "auto", "drop": [],
+    "min_count": 1, "delimiter": "comma", "encoding": "auto", "schema": None,
+    "task": "auto", "normalize": "nfc", "splits": "auto", "drop": [],
     "damaged": "error",
 }  # fmt: skip
 FILE = 'words,y\n"Good, good!",yes\nbad,no\nquite rare words at the end,no\ngood,yes\n'

@@ -20,19 +20,26 @@ from trainctl.components.dataset.base import (
     required,
 )
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.columns import (
-    Numeric,
-    find_columns,
-    find_numeric,
-    impossible_notes,
-    rewritten,
-    select,
-    unclear_notes,
-)
 from trainctl.fileformat.inferred import InferredLine, listed
 from trainctl.fileformat.number import PLAIN
 from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
-from trainctl.fileformat.table import Column, Table, TableFormat, Unseen, encode, narrow, read_table, unseen_note
+from trainctl.fileformat.table import (
+    Column,
+    Numeric,
+    Table,
+    TableFormat,
+    Unseen,
+    encode,
+    find_columns,
+    find_numeric,
+    impossible_notes,
+    narrow,
+    read_table,
+    rewritten,
+    select,
+    unclear_notes,
+    unseen_note,
+)
 from trainctl.fileformat.target import Guessed, read_target, reason_of
 
 

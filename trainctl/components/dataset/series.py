@@ -19,11 +19,19 @@ from trainctl.components.dataset.base import (
     required,
 )
 from trainctl.errors import ConfigError
-from trainctl.fileformat.columns import find_numeric, rewritten, unclear_notes
 from trainctl.fileformat.inferred import InferredLine, listed
 from trainctl.fileformat.number import PLAIN
 from trainctl.fileformat.series import Sequences, check_long_enough, gap_rows, in_order, windows
-from trainctl.fileformat.table import Column, TableFormat, encode, narrow, read_table
+from trainctl.fileformat.table import (
+    Column,
+    TableFormat,
+    encode,
+    find_numeric,
+    narrow,
+    read_table,
+    rewritten,
+    unclear_notes,
+)
 
 Count = Annotated[int, "[1, inf)"]
 
