@@ -1,9 +1,12 @@
 """Texts of the user's own."""
 
+import unicodedata
+
 import pytest
 import torch
 
 from tests.schemas import schema
+from tests.soak import cases, seed
 from trainctl.components.dataset.text import text
 from trainctl.errors import ConfigError, DataError
 
@@ -210,3 +213,32 @@ def test_lines_of_class_files_are_those_of_an_editor(tmp_path):
     (tmp_path / "b.txt").write_bytes(b"four")
     assert text(**KEYS | {"path": str(tmp_path), "max_length": 1}).targets.tolist() == [0, 0, 0, 1]
     assert len(text(**KEYS | {"path": str(tmp_path), "normalize": "legacy"}).targets) == 7
+
+
+# Words of many scripts, each one token, in lower case and composed.
+WORDS = [
+    "film", "caf\u00e9", "\u0939\u093f\u0928\u094d\u0926\u0940", "\u0e19\u0e49\u0e33", "\u05e9\u05dc\u05d5\u05dd",
+    "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645", "\u1ec7", "\ud55c\uad6d\uc5b4", "\u4e2d\u6587", "\u0451\u0436",
+    "\U0001f600", "\U0001f44d\U0001f3fd", "\U0001f469\u200d\U0001f467", "\u2764\ufe0f", "!", "\u060c",
+]  # fmt: skip
+GAPS = [" ", "\u00a0", "\t", "\u2028", "\x0c", "\x85", "  "]  # within a line of an editor
+
+
+@pytest.mark.soak
+def test_texts_of_any_script_and_line_ends_are_the_words_that_were_written(tmp_path):
+    source = seed("scripts")
+    for _ in range(cases(25)):
+        truth = {}
+        for name in ("a", "b"):
+            rows = [
+                [source.choice(WORDS) for _ in range(source.choice((0, 1, 3)))] for _ in range(source.randint(1, 6))
+            ]
+            rows.append(["film"])
+            end = source.choice(("\n", "\r\n", "\r"))
+            content = end.join("".join(word + source.choice(GAPS) for word in row) for row in rows)
+            form, mark = source.choice(("NFC", "NFD")), source.choice(("", "\ufeff"))
+            (tmp_path / f"{name}.txt").write_bytes((mark + unicodedata.normalize(form, content)).encode())
+            truth[name] = [row for row in rows if row]
+        dataset = text(**KEYS | {"path": str(tmp_path)})
+        found = [[word for word in row if word != "<pad>"] for row in words(dataset)]
+        assert found == [row for name in ("a", "b") for row in truth[name]]
