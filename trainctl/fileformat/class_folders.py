@@ -258,17 +258,16 @@ def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layo
     notes = []
     if loose := sum(len(found.files) for found in unused):
         first = next(found.files[0] for found in unused if found.files)
-        notes.append(f"{loose:,} {layout.what} in no class folder are not used, such as {first.relative_to(root)}")
+        notes.append(
+            f"not used, because in no class folder: {loose:,} {layout.what}, such as {first.relative_to(root)}"
+        )
     others: Counter[str] = Counter()
     for found in used:
         others.update(found.others)
     if others:
         hints = {layout.hints[suffix.lower()] for suffix in others if suffix.lower() in layout.hints}
-        one = sum(others.values()) == 1
-        notes.append(
-            f"{describe_others(others)} {'file is' if one else 'files are'} not {layout.what} that trainctl reads, and"
-            f" {'is' if one else 'are'} not used{''.join(f'; {hint}' for hint in sorted(hints))}"
-        )
+        hint = "".join(f"; {hint}" for hint in sorted(hints))
+        notes.append(f"not used, because not {layout.what} that trainctl reads: {describe_others(others)}{hint}")
     if irregular := [path for found in used for path in found.irregular]:
         shown = ", ".join(str(path.relative_to(root)) for path in irregular[:NAMED])
         more = f" and {len(irregular) - NAMED:,} more" if len(irregular) > NAMED else ""

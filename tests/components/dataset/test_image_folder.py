@@ -126,8 +126,8 @@ def test_what_is_not_read_is_counted(folder, load):
     Image.new("RGB", (9, 7)).save(root / "loose.png")
     (root / "dog" / "gone.png").symlink_to("nowhere.png")
     notes = " | ".join(load(root).notes)
-    assert "1 images in no class folder are not used, such as loose.png" in notes
-    assert "1 without a suffix, 1 .PDF and 1 .pdf files are not images that trainctl reads, and are not used" in notes
+    assert "not used, because in no class folder: 1 images, such as loose.png" in notes
+    assert "not used, because not images that trainctl reads: 1 without a suffix, 1 .PDF and 1 .pdf" in notes
     assert "not used, because they are broken links or no regular files: dog/gone.png" in notes
 
 
@@ -169,7 +169,7 @@ def test_a_part_of_16_bits_is_said_and_the_range_can_be_set(tmp_path, load):
     dataset = load(root, channels=1)
     levels = len(dataset.inputs.unique())
     (note,) = dataset.notes
-    assert f"the 6 images with 16 bits use 500..900 of 0..65535 only, and keep {levels} of 256 grey levels" in note
+    assert f"images with 16 bits (6) use 500..900 of 0..65535 only, and keep {levels} of 256 grey levels" in note
     assert "dataset.range=[0,1023]" in note
     assert load(root, channels=1).notes == dataset.notes  # from the cache
     whole = load(root, channels=1, range="auto")

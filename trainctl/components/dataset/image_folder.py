@@ -126,11 +126,11 @@ def _notes(facts: Facts) -> list[str]:
     if facts.deep and facts.pixel_range is None and 2 * spread < TOP:
         top = next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if facts.high < 2**bits)
         notes.append(
-            f"the {facts.deep:,} images with 16 bits use {facts.low:g}..{facts.high:g} of 0..{TOP} only, and keep"
+            f"images with 16 bits ({facts.deep:,}) use {facts.low:g}..{facts.high:g} of 0..{TOP} only, and keep"
             f" {facts.levels} of 256 grey levels: set dataset.range=auto, or for example dataset.range=[0,{top}]"
         )
     if facts.animated:
-        notes.append(f"{facts.animated:,} images have several frames or pages; only the first is used")
+        notes.append(f"only the first frame or page is used of images that have several: {facts.animated:,}")
     return notes
 
 
