@@ -387,8 +387,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/dataset/series.py",
-        "gap_rows=horizon - 1",
-        "gap_rows=0",
+        "if entity else horizon - 1",
+        "if entity else 0",
         "tests/components/dataset/test_series.py",
     ),
     Mutation(
@@ -832,7 +832,7 @@ MUTATIONS = [
         "trainctl/train/loop.py",
         " or state.step == begun)",
         ")",
-        "tests/train/test_health.py",
+        "tests/train/test_loop.py",
     ),
     Mutation(
         "trainctl/finished/comparison.py",
@@ -844,7 +844,7 @@ MUTATIONS = [
         "trainctl/store/restore.py",
         '| {"position": max(0, content.step - 1)}',
         "",
-        "tests/finished/test_open.py",
+        "tests/store/test_restore.py",
     ),
     Mutation(
         "docs/make_reference.py",
@@ -911,6 +911,72 @@ MUTATIONS = [
         'best = which == "best" and manifest.best',
         "best = manifest.best",
         "tests/finished",
+    ),
+    Mutation(
+        "trainctl/fileformat/number.py",
+        'return "-" if inner or signs == ["-"] else ""',
+        'return "-" if signs == ["-"] else ""',
+        "tests/fileformat/test_table_formats.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/number.py",
+        "exponent or 0) - 2",
+        "exponent or 0)",
+        "tests/fileformat/test_table_formats.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/delimited.py",
+        "and not odd and not ERROR.match(line)",
+        "and not odd",
+        "tests/fileformat/test_table_formats.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/date.py",
+        "hour % 12 + 12 *",
+        "hour + 12 *",
+        "tests/fileformat/test_table_formats.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/unpacked.py",
+        "if len(content) > limit:",
+        "if False:",
+        "tests/fileformat/test_table_formats.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/series.py",
+        'np.searchsorted(np.maximum.accumulate(last), first, side="left")',
+        "np.arange(len(first))",
+        "tests/components/dataset/test_series.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/series.py",
+        "groups, steps = tuple(group[::-1] for group in groups), -steps",
+        "groups, steps = groups, -steps",
+        "tests/components/dataset/test_series.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/target.py",
+        'change if repeated and len(distinct) <= MOST_LIKELY_CLASSES else ""',
+        '""',
+        "tests/data/test_own_data.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/suspect.py",
+        "return len(pairs) == len(keys)",
+        "return len(pairs) >= len(keys)",
+        "tests/components/dataset/test_csv.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/array_parts.py",
+        "np.concatenate([inputs for inputs, _ in arrays])",
+        "np.concatenate([inputs for inputs, _ in reversed(arrays)])",
+        "tests/components/dataset/test_arrays.py",
+    ),
+    Mutation(
+        "trainctl/finished/table_inputs.py",
+        'if "dataset.skip" in changed else ()',
+        'if settings.get("skip") else ()',
+        "tests/finished/test_table_inputs.py",
     ),
     Mutation(
         "trainctl/fileformat/pixels.py",

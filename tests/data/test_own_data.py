@@ -80,7 +80,7 @@ def test_a_table_with_missing_values_categories_and_an_outlier(run: Run, tmp_pat
     (elsewhere / "new.csv").write_text("city,income,age\nUlm,1.5,80\nRome,1,20\n")
     noted = run(elsewhere, "predict", str(directory), "new.csv")
     assert noted.returncode == 0
-    assert "note: column city: 'Rome' in 1 row is none of the training data's categories" in noted.stderr
+    assert "note: column city: 'Rome' (1 row) did not occur in the training data" in noted.stderr
     refused = run(elsewhere, "predict", str(directory), "new.csv", "dataset.unknown=error")
     assert refused.returncode == 3
     assert (

@@ -32,7 +32,7 @@ def test_an_unseen_category_is_counted_and_the_other_rows_are_read(tmp_path):
     found = read(tmp_path, "c,x\na,1\nz,2\nz,3\nb,4\n")
     assert found.rows.tolist() == [[1, 1, 0], [2, 0, 0], [3, 0, 0], [4, 0, 1]]
     assert found.notes == (
-        "column c: 'z' in 2 rows is none of the training data's categories, and is read as none of them",
+        "column c: 'z' (2 rows) did not occur in the training data; encoded as no category (all zeros)",
     )
     with pytest.raises(DataError, match="line 3, column c: 'z' is not one of the categories"):
         read(tmp_path, "c,x\na,1\nz,2\n", unknown="error")

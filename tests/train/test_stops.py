@@ -137,6 +137,7 @@ def accused(directory: Path) -> str:
 @example(SCHEDULES[1], 3, (), [Stop("portion", 5, False)])
 @example(SCHEDULES[0], 2, (), [Stop("after step", 1, False)])
 @example(SCHEDULES[4], 2, (), [Stop("evaluation", 2, False), Stop("after evaluation", 1, True)])
+@example(SCHEDULES[0], 2, (), [Stop("evaluation", 2, False), Stop("save", 2, True)])
 @example(SCHEDULES[3], 2, MORE[1], [Stop("portion", 4, False), Stop("portion", 2, False), Stop("manifest", 1, True)])
 def test_a_run_stopped_anywhere_ends_with_the_bits_and_records_of_one_that_was_not(
     whole: Callable[[tuple[str, ...]], Path],

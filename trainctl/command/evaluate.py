@@ -53,8 +53,8 @@ def main(argv: Sequence[str]) -> int:
     if not scores.own_data:
         part = "" if split == "all" else f"; split={split} is only a part of it: use split=all to measure every row"
         print(f"trainctl: note: this is not the data that the run was trained with{part}", file=sys.stderr)
-    for note in (*run.notes, *scores.notes):
-        print(f"trainctl: {note}", file=sys.stderr)
+    for line in (*run.notes, *(f"note: {note}" for note in scores.notes)):
+        print(f"trainctl: {line}", file=sys.stderr)
     if options["format"] == "json":
         print(json.dumps({"run": str(directory), "split": split} | as_json(scores)))
     else:

@@ -139,7 +139,7 @@ def _without_leading_comments(lines: list[Line]) -> list[Line]:
 def _without_comments(lines: Sequence[Line], delimiter: str, path: Path) -> Iterator[Line]:
     """Yield the lines without those that begin with ``#`` and have another number of cells than the header.
 
-    A row may begin with a name such as ``#1``, with a spreadsheet's ``#N/A``, and go on in the next line.
+    A row may begin with a name such as ``#1``, with a spreadsheet's ``#N/A``, and continue in the next line.
     """
     quoted, width = False, 0
     for number, line in lines:

@@ -132,7 +132,7 @@ def one_hot(table: Table, column: Column, unseen: Unseen | None = None) -> np.nd
                 row,
                 column.name,
                 f"{short(cell)} is not one of the categories in the training data ({first}); dataset.unknown=ignore"
-                " reads it as none of them",
+                " encodes it as no category",
             )
     return values
 
@@ -158,20 +158,18 @@ def encode(table: Table, columns: Sequence[Column], unseen: Unseen | None = None
 
 
 def unseen_note(unseen: Unseen) -> list[str]:
-    """Return a line for each column with categories that the training data did not have.
+    """Return a line for each column with categories that did not occur in the training data.
 
     >>> unseen_note({"colour": Counter({"violet": 2})})
-    ["column colour: 'violet' in 2 rows is none of the training data's categories, and is read as none of them"]
+    ["column colour: 'violet' (2 rows) did not occur in the training data; encoded as no category (all zeros)"]
     """
     lines = []
     for name, counts in unseen.items():
-        shown = ", ".join(short(cell) for cell, _ in counts.most_common(5))
-        shown += ", ..." * (len(counts) > 5)
+        shown = ", ".join(short(cell) for cell, _ in counts.most_common(5)) + ", ..." * (len(counts) > 5)
         rows = counts.total()
-        verb = "is" if len(counts) == 1 else "are"
         lines.append(
-            f"column {name}: {shown} in {rows} row{'s' * (rows != 1)} {verb} none of the training data's categories,"
-            f" and {verb} read as none of them"
+            f"column {name}: {shown} ({rows} row{'s' * (rows != 1)}) did not occur in the training data; encoded as no"
+            " category (all zeros)"
         )
     return lines
 

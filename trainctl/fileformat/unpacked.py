@@ -35,7 +35,7 @@ def ending(path: PurePath) -> str:
 
 
 def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
-    """Return the bytes of a file, unpacked if need be.
+    """Return the bytes of a file, unpacked if necessary.
 
     Args:
         path: The file.

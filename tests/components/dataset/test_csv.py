@@ -179,6 +179,6 @@ def test_an_unknown_category_is_none_of_them_and_noted(load):
     trained = schema(columns=(Column("city", ("Bern", "Ulm")),), class_names=("a", "b"))
     found = load("city,y\nUlm,a\nRome,b\n", schema=trained)
     assert found.inputs.tolist() == [[0, 1], [0, 0]]
-    assert "'Rome' in 1 row is none of the training data's categories" in found.notes[0]
+    assert "'Rome' (1 row) did not occur in the training data" in found.notes[0]
     with pytest.raises(DataError, match=r"'Rome' is not one of the categories in the training data.*unknown=ignore"):
         load("city,y\nUlm,a\nRome,b\n", schema=trained, unknown="error")

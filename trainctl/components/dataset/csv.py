@@ -95,8 +95,8 @@ def csv(
         missing: Further words that mean a missing value, e.g. ``[-999,unknown]``.
         skip: Numbers of lines of the file to ignore, e.g. of units or totals.
         ignore_case: Whether texts that differ only in upper and lower case or spaces are one value.
-        unknown: What ``evaluate`` and ``predict`` do with a category that did not occur in training: ``ignore``: it is
-            none of the categories, and reported; ``error``.
+        unknown: What ``evaluate`` and ``predict`` do with a category that did not occur in training: ``ignore``: encode it
+            as no category, and report it; ``error``.
         schema: A finished run's schema, which determines the columns and the classes. Supplied by ``assemble``.
 
     Returns:
