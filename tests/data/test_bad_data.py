@@ -36,6 +36,7 @@ from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.image import read_image
+from trainctl.fileformat.pixels import PixelFormat
 
 Say = Callable[..., tuple[int, str, str]]
 Content = bytes | str | Path | None  # what a file holds, where a link leads, or None for a directory
@@ -43,6 +44,10 @@ Files = dict[str, Content]
 
 QUICK = "loop.max_steps=1 output.plots=false"
 CSV = "dataset=csv dataset.path=my.csv dataset.target=y"
+IMAGE_KEYS = {
+    "size": 8, "channels": 3, "background": "white", "range": None, "splits": "auto", "drop": [], "damaged": "error",
+    "schema": None,
+}  # fmt: skip
 IMAGES = "dataset=image_folder dataset.path=pets dataset.size=8 dataset.cache=cache"
 ARRAYS = "dataset=arrays dataset.path=my.npz"
 TEXT = "dataset=text dataset.path=my.csv dataset.text=words dataset.target=y"
@@ -184,9 +189,9 @@ PLACES: list[tuple[str, Files, str, str]] = [
     ("series: missing", {}, SERIES, "{cwd}/my.csv: no such file"),
     ("text: missing", {}, TEXT, "{cwd}/my.csv: no such file"),
     ("text: a name too long", {}, TEXT.replace("my.csv", "n" * 300), "cannot be read: File name too long"),
-    ("text: an empty directory", {"my.csv": None}, TEXT, "{cwd}/my.csv: needs at least two classes, each a .txt file; contains 0"),
+    ("text: an empty directory", {"my.csv": None}, TEXT, "{cwd}/my.csv: needs at least two classes, each a .txt file"),
     ("text: an empty file", {"my.csv/a.txt": "", "my.csv/b.txt": "x\n"}, TEXT, "{cwd}/my.csv/a.txt: contains no text"),
-    ("text: a directory in the place of a file", {"my.csv/a.txt": None, "my.csv/b.txt": "x\n"}, TEXT, "{cwd}/my.csv/a.txt: is a directory"),
+    ("text: a directory in the place of a file", {"my.csv/a.txt": None, "my.csv/b.txt": "x\n"}, TEXT, "in each file; contains 1"),
     ("images: misspelt", pets(), IMAGES.replace("=pets", "=pest"), "{cwd}/pest: no such directory; did you mean pets?"),
     ("images: a file", {"pets": "x"}, IMAGES, "{cwd}/pets: is a file, not a directory"),
     ("images: a link to nothing", {"pets": Path("gone")}, IMAGES, "{cwd}/pets: no such directory; it is a broken link to gone"),
@@ -557,7 +562,8 @@ LATER: list[tuple[str, Files, str, int, str]] = [
     ("images of one class", {"pets/dog/1.png": png()}, "evaluate folder dataset.path=pets split=all", 0, "not the data"),
     ("images for no image model", {}, "evaluate folder dataset=iris", 3, "row shape is (4,), but the run was trained with (3, 8, 8)"),
     ("predict: no file", {"newer.csv": "x"}, "predict csv new.csv output=o.csv", 3, "new.csv: no such file; did you mean newer.csv?"),
-    ("predict: a directory", {"new.csv": None}, "predict csv new.csv output=o.csv", 3, "new.csv: is a directory"),
+    ("predict: an empty directory", {"new": None}, "predict csv new output=o.csv", 3, "new: contains no tables for this run"),
+    ("predict: a directory of others", {"new/a.png": png()}, "predict csv new output=o.csv", 3, "no tables for this run; contains 1 .png"),
     ("predict: a device", {"new.csv": Path("/dev/zero")}, "predict csv new.csv output=o.csv", 3, "new.csv: not a regular file"),
     ("predict: a name too long", {}, f"predict csv {'n' * 300}.csv output=o.csv", 3, "cannot be read: File name too long"),
     ("predict: another kind", {"new.pdf": "x"}, "predict csv new.pdf output=o.csv", 3,
@@ -634,25 +640,37 @@ def test_a_new_cache_of_images_takes_the_place_of_the_old_one_and_a_damaged_one_
     cache = tmp_path / "cache"
 
     def load(**changed: object) -> list[Path]:
-        settings = {"path": str(tmp_path / "pets"), "size": 8, "channels": 3, "cache": str(cache), "schema": None}
+        settings = IMAGE_KEYS | {"path": str(tmp_path / "pets"), "cache": str(cache)}
         found = image_folder(**settings | changed)  # type: ignore[arg-type]
         assert int(found.inputs[13].max()) == 99
-        return sorted(cache.iterdir())
+        return sorted(path for path in cache.iterdir() if path.suffix == ".pixels")
 
     (first,) = load()
     (again,) = load()
-    content = first.read_bytes()
+    content, facts = first.read_bytes(), first.with_suffix(".json").read_bytes()
     assert first == again
     for damaged in (content[:-1], content[:20], bytes([content[0] ^ 1]) + content[1:], content[:-1] + b"\xee", b""):
         first.write_bytes(damaged)
         assert load() == [first]
         assert first.read_bytes() == content
+    for damaged in (
+        b"",
+        b"[]",
+        b"[" * 99999,
+        b"{}",
+        facts.replace(b'"deep": 0', b'"deep": "x", "none": 3'),
+        facts[:-9],
+    ):
+        first.with_suffix(".json").write_bytes(damaged)
+        assert load() == [first]
+        assert first.with_suffix(".json").read_bytes() == facts
     put(tmp_path, {"pets/dog/99.png": png("L")})
     (second,) = load()
     assert second != first
     put(cache, {"notes.txt": "not ours"})
-    assert len(load(size=9)) == 3  # another size has its own
-    assert len(load()) == 3
+    assert len(load(size=9)) == 2  # another size has its own
+    assert len(load()) == 2
+    assert (cache / "notes.txt").exists()
 
 
 def mutated(content: bytes, source: random.Random) -> bytes:
@@ -705,6 +723,8 @@ def compressed() -> bytes:
 CSV_KEYS = {**yaml.safe_load((ROOT / "conf/dataset/csv.yaml").read_text()), "schema": None}
 CSV_KEYS.pop("name")
 TABLE_KEYS = {"delimiter": "comma", "schema": None}
+TEXT_KEYS = {"task": "auto", "encoding": "auto", "normalize": "nfc", "splits": "auto", "drop": [], "damaged": "error"}
+RGB = PixelFormat(channels=3, height=8, width=8)
 READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
     "images": (idx(pixels(3, 4, 5)), read_idx),
     "images.gz": (gzip.compress(idx(pixels(3, 4, 5))), lambda file: read_idx(file.with_name("images"))),
@@ -717,14 +737,14 @@ READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
         table(20, "words,y", lambda row: f"gr\u00fc\u00df dich {row},{row % 2}").encode(),
         lambda file: text(
             path=str(file), text="words", target="y", level="words", lowercase=True, max_length=9, max_vocabulary=None,
-            min_count=1, **TABLE_KEYS,  # type: ignore[arg-type]
+            min_count=1, **TABLE_KEYS, **TEXT_KEYS,  # type: ignore[arg-type]
         ),
     ),
     "stored.npz": (npz(inputs=ROWS, targets=LABELS)["my.npz"], read_array),  # type: ignore[dict-item]
     "packed.npz": (compressed(), read_array),
     "my.npy": (npy(ROWS), read_array),
     **{
-        f"picture.{kind}": (picture(kind), lambda file: read_image(file, 3, 8, 8))
+        f"picture.{kind}": (picture(kind), lambda file: read_image(file, RGB))
         for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM")
     },
 }  # fmt: skip

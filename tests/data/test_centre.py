@@ -128,7 +128,7 @@ def files(tmp_path: Path) -> dict[str, Dataset]:
 def test_every_reader_of_files_keeps_all_digits(tmp_path, name):
     read = files(tmp_path)[name]
     result = narrowed(read)
-    assert result.notes == ()
+    assert not [note for note in result.notes if "distinct numbers" in note]
     assert result.input_centre[0] > 1.7e9 - 1
     for before, after, centre in (
         (read.inputs, result.inputs, result.input_centre), (read.targets, result.targets, result.target_centre)

@@ -106,3 +106,17 @@ def test_hydras_flags_leave_the_process_as_it_was(argv: tuple[str, ...], capsys:
     before = list(sys.argv), logging.raiseExceptions
     hydra_flags.answer(argv)
     assert (sys.argv, logging.raiseExceptions) == before
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "then"), [("text", "normalize", "legacy"), ("image_folder", "background", "ignore")]
+)
+def test_a_run_of_the_first_version_goes_on_reading_its_data_as_it_did(name: str, key: str, then: str) -> None:
+    fresh = compose.compose([f"dataset={name}", "dataset.path=x"]).tree
+    saved = copy.deepcopy(fresh)
+    for newer in (key, "damaged", "splits", "drop"):
+        del saved["dataset"][newer]
+    loaded = existing.load(saved).parts["dataset"]
+    assert loaded[key] == then != fresh["dataset"][key]
+    assert loaded == fresh["dataset"] | {key: then}
+    assert existing.load(fresh).parts["dataset"] == fresh["dataset"]

@@ -11,10 +11,12 @@ from trainctl.errors import CheckpointError, DataError
 from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
 from trainctl.fileformat.table import Column
+from trainctl.fileformat.tokens import FORMS
 from trainctl.wording import listed
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
+LARGEST_PIXEL = 1e30  # of an image of numbers, before it is converted to bytes
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
 CENTRES = ("input_centre", "target_centre")
@@ -74,7 +76,11 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         """Return plain values that :meth:`from_json` reads; empty centres, and None in the encoding, are omitted."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
-        encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
+        encoding = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(self.encoding).items()
+            if value is not None
+        }
         centres = {key: plain.pop(key) for key in CENTRES}
         used = {key: centre for key, centre in centres.items() if centre}
         columns = [_plain_column(column) for column in self.columns]
@@ -217,6 +223,17 @@ def _numbers(value: object) -> tuple[float, ...]:
     return tuple(map(float, value))
 
 
+def _interval(value: object) -> tuple[float, float]:
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in value)
+        or not -LARGEST_PIXEL <= value[0] < value[1] <= LARGEST_PIXEL
+    ):
+        raise ValueError("two numbers, the first below the second")
+    return float(value[0]), float(value[1])
+
+
 def _columns(value: object) -> tuple[Column, ...]:
     if not isinstance(value, list) or not all(isinstance(column, Mapping) for column in value):
         raise ValueError("a list of columns")
@@ -265,6 +282,7 @@ NUMBERS: dict[str, Callable[[object], Any]] = {
 }  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
     "delimiter": _one_of(*DELIMITERS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+    "normalize": _one_of(*FORMS), "whole_files": _flag, "pixel_range": _interval,
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,

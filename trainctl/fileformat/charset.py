@@ -4,6 +4,7 @@ import codecs
 from pathlib import Path
 
 from trainctl.errors import DataError
+from trainctl.fileformat.utf8 import LINE_END, line_of
 
 ENCODINGS = (
     "auto", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252", "cp1250", "cp1251", "cp437", "cp850",
@@ -39,7 +40,7 @@ def decode(content: bytes, path: Path, encoding: str = "auto", what: str = "cann
     try:
         text = content.decode(name)
     except UnicodeDecodeError as error:
-        line, byte = content.count(b"\n", 0, error.start) + 1, content[error.start]
+        line, byte = line_of(content, error.start), content[error.start]
         if name == "utf-8":
             raise DataError(
                 f"{path}, line {line}: {what}: byte {byte:#04x} is not UTF-8; save the file as UTF-8, or name its"
@@ -48,7 +49,7 @@ def decode(content: bytes, path: Path, encoding: str = "auto", what: str = "cann
         raise DataError(f"{path}, line {line}: {what}: byte {byte:#04x} is not {name}") from error
     text = text.removeprefix("\ufeff")
     if (position := text.find("\0")) >= 0:
-        raise DataError(f"{path}, line {text.count(chr(10), 0, position) + 1}: {what}: it contains a NUL byte")
+        raise DataError(f"{path}, line {len(LINE_END.findall(text, 0, position)) + 1}: {what}: it contains a NUL byte")
     return text
 
 

@@ -1,13 +1,12 @@
 """Read a table as inputs of a finished run, with the columns that identify its rows."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
@@ -15,24 +14,8 @@ from trainctl.fileformat import table
 from trainctl.fileformat.delimited import NUMBER
 from trainctl.fileformat.series import check_long_enough, in_order, windows
 from trainctl.fileformat.table import rewritten
+from trainctl.finished.inputs import Inputs
 from trainctl.wording import listed
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """The rows of a file, as a run reads them.
-
-    Args:
-        rows: ``(N, *shape)``.
-        names: Of the columns that identify rows.
-        cells: Of these columns, for each row.
-        notes: What is odd about the file, a line each.
-    """
-
-    rows: Tensor
-    names: tuple[str, ...] = ()
-    cells: Sequence[Sequence[str]] = ()
-    notes: tuple[str, ...] = ()
 
 
 def table_form(settings: Mapping[str, Any], changed: Sequence[str], schema: Schema) -> table.TableFormat:

@@ -18,6 +18,11 @@ from trainctl.settings.spelling import nearest
 
 # The settings that may change when a run is resumed; changing others would make it a different run.
 MAY_CHANGE = (*config.resumable(), *component.RESUMABLE)
+# Settings of components that are newer than the first version, and change what it did: (group, name) -> what it did.
+FIRST_VERSION: dict[tuple[str, str], Tree] = {
+    ("dataset", "image_folder"): {"background": "ignore"},
+    ("dataset", "text"): {"normalize": "legacy"},
+}
 
 
 def load(tree: Tree) -> Config:
@@ -41,7 +46,7 @@ def completed(tree: Tree) -> Tree:
     Missing groups, sections and keys of the selected members are added, and renamed settings get their current names.
     Values do not change, so a key that this version does not have is still an error when the configuration is checked.
     """
-    tree = renamed.with_new_names(tree)
+    tree = _as_first_version(renamed.with_new_names(tree))
     selected = {
         group: f"[{','.join(map(str, settings))}]" if group in component.ADDITIVE else str(settings.get("name"))
         for group in component.GROUPS
@@ -58,6 +63,20 @@ def completed(tree: Tree) -> Tree:
         return tree  # errors are reported when the configuration is checked
     assert isinstance(defaults, dict)
     return _filled(tree, {str(key): value for key, value in defaults.items()})
+
+
+def _as_first_version(tree: Tree) -> Tree:
+    """Return a saved configuration in which missing settings have the value that repeats what was done without them.
+
+    >>> _as_first_version({"dataset": {"name": "text"}, "model": {"name": "rnn"}})["dataset"]
+    {'normalize': 'legacy', 'name': 'text'}
+    """
+    former = {
+        group: FIRST_VERSION[group, str(settings.get("name"))] | settings
+        for group, settings in tree.items()
+        if isinstance(settings, dict) and (group, str(settings.get("name"))) in FIRST_VERSION
+    }
+    return tree | former
 
 
 def _filled(tree: Tree, defaults: Tree) -> Tree:

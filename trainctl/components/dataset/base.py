@@ -29,6 +29,9 @@ Charset = Literal[
     "mac-roman", "shift-jis", "euc-jp", "gb18030", "big5", "euc-kr",
 ]  # fmt: skip
 Level = Literal["characters", "words"]
+Normalize = Literal["nfc", "nfkc", "none", "legacy"]  # see trainctl.fileformat.tokens
+SplitFolders = Literal["auto", "folders", "none"]  # see trainctl.fileformat.class_folders
+Damaged = Literal["error", "skip"]  # see trainctl.fileformat.damage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,9 @@ class Encoding:
         text: Column that contains the texts.
         level: Unit of a token.
         lowercase: Whether texts are converted to lowercase.
+        normalize: How the characters of a text are composed; None for a run of the first version.
+        whole_files: Whether each file is one text, rather than each line.
+        pixel_range: The values that become 0 and 255 in images of more than 8 bits.
     """
 
     delimiter: Delimiter | None = None
@@ -48,6 +54,9 @@ class Encoding:
     text: str | None = None
     level: Level | None = None
     lowercase: bool | None = None
+    normalize: Normalize | None = None
+    whole_files: bool | None = None
+    pixel_range: tuple[float, float] | None = None
 
 
 class SchemaLike(Protocol):
@@ -76,6 +85,10 @@ class SchemaLike(Protocol):
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """Token of each id; empty if inputs are not tokens."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """Further settings for reading such rows from a file."""
 
 
 @dataclass(frozen=True)
