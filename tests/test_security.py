@@ -26,6 +26,7 @@ from trainctl.fileformat.array import read_array
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.image import read_image
+from trainctl.fileformat.pixels import PixelFormat
 from trainctl.settings import compose
 from trainctl.store import restore
 from trainctl.store.manifest import checksum
@@ -331,13 +332,14 @@ def test_arrays_of_objects_and_arrays_that_are_not_there_are_refused(tmp_path):
 def test_an_image_bomb_is_refused(tmp_path):
     from PIL import Image
 
+    to = PixelFormat(channels=3, height=8, width=8)
     Image.new("1", (16000, 16000)).save(tmp_path / "bomb.png")
     assert (tmp_path / "bomb.png").stat().st_size < 1e5
     with pytest.raises(DataError, match="has more than 67,108,864 pixels"):
-        read_image(tmp_path / "bomb.png", 3, 8, 8)
+        read_image(tmp_path / "bomb.png", to)
     Image.new("1", (9000, 9000)).save(tmp_path / "large.png")
     with pytest.raises(DataError, match="has more than 67,108,864 pixels"):
-        read_image(tmp_path / "large.png", 3, 8, 8)
+        read_image(tmp_path / "large.png", to)
 
 
 def test_results_of_a_sweep_hold_no_formula_and_numbers_stay(tmp_path):

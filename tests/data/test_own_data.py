@@ -78,7 +78,10 @@ def test_a_table_with_missing_values_categories_and_an_outlier(run: Run, tmp_pat
     assert [row["prediction"] for row in rows] == ["yes", "no", "yes"]
 
     (elsewhere / "new.csv").write_text("city,income,age\nUlm,1.5,80\nRome,1,20\n")
-    refused = run(elsewhere, "predict", str(directory), "new.csv")
+    noted = run(elsewhere, "predict", str(directory), "new.csv")
+    assert noted.returncode == 0
+    assert "note: column city: 'Rome' (1 row) did not occur in the training data" in noted.stderr
+    refused = run(elsewhere, "predict", str(directory), "new.csv", "dataset.unknown=error")
     assert refused.returncode == 3
     assert (
         "line 3, column city: 'Rome' is not one of the categories in the training data (Bern, Graz, Ulm)"
@@ -180,6 +183,61 @@ def test_texts_are_trained_on_evaluated_and_predicted_with_a_model_that_embeds_t
         assert [row["prediction"] for row in csv.DictReader(io.StringIO(predicted.stdout))] == ["yes", "no"]
 
 
+def test_a_table_as_people_write_it_with_several_targets_is_learned_and_predicted(
+    run: Run, tmp_path: Path, elsewhere: Path
+) -> None:
+    lines = ["sep=;", "# exported", "Kunde;Menge;am;Preis;Rabatt"]
+    for row in range(80):
+        amount = 1000 + 37.5 * (row % 9)
+        price = f"{amount * 3:,.2f}".translate(str.maketrans(",.", ".,"))
+        lines.append(
+            f"K{row};{amount:.1f}".replace(".", ",") + f";{row % 28 + 1}.{row // 28 + 1}.2024;{price} EUR;{row % 9}%"
+        )
+    (tmp_path / "verkauf.csv").write_bytes("\n".join(lines).encode("utf-16"))
+    done = run(
+        tmp_path, "dataset=csv", "dataset.path=verkauf.csv", "dataset.target=[Preis,Rabatt]", "dataset.drop=[Kunde]",
+        "loss=mse", "loop.epochs=2", "output.plots=false",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    shown = done.stdout.splitlines()
+    assert "task     regression of Preis, Rabatt; one output for each target" in shown
+    assert "numbers  Menge (written like 1234,5)" in shown
+    assert "dates    am (days since the first)" in shown
+    assert "unused   Kunde (dataset.drop)" in shown
+    (elsewhere / "new.tsv").write_text("Kunde\tam\tMenge\nK1\t1.2.2024\t1.234,5\n")
+    predicted = run(elsewhere, "predict", str(only_run(tmp_path)), "new.tsv", "id=Kunde", "dataset.decimal=comma")
+    assert predicted.returncode == 0, predicted.stderr
+    header, row = csv.reader(io.StringIO(predicted.stdout))
+    assert header == ["row", "Kunde", "Preis", "Rabatt"]
+    assert row[:2] == ["0", "K1"]
+
+
+def test_a_table_without_a_target_is_reconstructed_and_nothing_else(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text("a,b,c\n" + "".join(f"{row % 7},{row % 5},{row % 3}\n" for row in range(60)))
+    words = ("dataset=csv", "dataset.path=my.csv", "loop.epochs=2", "output.plots=false")
+    done = run(tmp_path, *words, "model=autoencoder", "loss=mse")
+    assert done.returncode == 0, done.stderr
+    assert "task     none: there is no target" in done.stdout
+    refused = run(tmp_path, *words)
+    assert refused.returncode == 2
+    assert "dataset.target=null: model=mlp learns to predict a column; set dataset.target=COLUMN" in refused.stderr
+
+
+def test_a_loss_of_the_other_task_is_answered_with_the_likelier_setting_first(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "my.csv").write_text(
+        "x,few,many,text\n" + "".join(f"{row},{row % 6},{row % 26},{'ab'[row % 2]}\n" for row in range(90))
+    )
+    expected = {
+        ("few", "loss=mse"): "set dataset.task=regression, or loss=cross_entropy",
+        ("many", "loss=cross_entropy"): "set dataset.task=classification, or loss=mse",
+        ("text", "loss=mse"): "set loss=cross_entropy",
+    }
+    for (target, loss), message in expected.items():
+        refused = run(tmp_path, "dataset=csv", "dataset.path=my.csv", f"dataset.target={target}", loss)
+        assert refused.returncode == 2
+        assert refused.stderr.strip().endswith(message)
+
+
 def test_a_series_is_forecast_beyond_the_end_of_a_file(run: Run, tmp_path: Path, elsewhere: Path) -> None:
     rows = "".join(f"{row},{row % 8},{10 * ((row + 4) % 8)}\n" for row in range(300))
     (tmp_path / "wave.csv").write_text(f"hour,load,price\n{rows}")
@@ -209,7 +267,7 @@ def test_a_series_is_forecast_beyond_the_end_of_a_file(run: Run, tmp_path: Path,
     (elsewhere / "short.csv").write_text("load,price\n1,2\n2,3\n")
     refused = run(elsewhere, "predict", str(directory), "short.csv")
     assert refused.returncode == 3
-    assert "has 2 rows; this run reads windows of 8" in refused.stderr
+    assert "has 2 rows, but this run reads windows of 8" in refused.stderr
 
 
 def test_a_folder_of_images_is_learned_and_a_damaged_one_named(run: Run, tmp_path: Path, elsewhere: Path) -> None:

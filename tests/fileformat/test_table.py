@@ -18,7 +18,11 @@ BROKEN = [
     (b'a,b\n1,"2"x\n', "line 2: cannot be read as CSV", "text after a quote"),
     (b"a,b\n1,2\n3,\x004\n", "line 3: cannot be read as CSV: it contains a NUL byte", "NUL"),
     (b"a,b\n1,2\n\xfc,4\n", "line 3: cannot be read as CSV: byte 0xfc is not UTF-8", "Latin-1"),
-    ("a,b\n1,2\n".encode("utf-16"), "cannot be read as CSV: it is UTF-16", "UTF-16"),
+    (
+        "a,b\n1,2\n".encode("utf-16-le"),
+        "cannot be read as CSV: it seems to be UTF-16; set dataset.encoding=utf-16-le",
+        "UTF-16",
+    ),
 ]
 CELLS = [
     ("abc", "line 3, column a: 'abc' is not a number"),
@@ -27,17 +31,17 @@ CELLS = [
     ("inf", "line 3, column a: 'inf' is infinite"),
     ("1_000", "line 3, column a: '1_000' is not a number"),
     ("٣", "line 3, column a: '٣' is not a number"),
-    ('"3,5"', "line 3, column a: '3,5' is not a number: write decimals with a point"),
+    (
+        '"3,5"',
+        "line 3, column a: '3,5' is not a number: if ',' marks thousands, set dataset.thousands=comma; if decimals, dataset.decimal=comma",
+    ),
     ("0x10", "line 3, column a: '0x10' is not a number"),
 ]
 UNFIT = [
-    (["2024-01-31", "2024-02-01"], [], "line 2, column x: '2024-01-31' is a date or a time; drop it with dataset.drop=[x]"),
-    (["31.1.2024", "1.2.2024"], [], "is a date"),
-    (["12:30", "9:05:10"], [], "is a date or a time"),
+    (["1/2/2024", "3/4/2024"], [], "could be day/month or month/day: set dataset.dates=day_first or dataset.dates=month_first"),
     ([f"word {i}" for i in range(11)], [], "line 2, column x: 'word 0' is free text (11 distinct values in 11 rows)"),
     (["", "NA", "null"], [], "column x: has no value in 3 rows; drop it with dataset.drop=[x]"),
     (["1", "2", "x", "4"], [], "line 4, column x: 'x' is not a number"),
-    (['"1,5"', '"2,5"'], [], "line 2, column x: '1,5' is not a number: write decimals with a point"),
 ]  # fmt: skip
 
 

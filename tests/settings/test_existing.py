@@ -113,3 +113,17 @@ def test_a_habit_is_answered_when_a_run_is_resumed_too():
     for typed, answer in (("device=gpu", "type device=cuda"), ("loop.max_time=90", "type loop.max_time=90s")):
         with pytest.raises(ConfigError, match=answer):
             existing.check(existing.change(tree, [typed], existing.MAY_CHANGE))
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "then"), [("text", "normalize", "legacy"), ("image_folder", "background", "ignore")]
+)
+def test_a_run_of_the_first_version_goes_on_reading_its_data_as_it_did(name: str, key: str, then: str) -> None:
+    fresh = compose.compose([f"dataset={name}", "dataset.path=x"]).tree
+    saved = copy.deepcopy(fresh)
+    for newer in (key, "damaged", "splits", "drop"):
+        del saved["dataset"][newer]
+    loaded = existing.load(saved).parts["dataset"]
+    assert loaded[key] == then != fresh["dataset"][key]
+    assert loaded == fresh["dataset"] | {key: then}
+    assert existing.load(fresh).parts["dataset"] == fresh["dataset"]

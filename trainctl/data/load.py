@@ -10,7 +10,7 @@ from trainctl.components.clean.base import Clean
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
 from trainctl.data.centre import narrowed
-from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName
+from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
 from trainctl.data.schema import Schema
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
 from trainctl.errors import DataError
@@ -165,4 +165,7 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
         cleaner=fitted.cleaner,
         changes=parts.changes,
         notes=notes,
+        inferred=block(dataset),
+        other_task=dataset.other_task,
+        unlabelled=dataset.unlabelled,
     )

@@ -7,8 +7,11 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from trainctl.components.clean.base import Cleaner
+from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
 from trainctl.data.schema import Schema
+from trainctl.fileformat.inferred import InferredLine, classes_line
+from trainctl.wording import listed
 
 SplitName = Literal["train", "val", "test", "all"]  # all: every row, to measure a finished run
 SPLITS: tuple[SplitName, ...] = ("train", "val", "test")
@@ -91,6 +94,9 @@ class Data:
         cleaner: Fitted on the training split; already applied to the inputs.
         changes: What cleaning changed, a line each.
         notes: Warnings about the rows, a line each.
+        inferred: What was inferred from the data, a label and a text each: the block at the start of a run.
+        other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
+        unlabelled: Whether there are no targets.
     """
 
     splits: dict[SplitName, Rows]
@@ -100,6 +106,9 @@ class Data:
     cleaner: Cleaner = field(default_factory=Cleaner)
     changes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    inferred: tuple[InferredLine, ...] = ()
+    other_task: str = ""
+    unlabelled: bool = False
 
     @property
     def fitted(self) -> Fitted:
@@ -109,3 +118,21 @@ class Data:
     def examples(self) -> Tensor:
         """Return at most 5,000 training rows, evenly spaced, as the model sees them: scaled, not augmented."""
         return self.input_scale(self.splits["train"].sample(MOST_EXAMPLES)[0])
+
+
+def block(dataset: Dataset) -> tuple[InferredLine, ...]:
+    """Return what was inferred from a data set, a label and a text each: its task, and what it says itself.
+
+    Data sets that are the same for everybody infer nothing, and need no block.
+    """
+    if not dataset.inferred and not dataset.task_reason:
+        return ()
+    named = f" of {listed(dataset.target_names)}" if dataset.target_names else ""
+    if dataset.unlabelled:
+        task = "none: there is no target, so only a model that reconstructs its input can be trained"
+    elif dataset.task == "classification":
+        task = f"classification{named}, {classes_line(dataset.class_names)}"
+    else:
+        task = f"regression{named}"
+    reason = f"; {dataset.task_reason}" if dataset.task_reason else ""
+    return (("task", f"{task}{reason}"), *dataset.inferred)

@@ -8,11 +8,15 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat.table import MARKS, Column
+from trainctl.fileformat.delimited import DELIMITERS
+from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
+from trainctl.fileformat.table import Column
+from trainctl.fileformat.tokens import FORMS
 from trainctl.wording import listed
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
+LARGEST_PIXEL = 1e30  # of an image of numbers, before it is converted to bytes
 NAMES = {"class_names": "classes", "input_names": "columns", "target_names": "targets"}
 SHAPES = {"input_shape": "row shape", "outputs": "number of outputs", "task": "task"}
 CENTRES = ("input_centre", "target_centre")
@@ -72,10 +76,14 @@ class Schema:
     def to_json(self) -> dict[str, Any]:
         """Return plain values that :meth:`from_json` reads; empty centres, and None in the encoding, are omitted."""
         plain = {name: list(value) if isinstance(value := getattr(self, name), tuple) else value for name in READERS}
-        columns = [{"name": column.name, "categories": list(column.categories)} for column in self.columns]
-        encoding = {key: value for key, value in vars(self.encoding).items() if value is not None}
+        encoding = {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in vars(self.encoding).items()
+            if value is not None
+        }
         centres = {key: plain.pop(key) for key in CENTRES}
         used = {key: centre for key, centre in centres.items() if centre}
+        columns = [_plain_column(column) for column in self.columns]
         return plain | {"columns": columns, "encoding": encoding} | used
 
     @classmethod
@@ -215,10 +223,44 @@ def _numbers(value: object) -> tuple[float, ...]:
     return tuple(map(float, value))
 
 
+def _interval(value: object) -> tuple[float, float]:
+    if (
+        not isinstance(value, list)
+        or len(value) != 2
+        or not all(isinstance(end, int | float) and not isinstance(end, bool) for end in value)
+        or not -LARGEST_PIXEL <= value[0] < value[1] <= LARGEST_PIXEL
+    ):
+        raise ValueError("two numbers, the first below the second")
+    return float(value[0]), float(value[1])
+
+
 def _columns(value: object) -> tuple[Column, ...]:
     if not isinstance(value, list) or not all(isinstance(column, Mapping) for column in value):
         raise ValueError("a list of columns")
-    return tuple(Column(_text(column.get("name")), _texts(column.get("categories"))) for column in value)
+    return tuple(map(_column, value))
+
+
+def _column(value: Mapping[str, Any]) -> Column:
+    number = NumberFormat(**{key: read(value[key]) for key, read in NUMBERS.items() if key in value})
+    if number.decimal == number.thousands:
+        raise ValueError("different marks for decimals and thousands")
+    date = _one_of("", *DATES)(value.get("date", ""))
+    return Column(
+        _text(value.get("name")), _texts(value.get("categories")), number, date, _days(value.get("origin", 0))
+    )
+
+
+def _plain_column(column: Column) -> dict[str, Any]:
+    """Return plain values of a column, as :func:`_column` reads them; what is usual is left out."""
+    number = {key: value for key, value in vars(column.number).items() if value != getattr(PLAIN, key)}
+    date = {"date": column.date, "origin": column.origin} if column.date else {}
+    return {"name": column.name, "categories": list(column.categories)} | number | date
+
+
+def _days(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1e7 < value < 1e7:
+        raise ValueError("a number of days")
+    return float(value)
 
 
 def _encoding(value: object) -> Encoding:
@@ -234,8 +276,13 @@ def _encoding(value: object) -> Encoding:
     return Encoding(**settings)
 
 
+DATES = ("time", "day_first", "month_first")
+NUMBERS: dict[str, Callable[[object], Any]] = {
+    "decimal": _one_of(*DECIMALS.values()), "thousands": _one_of(*THOUSANDS.values()), "unit": _text,
+}  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
-    "delimiter": _one_of(*MARKS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+    "delimiter": _one_of(*DELIMITERS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
+    "normalize": _one_of(*FORMS), "whole_files": _flag, "pixel_range": _interval,
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,

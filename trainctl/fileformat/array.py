@@ -16,13 +16,29 @@ from trainctl.fileformat.place import check_file
 MOST_BYTES, MOST_TIMES = 2**30, 200
 
 
-def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.ndarray:
+def array_names(source: Path) -> tuple[str, ...]:
+    """Return the names of the arrays of an .npz; none for an .npy.
+
+    Raises:
+        DataError: If the file is damaged.
+    """
+    check_file(source)
+    with reading(source), source.open("rb") as file:
+        if file.read(2) != b"PK":
+            return ()
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            return tuple(entry.filename.removesuffix(".npy") for entry in archive.infolist())
+
+
+def read_array(source: Path, name: str = "inputs", *, alone: bool = True, texts: bool = False) -> np.ndarray:
     """Read an array of an .npz by its name, or the only array of an .npz or .npy.
 
     Args:
         source: The file.
         name: The name of the array.
         alone: Whether to accept a file's only array under any name.
+        texts: Whether the array may contain texts.
 
     Raises:
         DataError: If there is no such array, it does not contain numbers, or the file is damaged.
@@ -33,8 +49,14 @@ def read_array(source: Path, name: str = "inputs", *, alone: bool = True) -> np.
         packed = file.read(2) == b"PK"
         file.seek(0)
         values = _member(source, file, name, alone=alone) if packed else _array(file, source.stat().st_size)
-    if values.dtype.kind not in "biuf":
-        raise DataError(f"{source}: contains {values.dtype}, not numbers")
+    if values.dtype.names:
+        raise DataError(
+            f"{source}: `{name}` has fields with names ({', '.join(values.dtype.names[:5])}); store plain numbers:"
+            " numpy.lib.recfunctions.structured_to_unstructured(x)"
+        )
+    if values.dtype.kind not in ("biufU" if texts else "biuf"):
+        hint = "; store numbers, or a table as CSV" if values.dtype.kind in "US" else ""
+        raise DataError(f"{source}: contains {values.dtype}, not numbers{hint}")
     return values
 
 
@@ -64,7 +86,10 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
     read_header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
     shape, _, kind = read_header(file)
     if kind.hasobject:
-        raise ValueError("contains Python objects, which are pickles")
+        raise ValueError(
+            "contains Python objects, which are pickles and may run code; store numbers: x.astype('float32'), or texts:"
+            " x.astype(str)"
+        )
     if any(length < 0 for length in shape) or math.prod(shape) * kind.itemsize > size - file.tell():
         raise ValueError(f"the header promises {shape} of {kind}, the file ends before")
     file.seek(0)

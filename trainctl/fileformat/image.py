@@ -1,7 +1,12 @@
 """Read image files as pixels of a given size."""
 
 import io
+import sys
 import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +14,7 @@ import numpy as np
 
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.pixels import PixelFormat, Seen, convert, deep_values, is_deep
 from trainctl.fileformat.place import check_file
 
 if TYPE_CHECKING:
@@ -17,18 +23,49 @@ if TYPE_CHECKING:
 MOST_PIXELS = 2**26  # 200 MB in memory; a small file may decompress to many more
 MOST_BYTES = 2**30  # of a file; MOST_PIXELS of 16 bits in four channels take half of it
 # Not every format of Pillow: for some it starts other programs, e.g. Ghostscript for .eps.
-FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "PPM", "WEBP")
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".pgm", ".ppm"})
+SUFFIXES = {
+    "PNG": (".png", ".apng"),
+    "JPEG": (".jpg", ".jpeg", ".jfif", ".jpe", ".jif"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "TIFF": (".tif", ".tiff"),
+    "PPM": (".ppm", ".pgm", ".pbm", ".pnm"),
+    "WEBP": (".webp",),
+}
+AVIF = (".avif",)  # newer versions of Pillow can read it
+HEIF = (".heic", ".heif")  # the package pillow-heif can read it
+HEIF_HINT = "pip install 'trainctl[heic]' to read .heic"
 
 
-def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray:
+@cache
+def formats() -> dict[str, tuple[str, ...]]:
+    """Return the formats that can be read here, by Pillow's names, each with its suffixes in lower case."""
+    from PIL import features
+
+    found = dict(SUFFIXES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that an older Pillow does not know the feature
+        if features.check("avif"):
+            found["AVIF"] = AVIF
+        try:
+            import_module("pillow_heif").register_heif_opener()
+        except Exception:  # noqa: BLE001 - not installed, or broken
+            return found
+    return found | {"HEIF": HEIF}
+
+
+@cache
+def suffixes() -> frozenset[str]:
+    """Return the suffixes of images that can be read here, in lower case."""
+    return frozenset(suffix for ends in formats().values() for suffix in ends)
+
+
+def read_image(path: Path, to: PixelFormat) -> np.ndarray:
     """Read an image, rotate it by its EXIF data, convert it to grayscale or RGB, and resize it (bilinear).
 
     Args:
         path: The file.
-        channels: 1 for grayscale, 3 for RGB.
-        height: Height of the result [pixels].
-        width: Width of the result [pixels].
+        to: What it becomes.
 
     Returns:
         Pixels ``(channels, height, width)`` as uint8.
@@ -36,40 +73,79 @@ def read_image(path: Path, channels: int, height: int, width: int) -> np.ndarray
     Raises:
         DataError: If the image is damaged, truncated or too large.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError  # here, because most runs read no images
-
-    def explain(error: Exception) -> str | None:
-        if isinstance(error, Image.DecompressionBombError):
-            return f"{path}: has more than {MOST_PIXELS:,} pixels, by its header; scale it down, or remove it"
-        if isinstance(error, UnidentifiedImageError):
-            return f"{path}: cannot be read as an image: it is not one of {', '.join(FORMATS)}"
-        return None
-
-    check_file(path)
-    with reading(path, what="cannot be read as an image", explain=explain), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # about transparency and unusual metadata, both of which are discarded
-        if path.stat().st_size > MOST_BYTES:
-            raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes")
-        content = io.BytesIO(path.read_bytes())  # when reading from a file, Pillow trusts the size in a chunk's header
-        with Image.open(content, formats=FORMATS) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Image.DecompressionBombError
-            upright = _bytes(ImageOps.exif_transpose(image)).convert("L" if channels == 1 else "RGB")
-            pixels = np.array(upright.resize((width, height), Image.Resampling.BILINEAR), dtype=np.uint8)
-    return np.ascontiguousarray(pixels.reshape(height, width, channels).transpose(2, 0, 1))
+    return to_pixels(path, read_bytes(path), to)[0]
 
 
-def _bytes(image: "Image.Image") -> "Image.Image":
-    """Return an image with 8 bits per channel; 16-bit gray is scaled down, since Pillow would clip it at 255.
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a file; Pillow decodes them from memory.
+
+    When it reads from a file, Pillow trusts the size in a chunk's header.
 
     Raises:
-        ValueError: If the range of the pixel values is unknown.
+        DataError: If it cannot be read or is too large.
     """
-    from PIL import Image
+    check_file(path)
+    with reading(path, what="cannot be read as an image"), path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes")
+    return content
 
-    if image.mode[:1] not in ("I", "F"):
-        return image
-    values = np.array(image)
-    if image.mode == "F" or values.min() < 0 or values.max() > 65535:
-        raise ValueError("its pixels have neither 8 nor 16 bits; save it with 8 or 16 bits")
-    return Image.fromarray((values / 257).round().astype(np.uint8))
+
+def to_pixels(path: Path, content: bytes, to: PixelFormat) -> tuple[np.ndarray, Seen]:
+    """Return the pixels of an image, and what it was before it was converted.
+
+    Args:
+        path: The file, for messages.
+        content: Its bytes.
+        to: What it becomes.
+
+    Raises:
+        DataError: If the image is damaged, truncated or too large.
+    """
+    with _opened(path, content) as image:
+        return convert(image, content, tuple(formats()), to)
+
+
+def image_range(path: Path) -> tuple[float, float] | None:
+    """Return the smallest and the largest value of an image with more than 8 bits; None for others.
+
+    Raises:
+        DataError: If the image is damaged, truncated or too large.
+    """
+    content = read_bytes(path)
+    with _opened(path, content) as image:
+        if not is_deep(image):
+            return None
+        values = deep_values(image, content, tuple(formats()))
+        assert values is not None
+        colours = values[..., : values.shape[-1] - (values.shape[-1] in (2, 4))] if values.ndim == 3 else values
+        return float(colours.min()), float(colours.max())
+
+
+@contextmanager
+def _opened(path: Path, content: bytes) -> "Iterator[Image.Image]":
+    """Open an image, checked by its header; whatever Pillow raises in the block becomes a DataError."""
+    from PIL import Image  # here, because most runs read no images
+
+    with (
+        reading(path, what="cannot be read as an image", explain=_explanation(path)),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # about transparency and unusual metadata
+        with Image.open(io.BytesIO(content), formats=tuple(formats())) as image:
+            if image.width * image.height > MOST_PIXELS:
+                raise Image.DecompressionBombError
+            yield image
+
+
+def _explanation(path: Path) -> Callable[[Exception], str | None]:
+    def explain(error: Exception) -> str | None:
+        pillow = sys.modules["PIL.Image"]
+        if isinstance(error, pillow.DecompressionBombError):
+            return f"{path}: has more than {MOST_PIXELS:,} pixels, by its header; scale it down, or remove it"
+        if isinstance(error, pillow.UnidentifiedImageError):
+            return f"{path}: cannot be read as an image: it is not one of {', '.join(formats())}"
+        return None
+
+    return explain

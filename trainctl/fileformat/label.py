@@ -1,16 +1,25 @@
-"""Which texts are the same class or category: ``1`` and ``1.0``, ``True`` and ``true``. Imports no torch.
+"""Classes and categories: which texts are the same one, and what an array of targets contains. Imports no torch.
 
-A file that was merged from several exports writes one class in several ways; a number has one value, however it is
-written. Other texts are compared as they are.
+``1`` and ``1.0`` are the same, and so are ``True`` and ``true``: a file that was merged from several exports writes one
+class in several ways; a number has one value, however it is written. Other texts are compared as they are.
 """
 
 import re
 from collections import Counter
 from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from trainctl.errors import DataError
+from trainctl.wording import listed
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 BOOLEANS = frozenset({"true", "false"})
+MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as amounts
+MOST_SPARSE = 100  # distinct whole numbers in an array that are classes although they are not 0, 1, 2, ...
 
 
 def meaning(text: str) -> Hashable:
@@ -56,3 +65,111 @@ class Codes:
         """Return the number of a label; None if it is unknown."""
         code = self.exact.get(text)
         return self.meanings.get(meaning(text)) if code is None else code
+
+
+class Guessed(NamedTuple):
+    """The task that the cells of a target suggest.
+
+    Args:
+        task: ``classification`` or ``regression``.
+        reason: Why, and the setting that changes it; empty if there is nothing to choose.
+        other: The setting that makes it the other task, if the user may well mean that; empty otherwise.
+    """
+
+    task: str
+    reason: str = ""
+    other: str = ""
+
+
+class Labels(NamedTuple):
+    """Classes ``(N,)`` as int64, and the name of each."""
+
+    codes: np.ndarray
+    names: tuple[str, ...]
+
+
+def is_one_hot(answers: np.ndarray) -> bool:
+    """Return whether each row ``(N, K)`` has a single 1, and 0 elsewhere.
+
+    >>> is_one_hot(np.eye(3)), is_one_hot(np.ones((3, 3)))
+    (True, False)
+    """
+    if answers.ndim != 2 or answers.shape[1] < 2 or answers.dtype.kind == "U":
+        return False
+    return bool(((answers == 0) | (answers == 1)).all() and (answers.sum(1) == 1).all())
+
+
+def guess_task(answers: np.ndarray) -> Guessed:
+    """Return the task that an array of targets suggests.
+
+    >>> guess_task(np.array([0, 1, 1])).task, guess_task(np.array([0.0, 1.0])).task, guess_task(np.eye(2)).task
+    ('classification', 'regression', 'regression')
+    """
+    classes = "dataset.task=classification"
+    if is_one_hot(answers):
+        other = f"{classes} (targets are one-hot, and it takes the column of the 1, as argmax(1) does)"
+        return Guessed("regression", f"as columns of numbers; as one-hot classes: {classes}", other)
+    if answers.ndim > 1 and answers.shape[1:] != (1,):
+        return Guessed("regression", "one output for each column of the targets")
+    if answers.dtype.kind == "U":
+        return Guessed("classification")
+    values = np.unique(answers[np.isfinite(answers)] if answers.dtype.kind == "f" else answers)
+    if answers.dtype.kind in "iub":
+        amounts = "dataset.task=regression"
+        if len(values) <= MOST_SPARSE or (values[0] == 0 and values[-1] == len(values) - 1):
+            reason = "" if answers.dtype.kind == "b" else f"its whole numbers are classes; as amounts: {amounts}"
+            return Guessed("classification", reason, amounts)
+        return Guessed(
+            "regression", f"its whole numbers have {len(values):,} distinct values; as classes: {classes}", classes
+        )
+    if len(values) and (values == np.rint(values)).all() and len(values) <= max(MOST_CLASSES, MOST_SPARSE):
+        return Guessed("regression", f"its numbers are floats, though all are whole; as classes: {classes}", classes)
+    return Guessed("regression", "its numbers have decimals")
+
+
+def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | None = None) -> Labels:
+    """Return targets as classes.
+
+    Args:
+        answers: Texts, whole numbers ``(N,)`` or ``(N, 1)``, or one-hot rows ``(N, K)``.
+        file: For messages.
+        known: The classes of a finished run; None: those of the array, in order.
+
+    Raises:
+        DataError: If targets are something else, have one class, or one that the run does not know.
+    """
+    if is_one_hot(answers):
+        codes = answers.argmax(1).astype(np.int64)
+        return _known(codes.astype(str), file, known or tuple(map(str, range(answers.shape[1]))))
+    labels = answers.reshape(len(answers), -1)
+    whole = labels.dtype.kind == "U" or (np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53))
+    if labels.shape[1] != 1 or not np.all(whole):
+        row = 0 if labels.shape[1] != 1 else int((~np.asarray(whole)).any(1).argmax())
+        raise DataError(
+            f"{file}: target {labels[row].tolist()} in row {row} is not a class; classes are whole numbers or texts, one"
+            " for each row, or one-hot rows"
+        )
+    values = labels[:, 0] if labels.dtype.kind == "U" else labels[:, 0].astype(np.int64)
+    if known is not None:
+        return _known(values.astype(str), file, known)
+    names = distinct(values.tolist()) if values.dtype.kind == "U" else [*map(str, np.unique(values).tolist())]
+    if len(names) < 2:
+        raise DataError(f"{file}: has only one class ({names[0]})")
+    if 2 * len(names) > len(values) and len(names) > MOST_SPARSE:
+        raise DataError(
+            f"{file}: {len(names):,} distinct targets in {len(values):,} rows are too many to be classes;"
+            " dataset.task=regression predicts amounts"
+        )
+    return _known(values.astype(str), file, names)
+
+
+def _known(values: np.ndarray, file: Path | str, names: Sequence[str]) -> Labels:
+    different, positions = np.unique(values, return_inverse=True)
+    numbers = Codes(names)
+    codes = [numbers.get(value) for value in different.tolist()]
+    if None in codes:
+        row = min(int((values == value).argmax()) for value, code in zip(different, codes, strict=True) if code is None)
+        raise DataError(
+            f"{file}: target {values[row]} in row {row} is not one of the run's classes ({listed(names, most=20)})"
+        )
+    return Labels(np.array(codes, dtype=np.int64)[positions.reshape(-1)], tuple(names))

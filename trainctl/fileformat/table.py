@@ -1,242 +1,191 @@
-"""Read CSV files and convert their cells to numbers; errors name file, line and column. Imports no torch."""
+"""Find out what each column of a table contains: numbers, dates, categories, or nothing of use. Imports no torch."""
 
-import csv
-import io
-import math
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
-import numpy as np
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 
 from trainctl.errors import DataError
 from trainctl.fileformat import label
-from trainctl.fileformat.boundary import reading, reason
-from trainctl.fileformat.utf8 import read_text
-from trainctl.wording import did_you_mean
+from trainctl.fileformat.cells import Table, TableFormat, folded, is_missing, is_no_number, read_table, short
+from trainctl.fileformat.date import find_order, impossible, read_days
+from trainctl.fileformat.delimited import MARKS, NUMBER
+from trainctl.fileformat.encode import Column, Unseen, encode, number, numbers, one_hot, unseen_note
+from trainctl.fileformat.number import INFINITE, NumberFormat, choose, guess, read_number
 
-MARKS = {"comma": ",", "semicolon": ";", "tab": "\t", "pipe": "|"}
-MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?"})  # compared in lower case
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", re.ASCII)
-INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
-DATE = re.compile(
-    r"\d{4}[-/.]\d{1,2}([-/.]\d{1,2})?([T ]\d{1,2}:\d{2}.*)?|\d{1,2}[-/.]\d{1,2}[-/.](\d{4}|\d{2})( .*)?|\d{1,2}:\d{2}(:\d{2}.*)?",
-    re.ASCII,
-)
-LARGEST = float(np.finfo(np.float32).max)
-EXACT = 2.0**24  # float32 represents every whole number up to this one
+__all__ = [  # all that reads tables needs this module alone
+    "MARKS", "NUMBER", "Column", "Table", "TableFormat", "Unseen", "encode", "find_columns", "folded", "is_missing",
+    "is_no_number", "number", "numbers", "one_hot", "read_table", "short", "unseen_note",
+]  # fmt: skip
 # A column of texts contains categories if few values are distinct or each occurs often; otherwise it is free text.
 FEW, MOST, OFTEN = 10, 100, 3
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column of a table, as an input of a model.
+class Numeric:
+    """Which columns of a table contain numbers, and how they are written.
 
     Args:
-        name: The name in the file's header.
-        categories: The distinct values, sorted, each encoded as 0 or 1; empty for a column of numbers.
+        formats: Of each column in which most cells are numbers.
+        unclear: Columns whose marks could also be read otherwise.
     """
 
-    name: str
-    categories: tuple[str, ...] = ()
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Return the names of the encoded columns: ``age``, or ``city=Bern``, ``city=Ulm``."""
-        return tuple(f"{self.name}={category}" for category in self.categories) or (self.name,)
+    formats: Mapping[str, NumberFormat]
+    unclear: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Table:
-    """The cells of a CSV file, stripped of surrounding spaces.
-
-    Args:
-        path: The file.
-        header: The names of the columns, all distinct.
-        rows: The cells of each row, as many as in the header.
-        lines: The line of the file at which each row starts, counted from 1.
-        nameless: Columns without a name in the header, often an index; they are named ``column_1`` etc. by position.
-    """
-
-    path: Path
-    header: list[str]
-    rows: list[list[str]]
-    lines: list[int]
-    nameless: tuple[str, ...] = ()
-
-    def cells(self, name: str) -> list[str]:
-        """Return a column's cells.
-
-        Raises:
-            DataError: If there is no such column.
-        """
-        if name not in self.header:
-            hint = did_you_mean(name, self.header)
-            for own, around in (('"', "'"), ("'", '"')):  # quotes around a whole value are not part of it
-                if f"{own}{name}{own}" in self.header:
-                    hint = f"; did you mean the column {own}{name}{own}? type it as {around}{own}{name}{own}{around}"
-            if len(self.header) == 1 and (other := [word for word in MARKS if MARKS[word] in self.header[0]]):
-                hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
-            raise DataError(
-                f"{self.path}, line 1: column {name} is missing{hint} (choose from: {', '.join(self.header)})"
-            )
-        position = self.header.index(name)
-        return [row[position] for row in self.rows]
-
-    def error(self, row: int, name: str, text: str) -> DataError:
-        """Create an error that names the line and column of a cell."""
-        return DataError(f"{self.path}, line {self.lines[row]}, column {name}: {text}")
+def find_numeric(table: Table, names: Sequence[str]) -> Numeric:
+    """Return which columns contain numbers: those of which most cells are, in one format or another."""
+    guesses = {}
+    for name in names:
+        present = [cell for cell in table.cells(name) if not is_no_number(cell)]
+        found = guess(present, table.form.decimal, table.form.thousands)
+        infinite = sum(INFINITE.fullmatch(cell) is not None for cell in present) if found.numbers < len(present) else 0
+        if found.formats and 2 * (found.numbers + infinite) > len(present):
+            guesses[name] = found
+    formats, unclear = choose(guesses, table.form.delimiter)
+    return Numeric(formats, tuple(unclear))
 
 
-def is_missing(cell: str) -> bool:
-    """Return whether a cell has no value: empty, NA, N/A, NaN, null, None or ``?``, in any case."""
-    return cell.lower() in MISSING
+def find_columns(
+    table: Table, names: Sequence[str], categorical: Sequence[str], numeric: Numeric | None = None
+) -> tuple[Column, ...]:
+    """Return which columns contain numbers, dates or categories; reject free text.
 
-
-def read_table(path: Path, delimiter: str = "comma") -> Table:
-    """Read a CSV file with a header: UTF-8, with or without a byte order mark; empty lines are skipped.
+    A column is numeric if most of its cells are numbers, and a date if all are dates or times. Otherwise it is
+    categorical, if it has at most 10 distinct values, or at most 100 that occur 3 times on average. Columns named in
+    ``categorical`` are categorical in any case.
 
     Args:
-        path: The file.
-        delimiter: ``comma``, ``semicolon``, ``tab`` or ``pipe``.
+        table: The file.
+        names: The columns.
+        categorical: Those that are categorical in any case.
+        numeric: Which columns contain numbers; None: those of ``names`` are looked at.
 
     Raises:
-        DataError: If the file is not valid; names line and column.
+        DataError: With line and column, if a column is neither, or its dates can be read in two ways.
     """
-    content = read_text(path, what="cannot be read as CSV")
-    lines, rows, start = [], [], 1
-
-    def explain(error: Exception) -> str | None:
-        if not isinstance(error, csv.Error):
-            return None
-        text = "a quote is opened and never closed" if "end of data" in str(error) else reason(error)
-        return f"{path}, line {start}: cannot be read as CSV: {text}"
-
-    with reading(lambda: f"{path}, line {start}", what="cannot be read as CSV", explain=explain):
-        reader = csv.reader(io.StringIO(content, newline=""), delimiter=MARKS[delimiter], strict=True)
-        for cells in reader:
-            if cells:
-                lines.append(start)
-                rows.append([cell.strip() for cell in cells])
-            start = reader.line_num + 1
-    if len(rows) < 2:
-        raise DataError(f"{path}: needs a header and at least one row{'' if rows else '; it is empty'}")
-    header = [name or f"column_{number}" for number, name in enumerate(rows[0], 1)]
-    if doubles := [name for name, count in Counter(header).items() if count > 1]:
-        raise DataError(f"{path}, line 1: duplicate column {doubles[0]}")
-    for line, cells in zip(lines[1:], rows[1:], strict=True):
-        if len(cells) != len(header):
-            raise DataError(f"{path}, line {line}: has {len(cells)} cells, but the header has {len(header)}")
-    nameless = tuple(name for name, typed in zip(header, rows[0], strict=True) if not typed)
-    return Table(path, header, rows[1:], lines[1:], nameless)
+    formats = (numeric or find_numeric(table, names)).formats
+    return tuple(_find(table, name, formats.get(name), categorical=name in categorical) for name in names)
 
 
-def find_columns(table: Table, names: Sequence[str], categorical: Sequence[str]) -> tuple[Column, ...]:
-    """Decide for each column whether it contains numbers or categories; reject dates and free text.
-
-    A column is numeric if most of its cells are numbers; otherwise it is categorical, if it has at most 10 distinct
-    values, or at most 100 that occur 3 times on average. Columns named in ``categorical`` are always categorical.
-
-    Raises:
-        DataError: If a column contains neither; names line and column.
-    """
-    return tuple(_find(table, name, categorical=name in categorical) for name in names)
-
-
-def _find(table: Table, name: str, *, categorical: bool) -> Column:
+def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bool) -> Column:
     cells = table.cells(name)
+    drop = f"drop it with dataset.drop=[{name}]"
     if name in table.nameless:
-        raise DataError(
-            f"{table.path}, line 1: {name} has no name in the header (an index?); drop it with dataset.drop=[{name}]"
-        )
+        raise DataError(f"{table.path}, line 1: {name} has no name in the header (an index?); {drop}")
     present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
     if not present:
-        raise DataError(
-            f"{table.path}, column {name}: has no value in {len(cells)} rows; drop it with dataset.drop=[{name}]"
-        )
+        raise DataError(f"{table.path}, column {name}: has no value in {len(cells)} rows; {drop}")
     distinct = label.distinct(cell for _, cell in present)
     if categorical:
         return Column(name, tuple(distinct))
-    numeric = sum(NUMBER.fullmatch(cell) is not None or INFINITE.fullmatch(cell) is not None for _, cell in present)
-    if 2 * numeric > len(present):
-        return Column(name)
+    if form:
+        return Column(name, number=form)
+    if date := _date(table, name, present):
+        return date
     row, cell = present[0]
-    drop = f"drop it with dataset.drop=[{name}]"
-    if all(DATE.fullmatch(cell) for _, cell in present[:100]):
-        raise table.error(row, name, f"{cell!r} is a date or a time; {drop}, or replace it with numbers (days, hours)")
-    if NUMBER.fullmatch(cell.replace(",", ".")) and "," in cell:
-        raise table.error(row, name, f"{cell!r} is not a number: write decimals with a point")
+    _refuse_lost_numbers(table, name, present)
     if len(distinct) <= FEW or (len(distinct) <= MOST and OFTEN * len(distinct) <= len(present)):
         return Column(name, tuple(distinct))
+    unique = " (an identifier?)" if len(distinct) == len(present) else ""
     raise table.error(
         row,
         name,
-        f"{short(cell)} is free text ({len(distinct)} distinct values in {len(present)} rows); {drop}, name it in"
+        f"{short(cell)} is free text ({len(distinct)} distinct values in {len(present)} rows){unique}; {drop}, add it to"
         f" dataset.categorical=[{name}], or use dataset=text",
     )
 
 
-def short(cell: str) -> str:
-    """Quote a cell, truncated if it is long."""
-    return repr(cell if len(cell) <= 40 else f"{cell[:37]}...")
+def _date(table: Table, name: str, present: Sequence[tuple[int, str]]) -> Column | None:
+    """Return a column of dates; None if it is none."""
+    dates = [cell for _, cell in present if not is_no_number(cell)]
+    order = find_order(dates, table.form.dates)
+    if order == "unclear":
+        row, cell = present[0]
+        raise table.error(
+            row,
+            name,
+            f"{cell!r} could be day/month or month/day: set dataset.dates=day_first or dataset.dates=month_first",
+        )
+    if not order:
+        return None
+    days = [value for cell in dates if (value := read_days(cell, order)) is not None]
+    return Column(name, date=order, origin=0.0 if order == "time" else float(min(days)))
 
 
-def number(table: Table, row: int, name: str, cell: str) -> float:
-    """Return the number in a cell, NaN if it is missing.
+def _refuse_lost_numbers(table: Table, name: str, present: Sequence[tuple[int, str]]) -> None:
+    """Raise DataError if most cells of a column of texts are numbers, though not in the format that the settings name."""
+    texts = [cell for _, cell in present]
+    found = guess(texts)
+    if 2 * found.numbers > len(texts):
+        formats = " or ".join(dict.fromkeys(f"{form}" for form in found.formats[:2] if f"{form}"))
+        row, cell = present[0]
+        form = f"dataset.decimal={table.form.decimal} and dataset.thousands={table.form.thousands}"
+        raise table.error(
+            row,
+            name,
+            f"{short(cell)} is not a number with {form}" + f"; it looks like {formats}" * bool(formats)
+            + f". Name it in dataset.categorical=[{name}] if it is no number",
+        )  # fmt: skip
 
-    Raises:
-        DataError: If it is not a number, or is outside the range of float32.
+
+def select(header: Sequence[str], patterns: Sequence[str]) -> tuple[set[str], list[str]]:
+    """Return the columns that names or patterns such as ``gene_*`` match, and those patterns that match none.
+
+    A name that exists is itself, whatever characters it contains.
+
+    >>> select(["age", "gene_1"], ["gene_*", "x"])
+    ({'gene_1'}, ['x'])
     """
-    if is_missing(cell):
-        return math.nan
-    if INFINITE.fullmatch(cell):
-        raise table.error(row, name, f"{cell!r} is infinite; leave the cell empty if the value is missing")
-    if not NUMBER.fullmatch(cell):
-        hint = ": write decimals with a point" if NUMBER.fullmatch(cell.replace(",", ".")) else ""
-        raise table.error(row, name, f"{short(cell)} is not a number{hint}")
-    value = float(cell)
-    if abs(value) > LARGEST:
-        raise table.error(row, name, f"{short(cell)} exceeds the largest number, {LARGEST:.2g}")
-    return value
+    exact = set(header)
+    found: set[str] = set()
+    missing = []
+    for pattern in patterns:
+        matches = {pattern} if pattern in exact else {name for name in header if fnmatchcase(name, pattern)}
+        found |= matches
+        if not matches:
+            missing.append(pattern)
+    return found, missing
 
 
-def numbers(table: Table, name: str) -> np.ndarray:
-    """Return a column of numbers ``(N,)`` as float64, NaN where a value is missing."""
-    return np.array([number(table, row, name, cell) for row, cell in enumerate(table.cells(name))])
+def rewritten(table: Table, columns: Sequence[Column]) -> tuple[Column, ...]:
+    """Return known columns with the formats of numbers in which this file writes them, if the settings name one."""
+    if table.form.decimal == table.form.thousands == "auto":
+        return tuple(columns)
+    formats = find_numeric(table, [column.name for column in columns if not column.categories]).formats
+    return tuple(
+        replace(column, number=replace(formats[column.name], unit=column.number.unit))
+        if column.name in formats
+        else column
+        for column in columns
+    )
 
 
-def one_hot(table: Table, column: Column) -> np.ndarray:
-    """Return ``(N, categories)``: 1 for the category of a row, 0 for the others; all NaN if the cell is missing.
-
-    Raises:
-        DataError: If a cell is not one of the categories.
-    """
-    codes = label.Codes(column.categories)
-    cells = table.cells(column.name)
-    values = np.zeros((len(cells), len(column.categories)))
-    for row, cell in enumerate(cells):
-        if (code := codes.get(cell)) is not None:
-            values[row, code] = 1
-        elif is_missing(cell):
-            values[row] = np.nan
+def unclear_notes(table: Table, numeric: Numeric) -> list[str]:
+    """Return a line for each column whose numbers could also be read otherwise, and the setting that does so."""
+    lines = []
+    for name in numeric.unclear:
+        form = numeric.formats[name]
+        cell = next(cell for cell in table.cells(name) if "," in cell or "." in cell)
+        mark = "," if "," in cell else "."
+        word = "comma" if mark == "," else "point"
+        if form.decimal == mark:
+            how = f"{mark!r} as the decimal mark; if it marks thousands, set dataset.thousands={word}"
         else:
-            first = ", ".join(column.categories[:20])
-            raise table.error(
-                row, column.name, f"{short(cell)} is not one of the categories in the training data ({first})"
-            )
-    return values
+            how = f"{mark!r} as a thousands mark (dataset.thousands={word}); if it marks decimals, set dataset.decimal={word}"
+        lines.append(f"column {name}: {cell!r} is read as {read_number(cell, form):.10g}, with {how}")
+    return lines
 
 
-def encode(table: Table, columns: Sequence[Column]) -> np.ndarray:
-    """Return all columns as numbers ``(N, F)`` in float64, NaN where a value is missing.
-
-    Raises:
-        DataError: If a cell is not a number or not one of the categories; names line and column.
-    """
-    parts = [
-        one_hot(table, column) if column.categories else numbers(table, column.name)[:, None] for column in columns
-    ]
-    return np.concatenate(parts, axis=1)
+def impossible_notes(table: Table, columns: Sequence[Column]) -> list[str]:
+    """Return a line for each column with dates that no calendar has, such as 30 February."""
+    lines = []
+    for column in columns:
+        if column.date:
+            found = [cell for cell in table.cells(column.name) if impossible(cell, column.date)]
+            if found:
+                lines.append(
+                    f"column {column.name}: {len(found)} date{'s do' if len(found) > 1 else ' does'} not exist, the first is"
+                    f" {found[0]}; the day is counted on into the next month"
+                )
+    return lines

@@ -1,24 +1,67 @@
 """Convert texts to tokens, and tokens to ids. Imports no torch."""
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
 
 import numpy as np
 
 PADDING, UNKNOWN = "<pad>", "<unknown>"  # ids 0 and 1
 SPECIAL = (PADDING, UNKNOWN)
-WORD = re.compile(r"\w+|[^\w\s]")
+# How texts are normalized. legacy: as the first version did, not at all; a combining mark is a token of its own there.
+FORMS = ("nfc", "nfkc", "none", "legacy")
+LEGACY_WORD = re.compile(r"\w+|[^\w\s]")
+JOINERS = "\u200c\u200d"  # zero width non-joiner and joiner, between letters of a word or parts of an emoji
+SKIN_TONES = "\U0001f3fb-\U0001f3ff"
+FLAG = "[\U0001f1e6-\U0001f1ff]{2}"  # two letters that are shown as one flag
 
 
-def split(text: str, level: str, *, lowercase: bool) -> list[str]:
+def split(text: str, level: str, *, lowercase: bool, normalize: str = "nfc") -> list[str]:
     """Split a text into characters, or into words and punctuation marks.
+
+    A word is a sequence of letters, digits and underscores with their combining marks. A sign keeps its marks, and an emoji
+    its skin tone and the emoji that are joined to it.
+
+    Args:
+        text: The text.
+        level: ``characters`` or ``words``.
+        lowercase: Whether it is converted to lowercase first.
+        normalize: The Unicode normalization form, one of ``FORMS``.
 
     >>> split("Don't panic!", "words", lowercase=True), split("Ab", "characters", lowercase=False)
     (['don', "'", 't', 'panic', '!'], ['A', 'b'])
     """
     text = text.lower() if lowercase else text
-    return WORD.findall(text) if level == "words" else list(text)
+    if normalize in ("nfc", "nfkc"):
+        text = unicodedata.normalize("NFC" if normalize == "nfc" else "NFKC", text)
+    if level == "characters":
+        return list(text)
+    return (LEGACY_WORD if normalize == "legacy" else _word()).findall(text)
+
+
+@cache
+def _word() -> re.Pattern[str]:
+    """Return the pattern of a token; made when it is needed, because it takes some hundredths of a second."""
+    extends = f"{_marks()}{JOINERS}{SKIN_TONES}"
+    sign = rf"[^\w\s][{extends}]*"
+    joined = rf"{sign}(?:(?<=\u200d){sign})*"
+    return re.compile(rf"\w[\w{extends}]*|{FLAG}|{joined}")
+
+
+def _marks() -> str:
+    """Return the combining marks, as ranges of a character class; no mark lies elsewhere."""
+    points = [
+        point
+        for block in (range(0x300, 0x20000), range(0xE0100, 0xE01F0))
+        for point in block
+        if unicodedata.category(chr(point))[0] == "M"
+    ]
+    known = frozenset(points)
+    starts = [point for point in points if point - 1 not in known]
+    ends = [point for point in points if point + 1 not in known]
+    return "".join(f"\\U{start:08x}-\\U{end:08x}" for start, end in zip(starts, ends, strict=True))
 
 
 def vocabulary(texts: Iterable[Sequence[str]], most: int | None, least: int) -> tuple[str, ...]:

@@ -3,7 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,59 +15,138 @@ from torch import Tensor
 from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
 from trainctl.data.centre import add, narrowed_rows
+from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image, table, tokens, utf8
+from trainctl.fileformat import array, image
+from trainctl.fileformat.cells import JSON
+from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
+from trainctl.fileformat.unpacked import ending
+from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label, batches, expand
 from trainctl.finished.open import Finished, load_model
+from trainctl.finished.table_inputs import read_table_inputs, table_form
+from trainctl.finished.text_inputs import read_text_inputs
 from trainctl.machine.device import autocast
 from trainctl.report.table import harmless
 
-TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line
+SHOWN = 20  # errors in a message
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What was predicted.
+
+    Args:
+        text: A CSV.
+        notes: What the user is to know, a line each.
+        failed: The files that cannot be predicted, an error each; the others are in the text.
+        files: How many files there were.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+    failed: tuple[DataError, ...]
+    files: int
 
 
 def predict(
-    run: Finished,
-    source: Path,
-    which: str,
-    note: Callable[[str], None] = lambda line: None,
-    *,
-    spreadsheet: bool = False,
-) -> str:
-    """Return the predictions of a run for a file, as CSV text.
+    run: Finished, given: Sequence[Path], which: str, ids: Sequence[str] = (), *, spreadsheet: bool = False
+) -> Predictions:
+    """Return the predictions of a run for files, as CSV text.
+
+    One file is predicted or raises an error. Of several files, or of a directory, those that cannot be predicted are left
+    out, and a first column says from which file a row is.
 
     Args:
         run: The run.
-        source: The file.
+        given: Files and directories.
         which: The weights: ``best`` or ``last``.
-        note: Is called with each line that the user is to know.
+        ids: Columns of the files that are copied to the predictions.
         spreadsheet: Whether names that a spreadsheet would run as a formula get a quote in front. They no longer equal
             those in the data then.
 
     Raises:
-        DataError: If the file cannot be read, or its rows do not have the shape that the run was trained with.
+        DataError: If no file can be read, or none has rows of the shape that the run was trained with.
         CheckpointError: If configuration and weights do not match.
     """
     weights = run.weights(which)
-    fitted = weights.fitted
-    rows, notes = narrowed_rows(read(source, run.schema), run.schema)
-    for line in notes:
-        note(line)
-    inputs = without_gaps(fitted.cleaner(rows), source, run.schema)
+    files, notes = expand(given, run.schema)
+    source = Source(run, weights.fitted, files, ids, several=len(given) > 1 or given[0].is_dir(), notes=notes)
     model, task, device = load_model(run, weights)
+    fitted = weights.fitted
     scale, units = fitted.input_scale.to(device), fitted.target_scale.to(device) if fitted.target_scale else None
-    guard = harmless if spreadsheet else str
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", *map(guard, columns(task, run.schema))])
-    row = 0
-    for portion in inputs.split(run.config.loop.eval_batch_size):
+    rows: list[tuple[Label, Sequence[str]]] = []
+    for labels, portion in batches(source.parts(), run.config.loop.eval_batch_size):
         scaled = scale(portion.to(device))
         with torch.no_grad(), autocast(device, run.config.precision):
             outputs = model(scaled)
-        for cells in predicted_cells(outputs.float(), task, scaled, units, run.schema):
-            writer.writerow([row, *map(guard, cells)])
-            row += 1
-    return text.getvalue()
+        cells = predicted_cells(outputs.float(), task, scaled, units, run.schema)
+        rows += zip(labels, cells, strict=True)
+    if len(source.failed) == len(files):
+        rest = len(files) - SHOWN
+        raise DataError("\n".join([*map(str, source.failed[:SHOWN]), *([f"and {rest:,} more"] if rest > 0 else [])]))
+    names = list(dict.fromkeys(name for label, _ in rows for name in label))
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    guard = harmless if spreadsheet else str
+    writer.writerow(map(guard, [*names, *columns(task, run.schema)]))
+    writer.writerows(map(guard, [*(str(label.get(name, "")) for name in names), *cells]) for label, cells in rows)
+    notes += source.coverage.notes(run.schema.input_shape[0])
+    return Predictions(text.getvalue(), tuple(notes), tuple(source.failed), len(files))
+
+
+@dataclass
+class Source:
+    """The rows of files, one file after the other.
+
+    Args:
+        run: The run.
+        fitted: Its cleaning.
+        files: The files.
+        ids: Columns that identify rows.
+        several: Whether the name of its file belongs to a row, and files that cannot be predicted are left out.
+        notes: What is odd about the files, a line each; those that were read.
+        failed: The errors of those that cannot be predicted.
+        coverage: How much of their texts is known.
+    """
+
+    run: Finished
+    fitted: Fitted
+    files: Sequence[Path]
+    ids: Sequence[str]
+    several: bool
+    notes: list[str]
+    failed: list[DataError] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+
+    def parts(self) -> Iterator[tuple[list[Label], Tensor]]:
+        """Yield the rows of each file, and what identifies them."""
+        for file in self.files:
+            try:
+                found = read_rows(self.run, file, self.ids)
+                narrow, lost = narrowed_rows(found.rows, self.run.schema)
+                rows = without_gaps(self.fitted.cleaner(narrow), file, self.run.schema)
+            except DataError as error:
+                if not self.several:
+                    raise
+                self.failed.append(error)
+                continue
+            self.notes += [*found.notes, *(f"{file}: {line}" if self.several else line for line in lost)]
+            self.coverage += found.coverage
+            yield list(self._labels(file, found)), rows
+
+    def _labels(self, file: Path, found: Inputs) -> Iterator[Label]:
+        name: Label = {"file": os.fsencode(file).decode("utf-8", "backslashreplace")} if self.several else {}
+        numbers = range(len(found.rows)) if found.numbers is None else found.numbers
+        for row, number in enumerate(numbers):
+            cells = dict(zip(found.names, found.cells[row], strict=True)) if found.names else {}
+            yield name | {"row": number} | cells
+
+
+def background(run: Finished) -> Background:
+    """Return what lies behind transparent pixels: as in training, or white if its images came from no image files."""
+    setting = run.config.parts["dataset"].get("background")
+    return setting if setting in BACKGROUNDS else "white"
 
 
 def columns(task: Task, schema: Schema) -> list[str]:
@@ -104,27 +185,6 @@ def shortest(values: Tensor) -> Iterator[list[str]]:
     """
     for row in values.cpu().numpy():
         yield list(map(str, row))
-
-
-def read(source: Path, schema: Schema) -> Tensor:
-    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float64 with NaN.
-
-    Raises:
-        DataError: If it cannot be read, or does not have the shape and columns that the run was trained with.
-    """
-    shape, ending = schema.input_shape, source.suffix.lower()
-    if ending in image.ENDINGS:
-        if len(shape) != 3 or shape[0] not in (1, 3):
-            raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
-        return torch.from_numpy(image.read_image(source, *shape))[None]
-    if schema.vocabulary and ending in TABLES:
-        return read_text(source, schema)
-    if ending in TABLES:
-        return read_csv(source, schema)
-    if ending in (".npz", ".npy"):
-        return as_rows(array.read_array(source), schema, source)
-    kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
-    raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
 
 
 def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
@@ -182,52 +242,47 @@ def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
     )
 
 
-def _table(source: Path, schema: Schema) -> table.Table:
-    """Read a table with the delimiter of the training data; with tabs if it ends in .tsv, or with what its header has."""
-    delimiter = "tab" if source.suffix.lower() == ".tsv" else schema.encoding.delimiter or "comma"
-    cells = table.read_table(source, delimiter)
-    if len(cells.header) == 1 and len(schema.columns or schema.input_names) > 1:
-        for other, mark in table.MARKS.items():
-            if mark in cells.header[0]:
-                return table.read_table(source, other)
-    return cells
+def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
+    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float64 with NaN.
 
-
-def read_csv(source: Path, schema: Schema) -> Tensor:
-    """Read the columns that the run was trained with, by name, or all columns in order if those had no names.
+    Args:
+        run: The run, with the settings that the command changes.
+        source: The file.
+        ids: Columns that identify the rows; only a table has them.
 
     Raises:
-        DataError: If the file is not valid; names line and column.
+        DataError: If the file cannot be read, or does not have the shape and columns that the run was trained with.
     """
-    encoding = schema.encoding
-    cells = _table(source, schema)
-    names = schema.input_names or tuple(cells.header)
-    values = table.encode(cells, schema.columns or tuple(map(table.Column, names)))
-    if window := encoding.window:
-        if len(values) < window:
-            raise DataError(f"{source}: has {len(values)} rows; this run reads windows of {window}")
-        return torch.from_numpy(values).unfold(0, window, 1).transpose(1, 2)
-    return as_rows(values, schema, source)
+    schema, suffix = run.schema, ending(source)
+    settings = run.config.parts["dataset"]
+    form = table_form(settings, [word.partition("=")[0] for word in run.overrides], schema)
+    is_table = suffix in (TABLES | JSON)
+    if ids and (not is_table or (schema.vocabulary and suffix == ".txt")):
+        raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
+    if suffix in image.suffixes():
+        return read_picture(source, schema, background(run))
+    if schema.vocabulary and suffix not in ARRAYS and (is_table or schema.encoding.whole_files):
+        return read_text_inputs(source, schema, form, ids)
+    if is_table:
+        found = read_table_inputs(source, schema, form, settings, ids)
+        return replace(found, rows=as_rows(found.rows.numpy(), schema, source))
+    if suffix in ARRAYS:
+        return Inputs(as_rows(array.read_array(source), schema, source))
+    kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
+    raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
 
 
-def read_text(source: Path, schema: Schema) -> Tensor:
-    """Read texts as token ids ``(N, T)``, from a column of a CSV or from the lines of a .txt.
+def read_picture(source: Path, schema: Schema, background: Background) -> Inputs:
+    """Read an image file as one row, converted as in training.
 
     Raises:
-        DataError: If the file or a row has no text, or the run was trained on token ids instead of texts.
+        DataError: If it cannot be read, or the run takes no images.
     """
-    encoding, column, level = schema.encoding, schema.encoding.text, schema.encoding.level
-    if column is None or level is None:
-        raise DataError(f"{source}: this run was trained on token ids, not on texts; pass token ids as an .npy")
-    if source.suffix.lower() != ".txt":
-        cells = _table(source, schema)
-        texts = cells.cells(column)
-        if gaps := [row for row, text in enumerate(texts) if table.is_missing(text)]:
-            raise cells.error(gaps[0], column, "has no text")
-    else:
-        texts = [line for line in utf8.read_text(source).splitlines() if line.strip()]
-        if not texts:
-            raise DataError(f"{source}: contains no text")
-    codes = {token: code for code, token in enumerate(schema.vocabulary)}
-    rows = [tokens.split(text, level, lowercase=bool(encoding.lowercase)) for text in texts]
-    return torch.from_numpy(np.stack([tokens.ids(row, codes, schema.input_shape[0]) for row in rows]))
+    shape = schema.input_shape
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
+    to = PixelFormat(
+        channels=shape[0], height=shape[1], width=shape[2], background=background,
+        pixel_range=schema.encoding.pixel_range,
+    )  # fmt: skip
+    return Inputs(torch.from_numpy(image.read_image(source, to))[None])

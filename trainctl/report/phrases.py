@@ -132,6 +132,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
+        *((label, text) for label, text in data.inferred),
         *(("clean", change) for change in data.changes),
         *(("note", note) for note in data.notes),
     ]

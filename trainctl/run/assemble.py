@@ -45,6 +45,7 @@ def assemble(config: Config, trained: Schema | None = None) -> Run:
     device, threads = prepare(config)
     data = load_data(config, device, trained)
     model, task = build_model(config, data.schema, device, data.examples)
+    checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
     checks.check_monitors(config, task, len(data.splits["val"]))
     # 2. The parts that train the model.
@@ -135,7 +136,7 @@ def build_loss(config: Config, task: Task, data: Data) -> Loss:
     outputs = data.schema.outputs
     counts = statistics.class_counts(data.splits["train"], outputs if task == "classification" else 0)
     loss: Loss = member(config, "loss", outputs=outputs, class_counts=counts)
-    checks.check_loss(config, task, loss)
+    checks.check_loss(config, task, loss, data.other_task)
     return loss
 
 

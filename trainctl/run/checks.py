@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from torch import nn
 
 from trainctl.components.loss.base import Loss, Task
+from trainctl.data.rows import Data
 from trainctl.errors import Advice, ConfigError
 from trainctl.run import metric_names
 from trainctl.run.model import batch_norms
@@ -15,14 +16,32 @@ from trainctl.settings import spelling
 from trainctl.settings.config import Config
 
 
-def check_loss(config: Config, task: Task, loss: Loss) -> None:
-    """Raise ConfigError if the loss does not support the task."""
+def check_targets(config: Config, task: Task, data: Data) -> None:
+    """Raise ConfigError if the model learns from targets, and the data has none."""
+    if data.unlabelled and task != "reconstruction":
+        raise ConfigError(
+            f"dataset.target=null: model={config.parts['model']['name']} learns to predict a column; set"
+            " dataset.target=COLUMN, or use model=autoencoder, which needs none"
+        )
+
+
+def check_loss(config: Config, task: Task, loss: Loss, other_task: str = "") -> None:
+    """Raise ConfigError if the loss does not support the task.
+
+    Args:
+        config: Of the run.
+        task: Of the model and the data.
+        loss: The loss.
+        other_task: The setting that makes it the other task, if the user may well mean that: it is named first.
+    """
     parts = config.parts
     if task not in loss.tasks:
         suitable = {"classification": "cross_entropy", "regression": "mse", "reconstruction": "mse"}[task]
         owner = f"model={parts['model']['name']}" if task == "reconstruction" else f"dataset={parts['dataset']['name']}"
+        other = f"{other_task}, or " if other_task and task != "reconstruction" else ""
         raise ConfigError(
-            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, but {owner} is a {task} task: set loss={suitable}"
+            f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, but {owner} is a {task} task: set"
+            f" {other}loss={suitable}"
         )
 
 

@@ -16,6 +16,11 @@ from trainctl.settings.spelling import nearest
 
 # The settings that may change when a run is resumed; changing others would make it a different run.
 MAY_CHANGE = (*config.resumable(), *component.RESUMABLE)
+# Settings of components that are newer than the first version, and change what it did: (group, name) -> what it did.
+FIRST_VERSION: dict[tuple[str, str], Tree] = {
+    ("dataset", "image_folder"): {"background": "ignore"},
+    ("dataset", "text"): {"normalize": "legacy"},
+}
 
 
 def load(tree: Tree) -> Config:
@@ -51,7 +56,7 @@ def completed(tree: Tree) -> Tree:
     Missing groups, sections and keys of the selected members are added, and renamed settings get their current names.
     Values do not change, so a key that this version does not have is still an error when the configuration is checked.
     """
-    tree = renamed.with_new_names(tree)
+    tree = _as_first_version(renamed.with_new_names(tree))
     selected = {
         group: f"[{','.join(map(str, settings))}]" if group in component.ADDITIVE else str(settings.get("name"))
         for group in component.GROUPS
@@ -63,6 +68,20 @@ def completed(tree: Tree) -> Tree:
     except ConfigError:
         return tree  # errors are reported when the configuration is checked
     return _filled(tree, defaults)
+
+
+def _as_first_version(tree: Tree) -> Tree:
+    """Return a saved configuration in which missing settings have the value that repeats what was done without them.
+
+    >>> _as_first_version({"dataset": {"name": "text"}, "model": {"name": "rnn"}})["dataset"]
+    {'normalize': 'legacy', 'name': 'text'}
+    """
+    former = {
+        group: FIRST_VERSION[group, str(settings.get("name"))] | settings
+        for group, settings in tree.items()
+        if isinstance(settings, dict) and (group, str(settings.get("name"))) in FIRST_VERSION
+    }
+    return tree | former
 
 
 def _filled(tree: Tree, defaults: Tree) -> Tree:

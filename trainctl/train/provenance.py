@@ -31,6 +31,7 @@ def run_json(run: Run) -> dict[str, Any]:
         "seed": run.config.seed,
         "data": {"fingerprint": run.data.schema.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}
-        | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)},
+        | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)}
+        | {"inferred": [f"{label}: {text}" for label, text in run.data.inferred]},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
     }

@@ -75,11 +75,12 @@ def test_two_files_do_as_well_as_one(tmp_path):
         (np.zeros((2, 1)), np.zeros((2, 0)), r"targets \(2, 0\)"),
         (np.zeros((1, 1)), np.array(1), r"targets \(\)"),
         (np.zeros((2, 1)), np.array([0, 0]), "has only one class"),
-        (np.zeros((2, 1)), np.array([0, -1]), r"target \[-1\] in row 1 is not a class"),
-        (np.zeros((3, 1)), np.array([0, 1, 3]), "class 2 has no rows, although the largest class is 3"),
         (np.zeros((2, 1, 4, 4)), CLASSES, r"images must be bytes \(uint8\)"),
         (np.zeros((2, 1, 1, 1, 1)), CLASSES, r"inputs have shape \(2, 1, 1, 1, 1\)"),
-        (np.zeros((2, 1)), np.array(["a", "b"]), "not numbers"),
+        (np.array([["a"], ["b"]]), CLASSES, "not numbers; store numbers, or a table as CSV"),
+        (np.ones((2, 1, 4, 4), dtype=np.float32), CLASSES, r"in 1..1; store \(255 \* x\)"),
+        (np.full((2, 1, 4, 4), 256), CLASSES, r"found int64 in 256..256$"),
+        (np.zeros(2, dtype=[("a", "f4"), ("b", "f4")]), CLASSES, r"fields with names \(a, b\); store plain numbers"),
         (np.array([[object()], [object()]]), CLASSES, "cannot be read"),
     ],
 )
@@ -117,3 +118,57 @@ def test_a_header_that_never_ends_is_named(tmp_path):
     (tmp_path / "my.npy").write_bytes((tmp_path / "my.npy").read_bytes().replace(b"}", b" "))
     with pytest.raises(DataError, match=r"my\.npy: cannot be read: "):
         arrays(path=str(tmp_path / "my.npy"), targets=str(tmp_path / "my.npy"), task="auto", schema=None)
+
+
+@pytest.mark.parametrize(
+    ("targets", "task", "codes", "names"),
+    [
+        (np.array(["b", "a", "b"]), "auto", [1, 0, 1], ("a", "b")),
+        (np.array([1, 2, 1]), "auto", [0, 1, 0], ("1", "2")),
+        (np.array([-1, 1, -1]), "auto", [0, 1, 0], ("-1", "1")),
+        (np.array([[0, 1], [1, 0], [0, 1]]), "classification", [1, 0, 1], ("0", "1")),
+    ],
+)
+def test_classes_may_be_texts_any_whole_numbers_or_one_hot(load, targets, task, codes, names):
+    found = load(np.zeros((3, 1)), targets, task)
+    assert (found.targets.tolist(), found.class_names) == (codes, names)
+
+
+@pytest.mark.parametrize(
+    ("targets", "task", "other"),
+    [
+        (np.eye(3), "regression", "dataset.task=classification (targets are one-hot"),
+        (np.array([0.0, 1.0, 1.0]), "regression", "dataset.task=classification"),
+        (np.array([0.5, 1.0, 1.0]), "regression", ""),
+        (np.array([0, 1, 1]), "classification", "dataset.task=regression"),
+        (np.array([True, False, True]), "classification", "dataset.task=regression"),
+        (np.array(["a", "b", "b"]), "classification", ""),
+    ],
+)
+def test_the_setting_that_makes_it_the_other_task_is_named_where_it_is_likely(load, targets, task, other):
+    found = load(np.zeros((3, 1)), targets)
+    assert found.task == task
+    assert found.other_task.startswith(other)
+    assert bool(found.other_task) == bool(other)
+
+
+@pytest.mark.parametrize(("x", "y"), [("x_{}", "y_{}"), ("X_{}", "y_{}"), ("{}_images", "{}_labels")])
+@pytest.mark.parametrize("middle", ["val", None])
+def test_the_splits_of_other_libraries_are_taken(tmp_path, x, y, middle):
+    parts = {part: size for part, size in (("train", 5), (middle, 3), ("test", 2)) if part}
+    content = {}
+    for number, (part, size) in enumerate(parts.items()):
+        content |= {x.format(part): np.full((size, 2), number), y.format(part): np.arange(size) % 2}
+    np.savez(tmp_path / "my.npz", **content)
+    found = arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
+    assert (found.val_rows, found.test_rows, len(found.inputs)) == (3 if middle else 0, 2, sum(parts.values()))
+    assert found.inputs[-1].unique().tolist() == [len(parts) - 1]
+    assert ("splits", f"as the file has them: {', '.join(x.format(part) for part in parts)}") in found.inferred
+
+
+def test_images_of_other_whole_numbers_are_bytes_and_squares_of_numbers_are_mentioned(load):
+    found = load(BYTES.astype(np.int64), CLASSES)
+    assert found.inputs.dtype == torch.uint8
+    found = load(np.random.default_rng(0).random((2, 9, 9)), CLASSES)
+    assert "if they are grey images of 9x9 pixels, store them as (255 * x)" in found.notes[0]
+    assert not load(np.random.default_rng(0).random((2, 9, 3)), CLASSES).notes

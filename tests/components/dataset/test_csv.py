@@ -4,13 +4,17 @@ import math
 
 import pytest
 import torch
+import yaml
 
+from tests.conftest import ROOT
 from tests.schemas import schema
 from trainctl.components.dataset.csv import csv
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.table import Column
 
-KEYS = {"task": "auto", "drop": [], "categorical": [], "delimiter": "comma", "schema": None}
+KEYS = {
+    key: value for key, value in yaml.safe_load((ROOT / "conf/dataset/csv.yaml").read_text()).items() if key != "name"
+} | {"schema": None}
 TASKS = [
     # targets, given task, found task, class names
     (["a", "b", "a"], "auto", "classification", ("a", "b")),
@@ -79,8 +83,6 @@ def test_what_cannot_be_learned_is_named(load, content, changes, message):
 
 
 def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
-    with pytest.raises(ConfigError, match=r"dataset\.target=null: set dataset\.target="):
-        load("a,y\n1,2\n", target=None)
     with pytest.raises(ConfigError, match="this is the target"):
         load("a,y\n1,2\n", drop=["y"])
     with pytest.raises(
@@ -96,3 +98,88 @@ def test_a_finished_runs_columns_classes_and_task_are_used_for_another_file(load
     assert found.targets.tolist() == [1, 1]
     with pytest.raises(DataError, match="line 2, column y: 'perhaps' is not one of the run's classes"):
         load("age,city,y\n1,Ulm,perhaps\n", schema=trained)
+
+
+ROWS = "".join(f"{row},{row % 7 / 4},{'ab'[row % 2]},{row % 5 + 0.5},{row % 3 * 10}\n" for row in range(30))
+
+
+def test_several_targets_are_a_regression(load):
+    found = load("id,x,c,u,v\n" + ROWS, target=["u", "v"], drop=["id"])
+    assert (found.task, found.target_names, found.outputs) == ("regression", ("u", "v"), 2)
+    assert found.targets[:2].tolist() == [[0.5, 0], [1.5, 10]]
+    assert found.input_names == ("x", "c=a", "c=b")
+    with pytest.raises(ConfigError, match="several targets are a regression"):
+        load("id,x,c,u,v\n" + ROWS, target=["u", "v"], task="classification")
+    with pytest.raises(ConfigError, match="list each column only once"):
+        load("id,x,c,u,v\n" + ROWS, target=["u", "u"])
+
+
+def test_without_a_target_all_columns_are_inputs(load):
+    found = load("id,x,c,u,v\n" + ROWS, target=None)
+    assert (found.unlabelled, found.target_names, found.inputs.shape) == (True, (), (30, 6))
+
+
+def test_columns_are_kept_and_dropped_by_patterns(load):
+    content = "id,gene_1,gene_2,age,y\n" + "1,2,3,4,a\n2,3,4,5,b\n" * 2
+    assert load(content, columns=["gene_*"]).input_names == ("gene_1", "gene_2")
+    found = load(content, drop=["gene_*", "id"])
+    assert found.input_names == ("age",)
+    assert ("unused", "id, gene_1, gene_2 (dataset.drop)") in found.inferred
+    with pytest.raises(ConfigError, match=r"dataset\.drop=\[tissue_\*\]: matches no column"):
+        load(content, drop=["tissue_*"])
+
+
+@pytest.mark.parametrize(
+    ("target", "reason", "other"),
+    [
+        ("c", "", ""),
+        (
+            "v",
+            "its few whole numbers are taken for classes; as amounts: dataset.task=regression",
+            "dataset.task=regression",
+        ),
+        ("u", "its numbers have decimals", ""),
+        ("id", "its whole numbers have 30 distinct values; as classes: dataset.task=classification", ""),
+    ],
+)
+def test_the_reason_of_the_task_is_given_with_the_setting_that_changes_it(load, target, reason, other):
+    found = load("id,x,c,u,v\n" + ROWS, target=target)
+    assert (found.task_reason, found.other_task) == (reason, other)
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "note"),
+    [
+        ("Id,y", lambda row: f"{row},{'ab'[row % 7 % 2]}", "column Id counts the rows (0, 1, 2, ...), an index?"),
+        ("customer_id,y", lambda row: f"{row * 7919 % 1009},{'ab'[row % 7 % 2]}", "another whole number in each row"),
+        ("x,y", lambda row: f"{row % 4},{'ab'[row % 2]}", "column x alone determines the target"),
+        ("x,y", lambda row: f"{row / 3:.6f},{row / 3 * 2 + 1:.6f}", "column x alone determines the target"),
+        ("x,y", lambda row: f"{row % 11 / 2 if row % 6 else -999},{'ab'[row % 7 % 2]}", "set dataset.missing=[-999]"),
+        (
+            "x,y",
+            lambda row: f"{row % 5 * row % 4},{['Yes', 'yes', 'no'][row % 3]}",
+            "dataset.ignore_case=true makes them one",
+        ),
+        ("x,y", lambda row: f"{['Bern', 'bern', 'Ulm'][row % 3]},{'ab'[row % 7 % 2]}", "dataset.ignore_case=true"),
+        ("x,y", lambda row: f"{row % 13 / 2},{'ab'[row % 7 % 2]}", ""),
+    ],
+)
+def test_what_is_odd_about_a_column_is_noted(load, header, row, note):
+    found = load("\n".join([header, *(row(number) for number in range(40))]))
+    assert len(found.notes) == bool(note), found.notes
+    assert not note or note in found.notes[0]
+
+
+def test_an_index_without_a_name_is_not_used(load):
+    found = load(",x,y\n" + "".join(f"{row},{row % 13 / 2},{'ab'[row % 7 % 2]}\n" for row in range(30)))
+    assert found.input_names == ("x",)
+    assert ("unused", "column_1 (without a name, counts the rows: an index)") in found.inferred
+
+
+def test_an_unknown_category_is_none_of_them_and_noted(load):
+    trained = schema(columns=(Column("city", ("Bern", "Ulm")),), class_names=("a", "b"))
+    found = load("city,y\nUlm,a\nRome,b\n", schema=trained)
+    assert found.inputs.tolist() == [[0, 1], [0, 0]]
+    assert "'Rome' (1 row) did not occur in the training data" in found.notes[0]
+    with pytest.raises(DataError, match=r"'Rome' is not one of the categories in the training data.*unknown=ignore"):
+        load("city,y\nUlm,a\nRome,b\n", schema=trained, unknown="error")

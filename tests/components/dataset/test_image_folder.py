@@ -1,16 +1,18 @@
 """Images of the user's own."""
 
-import hashlib
-import os
-
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from tests.schemas import schema
 from trainctl.components.dataset.image_folder import image_folder
-from trainctl.errors import DataError
+from trainctl.errors import ConfigError, DataError
 
+KEYS = {
+    "size": 4, "channels": 3, "background": "white", "range": None, "splits": "auto", "drop": [], "damaged": "error",
+    "schema": None,
+}  # fmt: skip
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
 
 
@@ -31,9 +33,7 @@ def folder(tmp_path):
 @pytest.fixture
 def load(tmp_path):
     def read(path, **changes):
-        return image_folder(
-            **{"path": str(path), "size": 4, "channels": 3, "cache": str(tmp_path / "cache"), "schema": None} | changes
-        )
+        return image_folder(**KEYS | {"path": str(path), "cache": str(tmp_path / "cache")} | changes)
 
     return read
 
@@ -54,20 +54,6 @@ def test_given_splits_are_the_splits(folder, load):
     dataset = load(folder("train", "valid", "test"))
     assert len(dataset.inputs) == 12
     assert (dataset.val_rows, dataset.test_rows) == (4, 4)
-
-
-def test_images_are_decoded_once_until_a_file_changes(folder, load, tmp_path):
-    root = folder("")
-    first = load(root).inputs
-    (cached,) = (tmp_path / "cache").iterdir()
-    sevens = bytes([7] * 4 * 3 * 4 * 4)
-    cached.write_bytes(hashlib.sha256(sevens).digest() + sevens)
-    assert (load(root).inputs == 7).all()
-    cached.write_bytes(cached.read_bytes()[:40])
-    assert (load(root).inputs == first).all()
-    Image.new("RGB", (9, 7), (0, 255, 0)).save(root / "cat" / "1.png")
-    os.utime(root / "cat" / "1.png", ns=(1, 1))
-    assert load(root).inputs[1, :, 0, 0].tolist() == [0, 255, 0]
 
 
 def test_a_cache_that_cannot_be_written_is_no_trouble(folder, load, tmp_path):
@@ -123,3 +109,94 @@ def test_a_class_without_images_is_named(folder, load):
     with pytest.raises(DataError, match=r"cow: contains no images; each folder is a class"):
         load(root)
     assert len(load(root, schema=schema(class_names=("cat", "cow", "dog"))).inputs) == 4
+
+
+def test_a_class_has_all_images_below_its_folder(folder, load):
+    root = folder("")
+    (root / "cat" / "batch" / "2").mkdir(parents=True)
+    Image.new("RGB", (9, 7)).save(root / "cat" / "batch" / "2" / "0.png")
+    (root / "cat" / "round").symlink_to(root / "cat")
+    assert load(root).targets.tolist() == [0, 0, 0, 1, 1]
+
+
+def test_what_is_not_read_is_counted(folder, load):
+    root = folder("")
+    for name in ("a.PDF", "b.pdf", "c", "Thumbs.db", ".DS_Store"):
+        (root / "cat" / name).write_text("x")
+    Image.new("RGB", (9, 7)).save(root / "loose.png")
+    (root / "dog" / "gone.png").symlink_to("nowhere.png")
+    notes = " | ".join(load(root).notes)
+    assert "not used, because in no class folder: 1 images, such as loose.png" in notes
+    assert "not used, because not images that trainctl reads: 1 without a suffix, 1 .PDF and 1 .pdf" in notes
+    assert "not used, because they are broken links or no regular files: dog/gone.png" in notes
+
+
+def test_damaged_images_are_listed_all_at_once_and_can_be_skipped(folder, load):
+    root = folder("train", "val", "test")
+    bad = [root / "train" / "cat" / "0.jpg", root / "val" / "dog" / "1.png", root / "test" / "dog" / "1.png"]
+    for file in bad:
+        file.write_bytes(b"no image")
+    with pytest.raises(DataError) as caught:
+        load(root)
+    lines = str(caught.value).split("\n")
+    assert lines[0] == f"{root}: 3 of 12 images cannot be read; dataset.damaged=skip leaves them out"
+    assert [line.partition(": ")[0] for line in lines[1:]] == list(map(str, bad))
+    for _ in range(2):  # decoded, then from the cache
+        dataset = load(root, damaged="skip")
+        assert dataset.targets.tolist() == [0, 1, 1, 0, 0, 1, 0, 0, 1]
+        assert (len(dataset.inputs), dataset.val_rows, dataset.test_rows) == (9, 3, 3)
+        assert "skipped 3 of 12 images that cannot be read" in dataset.notes[0]
+    with pytest.raises(DataError, match="3 of 12 images cannot be read"):
+        load(root)  # although the cache has the others
+
+
+def test_a_class_whose_images_are_all_damaged_is_named(folder, load):
+    root = folder("")
+    for file in (root / "dog").iterdir():
+        file.write_bytes(b"")
+    with pytest.raises(DataError, match="class dog has no image that can be read"):
+        load(root, damaged="skip")
+
+
+def test_a_part_of_16_bits_is_said_and_the_range_can_be_set(tmp_path, load):
+    generator = np.random.default_rng(0)
+    for index, name in enumerate(("plain", "stripes") * 3):
+        (tmp_path / "xray" / name).mkdir(parents=True, exist_ok=True)
+        values = generator.integers(500, 901, (4, 4)).astype(np.uint16)
+        values[0, :2] = (500, 900)
+        Image.fromarray(values).save(tmp_path / "xray" / name / f"{index}.png")
+    root = tmp_path / "xray"
+    dataset = load(root, channels=1)
+    levels = len(dataset.inputs.unique())
+    (note,) = dataset.notes
+    assert f"images with 16 bits (6) use 500..900 of 0..65535 only, and keep {levels} of 256 grey levels" in note
+    assert "dataset.range=[0,1023]" in note
+    assert load(root, channels=1).notes == dataset.notes  # from the cache
+    whole = load(root, channels=1, range="auto")
+    assert (int(whole.inputs.min()), int(whole.inputs.max())) == (0, 255)
+    assert whole.encoding.pixel_range == (500, 900)
+    assert whole.notes == ()
+    again = load(
+        root, channels=1, range="auto", schema=schema(class_names=("plain", "stripes"), encoding=whole.encoding)
+    )
+    assert torch.equal(again.inputs, whole.inputs)
+    assert torch.equal(load(root, channels=1, range=[500, 900]).inputs, whole.inputs)
+    with pytest.raises(ConfigError, match=r"dataset\.range=\[9,9\]: the first value must be below the second"):
+        load(root, range=[9, 9])
+
+
+def test_the_range_is_that_of_the_training_images(tmp_path, load):
+    for split, high in (("train", 900), ("test", 60000)):
+        for name in ("a", "b"):
+            (tmp_path / "set" / split / name).mkdir(parents=True)
+            Image.fromarray(np.array([[100, high]], np.uint16)).save(tmp_path / "set" / split / name / "0.png")
+    assert load(tmp_path / "set", range="auto").encoding.pixel_range == (100, 900)
+
+
+def test_transparent_images_are_put_on_a_ground(folder, load):
+    root = folder("")
+    Image.new("RGBA", (9, 7), (1, 2, 3, 0)).save(root / "cat" / "1.png")
+    assert load(root).inputs[1, :, 2, 2].tolist() == [255, 255, 255]
+    assert load(root, background="black").inputs[1, :, 2, 2].tolist() == [0, 0, 0]
+    assert load(root, background="ignore").inputs[1, :, 2, 2].tolist() == [1, 2, 3]
+    assert "1 transparent, put on white (dataset.background)" in load(root).inferred[0][1]

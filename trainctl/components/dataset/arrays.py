@@ -1,16 +1,22 @@
 """Your own arrays in NumPy's formats."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, required
+from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, Task, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
+from trainctl.fileformat.array_parts import read_parts
 from trainctl.fileformat.digits import as_floats
+from trainctl.fileformat.inferred import InferredLine
+from trainctl.fileformat.label import as_classes, guess_task
 from trainctl.fileformat.place import check_file
+
+SMALLEST_IMAGE = 8  # pixels, from which on a square of numbers may be an image
 
 
 def arrays(
@@ -25,10 +31,12 @@ def arrays(
     Pickled arrays are rejected.
 
     Args:
-        path: An ``.npz``, or the ``.npy`` of the inputs: tables ``(N, F)``, sequences ``(N, T, F)``, or images of bytes
-            with 1 or 3 channels, ``(N, C, H, W)`` or ``(N, H, W, C)``, or without channels, ``(N, H, W)``.
-        targets: The ``.npy`` of the targets: classes ``(N,)`` from 0, or values ``(N,)`` or ``(N, K)``; null: they are
-            in the ``.npz``.
+        path: An ``.npz`` with the arrays ``inputs`` and ``targets`` (or ``x`` and ``y``; or ``x_train``, ``y_train``,
+            ``x_test``, ``y_test``, which are taken as the splits), or the ``.npy`` of the inputs: tables ``(N, F)``,
+            sequences ``(N, T, F)``, or images of bytes with 1 or 3 channels, ``(N, C, H, W)`` or ``(N, H, W, C)``, or
+            without channels, ``(N, H, W)``.
+        targets: The ``.npy`` of the targets: classes ``(N,)``, whole numbers or texts, or values ``(N,)`` or ``(N, K)``;
+            null: they are in the ``.npz``.
         task: ``auto``: a classification if the targets have an integer type and one column.
         schema: A finished run's schema, which determines the task and the classes. Supplied by ``assemble``.
 
@@ -45,64 +53,105 @@ def arrays(
     check_file(file)
     if targets is None and file.suffix.lower() != ".npz":
         raise ConfigError(f"dataset.targets=null: {file.name} contains only inputs; set dataset.targets=FILE.npy")
-    two = targets is not None  # the only array of one file would be both inputs and targets
-    values = read_array(file, alone=two)
-    answers = read_array(Path(targets) if targets else file, "targets", alone=two)
+    if targets:  # the only array of one file would be both inputs and targets
+        answers = read_array(Path(targets), "targets", texts=True)
+        values, val_rows, test_rows, taken = read_array(file), 0, 0, ""
+    else:
+        values, answers, val_rows, test_rows, taken = read_parts(file)
     if values.ndim < 2 or not answers.ndim or not values.size or not answers.size or len(values) != len(answers):
         raise DataError(
             f"{file}: inputs have shape {values.shape}, targets {answers.shape}: each row of inputs needs one target"
         )
-    integers = np.issubdtype(answers.dtype, np.integer) or answers.dtype == bool
-    if schema:
-        task = schema.task
-    elif task == "auto":
-        task = "classification" if integers and (answers.ndim == 1 or answers.shape[1:] == (1,)) else "regression"
-    inputs, notes = _inputs(values, file)
-    if task == "regression":
-        answers = answers.reshape(len(answers), -1)
-        names = tuple(f"target_{column}" for column in range(answers.shape[1]))
-        floats, more = as_floats(answers, names)
-        return Dataset(inputs, torch.from_numpy(floats), "regression", target_names=names, notes=(*notes, *more))
-    labels = answers.reshape(len(answers), -1)
-    bad = (labels < 0) | (labels != np.rint(labels)) | (labels >= 2**31)
-    if labels.shape[1] != 1 or bad.any():
-        row = int(bad.any(1).argmax())
-        raise DataError(
-            f"{targets or file}: target {labels[row].tolist()} in row {row} is not a class; classes are 0, 1, ..."
-        )
-    labels = labels[:, 0].astype(np.int64)
-    if schema:
-        if labels.max() >= (count := len(schema.class_names)):
-            row = int(labels.argmax())
-            raise DataError(
-                f"{targets or file}: target {labels[row]} in row {row} is not one of the run's classes 0..{count - 1}"
-            )
-        return Dataset(inputs, torch.from_numpy(labels), "classification", schema.class_names, notes=notes)
-    classes = int(labels.max()) + 1
-    if classes < 2:
-        raise DataError(f"{targets or file}: has only one class (0)")
-    if missing := sorted(set(range(min(classes, len(labels) + 1))) - set(labels.tolist())):
-        raise DataError(
-            f"{targets or file}: class {missing[0]} has no rows, although the largest class is {classes - 1}"
-        )
-    return Dataset(inputs, torch.from_numpy(labels), "classification", tuple(map(str, range(classes))), notes=notes)
+    inputs, lines, notes = _inputs(values, file)
+    found = guess_task(answers) if task == "auto" and not schema else None
+    chosen: Task = schema.task if schema else found.task if found else task  # type: ignore[assignment]
+    names: tuple[str, ...] = ()
+    classes: tuple[str, ...] = ()
+    if chosen == "classification":
+        known, classes = as_classes(answers, targets or file, schema.class_names if schema else None)
+    else:
+        names = tuple(f"target_{column}" for column in range(answers.size // len(answers)))
+        known, lost = _values(answers, names, targets or file)
+        notes = (*notes, *lost)
+    return Dataset(
+        inputs=inputs,
+        targets=torch.from_numpy(known),
+        task=chosen,
+        class_names=classes,
+        target_names=names,
+        val_rows=val_rows,
+        test_rows=test_rows,
+        inferred=(*lines, *((("splits", taken),) if taken else ())),
+        notes=notes,
+        task_reason=found.reason if found else "" if schema else f"as dataset.task={task} says",
+        other_task=found.other if found else "",
+    )
 
 
-def _inputs(values: np.ndarray, file: Path) -> tuple[torch.Tensor, tuple[str, ...]]:
-    """Return images as bytes ``(N, C, H, W)``, other arrays as floating-point numbers; and notes on lost digits.
+def _values(answers: np.ndarray, names: Sequence[str], file: Path | str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return targets of a regression ``(N, K)``, and notes on lost digits.
+
+    Raises:
+        DataError: If they are texts.
+    """
+    if answers.dtype.kind == "U":
+        raise DataError(
+            f"{file}: targets are texts, which only a classification can predict: dataset.task=classification"
+        )
+    return as_floats(answers.reshape(len(answers), -1), names)
+
+
+def _inputs(values: np.ndarray, file: Path) -> tuple[torch.Tensor, tuple[InferredLine, ...], tuple[str, ...]]:
+    """Return images as bytes ``(N, C, H, W)``, others as floating-point numbers; with what they were taken for, and notes.
 
     Raises:
         DataError: If no model can read their shape.
     """
+    shape = "x".join(map(str, values.shape[1:]))
     if values.dtype == np.uint8 and values.ndim == 3:
-        values = values[:, None]
+        line = (
+            f"grey images of {shape} pixels, as bytes (uint8) in 3 dimensions are; stored as float32 they are sequences"
+        )
+        return torch.from_numpy(np.ascontiguousarray(values[:, None])), (("inputs", line),), ()
     if values.ndim == 4:
-        if values.dtype != np.uint8:
-            raise DataError(f"{file}: images must be bytes (uint8) in 0..255; found {values.dtype}")
+        values = _bytes(values, file)
         if values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
             values = values.transpose(0, 3, 1, 2)
-        return torch.from_numpy(np.ascontiguousarray(values)), ()
+        line = "x".join(map(str, values.shape[1:]))
+        return torch.from_numpy(np.ascontiguousarray(values)), (("inputs", f"images of {line}"),), ()
     if values.ndim not in (2, 3):
         raise DataError(f"{file}: inputs have shape {values.shape}; tables have 2 dimensions, sequences 3, images 4")
     floats, notes = as_floats(values, [f"column {index}" for index in range(values.shape[-1])])
-    return torch.from_numpy(floats), notes
+    if values.ndim == 2:
+        return torch.from_numpy(floats), (("inputs", f"a table of {shape} columns"),), notes
+    line = f"sequences of {values.shape[1]} steps with {values.shape[2]} numbers each"
+    if min(values.shape[1:]) < SMALLEST_IMAGE or not values.min() >= 0 or values.max() > 255:
+        return torch.from_numpy(floats), (("inputs", line),), notes
+    images = "(255 * x).round().astype('uint8')" if values.max() <= 1 else "x.astype('uint8')"
+    return (
+        torch.from_numpy(floats),
+        (("inputs", line),),
+        (
+            *notes,
+            f"inputs are read as {line}; if they are grey images of {shape} pixels, store them as {images}",
+        ),
+    )
+
+
+def _bytes(values: np.ndarray, file: Path) -> np.ndarray:
+    """Return pixels as bytes, where that loses nothing.
+
+    Raises:
+        DataError: If they are no whole numbers in 0..255, or all in 0..1, as if scaled.
+    """
+    if values.dtype == np.uint8:
+        return values
+    low, high = float(values.min()), float(values.max())
+    whole = values.dtype.kind in "iu" or bool((values == np.rint(values)).all())
+    if values.dtype.kind in "iuf" and whole and low >= 0 and 1 < high <= 255:
+        return values.astype(np.uint8)
+    scaled = values.dtype.kind in "bf" and low >= 0 and high <= 1
+    repair = "; store (255 * x).round().astype('uint8')" if scaled else ""
+    raise DataError(
+        f"{file}: images must be bytes (uint8) in 0..255; found {values.dtype} in {low:g}..{high:g}{repair}"
+    )

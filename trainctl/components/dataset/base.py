@@ -15,12 +15,23 @@ from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.download import download as fetch
 from trainctl.fileformat.idx import read_idx
+from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.table import Column
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
-Delimiter = Literal["comma", "semicolon", "tab", "pipe"]
+Delimiter = Literal["auto", "comma", "semicolon", "tab", "pipe", "space"]
+Decimal = Literal["auto", "point", "comma"]
+Thousands = Literal["auto", "none", "comma", "point", "space", "apostrophe"]
+Dates = Literal["auto", "day_first", "month_first"]
+Charset = Literal[
+    "auto", "utf-8", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "cp1252", "cp1250", "cp1251", "cp437", "cp850",
+    "mac-roman", "shift-jis", "euc-jp", "gb18030", "big5", "euc-kr",
+]  # fmt: skip
 Level = Literal["characters", "words"]
+Normalize = Literal["nfc", "nfkc", "none", "legacy"]  # see trainctl.fileformat.tokens
+SplitFolders = Literal["auto", "folders", "none"]  # see trainctl.fileformat.class_folders
+Damaged = Literal["error", "skip"]  # see trainctl.fileformat.damage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +44,9 @@ class Encoding:
         text: Column that contains the texts.
         level: Unit of a token.
         lowercase: Whether texts are converted to lowercase.
+        normalize: How the characters of a text are composed; None for a run of the first version.
+        whole_files: Whether each file is one text, rather than each line.
+        pixel_range: The values that become 0 and 255 in images of more than 8 bits.
     """
 
     delimiter: Delimiter | None = None
@@ -40,6 +54,9 @@ class Encoding:
     text: str | None = None
     level: Level | None = None
     lowercase: bool | None = None
+    normalize: Normalize | None = None
+    whole_files: bool | None = None
+    pixel_range: tuple[float, float] | None = None
 
 
 class SchemaLike(Protocol):
@@ -68,6 +85,10 @@ class SchemaLike(Protocol):
     @property
     def vocabulary(self) -> tuple[str, ...]:
         """Token of each id; empty if inputs are not tokens."""
+
+    @property
+    def encoding(self) -> Encoding:
+        """Further settings for reading such rows from a file."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +119,10 @@ class Dataset:
         notes: Messages for the user, a line each.
         input_centre: Number that was subtracted from each column of the inputs; empty if none was.
         target_centre: Number that was subtracted from each column of the targets; empty if none was.
+        inferred: What was inferred from the files, a label and a text each: see :mod:`trainctl.fileformat.inferred`.
+        task_reason: Why the task is what it is, and the key that changes it; empty if there is nothing to choose.
+        other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
+        unlabelled: Whether there are no targets: only a model that reconstructs its input can learn from the rows.
     """
 
     inputs: Tensor
@@ -119,6 +144,10 @@ class Dataset:
     notes: tuple[str, ...] = ()
     input_centre: tuple[float, ...] = ()
     target_centre: tuple[float, ...] = ()
+    inferred: tuple[InferredLine, ...] = ()
+    task_reason: str = ""
+    other_task: str = ""
+    unlabelled: bool = False
 
     @property
     def outputs(self) -> int:

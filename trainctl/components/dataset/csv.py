@@ -1,85 +1,232 @@
 """Your own CSV file."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, Delimiter, Encoding, PathText, SchemaLike, required
+from trainctl.components.dataset.base import (
+    Charset,
+    Dataset,
+    Dates,
+    Decimal,
+    Delimiter,
+    Encoding,
+    PathText,
+    SchemaLike,
+    Thousands,
+    required,
+)
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.digits import beyond_float64
-from trainctl.fileformat.table import Column, encode, find_columns, read_table
-from trainctl.fileformat.target import read_target
+from trainctl.fileformat.inferred import InferredLine
+from trainctl.fileformat.label import Guessed
+from trainctl.fileformat.number import PLAIN
+from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
+from trainctl.fileformat.table import (
+    Column,
+    Numeric,
+    Table,
+    TableFormat,
+    Unseen,
+    encode,
+    find_columns,
+    find_numeric,
+    impossible_notes,
+    read_table,
+    rewritten,
+    select,
+    unclear_notes,
+    unseen_note,
+)
+from trainctl.fileformat.target import read_target, reason_of
+from trainctl.wording import listed
 
 
 def csv(
     *,
     path: PathText | None,
-    target: str | None,
+    target: str | list[str] | None,
     task: Literal["auto", "classification", "regression"],
+    columns: list[str],
     drop: list[str],
     categorical: list[str],
     delimiter: Delimiter,
+    encoding: Charset,
+    header: bool,
+    decimal: Decimal,
+    thousands: Thousands,
+    dates: Dates,
+    missing: list[str | int | float],
+    skip: list[int],
+    ignore_case: bool,
+    unknown: Literal["ignore", "error"],
     schema: SchemaLike | None,
 ) -> Dataset:
-    r"""Return your own CSV file: numbers and categories, with a column to predict.
+    r"""Return your own CSV file: numbers, dates and categories, with a column to predict.
 
-    The file is UTF-8 with a header. A column contains numbers if most of its cells are numbers; otherwise it contains
-    categories, if there are at most 10 distinct values, or at most 100 distinct values, each occurring 3 times on
-    average. Dates and free text are rejected with a hint. Categories are one-hot encoded over all values in the file;
-    ``evaluate`` and ``predict`` reject a value that did not occur in it. Empty cells, NA, N/A, NaN, null, None and ``?``
-    are missing values: see ``clean``.
+    The file has a header; it may be packed by gzip, bzip2, xz or ZIP. JSON records are read too. Lines that begin with
+    ``#`` are skipped. A column contains numbers if most of its cells are numbers, perhaps with thousands marks, decimal
+    commas, a currency, a percent sign (35% is 0.35), or a negative number in parentheses; marks that can be read in two
+    ways are read as the other columns of the file show, and reported. A column of dates becomes days since its first
+    date, one of times hours since midnight. Other columns contain categories, if there are at most 10 distinct values,
+    or at most 100 distinct values, each occurring 3 times on average. Free text is rejected with a hint. Categories are
+    one-hot encoded over all values in the file. Empty cells, NA, N/A, NaN, null, None, ``?`` and the errors of
+    spreadsheets are missing values, in columns of numbers also dashes: see ``clean``.
 
     Args:
         path: The file; a relative path is relative to the current directory.
-        target: Name of the column to predict.
+        target: Name of the column to predict; a list of names is a regression with several targets; null: none, for a
+            model that reconstructs its input.
         task: ``auto``: a classification if a target is text, or if all are whole numbers with at most 20 distinct
             values, each occurring twice on average; otherwise a regression, for which ``loss=mse`` is the usual loss.
-        drop: Columns to ignore; a column without a name is called ``column_1``, according to its position.
-        categorical: Columns that contain categories although they look like numbers or have many values.
-        delimiter: Separator of cells: ``comma``, ``semicolon``, ``tab`` or ``pipe``.
+        columns: Columns to use as inputs, names or patterns such as ``gene_*``; empty: all but the target.
+        drop: Columns to ignore, names or patterns; a column without a name is called ``column_1``, according to its
+            position.
+        categorical: Columns that contain categories although they look like numbers or have many values; names or
+            patterns.
+        delimiter: Separator of cells: ``comma``, ``semicolon``, ``tab``, ``pipe`` or ``space``; ``auto``: the one that
+            fits the first lines.
+        encoding: Of the characters; ``auto``: what the byte order mark says, or UTF-8.
+        header: Whether the first row contains the names of the columns; false: they are ``column_1``, ``column_2``, ...
+        decimal: Decimal mark of numbers: ``point`` or ``comma``; ``auto``: found for each column.
+        thousands: Mark between groups of three digits: ``comma``, ``point``, ``space``, ``apostrophe`` or ``none``.
+        dates: Order of dates such as 1/2/2024: ``day_first`` or ``month_first``.
+        missing: Further words that mean a missing value, e.g. ``[-999,unknown]``.
+        skip: Numbers of lines of the file to ignore, e.g. of units or totals.
+        ignore_case: Whether texts that differ only in upper and lower case or spaces are one value.
+        unknown: What ``evaluate`` and ``predict`` do with a category that did not occur in training: ``ignore``: encode it
+            as no category, and report it; ``error``.
         schema: A finished run's schema, which determines the columns and the classes. Supplied by ``assemble``.
 
     Returns:
-        A table ``(N, F)`` with NaN for missing values; classes ``(N,)`` or values ``(N, 1)``.
+        A table ``(N, F)`` with NaN for missing values; classes ``(N,)`` or values ``(N, K)``.
 
     Raises:
-        ConfigError: If ``path`` or ``target`` is null.
+        ConfigError: If ``path`` is null, or settings contradict each other.
         DataError: If the file is invalid; the message names file, line and column.
 
     Source: Y. Shafranovich, RFC 4180, Common format and MIME type for CSV files, 2005.
     """
-    file, target = Path(required("path", path, "FILE.csv")), required("target", target, "COLUMN")
-    table = read_table(file, delimiter)
-    if target in drop:
-        raise ConfigError(f"dataset.drop={target}: this is the target, which cannot be dropped")
-    if target in categorical:
-        raise ConfigError(
-            f"dataset.categorical={target}: this is the target; use dataset.task=classification to predict classes"
+    file = Path(required("path", path, "FILE.csv"))
+    form = TableFormat(
+        delimiter=delimiter, encoding=encoding, header=header, decimal=decimal, thousands=thousands, dates=dates,
+        missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
+    )  # fmt: skip
+    table = read_table(file, form)
+    names = [] if target is None else [target] if isinstance(target, str) else list(target)
+    _check_targets(table, names, task, drop, categorical)
+    known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+    inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
+    numeric = find_numeric(table, [*inputs, *names])
+    found = rewritten(table, known) or find_columns(table, inputs, [*select(table.header, categorical)[0]], numeric)
+    unseen: Unseen | None = {} if schema and unknown == "ignore" else None
+    values = encode(table, found, unseen)
+    targets = _targets(table, names, numeric, schema.task if schema else task, schema.class_names if schema else None)
+    input_names = tuple(name for column in found for name in column.names)
+    amounts = [] if targets.get("class_names") else [Column(name) for name in names]
+    notes = beyond_float64(table, [*found, *amounts])
+    if not schema:
+        notes = (
+            *notes,
+            *unclear_notes(table, numeric),
+            *impossible_notes(table, found),
+            *_odd(table, names, found, values, targets),
         )
-    columns = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
-    if not columns:
-        for name in (target, *drop, *categorical):
-            table.cells(name)  # raises if it does not exist
-        others = [name for name in table.header if name != target and name not in drop]
-        if not others:
-            raise DataError(f"{file}: has no columns other than the target and the dropped ones")
-        columns = find_columns(table, others, categorical)
-    values, class_names = read_target(
-        table, target, schema.task if schema else task, schema.class_names if schema else None
-    )
-    targets = torch.from_numpy(values if class_names else values[:, None])
-    names = tuple(name for column in columns for name in column.names)
     return Dataset(
-        inputs=torch.from_numpy(encode(table, columns)),
-        targets=targets,
-        task="classification" if class_names else "regression",
-        class_names=class_names,
-        input_names=names,
-        target_names=(target,),
-        columns=columns,
-        encoding=Encoding(delimiter=delimiter),
+        inputs=torch.from_numpy(values),
+        input_names=input_names,
+        target_names=tuple(names),
+        columns=found,
+        encoding=Encoding(delimiter=table.form.delimiter),  # type: ignore[arg-type]
         source=file.name,
         lines=torch.tensor(table.lines),
-        notes=beyond_float64(table, [*columns, *([] if class_names else [Column(target)])]),
+        notes=(*notes, *unseen_note(unseen or {})),
+        inferred=_lines(table, found, unused),
+        unlabelled=not names,
+        **targets,
     )
+
+
+def _check_targets(
+    table: Table, names: Sequence[str], task: str, drop: Sequence[str], categorical: Sequence[str]
+) -> None:
+    """Raise ConfigError if the targets contradict other settings, DataError if one does not exist."""
+    for name in names:
+        table.cells(name)  # raises if it does not exist
+        if name in drop:
+            raise ConfigError(f"dataset.drop={name}: this is the target, which cannot be dropped")
+        if name in categorical:
+            raise ConfigError(
+                f"dataset.categorical={name}: this is the target; use dataset.task=classification to predict classes"
+            )
+    if len(set(names)) != len(names):
+        raise ConfigError(f"dataset.target=[{','.join(names)}]: list each column only once")
+    if len(names) > 1 and task == "classification":
+        raise ConfigError(
+            f"dataset.target=[{','.join(names)}]: several targets are a regression; classes need one target"
+        )
+
+
+def _inputs(
+    table: Table, targets: Sequence[str], columns: Sequence[str], drop: Sequence[str]
+) -> tuple[list[str], tuple[str, ...]]:
+    """Return the names of the input columns, and why others are not used, a line each."""
+    kept, absent = select(table.header, columns)
+    dropped, absent_too = select(table.header, drop)
+    for name in (*absent, *absent_too):
+        if set("*?[") & set(name):
+            raise ConfigError(f"dataset.{'columns' if name in absent else 'drop'}=[{name}]: matches no column")
+        table.cells(name)  # raises, with the nearest name
+    others = [name for name in table.header if name not in targets and (name in kept or not columns)]
+    indices = [name for name in table.nameless if name in others and counts_rows(table, name)]
+    inputs = [name for name in others if name not in dropped and name not in indices]
+    if not inputs:
+        raise DataError(f"{table.path}: has no columns other than the target and the dropped ones")
+    out = [name for name in others if name in dropped]
+    unused = [f"{listed(out)} (dataset.drop)"] if out else []
+    unused += [f"{name} (without a name, counts the rows: an index)" for name in indices if name not in dropped]
+    if columns:
+        unused.append(f"{len(table.header) - len(targets) - len(others)} columns that dataset.columns does not name")
+    return inputs, tuple(unused)
+
+
+def _targets(
+    table: Table, names: Sequence[str], numeric: Numeric, task: str, class_names: Sequence[str] | None
+) -> dict[str, Any]:
+    """Return the fields of a data set that depend on its targets."""
+    if not names:
+        return {"targets": torch.zeros(len(table.rows), 1), "task": "regression"}
+    task = "regression" if len(names) > 1 else task
+    read = [read_target(table, name, task, class_names, numeric.formats.get(name, PLAIN)) for name in names]
+    values, classes = read[0]
+    guessed = (
+        reason_of(table, names, task, numeric.formats.get(names[0], PLAIN)) if class_names is None else Guessed(task)
+    )
+    return {
+        "targets": torch.from_numpy(values if classes else np.stack([column for column, _ in read], axis=1)),
+        "task": "classification" if classes else "regression",
+        "class_names": classes,
+        "task_reason": guessed.reason,
+        "other_task": guessed.other,
+    }
+
+
+def _odd(
+    table: Table, names: Sequence[str], columns: Sequence[Column], values: np.ndarray, targets: dict[str, Any]
+) -> list[str]:
+    """Return what is odd about the columns, a line each."""
+    classes = targets.get("class_names", ())
+    answers = targets["targets"].numpy() if targets.get("class_names") else targets["targets"].numpy()[:, 0]
+    texts = [column.name for column in columns if column.categories]
+    texts += names if classes else []
+    return [*spelling_notes(table, texts), *column_notes(columns, values, answers, classes)]
+
+
+def _lines(table: Table, columns: Sequence[Column], unused: Sequence[str]) -> tuple[InferredLine, ...]:
+    """Return the lines of the block at the start of a run."""
+    form = table.form.delimiter
+    cells = [("cells", f"separated by {form}s; dataset.delimiter changes it")] if form != "comma" else []
+    return (*cells, *kinds(columns), *(("unused", line) for line in unused))

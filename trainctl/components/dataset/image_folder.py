@@ -1,20 +1,27 @@
 """Your own images, in one folder for each class."""
 
-import hashlib
-import os
-from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, PathText, SchemaLike, cache_directory, required
-from trainctl.errors import DataError
-from trainctl.fileformat.image import ENDINGS, read_image
+from trainctl.components.dataset.base import (
+    Damaged,
+    Dataset,
+    Encoding,
+    PathText,
+    SchemaLike,
+    SplitFolders,
+    cache_directory,
+    required,
+)
+from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.class_folders import ClassFiles, Layout, read_class_folders
+from trainctl.fileformat.damage import Damage
+from trainctl.fileformat.image import HEIF, HEIF_HINT, suffixes
+from trainctl.fileformat.image_files import Facts, Wanted, read_images
+from trainctl.fileformat.pixels import TOP
 from trainctl.fileformat.place import check_directory
-
-VAL, TEST = ("val", "valid", "validation"), ("test",)
 
 
 def image_folder(
@@ -22,111 +29,119 @@ def image_folder(
     path: PathText | None,
     size: Annotated[int, "[1, inf)"],
     channels: Literal[1, 3],
+    background: Literal["white", "grey", "black", "ignore"],
+    range: tuple[float, float] | Literal["auto"] | None,
+    splits: SplitFolders,
+    drop: list[str],
+    damaged: Damaged,
     cache: PathText | None,
     schema: SchemaLike | None,
 ) -> Dataset:
-    """Return your own images: ``<path>/<class>/*.png``, or ``<path>/train/<class>/*.png``.
+    """Return your own images: ``<path>/<class>/**/*.png``, or ``<path>/train/<class>/**/*.png``.
 
-    In the second layout, ``val`` (or ``valid``, ``validation``) and ``test`` next to ``train`` are the other splits.
-    Images are rotated according to their EXIF data, converted to greyscale or RGB, and resized to a square. They are
-    decoded once: the pixels are cached on disk in a file whose name is a fingerprint of the images' names, sizes and
-    times; it replaces an older cache file of the same directory, size and channels. Hidden files and files of other
-    types are ignored.
+    A class contains all images in its folder and below it. In the second layout, ``val`` (or ``valid``,
+    ``validation``, ``dev``) and ``test`` next to ``train`` are the other splits. Images are rotated according to their
+    EXIF data, converted to greyscale or RGB, and resized to a square; of an animation, the first frame is used. Hidden
+    files and files of other types are not used; the number of the latter is reported. Links to directories are
+    followed, but no directory is read twice.
+
+    Images are decoded once. The cache is found by the content of the files: all their bytes are read again if the size, a
+    time or the inode of one of them is not as it was. It replaces an older one of the same directory and settings.
 
     Args:
         path: The directory.
         size: Height and width of the resized images [pixels].
         channels: 1 for greyscale, 3 for RGB.
+        background: What is put behind transparent pixels: ``white``, ``grey`` or ``black``. ``ignore``: transparency is
+            discarded, and what shows are the colours that the file stores there, often an arbitrary one.
+        range: The values ``[low, high]`` that become 0 and 255 in images of more than 8 bits, such as ``[0, 4095]`` for
+            12 bits; values beyond them are clipped. ``auto``: the smallest and the largest value of the training images
+            (of all images, if the folders are no splits). null: 0..65535; needs 16 bits.
+        splits: ``auto``: ``train`` with folders in it, and ``val`` and ``test`` next to it, are splits. ``folders``: these
+            names are always splits. ``none``: every folder is a class.
+        drop: Names of folders that are neither classes nor splits.
+        damaged: ``error``: images that cannot be read are listed, and the run does not start; ``skip``: it starts
+            without them, with a note.
         cache: Directory of decoded images; null: ``~/.cache/trainctl/images``.
-        schema: A finished run's schema, which determines the classes. Supplied by ``assemble``.
+        schema: A finished run's schema, which determines the classes and the range. Supplied by ``assemble``.
 
     Returns:
         Images ``(N, channels, size, size)`` as uint8 and classes ``(N,)``, named after the folders.
 
     Raises:
-        ConfigError: If ``path`` is null.
+        ConfigError: If ``path`` is null, or ``range`` is empty.
         DataError: If there are no images, a folder has none, an image cannot be read, or splits have different classes.
 
     Source: torchvision, ``ImageFolder`` (the layout).
     """
     root = Path(required("path", path, "DIRECTORY"))
     check_directory(root)
-    parts = [[root / "train"], *([root / name for name in names if (root / name).is_dir()] for names in (VAL, TEST))]
-    if not (root / "train").is_dir():
-        parts = [[root], [], []]
-    splits = [[file for folder in folders for file in _files(folder)] for folders in parts]
-    if not schema and (
-        empty := [folder for folder in _classes(parts[0][0]) if not any(map(_is_image, folder.iterdir()))]
-    ):
-        raise DataError(f"{empty[0]}: contains no images; each folder is a class: remove it or add its images")
-    names = schema.class_names if schema else tuple(sorted({file.parent.name for file in splits[0]}))
-    if unprintable := [name for name in names if not name.isprintable()]:
-        raise DataError(f"{parts[0][0]}: the folder name {unprintable[0]!r} contains characters that cannot be printed")
-    if len(names) < 2:
-        raise DataError(f"{parts[0][0]}: needs at least two classes, each a folder with images; contains {len(names)}")
-    files = [file for split in splits for file in split]
-    if foreign := [file for file in files if file.parent.name not in names]:
-        raise DataError(f"{foreign[0]}: its folder is not one of the classes ({', '.join(names[:20])})")
-    pixels = _decoded(files, root, size, channels, Path(cache) if cache else cache_directory("cache") / "images")
+    if isinstance(range, list | tuple) and range[0] >= range[1]:
+        raise ConfigError(f"dataset.range=[{range[0]:g},{range[1]:g}]: the first value must be below the second")
+    found = read_class_folders(
+        root, Layout("images", suffixes(), splits, drop, schema.class_names if schema else None, _hints())
+    )
+    training = len(found.files) - found.val - found.test
+    limits = schema.encoding.pixel_range if schema and range == "auto" else range
+    wanted = Wanted(
+        channels=channels,
+        size=size,
+        background=background,
+        pixel_range=limits if limits is None or limits == "auto" else (limits[0], limits[1]),
+        measured=training,
+        skip=damaged == "skip",
+    )
+    directory = Path(cache) if cache else cache_directory("cache") / "images"
+    pixels, facts = read_images(found.files, root, wanted, directory)
+    damage = Damage(
+        str(root), "images", damaged, [DataError(f"{found.files[row]}: {why}") for row, why in facts.damaged]
+    )
+    damage.check(len(found.files))
+    lost = {row for row, _ in facts.damaged}
+    kept = [name for row, name in enumerate(found.classes) if row not in lost]
+    if not schema and (empty := [name for name in found.names if name not in kept]):
+        raise DataError(f"{root}: class {empty[0]} has no image that can be read")
     return Dataset(
         inputs=torch.from_numpy(pixels),
-        targets=torch.tensor([names.index(file.parent.name) for file in files]),
+        targets=torch.tensor([found.names.index(name) for name in kept]),
         task="classification",
-        class_names=names,
-        val_rows=len(splits[1]),
-        test_rows=len(splits[2]),
+        class_names=found.names,
+        val_rows=found.val - sum(training <= row < training + found.val for row in lost),
+        test_rows=found.test - sum(row >= training + found.val for row in lost),
+        encoding=Encoding(pixel_range=facts.pixel_range),
+        notes=(*found.notes, *damage.notes, *_notes(facts)),
+        inferred=_inferred(found, facts, background),
     )
 
 
-def _files(folder: Path) -> list[Path]:
-    """Return the images in a directory's folders, sorted."""
-    return sorted(file for subfolder in _classes(folder) for file in subfolder.iterdir() if _is_image(file))
+def _hints() -> dict[str, str]:
+    """Return what to do about files that could be read."""
+    return {suffix: HEIF_HINT for suffix in HEIF if suffix not in suffixes()}
 
 
-def _classes(folder: Path) -> list[Path]:
-    """Return a directory's folders except hidden ones, which other programs create."""
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _notes(facts: Facts) -> list[str]:
+    """Return what of the images may surprise, a line each."""
+    notes = []
+    spread = facts.high - facts.low
+    if facts.deep and facts.pixel_range is None and 2 * spread < TOP:
+        top = next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if facts.high < 2**bits)
+        notes.append(
+            f"images with 16 bits ({facts.deep:,}) use {facts.low:g}..{facts.high:g} of 0..{TOP} only, and keep"
+            f" {facts.levels} of 256 grey levels: set dataset.range=auto, or for example dataset.range=[0,{top}]"
+        )
+    if facts.animated:
+        notes.append(f"only the first frame or page is used of images that have several: {facts.animated:,}")
+    return notes
 
 
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in ENDINGS and not file.name.startswith(".") and file.is_file()
-
-
-def _decoded(files: list[Path], root: Path, size: int, channels: int, cache: Path) -> np.ndarray:
-    """Return the pixels of all files, from the cache if it contains them; a failure to write the cache is ignored."""
-    digest = hashlib.sha256(b"3 %b %d %d" % (os.fsencode(root), size, channels))
-    prefix = digest.hexdigest()[:16]
-    for file in files:
-        status = file.stat()
-        digest.update(b"\0%b\0%d\0%d" % (os.fsencode(file.relative_to(root)), status.st_size, status.st_mtime_ns))
-    path = cache / f"{prefix}-{digest.hexdigest()[:32]}.pixels"
-    pixels = np.empty((len(files), channels, size, size), dtype=np.uint8)
-    if _read_cache(path, pixels):
-        return pixels
-    for row, file in enumerate(files):
-        pixels[row] = read_image(file, channels, size, size)
-    temporary = path.with_name(f"{path.stem}-{os.getpid()}.tmp")
-    try:
-        cache.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as target:
-            target.write(hashlib.sha256(pixels.data).digest())
-            target.write(pixels.data)
-        temporary.replace(path)
-        for old in cache.glob(f"{prefix}-*.pixels"):  # of the same directory, size and channels
-            if old != path:
-                old.unlink()
-    except OSError:
-        with suppress(OSError):
-            temporary.unlink()
-    return pixels
-
-
-def _read_cache(path: Path, pixels: np.ndarray) -> bool:
-    """Read pixels from a cache file, which starts with their SHA-256; return whether it exists and is undamaged."""
-    try:
-        with path.open("rb") as file:
-            digest = file.read(32)
-            complete = file.readinto(pixels.data) == pixels.nbytes
-    except OSError:
-        return False
-    return complete and hashlib.sha256(pixels.data).digest() == digest
+def _inferred(found: ClassFiles, facts: Facts, background: str) -> tuple[tuple[str, str], ...]:
+    """Return what was found in the directory, for the block at the start."""
+    layout = "train, val and test are splits" if found.has_splits else "each folder is a class"
+    parts = [f"{len(found.files) - len(facts.damaged):,} files, {layout} (dataset.splits)"]
+    if facts.transparent:
+        ground = "transparency ignored" if background == "ignore" else f"put on {background}"
+        parts.append(f"{facts.transparent:,} transparent, {ground} (dataset.background)")
+    if facts.deep:
+        low, high = facts.pixel_range or (0, TOP)
+        parts.append(f"{facts.deep:,} of more than 8 bits, {low:g}..{high:g} become 0..255 (dataset.range)")
+    return (("images", "; ".join(parts)),)

@@ -1,0 +1,169 @@
+"""Read the cells of a CSV file, packed or not, or of JSON records. Imports no torch."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainctl.errors import DataError
+from trainctl.fileformat.charset import decode
+from trainctl.fileformat.delimited import DELIMITERS, NUMBER, Rows, header_of, split_rows
+from trainctl.fileformat.json_table import read_records
+from trainctl.fileformat.number import MINUS, read_number
+from trainctl.fileformat.unpacked import ending, read_unpacked
+from trainctl.wording import did_you_mean, listed
+
+# What means that there is no value, compared in lower case: empty cells, words, and the errors of spreadsheets.
+MISSING = frozenset({
+    "", "na", "n/a", "nan", "-nan", "null", "none", "?", "#n/a", "#na", "<na>", "nat", "n.a.", "\\n", "#value!",
+    "#div/0!", "#ref!", "#num!", "#null!", "#name?", "1.#qnan", "-1.#ind",
+})  # fmt: skip
+JSON = frozenset({".json", ".jsonl", ".ndjson"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableFormat:
+    """How a file is written: what the settings of a data set say; ``auto`` is found out.
+
+    Args:
+        delimiter: What separates the cells, a word of ``DELIMITERS``.
+        usual: The delimiter that ``auto`` tries first.
+        encoding: Of the characters, one of ``ENCODINGS``.
+        header: Whether the first row contains the names of the columns.
+        decimal: The decimal mark: ``auto``, ``point`` or ``comma``.
+        thousands: The mark between groups of digits: ``auto`` or a word of ``THOUSANDS``.
+        dates: ``day_first`` or ``month_first``, for dates such as 1/2/2024; ``auto``.
+        missing: Further words that mean a missing value; numbers are compared as numbers.
+        skip: Numbers of lines that are not read.
+        ignore_case: Whether texts that differ only in upper and lower case or in spaces are one value.
+    """
+
+    delimiter: str = "comma"
+    usual: str = "comma"
+    encoding: str = "auto"
+    header: bool = True
+    decimal: str = "auto"
+    thousands: str = "auto"
+    dates: str = "auto"
+    missing: tuple[str, ...] = ()
+    skip: tuple[int, ...] = ()
+    ignore_case: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a CSV file, stripped of surrounding spaces.
+
+    Args:
+        path: The file.
+        header: The names of the columns, all distinct.
+        rows: The cells of each row, as many as in the header.
+        lines: The line of the file at which each row starts, counted from 1.
+        nameless: Columns without a name in the header, often an index; they are named ``column_1`` etc. by position.
+        form: How the file is written; its delimiter is the one that was found.
+    """
+
+    path: Path
+    header: list[str]
+    rows: list[list[str]]
+    lines: list[int]
+    nameless: tuple[str, ...] = ()
+    form: TableFormat = field(default_factory=TableFormat)
+
+    def cells(self, name: str) -> list[str]:
+        """Return a column's cells.
+
+        Raises:
+            DataError: If there is no such column.
+        """
+        if name not in self.header:
+            hint = did_you_mean(name, self.header)
+            for own, around in (('"', "'"), ("'", '"')):  # quotes around a whole value are not part of it
+                if f"{own}{name}{own}" in self.header:
+                    hint = f"; did you mean the column {own}{name}{own}? type it as {around}{own}{name}{own}{around}"
+            if sum(NUMBER.fullmatch(cell) is not None for cell in self.header) * 2 > len(self.header):
+                hint = "; line 1 seems to be data: add a line with names, or set dataset.header=false (column_1, ...)"
+            if len(self.header) == 1 and (other := [word for word in DELIMITERS if DELIMITERS[word] in self.header[0]]):
+                hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
+            raise DataError(
+                f"{self.path}, line 1: column {name} is missing{hint} (choose from: {listed(self.header, most=20)})"
+            )
+        position = self.header.index(name)
+        return [row[position] for row in self.rows]
+
+    def error(self, row: int, name: str, text: str) -> DataError:
+        """Create an error that names the line and column of a cell."""
+        return DataError(f"{self.path}, line {self.lines[row]}, column {name}: {text}")
+
+
+def is_missing(cell: str) -> bool:
+    """Return whether a cell has no value: empty, NA, N/A, NaN, null, None, ``?``, or a spreadsheet's error, in any case."""
+    return cell.lower() in MISSING
+
+
+def is_no_number(cell: str) -> bool:
+    """Return whether a cell has no value in a column of numbers or dates, where dashes and dots also mean that."""
+    return cell in MINUS or is_missing(cell)
+
+
+def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
+    """Read a CSV file, perhaps packed, or JSON records.
+
+    Args:
+        path: The file.
+        form: How it is written, or its delimiter alone.
+
+    Raises:
+        DataError: With line and column, if it is not such a file.
+    """
+    form = TableFormat(delimiter=form) if isinstance(form, str) else form
+    content = read_unpacked(path)
+    text = decode(content, path, form.encoding)
+    records = read_records(text, path) if ending(path) in JSON or text.lstrip()[:1] in ("[", "{") else None
+    rows = records or split_rows(text, path, form.delimiter, form.skip, form.usual)
+    if not form.header and rows.cells and not records:
+        first = [f"column_{number}" for number in range(1, len(rows.cells[0]) + 1)]
+        rows = Rows([first, *rows.cells], [1, *rows.lines], rows.delimiter)
+    if len(rows.cells) < 2:
+        raise DataError(f"{path}: needs a header and at least one row{'' if rows.cells else '; it is empty'}")
+    header = header_of(rows, path)
+    nameless = tuple(name for name, typed in zip(header, rows.cells[0], strict=True) if not typed)
+    cells = _without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]
+    found = TableFormat(**vars(form) | {"delimiter": rows.delimiter})
+    return Table(path, header, _one_spelling(cells) if form.ignore_case else cells, rows.lines[1:], nameless, found)
+
+
+def _without_missing(rows: Sequence[Sequence[str]], words: Sequence[str]) -> list[list[str]]:
+    """Return the cells, empty where one is a word that means a missing value, or equals it as a number."""
+    texts = {word.strip() for word in words}
+    values = {value for word in texts if (value := read_number(word)) is not None}
+
+    def missing(cell: str) -> bool:
+        return cell in texts or (bool(values) and (value := read_number(cell)) is not None and value in values)
+
+    return [["" if missing(cell) else cell for cell in cells] for cells in rows]
+
+
+def _one_spelling(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return the cells, each text in that of its spellings which its column has most often."""
+    columns = []
+    for cells in zip(*rows, strict=True):
+        usual: dict[str, str] = {}
+        for cell, _ in Counter(cells).most_common():
+            usual.setdefault(folded(cell), cell)
+        columns.append([usual[folded(cell)] for cell in cells])
+    return [list(cells) for cells in zip(*columns, strict=True)]
+
+
+def folded(cell: str) -> str:
+    """Return a text without what makes another spelling of it: upper case, and spaces beyond one.
+
+    >>> folded("New  York") == folded("new york")
+    True
+    """
+    return " ".join(cell.casefold().split())
+
+
+def short(cell: str) -> str:
+    """Quote a cell, truncated if it is long."""
+    return repr(cell if len(cell) <= 40 else f"{cell[:37]}...")

@@ -1,0 +1,104 @@
+"""Read a table as inputs of a finished run, with the columns that identify its rows."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainctl.data.schema import Schema
+from trainctl.errors import DataError
+from trainctl.fileformat import table
+from trainctl.fileformat.delimited import NUMBER
+from trainctl.fileformat.series import check_long_enough, in_order, windows
+from trainctl.fileformat.table import rewritten
+from trainctl.finished.inputs import Inputs
+from trainctl.wording import listed
+
+
+def table_form(settings: Mapping[str, Any], changed: Sequence[str], schema: Schema) -> table.TableFormat:
+    """Return how a file is written, as far as the settings of a run and of the command say it.
+
+    Args:
+        settings: Of the run's data set, with what the command changes.
+        changed: The keys that the command changes; lines to skip are those of this file only.
+        schema: Of the run's data, whose delimiter is tried first.
+    """
+    usual = schema.encoding.delimiter or "comma"
+    return table.TableFormat(
+        delimiter=settings["delimiter"] if "dataset.delimiter" in changed else "auto",
+        usual="comma" if usual == "auto" else usual,
+        encoding=settings.get("encoding", "auto"),
+        header=settings.get("header", True),
+        decimal=settings["decimal"] if "dataset.decimal" in changed else "auto",
+        thousands=settings["thousands"] if "dataset.thousands" in changed else "auto",
+        dates=settings.get("dates", "auto"),
+        missing=tuple(map(str, settings.get("missing", ()))),
+        skip=tuple(settings["skip"]) if "dataset.skip" in changed else (),
+        ignore_case=settings.get("ignore_case", False),
+    )
+
+
+def read_table_inputs(
+    source: Path, schema: Schema, form: table.TableFormat, settings: Mapping[str, Any], ids: Sequence[str] = ()
+) -> Inputs:
+    """Read the columns that the run was trained with, by their names; all columns in their order if they had no names.
+
+    Args:
+        source: The file.
+        schema: Of the run's data.
+        form: How the file is written.
+        settings: Of the run's data set.
+        ids: Columns that identify the rows.
+
+    Raises:
+        DataError: If the file cannot be read as such rows; names line and column.
+    """
+    cells, notes = _read(source, schema, form)
+    found = schema.columns or tuple(map(table.Column, schema.input_names or tuple(cells.header)))
+    unseen: table.Unseen | None = {} if settings.get("unknown", "ignore") == "ignore" else None
+    values = table.encode(cells, rewritten(cells, found), unseen)
+    notes = (*notes, *table.unseen_note(unseen or {}))
+    if window := schema.encoding.window:
+        return _windows(cells, values, window, settings, ids, notes)
+    identified = list(zip(*(cells.cells(name) for name in ids), strict=True))
+    return Inputs(torch.from_numpy(values), tuple(ids), identified, notes)
+
+
+def _read(source: Path, schema: Schema, form: table.TableFormat) -> tuple[table.Table, tuple[str, ...]]:
+    """Return the file's cells, with the run's names for its columns where the file has none."""
+    cells = table.read_table(source, form)
+    if not schema.input_names and form.header and all(map(NUMBER.fullmatch, cells.header)):
+        cells = table.read_table(source, replace(form, header=False))
+        return cells, ("line 1 contains numbers, and is read as the first row: the file has no header",)
+    names = [column.name for column in schema.columns] or list(schema.input_names)
+    if not form.header and names and not set(names) <= set(cells.header):
+        if len(names) != len(cells.header):
+            raise DataError(
+                f"{source}: has {len(cells.header)} columns without names (dataset.header=false); this run reads"
+                f" {len(names)}: {listed(names)}"
+            )
+        cells = replace(cells, header=names)
+    return cells, ()
+
+
+def _windows(
+    cells: table.Table,
+    values: np.ndarray,
+    window: int,
+    settings: Mapping[str, Any],
+    ids: Sequence[str],
+    notes: tuple[str, ...],
+) -> Inputs:
+    """Return every window of every series, and for several series or a time column what identifies it."""
+    time, entity = settings.get("time"), settings.get("entity")
+    found = in_order(cells, time, entity)
+    shorter = check_long_enough(cells, found, window, f"this run reads windows of {window}")
+    rows, _ = windows(found, window)
+    names = tuple(dict.fromkeys([*filter(None, (entity, time)), *ids]))
+    columns = [cells.cells(name) for name in names]
+    last = [[column[row] for column in columns] for row in rows[:, -1]]
+    shown = tuple(f"last {name}" if name == time else name for name in names)
+    return Inputs(torch.from_numpy(values[rows]), shown, last, (*notes, *shorter, *found.notes))
