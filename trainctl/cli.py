@@ -25,9 +25,10 @@ from trainctl.errors import (
     lacks_memory,
     out_of_memory,
 )
+from trainctl.fileformat import waiting
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
-from trainctl.report import streams, table
+from trainctl.report import streams, table, waits
 from trainctl.settings import habits, spelling
 from trainctl.wording import did_you_mean, shortened
 
@@ -44,6 +45,7 @@ def main() -> int:
     except OSError:
         return complain("the current directory has been removed: change to another one", StorageError.exit_code)
     try:
+        waiting.install(waits.for_this_process())
         with ExitImmediately(), Watch():  # watch the load of other processes while torch is imported
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()

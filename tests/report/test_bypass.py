@@ -16,6 +16,7 @@ WRITERS = {
     "report/view.py": {"rich"},  # escapes each fact
     "report/plain.py": {"stream"},  # escapes each line
     "report/reporters.py": {"stream"},  # chooses a stream, and writes nothing
+    "report/waits.py": {"stream"},  # escapes each line
     "report/files.py": set(),
     "report/terminal.py": {"rich"},  # the frame of live views
     "sweep/live.py": {"rich"},  # escapes each line

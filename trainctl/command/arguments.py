@@ -1,5 +1,6 @@
 """Parse the arguments of a command: names of runs and files, options as ``key=value``, overrides. Imports no torch."""
 
+import importlib
 import math
 import os
 import stat
@@ -8,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import ConfigError, StorageError
+from trainctl.fileformat.waiting import waiting
 from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
 
@@ -79,6 +81,12 @@ def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
     names = [name.strip() for name in lists[-1].strip("[]").split(",")] if lists else []
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
+
+
+def import_torch() -> None:
+    """Import PyTorch, which takes seconds; called once everything that can be checked without it was checked."""
+    with waiting("loading PyTorch"):
+        importlib.import_module("torch")
 
 
 def integer(key: str, text: str, low: int) -> int:

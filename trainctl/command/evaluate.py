@@ -30,6 +30,7 @@ from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
 if TYPE_CHECKING:
+    arguments.import_torch()
     from trainctl.finished.evaluate import Scores
 
 OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}

@@ -32,6 +32,7 @@ def main(argv: Sequence[str]) -> int:
     most = arguments.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
     seconds = arguments.number("seconds", parsed.options["seconds"], 0, 3600)
     checked = compose.compose(parsed.overrides)
+    arguments.import_torch()
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
 

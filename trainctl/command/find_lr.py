@@ -26,6 +26,7 @@ from trainctl.report import phrases, table
 from trainctl.settings import compose
 
 if TYPE_CHECKING:
+    arguments.import_torch()
     from trainctl.measure.learning_rate import Curve
 
 OPTIONS = {"min_lr": "1e-7", "max_lr": "10", "steps": "100", "output": ""}

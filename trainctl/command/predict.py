@@ -59,6 +59,7 @@ def main(argv: Sequence[str]) -> int:
         if not is_directory(path):
             check_file(path)
     packages, overrides = arguments.packages(parsed.overrides)
+    arguments.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.predict import predict
 

@@ -30,11 +30,13 @@ from typing import TYPE_CHECKING
 
 from trainctl.command import arguments
 from trainctl.errors import StorageError, format_bytes
+from trainctl.fileformat.waiting import waiting
 from trainctl.report import table
 from trainctl.settings import compose
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
+    arguments.import_torch()
     from trainctl.measure.profile import Profile
     from trainctl.measure.trials import Trial
 
@@ -64,7 +66,8 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.run import assemble
 
     run = assemble.assemble(checked)
-    profile = profiler.measure(run, steps)
+    with waiting("measuring steps"):
+        profile = profiler.measure(run, steps)
     table.line(f"{profiler.describe(run)}\n")
     table.show(HEADERS, rows(profile), right=HEADERS[2:], sections=True)
     table.line()

@@ -37,6 +37,7 @@ def main(argv: Sequence[str]) -> int:
     output = arguments.new_path("output", parsed.options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    arguments.import_torch()
     from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.reproduce import reproduce

@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
         sweep = study.reopen(directory, overrides, packages)
         run.try_again(sweep)
         return run.run(sweep)
+    arguments.import_torch()
     from trainctl.finished.open import configuration
     from trainctl.report import reporters, table
     from trainctl.train import session

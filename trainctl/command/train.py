@@ -17,6 +17,9 @@ summary.json. Ctrl-C saves the run and prints the command that resumes it; a sec
 
 from collections.abc import Sequence
 
+from trainctl.command.arguments import import_torch
+from trainctl.report import phrases, table
+
 
 def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: bool = False) -> int:
     """Check the configuration, import torch and train; return the exit code."""
@@ -27,6 +30,9 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
         return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
+    table.line(phrases.announcement(checked))
+    table.flush()
+    import_torch()
     from trainctl.report import reporters
     from trainctl.train import session
 

@@ -41,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
     steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    arguments.import_torch()
     from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.verify import verify

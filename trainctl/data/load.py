@@ -14,6 +14,7 @@ from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitNa
 from trainctl.data.schema import Schema
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
 from trainctl.errors import DataError
+from trainctl.fileformat.waiting import waiting
 from trainctl.settings.config import Split
 
 IDENTITY = Affine(torch.ones(1, 1), torch.zeros(1, 1))
@@ -51,7 +52,8 @@ def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None,
         DataError: If it cannot be read, also for reasons that the reader does not handle, such as a path that is too long.
     """
     try:
-        dataset = SHARED[key] if key in SHARED else build()
+        with waiting(f"reading {name}"):
+            dataset = SHARED[key] if key in SHARED else build()
     except OSError as error:
         raise DataError(f"{error.filename or name}: cannot be read: {error.strerror or error}") from error
     return narrowed(dataset, trained)
@@ -81,7 +83,8 @@ def load(
     dataset, changes = clean.select(dataset)
     parts = learn(Parts(dataset, split_rows(dataset, split), tuple(changes)))
     fitted, parts = fit(parts, clean, scale)
-    notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
+    with waiting("searching for equal rows"):
+        notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
     return resident(parts, fitted, device, notes)
 
 

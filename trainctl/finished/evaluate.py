@@ -7,6 +7,7 @@ from typing import Any
 from trainctl.data.rows import SplitName
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
+from trainctl.fileformat.waiting import waiting
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble_evaluation
 from trainctl.run.sums import Sums
@@ -97,9 +98,15 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     rows = len(measured.data.splits[split])
     if not rows:
         raise ConfigError(f"split={split}: the data has no such rows")
-    sums = evaluation.measure(measured, split)
+    classified = measured.task == "classification"
+    with waiting(f"evaluating {split}", rows * (1 + classified), "rows") as wait:
+
+        def count() -> None:
+            wait.advance(measured.batch_size)
+
+        sums = evaluation.measure(measured, split, count)
+        counts = evaluation.confusion(measured, split, count) if classified else []
     metrics = {f"{split}/{name}": value for name, value in sums.values().items()}
-    counts = evaluation.confusion(measured, split) if measured.task == "classification" else []
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
     own_data = measured.data.schema.fingerprint == run.schema.fingerprint

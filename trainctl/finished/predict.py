@@ -22,6 +22,7 @@ from trainctl.fileformat import array, image
 from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
 from trainctl.fileformat.unpacked import ending
+from trainctl.fileformat.waiting import waiting
 from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label, batches, expand
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.table_inputs import read_table_inputs, table_form
@@ -76,12 +77,14 @@ def predict(
     fitted = weights.fitted
     scale, units = fitted.input_scale.to(device), fitted.target_scale.to(device) if fitted.target_scale else None
     rows: list[tuple[Label, Sequence[str]]] = []
-    for labels, portion in batches(source.parts(), run.config.loop.eval_batch_size):
-        scaled = scale(portion.to(device))
-        with torch.no_grad(), autocast(device, run.config.precision):
-            outputs = model(scaled)
-        cells = predicted_cells(outputs.float(), task, scaled, units, run.schema)
-        rows += zip(labels, cells, strict=True)
+    with waiting("predicting", unit="rows") as wait:
+        for labels, portion in batches(source.parts(), run.config.loop.eval_batch_size):
+            scaled = scale(portion.to(device))
+            with torch.no_grad(), autocast(device, run.config.precision):
+                outputs = model(scaled)
+            cells = predicted_cells(outputs.float(), task, scaled, units, run.schema)
+            rows += zip(labels, cells, strict=True)
+            wait.advance(len(portion))
     if len(source.failed) == len(files):
         rest = len(files) - SHOWN
         raise DataError("\n".join([*map(str, source.failed[:SHOWN]), *([f"and {rest:,} more"] if rest > 0 else [])]))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import CheckpointError, Interrupted
+from trainctl.fileformat.waiting import waiting
 from trainctl.finished.comparison import (
     Comparison,
     newest_evaluated,
@@ -17,12 +18,15 @@ from trainctl.finished.comparison import (
     tensors_of,
 )
 from trainctl.finished.open import Finished
+from trainctl.report.reporters import records as own_records
 from trainctl.run.assemble import assemble
+from trainctl.run.reporter import MultiReporter
 from trainctl.store import records, restore
 from trainctl.store.difference import check_origin
 from trainctl.store.records import Facts
 from trainctl.store.runpath import AnyPath
 from trainctl.train import session
+from trainctl.train.heartbeat import StepCounter
 
 
 def reproduce(run: Finished, target: Path) -> Comparison:
@@ -51,7 +55,14 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     finished = records.read_summary(run.directory).outcome == "finished"
     settings = replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end))
     try:
-        session.begin(settings, [], target, trained=run.schema)
+        with waiting("training again", end, "steps") as wait:
+            session.begin(
+                settings,
+                [],
+                target,
+                reporters=lambda run, directory: MultiReporter(own_records(run, directory), StepCounter(wait)),
+                trained=run.schema,
+            )
     except Interrupted:
         if restore.newest(target).manifest.step != end:
             raise Interrupted("interrupted; the run was not changed") from None

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from trainctl.errors import ConfigError, Interrupted
+from trainctl.fileformat.waiting import waiting
 from trainctl.finished.comparison import (
     SECONDS,
     Comparison,
@@ -21,7 +22,7 @@ from trainctl.finished.comparison import (
 )
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble
-from trainctl.run.reporter import Reporter, Row
+from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, restore
 from trainctl.store.difference import check_origin, computed_otherwise
@@ -29,6 +30,7 @@ from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
 from trainctl.train import loop, session
 from trainctl.train.checkpoint_writer import NullWriter
+from trainctl.train.heartbeat import StepCounter
 
 SHORT = 60.0  # a run that took at most this long is repeated from its start [s]
 
@@ -124,7 +126,9 @@ def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
 def _train_to(step: int, run: Run, directory: AnyPath, records: RecordedEvaluations) -> None:
     """Train to a step; ``loop.stop_at_step`` stops the loop there, in the same way as a signal."""
     try:
-        loop.train(run, directory, records, NullWriter(run, directory, records))
+        with waiting("repeating the run", step - run.state.step, "steps") as wait:
+            reporter = MultiReporter(records, StepCounter(wait, run.state.step))
+            loop.train(run, directory, reporter, NullWriter(run, directory, records))
     except Interrupted:
         if run.state.step != step:
             raise Interrupted("interrupted; the run was not changed") from None

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
+from trainctl.fileformat.waiting import counted
 from trainctl.machine import memory
 from trainctl.machine.device import synchronize
 from trainctl.measure.steps import keep_weights
@@ -85,7 +86,8 @@ def range_test(run: Run, min_lr: float, max_lr: float, steps: int) -> Curve:
     rates: list[float] = []
     losses: list[float] = []
     smoothed: list[float] = []
-    for index, (inputs, targets) in zip(range(steps), batches, strict=False):
+    trials = counted(range(steps), "searching for the learning rate", steps, "steps")
+    for index, (inputs, targets) in zip(trials, batches, strict=False):
         rate = min_lr * (max_lr / min_lr) ** (index / (steps - 1))
         for group, share in zip(run.optimizer.param_groups, shares, strict=True):
             group["lr"] = rate * share
@@ -166,7 +168,7 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
     take_step, rows = step.eager(run), run.data.splits["train"]
     keep_weights(run)
     free, before = memory.free(run.device), memory.peak()
-    for size in sizes:
+    for size in counted(sizes, "searching for the batch size", len(sizes), "sizes"):
         # Linux grants more memory than it has and kills the process that uses it, so predict: twice the rows need twice
         # the memory.
         if 2 * (memory.peak() - before) > free:

@@ -41,6 +41,12 @@ class Console(Reporter):
         """Add the newest evaluation, which the next frame shows."""
         assert self.view
         self.view.rows.append(row)
+        self.view.loss = None
+
+    def heartbeat(self, row: Row) -> None:
+        """Show the training loss since the newest evaluation, in the next frame."""
+        assert self.view
+        self.view.loss = row.get("train/loss")
 
     def engine(self, text: str) -> None:
         """Show how steps are computed, next to the device, in the next frame."""

@@ -13,7 +13,7 @@ from trainctl.report import table
 if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.run.reporter import Row
     from trainctl.run.run import Run
-    from trainctl.settings.config import Loop
+    from trainctl.settings.config import Config, Loop
 
 LONGEST = 1e9  # of a time that a hint names; who gave more has no budget to raise
 Line = tuple[str, str]  # a label and the text next to it
@@ -117,6 +117,17 @@ def patience(run: "Run") -> str:
     """Return how many evaluations have passed without improvement, ``3/10``; empty if no rule counts them."""
     stopping = run.state.stopping
     return "" if stopping.limit is None else f"{stopping.waited}/{stopping.limit}"
+
+
+def announcement(config: "Config") -> str:
+    """Return what will be trained, in a line that is shown while PyTorch is loaded."""
+    parts, loop = config.parts, config.loop
+    budgets = [f"{loop.epochs} epochs" if loop.epochs != 1 else "1 epoch"] if loop.epochs else []
+    budgets += [f"{loop.max_steps:,} steps"] if loop.max_steps else []
+    budgets += [loop.max_time] if loop.max_time else []
+    names = [str(parts[group]["name"]) for group in ("model", "dataset", "loss", "optimizer")]
+    batches = "the whole split" if loop.batch_size == "full" else f"batches of {loop.batch_size}"
+    return f"train   {names[0]} on {names[1]}: {names[2]}, {names[3]}, {batches}, {' or '.join(budgets)}"
 
 
 def header(run: "Run", directory: Path) -> list[Line]:

@@ -1,5 +1,6 @@
 """One plain line for each evaluation, without escape codes: for pipes, log files and CI."""
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
@@ -7,6 +8,8 @@ from typing import Any, TextIO
 from trainctl.report import phrases, table
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
+
+FIRST, LONGEST = 10.0, 300.0  # between the lines of a run that has no evaluation for a long time [s]
 
 
 class Plain(Reporter):
@@ -20,6 +23,7 @@ class Plain(Reporter):
         self.stream: TextIO | None = stream
         self.encoding = getattr(stream, "encoding", None) or "utf-8"
         self.widths: dict[str, int] = {}
+        self.written, self.pause = time.monotonic(), FIRST
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
         """Write the header: the run's directory, device, model and data."""
@@ -31,12 +35,22 @@ class Plain(Reporter):
 
     def evaluation(self, row: Row) -> None:
         """Write the newest evaluation; ``*`` marks the best one so far."""
+        self._row(row, " *" if phrases.is_best(self.run, row) else "  ")
+
+    def heartbeat(self, row: Row) -> None:
+        """Write how far training is, if nothing was written for a while; the pauses become longer."""
+        if time.monotonic() - self.written >= self.pause:
+            self.pause = min(LONGEST, 2 * self.pause)
+            self._row(row, "  ")
+
+    def _row(self, row: Row, mark: str) -> None:
         run, pad = self.run, self._pad
+        self.written = time.monotonic()
         epoch = phrases.of_epochs(run, phrases.epochs(row.get("epoch")))
         step = phrases.of_steps(run, phrases.count(row.get("step")))
         parts = [f"epoch {pad('epoch', epoch)}", f"step {step}"]
         parts += [f"{name} {pad(name, phrases.number(row[name]))}" for name in phrases.metrics(row)]
-        parts[-1] += " *" if phrases.is_best(run, row) else "  "
+        parts[-1] += mark
         parts.append(f"lr {pad('lr', phrases.setting(row.get('lr')))}")
         if waited := phrases.patience(run):
             parts.append(f"patience {pad('patience', waited)}")

@@ -45,7 +45,7 @@ def show(
     if not stream.isatty():
         _plain(table, [header in right for header in headers], stream)
         return
-    kept = _fitting(table, [headers.index(header) for header in optional], _columns(stream))
+    kept = _fitting(table, [headers.index(header) for header in optional], columns(stream))
     fitting = [[row[index] for index in kept] for row in table]
     _rich(fitting, [headers[index] in right for index in kept], sections, stream)
     if dropped := [header for index, header in enumerate(headers) if index not in kept]:
@@ -106,6 +106,11 @@ def csv(rows: Iterable[Iterable[object]]) -> str:
     for row in rows:
         writer.writerow(harmless(printable(cell) if isinstance(cell, str) else cell) for cell in row)
     return output.getvalue()
+
+
+def flush() -> None:
+    """Show now what was printed, also in a pipe, because the next line may take seconds."""
+    sys.stdout.flush()
 
 
 def text(lines: str) -> None:
@@ -188,7 +193,8 @@ def _plain(table: Sequence[Sequence[str]], right: Sequence[bool], stream: TextIO
         print((" " * GAP).join(cells).rstrip(), file=stream)
 
 
-def _columns(stream: TextIO) -> int:
+def columns(stream: TextIO) -> int:
+    """Return the width of a terminal."""
     from rich.console import Console
 
     return Console(file=stream).width

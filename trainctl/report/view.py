@@ -54,6 +54,7 @@ class View:
         self.summary: Mapping[str, Any] | None = None
         self.header = [(label, printable(text, encoding)) for label, text in phrases.header(run, directory)]
         self.engine = ""  # how steps are computed, once it is known
+        self.loss: float | None = None  # of the training rows since the newest evaluation
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
         self.cached: tuple[object, list[Segment], list[Segment]] = (None, [], [])
@@ -136,6 +137,8 @@ class View:
     def measures(self, now: float) -> list[phrases.Line]:
         """Return the learning rate, the patience used, the best value, and a GPU's memory."""
         facts = [("lr", phrases.setting(learning_rate(self.run, schedule_position(self.run))))]
+        if self.loss is not None and self.summary is None:
+            facts.insert(0, ("train/loss", phrases.number(self.loss)))
         if waited := phrases.patience(self.run):
             facts.append(("patience", waited))
         if (best := self.run.state.best) is not None:

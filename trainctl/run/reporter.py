@@ -28,6 +28,9 @@ class Reporter:
     def evaluation(self, row: Row) -> None:
         """Report the newest evaluation."""
 
+    def heartbeat(self, row: Row) -> None:
+        """Report how far training is between two evaluations, about once a second; the row has no validation metrics."""
+
     def engine(self, text: str) -> None:
         """Report how steps are computed, and why not in the fastest way if so; called after the first steps."""
 
@@ -70,6 +73,11 @@ class MultiReporter(Reporter):
         """Report the newest evaluation to all reporters."""
         for reporter in self.reporters:
             reporter.evaluation(row)
+
+    def heartbeat(self, row: Row) -> None:
+        """Report how far training is to all reporters."""
+        for reporter in self.reporters:
+            reporter.heartbeat(row)
 
     def engine(self, text: str) -> None:
         """Report how steps are computed to all reporters."""

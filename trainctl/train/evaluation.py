@@ -79,11 +79,11 @@ def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: Non
     return sums
 
 
-def confusion(evaluation: Evaluation, split: SplitName) -> list[list[int]]:
+def confusion(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> list[list[int]]:
     """Return the confusion matrix: one row for each true class, one column for each predicted class."""
     classes = len(evaluation.data.schema.class_names)
     counts = torch.zeros(classes * classes, dtype=torch.long, device=evaluation.device)
-    for portion, targets in outputs(evaluation, split):
+    for portion, targets in outputs(evaluation, split, check):
         counts += torch.bincount(targets * classes + portion.argmax(1), minlength=classes * classes)
     table: list[list[int]] = counts.reshape(classes, classes).tolist()
     return table

@@ -20,6 +20,7 @@ from trainctl.train.budget import Clock, Ending, Judge, ended, samples_per_secon
 from trainctl.train.checkpoint_writer import Writer, writer_for
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
 from trainctl.train.health import Health, warn
+from trainctl.train.heartbeat import Heartbeat
 
 
 def train(
@@ -42,6 +43,7 @@ def train(
     """
     state, clock, monitor = run.state, Clock(run), ThreadMonitor(run.device, adapt=run.config.threads == "adapt")
     begun, saved_at, writer = state.step, time.monotonic(), writer or writer_for(run, directory, reporter)
+    heartbeat = Heartbeat(run, reporter)
     with StopRequest() as request, Health(run, writer, reporter) as health:
         source = run.order.batches(state.step)
         while True:
@@ -79,6 +81,7 @@ def train(
                 continue
             state.step += 1
             state.seconds = clock.seconds()
+            heartbeat.beat()
 
 
 def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None) -> Row:
