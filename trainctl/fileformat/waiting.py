@@ -1,4 +1,4 @@
-"""Say what a long piece of work is doing, to whoever shows it. Imports no torch.
+"""Report what a long piece of work is doing to whatever shows it. Imports no torch.
 
 Whatever may take long is wrapped into ``with waiting("reading data.csv")``, and counts with ``advance`` if it knows how
 much there is to do. Nothing is shown unless a listener was installed: :mod:`trainctl.report.waits` shows a progress line.
