@@ -8,7 +8,7 @@ from trainctl.errors import ConfigError
 from trainctl.settings.compose import compose_point
 from trainctl.settings.config import Config
 from trainctl.settings.members import Members, options, overlays
-from trainctl.settings.space import Space, Words, key_of, keys_of, read_space
+from trainctl.settings.space import MOST_POINTS, Space, Words, key_of, keys_of, read_space
 from trainctl.settings.spelling import spell
 from trainctl.settings.sweep import Sweep, separate
 from trainctl.settings.user_files import hidden
@@ -62,18 +62,24 @@ class Composer:
     members: Members
     typed: dict[str, str]
     used: set[str] = field(default_factory=set)
+    _composed: dict[tuple[Words, Words], Point] = field(default_factory=dict)
 
     def compose(self, words: Words, replicate: Words = ()) -> Point:
-        """Return a point, checked.
+        """Return a point, checked once however often it is needed.
 
         Raises:
             ConfigError: With one line for each thing that is wrong.
         """
+        if point := self._composed.get((words, replicate)):
+            return point
         all_words = (*self.space.fixed, *words, *replicate)
         typed = {key_of(word): word for word in all_words} | self.typed
         config, unused = compose_point(all_words, typed, self.members, self.directories, self.groups)
         self.used |= {key_of(word) for word in all_words} - set(unused)
-        return Point(tuple(word for word in words if key_of(word) not in unused), config)
+        point = Point(tuple(word for word in words if key_of(word) not in unused), config)
+        if len(self._composed) < MOST_POINTS:
+            self._composed |= {(words, replicate): point, (point.words, replicate): point}
+        return point
 
     @property
     def groups(self) -> frozenset[str]:

@@ -31,7 +31,7 @@ class Sampler:
 
     def __init__(self, study: Study) -> None:
         self.study, self.settings = study, study.settings
-        self.identities = {point.identity for point in map(study.composer.compose, study.ledger.points)}
+        self.identities = {self._point(words).identity for words in study.ledger.points}
         if self.settings.sampler == "tpe":
             _optuna()
 
@@ -50,10 +50,13 @@ class Sampler:
     def _new_points(self) -> Iterator[tuple[Words, Point]]:
         """Yield points that the sweep does not have yet; ends when none is found."""
         for drawn in self._candidates():
-            point = self.study.composer.compose(drawn)
+            point = self._point(drawn)
             if point.identity not in self.identities:
                 self.identities.add(point.identity)
                 yield drawn, point
+
+    def _point(self, words: Words) -> Point:
+        return self.study.composer.compose(words, self.study.composer.space.replicates[0])
 
     def _candidates(self) -> Iterator[Words]:
         space, seed, count = self.study.composer.space, self.settings.seed, len(self.study.ledger.points)

@@ -62,7 +62,7 @@ class Study:
 
     def config(self, trial: Trial) -> Config:
         """Return the configuration of a trial, with the threads of this sweep."""
-        config = self.composer.compose(trial.words, trial.replicate).config
+        config = self.composer.compose(trial.words, self.composer.space.replicates[0]).repeated(trial.replicate)
         tree = config.tree | {"threads": self.threads}
         return replace(config, threads=self.threads, tree=tree)
 
