@@ -13,7 +13,7 @@ from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.command.help import COMMANDS
 from trainctl.settings import compose
-from trainctl.store import difference
+from trainctl.settings.own_code import own_code
 from trainctl.train import session
 
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -290,8 +290,8 @@ def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
     (tmp_path / "mine" / "__init__.py").write_text("")
     os.mkfifo(tmp_path / "mine" / "pipe.py")
     (tmp_path / "mine" / "model" / "zero.py").symlink_to("/dev/zero")
-    before = difference.own_code(("mine",))
+    before = own_code(("mine",))
     (tmp_path / "mine" / "__init__.py").write_text("x = 1")
-    difference.own_code.cache_clear()
+    own_code.cache_clear()
     assert len(before) == 12
-    assert difference.own_code(("mine",)) != before
+    assert own_code(("mine",)) != before

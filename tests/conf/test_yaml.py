@@ -68,7 +68,8 @@ def test_every_default_fits_its_parameter(group, name):
 def test_every_component_takes_keywords_without_defaults(group, name):
     parameters = inspect.signature(factory.bind(group, {"name": name})).parameters
     assert all(parameter.kind is parameter.KEYWORD_ONLY for parameter in parameters.values())
-    assert all(parameter.default is parameter.empty for parameter in parameters.values())
+    supplied = component.SUPPLIED[group]  # what assemble supplies may be missing where a component is called by hand
+    assert all(parameter.default is parameter.empty or key in supplied for key, parameter in parameters.items())
 
 
 @pytest.mark.parametrize(("group", "name"), FOUND)

@@ -20,13 +20,13 @@ CSV = ("dataset=csv", "dataset.path=a.csv")
 AWKWARD = "äß数\U0001f600=[](){},;:'\"\\$~#*?%&@!|<>^`+-./ ab01_\t"
 # As they stand in a file; those of a real file are in shared/cases.
 NAMES = [
-    "2010", "True", "true", "no", "1e3", "007", "0x1F", "nan", "a,b", "a=b", "x.y", "[z]", "größe", "a:b", "100%", "#n", "$HOME",
+    "2010", "True", "true", "no", "1e3", "007", "0x1F", "nan", "a,b", "a=b", "x.y", "[z", "größe", "a:b", "100%", "#n", "$HOME",
     "a{b}", "*", "~x", "it's", "price (€)", "{a:1}", "[1,2", "str(5)", "choice(a,b)", "range(3)", "glob(*)", "a\\,b", "-x", "--x", "+x",
     "${x}", "${", "${a.b}", "${seed}", "???", " a ", "a\nb", "\\", "'", '"', "'a' 'b'", "null ", "[", "]", "\ufeffa", "\u201cx\u201d",
 ]  # fmt: skip
 # Wholly in quotes, null, or escaped: the shell passes the same for a name in quotes as for a name with quotes.
 names = st.one_of(st.sampled_from(NAMES), st.text(AWKWARD, min_size=1, max_size=8)).filter(
-    lambda name: read_text(name) == name and "\\${" not in name
+    lambda name: read_text(name) == name and "\\${" not in name and read_items(name) is None
 )
 
 
@@ -45,6 +45,8 @@ def test_a_column_is_named_as_it_stands_in_the_file(name):
         (r"'it\'s'", "it's", "an escaped quote"),
         ("'a,b'", "a,b", "a comma in quotes"),
         ("", "", "nothing"),
+        ("[u,'v,w']", ["u", "v,w"], "several columns"),
+        ("'[z]'", "[z]", "a column in brackets"),
         ("${oc.env:TRAINCTL_COLUMN}", "y", "a variable of the environment"),
         ("${output.root}", "runs", "another setting"),
     ],

@@ -144,6 +144,6 @@ def test_a_component_that_exits_is_a_bug_with_a_summary(tmp_path: Path, monkeypa
         raise SystemExit(0)
 
     monkeypatch.setattr(session.loop, "train", leave)
-    with pytest.raises(SystemExit):
+    with pytest.raises(ConfigError, match=r"called sys.exit\(0\) during the run"):
         session.begin(compose.compose(TINY), [], tmp_path / "run")
     assert rundir.read_json(tmp_path / "run" / "summary.json")["outcome"] == "failed"

@@ -85,7 +85,7 @@ def centre_of(values: np.ndarray) -> float:
         values: Finite numbers ``(N,)`` in float64, sorted.
 
     >>> centre_of(np.array([1e9, 1e9 + 1, 1e9 + 2])), centre_of(np.array([0.1, 0.2, 0.3]))
-    (1000000001.0, 0.0)
+    (1000000002.0, 0.0)
     """
     rounded = _float32(values)
     inexact = rounded != values

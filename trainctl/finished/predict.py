@@ -184,7 +184,7 @@ def shortest(values: Tensor) -> Iterator[list[str]]:
     ...     list(shortest(torch.tensor([[0.1, 2459123.5]]))),
     ...     list(shortest(torch.tensor([[0.1]], dtype=torch.float64) + 1e9)),
     ... )
-    ([['0.1', '2459123.5']], [['1000000000.1']])
+    ([['0.1', '2.4591235e+06']], [['1000000000.1']])
     """
     for row in values.cpu().numpy():
         yield list(map(str, row))

@@ -69,7 +69,9 @@ def _of_yaml(key: str, group: str, path: Path, tree: Tree) -> str:
     said = f"; in {where}, YAML reads {words[0]} without quotes as something else than a text"
     texts = [item.value for item in items if isinstance(item, yaml.ScalarNode)]
     listed = isinstance(node, yaml.SequenceNode)
-    if kind is None or not schema.fits(texts if listed else texts[0], kind):
+    if kind is not None and not schema.fits(texts if listed else texts[0], kind):
+        return ""  # a text would be wrong, too
+    if kind is None:
         return said
     quoted = ", ".join(f"'{word}'" for word in texts)
     return f"{said}: quote it, {leaf}: {f'[{quoted}]' if listed else quoted}"

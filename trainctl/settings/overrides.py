@@ -83,6 +83,9 @@ def value_for(word: Word, annotation: Any) -> Any:
     Raises:
         ConfigError: If the value can be read neither as a text nor with Hydra's grammar, or if there are several.
     """
+    if text.is_text_or_texts(annotation):
+        items = text.read_items(word.text)
+        return text.read_text(word.text) if items is None else items
     if text.is_text(annotation):
         exists = schema.is_path(annotation) and "\0" not in word.text and os.path.lexists(word.text)
         return word.text if exists else text.read_text(word.text)
@@ -180,8 +183,8 @@ def literal(value: object, annotation: Any, tree: Mapping[str, Any]) -> bool:
 
     Those of a path that exists have none, nor those of another text that cannot be resolved: a column may be called so.
     """
-    texts = value if isinstance(value, list) and text.is_texts(annotation) else [value]
-    if not (text.is_text(annotation) or text.is_texts(annotation)):
+    texts = value if isinstance(value, list) else [value]
+    if not (text.is_text(annotation) or text.is_texts(annotation) or text.is_text_or_texts(annotation)):
         return False
     return any(isinstance(item, str) and _is_literal(item, annotation, tree) for item in texts)
 

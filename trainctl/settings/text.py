@@ -37,6 +37,18 @@ def is_texts(annotation: Any) -> bool:
     )
 
 
+def is_text_or_texts(annotation: Any) -> bool:
+    """Return whether a setting is a text or a list of texts: a value in square brackets is the list.
+
+    >>> is_text_or_texts(str | list[str] | None), is_text_or_texts(str), is_text_or_texts(str | int)
+    (True, False, False)
+    """
+    kinds = list(_options(annotation))
+    lists = [kind for kind in kinds if get_origin(kind) in (list, tuple)]
+    others = [kind for kind in kinds if kind not in lists]
+    return bool(lists) and str in others and is_texts(Union[tuple(lists)]) and set(others) <= {str, NoneType}
+
+
 def _options(annotation: Any) -> Iterator[Any]:
     """Yield the types of a union, without their constraints."""
     if get_origin(annotation) is Annotated:
@@ -90,7 +102,8 @@ def spell_text(text: str, *, item: bool = False) -> str:
     >>> spell_text("a,b"), spell_text("a,b", item=True), spell_text("null"), spell_text("'x'")
     ('a,b', "'a,b'", "'null'", '"\'x\'"')
     """
-    plain = text == text.strip() != "" and not set(text) & set("[](){},'\"") if item else read_text(text) == text
+    bracketed = read_items(text) is not None  # would be a list where one is allowed
+    plain = text == text.strip() != "" and not set(text) & set("[](){},'\"") if item else read_text(text) == text and not bracketed
     return text if plain else quoted(text)
 
 

@@ -137,7 +137,7 @@ def test_a_run_takes_a_model_for_token_ids_or_says_which_one_to_take(name):
         model, task = build_model(settings, texts, torch.device("cpu"))
         assert (model(torch.ones(2, *TOKENS, dtype=torch.long)).shape, task) == ((2, 3), "classification")
     else:
-        with pytest.raises(ConfigError, match=f"model={name} .*cannot read rows of token ids.*: give model=rnn$"):
+        with pytest.raises(ConfigError, match=f"model={name} .*cannot read token ids.*: use e.g. model=rnn$"):
             build_model(settings, texts, torch.device("cpu"))
 
 
