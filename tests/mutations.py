@@ -149,8 +149,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/components/optimizer/sgd.py",
-        "if velocity is None else velocity",
-        "if False else velocity",
+        "if len(late) == len(moving):",
+        "if True:",
         "tests/components/optimizer/test_contract.py",
     ),
     Mutation(

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainctl.components.optimizer.sgd import SGD
 from trainctl.run.run import Run
 
 Kernel = Callable[[], None]
@@ -18,7 +17,6 @@ KERNELS = {
     torch.optim.Adam: ("_fused_adam_", "_fused_adamw_"),
     torch.optim.AdamW: ("_fused_adam_", "_fused_adamw_"),
     torch.optim.SGD: ("_fused_sgd_",),
-    SGD: ("_fused_sgd_",),
 }
 
 
@@ -28,11 +26,20 @@ def trained_parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
 
 
 def unwrapped_step(optimizer: torch.optim.Optimizer) -> Callable[[], object]:
-    """Return an optimizer's step method; for PyTorch's own optimizers and ours without its wrappers for the compiler."""
+    """Return an optimizer's step method; for PyTorch's own optimizers without its wrappers for the compiler."""
     kind = type(optimizer)
-    if not kind.__module__.startswith(("torch.optim.", SGD.__module__)):
+    if not kind.__module__.startswith("torch.optim."):
         return optimizer.step
-    return torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer))
+    step, hooks = torch.no_grad()(partial(inspect.unwrap(kind.step), optimizer)), optimizer._optimizer_step_pre_hooks
+    if not hooks:
+        return step
+
+    def step_with_hooks() -> object:
+        for hook in hooks.values():
+            hook(optimizer, (), {})
+        return step()
+
+    return step_with_hooks
 
 
 def lacking(optimizer: torch.optim.Optimizer) -> str:
@@ -76,7 +83,7 @@ def fused(optimizer: torch.optim.Optimizer) -> list[Kernel]:
     groups = optimizer.param_groups
     if type(optimizer) not in KERNELS or lacking(optimizer) or not all(group["fused"] for group in groups):
         return []
-    make = _sgd if isinstance(optimizer, torch.optim.SGD) else _adam
+    make = _sgd if type(optimizer) is torch.optim.SGD else _adam
     settings = [{key: value for key, value in group.items() if key != "params"} for group in groups]
     if all(setting == settings[0] for setting in settings):
         weights = trained_parameters(optimizer)

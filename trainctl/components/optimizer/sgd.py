@@ -1,62 +1,36 @@
 """Stochastic gradient descent with momentum."""
 
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from trainctl.components.optimizer.base import Fraction, NotNegative, ParameterGroups, Rate
 from trainctl.errors import ConfigError
 
 
-class SGD(torch.optim.SGD):
-    """PyTorch's SGD, which lets the first gradient of a parameter come later than those of others.
+def start_velocities(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+    r"""Give each parameter whose first gradient comes later than those of others the velocity before that gradient.
 
-    The fused kernel starts the velocities of all parameters of a call, or of none; PyTorch raises TypeError where some
+    The fused kernel starts the velocities of all parameters of a group, or of none; PyTorch raises TypeError where some
     have one and others do not. Layers that are thawed, and branches of a model that are rarely used, are such parameters.
+    The first velocity is the gradient, :math:`v = g`. It follows from :math:`\mu v_0 + (1 - \tau) g` with
+    :math:`v_0 = \tau g / \mu`, which is 0 without dampening.
     """
-
-    def _init_group(
-        self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], velocities: list[Tensor | None]
-    ) -> bool:
-        sparse: bool = super()._init_group(group, params, grads, velocities)  # type: ignore[no-untyped-call]
-        if (
-            group["momentum"] and not group["dampening"]
-        ):  # then a velocity of 0 gives the first one exactly: the gradient
-            for index, velocity in enumerate(velocities):
-                velocities[index] = torch.zeros_like(params[index]) if velocity is None else velocity
-        return sparse
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Update all parameters that have a gradient; with dampening those without a velocity in a call of their own."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        update = inspect.unwrap(torch.optim.SGD.step)  # without the wrapper that imports PyTorch's compiler
-        with_gradient = [
-            (parameter, group)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
-        late = {
-            parameter: parameter.grad
-            for parameter, group in with_gradient
-            if group["momentum"] and group["dampening"] and self.state[parameter].get("momentum_buffer") is None
-        }
-        others = {parameter: parameter.grad for parameter, _ in with_gradient if parameter not in late}
-        for now, hidden in ((others, late), (late, others)) if late and others else ((others | late, {}),):
-            for parameter in hidden:
-                parameter.grad = None
-            if now:
-                update(self)
-            for parameter, gradient in hidden.items():
-                parameter.grad = gradient
-        return loss
+    for group in optimizer.param_groups:
+        moving = [parameter for parameter in group["params"] if group["momentum"] and parameter.grad is not None]
+        late = [parameter for parameter in moving if optimizer.state[parameter].get("momentum_buffer") is None]
+        if len(late) == len(moving):
+            continue
+        for parameter in late:
+            velocity = torch.zeros_like(parameter, requires_grad=False)
+            if group["dampening"]:
+                scale, skipped = getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
+                gradient = parameter.grad if scale is None else parameter.grad / scale
+                gradient = gradient + group["weight_decay"] * parameter.detach()
+                velocity.add_(gradient, alpha=group["dampening"] / group["momentum"])
+                if skipped is not None:  # the kernel skips this step, and its gradients may be infinite
+                    velocity = torch.where(skipped > 0, torch.zeros_like(velocity), velocity)
+            optimizer.state[parameter]["momentum_buffer"] = velocity
 
 
 def sgd(
@@ -94,6 +68,8 @@ def sgd(
             "optimizer.nesterov=true needs optimizer.momentum above 0 and optimizer.dampening=0;"
             f" found {momentum} and {dampening}"
         )
-    return SGD(
+    optimizer = torch.optim.SGD(
         params, lr=lr, momentum=momentum, dampening=dampening, nesterov=nesterov, weight_decay=weight_decay, fused=True
     )
+    optimizer.register_step_pre_hook(start_velocities)
+    return optimizer
