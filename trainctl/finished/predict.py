@@ -17,6 +17,7 @@ from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, table, tokens, utf8
 from trainctl.fileformat.cells import JSON
+from trainctl.fileformat.unpacked import ENDINGS as PACKED
 from trainctl.fileformat.unpacked import ending
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.table_inputs import Inputs, read_table_inputs, table_form
@@ -179,7 +180,7 @@ def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
         DataError: If the file cannot be read, or is no table although columns are to identify its rows.
     """
     schema = run.schema
-    if schema.vocabulary or ending(source) not in (TABLES | JSON):
+    if schema.vocabulary or ending(source) not in (TABLES | JSON | PACKED):
         if ids:
             raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
         return Inputs(read(source, schema))
