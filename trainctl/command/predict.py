@@ -11,10 +11,12 @@ output, or to FILE, which must not exist.
     trainctl predict my-run rows.csv dataset.decimal=comma dataset.delimiter=semicolon
     trainctl predict my-run rows.npz
 
-The columns of a CSV are matched by name; columns that the run was not trained with are ignored. The delimiter is that
-of the training data; the file may also end in .tsv. For a run on texts, a .txt contains one text per line. An .npz
-must contain exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images
-are converted to the run's channels and size.
+The columns of a CSV are matched by name; columns that the run was not trained with are ignored, unless `id=` copies
+them to the predictions. The delimiter is found in the file; settings such as `dataset.decimal=comma` say how the file
+is written if it differs from the training data. A category that did not occur in training is encoded as none, with a
+note; `dataset.unknown=error` rejects it. For a run on texts, a .txt contains one text per line. An .npz must contain
+exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images are converted
+to the run's channels and size.
 
 Columns of the output: `row`; then, for classification, `prediction` and a probability per class; for regression, one
 column per target, in its unit; for an autoencoder, `rmse` and the reconstruction, in scaled units.
