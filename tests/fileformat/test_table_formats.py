@@ -249,7 +249,7 @@ def test_a_column_of_dates_counts_days_from_its_first_and_one_of_times_hours(tmp
 @pytest.mark.parametrize(("start", "kind"), [(start, kind) for start, kind, _ in STARTS] + [(b"<HTML>", "a web page")])
 def test_a_file_of_another_kind_is_named_with_what_to_do(tmp_path: Path, start: bytes, kind: str) -> None:
     with pytest.raises(DataError, match=r"my\.csv: this is ") as caught:
-        table_of(tmp_path, start + b" and so on, 1, 2\n")
+        table_of(tmp_path, start + (b"" if start in (b"<HTML>", b"@relation") else b"\0") + b" and so on, 1, 2\n")
     assert f"this is {kind}" in str(caught.value)
     assert "; " in str(caught.value)
 
@@ -321,3 +321,8 @@ def test_plain_numbers_are_read_as_before() -> None:
         assert read_number(text) == float(text)
     for text in ("", "1e", "e5", "1.2.3", "\u0663", "0x10", "1_0", "nan", "--1", "1d-5"):
         assert read_number(text) is None, text
+
+
+@pytest.mark.parametrize("header", ["PAR1,b", "Rar!,b", "RDX,b", "ORCID,b", "BZh,b", "[m],b", "{a},b", "Obj,b"])
+def test_a_header_that_begins_like_another_kind_of_file_is_a_header(tmp_path: Path, header: str) -> None:
+    assert table_of(tmp_path, f"{header}\nx,2\n").header == header.split(",")

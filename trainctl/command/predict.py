@@ -13,10 +13,12 @@ The CSV goes to standard output, or to FILE, which must not exist.
     trainctl predict my-run rows.npz
     trainctl predict my-run photos more/*.jpg output=predictions.csv
 
-The columns of a CSV are matched by name; columns that the run was not trained with are ignored. The delimiter is that
-of the training data, tabs for a .tsv, or the one that the header has. For a run on texts, a .txt contains one text per
-line. An .npz must contain exactly one array, or one named `inputs`; its rows have the shape that the run was trained
-with. Images are converted to the run's channels and size.
+The columns of a CSV are matched by name; columns that the run was not trained with are ignored, unless `id=` copies
+them to the predictions. The delimiter is found in the file; settings such as `dataset.decimal=comma` say how the file
+is written if it differs from the training data. A category that did not occur in training is encoded as none, with a
+note; `dataset.unknown=error` rejects it. For a run on texts, a .txt contains one text per line. An .npz must contain
+exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images are converted
+to the run's channels and size.
 
 Several inputs, or a directory with all below it, are predicted in one call, and a column `file` says where a row comes
 from. Files that cannot be predicted are reported and left out; the exit code is then 3. Of texts, the number of tokens

@@ -1,5 +1,6 @@
 """Read the cells of a CSV file, packed or not, or of JSON records. Imports no torch."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ MISSING = frozenset({
     "", "na", "n/a", "nan", "-nan", "null", "none", "?", "#n/a", "#na", "<na>", "nat", "n.a.", "\\n", "#value!",
     "#div/0!", "#ref!", "#num!", "#null!", "#name?", "1.#qnan", "-1.#ind",
 })  # fmt: skip
+RECORDS = re.compile(r'\s*(\[\s*\{\s*"|\{\s*")')  # how JSON begins, whatever the file is called
 JSON = frozenset({".json", ".jsonl", ".ndjson"})
 
 
@@ -119,7 +121,7 @@ def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
     form = TableFormat(delimiter=form) if isinstance(form, str) else form
     content = read_unpacked(path)
     text = decode(content, path, form.encoding)
-    records = read_records(text, path) if ending(path) in JSON or text.lstrip()[:1] in ("[", "{") else None
+    records = read_records(text, path) if ending(path) in JSON or RECORDS.match(text) else None
     rows = records or split_rows(text, path, form.delimiter, form.skip, form.usual)
     if not form.header and rows.cells and not records:
         first = [f"column_{number}" for number in range(1, len(rows.cells[0]) + 1)]

@@ -10,7 +10,6 @@ STARTS = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", EXCEL),
     (b"PAR1", "a Parquet file", "convert it: python -c \"import pandas; pandas.read_parquet('IN').to_csv('OUT', index=False)\""),
     (b"ARROW1", "an Arrow (Feather) file", "convert it: python -c \"import pandas; pandas.read_feather('IN').to_csv('OUT', index=False)\""),
-    (b"ORC", "an ORC file", "convert it to CSV"),
     (b"Obj\x01", "an Avro file", "convert it to CSV"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "export the table as CSV"),
     (b"SQLite format 3\0", "an SQLite database", "export a table: sqlite3 -csv -header IN 'select * from TABLE' > OUT"),
@@ -33,17 +32,21 @@ STARTS = (
     (b"version https://hawser", "a Git LFS pointer, not the data itself", "fetch the data: git lfs pull"),
     (b"@relation", "an ARFF file", "convert it to CSV"),
 )  # fmt: skip
+READABLE = frozenset({b"PAR1", b"ARROW1", b"Obj\x01", b"RDX", b"Rar!"})  # also the beginning of a header, without a NUL
 MARKUP = re.compile(rb"\s*<(!doctype html|html|head|body|table|\?xml|!--)", re.IGNORECASE)
 
 
 def foreign(head: bytes) -> str | None:
-    """Return what a file is that is no CSV, and what to do, by its first bytes; None if it may be one.
+    r"""Return what a file is that is no CSV, and what to do, by its first bytes; None if it may be one.
 
-    >>> foreign(b"PAR1...")[:14], foreign(b"a,b")
+    >>> foreign(b"PAR1\0...")[:14], foreign(b"a,b")
     ('a Parquet file', None)
     """
     text = head.removeprefix(b"\xef\xbb\xbf")
+    readable = b"\0" not in head  # so a header such as PAR1,PAR2 is one
     for start, kind, advice in STARTS:
+        if readable and start in READABLE:
+            continue
         if text.lower().startswith(start) if start == b"@relation" else text.startswith(start):
             return f"{kind}; {advice}"
     if match := MARKUP.match(text):

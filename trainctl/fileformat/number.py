@@ -37,6 +37,11 @@ class NumberFormat:
     thousands: str = ""
     unit: str = ""
 
+    @property
+    def is_worded(self) -> bool:
+        """Whether a word or a letter follows the numbers, which is no percent sign and no currency."""
+        return bool(self.unit) and self.unit != "%" and re.fullmatch(CURRENCY, self.unit) is None
+
     def __str__(self) -> str:
         """Return an example, as in ``1.234,5 %``; empty for plain numbers."""
         if self == PLAIN:

@@ -54,6 +54,8 @@ def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
             content = _member(path, file, limit)
         else:
             packer = next((PACKERS[start] for start in PACKERS if head.startswith(start)), None)
+            if packer and head.startswith(b"BZh") and head[4:6] != b"1A":  # a header such as BZh,x
+                packer = None
             content = _unpacked(path, packer, limit) if packer else file.read()
     if kind := foreign(content[:HEAD]):
         raise DataError(f"{path}: this is {kind}")

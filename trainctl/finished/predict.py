@@ -21,6 +21,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat import array, image
 from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
+from trainctl.fileformat.unpacked import ENDINGS as PACKED
 from trainctl.fileformat.unpacked import ending
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label, batches, expand
@@ -259,7 +260,7 @@ def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
     schema, suffix = run.schema, ending(source)
     settings = run.config.parts["dataset"]
     form = table_form(settings, [word.partition("=")[0] for word in run.overrides], schema)
-    is_table = suffix in (TABLES | JSON)
+    is_table = suffix in (TABLES | JSON | PACKED)
     if ids and (not is_table or (schema.vocabulary and suffix == ".txt")):
         raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
     if suffix in image.suffixes():

@@ -127,6 +127,21 @@ def test_columns_are_kept_and_dropped_by_patterns(load):
     assert ("unused", "id, gene_1, gene_2 (dataset.drop)") in found.inferred
     with pytest.raises(ConfigError, match=r"dataset\.drop=\[tissue_\*\]: matches no column"):
         load(content, drop=["tissue_*"])
+    with pytest.raises(DataError, match=r"column aged is missing; did you mean age\?"):
+        load(content, categorical=["aged"])
+    assert load(content, categorical=["gene_*"]).input_names == (
+        "id",
+        "gene_1=2",
+        "gene_1=3",
+        "gene_2=3",
+        "gene_2=4",
+        "age",
+    )
+
+
+def test_numbers_with_a_letter_are_classes_of_a_target_and_amounts_of_an_input(load):
+    found = load("size,y\n" + "".join(f"{row % 5}.5 kg,{row % 3 + 5}a\n" for row in range(20)))
+    assert (found.input_names, found.class_names) == (("size",), ("5a", "6a", "7a"))
 
 
 @pytest.mark.parametrize(

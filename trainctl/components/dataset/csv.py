@@ -23,7 +23,7 @@ from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.digits import beyond_float64
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.label import Guessed
-from trainctl.fileformat.number import PLAIN
+from trainctl.fileformat.number import PLAIN, NumberFormat
 from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
 from trainctl.fileformat.table import (
     Column,
@@ -120,8 +120,9 @@ def csv(
     _check_targets(table, names, task, drop, categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
+    chosen = [] if known else [*_selected(table, "categorical", categorical)]
     numeric = find_numeric(table, [*inputs, *names])
-    found = rewritten(table, known) or find_columns(table, inputs, [*select(table.header, categorical)[0]], numeric)
+    found = rewritten(table, known) or find_columns(table, inputs, chosen, numeric)
     unseen: Unseen | None = {} if schema and unknown == "ignore" else None
     values = encode(table, found, unseen)
     targets = _targets(table, names, numeric, schema.task if schema else task, schema.class_names if schema else None)
@@ -170,16 +171,26 @@ def _check_targets(
         )
 
 
+def _selected(table: Table, key: str, patterns: Sequence[str]) -> set[str]:
+    """Return the columns that names and patterns match.
+
+    Raises:
+        ConfigError: If a pattern matches none.
+        DataError: If a name does not exist.
+    """
+    found, missing = select(table.header, patterns)
+    for name in missing:
+        if set("*?[") & set(name):
+            raise ConfigError(f"dataset.{key}=[{name}]: matches no column")
+        table.cells(name)  # raises, with the nearest name
+    return found
+
+
 def _inputs(
     table: Table, targets: Sequence[str], columns: Sequence[str], drop: Sequence[str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the names of the input columns, and why others are not used, a line each."""
-    kept, absent = select(table.header, columns)
-    dropped, absent_too = select(table.header, drop)
-    for name in (*absent, *absent_too):
-        if set("*?[") & set(name):
-            raise ConfigError(f"dataset.{'columns' if name in absent else 'drop'}=[{name}]: matches no column")
-        table.cells(name)  # raises, with the nearest name
+    kept, dropped = _selected(table, "columns", columns), _selected(table, "drop", drop)
     others = [name for name in table.header if name not in targets and (name in kept or not columns)]
     indices = [name for name in table.nameless if name in others and counts_rows(table, name)]
     inputs = [name for name in others if name not in dropped and name not in indices]
@@ -200,11 +211,10 @@ def _targets(
     if not names:
         return {"targets": torch.zeros(len(table.rows), 1), "task": "regression"}
     task = "regression" if len(names) > 1 else task
-    read = [read_target(table, name, task, class_names, numeric.formats.get(name, PLAIN)) for name in names]
+    formats = [_format(numeric, name, task) for name in names]
+    read = [read_target(table, name, task, class_names, form) for name, form in zip(names, formats, strict=True)]
     values, classes = read[0]
-    guessed = (
-        reason_of(table, names, task, numeric.formats.get(names[0], PLAIN)) if class_names is None else Guessed(task)
-    )
+    guessed = reason_of(table, names, task, formats[0]) if class_names is None else Guessed(task)
     return {
         "targets": torch.from_numpy(values if classes else np.stack([column for column, _ in read], axis=1)),
         "task": "classification" if classes else "regression",
@@ -212,6 +222,12 @@ def _targets(
         "task_reason": guessed.reason,
         "other_task": guessed.other,
     }
+
+
+def _format(numeric: Numeric, name: str, task: str) -> NumberFormat:
+    """Return how a target is written; numbers with a letter, such as 5a, are names unless the task says otherwise."""
+    form = numeric.formats.get(name, PLAIN)
+    return PLAIN if form.is_worded and task == "auto" else form
 
 
 def _odd(
