@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 
 from tests.schemas import schema
+from trainctl.components.dataset.base import Encoding
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.errors import ConfigError, DataError
 
@@ -176,10 +177,10 @@ def test_a_part_of_16_bits_is_said_and_the_range_can_be_set(tmp_path, load):
     assert (int(whole.inputs.min()), int(whole.inputs.max())) == (0, 255)
     assert whole.encoding.pixel_range == (500, 900)
     assert whole.notes == ()
-    again = load(
-        root, channels=1, range="auto", schema=schema(class_names=("plain", "stripes"), encoding=whole.encoding)
-    )
-    assert torch.equal(again.inputs, whole.inputs)
+    trained = schema(class_names=("plain", "stripes"), encoding=Encoding(pixel_range=(0, 4095)))
+    of_run = load(root, channels=1, range="auto", schema=trained)  # the range of the run, not of these images
+    assert torch.equal(of_run.inputs, load(root, channels=1, range=[0, 4095]).inputs)
+    assert not torch.equal(of_run.inputs, whole.inputs)
     assert torch.equal(load(root, channels=1, range=[500, 900]).inputs, whole.inputs)
     with pytest.raises(ConfigError, match=r"dataset\.range=\[9,9\]: the first value must be below the second"):
         load(root, range=[9, 9])
