@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from tests.train.test_faults import settings
-from trainctl.errors import Advice, Interrupted, StorageError, SweepError
+from trainctl.errors import Advice, Interrupted, StorageError
 from trainctl.store import disk, files, restore, rundir, runpath
-from trainctl.sweep import trials
 from trainctl.train import checkpoint_writer, session
 
 
@@ -96,42 +95,6 @@ def test_a_file_system_that_takes_no_bytes_ends_the_write(tmp_path: Path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def points(count: int) -> list[tuple[list[str], Any]]:
-    return [
-        ([f"seed={seed}"], settings(f"seed={seed}", "output.root=runs", "loop.max_steps=1")) for seed in range(count)
-    ]
-
-
-def test_results_that_cannot_be_written_end_no_sweep(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    write, failed = rundir.write, []
-
-    def failing(path: Any, text: str) -> None:
-        if path.name == "results.csv" and not failed:
-            failed.append(path)
-            raise StorageError(f"{path}: cannot be written: No space left on device")
-        write(path, text)
-
-    monkeypatch.setattr(rundir, "write", failing)
-    with pytest.warns(Advice, match=r"results\.csv is incomplete, the sweep continues"):
-        assert trials.sweep(points(2), []) == 0
-    assert len((failed[0].path).read_text().splitlines()) == 3
-
-
-def test_a_sweep_whose_directory_is_removed_ends_there(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
-    begin, trained = session.begin, []
-
-    def removing(*arguments: Any, **rest: Any) -> Any:
-        trained.append(summary := begin(*arguments, **rest))
-        Path("runs").rename("elsewhere")
-        return summary
-
-    monkeypatch.setattr(session, "begin", removing)
-    with pytest.raises(StorageError, match="was removed or replaced while the sweep ran"):
-        trials.sweep(points(3), [])
-    assert len(trained) == 1
-    assert not Path("runs").exists()
-
-
 def test_a_plot_of_any_error_loses_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*arguments: Any) -> None:
         raise ValueError("Qt4Agg is not a valid backend")
@@ -163,5 +126,3 @@ def test_code_that_exits_in_a_step_is_an_error_and_the_run_is_kept(
     (directory,) = rundir.all_runs(Path("runs"))
     assert rundir.read_json(directory / "summary.json")["outcome"] == "failed"
     assert restore.newest(directory).manifest.step == 0
-    with pytest.raises(SweepError):
-        trials.sweep([([], settings("output.root=runs", "loop.record=never"))], [])

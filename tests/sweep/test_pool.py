@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainctl.errors import Interrupted
+from trainctl.errors import Interrupted, StorageError
 from trainctl.settings import compose
 from trainctl.store import restore, rundir
 from trainctl.sweep import pool, run, study
@@ -206,9 +206,15 @@ def test_the_pool_ends_without_orphans_when_it_is_killed_and_another_takes_over(
     assert all(continues for _, continues in shown.begun)
 
 
-def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run_even_without_its_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def failing(*_: object) -> None:
+        raise StorageError("no space left")
+
+    monkeypatch.setattr(run.results_csv, "write_csv", failing)
     with pytest.raises(Interrupted, match="all 2 trials stopped"):
         run.run(study.begin([*TINY, "seed=0,1", "loop.stop_at_step=1", "output.plots=false"]))
-    assert "1 point, 2 trials" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "1 point, 2 trials" in printed.out
+    assert "note: results.csv could not be written" in printed.err

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from trainctl.errors import Advice, StorageError
+from trainctl.errors import Advice, ConfigError, StorageError
 from trainctl.machine.world import World
 from trainctl.report import plots, reporters
 from trainctl.run import assemble

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -298,7 +299,7 @@ def test_predict_says_what_is_wrong_with_an_input(tmp_path: Path, name: str, con
     trained = schema(input_shape=(4,), input_names=names)
 
     with pytest.raises(DataError) as caught:
-        prediction.without_gaps(prediction.read(tmp_path / name, trained), tmp_path / name, trained)
+        prediction.without_gaps(read(tmp_path / name, trained), tmp_path / name, trained)
     assert message in str(caught.value)
     assert name in str(caught.value)
 
@@ -388,12 +389,20 @@ def test_a_run_goes_on_with_its_data_at_another_place_and_evaluates_with_one_pay
     assert "split.seed=1: cannot change in an existing run" in dealt_anew.stderr
 
 
+def read(path: Path, trained: Any) -> Any:
+    """Read the rows of a file for a run with that schema."""
+    from trainctl.finished import predict as prediction
+
+    dataset = {"name": "csv" if len(trained.input_shape) == 1 else "arrays"}
+    run = SimpleNamespace(schema=trained, config=SimpleNamespace(parts={"dataset": dataset}), overrides=[])
+    return prediction.read_rows(run, path).rows
+
+
 def test_pixels_between_0_and_1_are_not_taken_for_bytes(tmp_path: Path) -> None:
     from trainctl.errors import DataError
-    from trainctl.finished import predict as prediction
 
     np.save(tmp_path / "a.npy", np.full((1, 8, 8), 0.5))
     with pytest.raises(DataError, match="multiply them by 255"):
-        prediction.read(tmp_path / "a.npy", schema(input_shape=(1, 8, 8)))
+        read(tmp_path / "a.npy", schema(input_shape=(1, 8, 8)))
     np.save(tmp_path / "b.npy", np.full((8, 8), 128))
-    assert prediction.read(tmp_path / "b.npy", schema(input_shape=(1, 8, 8))).shape == (1, 1, 8, 8)
+    assert read(tmp_path / "b.npy", schema(input_shape=(1, 8, 8))).shape == (1, 1, 8, 8)

@@ -103,7 +103,11 @@ def spell_text(text: str, *, item: bool = False) -> str:
     ('a,b', "'a,b'", "'null'", '"\'x\'"')
     """
     bracketed = read_items(text) is not None  # would be a list where one is allowed
-    plain = text == text.strip() != "" and not set(text) & set("[](){},'\"") if item else read_text(text) == text and not bracketed
+    plain = (
+        text == text.strip() != "" and not set(text) & set("[](){},'\"")
+        if item
+        else read_text(text) == text and not bracketed
+    )
     return text if plain else quoted(text)
 
 
