@@ -19,7 +19,7 @@ from trainctl.run import assemble
 from trainctl.settings import component, compose, config, existing, points
 from trainctl.settings import members as catalogue
 from trainctl.settings.overrides import parse
-from trainctl.store import rundir
+from trainctl.store import records, rundir
 
 DEFAULT = compose.compose([]).tree
 # Not those that would change this process, or need files.
@@ -145,7 +145,7 @@ READERS: dict[str, tuple[str, Callable[[str, Path], object], int]] = {
     "a saved configuration": (yaml.safe_dump(DEFAULT, sort_keys=False), as_saved, 100),
     "a component": (COMPONENT, as_component, 300),
     "a line of JSON": (ROW, lambda text, folder: parse_json(text, folder / "x.json", CheckpointError), 600),
-    "a line of metrics": (ROW, lambda text, folder: rundir._row(text), 300),
+    "a line of metrics": (ROW, lambda text, folder: records._row(text), 300),
     "a word": (WORDS, lambda text, folder: parse([text]), 200),
     "words of a run": ("model.hidden=[8,${loop.batch_size}]", lambda text, folder: compose.compose([text]), 100),
     "points of a sweep": ("model.hidden=[8],[16,32]", lambda text, folder: points.compose_points([text]), 120),

@@ -15,6 +15,7 @@ The run directory is created below `output.root` (./runs): configuration, metric
 summary.json. Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C quits immediately.
 """
 
+import sys
 from collections.abc import Sequence
 
 from trainctl.command.arguments import import_torch
@@ -30,8 +31,9 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
         return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
-    table.line(phrases.announcement(checked))
-    table.flush()
+    if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line
+        table.line(phrases.announcement(checked))
+        table.flush()
     import_torch()
     from trainctl.report import reporters
     from trainctl.train import session

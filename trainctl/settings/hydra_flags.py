@@ -68,7 +68,7 @@ def _laid_over(key: str, kept: Mapping[str, Any]) -> str:
 
 
 def _for_hydra(word: Word, kind: Any, tree: Tree) -> str:
-    value = value_for(word, kind) if text.is_text(kind) or text.is_texts(kind) else None
+    value = value_for(word, kind) if text.holds_text(kind) else None
     if value is None:
         return str(word.input_line)
     shown = text.escaped(value) if literal(value, kind, tree) else value

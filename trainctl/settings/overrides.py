@@ -129,10 +129,7 @@ def options(word: Word, annotations: Sequence[Any]) -> list[str] | None:
         word: The word.
         annotations: The key's type in each component that has it.
     """
-    for kind in (text.is_text, text.is_texts):
-        if annotations and all(map(kind, annotations)):
-            break
-    else:
+    if not annotations or not all(map(text.holds_text, annotations)):
         return None
     if not word.trouble and word.is_sweep_override() and not isinstance(word._value, ChoiceSweep):
         return None
@@ -184,7 +181,7 @@ def literal(value: object, annotation: Any, tree: Mapping[str, Any]) -> bool:
     Those of a path that exists have none, nor those of another text that cannot be resolved: a column may be called so.
     """
     texts = value if isinstance(value, list) else [value]
-    if not (text.is_text(annotation) or text.is_texts(annotation) or text.is_text_or_texts(annotation)):
+    if not text.holds_text(annotation):
         return False
     return any(isinstance(item, str) and _is_literal(item, annotation, tree) for item in texts)
 

@@ -46,7 +46,12 @@ def is_text_or_texts(annotation: Any) -> bool:
     kinds = list(_options(annotation))
     lists = [kind for kind in kinds if get_origin(kind) in (list, tuple)]
     others = [kind for kind in kinds if kind not in lists]
-    return bool(lists) and str in others and is_texts(Union[tuple(lists)]) and set(others) <= {str, NoneType}
+    return bool(lists) and str in others and all(map(is_texts, lists)) and set(others) <= {str, NoneType}
+
+
+def holds_text(annotation: Any) -> bool:
+    """Return whether a setting is a text, a list of texts, or either."""
+    return is_text(annotation) or is_texts(annotation) or is_text_or_texts(annotation)
 
 
 def _options(annotation: Any) -> Iterator[Any]:
