@@ -146,7 +146,7 @@ def restore_group_numbers(optimizer: torch.optim.Optimizer, numbers: Sequence[Ma
     """Set the saved numbers of each parameter group; the others are unchanged."""
     for group, saved in zip(optimizer.param_groups, numbers, strict=False):
         group.update(
-            {key: value for key, value in saved.items() if type(group.get(key)) is type(value) in (int, float)}
+            {key: value for key, value in saved.items() if key not in group or type(group[key]) is type(value)}
         )
 
 
