@@ -44,8 +44,6 @@ class Sweep:
         Annotated[str, r"re:[A-Za-z0-9][\w.-]{0,100}", "a name of letters, digits, dots, dashes and underscores"] | None
     )
     lease: Duration
-    slurm: Annotated[int, "[1, 10000]"] | None
-    storage: Annotated[str, r"re:postgresql(\+\w+)?://.+", "postgresql://USER@HOST/DATABASE"] | None
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -140,8 +138,6 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
         wrong.append(f"sweep.rungs={spelling.spell(tree['rungs'])}: expected rising numbers of epochs, such as [1,3,9]")
     if tree["prune"] == "none" and any(word.startswith(("sweep.rungs=", "sweep.finalists=")) for word in words):
         wrong.append("sweep.rungs and sweep.finalists take effect with sweep.prune=asha or sweep.prune=median only")
-    if tree["storage"] is not None and tree["name"] is None:
-        wrong.append("sweep.storage needs sweep.name=NAME, by which other machines find the sweep")
     if len(tree["monitors"]) != len(set(tree["monitors"])):
         wrong.append(f"sweep.monitors={spelling.spell(tree['monitors'])}: contains a metric twice")
     times = {key: tree[key] for key in ("max_time", "trial_timeout", "lease") if tree[key] is not None}
