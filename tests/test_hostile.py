@@ -290,6 +290,7 @@ def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
     (tmp_path / "mine" / "__init__.py").write_text("")
     os.mkfifo(tmp_path / "mine" / "pipe.py")
     (tmp_path / "mine" / "model" / "zero.py").symlink_to("/dev/zero")
+    own_code.cache_clear()  # another test may have a package of that name
     before = own_code(("mine",))
     (tmp_path / "mine" / "__init__.py").write_text("x = 1")
     own_code.cache_clear()

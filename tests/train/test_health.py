@@ -353,7 +353,7 @@ def test_a_lack_of_memory_in_a_step_saves_the_last_completed_one(
 
 @pytest.mark.skipif(not hasattr(resource, "RLIMIT_AS"), reason="POSIX")
 def test_a_lack_of_memory_for_a_checkpoint_ends_no_process(tmp_path: Path) -> None:
-    transposed = {"x": torch.empty(2**13, 2**14).t()}  # 512 MB, never touched; to be written in another order
+    transposed = {"x": torch.empty(2**14, 2**15).t()}  # 2 GB, never touched; to be written in another order
     size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     before = resource.getrlimit(resource.RLIMIT_AS)
     resource.setrlimit(resource.RLIMIT_AS, (size + 2**28, before[1]))
