@@ -898,7 +898,7 @@ MUTATIONS = [
         "trainctl/store/runpath.py",
         "os.open(part, FOLDER | NO_LINK, dir_fd=descriptor)",
         "os.open(part, FOLDER, dir_fd=descriptor)",
-        "tests/finished/test_hostile_runs.py -k appears",
+        "tests/store/test_runpath.py",
     ),
     Mutation(
         "trainctl/store/files.py",
@@ -1339,5 +1339,29 @@ MUTATIONS = [
         "return DataError.exit_code",
         "return 0",
         "tests/command/test_predict.py -k damaged",
+    ),
+    Mutation(
+        "trainctl/sweep/ledger.py",
+        'and entry["of"] < len(self.points)',
+        "",
+        "tests/sweep/test_hostile_sweeps.py",
+    ),
+    Mutation(
+        "trainctl/sweep/schedule.py",
+        "        if rung not in own.rungs:\n            return True",
+        "        if rung in own.rungs and False:\n            return True",
+        "tests/sweep/test_schedule.py",
+    ),
+    Mutation(
+        "trainctl/store/runpath.py",
+        "os.open(name, FOLDER | NO_LINK, dir_fd=folder)))",
+        "os.open(name, FOLDER, dir_fd=folder)))",
+        "tests/sweep/test_hostile_sweeps.py",
+    ),
+    Mutation(
+        "trainctl/sweep/study.py",
+        "    _grow(study, points)  # none",
+        "    # none",
+        "tests/sweep/test_hostile_sweeps.py",
     ),
 ]

@@ -286,13 +286,12 @@ def test_a_bug_of_a_component_shows_its_traceback_without_its_escapes(command, t
 
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
 def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
-    (tmp_path / "mine" / "model").mkdir(parents=True)
-    (tmp_path / "mine" / "__init__.py").write_text("")
-    os.mkfifo(tmp_path / "mine" / "pipe.py")
-    (tmp_path / "mine" / "model" / "zero.py").symlink_to("/dev/zero")
-    own_code.cache_clear()  # another test may have a package of that name
-    before = own_code(("mine",))
-    (tmp_path / "mine" / "__init__.py").write_text("x = 1")
+    (tmp_path / "mine_of_endless_files" / "model").mkdir(parents=True)
+    (tmp_path / "mine_of_endless_files" / "__init__.py").write_text("")
+    os.mkfifo(tmp_path / "mine_of_endless_files" / "pipe.py")
+    (tmp_path / "mine_of_endless_files" / "model" / "zero.py").symlink_to("/dev/zero")
+    before = own_code(("mine_of_endless_files",))
+    (tmp_path / "mine_of_endless_files" / "__init__.py").write_text("x = 1")
     own_code.cache_clear()
     assert len(before) == 12
-    assert own_code(("mine",)) != before
+    assert own_code(("mine_of_endless_files",)) != before

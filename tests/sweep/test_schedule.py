@@ -8,7 +8,7 @@ import pytest
 
 from tests.soak import cases, seed
 from trainctl.settings import sweep as settings_of
-from trainctl.store import journal
+from trainctl.store import journal, runpath
 from trainctl.sweep.ledger import Ledger, key_of
 from trainctl.sweep.schedule import INTERRUPTED, Policy, Task
 
@@ -27,7 +27,7 @@ class Fake:
     """
 
     def __init__(self, home: Path, points: int, replicates: tuple[tuple[str, ...], ...] = ((),)) -> None:
-        self.home = home
+        self.home = home = runpath.hold(home)
         journal.prepare(home)
         entries = [{"repeat": list(words)} for words in replicates]
         journal.add_list(home, 0, [*entries, *({"point": [f"optimizer.lr={number}"]} for number in range(points))])
@@ -157,6 +157,13 @@ def test_median_prunes_what_is_worse_than_the_median_of_at_least_four_others(fak
         sweep.rung(str(number), 2, sign * value)
         verdicts.append(rules.at_rung(sweep.ledger, str(number), 2))
     assert verdicts == ["continue"] * 4 + ["prune", "continue"]
+
+
+def test_median_prunes_a_trial_whose_metric_was_never_finite(fake) -> None:
+    sweep, rules = fake(1), policy("sweep.prune=median", "sweep.rungs=[2]")
+    sweep.claim("0")
+    sweep.tell("0", event="rung", rung=2, epoch=2)
+    assert rules.at_rung(sweep.ledger, "0", 2) == "prune"
 
 
 @pytest.mark.soak

@@ -1,4 +1,4 @@
-"""Damaged inputs among many -> one error that lists them all, or one note if they are to be skipped. Imports no torch."""
+"""Collect damaged inputs: one error lists them all, or one note if they are skipped. Imports no torch."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -19,7 +19,7 @@ Range = tuple[float, float] | Literal["auto"] | None
 
 @dataclass(frozen=True)
 class Wanted:
-    """What is to become of the files.
+    """How image files are converted.
 
     Args:
         channels: 1 for grey, 3 for RGB.
@@ -27,7 +27,7 @@ class Wanted:
         background: What lies behind transparent pixels.
         pixel_range: Of images of more than 8 bits; ``auto``: from their smallest to their largest value.
         measured: How many files, from the first on, ``auto`` looks at: those for training.
-        skip: Whether damaged files are to be skipped; if not, nothing is kept once there is one.
+        skip: Whether damaged files are skipped; otherwise one damaged file means that no image is kept.
     """
 
     channels: int

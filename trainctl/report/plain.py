@@ -82,13 +82,5 @@ class Plain(Reporter):
         return text.rjust(self.widths[column])
 
     def _write(self, line: str) -> None:
-        if self.stream is None:
-            return
-        try:
-            self.stream.write(table.printable(line, self.encoding) + "\n")
-            self.stream.flush()
-        except BrokenPipeError:
-            table.drain(self.stream)
-            self.stream = None
-        except (OSError, ValueError):  # ValueError: the file is closed
-            self.stream = None
+        if self.stream is not None:
+            self.stream = table.write_line(self.stream, line, self.encoding)

@@ -66,6 +66,19 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
     Console(file=stream).print(Text(text, style=style), soft_wrap=True)
 
 
+def write_line(stream: TextIO, text: str, encoding: str | None = None) -> TextIO | None:
+    """Write a line to a stream that may be closed or broken; return the stream, or None if it can no longer be used."""
+    try:
+        stream.write(printable(text, encoding, keep_lines=True) + "\n")
+        stream.flush()
+    except BrokenPipeError:
+        drain(stream)
+        return None
+    except (OSError, ValueError):  # ValueError: the file is closed
+        return None
+    return stream
+
+
 def printable(text: str, encoding: str | None = None, *, keep_lines: bool = False) -> str:
     r"""Escape characters that an encoding or a terminal cannot print, and line breaks unless ``keep_lines`` is set.
 

@@ -97,19 +97,57 @@ def append(path: AnyPath, content: bytes, flags: int = os.O_CREAT) -> None:
     Raises:
         StorageError: If it cannot be written; part of the content may have been appended.
     """
+    handle = open_to_append(path, flags)
+    try:
+        _write(handle, content)
+    except OSError as error:
+        raise failure(path, error, len(content)) from error
+    finally:
+        os.close(handle)
+
+
+def open_to_append(path: AnyPath, flags: int = os.O_CREAT) -> int:
+    """Return the descriptor of a file to append to, for a process whose output goes there.
+
+    Args:
+        path: The file's path.
+        flags: Flags for ``os.open``; with 0, a missing file is an error instead of being created.
+
+    Raises:
+        StorageError: If it cannot be opened, or is a link, a special file, or one with a second name.
+    """
     try:
         _may_change(path)
         with reached(path) as (folder, name):
             handle = os.open(name, APPEND | flags, 0o666, dir_fd=folder)
-        try:
-            found = os.fstat(handle)
-            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
-                raise OSError(errno.EPERM, "not a regular file, or one that also has a name elsewhere")
-            _write(handle, content)
-        finally:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1:
             os.close(handle)
+            raise OSError(errno.EPERM, "not a regular file, or one that also has a name elsewhere")
     except OSError as error:
-        raise failure(path, error, len(content)) from error
+        raise failure(path, error, 0) from error
+    return handle
+
+
+def create_whole(path: AnyPath, content: bytes) -> bool:
+    """Create a file that is complete from its first moment on, and return True; return False if it exists already.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    aside = path.parent / os.path.basename(_beside(path.name))
+    if not create(aside, content):
+        return False  # a random name that is taken: as good as another process's file
+    try:
+        with reached(path) as (folder, name), reached(aside) as (_, other):
+            os.link(other, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without hard links
+        return create(path, content)
+    finally:
+        remove(aside)
+    return True
 
 
 def create(path: AnyPath, content: bytes) -> bool:

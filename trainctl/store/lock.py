@@ -269,6 +269,12 @@ def _gone(other: Lock) -> bool:
     return bool(_started(other.pid) != other.started)
 
 
+def identity(pid: int) -> str:
+    """Return the machine, container, boot and start of a process; "" if it has ended, or the system does not tell."""
+    started = _started(pid)
+    return f"{_machine()} {_namespace()} {started}" if started else ""
+
+
 def _started(pid: int) -> str:
     """Return in which boot, and when since then [ticks], a process started; "" if the system does not tell, or it ended."""
     with suppress(OSError, IndexError):

@@ -135,11 +135,28 @@ def require_json(path: AnyPath, largest: int = LARGEST) -> dict[str, Any]:
     Raises:
         CheckpointError: If the file is missing, damaged, too large or not a regular file.
     """
-    text = utf8.decode(runpath.read_bytes(path, largest), str(path), CheckpointError)
-    content = json_text.parse_json(text, str(path), CheckpointError, deepest=DEEPEST)
+    content = _parsed(path, largest)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a JSON object")
     return content
+
+
+def require_list(path: AnyPath, largest: int = LARGEST) -> list[Any]:
+    """Read a JSON list.
+
+    Raises:
+        MissingError: If the file does not exist.
+        CheckpointError: If it is damaged, too large or not a regular file.
+    """
+    content = _parsed(path, largest)
+    if not isinstance(content, list):
+        raise CheckpointError(f"{path}: not a JSON list")
+    return content
+
+
+def _parsed(path: AnyPath, largest: int) -> Any:
+    text = utf8.decode(runpath.read_bytes(path, largest), str(path), CheckpointError)
+    return json_text.parse_json(text, str(path), CheckpointError, deepest=DEEPEST)
 
 
 def read_facts(directory: AnyPath) -> Facts:

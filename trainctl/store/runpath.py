@@ -131,6 +131,22 @@ def hold(path: AnyPath) -> RunPath:
         raise CheckpointError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
+def enter(path: RunPath) -> RunPath:
+    """Open a directory below an open one, which must not be a link, as a directory with a lock of its own.
+
+    Raises:
+        CheckpointError: If it is missing, or is a link or not a directory.
+    """
+    try:
+        with reached(path) as (folder, name):
+            if folder is None:
+                _require_directory(path.path)
+                return RunPath(Anchor(path.path, None))
+            return RunPath(Anchor(path.path, os.open(name, FOLDER | NO_LINK, dir_fd=folder)))
+    except (OSError, ValueError) as error:
+        raise unreadable(path, error, "a directory") from error
+
+
 def _open_directory(path: Path) -> int | None:
     if HAS_DESCRIPTORS:
         try:

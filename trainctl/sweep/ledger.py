@@ -1,17 +1,19 @@
 """The state of a sweep, as its journal tells it: its points, its trials, and which of them somebody runs."""
 
-import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeGuard
 
 from trainctl.errors import CheckpointError
-from trainctl.settings import config
+from trainctl.settings import config, schema
 from trainctl.settings.space import Words
 from trainctl.store.journal import Liveness, Reader
+from trainctl.store.runpath import RunPath
 from trainctl.sweep.trial import Trial
 
+Count = Annotated[int, "[0, inf)"]
+SEED = re.compile(r"(split\.)?seed=\d[\d_]{0,12}")
 ENDS = ("paused", "pruned", "finished", "stopped", "failed")
 
 
@@ -30,7 +32,7 @@ class Ledger:
         dead: Keys of running trials whose process has ended without a word.
     """
 
-    home: Path
+    home: RunPath
     lease: float
     digits: int
     replicates: list[Words] = field(default_factory=list)
@@ -40,7 +42,6 @@ class Ledger:
     segments: dict[str, int] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
-    _lists: int = 0
     _measured: dict[str, int] = field(default_factory=dict)
     _ends: dict[str, dict[int, Mapping[str, Any]]] = field(default_factory=dict)
     _again: dict[str, int] = field(default_factory=dict)
@@ -54,10 +55,8 @@ class Ledger:
         Raises:
             CheckpointError: If a list of points is damaged.
         """
-        lists = self.reader.lists()
-        for entries in lists[self._lists :]:
+        for entries in self.reader.new_lists():
             self._add(entries)
-        self._lists = len(lists)
         claims = self.reader.claims()
         events = list(self.reader.new_events())
         for writer, event in events:
@@ -75,27 +74,27 @@ class Ledger:
     @property
     def next_list(self) -> int:
         """Return the number of the list of points that does not exist yet."""
-        return self._lists
+        return self.reader.next_list
 
     def _claimant(self, key: str) -> str:
         return self.reader.claimant(key, self.segments[key])
 
-    def _add(self, entries: Any) -> None:
+    def _add(self, entries: list[Any]) -> None:
         """Add the points, repetitions, and trials that confirm a point with fresh seeds, of a list."""
         known = set(self.points)
-        entry: Any
-        for entry in entries if isinstance(entries, list) else [None]:
+        for entry in entries:
             kind, words = _entry(entry)
-            if kind == "confirm" and isinstance(entry["of"], int):
+            if kind == "confirm" and _is_count(entry.get("of")) and entry["of"] < len(self.points):
                 self._put(entry["of"], words, confirms=True)
-            elif kind == "repeat" and words not in self.replicates:
-                self.replicates.append(words)
-            elif kind == "point" and words not in known:
-                self.points.append(words)
-                self.drawn[words] = _entry({"point": entry.get("drawn")})[1] or words
-                known.add(words)
-            elif not kind:
-                raise CheckpointError(f"{self.home}/lists: a list of points is damaged")
+            elif kind == "repeat":
+                self.replicates += [words] if words not in self.replicates else []
+            elif kind == "point":
+                if words not in known:
+                    self.points.append(words)
+                    self.drawn[words] = _entry({"point": entry.get("drawn")})[1] or words
+                    known.add(words)
+            else:
+                raise CheckpointError(f"{self.home / 'lists'}: a list of points is damaged")
         for point in range(len(self.points)):
             for replicate in self.replicates:
                 self._put(point, replicate, confirms=False)
@@ -104,7 +103,7 @@ class Ledger:
         key = key_of(point, replicate)
         if key not in self.trials:
             words = self.points[point]
-            directory = self.home / directory_name(point, words, replicate, self.digits)
+            directory = self.home.path / directory_name(point, words, replicate, self.digits)
             self.trials[key] = Trial(point, words, replicate, directory, confirms=confirms)
 
     def _claimed(self, key: str, segment: int) -> None:
@@ -112,7 +111,7 @@ class Ledger:
         if trial is not None and segment > self.segments.get(key, -1):
             self.segments[key] = segment
             trial.status, trial.reason = "running", ""
-            trial.log = self.home / "logs" / f"{trial.directory.name}.log"
+            trial.log = self.home.path / "logs" / f"{trial.directory.name}.log"
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         """Apply an event of a trial: numbers of any segment, but an end only of the newest, which nobody has taken over."""
@@ -121,18 +120,18 @@ class Ledger:
             return
         key, segment = str(event.get("trial")), event.get("segment")
         trial = self.trials.get(key)
-        if trial is None or not isinstance(segment, int):
+        if trial is None or not _is_count(segment):
             return
-        if event["event"] == "rung" and _is_number(event.get("value")):
-            trial.rungs[int(event["rung"])] = float(event["value"])
+        if event["event"] == "rung" and _is_count(event.get("rung")) and _is_number(event.get("value")):
+            trial.rungs[event["rung"]] = float(event["value"])
         if segment >= self._measured.get(key, 0):
             self._measured[key] = segment
             _measure(trial, event)
         if event["event"] == "end" and event.get("status") in ENDS:
             self._ends.setdefault(key, {})[segment] = event
             self._conclude(key)
-        if isinstance(event.get("facts"), dict):
-            self.facts[key] = event["facts"]
+            if isinstance(event.get("facts"), dict) and event["status"] != "failed":
+                self.facts[key] = event["facts"]
 
     def _conclude(self, key: str) -> None:
         """Set how a trial ended, from the ends of its segments."""
@@ -146,32 +145,39 @@ class Ledger:
 
     def _retry(self, event: Mapping[str, Any]) -> None:
         """Let trials that failed wait again: the user resumed the sweep."""
-        for key, segment in event.get("trials", {}).items():
-            if key in self.trials and isinstance(segment, int):
+        failed = event.get("trials")
+        for key, segment in failed.items() if isinstance(failed, dict) else ():
+            if key in self.trials and _is_count(segment):
                 self._again[key] = max(segment, self._again.get(key, -1))
                 self._conclude(key)
 
 
 def _measure(trial: Trial, event: Mapping[str, Any]) -> None:
     """Take over the numbers of an event."""
-    for name in ("value", "step", "epoch", "seconds", "parameters"):
-        number = event.get(name)
-        if isinstance(number, int | float) and not isinstance(number, bool) and math.isfinite(number):
-            setattr(trial, name, number)
+    for name in ("value", "epoch", "seconds"):
+        if _is_number(event.get(name)):
+            setattr(trial, name, float(event[name]))
+    for name in ("step", "parameters"):
+        if _is_count(event.get(name)):
+            setattr(trial, name, event[name])
     for name in ("metrics", "values"):
         if isinstance(numbers := event.get(name), dict):
             setattr(trial, name, {str(key): float(value) for key, value in numbers.items() if _is_number(value)})
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return schema.fits(value, float)
+
+
+def _is_count(value: object) -> TypeGuard[int]:
+    return schema.fits(value, Count)
 
 
 def _entry(entry: Any) -> tuple[str, Words]:
     """Return the kind and the words of an entry of a list of points; an empty kind if it is damaged."""
     for kind in ("point", "repeat", "confirm"):
-        words = entry.get(kind) if isinstance(entry, dict) else None
-        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+        words: Any = entry.get(kind) if isinstance(entry, dict) else None
+        if schema.fits(words, list[str]) and (kind == "point" or all(map(SEED.fullmatch, words))):
             return kind, tuple(words)
     return "", ()
 

@@ -128,16 +128,8 @@ class Lines(Watcher):
 
     def note(self, text: str) -> None:
         """Write a line."""
-        if self.stream is None:
-            return
-        try:
-            self.stream.write(table.printable(text, self.encoding, keep_lines=True) + "\n")
-            self.stream.flush()
-        except BrokenPipeError:
-            table.drain(self.stream)
-            self.stream = None
-        except (OSError, ValueError):  # ValueError: the file is closed
-            self.stream = None
+        if self.stream is not None:
+            self.stream = table.write_line(self.stream, text, self.encoding)
 
     def close(self) -> None:
         """Stop writing; the stream itself stays open."""

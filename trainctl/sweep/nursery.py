@@ -12,6 +12,7 @@ from typing import Any
 
 from trainctl.errors import UnavailableError
 from trainctl.machine import memory, threads
+from trainctl.store import files
 from trainctl.sweep.messages import Channel, Message, wait_for
 from trainctl.sweep.study import Study
 
@@ -47,7 +48,8 @@ class Nursery:
         ours, theirs = socket.socketpair()
         code = "import os, sys; from trainctl.sweep.zygote import main; os._exit(main(int(sys.argv[1])))"
         path = os.pathsep.join(filter(None, [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]))
-        with theirs, (self.study.home / "logs" / "workers.log").open("ab") as log:
+        log = files.open_to_append(self.study.held / "logs" / "workers.log")
+        with theirs, os.fdopen(log, "ab"):
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", code, str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],

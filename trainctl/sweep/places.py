@@ -2,69 +2,87 @@
 
 import os
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
-from pathlib import Path
 
-from trainctl.errors import StorageError
-from trainctl.store import files, lock, rundir
+from trainctl.errors import CheckpointError, StorageError
+from trainctl.store import files, lock, rundir, runpath
+from trainctl.store.runpath import RunPath
 from trainctl.sweep.ledger import Ledger
+from trainctl.sweep.trial import Trial
 
 
-def is_free(directory: Path) -> bool:
-    """Return whether no living process of this machine writes to a run directory."""
-    return not lock.is_held_here(directory)
+def check(directory: RunPath) -> None:
+    """Check that a trial's directory is one, if it exists: a link would lead to another run.
+
+    Raises:
+        CheckpointError: If it is a link or a file.
+    """
+    if (kind := runpath.kind(directory)) not in ("", "a directory"):
+        raise CheckpointError(f"{directory}: is {kind}, not a directory")
 
 
-def prepare(directory: Path) -> bool:
+def is_free(directory: RunPath) -> bool:
+    """Return whether no living process of this machine writes to a trial's directory."""
+    return not runpath.kind(directory) or not lock.is_held_here(runpath.enter(directory))
+
+
+def prepare(directory: RunPath) -> bool:
     """Return whether a trial's run can be continued; what was begun without a checkpoint is removed."""
-    if not directory.exists():
+    if not runpath.kind(directory):
         return False
-    if any((directory / "checkpoints").glob("step-*.json")):
+    if any(name.startswith("step-") and name.endswith(".json") for name in runpath.names(directory / "checkpoints")):
         return True
-    rundir.remove(directory)
+    rundir.remove(directory.path)
     return False
 
 
-def keep(which: str, ledger: Ledger, *, maximize: bool) -> None:
-    """Remove the checkpoints of finished trials that are not to be kept.
+def drop_checkpoints(trials: Iterable[Trial]) -> None:
+    """Remove the checkpoints of trials that are not to be kept; a link is not followed."""
+    for trial in trials:
+        with suppress(OSError):
+            shutil.rmtree(trial.directory / "checkpoints")
+
+
+def not_kept(which: str, ended: Trial, ledger: Ledger, *, maximize: bool) -> list[Trial]:
+    """Return the trials whose checkpoints are not needed any more, now that a trial has ended; failed ones may continue.
 
     Args:
-        which: ``all``, ``best`` (those of the best point) or ``none``.
+        which: Whose are kept: ``all``, ``best`` (those of the best point) or ``none``.
+        ended: The trial.
         ledger: The sweep.
         maximize: Whether a larger value is better.
     """
-    if which == "all":
-        return
-    done = [trial for trial in ledger.trials.values() if trial.status in ("finished", "pruned", "failed")]
-    scored = [trial for trial in done if trial.value is not None and trial.status == "finished"]
-    best = (max if maximize else min)(scored, key=lambda trial: trial.value or 0.0).point if scored else None
-    for trial in done:
-        if which == "none" or trial.point != best:
-            with suppress(OSError):
-                shutil.rmtree(trial.directory / "checkpoints")
+    if which == "all" or ended.status not in ("finished", "pruned"):
+        return []
+    if which == "none":
+        return [ended]
+    finished = [trial for trial in ledger.trials.values() if trial.status == "finished" and trial.value is not None]
+    best = (max if maximize else min)(finished, key=lambda trial: trial.value or 0.0).point if finished else None
+    return [ended] if ended.point != best else [trial for trial in finished if trial.point != best]
 
 
-def take_over(directory: Path, segment: int) -> None:
+def take_over(directory: RunPath, segment: int) -> None:
     """Give a trial's run a new directory, so that its former process, should it wake up, writes to the old one.
 
     Raises:
         StorageError: If that is not possible.
     """
-    if not directory.exists():
+    if not runpath.kind(directory):
         return
     lost = directory.parent / "lost"
     aside = lost / f"{directory.name}.{segment}"
+    ignored = shutil.ignore_patterns("lock.json*")
     try:
-        with suppress(FileExistsError):
-            files.make_directory(lost)
-        directory.rename(aside)
-        shutil.copytree(aside, directory, copy_function=_link_or_copy, ignore=shutil.ignore_patterns("lock.json*"))
+        files.ensure_directory(lost)
+        directory.path.rename(aside.path)
+        shutil.copytree(aside.path, directory.path, symlinks=True, copy_function=_link_or_copy, ignore=ignored)
     except (OSError, shutil.Error) as error:
         raise StorageError(f"{directory}: cannot take over the run of a process that ended: {error}") from error
 
 
 def _link_or_copy(source: str, target: str) -> None:
-    """Link what is never changed, the tensors of checkpoints; copy the rest."""
+    """Link what is never changed, the tensors of checkpoints; copy the rest. Symbolic links stay links, which are refused."""
     if source.endswith(".safetensors"):
         with suppress(OSError):
             os.link(source, target)

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainctl.report import figure, phrases
 from trainctl.run.metric_names import maximize
 from trainctl.settings.config import slug
 from trainctl.store import rundir
+from trainctl.store.runpath import AnyPath
 from trainctl.sweep.answer import Answer, Ranking, Standing
 from trainctl.sweep.axes import Scale, metric_scale, scale_of, title, window
 from trainctl.sweep.importance import importances, values_of
@@ -24,7 +24,7 @@ COLOURS = {"best": BEST, "tied": TIED}
 COLUMNS = 3  # plots side by side
 
 
-def draw(answer: Answer, directory: Path) -> tuple[list[Path], list[str]]:
+def draw(answer: Answer, directory: AnyPath) -> tuple[list[AnyPath], list[str]]:
     """Draw all plots of a sweep.
 
     Args:
@@ -35,15 +35,15 @@ def draw(answer: Answer, directory: Path) -> tuple[list[Path], list[str]]:
     Returns:
         The files written, and a line for each plot that could not be drawn.
     """
-    files: list[Path] = []
+    files: list[AnyPath] = []
     notes: list[str] = []
-    plots: dict[str, Callable[[Ranking, Answer, Path], bool]] = {
+    plots: dict[str, Callable[[Ranking, Answer, AnyPath], bool]] = {
         "parameters": parameters, "parallel": parallel, "importance": importance, "curves": curves, "front": front,
     }  # fmt: skip
     for number, ranking in enumerate(answer.rankings):
         place = directory / "plots"
         if len(answer.rankings) > 1:
-            place /= f"{number}-{slug(','.join(ranking.dataset) or 'run')}"
+            place = place / f"{number}-{slug(','.join(ranking.dataset) or 'run')}"
         for name, plot in plots.items():
             path = place / f"{name}.png"
             try:
@@ -55,7 +55,7 @@ def draw(answer: Answer, directory: Path) -> tuple[list[Path], list[str]]:
     return files, notes
 
 
-def parameters(ranking: Ranking, answer: Answer, path: Path) -> bool:
+def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw the metric over each setting, the points with their intervals; return whether there was anything to draw."""
     full = [each for each in ranking.standings if each.mean is not None]
     columns = dict(list(values_of(full).items())[:MOST_KEYS])
@@ -81,7 +81,7 @@ def parameters(ranking: Ranking, answer: Answer, path: Path) -> bool:
     return True
 
 
-def parallel(ranking: Ranking, answer: Answer, path: Path) -> bool:
+def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw each point as a line through its settings and its metric; return whether there was anything to draw."""
     full = [each for each in ranking.standings if each.mean is not None][:MOST_LINES]
     columns = dict(list(values_of(full).items())[:MOST_KEYS])
@@ -139,7 +139,7 @@ def _colours(count: int) -> list[Any]:
     return [palette(0.85 - 0.6 * row / max(1, count - 1)) for row in range(count)]
 
 
-def importance(ranking: Ranking, answer: Answer, path: Path) -> bool:
+def importance(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw how much each setting matters; return whether there was anything to draw."""
     shares = dict(list(importances(ranking.standings, answer.monitor).items())[:MOST_KEYS])
     if not shares:
@@ -159,7 +159,7 @@ def importance(ranking: Ranking, answer: Answer, path: Path) -> bool:
     return True
 
 
-def curves(ranking: Ranking, answer: Answer, path: Path) -> bool:
+def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw the learning curve of every trial, the best point's on top; return whether there was anything to draw."""
     best = ranking.best
     chosen = _evenly([trial for each in ranking.standings for trial in each.trials], best)
@@ -199,7 +199,7 @@ def _evenly(trials: Sequence[Trial], best: Standing | None) -> list[Trial]:
     return first + others[::step]
 
 
-def front(ranking: Ranking, answer: Answer, path: Path) -> bool:
+def front(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw the Pareto front of each pair of metrics; return whether there was anything to draw."""
     known = [each for each in ranking.standings if each.means]
     names = answer.monitors

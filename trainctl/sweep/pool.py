@@ -4,11 +4,11 @@ import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from trainctl.machine.signals import StopRequest
+from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
 from trainctl.store import journal
 from trainctl.sweep import places
@@ -76,7 +76,7 @@ class Pool:
         self.study, self.watcher, self.more, self.finale = study, watcher, more, finale
         self.changed = changed
         self.settings, self.ledger, self.policy = study.settings, study.ledger, study.policy
-        self.writer = journal.Writer(study.home, seconds(self.settings.lease))
+        self.writer = journal.Writer(study.held, seconds(self.settings.lease))
         self.workers: list[Worker] = []
         self.nursery = Nursery(study)
         self.size = 1
@@ -95,12 +95,14 @@ class Pool:
                 self.size = self.nursery.start(self.settings.workers, self._datasets())
                 while self._step(request):
                     pass
-            finally:
+                self._pause_all()
+            finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
                 self._shut_down()
                 self.nursery.close()
                 self.writer.close()
             if request.received is not None:
-                raise request.error(f"the sweep was stopped; running trials are paused in {self.study.home}")
+                command = f"trainctl resume {phrases.pasteable(self.study.home)}"
+                raise request.error(f"the sweep was stopped; running trials are paused; continue it with: {command}")
         return self.stopping
 
     def _step(self, request: StopRequest) -> bool:
@@ -158,34 +160,37 @@ class Pool:
     def _claim(self, task: Task) -> bool:
         """Try to get a trial, and begin it; return whether there is a point in looking for another one."""
         segment = self.ledger.segments.get(task.key, -1) + 1
-        taken_over = task.key in self.ledger.dead
-        if taken_over and not places.is_free(self.ledger.trials[task.key].directory):
+        taken_over, trial = task.key in self.ledger.dead, self.ledger.trials[task.key]
+        directory = self.study.held / trial.directory.name
+        places.check(directory)
+        if taken_over and not places.is_free(directory):
             return False  # its process ends in these seconds
-        if not journal.claim(self.study.home, task.key, segment, self.writer):
+        if not journal.claim(self.study.held, task.key, segment, self.writer):
             self.ledger.update()
             return True
         self.ledger.update()
-        trial = self.ledger.trials[task.key]
         if taken_over:
-            places.take_over(trial.directory, segment)
-        worker = self._free_worker()
-        continues = places.prepare(trial.directory)
+            places.take_over(directory, segment)
+        self._begin(task, trial, segment, continues=places.prepare(directory))
+        return True
+
+    def _begin(self, task: Task, trial: Trial, segment: int, *, continues: bool) -> None:
+        """Give a trial to a worker."""
+        worker, now = self._free_worker(), time.monotonic()
         config = self.study.config(trial)
         rungs = [rung for rung in self.policy.rungs(task.full) if rung not in trial.rungs]
         worker.key, worker.segment, worker.trial = task.key, segment, trial
-        worker.step, worker.since, worker.killed, worker.best = -1, time.monotonic(), "", trial.value
-        assert trial.log
+        worker.step, worker.since, worker.killed, worker.best = -1, now, "", trial.value
         job = {
-            "directory": str(trial.directory), "cwd": os.getcwd(), "tree": config.tree, "words": self.study.words_of(trial), "rungs": rungs,
-            "value": trial.value, "monitors": self.settings.monitors, "continues": continues, "log": str(trial.log),
+            "home": str(self.study.home.absolute()), "name": trial.directory.name, "cwd": os.getcwd(),
+            "tree": config.tree, "words": self.study.words_of(trial), "rungs": rungs, "value": trial.value,
+            "monitors": self.settings.monitors, "continues": continues,
         }  # fmt: skip
         worker.channel.send(job)
         epochs = config.loop.epochs if config.loop.max_steps is None and config.loop.max_time is None else None
-        worker.progress = Progress(
-            trial, trial.epoch, epochs, rungs[0] if rungs else None, (), time.monotonic(), trial.epoch
-        )
+        until = rungs[0] if rungs else None
+        worker.progress = Progress(trial, trial.epoch, epochs, until, (), now, trial.epoch)
         self.watcher.started(trial)
-        return True
 
     def _free_worker(self) -> Worker:
         free = next((worker for worker in self.workers if worker.key is None), None)
@@ -263,7 +268,8 @@ class Pool:
         self._record(worker, "end", message)
         self.ledger.update()
         self.failures += worker.trial.status == "failed"
-        places.keep(self.settings.keep, self.ledger, maximize=self.policy.maximize)
+        maximize = self.policy.maximize
+        places.drop_checkpoints(places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize))
         worker.progress = None
         self.watcher.ended(worker.trial)
         self.changed()
@@ -310,8 +316,6 @@ class Pool:
             self._listen()
 
     def _shut_down(self) -> None:
-        with suppress(KeyboardInterrupt):
-            self._pause_all()
         for worker in self.workers:
             worker.channel.send({"job": "end"})
             worker.channel.close()

@@ -8,20 +8,22 @@ from pathlib import Path
 
 from trainctl.report import table
 from trainctl.settings.space import SEEDS
-from trainctl.store import rundir
+from trainctl.store import rundir, runpath
+from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.sweep.importance import words_by_key
 from trainctl.sweep.ranking import seeds_of
 from trainctl.sweep.trial import Trial
 
 
-def write_csv(trials: Sequence[Trial], monitor: str, home: Path) -> Path:
+def write_csv(trials: Sequence[Trial], monitor: str, home: AnyPath) -> RunPath:
     """Write `results.csv`, one line for each trial; return its path.
 
     Raises:
         StorageError: If it cannot be written.
     """
-    path = home / "results.csv"
-    rundir.write(path, as_csv(trials, monitor, home))
+    held = runpath.hold(home)
+    path = held / "results.csv"
+    rundir.write(path, as_csv(trials, monitor, held.path))
     return path
 
 

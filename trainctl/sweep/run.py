@@ -10,7 +10,7 @@ from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
 from trainctl.report import table
 from trainctl.settings.space import Words, key_of
-from trainctl.store import journal
+from trainctl.store import journal, runpath
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.live import watch
 from trainctl.sweep.pool import Pool
@@ -30,16 +30,17 @@ def run(study: Study) -> int:
         Interrupted, Terminated: If a signal stopped it; it can be continued.
         SweepError: At the end, if a trial failed.
     """
-    trials = Growing(study)
+    trials = Results(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
     watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
-    pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.changed)
-    stopped = "an error"
+    pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update)
+    over = False
     try:
         stopped = pool.run()
+        over = not stopped
     finally:
         watcher.close()
-        trials.changed(last=True, over=not stopped)
+        trials.update(last=True, over=over)
         conclude(study, trials.all)
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
@@ -50,7 +51,7 @@ def run(study: Study) -> int:
     return 0
 
 
-class Growing:
+class Results:
     """The trials of a sweep as a list that grows, and `results.csv` as they end.
 
     Args:
@@ -60,7 +61,7 @@ class Growing:
     def __init__(self, study: Study) -> None:
         self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
 
-    def changed(self, *, last: bool = False, over: bool = False) -> None:
+    def update(self, *, last: bool = False, over: bool = False) -> None:
         """Add new trials, and write the results, at most every other second.
 
         Args:
@@ -76,7 +77,7 @@ class Growing:
         if last or time.monotonic() - self.written > PAUSE:
             self.written = time.monotonic()
             with suppress(StorageError):  # no table is worth a training; the last one is reported
-                results_csv.write_csv(self.all, self.study.base.monitor, self.study.home)
+                results_csv.write_csv(self.all, self.study.base.monitor, self.study.held)
 
 
 def conclude(study: Study, trials: Sequence[Trial]) -> None:
@@ -87,10 +88,10 @@ def conclude(study: Study, trials: Sequence[Trial]) -> None:
         try:
             from trainctl.sweep import plots
 
-            _, notes = plots.draw(answer, study.home)
+            _, notes = plots.draw(answer, study.held)
         except Exception as error:  # noqa: BLE001 - whatever a library raises
             notes = [f"the plots are incomplete: {reason(error)}"]
-    if not (study.home / "results.csv").exists():
+    if not runpath.kind(study.held / "results.csv"):
         notes.append("results.csv could not be written")
     for note in notes:
         table.line(f"note: {note}", stream=sys.stderr)
@@ -107,7 +108,7 @@ def confirm(study: Study) -> bool:
         {"confirm": list(words), "of": point} for point in best_points(study) for words in fresh_seeds(study, count)
     ]
     if entries:
-        journal.add_list(study.home, study.ledger.next_list, entries)
+        journal.add_list(study.held, study.ledger.next_list, entries)
         study.ledger.update()
     return bool(entries)
 
@@ -128,7 +129,7 @@ def try_again(study: Study) -> Sequence[Trial]:
     """Let the trials that failed be tried again, since the user resumes the sweep; return them."""
     failed = {key: study.ledger.segments[key] for key, trial in study.ledger.trials.items() if trial.status == "failed"}
     if failed:
-        writer = journal.Writer(study.home, 60)
+        writer = journal.Writer(study.held, 60)
         writer.append({"event": "again", "trials": failed})
         writer.close()
         study.ledger.update()

@@ -44,7 +44,7 @@ class Sampler:
         points = list(itertools.islice(self._new_points(), wanted))
         if points:  # if another process has added points first, they are taken instead
             entries = [{"point": list(point.words), "drawn": list(drawn)} for drawn, point in points]
-            journal.add_list(self.study.home, self.study.ledger.next_list, entries)
+            journal.add_list(self.study.held, self.study.ledger.next_list, entries)
         return bool(points)
 
     def _new_points(self) -> Iterator[tuple[Words, Point]]:

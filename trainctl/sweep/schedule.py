@@ -132,11 +132,13 @@ class Policy:
         return None
 
     def _below_median(self, ledger: Ledger, key: str, rung: int) -> bool:
-        """Return whether a trial is worse than the median of the others with the same seeds at that rung.
+        """Return whether a trial is worse than the median of the others with the same seeds at that rung, or has no value.
 
         As in Golovin et al., Google Vizier, KDD 2017, section 3.2.1, with the best value so far in place of the running mean.
         """
         own = ledger.trials[key]
+        if rung not in own.rungs:
+            return True  # its metric was never finite
         others = sorted(
             self._at(trial, rung)
             for other, trial in ledger.trials.items()

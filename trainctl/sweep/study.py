@@ -4,20 +4,23 @@ import os
 import shlex
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import threads
 from trainctl.run.metric_names import maximize
+from trainctl.settings import schema
 from trainctl.settings.config import Config
 from trainctl.settings.own_code import own_code
 from trainctl.settings.points import Composer, Point, distinct_points, read_sweep
 from trainctl.settings.space import Space, Words, key_of
 from trainctl.settings.spelling import spell
 from trainctl.settings.sweep import Sweep, is_ours, load, seconds
-from trainctl.store import journal, rundir
+from trainctl.store import journal, rundir, runpath
+from trainctl.store.runpath import RunPath
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.schedule import Policy
 from trainctl.sweep.trial import Trial
@@ -32,18 +35,23 @@ class Study:
     """An open sweep.
 
     Args:
-        home: Its directory.
+        held: Its directory, open.
         settings: Its settings in this process.
         composer: Composes its points.
         threads: CPU threads of each trial.
         words: The words about the runs.
     """
 
-    home: Path
+    held: RunPath
     settings: Sweep
     composer: Composer
     threads: int
     words: Words
+
+    @property
+    def home(self) -> Path:
+        """Return the path of its directory, for messages."""
+        return self.held.path
 
     @property
     def draws(self) -> bool:
@@ -52,8 +60,7 @@ class Study:
 
     def __post_init__(self) -> None:
         self.base: Config = self.composer.compose(self._first_words(), self.composer.space.replicates[0]).config
-        record = rundir.read_json(self.home / "sweep.json")
-        self.ledger = Ledger(self.home, seconds(self.settings.lease), int(record.get("digits", 1)))
+        self.ledger = Ledger(self.held, seconds(self.settings.lease), require(self.held)["digits"])
         self.policy = Policy(self.settings, maximize(self.base.monitor))
 
     def _first_words(self) -> Words:
@@ -110,16 +117,14 @@ def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
         ConfigError: With one line for each thing that is wrong at any point.
         CheckpointError: If a sweep of that name is another one.
     """
-    settings, composer = read_sweep(words, config_dir)
+    settings, composer = _read(words, config_dir)
     about_runs = [word for word in words if not is_ours(word)]
-    if not any(key_of(word) == "output.plots" for word in about_runs):  # a second for each trial
-        composer.space = replace(composer.space, fixed=(*composer.space.fixed, "output.plots=false"))
     points = distinct_points(composer, first_points(composer.space, settings))
     base = points[0].config
     home = Path(base.output.root) / settings.name if settings.name else None
     if home is not None and (home / "sweep.json").exists():
-        study = _open(home, settings, composer, about_runs)
-        check_same(home, study, words)
+        study = _open(runpath.hold(home), settings, composer, about_runs)
+        check_same(study, words)
     else:
         study = _create(home, settings, composer, words, points)
     _grow(study, points)
@@ -154,10 +159,10 @@ def _create(
     else:
         rundir.make(home)
     count = max(len(points), settings.trials or 1)
-    journal.prepare(home)
-    (home / "logs").mkdir(exist_ok=True)
+    held = runpath.hold(home)
+    journal.prepare(held)
     rundir.write_json(
-        home / "sweep.json",
+        held / "sweep.json",
         {
             "format": FORMAT,
             "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
@@ -173,7 +178,7 @@ def _create(
             "own_code": own_code(tuple(base.components)),
         },
     )
-    return _open(home, settings, composer, [word for word in words if not is_ours(word)])
+    return _open(held, settings, composer, [word for word in words if not is_ours(word)])
 
 
 def fixed_threads(settings: Sweep, base: Config) -> int:
@@ -186,41 +191,46 @@ def fixed_threads(settings: Sweep, base: Config) -> int:
     return max(1, cores // (cores if settings.workers == "auto" else settings.workers))
 
 
-def _open(home: Path, settings: Sweep, composer: Composer, about_runs: Sequence[str]) -> Study:
-    record = require(home)
-    journal.prepare(home)
-    study = Study(home, settings, composer, int(record["threads"]), tuple(about_runs))
+def _open(held: RunPath, settings: Sweep, composer: Composer, about_runs: Sequence[str]) -> Study:
+    record = require(held)
+    journal.prepare(held)
+    study = Study(held, settings, composer, record["threads"], tuple(about_runs))
     study.ledger.update()
     return study
 
 
-def require(home: Path) -> dict[str, Any]:
-    """Return the content of a sweep's `sweep.json`.
+# The fields of `sweep.json` that are read again.
+FIELDS: dict[str, Any] = {
+    "format": int, "words": list[str], "directory": str, "config_dir": list[str], "threads": Annotated[int, "[1, 1024]"],
+    "digits": Annotated[int, "[1, 9]"], "trainctl": str, "own_code": str,
+}  # fmt: skip
+
+
+def require(held: RunPath) -> dict[str, Any]:
+    """Return the content of a sweep's `sweep.json`, each field that is read checked.
 
     Raises:
         CheckpointError: If it is missing, damaged, or of another version.
     """
-    record = rundir.read_json(home / "sweep.json")
+    record = rundir.read_json(held / "sweep.json")
     if record.get("format") is None:
         raise CheckpointError(
-            f"{home}: is not a sweep that can be continued (sweep.json is missing, damaged, or of an earlier version)"
+            f"{held}: is not a sweep that can be continued (sweep.json is missing, damaged, or of an earlier version)"
         )
-    if (
-        record["format"] != FORMAT
-        or not isinstance(record.get("threads"), int)
-        or not isinstance(record.get("words"), list)
-    ):
-        raise CheckpointError(f"{home}/sweep.json: has format {record['format']}, this trainctl reads {FORMAT}")
+    if record["format"] != FORMAT:
+        raise CheckpointError(f"{held / 'sweep.json'}: has format {record['format']}, this trainctl reads {FORMAT}")
+    if wrong := [name for name, kind in FIELDS.items() if not schema.fits(record.get(name), kind)]:
+        raise CheckpointError(f"{held / 'sweep.json'}: damaged: {wrong[0]} is not {schema.phrase(FIELDS[wrong[0]])}")
     return record
 
 
-def check_same(home: Path, study: Study, words: Sequence[str]) -> None:
+def check_same(study: Study, words: Sequence[str]) -> None:
     """Check that a command belongs to an existing sweep: it may have more values or seeds, and run elsewhere.
 
     Raises:
         CheckpointError: With one line for each thing that differs.
     """
-    record = require(home)
+    record = require(study.held)
     before = load([word for word in record["words"] if is_ours(word)]).tree
     wrong = [
         f"sweep.{key}={spell(study.settings.tree[key])}, but was {spell(before[key])}"
@@ -240,8 +250,8 @@ def check_same(home: Path, study: Study, words: Sequence[str]) -> None:
     if record.get("trainctl") != rundir.version():
         wrong.append(f"trainctl {rundir.version()}, but was {record.get('trainctl')}")
     if wrong:
-        name = study.settings.name or home.name
-        lines = [f"{home}: finished trials had other settings: {line}" for line in wrong]
+        name = study.settings.name or study.home.name
+        lines = [f"{study.home}: finished trials had other settings: {line}" for line in wrong]
         raise CheckpointError("\n".join([*lines, f"give the new sweep another name than sweep.name={name}"]))
 
 
@@ -258,7 +268,7 @@ def _grow(study: Study, points: Sequence[Point]) -> None:
         entries += [{"point": list(point.words)} for point in points if point.words not in known]
         if not entries:
             return
-        journal.add_list(study.home, study.ledger.next_list, entries)
+        journal.add_list(study.held, study.ledger.next_list, entries)
 
 
 def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) -> Study:
@@ -273,21 +283,30 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
         ConfigError: If a word is not about the sweep.
         CheckpointError: If it cannot be continued.
     """
-    record = require(home)
+    held = runpath.hold(home.absolute())
+    record = require(held)
     if foreign := [word for word in words if not is_ours(word)]:
         raise ConfigError(f"{foreign[0]}: a sweep is continued with its own settings; only sweep.* may change")
-    if any(word.startswith("components=") for word in record["words"]) and not packages:
+    if any(key_of(word) == "components" for word in record["words"]) and not packages:
         raise ConfigError(f"{home.name}: name the packages of your components again, with components=[...]")
     changed = {key_of(word) for word in words} | {"components"}
     kept = [word for word in record["words"] if key_of(word) not in changed]
-    directories = record.get("config_dir") or []
     kept += [f"components=[{','.join(packages)}]"] if packages else []
-    home = home.absolute()
-    if record.get("directory") and Path(record["directory"]).is_dir():
-        os.chdir(record["directory"])  # paths in the words are relative to it
-    settings, composer = read_sweep([*kept, *words], directories[0] if directories else None)
-    if not any(key_of(word) == "output.plots" for word in kept):
-        composer.space = replace(composer.space, fixed=(*composer.space.fixed, "output.plots=false"))
-    study = _open(home, settings, composer, [word for word in kept if not is_ours(word)])
-    check_same(home, study, [*kept, *words])
+    with suppress(
+        OSError, ValueError
+    ):  # ValueError: a NUL character; without it, paths that cannot be found are errors
+        os.chdir(Path(record["directory"]))  # paths in the words are relative to it
+    settings, composer = _read([*kept, *words], next(iter(record["config_dir"]), None))
+    points = distinct_points(composer, first_points(composer.space, settings))
+    study = _open(held, settings, composer, [word for word in kept if not is_ours(word)])
+    check_same(study, [*kept, *words])
+    _grow(study, points)  # none, unless it was killed while it was created
     return study
+
+
+def _read(words: Sequence[str], config_dir: str | None) -> tuple[Sweep, Composer]:
+    """Read the words of a sweep; its runs draw no plots, which take a second each, unless the words say so."""
+    settings, composer = read_sweep(words, config_dir)
+    if not any(key_of(word) == "output.plots" for word in words):
+        composer.space = replace(composer.space, fixed=(*composer.space.fixed, "output.plots=false"))
+    return settings, composer

@@ -2,22 +2,25 @@
 
 import contextlib
 import gc
+import math
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import Interrupted, Terminated, TrainctlError, UnavailableError
+from trainctl.errors import CheckpointError, Interrupted, Terminated, TrainctlError, UnavailableError
 from trainctl.machine.signals import ExitImmediately
-from trainctl.report.reporters import records
+from trainctl.report import reporters as reporting
 from trainctl.run import metric_names
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings import config
-from trainctl.store import rundir
+from trainctl.store import files, records, runpath
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.messages import Channel, Message
 from trainctl.sweep.schedule import INTERRUPTED
@@ -53,7 +56,8 @@ class Watch:
     """
 
     def __init__(self, channel: Channel) -> None:
-        self.channel, self.run, self.busy = channel, None, False
+        self.channel, self.busy = channel, False
+        self.run: Run | None = None
         self._jobs: list[Message] = []
         self._verdicts: list[str] = []
         self._news = threading.Condition()
@@ -90,13 +94,13 @@ class Watch:
             self._gone = True
             self._news.notify_all()
         os.kill(os.getpid(), signal.SIGTERM)  # the trial is saved, and can be continued
-        threading.Event().wait(PATIENCE)
+        time.sleep(PATIENCE)
         os._exit(1)
 
     def _report(self) -> None:
         while not self._gone:
-            threading.Event().wait(SIGN_OF_LIFE)
-            run: Run | None = self.run
+            time.sleep(SIGN_OF_LIFE)
+            run = self.run
             if self.busy:
                 step = run.state.step if run is not None else -1
                 self.channel.send({"step": step, "epoch": run.epoch if run is not None else 0.0})
@@ -137,60 +141,73 @@ def run_trial(job: Message, watch: Watch) -> tuple[dict[str, Any], bool]:
     judge = Judge(watch, job)
     os.chdir(job["cwd"])
     sys.argv = ["trainctl", *job["words"]]  # what run.json calls the command
-    directory = Path(job["directory"])
+    home = runpath.hold(Path(job["home"]))
+    place = home / job["name"]
+    try:
+        with printing_to(home / "logs" / f"{job['name']}.log"):
+            ending, healthy = train(job, place, watch, judge)
+    except TrainctlError as error:  # the log cannot be written
+        ending, healthy = {"status": "failed", "reason": _line(error)}, True
+    watch.run = None
+    return ending | measured(place, judge), healthy
+
+
+def train(job: Message, place: RunPath, watch: Watch, judge: Judge) -> tuple[dict[str, str], bool]:
+    """Train; whatever happens becomes a status and a reason."""
 
     def reporters(run: Run, directory: RunPath) -> Reporter:
-        watch.run = run  # type: ignore[assignment]
-        return records(run, directory)
+        watch.run = run
+        return reporting.records(run, directory)
 
-    with printing_to(Path(job["log"])):
-        healthy, ending = True, {}
-        try:
-            with ExitImmediately():
-                settings = config.load(job["tree"])
-                function = session.resume if job["continues"] else session.begin
-                words = [] if job["continues"] else job["words"]
-                summary = function(settings, words, directory, reporters=reporters, judge=judge)
-            outcome = judge.paused if summary["outcome"] == "stopped" else summary["outcome"]
-            ending = {"status": outcome, "reason": summary["reason"]}
-        except Interrupted as error:
-            ending = {"status": "stopped" if error.planned else "paused", "reason": _line(error)}
-        except (Terminated, KeyboardInterrupt):
-            ending = {"status": "paused", "reason": INTERRUPTED}
-        except TrainctlError as error:
-            print(error, file=sys.stderr)
-            ending, healthy = {"status": "failed", "reason": _line(error)}, not isinstance(error, UnavailableError)
-        except BaseException as error:  # noqa: BLE001 - a bug in one trial must not end the sweep
-            traceback.print_exc()
-            ending, healthy = {"status": "failed", "reason": f"{type(error).__name__}: {_line(error)}"}, False
-        watch.run = None
-        return ending | measured(directory, judge), healthy
+    try:
+        with ExitImmediately():
+            settings = config.load(job["tree"])
+            if job["continues"]:
+                summary = session.resume(settings, [], runpath.enter(place), reporters=reporters, judge=judge)
+            else:
+                summary = session.begin(settings, job["words"], place.path, reporters=reporters, judge=judge)
+        outcome = judge.paused if summary["outcome"] == "stopped" else summary["outcome"]
+        return {"status": outcome, "reason": summary["reason"]}, True
+    except Interrupted as error:
+        return {"status": "stopped" if error.planned else "paused", "reason": _line(error)}, True
+    except (Terminated, KeyboardInterrupt):
+        return {"status": "paused", "reason": INTERRUPTED}, True
+    except TrainctlError as error:
+        print(error, file=sys.stderr)
+        return {"status": "failed", "reason": _line(error)}, not isinstance(error, UnavailableError)
+    except BaseException as error:  # noqa: BLE001 - a bug in one trial must not end the sweep
+        traceback.print_exc()
+        return {"status": "failed", "reason": f"{type(error).__name__}: {_line(error)}"}, False
 
 
-def measured(directory: Path, judge: Judge) -> dict[str, Any]:
+def measured(place: RunPath, judge: Judge) -> dict[str, Any]:
     """Return the numbers of a trial's summary, and the facts that all trials of a sweep must share."""
-    summary, facts = rundir.read_json(directory / "summary.json"), rundir.read_json(directory / "run.json")
-    best = summary.get("best") or {}
-    metrics = summary.get("metrics") or {}
+    try:
+        directory = runpath.enter(place)
+    except CheckpointError:  # nothing was begun
+        return {"value": judge.value}
+    summary, facts = records.read_summary(directory), records.read_facts(directory)
+    metrics = {name: value for name, value in summary.metrics.items() if math.isfinite(value)}
+    best = summary.best.value if summary.best else None
     return {
-        "value": best.get("value", judge.value),
+        "value": judge.value if best is None else best,
         "values": {name: metrics[name] for name in judge.monitors if name in metrics},
         "metrics": metrics,
-        "step": summary.get("steps"),
-        "epoch": summary.get("epochs"),
-        "seconds": summary.get("seconds"),
-        "parameters": (facts.get("model") or {}).get("parameters"),
-        "facts": {key: facts.get(key) for key in ("data", "versions", "git") if facts.get(key)},
+        "step": summary.steps,
+        "epoch": summary.epochs,
+        "seconds": summary.seconds,
+        "parameters": facts.model.parameters,
+        "facts": {"data": {"fingerprint": facts.data.fingerprint}, "versions": facts.versions},
     }
 
 
 @contextlib.contextmanager
-def printing_to(path: Path) -> Any:
+def printing_to(path: RunPath) -> Iterator[None]:
     """Append what this process prints, its libraries included, to a file."""
     sys.stdout.flush()
     sys.stderr.flush()
     before = [os.dup(number) for number in (1, 2)]
-    file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    file = files.open_to_append(path)
     try:
         os.dup2(file, 1)
         os.dup2(file, 2)

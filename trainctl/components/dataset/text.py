@@ -207,7 +207,7 @@ def _from_table(
     damaged: str,
     split: "partial[list[str]]",
 ) -> Source:
-    """Return the texts of a table, without those that are empty if they are to be skipped."""
+    """Return the texts of a table, without the empty ones if damaged inputs are skipped."""
     texts, kept = [], []
     damage = Damage(str(table.path), "texts", damaged)
     for row, cell in enumerate(table.cells(column)):

@@ -1,0 +1,147 @@
+"""The directory of a sweep is not trusted: its files are checked, and no link in it is followed."""
+
+import json
+import os
+import random
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.soak import cases, seed
+from trainctl.errors import CheckpointError, StorageError, TrainctlError
+from trainctl.store import files, journal, runpath
+from trainctl.sweep import places, study
+
+ODD: list[Any] = [
+    None, True, -1, 0, 3, 1.5, 1e400, "", "x", "seed=1", "optimizer.lr=-1", "components=[os]", [], ["x"], [1], {}, {"a": 1},
+    "9" * 30, 10**30, {"point": [1]}, {"confirm": ["seed=1"], "of": 99}, {"confirm": [], "of": "x"}, {"repeat": []},
+]  # fmt: skip
+EVENTS: list[Any] = [
+    {"event": "end", "trial": "0", "segment": 0, "status": "finished", "value": 0.5},
+    {"event": "rung", "trial": "0", "segment": 0, "rung": 1, "value": 0.5},
+    {"event": "again", "trials": {"0": 0}},
+    {"event": "hello", "identity": "a b c"},
+]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """Return a sweep of two points, none of which has begun."""
+    return study.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"]).home.absolute()
+
+
+def mutated(content: Any, source: random.Random) -> Any:
+    """Replace, remove or add a value at a random depth."""
+    if isinstance(content, dict | list) and content and source.random() < 0.8:
+        key = source.choice(list(content) if isinstance(content, dict) else range(len(content)))
+        changed: Any = content.copy()
+        if source.random() < 0.2:
+            del changed[key]
+        else:
+            changed[key] = mutated(content[key], source)
+        return changed
+    return source.choice(ODD)
+
+
+def look(home: Path) -> None:
+    """Do what a resumed sweep does before its first trial."""
+    opened = study.reopen(home)
+    for key in opened.ledger.trials:
+        for rung in (1, 3, 9):
+            opened.policy.at_rung(opened.ledger, key, rung)
+    if task := opened.policy.next_task(opened.ledger) or opened.policy.last_task(opened.ledger):
+        opened.config(opened.ledger.trials[task.key])
+
+
+def open_with_its_log(home: Path) -> None:
+    os.close(files.open_to_append(study.reopen(home).held / "logs" / "workers.log"))
+
+
+@pytest.mark.soak
+def test_no_content_of_a_sweeps_files_ends_in_a_traceback(home: Path, tmp_path: Path) -> None:
+    source, refused = seed("sweeps"), 0
+    record, points = (json.loads((home / name).read_text()) for name in ("sweep.json", "lists/000000.json"))
+    for number in range(cases(40)):
+        copy = tmp_path / "copies" / str(number)
+        shutil.copytree(home, copy)
+        kind = source.randrange(3)
+        if kind == 0:
+            (copy / "sweep.json").write_text(json.dumps(mutated(record, source)))
+        elif kind == 1:
+            (copy / "lists" / "000000.json").write_text(json.dumps(mutated(points, source)))
+        else:
+            (copy / "claims" / "0.0").write_text("someone")
+            lines = [json.dumps(mutated(event, source)) for event in EVENTS]
+            (copy / "journal" / "host-1-ab.jsonl").write_text("\n".join(lines) + "\n")
+        try:
+            look(copy)
+        except TrainctlError:
+            refused += 1
+        shutil.rmtree(copy)
+    assert 0 < refused < cases(40)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [{"confirm": ["seed=1"], "of": 99}, {"repeat": ["seed="]}, {"repeat": ["optimizer.lr=1"]}, {"point": "x"}, 3],
+)
+def test_a_list_of_points_that_cannot_be_is_named(home: Path, entry: object) -> None:
+    (home / "lists" / "000001.json").write_text(json.dumps([entry]))
+    with pytest.raises(CheckpointError, match="lists: a list of points is damaged"):
+        study.reopen(home)
+
+
+@pytest.mark.parametrize("name", ["journal", "lists", "claims", "logs", "sweep.json", "lists/000000.json"])
+@pytest.mark.parametrize("kind", ["link", "pipe"])
+def test_what_is_no_file_or_directory_of_its_own_is_refused_or_left_alone(
+    home: Path, tmp_path: Path, name: str, kind: str
+) -> None:
+    original = tmp_path / "original"
+    (home / name).rename(original)
+    os.mkfifo(home / name) if kind == "pipe" else (home / name).symlink_to(original)
+    before = sorted(original.rglob("*"))
+    with pytest.raises(TrainctlError):
+        open_with_its_log(home)
+    assert sorted(original.rglob("*")) == before
+
+
+def test_a_log_and_a_trial_that_are_links_lead_nowhere(home: Path, tmp_path: Path) -> None:
+    held = runpath.hold(home)
+    (tmp_path / "secret").write_text("mine")
+    (home / "logs" / "0.log").symlink_to(tmp_path / "secret")
+    with pytest.raises(StorageError):
+        files.open_to_append(held / "logs" / "0.log")
+    (home / "trial").symlink_to(tmp_path)
+    with pytest.raises(CheckpointError, match="is a link, not a directory"):
+        places.check(held / "trial")
+    with pytest.raises(CheckpointError):
+        runpath.enter(held / "trial")
+    assert (tmp_path / "secret").read_text() == "mine"
+
+
+def test_a_sweep_that_was_killed_before_its_points_were_listed_gets_them_when_it_is_resumed(home: Path) -> None:
+    (home / "lists" / "000000.json").unlink()
+    assert [trial.words for trial in study.reopen(home).ledger.trials.values()] == [
+        ("optimizer.lr=0.1",), ("optimizer.lr=0.2",)
+    ]  # fmt: skip
+
+
+def test_components_of_a_sweep_are_named_again(tmp_path: Path, home: Path) -> None:
+    record = json.loads((home / "sweep.json").read_text())
+    (home / "sweep.json").write_text(json.dumps(record | {"words": [*record["words"], "+components=[evil]"]}))
+    with pytest.raises(TrainctlError, match="name the packages of your components again"):
+        study.reopen(home)
+
+
+def test_a_taken_over_run_leaves_links_and_the_old_directory_behind(home: Path, tmp_path: Path) -> None:
+    held = runpath.hold(home)
+    (home / "0-x" / "checkpoints").mkdir(parents=True)
+    (home / "0-x" / "checkpoints" / "last.safetensors").write_bytes(b"weights")
+    (home / "0-x" / "log.txt").symlink_to("/etc/passwd")
+    places.take_over(held / "0-x", 1)
+    assert (home / "0-x" / "checkpoints" / "last.safetensors").read_bytes() == b"weights"
+    assert (home / "0-x" / "log.txt").is_symlink()  # not a copy of what it leads to
+    assert (home / "lost" / "0-x.1" / "checkpoints").is_dir()
+    assert journal.FOLDERS == ("journal", "lists", "claims", "logs")
