@@ -210,8 +210,10 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
         ConfigError: If a flag is unknown, or would execute code from files.
     """
     for place, word in enumerate(arguments):
-        if word.partition("=")[0] in ("-cn", "-cp"):  # argparse would take them for -c
-            raise ConfigError(f"{word}: unknown flag{habits.of_flag(word, following(arguments, place))}")
+        name = word.partition("=")[0]
+        if len(name) > 2 and name[1] != "-" and name[0] == "-" and name not in ("-sc", "-cd"):  # -patience is not -p
+            habit = habits.of_flag(word, following(arguments, place))
+            raise ConfigError(f"{word}: unknown flag{habit or '; see trainctl --help'}")
     parser = argparse.ArgumentParser(prog="trainctl", add_help=False, allow_abbrev=False, exit_on_error=False)
     for names in (
         ("--help", "-h"),

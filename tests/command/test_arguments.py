@@ -23,7 +23,7 @@ def test_names_options_and_overrides_are_told_apart():
 @pytest.mark.parametrize(
     ("argument", "message"),
     [
-        ("--root", "--root: this command takes no flags other than --help; write options as key=value"),
+        ("--root", "--root: this command takes no flags other than --help; write options as key=value: root=VALUE"),
         ("rot=x", "rot=x: no such option; did you mean root? (choose from: root, output)"),
         ("second", "second: unexpected argument; write options as key=value"),
     ],

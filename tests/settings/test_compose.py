@@ -45,7 +45,7 @@ WRONG = [
     (["epochs=3"], ["did you mean loop.epochs=3?"], "a bare leaf of a section"),
     (
         ["weight=1"],
-        ["regularizer.elastic_net.weight=1 or regularizer.l1.weight=1 or regularizer.l2.weight=1 or "],
+        ["regularizer=[elastic_net] regularizer.elastic_net.weight=1 or regularizer=[l1] regularizer.l1.weight=1 or "],
         "a leaf of several",
     ),
     (["loop=3"], ["loop=3: is a section, not a value; set one of: loop.epochs, loop.max_steps"], "a whole section"),

@@ -69,6 +69,17 @@ HABITS = [
     ("loop.epochs=1e1", "loop.epochs=10"),
     ("mnist", "dataset=mnist"),
     ("optimizer.momentum=0.9", "optimizer=muon"),
+    ("early_stopping.patience=3", "early_stopping=patience"),
+    ("patience=3", "early_stopping=patience early_stopping.patience=3"),
+    ("callbacks.early_stopping.patience=3", "early_stopping=patience early_stopping.patience=3"),
+    ("-patience 3", "early_stopping=patience early_stopping.patience=3"),
+    ("alpha=1", "augment=[mixup] augment.mixup.alpha=1"),
+    ("loop.batch_size=Full", "loop.batch_size=full"),
+    ("decay_norm_and_bias=no", "decay_norm_and_bias=false"),
+    ("decay_norm_and_bias=1", "decay_norm_and_bias=true"),
+    ("optimizer.lr=1/100", "optimizer.lr=0.01"),
+    ("model.hidden=64", "model.hidden=[64]"),
+    ("optimizer={name:sgd,lr:0.1}", "optimizer=sgd optimizer.lr=0.1"),
 ]
 
 
@@ -143,3 +154,39 @@ def test_a_setting_without_a_habit_keeps_its_message(say):
     assert say("foo=1")[2] == "trainctl: foo=1: no such setting (trainctl --help shows all settings)\n"
     assert say("--foo")[2] == "trainctl: --foo: unknown flag; see trainctl --help\n"
     assert set(config.knobs()) & set(habits.ELSEWHERE) == set()
+
+
+def test_a_command_says_how_its_options_are_written(say):
+    assert say("evaluate", "--split", "val")[2].endswith("write options as key=value: split=val\n")
+    assert say("resume", "--loop.epochs=5")[2].endswith("write options as key=value: loop.epochs=5\n")
+    assert say("runs", "--foo", "3")[2].endswith("write options as key=value\n")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("https://example.com/t.csv", "a URL; download the file"),
+        ("s3://bucket/t.csv", "a URL; download the file"),
+        ("-", "standard input can be read only once"),
+    ],
+)
+def test_what_is_no_file_is_named(say, path, message):
+    words = ["dataset=csv", f"dataset.path={path}", "dataset.target=y"]
+    assert say(*words)[2].startswith(f"trainctl: dataset.path={path}: {message}")
+
+
+def test_a_url_of_a_file_is_its_path(tmp_path):
+    words = ["dataset=csv", "dataset.target=y"]
+    assert (
+        compose.compose([*words, "dataset.path=file:///data/my%20rows.csv"]).tree["dataset"]["path"]
+        == "/data/my rows.csv"
+    )
+    (tmp_path / "s3:" / "x").mkdir(parents=True)  # a directory may be called so
+    assert compose.compose([*words, "dataset.path=s3://x"]).tree["dataset"]["path"] == str(tmp_path / "s3:" / "x")
+
+
+def test_a_path_that_exists_is_one_value_of_a_sweep(tmp_path):
+    for name in ("a,b.csv", "choice(a,b)", "range(1,2)"):
+        (tmp_path / name).touch()
+        found = points.compose_points(["dataset=csv", "dataset.target=y", f"dataset.path={name}", "seed=0,1"])
+        assert [config.tree["dataset"]["path"] for _, config in found] == [str(tmp_path / name)] * 2

@@ -47,12 +47,17 @@ def parse(
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
     """
     parsed = ParsedArguments([], dict(defaults), [])
-    for argument in argv:
+    for index, argument in enumerate(argv):
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
             parsed.names.append(argument)
         elif argument.startswith("-"):
-            raise ConfigError(f"{argument}: this command takes no flags other than --help; write options as key=value")
+            option = argument.lstrip("-").partition("=")[0].replace("-", "_")
+            after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
+            hint = f": {option}={''.join(after) or 'VALUE'}" if option in defaults or is_setting(option) else ""
+            raise ConfigError(
+                f"{argument}: this command takes no flags other than --help; write options as key=value{hint}"
+            )
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
         elif key in defaults:

@@ -16,6 +16,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.pixels import PixelFormat, Seen, convert, deep_values, is_deep
 from trainctl.fileformat.place import check_file
+from trainctl.fileformat.waiting import count_one
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -103,6 +104,7 @@ def to_pixels(path: Path, content: bytes, to: PixelFormat) -> tuple[np.ndarray, 
     Raises:
         DataError: If the image is damaged, truncated or too large.
     """
+    count_one("images")
     with _opened(path, content) as image:
         return convert(image, content, tuple(formats()), to)
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
@@ -19,6 +20,7 @@ from trainctl.settings import component, schema, spelling
 Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
 
+URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
@@ -253,6 +255,17 @@ def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
 
 
 def _absolute(where: str, value: str) -> str:
+    """Return an absolute path.
+
+    Raises:
+        ConfigError: If it is a URL or standard input.
+    """
+    if value == "-" and not os.path.lexists(value):
+        raise ConfigError(f"{where}: standard input can be read only once, but a run reads its data again; use a file")
+    if (match := URL.match(value)) and not os.path.lexists(value):
+        if match[1] != "file":
+            raise ConfigError(f"{where}: a URL; download the file, and give its path")
+        value = unquote(value[match.end() :])
     with reading(where, ConfigError, "not a path"):  # of no user, or in a directory that has been removed
         if os.path.lexists(value):
             return os.path.abspath(value)  # noqa: PTH100 - a file may be called ~x

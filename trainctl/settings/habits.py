@@ -9,6 +9,7 @@ from typing import Any
 
 from trainctl.settings import component, config, kinds, schema
 from trainctl.settings.members import options
+from trainctl.settings.spelling import spell
 
 # What a setting is called elsewhere -> its key here. `VALUE` is replaced by what was typed.
 ELSEWHERE = {
@@ -83,6 +84,7 @@ PRECISIONS = {
     **dict.fromkeys(("32", "32-true", "full", "float32", "f32", "single", "false"), "fp32"),
 }
 DEVICES = {"gpu": "cuda", "cuda:all": "cuda", "metal": "mps", "-1": "cuda"}
+TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
 
 
@@ -168,7 +170,34 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
         instead = f"[{','.join(names)}]" if len(names) > 1 and set(names) <= set(members) else ""
     elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
         instead = str(int(value))
+    else:
+        instead = _nearby(key, value)
     return f"; type {key}={instead}" if instead else ""
+
+
+def _nearby(key: str, value: object) -> str:
+    """Return a value that is written in another way, and is allowed: `Full`, `yes`, `1/100`, or an item of a list."""
+    text = spell(value).strip()
+    candidates: list[object] = [text.lower(), [value]]
+    if text.lower() in TRUTHS and not isinstance(value, bool):
+        candidates.insert(0, TRUTHS[text.lower()])
+    if (match := re.fullmatch(r"(\d{1,9})\s*/\s*(\d{1,9})", text)) and int(match[2]):
+        candidates.insert(0, int(match[1]) / int(match[2]))
+    found = kinds.kinds_of(key)
+    fitting = (one for one in candidates if found and any(schema.fits(one, kind) for kind in found))
+    return next((word for one in fitting if (word := spell(one)) != text), "")
+
+
+def of_mapping(group: str, value: object) -> str:
+    """Return the words for a member and its settings that were typed as a mapping; empty for anything else.
+
+    >>> of_mapping("optimizer", {"name": "adam", "lr": 0.1})
+    '; type optimizer=adam optimizer.lr=0.1'
+    """
+    if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or group in component.ADDITIVE:
+        return ""
+    words = [f"{group if key == 'name' else f'{group}.{key}'}={spell(item)}" for key, item in value.items()]
+    return f"; type {' '.join(words)}"
 
 
 def _duration(text: str) -> str:

@@ -86,19 +86,39 @@ def explain(key: str, line: str, members: Members, selected: str) -> str:
     """
     owners = _owners(members)
     if names := owners.get(key):
-        group = key.partition(".")[0]
-        return f"{line}: {key} belongs to {group}={' and '.join(sorted(names))}, but {group}={selected} is selected"
+        group, named = key.partition(".")[0], sorted(names)
+        add = f"; add {' or '.join(f'{group}={name}' for name in named)}"
+        return f"{line}: {key} belongs to {group}={' and '.join(named)}, but {group}={selected} is selected{add}"
     if old := renamed.hint(key):
         return f"{line}: no such setting{old}"
-    return f"{line}: no such setting{_suggest(key, line.partition('=')[2], list(owners), members)}"
+    return f"{line}: no such setting{_suggest(key, line.partition('=')[2], owners, members)}"
 
 
-def _suggest(key: str, value: str, settings: list[str], members: Members) -> str:
+def _suggest(key: str, value: str, owners: dict[str, list[str]], members: Members) -> str:
+    settings = list(owners)
     same_leaf = [path for path in settings if path.rpartition(".")[2] == key]
     if same_leaf:
-        return f"; did you mean {' or '.join(f'{path}={value}' for path in sorted(same_leaf))}?"
+        words = [f"{_with_member(path, owners[path])}={value}" for path in sorted(same_leaf)]
+        return f"; did you mean {' or '.join(words)}?"
+    if any(path == key.partition(".")[2] for path in settings):  # callbacks.early_stopping.patience
+        path = key.partition(".")[2]
+        return f"; did you mean {_with_member(path, owners[path])}={value}?"
     if close := closest(key, settings if "." in key else [*settings, *members]):
         return f"; did you mean {close}={value}?"
     section = key.partition(".")[0]
     inside = sorted(path for path in settings if path.startswith(f"{section}."))
     return f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl --help shows all settings)"
+
+
+def _with_member(path: str, owners: Sequence[str]) -> str:
+    """Return a setting, after the word that selects a member that has it, if the default run selects none."""
+    group, *rest = path.split(".")
+    if not owners or (group not in component.ADDITIVE and _default_member(group) in owners):
+        return path
+    return f"{group}=[{rest[0]}] {path}" if group in component.ADDITIVE else f"{group}={sorted(owners)[0]} {path}"
+
+
+def _default_member(group: str) -> str:
+    """Return the member that the default run selects in a group that takes one."""
+    tree = read_tree(home("conf") / "train.yaml")
+    return next((str(entry[group]) for entry in tree["defaults"] if isinstance(entry, dict) and group in entry), "")

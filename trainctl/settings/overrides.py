@@ -123,7 +123,7 @@ def _is_list(annotation: Any) -> bool:
 def options(word: Word, annotations: Sequence[Any]) -> list[str] | None:
     """Return the values of a word of a sweep, if its key is a text or a list of texts; None if it is not.
 
-    Commas separate the values. ``choice(...)`` may be around them; Hydra's other functions stay with Hydra.
+    Commas separate the values, except in a path that exists. ``choice(...)`` may be around them; Hydra's other functions stay with Hydra.
 
     Args:
         word: The word.
@@ -131,6 +131,8 @@ def options(word: Word, annotations: Sequence[Any]) -> list[str] | None:
     """
     if not annotations or not all(map(text.holds_text, annotations)):
         return None
+    if word.text and os.path.lexists(word.text) and any(map(schema.is_path, annotations)):
+        return [word.text]
     if not word.trouble and word.is_sweep_override() and not isinstance(word._value, ChoiceSweep):
         return None
     function = CHOICE.fullmatch(word.text)
@@ -250,7 +252,7 @@ def _unknown_members(override: Word, options: dict[str, Path]) -> Iterator[str]:
     for choice in choices:
         if isinstance(choice, dict) or (isinstance(choice, list) and group not in component.ADDITIVE):
             amount = "a list of members" if group in component.ADDITIVE else "one member"
-            yield f"{group}={spell(choice)}: takes {amount}{nearest('', options)}"
+            yield f"{group}={spell(choice)}: takes {amount}{habits.of_mapping(group, choice)}{nearest('', options)}"
             continue
         names = choice.strip("[]").split(",") if isinstance(choice, str) else choice
         for name in names if isinstance(names, list) else [names]:
