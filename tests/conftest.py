@@ -76,7 +76,7 @@ def command(tmp_path: Path, start: Callable[..., Process]) -> Callable[..., subp
     ) -> subprocess.CompletedProcess[str]:
         typed = [sys.executable, "-m", "trainctl", *arguments]
         if fresh:
-            streams = {"capture_output": True, "text": True}
+            streams = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}  # what a terminal makes of it
             return subprocess.run(typed, cwd=cwd, timeout=timeout, env=os.environ | environment, **streams)
         process = start(*arguments, cwd=cwd, **environment)
         out, err = process.communicate(timeout)

@@ -2,7 +2,7 @@
 
 A generator is a test marked ``soak`` that draws its cases: with ``@generated(60)`` from hypothesis, or with
 ``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers. In `make test` the cases are the same
-each time; in `make soak` they are new ones, and a failure prints what repeats it.
+each time; in `make soak` they are new ones, and the seed that is printed at the end repeats them.
 """
 
 import os
@@ -10,6 +10,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import hypothesis
 from hypothesis import HealthCheck, settings
 
 FACTOR = int(os.environ.get("TRAINCTL_SOAK", "1"))
@@ -28,8 +29,9 @@ def seed(name: object) -> random.Random:
 
 
 def generated(count: int) -> Callable[[Any], Any]:
-    """Return hypothesis' settings for a generator that tries ``count`` examples in `make test`."""
-    return settings(
+    """Return what makes a test a generator that tries ``count`` examples of hypothesis in `make test`."""
+    chosen = settings(
         max_examples=cases(count), derandomize=FACTOR == 1, deadline=None, database=None, print_blob=FACTOR > 1,
         suppress_health_check=list(HealthCheck),
     )  # fmt: skip
+    return chosen if FACTOR == 1 else lambda test: hypothesis.seed(int(SEED))(chosen(test))

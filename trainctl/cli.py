@@ -33,6 +33,7 @@ from trainctl.settings import habits, spelling
 from trainctl.wording import did_you_mean, shortened
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
+INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]  # what Hydra can be asked for
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 
 
@@ -227,7 +228,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--package", "-p")
     parser.add_argument("--config-dir", "-cd")
-    parser.add_argument("--info", "-i", const="all", nargs="?")
+    parser.add_argument("--info", "-i", const="all", nargs="?", choices=INFO)
     try:
         flags, rest = parser.parse_known_args(list(arguments))
     except argparse.ArgumentError as error:
