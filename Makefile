@@ -51,7 +51,7 @@ test: $(READY)  ## Run the tests and doctests; pytest's options in ARGS
 coverage: $(READY)  ## Run them more slowly, with what they cover
 	@$(BIN)/python -m pytest -q -n auto --cov --cov-report=term $(ARGS)
 
-check: lint types test  ## All that CI runs: lint, types, test
+check: lint types test  ## What CI runs after a part of soak: lint, types, test
 
 lint: $(READY)  ## ruff, yamllint, codespell, and the layers of the architecture
 	@$(BIN)/ruff check --quiet .

@@ -1,5 +1,6 @@
 """What the tests share: runs built in this process, and the command run as a user would."""
 
+import importlib
 import os
 import subprocess
 import sys
@@ -39,8 +40,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run every test in an empty directory, where no user's ./conf and no ./runs are."""
+    """Run every test in an empty directory, where no user's ./conf and no ./runs are, nor packages of other tests."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # user components append their directory
+    importlib.invalidate_caches()  # of a directory that was listed within the same tick of the file system's clock
 
 
 @pytest.fixture(scope="session")

@@ -226,5 +226,5 @@ def test_no_cell_is_a_formula(value):
 
 def test_the_csv_is_written(tmp_path):
     path = results_csv.write_csv(HARD, "val/loss", tmp_path)
-    assert path == tmp_path / "results.csv"
-    assert len(read(path.read_text())) == 2
+    assert path.path == tmp_path / "results.csv"
+    assert len(read(path.path.read_text())) == 2
