@@ -14,17 +14,20 @@ from trainctl.components.loss.base import Loss, Task
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
 from trainctl.data import load, statistics
+from trainctl.data.inherit import Start
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
+from trainctl.errors import CheckpointError
 from trainctl.machine import cpu
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
-from trainctl.run import checks, metric_names
+from trainctl.run import checks, metric_names, transfer
 from trainctl.run.factory import member, members
 from trainctl.run.model import build_model, decay_groups
-from trainctl.run.parent import Parent
+from trainctl.run.parent import Parent, of_role
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
+from trainctl.run.transfer import LayerStart
 from trainctl.settings.config import Config
 
 # If only loop.max_time ends a run, its schedule is planned for this many epochs.
@@ -48,8 +51,17 @@ def assemble(
     """
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
-    data = load_data(config, device, trained, fitted)
-    model, task = build_model(config, data.schema, device, data.examples, parents)
+    origin = next(iter(of_role(parents, "start")), None)
+    data = load_data(config, device, trained, fitted, origin)
+    starts: list[LayerStart] = []
+
+    def start(model: nn.Module, *, body_only: bool) -> None:
+        """Load the weights of the run that this one starts from."""
+        if origin is None:
+            raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
+        starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
+
+    model, task = build_model(config, data.schema, device, data.examples, start)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
     checks.check_monitors(config, task, len(data.splits["val"]))
@@ -80,6 +92,7 @@ def assemble(
         state=TrainState(),
         threads=threads,
         parents=parents,
+        starts=tuple(starts),
     )
 
 
@@ -125,11 +138,16 @@ def share_dataset(config: Config) -> None:
 
 
 def load_data(
-    config: Config, device: torch.device, trained: Schema | None = None, fitted: Fitted | None = None
+    config: Config,
+    device: torch.device,
+    trained: Schema | None = None,
+    fitted: Fitted | None = None,
+    origin: Parent | None = None,
 ) -> Data:
-    """Load the data set of a run to be trained; see :func:`assemble`."""
+    """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
     name = f"dataset={config.parts['dataset']['name']}"
-    dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config))
+    start = Start(origin.name, origin.schema, origin.fitted) if origin else None
+    dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config), start)
 
     def scale(values: Tensor) -> Any:
         return member(config, "scale", values=values)
@@ -142,6 +160,7 @@ def load_data(
         device,
         own="path" in config.parts["dataset"],
         fitted=fitted,
+        start=start,
     )
 
 

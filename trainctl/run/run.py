@@ -19,6 +19,7 @@ from trainctl.machine.world import ALONE, World
 from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
+from trainctl.run.transfer import LayerStart
 from trainctl.settings.config import Config
 
 TYPICAL = 256  # rows whose mean target is close enough to that of all
@@ -100,6 +101,7 @@ class Run:
         state: The numbers that a checkpoint saves.
         threads: The number of CPU threads, and why.
         parents: The runs that it is made from.
+        starts: How each layer started from the weights of another run, from the input to the output.
     """
 
     config: Config
@@ -117,6 +119,7 @@ class Run:
     state: TrainState
     threads: ThreadChoice
     parents: tuple[Parent, ...] = ()
+    starts: tuple[LayerStart, ...] = ()
 
     @property
     def task(self) -> Task:
