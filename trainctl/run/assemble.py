@@ -23,6 +23,8 @@ from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
 from trainctl.run import checks, metric_names, transfer
 from trainctl.run.factory import member, members
+from trainctl.run.freezer import Freezer
+from trainctl.run.layers import distance_to_output, layers
 from trainctl.run.model import build_model, decay_groups
 from trainctl.run.parent import Parent, of_role
 from trainctl.run.run import Evaluation, Plan, Run
@@ -71,7 +73,7 @@ def assemble(
     checks.check_batches(config, model, plan, rows)
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
-    optimizer = build_optimizer(config, decayed, spared)
+    optimizer = build_optimizer(config, model, decayed, spared)
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     # 3. The parts that measure it.
@@ -91,6 +93,9 @@ def assemble(
         sums=evaluation.new_sums(),
         state=TrainState(),
         threads=threads,
+        freezer=Freezer(
+            model, member(config, "freeze", layers=len(layers(model)), steps_per_epoch=plan.steps_per_epoch)
+        ),
         parents=parents,
         starts=tuple(starts),
     )
@@ -180,20 +185,31 @@ def make_evaluation(
     return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size)
 
 
-def build_optimizer(config: Config, decayed: list[nn.Parameter], spared: list[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(
+    config: Config, model: nn.Module, decayed: list[nn.Parameter], spared: list[nn.Parameter]
+) -> torch.optim.Optimizer:
     """Build the optimizer, and store each parameter group's base learning rate, which the schedule multiplies.
 
     Args:
         config: The run's configuration.
+        model: The model to train.
         decayed: Parameters with weight decay.
         spared: Parameters without weight decay.
     """
     without_compiler()
-    groups: list[Mapping[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
-    optimizer: torch.optim.Optimizer = member(
-        config, "optimizer", params=[group for group in groups if group["params"]]
-    )
+    distances = distance_to_output(model) if config.layer_decay != 1 else {}
+    groups: list[Mapping[str, Any]] = [
+        group
+        for distance in sorted(set(distances.values())) or [0]  # from the output: the first group's rate is reported
+        for group in (
+            {"params": [each for each in decayed if distances.get(each, 0) == distance]},
+            {"params": [each for each in spared if distances.get(each, 0) == distance], "weight_decay": 0.0},
+        )
+        if group["params"]
+    ]
+    optimizer: torch.optim.Optimizer = member(config, "optimizer", params=groups)
     for group in optimizer.param_groups:
+        group["lr"] *= config.layer_decay ** distances.get(group["params"][0], 0)
         group["initial_lr"] = group["lr"]
     return optimizer
 

@@ -57,3 +57,14 @@ def _layer(modules: list[tuple[str, nn.Module]]) -> Layer:
         parameters += own
         tensors += own + [f"{prefix}{key}" for key, _ in module.named_buffers(recurse=False)]
     return Layer(named, tuple(name for name, _ in modules), tuple(tensors), tuple(parameters))
+
+
+def distance_to_output(model: nn.Module) -> dict[nn.Parameter, int]:
+    """Return for each parameter of a model how many layers lie between its layer and the end: 0 for the output layer."""
+    parameters, order = dict(model.named_parameters()), layers(model)
+    return {
+        parameters[name]: len(order) - 1 - number
+        for number, layer in enumerate(order)
+        for name in layer.parameters
+        if name in parameters  # not one that an earlier layer shares
+    }

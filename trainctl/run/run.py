@@ -16,6 +16,7 @@ from trainctl.data.order import Order
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
+from trainctl.run.freezer import Freezer
 from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -101,6 +102,7 @@ class Run:
         state: The numbers that a checkpoint saves.
         threads: The number of CPU threads, and why.
         parents: The runs that it is made from.
+        freezer: Holds the layers that are frozen.
         starts: How each layer started from the weights of another run, from the input to the output.
     """
 
@@ -118,6 +120,7 @@ class Run:
     sums: Sums
     state: TrainState
     threads: ThreadChoice
+    freezer: Freezer
     parents: tuple[Parent, ...] = ()
     starts: tuple[LayerStart, ...] = ()
 

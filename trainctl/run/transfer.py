@@ -49,11 +49,13 @@ class Offer:
         weights: By the names of the new model's state.
         shapes: What shape each had in the other run.
         stopped: The first layer for which there is none, because it or one before it differs; empty if layers correspond.
+        identities: The layers that the other run does not have, and that pass on what they get.
     """
 
     weights: Mapping[str, Tensor]
     shapes: Mapping[str, torch.Size]
     stopped: str = ""
+    identities: frozenset[str] = frozenset()
 
 
 @torch.no_grad()
@@ -107,6 +109,8 @@ def _load(layer: Layer, own: dict[str, Tensor], weights: Mapping[str, Tensor], o
     changed = [name for name in layer.tensors if offer.shapes[name] != own[name].shape]
     for name in layer.tensors:
         own[name] = weights[name].to(own[name].device, own[name].dtype)
+    if layer.name in offer.identities:
+        return LayerStart(layer.name, "new", "passes on what it gets (the identity)")
     if not changed:
         return LayerStart(layer.name, "taken", _shape(own[layer.tensors[0]]))
     first = changed[0]
@@ -122,8 +126,11 @@ def _offer(model: nn.Module, config: Config, schema: Schema, parent: Parent, exa
         raise CheckpointError(f"{parent.name}: its weights do not match its configuration")
     if parent.config.parts["model"]["name"] != config.parts["model"]["name"]:
         return _by_layers(model, old_model, parent)
+    identities: frozenset[str] = frozenset()
     if deeper := deepen.deeper(before, config, examples, _built):
+        shallow = len(layers(old_model))
         before, old_model = deeper, _built(deeper.config, deeper.schema)
+        identities = frozenset(layer.name for layer in layers(old_model)[shallow - 1 : -1])
     try:
         old, new = describe(old_model), describe(model)
     except ConfigError:
@@ -132,7 +139,7 @@ def _offer(model: nn.Module, config: Config, schema: Schema, parent: Parent, exa
     if not _correspond(old, new):
         return _by_layers(model, old_model, before)
     own = {key: value.shape for key, value in model.state_dict().items()}
-    return Offer(resized(before.model, old, new, own), shapes)
+    return Offer(resized(before.model, old, new, own), shapes, identities=identities)
 
 
 def _built(config: Config, schema: Schema) -> nn.Module:

@@ -34,6 +34,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),
     "regularizer": frozenset({"params"}),
     "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
+    "freeze": frozenset({"layers", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
     "logger": frozenset({"directory", "folder"}),
 }

@@ -88,6 +88,7 @@ class Config:
     ]
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
     decay_norm_and_bias: bool
+    layer_decay: Annotated[float, "(0, 1]"]
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
     loop: Loop
