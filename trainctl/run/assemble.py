@@ -41,13 +41,13 @@ def assemble(config: Config, trained: Schema | None = None) -> Run:
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
+    metric_names.learn(config.parts["metric"])
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
     data = load_data(config, device, trained)
     model, task = build_model(config, data.schema, device, data.examples)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
-    checks.check_monitors(config, task, len(data.splits["val"]))
     # 2. The parts that train the model.
     rows = len(data.splits["train"])
     plan = make_plan(config, rows)
@@ -59,6 +59,7 @@ def assemble(config: Config, trained: Schema | None = None) -> Run:
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     # 3. The parts that measure it.
     evaluation = make_evaluation(config, data, average.model, task, loss, device)
+    checks.check_monitors(config, evaluation)
     return Run(
         config=config,
         evaluation=evaluation,
@@ -144,7 +145,9 @@ def make_evaluation(
     config: Config, data: Data, model: nn.Module, task: Task, loss: Loss, device: torch.device
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size)
+    metrics = members(config, "metric", class_names=data.schema.class_names)
+    checks.check_metrics(config, task, metrics)
+    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics))
 
 
 def build_optimizer(config: Config, decayed: list[nn.Parameter], spared: list[nn.Parameter]) -> torch.optim.Optimizer:

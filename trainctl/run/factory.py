@@ -27,6 +27,7 @@ RETURNS = {
     "regularizer": "trainctl.components.regularizer.base.Regularizer",
     "average": "trainctl.components.average.base.Average",
     "early_stopping": "callable",
+    "metric": "trainctl.components.metric.base.Metric",
     "logger": "trainctl.components.logger.base.Logger",
 }
 
