@@ -7,6 +7,7 @@ as they were fitted in training.
 
     trainctl evaluate runs/my-run
     trainctl evaluate my-run split=val which=last
+    trainctl evaluate my-run metric=[f1,auc]              other metrics; see `trainctl list metric`
     trainctl evaluate my-run dataset.root=/other/files    the same data set in another directory
     trainctl evaluate my-run dataset=fashion_mnist        another data set with rows of the same shape
     trainctl evaluate my-run dataset.path=new.csv split=all    every row of another file
@@ -65,7 +66,12 @@ def main(argv: Sequence[str]) -> int:
 
 
 def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
-    """Return the run's configuration with another data set, or with other settings of its own data set."""
+    """Return the run's configuration with other metrics, another data set, or other settings of its own data set."""
+    if metrics := [word for word in overrides if word.startswith(("metric=", "metric."))]:
+        packages = [f"components=[{','.join(tree['components'])}]"]
+        chosen = compose.compose([*packages, *metrics]).tree["metric"]
+        tree = tree | {"metric": chosen}
+        overrides = [word for word in overrides if word not in metrics]
     choice = [word for word in overrides if word.startswith("dataset=")]
     if choice:
         settings = [word for word in overrides if word.startswith("dataset.")]

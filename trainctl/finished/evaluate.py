@@ -104,14 +104,14 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
         def count() -> None:
             wait.advance(measured.batch_size)
 
-        sums = evaluation.measure(measured, split, count)
+        found = evaluation.measure(measured, split, count)
         counts = evaluation.confusion(measured, split, count) if classified else []
-    metrics = {f"{split}/{name}": value for name, value in sums.values().items()}
+    metrics = found.metrics(split)
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
     own_data = measured.data.schema.fingerprint == run.schema.fingerprint
     notes = () if own_data else measured.data.notes  # of its own data, training said them
-    targets = target_scores(sums, measured.data.schema)
+    targets = target_scores(found.sums, measured.data.schema)
     return Scores(weights.step, rows, metrics, classes, targets, own_data, notes)
 
 

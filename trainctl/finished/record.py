@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainctl.errors import CheckpointError
-from trainctl.run.metric_names import maximize
+from trainctl.run.metric_names import learn, maximize
 from trainctl.settings import schema
 from trainctl.settings.config import Tree
 from trainctl.store import records, rundir, runpath
@@ -58,6 +58,7 @@ def read(path: Path, root: Path) -> Record:
             config = rundir.read_config(held)
         except CheckpointError:
             damaged, summary = True, replace(summary, outcome=None)
+        learn(config.get("metric"))
         monitor = _text(config.get("monitor")) or "val/loss"
         if summary.outcome is None:
             summary = _summary_so_far(held, replace(summary, monitor=summary.monitor or monitor))

@@ -162,10 +162,28 @@ def closing(summary: Mapping[str, Any], directory: Path, loop: "Loop", packages:
     measured = summary.get("metrics") or {}
     if test := [name for name in measured if name.startswith("test/")]:
         lines.append(("test", ", ".join(f"{name[5:]} {_json_number(measured[name])}" for name in test)))
+        lines += _context(summary)
     lines.append(("time", _effort(summary)))
     lines.append(("run", table.printable(str(directory))))
     commands = next_commands(directory, str(summary.get("outcome")), loop, components_argument(packages))
     return lines + [("next" if not index else "", command) for index, command in enumerate(commands)]
+
+
+def _context(summary: Mapping[str, Any]) -> list[Line]:
+    """Return how uncertain the metrics of the test split are, and what a trivial model reaches."""
+    ends = summary.get("intervals") or {}
+    lines = [
+        ("", f"95 % interval of {name.rpartition('/')[2]}: {number(low)} to {number(high)}")
+        for name, (low, high) in ends.items()
+    ]
+    if trivial := summary.get("trivial"):
+        values = ", ".join(
+            f"{name.rpartition('/')[2]} {_json_number(value)}" for name, value in trivial["metrics"].items()
+        )
+        lines.append(("trivial", f"{values}: {table.printable(trivial['what'])}"))
+    if warning := summary.get("warning"):
+        lines.append(("warning", table.printable(warning)))
+    return lines
 
 
 def _json_number(value: float | None) -> str:

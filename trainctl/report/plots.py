@@ -106,7 +106,7 @@ def _metric(axes: "Axes", rows: Sequence[Row], metric: str) -> None:
     axes.set_title(title, parse_math=False)
     axes.set_ylabel(label, parse_math=False)
     _scale(axes, shown)
-    if metric in metric_names.MAXIMIZE and shown:
+    if metric_names.maximize(metric) and shown:
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.02))  # nothing is better than 1
 
 

@@ -51,6 +51,7 @@ def assemble(
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
+    metric_names.learn(config.parts["metric"])
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
     origin = next(iter(of_role(parents, "start")), None)
@@ -66,7 +67,6 @@ def assemble(
     model, task = build_model(config, data.schema, device, data.examples, start)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
-    checks.check_monitors(config, task, len(data.splits["val"]))
     # 2. The parts that train the model.
     rows = len(data.splits["train"])
     plan = make_plan(config, rows)
@@ -78,6 +78,7 @@ def assemble(
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     # 3. The parts that measure it.
     evaluation = make_evaluation(config, data, average.model, task, loss, device)
+    checks.check_monitors(config, evaluation)
     return Run(
         config=config,
         evaluation=evaluation,
@@ -182,7 +183,9 @@ def make_evaluation(
     config: Config, data: Data, model: nn.Module, task: Task, loss: Loss, device: torch.device
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size)
+    metrics = members(config, "metric", class_names=data.schema.class_names)
+    checks.check_metrics(config, task, metrics)
+    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics))
 
 
 def build_optimizer(

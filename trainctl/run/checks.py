@@ -2,17 +2,18 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
 from trainctl.components.loss.base import Loss, Task
+from trainctl.components.metric.base import Metric
 from trainctl.data.rows import Data
 from trainctl.errors import Advice, ConfigError
 from trainctl.run import metric_names
 from trainctl.run.model import batch_norms
-from trainctl.run.run import Plan
-from trainctl.settings import spelling
+from trainctl.run.run import Evaluation, Plan
+from trainctl.settings import component, spelling
 from trainctl.settings.config import Config
 
 
@@ -45,19 +46,29 @@ def check_loss(config: Config, task: Task, loss: Loss, other_task: str = "") -> 
         )
 
 
-def check_monitors(config: Config, task: Task, rows: int) -> None:
-    """Raise ConfigError if the task does not have a monitored metric, or too few validation rows for it.
+def check_metrics(config: Config, task: Task, metrics: Sequence[Metric]) -> None:
+    """Raise ConfigError if a metric is not defined for the task, or two have the same name."""
+    reported = list(metric_names.NAMES[task])
+    for member, metric in zip(config.members("metric"), metrics, strict=True):
+        if task not in metric.tasks:
+            raise ConfigError(
+                f"metric={member['name']} is for {' and '.join(metric.tasks)}, but this is a {task}: leave it out"
+            )
+        if twice := [name for name in metric.names if name in reported]:
+            raise ConfigError(f"metric={member['name']}: reports {twice[0]}, which is reported already: leave it out")
+        reported += metric.names
 
-    Args:
-        config: Configuration of the run.
-        task: The model's task.
-        rows: Number of rows in the validation split.
-    """
-    metrics = [f"val/{name}" for name in metric_names.NAMES[task]]
+
+def check_monitors(config: Config, evaluation: Evaluation) -> None:
+    """Raise ConfigError if a monitored metric does not exist in a run, or there are too few validation rows for it."""
+    task, rows = evaluation.task, len(evaluation.data.splits["val"])
+    metrics = metric_names.available(task, (name for metric in evaluation.metrics for name in metric.names))
     monitors = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
     for key, name in ({"monitor": config.monitor} | monitors).items():
         if name not in metrics:
-            raise ConfigError(f"{key}={name}: a {task} has no such metric{spelling.nearest(name, metrics)}")
+            group = name.removeprefix("val/")
+            hint = f"; add metric=[{group}]" if component.source("metric", group, config.components) else ""
+            raise ConfigError(f"{key}={name}: a {task} has no such metric{hint or spelling.nearest(name, metrics)}")
         if name == "val/r2" and rows < 2 and task == "regression":
             raise ConfigError(
                 f"{key}=val/r2: R2 is undefined for one row, and there is only one for validation: choose val/rmse"

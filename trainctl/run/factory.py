@@ -28,6 +28,7 @@ RETURNS = {
     "average": "trainctl.components.average.base.Average",
     "freeze": "trainctl.components.freeze.base.Freeze",
     "early_stopping": "callable",
+    "metric": "trainctl.components.metric.base.Metric",
     "logger": "trainctl.components.logger.base.Logger",
 }
 

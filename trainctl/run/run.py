@@ -10,6 +10,7 @@ from trainctl.components.augment.base import Augment, Mixer, Tracker
 from trainctl.components.average.base import Average
 from trainctl.components.early_stopping.base import Rule
 from trainctl.components.loss.base import Loss, Task
+from trainctl.components.metric.base import Metric
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.data.order import Order
@@ -58,6 +59,7 @@ class Evaluation:
         device: The device of model and rows.
         precision: Precision of the forward pass.
         batch_size: Rows in a forward pass; no metric depends on it.
+        metrics: Further metrics, computed from all rows of a split together.
         world: The processes that measure together.
     """
 
@@ -68,6 +70,7 @@ class Evaluation:
     device: torch.device
     precision: str
     batch_size: int
+    metrics: tuple[Metric, ...] = ()
     world: World = ALONE
 
     def new_sums(self, split: SplitName = "train") -> Sums:

@@ -36,13 +36,14 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
     "freeze": frozenset({"layers", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
+    "metric": frozenset({"class_names"}),
     "logger": frozenset({"directory", "folder"}),
 }
 # The package of our own components; its groups are the directories in it.
 BUILT_IN = "trainctl.components"
 GROUPS = tuple(SUPPLIED)
 # Groups that take several members: `augment=[crop,flip]`; the others take one.
-ADDITIVE = frozenset({"augment", "regularizer", "logger"})
+ADDITIVE = frozenset({"augment", "regularizer", "metric", "logger"})
 # The parameters of components that may change when a run is resumed; "early_stopping." stands for all of the group.
 RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download")
 

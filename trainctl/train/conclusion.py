@@ -26,7 +26,7 @@ from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
-from trainctl.train import checkpoint_writer
+from trainctl.train import baseline, checkpoint_writer
 from trainctl.train.evaluation import confusion, evaluate
 
 Summary = dict[str, Any]
@@ -42,7 +42,8 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
     try:
         with best_weights(run):
             metrics, matrix = measure_test_split(run)
-        summary, rows = record(run, directory, reporter, "finished", reason, metrics)
+            context = in_context(run, metrics)
+        summary, rows = record(run, directory, reporter, "finished", reason, metrics, context)
     except KeyboardInterrupt as signal:
         kind = Terminated if isinstance(signal, Terminate) else Interrupted
         raise kind("stopped while testing the trained model; the run is saved") from None
@@ -76,6 +77,29 @@ def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
     return metrics, confusion(run.evaluation, tested) if run.task == "classification" else []
 
 
+def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:
+    """Return the entries of the summary that put the metrics of the test split into context.
+
+    ``trivial`` is what a model reaches that ignores the inputs, ``intervals`` how uncertain the metrics are, and
+    ``warning`` is there if the model is no better than the trivial one. Without a test split, it is that of validation.
+    """
+    tested: SplitName = "test" if len(run.data.splits["test"]) else "val"
+    plain = baseline.trivial(run.evaluation, tested)
+    reached = metrics or evaluate(run.evaluation, tested)
+    context: dict[str, Any] = {
+        "trivial": {"what": plain.what, "metrics": finite(plain.metrics)},
+        "intervals": baseline.intervals(run.evaluation, tested, reached),
+    }
+    if warning := baseline.no_better(reached, plain, run.task, tested):
+        context["warning"] = warning
+    return context
+
+
+def finite(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return the metrics that are finite numbers: JSON has no others."""
+    return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
 def conclude(
     run: Run,
     directory: AnyPath,
@@ -96,6 +120,7 @@ def record(
     outcome: str,
     reason: str,
     metrics: Mapping[str, float] | None = None,
+    context: Mapping[str, Any] | None = None,
 ) -> tuple[Summary, Sequence[Row]]:
     """Report the end of a session and write its summary, whatever happens to the plots.
 
@@ -106,6 +131,7 @@ def record(
         outcome: ``finished``, ``stopped``, ``interrupted``, ``terminated`` or ``failed``.
         reason: The reason, in words.
         metrics: Metrics of the test split, if they were measured.
+        context: Further entries of the summary, see :func:`in_context`.
 
     Returns:
         The summary, and the rows of `metrics.jsonl`.
@@ -115,7 +141,7 @@ def record(
         rows = rundir.read_metrics(directory, None, list(map(rundir.line, reporter.unsaved())))
     except CheckpointError as error:
         warnings.warn(f"no plots, and no metrics in the summary: {error}", Advice, stacklevel=1)
-    summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})})
+    summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})}) | dict(context or {})
     try:
         reporter.finish(summary)
         reporter.unsaved()
@@ -147,7 +173,7 @@ def summarize(run: Run, outcome: str, reason: str, metrics: Mapping[str, float])
         "rewinds": state.rewinds,
         "monitor": run.config.monitor,
         "best": {"step": best.step, "epoch": best.epoch, "value": best.value} if best else None,
-        "metrics": {name: value for name, value in metrics.items() if math.isfinite(value)},  # JSON has no NaN
+        "metrics": finite(metrics),
     }
 
 

@@ -1,10 +1,13 @@
 """Evaluation: a pass over a split without training."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from trainctl.components.metric.base import Scores
+from trainctl.data.centre import add
 from trainctl.data.order import fixed_order
 from trainctl.data.rows import SplitName
 from trainctl.machine.device import autocast
@@ -67,16 +70,56 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
 
 def evaluate(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> dict[str, float]:
     """Return the metrics of a split, named ``split/name``; waits for the device."""
-    sums = measure(evaluation, split, check)
-    return {f"{split}/{name}": value for name, value in sums.values().items()}
+    return measure(evaluation, split, check).metrics(split)
 
 
-def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Sums:
-    """Return the sums over a split, from which its metrics follow."""
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on a split.
+
+    Args:
+        sums: From which the task's own metrics follow.
+        more: The metrics of the group ``metric``, by name.
+    """
+
+    sums: Sums
+    more: dict[str, float]
+
+    def metrics(self, split: SplitName) -> dict[str, float]:
+        """Return the metrics of the split, named ``split/name``; waits for the device."""
+        return {f"{split}/{name}": value for name, value in (self.sums.values() | self.more).items()}
+
+
+def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Measured:
+    """Measure a split in one pass; the outputs are kept only if a metric needs those of all rows together."""
     sums = evaluation.new_sums(split)
+    kept: list[tuple[Tensor, Tensor]] = []
+    wanted = [metric for metric in evaluation.metrics if metric.names]
     for portion, targets in outputs(evaluation, split, check):
         sums.add(evaluation.loss(portion, targets), portion, targets)
-    return sums
+        if wanted:
+            kept.append((portion.cpu(), targets.cpu()))
+    if not kept:
+        return Measured(sums, {})
+    scores = scores_of(evaluation, torch.cat([each for each, _ in kept]), torch.cat([each for _, each in kept]))
+    more: dict[str, float] = {}
+    for metric in wanted:
+        more |= dict(zip(metric.names, metric.compute(scores), strict=True))
+    return Measured(sums, more)
+
+
+def scores_of(evaluation: Evaluation, predicted: Tensor, targets: Tensor) -> Scores:
+    """Return the outputs and targets of all rows as metrics read them: probabilities, or values in their units."""
+    if evaluation.task == "classification":
+        chances = predicted.double().softmax(1)
+        return Scores(targets.numpy(), predicted.argmax(1).numpy(), chances.numpy())
+    scale = evaluation.data.target_scale if evaluation.task == "regression" else None
+    centre = evaluation.data.schema.target_centre if evaluation.task == "regression" else ()
+    numbers = [
+        add(each.flatten(1) if scale is None else scale.to(torch.device("cpu")).inverse(each.float()), centre).double()
+        for each in (targets, predicted)
+    ]
+    return Scores(numbers[0].numpy(), numbers[1].numpy())
 
 
 def confusion(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> list[list[int]]:

@@ -1,0 +1,23 @@
+"""Recall."""
+
+from trainctl.components.metric.base import Average, Metric, averaged
+
+
+def recall(*, averages: list[Average], class_names: tuple[str, ...]) -> Metric:
+    r"""Report which fraction of the rows of a class are predicted as it.
+
+    .. math:: \frac{TP}{TP + FN}
+
+    for a class; 0 where the denominator is 0. ``macro`` is the mean over the classes, ``weighted`` the mean weighted by
+    their rows, ``micro`` counts the rows of all classes together. Equal to ``sklearn.metrics.recall_score``.
+
+    Args:
+        averages: ``macro`` (reported as ``recall``), ``weighted``, ``micro`` (with these as a suffix), or ``by_class`` (one
+            number for each class, with its name as a suffix).
+        class_names: Names of the classes. Supplied by ``assemble``.
+
+    Source: C. van Rijsbergen, Information retrieval, 1979.
+    """
+    from sklearn.metrics import recall_score  # here, as its import takes a second
+
+    return averaged("recall", averages, class_names, recall_score)
