@@ -107,7 +107,7 @@ def environment(error: Exception) -> str | None:
 
 def dispatch(arguments: Sequence[str]) -> int:
     """Find the command and run it."""
-    arguments = with_command_first(arguments)
+    arguments = with_file_expanded(with_command_first(arguments))
     first = arguments[0] if arguments else "-"
     command = first if not first.startswith(("-", "~")) and "=" not in first else None
     if command is None:
@@ -144,6 +144,31 @@ def with_command_first(arguments: Sequence[str]) -> list[str]:
         if word not in ("-m", "--multirun", "-h", "--help"):
             break
     return words
+
+
+def with_file_expanded(arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a training with a file or directory replaced by the settings that it stands for."""
+    words = list(arguments)
+    rest = words[1:] if words[:1] == ["train"] else words
+    place = next((index for index, word in enumerate(rest) if not word.startswith(("-", "~"))), None)
+    if place is None or (words[0] in COMMANDS and words[0] != "train"):
+        return words
+    path = rest[place]
+    before = rest[place - 1] if place else ""
+    if path in COMMANDS or ("=" in path and not os.path.lexists(path)) or not os.path.lexists(path):
+        return words
+    if before in ("--config-dir", "-cd"):
+        return words
+    from trainctl.settings import derive, from_file
+
+    flags = [word for word in rest if word.startswith("-")]
+    typed = [word for word in rest if word != path and word not in flags]
+    found = from_file.expanded(path, typed)
+    for reason in found.reasons:
+        table.line(f"{path}: {reason}")
+    table.line(f"the same as: {derive.command([*flags, *found.words])}")
+    table.flush()
+    return [*flags, *found.words]
 
 
 def following(words: Sequence[str], place: int) -> str | None:

@@ -36,7 +36,9 @@ def test_of_numbers_it_is_the_mean_so_r2_is_about_0() -> None:
 @pytest.mark.parametrize(("period", "horizon"), [(1, 1), (4, 1), (4, 6)])
 def test_of_a_series_it_repeats_the_period_that_fits_best(tmp_path: Path, period: int, horizon: int) -> None:
     steps = np.arange(200)
-    values = 1e6 + (10 * np.sin(2 * np.pi * steps / period) if period > 1 else np.cumsum(np.random.default_rng(3).normal(size=200)))
+    values = 1e6 + (
+        10 * np.sin(2 * np.pi * steps / period) if period > 1 else np.cumsum(np.random.default_rng(3).normal(size=200))
+    )
     values = values + np.random.default_rng(0).normal(size=200) * 0.01
     (tmp_path / "s.csv").write_text("y\n" + "\n".join(f"{value:.4f}" for value in values))
     words = ("dataset=series", f"dataset.path={tmp_path / 's.csv'}", "dataset.columns=[y]")

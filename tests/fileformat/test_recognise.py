@@ -1,0 +1,142 @@
+"""From a file to settings: what is recognised, what is asked for, and that typed words win."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.recognise import recognise
+from trainctl.settings import compose, derive, from_file
+
+
+def table(path: Path, header: str, row, rows: int = 60) -> Path:
+    path.write_text(header + "\n" + "\n".join(row(number) for number in range(rows)) + "\n")
+    return path
+
+
+def flowers(path: Path, last: str = "species") -> Path:
+    kinds = ("setosa", "virginica", "versicolor")
+    return table(path, f"id,length,width,island,{last}",
+                 lambda n: f"{n + 1},{n % 7 + 0.5},{'' if n == 4 else n % 5 + 0.25},{'AB'[n % 2]},{kinds[n % 3]}")  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["species", "Label", "CLASS", "y"])
+def test_the_target_is_found_by_its_name(tmp_path: Path, name: str) -> None:
+    found = recognise(flowers(tmp_path / "f.csv", name))
+    assert (found.dataset, found.settings) == ("csv", {"target": name, "drop": ["id"]})
+    assert found.groups == {"clean": "impute"}
+    assert any("by its name" in reason for reason in found.reasons)
+    assert any("width" in reason for reason in found.reasons)
+
+
+def test_the_target_is_the_only_or_the_last_column_of_categories(tmp_path: Path) -> None:
+    found = recognise(flowers(tmp_path / "f.csv", "kind"))
+    assert found.settings["target"] == "kind"
+    assert any("the last column" in reason for reason in found.reasons)
+    only = table(tmp_path / "g.csv", "kind,a,b", lambda n: f"{'xyz'[n % 3]},{n * 7 % 5}.5,{n}.25")
+    assert recognise(only).settings["target"] == "kind"
+
+
+def test_a_target_that_is_not_plain_is_asked_for_with_the_columns(tmp_path: Path) -> None:
+    path = table(tmp_path / "n.csv", "age,height,weight", lambda n: f"{n}.5,{n * 3 % 17}.5,{n * 7 % 13}.5")
+    with pytest.raises(ConfigError, match=r"add dataset.target=COLUMN; the columns are age \(numbers\), height"):
+        recognise(path)
+    found = recognise(path, "weight")
+    assert (found.settings, found.groups) == ({"target": "weight"}, {"loss": "mse"})
+    with pytest.raises(DataError, match="column wight is missing; did you mean weight"):
+        recognise(path, "wight")
+
+
+def test_texts_are_read_if_the_table_is_about_them(tmp_path: Path) -> None:
+    path = table(tmp_path / "r.csv", "review,stars,sentiment",
+                 lambda n: f"a rather long sentence about movie number {n},{n % 5},{'pos' if n % 2 else 'neg'}", 130)  # fmt: skip
+    found = recognise(path)
+    assert (found.dataset, found.settings) == ("text", {"text": "review", "target": "sentiment"})
+    assert found.groups == {"model": "rnn"}
+    people = table(tmp_path / "p.csv", "name,sex,age,fare,ticket,class",
+                   lambda n: f"Mrs Jane Doe the {n}th,{'mf'[n % 2]},{n % 70},{n * 1.37:.5f},PC {n * 977 % 10003},{n % 3}", 130)  # fmt: skip
+    found = recognise(people)
+    assert found.dataset == "csv"
+    assert found.settings["drop"] == ["name", "ticket"]
+
+
+def test_a_series_is_times_and_numbers(tmp_path: Path) -> None:
+    path = table(
+        tmp_path / "s.csv", "date,sales,visits", lambda n: f"2024-{n // 28 + 1:02}-{n % 28 + 1:02},{n}.5,{n % 7}"
+    )
+    found = recognise(path)
+    assert (found.dataset, found.settings) == ("series", {"columns": ["sales", "visits"], "time": "date"})
+    assert found.groups == {"model": "rnn", "loss": "mse"}
+
+
+def test_arrays_and_directories(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((20, 8, 8), np.uint8), y=np.arange(20) % 2)
+    assert recognise(tmp_path / "a.npz").groups == {"model": "cnn"}
+    np.savez(tmp_path / "b.npz", x=np.zeros((20, 5)), y=np.arange(20) / 3)
+    assert recognise(tmp_path / "b.npz").groups == {"model": "mlp", "loss": "mse"}
+    for number in range(4):
+        (tmp_path / "photos" / "ab"[number % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8)).save(tmp_path / "photos" / "ab"[number % 2] / f"{number}.png")
+    assert (recognise(tmp_path / "photos").dataset, recognise(tmp_path / "photos").groups) == (
+        "image_folder",
+        {"model": "cnn"},
+    )
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("x\n")
+    assert recognise(tmp_path / "texts").dataset == "text"
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "x.pdf").write_text("x")
+    for path, message in (
+        (tmp_path / "empty", "contains no images"),
+        (tmp_path / "empty" / "x.pdf", "not a kind of file"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            recognise(path)
+
+
+def test_what_is_typed_wins(tmp_path: Path) -> None:
+    path = flowers(tmp_path / "f.csv")
+    words = from_file.expanded(str(path), ["dataset.drop=[]", "clean=drop", "optimizer=sgd"]).words
+    assert [word for word in words if word.startswith(("dataset.drop", "clean"))] == ["dataset.drop=[]", "clean=drop"]
+    config = compose.compose(words)
+    assert (config.parts["clean"]["name"], config.parts["dataset"]["target"]) == ("drop", "species")
+
+
+def test_names_with_any_characters_become_words(tmp_path: Path) -> None:
+    path = table(tmp_path / "it's [1], x=2.csv", '"a,b",[z],class', lambda n: f"{n * 7 % 5}.5,{n}.25,{'xy'[n % 2]}")
+    config = compose.compose(from_file.expanded(str(path), []).words)
+    assert config.parts["dataset"]["path"] == str(path)
+    assert config.parts["dataset"]["target"] == "class"
+
+
+def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
+    path = tmp_path / "my.yaml"
+    path.write_text(
+        "optimizer: {name: sgd, lr: 0.5}\nmodel:\n  hidden: [8]\naugment: [flip]\nregularizer:\n  l2: {weight: 0.25}\n"
+        "loop:\n  epochs: 3\nseed: 7\ndataset: iris\n"
+    )
+    words = from_file.expanded(str(path), ["seed=9"]).words
+    config = compose.compose(words)
+    assert (config.parts["optimizer"]["lr"], config.loop.epochs, config.seed) == (0.5, 3, 9)
+    assert (config.parts["model"]["hidden"], list(config.parts["augment"])) == ([8], ["flip"])
+    assert config.parts["regularizer"]["l2"]["weight"] == 0.25
+    whole = tmp_path / "config.yaml"
+    import yaml
+
+    whole.write_text(yaml.safe_dump(config.tree))
+    assert compose.compose(from_file.expanded(str(whole), []).words).tree == config.tree
+    (tmp_path / "run").mkdir()
+    whole.rename(tmp_path / "run" / "config.yaml")
+    with pytest.raises(ConfigError, match="is a run; continue it with trainctl resume"):
+        from_file.expanded(str(tmp_path / "run"), [])
+    for content, message in (("optimzer: sgd\n", "did you mean optimizer"), ("- a\n", "expected settings")):
+        path.write_text(content)
+        with pytest.raises(ConfigError, match=message):
+            from_file.expanded(str(path), [])
+
+
+def test_the_command_that_is_printed_composes_the_same(tmp_path: Path) -> None:
+    words = from_file.expanded(str(flowers(tmp_path / "f.csv")), ["loop.epochs=2"]).words
+    assert derive.command(words).startswith("trainctl dataset=csv")

@@ -1,0 +1,205 @@
+"""A file or directory of the user -> what kind of data it contains, and what is to be predicted. Imports no torch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Literal
+
+from trainctl.errors import ConfigError
+from trainctl.fileformat import image, label
+from trainctl.fileformat.array import read_array
+from trainctl.fileformat.array_parts import read_parts
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.cells import JSON, Table, TableFormat, is_missing, is_no_number, read_table
+from trainctl.fileformat.date import find_order
+from trainctl.fileformat.label import guess_task as task_of_array
+from trainctl.fileformat.place import is_directory
+from trainctl.fileformat.suspect import counts_rows
+from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
+from trainctl.fileformat.target import guess_task
+from trainctl.fileformat.unpacked import ending
+from trainctl.fileformat.walk import describe_others, find
+from trainctl.wording import listed
+
+TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
+ARRAYS = frozenset({".npz", ".npy"})
+# Names of columns that people predict, in the order in which they are looked for.
+TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
+SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
+Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What a file or directory contains, and the settings that follow from it.
+
+    Args:
+        dataset: The member of the group ``dataset`` that reads it.
+        settings: Settings of the data set, without the path.
+        groups: Members of other groups that suit the data, such as ``{"model": "cnn"}``.
+        reasons: Why, a line each.
+    """
+
+    dataset: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    groups: dict[str, str] = field(default_factory=dict)
+    reasons: tuple[str, ...] = ()
+
+
+def recognise(path: Path, target: str | None = None) -> Recognised:
+    """Return what a file or directory contains.
+
+    Args:
+        path: An existing file or directory.
+        target: The column to predict, if the user has named it.
+
+    Raises:
+        ConfigError: If it is nothing that can be trained on, or the target is not plain; says what to type.
+        DataError: If it cannot be read.
+    """
+    if is_directory(path):
+        return _directory(path)
+    kind = ending(path)
+    if kind in ARRAYS:
+        return _arrays(path)
+    if kind in image.suffixes():
+        raise ConfigError(f"{path}: is one image; give the directory that has a folder of images for each class")
+    if kind in TABLES:
+        return _table(read_table(path, TableFormat(delimiter="auto")), target)
+    raise ConfigError(
+        f"{path}: not a kind of file that can be trained on: give a table ({', '.join(sorted(TABLES))}), arrays"
+        f" ({', '.join(sorted(ARRAYS))}), a directory of images or texts, or settings (.yaml)"
+    )
+
+
+def _directory(path: Path) -> Recognised:
+    with reading(path):
+        images, texts = find(path, image.suffixes()), find(path, frozenset({".txt"}))
+    if len(images.files) >= max(1, len(texts.files)):
+        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(f"{len(images.files):,} images",))
+    if texts.files:
+        return Recognised("text", groups={"model": "rnn"}, reasons=(f"{len(texts.files):,} text files",))
+    others = f"; contains {describe_others(images.others)}" if images.others else ""
+    raise ConfigError(f"{path}: contains no images and no .txt files{others}; give one file, such as a table")
+
+
+def _arrays(path: Path) -> Recognised:
+    parts = read_parts(path) if ending(path) == ".npz" else None
+    shape = read_array(path).shape if parts is None else parts.inputs.shape
+    groups = {"model": {4: "cnn", 3: "rnn"}.get(len(shape), "mlp")}
+    if len(shape) == 3 and shape[1] == shape[2]:
+        groups["model"] = "cnn"  # images without channels
+    if parts is not None and task_of_array(parts.targets).task == "regression":
+        groups["loss"] = "mse"
+    return Recognised("arrays", groups=groups, reasons=(f"inputs of shape {'x'.join(map(str, shape))}",))
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """The columns of a table by what they contain."""
+
+    kinds: dict[str, Kind]
+
+    def of(self, *kinds: Kind) -> list[str]:
+        """Return the names of the columns of some kinds."""
+        return [name for name, kind in self.kinds.items() if kind in kinds]
+
+
+def _table(table: Table, target: str | None) -> Recognised:
+    columns = _Columns(_kinds(table))
+    if target is not None:
+        table.cells(target)  # raises, with the nearest name
+        chosen, why = target, ""
+    else:
+        if series := _series(table, columns):
+            return series
+        chosen, why = _target(table, columns)
+    reasons = [why] if why else []
+    task = guess_task([cell for cell in table.cells(chosen) if not is_missing(cell)]).task
+    groups = {} if task == "classification" else {"loss": "mse"}
+    settings: dict[str, Any] = {"target": chosen}
+    texts = [name for name in columns.of("texts") if name != chosen]
+    inputs = [name for name in columns.of("numbers", "categories", "dates") if name != chosen]
+    if longest := _main_text(table, texts, chosen):
+        unused = [name for name in table.header if name not in (longest, chosen)]
+        reasons += [f"texts in {longest}"] + ([f"not used: {listed(unused)}"] if unused else [])
+        return Recognised("text", {"text": longest} | settings, groups | {"model": "rnn"}, tuple(reasons))
+    unusable = [name for name in columns.of("texts", "nothing") if name != chosen]
+    if unusable:
+        settings["drop"] = unusable
+        reasons.append(
+            f"not used, because they are identifiers, or neither numbers, dates nor categories: {listed(unusable)}"
+        )
+    if not inputs:
+        raise ConfigError(f"{table.path}: has no columns from which {chosen} could be predicted")
+    if gaps := [name for name in inputs if any(map(is_missing, table.cells(name)))]:
+        groups["clean"] = "impute"
+        reasons.append(f"values are missing in {listed(gaps)}")
+    return Recognised("csv", settings, groups, tuple(reasons))
+
+
+def _main_text(table: Table, texts: Sequence[str], target: str) -> str:
+    """Return the column of texts that a table is about: twice as long as all others together; empty if there is none."""
+    lengths = {name: _typical_length(table.cells(name)) for name in table.header if name != target}
+    longest = max(texts, key=lambda name: lengths[name], default="")
+    return longest if longest and 3 * lengths[longest] > 2 * sum(lengths.values()) else ""
+
+
+def _kinds(table: Table) -> dict[str, Kind]:
+    """Return what each column contains, by the rules of ``dataset=csv``."""
+    numeric = find_numeric(table, table.header).formats
+    return {name: _kind(table, name, is_number=name in numeric) for name in table.header}
+
+
+def _kind(table: Table, name: str, *, is_number: bool) -> Kind:
+    present = [cell for cell in table.cells(name) if not is_missing(cell)]
+    if not present or counts_rows(table, name):
+        return "nothing"
+    if is_number:
+        return "numbers"
+    if find_order([cell for cell in present if not is_no_number(cell)], table.form.dates):
+        return "dates"
+    distinct = len(label.distinct(present))
+    if distinct <= FEW or (distinct <= MOST and OFTEN * distinct <= len(present)):
+        return "categories"
+    return "texts" if _typical_length(present) >= SENTENCE else "nothing"
+
+
+def _typical_length(cells: Sequence[str]) -> float:
+    return float(median(map(len, cells))) if cells else 0.0
+
+
+def _target(table: Table, columns: _Columns) -> tuple[str, str]:
+    """Return the column to predict, and why.
+
+    Raises:
+        ConfigError: If it is not plain.
+    """
+    by_name = {name.strip().lower(): name for name in table.header}
+    for word in TARGETS:
+        if word in by_name:
+            return by_name[word], f"the target is {by_name[word]}, by its name"
+    categories = columns.of("categories")
+    if len(categories) == 1:
+        return categories[0], f"the target is {categories[0]}, the only column of categories"
+    if categories and categories[-1] == table.header[-1]:
+        return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
+    shown = [f"{name} ({kind})" for name, kind in columns.kinds.items()]
+    raise ConfigError(
+        f"{table.path}: which column is to be predicted? add dataset.target=COLUMN; the columns are"
+        f" {listed(shown, most=20)}"
+    )
+
+
+def _series(table: Table, columns: _Columns) -> Recognised | None:
+    """Return the settings for a series: one column of times in order, and numbers beside it; None if it is none."""
+    times, numbers = columns.of("dates"), columns.of("numbers")
+    others = [name for name in table.header if name not in (*times, *numbers)]
+    if len(times) != 1 or not numbers or others or any(name.strip().lower() in TARGETS for name in table.header):
+        return None
+    cells = table.cells(times[0])
+    if len(set(cells)) != len(cells) or any(map(is_missing, cells)):
+        return None
+    reason = f"a series in the order of {times[0]}: all its numbers are forecast"
+    return Recognised("series", {"columns": numbers, "time": times[0]}, {"model": "rnn", "loss": "mse"}, (reason,))

@@ -1,0 +1,104 @@
+"""Turn a file or directory among the words of the command line into settings: `trainctl penguins.csv`. Imports no torch."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trainctl.errors import ConfigError
+from trainctl.fileformat.place import is_file
+from trainctl.fileformat.tree import read_tree
+from trainctl.settings import component, derive, existing
+from trainctl.settings.config import SECTIONS, Tree, knobs, leaves
+from trainctl.settings.spelling import nearest, spell
+
+SETTINGS = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class FromFile:
+    """What a file stands for.
+
+    Args:
+        words: The words that take its place, followed by those that were typed.
+        reasons: Why these were chosen, a line each.
+    """
+
+    words: list[str]
+    reasons: tuple[str, ...] = ()
+
+
+def expanded(path: str, typed: Sequence[str]) -> FromFile:
+    """Return the words that a file or a directory stands for.
+
+    Args:
+        path: A file of data or settings, or a directory.
+        typed: The other words of the command line, which win.
+
+    Raises:
+        ConfigError: If nothing can be trained on it, or it is not plain what is to be predicted.
+        DataError: If it cannot be read.
+    """
+    if Path(path).suffix.lower() in SETTINGS and is_file(Path(path)):
+        return FromFile([*_settings(Path(path)), *typed])
+    if is_file(Path(path) / "config.yaml"):
+        raise ConfigError(
+            f"{path}: is a run; continue it with trainctl resume {path}, start a new one from its weights with trainctl"
+            f" finetune {path}, or from its settings with trainctl {os.path.join(path, 'config.yaml')}"  # noqa: PTH118
+        )
+    from trainctl.fileformat.recognise import recognise
+
+    keys = {word.partition("=")[0]: word.partition("=")[2] for word in typed}
+    found = recognise(Path(path), keys.get("dataset.target"))
+    words = [f"dataset={found.dataset}", f"dataset.path={spell(path)}"]
+    words += [f"dataset.{key}={spell(value)}" for key, value in found.settings.items()]
+    words += [f"{group}={name}" for group, name in found.groups.items()]
+    chosen = [word for word in words if word.partition("=")[0] not in keys]
+    return FromFile([*chosen, *typed], found.reasons)
+
+
+def _settings(path: Path) -> list[str]:
+    """Return the words that compose the settings in a file: a whole configuration, or a part of one.
+
+    Raises:
+        ConfigError: If it contains something else.
+    """
+    tree = read_tree(path)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected settings, one on a line, such as optimizer: sgd")
+    if all(isinstance(tree.get(group), dict) and tree[group].get("name") for group in ("dataset", "model", "loss")):
+        return derive.words_of(existing.load(tree).tree)
+    words: list[str] = []
+    expected = {*component.GROUPS, *SECTIONS, *knobs(), "recipe"}
+    for key, value in tree.items():
+        if key not in expected:
+            raise ConfigError(f"{path}: {key}: no such setting{nearest(str(key), sorted(expected))}")
+        words += _group(key, value) if key in component.GROUPS else _plain(str(key), value)
+    return sorted(words, key=lambda word: "." in word.partition("=")[0])  # members first
+
+
+def _group(group: str, value: Any) -> list[str]:
+    """Return the words of a group: a member's name, a list of names, or mappings with their settings."""
+    if isinstance(value, str) or value is None:
+        return [f"{group}={value or 'none'}"]
+    if isinstance(value, list):
+        return [f"{group}={spell(value)}"]
+    if not isinstance(value, Mapping):
+        raise ConfigError(f"{group}={spell(value)}: expected the name of a member, or name: and its settings")
+    if group in component.ADDITIVE and "name" not in value:
+        names = [str(name) for name in value]
+        members: Tree = {
+            name: {key: item for key, item in (settings or {}).items() if key != "name"}
+            for name, settings in value.items()
+        }
+        return [f"{group}=[{','.join(names)}]", *_plain(group, members)]
+    chosen = [f"{group}={value['name']}"] if value.get("name") else []
+    return [*chosen, *_plain(group, {key: item for key, item in value.items() if key != "name"})]
+
+
+def _plain(key: str, value: Any) -> list[str]:
+    """Return a word for each setting below a key."""
+    if not isinstance(value, Mapping):
+        return [f"{key}={spell(value)}"]
+    return [f"{name}={spell(item)}" for name, item in leaves(value, f"{key}.").items() if item != {}]
