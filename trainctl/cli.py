@@ -112,6 +112,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     command = first if not first.startswith(("-", "~")) and "=" not in first else None
     if command is None:
         return train(arguments)
+    if command == "help":
+        return help_of(arguments[1:])
     if command not in COMMANDS:
         if set(command) & set(spelling.PLAIN):
             raise ConfigError(f"{command}: {spelling.misspelt(command)}")
@@ -129,6 +131,16 @@ def dispatch(arguments: Sequence[str]) -> int:
         warnings.simplefilter("ignore", Advice)  # advice is about training only
     code: int = module(command).main(rest)
     return code
+
+
+def help_of(words: Sequence[str]) -> int:
+    """Print the help of a command, `trainctl help resume`, or of trainctl."""
+    if not words:
+        return train(["--help"])
+    if len(words) > 1 or words[0] not in COMMANDS:
+        raise ConfigError(f"help {' '.join(words)}: no such command{spelling.nearest(words[0], COMMANDS)}")
+    table.line(command_help.of(words[0]))
+    return 0
 
 
 def with_command_first(arguments: Sequence[str]) -> list[str]:

@@ -1,0 +1,39 @@
+"""What a bug report needs is printed, and nothing that should stay private."""
+
+import json
+
+import pytest
+import torch
+
+from trainctl import cli
+
+
+def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
+    monkeypatch.setattr("sys.argv", ["trainctl", *words])
+    code = cli.main()
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
+def test_versions_devices_and_threads_are_named(capsys, monkeypatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    monkeypatch.setenv("SECRET_TOKEN", "do-not-print-me")
+    code, out, _ = run(capsys, monkeypatch, "env", "format=json")
+    facts = json.loads(out)
+    assert code == 0
+    assert (facts["torch"], facts["OMP_NUM_THREADS"]) == (torch.__version__.partition("+")[0], "1") or facts[
+        "torch"
+    ] == torch.__version__
+    assert facts["devices"].startswith("cpu")
+    assert "do-not-print-me" not in out
+    code, text, _ = run(capsys, monkeypatch, "env")
+    assert code == 0
+    assert [line.split()[0] for line in text.splitlines()] == list(facts)
+    assert run(capsys, monkeypatch, "env", "format=xml")[0] == 2
+
+
+def test_help_is_a_command_too(capsys, monkeypatch) -> None:
+    assert run(capsys, monkeypatch, "help", "resume")[:2] == run(capsys, monkeypatch, "resume", "--help")[:2]
+    assert "== Commands ==" in run(capsys, monkeypatch, "help")[1]
+    code, _, err = run(capsys, monkeypatch, "help", "resum")
+    assert (code, "did you mean resume" in err) == (2, True)

@@ -1,0 +1,79 @@
+"""Print what a bug report needs: versions, devices, threads and directories.
+
+    trainctl env [format=text|json]
+
+Prints the versions of trainctl, Python, PyTorch and the other packages, with optional packages that are missing marked
+by -; the operating system, the processor, the devices, the threads that a run may use; and where data are cached. It
+prints no names of users, and no values of environment variables other than those named.
+
+    trainctl env
+    trainctl env format=json
+"""
+
+import os
+import platform
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from trainctl.command import arguments
+from trainctl.machine import threads
+from trainctl.report import table
+from trainctl.store import rundir
+
+OPTIONS = {"format": "text"}
+PACKAGES = (
+    "torch", "torchvision", "hydra-core", "omegaconf", "rich", "numpy", "scikit-learn", "safetensors", "matplotlib", "pillow",
+    "PyYAML", "optuna", "psycopg", "tensorboard", "onnx", "onnxscript", "onnxruntime",
+)  # fmt: skip
+VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "COLUMNS")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print the environment; return the exit code."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=0)
+    form = arguments.choice("format", parsed.options["format"], ("text", "json"))
+    arguments.import_torch()
+    facts = environment()
+    if form == "json":
+        table.json(facts)
+    else:
+        width = max(map(len, facts))
+        for name, value in facts.items():
+            table.line(f"{name:{width}}  {value}")
+    return 0
+
+
+def environment() -> dict[str, str]:
+    """Return what a bug report needs, by name."""
+    from trainctl.machine import device
+
+    facts = {"trainctl": rundir.version(), "python": platform.python_version()}
+    facts |= {package: _version(package) for package in PACKAGES}
+    limit = threads.quota()
+    facts |= {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "processor": device.processor(),
+        "cores": f"{len(threads.allowed())} allowed of {os.cpu_count()}" + (f", quota {limit:g}" if limit else ""),
+        "devices": ", ".join(_devices()),
+        "cache": str(Path("~/.cache/trainctl").expanduser()).replace(str(Path.home()), "~"),
+    }
+    return facts | {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "-"
+
+
+def _devices() -> list[str]:
+    """Return the devices that a run can use."""
+    import torch
+
+    cuda = [
+        f"cuda:{number} ({torch.cuda.get_device_name(number)})"
+        for number in range(torch.cuda.device_count() if torch.cuda.is_available() else 0)
+    ]
+    return ["cpu", *cuda, *(["mps"] if torch.backends.mps.is_available() else [])]
