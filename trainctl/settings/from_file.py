@@ -58,6 +58,11 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
     return FromFile([*chosen, *typed], found.reasons)
 
 
+def without_target(path: str, typed: Sequence[str]) -> FromFile:
+    """Return the words that read all columns of a table as inputs, for looking at it."""
+    return FromFile(["dataset=csv", f"dataset.path={spell(path)}", "dataset.target=null", *typed])
+
+
 def _settings(path: Path) -> list[str]:
     """Return the words that compose the settings in a file: a whole configuration, or a part of one.
 

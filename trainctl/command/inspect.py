@@ -1,0 +1,108 @@
+"""Show what a data set contains, as a run would read it.
+
+    trainctl inspect [FILE] [dataset settings] [split settings] [format=text|json]
+
+FILE is a table, an array file, or a directory of images or texts, as in `trainctl FILE`; a data set can also be selected
+with dataset=NAME. Prints the rows and their splits; each column with its kind, range, missing share and categories; the
+classes with their numbers of rows; what is not used and why; columns that look like identifiers or give the target away;
+and equal rows in several splits. Without a target that is plain, all columns are inputs. Trains nothing, writes nothing.
+
+    trainctl inspect penguins.csv
+    trainctl inspect photos/ dataset.size=32
+    trainctl inspect dataset=iris format=json
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from trainctl.command import arguments
+from trainctl.errors import ConfigError
+from trainctl.report import table
+from trainctl.settings import compose, from_file
+
+if TYPE_CHECKING:
+    arguments.import_torch()
+    from trainctl.measure.inspection import Inspection
+
+OPTIONS = {"format": "text"}
+WITHOUT_TARGET = "which column is to be predicted?"
+
+
+def main(argv: Sequence[str]) -> int:
+    """Read the data set and print what it contains; return the exit code."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    form = arguments.choice("format", parsed.options["format"], ("text", "json"))
+    words, reasons = list(parsed.overrides), ()
+    if parsed.names:
+        found = _from_file(parsed.names[0], words)
+        words, reasons = found.words, found.reasons
+    checked = compose.compose(words)
+    arguments.import_torch()
+    from trainctl.measure.inspection import inspect
+
+    inspection = inspect(checked)
+    if form == "json":
+        table.json({"words": words, "reasons": list(reasons)} | _plain(inspection))
+        return 0
+    for reason in reasons:
+        table.line(f"{parsed.names[0]}: {reason}")
+    show(inspection)
+    return 0
+
+
+def _from_file(path: str, typed: list[str]) -> from_file.FromFile:
+    """Return the words for a file; without a target if that is not plain.
+
+    Raises:
+        ConfigError: If nothing can be read from it.
+    """
+    try:
+        return from_file.expanded(path, typed)
+    except ConfigError as error:
+        if WITHOUT_TARGET not in str(error):
+            raise
+        note = "no target: it is not plain which column is to be predicted; name it with dataset.target=COLUMN"
+        found = from_file.without_target(path, typed)
+        return from_file.FromFile(found.words, (*found.reasons, note))
+
+
+def show(found: "Inspection") -> None:
+    """Print an inspection."""
+    shape = "x".join(map(str, found.schema.input_shape))
+    splits = ", ".join(f"{count:,} {name}" for name, count in found.splits.items())
+    table.line(f"rows     {found.rows:,} of shape {shape} ({found.dtype}): {splits}")
+    for label, text in found.inferred:
+        table.line(f"{label:8} {text}")
+    if found.columns:
+        table.line()
+        rows = [
+            [each.name, each.kind, f"{each.missing:.1%}" if each.missing else "-", f"{each.distinct:,}", each.text]
+            for each in found.columns
+        ]
+        table.show(["column", "kind", "missing", "distinct", "values"], rows, right={"missing", "distinct"})
+    if found.classes:
+        table.line()
+        total = sum(found.classes.values())
+        rows = [[name, f"{count:,}", f"{count / max(total, 1):.1%}"] for name, count in found.classes.items()]
+        table.show(["class", "rows", "share"], rows, right={"rows", "share"})
+    for name, text in found.targets.items():
+        table.line(f"target   {name}: {text}")
+    for note in found.notes:
+        table.line(f"note     {note}")
+
+
+def _plain(found: "Inspection") -> dict[str, object]:
+    """Return an inspection as plain values for JSON."""
+    return {
+        "rows": found.rows,
+        "shape": list(found.schema.input_shape),
+        "dtype": found.dtype,
+        "task": found.schema.task,
+        "splits": found.splits,
+        "columns": [asdict(column) for column in found.columns],
+        "classes": found.classes,
+        "targets": found.targets,
+        "inferred": [list(line) for line in found.inferred],
+        "notes": list(found.notes),
+    }
