@@ -121,7 +121,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{command}: {expected} (commands: {', '.join(COMMANDS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        table.line(command_help.of(command))
+        table.lines(command_help.of(command))
         return 0
     if command == "train":
         return train(rest)
@@ -188,10 +188,10 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
     if flags.shell_completion:
         from trainctl.command import completion
 
-        table.line(completion.answer(overrides, COMMANDS).rstrip("\n"))
+        table.lines(completion.answer(overrides, COMMANDS).rstrip("\n"))
         return 0
     if flags.help:
-        table.line(command_help.text(overrides, flags.config_dir))
+        table.lines(command_help.text(overrides, flags.config_dir))
         return 0
     from trainctl.settings import compose, hydra_flags
 
@@ -200,7 +200,7 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
         compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
         words = [word for word in words if word not in overrides] + hydra_flags.for_hydra(overrides, flags.config_dir)
     text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else words, flags.config_dir)
-    table.line(text.rstrip("\n"))
+    table.lines(text.rstrip("\n"))
     return code
 
 

@@ -1,5 +1,7 @@
-"""Parts of messages: the word that was probably meant, and lists that are cut short. Imports nothing of trainctl."""
+"""Parts of messages: the word that was probably meant, lists that are cut short, commands. Imports nothing of trainctl."""
 
+import os
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -51,3 +53,20 @@ def shortened(text: str, most: int = LONGEST_LINE) -> str:
     """
     before = (most - 2) // 2
     return text if len(text) <= most else f"{text[:before]}...{text[len(text) - (most - 3 - before) :]}"
+
+
+def shell_words(words: Iterable[str]) -> str:
+    r"""Join words to a command that a shell reads as these words, in one line and without control characters.
+
+    >>> print(shell_words(["trainctl", "a b", "it's\n\x1b", "\udcff"]))
+    trainctl 'a b' $'it\'s\n\033' $'\377'
+    """
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in words)
+
+
+def _escaped(word: str) -> str:
+    """Write what cannot be printed as octal bytes, which bash, zsh and ksh read between ``$'`` and ``'``."""
+    plain = {"\n": "\\n", "\t": "\\t", "\\": "\\\\", "'": "\\'"}
+    return "".join(
+        plain.get(c) or (c if c.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(c))) for c in word
+    )

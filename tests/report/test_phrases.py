@@ -72,7 +72,7 @@ def test_a_metric_may_have_more_decimals():
     ],
 )
 def test_what_a_terminal_cannot_take_is_escaped(text, encoding, shown):
-    assert table.printable(text, encoding, keep_lines=True) == shown
+    assert table.printable(text, encoding) == shown
 
 
 def test_a_spark_line_follows_the_values_and_marks_what_is_not_a_number():

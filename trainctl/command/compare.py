@@ -46,7 +46,8 @@ def main(argv: Sequence[str]) -> int:
     table.line()
     _results(records)
     if len({record.fingerprint for record in records} - {None}) > 1:
-        table.line('\nThese runs were trained on different data (see the "data" row): metrics are not comparable.')
+        table.line()
+        table.line('These runs were trained on different data (see the "data" row): metrics are not comparable.')
     return 0
 
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     with new_directory(directory, output) as target:
         comparison = reproduce(run, target)
     if comparison.difference:
-        raise CheckpointError(f"{directory.name} was not reproduced: {comparison.difference}\n{comparison.explanation}")
+        raise CheckpointError(f"{directory.name} was not reproduced: {comparison.difference}", comparison.explanation)
     kept = f"; the new run is {output}" if output else ""
     table.line(f"{directory.name}: identical to step {comparison.end}: {comparison.extent}{kept}")
     return 0

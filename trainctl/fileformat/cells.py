@@ -93,6 +93,20 @@ class Table:
         position = self.header.index(name)
         return [row[position] for row in self.rows]
 
+    def named(self, setting: str | Sequence[str] | None) -> list[str]:
+        """Return the columns that a setting names, which need not exist.
+
+        A setting is read without the quotes around it, and with brackets around it as a list, although both may belong
+        to the name of a column. If only the name with them exists, it is meant.
+        """
+        names = [] if setting is None else [setting] if isinstance(setting, str) else list(setting)
+        if set(names) <= set(self.header):
+            return names
+        wholes = [f"{quote}{setting}{quote}" for quote in "\"'"]
+        if not isinstance(setting, str):
+            wholes = [f"[{comma.join(names)}]" for comma in (",", ", ")]
+        return next(([whole] for whole in wholes if whole in self.header), names)
+
     def error(self, row: int, name: str, text: str) -> DataError:
         """Create an error that names the line and column of a cell."""
         return DataError(f"{self.path}, line {self.lines[row]}, column {name}: {text}")

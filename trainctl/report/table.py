@@ -54,9 +54,9 @@ def show(
 
 
 def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:
-    """Print text of one or more lines, on a terminal in one of rich's styles."""
+    """Print one line, on a terminal in one of rich's styles; line breaks of names and values in it are escaped."""
     stream = stream or sys.stdout
-    text = printable(text, stream.encoding, keep_lines=True)
+    text = printable(text, stream.encoding)
     if not (style and stream.isatty()):
         print(text, file=stream)
         return
@@ -66,10 +66,16 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
     Console(file=stream).print(Text(text, style=style), soft_wrap=True)
 
 
+def lines(text: str, *, stream: TextIO | None = None) -> None:
+    """Print text that has lines by itself, such as help and tracebacks: its line breaks are ours."""
+    for each in text.split("\n"):
+        line(each, stream=stream)
+
+
 def write_line(stream: TextIO, text: str, encoding: str | None = None) -> TextIO | None:
     """Write a line to a stream that may be closed or broken; return the stream, or None if it can no longer be used."""
     try:
-        stream.write(printable(text, encoding, keep_lines=True) + "\n")
+        stream.write(printable(text, encoding) + "\n")
         stream.flush()
     except BrokenPipeError:
         drain(stream)
@@ -79,14 +85,12 @@ def write_line(stream: TextIO, text: str, encoding: str | None = None) -> TextIO
     return stream
 
 
-def printable(text: str, encoding: str | None = None, *, keep_lines: bool = False) -> str:
-    r"""Escape characters that an encoding or a terminal cannot print, and line breaks unless ``keep_lines`` is set.
+def printable(text: str, encoding: str | None = None) -> str:
+    r"""Escape characters that an encoding or a terminal cannot print, line breaks included.
 
-    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii"), printable("a\nb", keep_lines=True)
-    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe', 'a\nb')
+    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii")
+    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe')
     """
-    if keep_lines:
-        return "\n".join(printable(part, encoding) for part in text.split("\n"))
     if not text.isprintable():
         text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     encoding = encoding or "utf-8"

@@ -64,7 +64,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     parsed = parse(overrides)
     wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
     if wrong:
-        raise ConfigError("\n".join(dict.fromkeys(wrong)))
+        raise ConfigError(*dict.fromkeys(wrong))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
     for note in left_alone(directories[0]) if config_dir is not None else ():
         warnings.warn(note, Advice, stacklevel=2)
@@ -77,7 +77,7 @@ def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
         return config.load(tree)
     except ConfigError as error:
         selected = [(word.key_or_group, path) for word in parsed for path in _files_of(word, members)]
-        raise ConfigError(hints.explained(str(error), tree, selected)) from error
+        raise ConfigError(*hints.explained(error.lines, tree, selected)) from error
 
 
 def _files_of(word: Word, members: Members) -> list[Path]:
@@ -107,7 +107,7 @@ def compose_point(
     """
     parsed = parse(words)
     if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     tree, unused = compose_tree(parsed, typed, members, directories, optional)
     return _checked(tree, parsed, members), unused
 
@@ -141,7 +141,7 @@ def compose_tree(
         else:
             wrong += trouble
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     lift_epochs(composed, typed)
     tree = resolved(composed)
     for key, value in exact.items():
@@ -241,7 +241,7 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
     try:
         node[leaf] = value_for(override, kind)
     except ConfigError as error:
-        return str(error).split("\n")
+        return list(error.lines)
     exact.pop(key, None)
     if literal(node[leaf], kind, composed):
         exact[key] = node[leaf]

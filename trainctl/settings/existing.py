@@ -47,7 +47,7 @@ def check(tree: Tree) -> Config:
     try:
         return config.load(tree)
     except ConfigError as error:
-        raise ConfigError(hints.explained(str(error), tree)) from error
+        raise ConfigError(*hints.explained(error.lines, tree)) from error
 
 
 def completed(tree: Tree) -> Tree:
@@ -129,7 +129,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
                     f"{override.input_line}: expected one value" if override.is_sweep_override() else str(error)
                 )
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     if isinstance(changed.get("loop"), dict):
         lift_epochs(changed, [override.key_or_group for override in parsed])
     return changed

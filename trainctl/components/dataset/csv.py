@@ -116,7 +116,7 @@ def csv(
         missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
     )  # fmt: skip
     table = read_table(file, form)
-    names = [] if target is None else [target] if isinstance(target, str) else list(target)
+    names = table.named(target)
     _check_targets(table, names, task, drop, categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
