@@ -60,6 +60,8 @@ def main() -> int:
     except SystemExit as error:
         return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
+        if not (table.abandoned(sys.stdout) or table.abandoned(sys.stderr)):
+            raise  # of a connection that a component has opened
         table.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:

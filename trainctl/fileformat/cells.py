@@ -80,6 +80,8 @@ class Table:
         """
         if name not in self.header:
             hint = did_you_mean(name, self.header)
+            if len(parts := name.split(",")) > 1 and set(parts) <= set(self.header):
+                hint = f"; type a list in brackets: [{name}]"
             for own, around in (('"', "'"), ("'", '"')):  # quotes around a whole value are not part of it
                 if f"{own}{name}{own}" in self.header:
                     hint = f"; did you mean the column {own}{name}{own}? type it as {around}{own}{name}{own}{around}"

@@ -66,7 +66,9 @@ def _hint(table: Table, row: int, cell: str, form: NumberFormat) -> str:
             what = "units" if row == 0 else "totals"
             return f"; if this is a line of {what}, skip it with dataset.skip=[{line}]"
         return f"; if it means a missing value, set dataset.missing=[{cell[:40]}]"
-    unit = parts[2]
+    _, _, scale, unit = parts
+    if scale and not form.scaled:
+        unit = f"{scale}{unit}"
     if unit != form.unit and (form.unit == "%" or unit):
         return f" {f'in {form.unit}' if form.unit else 'without a unit'}, as the other cells of this column are"
     usual = f"; the numbers of this column are read as in {form}" if str(form) else ""

@@ -154,7 +154,7 @@ def rewritten(table: Table, columns: Sequence[Column]) -> tuple[Column, ...]:
         return tuple(columns)
     formats = find_numeric(table, [column.name for column in columns if not column.categories]).formats
     return tuple(
-        replace(column, number=replace(formats[column.name], unit=column.number.unit))
+        replace(column, number=replace(formats[column.name], unit=column.number.unit, scaled=column.number.scaled))
         if column.name in formats
         else column
         for column in columns

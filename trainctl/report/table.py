@@ -9,6 +9,7 @@ import io
 import json as json_module
 import math
 import os
+import select
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -133,6 +134,16 @@ def flush() -> None:
 def text(lines: str) -> None:
     """Print lines that end in a line break: as they are into a pipe or a file, escaped on a terminal."""
     sys.stdout.write("\n".join(map(printable, lines.split("\n"))) if sys.stdout.isatty() else lines)
+
+
+def abandoned(stream: TextIO) -> bool:
+    """Return whether nobody reads a stream any more, because the other end of its pipe is closed."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no poll on this system, or the stream is closed
+        return True
 
 
 def drain(stream: TextIO) -> None:

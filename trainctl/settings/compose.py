@@ -24,7 +24,7 @@ from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.kinds import kind_of
-from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
+from trainctl.settings.members import Members, belongs_elsewhere, explain, home, left_out, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import without_what_is_for_others
 from trainctl.settings.user_files import (
@@ -62,6 +62,8 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     directories = overlays(config_dir)
     members = options(directories)
     parsed = parse(overrides)
+    for note in left_out():
+        warnings.warn(note, Advice, stacklevel=2)
     wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
     if wrong:
         raise ConfigError(*dict.fromkeys(wrong))

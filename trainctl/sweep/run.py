@@ -32,7 +32,9 @@ def run(study: Study) -> int:
     """
     trials = Results(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
-    watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
+    watcher.note(
+        f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
+    )
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update)
     over = False
     try:
