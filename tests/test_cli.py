@@ -32,6 +32,11 @@ def say(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
 MISTAKES = [
     # what is typed                                     code  what the message has to say
     ("optimizr=adam", 2, "did you mean optimizer=adam?"),
+    ("-m seed=choice()", 2, "seed=choice(): empty choice is not legal"),
+    ("-m seed=range(0,0)", 2, "seed=range(0,0): matches nothing"),
+    ("runs root=", 2, "root=: expected a value"),
+    ("predict a b output=", 2, "output=: expected a value"),
+    ("list model components=[[]]", 2, "components=[[]]: no such package"),
     ("optimizer=adm", 2, "no such optimizer; did you mean adam? (choose from: ada"),
     ("optimizer.lrr=0.1", 2, "did you mean optimizer.lr=0.1?"),
     ("+optimizer.lrr=0.1", 2, "did you mean optimizer.lr=0.1?"),
@@ -304,3 +309,10 @@ def test_other_runtime_errors_are_not_taken_for_the_machines() -> None:
 def test_help_leaves_garbage_collection_as_it_was(say: Say) -> None:
     assert say("--help")[0] == 0
     assert gc.isenabled()
+
+
+@pytest.mark.parametrize("words", [[""], ["evaluate", ""], ["resume", ""], ["predict", "a", ""], ["seed=1", ""]])
+def test_an_empty_argument_names_no_run_and_no_directory(say: Say, words: list[str]) -> None:
+    code, _, error = say(*words)
+    assert (code, error.count("\n")) == (2, 1)
+    assert f"argument {len(words)} is empty; check the variable of the shell" in error

@@ -108,7 +108,14 @@ def environment(error: Exception) -> str | None:
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Find the command and run it."""
+    """Find the command and run it.
+
+    Raises:
+        ConfigError: If there is no such command, or an argument is empty.
+    """
+    if "" in arguments:  # an empty name would be the newest run, or the current directory
+        place = list(arguments).index("") + 1
+        raise ConfigError(f"argument {place} is empty; check the variable of the shell that it comes from")
     arguments = with_command_first(arguments)
     first = arguments[0] if arguments else "-"
     command = first if not first.startswith(("-", "~")) and "=" not in first else None

@@ -12,6 +12,7 @@ from trainctl.errors import ConfigError, StorageError
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
+from trainctl.settings.text import read_items, split
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 MOST_DIGITS = 18  # of a whole number
@@ -60,6 +61,8 @@ def parse(
             )
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
+        elif key in defaults and not value:
+            raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
         elif key in defaults:
             parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises
         elif overrides:
@@ -84,7 +87,9 @@ def _exists(path: str) -> bool:
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides."""
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
-    names = [name.strip() for name in lists[-1].strip("[]").split(",")] if lists else []
+    value = lists[-1] if lists else "[]"
+    items = read_items(value)
+    names = split(value) if items is None else items
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
 
 

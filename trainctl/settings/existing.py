@@ -115,9 +115,11 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
     for override in parsed:
         key = override.key_or_group
         if key not in keys:
-            exists = key in settings or key in component.GROUPS
-            reason = "cannot change in an existing run; start a new one" if exists else "no such setting"
-            wrong.append(f"{override.input_line}: {reason}{renamed.hint(key) or nearest(key, keys)}")
+            if key in settings or key in component.GROUPS:  # the nearest name would be another setting
+                reason = f"cannot change in an existing run; start a new one (choose from: {', '.join(keys)})"
+            else:
+                reason = f"no such setting{renamed.hint(key) or nearest(key, keys)}"
+            wrong.append(f"{override.input_line}: {reason}")
         elif override.is_delete():
             wrong.append(f"{override.input_line}: expected one value")
         else:
