@@ -1,6 +1,7 @@
 """Parts of messages: the word that was probably meant, lists that are cut short, commands. Imports nothing of trainctl."""
 
 import os
+import re
 import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
@@ -53,6 +54,40 @@ def shortened(text: str, most: int = LONGEST_LINE) -> str:
     """
     before = (most - 2) // 2
     return text if len(text) <= most else f"{text[:before]}...{text[len(text) - (most - 3 - before) :]}"
+
+
+def typed(key: str, value: str | Sequence[str]) -> str:
+    r"""Return a setting as it is typed in a shell; in quotes only where a name in it requires them.
+
+    >>> print(typed("dataset.drop", ["Id"]), typed("dataset.drop", ["a b", "c,d"]), typed("dataset.time", "my day"))
+    dataset.drop=[Id] 'dataset.drop=[a b,"c,d"]' 'dataset.time=my day'
+    """
+    text = value
+    if not isinstance(value, str):
+        text = f"[{','.join(map(spell_item, value))}]"
+        text = text if '"' in text else text.replace("'", '"')  # the shell's quotes are single
+    plain = all(character.isalnum() or character in "_@%+=:,./-[]" for character in text)
+    return f"{key}={text}" if plain else shell_words([f"{key}={text}"])
+
+
+def spell_item(text: str) -> str:
+    """Return a text as an item of a list: in quotes only where it would be read as something else."""
+    return text if text == text.strip() != "" and not set(text) & set("[](){},'\"") else quoted(text)
+
+
+def quoted(text: str) -> str:
+    r"""Return a text in quotes, which Hydra's grammar and ``settings.text.unquoted`` read alike.
+
+    >>> quoted("größe"), quoted("it's")
+    ("'größe'", '"it\'s"')
+    """
+    quote = '"' if "'" in text and '"' not in text else "'"
+    inside = re.sub(
+        r"(\\*)(" + quote + r"|\Z)",
+        lambda found: "\\" * (2 * len(found[1])) + ("\\" + quote if found[2] else ""),
+        text,
+    )
+    return f"{quote}{inside}{quote}"
 
 
 def shell_words(words: Iterable[str]) -> str:
