@@ -76,6 +76,7 @@ def answer(error: Exception) -> int | None:
         return complain(message, UnavailableError.exit_code)
     if isinstance(error, OSError) and error.errno in STORAGE:
         denied = error.errno in (errno.EACCES, errno.EPERM)  # for reading, too
+        table.discard_unwritten(sys.stdout)
         return complain(f"cannot {'read or write' if denied else 'write'}: {error}", StorageError.exit_code)
     if isinstance(error, OSError) and error.errno in NO_PATH:
         return complain(f"{error.filename}: {error.strerror}", ConfigError.exit_code)

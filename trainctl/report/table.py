@@ -146,6 +146,14 @@ def abandoned(stream: TextIO) -> bool:
         return True
 
 
+def discard_unwritten(stream: TextIO) -> None:
+    """Discard what a stream has not written yet if it cannot be written, as on a full disk."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):  # ValueError: the stream is closed
+        drain(stream)
+
+
 def drain(stream: TextIO) -> None:
     """Redirect a broken stream to nothing; otherwise Python's own flush at exit would fail with exit code 120."""
     try:
