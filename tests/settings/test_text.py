@@ -18,8 +18,8 @@ from trainctl import cli
 from trainctl.errors import ConfigError
 from trainctl.settings import compose, existing, hydra_flags, points
 from trainctl.settings.spelling import spell
-from trainctl.settings.text import escaped, quoted, read_items, read_text, spell_text, split, unquoted
-from trainctl.wording import shell_words, typed
+from trainctl.settings.text import escaped, read_items, read_text, spell_text, split, unquoted
+from trainctl.wording import quoted, shell_words, typed
 
 CSV = ("dataset=csv", "dataset.path=a.csv")
 AWKWARD = "äß数\U0001f600=[](){},;:'\"\\$~#*?%&@!|<>^`+-./ ab01_\t"
