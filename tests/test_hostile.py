@@ -366,3 +366,26 @@ def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
     own_code.cache_clear()
     assert len(before) == 12
     assert own_code(("mine_of_endless_files",)) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("TORCH_LOGS", "PyTorch cannot be loaded: Invalid log settings: nonsense"),
+        ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF=nonsense: expected option:value"),
+    ],
+)
+def test_a_variable_that_pytorch_refuses_is_named(command, name, says):
+    done = command(*TRAIN, fresh=True, timeout=120, **{name: "nonsense"})
+    errors = [line for line in done.stderr.splitlines() if "loading PyTorch" not in line]
+    assert (done.returncode, len(errors)) == (7, 1), done.stderr
+    assert says in errors[0]
+    assert name in errors[0]
+
+
+@pytest.mark.parametrize("content", ["", "seed: 1\n", "# my recipe\nloop:\n  epochs: 1\n"])
+def test_a_recipe_without_its_first_line_is_answered_with_it(say, tmp_path, content):
+    path = tmp_path / "conf" / "recipe" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    assert say("recipe=mine") == (2, f'trainctl: {path}: a recipe needs "# @package _global_" as its first line\n')

@@ -3,18 +3,21 @@
 import importlib
 import math
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainctl.errors import ConfigError, StorageError
+from trainctl.errors import ConfigError, StorageError, UnavailableError
+from trainctl.fileformat.boundary import reason
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
+ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
 
 
@@ -94,9 +97,22 @@ def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def import_torch() -> None:
-    """Import PyTorch, which takes seconds; called once everything that can be checked without it was checked."""
+    """Import PyTorch, which takes seconds; called once everything that can be checked without it was checked.
+
+    Raises:
+        UnavailableError: If it refuses a variable of the environment. One that configures its allocator is checked before,
+            because PyTorch ends the process if it is wrong.
+    """
+    for name in ALLOCATORS:
+        if (value := os.environ.get(name)) and not re.fullmatch(r"\s*[\w]+:.+", value):
+            raise UnavailableError(f"{name}={value}: expected option:value, as PyTorch reads it; correct or unset it")
     with waiting("loading PyTorch"):
-        importlib.import_module("torch")
+        try:
+            importlib.import_module("torch")
+        except ValueError as error:
+            variables = ", ".join(sorted(name for name in os.environ if name.startswith(("TORCH", "PYTORCH"))))
+            hint = f"; is a variable of the environment wrong? ({variables})" if variables else ""
+            raise UnavailableError(f"PyTorch cannot be loaded: {reason(error)[:500]}{hint}") from error
 
 
 def integer(key: str, text: str, low: int) -> int:

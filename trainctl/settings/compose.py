@@ -26,7 +26,7 @@ from trainctl.settings.config import Config, Tree
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members, belongs_elsewhere, explain, home, left_out, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
-from trainctl.settings.recipes import without_what_is_for_others
+from trainctl.settings.recipes import headless, without_what_is_for_others
 from trainctl.settings.user_files import (
     OF_HYDRA,
     hidden,
@@ -128,6 +128,10 @@ def compose_tree(
     """
     choices = [override for override in parsed if override.key_or_group in members]
     composed, notes = with_members(choices, directories)
+    if "recipe" in composed:  # its settings went below its own name
+        recipes = [path for word in choices if word.key_or_group == "recipe" for path in _files_of(word, members)]
+        if bare := headless(recipes):
+            raise ConfigError(*bare)
     for note in notes:
         warnings.warn(note, Advice, stacklevel=2)
     wrong: list[str] = []
