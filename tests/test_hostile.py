@@ -1,5 +1,6 @@
 """Any text in any argument, any environment, any file in ./conf: no traceback, no wait, nothing executed, no escapes."""
 
+import csv
 import os
 import re
 import shutil
@@ -284,6 +285,76 @@ def test_a_bug_of_a_component_shows_its_traceback_without_its_escapes(command, t
     assert not UNSAFE.search(done.stderr)
 
 
+def test_a_broken_connection_of_a_component_is_no_reader_that_has_left(command, tmp_path):
+    (tmp_path / "mine" / "schedule").mkdir(parents=True)
+    (tmp_path / "mine" / "schedule" / "bad.py").write_text(
+        "def bad():\n    def rate(step):\n        raise BrokenPipeError('gone')\n    return rate\n"
+    )
+    (tmp_path / "conf" / "schedule").mkdir(parents=True)
+    (tmp_path / "conf" / "schedule" / "bad.yaml").write_text("name: bad\n")
+    done = command(*TRAIN, "components=[mine]", "schedule=bad")
+    assert done.returncode == 1
+    assert "BrokenPipeError: gone" in done.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="POSIX")
+def test_a_conf_that_may_not_be_read_holds_nothing_up(say, tmp_path, monkeypatch):
+    (tmp_path / "conf" / "model").mkdir(parents=True)
+    access = os.access  # root may read everything
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path / "conf") and access(path, mode))
+    for words in LOOKING:
+        assert say(*words)[0] == 0, words
+    code, printed = say("seed=1")
+    assert code == 0
+    assert f"trainctl: note: {tmp_path / 'conf'}: permission denied; its files are left out\n" in printed
+    code, printed = say("--config-dir", "conf", "seed=1")
+    assert (code, printed) == (2, "trainctl: --config-dir conf: permission denied\n")
+
+
+BREAKS = ["\n", "\r\n", "\x1b[31m", "\u2028", "'", '"', "\\", " ", "$(touch canary)", "é", "a"]
+
+
+def named(source, length=6):
+    """Return a name with line breaks, quotes and escape sequences."""
+    return "n" + "".join(source.choices(BREAKS, k=length)) + "\nz"
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(os.name != "posix", reason="POSIX")
+def test_any_name_stays_in_its_line_and_in_its_command(command, tmp_path):
+    source = seed("line breaks")
+    for number in range(cases(2)):
+        columns, classes, path, root = (
+            [named(source) + str(n) for n in range(3)],
+            [named(source) + str(n) for n in range(2)],
+            f"{named(source)}.csv",
+            f"{named(source)}{number}",
+        )
+        rows = [[str(n % 7), classes[n % 3 > 0], str(n)] for n in range(30)]
+        with (tmp_path / path).open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows([columns, *rows])
+        words = [f"dataset.path={path}", f"dataset.target={columns[1]}", "dataset=csv", "loop.epochs=1", "threads=1"]
+        done = command(*words, f"output.root={root}", "output.plots=false")
+        assert done.returncode == 0, done.stderr
+        assert not UNSAFE.search(done.stdout + done.stderr)
+        labels = {line.split(" ")[0] for line in done.stdout.splitlines()}
+        assert labels <= LABELS, done.stdout
+        evaluate = re.search(r"^next +(trainctl evaluate .*)$", done.stdout, re.MULTILINE)[1]
+        shell = f'trainctl() {{ "{sys.executable}" -m trainctl "$@"; }}; {evaluate}'
+        pasted = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, timeout=120)
+        assert pasted.returncode == 0, (evaluate, pasted.stderr)
+        wrong = command(*words, "dataset.target=nowhere", f"dataset.drop=[{named(source)}]")
+        assert (wrong.returncode, wrong.stderr.count("\n")) == (3, 1 + wrong.stderr.count("note: ")), wrong.stderr
+        assert not (tmp_path / "canary").exists()
+
+
+# Of the lines that training prints; "" continues the one above.
+LABELS = {
+    "train", "run", "device", "model", "data", "task", "numbers", "categories", "dates", "note", "not", "epoch", "engine",
+    "finished", "best", "test", "time", "next", "", "trainctl:",
+}  # fmt: skip
+
+
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
 def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
     (tmp_path / "mine_of_endless_files" / "model").mkdir(parents=True)
@@ -295,3 +366,26 @@ def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
     own_code.cache_clear()
     assert len(before) == 12
     assert own_code(("mine_of_endless_files",)) != before
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("TORCH_LOGS", "PyTorch cannot be loaded: Invalid log settings: nonsense"),
+        ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_CUDA_ALLOC_CONF=nonsense: expected option:value"),
+    ],
+)
+def test_a_variable_that_pytorch_refuses_is_named(command, name, says):
+    done = command(*TRAIN, fresh=True, timeout=120, **{name: "nonsense"})
+    errors = [line for line in done.stderr.splitlines() if "loading PyTorch" not in line]
+    assert (done.returncode, len(errors)) == (7, 1), done.stderr
+    assert says in errors[0]
+    assert name in errors[0]
+
+
+@pytest.mark.parametrize("content", ["", "seed: 1\n", "# my recipe\nloop:\n  epochs: 1\n"])
+def test_a_recipe_without_its_first_line_is_answered_with_it(say, tmp_path, content):
+    path = tmp_path / "conf" / "recipe" / "mine.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(content)
+    assert say("recipe=mine") == (2, f'trainctl: {path}: a recipe needs "# @package _global_" as its first line\n')

@@ -60,6 +60,8 @@ def main() -> int:
     except SystemExit as error:
         return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
+        if not (table.abandoned(sys.stdout) or table.abandoned(sys.stderr)):
+            raise  # of a connection that a component has opened
         table.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
@@ -74,6 +76,7 @@ def answer(error: Exception) -> int | None:
         return complain(message, UnavailableError.exit_code)
     if isinstance(error, OSError) and error.errno in STORAGE:
         denied = error.errno in (errno.EACCES, errno.EPERM)  # for reading, too
+        table.discard_unwritten(sys.stdout)
         return complain(f"cannot {'read or write' if denied else 'write'}: {error}", StorageError.exit_code)
     if isinstance(error, OSError) and error.errno in NO_PATH:
         return complain(f"{error.filename}: {error.strerror}", ConfigError.exit_code)
@@ -106,7 +109,14 @@ def environment(error: Exception) -> str | None:
 
 
 def dispatch(arguments: Sequence[str]) -> int:
-    """Find the command and run it."""
+    """Find the command and run it.
+
+    Raises:
+        ConfigError: If there is no such command, or an argument is empty.
+    """
+    if "" in arguments:  # an empty name would be the newest run, or the current directory
+        place = list(arguments).index("") + 1
+        raise ConfigError(f"argument {place} is empty; check the variable of the shell that it comes from")
     arguments = with_file_expanded(with_command_first(arguments))
     first = arguments[0] if arguments else "-"
     command = first if not first.startswith(("-", "~")) and "=" not in first else None
@@ -123,7 +133,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{command}: {expected} (commands: {', '.join(COMMANDS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        table.line(command_help.of(command))
+        table.lines(command_help.of(command))
         return 0
     if command == "train":
         return train(rest)
@@ -225,10 +235,10 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
     if flags.shell_completion:
         from trainctl.command import completion
 
-        table.line(completion.answer(overrides, COMMANDS).rstrip("\n"))
+        table.lines(completion.answer(overrides, COMMANDS).rstrip("\n"))
         return 0
     if flags.help:
-        table.line(command_help.text(overrides, flags.config_dir))
+        table.lines(command_help.text(overrides, flags.config_dir))
         return 0
     from trainctl.settings import compose, hydra_flags
 
@@ -237,7 +247,7 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
         compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
         words = [word for word in words if word not in overrides] + hydra_flags.for_hydra(overrides, flags.config_dir)
     text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else words, flags.config_dir)
-    table.line(text.rstrip("\n"))
+    table.lines(text.rstrip("\n"))
     return code
 
 

@@ -1,5 +1,8 @@
-"""Parts of messages: the word that was probably meant, and lists that are cut short. Imports nothing of trainctl."""
+"""Parts of messages: the word that was probably meant, lists that are cut short, commands. Imports nothing of trainctl."""
 
+import os
+import re
+import shlex
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
@@ -51,3 +54,54 @@ def shortened(text: str, most: int = LONGEST_LINE) -> str:
     """
     before = (most - 2) // 2
     return text if len(text) <= most else f"{text[:before]}...{text[len(text) - (most - 3 - before) :]}"
+
+
+def typed(key: str, value: str | Sequence[str]) -> str:
+    r"""Return a setting as it is typed in a shell; in quotes only where a name in it requires them.
+
+    >>> print(typed("dataset.drop", ["Id"]), typed("dataset.drop", ["a b", "c,d"]), typed("dataset.time", "my day"))
+    dataset.drop=[Id] 'dataset.drop=[a b,"c,d"]' 'dataset.time=my day'
+    """
+    text = value
+    if not isinstance(value, str):
+        text = f"[{','.join(map(spell_item, value))}]"
+        text = text if '"' in text else text.replace("'", '"')  # the shell's quotes are single
+    plain = all(character.isalnum() or character in "_@%+=:,./-[]" for character in text)
+    return f"{key}={text}" if plain else shell_words([f"{key}={text}"])
+
+
+def spell_item(text: str) -> str:
+    """Return a text as an item of a list: in quotes only where it would be read as something else."""
+    return text if text == text.strip() != "" and not set(text) & set("[](){},'\"") else quoted(text)
+
+
+def quoted(text: str) -> str:
+    r"""Return a text in quotes, which Hydra's grammar and ``settings.text.unquoted`` read alike.
+
+    >>> quoted("größe"), quoted("it's")
+    ("'größe'", '"it\'s"')
+    """
+    quote = '"' if "'" in text and '"' not in text else "'"
+    inside = re.sub(
+        r"(\\*)(" + quote + r"|\Z)",
+        lambda found: "\\" * (2 * len(found[1])) + ("\\" + quote if found[2] else ""),
+        text,
+    )
+    return f"{quote}{inside}{quote}"
+
+
+def shell_words(words: Iterable[str]) -> str:
+    r"""Join words to a command that a shell reads as these words, in one line and without control characters.
+
+    >>> print(shell_words(["trainctl", "a b", "it's\n\x1b", "\udcff"]))
+    trainctl 'a b' $'it\'s\n\033' $'\377'
+    """
+    return " ".join(shlex.quote(word) if word.isprintable() else f"$'{_escaped(word)}'" for word in words)
+
+
+def _escaped(word: str) -> str:
+    """Write what cannot be printed as octal bytes, which bash, zsh and ksh read between ``$'`` and ``'``."""
+    plain = {"\n": "\\n", "\t": "\\t", "\\": "\\\\", "'": "\\'"}
+    return "".join(
+        plain.get(c) or (c if c.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(c))) for c in word
+    )

@@ -20,7 +20,7 @@ from trainctl.fileformat.cells import Table, TableFormat, read_table
 from trainctl.fileformat.date import read_days
 from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.foreign import STARTS
-from trainctl.fileformat.number import NumberFormat, read_number
+from trainctl.fileformat.number import SCALES, NumberFormat, guess, read_number
 from trainctl.fileformat.table import Column, encode, find_columns, find_numeric, select, unclear_notes
 
 MISSING = ("", "NA", "n/a", "NaN", "null", "None", "?", "#N/A", "-", "<NA>")
@@ -326,3 +326,55 @@ def test_plain_numbers_are_read_as_before() -> None:
 @pytest.mark.parametrize("header", ["PAR1,b", "Rar!,b", "RDX,b", "ORCID,b", "BZh,b", "[m],b", "{a},b", "Obj,b"])
 def test_a_header_that_begins_like_another_kind_of_file_is_a_header(tmp_path: Path, header: str) -> None:
     assert table_of(tmp_path, f"{header}\nx,2\n").header == header.split(",")
+
+
+@pytest.mark.soak
+def test_letters_that_multiply_are_read_as_powers_of_ten():
+    source = seed("scales")
+    for _ in range(cases(150)):
+        letters = source.sample(["", *SCALES], source.choice((1, 2, 3)))
+        if not any(letters):
+            letters.append("k")
+        currency, mark = source.choice(("", "$", "€")), source.choice(".,")
+        cells, truth = [], []
+        for _ in range(12):
+            digits, decimals, letter = source.randrange(1, 10**6), source.choice((1, 2)), source.choice(letters)
+            number = f"{digits // 10**decimals}{mark}{digits % 10**decimals:0{decimals}d}"
+            sign = source.choice(("", "-"))
+            cells.append(f"{sign}{currency}{number}{source.choice(('', ' ')) if letter else ''}{letter}")
+            truth.append(float(f"{sign}{digits}e{SCALES.get(letter, 0) - decimals}"))
+        form = guess(cells).formats[0]
+        assert [read_number(cell, form) for cell in cells] == truth, (cells, form)
+
+
+@pytest.mark.parametrize("cells", [["3B", "4A"], ["1k", "2 kg"], ["5M", "10 %"]])
+def test_letters_that_only_look_like_powers_of_ten_multiply_nothing(cells):
+    formats = guess(cells).formats
+    assert not any(form.scaled for form in formats)
+
+
+def test_thousands_with_and_without_a_letter_are_comparable():
+    form = guess(["950", "2.1k", "3.5k"]).formats[0]
+    assert [read_number(cell, form) for cell in ("950", "2.1k", "1M")] == [950.0, 2100.0, 1_000_000.0]
+
+
+@pytest.mark.parametrize(
+    ("target", "names"),
+    [
+        (["z"], ["[z]"]),
+        (["a", "b"], ["[a,b]"]),
+        ("q", ['"q"']),
+        (["x", "y"], ["x", "y"]),
+        (["x", "no"], ["x", "no"]),
+        (None, []),
+    ],
+)
+def test_a_name_in_brackets_or_quotes_is_found_where_only_it_exists(tmp_path, target, names):
+    table = Table(tmp_path / "t.csv", ["x", "y", "[z]", "[a,b]", '"q"'], [], [])
+    assert table.named(target) == names
+
+
+def test_several_columns_with_commas_are_answered_with_brackets(tmp_path):
+    table = Table(tmp_path / "t.csv", ["u", "v"], [], [])
+    with pytest.raises(DataError, match=r"column u,v is missing; type a list in brackets: \[u,v\]"):
+        table.cells("u,v")

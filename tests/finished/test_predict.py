@@ -113,6 +113,16 @@ def test_a_directory_gives_the_files_that_the_run_reads(tmp_path):
         expand([tmp_path / "deep"], TEXTS)
 
 
+def test_packed_tables_of_a_directory_are_read_and_other_packed_files_are_not(tmp_path):
+    for name in ("a.csv", "b.CSV.gz", "c.tsv.zip", "d.npz.gz", "e.zip", "f.png.xz"):
+        (tmp_path / name).write_text("x")
+    found, notes = expand([tmp_path], schema(input_names=("a", "b")))
+    assert [path.name for path in found] == ["a.csv", "b.CSV.gz", "c.tsv.zip"]
+    assert notes[0].endswith("this run reads tables: 1 .gz, 1 .xz and 1 .zip")
+    (tmp_path / "f.png").write_text("x")
+    assert [path.name for path in expand([tmp_path], schema(input_shape=(3, 4, 4)))[0]] == ["f.png"]
+
+
 @pytest.mark.soak
 @pytest.mark.parametrize("size", [1, 3, 7])
 def test_batches_have_all_rows_in_their_order_wherever_they_come_from(size):

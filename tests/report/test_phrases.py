@@ -64,7 +64,7 @@ def test_a_metric_may_have_more_decimals():
 @pytest.mark.parametrize(
     ("text", "encoding", "shown"),
     [
-        ("two\nlines", "utf-8", "two\nlines"),
+        ("two\nlines", "utf-8", "two\\nlines"),
         ("\x1b[31mred\x9b0m\r", "utf-8", "\\x1b[31mred\\x9b0m\\r"),  # C0 and C1: both can start a control sequence
         ("n\udcffme", "utf-8", "n\\udcffme"),  # a file name that is not UTF-8
         ("Größe", "latin-1", "Größe"),
@@ -72,7 +72,7 @@ def test_a_metric_may_have_more_decimals():
     ],
 )
 def test_what_a_terminal_cannot_take_is_escaped(text, encoding, shown):
-    assert table.printable(text, encoding, keep_lines=True) == shown
+    assert table.printable(text, encoding) == shown
 
 
 def test_a_spark_line_follows_the_values_and_marks_what_is_not_a_number():

@@ -50,6 +50,8 @@ HABITS = [
     ("seed=1 optimizer.lr 0.1", "optimizer.lr=0.1"),
     ("device=gpu", "device=cuda"),
     ("device=0", "device=cuda:0"),
+    ("device=gpu:1", "device=cuda:1"),
+    ("device=rocm", "device=cuda"),
     ("precision=16", "precision=fp16"),
     ("precision=bf16-mixed", "precision=bf16"),
     ("gpus=1", "device=cuda"),

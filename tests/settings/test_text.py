@@ -1,6 +1,10 @@
 """The value of a text, or of a list of texts, is what the shell passed, whatever characters it has."""
 
 import csv
+import os
+import shlex
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,7 +18,8 @@ from trainctl import cli
 from trainctl.errors import ConfigError
 from trainctl.settings import compose, existing, hydra_flags, points
 from trainctl.settings.spelling import spell
-from trainctl.settings.text import escaped, quoted, read_items, read_text, spell_text, split, unquoted
+from trainctl.settings.text import escaped, read_items, read_text, spell_text, split, unquoted
+from trainctl.wording import quoted, shell_words, typed
 
 CSV = ("dataset=csv", "dataset.path=a.csv")
 AWKWARD = "äß数\U0001f600=[](){},;:'\"\\$~#*?%&@!|<>^`+-./ ab01_\t"
@@ -127,16 +132,16 @@ def test_commas_separate_the_values_of_a_sweep():
 
 
 def test_a_list_needs_brackets():
-    for typed in ("dataset.drop=a", "dataset.drop=a,b", "dataset.drop=größe"):
+    for word in ("dataset.drop=a", "dataset.drop=a,b", "dataset.drop=größe"):
         with pytest.raises(ConfigError) as caught:
-            compose.compose([*CSV, typed])
-        assert str(caught.value) == f"{typed}: expected a list in brackets: dataset.drop=[{typed[13:]}]"
+            compose.compose([*CSV, word])
+        assert str(caught.value) == f"{word}: expected a list in brackets: dataset.drop=[{word[13:]}]"
 
 
 def test_numbers_still_follow_the_grammar():
-    for typed in ("optimizer.lr=ö", "optimizer.lr='0.1", "optimizer.lr=[1"):
+    for word in ("optimizer.lr=ö", "optimizer.lr='0.1", "optimizer.lr=[1"):
         with pytest.raises(ConfigError, match="cannot parse"):
-            compose.compose([typed])
+            compose.compose([word])
     assert split("a,[b,c],'d,e'") == ["a", "[b,c]", "'d,e'"]
 
 
@@ -159,3 +164,31 @@ def test_a_run_with_awkward_names_is_trained_resumed_and_shown(monkeypatch, caps
     assert run("resume", str(directory), "loop.max_steps=3") == 0
     assert run("predict", str(directory), path) == 0
     assert yaml.safe_load((directory / "config.yaml").read_text(encoding="utf-8"))["dataset"]["target"] == target
+
+
+@pytest.mark.soak
+@generated(200)
+@given(st.lists(st.text(AWKWARD.replace("\t", ""), min_size=1).map(str.strip).filter(bool), min_size=1, max_size=3))
+@example(["Unnamed: 0"])
+@example(["it's", 'a"b'])
+def test_a_hint_that_names_columns_is_read_by_a_shell_as_these_columns(columns):
+    (word,) = shlex.split(typed("dataset.drop", columns))
+    assert read_items(word.removeprefix("dataset.drop=")) == columns
+    assert shlex.split(typed("dataset.time", columns[0])) == [f"dataset.time={columns[0]}"]
+
+
+@pytest.mark.soak
+@generated(100)
+@given(st.lists(st.text(AWKWARD + "\n\x1b\x07\u202e\udcff", min_size=1), min_size=1, max_size=3))
+def test_a_command_that_is_shown_is_one_line_that_a_shell_reads_back(words):
+    shown = shell_words(words)
+    assert shown.isprintable()
+    if all(word.isprintable() for word in words):
+        assert shlex.split(shown) == words
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
+def test_bash_reads_line_breaks_and_escape_sequences_of_a_command_back():
+    words = ["a\nb", "it's\x1b]0;x\x07", "\u202e\\n", "\udcff1", "\t$(touch canary)\n`x`"]
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {shell_words(words)}"], capture_output=True, check=True)
+    assert [os.fsdecode(word) for word in done.stdout.split(b"\0")[:-1]] == words

@@ -3,17 +3,21 @@
 import importlib
 import math
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trainctl.errors import ConfigError, StorageError
+from trainctl.errors import ConfigError, StorageError, UnavailableError
+from trainctl.fileformat.boundary import reason
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
+from trainctl.settings.text import read_items, split
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
+ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
 
 
@@ -60,6 +64,8 @@ def parse(
             )
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
+        elif key in defaults and not value:
+            raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
         elif key in defaults:
             parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises
         elif overrides:
@@ -84,14 +90,29 @@ def _exists(path: str) -> bool:
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides."""
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
-    names = [name.strip() for name in lists[-1].strip("[]").split(",")] if lists else []
+    value = lists[-1] if lists else "[]"
+    items = read_items(value)
+    names = split(value) if items is None else items
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
 
 
 def import_torch() -> None:
-    """Import PyTorch, which takes seconds; called once everything that can be checked without it was checked."""
+    """Import PyTorch, which takes seconds; called once everything that can be checked without it was checked.
+
+    Raises:
+        UnavailableError: If it refuses a variable of the environment. One that configures its allocator is checked before,
+            because PyTorch ends the process if it is wrong.
+    """
+    for name in ALLOCATORS:
+        if (value := os.environ.get(name)) and not re.fullmatch(r"\s*[\w]+:.+", value):
+            raise UnavailableError(f"{name}={value}: expected option:value, as PyTorch reads it; correct or unset it")
     with waiting("loading PyTorch"):
-        importlib.import_module("torch")
+        try:
+            importlib.import_module("torch")
+        except ValueError as error:
+            variables = ", ".join(sorted(name for name in os.environ if name.startswith(("TORCH", "PYTORCH"))))
+            hint = f"; is a variable of the environment wrong? ({variables})" if variables else ""
+            raise UnavailableError(f"PyTorch cannot be loaded: {reason(error)[:500]}{hint}") from error
 
 
 def integer(key: str, text: str, low: int) -> int:

@@ -44,9 +44,11 @@ def main(argv: Sequence[str]) -> int:
     records = _records(names, root)
     _settings(records)
     table.line()
-    _results(records)
-    if len({record.fingerprint for record in records} - {None}) > 1:
-        table.line('\nThese runs were trained on different data (see the "data" row): metrics are not comparable.')
+    comparable = len({record.fingerprint for record in records} - {None}) <= 1
+    _results(records, comparable)
+    if not comparable:
+        table.line()
+        table.line('These runs were trained on different data (see the "data" row): metrics are not comparable.')
     return 0
 
 
@@ -85,10 +87,10 @@ def _settings(records: Sequence[Record]) -> None:
         table.line("No settings differ.", style="bold")
 
 
-def _results(records: Sequence[Record]) -> None:
-    """Print outcome, metrics, steps, epochs, parameters, data and time."""
+def _results(records: Sequence[Record], comparable: bool) -> None:
+    """Print outcome, metrics, steps, epochs, parameters, data and time; mark the best if they are comparable."""
     rows = [["outcome", *(record.outcome for record in records)]]
-    rows += [_metric(name, records) for name in metric_columns(records)]
+    rows += [_metric(name, records, comparable) for name in metric_columns(records)]
     rows += [
         ["steps", *(phrases.count(record.steps) for record in records)],
         ["epochs", *(phrases.epochs(record.epochs) for record in records)],
@@ -96,14 +98,14 @@ def _results(records: Sequence[Record]) -> None:
         ["data", *((record.fingerprint or "-")[:12] for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
     ]
-    table.show(["result", *_labels(records)], rows, title="Results (* best)")
+    table.show(["result", *_labels(records)], rows, title="Results (* best)" if comparable else "Results")
 
 
-def _metric(name: str, records: Sequence[Record]) -> list[str]:
-    """Return a metric's row; the best value is marked, unless all values are equal."""
+def _metric(name: str, records: Sequence[Record], comparable: bool) -> list[str]:
+    """Return a metric's row; the best of comparable values is marked, unless all are equal."""
     values = [record.metrics.get(name) for record in records]
     numbers = [value for value in values if value is not None and not math.isnan(value)]
-    best = (max if maximize(name) else min)(numbers) if len(set(numbers)) > 1 else None
+    best = (max if maximize(name) else min)(numbers) if comparable and len(set(numbers)) > 1 else None
     marks = [" *" if best is not None and value == best else "" for value in values]
     return [name, *(phrases.number(value, DECIMALS) + mark for value, mark in zip(values, marks, strict=True))]
 

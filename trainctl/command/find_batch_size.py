@@ -15,13 +15,13 @@ usually needs a different learning rate: see the note below the table. It writes
 """
 
 import math
-import shlex
 from collections.abc import Sequence
 
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.settings import compose
+from trainctl.wording import shell_words
 
 OPTIONS = {"max_size": "", "seconds": "0.5"}
 
@@ -56,7 +56,8 @@ def main(argv: Sequence[str]) -> int:
     ]
     table.show(["batch size", "ms/step", "samples/s", ""], rows, right=("batch size", "ms/step", "samples/s"))
     end = "the largest that fits" if not speeds[-1].fits else "the largest tried; it fits"
-    table.line(f"\n{largest.size} is {end}; suggested: {suggested.size} (*)")
+    table.line()
+    table.line(f"{largest.size} is {end}; suggested: {suggested.size} (*)")
     advise(suggested.size, run.plan.batch_size, parsed.overrides)
     return 0
 
@@ -65,11 +66,12 @@ def advise(size: int, before: int, overrides: Sequence[str]) -> None:
     """Print the command that uses a batch size, and how to adapt the learning rate."""
     others = [override for override in overrides if not override.startswith("loop.batch_size=")]
     setting = f"loop.batch_size={size}"
-    table.line(f"\nUse: {shlex.join(['trainctl', setting, *others])}")
+    table.line()
+    table.line(f"Use: {shell_words(['trainctl', setting, *others])}")
     if size != before:
         factor = size / before
-        find_lr = shlex.join(["trainctl", "find-lr", setting, *others])
+        find_lr = shell_words(["trainctl", "find-lr", setting, *others])
         table.line(
-            f"The learning rate was set for batches of {before}: multiply it by {factor:.3g} for SGD (Goyal et al., 2017),\n"
-            f"by about {math.sqrt(factor):.3g} for Adam-like optimizers, or run: {find_lr}"
+            f"The learning rate was set for batches of {before}: multiply it by {factor:.3g} for SGD (Goyal et al., 2017),"
         )
+        table.line(f"by about {math.sqrt(factor):.3g} for Adam-like optimizers, or run: {find_lr}")

@@ -16,7 +16,6 @@ uses the suggestion. It writes no file except the PNG named by output=, which mu
 """
 
 import math
-import shlex
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import phrases, table
 from trainctl.settings import compose
+from trainctl.wording import shell_words
 
 if TYPE_CHECKING:
     arguments.import_torch()
@@ -60,8 +60,9 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(
             f"the loss did not fall between {lowest:g} and {highest:g}: use a larger max_lr or more steps"
         )
+    table.line()
     table.line(
-        f"\nlowest at {curve.rates[curve.lowest]:.1e}, steepest at {curve.rates[curve.steepest]:.1e};"
+        f"lowest at {curve.rates[curve.lowest]:.1e}, steepest at {curve.rates[curve.steepest]:.1e};"
         f" suggested: {curve.suggestion:g}, a tenth of the lowest"
     )
     if output:
@@ -72,7 +73,8 @@ def main(argv: Sequence[str]) -> int:
     suggested = rates(optimizer, curve.suggestion)
     others = [override for override in parsed.overrides if override.partition("=")[0] not in suggested]
     settings = [f"{key}={value:g}" for key, value in suggested.items()]
-    table.line(f"\nUse: {shlex.join(['trainctl', *settings, *others])}")
+    table.line()
+    table.line(f"Use: {shell_words(['trainctl', *settings, *others])}")
     return 0
 
 

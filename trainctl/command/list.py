@@ -17,7 +17,6 @@ Examples:
   trainctl list model my_model components=[my_package]
 """
 
-import shlex
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -36,6 +35,7 @@ from trainctl.settings.docstring import Docstring, parse_docstring
 from trainctl.settings.members import home, options, overlays
 from trainctl.settings.signature import Signature
 from trainctl.settings.spelling import no_such, spell
+from trainctl.wording import shell_words
 
 OTHER_REGULARIZATION = (
     "Other regularization: dropout is a parameter of the models (model.dropout), label smoothing of the losses"
@@ -95,7 +95,8 @@ def _catalogue(groups: Mapping[str, Members], packages: Sequence[str]) -> None:
         for name in members
     ]
     table.show(["group", "member", "*", "what it does"], rows, sections=True)
-    table.line("\n* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style="dim")
+    table.line()
+    table.line("* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style="dim")
 
 
 def _group(group: str, members: Members, packages: Sequence[str]) -> None:
@@ -112,14 +113,15 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
             row.insert(2, _curve(row[0], members))
     table.show(headers, rows)
     if group == "schedule":
-        table.line("\n" + prose.paragraph(CURVES))
+        table.lines("\n" + prose.paragraph(CURVES))
     others = [name for name in members if name not in ("none", *defaults)] or list(members)
     for name in others[:1]:
-        table.line(f"\nSelect one with {group}={name}. For details: trainctl list {group} {name}")
+        table.line()
+        table.line(f"Select one with {group}={name}. For details: trainctl list {group} {name}")
     if pair := _pair(group, members):
         table.line(f"Members can be combined: {group}=[{','.join(pair)}]")
     if group == "regularizer":
-        table.line(prose.paragraph(OTHER_REGULARIZATION))
+        table.lines(prose.paragraph(OTHER_REGULARIZATION))
 
 
 def _curve(name: str, members: Members) -> str:
@@ -177,7 +179,7 @@ def _one_liner(group: str, name: str, members: Members, packages: Sequence[str])
         signature = None if group == "recipe" else _signature(group, name, members, packages)
         text = signature.summary if signature else next(iter(_description(path)), "")
     except ConfigError as error:
-        text = str(error).partition("\n")[0].replace(str(path), _short(path))
+        text = error.lines[0].replace(str(path), _short(path))
     ours = any(path.is_relative_to(home(directory)) for directory in ("conf", "recipes"))
     return prose.plain(text) if ours else f"{prose.plain(text)} [{_short(path)}]"
 
@@ -201,14 +203,16 @@ def _member(group: str, name: str, members: Members, packages: Sequence[str]) ->
         raise ConfigError(f"{_short(members[name])}: name={settings.get('name')}: no such {group} in {searched}")
     doc = parse_docstring(signature.doc)
     table.line(f"{group}={name}", style="bold")
-    table.line(prose.paragraph(doc.summary))
+    table.lines(prose.paragraph(doc.summary))
     for text in doc.body:
-        table.line("\n" + prose.block(text))
+        table.lines("\n" + prose.block(text))
     _parameters(f"{group}.{name}" if group in component.ADDITIVE else group, settings, signature, doc)
     for title, text in (("Returns", doc.returns), ("Source", doc.source)):
         if text:
-            table.line("\n" + prose.paragraph(f"{title}: {text}"))
-    table.line(f"\nYAML: {_short(members[name])}\nCode: {_short(signature.path)}")
+            table.lines("\n" + prose.paragraph(f"{title}: {text}"))
+    table.line()
+    table.line(f"YAML: {_short(members[name])}")
+    table.line(f"Code: {_short(signature.path)}")
     _examples(group, name, members, settings)
 
 
@@ -228,18 +232,20 @@ def _examples(group: str, name: str, members: Members, settings: Mapping[str, An
     """Print commands that use a member: with its first parameter, and together with another member."""
     key = f"{group}.{name}" if group in component.ADDITIVE else group
     first = [f"{key}.{word}={spell(value)}" for word, value in settings.items() if word != "name"][:1]
-    table.line("Use:  " + shlex.join(["trainctl", f"{group}={name}", *first]))
+    table.line("Use:  " + shell_words(["trainctl", f"{group}={name}", *first]))
     if name != "none" and (pair := _pair(group, members, name)):
-        table.line("      " + shlex.join(["trainctl", f"{group}=[{','.join(pair)}]"]))
+        table.line("      " + shell_words(["trainctl", f"{group}=[{','.join(pair)}]"]))
 
 
 def _recipe(name: str, path: Path) -> None:
     """Print a recipe: its header and its YAML."""
     header, body = _header(path)
     table.line(f"recipe={name}", style="bold")
-    table.line("\n".join(header))
-    table.line("\n" + textwrap.indent(body.strip(), "    "))
-    table.line(f"\nYAML: {_short(path)}\nUse:  trainctl recipe={name}")
+    table.lines("\n".join(header))
+    table.lines("\n" + textwrap.indent(body.strip(), "    "))
+    table.line()
+    table.line(f"YAML: {_short(path)}")
+    table.line(f"Use:  trainctl {shell_words([f'recipe={name}'])}")
 
 
 def _signature(group: str, name: str, members: Members, packages: Sequence[str]) -> Signature | None:

@@ -69,17 +69,20 @@ def main(argv: Sequence[str]) -> int:
     run = assemble.assemble(checked, parents=parentage.find(checked))
     with waiting("measuring steps"):
         profile = profiler.measure(run, steps)
-    table.line(f"{profiler.describe(run)}\n")
+    table.line(profiler.describe(run))
+    table.line()
     table.show(HEADERS, rows(profile), right=HEADERS[2:], sections=True)
     table.line()
     for label, text in facts(profile):
-        table.line(wrapped(f"{label:<12}{text}", 12))
-    table.line("\nWhat to change", style="bold")
+        table.lines(wrapped(f"{label:<12}{text}", 12))
+    table.line()
+    table.line("What to change", style="bold")
     for text in advise(profile) or ["nothing: none of the changes tried is more than 10 % faster"]:
-        table.line(wrapped(f"- {text}", 2))
+        table.lines(wrapped(f"- {text}", 2))
     if output:
         write(Path(output), trace(run, profile.recorded))
-        table.line(f"\ntrace: {output}, for chrome://tracing or https://ui.perfetto.dev")
+        table.line()
+        table.line(f"trace: {output}, for chrome://tracing or https://ui.perfetto.dev")
     return 0
 
 

@@ -64,7 +64,7 @@ def report(directory: Path, comparison: "Comparison", output: Path | None) -> in
         CheckpointError: If the two runs differ.
     """
     if comparison.difference:
-        raise CheckpointError(f"{directory.name} was not reproduced: {comparison.difference}\n{comparison.explanation}")
+        raise CheckpointError(f"{directory.name} was not reproduced: {comparison.difference}", comparison.explanation)
     kept = f"; the new run is {output}" if output else ""
     table.line(f"{directory.name}: identical to step {comparison.end}: {comparison.extent}{kept}")
     return 0

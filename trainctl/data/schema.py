@@ -278,7 +278,7 @@ def _encoding(value: object) -> Encoding:
 
 DATES = ("time", "day_first", "month_first")
 NUMBERS: dict[str, Callable[[object], Any]] = {
-    "decimal": _one_of(*DECIMALS.values()), "thousands": _one_of(*THOUSANDS.values()), "unit": _text,
+    "decimal": _one_of(*DECIMALS.values()), "thousands": _one_of(*THOUSANDS.values()), "unit": _text, "scaled": _flag,
 }  # fmt: skip
 ENCODING: dict[str, Callable[[object], Any]] = {
     "delimiter": _one_of(*DELIMITERS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,

@@ -80,6 +80,8 @@ class Table:
         """
         if name not in self.header:
             hint = did_you_mean(name, self.header)
+            if len(parts := name.split(",")) > 1 and set(parts) <= set(self.header):
+                hint = f"; type a list in brackets: [{name}]"
             for own, around in (('"', "'"), ("'", '"')):  # quotes around a whole value are not part of it
                 if f"{own}{name}{own}" in self.header:
                     hint = f"; did you mean the column {own}{name}{own}? type it as {around}{own}{name}{own}{around}"
@@ -92,6 +94,20 @@ class Table:
             )
         position = self.header.index(name)
         return [row[position] for row in self.rows]
+
+    def named(self, setting: str | Sequence[str] | None) -> list[str]:
+        """Return the columns that a setting names, which need not exist.
+
+        A setting is read without the quotes around it, and with brackets around it as a list, although both may belong
+        to the name of a column. If only the name with them exists, it is meant.
+        """
+        names = [] if setting is None else [setting] if isinstance(setting, str) else list(setting)
+        if set(names) <= set(self.header):
+            return names
+        wholes = [f"{quote}{setting}{quote}" for quote in "\"'"]
+        if not isinstance(setting, str):
+            wholes = [f"[{comma.join(names)}]" for comma in (",", ", ")]
+        return next(([whole] for whole in wholes if whole in self.header), names)
 
     def error(self, row: int, name: str, text: str) -> DataError:
         """Create an error that names the line and column of a cell."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from trainctl.errors import DataError
 from trainctl.fileformat.cells import folded
 from trainctl.fileformat.walk import Found, describe_others, find, subfolders
-from trainctl.wording import closest
+from trainctl.wording import closest, typed
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))  # in lower case
 SHOWN = 20  # class names in a message
@@ -224,7 +224,7 @@ def _names(place: Path, classes: dict[str, Found], layout: Layout) -> tuple[str,
     if layout.class_names is None and (empty := [name for name, found in classes.items() if not found.files]):
         raise DataError(
             f"{place / empty[0]}: contains no {layout.what}; each folder is a class: remove it, add its {layout.what},"
-            f" or set dataset.drop=[{','.join(empty)}]"
+            f" or set {typed('dataset.drop', empty)}"
         )
     names = layout.class_names or tuple(sorted(classes))
     if unprintable := [name for name in names if not name.isprintable()]:

@@ -56,4 +56,4 @@ class Damage:
         hint = f"; {KEY} leaves them out" if count < total else ""
         rest = [f"and {count - LISTED:,} more"] if count > LISTED else []
         first = f"{self.where}: {count:,} of {total:,} {self.what} cannot be read{hint}"
-        raise DataError("\n".join([first, *map(str, self.reasons[:LISTED]), *rest]))
+        raise DataError(first, *map(str, self.reasons[:LISTED]), *rest)

@@ -11,6 +11,7 @@ from trainctl.fileformat.cells import Table, folded, is_missing, is_no_number, s
 from trainctl.fileformat.date import read_days
 from trainctl.fileformat.label import Codes
 from trainctl.fileformat.number import INFINITE, PLAIN, NumberFormat, read_number, split_cell
+from trainctl.wording import typed
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -65,8 +66,10 @@ def _hint(table: Table, row: int, cell: str, form: NumberFormat) -> str:
         if row in (0, len(table.rows) - 1):
             what = "units" if row == 0 else "totals"
             return f"; if this is a line of {what}, skip it with dataset.skip=[{line}]"
-        return f"; if it means a missing value, set dataset.missing=[{cell[:40]}]"
-    unit = parts[2]
+        return f"; if it means a missing value, set {typed('dataset.missing', [cell[:40]])}"
+    _, _, scale, unit = parts
+    if scale and not form.scaled:
+        unit = f"{scale}{unit}"
     if unit != form.unit and (form.unit == "%" or unit):
         return f" {f'in {form.unit}' if form.unit else 'without a unit'}, as the other cells of this column are"
     usual = f"; the numbers of this column are read as in {form}" if str(form) else ""

@@ -18,7 +18,12 @@ CURRENCY = (
     r"|USD|EUR|GBP|JPY|CHF|CNY|INR|AUD|CAD|SEK|NOK|DKK|PLN|CZK|HUF|RUB|BRL|ZAR|MXN|KRW|TRY|Rs\.?|[Kk]r\.?|zł|Kč|Ft|Fr\.?)"
 )
 WORD = r"[^\W\d_]{1,4}[\u00b2\u00b3]?|\u00b0[CF]?|[\"\u2033\u2032']"  # cm, kg, m², °C, inches: one for the whole column
-AROUND = re.compile(rf"([+-]?) ?({CURRENCY})? ?([+-]?) ?(\d.*?|[.,]\d.*?) ?({CURRENCY}|%|{WORD})? ?(-?)")
+# Powers of 10; not m, which is metres as often as millions.
+SCALES = {
+    "k": 3, "K": 3, "M": 6, "Mio": 6, "B": 9, "bn": 9, "Mrd": 9, "kB": 3, "KB": 3, "MB": 6, "GB": 9, "TB": 12,
+}  # fmt: skip
+SCALE = rf"(?:{'|'.join(sorted(SCALES, key=len, reverse=True))})(?![^\W\d_])"
+AROUND = re.compile(rf"([+-]?) ?({CURRENCY})? ?([+-]?) ?(\d.*?|[.,]\d.*?) ?({SCALE})?\.? ?({CURRENCY}|%|{WORD})? ?(-?)")
 MINUS = ("-", "--", "---", "\u2013", "\u2014", "\u2212", ".", "..", "...")  # a missing value where others are numbers
 GROUPED = re.compile(r"[1-9]\d{0,2}[.,]\d{3}", re.ASCII)  # 1,234 or 1.234: thousands or decimals?
 
@@ -31,22 +36,24 @@ class NumberFormat:
         decimal: The mark before the decimals, a point or a comma.
         thousands: The mark between groups of three digits; empty: none.
         unit: What follows or precedes all numbers: ``%``, so that they become parts of 1; a currency; a unit; or nothing.
+        scaled: Whether a letter of ``SCALES`` multiplies the number before it: 1.2k is 1200, 3M is 3,000,000.
     """
 
     decimal: str = "."
     thousands: str = ""
     unit: str = ""
+    scaled: bool = False
 
     @property
     def is_worded(self) -> bool:
         """Whether a word or a letter follows the numbers, which is no percent sign and no currency."""
-        return bool(self.unit) and self.unit != "%" and re.fullmatch(CURRENCY, self.unit) is None
+        return self.scaled if not self.unit else self.unit != "%" and re.fullmatch(CURRENCY, self.unit) is None
 
     def __str__(self) -> str:
         """Return an example, as in ``1.234,5 %``; empty for plain numbers."""
         if self == PLAIN:
             return ""
-        digits = f"1{self.thousands}234{self.decimal}5"
+        digits = f"1{self.decimal}5k, 2M" if self.scaled else f"1{self.thousands}234{self.decimal}5"
         return f"{self.unit}{digits}" if re.fullmatch(CURRENCY, self.unit) else f"{digits}{self.unit}"
 
 
@@ -62,21 +69,21 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
     return re.compile(rf"(?:(?:{whole})(?:{point}\d*)?|{point}\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 
 
-def split_cell(cell: str) -> tuple[str, str, str] | None:
-    """Return the sign, the digits with their marks, and the unit of a cell; None if it is no number in any format.
+def split_cell(cell: str) -> tuple[str, str, str, str] | None:
+    """Return the sign, the digits with their marks, the scale, and the unit of a cell; None if it is no number.
 
-    >>> split_cell("(1,234.50)"), split_cell("12 %"), split_cell("-$5"), split_cell("5-"), split_cell("a")
-    (('-', '1,234.50', ''), ('', '12', '%'), ('-', '5', '$'), ('-', '5', ''), None)
+    >>> split_cell("(1,234.50)"), split_cell("12 %"), split_cell("-$5M"), split_cell("5-"), split_cell("a")
+    (('-', '1,234.50', '', ''), ('', '12', '', '%'), ('-', '5', 'M', '$'), ('-', '5', '', ''), None)
     """
     text = cell.translate(SIGNS).strip()
     inner = text.strip("()").strip() if text[:1] == "(" and text[-1:] == ")" else ""
     if not (match := AROUND.fullmatch(inner or text)):
         return None
-    signs = [sign for sign in (match[1], match[3], match[6]) if sign]
-    units = [unit for unit in (match[2], match[5]) if unit]
+    signs = [sign for sign in (match[1], match[3], match[7]) if sign]
+    units = [unit for unit in (match[2], match[6]) if unit]
     if len(signs) > 1 or len(units) > 1 or (inner and signs):
         return None
-    return "-" if inner or signs == ["-"] else "", match[4], units[0] if units else ""
+    return "-" if inner or signs == ["-"] else "", match[4], match[5] or "", units[0] if units else ""
 
 
 def read_number(cell: str, form: NumberFormat = PLAIN) -> float | None:
@@ -84,25 +91,29 @@ def read_number(cell: str, form: NumberFormat = PLAIN) -> float | None:
 
     >>> read_number("1.234,5", NumberFormat(",", ".")), read_number("35 %", NumberFormat(unit="%")), read_number("1,5")
     (1234.5, 0.35, None)
+    >>> read_number("$1.2M", NumberFormat(unit="$", scaled=True)), read_number("5k")
+    (1200000.0, None)
     """
     if form.decimal == "." and form.unit != "%" and NUMBER.fullmatch(cell):
         return float(cell)
     if (parts := split_cell(cell)) is None:
         return None
-    sign, digits, unit = parts
+    sign, digits, scale, unit = parts
+    if scale and not form.scaled:  # a unit like any other, as K for kelvin
+        scale, unit = "", f"{scale}{unit}"
     if not _pattern(form.decimal, form.thousands).fullmatch(digits):
         return None
     plain = sign + (digits.replace(form.thousands, "") if form.thousands else digits).replace(form.decimal, ".")
     if form.unit == "%" and unit == "%":
-        return _hundredth(plain)
-    value = float(plain)
+        return _shifted(plain, -2)
+    value = _shifted(plain, SCALES[scale]) if scale else float(plain)
     return value if unit in ("", form.unit) and (form.unit != "%" or value == 0) else None
 
 
-def _hundredth(plain: str) -> float:
-    """Return a percentage as a part of 1, rounded once: 35% is the float nearest to 0.35."""
+def _shifted(plain: str, places: int) -> float:
+    """Return a number times a power of 10, rounded once: 35% is the float nearest to 0.35."""
     mantissa, _, exponent = plain.lower().partition("e")
-    return float(f"{mantissa}e{int(exponent or 0) - 2}")
+    return float(f"{mantissa}e{int(exponent or 0) + places}")
 
 
 @dataclass(frozen=True)
@@ -136,11 +147,15 @@ def guess(cells: Sequence[str], decimal: str = "auto", thousands: str = "auto") 
     if decimal == thousands == "auto" and (plain := _plainly(cells)):
         return plain
     split = [parts for cell in cells if (parts := split_cell(cell))]
-    words = {unit for _, _, unit in split if unit and re.fullmatch(WORD, unit) and not re.fullmatch(CURRENCY, unit)}
+    units = {unit for *_, unit in split if unit}
+    scaled = any(scale for _, _, scale, _ in split) and all(re.fullmatch(CURRENCY, unit) for unit in units)
+    if not scaled:
+        split = [(sign, text, "", f"{scale}{unit}") for sign, text, scale, unit in split]
+    words = {unit for *_, unit in split if unit and re.fullmatch(WORD, unit) and not re.fullmatch(CURRENCY, unit)}
     if len(words) > 1:  # 3a, 3b, 4a are names
-        split = [parts for parts in split if parts[2] not in words]
-    unit = _unit([unit for _, _, unit in split])
-    digits = Counter(text for _, text, _ in split)
+        split = [parts for parts in split if parts[3] not in words]
+    unit = _unit([unit for *_, unit in split])
+    digits = Counter(text for _, text, _, _ in split)
     best = 0
     found: list[NumberFormat] = []
     for mark in DECIMALS.values() if decimal == "auto" else (DECIMALS[decimal],):
@@ -151,7 +166,7 @@ def guess(cells: Sequence[str], decimal: str = "auto", thousands: str = "auto") 
             if count > best:
                 best, found = count, []
             if count == best and count:
-                found.append(NumberFormat(mark, group, unit))
+                found.append(NumberFormat(mark, group, unit, scaled))
     return Guess(best, tuple(found), any("." in text or "," in text for text in digits))
 
 

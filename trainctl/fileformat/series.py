@@ -10,6 +10,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.encode import days
 from trainctl.fileformat.table import Column, Table, find_numeric, impossible_notes, is_missing, is_no_number, numbers
+from trainctl.wording import typed
 
 MOSTLY = 0.9  # of the steps go back where a file is newest first
 GAP = 1.5  # times the usual step, from which on a step is a gap
@@ -121,12 +122,12 @@ def _oldest_first(
     if (steps < 0).sum() > MOSTLY * (steps != 0).sum():
         notes.append(
             f"rows are newest first, as column {name} shows: they are read from the oldest to the newest"
-            f" (dataset.time={name} orders them in any case)"
+            f" ({typed('dataset.time', name)} orders them in any case)"
         )
         groups, steps = tuple(group[::-1] for group in groups), -steps
     if backwards := int((steps < 0).sum()):
         notes.append(
-            f"column {name} goes back {backwards} time{'s' * (backwards != 1)}: dataset.time={name} puts rows in order,"
+            f"column {name} goes back {backwards} time{'s' * (backwards != 1)}: {typed('dataset.time', name)} puts rows in order,"
             " dataset.entity=COLUMN separates several series"
         )
     return groups

@@ -11,7 +11,7 @@ import numpy as np
 
 from trainctl.fileformat.label import meaning
 from trainctl.fileformat.table import Column, Table, folded, is_missing
-from trainctl.wording import listed
+from trainctl.wording import listed, typed
 
 FEWEST = 10  # rows, below which everything looks odd
 NAMED_ID = re.compile(
@@ -48,7 +48,7 @@ def identifier_note(name: str, values: np.ndarray) -> str:
     """
     if len(values) < FEWEST or not np.isfinite(values).all() or (values != np.rint(values)).any():
         return ""
-    drop = f"It is used as an input; drop it with dataset.drop=[{name}]"
+    drop = f"It is used as an input; drop it with {typed('dataset.drop', [name])}"
     steps = np.diff(values)
     if values[0] in (0, 1) and (steps == 1).all():
         first = int(values[0])
@@ -86,7 +86,7 @@ def column_notes(
         if determines(part, targets[::every], classes=bool(class_names)):
             yield (
                 f"column {column.name} alone determines the target: if it is not known before the target is, drop it"
-                f" with dataset.drop=[{column.name}]"
+                f" with {typed('dataset.drop', [column.name])}"
             )
 
 

@@ -11,6 +11,7 @@ from trainctl.fileformat.date import find_order, impossible, read_days
 from trainctl.fileformat.delimited import MARKS, NUMBER
 from trainctl.fileformat.encode import Column, Unseen, encode, number, numbers, one_hot, unseen_note
 from trainctl.fileformat.number import INFINITE, NumberFormat, choose, guess, read_number
+from trainctl.wording import typed
 
 __all__ = [  # all that reads tables needs this module alone
     "MARKS", "NUMBER", "Column", "Table", "TableFormat", "Unseen", "encode", "find_columns", "folded", "is_missing",
@@ -70,7 +71,7 @@ def find_columns(
 
 def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bool) -> Column:
     cells = table.cells(name)
-    drop = f"drop it with dataset.drop=[{name}]"
+    drop = f"drop it with {typed('dataset.drop', [name])}"
     if name in table.nameless:
         raise DataError(f"{table.path}, line 1: {name} has no name in the header (an index?); {drop}")
     present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
@@ -92,7 +93,7 @@ def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bo
         row,
         name,
         f"{short(cell)} is free text ({len(distinct)} distinct values in {len(present)} rows){unique}; {drop}, add it to"
-        f" dataset.categorical=[{name}], or use dataset=text",
+        f" {typed('dataset.categorical', [name])}, or use dataset=text",
     )
 
 
@@ -125,7 +126,7 @@ def _refuse_lost_numbers(table: Table, name: str, present: Sequence[tuple[int, s
             row,
             name,
             f"{short(cell)} is not a number with {form}" + f"; it looks like {formats}" * bool(formats)
-            + f". Name it in dataset.categorical=[{name}] if it is no number",
+            + f". Name it in {typed('dataset.categorical', [name])} if it is no number",
         )  # fmt: skip
 
 
@@ -154,7 +155,7 @@ def rewritten(table: Table, columns: Sequence[Column]) -> tuple[Column, ...]:
         return tuple(columns)
     formats = find_numeric(table, [column.name for column in columns if not column.categories]).formats
     return tuple(
-        replace(column, number=replace(formats[column.name], unit=column.number.unit))
+        replace(column, number=replace(formats[column.name], unit=column.number.unit, scaled=column.number.scaled))
         if column.name in formats
         else column
         for column in columns

@@ -3,7 +3,7 @@
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -45,7 +45,13 @@ def subfolders(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not ignored(path.name) and path.is_dir())
 
 
-def find(folder: Path, suffixes: Collection[str] | None, *, deep: bool = True) -> Found:
+def find(
+    folder: Path,
+    suffixes: Collection[str] | None,
+    *,
+    deep: bool = True,
+    suffix_of: Callable[[Path], str] = lambda path: path.suffix.lower(),
+) -> Found:
     """Find the files in a directory.
 
     Links are followed, but no directory is entered twice, nor one that contains ``folder``: links cannot lead in circles.
@@ -54,6 +60,7 @@ def find(folder: Path, suffixes: Collection[str] | None, *, deep: bool = True) -
         folder: The directory.
         suffixes: Of the files that are wanted, in lower case; None: all files.
         deep: Whether subdirectories are searched too.
+        suffix_of: Returns the suffix that says what a file contains; of ``a.csv.gz``, ``.gz`` unless it knows better.
     """
     found = Found()
     entered = {_identity(parent) for path in (folder.absolute(), folder.resolve()) for parent in path.parents}
@@ -67,7 +74,7 @@ def find(folder: Path, suffixes: Collection[str] | None, *, deep: bool = True) -
             if ignored(path.name):
                 continue
             mode = _mode(path)
-            wanted = suffixes is None or path.suffix.lower() in suffixes
+            wanted = suffixes is None or suffix_of(path) in suffixes
             if stat.S_ISDIR(mode):
                 waiting.extend([path] if deep else [])
             elif not stat.S_ISREG(mode):

@@ -12,10 +12,12 @@ from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import image
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.walk import describe_others, find
+from trainctl.fileformat.unpacked import ending
+from trainctl.fileformat.walk import Found, describe_others, find
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line, or is one text
 ARRAYS = frozenset({".npz", ".npy"})
+DELIMITED = frozenset({".csv", ".tsv"})  # also packed: a.csv.gz
 Label = dict[str, object]  # what identifies a row: the cells before its prediction, by the names of their columns
 COMMON = 5  # unknown tokens in a note
 
@@ -95,7 +97,7 @@ def expand(given: Sequence[Path], schema: Schema) -> tuple[list[Path], list[str]
             continue
         what, choices = _suffixes(schema)
         with reading(path):
-            searched = [find(path, suffixes) for suffixes in choices]
+            searched = [_find(path, suffixes) for suffixes in choices]
         found = next((result for result in searched if result.files), searched[0])
         if not found.files:
             others = f"; contains {describe_others(found.others)}" if found.others else ""
@@ -109,14 +111,18 @@ def expand(given: Sequence[Path], schema: Schema) -> tuple[list[Path], list[str]
     return files, notes
 
 
+def _find(folder: Path, suffixes: frozenset[str] | None) -> Found:
+    return find(folder, suffixes, suffix_of=ending) if suffixes == DELIMITED else find(folder, suffixes)
+
+
 def _suffixes(schema: Schema) -> tuple[str, list[frozenset[str] | None]]:
     """Return what a run reads from a directory, in words and as suffixes; the later ones if there are none of the first."""
     if schema.vocabulary:
         every: list[frozenset[str] | None] = [None] if schema.encoding.whole_files else []
-        return "texts", [frozenset({".txt"}), frozenset({".csv", ".tsv"}), *every]
+        return "texts", [frozenset({".txt"}), DELIMITED, *every]
     if len(schema.input_shape) == 3 and schema.input_shape[0] in (1, 3):
         return "images", [image.suffixes(), ARRAYS]
-    return "tables", [frozenset({".csv", ".tsv"}), frozenset({".txt"}), ARRAYS]
+    return "tables", [DELIMITED, frozenset({".txt"}), ARRAYS]
 
 
 def batches(parts: Iterable[tuple[Sequence[Label], Tensor]], size: int) -> Iterator[tuple[list[Label], Tensor]]:

@@ -88,7 +88,7 @@ def predict(
             wait.advance(len(portion))
     if len(source.failed) == len(files):
         rest = len(files) - SHOWN
-        raise DataError("\n".join([*map(str, source.failed[:SHOWN]), *([f"and {rest:,} more"] if rest > 0 else [])]))
+        raise DataError(*map(str, source.failed[:SHOWN]), *([f"and {rest:,} more"] if rest > 0 else []))
     names = list(dict.fromkeys(name for label, _ in rows for name in label))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

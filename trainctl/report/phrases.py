@@ -2,13 +2,13 @@
 
 import math
 import os
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.report import table
+from trainctl.wording import shell_words
 
 if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.run.reporter import Row
@@ -139,7 +139,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
     shape = "x".join(map(str, data.schema.input_shape))
     task = f"{len(data.schema.class_names)} classes" if data.schema.class_names else run.task
     return [
-        ("run", table.printable(str(directory))),
+        ("run", str(directory)),
         ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
@@ -164,7 +164,7 @@ def closing(summary: Mapping[str, Any], directory: Path, loop: "Loop", packages:
         lines.append(("test", ", ".join(f"{name[5:]} {_json_number(measured[name])}" for name in test)))
         lines += _context(summary)
     lines.append(("time", _effort(summary)))
-    lines.append(("run", table.printable(str(directory))))
+    lines.append(("run", str(directory)))
     commands = next_commands(directory, str(summary.get("outcome")), loop, components_argument(packages))
     return lines + [("next" if not index else "", command) for index, command in enumerate(commands)]
 
@@ -199,7 +199,7 @@ def _effort(summary: Mapping[str, Any]) -> str:
 
 def components_argument(packages: Sequence[str]) -> str:
     """Return the argument that loads the user's own components, with a space before it; empty if there are none."""
-    return " " + shlex.quote(f"components=[{','.join(packages)}]") if packages else ""
+    return " " + shell_words([f"components=[{','.join(packages)}]"]) if packages else ""
 
 
 def next_commands(directory: Path, outcome: str, loop: "Loop", components: str = "") -> list[str]:
@@ -249,12 +249,12 @@ def pasteable(directory: Path) -> str:
         import subprocess  # here, because it takes milliseconds to import and is needed only there
 
         return subprocess.list2cmdline([path])
-    return shlex.quote(path)
+    return shell_words([path])
 
 
 def labelled(lines: Iterable[Line]) -> list[str]:
-    """Format lines with their labels in a separate column."""
-    lines = list(lines)
+    """Format lines with their labels in a separate column; whatever cannot be printed is escaped."""
+    lines = [(label, table.printable(text)) for label, text in lines]
     width = max((len(label) for label, _ in lines), default=0)
     return [f"{label:<{width}}  {text}".rstrip() for label, text in lines]
 

@@ -85,6 +85,6 @@ class Log(logging.Handler):
 def _write(text: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     try:
-        table.line(text, stream=stream)
+        table.lines(text, stream=stream)
     except (OSError, ValueError):  # nobody reads on, or the stream is closed
         table.drain(stream)

@@ -9,6 +9,7 @@ import io
 import json as json_module
 import math
 import os
+import select
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
@@ -54,9 +55,9 @@ def show(
 
 
 def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:
-    """Print text of one or more lines, on a terminal in one of rich's styles."""
+    """Print one line, on a terminal in one of rich's styles; line breaks of names and values in it are escaped."""
     stream = stream or sys.stdout
-    text = printable(text, stream.encoding, keep_lines=True)
+    text = printable(text, stream.encoding)
     if not (style and stream.isatty()):
         print(text, file=stream)
         return
@@ -66,10 +67,16 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
     Console(file=stream).print(Text(text, style=style), soft_wrap=True)
 
 
+def lines(text: str, *, stream: TextIO | None = None) -> None:
+    """Print text that has lines by itself, such as help and tracebacks: its line breaks are ours."""
+    for each in text.split("\n"):
+        line(each, stream=stream)
+
+
 def write_line(stream: TextIO, text: str, encoding: str | None = None) -> TextIO | None:
     """Write a line to a stream that may be closed or broken; return the stream, or None if it can no longer be used."""
     try:
-        stream.write(printable(text, encoding, keep_lines=True) + "\n")
+        stream.write(printable(text, encoding) + "\n")
         stream.flush()
     except BrokenPipeError:
         drain(stream)
@@ -79,14 +86,12 @@ def write_line(stream: TextIO, text: str, encoding: str | None = None) -> TextIO
     return stream
 
 
-def printable(text: str, encoding: str | None = None, *, keep_lines: bool = False) -> str:
-    r"""Escape characters that an encoding or a terminal cannot print, and line breaks unless ``keep_lines`` is set.
+def printable(text: str, encoding: str | None = None) -> str:
+    r"""Escape characters that an encoding or a terminal cannot print, line breaks included.
 
-    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii"), printable("a\nb", keep_lines=True)
-    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe', 'a\nb')
+    >>> printable("a\x1b[31m\n"), printable("Größe", "ascii")
+    ('a\\x1b[31m\\n', 'Gr\\xf6\\xdfe')
     """
-    if keep_lines:
-        return "\n".join(printable(part, encoding) for part in text.split("\n"))
     if not text.isprintable():
         text = "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
     encoding = encoding or "utf-8"
@@ -129,6 +134,24 @@ def flush() -> None:
 def text(lines: str) -> None:
     """Print lines that end in a line break: as they are into a pipe or a file, escaped on a terminal."""
     sys.stdout.write("\n".join(map(printable, lines.split("\n"))) if sys.stdout.isatty() else lines)
+
+
+def abandoned(stream: TextIO) -> bool:
+    """Return whether nobody reads a stream any more, because the other end of its pipe is closed."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), 0)
+        return bool(poll.poll(0))
+    except (AttributeError, OSError, ValueError):  # no poll on this system, or the stream is closed
+        return True
+
+
+def discard_unwritten(stream: TextIO) -> None:
+    """Discard what a stream has not written yet if it cannot be written, as on a full disk."""
+    try:
+        stream.flush()
+    except (OSError, ValueError):  # ValueError: the stream is closed
+        drain(stream)
 
 
 def drain(stream: TextIO) -> None:

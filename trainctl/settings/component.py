@@ -93,7 +93,7 @@ def signature(path: Path) -> Signature:
     """
     whole, supplied = read_signature(path), SUPPLIED.get(path.parent.name, frozenset())
     if unclear := [message for name, message in whole.unclear.items() if name not in supplied]:
-        raise ConfigError("\n".join(unclear))
+        raise ConfigError(*unclear)
     return replace(whole, parameters={key: kind for key, kind in whole.parameters.items() if key not in supplied})
 
 
@@ -117,7 +117,7 @@ def problems(group: str, key: str, settings: Mapping[str, Any], packages: Iterab
     try:
         parameters = signature(path).parameters
     except ConfigError as error:
-        return str(error).split("\n")
+        return list(error.lines)
     wrong = [
         f"{key}.{word}: {group} {name} has no such parameter{nearest(word, parameters)}"
         for word in settings

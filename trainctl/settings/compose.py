@@ -24,9 +24,9 @@ from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.kinds import kind_of
-from trainctl.settings.members import Members, belongs_elsewhere, explain, home, options, overlays
+from trainctl.settings.members import Members, belongs_elsewhere, explain, home, left_out, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
-from trainctl.settings.recipes import without_what_is_for_others
+from trainctl.settings.recipes import headless, without_what_is_for_others
 from trainctl.settings.user_files import (
     OF_HYDRA,
     hidden,
@@ -62,9 +62,11 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     directories = overlays(config_dir)
     members = options(directories)
     parsed = parse(overrides)
+    for note in left_out():
+        warnings.warn(note, Advice, stacklevel=2)
     wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
     if wrong:
-        raise ConfigError("\n".join(dict.fromkeys(wrong)))
+        raise ConfigError(*dict.fromkeys(wrong))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
     for note in left_alone(directories[0]) if config_dir is not None else ():
         warnings.warn(note, Advice, stacklevel=2)
@@ -77,7 +79,7 @@ def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
         return config.load(tree)
     except ConfigError as error:
         selected = [(word.key_or_group, path) for word in parsed for path in _files_of(word, members)]
-        raise ConfigError(hints.explained(str(error), tree, selected)) from error
+        raise ConfigError(*hints.explained(error.lines, tree, selected)) from error
 
 
 def _files_of(word: Word, members: Members) -> list[Path]:
@@ -107,7 +109,7 @@ def compose_point(
     """
     parsed = parse(words)
     if wrong := [line for override in parsed for line in misuses(override, members, sweep=True)]:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     tree, unused = compose_tree(parsed, typed, members, directories, optional)
     return _checked(tree, parsed, members), unused
 
@@ -126,6 +128,10 @@ def compose_tree(
     """
     choices = [override for override in parsed if override.key_or_group in members]
     composed, notes = with_members(choices, directories)
+    if "recipe" in composed:  # its settings went below its own name
+        recipes = [path for word in choices if word.key_or_group == "recipe" for path in _files_of(word, members)]
+        if bare := headless(recipes):
+            raise ConfigError(*bare)
     for note in notes:
         warnings.warn(note, Advice, stacklevel=2)
     wrong: list[str] = []
@@ -141,7 +147,7 @@ def compose_tree(
         else:
             wrong += trouble
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     lift_epochs(composed, typed)
     tree = resolved(composed)
     for key, value in exact.items():
@@ -241,7 +247,7 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
     try:
         node[leaf] = value_for(override, kind)
     except ConfigError as error:
-        return str(error).split("\n")
+        return list(error.lines)
     exact.pop(key, None)
     if literal(node[leaf], kind, composed):
         exact[key] = node[leaf]

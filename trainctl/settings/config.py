@@ -223,10 +223,10 @@ def load(tree: Tree) -> Config:
         ConfigError: With one line for each thing that is wrong.
     """
     if wrong := problems(tree):
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     tree = tree | {group: absolute(group, tree[group], tree["components"]) for group in WITH_PATHS}
     if wrong := [f"{key}: {_not_utf8(value)}" for key, value in leaves(tree).items() if _not_utf8(value)]:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     sections = {name: cls(**tree[name]) for name, cls in SECTIONS.items()}
     own = {name: tree[name] for name in knobs()}
     return Config(**own, **sections, parts={group: tree[group] for group in component.GROUPS}, tree=tree)

@@ -47,7 +47,7 @@ def check(tree: Tree) -> Config:
     try:
         return config.load(tree)
     except ConfigError as error:
-        raise ConfigError(hints.explained(str(error), tree)) from error
+        raise ConfigError(*hints.explained(error.lines, tree)) from error
 
 
 def completed(tree: Tree) -> Tree:
@@ -115,9 +115,11 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
     for override in parsed:
         key = override.key_or_group
         if key not in keys:
-            exists = key in settings or key in component.GROUPS
-            reason = "cannot change in an existing run; start a new one" if exists else "no such setting"
-            wrong.append(f"{override.input_line}: {reason}{renamed.hint(key) or nearest(key, keys)}")
+            if key in settings or key in component.GROUPS:  # the nearest name would be another setting
+                reason = f"cannot change in an existing run; start a new one (choose from: {', '.join(keys)})"
+            else:
+                reason = f"no such setting{renamed.hint(key) or nearest(key, keys)}"
+            wrong.append(f"{override.input_line}: {reason}")
         elif override.is_delete():
             wrong.append(f"{override.input_line}: expected one value")
         else:
@@ -129,7 +131,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
                     f"{override.input_line}: expected one value" if override.is_sweep_override() else str(error)
                 )
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     if isinstance(changed.get("loop"), dict):
         lift_epochs(changed, [override.key_or_group for override in parsed])
     return changed

@@ -83,7 +83,10 @@ PRECISIONS = {
     **dict.fromkeys(("bf16-mixed", "bfloat16", "bf16-true"), "bf16"),
     **dict.fromkeys(("32", "32-true", "full", "float32", "f32", "single", "false"), "fp32"),
 }
-DEVICES = {"gpu": "cuda", "cuda:all": "cuda", "metal": "mps", "-1": "cuda"}
+DEVICES = {
+    **dict.fromkeys(("gpu", "cuda:all", "-1", "nvidia", "rocm", "hip"), "cuda"),  # PyTorch calls AMD's GPUs cuda, too
+    **dict.fromkeys(("metal", "apple"), "mps"),
+}
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
 
@@ -157,7 +160,8 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     text = str(value).lower()
     instead = ""
     if key == "device":
-        instead = f"cuda:{text}" if text.isdecimal() else DEVICES.get(text, "")
+        number = text.removeprefix("gpu:")
+        instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
     elif key == "precision":
         instead = PRECISIONS.get(text, "")
     elif key.rpartition(".")[2] in ("max_time", "trial_timeout"):

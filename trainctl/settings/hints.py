@@ -21,15 +21,15 @@ OTHER_BASE = re.compile(r"[-+]?(?:0[0-7_]+|[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-
 TEXT = "tag:yaml.org,2002:str"
 
 
-def explained(message: str, tree: Tree, selected: Sequence[tuple[str, Path]] = ()) -> str:
-    """Return a message about values, each line with what to write instead, where that is known.
+def explained(lines: Sequence[str], tree: Tree, selected: Sequence[tuple[str, Path]] = ()) -> list[str]:
+    """Return the lines of a message about values, each with what to write instead, where that is known.
 
     Args:
-        message: What is wrong, one line for each key, such as ``dataset.target=false: expected a text``.
+        lines: What is wrong, one line for each key, such as ``dataset.target=false: expected a text``.
         tree: The configuration.
         selected: The groups and the files of the members that were selected by name.
     """
-    return "\n".join(_line(line, tree, selected) for line in message.split("\n"))
+    return [_line(line, tree, selected) for line in lines]
 
 
 def _line(line: str, tree: Tree, selected: Sequence[tuple[str, Path]]) -> str:

@@ -20,6 +20,7 @@ from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import home, options, overlays
 from trainctl.settings.overrides import Word, literal, parse, value_for
 from trainctl.settings.spelling import spell
+from trainctl.wording import quoted
 
 
 def answer(argv: Sequence[str], config_dir: str | None = None) -> tuple[str, int]:
@@ -72,7 +73,7 @@ def _for_hydra(word: Word, kind: Any, tree: Tree) -> str:
     if value is None:
         return str(word.input_line)
     shown = text.escaped(value) if literal(value, kind, tree) else value
-    listed = f"[{','.join(map(text.quoted, shown))}]" if isinstance(shown, list) else text.quoted(shown)
+    listed = f"[{','.join(map(quoted, shown))}]" if isinstance(shown, list) else quoted(shown)
     return f"{word.key_or_group}={listed}"
 
 

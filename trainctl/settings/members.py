@@ -3,6 +3,7 @@
 Imports neither Hydra nor torch.
 """
 
+import os
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -29,8 +30,23 @@ def overlays(config_dir: str | None = None) -> list[Path]:
     own = [Path(config_dir).absolute()] if config_dir is not None else []
     if own and not (config_dir and is_directory(own[0])):
         raise ConfigError(f"--config-dir {config_dir}: no such directory")
+    if own and not _can_be_listed(own[0]):
+        raise ConfigError(f"--config-dir {config_dir}: permission denied")
     here = Path.cwd() / "conf"
-    return own + ([here] if here.is_dir() and here.resolve() != home("conf").resolve() else [])
+    if not is_directory(here) or here.resolve() == home("conf").resolve():
+        return own
+    return [*own, here] if _can_be_listed(here) else own  # nobody has named it, so no command may depend on it
+
+
+def left_out() -> list[str]:
+    """Return a note if there is a `./conf` whose files may not be read."""
+    here = Path.cwd() / "conf"
+    denied = is_directory(here) and not _can_be_listed(here)
+    return [f"{here}: permission denied; its files are left out"] if denied else []
+
+
+def _can_be_listed(folder: Path) -> bool:
+    return os.access(folder, os.R_OK | os.X_OK)
 
 
 def options(directories: Sequence[Path]) -> Members:

@@ -55,7 +55,7 @@ def parse(words: Sequence[str]) -> list[Word]:
         except ConfigError as error:
             wrong.append(str(error))
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     return parsed
 
 

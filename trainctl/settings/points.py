@@ -103,7 +103,7 @@ def read_sweep(words: Sequence[str], config_dir: str | None = None) -> tuple[Swe
     settings, about_runs = separate(words)
     directories = overlays(config_dir)
     if wrong := list(hidden(directories)):
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     members = options(directories)
     typed = {key_of(word): word for word in about_runs}
     return settings, Composer(read_space(about_runs, settings, members), directories, members, typed)
@@ -123,14 +123,14 @@ def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Poi
             try:
                 point = composer.compose(words, replicate)
             except ConfigError as error:
-                wrong |= dict.fromkeys(str(error).split("\n"))
+                wrong |= dict.fromkeys(error.lines)
                 continue
             if replicate == first:
                 points.setdefault(point.identity, point)
     if not wrong:
         wrong = dict.fromkeys(composer.never_used())
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     return list(points.values())
 
 

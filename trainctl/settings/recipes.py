@@ -1,11 +1,23 @@
 """Combine a recipe with members that were typed: the member that was typed wins, with its own settings."""
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
+from trainctl.errors import ConfigError
+from trainctl.fileformat.tree import LARGEST
+from trainctl.fileformat.utf8 import read_text
 from trainctl.settings import component, config
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import spell
+
+HEADER = "@package _global_"
+
+
+def headless(files: Iterable[Path]) -> list[str]:
+    """Return a message for each recipe without the line that lets it set the settings of the run."""
+    wrong = [path for path in files if HEADER not in read_text(path, ConfigError, largest=LARGEST).partition("\n\n")[0]]
+    return [f'{path}: a recipe needs "# {HEADER}" as its first line' for path in wrong]
 
 
 def without_what_is_for_others(

@@ -152,7 +152,7 @@ def read_space(words: Sequence[str], settings: Sweep, members: Members) -> Space
                 else _axis(parse([word])[0], settings, members, packages)
             )
         except ConfigError as error:
-            wrong += str(error).split("\n")
+            wrong += error.lines
             continue
         if axis is None:
             fixed.append(word)
@@ -162,7 +162,7 @@ def read_space(words: Sequence[str], settings: Sweep, members: Members) -> Space
         axes.append(read_points(Path(settings.points)))
     wrong = wrong or _conflicts(fixed, axes, settings)
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     replicates, points = _replicates(fixed, axes, settings)
     space = Space(tuple(fixed), tuple(points), replicates)
     if too_many := _too_many(space, settings):

@@ -73,6 +73,10 @@ def misspelt(text: str, reason: str = "") -> str:
         return "expected key=value or group=member"
     if key != key.strip() or value != value.strip():
         return f"no spaces around =; did you mean {key.strip()}={value.strip()}?"
+    if match := re.search(
+        r"while evaluating '.*': (.+)", reason, re.DOTALL
+    ):  # a function of sweeps with wrong arguments
+        return match[1]
     match = UNREADABLE.search(reason)
     trouble = f'cannot parse "{match[1]}"' if match else reason.partition("\n")[0]
     return f"{trouble}; put quotes around special characters: \"key='value'\""

@@ -101,7 +101,7 @@ def load(words: Sequence[str]) -> Sweep:
         if problem := schema.problem(tree[key], annotations[key]):
             wrong.append(f"{line}: {problem}")
     if wrong := wrong or contradictions(tree, words):
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     return Sweep(**tree)
 
 

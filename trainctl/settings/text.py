@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
+from trainctl.wording import quoted, spell_item
+
 QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
 PAIRS = {"[": "]", "(": ")", "{": "}"}
 
@@ -82,21 +84,6 @@ def unquoted(text: str) -> str:
     return re.sub(r"(\\+)(" + quote + r"|\Z)", lambda found: "\\" * (len(found[1]) // 2) + found[2], inside)
 
 
-def quoted(text: str) -> str:
-    r"""Return a text in quotes, which Hydra's grammar and :func:`unquoted` read alike.
-
-    >>> quoted("größe"), quoted("it's"), unquoted(quoted("a\\")) == "a\\"
-    ("'größe'", '"it\'s"', True)
-    """
-    quote = '"' if "'" in text and '"' not in text else "'"
-    inside = re.sub(
-        r"(\\*)(" + quote + r"|\Z)",
-        lambda found: "\\" * (2 * len(found[1])) + ("\\" + quote if found[2] else ""),
-        text,
-    )
-    return f"{quote}{inside}{quote}"
-
-
 def spell_text(text: str, *, item: bool = False) -> str:
     r"""Return a text as it is typed: in quotes only where it would be read as something else.
 
@@ -107,13 +94,10 @@ def spell_text(text: str, *, item: bool = False) -> str:
     >>> spell_text("a,b"), spell_text("a,b", item=True), spell_text("null"), spell_text("'x'")
     ('a,b', "'a,b'", "'null'", '"\'x\'"')
     """
+    if item:
+        return spell_item(text)
     bracketed = read_items(text) is not None  # would be a list where one is allowed
-    plain = (
-        text == text.strip() != "" and not set(text) & set("[](){},'\"")
-        if item
-        else read_text(text) == text and not bracketed
-    )
-    return text if plain else quoted(text)
+    return text if read_text(text) == text and not bracketed else quoted(text)
 
 
 def read_items(text: str) -> list[str] | None:

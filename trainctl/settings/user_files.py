@@ -46,7 +46,7 @@ def refuse_other_bases(files: Iterable[Path]) -> None:
         with contextlib.suppress(ConfigError):  # reported by the composition
             wrong += hints.other_bases(path)
     if wrong:
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
 
 
 def hidden(directories: Sequence[Path]) -> Iterator[str]:

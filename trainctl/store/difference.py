@@ -59,7 +59,7 @@ def data_differ(run: Run, before: Schema, saved: Saved) -> list[str]:
         counts = sum(saved.manifest.rows.values()), sum(rows.values())
         differing.append(f"{counts[0]:,} rows in the checkpoint, {counts[1]:,} in this run")
     old, new = before.fingerprint[:12], run.data.schema.fingerprint[:12]
-    return [*(differing or ["values differ"]), f"(fingerprint {old} in the checkpoint, {new} in this run)"]
+    return [*(differing or ["values differ"]), f"fingerprint {old} in the checkpoint, {new} in this run"]
 
 
 def computed_otherwise(saved: Saved, config: Config) -> list[str]:

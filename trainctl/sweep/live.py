@@ -166,7 +166,7 @@ class Live(Watcher):
     def note(self, text: str, style: str = "") -> None:
         """Print a line above the view."""
         with suppress(*HARMLESS):
-            shown = table.printable(text, self.console.encoding, keep_lines=True)
+            shown = table.printable(text, self.console.encoding)
             self.console.print(Text(shown, style=style), soft_wrap=True)
 
     def close(self) -> None:

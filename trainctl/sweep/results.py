@@ -1,7 +1,6 @@
 """What a user reads at the end of a sweep: what follows, why trials failed, and what to do next. No torch."""
 
 import re
-import shlex
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TextIO
@@ -12,6 +11,7 @@ from trainctl.sweep.answer import Answer, Confirmation, Ranking, Standing, is_do
 from trainctl.sweep.importance import values_of
 from trainctl.sweep.ranked_table import PLUS_MINUS, ranked_table
 from trainctl.sweep.trial import Trial
+from trainctl.wording import shell_words
 
 MOST_ROWS = 50  # of the table; results.csv has all
 MOST_REASONS = 10
@@ -48,7 +48,7 @@ def winner_command(words: Words, fixed: Sequence[str]) -> str:
     >>> winner_command(("optimizer.lr=0.1",), ("dataset=iris", "model.hidden=[8, 8]"))
     "trainctl dataset=iris 'model.hidden=[8, 8]' optimizer.lr=0.1"
     """
-    return shlex.join(["trainctl", *fixed, *words])
+    return shell_words(["trainctl", *fixed, *words])
 
 
 def show(answer: Answer, home: Path, fixed: Sequence[str] = (), stream: TextIO | None = None) -> None:

@@ -1,6 +1,5 @@
 """A sweep from its first trial to its answer. No torch."""
 
-import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from trainctl.sweep.ranking import contenders, find_answer
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
+from trainctl.wording import shell_words
 
 PAUSE = 2.0  # seconds between two writes of results.csv
 FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
@@ -32,7 +32,9 @@ def run(study: Study) -> int:
     """
     trials = Results(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
-    watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
+    watcher.note(
+        f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
+    )
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update)
     over = False
     try:
@@ -43,7 +45,9 @@ def run(study: Study) -> int:
         trials.update(last=True, over=over)
         conclude(study, trials.all)
     if stopped:
-        table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
+        table.line(
+            f"the sweep stopped: {stopped}; continue it with: {shell_words(['trainctl', 'resume', str(study.home)])}"
+        )
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials.all)} trials failed; see {study.home / 'results.csv'}")
     if trials.all and all(trial.status == "stopped" for trial in trials.all):

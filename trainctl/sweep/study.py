@@ -252,7 +252,7 @@ def check_same(study: Study, words: Sequence[str]) -> None:
     if wrong:
         name = study.settings.name or study.home.name
         lines = [f"{study.home}: finished trials had other settings: {line}" for line in wrong]
-        raise CheckpointError("\n".join([*lines, f"give the new sweep another name than sweep.name={name}"]))
+        raise CheckpointError(*lines, f"give the new sweep another name than sweep.name={name}")
 
 
 def _grow(study: Study, points: Sequence[Point]) -> None:

@@ -1,7 +1,6 @@
 """The end of a session: test the best weights, draw plots, and write the summary."""
 
 import math
-import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, checkpoint_writer
 from trainctl.train.evaluation import confusion, evaluate
+from trainctl.wording import shell_words
 
 Summary = dict[str, Any]
 
@@ -189,9 +189,7 @@ def write_summary(directory: AnyPath, summary: Summary) -> None:
         raise
     except StorageError as error:
         if summary["outcome"] == "finished":
-            advice = (
-                f"the run is finished and saved; to write the summary: trainctl resume {shlex.quote(str(directory))}"
-            )
+            advice = f"the run is finished and saved; to write the summary: {shell_words(['trainctl', 'resume', str(directory)])}"
             raise StorageError(f"{error}; {advice}") from error
         warnings.warn(f"no summary was written: {error}", Advice, stacklevel=1)
 

@@ -10,7 +10,6 @@ other error is a bug in trainctl or in the user's code: it is raised at once, an
 
 import gc
 import math
-import shlex
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -43,6 +42,7 @@ from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
 from trainctl.train.snapshot import Snapshot, masks, state_is_finite
+from trainctl.wording import shell_words
 
 EVERY_STEPS = (
     100  # between checks of the whole state on a CPU; not used on other devices, where the host would have to wait
@@ -243,7 +243,10 @@ class Health:
         if lacks_memory(error):
             raise UnavailableError(f"{out_of_memory(error)}; {saved}") from error
         if not isinstance(error, TrainctlError):
-            path, own = shlex.quote(str(self.writer.directory)), phrases.components_argument(self.run.config.components)
+            path, own = (
+                shell_words([str(self.writer.directory)]),
+                phrases.components_argument(self.run.config.components),
+            )
             saved += f"; fix the error, then resume with: trainctl resume {path}{own}"
         self.reporter.note(saved)
 

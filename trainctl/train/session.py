@@ -1,6 +1,5 @@
 """A training session: from a configuration to the summary in the run directory."""
 
-import shlex
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -36,6 +35,7 @@ from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.train import checkpoint_writer, loop, parentage, provenance
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
+from trainctl.wording import shell_words
 
 
 def no_judge(row: Row) -> None:
@@ -224,10 +224,10 @@ def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[R
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            command = (
-                f"trainctl resume {shlex.quote(str(directory))}{phrases.components_argument(run.config.components)}"
-            )
-            error.args = (f"{error}; resume with: {command}",)
+            own = phrases.components_argument(run.config.components)
+            command = shell_words(["trainctl", "resume", str(directory)]) + own
+            *others, last = error.lines
+            error.args = (*others, f"{last}; resume with: {command}")
             raise
         except LostLockError:
             raise  # the run is another process's now, and so are its records

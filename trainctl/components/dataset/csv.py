@@ -42,7 +42,7 @@ from trainctl.fileformat.table import (
     unseen_note,
 )
 from trainctl.fileformat.target import read_target, reason_of
-from trainctl.wording import listed
+from trainctl.wording import listed, typed
 
 
 def csv(
@@ -116,7 +116,7 @@ def csv(
         missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
     )  # fmt: skip
     table = read_table(file, form)
-    names = [] if target is None else [target] if isinstance(target, str) else list(target)
+    names = table.named(target)
     _check_targets(table, names, task, drop, categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
@@ -158,10 +158,10 @@ def _check_targets(
     for name in names:
         table.cells(name)  # raises if it does not exist
         if name in drop:
-            raise ConfigError(f"dataset.drop={name}: this is the target, which cannot be dropped")
+            raise ConfigError(f"{typed('dataset.drop', [name])}: this is the target, which cannot be dropped")
         if name in categorical:
             raise ConfigError(
-                f"dataset.categorical={name}: this is the target; use dataset.task=classification to predict classes"
+                f"{typed('dataset.categorical', [name])}: this is the target; use dataset.task=classification to predict classes"
             )
     if len(set(names)) != len(names):
         raise ConfigError(f"dataset.target=[{','.join(names)}]: list each column only once")

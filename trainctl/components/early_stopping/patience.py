@@ -44,6 +44,7 @@ def patience(
             return Stopping(best=value, waited=0, limit=patience)
         waited = state.waited + 1
         stop = waited >= patience and epoch >= min_epochs
-        return Stopping(state.best, waited, patience, stop, f"no improvement in {waited} evaluations" if stop else "")
+        reason = f"no improvement in {waited} evaluation{'' if waited == 1 else 's'}"
+        return Stopping(state.best, waited, patience, stop, reason if stop else "")
 
     return rule
