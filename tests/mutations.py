@@ -1329,7 +1329,7 @@ MUTATIONS = [
         "tests/finished/test_predict.py -k hold",
     ),
     Mutation(
-        "trainctl/finished/predict.py",
+        "trainctl/finished/source.py",
         "self.failed.append(error)",
         "pass",
         "tests/command/test_predict.py -k damaged",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 DPI = 150  # pixels per inch
 LONGEST_NAME = 22  # most characters of a class name that are shown
+LONGEST_LABEL = 30  # most characters of the name of a column, with its value
 # set here so that the user's matplotlibrc has no effect: LaTeX would fail on a class named a_b
 STYLE: Any = {
     "text.usetex": False, "text.parse_math": True, "font.family": ["DejaVu Sans"], "font.size": 10.0,
@@ -32,8 +33,18 @@ STYLE: Any = {
 
 def short(name: str) -> str:
     """Return a class name without line breaks, shortened so that the matrix keeps its space."""
+    return cut(name, LONGEST_NAME)
+
+
+def cut(name: str, most: int = LONGEST_LABEL) -> str:
+    """Return a name in one line, of at most so many characters."""
     name = " ".join(table.printable(" ".join(name.split())).split())
-    return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def headline(drawn: "Figure", title: str) -> None:
+    """Write the title of a whole figure; no part of it is read as a formula."""
+    drawn.suptitle(title, weight="bold", parse_math=False)
 
 
 def figure(width: float, height: float, columns: Sequence[float] = ()) -> tuple["Figure", Any]:
