@@ -47,10 +47,11 @@ from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.place import check_file, is_directory
 from trainctl.report import table
 from trainctl.store import new_folder, rundir, runpath
+from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
     arguments.import_torch()
-    from trainctl.finished.explain_rows import Explained
+    from trainctl.finished.explained import Explained
     from trainctl.finished.open import Finished
     from trainctl.finished.overview import Overview
 
@@ -58,7 +59,16 @@ OF_ROWS = {
     "class": "", "target": "", "score": "", "baseline": "", "steps": "1024", "patch": "", "id": "",
 }  # fmt: skip
 OF_A_RUN = {"split": "test", "repeats": "5", "embedding": "pca"}
-OPTIONS = {"method": "", "rows": "", "output": "", "spreadsheet": "false", "which": "best", "root": "runs", **OF_ROWS, **OF_A_RUN}
+OPTIONS = {
+    "method": "",
+    "rows": "",
+    "output": "",
+    "spreadsheet": "false",
+    "which": "best",
+    "root": "runs",
+    **OF_ROWS,
+    **OF_A_RUN,
+}
 METHODS = ("integrated_gradients", "saliency", "occlusion", "permutation")
 SCORES = ("log_odds", "logit", "probability")
 # Settings of a table say how this file is written, as for predict.
@@ -89,11 +99,14 @@ def main(argv: Sequence[str]) -> int:
 
         settings = tuple(f"dataset.{key}" for key in OF_A_FILE) if given else ()
         run = open_run(directory, packages, overrides, (*ANYWHERE, *settings), payloads=[options["which"]])
-        found = _rows(run, given, options, filling.folder) if given else _run(run, options, filling.folder)
+        explained = _rows(run, given, options, filling.folder) if given else None
+        overview = None if given else _run(run, options, filling.folder)
+    found = explained or overview
+    assert found is not None
     table.line(f"trainctl: wrote {filling.path}: {', '.join(found.pictures)}", stream=sys.stderr)
-    for note in found.notes:
-        table.line(f"trainctl: note: {note}", stream=sys.stderr)
-    return _failures(found) if given else 0
+    for note in (*run.notes, *(f"note: {note}" for note in found.notes)):
+        table.line(f"trainctl: {note}", stream=sys.stderr)
+    return _failures(explained.failed, explained.files) if explained else 0
 
 
 def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:
@@ -104,7 +117,11 @@ def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:
     """
     for key, usual in (OF_A_RUN if with_input else OF_ROWS).items():
         if typed[key] != usual:
-            where = "leave INPUT out: it is for the rows of a run" if with_input else "give an INPUT: it is for rows of files"
+            where = (
+                "leave INPUT out: it is for the rows of a run"
+                if with_input
+                else "give an INPUT: it is for rows of files"
+            )
             raise ConfigError(f"{key}={typed[key]}: does not apply here; {where}")
     if typed["method"]:
         method = arguments.choice("method", typed["method"], METHODS)
@@ -119,6 +136,7 @@ def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:
         raise ConfigError(f"patch={typed['patch']}: only method=occlusion covers squares of an image")
     arguments.choice("spreadsheet", typed["spreadsheet"], ("true", "false"))
     return typed | {
+        "method": typed["method"] or METHODS[0],
         "which": arguments.choice("which", typed["which"], ("best", "last")),
         "split": arguments.choice("split", typed["split"], ("train", "val", "test")),
         "embedding": arguments.choice("embedding", typed["embedding"], ("pca", "tsne")),
@@ -138,12 +156,13 @@ def _count(key: str, text: str, most: int) -> int:
     return count
 
 
-def _rows(run: "Finished", given: Sequence[Path], options: dict[str, Any], folder: Any) -> "Explained":
+def _rows(run: "Finished", given: Sequence[Path], options: dict[str, Any], folder: AnyPath) -> "Explained":
     """Explain the rows of files, and print how well their attributions add up."""
-    from trainctl.finished.explain_rows import Options, explain
+    from trainctl.finished.explain_rows import explain
+    from trainctl.finished.explained import Options
 
     asked = Options(
-        method=options["method"] or METHODS[0], score=options["score"], class_name=options["class"],
+        method=options["method"], score=options["score"], class_name=options["class"],
         target=options["target"], baseline=options["baseline"], most_steps=options["steps"], patch=options["patch"],
         drawn=options["rows"], ids=options["id"], spreadsheet=options["spreadsheet"] == "true",
     )  # fmt: skip
@@ -175,20 +194,19 @@ def _percent(gap: float) -> str:
     return f"{gap:.2%}" if gap < 10 else "> 1000%"
 
 
-def _failures(found: "Explained") -> int:
+def _failures(failed: Sequence[DataError], files: int) -> int:
     """Print the errors of files that cannot be read; return the exit code."""
-    if not found.failed:
+    if not failed:
         return 0
-    for error in found.failed:
+    for error in failed:
         table.line(f"trainctl: {error}", stream=sys.stderr)
     table.line(
-        f"trainctl: {len(found.failed):,} of {found.files:,} files are not explained, for the reasons above",
-        stream=sys.stderr,
+        f"trainctl: {len(failed):,} of {files:,} files are not explained, for the reasons above", stream=sys.stderr
     )
     return DataError.exit_code
 
 
-def _run(run: "Finished", options: dict[str, Any], folder: Any) -> "Overview":
+def _run(run: "Finished", options: dict[str, Any], folder: AnyPath) -> "Overview":
     """Explain a run as a whole, and print the importances and the calibration."""
     from trainctl.finished.explain_run import explain
 

@@ -82,9 +82,7 @@ def integrated_gradients(
     """
     steps = min(fewest_steps, most_steps)
     ends = [_scores(score, points, portion) for points in (inputs, baseline)]
-    found = Attributions(
-        torch.zeros_like(inputs), ends[0], ends[1], torch.zeros(len(inputs), dtype=torch.long)
-    )
+    found = Attributions(torch.zeros_like(inputs), ends[0], ends[1], torch.zeros(len(inputs), dtype=torch.long))
     open_rows = torch.arange(len(inputs))
     while len(open_rows):
         rows = open_rows.to(inputs.device)
@@ -162,9 +160,7 @@ def saliency(score: Score, inputs: Tensor, baseline: Tensor, *, portion: int) ->
 
 
 @torch.no_grad()
-def occlusion(
-    score: Score, inputs: Tensor, baseline: Tensor, parts: Sequence[Tensor], *, portion: int
-) -> Attributions:
+def occlusion(score: Score, inputs: Tensor, baseline: Tensor, parts: Sequence[Tensor], *, portion: int) -> Attributions:
     r"""Return how much a score falls if a part of a row is replaced by the baseline.
 
     .. math:: a_P = F(x) - F(x \text{ with } x'_P)

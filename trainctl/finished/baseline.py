@@ -74,7 +74,8 @@ def choose(run: Finished, weights: Weights, kind: Kind, name: str, seen: View, d
     name = name or next(iter(choices))
     if name not in choices:
         raise ConfigError(f"baseline={name}: for this run's rows ({kind}), choose from: {', '.join(choices)}")
-    shape, notes = run.schema.input_shape, ()
+    shape = run.schema.input_shape
+    notes: tuple[str, ...] = ()
     if seen.embedding is not None:
         row = seen.embedding.weight[IDS[name]].detach()[None, None]
     elif name in ("zero", "black"):

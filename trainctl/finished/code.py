@@ -68,7 +68,9 @@ def _layer(model: nn.Module, row: Tensor) -> tuple[nn.Module, bool]:
     if not dense:
         raise ConfigError("what=code: this model has no dense layer, so it has no last hidden layer")
     if not any(list(layer.parameters()) for layer, _ in entered[: dense[-1]]):
-        raise ConfigError("what=code: this model has no hidden layer; its outputs are computed directly from the inputs")
+        raise ConfigError(
+            "what=code: this model has no hidden layer; its outputs are computed directly from the inputs"
+        )
     return entered[dense[-1]][0], True
 
 

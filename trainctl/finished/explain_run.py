@@ -64,7 +64,7 @@ def explain(
     results = outcomes(measured, split)
     _importance(measured, described, found, repeats, run.config.seed)
     mistakes.report(measured, described, results, found, shown)
-    _filters(measured.model, described, found)
+    _filters(measured, described, found)
     _embed(measured, results, found, embedding, run.config.seed)
     if results.task == "classification":
         _calibrate_classes(results, found)
@@ -105,30 +105,36 @@ def _importance(measured: Evaluation, described: Features, found: Overview, repe
     found.write_csv("importance.csv", [name.replace(" ", "_").lower() for name in header], lines)
     title, path = f"Permutation importance, {found.split} rows", found.picture("importance.png")
     if described.kind == "image":
-        squares = [(rows.start, columns.start, rows.stop, columns.stop) for rows, columns in permutation.squares(described)]
-        plots.importance_of_squares(found.importances, squares, found.effect, title, path)
+        squares = [
+            (rows.start, columns.start, rows.stop, columns.stop) for rows, columns in permutation.squares(described)
+        ]
+        plots.importance_of_squares([one.mean for one in found.importances], squares, found.effect, title, path)
     else:
         unit = {"regression": " [units of the target]", "reconstruction": " [scaled units]"}.get(measured.task, "")
-        plots.importance(found.importances, f"{found.effect}{unit}", title, path)
+        names, means, spreads = zip(*((one.name, one.mean, one.spread) for one in found.importances), strict=True)
+        plots.importance(names, means, spreads, f"{found.effect}{unit}", title, path)
 
 
-def _filters(model: nn.Module, described: Features, found: Overview) -> None:
+def _filters(measured: Evaluation, described: Features, found: Overview) -> None:
     """Draw the weights of the first layer that reads the rows themselves; of a recurrent network nothing."""
     size = described.index.numel()
-    for layer in model.modules() if described.kind in ("image", "table") else ():
-        own = isinstance(layer, nn.Linear) and layer.in_features == size
-        if described.kind == "table" and own:
-            names = [described.columns[column] for column in described.column_of]
-            matrix = layer.weight.detach().float().cpu().numpy()
-            plots.weights(matrix, names, "Weights of the first layer", found.picture("filters.png"))
+    for layer in measured.model.modules() if described.kind in ("image", "table") else ():
+        if isinstance(layer, nn.Linear) and layer.in_features == size:
+            shape = described.shape
+        elif isinstance(layer, nn.Conv2d) and described.kind == "image" and layer.in_channels == described.shape[0]:
+            shape = tuple(layer.weight.shape[1:])
+        else:
+            continue
+        weights, path = layer.weight.detach().float().cpu(), found.picture("filters.png")
+        if described.kind == "table":
+            encoded = measured.data.schema.input_names
+            names = encoded or [described.columns[column] for column in described.column_of]
+            plots.weights(weights.numpy(), names, "Weights of the first layer", path)
             return
-        if own or (isinstance(layer, nn.Conv2d) and layer.in_channels == described.shape[0]):
-            weights = layer.weight.detach().float().cpu()
-            shape = described.shape if own else weights.shape[1:]
-            kept = weights.reshape(-1, *shape)[:MOST_FILTERS]
-            more = f", {len(kept)} of {len(weights)}" if len(kept) < len(weights) else ""
-            plots.filters(kept.numpy(), f"Filters of the first layer{more}", found.picture("filters.png"))
-            return
+        kept = weights.reshape(-1, *shape)[:MOST_FILTERS]
+        more = f", {len(kept)} of {len(weights)}" if len(kept) < len(weights) else ""
+        plots.filters(kept.numpy(), f"Filters of the first layer{more}", path)
+        return
 
 
 def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedding, seed: int) -> None:
@@ -150,14 +156,16 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
     if schema.task == "classification" and not measured.data.unlabelled:  # also of an autoencoder
         classes = rows.sample(EMBEDDED)[1].cpu()
         true = [[schema.class_names[index]] for index in classes.tolist()]
-        plots.embedding_of_classes(projected, classes.numpy(), schema.class_names, title, path)
+        plots.embedding_of_classes(projected.places, projected.axes, classes.numpy(), schema.class_names, title, path)
     elif results.task == "regression":
         name = schema.target_names[0] if schema.target_names else "target"
         true = [[number] for number in results.true[::every, 0].tolist()]
-        plots.embedding_of_numbers(projected, results.true[::every, 0].numpy(), name, title, path)
+        plots.embedding_of_numbers(
+            projected.places, projected.axes, results.true[::every, 0].numpy(), name, title, path
+        )
     else:
         label = "RMSE of the reconstruction (scaled units)"
-        plots.embedding_of_numbers(projected, results.error[::every].numpy(), label, title, path)
+        plots.embedding_of_numbers(projected.places, projected.axes, results.error[::every].numpy(), label, title, path)
     lines = [[index * every, *place, *true[index]] for index, place in enumerate(projected.places.tolist())]
     found.write_csv("embedding.csv", ["row", "x", "y", *(["true"] if any(true) else [])], lines)
 
@@ -174,7 +182,9 @@ def _calibrate_classes(results: Outcomes, found: Overview) -> None:
     confidence, right = results.confidence.double().numpy(), (~results.wrong).numpy()
     bins = calibration.by_confidence(confidence, right)
     error = calibration.expected_error(bins)
-    plots.calibration_of_classes(bins, confidence, right, error, found.picture("calibration.png"))
+    plots.calibration_of_classes(
+        [(one.rows, one.said, one.true) for one in bins], confidence, right, error, found.picture("calibration.png")
+    )
     means = f"mean confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}"
     found.lines.append(f"calibration: {means}, expected calibration error {error:.4f}")
     found.numbers["expected_calibration_error"] = error
@@ -185,13 +195,14 @@ def _calibrate_numbers(measured: Evaluation, results: Outcomes, found: Overview)
     """Draw the mean target over similar predictions of each target, and write the expected calibration errors."""
     schema = measured.data.schema
     names = schema.target_names or tuple(map(str, range(schema.outputs)))
-    panels = []
+    panels, lines = [], []
     for index, name in enumerate(names):
         said, true = results.predicted[:, index].double().numpy(), results.true[:, index].double().numpy()
         bins = calibration.by_prediction(said, true)
-        panels.append((name, said, true, bins, calibration.expected_error(bins)))
+        shown = [(one.rows, one.said, one.true) for one in bins]
+        panels.append((name, said, true, shown, calibration.expected_error(bins)))
+        lines += [[name, *one] for one in shown]
         found.lines.append(f"calibration: {name}: expected calibration error {table.number(panels[-1][-1])}")
     plots.calibration_of_numbers(panels[:MOST_TARGETS], found.picture("calibration.png"))
     found.numbers["expected_calibration_error"] = {name: error for name, *_, error in panels}
-    lines = [[name, *vars(one).values()] for name, _, _, bins, _ in panels for one in bins]
     found.write_csv("calibration.csv", ["target", "rows", "predicted", "true"], lines)

@@ -92,9 +92,8 @@ def features(schema: Schema) -> Features:
         return Features("text", shape, (), ())
     if len(shape) == 3:
         return Features("image", shape, (), ())
-    width, kind = shape[-1], "series" if len(shape) == 2 else "table"
-    if len(shape) > 3:  # of a data set of your own: every number is a feature
-        shape, width, kind = (math.prod(shape),), math.prod(shape), "table"
+    kind: Kind = "series" if len(shape) == 2 else "table"
+    width = shape[-1] if len(shape) < 3 else math.prod(shape)  # of a data set of your own, each number is a feature
     if schema.columns and sum(len(column.names) for column in schema.columns) == width:
         owners = tuple(index for index, column in enumerate(schema.columns) for _ in column.names)
         return Features(kind, shape, tuple(column.name for column in schema.columns), owners)

@@ -10,7 +10,7 @@ from trainctl.data.schema import Schema
 from trainctl.finished.features import Features, words
 from trainctl.finished.outcomes import Outcomes
 from trainctl.finished.overview import Overview
-from trainctl.report import overview_plots as plots
+from trainctl.report import mistake_plots as plots
 from trainctl.report.picture import picture
 from trainctl.run.run import Evaluation
 
@@ -96,7 +96,13 @@ def _table(results: Outcomes, schema: Schema) -> tuple[list[str], _Cells]:
 
 
 def _draw(
-    measured: Evaluation, described: Features, results: Outcomes, rows: Tensor, places: Places, title: str, found: Overview
+    measured: Evaluation,
+    described: Features,
+    results: Outcomes,
+    rows: Tensor,
+    places: Places,
+    title: str,
+    found: Overview,
 ) -> None:
     """Draw images as such, and other rows as bars or lines."""
     stored, _ = measured.data.splits[found.split].gather(rows.to(measured.device))

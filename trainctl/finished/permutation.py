@@ -59,14 +59,15 @@ def parts(features: Features) -> list[Part]:
     if features.kind == "text":
         return []
     if features.kind != "image":
-        columns = torch.tensor(features.column_of)
-        return [Part(name, columns == index) for index, name in enumerate(features.columns)]
+        owners = torch.tensor(features.column_of)
+        shape = features.shape if features.kind == "table" else (len(owners),)  # of a series at every step
+        return [Part(name, (owners == index).reshape(shape)) for index, name in enumerate(features.columns)]
     _, height, width = features.shape
     found = []
-    for rows, columns in squares(features):
+    for down, right in squares(features):
         mask = torch.zeros(1, height, width, dtype=torch.bool)
-        mask[:, rows, columns] = True
-        found.append(Part(f"y{rows.start}_x{columns.start}", mask))
+        mask[:, down, right] = True
+        found.append(Part(f"y{down.start}_x{right.start}", mask))
     return found
 
 

@@ -83,7 +83,9 @@ def predict(
             with torch.no_grad(), autocast(device, run.config.precision):
                 outputs = encode(scaled) if encode else model(scaled)
             cells = (
-                shortest(outputs.float()) if encode else predicted_cells(outputs.float(), task, scaled, units, run.schema)
+                shortest(outputs.float())
+                if encode
+                else predicted_cells(outputs.float(), task, scaled, units, run.schema)
             )
             rows += zip(labels, cells, strict=True)
             wait.advance(len(portion))

@@ -88,13 +88,14 @@ def question(
     if target and task != "regression":
         raise ConfigError(f"target={target}: only a regression has targets (this run's task is {task})")
     if task == "reconstruction":
-        return Question(task, "", None, "mean squared error of the reconstruction (scaled units)", None)
+        return Question(task, "", None, "the mean squared error of the reconstruction (scaled units)", None)
     if task == "classification":
         if len(schema.class_names) < 2:
             raise ConfigError("this run has only one class: there is nothing to explain")
         kind = score or "log_odds"
         index = _index("class", class_name, schema.class_names) if class_name else None
-        return Question(task, kind, index, kind.replace("_odds", "-odds"), None)
+        asked = f"class {class_name}" if class_name else "the predicted class"
+        return Question(task, kind, index, f"the {kind.replace('_odds', '-odds')} of {asked}", None)
     names = schema.target_names or tuple(map(str, range(schema.outputs)))
     index = _index("target", target, names) if target else 0
     return Question(

@@ -23,6 +23,7 @@ from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.table_inputs import read_table_inputs, table_form
 from trainctl.finished.text_inputs import read_text_inputs
+
 SHOWN = 20  # errors in a message
 
 

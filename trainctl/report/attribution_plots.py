@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import cut, headline, style, write
+from trainctl.report.figure import colour_bar, cut, headline, names_beside, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -72,7 +72,8 @@ def columns(names: Sequence[str], means: Sequence[float], label: str, title: str
         figure = _canvas(7.0, 1.4 + 0.3 * len(order))
         axes = figure.subplots()
         axes.barh(range(len(order)), np.asarray(means)[order], color=AGAINST, height=0.7)
-        _bar_axes(axes, [cut(names[index]) for index in order], label)
+        names_beside(axes, [cut(names[index]) for index in order])
+        axes.set_xlabel(label, fontsize=9, parse_math=False)
         headline(figure, title)
         return write(figure, path)
 
@@ -88,9 +89,7 @@ def mean_image(values: np.ndarray, label: str, title: str, path: AnyPath) -> Any
         axes = figure.subplots()
         image = axes.imshow(values, cmap="Reds", vmin=0, interpolation="nearest")
         _bare(axes)
-        bar = figure.colorbar(image, ax=axes, fraction=0.046)
-        bar.set_label(label, parse_math=False)
-        bar.outline.set_visible(False)
+        colour_bar(figure, image, axes, label)
         headline(figure, title)
         return write(figure, path)
 
@@ -172,21 +171,11 @@ def _tables(drawn: Sequence[Drawn], label: str, title: str) -> Any:
             names.append(f"sum of {len(rest)} others")
         axes.barh(range(len(sizes)), sizes, color=[FOR if size >= 0 else AGAINST for size in sizes], height=0.7)
         axes.axvline(0, color="#888888", linewidth=0.8)
-        _bar_axes(axes, names, label)
+        names_beside(axes, names)
+        axes.set_xlabel(label, fontsize=9, parse_math=False)
         _title(axes, row.title)
     headline(figure, title)
     return figure
-
-
-def _bar_axes(axes: "Axes", names: Sequence[str], label: str) -> None:
-    axes.set_yticks(range(len(names)), names, fontsize=8.5, parse_math=False)
-    axes.invert_yaxis()
-    axes.set_xlabel(label, fontsize=9, parse_math=False)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=8.5)
-    axes.grid(True, axis="x")
-    axes.grid(False, axis="y")
-    axes.spines["left"].set_visible(False)
 
 
 def _series(drawn: Sequence[Drawn], label: str, title: str) -> Any:
@@ -206,7 +195,9 @@ def _series(drawn: Sequence[Drawn], label: str, title: str) -> Any:
             interpolation="nearest",
         )  # fmt: skip
         every = max(1, math.ceil(columns / MOST_STEPS_NAMED))
-        axes.set_yticks(range(0, columns, every), [cut(name) for name in row.names[::every]], fontsize=8, parse_math=False)
+        axes.set_yticks(
+            range(0, columns, every), [cut(name) for name in row.names[::every]], fontsize=8, parse_math=False
+        )
         axes.set_xlabel("step of the series", fontsize=9)
         axes.grid(False)
         _title(axes, row.title)

@@ -2,12 +2,12 @@
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import cut, headline, style, write
+from trainctl.report.figure import colour_bar, cut, headline, names_beside, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -21,65 +21,39 @@ MOST_UNITS = 64  # of the first layer that are drawn
 MOST_POINTS = 5000
 
 
-class Bin(Protocol):
-    """The rows whose values lie in an interval: how many, what is said, and what is true."""
-
-    @property
-    def rows(self) -> int: ...
-    @property
-    def said(self) -> float: ...
-    @property
-    def true(self) -> float: ...
+Bin = tuple[int, float, float]  # the rows with similar values: how many, the mean of what is said, of what is true
 
 
-class Importance(Protocol):
-    """The importance of a part of the rows."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def mean(self) -> float: ...
-    @property
-    def spread(self) -> float: ...
-
-
-class Projection(Protocol):
-    """Codes in two dimensions."""
-
-    @property
-    def places(self) -> np.ndarray: ...
-    @property
-    def axes(self) -> tuple[str, str]: ...
-
-
-def importance(found: Sequence[Importance], label: str, title: str, path: AnyPath) -> AnyPath:
+def importance(
+    names: Sequence[str], means: Sequence[float], spreads: Sequence[float], label: str, title: str, path: AnyPath
+) -> AnyPath:
     """Draw the importance of each column, the largest first, with the spread between repetitions.
 
     Raises:
         StorageError: If the file cannot be written.
     """
-    ranked = sorted(found, key=lambda one: -one.mean)[:MOST_BARS]
+    order = np.argsort(-np.asarray(means), kind="stable")[:MOST_BARS]
     with style():
-        figure = _canvas(7.0, 1.4 + 0.3 * len(ranked))
+        figure = _canvas(7.0, 1.4 + 0.3 * len(order))
         axes = figure.subplots()
         axes.barh(
-            range(len(ranked)), [one.mean for one in ranked], xerr=[one.spread for one in ranked], height=0.7, color=PLAIN,
+            range(len(order)), np.asarray(means)[order], xerr=np.asarray(spreads)[order], height=0.7, color=PLAIN,
             error_kw={"ecolor": "#333333", "elinewidth": 1.2, "capsize": 2.5},
         )  # fmt: skip
         axes.axvline(0, color=GREY, linewidth=0.8)
-        _names_beside(axes, [one.name for one in ranked])
+        names_beside(axes, [names[index] for index in order])
         axes.set_xlabel(f"{label}; line: standard deviation", fontsize=9, parse_math=False)
-        headline(figure, title)
+        headline(figure, title if len(order) == len(names) else f"{title}, {len(order)} of {len(names)} columns")
         return write(figure, path)
 
 
 def importance_of_squares(
-    found: Sequence[Importance], squares: Sequence[tuple[int, int, int, int]], label: str, title: str, path: AnyPath
+    means: Sequence[float], squares: Sequence[tuple[int, int, int, int]], label: str, title: str, path: AnyPath
 ) -> AnyPath:
     """Draw the importance of each square of an image as a colour.
 
     Args:
-        found: Of each square.
+        means: Importance of each square.
         squares: Top, left, bottom and right of each [pixels].
         label: What an importance is.
         title: Of the picture.
@@ -89,8 +63,8 @@ def importance_of_squares(
         StorageError: If the file cannot be written.
     """
     values = np.zeros((max(square[2] for square in squares), max(square[3] for square in squares)))
-    for one, (top, left, bottom, right) in zip(found, squares, strict=True):
-        values[top:bottom, left:right] = one.mean
+    for mean, (top, left, bottom, right) in zip(means, squares, strict=True):
+        values[top:bottom, left:right] = mean
     limit = max(float(np.abs(values).max()), 1e-12)
     with style():
         figure = _canvas(5.4, 4.8)
@@ -99,106 +73,7 @@ def importance_of_squares(
         axes.set_xlabel("pixel")
         axes.set_ylabel("pixel")
         axes.grid(False)
-        _bar(figure, image, axes, label)
-        headline(figure, title)
-        return write(figure, path)
-
-
-def pictures(
-    images: Sequence[np.ndarray],
-    captions: Sequence[tuple[str, str]],
-    title: str,
-    path: AnyPath,
-    beside: Sequence[np.ndarray] | None = None,
-) -> AnyPath:
-    """Draw images with two lines above each; with another image beside each, if there is one.
-
-    Raises:
-        StorageError: If the file cannot be written.
-    """
-    each = 2 if beside else 1
-    across = min(4 if beside else 6, max(1, len(images)))
-    lines = max(1, math.ceil(len(images) / across))
-    with style():
-        figure = _canvas(max(4.0, 1.75 * across * each + 0.3), 2.3 * lines + 0.6)
-        panels = figure.subplots(lines, across * each, squeeze=False).reshape(-1, each)
-        for axes in panels.flat:
-            axes.set_axis_off()
-        for place, (image, caption) in enumerate(zip(images, captions, strict=True)):
-            for axes, shown in zip(panels[place], [image, *(beside[place : place + 1] if beside else [])], strict=True):
-                axes.imshow(shown, cmap="gray", vmin=0, vmax=1, interpolation="nearest")
-            text = "\n".join(cut(line, 24) for line in caption)
-            panels[place][0].set_title(text, fontsize=8.5, fontweight="normal", loc="left", pad=4, parse_math=False)
-            if beside:
-                panels[place][1].set_title("reconstruction", fontsize=8.5, fontweight="normal", loc="left", pad=4)
-        headline(figure, title)
-        return write(figure, path)
-
-
-def mistaken_classes(
-    rows: Sequence[tuple[str, str, str, float, float]], title: str, path: AnyPath
-) -> AnyPath:
-    """Draw for each row the probabilities of its true and of the predicted class.
-
-    Args:
-        rows: What identifies a row, true class, predicted class, and the probabilities of both.
-        title: Of the picture.
-        path: The PNG file.
-
-    Raises:
-        StorageError: If the file cannot be written.
-    """
-    with style():
-        figure = _canvas(8.5, 1.7 + 0.42 * max(1, len(rows)))
-        axes = figure.subplots()
-        for place, (_, true, predicted, of_true, confidence) in enumerate(rows):
-            if true != predicted:
-                axes.barh(place - 0.19, confidence, height=0.36, color=WRONG, label="predicted class")
-                axes.text(confidence + 0.01, place - 0.19, cut(predicted, 24), va="center", fontsize=8, parse_math=False)
-            shift = 0.19 if true != predicted else 0.0
-            axes.barh(place + shift, of_true, height=0.36, color=RIGHT, label="true class")
-            axes.text(of_true + 0.01, place + shift, cut(true, 24), va="center", fontsize=8, parse_math=False)
-        _names_beside(axes, [cut(row[0], 72) for row in rows])
-        axes.set_xlim(0, 1.25)
-        axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
-        axes.set_xlabel("probability", fontsize=9)
-        _legend_once(axes)
-        headline(figure, title)
-        return write(figure, path)
-
-
-def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path: AnyPath) -> AnyPath:
-    """Draw for each row its true and its predicted number, joined by a line.
-
-    Raises:
-        StorageError: If the file cannot be written.
-    """
-    with style():
-        figure = _canvas(7.5, 1.7 + 0.3 * max(1, len(rows)))
-        axes = figure.subplots()
-        for place, (_, true, predicted) in enumerate(rows):
-            axes.plot([true, predicted], [place, place], color="#bbbbbb", linewidth=2, zorder=1)
-            axes.plot([true], [place], "o", color=RIGHT, markersize=6, label="true")
-            axes.plot([predicted], [place], "o", color=WRONG, markersize=6, label="predicted")
-        _names_beside(axes, [row[0] for row in rows])
-        axes.set_xlabel("target, in its unit", fontsize=9)
-        _legend_once(axes)
-        headline(figure, title)
-        return write(figure, path)
-
-
-def errors(names: Sequence[str], values: Sequence[float], label: str, title: str, path: AnyPath) -> AnyPath:
-    """Draw an error for each row as a bar.
-
-    Raises:
-        StorageError: If the file cannot be written.
-    """
-    with style():
-        figure = _canvas(7.0, 1.4 + 0.3 * max(1, len(names)))
-        axes = figure.subplots()
-        axes.barh(range(len(names)), values, height=0.7, color=WRONG)
-        _names_beside(axes, names)
-        axes.set_xlabel(label, fontsize=9, parse_math=False)
+        colour_bar(figure, image, axes, label)
         headline(figure, title)
         return write(figure, path)
 
@@ -222,7 +97,7 @@ def filters(weights: np.ndarray, title: str, path: AnyPath) -> AnyPath:
         else:
             tiles = _tiled(weights.mean(1)[..., None], across, np.nan)[..., 0]
             image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
-            _bar(figure, image, axes, "weight" if weights.shape[1] == 1 else "weight (mean of the channels)")
+            colour_bar(figure, image, axes, "weight" if weights.shape[1] == 1 else "weight (mean of the channels)")
         headline(figure, title)
         return write(figure, path)
 
@@ -258,13 +133,18 @@ def weights(matrix: np.ndarray, names: Sequence[str], title: str, path: AnyPath)
         axes.set_xlabel(f"units of the first layer{few}, the strongest first", fontsize=9)
         axes.set_xticks([])
         axes.grid(False)
-        _bar(figure, image, axes, "weight")
+        colour_bar(figure, image, axes, "weight")
         headline(figure, title if len(largest) == len(names) else f"{title}, {len(largest)} of {len(names)} columns")
         return write(figure, path)
 
 
 def embedding_of_classes(
-    projected: Projection, classes: np.ndarray, names: Sequence[str], title: str, path: AnyPath
+    places: np.ndarray,
+    axis_names: tuple[str, str],
+    classes: np.ndarray,
+    names: Sequence[str],
+    title: str,
+    path: AnyPath,
 ) -> AnyPath:
     """Draw codes in two dimensions, coloured by their true class.
 
@@ -274,24 +154,32 @@ def embedding_of_classes(
     with style():
         from matplotlib import colormaps
 
-        figure, axes = _plane(projected, title)
+        figure, axes = _plane(axis_names, title)
         order = np.argsort(-np.bincount(classes, minlength=len(names)), kind="stable")[: MOST_CLASSES - 1]
         if len(names) <= MOST_CLASSES:
             order = np.arange(len(names))
-        palette = colormaps["tab10" if len(order) <= 10 else "tab20"].colors
+        palette = colormaps["tab10" if len(order) <= 10 else "tab20"]
         rest = ~np.isin(classes, order)
         dots: dict[str, Any] = {"s": 12, "alpha": 0.75, "linewidths": 0}
         if rest.any():
-            axes.scatter(*projected.places[rest].T, color="#bbbbbb", label=f"{len(names) - len(order)} other classes", **dots)
+            axes.scatter(
+                places[rest, 0],
+                places[rest, 1],
+                color="#bbbbbb",
+                label=f"{len(names) - len(order)} other classes",
+                **dots,
+            )
         for place, index in enumerate(order):
-            own = projected.places[classes == index]
-            axes.scatter(*own.T, color=palette[place % len(palette)], label=_plain(cut(names[index], 24)), **dots)
+            own = places[classes == index]
+            axes.scatter(
+                own[:, 0], own[:, 1], color=[palette(place % palette.N)], label=_plain(cut(names[index], 24)), **dots
+            )
         _safe(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, markerscale=1.8))
         return write(figure, path)
 
 
 def embedding_of_numbers(
-    projected: Projection, values: np.ndarray, label: str, title: str, path: AnyPath
+    places: np.ndarray, axis_names: tuple[str, str], values: np.ndarray, label: str, title: str, path: AnyPath
 ) -> AnyPath:
     """Draw codes in two dimensions, coloured by a number of each row.
 
@@ -299,9 +187,9 @@ def embedding_of_numbers(
         StorageError: If the file cannot be written.
     """
     with style():
-        figure, axes = _plane(projected, title)
-        drawn = axes.scatter(*projected.places.T, c=values, cmap="viridis", s=12, alpha=0.8, linewidths=0)
-        _bar(figure, drawn, axes, cut(label, 40))
+        figure, axes = _plane(axis_names, title)
+        drawn = axes.scatter(places[:, 0], places[:, 1], c=values, cmap="viridis", s=12, alpha=0.8, linewidths=0)
+        colour_bar(figure, drawn, axes, cut(label, 40))
         return write(figure, path)
 
 
@@ -317,7 +205,7 @@ def calibration_of_classes(
         figure = _canvas(5.6, 6.0)
         above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
         above.plot([0, 1], [0, 1], color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="perfect")
-        said, true, rows = ([getattr(one, name) for one in bins] for name in ("said", "true", "rows"))
+        rows, said, true = (list(kind) for kind in zip(*bins, strict=True))
         sizes = 18 + 160 * np.asarray(rows) / max(rows)
         above.vlines(said, np.minimum(said, true), np.maximum(said, true), color=WRONG, alpha=0.5, linewidth=2)
         above.scatter(said, true, s=sizes, color=PLAIN, zorder=3, label="rows of similar confidence")
@@ -359,7 +247,7 @@ def calibration_of_numbers(
             ends = [min(said.min(), true.min()), max(said.max(), true.max())]
             axes.plot(ends, ends, color=GREY, linestyle=(0, (4, 3)), linewidth=1, label="perfect")
             axes.scatter(said[::every], true[::every], s=9, color=PLAIN, alpha=0.35, linewidths=0, label="rows")
-            axes.plot([one.said for one in bins], [one.true for one in bins], "o-", color=WRONG, markersize=5,
+            axes.plot([said for _, said, _ in bins], [true for *_, true in bins], "o-", color=WRONG, markersize=5,
                       label="means of similar predictions")  # fmt: skip
             axes.set_xlabel(f"predicted {cut(name)}", parse_math=False)
             axes.set_ylabel(f"true {cut(name)}", parse_math=False)
@@ -370,40 +258,14 @@ def calibration_of_numbers(
         return write(figure, path)
 
 
-def _plane(projected: Projection, title: str) -> tuple[Any, "Axes"]:
+def _plane(axis_names: tuple[str, str], title: str) -> tuple[Any, "Axes"]:
     figure = _canvas(7.4, 5.6)
     axes = figure.subplots()
-    axes.set_xlabel(projected.axes[0])
-    axes.set_ylabel(projected.axes[1])
+    axes.set_xlabel(axis_names[0])
+    axes.set_ylabel(axis_names[1])
     axes.grid(True)
     headline(figure, title)
     return figure, axes
-
-
-def _bar(figure: Any, image: Any, axes: Any, label: str) -> None:
-    bar = figure.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
-    bar.set_label(label, fontsize=9, parse_math=False)
-    bar.outline.set_visible(False)
-    bar.ax.tick_params(labelsize=8)
-
-
-def _names_beside(axes: "Axes", names: Sequence[str]) -> None:
-    """Write a name beside each bar, the first at the top."""
-    axes.set_yticks(range(len(names)), [cut(name, 72) for name in names], fontsize=8.5, parse_math=False)
-    axes.set_ylim(len(names) - 0.4, -0.6)
-    axes.tick_params(axis="y", length=0)
-    axes.tick_params(axis="x", labelsize=8.5)
-    axes.grid(True, axis="x")
-    axes.grid(False, axis="y")
-    axes.spines["left"].set_visible(False)
-
-
-def _legend_once(axes: "Axes") -> None:
-    """Draw a legend in which each label appears once."""
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    if once:
-        axes.legend(once.values(), once.keys(), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=9)
 
 
 def _plain(label: str) -> str:
