@@ -23,8 +23,8 @@ A row is compared with a baseline, which is named in the output: the mean of the
 (baseline=mean; or zero), a black image (black; or mean), a text of padding (padding; or unknown tokens: unknown).
 
   integrated_gradients   attributions that add up to the difference from the baseline, F(x) - F(x'). Both are printed.
-                         The number of steps doubles until they agree to 1 %, at most up to steps=; if they do not, a
-                         note says so.
+                         The number of steps doubles until they agree to 1 % (or, where attributions of both signs
+                         cancel, to 0.1 % of the sum of their sizes), up to steps=; if they do not, a note says so.
   saliency               the size of the gradient: what the prediction is most sensitive to, in scaled units
   occlusion              the fall of F if a column, a token or a square of patch= pixels is replaced by the baseline
 
@@ -76,7 +76,7 @@ OF_A_FILE = ("delimiter", "encoding", "header", "decimal", "thousands", "dates",
 ANYWHERE = ("device", "threads", "loop.eval_batch_size", "dataset.root", "dataset.path", "dataset.download")
 FOLDER = "explain"  # in a run
 SHOWN = 20  # rows or columns that are printed
-MOST_STEPS, MOST_ROWS, MOST_REPEATS = 1 << 16, 100, 1000
+MOST_STEPS, MOST_PATCH, MOST_ROWS, MOST_REPEATS = 4096, 1 << 16, 100, 1000
 
 
 def main(argv: Sequence[str]) -> int:
@@ -143,7 +143,7 @@ def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:
         "steps": _count("steps", typed["steps"], MOST_STEPS),
         "rows": _count("rows", typed["rows"] or ("6" if with_input else "12"), MOST_ROWS),
         "repeats": _count("repeats", typed["repeats"], MOST_REPEATS),
-        "patch": _count("patch", typed["patch"], MOST_STEPS) if typed["patch"] else None,
+        "patch": _count("patch", typed["patch"], MOST_PATCH) if typed["patch"] else None,
         "id": tuple(name for name in typed["id"].split(",") if name),
     }
 
