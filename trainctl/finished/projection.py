@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 PERPLEXITY = 30.0  # of t-SNE, for enough rows
+START = 1e-4  # standard deviation of the first component at the start of t-SNE, as in scikit-learn
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,12 @@ def neighbours(codes: Tensor, seed: int) -> Projection:
     """
     from sklearn.manifold import TSNE
 
-    perplexity = max(1.0, min(PERPLEXITY, (len(codes) - 1) / 3))
-    pca = "pca" if min(codes.shape) > 1 else "random"
-    made = TSNE(perplexity=perplexity, init=pca, random_state=seed % 2**32)
-    places: np.ndarray = made.fit_transform(codes.double().numpy())
+    start = principal(codes).places[:, :2]
+    spread = float(start[:, 0].std())
+    made = TSNE(
+        perplexity=max(1.0, min(PERPLEXITY, (len(codes) - 1) / 3)),
+        init=(start / spread * START).astype(np.float32) if spread > 0 else "random",  # scikit-learn's own fails there
+        random_state=seed % 2**32,
+    )
+    places: np.ndarray = made.fit_transform(codes.numpy())
     return Projection(places, ("t-SNE 1", "t-SNE 2"))
