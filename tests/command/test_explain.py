@@ -123,10 +123,12 @@ def test_rows_have_attributions_that_add_up_in_a_csv_and_in_a_picture(explain, t
         change = float(row["value"]) - float(row["baseline_value"])
         assert float(row["gap"]) == pytest.approx(abs(float(row["sum"]) - change) / abs(change), rel=1e-3, abs=1e-4)
         assert int(row["steps"]) >= 16
-    assert painted("out/rows.png") and painted("out/mean.png")
+    assert painted("out/rows.png")
+    assert painted("out/mean.png")
     written = json.loads(Path("out/explain.json").read_text())
     assert (written["rows"], written["options"]["method"]) == (len(rows), "integrated_gradients")
-    assert "F(x)-F(x')" in out and "baseline x'" in out
+    assert "F(x)-F(x')" in out
+    assert "baseline x'" in out
 
 
 def test_the_explained_number_is_what_predict_says(explain, trained):
@@ -176,7 +178,8 @@ def test_tokens_of_texts_are_explained_by_their_words(explain, method):
     if method != "saliency":  # of a token that decides already, the gradient may be small
         assert max(values[:4], key=lambda row: float(row["attribution"]))["token"] == "great"
     assert [row["line"] for row in read("out/rows.csv")] == ["1", "3"]
-    assert ("padding" in out) and ("not in the run's vocabulary" in err)
+    assert "padding" in out
+    assert "not in the run's vocabulary" in err
     assert painted("out/rows.png")
 
 
@@ -188,7 +191,7 @@ def test_each_kind_of_rows_has_its_baselines(explain, trained, kind, names):
     Path("new.txt").write_text("the film was great\n")
     bases = []
     for name in names:
-        code, out, err = explain(kind, given, f"baseline={name}", f"output={name}")
+        code, _out, err = explain(kind, given, f"baseline={name}", f"output={name}")
         assert code == 0, err
         bases.append(read(f"{name}/rows.csv")[0]["baseline_value"])
     assert bases[0] != bases[1]
@@ -235,7 +238,8 @@ def test_occlusion_covers_squares_of_a_size(explain, trained):
     assert explain("images", file, "method=occlusion", "patch=4", "output=out")[0] == 0
     (values, *_) = read("out/attributions.csv")
     corner = {values[f"y{y}_x{x}"] for y in range(4) for x in range(4)}
-    assert len(corner) == 1 and values["y0_x4"] not in corner
+    assert len(corner) == 1
+    assert values["y0_x4"] not in corner
     assert len({value for name, value in values.items() if name != "row"}) == 4
 
 
@@ -245,7 +249,8 @@ def test_files_that_cannot_be_read_are_reported_and_the_others_explained(explain
     Path("many/good.csv").write_bytes((trained / "people.csv").read_bytes())
     code, _, err = explain("table", "many", "output=out")
     assert code == 3
-    assert "many/bad.csv" in err and "1 of 2 files are not explained" in err
+    assert "many/bad.csv" in err
+    assert "1 of 2 files are not explained" in err
     assert {row["file"] for row in read("out/rows.csv")} == {"many/good.csv"}
     code, _, err = explain("table", "many/bad.csv", "output=none")
     assert (code, Path("none").exists()) == (3, False)
@@ -269,7 +274,8 @@ def test_a_run_is_explained_as_a_whole(explain, kind, pictures):
     assert sorted(path.stem for path in Path("out").glob("*.png")) == sorted(pictures.split())
     assert all(painted(path) for path in Path("out").glob("*.png"))
     written = json.loads(Path("out/explain.json").read_text())
-    assert written["rows"] > 0 and written["split"] == "test"
+    assert written["rows"] > 0
+    assert written["split"] == "test"
     if kind == "table":
         cost = {row["column"]: float(row["fall_of_accuracy"]) for row in read("out/importance.csv")}
         assert abs(cost["noise"]) < 0.1 < min(cost["$age_^{$"], cost["city"])
@@ -374,7 +380,8 @@ def test_what_is_wrong_is_said_and_nothing_is_written(explain, trained, words, c
     found, out, err = explain("plain", *words.split(), "output=out")
     assert found == code, err
     assert message in err
-    assert "Traceback" not in err and out == ""
+    assert "Traceback" not in err
+    assert out == ""
     assert not Path("out").exists()
 
 

