@@ -31,7 +31,11 @@ def test_nothing_is_left_of_work_that_failed(tmp_path, error):
 
     with pytest.raises(error):
         fill(runpath.hold(tmp_path) / "explain", fail, numbered=True)
-    assert list((tmp_path / "explain").iterdir()) == []
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "explain" / "notes").mkdir(parents=True)
+    with pytest.raises(error):
+        fill(runpath.hold(tmp_path) / "explain", fail, numbered=True)
+    assert [path.name for path in (tmp_path / "explain").iterdir()] == ["notes"]
 
 
 def test_numbers_count_up_whatever_else_is_there(tmp_path):

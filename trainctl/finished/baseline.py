@@ -9,7 +9,7 @@ from trainctl.data.centre import subtract
 from trainctl.data.rows import Rows
 from trainctl.errors import ConfigError, DataError
 from trainctl.finished.features import Kind
-from trainctl.finished.open import Finished, Weights
+from trainctl.finished.open import Finished, Weights, configuration
 from trainctl.finished.question import View
 from trainctl.run.assemble import assemble_evaluation
 
@@ -23,6 +23,7 @@ CHOICES: dict[Kind, dict[str, str]] = {
         "unknown": "a text of the same length, whose tokens are all unknown",
     },
 }
+OF_THE_DATA = ("loop.eval_batch_size", "dataset.root", "dataset.path", "dataset.download")  # where it is
 IDS = {"padding": 0, "unknown": 1}
 
 
@@ -90,8 +91,11 @@ def choose(run: Finished, weights: Weights, kind: Kind, name: str, seen: View, d
 
 def _mean_row(run: Finished, weights: Weights, device: torch.device) -> tuple[Tensor, tuple[str, ...]]:
     """Return the scaled mean of the training rows ``(1, *shape)``, and a note if they are other rows by now."""
+    # Without the settings that say how the given files are written: they may differ from the training data.
+    own = [word for word in run.overrides if word.partition("=")[0] in ("device", "threads", *OF_THE_DATA)]
+    config = configuration(run.directory, run.config.components, own, ("device", "threads", *OF_THE_DATA))
     try:
-        measured = assemble_evaluation(run.config, run.schema, weights.fitted)
+        measured = assemble_evaluation(config, run.schema, weights.fitted)
     except DataError as error:
         raise DataError(
             f"{error}; baseline=mean needs the training rows, because scale={run.config.parts['scale']['name']} does not"

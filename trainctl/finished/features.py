@@ -107,7 +107,7 @@ def shown_values(rows: Tensor, schema: Schema) -> list[list[str]]:
     A category is called by its name; a date is the number of days that the model reads.
     """
     values = add(rows, schema.input_centre).tolist()
-    if not schema.columns:
+    if sum(len(column.names) for column in schema.columns) != rows.shape[-1]:
         return [[f"{value:.4g}" for value in row] for row in values]
     shown = []
     for row in values:

@@ -229,8 +229,13 @@ def remove_directory(path: AnyPath) -> None:
     with suppress(OSError, CheckpointError):
         for name in runpath.names(path):
             remove(path / name)
-        with reached(path) as (folder, name):
-            os.rmdir(name, dir_fd=folder)
+        remove_if_empty(path)
+
+
+def remove_if_empty(path: AnyPath) -> None:
+    """Remove a directory unless something is in it; ignore if it cannot be removed."""
+    with suppress(OSError), reached(path) as (folder, name):
+        os.rmdir(name, dir_fd=folder)
 
 
 def rename(source: AnyPath, target: AnyPath) -> bool:

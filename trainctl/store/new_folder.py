@@ -45,6 +45,8 @@ def filled(target: AnyPath, *, numbered: bool = False) -> Iterator[Filling]:
     try:
         files.make_directory(filling.folder)
     except OSError as error:
+        if numbered:
+            files.remove_if_empty(parent)
         raise StorageError(f"{parent}: cannot create a directory in it: {error.strerror}") from error
     try:
         yield filling
@@ -55,6 +57,8 @@ def filled(target: AnyPath, *, numbered: bool = False) -> Iterator[Filling]:
         filling.path = final
     except BaseException:
         files.remove_directory(filling.folder)
+        if numbered:
+            files.remove_if_empty(parent)
         raise
 
 

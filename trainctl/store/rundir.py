@@ -7,6 +7,7 @@
         run.json         versions, git, host, data fingerprint, seed, model
         metrics.jsonl    one line per evaluation   log.txt          as on a plain terminal
         checkpoints/     see trainctl.store.checkpoint   summary.json     outcome, best and test metrics, time
+        explain/<n>/     see trainctl.store.new_folder
         plots/*.png      lock.json        while a process is writing, see trainctl.store.lock
     <root>/<date>-<time>-sweep-<hash>/
         sweep.json       the command and the points
