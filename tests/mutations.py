@@ -1329,10 +1329,52 @@ MUTATIONS = [
         "tests/finished/test_predict.py -k hold",
     ),
     Mutation(
-        "trainctl/finished/predict.py",
+        "trainctl/finished/source.py",
         "self.failed.append(error)",
         "pass",
         "tests/command/test_predict.py -k damaged",
+    ),
+    Mutation(
+        "trainctl/finished/attribution.py",
+        "found.values[rows] = gradients * (inputs[rows] - baseline[rows])",
+        "found.values[rows] = gradients * inputs[rows]",
+        "tests/finished/test_attribution.py -k linear_model",
+    ),
+    Mutation(
+        "trainctl/finished/attribution.py",
+        "steps = min(2 * steps, most_steps)",
+        "break",
+        "tests/finished/test_attribution.py -k double",
+    ),
+    Mutation(
+        "trainctl/finished/question.py",
+        'others = outputs.scatter(1, chosen[:, None], float("-inf"))',
+        "others = outputs",
+        "tests/finished/test_attribution.py -k mlp",
+    ),
+    Mutation(
+        "trainctl/finished/permutation.py",
+        "order = torch.randperm(len(rows[0]), generator=generator)",
+        "order = torch.arange(len(rows[0]))",
+        "tests/finished/test_permutation.py -k informative",
+    ),
+    Mutation(
+        "trainctl/finished/calibration.py",
+        "np.ceil(confidences * bins).astype(int) - 1",
+        "np.floor(confidences * bins).astype(int)",
+        "tests/finished/test_calibration.py -k hand",
+    ),
+    Mutation(
+        "trainctl/finished/code.py",
+        "return model.get_submodule(model.code), False",
+        "pass",
+        "tests/finished/test_code.py -k bottleneck",
+    ),
+    Mutation(
+        "trainctl/store/new_folder.py",
+        "files.remove_directory(filling.folder)",
+        "pass",
+        "tests/store/test_new_folder.py -k failed",
     ),
     Mutation(
         "trainctl/command/predict.py",

@@ -153,7 +153,13 @@ def change(run, **settings):
     (run / "config.yaml").write_text(yaml.safe_dump(tree | settings))
 
 
-VERBS = (["resume", "run", "loop.epochs=2"], ["evaluate", "run"], ["predict", "run", "rows.npy"], ["runs", "root=."])
+VERBS = (
+    ["resume", "run", "loop.epochs=2"],
+    ["evaluate", "run"],
+    ["predict", "run", "rows.npy"],
+    ["explain", "run", "rows.npy"],
+    ["runs", "root=."],
+)
 CONFIGS = {
     "components": {"components": ["evil"], "model": {"name": "evil"}},
     "target": {"model": {"_target_": "evil.Canary", "name": "mlp"}},

@@ -86,6 +86,7 @@ COMMANDS = (
     ("resume", "run", "loop.epochs=3"), ("resume", "run"), ("evaluate", "run"), ("predict", "run", "rows.npy"),
     ("verify", "run"), ("reproduce", "run"), ("runs", "root=."), ("runs", "root=.", "format=json"),
     ("runs", "root=.", "format=csv", "sort=name"), ("compare", "run", "other"), ("evaluate", "root=."),
+    ("explain", "run", "rows.npy", "rows=1"),
 )  # fmt: skip
 
 
@@ -291,7 +292,8 @@ def test_names_of_any_length_are_answered(say: Say, kept: Path, tmp_path: Path) 
     name = "x" * 300
     for words in (
         ["resume", name], ["evaluate", f"{name}/y"], ["compare", "a", name], ["verify", name], ["reproduce", name],
-        ["predict", name, "x.npy"], ["predict", "a", name], ["reproduce", "a", f"output={name}"], ["runs", f"root={name}"],
+        ["predict", name, "x.npy"], ["predict", "a", name], ["explain", "a", name], ["explain", "a", f"output={name}"],
+         ["reproduce", "a", f"output={name}"], ["runs", f"root={name}"],
         ["find-lr", f"output={name}"], ["profile", f"output={name}"], ["runs", f"sort={name}"], ["--config-dir", name],
     ):  # fmt: skip
         code, _, err = say(*words)

@@ -11,7 +11,7 @@ from tests.soak import cases, seed
 from trainctl.components.dataset.base import Encoding
 from trainctl.errors import DataError
 from trainctl.finished.inputs import batches, expand
-from trainctl.finished.predict import as_rows
+from trainctl.finished.source import as_rows
 from trainctl.finished.table_inputs import read_table_inputs, table_form
 from trainctl.finished.text_inputs import read_text_inputs
 

@@ -1,7 +1,7 @@
 """Predict with a run's best weights, and write a CSV.
 
-    trainctl predict RUN INPUT... [output=FILE] [id=COLUMN] [which=best] [spreadsheet=false] [dataset settings]
-        [device=...] [root=runs]
+    trainctl predict RUN INPUT... [output=FILE] [id=COLUMN] [what=prediction|code] [which=best] [spreadsheet=false]
+        [dataset settings] [device=...] [root=runs]
 
 INPUT is an image (PNG, JPEG, ...), a CSV with a header, an .npz or .npy array, or a directory of such files.
 The CSV goes to standard output, or to FILE, which must not exist.
@@ -12,6 +12,7 @@ The CSV goes to standard output, or to FILE, which must not exist.
     trainctl predict my-run rows.csv dataset.decimal=comma dataset.delimiter=semicolon
     trainctl predict my-run rows.npz
     trainctl predict my-run photos more/*.jpg output=predictions.csv
+    trainctl predict my-run rows.csv what=code      what the network makes of each row
 
 The columns of a CSV are matched by name; columns that the run was not trained with are ignored, unless `id=` copies
 them to the predictions. The delimiter is found in the file; settings such as `dataset.decimal=comma` say how the file
@@ -29,6 +30,9 @@ classification, `prediction` and a probability per class; for regression, one co
 autoencoder, `rmse` and the reconstruction, in scaled units. Numbers have all their digits, and names are written as in
 the data. For a table that a spreadsheet will open, spreadsheet=true puts a quote before names that it would run as
 formulas, such as `=x` or `-`.
+
+With what=code, the columns are `code_0`, `code_1`, ... instead: the bottleneck of an autoencoder, otherwise the last
+hidden layer, which is the input of the last dense layer. Rows that the network treats alike have similar codes.
 """
 
 import sys
@@ -41,7 +45,7 @@ from trainctl.fileformat.place import check_file, is_directory
 from trainctl.report import table
 from trainctl.store import rundir
 
-OPTIONS = {"output": "", "which": "best", "spreadsheet": "false", "root": "runs", "id": ""}
+OPTIONS = {"output": "", "what": "prediction", "which": "best", "spreadsheet": "false", "root": "runs", "id": ""}
 # Settings of a table say how this file is written.
 OF_A_FILE = ("delimiter", "encoding", "header", "decimal", "thousands", "dates", "missing", "skip", "unknown")
 ALLOWED = ("device", "loop.eval_batch_size", *(f"dataset.{key}" for key in OF_A_FILE))
@@ -54,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
     which = arguments.choice("which", parsed.options["which"], ("best", "last"))
     spreadsheet = arguments.choice("spreadsheet", parsed.options["spreadsheet"], ("true", "false")) == "true"
+    what = arguments.choice("what", parsed.options["what"], ("prediction", "code"))
     directory = rundir.find(parsed.names[0], Path(parsed.options["root"]))
     given = [Path(name) for name in parsed.names[1:]]
     target = arguments.new_path("output", parsed.options["output"])
@@ -67,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
 
     run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
     ids = [name for name in parsed.options["id"].split(",") if name]
-    found = predict(run, given, which, ids, spreadsheet=spreadsheet)
+    found = predict(run, given, which, ids, spreadsheet=spreadsheet, what=what)
     if target:
         rundir.write(target, found.text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)

@@ -202,4 +202,14 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
         inferred=block(dataset),
         other_task=dataset.other_task,
         unlabelled=dataset.unlabelled,
+        lines=lines(parts),
     )
+
+
+def lines(parts: Parts) -> dict[SplitName, Tensor]:
+    """Return the line of each row in the file, by split; of a window that of its last step; empty without a file."""
+    found = parts.dataset.lines
+    if found is None:
+        return {}
+    ends = found if found.ndim == 1 else found[:, parts.dataset.inputs.shape[1] - 1]
+    return {name: ends[rows] for name, rows in parts.rows.items()}

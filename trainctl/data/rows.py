@@ -97,6 +97,7 @@ class Data:
         inferred: What was inferred from the data, a label and a text each: the block at the start of a run.
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         unlabelled: Whether there are no targets.
+        lines: The line of each row of a split in the file ``(N,)``, of a window its last; empty if there is no such file.
     """
 
     splits: dict[SplitName, Rows]
@@ -109,6 +110,7 @@ class Data:
     inferred: tuple[InferredLine, ...] = ()
     other_task: str = ""
     unlabelled: bool = False
+    lines: dict[SplitName, Tensor] = field(default_factory=dict)
 
     @property
     def fitted(self) -> Fitted:

@@ -49,6 +49,10 @@ COMMANDS = {
     ),
     **dict.fromkeys(("eval", "evaluate", "test", "validate"), "a run is measured again with trainctl evaluate"),
     **dict.fromkeys(("predict", "infer", "inference"), "a run predicts with trainctl predict RUN INPUT"),
+    **dict.fromkeys(
+        ("explain", "interpret", "attribute", "shap", "captum", "feature_importance"),
+        "a run is explained with trainctl explain RUN [INPUT]",
+    ),
     **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME"),
     **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with conf/recipe/NAME.yaml, type recipe=NAME"),
     **dict.fromkeys(

@@ -18,7 +18,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from trainctl.errors import StorageError
+from trainctl.errors import CheckpointError, StorageError
 from trainctl.store import runpath
 from trainctl.store.disk import failure, require_unable_to_sync
 from trainctl.store.runpath import AnyPath, RunPath, reached
@@ -224,8 +224,22 @@ def remove(path: AnyPath) -> None:
         os.unlink(name, dir_fd=folder)
 
 
+def remove_directory(path: AnyPath) -> None:
+    """Remove a directory and the files in it; ignore if it does not exist or cannot be removed."""
+    with suppress(OSError, CheckpointError):
+        for name in runpath.names(path):
+            remove(path / name)
+        remove_if_empty(path)
+
+
+def remove_if_empty(path: AnyPath) -> None:
+    """Remove a directory unless something is in it; ignore if it cannot be removed."""
+    with suppress(OSError), reached(path) as (folder, name):
+        os.rmdir(name, dir_fd=folder)
+
+
 def rename(source: AnyPath, target: AnyPath) -> bool:
-    """Rename a file in its directory; return whether it existed.
+    """Rename a file or a directory in the directory that contains it; return whether it existed.
 
     Raises:
         StorageError: If it exists and cannot be renamed.

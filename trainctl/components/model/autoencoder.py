@@ -77,6 +77,7 @@ def autoencoder(
     for before, after in pairwise(widths):
         layers += dense(before, after, activation=activation, norm=norm, dropout=dropout)
     layers += [nn.Linear(widths[-1], bottleneck)]
+    code = f"body.{len(layers) - 1}"
     # 3. Decoder.
     widths = [bottleneck, *reversed(hidden)]
     for before, after in pairwise(widths):
@@ -89,7 +90,7 @@ def autoencoder(
         (filters, height, width), (depth, *_) = maps[level - 1], maps[level]
         layers += [nn.Upsample((height, width)), nn.Conv2d(depth, filters, kernel_size, padding=kernel_size // 2)]
         layers += _after(filters, activation, norm, dropout) if level > 1 else []
-    return Reconstruction(nn.Sequential(*layers))
+    return Reconstruction(nn.Sequential(*layers), code)
 
 
 def _after(filters: int, activation: Activation, norm: Norm, dropout: float) -> list[nn.Module]:

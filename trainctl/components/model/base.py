@@ -36,11 +36,12 @@ class Reconstruction(nn.Module):
 
     Args:
         body: The model itself, ``(N, *shape) -> (N, *shape)``.
+        code: Name of the part whose output is the code of a row, such as ``body.3``; empty: the narrowest layer's.
     """
 
-    def __init__(self, body: nn.Module) -> None:
+    def __init__(self, body: nn.Module, code: str = "") -> None:
         super().__init__()
-        self.body = body
+        self.body, self.code = body, code
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the reconstruction of a batch."""

@@ -1,0 +1,193 @@
+"""Read the rows of a user's files as a finished run reads them, cleaned and with what identifies each."""
+
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from trainctl.data.centre import narrowed_rows
+from trainctl.data.rows import Fitted
+from trainctl.data.schema import Schema
+from trainctl.errors import DataError
+from trainctl.fileformat import array, image
+from trainctl.fileformat.cells import JSON
+from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
+from trainctl.fileformat.unpacked import ENDINGS as PACKED
+from trainctl.fileformat.unpacked import ending
+from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label
+from trainctl.finished.open import Finished
+from trainctl.finished.table_inputs import read_table_inputs, table_form
+from trainctl.finished.text_inputs import read_text_inputs
+
+SHOWN = 20  # errors in a message
+
+
+@dataclass
+class Source:
+    """The rows of files, one file after the other.
+
+    Args:
+        run: The run.
+        fitted: Its cleaning.
+        files: The files.
+        ids: Columns that identify rows.
+        several: Whether the name of its file belongs to a row, and files that cannot be predicted are left out.
+        notes: What is odd about the files, a line each; those that were read.
+        failed: The errors of those that cannot be predicted.
+        coverage: How much of their texts is known.
+    """
+
+    run: Finished
+    fitted: Fitted
+    files: Sequence[Path]
+    ids: Sequence[str]
+    several: bool
+    notes: list[str]
+    failed: list[DataError] = field(default_factory=list)
+    coverage: Coverage = field(default_factory=Coverage)
+
+    def parts(self) -> Iterator[tuple[list[Label], Tensor]]:
+        """Yield the rows of each file, and what identifies them."""
+        for file in self.files:
+            try:
+                found = read_rows(self.run, file, self.ids)
+                narrow, lost = narrowed_rows(found.rows, self.run.schema)
+                rows = without_gaps(self.fitted.cleaner(narrow), file, self.run.schema)
+            except DataError as error:
+                if not self.several:
+                    raise
+                self.failed.append(error)
+                continue
+            self.notes += [*found.notes, *(f"{file}: {line}" if self.several else line for line in lost)]
+            self.coverage += found.coverage
+            yield list(self._labels(file, found)), rows
+
+    def require_rows(self) -> None:
+        """Check that at least one file could be read, once all were.
+
+        Raises:
+            DataError: If none could, with the reason for each.
+        """
+        if len(self.failed) == len(self.files):
+            rest = len(self.files) - SHOWN
+            more = [f"and {rest:,} more"] if rest > 0 else []
+            raise DataError(*map(str, self.failed[:SHOWN]), *more)
+
+    def _labels(self, file: Path, found: Inputs) -> Iterator[Label]:
+        name: Label = {"file": os.fsencode(file).decode("utf-8", "backslashreplace")} if self.several else {}
+        numbers = range(len(found.rows)) if found.numbers is None else found.numbers
+        for row, number in enumerate(numbers):
+            cells = dict(zip(found.names, found.cells[row], strict=True)) if found.names else {}
+            yield name | {"row": number} | cells
+
+
+def background(run: Finished) -> Background:
+    """Return what lies behind transparent pixels: as in training, or white if its images came from no image files."""
+    setting = run.config.parts["dataset"].get("background")
+    return setting if setting in BACKGROUNDS else "white"
+
+
+def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
+    """Convert an array to rows; it may be a single row, and rows may be flat.
+
+    Images may also have no channel dimension, or have the channels last.
+
+    Raises:
+        DataError: If the shape is wrong, or a value is infinite, not a pixel value, or not a token id.
+    """
+    shape, size = schema.input_shape, math.prod(schema.input_shape)
+    if len(shape) == 3 and shape[0] in (1, 3) and values.shape[-3:] == (*shape[1:], shape[0]) != shape:
+        values = np.moveaxis(values, -1, -3)
+    one_row = values.shape in (shape, (size,)) or (1, *values.shape) == shape
+    many_rows = values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape)
+    if not values.size or not (one_row or many_rows):
+        raise DataError(f"{source}: has shape {values.shape}; this run takes rows of shape {shape}")
+    rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
+    if (infinite := rows.float().isinf().flatten(1).any(1)).any():
+        raise DataError(f"{source}: row {int(infinite.nonzero()[0])} has infinite values")
+    if vocabulary_size := len(schema.vocabulary):
+        if not ((rows >= 0) & (rows < vocabulary_size)).all():
+            raise DataError(f"{source}: token ids must be in 0..{vocabulary_size - 1}")
+        return rows.long()
+    return _pixels(rows, values, source) if len(shape) == 3 else rows
+
+
+def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
+    """Convert pixel values to uint8.
+
+    Raises:
+        DataError: If values are outside 0..255, or were probably scaled to 0..1.
+    """
+    if not (rows.min() >= 0 and rows.max() <= 255):
+        extremes = f"{float(rows.min()):g}..{float(rows.max()):g}"
+        raise DataError(f"{source}: pixel values must be in 0..255; found {extremes}")
+    if np.issubdtype(values.dtype, np.floating) and 0 < rows.max() <= 1:
+        raise DataError(f"{source}: pixel values must be in 0..255; found 0..1: multiply them by 255")
+    return rows.round().to(torch.uint8)
+
+
+def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
+    """Check that cleaned rows have no missing values, and return them.
+
+    Raises:
+        DataError: If a value is missing.
+    """
+    if not inputs.is_floating_point() or not (gaps := inputs.isnan()).any():
+        return inputs
+    row, index = gaps.flatten(1).nonzero()[0].tolist()
+    names = schema.input_names
+    column = f", column {names[index % inputs.shape[-1]].partition('=')[0]}" if names else ""
+    raise DataError(
+        f"{source}: row {row}{column} has a missing value; this run was trained without imputation (clean=impute)"
+    )
+
+
+def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
+    """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float64 with NaN.
+
+    Args:
+        run: The run, with the settings that the command changes.
+        source: The file.
+        ids: Columns that identify the rows; only a table has them.
+
+    Raises:
+        DataError: If the file cannot be read, or does not have the shape and columns that the run was trained with.
+    """
+    schema, suffix = run.schema, ending(source)
+    settings = run.config.parts["dataset"]
+    form = table_form(settings, [word.partition("=")[0] for word in run.overrides], schema)
+    is_table = suffix in (TABLES | JSON | PACKED)
+    if ids and (not is_table or (schema.vocabulary and suffix == ".txt")):
+        raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
+    if suffix in image.suffixes():
+        return read_picture(source, schema, background(run))
+    if schema.vocabulary and suffix not in ARRAYS and (is_table or schema.encoding.whole_files):
+        return read_text_inputs(source, schema, form, ids)
+    if is_table:
+        found = read_table_inputs(source, schema, form, settings, ids)
+        return replace(found, rows=as_rows(found.rows.numpy(), schema, source))
+    if suffix in ARRAYS:
+        return Inputs(as_rows(array.read_array(source), schema, source))
+    kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
+    raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
+
+
+def read_picture(source: Path, schema: Schema, background: Background) -> Inputs:
+    """Read an image file as one row, converted as in training.
+
+    Raises:
+        DataError: If it cannot be read, or the run takes no images.
+    """
+    shape = schema.input_shape
+    if len(shape) != 3 or shape[0] not in (1, 3):
+        raise DataError(f"{source}: is an image; this run takes rows of shape {shape}")
+    to = PixelFormat(
+        channels=shape[0], height=shape[1], width=shape[2], background=background,
+        pixel_range=schema.encoding.pixel_range,
+    )  # fmt: skip
+    return Inputs(torch.from_numpy(image.read_image(source, to))[None])
