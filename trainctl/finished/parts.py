@@ -5,21 +5,25 @@ from dataclasses import fields
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from trainctl.components.loss.base import Task
 from trainctl.data.rows import Fitted
-from trainctl.errors import CheckpointError, ConfigError
+from trainctl.errors import CheckpointError
+from trainctl.finished.open import ELSEWHERE
+from trainctl.run.model import build_model
 from trainctl.run.parent import Parent
 from trainctl.run.units import WIDTHS
 from trainctl.settings import component
 from trainctl.settings.config import Config, Tree
-from trainctl.settings.existing import load
+from trainctl.settings.existing import change, check, load
 from trainctl.settings.spelling import spell
 from trainctl.train.parentage import NAMING
 from trainctl.wording import shortened
 
 # Settings of models that neither change the weights' shapes nor what the model computes after training.
 ONLY_IN_TRAINING = ("dropout", "hidden_dropout")
+CPU = torch.device("cpu")
 LONGEST = 80  # characters of a value in a message
 # The fields of a schema that must agree, in the order in which they are compared, and what they are called.
 SCHEMA = {
@@ -27,16 +31,6 @@ SCHEMA = {
     "input_shape": "shape of a row", "input_names": "column", "columns": "column", "vocabulary": "token",
     "encoding": "reading of files", "input_centre": "centre of column", "target_centre": "centre of target",
 }  # fmt: skip
-
-
-def require_several(parts: Sequence[Parent], verb: str) -> None:
-    """Raise ConfigError unless there are at least two different parts."""
-    if len(parts) < 2:
-        raise ConfigError(f"{verb} needs at least two runs: trainctl {verb} RUN RUN")
-    for index, part in enumerate(parts):
-        if same := next((other for other in parts[:index] if other.weights_sha256 == part.weights_sha256), None):
-            where = part.path if part.path == same.path else f"{same.path} and {part.path}"
-            raise ConfigError(f"{verb}: {where}: the same weights twice")
 
 
 def require_same_data(parts: Sequence[Parent]) -> None:
@@ -62,6 +56,28 @@ def require_same_model(parts: Sequence[Parent], *, widths: bool = True) -> None:
     _require(parts, _fitted_values)
 
 
+def require_same_task(parts: Sequence[Parent]) -> Task:
+    """Check that all models are autoencoders or none is; return their task.
+
+    Raises:
+        CheckpointError: If they are not.
+    """
+    tasks = [build_part(part)[1] for part in parts]
+    for part, task in zip(parts, tasks, strict=True):
+        if task != tasks[0]:
+            raise CheckpointError(f"{part.name} does not fit {parts[0].name}: {_difference('task', tasks[0], task)}")
+    return tasks[0]
+
+
+def require_same_cleaning(parts: Sequence[Parent]) -> None:
+    """Check that runs cleaned their rows in the same way.
+
+    Raises:
+        CheckpointError: If two of them did not.
+    """
+    _require(parts, lambda part: list(_fitted_values(part))[:1])
+
+
 def notes_on_rows(parts: Sequence[Parent]) -> list[str]:
     """Return a note if the validation rows of the first run may be training rows of another one."""
     first = parts[0]
@@ -77,12 +93,15 @@ def notes_on_rows(parts: Sequence[Parent]) -> list[str]:
     return notes
 
 
-def configuration(parts: Sequence[Parent], root: str, model: Tree | None = None) -> Config:
+def configuration(
+    parts: Sequence[Parent], root: str, overrides: Sequence[str] = (), model: Tree | None = None
+) -> Config:
     """Return the configuration of a run that is made of parts: that of the first, which no longer names other runs.
 
     Args:
         parts: The runs.
         root: Directory below which the new run gets its own.
+        overrides: Settings of the machine that the user changes, such as ``device=cpu``.
         model: Settings of its model; None for those of the first.
 
     Raises:
@@ -92,10 +111,15 @@ def configuration(parts: Sequence[Parent], root: str, model: Tree | None = None)
     for group, member, _, _ in NAMING:
         if group in component.GROUPS and tree.get(group, {}).get("name") == member:
             tree[group] = {"name": "none"}
-    tree["components"] = list(dict.fromkeys(name for part in parts for name in part.config.components))
     tree["loop"] = tree["loop"] | {"stop_at_step": None}
     tree["output"] = tree["output"] | {"root": root}
-    return load(tree if model is None else tree | {"model": model})
+    changed = change(tree if model is None else tree | {"model": model}, overrides, ELSEWHERE)
+    return check(changed) if overrides else load(changed)
+
+
+def build_part(parent: Parent) -> tuple[nn.Module, Task]:
+    """Build the model of a part without its weights, on the CPU; return it and its task."""
+    return build_model(parent.config, parent.schema, CPU)
 
 
 def same_tensors(first: Any, second: Any) -> bool:

@@ -93,6 +93,12 @@ class Ensemble(nn.Module):
         return each.std(0, correction=0)
 
 
+def ensemble_in(model: nn.Module) -> Ensemble | None:
+    """Return the ensemble that a model is; None if it is none."""
+    inner = model.body if isinstance(model, Reconstruction) else model
+    return inner if isinstance(inner, Ensemble) else None
+
+
 def ensemble(
     *,
     parts: list[dict[str, Any]],
