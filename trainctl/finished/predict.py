@@ -24,6 +24,7 @@ from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
 from trainctl.fileformat.unpacked import ENDINGS as PACKED
 from trainctl.fileformat.unpacked import ending
 from trainctl.fileformat.waiting import waiting
+from trainctl.finished import disagreement
 from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label, batches, expand
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.table_inputs import read_table_inputs, table_form
@@ -82,8 +83,11 @@ def predict(
         for labels, portion in batches(source.parts(), run.config.loop.eval_batch_size):
             scaled = scale(portion.to(device))
             with torch.no_grad(), autocast(device, run.config.precision):
-                outputs = model(scaled)
+                outputs, differing = disagreement.outputs_and_disagreement(model, scaled)
             cells = predicted_cells(outputs.float(), task, scaled, units, run.schema)
+            if differing is not None:
+                more = shortest(disagreement.in_units(differing.float(), task, units))
+                cells = (one + other for one, other in zip(cells, more, strict=True))
             rows += zip(labels, cells, strict=True)
             wait.advance(len(portion))
     if len(source.failed) == len(files):
@@ -93,7 +97,8 @@ def predict(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     guard = harmless if spreadsheet else str
-    writer.writerow(map(guard, [*names, *columns(task, run.schema)]))
+    predicted = [*columns(task, run.schema), *disagreement.columns(model, task, run.schema)]
+    writer.writerow(map(guard, [*names, *predicted]))
     writer.writerows(map(guard, [*(str(label.get(name, "")) for name in names), *cells]) for label, cells in rows)
     notes += source.coverage.notes(run.schema.input_shape[0])
     return Predictions(text.getvalue(), tuple(notes), tuple(source.failed), len(files))
@@ -129,7 +134,8 @@ class Source:
             try:
                 found = read_rows(self.run, file, self.ids)
                 narrow, lost = narrowed_rows(found.rows, self.run.schema)
-                rows = without_gaps(self.fitted.cleaner(narrow), file, self.run.schema)
+                rows = self.fitted.cleaner(narrow)
+                rows = rows if self.fitted.cleaner.leaves_gaps else without_gaps(rows, file, self.run.schema)
             except DataError as error:
                 if not self.several:
                     raise

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainctl.errors import CheckpointError
-from trainctl.finished import ensemble, merge
+from trainctl.finished import ensemble, merge, split
 from trainctl.finished.comparison import Comparison, tensor_difference
 from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
@@ -17,6 +17,7 @@ Maker = Callable[[Finished, tuple[Parent, ...], dict[str, Any]], Recipe]
 MAKERS: dict[str, Maker] = {
     "merge": merge.recipe,
     "ensemble": ensemble.recipe,
+    "split": split.recipe,
 }
 
 
