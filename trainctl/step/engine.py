@@ -111,7 +111,12 @@ class Engine:
         if self.accelerator is None:
             return self.compute(inputs, targets, augmented, mixings, share)
         arguments = [tensor for tensor in (inputs, targets, augmented) if tensor is not None]
-        kind = (inputs.shape, share, augmented is inputs)  # an augmentation may return some batches unchanged
+        kind = (
+            inputs.shape,
+            share,
+            augmented is inputs,
+            self.run.freezer.held,
+        )  # an augmentation may return some batches unchanged
         if program := self.trusted.get(kind):
             self.left -= 1
             if self.left:
