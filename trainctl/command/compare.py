@@ -26,8 +26,10 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import rundir
+from trainctl.wording import shortened
 
 OPTIONS = {"root": "runs"}
+LONGEST = 200  # characters of a setting: an ensemble's has all of its parts
 DECIMALS = 6  # for metrics below 10
 
 
@@ -78,7 +80,7 @@ def _settings(records: Sequence[Record]) -> None:
     for key in dict.fromkeys(key for settings in flattened for key in settings):
         cells = [spell(settings[key]) if key in settings else "-" for settings in flattened]
         if len(set(cells)) > 1:
-            rows.append([key, *cells])
+            rows.append([key, *(shortened(cell, LONGEST) for cell in cells)])
     if rows:
         table.show(["setting", *_labels(records)], rows, title="Settings that differ")
     else:
