@@ -182,5 +182,12 @@ def notes(merged: Merged) -> list[str]:
 
 
 def recipe(run: Finished, parents: tuple[Parent, ...], settings: dict[str, Any]) -> Recipe:
-    """Merge the parents of a run again."""
-    return merge(run.config, parents, Settings(settings["method"], settings["align"])).recipe
+    """Merge the parents of a run again.
+
+    Raises:
+        CheckpointError: If these are not settings of this verb.
+    """
+    method, align = settings.get("method"), settings.get("align")
+    if method not in METHODS or not isinstance(align, bool):
+        raise CheckpointError(f"{run.directory / 'run.json'}: made_by.settings: expected method and align")
+    return merge(run.config, parents, Settings(method, align)).recipe

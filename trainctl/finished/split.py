@@ -17,12 +17,15 @@ from trainctl.finished.open import Finished
 from trainctl.run.model import build_model
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
-from trainctl.run.units import describe
+from trainctl.run.units import WIDTHS, describe
 from trainctl.settings.config import Config
+from trainctl.settings.spelling import spell
 from trainctl.store import rundir
 from trainctl.store.records import MadeBy
 from trainctl.train import cost
 from trainctl.train.made import BUILDING, Recipe, build, make
+
+MOST = 1000  # parts
 
 
 @dataclass(frozen=True)
@@ -52,11 +55,13 @@ def configurations(parents: tuple[Parent, ...], parts: int, root: str, overrides
     """
     whole, *originals = parents
     model = whole.config.parts["model"]
-    models = [each.config.parts["model"] for each in originals] or joining.split_widths(model, parts)
-    for key, value in model.items():
+    for key, value in model.items() if not originals else ():
         widths = [width for width in (value if isinstance(value, list) else [value]) if isinstance(width, int)]
-        if not originals and key in joining.WIDTHS and any(width < parts for width in widths):
-            raise ConfigError(f"parts={parts}: model.{key}={value} has layers with fewer units than that")
+        if key in WIDTHS and any(width < parts for width in widths):
+            raise ConfigError(f"parts={parts}: model.{key}={spell(value)} has a layer with fewer units than that")
+    if parts > MOST:
+        raise ConfigError(f"parts={parts}: at most {MOST}")
+    models = [each.config.parts["model"] for each in originals] or joining.split_widths(model, parts)
     return [fit.configuration([whole], root, overrides, each) for each in models]
 
 
@@ -159,8 +164,14 @@ def _published(parts: Sequence[Path], staging: Path, directory: Path | None, con
 
 
 def recipe(run: Finished, parents: tuple[Parent, ...], settings: dict[str, Any]) -> Recipe:
-    """Split the parent of a run again, and return this part."""
-    parts, number = settings["parts"], settings["part"]
+    """Split the parent of a run again, and return this part.
+
+    Raises:
+        CheckpointError: If these are not settings of this verb.
+    """
+    parts, number = settings.get("parts"), settings.get("part")
+    if not (isinstance(parts, int) and isinstance(number, int) and 0 <= number < parts <= MOST):
+        raise CheckpointError(f"{run.directory / 'run.json'}: made_by.settings: expected parts and part")
     if len(parents) > 1:
         return Recipe(run.config, parents[0].schema, parents[0].fitted, parents, parents[1].model, _made(settings))
     configs = configurations(parents, parts, run.config.output.root)

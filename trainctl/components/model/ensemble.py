@@ -148,5 +148,5 @@ def _is_shape(name: object, shape: object) -> bool:
         name in TENSORS
         and isinstance(shape, list)
         and len(shape) <= 4
-        and all(isinstance(size, int) and 1 <= size <= 1 << 24 for size in shape)
+        and all(isinstance(size, int) and not isinstance(size, bool) and 1 <= size <= 1 << 24 for size in shape)
     )
