@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.finished import made_of
-from tests.finished.made_of import Say, entries, snapshot, train
+from tests.finished.made_of import Say, entries, snapshot
 from trainctl.settings import compose
 from trainctl.train import session
 
@@ -56,7 +56,7 @@ def test_it_predicts_the_mean_of_the_parts_probabilities(
     trained: dict[str, list[Path]], say: Say, images: Path, kind: str
 ) -> None:
     parts, before = trained[kind], snapshot(*trained[kind])
-    code, out, err = say("ensemble", *parts, "output=runs/all", ROOT)
+    code, _, err = say("ensemble", *parts, "output=runs/all", ROOT)
     assert code == 0, err
     assert snapshot(*parts) == before
     rows = predicted(say, Path("runs/all"), images)
@@ -76,12 +76,12 @@ def test_it_is_a_run(trained: dict[str, list[Path]], say: Say) -> None:
     parts = trained["unlike"]
     assert say("ensemble", *parts, "output=runs/all", ROOT)[0] == 0
     for words in (["evaluate"], ["reproduce"], ["verify"], ["lineage"]):
-        code, out, err = say(*words, "runs/all")
+        code, _, err = say(*words, "runs/all")
         assert code == 0, (words, err)
     assert say("compare", "runs/all", parts[0])[0] == 0
     assert "ensemble" in say("runs", ROOT)[1]
     code, _, err = say("resume", "runs/all")
-    assert code == 4 and "finetune" in err
+    assert (code, "finetune" in err) == (4, True)
     summary = json.loads(Path("runs/all/summary.json").read_text())
     assert summary["size"]["parameters"] > summary["size"]["before"]["parameters"]
 
@@ -168,14 +168,22 @@ def test_gaps_are_refused_unless_every_part_fills_them(say: Say, tmp_path: Path)
 def test_autoencoders_are_averaged(say: Say, tmp_path: Path, images: Path) -> None:
     parts = []
     for seed in range(2):
-        words = [*BARE, "model=autoencoder", "model.hidden=[8]", "model.bottleneck=4", "loop.max_steps=5", f"seed={seed}"]
+        words = [
+            *BARE,
+            "model=autoencoder",
+            "model.hidden=[8]",
+            "model.bottleneck=4",
+            "loop.max_steps=5",
+            f"seed={seed}",
+        ]
         words += ["scale=minmax"] if seed else []
         session.begin(compose.compose(words), [], tmp_path / f"{seed}")
         parts.append(tmp_path / f"{seed}")
     code, _, err = say("ensemble", *parts, "output=runs/all", ROOT)
     assert code == 0, err
     rows = predicted(say, Path("runs/all"), images)
-    assert math.isfinite(float(rows[0]["rmse"])) and float(rows[0]["disagreement"]) > 0
+    assert math.isfinite(float(rows[0]["rmse"]))
+    assert float(rows[0]["disagreement"]) > 0
     assert say("evaluate", "runs/all")[0] == 0
     assert say("reproduce", "runs/all")[0] == 0
 
@@ -201,7 +209,9 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_left(
 
 def test_texts_with_another_vocabulary_are_refused(say: Say, tmp_path: Path) -> None:
     for name, extra in (("a", "kiwi"), ("b", "plum")):
-        lines = [f"{'good' if n % 2 else 'bad'} {extra if n % 3 else 'word'},{'yes' if n % 2 else 'no'}" for n in range(40)]
+        lines = [
+            f"{'good' if n % 2 else 'bad'} {extra if n % 3 else 'word'},{'yes' if n % 2 else 'no'}" for n in range(40)
+        ]
         (tmp_path / f"{name}.csv").write_text("\n".join(["text,label", *lines]) + "\n")
         words = ["dataset=text", f"dataset.path={tmp_path / name}.csv", "dataset.text=text", "dataset.target=label"]
         words += ["dataset.level=words", "model=rnn", "model.hidden_size=4", "loop.max_steps=2", "output.plots=false"]

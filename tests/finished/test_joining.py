@@ -21,7 +21,7 @@ CASES = [
     ("linear", TABLE, {}),
 ]  # fmt: skip
 IDS = [f"{name} {shape} {' '.join(f'{k}={v}' for k, v in keys.items())}" for name, shape, keys in CASES]
-EXACT = dict(rtol=1e-5, atol=2e-5)
+EXACT = {"rtol": 1e-5, "atol": 2e-5}
 
 
 def differing(name, shape, keys, count):

@@ -44,7 +44,7 @@ def test_the_parts_of_a_run_are_runs(trained: list[Path], say: Say) -> None:
     assert torch.equal(weights(parts[1])["1.weight"], whole["1.weight"][4:8])
     assert torch.equal(weights(parts[2])["5.weight"], whole["5.weight"][6:, 8:])
     code, _, err = say("resume", parts[0])
-    assert code == 4 and "finetune" in err
+    assert (code, "finetune" in err) == (4, True)
     size = json.loads((parts[0] / "summary.json").read_text())["size"]
     assert size["parameters"] < size["before"]["parameters"]
 
@@ -83,7 +83,8 @@ def test_joining_the_parts_of_a_run_returns_its_units_to_the_last_bit(trained: l
         if key == "5.weight":  # the weights between the parts are gone
             assert torch.equal(joined[key][:4, :6], whole[key][:4, :6])
             assert torch.equal(joined[key][4:, 6:], whole[key][4:, 6:])
-            assert not joined[key][:4, 6:].any() and not joined[key][4:, :6].any()
+            assert not joined[key][:4, 6:].any()
+            assert not joined[key][4:, :6].any()
         else:
             assert torch.equal(joined[key], whole[key]), key
 

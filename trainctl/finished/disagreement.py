@@ -45,4 +45,3 @@ def in_units(disagreement: Tensor, task: Task, units: Affine | None) -> Tensor:
     if task == "regression":
         return disagreement / units.factor.abs() if units else disagreement
     return disagreement.flatten(1).square().mean(1, keepdim=True).sqrt()
-

@@ -18,9 +18,7 @@ def joined_widths(models: Sequence[Tree]) -> Tree:
     >>> joined_widths([{"name": "mlp", "hidden": [4, 3]}, {"name": "mlp", "hidden": [2, 1]}])
     {'name': 'mlp', 'hidden': [6, 4]}
     """
-    return {
-        key: _sum([model[key] for model in models]) if key in WIDTHS else value for key, value in models[0].items()
-    }
+    return {key: _sum([model[key] for model in models]) if key in WIDTHS else value for key, value in models[0].items()}
 
 
 def split_widths(model: Tree, parts: int) -> list[Tree]:
@@ -37,7 +35,7 @@ def split_widths(model: Tree, parts: int) -> list[Tree]:
 
 def _sum(values: Sequence[int | float | list[int]]) -> int | float | list[int]:
     if isinstance(values[0], list):
-        return [sum(column) for column in zip(*values, strict=True)]  # type: ignore[arg-type]
+        return [sum(column) for column in zip(*values, strict=True)]
     return sum(values)  # type: ignore[arg-type]
 
 
@@ -88,7 +86,9 @@ def _block(group: Units) -> float:
     return group.count / group.blocks
 
 
-def join(parts: Sequence[Tensors], structures: Sequence[Structure], whole: Structure, template: Tensors) -> dict[str, Tensor]:
+def join(
+    parts: Sequence[Tensors], structures: Sequence[Structure], whole: Structure, template: Tensors
+) -> dict[str, Tensor]:
     r"""Return the tensors of a model whose outputs are the mean of those of its parts.
 
     Each layer has the units of all parts, one part after the other, and no weights between them:
@@ -118,7 +118,9 @@ def join(parts: Sequence[Tensors], structures: Sequence[Structure], whole: Struc
     return result
 
 
-def split(tensors: Tensors, structures: Sequence[Structure], whole: Structure, templates: Sequence[Tensors]) -> list[dict[str, Tensor]]:
+def split(
+    tensors: Tensors, structures: Sequence[Structure], whole: Structure, templates: Sequence[Tensors]
+) -> list[dict[str, Tensor]]:
     """Return the tensors of each part of a model: its units, without the weights between different parts.
 
     The weights of the outputs are multiplied by the number of parts, so that :func:`join` returns the model without the
@@ -154,7 +156,8 @@ def _places(
         index[ours.dimension][ours.entries(share.count).flatten()] = entries.flatten()
     assert all(len(one) == 0 or int(one.max()) < size for one, size in zip(index, large.shape, strict=True))
     return tuple(
-        one.reshape([-1 if dimension == other else 1 for other in range(small.ndim)]) for dimension, one in enumerate(index)
+        one.reshape([-1 if dimension == other else 1 for other in range(small.ndim)])
+        for dimension, one in enumerate(index)
     )
 
 

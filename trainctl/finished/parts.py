@@ -146,9 +146,7 @@ def _require(parts: Sequence[Parent], values: Any) -> None:
                     f"{part.name} does not fit {parts[0].name}: {_difference(name, ours, theirs.get(name))}"
                 )
         if more := next((name for name in theirs if name not in dict(first)), None):
-            raise CheckpointError(
-                f"{part.name} does not fit {parts[0].name}: {_difference(more, None, theirs[more])}"
-            )
+            raise CheckpointError(f"{part.name} does not fit {parts[0].name}: {_difference(more, None, theirs[more])}")
 
 
 def _schema_values(part: Parent) -> Iterator[tuple[str, Any]]:

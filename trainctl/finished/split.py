@@ -91,9 +91,7 @@ def split(configs: Sequence[Config], parents: tuple[Parent, ...]) -> list[Piece]
         TrainctlError: If the data cannot be read.
     """
     weights = divided(configs, parents)
-    return [
-        _piece(config, parents, weights[number], number, len(configs)) for number, config in enumerate(configs)
-    ]
+    return [_piece(config, parents, weights[number], number, len(configs)) for number, config in enumerate(configs)]
 
 
 def _piece(config: Config, parents: tuple[Parent, ...], weights: dict[str, Tensor], number: int, parts: int) -> Piece:

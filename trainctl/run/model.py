@@ -60,7 +60,7 @@ def bare_model(config: Config, schema: Schema) -> nn.Module:
     Raises:
         ConfigError: If it does not accept such rows, or a layer is too large.
     """
-    name, shape, tokens = config.parts["model"]["name"], schema.input_shape, len(schema.vocabulary)
+    name, tokens = config.parts["model"]["name"], len(schema.vocabulary)
     reads_tokens = name == "ensemble" or factory.takes(
         "model", config.parts["model"], config.components, "vocabulary_size"
     )

@@ -94,7 +94,10 @@ def test_an_ensemble_is_found_in_an_autoencoder() -> None:
 
 @pytest.mark.slow
 def test_it_can_be_traced() -> None:
-    whole = Ensemble([Part(nn.Linear(3, 2), {}), Part(nn.Linear(3, 2), {"input_factor": [1, 3], "input_offset": [1, 3]})], "classification")
+    whole = Ensemble(
+        [Part(nn.Linear(3, 2), {}), Part(nn.Linear(3, 2), {"input_factor": [1, 3], "input_offset": [1, 3]})],
+        "classification",
+    )
     exported = torch.export.export(whole, (torch.randn(4, 3),), dynamic_shapes=({0: torch.export.Dim("rows")},))
     rows = torch.randn(7, 3)
     assert torch.equal(exported.module()(rows), whole(rows))

@@ -22,6 +22,14 @@ class Part(nn.Module):
         shapes: The shape of each tensor with which rows and outputs are converted, see :data:`TENSORS`.
     """
 
+    fill: Tensor | None
+    low: Tensor | None
+    high: Tensor | None
+    input_factor: Tensor | None
+    input_offset: Tensor | None
+    output_factor: Tensor | None
+    output_offset: Tensor | None
+
     def __init__(self, model: nn.Module, shapes: Mapping[str, list[int]]) -> None:
         super().__init__()
         self.model = model
@@ -34,10 +42,10 @@ class Part(nn.Module):
             rows = rows.clamp(self.low, self.high)  # NaN stays NaN
         if self.fill is not None:
             rows = torch.where(rows.isnan(), self.fill, rows)
-        if self.input_factor is not None:
+        if self.input_factor is not None and self.input_offset is not None:
             rows = rows * self.input_factor + self.input_offset
         outputs: Tensor = self.model(rows)
-        if self.output_factor is not None:
+        if self.output_factor is not None and self.output_offset is not None:
             outputs = outputs * self.output_factor + self.output_offset
         return outputs
 
