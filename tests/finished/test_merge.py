@@ -59,7 +59,8 @@ def test_a_merged_run_is_a_run_and_its_parts_are_untouched(trained: list[Path], 
     assert snapshot(*trained) == before
     for words in (["evaluate", "runs/merged"], ["reproduce", "runs/merged"], ["verify", "runs/merged"], ["runs", ROOT]):
         assert say(*words)[0] == 0, words
-    assert say("compare", "runs/merged", trained[0])[0] == 0
+    assert "ms a row, batch of 128" in say("compare", "runs/merged", trained[0])[1]
+    assert "ms a row" not in say("compare", *trained[:2])[1]
     code, out, _ = say("lineage", "runs/merged", "format=json")
     tree = json.loads(out)
     assert [each["role"] for each in tree] == ["", "part", "part", "part"]

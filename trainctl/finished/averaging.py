@@ -51,11 +51,13 @@ def mean(models: Sequence[Mapping[str, Tensor]]) -> Tensors:
     """
     result = {}
     for name, first in models[0].items():
-        values = torch.stack([model[name].detach().cpu() for model in models])
-        if first.is_floating_point():
-            result[name] = values.double().mean(0).to(first.dtype)
-        else:
-            result[name] = values.amax(0)
+        if not first.is_floating_point():
+            result[name] = torch.stack([model[name].cpu() for model in models]).amax(0)
+            continue
+        total = first.double().cpu()  # the sum one by one: a stack of all models would take their memory once more
+        for model in models[1:]:
+            total += model[name].double().cpu()
+        result[name] = (total / len(models)).to(first.dtype)
     return result
 
 
