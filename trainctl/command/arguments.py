@@ -15,6 +15,7 @@ from trainctl.fileformat.waiting import waiting
 from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
+from trainctl.store.finding import find
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
@@ -146,6 +147,37 @@ def number(key: str, text: str, low: float, high: float) -> float:
         end = f"{high:g}]" if math.isfinite(high) else "inf)"
         raise ConfigError(f"{key}={text}: expected a number in ({low:g}, {end}")
     return value
+
+
+def tolerance(text: str) -> float | None:
+    """Parse ``tolerance=``, by how much a metric may become worse; None if it is empty.
+
+    Raises:
+        ConfigError: If it is not a number of at least 0.
+
+    >>> tolerance("0.01"), tolerance("")
+    (0.01, None)
+    """
+    return None if not text else 0.0 if text in ("0", "0.0") else number("tolerance", text, 0, math.inf)
+
+
+def several(names: Sequence[str], root: Path, verb: str) -> list[Path]:
+    """Find the directories of at least two different runs.
+
+    Raises:
+        ConfigError: If there are fewer, or one is named twice.
+        CheckpointError: If one does not exist.
+    """
+    if len(names) < 2:
+        raise ConfigError(f"{verb} needs at least two runs: trainctl {verb} RUN RUN")
+    found: dict[str, Path] = {}
+    for name in names:
+        directory = find(name, root)
+        real = os.path.realpath(directory)
+        if real in found:
+            raise ConfigError(f"{name}: {verb} was given this run twice: {directory}")
+        found[real] = directory
+    return list(found.values())
 
 
 def choice(key: str, value: str, allowed: Iterable[str]) -> str:

@@ -27,7 +27,8 @@ that the run does not know is reported.
 
 Columns of the output: `row`, counted from 0 in each file; `line` of a .txt, whose empty lines are left out; then, for
 classification, `prediction` and a probability per class; for regression, one column per target, in its unit; for an
-autoencoder, `rmse` and the reconstruction, in scaled units. Numbers have all their digits, and names are written as in
+autoencoder, `rmse` and the reconstruction, in scaled units. For an ensemble, the last column is `disagreement`, see
+trainctl ensemble --help. Numbers have all their digits, and names are written as in
 the data. For a table that a spreadsheet will open, spreadsheet=true puts a quote before names that it would run as
 formulas, such as `=x` or `-`.
 

@@ -15,7 +15,8 @@ and best weights are compared with the checkpoint.
 Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs and what has changed
 since then, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time,
 early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device,
-threads, dataset.root and dataset.download may be changed.
+threads, dataset.root and dataset.download may be changed. A run that was made of others without training is made again, and
+its weights are compared.
 """
 
 import sys
@@ -44,9 +45,11 @@ def main(argv: Sequence[str]) -> int:
     arguments.import_torch()
     from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
+    from trainctl.finished.remake import remake, was_made
     from trainctl.finished.verify import verify
 
-    comparison = verify(open_run(directory, packages, overrides, ELSEWHERE), begin, steps)
+    run = open_run(directory, packages, overrides, ELSEWHERE)
+    comparison = remake(run) if was_made(run) else verify(run, begin, steps)
     for note in comparison.notes:
         table.line(f"trainctl: {note}", stream=sys.stderr)
     if comparison.difference:

@@ -180,7 +180,8 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
     """
     dataset = parts.dataset
     inputs = fitted.cleaner(dataset.inputs)
-    if inputs.is_floating_point() and not inputs.isfinite().all():
+    known = ~inputs.isinf() if fitted.cleaner.leaves_gaps else inputs.isfinite()
+    if inputs.is_floating_point() and not known.all():
         raise DataError("values are missing, but the run was trained without imputation; fill them in")
     targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
     splits: dict[SplitName, Rows]

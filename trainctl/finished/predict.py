@@ -16,7 +16,7 @@ from trainctl.data.centre import add
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat.waiting import waiting
-from trainctl.finished import code
+from trainctl.finished import code, disagreement
 from trainctl.finished.inputs import Label, batches, expand
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.source import Source
@@ -81,12 +81,17 @@ def predict(
         for labels, portion in batches(source.parts(), run.config.loop.eval_batch_size):
             scaled = scale(portion.to(device))
             with torch.no_grad(), autocast(device, run.config.precision):
-                outputs = encode(scaled) if encode else model(scaled)
-            cells = (
-                shortest(outputs.float())
-                if encode
-                else predicted_cells(outputs.float(), task, scaled, units, run.schema)
-            )
+                if encode:
+                    outputs, differing = encode(scaled), None
+                else:
+                    outputs, differing = disagreement.outputs_and_disagreement(model, scaled)
+            if encode:
+                cells = shortest(outputs.float())
+            else:
+                cells = predicted_cells(outputs.float(), task, scaled, units, run.schema)
+            if differing is not None:
+                more = shortest(disagreement.in_units(differing.float(), task, units))
+                cells = (one + other for one, other in zip(cells, more, strict=True))
             rows += zip(labels, cells, strict=True)
             wait.advance(len(portion))
     source.require_rows()
@@ -94,7 +99,8 @@ def predict(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     guard = harmless if spreadsheet else str
-    writer.writerow(map(guard, [*names, *(code.names(encode.width) if encode else columns(task, run.schema))]))
+    predicted = [*columns(task, run.schema), *disagreement.columns(model, task, run.schema)]
+    writer.writerow(map(guard, [*names, *(code.names(encode.width) if encode else predicted)]))
     writer.writerows(map(guard, [*(str(label.get(name, "")) for name in names), *cells]) for label, cells in rows)
     notes += source.coverage.notes(run.schema.input_shape[0])
     return Predictions(text.getvalue(), tuple(notes), tuple(source.failed), len(files))

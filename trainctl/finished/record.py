@@ -11,7 +11,7 @@ from trainctl.run.metric_names import learn, maximize
 from trainctl.settings import schema
 from trainctl.settings.config import Tree
 from trainctl.store import records, rundir, runpath
-from trainctl.store.records import BestValue, Facts, RunSummary
+from trainctl.store.records import BestValue, Facts, RunSummary, Sizes
 from trainctl.store.runpath import RunPath
 
 OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
@@ -34,6 +34,7 @@ class Record:
     monitor: str | None
     best: float | None  # best value of the monitored metric
     metrics: Mapping[str, float]
+    size: Sizes | None = None  # of a run whose model was made of others
 
     def member(self, group: str) -> str | None:
         """Return the name of the group's member that the run uses."""
@@ -77,6 +78,7 @@ def read(path: Path, root: Path) -> Record:
         monitor=summary.monitor or None,
         best=best.value,
         metrics=summary.metrics,
+        size=summary.size,
     )
 
 

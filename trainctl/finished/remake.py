@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from trainctl.errors import CheckpointError
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.finished import ensemble, merge, split
 from trainctl.finished.comparison import Comparison, tensor_difference
 from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
@@ -13,7 +14,11 @@ from trainctl.train.made import Recipe, build
 
 # What each verb that makes runs without training does: (config of the made run, its parents, the verb's settings) -> recipe.
 Maker = Callable[[Finished, tuple[Parent, ...], dict[str, Any]], Recipe]
-MAKERS: dict[str, Maker] = {}
+MAKERS: dict[str, Maker] = {
+    "merge": merge.recipe,
+    "ensemble": ensemble.recipe,
+    "split": split.recipe,
+}
 
 
 def remake(run: Finished) -> Comparison:
@@ -27,7 +32,12 @@ def remake(run: Finished) -> Comparison:
         verb = made_by.verb if made_by else "an unknown verb"
         raise CheckpointError(f"{run.directory}: was made by {verb}, which this version of trainctl does not know")
     parents = stored_parents.read(run.directory, run.config.components)
-    again = build(MAKERS[made_by.verb](run, parents, made_by.settings))
+    if not parents:
+        raise CheckpointError(f"{run.directory / 'parents'}: is missing, so the run cannot be made again")
+    try:
+        again = build(MAKERS[made_by.verb](run, parents, made_by.settings))
+    except ConfigError as error:
+        raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
     before = {f"model.{key}": value for key, value in run.weights("last").model.items()}
     now = {f"model.{key}": value for key, value in again.model.state_dict().items()}
     return Comparison(0, 0, 0, len(before), tensor_difference(before, now, 0))

@@ -57,7 +57,8 @@ class Source:
             try:
                 found = read_rows(self.run, file, self.ids)
                 narrow, lost = narrowed_rows(found.rows, self.run.schema)
-                rows = without_gaps(self.fitted.cleaner(narrow), file, self.run.schema)
+                rows = self.fitted.cleaner(narrow)
+                rows = rows if self.fitted.cleaner.leaves_gaps else without_gaps(rows, file, self.run.schema)
             except DataError as error:
                 if not self.several:
                     raise

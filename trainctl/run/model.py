@@ -1,6 +1,8 @@
 """Build and initialise a run's model, and try it on one row."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +13,7 @@ from trainctl.components.model.base import Reconstruction, try_row
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError
 from trainctl.run import factory
+from trainctl.settings import component
 from trainctl.settings.config import Config
 
 
@@ -57,21 +60,49 @@ def bare_model(config: Config, schema: Schema) -> nn.Module:
     Raises:
         ConfigError: If it does not accept such rows, or a layer is too large.
     """
-    name, shape, tokens = config.parts["model"]["name"], schema.input_shape, len(schema.vocabulary)
-    if tokens and not factory.takes("model", config.parts["model"], config.components, "vocabulary_size"):
+    name, tokens = config.parts["model"]["name"], len(schema.vocabulary)
+    reads_tokens = name == "ensemble" or factory.takes(
+        "model", config.parts["model"], config.components, "vocabulary_size"
+    )
+    if tokens and not reads_tokens:
         raise ConfigError(
             f"model={name} has no parameter vocabulary_size, so it cannot read token ids, which dataset=text returns:"
             f" use e.g. model=rnn"
         )
     try:
-        model: nn.Module = factory.member(
-            config, "model", input_shape=shape, outputs=schema.outputs, vocabulary_size=tokens
-        )
+        model: nn.Module = _build(config, schema, "model", config.parts["model"])
     except (RuntimeError, TypeError, OverflowError) as error:
         if "overflow" not in str(error).lower() and "too large" not in str(error).lower():
             raise
         reason = str(error).partition("\n")[0][:100]
         raise ConfigError(f"model={name}: a layer is too large to allocate: {reason}") from error
+    return model
+
+
+def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, Any]) -> nn.Module:
+    """Build a model, or a model that is a part of another one.
+
+    Args:
+        config: The run's configuration.
+        schema: The data's schema.
+        where: The key of its settings.
+        settings: ``name`` and every parameter; those of a part have not been checked yet.
+
+    Raises:
+        ConfigError: If they are wrong, or do not suit the data.
+    """
+    if where != "model" and (wrong := component.problems("model", where, settings, config.components)):
+        raise ConfigError("\n".join(wrong))
+    model: nn.Module = factory.build(
+        "model",
+        settings,
+        config.components,
+        input_shape=schema.input_shape,
+        outputs=schema.outputs,
+        vocabulary_size=len(schema.vocabulary),
+        task=schema.task,
+        build=partial(_build, config, schema),
+    )
     return model
 
 

@@ -27,7 +27,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "clean": frozenset(),
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
-    "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),
+    "model": frozenset({"input_shape", "outputs", "vocabulary_size", "task", "build"}),
     "init": frozenset({"model", "examples", "start"}),
     "loss": frozenset({"outputs", "class_counts"}),
     "optimizer": frozenset({"params"}),

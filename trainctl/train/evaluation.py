@@ -38,9 +38,15 @@ def outputs(evaluation: Evaluation, split: SplitName, check: Check = lambda: Non
         model.train()
 
 
-@torch.no_grad()
 def renew_statistics(run: Run, check: Check = lambda: None) -> None:
-    """Compute the batch-norm statistics of averaged weights, as means over batches of the training split.
+    """Compute the batch-norm statistics of averaged weights, if the run averages any."""
+    if run.average.renews_statistics and run.state.averaged:
+        measure_statistics(run, check)
+
+
+@torch.no_grad()
+def measure_statistics(run: Run, check: Check = lambda: None) -> None:
+    """Compute the batch-norm statistics of the evaluated model, as means over batches of the training split.
 
     The rows are visited in a random order that depends only on the run's seed: a split is in the order of its source, and
     where that is sorted by class, a batch would have one class, and the variance would lack the spread between classes.
@@ -48,7 +54,7 @@ def renew_statistics(run: Run, check: Check = lambda: None) -> None:
     """
     model, rows, parts = run.average.model, run.data.splits["train"], run.config.loop.micro_batches
     norms = [norm for norm in batch_norms(model) if norm.track_running_stats]
-    if not (norms and run.average.renews_statistics and run.state.averaged):
+    if not norms:
         return
     momenta = [norm.momentum for norm in norms]
     model.eval()

@@ -46,6 +46,20 @@ class Cleaner:
         filled: Tensor = torch.where(values.isnan(), self.fill, values)
         return filled
 
+    @property
+    def leaves_gaps(self) -> bool:
+        """Whether missing values are left to the model, see :func:`leaving_gaps`."""
+        return self.fill is not None and bool(self.fill.isnan().any())
+
+
+def leaving_gaps(like: Tensor) -> Cleaner:
+    """Return the cleaning of rows whose missing values the model itself imputes: it replaces NaN by NaN.
+
+    Args:
+        like: A fill value for each column ``(F,)``.
+    """
+    return Cleaner(fill=torch.full_like(like, torch.nan))
+
 
 @dataclass(frozen=True)
 class Clean:

@@ -1,0 +1,56 @@
+"""Make one run of several: it predicts the mean of their probabilities or numbers, without training.
+
+    trainctl ensemble RUN RUN... [which=best] [tolerance=0.01] [output=DIR] [settings] [root=runs]
+
+RUN is a run's directory, its name, or a part of the name. The models may be of different kinds, and may have cleaned and
+scaled their rows differently; task, classes in their order, columns and vocabulary must agree. The new run contains
+all of them, so it costs as much as they do together, and the others may be deleted. It is written to DIR, or below
+`root`. Its other settings are those of the first RUN.
+
+    trainctl ensemble seed-0 seed-1 seed-2
+    trainctl ensemble my-mlp my-cnn my-rnn output=runs/all
+
+`trainctl predict` on an ensemble has a last column `disagreement`, which is large where the parts differ. For a
+classification, it is the mean Kullback-Leibler divergence of the parts from their mean in nats, from 0 to the logarithm
+of the number of parts. For a regression, it is the standard deviation of what they predict, in the unit of the target (a
+column for each of several targets); for autoencoders, the root mean square of that over all values, in scaled units.
+
+`tolerance` is the largest loss of the monitored metric against the best run; if it is exceeded, nothing is written, and the
+exit code is 9. device, threads, dataset.root and dataset.download may be changed.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainctl.command import arguments
+from trainctl.report import table
+
+OPTIONS = {"which": "best", "tolerance": "", "output": "", "root": "runs"}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Check the arguments, import torch and make the ensemble; return the exit code."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    options, root = parsed.options, Path(parsed.options["root"])
+    which = arguments.choice("which", options["which"], ("best", "last"))
+    tolerance = arguments.tolerance(options["tolerance"])
+    output = arguments.new_path("output", options["output"])
+    directories = arguments.several(parsed.names, root, "ensemble")
+    packages, overrides = arguments.packages(parsed.overrides)
+    arguments.import_torch()
+    from trainctl.finished import ensemble
+    from trainctl.finished.announcement import announce
+    from trainctl.store.parents import open_parent
+
+    parents = tuple(open_parent(directory, "part", which, packages) for directory in directories)
+    combined = ensemble.combine(ensemble.configuration(parents, str(root), overrides), parents)
+    directory = ensemble.write(combined, output, tolerance)
+    metric = combined.run.config.monitor
+    values = zip(parents, combined.alone, strict=True)
+    rows = [
+        [parent.name, parent.config.parts["model"]["name"], str(parent.step), table.number(value)]
+        for parent, value in values
+    ]
+    table.show(["part", "model", "step", metric], rows, right=["step", metric])
+    announce(directory, ensemble.notes(combined))
+    return 0
