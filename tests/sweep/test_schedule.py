@@ -32,7 +32,7 @@ class Fake:
         entries = [{"repeat": list(words)} for words in replicates]
         journal.add_list(home, 0, [*entries, *({"point": [f"optimizer.lr={number}"]} for number in range(points))])
         self.writer = journal.Writer(home, 60)
-        self.ledger = Ledger(home, 60, 1)
+        self.ledger = Ledger(home, journal.DirectoryJournal(home, 60), 1)
         self.ledger.update()
 
     def claim(self, key: str) -> None:
@@ -92,7 +92,7 @@ def test_the_trial_of_a_dead_process_is_taken_over_and_its_late_words_do_not_cou
     sweep, rules = fake(1), policy()
     sweep.claim("0")
     assert rules.next_task(sweep.ledger) is None
-    sweep.ledger.liveness._gone.add(sweep.writer.name)
+    sweep.ledger.journal.liveness._gone.add(sweep.writer.name)
     sweep.ledger.update()
     assert rules.next_task(sweep.ledger) == Task("0", full=False)
     other = journal.Writer(sweep.home, 60)
@@ -175,7 +175,7 @@ def test_a_ledger_read_anew_at_any_moment_decides_like_one_that_was_kept(fake) -
         losses = [[source.random() for _ in range(4)] for _ in range(8)]
         for _ in range(40):
             task = rules.next_task(sweep.ledger) or rules.last_task(sweep.ledger)
-            anew = Ledger(sweep.home, 60, 1)
+            anew = Ledger(sweep.home, journal.DirectoryJournal(sweep.home, 60), 1)
             anew.update()
             assert task == (rules.next_task(anew) or rules.last_task(anew))
             if task is None:
