@@ -11,7 +11,7 @@ LONGEST_WORD = 200  # characters; comparing longer ones takes seconds, and nobod
 PASSWORDS = (
     (re.compile(r"(\w[\w+.-]*://[^\s:/@]*):(?!\*\*\*@).*@"), r"\1:***@"),
     (re.compile(r"(\bstorage=)(?!\w[\w+.-]*://|\*\*\*)\S*@"), r"\1***@"),
-    (re.compile(r"\b((?:ssl)?password=)[^&\s'\"]*"), r"\1***"),
+    (re.compile(r"((?:ssl)?password=)(?!\*\*\*).*", re.IGNORECASE), r"\1***"),
 )
 
 

@@ -9,7 +9,7 @@ from trainctl.wording import redacted
 
 FORM = "postgresql://USER@HOST/DATABASE"
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
-SECRETS = ("password", "sslpassword")  # among the parameters of a URL
+SECRETS = ("password",)  # in the names of parameters of a URL
 HOST = re.compile(r"(\[[0-9A-Fa-f:.%\w]+\]|[\w.-]*)(:\d{1,5})?")
 
 
@@ -35,6 +35,8 @@ def problem(url: str, lease: float) -> str:
     except ValueError:
         return f"cannot be read as a URL; expected {FORM}"
     where = parts.netloc.rpartition("@")[2]
+    if any(secret in f"{parts.query}{parts.fragment}".lower() for secret in SECRETS):
+        return "a password is given as USER:PASSWORD@HOST, or in PGPASSWORD or ~/.pgpass, and not as a parameter"
     if "@" in parts.path + parts.query + parts.fragment or parts.fragment or not HOST.fullmatch(where) or port == 0:
         return f"cannot be read as a URL (write @ / : # ? in a password as %40 %2F %3A %23 %3F); expected {FORM}"
     if not path.strip("/") or "/" in path.strip("/"):
@@ -47,14 +49,14 @@ def problem(url: str, lease: float) -> str:
 def without_password(url: str) -> str:
     """Return a URL without its password, by which the database can be found again.
 
-    >>> without_password("postgresql://me:secret@db:5433/sweeps?sslmode=require&password=secret")
+    >>> without_password("postgresql://me:secret@db:5433/sweeps?sslmode=require")
     'postgresql://me@db:5433/sweeps?sslmode=require'
     """
     if problem(url, lease=60):
         safe = redacted(url)
         return safe if safe != url or "@" not in url else f"***@{url.rpartition('@')[2]}"
     parts = urlsplit(url)
-    query = urlencode([(key, value) for key, value in _parameters(parts) if key not in SECRETS], safe="/:,")
+    query = urlencode(_parameters(parts), safe="/:,")
     return f"{parts.scheme}://{_address(parts)}{parts.path}" + (f"?{query}" if query else "")
 
 
@@ -69,8 +71,7 @@ def shown(url: str) -> str:
 
 def has_password(url: str) -> bool:
     """Return whether a URL contains a password."""
-    parts = urlsplit(url)
-    return bool(parts.password) or any(key in SECRETS for key, _ in _parameters(parts))
+    return bool(urlsplit(url).password)
 
 
 def parameters(url: str) -> dict[str, str]:

@@ -124,6 +124,12 @@ class Database:
         with _quiet():
             self.ask(lambda: self._optuna.storages.fail_stale_trials(self._study))
 
+    def close(self) -> None:
+        """Close the connections."""
+        with suppress(Exception):
+            self._storage.remove_session()
+            self._storage.engine.dispose()
+
     # What goes wrong.
 
     def ask(self, what: Callable[[], T], *, patient: bool = True) -> T:

@@ -98,6 +98,9 @@ class Journal(ABC):
         """Return the writers whose trials have their checkpoints on another machine, where a process of the sweep lives."""
         return frozenset()
 
+    def close(self) -> None:
+        """Release what the journal holds; this process does not look at it any more."""
+
     def whereabouts(self, writer: str) -> str:
         """Return the sweep's directory of a writer as ``host:path``; empty if it is that of this process."""
         return ""

@@ -99,7 +99,7 @@ class DatabaseJournal(Journal):
         self.database, self.place, self.directory = database, place, directory
         self.record: Any = None
         database.say, database.hurried = (lambda text: self.say(text)), (lambda: self.hurried())
-        self._rows, self._looked = 0, float("-inf")
+        self._rows, self._told, self._looked = 0, 0, float("-inf")
         self._counts: dict[str, int] = {}
         self._lists: list[list[Any]] = []
         self._given = 0
@@ -165,7 +165,7 @@ class DatabaseJournal(Journal):
         """Try to be the one that runs a segment of a trial; return whether that succeeded."""
         assert isinstance(writer, DatabaseWriter)
         writer.show_life()  # so that nobody takes this process for dead before it knows the answer
-        writer.append({"event": "claim", "trial": key, "segment": segment, "seen": self._rows})
+        writer.append({"event": "claim", "trial": key, "segment": segment, "seen": self._told})
         self._look()
         return self._claims.get(key) == (segment, writer.name)
 
@@ -176,7 +176,7 @@ class DatabaseJournal(Journal):
 
     def new_events(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield the events of the last look."""
-        fresh, self._fresh = self._fresh, []
+        fresh, self._fresh, self._told = self._fresh, [], self._rows
         yield from fresh
 
     def alive(self, writer: str) -> bool:
@@ -194,6 +194,10 @@ class DatabaseJournal(Journal):
         """Return the writers whose trials have their checkpoints on another machine, where a process of the sweep lives."""
         living = {self._place(writer) for writer in list(self._running) if self.alive(writer)} - {self.place}
         return frozenset(writer for writer in self._hellos if self._place(writer) in living)
+
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self.database.close()
 
     def whereabouts(self, writer: str) -> str:
         """Return the sweep's directory of a writer as ``host:path``; empty if it is that of this process."""

@@ -43,6 +43,7 @@ def run(study: Study) -> int:
     finally:
         watcher.close()
         trials.update(last=True, over=over)
+        study.journal.close()
         conclude(study, trials.all)
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
