@@ -15,7 +15,15 @@ from tests.postgres import Server
 from trainctl.store.database import Database
 from trainctl.store.journal_database import DatabaseJournal
 
-TINY = ("-m", "dataset=iris", "model=mlp", "model.hidden=[5]", "loop.batch_size=40", "output.plots=false", "sweep.threads=1")
+TINY = (
+    "-m",
+    "dataset=iris",
+    "model=mlp",
+    "model.hidden=[5]",
+    "loop.batch_size=40",
+    "output.plots=false",
+    "sweep.threads=1",
+)
 pytestmark = pytest.mark.slow
 
 
@@ -83,7 +91,13 @@ def test_machines_that_share_no_directory_share_the_trials_and_the_table(
     server: Server, url: str, machines: tuple[Path, Path], start: Callable[..., Any], command: Callable[..., Any]
 ) -> None:
     here, there = machines
-    words = (*TINY, "optimizer.lr=0.01,0.02,0.03,0.04,0.05,0.06", "loop.epochs=30", "sweep.workers=1", "sweep.name=both")
+    words = (
+        *TINY,
+        "optimizer.lr=0.01,0.02,0.03,0.04,0.05,0.06",
+        "loop.epochs=30",
+        "sweep.workers=1",
+        "sweep.name=both",
+    )
     alone = command(*words, cwd=here.parent)
     assert alone.returncode == 0, alone.stderr
     processes = [start(*words, f"sweep.storage={url}", cwd=place) for place in machines]
@@ -147,7 +161,14 @@ def test_the_trials_of_a_lost_machine_start_again(
 def test_a_database_that_is_away_for_a_while_costs_no_trial(
     server: Server, url: str, machines: tuple[Path, Path], start: Callable[..., Any]
 ) -> None:
-    words = (*TINY, "optimizer.lr=0.01,0.02", "loop.max_time=30s", "sweep.workers=1", "sweep.lease=5s", "sweep.name=away")
+    words = (
+        *TINY,
+        "optimizer.lr=0.01,0.02",
+        "loop.max_time=30s",
+        "sweep.workers=1",
+        "sweep.lease=5s",
+        "sweep.name=away",
+    )
     processes = [start(*words, f"sweep.storage={url}", cwd=place) for place in machines]
     wait_until(lambda: all(list(place.glob("runs/away/*/checkpoints/step-*.json")) for place in machines))
     server.stop("immediate")

@@ -45,7 +45,7 @@ def test_a_url_that_is_none_of_a_database_is_refused_with_the_reason(url: str, e
 
 
 def test_a_lease_that_is_shorter_than_a_database_may_take_is_refused() -> None:
-    with pytest.raises(ConfigError, match="needs a sweep.lease of at least 5s"):
+    with pytest.raises(ConfigError, match=r"needs a sweep\.lease of at least 5s"):
         sweep.load(["sweep.storage=postgresql://me:s3cret@db/x", "sweep.lease=4s"])
 
 
@@ -55,7 +55,9 @@ def test_no_password_survives_in_words_settings_or_lines_of_errors(
 ) -> None:
     source = seed("passwords")
     for _ in range(cases(200)):
-        raw = "".join(source.choices(string.ascii_letters + string.digits + "!#$%&*+-./:;=?@[]^_{}|~ ,", k=12)) + "s3cret"
+        raw = (
+            "".join(source.choices(string.ascii_letters + string.digits + "!#$%&*+-./:;=?@[]^_{}|~ ,", k=12)) + "s3cret"
+        )
         for secret in (quote(raw, safe=""), raw):
             url = source.choice(URLS).format(secret=secret)
             word = source.choice(["", "+", "++"]) + f"sweep.storage={url}"
@@ -79,10 +81,15 @@ def test_a_database_that_cannot_be_used_is_one_line_and_leaves_nothing_behind(
     server: Server, url: str, command: Command, tmp_path: Path
 ) -> None:
     nowhere = server.url().replace(str(server.port), "1")
-    server.execute("DO $$ BEGIN CREATE ROLE guest LOGIN PASSWORD 'gu3st'; EXCEPTION WHEN duplicate_object THEN NULL; END $$")
+    server.execute(
+        "DO $$ BEGIN CREATE ROLE guest LOGIN PASSWORD 'gu3st'; EXCEPTION WHEN duplicate_object THEN NULL; END $$"
+    )
     for given, expected in (
         (nowhere, "cannot connect: connection failed"),
-        (server.url(password="wr0ng"), f'cannot connect: password authentication failed for user "{USER}"; check the password'),
+        (
+            server.url(password="wr0ng"),
+            f'cannot connect: password authentication failed for user "{USER}"; check the password',
+        ),
         (server.url(password=""), "set PGPASSWORD, add a line to ~/.pgpass"),
         (server.url("nothing"), 'cannot connect: database "nothing" does not exist'),
         (f"{url}?sslmod=require", 'invalid connection option "sslmod"'),
@@ -145,5 +152,3 @@ def test_the_password_is_in_no_file_and_a_name_belongs_to_one_sweep(
     assert [text for text in printed if PASSWORD in text] == []
     name = url.rpartition("/")[2]
     assert server.execute("SELECT count(*) FROM trial_user_attributes WHERE value_json LIKE '%s3cret%'", name) == [(0,)]
-
-

@@ -253,7 +253,11 @@ def _is_away(error: BaseException) -> bool:
 def _was_created(error: BaseException) -> bool:
     """Return whether an error means that another process was creating the same table at the same time."""
     exceptions: Any = importlib.import_module("sqlalchemy.exc")
-    return isinstance(error, exceptions.IntegrityError) or getattr(error, "sqlstate", None) in ("42P07", "42710", "23505")
+    return isinstance(error, exceptions.IntegrityError) or getattr(error, "sqlstate", None) in (
+        "42P07",
+        "42710",
+        "23505",
+    )
 
 
 def _reason(causes: list[BaseException]) -> str:
@@ -280,4 +284,6 @@ def _hint(causes: list[BaseException], url: str) -> str:
 
 def missing(shown: str, name: str) -> CheckpointError:
     """Return the error for a sweep whose rows are not in the database."""
-    return CheckpointError(f"{shown}: has no journal of the sweep {name}; give the sweep.storage that it was begun with")
+    return CheckpointError(
+        f"{shown}: has no journal of the sweep {name}; give the sweep.storage that it was begun with"
+    )

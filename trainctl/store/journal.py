@@ -256,6 +256,9 @@ class DirectoryJournal(Journal):
         """Return whether a writer may still be running trials."""
         return self.liveness.alive(writer)
 
+    def close(self) -> None:
+        """Release nothing: each look opens its files anew."""
+
 
 def _event(line: bytes, name: str) -> dict[str, Any] | None:
     with suppress(CheckpointError, UnicodeDecodeError):

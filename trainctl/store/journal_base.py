@@ -98,6 +98,7 @@ class Journal(ABC):
         """Return the writers whose trials have their checkpoints on another machine, where a process of the sweep lives."""
         return frozenset()
 
+    @abstractmethod
     def close(self) -> None:
         """Release what the journal holds; this process does not look at it any more."""
 

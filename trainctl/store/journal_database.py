@@ -98,7 +98,7 @@ class DatabaseJournal(Journal):
         super().__init__()
         self.database, self.place, self.directory = database, place, directory
         self.record: Any = None
-        database.say, database.hurried = (lambda text: self.say(text)), (lambda: self.hurried())
+        database.say, database.hurried = self._say, self._is_hurried
         self._rows, self._told, self._looked = 0, 0, float("-inf")
         self._counts: dict[str, int] = {}
         self._lists: list[list[Any]] = []
@@ -208,6 +208,12 @@ class DatabaseJournal(Journal):
     def _place(self, writer: str) -> str:
         return str(self._hellos[writer][1]["place"])
 
+    def _say(self, text: str) -> None:
+        self.say(text)  # what shows lines changes
+
+    def _is_hurried(self) -> bool:
+        return self.hurried()
+
     def _look(self) -> None:
         """Read the new rows, and which processes live."""
         if self._others_run():
@@ -228,7 +234,9 @@ class DatabaseJournal(Journal):
         """Take a row into account, unless it is a second copy: its writer did not learn that the first one arrived."""
         if not (isinstance(event, dict) and schema.fits(event.get("event"), str)):
             return
-        kind, writer, count = event["event"], event.get("writer"), event.get("count")
+        kind: Any = event["event"]
+        writer: Any = event.get("writer")
+        count: Any = event.get("count")
         wrong = not (isinstance(writer, str) and schema.fits(count, Count))
         if wrong or not all(schema.fits(event.get(key), what) for key, what in FIELDS.get(kind, {}).items()):
             return
