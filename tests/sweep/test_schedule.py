@@ -208,3 +208,44 @@ def train(sweep: Fake, rules: Policy, task: Task, losses: list[list[float]], sou
 def test_the_key_of_a_trial_names_its_seeds() -> None:
     assert key_of(2, ()) == "2"
     assert key_of(2, ("seed=3",)) != key_of(23, ())
+
+
+def test_a_paused_trial_is_left_to_the_machine_that_has_its_checkpoint_while_it_lives(fake) -> None:
+    sweep, asha = fake(3), policy("sweep.prune=asha", "sweep.rungs=[1]")
+    for number, value in enumerate((0.1, 0.2, 0.3)):
+        sweep.claim(str(number))
+        sweep.rung(str(number), 1, value)
+        sweep.end(str(number), "paused")
+    assert asha.next_task(sweep.ledger) == Task("0", full=False)
+    assert asha.left_to_others(sweep.ledger) == ""
+    sweep.ledger.elsewhere = {"0"}
+    assert asha.next_task(sweep.ledger) is None  # the best is promoted there
+    assert asha.left_to_others(sweep.ledger) == "0"
+    sweep.ledger.elsewhere = {"1", "2"}  # seen from there: it has something to do, and waits for nobody
+    assert asha.next_task(sweep.ledger) == Task("0", full=False)
+    assert asha.left_to_others(sweep.ledger) == ""
+
+
+def test_what_was_interrupted_or_failed_is_left_to_the_machine_that_has_its_checkpoint(fake) -> None:
+    sweep, plain = fake(2), policy("sweep.retries=1")
+    for key, status, reason in (("0", "paused", INTERRUPTED), ("1", "failed", "a bug")):
+        sweep.claim(key)
+        sweep.end(key, status, reason)
+    sweep.ledger.elsewhere = {"0", "1"}
+    assert plain.next_task(sweep.ledger) is None
+    assert plain.left_to_others(sweep.ledger) == "0"
+    sweep.ledger.elsewhere = {"0"}
+    assert plain.next_task(sweep.ledger) == Task("1", full=False)
+
+
+def test_the_last_trial_is_left_to_the_machine_that_has_its_checkpoint(fake) -> None:
+    sweep, asha = fake(2), policy("sweep.prune=asha", "sweep.rungs=[1]")
+    for number, value in enumerate((0.1, 0.2)):
+        sweep.claim(str(number))
+        sweep.rung(str(number), 1, value)
+        sweep.end(str(number), "paused", value=value)
+    assert asha.last_task(sweep.ledger) == Task("0", full=True)
+    sweep.ledger.elsewhere = {"0"}
+    assert asha.left_to_others(sweep.ledger) == "0"
+    sweep.ledger.elsewhere = {"1"}
+    assert asha.left_to_others(sweep.ledger) == ""

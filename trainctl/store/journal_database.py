@@ -132,7 +132,7 @@ class DatabaseJournal(Journal):
             self.database.end(self._hellos[writer.name][0], dead=False)
 
     def has_changed(self) -> None:
-        """Look at the database when it is asked for the next time, without waiting a while."""
+        """Let the next look read the database at once."""
         self._looked = float("-inf")
 
     def new_lists(self) -> Iterator[list[Any]]:
