@@ -29,6 +29,7 @@ from trainctl.sweep.schedule import Policy
 from trainctl.sweep.trial import Trial
 
 FORMAT = 1
+CREATION = 2.0  # seconds within which a new sweep says in its directory what it is
 # Settings of a sweep that decide which trials there are and how they are judged: the same for all that join it.
 LASTING = ("sampler", "seed", "prune", "rungs", "monitors", "points")
 
@@ -124,17 +125,37 @@ def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
         CheckpointError: If a sweep of that name is another one.
     """
     settings, composer = _read(words, config_dir)
-    about_runs = [word for word in words if not is_ours(word)]
     points = distinct_points(composer, first_points(composer.space, settings))
     base = points[0].config
     home = Path(base.output.root) / settings.name if settings.name else None
-    if home is not None and (home / "sweep.json").exists():
-        held = runpath.hold(home)
-        study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, require(held)))
-        check_same(study, words)
+    if home is not None and _is_begun(home):
+        study = _join(home, settings, composer, words)
     else:
-        study = _create(home, settings, composer, words, points)
+        try:
+            study = _create(home, settings, composer, words, points)
+        except FileExistsError:  # another process has begun it in this moment
+            if home is None or not _is_begun(home):
+                raise ConfigError(
+                    f"{home}: exists, and is not a sweep; remove it, or give another sweep.name"
+                ) from None
+            study = _join(home, settings, composer, words)
     _grow(study, points)
+    return study
+
+
+def _is_begun(home: Path) -> bool:
+    """Return whether a directory is that of a sweep; one that is being created is waited for."""
+    end = time.monotonic() + CREATION
+    while home.is_dir() and not (home / "sweep.json").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return (home / "sweep.json").exists()
+
+
+def _join(home: Path, settings: Sweep, composer: Composer, words: Sequence[str]) -> Study:
+    """Open a sweep that the words belong to."""
+    held, about_runs = runpath.hold(home), [word for word in words if not is_ours(word)]
+    study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, require(held)))
+    check_same(study, words)
     return study
 
 
