@@ -30,7 +30,7 @@ from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
 from trainctl.report import streams, table, waits
 from trainctl.settings import habits, spelling
-from trainctl.wording import did_you_mean, shortened
+from trainctl.wording import did_you_mean, redacted, shortened
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]  # what Hydra can be asked for
@@ -87,7 +87,7 @@ def complain(message: str, exit_code: int) -> int:
     """Print each line of an error, ignoring a closed stderr, and return the exit code."""
     try:
         for line in message.split("\n"):
-            table.line(f"trainctl: {shortened(line)}", stream=sys.stderr)
+            table.line(f"trainctl: {shortened(redacted(line))}", stream=sys.stderr)
     except OSError:
         table.drain(sys.stderr)
     return exit_code

@@ -9,6 +9,12 @@ from difflib import get_close_matches
 LONGEST_LINE = 2000  # characters of a message that quotes what was typed
 SHOWN = 5  # items of a list that a message names
 LONGEST_WORD = 200  # characters; comparing longer ones takes seconds, and nobody misspells them
+# Where a password may be: up to the last @ of the line, because one that is not percent-encoded may contain anything.
+PASSWORDS = (
+    (re.compile(r"(\w[\w+.-]*://[^\s:/@]*):(?!\*\*\*@).*@"), r"\1:***@"),
+    (re.compile(r"(\bstorage=)(?!\w[\w+.-]*://|\*\*\*)\S*@"), r"\1***@"),
+    (re.compile(r"((?:ssl)?password=)(?!\*\*\*).*", re.IGNORECASE), r"\1***"),
+)
 
 
 def closest(word: str, options: Iterable[str]) -> str | None:
@@ -105,3 +111,16 @@ def _escaped(word: str) -> str:
     return "".join(
         plain.get(c) or (c if c.isprintable() else "".join(f"\\{byte:03o}" for byte in os.fsencode(c))) for c in word
     )
+
+
+def redacted(text: str) -> str:
+    """Return a text without the passwords of the URLs in it, also those of URLs that cannot be read.
+
+    >>> redacted("postgresql://me:secret@db/sweeps: not found"), redacted("a@b")
+    ('postgresql://me:***@db/sweeps: not found', 'a@b')
+    >>> redacted("sweep.storage=postgresql//me:p@ss@db/x?password=secret")
+    'sweep.storage=***@db/x?password=***'
+    """
+    for pattern, replacement in PASSWORDS:
+        text = pattern.sub(replacement, text)
+    return text

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tests.soak import cases, seed
-from trainctl.errors import CheckpointError, StorageError, TrainctlError
+from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
 from trainctl.store import files, journal, runpath
 from trainctl.sweep import places, study
 
@@ -145,3 +145,21 @@ def test_a_taken_over_run_leaves_links_and_the_old_directory_behind(home: Path, 
     assert (home / "0-x" / "log.txt").is_symlink()  # not a copy of what it leads to
     assert (home / "lost" / "0-x.1" / "checkpoints").is_dir()
     assert journal.FOLDERS == ("journal", "lists", "claims", "logs")
+
+
+def test_a_directory_that_is_no_sweep_is_named_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "runs" / "mine").mkdir(parents=True)
+    (tmp_path / "runs" / "mine" / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match=r"exists, and is not a sweep; remove it, or give another sweep\.name"):
+        study.begin(["dataset=iris", "seed=0,1", "sweep.name=mine"])
+    assert [path.name for path in (tmp_path / "runs" / "mine").iterdir()] == ["notes.txt"]
+
+
+def test_a_sweep_that_another_process_begins_in_the_same_moment_is_joined(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([False, True])
+    monkeypatch.setattr(study, "_is_begun", lambda path: next(answers))
+    joined = study.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"])
+    assert joined.home.absolute() == home
+    assert len(joined.ledger.trials) == 2

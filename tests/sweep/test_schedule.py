@@ -32,7 +32,7 @@ class Fake:
         entries = [{"repeat": list(words)} for words in replicates]
         journal.add_list(home, 0, [*entries, *({"point": [f"optimizer.lr={number}"]} for number in range(points))])
         self.writer = journal.Writer(home, 60)
-        self.ledger = Ledger(home, 60, 1)
+        self.ledger = Ledger(home, journal.DirectoryJournal(home, 60), 1)
         self.ledger.update()
 
     def claim(self, key: str) -> None:
@@ -92,7 +92,7 @@ def test_the_trial_of_a_dead_process_is_taken_over_and_its_late_words_do_not_cou
     sweep, rules = fake(1), policy()
     sweep.claim("0")
     assert rules.next_task(sweep.ledger) is None
-    sweep.ledger.liveness._gone.add(sweep.writer.name)
+    sweep.ledger.journal.liveness._gone.add(sweep.writer.name)
     sweep.ledger.update()
     assert rules.next_task(sweep.ledger) == Task("0", full=False)
     other = journal.Writer(sweep.home, 60)
@@ -175,7 +175,7 @@ def test_a_ledger_read_anew_at_any_moment_decides_like_one_that_was_kept(fake) -
         losses = [[source.random() for _ in range(4)] for _ in range(8)]
         for _ in range(40):
             task = rules.next_task(sweep.ledger) or rules.last_task(sweep.ledger)
-            anew = Ledger(sweep.home, 60, 1)
+            anew = Ledger(sweep.home, journal.DirectoryJournal(sweep.home, 60), 1)
             anew.update()
             assert task == (rules.next_task(anew) or rules.last_task(anew))
             if task is None:
@@ -208,3 +208,44 @@ def train(sweep: Fake, rules: Policy, task: Task, losses: list[list[float]], sou
 def test_the_key_of_a_trial_names_its_seeds() -> None:
     assert key_of(2, ()) == "2"
     assert key_of(2, ("seed=3",)) != key_of(23, ())
+
+
+def test_a_paused_trial_is_left_to_the_machine_that_has_its_checkpoint_while_it_lives(fake) -> None:
+    sweep, asha = fake(3), policy("sweep.prune=asha", "sweep.rungs=[1]")
+    for number, value in enumerate((0.1, 0.2, 0.3)):
+        sweep.claim(str(number))
+        sweep.rung(str(number), 1, value)
+        sweep.end(str(number), "paused")
+    assert asha.next_task(sweep.ledger) == Task("0", full=False)
+    assert asha.left_to_others(sweep.ledger) == ""
+    sweep.ledger.elsewhere = {"0"}
+    assert asha.next_task(sweep.ledger) is None  # the best is promoted there
+    assert asha.left_to_others(sweep.ledger) == "0"
+    sweep.ledger.elsewhere = {"1", "2"}  # seen from there: it has something to do, and waits for nobody
+    assert asha.next_task(sweep.ledger) == Task("0", full=False)
+    assert asha.left_to_others(sweep.ledger) == ""
+
+
+def test_what_was_interrupted_or_failed_is_left_to_the_machine_that_has_its_checkpoint(fake) -> None:
+    sweep, plain = fake(2), policy("sweep.retries=1")
+    for key, status, reason in (("0", "paused", INTERRUPTED), ("1", "failed", "a bug")):
+        sweep.claim(key)
+        sweep.end(key, status, reason)
+    sweep.ledger.elsewhere = {"0", "1"}
+    assert plain.next_task(sweep.ledger) is None
+    assert plain.left_to_others(sweep.ledger) == "0"
+    sweep.ledger.elsewhere = {"0"}
+    assert plain.next_task(sweep.ledger) == Task("1", full=False)
+
+
+def test_the_last_trial_is_left_to_the_machine_that_has_its_checkpoint(fake) -> None:
+    sweep, asha = fake(2), policy("sweep.prune=asha", "sweep.rungs=[1]")
+    for number, value in enumerate((0.1, 0.2)):
+        sweep.claim(str(number))
+        sweep.rung(str(number), 1, value)
+        sweep.end(str(number), "paused", value=value)
+    assert asha.last_task(sweep.ledger) == Task("0", full=True)
+    sweep.ledger.elsewhere = {"0"}
+    assert asha.left_to_others(sweep.ledger) == "0"
+    sweep.ledger.elsewhere = {"1"}
+    assert asha.left_to_others(sweep.ledger) == ""

@@ -1,6 +1,5 @@
 """Derive the configuration of a new run from that of an existing one, and write it as a command. Imports no torch."""
 
-import shlex
 from collections.abc import Iterable, Sequence
 
 from trainctl.settings import component, compose
@@ -9,6 +8,7 @@ from trainctl.settings.config import Config, Tree, leaves
 from trainctl.settings.existing import completed
 from trainctl.settings.members import overlays
 from trainctl.settings.spelling import spell
+from trainctl.wording import shell_words
 
 BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
 ONCE = ("loop.stop_at_step",)  # was meant for the session in which it was typed
@@ -62,7 +62,7 @@ def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None)
 
 def command(words: Iterable[str]) -> str:
     """Return the command line that trains with these words, ready to paste."""
-    return shlex.join(["trainctl", *words])
+    return shell_words(["trainctl", *words])
 
 
 def _selected(group: str, settings: Tree) -> str:

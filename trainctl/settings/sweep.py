@@ -9,10 +9,11 @@ from hydra.core.override_parser.types import Override
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import config, schema, spelling, text
+from trainctl.settings import config, schema, spelling, storage, text
 from trainctl.settings.config import UNITS, Positive
 from trainctl.settings.members import home
 from trainctl.settings.overrides import parse, plain_value
+from trainctl.wording import redacted
 
 Duration = Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"]
 Count = Annotated[int, "[0, inf)"]
@@ -44,11 +45,12 @@ class Sweep:
         Annotated[str, r"re:[A-Za-z0-9][\w.-]{0,100}", "a name of letters, digits, dots, dashes and underscores"] | None
     )
     lease: Duration
+    storage: str | None
 
     @property
     def tree(self) -> dict[str, Any]:
-        """Return the settings as a plain tree."""
-        return asdict(self)
+        """Return the settings as a plain tree, without the password of the database."""
+        return asdict(self) | ({"storage": storage.without_password(self.storage)} if self.storage else {})
 
 
 def seconds(duration: str) -> float:
@@ -88,7 +90,7 @@ def load(words: Sequence[str]) -> Sweep:
     """
     tree, annotations, wrong = dict(defaults()), config.knobs(Sweep), []
     for override in parse(words):
-        line, key = str(override.input_line), override.key_or_group
+        line, key = storage.harmless([str(override.input_line)])[0], override.key_or_group
         key = "sampler" if key == "sweep" else key.removeprefix("sweep.")
         if trouble := _misuse(override, key, annotations):
             wrong.append(f"{line}: {trouble}")
@@ -96,7 +98,7 @@ def load(words: Sequence[str]) -> Sweep:
         try:
             tree[key] = plain_value(override, annotations[key])
         except ConfigError as error:
-            wrong.append(str(error))
+            wrong.append(redacted(str(error)))
             continue
         if problem := schema.problem(tree[key], annotations[key]):
             wrong.append(f"{line}: {problem}")
@@ -140,5 +142,7 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
         wrong.append("sweep.rungs and sweep.finalists take effect with sweep.prune=asha or sweep.prune=median only")
     if len(tree["monitors"]) != len(set(tree["monitors"])):
         wrong.append(f"sweep.monitors={spelling.spell(tree['monitors'])}: contains a metric twice")
+    if (url := tree["storage"]) is not None and (trouble := storage.problem(url, seconds(tree["lease"]))):
+        wrong.append(f"sweep.storage={storage.without_password(url)}: {trouble}")
     times = {key: tree[key] for key in ("max_time", "trial_timeout", "lease") if tree[key] is not None}
     return wrong + [f"sweep.{key}={text}: expected more than 0 s" for key, text in times.items() if seconds(text) == 0]

@@ -13,25 +13,23 @@ the same name are separated by O_EXCL, which network file systems respect; nothi
 
 import json
 import os
-import secrets
-import socket
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.store import files, lock, runpath
+from trainctl.store import files, journal_base, lock, runpath
+from trainctl.store.journal_base import Event, Journal
 from trainctl.store.records import require_list
 from trainctl.store.runpath import MissingError, RunPath
 
 FOLDERS = ("journal", "lists", "claims", "logs")
 LARGEST = 2**28  # bytes of one file of events
 LARGEST_CLAIM = 1000  # bytes
-Event = Mapping[str, Any]
 
 
 def prepare(home: RunPath) -> None:
@@ -40,7 +38,7 @@ def prepare(home: RunPath) -> None:
         files.ensure_directory(home / name)
 
 
-class Writer:
+class Writer(journal_base.Writer):
     """One process's own part of a journal.
 
     Args:
@@ -49,7 +47,7 @@ class Writer:
     """
 
     def __init__(self, home: RunPath, lease: float) -> None:
-        self.name = f"{socket.gethostname().split('.')[0] or 'host'}-{os.getpid()}-{secrets.token_hex(4)}"
+        super().__init__(journal_base.new_name())
         self.path = home / "journal" / f"{self.name}.jsonl"
         self._beat, self._lease, self._count = home / "journal" / f"{self.name}.beat", lease, 0
         self._ended = threading.Event()
@@ -153,7 +151,7 @@ class Reader:
         return self._lists
 
 
-def claim(home: RunPath, key: str, segment: int, writer: Writer) -> bool:
+def claim(home: RunPath, key: str, segment: int, writer: journal_base.Writer) -> bool:
     """Try to be the one that runs a segment of a trial; return whether that succeeded."""
     return files.create(home / "claims" / f"{key}.{segment}", writer.name.encode())
 
@@ -189,13 +187,9 @@ class Liveness:
         """Return whether a writer may still be running trials."""
         if writer in self._gone:
             return False
-        before, _, ticks = self._identities.get(writer, "").rpartition(" ")
-        own = lock.identity(os.getpid()).rpartition(" ")[0]
-        if before and before == own:  # of this machine, container and boot
-            pid = writer.rpartition("-")[0].rpartition("-")[2]
-            if not pid.isdecimal() or lock.identity(int(pid)) != f"{before} {ticks}":
-                self._gone.add(writer)
-                return False
+        if journal_base.gone(writer, self._identities.get(writer, "")):
+            self._gone.add(writer)
+            return False
         return self._shows_life(writer)
 
     def _shows_life(self, writer: str) -> bool:
@@ -208,6 +202,62 @@ class Liveness:
             since = now
         self._beats[writer] = (count, since)
         return now - since < self.lease
+
+
+class DirectoryJournal(Journal):
+    """A journal in the sweep's directory, which all machines share.
+
+    Args:
+        home: The sweep's directory.
+        lease: A writer that shows no sign of life for so long is dead [s].
+    """
+
+    def __init__(self, home: RunPath, lease: float) -> None:
+        super().__init__()
+        self.home, self.lease = home, lease
+        self.reader, self.liveness = Reader(home), Liveness(home, lease)
+
+    def writer(self) -> Writer:
+        """Begin a file of this process's own."""
+        return Writer(self.home, self.lease)
+
+    def new_lists(self) -> Iterator[list[Any]]:
+        """Yield the new lists of points; see :meth:`Journal.new_lists`."""
+        return self.reader.new_lists()
+
+    @property
+    def next_list(self) -> int:
+        """Return the number of the first list of points that was not there at the last look."""
+        return self.reader.next_list
+
+    def add_list(self, number: int, content: Iterable[Any]) -> bool:
+        """Try to create a list of points."""
+        return add_list(self.home, number, content)
+
+    def claims(self) -> dict[str, int]:
+        """Return the newest segment of each trial that is claimed."""
+        return self.reader.claims()
+
+    def claim(self, key: str, segment: int, writer: journal_base.Writer) -> bool:
+        """Try to be the one that runs a segment of a trial."""
+        return claim(self.home, key, segment, writer)
+
+    def claimant(self, key: str, segment: int) -> str:
+        """Return the writer that claimed a segment; empty if the file is unreadable."""
+        return self.reader.claimant(key, segment)
+
+    def new_events(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the new events."""
+        for writer, event in self.reader.new_events():
+            self.liveness.note(writer, event)
+            yield writer, event
+
+    def alive(self, writer: str) -> bool:
+        """Return whether a writer may still be running trials."""
+        return self.liveness.alive(writer)
+
+    def close(self) -> None:
+        """Release nothing: each look opens its files anew."""
 
 
 def _event(line: bytes, name: str) -> dict[str, Any] | None:

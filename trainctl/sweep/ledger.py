@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeGuard
 from trainctl.errors import CheckpointError
 from trainctl.settings import config, schema
 from trainctl.settings.space import Words
-from trainctl.store.journal import Liveness, Reader
+from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.trial import Trial
 
@@ -23,17 +23,19 @@ class Ledger:
 
     Args:
         home: The sweep's directory.
-        lease: After how long without a sign of life the trials of a process are taken over [s].
+        journal: Its journal.
         digits: Digits of a point's number in the names of directories.
         replicates: The repetitions of each point.
         points: The words of each point.
         drawn: The words that were drawn for a point, where some of them do not apply to it.
         trials: Each trial by its key.
         dead: Keys of running trials whose process has ended without a word.
+        elsewhere: Keys of trials that a living process on another machine can continue, and this one only start again.
+        released: Keys of trials that are not left to others any more, because those do not continue them.
     """
 
     home: RunPath
-    lease: float
+    journal: Journal
     digits: int
     replicates: list[Words] = field(default_factory=list)
     points: list[Words] = field(default_factory=list)
@@ -41,13 +43,12 @@ class Ledger:
     trials: dict[str, Trial] = field(default_factory=dict)
     segments: dict[str, int] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
+    elsewhere: set[str] = field(default_factory=set)
+    released: set[str] = field(default_factory=set)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     _measured: dict[str, int] = field(default_factory=dict)
     _ends: dict[str, dict[int, Mapping[str, Any]]] = field(default_factory=dict)
     _again: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.reader, self.liveness = Reader(self.home), Liveness(self.home, self.lease)
 
     def update(self) -> None:
         """Read what is new in the journal.
@@ -55,17 +56,18 @@ class Ledger:
         Raises:
             CheckpointError: If a list of points is damaged.
         """
-        for entries in self.reader.new_lists():
+        for entries in self.journal.new_lists():
             self._add(entries)
-        claims = self.reader.claims()
-        events = list(self.reader.new_events())
-        for writer, event in events:
-            self.liveness.note(writer, event)
+        claims = self.journal.claims()
+        events = list(self.journal.new_events())
         for key, segment in claims.items():
             self._claimed(key, segment)
         for _, event in events:
             self._apply(event)
-        self.dead = {key for key in self.running() if not self.liveness.alive(self._claimant(key))}
+        self.dead = {key for key in self.running() if not self.journal.alive(self._claimant(key))}
+        others = self.journal.elsewhere()
+        self.elsewhere = {key for key in self.segments if self._claimant(key) in others} if others else set()
+        self.elsewhere -= self.released
 
     def running(self) -> list[str]:
         """Return the keys of the trials that somebody runs, or ran when it died."""
@@ -74,10 +76,10 @@ class Ledger:
     @property
     def next_list(self) -> int:
         """Return the number of the list of points that does not exist yet."""
-        return self.reader.next_list
+        return self.journal.next_list
 
     def _claimant(self, key: str) -> str:
-        return self.reader.claimant(key, self.segments[key])
+        return self.journal.claimant(key, self.segments[key])
 
     def _add(self, entries: list[Any]) -> None:
         """Add the points, repetitions, and trials that confirm a point with fresh seeds, of a list."""
@@ -111,6 +113,7 @@ class Ledger:
         if trial is not None and segment > self.segments.get(key, -1):
             self.segments[key] = segment
             trial.status, trial.reason = "running", ""
+            trial.place = self.journal.whereabouts(self._claimant(key))
             trial.log = self.home.path / "logs" / f"{trial.directory.name}.log"
 
     def _apply(self, event: Mapping[str, Any]) -> None:

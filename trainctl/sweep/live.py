@@ -23,7 +23,7 @@ from rich.text import Text
 
 from trainctl.report import phrases, table
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
-from trainctl.sweep.results import amount, short_reason
+from trainctl.sweep.results import amount, path_of, short_reason
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import View
 
@@ -192,7 +192,7 @@ def ending(trial: Trial, monitor: str) -> str:
     """Return one line that says how a trial ended: its value and time, or the reason of its failure and its log."""
     label = f"{ENDINGS.get(trial.status, trial.status):<8}"
     if trial.status == "failed":
-        log = f" (log: {phrases.pasteable(trial.log)})" if trial.log else ""
+        log = f" (log: {path_of(trial, trial.log)})" if trial.log else ""
         return f"{label}  {name(trial)}: {short_reason(trial)}{log}"
     at = f" at epoch {phrases.epochs(trial.epoch)}" if trial.status in ("paused", "pruned") else ""
     reason = f"; {trial.reason}" if trial.reason and trial.status in ("paused", "pruned") else ""

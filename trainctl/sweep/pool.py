@@ -10,7 +10,7 @@ from typing import Any
 from trainctl.machine.signals import StopRequest
 from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
-from trainctl.store import journal
+from trainctl.store.journal_base import AwayError
 from trainctl.sweep import places
 from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Channel, Message, wait_for
@@ -76,12 +76,14 @@ class Pool:
         self.study, self.watcher, self.more, self.finale = study, watcher, more, finale
         self.changed = changed
         self.settings, self.ledger, self.policy = study.settings, study.ledger, study.policy
-        self.writer = journal.Writer(study.held, seconds(self.settings.lease))
+        self.journal = study.journal
+        self.writer = self.journal.writer()
         self.workers: list[Worker] = []
         self.nursery = Nursery(study)
         self.size = 1
         self.began, self.failures = time.monotonic(), 0
         self.stopping = ""
+        self._left: tuple[str, float] = "", 0.0
 
     def run(self) -> str:
         """Run until nothing is left to do; return why it stopped early, if it did.
@@ -91,11 +93,15 @@ class Pool:
             UnavailableError: If no worker can be started.
         """
         with StopRequest() as request:
+            self.journal.hurried = lambda: request.received is not None
             try:
                 self.size = self.nursery.start(self.settings.workers, self._datasets())
                 while self._step(request):
                     pass
                 self._pause_all()
+            except AwayError:
+                if request.received is None:
+                    raise
             finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
                 self._shut_down()
                 self.nursery.close()
@@ -108,6 +114,7 @@ class Pool:
     def _step(self, request: StopRequest) -> bool:
         """Do what is due; return whether something is left to do."""
         self.ledger.update()
+        self._give_up_lost()
         if not self.stopping:
             self.stopping = self._why_stop(request)
         if not self.stopping:
@@ -135,8 +142,19 @@ class Pool:
         return seconds(self.settings.max_time) - (time.monotonic() - self.began)
 
     def _others_run(self) -> bool:
-        """Return whether processes elsewhere run trials that this one may have to take over."""
-        return bool(self.ledger.running())
+        """Return whether processes elsewhere run trials that this one may have to take over, or continue others soon."""
+        return bool(self.ledger.running()) or self._is_left_to_others()
+
+    def _is_left_to_others(self) -> bool:
+        """Return whether a trial is to be continued on the machine that has its checkpoint, which gets a lease to do so."""
+        key, now = self.policy.left_to_others(self.ledger), time.monotonic()
+        if key != self._left[0]:
+            self._left = key, now
+        if key and now - self._left[1] > seconds(self.settings.lease):
+            self.ledger.released.add(key)
+            self.ledger.elsewhere.discard(key)
+            return False
+        return bool(key)
 
     def _something_left(self) -> bool:
         """Return whether a trial can begin: after new points, or to complete the finalists."""
@@ -165,7 +183,7 @@ class Pool:
         places.check(directory)
         if taken_over and not places.is_free(directory):
             return False  # its process ends in these seconds
-        if not journal.claim(self.study.held, task.key, segment, self.writer):
+        if not self.journal.claim(task.key, segment, self.writer):
             self.ledger.update()
             return True
         self.ledger.update()
@@ -176,6 +194,8 @@ class Pool:
 
     def _begin(self, task: Task, trial: Trial, segment: int, *, continues: bool) -> None:
         """Give a trial to a worker."""
+        if not continues:  # perhaps for the second time, since its checkpoints are on another machine
+            trial.value, trial.step, trial.epoch = None, 0, 0.0
         worker, now = self._free_worker(), time.monotonic()
         config = self.study.config(trial)
         rungs = [rung for rung in self.policy.rungs(task.full) if rung not in trial.rungs]
@@ -251,6 +271,7 @@ class Pool:
         self.ledger.update()
         verdict = self.policy.at_rung(self.ledger, key, message["rung"])
         worker.channel.send({"verdict": verdict})
+        worker.since = time.monotonic()  # it has waited for this, perhaps for long
         if verdict == "continue" and worker.progress is not None:
             later = [rung for rung in self.settings.rungs if rung > message["rung"]]
             worker.progress = replace(worker.progress, until=later[0] if later else None)
@@ -289,6 +310,18 @@ class Pool:
             self._ended(
                 worker, {"status": status, "reason": INTERRUPTED if self.stopping else reason, "value": worker.best}
             )
+
+    def _give_up_lost(self) -> None:
+        """Kill the workers of trials that other processes took over, because this one showed no sign of life."""
+        for worker in list(self.workers):
+            if worker.key and worker.trial and self.ledger.segments.get(worker.key, worker.segment) > worker.segment:
+                kill(worker.pid, signal.SIGKILL)
+                worker.channel.close()
+                self.workers.remove(worker)
+                self.watcher.note(
+                    f"stopped   point {worker.trial.point}: this process showed no sign of life for sweep.lease,"
+                    " and another one took the trial over"
+                )
 
     def _check_timeouts(self) -> None:
         """Kill workers that take no step for too long."""

@@ -38,6 +38,18 @@ def short_reason(trial: Trial) -> str:
     return text if len(text) <= LONGEST_REASON else f"{text[: LONGEST_REASON - 3]}..."
 
 
+def path_of(trial: Trial, path: Path) -> str:
+    """Return a path of a trial quoted for the shell; as scp takes it, if the trial ran on a machine with a directory of its own.
+
+    >>> path_of(Trial(0, (), (), Path("runs/mine/0-a"), place="node7:/scratch/mine"), Path("runs/mine/logs/0-a.log"))
+    'node7:/scratch/mine/logs/0-a.log'
+    """
+    home = trial.directory.parent
+    if not trial.place or not path.is_relative_to(home):
+        return phrases.pasteable(path)
+    return shlex.quote(f"{trial.place}/{path.relative_to(home)}")
+
+
 def winner_command(words: Words, fixed: Sequence[str]) -> str:
     """Return the command that trains a point again, ready to paste.
 
@@ -163,8 +175,8 @@ def why_trials_failed(answer: Answer, home: Path) -> list[str]:
         return []
     lines = ["", f"{amount(sum(len(trials) for _, trials in groups), 'trial')} failed:"]
     for reason, trials in groups[:MOST_REASONS]:
-        log = next((trial.log for trial in trials if trial.log is not None), None)
-        lines.append(f"  {len(trials)} x {reason}" + (f" (log: {phrases.pasteable(log)})" if log else ""))
+        log = next((path_of(trial, trial.log) for trial in trials if trial.log is not None), "")
+        lines.append(f"  {len(trials)} x {reason}" + (f" (log: {log})" if log else ""))
     if len(groups) > MOST_REASONS:
         lines.append(f"  and {len(groups) - MOST_REASONS} other reasons: see {phrases.pasteable(home / 'results.csv')}")
     return lines
@@ -176,6 +188,6 @@ def next_steps(answer: Answer, home: Path, fixed: Sequence[str]) -> list[phrases
     for ranking in answer.rankings:
         if (best := ranking.best) is not None:
             first = next(trial for trial in best.trials if is_done(trial))
-            lines.append(("best run", phrases.pasteable(first.directory)))
+            lines.append(("best run", path_of(first, first.directory)))
             lines.append(("next", winner_command(best.words, fixed)))
     return lines

@@ -33,7 +33,8 @@ def as_csv(trials: Sequence[Trial], monitor: str, home: Path) -> str:
     The columns are ``trial``, ``point``, each key that is swept, ``seed`` and ``split.seed`` if they vary, ``confirms``,
     ``status``, ``reason``, ``monitor``, ``value``, a column for each monitor and metric (those of the best step), a
     column ``rung_N`` for each rung, ``step``, ``epoch``, ``seconds``, ``parameters``, ``attempts``, ``directory`` and
-    ``log``. Paths are relative to the sweep's directory. An empty cell: there is no such value.
+    ``log``. Paths are relative to the sweep's directory: that in ``place``, a column that exists if machines have
+    directories of their own, or this one if that is empty. An empty cell: there is no such value.
     """
     rows = [_csv_row(number, trial, monitor, home) for number, trial in enumerate(trials)]
     text = io.StringIO()
@@ -50,9 +51,11 @@ def _csv_columns(trials: Sequence[Trial]) -> list[str]:
     seeds = [name for index, name in enumerate(SEEDS) if any(seeds_of(trial)[index] for trial in trials)]
     metrics = dict.fromkeys(name for trial in trials for name in (*trial.values, *trial.metrics))
     rungs = sorted({epochs for trial in trials for epochs in trial.rungs})
+    places = ["place"] if any(trial.place for trial in trials) else []
     return [
         "trial", "point", *keys, *seeds, "confirms", "status", "reason", "monitor", "value", *metrics,
-        *(f"rung_{epochs}" for epochs in rungs), "step", "epoch", "seconds", "parameters", "attempts", "directory", "log",
+        *(f"rung_{epochs}" for epochs in rungs), "step", "epoch", "seconds", "parameters", "attempts", *places,
+        "directory", "log",
     ]  # fmt: skip
 
 
@@ -64,7 +67,7 @@ def _csv_row(number: int, trial: Trial, monitor: str, home: Path) -> dict[str, o
         "monitor": monitor, "value": trial.value, **trial.values, **trial.metrics,
         **{f"rung_{epochs}": value for epochs, value in trial.rungs.items()},
         "step": trial.step, "epoch": trial.epoch, "seconds": trial.seconds, "parameters": trial.parameters,
-        "attempts": trial.attempts, "directory": _relative(trial.directory, home), "log": _relative(trial.log, home),
+        "attempts": trial.attempts, "place": trial.place, "directory": _relative(trial.directory, home), "log": _relative(trial.log, home),
     }  # fmt: skip
 
 

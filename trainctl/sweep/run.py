@@ -9,7 +9,8 @@ from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
 from trainctl.report import table
 from trainctl.settings.space import Words, key_of
-from trainctl.store import journal, runpath
+from trainctl.store import runpath
+from trainctl.store.journal_base import AwayError
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.live import watch
 from trainctl.sweep.pool import Pool
@@ -32,6 +33,7 @@ def run(study: Study) -> int:
     """
     trials = Results(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    study.journal.say = watcher.note
     watcher.note(
         f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
     )
@@ -43,6 +45,7 @@ def run(study: Study) -> int:
     finally:
         watcher.close()
         trials.update(last=True, over=over)
+        study.journal.close()
         conclude(study, trials.all)
     if stopped:
         table.line(
@@ -72,7 +75,8 @@ class Results:
             last: Whether this is the last time.
             over: Whether the sweep is complete: no decision can continue what is paused, or begin what waits.
         """
-        self.study.ledger.update()
+        with suppress(AwayError):  # the user stopped the sweep while its database was away
+            self.study.ledger.update()
         known = set(map(id, self.all))
         self.all += [trial for trial in self.study.ledger.trials.values() if id(trial) not in known]
         for trial in self.all if over else ():
@@ -112,7 +116,7 @@ def confirm(study: Study) -> bool:
         {"confirm": list(words), "of": point} for point in best_points(study) for words in fresh_seeds(study, count)
     ]
     if entries:
-        journal.add_list(study.held, study.ledger.next_list, entries)
+        study.journal.add_list(study.ledger.next_list, entries)
         study.ledger.update()
     return bool(entries)
 
@@ -133,7 +137,7 @@ def try_again(study: Study) -> Sequence[Trial]:
     """Let the trials that failed be tried again, since the user resumes the sweep; return them."""
     failed = {key: study.ledger.segments[key] for key, trial in study.ledger.trials.items() if trial.status == "failed"}
     if failed:
-        writer = journal.Writer(study.held, 60)
+        writer = study.journal.writer()
         writer.append({"event": "again", "trials": failed})
         writer.close()
         study.ledger.update()

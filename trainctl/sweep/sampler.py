@@ -15,7 +15,6 @@ from trainctl.errors import UnavailableError
 from trainctl.run.metric_names import maximize
 from trainctl.settings.points import Point
 from trainctl.settings.space import Axis, Choice, Words
-from trainctl.store import journal
 from trainctl.sweep.study import Study
 
 BATCH = 16  # random points that are added at a time, if only the clock ends a sweep
@@ -44,7 +43,7 @@ class Sampler:
         points = list(itertools.islice(self._new_points(), wanted))
         if points:  # if another process has added points first, they are taken instead
             entries = [{"point": list(point.words), "drawn": list(drawn)} for drawn, point in points]
-            journal.add_list(self.study.held, self.study.ledger.next_list, entries)
+            self.study.journal.add_list(self.study.ledger.next_list, entries)
         return bool(points)
 
     def _new_points(self) -> Iterator[tuple[Words, Point]]:

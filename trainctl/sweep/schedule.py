@@ -6,7 +6,7 @@ continues the best paused trial that is in the top third of its rung, else begin
 trial is continued to the last bit, and at the end the best are trained in full.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Literal
 
@@ -43,13 +43,18 @@ class Policy:
     settings: Sweep
     maximize: bool
 
-    def next_task(self, ledger: Ledger) -> Task | None:
-        """Return what a free worker does next; None if nothing can be done with the points that there are."""
-        trials = list(ordered(ledger))
+    def next_task(self, ledger: Ledger, *, anywhere: bool = False) -> Task | None:
+        """Return what a free worker does next; None if nothing can be done with the points that there are.
+
+        Args:
+            ledger: The sweep.
+            anywhere: Also what is left to another machine, which has the checkpoint.
+        """
+        trials, left = list(ordered(ledger)), set() if anywhere else ledger.elsewhere
         for key, trial in trials:  # 1. What was interrupted, or died, or failed and may be tried again.
-            if key in ledger.dead or self._resumes(trial):
+            if (key in ledger.dead or self._resumes(trial)) and key not in left:
                 return Task(key, self._is_full(ledger, trial))
-        best = self._promotable(ledger) if self.settings.prune == "asha" else None
+        best = self._promotable(ledger, left) if self.settings.prune == "asha" else None
         if best is not None:
             return Task(best, full=False)
         for key, trial in trials:
@@ -57,8 +62,16 @@ class Policy:
                 return Task(key, self._is_full(ledger, trial))
         return None
 
+    def left_to_others(self, ledger: Ledger) -> str:
+        """Return the key of the trial that is to be continued next on another machine, which has its checkpoint; else ""."""
+        tasks = (self.next_task(ledger, anywhere=True), self.last_task(ledger))
+        return next((task.key for task in tasks if task and task.key in ledger.elsewhere), "")
+
     def last_task(self, ledger: Ledger) -> Task | None:
-        """Return what remains when no new point comes and no worker runs: the best paused trials, in full."""
+        """Return what remains when no new point comes and no worker runs: the best paused trials, in full.
+
+        It may be left to another machine, which has the checkpoint.
+        """
         if self.settings.prune != "asha":
             return None
         done = sum(trial.status in ("finished", "stopped") for _, trial in self._competing(ledger))
@@ -118,14 +131,14 @@ class Policy:
         ]
         return {key for *_, key in sorted(reached)[: len(reached) // REDUCTION]}
 
-    def _promotable(self, ledger: Ledger) -> str | None:
-        """Return the best paused trial in the top third of the highest rung that has one."""
+    def _promotable(self, ledger: Ledger, left: Set[str]) -> str | None:
+        """Return the best paused trial in the top third of the highest rung that has one, without those left to others."""
         for rung in reversed(self.settings.rungs):
             top = self._top(ledger, rung)
             paused = [
                 (self._at(trial, rung), trial.point, key)
                 for key, trial in self._competing(ledger)
-                if key in top and trial.status == "paused" and max(trial.rungs) == rung
+                if key in top - left and trial.status == "paused" and max(trial.rungs) == rung
             ]
             if paused:
                 return min(paused)[2]

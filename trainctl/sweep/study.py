@@ -18,14 +18,18 @@ from trainctl.settings.own_code import own_code
 from trainctl.settings.points import Composer, Point, distinct_points, read_sweep
 from trainctl.settings.space import Space, Words, key_of
 from trainctl.settings.spelling import spell
-from trainctl.settings.sweep import Sweep, is_ours, load, seconds
+from trainctl.settings.storage import harmless
+from trainctl.settings.sweep import Sweep, is_ours, load
 from trainctl.store import journal, rundir, runpath
+from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
+from trainctl.sweep import shared
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.schedule import Policy
 from trainctl.sweep.trial import Trial
 
 FORMAT = 1
+CREATION = 2.0  # seconds within which a new sweep says in its directory what it is
 # Settings of a sweep that decide which trials there are and how they are judged: the same for all that join it.
 LASTING = ("sampler", "seed", "prune", "rungs", "monitors", "points")
 
@@ -38,14 +42,16 @@ class Study:
         held: Its directory, open.
         settings: Its settings in this process.
         composer: Composes its points.
-        threads: CPU threads of each trial.
+        journal: Its journal.
+        record: What it was begun with: `sweep.json`, or the database's copy of that, which all machines share.
         words: The words about the runs.
     """
 
     held: RunPath
     settings: Sweep
     composer: Composer
-    threads: int
+    journal: Journal
+    record: dict[str, Any]
     words: Words
 
     @property
@@ -60,7 +66,8 @@ class Study:
 
     def __post_init__(self) -> None:
         self.base: Config = self.composer.compose(self._first_words(), self.composer.space.replicates[0]).config
-        self.ledger = Ledger(self.held, seconds(self.settings.lease), require(self.held)["digits"])
+        self.threads: int = self.record["threads"]  # CPU threads of each trial
+        self.ledger = Ledger(self.held, self.journal, self.record["digits"])
         self.policy = Policy(self.settings, maximize(self.base.monitor))
 
     def _first_words(self) -> Words:
@@ -118,16 +125,37 @@ def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
         CheckpointError: If a sweep of that name is another one.
     """
     settings, composer = _read(words, config_dir)
-    about_runs = [word for word in words if not is_ours(word)]
     points = distinct_points(composer, first_points(composer.space, settings))
     base = points[0].config
     home = Path(base.output.root) / settings.name if settings.name else None
-    if home is not None and (home / "sweep.json").exists():
-        study = _open(runpath.hold(home), settings, composer, about_runs)
-        check_same(study, words)
+    if home is not None and _is_begun(home):
+        study = _join(home, settings, composer, words)
     else:
-        study = _create(home, settings, composer, words, points)
+        try:
+            study = _create(home, settings, composer, words, points)
+        except FileExistsError:  # another process has begun it in this moment
+            if home is None or not _is_begun(home):
+                raise ConfigError(
+                    f"{home}: exists, and is not a sweep; remove it, or give another sweep.name"
+                ) from None
+            study = _join(home, settings, composer, words)
     _grow(study, points)
+    return study
+
+
+def _is_begun(home: Path) -> bool:
+    """Return whether a directory is that of a sweep; one that is being created is waited for."""
+    end = time.monotonic() + CREATION
+    while home.is_dir() and not (home / "sweep.json").exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return (home / "sweep.json").exists()
+
+
+def _join(home: Path, settings: Sweep, composer: Composer, words: Sequence[str]) -> Study:
+    """Open a sweep that the words belong to."""
+    held, about_runs = runpath.hold(home), [word for word in words if not is_ours(word)]
+    study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, require(held)))
+    check_same(study, words)
     return study
 
 
@@ -154,31 +182,50 @@ def _create(
     home: Path | None, settings: Sweep, composer: Composer, words: Sequence[str], points: Sequence[Point]
 ) -> Study:
     base = points[0].config
+    database = shared.connect(settings)
     if home is None:
         home = rundir.create(base.output.root, "sweep")
-    else:
+    elif database is None:
         rundir.make(home)
-    count = max(len(points), settings.trials or 1)
+    about_runs, record = [word for word in words if not is_ours(word)], _record(settings, composer, words, points)
+    if database is None:
+        held = runpath.hold(home)
+        journal.prepare(held)
+        rundir.write_json(held / "sweep.json", record)
+        return _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, record))
+    opened, agreed, local = shared.found(database, home, record)
+    check_record(agreed, f"{database.shown}: {home.name}")
+    if settings.name is not None:
+        rundir.make(home)
     held = runpath.hold(home)
-    journal.prepare(held)
-    rundir.write_json(
-        held / "sweep.json",
-        {
-            "format": FORMAT,
-            "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-            "command": shlex.join(["trainctl", "-m", *words]),
-            "words": list(words),
-            "directory": str(Path.cwd()),
-            "config_dir": [str(path) for path in composer.directories],
-            "settings": settings.tree,
-            "threads": fixed_threads(settings, base),
-            "digits": len(str(count - 1)),
-            "monitor": base.monitor,
-            "trainctl": rundir.version(),
-            "own_code": own_code(tuple(base.components)),
-        },
-    )
-    return _open(held, settings, composer, [word for word in words if not is_ours(word)])
+    rundir.write_json(held / "sweep.json", local)
+    study = _open(held, settings, composer, about_runs, opened, agreed)
+    try:
+        check_same(study, words)
+    except CheckpointError:
+        rundir.remove(home)  # there is nothing in it yet
+        raise
+    return study
+
+
+def _record(settings: Sweep, composer: Composer, words: Sequence[str], points: Sequence[Point]) -> dict[str, Any]:
+    """Return what is written down of a sweep that begins; no password is in it."""
+    base, words = points[0].config, harmless(words)
+    count = max(len(points), settings.trials or 1)
+    return {
+        "format": FORMAT,
+        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": shlex.join(["trainctl", "-m", *words]),
+        "words": words,
+        "directory": str(Path.cwd()),
+        "config_dir": [str(path) for path in composer.directories],
+        "settings": settings.tree,
+        "threads": fixed_threads(settings, base),
+        "digits": len(str(count - 1)),
+        "monitor": base.monitor,
+        "trainctl": rundir.version(),
+        "own_code": own_code(tuple(base.components)),
+    }
 
 
 def fixed_threads(settings: Sweep, base: Config) -> int:
@@ -191,10 +238,16 @@ def fixed_threads(settings: Sweep, base: Config) -> int:
     return max(1, cores // (cores if settings.workers == "auto" else settings.workers))
 
 
-def _open(held: RunPath, settings: Sweep, composer: Composer, about_runs: Sequence[str]) -> Study:
-    record = require(held)
-    journal.prepare(held)
-    study = Study(held, settings, composer, record["threads"], tuple(about_runs))
+def _open(
+    held: RunPath,
+    settings: Sweep,
+    composer: Composer,
+    about_runs: Sequence[str],
+    opened: Journal,
+    record: dict[str, Any],
+) -> Study:
+    shared.prepare(held)
+    study = Study(held, settings, composer, opened, record, tuple(about_runs))
     study.ledger.update()
     return study
 
@@ -217,10 +270,20 @@ def require(held: RunPath) -> dict[str, Any]:
         raise CheckpointError(
             f"{held}: is not a sweep that can be continued (sweep.json is missing, damaged, or of an earlier version)"
         )
-    if record["format"] != FORMAT:
-        raise CheckpointError(f"{held / 'sweep.json'}: has format {record['format']}, this trainctl reads {FORMAT}")
+    return check_record(record, str(held / "sweep.json"))
+
+
+def check_record(record: Any, where: str) -> dict[str, Any]:
+    """Check each field of a sweep's record that is read, and return the record.
+
+    Raises:
+        CheckpointError: If it is damaged, or of another version.
+    """
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        form = record.get("format") if isinstance(record, dict) else None
+        raise CheckpointError(f"{where}: has format {form}, this trainctl reads {FORMAT}")
     if wrong := [name for name, kind in FIELDS.items() if not schema.fits(record.get(name), kind)]:
-        raise CheckpointError(f"{held / 'sweep.json'}: damaged: {wrong[0]} is not {schema.phrase(FIELDS[wrong[0]])}")
+        raise CheckpointError(f"{where}: damaged: {wrong[0]} is not {schema.phrase(FIELDS[wrong[0]])}")
     return record
 
 
@@ -230,7 +293,7 @@ def check_same(study: Study, words: Sequence[str]) -> None:
     Raises:
         CheckpointError: With one line for each thing that differs.
     """
-    record = require(study.held)
+    record = study.record
     before = load([word for word in record["words"] if is_ours(word)]).tree
     wrong = [
         f"sweep.{key}={spell(study.settings.tree[key])}, but was {spell(before[key])}"
@@ -240,10 +303,11 @@ def check_same(study: Study, words: Sequence[str]) -> None:
     old = {key_of(word): word for word in record["words"] if not is_ours(word)}
     new = {key_of(word): word for word in words if not is_ours(word)}
     fixed = {key_of(word) for word in study.composer.space.fixed}
+    may_differ = ("output.plots", "threads", *(shared.LOCAL if study.settings.storage else ()))
     wrong += [
         f"{new.get(key, key + ' is missing')}, but was {old.get(key, 'not given')}"
         for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key) and (key in fixed or key not in new) and key not in ("output.plots", "threads")
+        if old.get(key) != new.get(key) and (key in fixed or key not in new) and key not in may_differ
     ]
     if record.get("own_code") != own_code(tuple(study.base.components)):
         wrong.append("the code of your components has changed")
@@ -268,7 +332,7 @@ def _grow(study: Study, points: Sequence[Point]) -> None:
         entries += [{"point": list(point.words)} for point in points if point.words not in known]
         if not entries:
             return
-        journal.add_list(study.held, study.ledger.next_list, entries)
+        study.journal.add_list(study.ledger.next_list, entries)
 
 
 def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) -> Study:
@@ -298,7 +362,8 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
         os.chdir(Path(record["directory"]))  # paths in the words are relative to it
     settings, composer = _read([*kept, *words], next(iter(record["config_dir"]), None))
     points = distinct_points(composer, first_points(composer.space, settings))
-    study = _open(held, settings, composer, [word for word in kept if not is_ours(word)])
+    about_runs = [word for word in kept if not is_ours(word)]
+    study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, record))
     check_same(study, [*kept, *words])
     _grow(study, points)  # none, unless it was killed while it was created
     return study

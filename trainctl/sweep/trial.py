@@ -33,6 +33,7 @@ class Trial:
         parameters: Number of parameters of its model; 0 if unknown.
         attempts: How often it was begun or continued after a failure.
         log: The file with what it printed; None before it is begun.
+        place: Where it ran last, as ``host:path`` of the sweep's directory there; empty if that is this directory.
     """
 
     point: int
@@ -52,3 +53,4 @@ class Trial:
     parameters: int = 0
     attempts: int = 0
     log: Path | None = None
+    place: str = ""
