@@ -34,6 +34,7 @@ class Record:
     monitor: str | None
     best: float | None  # best value of the monitored metric
     metrics: Mapping[str, float]
+    trials: int | None = None  # of a sweep; None for a run
 
     def member(self, group: str) -> str | None:
         """Return the name of the group's member that the run uses."""

@@ -92,10 +92,13 @@ class Pool:
         """
         with StopRequest() as request:
             try:
-                self.size = self.nursery.start(self.settings.workers, self._datasets())
-                while self._step(request):
-                    pass
+                if self._others_run() or self._something_left():  # else no process has to load PyTorch
+                    self.size = self.nursery.start(self.settings.workers, self._datasets())
+                    while self._step(request):
+                        pass
                 self._pause_all()
+                if not self.stopping and not self.ledger.complete:
+                    self.writer.append({"event": "over", "trials": len(self.ledger.trials)})
             finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
                 self._shut_down()
                 self.nursery.close()

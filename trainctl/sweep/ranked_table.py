@@ -64,7 +64,8 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
         if name == "time" or (name == "seeds" and repeated) or (name != "seeds" and _tells(name, cells, standings))
     }
     columns |= details
-    if any(verdict := [_verdict(each, len(ranking.indistinct) > 1, bool(others)) for each in standings]):
+    equals = len(ranking.indistinct) > 1
+    if any(verdict := [_verdict(each, equals, bool(others)) for each in standings]):
         columns["verdict"] = verdict
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     numeric = {"rank", monitor, *others, *details} - {"trials"}

@@ -33,6 +33,8 @@ def run(study: Study) -> int:
     trials = Results(study)
     watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
     watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
+    if trials.unchanged:
+        watcher.note("nothing is left to do: these are the results so far")
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update)
     over = False
     try:
@@ -41,7 +43,7 @@ def run(study: Study) -> int:
     finally:
         watcher.close()
         trials.update(last=True, over=over)
-        conclude(study, trials.all)
+        conclude(study, trials.all, draw=not (trials.unchanged and study.ledger.complete))
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
@@ -60,6 +62,7 @@ class Results:
 
     def __init__(self, study: Study) -> None:
         self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
+        self.unchanged = study.ledger.complete  # at least until something happens
 
     def update(self, *, last: bool = False, over: bool = False) -> None:
         """Add new trials, and write the results, at most every other second.
@@ -74,17 +77,25 @@ class Results:
         for trial in self.all if over else ():
             if trial.status in ("paused", "waiting"):
                 trial.status = "pruned"
+        if self.unchanged and self.study.ledger.complete and runpath.kind(self.study.held / "results.csv"):
+            return
         if last or time.monotonic() - self.written > PAUSE:
             self.written = time.monotonic()
             with suppress(StorageError):  # no table is worth a training; the last one is reported
                 results_csv.write_csv(self.all, self.study.base.monitor, self.study.held)
 
 
-def conclude(study: Study, trials: Sequence[Trial]) -> None:
-    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note."""
+def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> None:
+    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note.
+
+    Args:
+        study: The sweep.
+        trials: Its trials.
+        draw: Whether there may be something new to draw; plots that are missing are drawn in any case.
+    """
     answer = find_answer(trials, study.base.monitor, study.settings.monitors)
     notes: list[str] = []
-    if study.draws:
+    if study.draws and (draw or not runpath.names(study.held / "plots")):
         try:
             from trainctl.sweep import plots
 

@@ -45,7 +45,7 @@ class Policy:
 
     def next_task(self, ledger: Ledger) -> Task | None:
         """Return what a free worker does next; None if nothing can be done with the points that there are."""
-        trials = list(ordered(ledger))
+        trials = ordered(ledger)
         for key, trial in trials:  # 1. What was interrupted, or died, or failed and may be tried again.
             if key in ledger.dead or self._resumes(trial):
                 return Task(key, self._is_full(ledger, trial))
