@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainctl.machine.signals import StopRequest
+from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
 from trainctl.store import journal
@@ -97,7 +97,7 @@ class Pool:
                     while self._step(request):
                         pass
                 self._pause_all()
-                if not self.stopping and not self.ledger.complete:
+                if not self.stopping and not self._others_run() and not self.ledger.complete:
                     self.writer.append({"event": "over", "trials": len(self.ledger.trials)})
             finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
                 self._shut_down()
@@ -120,12 +120,16 @@ class Pool:
         busy = [worker for worker in self.workers if worker.key]
         if not busy and (self.stopping or not self._others_run()):
             return not self.stopping and self._something_left()
+        if not busy and self.settings.requeue:  # what others run may need no help: leave the machine to other jobs
+            return False
         self._listen()
         self._check_timeouts()
         self.watcher.running([worker.progress for worker in self.workers if worker.progress])
         return True
 
     def _why_stop(self, request: StopRequest) -> str:
+        if request.save and self.settings.requeue and request.received is None:
+            request.received = SAVE  # Slurm's warning before the time limit
         if request.received is not None:
             return INTERRUPTED
         if (left := self._seconds_left()) is not None and left <= 0:

@@ -43,7 +43,8 @@ def run(study: Study) -> int:
     finally:
         watcher.close()
         trials.update(last=True, over=over)
-        conclude(study, trials.all, draw=not (trials.unchanged and study.ledger.complete))
+        complete = trials.unchanged and study.ledger.complete
+        conclude(study, trials.all, draw=not complete and (over or not study.settings.requeue))
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: trainctl resume {shlex.quote(str(study.home))}")
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
