@@ -55,7 +55,7 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
         "trials": [counted(each) for each in standings],
         "epochs": [phrases.epochs(max(trial.epoch for trial in each.trials)) for each in standings],
         "time": [phrases.duration(each.seconds) for each in standings],
-        "parameters": [phrases.count(each.parameters) for each in standings],
+        "parameters": [phrases.count(each.parameters or None) for each in standings],
     }
     repeated = any(len(each.trials) > 1 for each in standings)
     details = {

@@ -10,6 +10,7 @@ from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
 from trainctl.report import table
 from trainctl.settings.space import Words, key_of
+from trainctl.settings.sweep import seconds
 from trainctl.store import journal, runpath
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.live import watch
@@ -18,6 +19,7 @@ from trainctl.sweep.ranking import contenders, find_answer
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
+from trainctl.sweep.view import Limits
 
 PAUSE = 2.0  # seconds between two writes of results.csv
 FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
@@ -31,7 +33,7 @@ def run(study: Study) -> int:
         SweepError: At the end, if a trial failed.
     """
     trials = Results(study)
-    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all, limits=limits_of(study))
     watcher.note(f"{len(study.ledger.points)} points, {len(trials.all)} trials in {study.home}")
     if trials.unchanged:
         watcher.note("nothing is left to do: these are the results so far")
@@ -52,6 +54,17 @@ def run(study: Study) -> int:
     if trials.all and all(trial.status == "stopped" for trial in trials.all):
         raise Interrupted(f"all {len(trials.all)} trials stopped at loop.stop_at_step; each can be resumed")
     return 0
+
+
+def limits_of(study: Study) -> Limits:
+    """Return what ends a sweep: its time, and the number of its trials, which tpe adds one by one."""
+    settings = study.settings
+    until = None if settings.max_time is None else seconds(settings.max_time)
+    if settings.sampler == "grid":
+        return Limits(until)
+    count = None if settings.trials is None else settings.trials * len(study.ledger.replicates)
+    space = study.composer.space
+    return Limits(until, count if count is None else int(min(count, space.size * len(space.replicates))))
 
 
 class Results:
