@@ -37,7 +37,7 @@ def recorded(home: Path, monitor: str) -> list[Curves]:
     """Return the curves of a sweep's trials, one mapping for each seed."""
     seeds: dict[str, dict[str, list[float]]] = {}
     for path in sorted(home.glob("*/metrics.jsonl")):
-        point, _, seed = path.parent.name.rpartition(",seed=")
+        point, _, seed = path.parent.name.partition(",seed=")
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         seeds.setdefault(seed, {})[point] = [float(row[monitor]) for row in rows if monitor in row]
     return [curves for _, curves in sorted(seeds.items())]

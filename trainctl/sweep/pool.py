@@ -11,7 +11,7 @@ from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
 from trainctl.store import journal
-from trainctl.sweep import places
+from trainctl.sweep import live, places
 from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Channel, Message, wait_for
 from trainctl.sweep.nursery import Nursery, died, kill
@@ -111,6 +111,7 @@ class Pool:
     def _step(self, request: StopRequest) -> bool:
         """Do what is due; return whether something is left to do."""
         self.ledger.update()
+        self._give_up()
         if not self.stopping:
             self.stopping = self._why_stop(request)
         if not self.stopping:
@@ -296,6 +297,20 @@ class Pool:
             self._ended(
                 worker, {"status": status, "reason": INTERRUPTED if self.stopping else reason, "value": worker.best}
             )
+
+    def _give_up(self) -> None:
+        """Kill workers whose trials others have taken over, since this process was stopped for longer than its lease.
+
+        They write to a directory that was moved away. Nothing is recorded: the trial is not this process's any more.
+        """
+        for worker in list(self.workers):
+            key, trial = worker.key, worker.trial
+            if key is not None and trial is not None and self.ledger.segments.get(key, 0) > worker.segment:
+                kill(worker.pid, signal.SIGKILL)
+                self.workers.remove(worker)
+                worker.channel.close()
+                why = f"another process has taken it over after sweep.lease={self.settings.lease}"
+                self.watcher.note(f"given up  {live.name(trial)}: {why}")
 
     def _check_timeouts(self) -> None:
         """Kill workers that take no step for too long."""
