@@ -1364,4 +1364,28 @@ MUTATIONS = [
         "    # none",
         "tests/sweep/test_hostile_sweeps.py",
     ),
+    Mutation(
+        "trainctl/settings/template.py",
+        'text == "${monitor}" and "monitor" not in keys',
+        'text == "${monitor}"',
+        "tests/settings/test_template.py",
+    ),
+    Mutation(
+        "trainctl/settings/template.py",
+        "        if contradictions(tree):\n            return None\n",
+        "",
+        "tests/settings/test_template.py",
+    ),
+    Mutation(
+        "trainctl/sweep/record.py",
+        "if 2 * len(trials) >= most",
+        "if trials",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/slurm.py",
+        "    if set(ledger.running()) - ledger.dead:\n",
+        "    if False:\n",
+        "tests/sweep/test_slurm.py",
+    ),
 ]

@@ -221,3 +221,16 @@ def test_points_that_are_added_one_by_one_are_counted_from_the_start():
     view.limits = Limits(None, 24)
     assert any(re.search(r"of +24\b", line) for line in frame(view))
     assert view.remaining(Counter(each.status for each in view.trials), 60.0) > 1.5 * before
+
+
+def test_a_running_trial_can_be_the_best_before_any_has_ended():
+    view = View(
+        HOME,
+        MONITOR,
+        made := [trial(n, [f"optimizer.lr=0.{n}"], 0, status="running", value=None) for n in (1, 2)],
+        "utf-8",
+    )
+    assert not any("best" in line for line in frame(view))
+    rows = {1: [{MONITOR: 0.4}, {MONITOR: math.nan}], 2: [{MONITOR: 0.7}, {MONITOR: 0.6}]}
+    view.running = tuple(Progress(each, 2.0, 10.0, None, rows[each.point]) for each in made)
+    assert any("val/accuracy 0.7000  optimizer.lr=0.2" in line for line in frame(view))

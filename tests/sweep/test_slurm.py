@@ -213,16 +213,17 @@ def test_what_sbatch_says_is_shown_and_the_sweep_stays(cluster: Path) -> None:
     assert Path("runs/s/slurm.sh").is_file()
 
 
-@pytest.mark.parametrize("name", ["remains", "none", "elsewhere", "dead", "paused", "random", "confirm"])
+@pytest.mark.parametrize(
+    "name", ["remains", "none", "elsewhere", "elsewhere, to confirm", "dead", "paused", "random", "confirm"]
+)
 def test_work_remains_if_this_process_could_begin_or_continue_a_trial(name: str) -> None:
-    words = {"random": ["sweep=random", "sweep.trials=9"], "confirm": ["sweep.confirm=2", "sweep.seeds=2"]}.get(
-        name, []
-    )
+    words = ["sweep.confirm=2"] if "confirm" in name else []
+    words += ["sweep=random", "sweep.trials=9"] if name == "random" else []
     home = opened("optimizer.lr=0.1,0.2", *words)
     keys = list(home.ledger.trials)
     if name == "remains":
         write(home, end(keys[0], 0.1))
-    elif name in ("elsewhere", "dead"):
+    elif name == "dead" or name.startswith("elsewhere"):
         write(home, end(keys[0], 0.1))
         writer = journal.Writer(home.held, 60)
         assert journal.claim(home.held, keys[1], 0, writer)
@@ -234,7 +235,7 @@ def test_work_remains_if_this_process_could_begin_or_continue_a_trial(name: str)
         write(home, *(end(key, 0.1) for key in keys))
     if name == "none":
         write(home, {"event": "over", "trials": len(keys)})
-    assert slurm.work_remains(home) == (name not in ("none", "elsewhere"))
+    assert slurm.work_remains(home) == (name != "none" and not name.startswith("elsewhere"))
 
 
 # The whole way, with processes.

@@ -148,9 +148,9 @@ def elsewhere(tmp_path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]
     made: list[subprocess.Popen[str]] = []
 
     def begin(*words: str) -> "subprocess.Popen[str]":
-        log = (tmp_path / f"elsewhere-{len(made)}.log").open("w")
         command = [sys.executable, "-c", ELSEWHERE, *words]
-        made.append(subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, text=True))
+        with (tmp_path / f"elsewhere-{len(made)}.log").open("w") as log:
+            made.append(subprocess.Popen(command, cwd=tmp_path, stdout=log, stderr=log, text=True))
         return made[-1]
 
     yield begin
@@ -243,8 +243,8 @@ def test_of_two_pools_one_is_killed_and_one_sleeps_longer_than_its_lease(
 
     # 4. Every trial has the bits that it has alone.
     for name in names:
-        steps = [json.loads(line)["step"] for line in (home / name / "metrics.jsonl").read_text().splitlines()]
-        assert steps == sorted(set(steps))
+        rows = map(json.loads, (home / name / "metrics.jsonl").read_text().splitlines())
+        assert [row["epoch"] for row in rows if "val/loss" in row] == list(range(1, 81))
         alone = start(*about, name.partition("-")[2], f"output.root=alone-{name}")
         assert alone.communicate(60)[1] == ""
         (directory,) = [path for path in (tmp_path / f"alone-{name}").iterdir() if path.is_dir()]

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
         if slurm.is_wanted(arguments):
             return slurm.submit(lambda: study.begin(arguments, config_dir))
+        if slurm.is_in_job(arguments):
+            return slurm.work(lambda: study.begin(arguments, config_dir))
         return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
     if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line

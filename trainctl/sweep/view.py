@@ -144,18 +144,19 @@ class View:
         return max(0.0, todo) * elapsed / done if done > 0 and elapsed > 0 else None
 
     def best(self) -> list[Text]:
-        """Return the best trial so far."""
-        known = [
-            trial
-            for trial in self.trials
-            if trial.value is not None and math.isfinite(trial.value) and not trial.confirms
-        ]
-        known = [trial for trial in known if trial.status != "failed"]
-        if not known:
-            return []
+        """Return the best trial so far; one that runs counts with the best of its evaluations."""
         sign = -1 if maximize(self.monitor) else 1
-        best = min(known, key=lambda trial: sign * (trial.value or 0.0))
-        value = f"{self.monitor} {phrases.number(best.value)}"
+        known = [(trial.value, trial) for trial in self.trials if trial.status != "failed"]
+        known += [(row.get(self.monitor), each.trial) for each in self.running for row in each.rows]
+        finite = [
+            (sign * value, number, trial)
+            for number, (value, trial) in enumerate(known)
+            if value is not None and math.isfinite(value) and not trial.confirms
+        ]
+        if not finite:
+            return []
+        loss, _, best = min(finite)
+        value = f"{self.monitor} {phrases.number(sign * loss)}"
         words = self._text(" ".join((*best.words, *best.replicate)))
         return [Text.assemble(("best    ", LABEL), (f"{self.marks.best} {value}", BEST), f"  {words}")]
 
