@@ -1478,4 +1478,28 @@ MUTATIONS = [
         "return ()",
         "tests/finished/test_split.py -k 'bits_of_its_parts and three'",
     ),
+    Mutation(
+        "trainctl/settings/template.py",
+        'text == "${monitor}" and "monitor" not in keys',
+        'text == "${monitor}"',
+        "tests/settings/test_template.py",
+    ),
+    Mutation(
+        "trainctl/settings/template.py",
+        "        if contradictions(tree):\n            return None\n",
+        "",
+        "tests/settings/test_template.py",
+    ),
+    Mutation(
+        "trainctl/sweep/record.py",
+        "if 2 * len(trials) >= most",
+        "if trials",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/slurm.py",
+        "    if set(ledger.running()) - ledger.dead:\n",
+        "    if False:\n",
+        "tests/sweep/test_slurm.py",
+    ),
 ]

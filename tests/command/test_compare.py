@@ -1,5 +1,7 @@
 """Runs side by side: what differs in their settings, and whose results are best."""
 
+import csv
+import io
 import json
 import re
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.sweep.test_record import end, opened, write
 from trainctl.command import compare
 from trainctl.errors import CheckpointError, ConfigError
 
@@ -164,6 +167,86 @@ def test_wrong_words_are_errors_that_name_them(root, words, error, message):
     make(root / "a")
     make(root / "b")
     (make(root / "broken") / "config.yaml").write_text("{a: [")
+    with pytest.raises(error, match=re.escape(message)):
+        compare.main(words)
+
+
+@pytest.fixture
+def two_sweeps(root):
+    """Write a sweep of two points with two seeds, and one of two points; return the root."""
+    first = opened("optimizer.lr=0.1,0.2", "sweep.seeds=2", "sweep.name=first")
+    write(first, end("0-seed0", 0.5), end("0-seed1", 0.7), end("1-seed0", 0.25), end("1-seed1", 0.5))
+    write(first, {"event": "over", "trials": 4})
+    second = opened("optimizer.lr=0.3,0.4", "sweep.name=second")
+    write(second, end("0", 0.4), end("1", None, "failed"))
+    make(root / "first/1-optimizer.lr=0.2,seed=0", optimizer={"name": "adam", "lr": 0.2}, metrics={"val/loss": 0.3})
+    make(root / "second/0-optimizer.lr=0.3", optimizer={"name": "adam", "lr": 0.3}, metrics={"val/loss": 0.4})
+    return root
+
+
+def test_one_sweep_shows_its_ranked_points(two_sweeps, compared):
+    text = compared("first")
+    assert re.search(r"^ +1 +0\.2 +0\.3750 ± \S+ +2 .* best.*$", text, re.MULTILINE)
+    assert re.search(r"^next +trainctl dataset=iris threads=\d+ optimizer.lr=0.2$", text, re.MULTILINE)
+    text = compared("second")
+    assert text.startswith("The sweep is not complete; continue it with: trainctl resume runs/second\n")
+    assert "1 trial failed:" in text
+
+
+def test_scripts_get_the_points_of_a_sweep_in_full(two_sweeps, compared):
+    content = json.loads(compared("first", "format=json"))
+    assert (content["sweep"], content["monitor"]) == ("first", "val/loss")
+    best, worst = content["points"]
+    assert (best["rank"], best["settings"], best["value"]) == (1, {"optimizer.lr": "0.2"}, 0.375)
+    assert (best["values"], best["seeds"], best["trials"]) == ([0.25, 0.5], 2, {"finished": 2})
+    assert worst["rank"] == 2
+    failed = json.loads(compared("second", "format=json"))["points"][1]
+    assert (failed["rank"], failed["value"], failed["verdict"]) == (None, None, "failed")
+    rows = list(csv.DictReader(io.StringIO(compared("second", "format=csv"))))
+    assert [(row["rank"], row["optimizer.lr"], row["value"], row["failed"]) for row in rows] == [
+        ("1", "0.3", "0.4", "0"),
+        ("", "0.4", "", "1"),
+    ]
+
+
+def test_several_sweeps_are_compared_by_their_best_points(two_sweeps, compared):
+    text = compared("first", "second")
+    best, settings, results = text.split("\n\n")
+    assert rows(best)["first"][:3] == ["optimizer.lr=0.2", "val/loss 0.3750 ± 1.5883", "2"]
+    assert rows(best)["second"] == ["optimizer.lr=0.3", "val/loss 0.4000", "1", "2", "2"]
+    assert rows(settings)["optimizer.lr"] == ["0.2", "0.3"]
+    assert rows(results)["val/loss"] == ["0.300000 *", "0.400000"]
+
+
+def test_a_sweep_stands_for_its_best_run_beside_other_runs(two_sweeps, compared):
+    make(two_sweeps / "alone", optimizer={"name": "sgd", "lr": 0.2}, metrics={"val/loss": 0.2})
+    content = json.loads(compared("alone", "first", "format=json"))
+    assert [run["run"] for run in content] == ["alone", "first/1-optimizer.lr=0.2,seed=0"]
+    assert content[0]["sweep"] is None
+    assert (content[1]["sweep"]["mean"], content[1]["sweep"]["seeds"]) == (0.375, 2)
+    assert content[1]["settings"]["optimizer.name"] == "adam"
+    table = list(csv.DictReader(io.StringIO(compared("alone", "first", "format=csv"))))
+    assert [(row["optimizer.name"], row["val/loss"], row["sweep_mean"]) for row in table] == [
+        ("sgd", "0.2", ""),
+        ("adam", "0.3", "0.375"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["first", "first"], ConfigError, "first: same run as runs/first/1-optimizer.lr=0.2,seed=0"),
+        (["first", "empty"], CheckpointError, "runs/empty: has no best point: no trial was trained in full"),
+        (["damaged"], CheckpointError, "damaged: is not a sweep that can be continued"),
+        (["first", "damaged"], CheckpointError, "damaged: is not a sweep that can be continued"),
+        (["first/1"], ConfigError, "needs at least two runs, or a sweep"),
+        (["first", "format=x"], ConfigError, "format=x: no such format"),
+    ],
+)
+def test_sweeps_that_cannot_be_compared_are_errors(two_sweeps, words, error, message):
+    opened("optimizer.lr=0.3,0.4", "sweep.name=empty")
+    (two_sweeps / "damaged").mkdir()
+    (two_sweeps / "damaged/sweep.json").write_text("{}")
     with pytest.raises(error, match=re.escape(message)):
         compare.main(words)
 

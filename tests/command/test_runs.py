@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.sweep import many
 from trainctl.command import runs
 from trainctl.errors import ConfigError
 
@@ -95,7 +96,31 @@ def test_without_a_date_the_directory_tells_the_age(root, listed):
 def test_trials_of_sweeps_are_listed_by_their_path_below_the_root(root, listed):
     make(root / "sweep" / "0-optimizer.lr=0.1", lr=0.1)
     (root / "sweep" / "sweep.json").write_text("{}")
-    assert row(listed(), "sweep/0-optimizer.lr=0.1")["lr"] == "0.1"
+    assert row(listed("trials=true"), "sweep/0-optimizer.lr=0.1")["lr"] == "0.1"
+    assert names(listed()) == ["sweep"]
+    assert row(listed(), "sweep")["outcome"] == "damaged"
+
+
+def test_a_sweep_is_one_line_with_the_settings_of_its_best_run(tmp_path, monkeypatch, listed):
+    monkeypatch.chdir(tmp_path)
+    sweep = many.write("s", 16, ["optimizer=sgd"])
+    best = sweep / many.FIRST.format("00")
+    make(best, lr=0.001)
+    make(tmp_path / "runs" / "alone", created="2020-01-01")
+    found = row(listed(), "s")
+    assert (found["outcome"], found["trials"], found["lr"]) == ("finished", "16", "0.001")
+    assert (found["dataset"], found["best"], found["time"]) == ("digits", "val/loss 0.2000", "16 s")
+    assert row(listed(), "alone")["trials"] == "-"
+    assert names(listed("sort=test/loss")) == ["s", "alone"]
+    content = {run["run"]: run for run in json.loads(listed("format=json"))}
+    assert (content["s"]["trials"], content["alone"]["trials"]) == (16, None)
+    assert names(listed("trials=true", "sort=name")) == ["alone", f"s/{best.name}"]
+    assert names(listed("status=interrupted")) == []
+
+
+def test_without_sweeps_no_column_is_about_trials(root, listed):
+    make(root / "a")
+    assert "trials" not in listed()
 
 
 @pytest.mark.parametrize(
@@ -282,6 +307,7 @@ def test_without_runs_it_says_so_and_scripts_get_an_empty_list(tmp_path, monkeyp
         ),
         ("status=finish", "status=finish: no such status; did you mean finished?"),
         ("format=jsn", "format=jsn: no such format; did you mean json?"),
+        ("trials=yes", "trials=yes: no such trials"),
         ("limit=0", "limit=0: expected a whole number in [1, inf)"),
         ("limit=-1", "limit=-1: expected"),
         ("limit=x", "limit=x: expected"),

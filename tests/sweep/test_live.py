@@ -3,6 +3,7 @@
 import io
 import math
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from rich.control import strip_control_codes
 
 from tests.sweep.trials import trial
 from trainctl.sweep.live import Lines, Live, Progress, watch
-from trainctl.sweep.view import View
+from trainctl.sweep.view import Limits, View
 
 HOME = Path("runs/20260101-120000-sweep-a1b2c3")
 MONITOR = "val/accuracy"
@@ -191,3 +192,45 @@ def test_off_a_terminal_each_event_is_a_line():
         "FAILED    point 6: optimizer.lr=0.6 seed=0: killed by signal 9 (log: sweep/6.log)  [4 of 12 trials, 1 failed]",
         "workers: 2",
     ]
+
+
+def test_the_time_left_is_that_of_the_limit_if_it_comes_first():
+    made = trials()
+    view = view_of(made)  # 60 s after its start
+    without = frame(view)
+    assert any(re.search(r"left +\d+ min", line) for line in without)
+    view.limits = Limits(90.0, 0)
+    assert any("left 30 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
+    view.limits = Limits(900000.0, 0)
+    assert frame(view) == without
+    view.limits = Limits(50.0, 0)
+    assert any("left 0.0 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
+
+
+def test_only_a_clock_ends_a_sweep_that_draws_more_and_more_points():
+    view = view_of(trials())
+    view.limits = Limits(600.0, None)
+    assert any("left 9 min 00 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
+    view.limits = Limits(None, None)
+    assert any(re.search(r"left +\?", line) for line in frame(view))
+
+
+def test_points_that_are_added_one_by_one_are_counted_from_the_start():
+    view = view_of(trials())
+    before = view.remaining(Counter(each.status for each in view.trials), 60.0)
+    view.limits = Limits(None, 24)
+    assert any(re.search(r"of +24\b", line) for line in frame(view))
+    assert view.remaining(Counter(each.status for each in view.trials), 60.0) > 1.5 * before
+
+
+def test_a_running_trial_can_be_the_best_before_any_has_ended():
+    view = View(
+        HOME,
+        MONITOR,
+        made := [trial(n, [f"optimizer.lr=0.{n}"], 0, status="running", value=None) for n in (1, 2)],
+        "utf-8",
+    )
+    assert not any("best" in line for line in frame(view))
+    rows = {1: [{MONITOR: 0.4}, {MONITOR: math.nan}], 2: [{MONITOR: 0.7}, {MONITOR: 0.6}]}
+    view.running = tuple(Progress(each, 2.0, 10.0, None, rows[each.point]) for each in made)
+    assert any("val/accuracy 0.7000  optimizer.lr=0.2" in line for line in frame(view))

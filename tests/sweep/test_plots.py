@@ -78,8 +78,18 @@ def test_the_metric_is_drawn_over_each_setting(trials, tmp_path, figures):
     assert (rate.get_xlabel(), rate.get_xscale()) == ("optimizer.lr", "log")
     assert [text.get_text() for text in rate.get_xticklabels()] == ["1e-3", "1e-2", "1e-1"]
     assert [text.get_text() for text in model.get_xticklabels()] == ["a_b", "$x$"]
-    heights = sorted(float(line.get_ydata()[0]) for line in model.get_lines() if line.get_marker() == "o")
+    dots = [line for line in model.get_lines() if line.get_marker() == "o"]
+    heights = sorted(float(height) for line in dots for height in line.get_ydata())
+    assert dots[-1].get_color() == plots.BEST  # on top
     assert heights == pytest.approx([0.5, 0.555, 0.6, 0.655, 0.7, 0.755])
+
+
+def test_thousands_of_points_are_drawn_at_once(tmp_path, figures):
+    rates = {f"{(1 + number) / 1e4:g}": [0.5 + number / 1e5, 0.6 + number / 1e5] for number in range(2000)}
+    draw(sweep(rates), tmp_path)
+    (axes,) = figures["parameters"].axes
+    assert sum(len(line.get_ydata()) for line in axes.get_lines() if line.get_marker() == "o") == 2000
+    assert len(axes.get_lines()) + len(axes.collections) < 10
 
 
 def test_the_best_is_highlighted_among_all_curves(trials, tmp_path, figures):

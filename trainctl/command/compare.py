@@ -1,22 +1,30 @@
-"""Compare runs: the settings that differ, and the results side by side.
+"""Compare runs or sweeps: the settings that differ, and the results side by side.
 
-Usage: trainctl compare RUN RUN... [root=DIR]
+Usage: trainctl compare SWEEP [root=DIR] [format=FORMAT]
+       trainctl compare RUN|SWEEP RUN|SWEEP... [root=DIR] [format=FORMAT]
 
-  RUN        a run's directory, its name below the root, or a part of the
-             name that matches no other run; at least two
-  root=DIR   directory of the runs; default: runs
+  SWEEP, RUN     a directory, its name below the root, or a part of the name
+                 that matches no other one
+  root=DIR       directory of the runs and sweeps; default: runs
+  format=FORMAT  table, json or csv
+
+One sweep shows its ranked table, from what is known so far. Among several, a
+sweep stands for its best point: its mean over the seeds, and then the first
+run of the point beside the other runs.
 
 In each row of the results, * marks the best value. - means that the run does
 not have this setting or result.
 
 Examples:
+  trainctl compare 20250101-1200-sweep
   trainctl compare 20250101-1200 20250101-1210
-  trainctl compare runs/20250101-120000-digits-mlp-a1b2c3 other/run
+  trainctl compare runs/20250101-120000-digits-mlp-a1b2c3 other/sweep
 """
 
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
@@ -25,26 +33,56 @@ from trainctl.report import phrases, table
 from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import nearest, spell
-from trainctl.store import rundir
+from trainctl.store import finding, rundir
 from trainctl.store.records import Sizes
 from trainctl.wording import shortened
 
-OPTIONS = {"root": "runs"}
+OPTIONS = {"root": "runs", "format": "table"}
+FORMATS = ("table", "json", "csv")
 LONGEST = 200  # characters of a setting: an ensemble's has all of its parts
 DECIMALS = 6  # for metrics below 10
+Best = dict[Path, dict[str, Any]]  # by the directory of its first run
 
 
 def main(argv: Sequence[str]) -> int:
     """Print the comparison; return the exit code.
 
     Raises:
-        ConfigError: If there are fewer than two runs, or one is named twice.
-        CheckpointError: If a run does not exist, or its configuration cannot be read.
+        ConfigError: If there is only one run, or one is named twice.
+        CheckpointError: If a run or sweep does not exist, cannot be read, or has no best point yet.
     """
-    names, root = _names_and_root(argv)
+    names, options = _names_and_options(argv)
+    root, form = Path(options["root"]), arguments.choice("format", options["format"], FORMATS)
+    sweeps = {name: path for name in names if (path := finding.find_sweep(name, root)) is not None}
+    if len(names) == 1 and sweeps:
+        from trainctl.sweep import compared
+
+        compared.show(sweeps[names[0]], root, form)
+        return 0
     if len(names) < 2:
-        raise ConfigError("trainctl compare needs at least two runs (trainctl runs lists them)")
-    records = _records(names, root)
+        raise ConfigError(
+            "trainctl compare needs at least two runs, or a sweep (trainctl runs lists them)"
+            if not names
+            else f"{rundir.find(names[0], root)}: trainctl compare needs at least two runs, or a sweep"
+        )
+    paths, best = _chosen(names, sweeps, root)
+    records = [read(path, root) for path in paths]
+    if form == "table":
+        _table(records, best)
+    elif form == "json":
+        table.json([_as_json(record, records, best) for record in records])
+    else:
+        _csv([_as_json(record, records, best) for record in records])
+    return 0
+
+
+def _table(records: Sequence[Record], best: Best) -> None:
+    """Print the best points of sweeps, the settings that differ, and the results."""
+    if best:
+        from trainctl.sweep import compared
+
+        compared.show_best(list(best.values()))
+        table.line()
     _settings(records)
     table.line()
     comparable = len({record.fingerprint for record in records} - {None}) <= 1
@@ -52,39 +90,82 @@ def main(argv: Sequence[str]) -> int:
     if not comparable:
         table.line()
         table.line('These runs were trained on different data (see the "data" row): metrics are not comparable.')
-    return 0
 
 
-def _names_and_root(argv: Sequence[str]) -> tuple[list[str], Path]:
-    """Return the runs' names and the root; a trial's name, such as ``0-optimizer.lr=0.1``, also contains ``=``."""
+def _as_json(record: Record, records: Sequence[Record], best: Best) -> dict[str, Any]:
+    """Return a run's part of the comparison as plain values, with the best point that it stands for."""
+    flattened = leaves(record.config)
+    return {
+        "run": record.name,
+        "path": str(record.path),
+        "outcome": record.outcome,
+        "sweep": best.get(record.path),
+        "settings": {key: flattened.get(key) for key in _differing(records)},
+        "metrics": {name: record.metrics.get(name) for name in metric_columns(records)},
+        "steps": record.steps,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+        "parameters": record.parameters,
+        "data": record.fingerprint,
+    }
+
+
+def _csv(rows: Sequence[dict[str, Any]]) -> None:
+    """Print a row for each run, with a column for each setting that differs and each metric."""
+    flat = []
+    for row in rows:
+        cells = {key: value for key, value in row.items() if key not in ("sweep", "settings", "metrics")}
+        settings = {key: "" if value is None else spell(value) for key, value in row["settings"].items()}
+        point = {f"sweep_{key}": value for key, value in (row["sweep"] or {}).items() if not isinstance(value, dict)}
+        flat.append({**cells, **settings, **row["metrics"], **point})
+    columns = list(dict.fromkeys(key for row in flat for key in row))
+    table.text(table.csv([columns, *([row.get(key) for key in columns] for row in flat)]))
+
+
+def _names_and_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
+    """Return the runs' names and the options; a trial's name, such as ``0-optimizer.lr=0.1``, also contains ``=``."""
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     for override in parsed.overrides:
         if (key := override.partition("=")[0]).isidentifier():
             raise ConfigError(f"{override}: no such option{nearest(key, OPTIONS)}")
     names = {*parsed.names, *parsed.overrides}
-    return [argument for argument in argv if argument in names], Path(parsed.options["root"])
+    return [argument for argument in argv if argument in names], parsed.options
 
 
-def _records(names: Sequence[str], root: Path) -> list[Record]:
+def _chosen(names: Sequence[str], sweeps: dict[str, Path], root: Path) -> tuple[list[Path], Best]:
+    """Return the runs to compare, and the best point of a sweep for each run that stands for one."""
     paths: list[Path] = []
+    best: Best = {}
     for name in names:
-        path = rundir.find(name, root)
-        if path.resolve() in [other.resolve() for other in paths]:
-            raise ConfigError(f"{name}: same run as {path}, which is already in the list; name different runs")
-        rundir.read_config(path)  # a damaged configuration is an error in this command
-        paths.append(path)
-    return [read(path, root) for path in paths]
+        found = [rundir.find(name, root)] if name not in sweeps else []
+        if name in sweeps:
+            from trainctl.sweep import compared  # imports numpy
+
+            points = compared.best_points(sweeps[name], root)
+            found, best = list(points), best | points
+        for path in found:
+            if path.resolve() in [other.resolve() for other in paths]:
+                raise ConfigError(f"{name}: same run as {path}, which is already in the list; name different runs")
+            rundir.read_config(path)  # a damaged configuration is an error in this command
+            paths.append(path)
+    return paths, best
 
 
-def _settings(records: Sequence[Record]) -> None:
-    """Print the settings that differ, in the order of the configurations."""
+def _differing(records: Sequence[Record]) -> dict[str, list[str]]:
+    """Return the values of the settings that differ, in the order of the configurations; - where there is none."""
     flattened = [leaves(record.config) for record in records]
-    rows = []
+    rows = {}
     for key in dict.fromkeys(key for settings in flattened for key in settings):
         cells = [spell(settings[key]) if key in settings else "-" for settings in flattened]
         if len(set(cells)) > 1:
-            rows.append([key, *(shortened(cell, LONGEST) for cell in cells)])
-    if rows:
+            rows[key] = cells
+    return rows
+
+
+def _settings(records: Sequence[Record]) -> None:
+    """Print the settings that differ."""
+    differing = _differing(records)
+    if rows := [[key, *(shortened(cell, LONGEST) for cell in cells)] for key, cells in differing.items()]:
         table.show(["setting", *_labels(records)], rows, title="Settings that differ")
     else:
         table.line("No settings differ.", style="bold")

@@ -118,7 +118,7 @@ def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> It
     key, equals, _ = word.partition("=")
     if equals:
         yield from (f"{key}={value}" for value in _values(key, before, members))
-    elif command not in ("list", "runs", "compare"):
+    elif command not in ("list", "runs", "sweeps", "compare"):
         yield from (f"{group}=" for group in members)
         yield from (f"{key}=" for key in _settings(before, members))
 

@@ -1,6 +1,7 @@
-"""Continue a run from its latest checkpoint.
+"""Continue a run from its latest checkpoint, or a sweep.
 
     trainctl resume [RUN] [settings] [root=runs]
+    trainctl resume SWEEP [sweep.* settings] [root=runs]
 
 RUN is a run directory, its name, or a part of the name; without it, the newest run. A resumed run ends exactly as
 if it had not been stopped. A finished run continues if its budget is raised; otherwise nothing happens. Damaged
@@ -10,6 +11,7 @@ starting over.
     trainctl resume                             the newest run
     trainctl resume 20261120-2230 loop.epochs=50
     trainctl resume runs/my-run loop.max_time=1h device=cpu
+    trainctl resume runs/my-sweep sweep.workers=4
 
 Settings that may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
 loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download.
@@ -35,8 +37,12 @@ def main(argv: Sequence[str]) -> int:
     directory = finding.find_sweep(name, root) or finding.find(name, root)
     packages, overrides = arguments.packages(parsed.overrides)
     if (directory / "sweep.json").exists():
-        from trainctl.sweep import run, study
+        from trainctl.sweep import run, slurm, study
 
+        if slurm.is_wanted(overrides):
+            return slurm.submit(lambda: study.reopen(directory, overrides, packages))
+        if slurm.is_in_job(overrides):
+            return slurm.work(lambda: study.reopen(directory, overrides, packages))
         sweep = study.reopen(directory, overrides, packages)
         run.try_again(sweep)
         return run.run(sweep)

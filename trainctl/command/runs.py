@@ -1,7 +1,7 @@
-"""List runs, including the trials of sweeps, with their settings and results.
+"""List runs and sweeps with their settings and results.
 
 Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
-                     [format=FORMAT]
+                     [trials=true] [format=FORMAT]
 
   root=DIR         directory of the runs; default: runs
   sort=KEY         time (newest first, the default), name, or a metric (best
@@ -10,16 +10,18 @@ Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
                    interrupted, terminated, failed, running, unfinished (no
                    summary was written) or damaged (a file cannot be read)
   limit=N          show only the first N runs
+  trials=true      show the trials of sweeps instead of one line per sweep
   format=FORMAT    table, json or csv
 
 "best" is the best value of the metric that the run monitors. A run without a
-summary shows the results in its metrics.jsonl so far. Narrow terminals hide
-some columns; piped output contains them all.
+summary shows the results in its metrics.jsonl so far. A sweep has the settings
+of its best run, the means of its best point, and the time of all its trials.
+Narrow terminals hide some columns; piped output contains them all.
 
 Examples:
   trainctl runs
   trainctl runs sort=val/accuracy limit=10
-  trainctl runs status=failed root=/data/runs
+  trainctl runs status=failed root=/data/runs trials=true
   trainctl runs format=json | jq '.[].metrics'
 """
 
@@ -39,7 +41,7 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
-OPTIONS = {"root": "runs", "sort": "time", "status": "", "limit": "", "format": "table"}
+OPTIONS = {"root": "runs", "sort": "time", "status": "", "limit": "", "trials": "false", "format": "table"}
 FORMATS = ("table", "json", "csv")
 
 
@@ -54,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}")
     options = parsed.options
     arguments.choice("format", options["format"], FORMATS)
+    arguments.choice("trials", options["trials"], ("true", "false"))
     if options["status"]:
         arguments.choice("status", options["status"], OUTCOMES)
     root = Path(options["root"])
@@ -75,18 +78,31 @@ def _select(root: Path, options: Mapping[str, str]) -> list[Record]:
     """Return the records to print, in order; read only as many runs as the options require."""
     limit, sort = arguments.integer("limit", options["limit"], 1) if options["limit"] else None, options["sort"]
     troubles: list[str] = []
-    paths = sorted(rundir.all_runs(root, troubles), key=lambda path: (created(path), path.name), reverse=True)
-    for trouble in troubles:
+    trials = options["trials"] == "true"
+    found = [(created(path), path, False) for path in rundir.all_runs(root, troubles, trials=trials)]
+    if not trials and (sweeps := list(rundir.all_sweeps(root, troubles))):
+        from trainctl.sweep import record  # imports Hydra, which takes 0.1 s
+
+        found += [(record.created(path), path, True) for path in sweeps]
+    for trouble in dict.fromkeys(troubles):
         table.line(f"trainctl: note: {trouble}", stream=sys.stderr)
+    found.sort(key=lambda each: (each[0], each[1].name), reverse=True)
     if sort == "time" and not options["status"]:
-        paths = paths[:limit]
-    records = [read(path, root) for path in paths]
+        found = found[:limit]
+    records = [_of_sweep(path, root) if is_sweep else read(path, root) for _, path, is_sweep in found]
     records = [record for record in records if options["status"] in ("", record.outcome)]
     if sort == "name":
         records.sort(key=lambda record: record.name)
     elif sort != "time" and records:
         records = _ranked(records, sort)
     return records[:limit]
+
+
+def _of_sweep(path: Path, root: Path) -> Record:
+    """Return a sweep as one record."""
+    from trainctl.sweep import record
+
+    return record.as_run(record.read(path, root), root)
 
 
 def _ranked(records: Sequence[Record], metric: str) -> list[Record]:
@@ -107,6 +123,7 @@ def _table(records: Sequence[Record], sort: str) -> None:
         {
             "run": record.name,
             "outcome": record.outcome,
+            "trials": phrases.count(record.trials),
             "dataset": record.member("dataset") or "-",
             "model": record.member("model") or "-",
             "optimizer": record.member("optimizer") or "-",
@@ -118,14 +135,28 @@ def _table(records: Sequence[Record], sort: str) -> None:
         }
         for record in records
     ]
+    if all(record.trials is None for record in records):
+        rows = [{header: cell for header, cell in row.items() if header != "trials"} for row in rows]
     headers = list(rows[0])
     hidden = sorted((name for name in reversed(shown) if name != sort), key=maximize)  # errors first, accuracy last
     losses = [name for name in hidden if not maximize(name)]
+    optional = (
+        *losses,
+        "optimizer",
+        "model",
+        "time",
+        "lr",
+        "dataset",
+        "epochs",
+        *hidden[len(losses) :],
+        "trials",
+        "best",
+    )
     table.show(
         headers,
         [list(row.values()) for row in rows],
-        right=("lr", "epochs", "time", *shown),
-        optional=(*losses, "optimizer", "model", "time", "lr", "dataset", "epochs", *hidden[len(losses) :], "best"),
+        right=("trials", "lr", "epochs", "time", *shown),
+        optional=[name for name in optional if name in headers],
     )
 
 
@@ -142,6 +173,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "epochs": _finite(record.epochs),
         "seconds": _finite(record.seconds),
         "parameters": record.parameters,
+        "trials": record.trials,
         "monitor": record.monitor,
         "best": _finite(record.best),
         "metrics": {name: _finite(value) for name, value in record.metrics.items()},

@@ -10,6 +10,7 @@
     trainctl recipe=mnist_cnn seed=1            a recipe with overrides
     trainctl loop.max_time=10m                  a time limit
     trainctl -m optimizer=adam,sgd seed=0,1,2   a sweep of six trials
+    trainctl -m ... sweep.slurm=4               the same, as an array of four Slurm jobs
 
 The run directory is created below `output.root` (./runs): configuration, metrics.jsonl, checkpoints, plots,
 summary.json. Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C quits immediately.
@@ -27,8 +28,12 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
     from trainctl.settings import compose
 
     if multirun:
-        from trainctl.sweep import run, study
+        from trainctl.sweep import run, slurm, study
 
+        if slurm.is_wanted(arguments):
+            return slurm.submit(lambda: study.begin(arguments, config_dir))
+        if slurm.is_in_job(arguments):
+            return slurm.work(lambda: study.begin(arguments, config_dir))
         return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
     if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line

@@ -85,10 +85,11 @@ def predict(
                     outputs, differing = encode(scaled), None
                 else:
                     outputs, differing = disagreement.outputs_and_disagreement(model, scaled)
-            if encode:
-                cells = shortest(outputs.float())
-            else:
-                cells = predicted_cells(outputs.float(), task, scaled, units, run.schema)
+            cells = (
+                shortest(outputs.float())
+                if encode
+                else predicted_cells(outputs.float(), task, scaled, units, run.schema)
+            )
             if differing is not None:
                 more = shortest(disagreement.in_units(differing.float(), task, units))
                 cells = (one + other for one, other in zip(cells, more, strict=True))

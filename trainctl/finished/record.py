@@ -35,6 +35,7 @@ class Record:
     best: float | None  # best value of the monitored metric
     metrics: Mapping[str, float]
     size: Sizes | None = None  # of a run whose model was made of others
+    trials: int | None = None  # of a sweep; None for a run
 
     def member(self, group: str) -> str | None:
         """Return the name of the group's member that the run uses."""

@@ -58,6 +58,13 @@ class ExitImmediately(_Signals):
         self._exit(number)
 
 
+class ExitAlsoToSave(ExitImmediately):
+    """SIGUSR1 ends the process, too: in a Slurm job it says that the time limit is near."""
+
+    def _handled(self) -> tuple[int, ...]:
+        return STOP if SAVE is None else (*STOP, SAVE)
+
+
 class StopRequest(_Signals):
     """Signals are only recorded; a second Ctrl-C exits immediately. SIGUSR1 requests a checkpoint."""
 

@@ -9,6 +9,7 @@ import re
 import typing
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -111,6 +112,7 @@ WITH_PATHS = ("dataset", "init")  # groups whose members have paths
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 
 
+@cache
 def knobs(cls: type = Config) -> dict[str, Any]:
     """Return the annotations of a dataclass of settings, without its sections and the groups of components."""
     hints = typing.get_type_hints(cls, include_extras=True)
@@ -137,7 +139,7 @@ def problems(tree: Tree) -> list[str]:
         wrong += _section_problems(name, tree.get(name), knobs(cls))
     for group in component.GROUPS:
         wrong += _group_problems(group, tree[group], packages) if group in tree else []
-    return wrong or _contradictions(tree)
+    return wrong or contradictions(tree)
 
 
 def _packages(names: object) -> tuple[list[str], list[str]]:
@@ -191,7 +193,7 @@ def _mismatches(prefix: str, settings: Mapping[str, Any], annotations: Mapping[s
     ]
 
 
-def _contradictions(tree: Tree) -> list[str]:
+def contradictions(tree: Tree) -> list[str]:
     """Return a message for each combination of settings that are valid alone, but not together."""
     loop, split = tree["loop"], tree["split"]
     wrong = []

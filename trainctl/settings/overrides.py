@@ -25,6 +25,8 @@ from trainctl.settings.members import Members
 from trainctl.settings.spelling import misspelt, nearest, no_such, spell
 
 SETTING = re.compile(r"(\+{0,2})([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)=(.*)", re.DOTALL)
+NUMBER = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)=(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?)", re.ASCII)
+LONGEST_NUMBER = 100  # characters of its word
 CHOICE = re.compile(r"choice\((.*)\)", re.DOTALL)
 PREFIXES = {"": OverrideType.CHANGE, "+": OverrideType.ADD, "++": OverrideType.FORCE_ADD}
 
@@ -71,6 +73,19 @@ def _parse(parser: OverridesParser, word: str) -> Word:
         prefix, key, value = setting.groups()
         return Word(PREFIXES[prefix], key, ValueType.ELEMENT, None, input_line=word, text=value, trouble=str(error))
     return Word(**vars(parsed), text=word.partition("=")[2])
+
+
+def with_number(word: str) -> Word | None:
+    """Return a word whose value is a number, as the parser does in a hundred times the time; None if it is another one.
+
+    >>> with_number("optimizer.lr=1e-05").value(), with_number("seed=7").value(), with_number("seed=07")
+    (1e-05, 7, None)
+    """
+    if not (match := NUMBER.fullmatch(word)) or len(word) > LONGEST_NUMBER:
+        return None
+    key, text = match[1], match[2]
+    value = float(text) if set(text) & {".", "e"} else int(text)
+    return Word(OverrideType.CHANGE, key, ValueType.ELEMENT, value, input_line=word, text=text)
 
 
 def value_for(word: Word, annotation: Any) -> Any:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainctl.errors import ConfigError
-from trainctl.settings.compose import compose_point
+from trainctl.settings.compose import compose_point, with_members
 from trainctl.settings.config import Config
 from trainctl.settings.members import Members, options, overlays
+from trainctl.settings.overrides import parse
 from trainctl.settings.space import MOST_POINTS, Space, Words, key_of, keys_of, read_space
-from trainctl.settings.spelling import spell
 from trainctl.settings.sweep import Sweep, separate
+from trainctl.settings.template import Template, has_simple_values, identity_of
 from trainctl.settings.user_files import hidden
 
 ONLY_OF_A_SWEEP = "sweep.* settings and sweep=... need -m"
@@ -23,15 +24,12 @@ class Point:
     Args:
         words: In which it differs from the others, without those that do not apply to it.
         config: The configuration of its first repetition, checked.
+        identity: What two points have in common only if they are the same.
     """
 
     words: Words
     config: Config
-
-    @property
-    def identity(self) -> str:
-        """Return what two points have in common only if they are the same."""
-        return spell(self.config.tree)
+    identity: str
 
     def repeated(self, replicate: Words) -> Config:
         """Return the configuration of a repetition; its seeds have been checked."""
@@ -63,6 +61,7 @@ class Composer:
     typed: dict[str, str]
     used: set[str] = field(default_factory=set)
     _composed: dict[tuple[Words, Words], Point] = field(default_factory=dict)
+    _templates: dict[Words, Template | None] = field(default_factory=dict)
 
     def compose(self, words: Words, replicate: Words = ()) -> Point:
         """Return a point, checked once however often it is needed.
@@ -72,14 +71,37 @@ class Composer:
         """
         if point := self._composed.get((words, replicate)):
             return point
-        all_words = (*self.space.fixed, *words, *replicate)
-        typed = {key_of(word): word for word in all_words} | self.typed
-        config, unused = compose_point(all_words, typed, self.members, self.directories, self.groups)
-        self.used |= {key_of(word) for word in all_words} - set(unused)
-        point = Point(tuple(word for word in words if key_of(word) not in unused), config)
+        keyed = [(key_of(word), word) for word in (*words, *replicate)]
+        shape = tuple(word if key in self.members or key == "components" else key for key, word in keyed)
+        template = self._templates.get(shape)
+        derived = template.derive(keyed) if template is not None else None
+        if template is None or derived is None:
+            config, unused = self._in_full((*self.space.fixed, *words, *replicate))
+            identity = identity_of(config)
+            if shape not in self._templates:
+                self._templates[shape] = self._template(keyed, config, unused)
+        else:
+            (config, identity), unused = derived, template.unused
+        point = Point(tuple(word for word in words if key_of(word) not in unused), config, identity)
         if len(self._composed) < MOST_POINTS:
-            self._composed |= {(words, replicate): point, (point.words, replicate): point}
+            self._composed[words, replicate] = self._composed[point.words, replicate] = point
         return point
+
+    def _in_full(self, words: Words) -> tuple[Config, frozenset[str]]:
+        """Compose and check a point; return its configuration, and the keys that do not apply to it."""
+        typed = {key_of(word): word for word in words} | self.typed
+        config, unused = compose_point(words, typed, self.members, self.directories, self.groups)
+        self.used |= {key_of(word) for word in words} - set(unused)
+        return config, frozenset(unused)
+
+    def _template(self, keyed: Sequence[tuple[str, str]], config: Config, unused: frozenset[str]) -> Template | None:
+        """Return the template for points with the same members and keys; None if they have to be composed in full."""
+        words = (*self.space.fixed, *(word for _, word in keyed))
+        choices = [word for word in parse(words) if word.key_or_group in self.members]
+        composed, _ = with_members(choices, self.directories)
+        if not has_simple_values(words, [key for key, _ in keyed], composed):
+            return None
+        return Template(config, dict(keyed), unused, self.members)
 
     @property
     def groups(self) -> frozenset[str]:

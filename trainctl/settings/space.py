@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ class Space:
         """Return the number of points, before equal ones become one; infinite with an interval."""
         return math.prod(len(axis.options) if isinstance(axis, Choice) else math.inf for axis in self.axes)
 
-    @property
+    @cached_property
     def swept(self) -> frozenset[str]:
         """Return the keys that vary from point to point."""
         return frozenset(key for axis in self.axes for key in keys_of(axis))

@@ -46,6 +46,12 @@ class Sweep:
     )
     lease: Duration
     storage: str | None
+    slurm: Annotated[int, "[1, 10000]"] | None
+    slurm_options: list[
+        Annotated[str, r"re:--[a-z][a-z0-9-]*(=[^\r\n]+)?", "an option of sbatch such as --time=4:00:00"]
+    ]
+    slurm_setup: list[Annotated[str, r"re:[^\r\n]+", "a line of the shell such as module load cuda"]]
+    requeue: bool
 
     @property
     def tree(self) -> dict[str, Any]:
@@ -144,5 +150,11 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
         wrong.append(f"sweep.monitors={spelling.spell(tree['monitors'])}: contains a metric twice")
     if (url := tree["storage"]) is not None and (trouble := storage.problem(url, seconds(tree["lease"]))):
         wrong.append(f"sweep.storage={storage.without_password(url)}: {trouble}")
+    if tree["slurm"] is None:
+        wrong += [
+            f"{key} takes effect with sweep.slurm=N only"
+            for key in ("sweep.slurm_options", "sweep.slurm_setup")
+            if any(word.partition("=")[0].lstrip("+") == key for word in words)
+        ]
     times = {key: tree[key] for key in ("max_time", "trial_timeout", "lease") if tree[key] is not None}
     return wrong + [f"sweep.{key}={text}: expected more than 0 s" for key, text in times.items() if seconds(text) == 0]

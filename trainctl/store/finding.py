@@ -22,31 +22,46 @@ LOOKS = {
 }
 
 
-def all_runs(root: Path, troubles: list[str] | None = None) -> Iterator[Path]:
-    """Yield every run directory below a root, including the trials of sweeps, the oldest first.
+def all_runs(root: Path, troubles: list[str] | None = None, *, trials: bool = True) -> Iterator[Path]:
+    """Yield every run directory below a root, the oldest first.
 
     Args:
         root: The root.
         troubles: Gets a line for each directory that cannot be read, such as a private one of another user.
+        trials: Whether the trials of sweeps are among them.
 
     Raises:
         CheckpointError: If the root cannot be read.
     """
-    if not is_directory(root):
-        return
     found = [] if troubles is None else troubles
-    try:
-        directories = _subdirectories(root)
-    except OSError as error:
-        raise CheckpointError(f"{root}: cannot be read: {error.strerror}") from error
-    for directory in directories:
+    for directory in _directories(root):
         try:
             if _has(directory, "config.yaml"):
                 yield directory
-            elif _has(directory, "sweep.json"):
+            elif trials and _has(directory, "sweep.json"):
                 yield from [trial for trial in _subdirectories(directory) if _has(trial, "config.yaml")]
         except OSError as error:
             found.append(f"{directory}: cannot be read: {error.strerror}")
+
+
+def all_sweeps(root: Path, troubles: list[str] | None = None) -> Iterator[Path]:
+    """Yield every sweep's directory below a root, the oldest first; the arguments are those of :func:`all_runs`."""
+    found = [] if troubles is None else troubles
+    for directory in _directories(root):
+        try:
+            if _has(directory, "sweep.json") and not _has(directory, "config.yaml"):
+                yield directory
+        except OSError as error:
+            found.append(f"{directory}: cannot be read: {error.strerror}")
+
+
+def _directories(root: Path) -> list[Path]:
+    if not is_directory(root):
+        return []
+    try:
+        return _subdirectories(root)
+    except OSError as error:
+        raise CheckpointError(f"{root}: cannot be read: {error.strerror}") from error
 
 
 def _subdirectories(path: Path) -> list[Path]:

@@ -34,12 +34,12 @@ from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import LARGEST, parse_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files, runpath
-from trainctl.store.finding import all_runs, find, is_run, looks_like
+from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like
 from trainctl.store.records import line, read_json, read_metrics, read_overrides
 from trainctl.store.runpath import AnyPath
 
 # Of the modules that this one is divided into, what the rest of the package uses.
-__all__ = ["all_runs", "find", "line", "looks_like", "read_json", "read_metrics", "read_overrides"]
+__all__ = ["all_runs", "all_sweeps", "find", "line", "looks_like", "read_json", "read_metrics", "read_overrides"]
 
 # Files that a crash may leave in a run directory: those of trainctl.store.files, and those of earlier versions.
 LEFTOVERS = re.compile(

@@ -1,9 +1,10 @@
 """The state of a sweep, as its journal tells it: its points, its trials, and which of them somebody runs."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, TypeGuard
+from typing import Any, TypeGuard
 
 from trainctl.errors import CheckpointError
 from trainctl.settings import config, schema
@@ -12,7 +13,6 @@ from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.trial import Trial
 
-Count = Annotated[int, "[0, inf)"]
 SEED = re.compile(r"(split\.)?seed=\d[\d_]{0,12}")
 ENDS = ("paused", "pruned", "finished", "stopped", "failed")
 
@@ -32,6 +32,7 @@ class Ledger:
         dead: Keys of running trials whose process has ended without a word.
         elsewhere: Keys of trials that a living process on another machine can continue, and this one only start again.
         released: Keys of trials that are not left to others any more, because those do not continue them.
+        order: The trials as :func:`ordered` returned them last.
     """
 
     home: RunPath
@@ -46,9 +47,13 @@ class Ledger:
     elsewhere: set[str] = field(default_factory=set)
     released: set[str] = field(default_factory=set)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
+    order: list[tuple[str, Trial]] = field(default_factory=list)
     _measured: dict[str, int] = field(default_factory=dict)
     _ends: dict[str, dict[int, Mapping[str, Any]]] = field(default_factory=dict)
     _again: dict[str, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._place, self._over = self.home.path, -1
 
     def update(self) -> None:
         """Read what is new in the journal.
@@ -72,6 +77,12 @@ class Ledger:
     def running(self) -> list[str]:
         """Return the keys of the trials that somebody runs, or ran when it died."""
         return [key for key, trial in self.trials.items() if trial.status == "running"]
+
+    @property
+    def complete(self) -> bool:
+        """Return whether a process has said that no decision can begin or continue any of these trials."""
+        tried_again = (trial.status == "waiting" and key in self.segments for key, trial in self.trials.items())
+        return self._over == len(self.trials) and not self.running() and not any(tried_again)
 
     @property
     def next_list(self) -> int:
@@ -105,7 +116,7 @@ class Ledger:
         key = key_of(point, replicate)
         if key not in self.trials:
             words = self.points[point]
-            directory = self.home.path / directory_name(point, words, replicate, self.digits)
+            directory = self._place / directory_name(point, words, replicate, self.digits)
             self.trials[key] = Trial(point, words, replicate, directory, confirms=confirms)
 
     def _claimed(self, key: str, segment: int) -> None:
@@ -114,12 +125,15 @@ class Ledger:
             self.segments[key] = segment
             trial.status, trial.reason = "running", ""
             trial.place = self.journal.whereabouts(self._claimant(key))
-            trial.log = self.home.path / "logs" / f"{trial.directory.name}.log"
+            trial.log = self._place / "logs" / f"{trial.directory.name}.log"
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         """Apply an event of a trial: numbers of any segment, but an end only of the newest, which nobody has taken over."""
         if event["event"] == "again":
             self._retry(event)
+            return
+        if event["event"] == "over" and _is_count(event.get("trials")):
+            self._over = max(self._over, event["trials"])
             return
         key, segment = str(event.get("trial")), event.get("segment")
         trial = self.trials.get(key)
@@ -169,18 +183,20 @@ def _measure(trial: Trial, event: Mapping[str, Any]) -> None:
 
 
 def _is_number(value: object) -> bool:
-    return schema.fits(value, float)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
 
 
 def _is_count(value: object) -> TypeGuard[int]:
-    return schema.fits(value, Count)
+    return type(value) is int and 0 <= value <= schema.LARGEST_INT
 
 
 def _entry(entry: Any) -> tuple[str, Words]:
     """Return the kind and the words of an entry of a list of points; an empty kind if it is damaged."""
     for kind in ("point", "repeat", "confirm"):
         words: Any = entry.get(kind) if isinstance(entry, dict) else None
-        if schema.fits(words, list[str]) and (kind == "point" or all(map(SEED.fullmatch, words))):
+        if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+            continue
+        if kind == "point" or all(map(SEED.fullmatch, words)):
             return kind, tuple(words)
     return "", ()
 
@@ -204,10 +220,12 @@ def directory_name(point: int, words: Words, replicate: Words, digits: int) -> s
     return ",".join([name, *replicate])
 
 
-def ordered(ledger: Ledger) -> Iterator[tuple[str, Trial]]:
-    """Yield the trials in the order in which they are run: all points with the first seeds, then with the next."""
-    rank = {replicate: number for number, replicate in enumerate(ledger.replicates)}
-    yield from sorted(
-        ledger.trials.items(),
-        key=lambda item: (item[1].confirms, rank.get(item[1].replicate, len(rank)), item[1].point),
-    )
+def ordered(ledger: Ledger) -> Sequence[tuple[str, Trial]]:
+    """Return the trials in the order in which they are run: all points with the first seeds, then with the next."""
+    if len(ledger.order) != len(ledger.trials):  # sorted once: a decision is made after every trial
+        rank = {replicate: number for number, replicate in enumerate(ledger.replicates)}
+        ledger.order = sorted(
+            ledger.trials.items(),
+            key=lambda item: (item[1].confirms, rank.get(item[1].replicate, len(rank)), item[1].point),
+        )
+    return ledger.order

@@ -25,7 +25,7 @@ from trainctl.report import phrases, table
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
 from trainctl.sweep.results import amount, path_of, short_reason
 from trainctl.sweep.trial import Trial
-from trainctl.sweep.view import View
+from trainctl.sweep.view import Limits, View
 
 ENDINGS = {"finished": "finished", "stopped": "stopped", "paused": "paused", "pruned": "pruned", "failed": "FAILED"}
 
@@ -89,7 +89,15 @@ class Watcher:
         """Release the terminal."""
 
 
-def watch(stream: TextIO, home: Path, monitor: str, trials: Sequence[Trial], *, live: bool = True) -> Watcher:
+def watch(
+    stream: TextIO,
+    home: Path,
+    monitor: str,
+    trials: Sequence[Trial],
+    *,
+    live: bool = True,
+    limits: Limits | None = None,
+) -> Watcher:
     """Return what shows a sweep on a stream.
 
     Args:
@@ -98,9 +106,10 @@ def watch(stream: TextIO, home: Path, monitor: str, trials: Sequence[Trial], *, 
         monitor: The metric that trials are ranked by.
         trials: All trials; the list may grow.
         live: Whether a terminal shows a live view; otherwise lines.
+        limits: What ends the sweep, for the time left.
     """
     if live and stream.isatty():
-        return Live(RichConsole(file=stream), home, monitor, trials)
+        return Live(RichConsole(file=stream), home, monitor, trials, limits)
     return Lines(stream, monitor, trials)
 
 
@@ -144,11 +153,14 @@ class Live(Watcher):
         home: The directory of the sweep.
         monitor: The metric that trials are ranked by.
         trials: All trials; the list may grow.
+        limits: What ends the sweep.
     """
 
-    def __init__(self, console: RichConsole, home: Path, monitor: str, trials: Sequence[Trial]) -> None:
+    def __init__(
+        self, console: RichConsole, home: Path, monitor: str, trials: Sequence[Trial], limits: Limits | None = None
+    ) -> None:
         self.console, self.monitor = console, monitor
-        self.view = View(home, monitor, trials, console.encoding)
+        self.view = View(home, monitor, trials, console.encoding, limits=limits)
         self.live: QuietLive | None = None
         with suppress(*HARMLESS):
             self.live = QuietLive(self.view, console=console, refresh_per_second=HERTZ, vertical_overflow="crop")

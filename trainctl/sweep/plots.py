@@ -65,13 +65,11 @@ def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     for axes, (key, column) in zip(grid, columns.items(), strict=True):
         scale = scale_of(_by_number(full, column))
         positions = scale.spread(column)
-        for each, x in zip(reversed(full), reversed(positions), strict=True):  # the best one on top
-            assert each.mean is not None
-            colour = COLOURS.get(each.verdict, OTHER)
-            axes.errorbar(
-                [x], [each.mean], yerr=each.half_width or None, fmt="o", color=colour, markersize=5, elinewidth=1.0,
-                alpha=1.0 if each.verdict in COLOURS else 0.55,
-            )  # fmt: skip
+        for verdict in ("", "tied", "best"):  # the best one on top
+            chosen = [
+                row for row, each in enumerate(full) if (each.verdict if each.verdict in COLOURS else "") == verdict
+            ]
+            _dots(axes, [full[row] for row in chosen], [positions[row] for row in chosen], verdict)
         scale.label(axes, key)
         _limit(axes, [each.mean for each in full if each.mean is not None], answer.monitor)
     grid[0].set_ylabel(answer.monitor, parse_math=False)
@@ -79,6 +77,18 @@ def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     drawn.suptitle(title(f"{answer.monitor} by setting", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
     figure.write(drawn, path)
     return True
+
+
+def _dots(axes: "Axes", standings: Sequence[Standing], positions: Sequence[float], verdict: str) -> None:
+    """Draw points of one colour with their intervals, all at once: there may be 10,000."""
+    if not standings:
+        return
+    widths = [math.nan if each.half_width is None else each.half_width for each in standings]
+    means = [each.mean for each in standings if each.mean is not None]  # all have one
+    axes.errorbar(
+        positions, means, yerr=None if all(map(math.isnan, widths)) else widths, fmt="o",
+        color=COLOURS.get(verdict, OTHER), markersize=5, elinewidth=1.0, alpha=1.0 if verdict in COLOURS else 0.55,
+    )  # fmt: skip
 
 
 def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:

@@ -7,11 +7,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from trainctl.machine.signals import StopRequest
+from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
-from trainctl.sweep import places
+from trainctl.sweep import live, places
 from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Channel, Message, wait_for
 from trainctl.sweep.nursery import Nursery, died, kill
@@ -95,10 +95,13 @@ class Pool:
         with StopRequest() as request:
             self.journal.hurried = lambda: request.received is not None
             try:
-                self.size = self.nursery.start(self.settings.workers, self._datasets())
-                while self._step(request):
-                    pass
+                if self._others_run() or self._something_left():  # else no process has to load PyTorch
+                    self.size = self.nursery.start(self.settings.workers, self._datasets())
+                    while self._step(request):
+                        pass
                 self._pause_all()
+                if not self.stopping and not self._others_run() and not self.ledger.complete:
+                    self.writer.append({"event": "over", "trials": len(self.ledger.trials)})
             except AwayError:
                 if request.received is None:
                     raise
@@ -114,7 +117,7 @@ class Pool:
     def _step(self, request: StopRequest) -> bool:
         """Do what is due; return whether something is left to do."""
         self.ledger.update()
-        self._give_up_lost()
+        self._give_up()
         if not self.stopping:
             self.stopping = self._why_stop(request)
         if not self.stopping:
@@ -124,12 +127,16 @@ class Pool:
         busy = [worker for worker in self.workers if worker.key]
         if not busy and (self.stopping or not self._others_run()):
             return not self.stopping and self._something_left()
+        if not busy and self.settings.requeue:  # what others run may need no help: leave the machine to other jobs
+            return False
         self._listen()
         self._check_timeouts()
         self.watcher.running([worker.progress for worker in self.workers if worker.progress])
         return True
 
     def _why_stop(self, request: StopRequest) -> str:
+        if request.save and self.settings.requeue and request.received is None:
+            request.received = SAVE  # Slurm's warning before the time limit
         if request.received is not None:
             return INTERRUPTED
         if (left := self._seconds_left()) is not None and left <= 0:
@@ -311,17 +318,19 @@ class Pool:
                 worker, {"status": status, "reason": INTERRUPTED if self.stopping else reason, "value": worker.best}
             )
 
-    def _give_up_lost(self) -> None:
-        """Kill the workers of trials that other processes took over, because this one showed no sign of life."""
+    def _give_up(self) -> None:
+        """Kill workers whose trials others have taken over, since this process was stopped for longer than its lease.
+
+        They write to a directory that was moved away. Nothing is recorded: the trial is not this process's any more.
+        """
         for worker in list(self.workers):
-            if worker.key and worker.trial and self.ledger.segments.get(worker.key, worker.segment) > worker.segment:
+            key, trial = worker.key, worker.trial
+            if key is not None and trial is not None and self.ledger.segments.get(key, 0) > worker.segment:
                 kill(worker.pid, signal.SIGKILL)
-                worker.channel.close()
                 self.workers.remove(worker)
-                self.watcher.note(
-                    f"stopped   point {worker.trial.point}: this process showed no sign of life for sweep.lease,"
-                    " and another one took the trial over"
-                )
+                worker.channel.close()
+                why = f"another process has taken it over after sweep.lease={self.settings.lease}"
+                self.watcher.note(f"given up  {live.name(trial)}: {why}")
 
     def _check_timeouts(self) -> None:
         """Kill workers that take no step for too long."""

@@ -55,7 +55,7 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
         "trials": [counted(each) for each in standings],
         "epochs": [phrases.epochs(max(trial.epoch for trial in each.trials)) for each in standings],
         "time": [phrases.duration(each.seconds) for each in standings],
-        "parameters": [phrases.count(each.parameters) for each in standings],
+        "parameters": [phrases.count(each.parameters or None) for each in standings],
     }
     repeated = any(len(each.trials) > 1 for each in standings)
     details = {
@@ -64,7 +64,8 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
         if name == "time" or (name == "seeds" and repeated) or (name != "seeds" and _tells(name, cells, standings))
     }
     columns |= details
-    if any(verdict := [_verdict(each, len(ranking.indistinct) > 1, bool(others)) for each in standings]):
+    equals = len(ranking.indistinct) > 1
+    if any(verdict := [_verdict(each, equals, bool(others)) for each in standings]):
         columns["verdict"] = verdict
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     numeric = {"rank", monitor, *others, *details} - {"trials"}

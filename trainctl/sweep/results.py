@@ -47,7 +47,7 @@ def path_of(trial: Trial, path: Path) -> str:
     home = trial.directory.parent
     if not trial.place or not path.is_relative_to(home):
         return phrases.pasteable(path)
-    return shlex.quote(f"{trial.place}/{path.relative_to(home)}")
+    return shell_words([f"{trial.place}/{path.relative_to(home)}"])
 
 
 def winner_command(words: Words, fixed: Sequence[str]) -> str:

@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -36,7 +37,8 @@ def as_csv(trials: Sequence[Trial], monitor: str, home: Path) -> str:
     ``log``. Paths are relative to the sweep's directory: that in ``place``, a column that exists if machines have
     directories of their own, or this one if that is empty. An empty cell: there is no such value.
     """
-    rows = [_csv_row(number, trial, monitor, home) for number, trial in enumerate(trials)]
+    prefix = os.path.join(home, "")  # noqa: PTH118 - with a slash at its end
+    rows = [_csv_row(number, trial, monitor, prefix) for number, trial in enumerate(trials)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     columns = _csv_columns(trials)
@@ -59,7 +61,7 @@ def _csv_columns(trials: Sequence[Trial]) -> list[str]:
     ]  # fmt: skip
 
 
-def _csv_row(number: int, trial: Trial, monitor: str, home: Path) -> dict[str, object]:
+def _csv_row(number: int, trial: Trial, monitor: str, home: str) -> dict[str, object]:
     seeds = {name: seed for name, seed in zip(SEEDS, seeds_of(trial), strict=True) if seed}
     return {
         "trial": number, "point": trial.point, **words_by_key(trial.words), **seeds,
@@ -71,10 +73,9 @@ def _csv_row(number: int, trial: Trial, monitor: str, home: Path) -> dict[str, o
     }  # fmt: skip
 
 
-def _relative(path: Path | None, home: Path) -> str:
-    if path is None:
-        return ""
-    return str(path.relative_to(home) if path.is_relative_to(home) else path)
+def _relative(path: Path | None, home: str) -> str:
+    """Return a path below a directory relative to it; without pathlib, as there may be 10,000."""
+    return "" if path is None else str(path).removeprefix(home)
 
 
 def _csv_cell(value: object) -> object:

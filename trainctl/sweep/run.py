@@ -9,6 +9,7 @@ from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
 from trainctl.report import table
 from trainctl.settings.space import Words, key_of
+from trainctl.settings.sweep import seconds
 from trainctl.store import runpath
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import results, results_csv
@@ -18,6 +19,7 @@ from trainctl.sweep.ranking import contenders, find_answer
 from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
+from trainctl.sweep.view import Limits
 from trainctl.wording import shell_words
 
 PAUSE = 2.0  # seconds between two writes of results.csv
@@ -32,11 +34,13 @@ def run(study: Study) -> int:
         SweepError: At the end, if a trial failed.
     """
     trials = Results(study)
-    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all)
+    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all, limits=limits_of(study))
     study.journal.say = watcher.note
     watcher.note(
         f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
     )
+    if trials.unchanged:
+        watcher.note("nothing is left to do: these are the results so far")
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update)
     over = False
     try:
@@ -45,8 +49,9 @@ def run(study: Study) -> int:
     finally:
         watcher.close()
         trials.update(last=True, over=over)
+        complete = trials.unchanged and study.ledger.complete
         study.journal.close()
-        conclude(study, trials.all)
+        conclude(study, trials.all, draw=not complete and (over or not study.settings.requeue))
     if stopped:
         table.line(
             f"the sweep stopped: {stopped}; continue it with: {shell_words(['trainctl', 'resume', str(study.home)])}"
@@ -58,6 +63,17 @@ def run(study: Study) -> int:
     return 0
 
 
+def limits_of(study: Study) -> Limits:
+    """Return what ends a sweep: its time, and the number of its trials, which tpe adds one by one."""
+    settings = study.settings
+    until = None if settings.max_time is None else seconds(settings.max_time)
+    if settings.sampler == "grid":
+        return Limits(until)
+    count = None if settings.trials is None else settings.trials * len(study.ledger.replicates)
+    space = study.composer.space
+    return Limits(until, count if count is None else int(min(count, space.size * len(space.replicates))))
+
+
 class Results:
     """The trials of a sweep as a list that grows, and `results.csv` as they end.
 
@@ -67,6 +83,7 @@ class Results:
 
     def __init__(self, study: Study) -> None:
         self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
+        self.unchanged = study.ledger.complete  # at least until something happens
 
     def update(self, *, last: bool = False, over: bool = False) -> None:
         """Add new trials, and write the results, at most every other second.
@@ -82,17 +99,25 @@ class Results:
         for trial in self.all if over else ():
             if trial.status in ("paused", "waiting"):
                 trial.status = "pruned"
+        if self.unchanged and self.study.ledger.complete and runpath.kind(self.study.held / "results.csv"):
+            return
         if last or time.monotonic() - self.written > PAUSE:
             self.written = time.monotonic()
             with suppress(StorageError):  # no table is worth a training; the last one is reported
                 results_csv.write_csv(self.all, self.study.base.monitor, self.study.held)
 
 
-def conclude(study: Study, trials: Sequence[Trial]) -> None:
-    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note."""
+def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> None:
+    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note.
+
+    Args:
+        study: The sweep.
+        trials: Its trials.
+        draw: Whether there may be something new to draw; plots that are missing are drawn in any case.
+    """
     answer = find_answer(trials, study.base.monitor, study.settings.monitors)
     notes: list[str] = []
-    if study.draws:
+    if study.draws and (draw or not runpath.names(study.held / "plots")):
         try:
             from trainctl.sweep import plots
 

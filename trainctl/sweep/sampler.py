@@ -30,7 +30,7 @@ class Sampler:
 
     def __init__(self, study: Study) -> None:
         self.study, self.settings = study, study.settings
-        self.identities = {self._point(words).identity for words in study.ledger.points}
+        self._known: set[str] | None = None  # identities of the points; a grid needs none
         if self.settings.sampler == "tpe":
             _optuna()
 
@@ -48,10 +48,12 @@ class Sampler:
 
     def _new_points(self) -> Iterator[tuple[Words, Point]]:
         """Yield points that the sweep does not have yet; ends when none is found."""
+        if self._known is None:
+            self._known = {self._point(words).identity for words in self.study.ledger.points}
         for drawn in self._candidates():
             point = self._point(drawn)
-            if point.identity not in self.identities:
-                self.identities.add(point.identity)
+            if point.identity not in self._known:
+                self._known.add(point.identity)
                 yield drawn, point
 
     def _point(self, words: Words) -> Point:

@@ -50,7 +50,7 @@ class Policy:
             ledger: The sweep.
             anywhere: Also what is left to another machine, which has the checkpoint.
         """
-        trials, left = list(ordered(ledger)), set() if anywhere else ledger.elsewhere
+        trials, left = ordered(ledger), set() if anywhere else ledger.elsewhere
         for key, trial in trials:  # 1. What was interrupted, or died, or failed and may be tried again.
             if (key in ledger.dead or self._resumes(trial)) and key not in left:
                 return Task(key, self._is_full(ledger, trial))

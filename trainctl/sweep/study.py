@@ -23,7 +23,7 @@ from trainctl.settings.sweep import Sweep, is_ours, load
 from trainctl.store import journal, rundir, runpath
 from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
-from trainctl.sweep import shared
+from trainctl.sweep import shared, slurm_options
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.schedule import Policy
 from trainctl.sweep.trial import Trial
@@ -234,7 +234,7 @@ def fixed_threads(settings: Sweep, base: Config) -> int:
         return settings.threads
     if isinstance(base.threads, int):
         return base.threads
-    cores = len(threads.allowed())
+    cores = len(threads.allowed()) if settings.slurm is None else slurm_options.cores(settings.slurm_options)
     return max(1, cores // (cores if settings.workers == "auto" else settings.workers))
 
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,19 @@ SPARK = 16  # characters of a spark line, at most
 MOST_FAILURES = 3
 
 
+@dataclass(frozen=True)
+class Limits:
+    """What ends a sweep, apart from the trials that are known now.
+
+    Args:
+        seconds: Time after which running trials are paused, from the start of this process [s]; None without.
+        trials: The number of trials that there will be; None if only the time limits it.
+    """
+
+    seconds: float | None = None
+    trials: int | None = 0
+
+
 class View:
     """What a terminal of any size shows of a sweep.
 
@@ -38,6 +52,7 @@ class View:
         trials: All trials; the list may grow.
         encoding: That of the terminal.
         clock: The current time [s].
+        limits: What ends the sweep.
     """
 
     def __init__(
@@ -47,11 +62,12 @@ class View:
         trials: Sequence[Trial],
         encoding: str,
         clock: Callable[[], float] = time.monotonic,
+        limits: "Limits | None" = None,
     ) -> None:
         self.home, self.monitor, self.trials, self.clock = home, monitor, trials, clock
         self.encoding, self.marks = encoding, marks(encoding)
         self.running: tuple[Progress, ...] = ()
-        self.began = clock()
+        self.began, self.limits = clock(), limits or Limits()
         self.over_before = sum(trial.status in OVER for trial in trials)
 
     def __rich_console__(self, console: RichConsole, options: ConsoleOptions) -> RenderResult:
@@ -89,7 +105,7 @@ class View:
 
     def bar(self, room: int, counts: Counter[str]) -> Text:
         """Return the progress bar of the sweep: running trials count by how far they are."""
-        total = len(self.trials)
+        total = self.total()
         done = sum(counts[status] for status in OVER) + math.fsum(each.fraction or 0.0 for each in self.running)
         share = min(1.0, done / total) if total else 0.0
         percent = f" {int(100 * share):3d} %"
@@ -100,32 +116,47 @@ class View:
     def facts(self, counts: Counter[str], now: float) -> list[phrases.Line]:
         """Return how many trials have which status, and the time."""
         facts = [(status, f"{counts[status]:,}") for status in ORDER if counts[status]]
-        facts.append(("of", f"{len(self.trials):,}"))
+        facts.append(("of", f"{self.total():,}"))
         facts.append(("time", phrases.duration(now - self.began)))
-        facts.append(("left", phrases.duration(self.remaining(counts, now), unknown="?")))
+        left, until = self.remaining(counts, now), self.until_limit(now)
+        if until is not None and (left is None or until < left):
+            facts.append(("left", f"{phrases.duration(until)} (sweep.max_time)"))
+        else:
+            facts.append(("left", phrases.duration(left, unknown="?")))
         return facts
 
+    def total(self) -> int:
+        """Return how many trials there are or will be."""
+        return max(len(self.trials), self.limits.trials or 0)
+
+    def until_limit(self, now: float) -> float | None:
+        """Return the time until the sweep's time is used up [s]; None if there is no limit."""
+        return None if self.limits.seconds is None else max(0.0, self.began + self.limits.seconds - now)
+
     def remaining(self, counts: Counter[str], now: float) -> float | None:
-        """Return the time left [s], at the speed so far; None if it is not known yet."""
+        """Return the time left [s], at the speed so far; None if it is not known (yet), or only a clock ends the sweep."""
+        if self.limits.trials is None:
+            return None
         over = sum(counts[status] for status in OVER)
         partly = math.fsum(each.fraction or 0.0 for each in self.running)
         done, elapsed = over - self.over_before + partly, now - self.began
-        todo = len(self.trials) - counts["paused"] - over - partly
+        todo = self.total() - counts["paused"] - over - partly
         return max(0.0, todo) * elapsed / done if done > 0 and elapsed > 0 else None
 
     def best(self) -> list[Text]:
-        """Return the best trial so far."""
-        known = [
-            trial
-            for trial in self.trials
-            if trial.value is not None and math.isfinite(trial.value) and not trial.confirms
-        ]
-        known = [trial for trial in known if trial.status != "failed"]
-        if not known:
-            return []
+        """Return the best trial so far; one that runs counts with the best of its evaluations."""
         sign = -1 if maximize(self.monitor) else 1
-        best = min(known, key=lambda trial: sign * (trial.value or 0.0))
-        value = f"{self.monitor} {phrases.number(best.value)}"
+        known = [(trial.value, trial) for trial in self.trials if trial.status != "failed"]
+        known += [(row.get(self.monitor), each.trial) for each in self.running for row in each.rows]
+        finite = [
+            (sign * value, number, trial)
+            for number, (value, trial) in enumerate(known)
+            if value is not None and math.isfinite(value) and not trial.confirms
+        ]
+        if not finite:
+            return []
+        loss, _, best = min(finite)
+        value = f"{self.monitor} {phrases.number(sign * loss)}"
         words = self._text(" ".join((*best.words, *best.replicate)))
         return [Text.assemble(("best    ", LABEL), (f"{self.marks.best} {value}", BEST), f"  {words}")]
 

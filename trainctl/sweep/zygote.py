@@ -25,7 +25,8 @@ POLL = 0.05  # seconds between two looks for workers that ended
 
 def main(descriptor: int) -> int:
     """Fork workers until the pool ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1):  # Slurm sends them to all processes of a job
+        signal.signal(number, signal.SIG_IGN)
     connection = socket.socket(fileno=descriptor)
     for name in EARLY:
         importlib.import_module(name)
