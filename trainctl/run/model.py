@@ -92,7 +92,7 @@ def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, An
         ConfigError: If they are wrong, or do not suit the data.
     """
     if where != "model" and (wrong := component.problems("model", where, settings, config.components)):
-        raise ConfigError("\n".join(wrong))
+        raise ConfigError(*wrong)
     model: nn.Module = factory.build(
         "model",
         settings,
