@@ -84,15 +84,14 @@ class Answer(nn.Module):
         super().__init__()
         self.task, self.fitted, self.schema = task, fitted, schema
 
-    def forward(self, outputs: Tensor, valid: Tensor | None = None, rows: Tensor | None = None) -> tuple[Tensor, ...]:
-        """Return the answers, each ``(N, ...)``, in the order of :data:`ANSWERS`."""
-        answers = self._answers(outputs, rows)
-        if valid is None:
+    def forward(self, outputs: Tensor, *kept: Tensor) -> tuple[Tensor, ...]:
+        """Return the answers, each ``(N, ...)``, in the order of :data:`ANSWERS`; ``kept`` is what :class:`Prepare` adds."""
+        reconstructs = self.task == "reconstruction"
+        answers = self._answers(outputs, kept[-1] if reconstructs else None)
+        if len(kept) == int(reconstructs):
             return answers
-        return tuple(
-            torch.where(valid.view(-1, *[1] * (answer.ndim - 1)), answer, torch.full_like(answer, torch.nan))
-            for answer in answers
-        )
+        valid = kept[0]
+        return tuple(torch.where(valid.view(-1, *[1] * (answer.ndim - 1)), answer, torch.nan) for answer in answers)
 
     def _answers(self, outputs: Tensor, rows: Tensor | None) -> tuple[Tensor, ...]:
         fitted, schema = self.fitted, self.schema
