@@ -45,9 +45,9 @@ def test_a_part_that_cannot_be_cut_counts_with_all_its_layers() -> None:
 
 
 def test_too_many_stages_are_refused_with_the_largest_number() -> None:
-    with pytest.raises(ConfigError, match="stages=5: this model can be cut into at most 4 stages"):
+    with pytest.raises(ConfigError, match="stages=5: this model can be cut into at most 4 parts"):
         portable.cut(linear(3), 5)
-    with pytest.raises(ConfigError, match="stages=2: this model can be cut into no stages"):
+    with pytest.raises(ConfigError, match="stages=2: this model cannot be cut"):
         portable.cut([nn.Flatten(), nn.Linear(2, 2)], 2)
 
 

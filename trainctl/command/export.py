@@ -125,7 +125,7 @@ def target_of(output: str, directory: Path, form: str, stages: int) -> Path:
     target = arguments.new_path("output", text)
     assert target is not None
     if not is_directory(target.parent):
-        raise StorageError(f"output={text}: cannot be written: {target.parent} is no directory")
+        raise StorageError(f"output={text}: {target.parent}: no such directory")
     return target
 
 

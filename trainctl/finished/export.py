@@ -132,7 +132,7 @@ def _as_torch(
 def _write(target: Path, contents: Sequence[bytes], suffix: str) -> tuple[Path, ...]:
     """Write the files, all or none; return their paths."""
     if os.path.lexists(target):
-        raise StorageError(f"output={target}: exists by now; nothing was written")
+        raise StorageError(f"output={target}: already exists; nothing was written")
     if len(contents) == 1:
         files.write_bytes(target, contents[0])
         return (target,)

@@ -205,11 +205,8 @@ def cut(parts: Sequence[nn.Module], count: int) -> list[list[nn.Module]]:
         else:
             groups.append([part])
     if len(groups) < count:
-        most = f"at most {len(groups)} stages" if len(groups) > 1 else "no stages"
-        raise ConfigError(
-            f"stages={count}: this model can be cut into {most}; it can be cut between layers with weights that follow each"
-            " other"
-        )
+        most = f"can be cut into at most {len(groups)} parts" if len(groups) > 1 else "cannot be cut"
+        raise ConfigError(f"stages={count}: this model {most}: each part needs a layer with weights")
     return _balanced(groups, count)
 
 
