@@ -10,7 +10,16 @@ from typing import Literal
 from trainctl.errors import ConfigError, StorageError, TrainctlError, format_bytes
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.waiting import waiting
-from trainctl.finished import agreement, description, onnx_file, portable, torch_file, weights_file
+from trainctl.finished import (
+    agreement,
+    description,
+    int8_file,
+    int8_layers,
+    onnx_file,
+    portable,
+    torch_file,
+    weights_file,
+)
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.portable import Stage
 from trainctl.store import files
@@ -59,12 +68,13 @@ def export(run: Finished, which: str, form: Format, target: Path, *, opset: int,
     weights = run.weights(which)
     rows = agreement.validation_rows(run)
     model, task, _ = load_model(run, weights)
-    found = agreement.expected(run, which, rows, task, weights.fitted)
+    coarse = int8_layers.computes_with_8_bits(model)
+    found = agreement.expected(run, which, rows, task, weights.fitted, coarse=coarse)
     about = description.describe(run, which, task, rows.dtype)
     name = run.directory.name
     with waiting(f"exporting {name}"):
         if form == "safetensors":
-            content = weights_file.content(weights, about | description.complete(run))
+            content = weights_file.content(model, weights.fitted, about | description.complete(run))
             rebuilt = weights_file.Rebuilt(content, rows.dtype, run.config.components)
             difference, contents = agreement.largest_difference(found, rebuilt, name), [content]
         else:
@@ -98,9 +108,10 @@ def _as_onnx(
     for exporter in onnx_file.exporters(opset):
         try:
             with reading(name, ConfigError, f"cannot be converted to ONNX with opset {opset}"):
+                converted = [int8_file.with_integers(exporter(stage, opset)) for stage in stages]
                 contents = [
-                    onnx_file.with_metadata(exporter(stage, opset), entries | {"opset": str(opset)}, opset)
-                    for stage, entries in zip(stages, described, strict=True)
+                    onnx_file.with_metadata(content, entries | {"opset": str(opset)}, opset)
+                    for content, entries in zip(converted, described, strict=True)
                 ]
                 session = onnx_file.Session(contents)
                 return contents, agreement.largest_difference(found, session, name)

@@ -13,6 +13,7 @@ from trainctl.data.centre import add
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError
+from trainctl.finished.int8_layers import rounded_layer
 
 ROWS = "rows"  # name of the input
 ANSWERS: dict[Task, tuple[str, ...]] = {
@@ -174,6 +175,7 @@ def exportable(module: nn.Module) -> nn.Module:
     """Return a module in which each part that cannot be exported is replaced: see :class:`Chain`; the module is changed."""
     if callable(convert := getattr(type(module), "exportable", None)):
         module = convert(module)
+    module = rounded_layer(module)
     for name, child in list(module.named_children()):
         module.add_module(name, exportable(child))
     return module

@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import safetensors.torch
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.finished import portable
-from trainctl.finished.open import Weights
 from trainctl.run.model import build_model
 from trainctl.settings import existing
 from trainctl.store import restore
@@ -19,9 +18,9 @@ from trainctl.store import restore
 HEADER = 8  # bytes with the length of the header
 
 
-def content(weights: Weights, metadata: Mapping[str, str]) -> bytes:
+def content(model: nn.Module, fitted: Fitted, metadata: Mapping[str, str]) -> bytes:
     """Return the file: ``model.*``, ``clean.*`` and ``scale.*`` with the names of a checkpoint, and the metadata."""
-    tensors = {f"model.{name}": value for name, value in weights.model.items()} | _fitted(weights.fitted)
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | _fitted(fitted)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     written: bytes = safetensors.torch.save(plain, dict(metadata))
     return written

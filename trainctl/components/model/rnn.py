@@ -95,9 +95,11 @@ class Layer(nn.Module):
         super().__init__()
         self.ahead = _direction(body, index, "")
         self.back = _direction(body, index, "_reverse") if body.bidirectional else None
+        self.rounding = None if index else getattr(body, "input_range", None)  # of a body that computes with 8 bits
 
     def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
         """Return the states of each step ``(N, T, H)`` and the lengths; after its last token, those of a text are void."""
+        values = values if self.rounding is None else self.rounding(values)
         states, _ = self.ahead(values)
         if self.back is not None:
             backward, _ = self.back(_turned(values, lengths))
@@ -147,7 +149,8 @@ def _direction(body: nn.RNNBase, index: int, suffix: str) -> nn.RNNBase:
     names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
     found = {name: getattr(body, f"{name}_l{index}{suffix}") for name in names}
     kind = {"nonlinearity": body.nonlinearity} if isinstance(body, nn.RNN) else {}
-    layer = type(body)(found["weight_ih"].shape[1], body.hidden_size, batch_first=True, **kind)
+    cell = next(cell for cell in (nn.LSTM, nn.GRU, nn.RNN) if isinstance(body, cell))
+    layer = cell(found["weight_ih"].shape[1], body.hidden_size, batch_first=True, **kind)
     for name, parameter in found.items():
         setattr(layer, f"{name}_l0", parameter)
     return layer.train(body.training)
