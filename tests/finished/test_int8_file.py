@@ -66,20 +66,20 @@ def network() -> nn.Sequential:
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        rounded(Int8Linear(8 * 16, 64), input_range=Range(0, 2.5)),
+        rounded(Int8Linear(8 * 16, 256), input_range=Range(0, 2.5)),
         nn.ReLU(),
-        rounded(Int8Linear(64, 3), input_range=Range(0, 2)),
+        rounded(Int8Linear(256, 3), input_range=Range(0, 2)),
     ).eval()
 
 
-def int8_file_of_floats() -> bytes:
+def floats() -> bytes:
     layers = [
         nn.Conv2d(1, 8, 3, padding=1),
         nn.ReLU(),
         nn.MaxPool2d(2),
         nn.Flatten(),
-        nn.Linear(128, 64),
-        nn.Linear(64, 3),
+        nn.Linear(128, 256),
+        nn.Linear(256, 3),
     ]
     return files(nn.Sequential(*layers).eval())[0]
 
@@ -108,9 +108,9 @@ def test_integers_compute_what_the_model_computes_and_are_small(tmp_path: Path) 
     weights = [
         tensor for tensor in stored.values() if tensor.data_type == onnx.TensorProto.INT8 and len(tensor.dims) > 1
     ]
-    assert sorted(tuple(tensor.dims) for tensor in weights) == [(3, 64), (8, 1, 3, 3), (64, 128)]
+    assert sorted(tuple(tensor.dims) for tensor in weights) == [(3, 256), (8, 1, 3, 3), (256, 128)]
     assert not [name for name, tensor in stored.items() if tensor.data_type == 1 and len(tensor.dims) > 1]
-    assert len(content) < 0.5 * len(int8_file_of_floats())
+    assert len(content) < 0.4 * len(floats())
 
 
 def test_a_layer_without_a_known_range_or_with_other_weights_stays_as_it_is() -> None:

@@ -108,7 +108,7 @@ def _as_onnx(
     for exporter in onnx_file.exporters(opset):
         try:
             with reading(name, ConfigError, f"cannot be converted to ONNX with opset {opset}"):
-                converted = [int8_file.with_integers(exporter(stage, opset)) for stage in stages]
+                converted = [_with_integers(stage, exporter(stage, opset)) for stage in stages]
                 contents = [
                     onnx_file.with_metadata(content, entries | {"opset": str(opset)}, opset)
                     for content, entries in zip(converted, described, strict=True)
@@ -118,6 +118,11 @@ def _as_onnx(
         except TrainctlError as error:
             troubles.append(error)
     raise troubles[0]
+
+
+def _with_integers(stage: Stage, content: bytes) -> bytes:
+    rounded = any(isinstance(module, int8_layers.RoundedLayer) for module in stage.module.modules())
+    return int8_file.with_integers(content) if rounded else content
 
 
 def _check_size(stage: Stage) -> None:

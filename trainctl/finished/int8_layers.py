@@ -69,7 +69,10 @@ def computes_with_8_bits(model: nn.Module) -> bool:
 
 def rounded_layer(layer: nn.Module) -> nn.Module:
     """Return a layer of 8 bits in the form that is exported as such; any other layer, or one it cannot express, as it is."""
-    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d) or (before := _rounded(layer, "input_range")) is None:
+    if not isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d):
+        return layer
+    before = _rounded(layer, "input_range")
+    if before is None:
         return layer
     weight = layer.weight.detach()
     scales = (weight.abs().flatten(1).amax(1) / MOST).bfloat16().float().clamp(min=SMALLEST)
@@ -77,8 +80,8 @@ def rounded_layer(layer: nn.Module) -> nn.Module:
     whole = (weight / shaped).round()
     if not torch.equal(whole * shaped + 0.0, weight + 0.0) or whole.abs().max() > MOST:
         return layer
-    kind = nn.Linear if isinstance(layer, nn.Linear) else nn.Conv1d if isinstance(layer, nn.Conv1d) else nn.Conv2d
-    plain = kind.__new__(kind)
+    kind = next(kind for kind in (nn.Linear, nn.Conv1d, nn.Conv2d) if isinstance(layer, kind))
+    plain: Any = kind.__new__(kind)
     plain.__dict__ = {**layer.__dict__, "_modules": {}}  # the same layer without its ranges
     return RoundedLayer(plain, scales, before, _rounded(layer, "output_range"))
 
