@@ -14,7 +14,7 @@ from tests.schemas import schema
 from trainctl.components.clean.base import Cleaner
 from trainctl.components.scale.base import Affine
 from trainctl.data.rows import Fitted
-from trainctl.finished import int8_file, int8_layers, onnx_file, portable
+from trainctl.finished import int8_file, int8_layers, onnx_file, portable, torch_file
 
 
 class Range(nn.Module):
@@ -87,7 +87,8 @@ def floats() -> bytes:
 def files(model: nn.Module) -> list[bytes]:
     one = Affine(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
     trained = schema(input_shape=(1, 8, 8), class_names=("a", "b", "c"))
-    stages = portable.stages(model, "classification", Fitted(Cleaner(), one, None), trained, torch.float32, 1)
+    given = (model, "classification", Fitted(Cleaner(), one, None), trained, torch.float32, 1)
+    stages = portable.stages(*given, integers=True)
     return [int8_file.with_integers(onnx_file.with_metadata(onnx_file.traced(stage, 18), {}, 18)) for stage in stages]
 
 
@@ -131,6 +132,17 @@ def test_a_bias_that_is_too_large_for_integers_stays_a_number() -> None:
     (content,) = files(model)
     graph = onnx.load_model_from_string(content).graph
     assert [tensor.name for tensor in graph.initializer if tensor.data_type == 1 and list(tensor.dims) == [3]]
+
+
+def test_a_program_computes_with_rounded_numbers() -> None:
+    one = Affine(torch.ones(1, 1, 1, 1), torch.zeros(1, 1, 1, 1))
+    trained = schema(input_shape=(1, 8, 8), class_names=("a", "b", "c"))
+    (stage,) = portable.stages(network(), "classification", Fitted(Cleaner(), one, None), trained, torch.float32, 1)
+    rows = torch.randn(7, 1, 8, 8)
+    with torch.no_grad():
+        wanted = network()(rows).softmax(1)
+    answers = torch_file.Programs([torch_file.program(stage)], stage.outputs)(rows.numpy())
+    torch.testing.assert_close(torch.from_numpy(answers["probabilities"]), wanted)
 
 
 @pytest.mark.parametrize("count", [1, 3])

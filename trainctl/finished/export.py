@@ -78,7 +78,8 @@ def export(run: Finished, which: str, form: Format, target: Path, *, opset: int,
             rebuilt = weights_file.Rebuilt(content, rows.dtype, run.config.components)
             difference, contents = agreement.largest_difference(found, rebuilt, name), [content]
         else:
-            parts = portable.stages(model, task, weights.fitted, run.schema, rows.dtype, stages)
+            integers, fitted = form == "onnx", weights.fitted
+            parts = portable.stages(model, task, fitted, run.schema, rows.dtype, stages, integers=integers)
             described = [about | _place(part, index, stages) for index, part in enumerate(parts)]
             convert = _as_onnx if form == "onnx" else _as_torch
             contents, difference = convert(parts, described, found, name, opset)

@@ -135,7 +135,16 @@ class Cut(nn.Module):
         return (*hidden, *passing) if isinstance(hidden, tuple) else (hidden, *passing)
 
 
-def stages(model: nn.Module, task: Task, fitted: Fitted, schema: Schema, dtype: torch.dtype, count: int) -> list[Stage]:
+def stages(
+    model: nn.Module,
+    task: Task,
+    fitted: Fitted,
+    schema: Schema,
+    dtype: torch.dtype,
+    count: int,
+    *,
+    integers: bool = False,
+) -> list[Stage]:
     """Return a run as modules on the CPU, which one after the other compute what it predicts.
 
     Args:
@@ -145,13 +154,14 @@ def stages(model: nn.Module, task: Task, fitted: Fitted, schema: Schema, dtype: 
         schema: Of the run's data.
         dtype: Of raw rows.
         count: Number of stages.
+        integers: Whether layers of 8 bits get the form that becomes integers in an ONNX file.
 
     Raises:
         ConfigError: If the model cannot be cut into so many.
     """
     # Zeros, and not rows of the data, because exporters may keep them in their files. Two, because one is a special case.
     rows = torch.zeros(2, *schema.input_shape, dtype=dtype)
-    model = exportable(model.cpu().to(memory_format=torch.contiguous_format))
+    model = exportable(model.cpu().to(memory_format=torch.contiguous_format), integers=integers)
     groups = [[model]] if count == 1 else cut(parts_of(model), count)
     reconstructs = task == "reconstruction"
     passing = int(rows.is_floating_point()) + int(reconstructs)
@@ -171,13 +181,13 @@ def stages(model: nn.Module, task: Task, fitted: Fitted, schema: Schema, dtype: 
     return found
 
 
-def exportable(module: nn.Module) -> nn.Module:
+def exportable(module: nn.Module, *, integers: bool = False) -> nn.Module:
     """Return a module in which each part that cannot be exported is replaced: see :class:`Chain`; the module is changed."""
     if callable(convert := getattr(type(module), "exportable", None)):
         module = convert(module)
-    module = rounded_layer(module)
+    module = rounded_layer(module) if integers else module
     for name, child in list(module.named_children()):
-        module.add_module(name, exportable(child))
+        module.add_module(name, exportable(child, integers=integers))
     return module
 
 
