@@ -1502,4 +1502,52 @@ MUTATIONS = [
         "    if False:\n",
         "tests/sweep/test_slurm.py",
     ),
+    Mutation(
+        "trainctl/finished/portable.py",
+        "else rows.isinf() | rows.isnan()",
+        "else rows.isinf()",
+        "tests/finished/test_portable.py -k answered",
+    ),
+    Mutation(
+        "trainctl/finished/portable.py",
+        "rows = torch.zeros(2,",
+        "rows = torch.ones(2,",
+        "tests/finished/test_portable.py -k example",
+    ),
+    Mutation(
+        "trainctl/finished/agreement.py",
+        "SIZES = (1, 2, 7)",
+        "SIZES = (2, 7)",
+        "tests/finished/test_agreement.py -k one_two",
+    ),
+    Mutation(
+        "trainctl/finished/agreement.py",
+        "difference[np.isnan(difference)] = math.inf",
+        "difference[np.isnan(difference)] = 0.0",
+        "tests/finished/test_agreement.py -k largest",
+    ),
+    Mutation(
+        "trainctl/components/model/rnn.py",
+        "lengths[:, None] - 1 - positions, positions)",
+        "lengths[:, None] - positions, positions)",
+        "tests/components/model/test_rnn.py -k packing",
+    ),
+    Mutation(
+        "trainctl/finished/torch_file.py",
+        'node.meta.pop("stack_trace", None)',
+        'node.meta.get("stack_trace", None)',
+        "tests/finished/test_export.py -k paths_of_this",
+    ),
+    Mutation(
+        "trainctl/finished/description.py",
+        "return PurePath(value).name",
+        "return value",
+        "tests/finished/test_export.py -k paths_of_this",
+    ),
+    Mutation(
+        "trainctl/finished/export.py",
+        "    if os.path.lexists(target):\n",
+        "    if not target:\n",
+        "tests/finished/test_export.py -k meanwhile",
+    ),
 ]

@@ -10,7 +10,7 @@
     ├── NonFiniteError       6   a loss, gradient or weight that is not finite
     ├── UnavailableError     7   a device, memory or an optional package that is missing
     ├── SweepError           8   a sweep with failed trials
-    ├── ToleranceError       9   a metric that became worse than the user tolerates
+    ├── ToleranceError       9   a result that differs by more than is tolerated
     ├── Interrupted        130   Ctrl-C; the run was saved
     └── Terminated         143   SIGTERM or SIGHUP; the run was saved
 
@@ -108,7 +108,7 @@ class SweepError(TrainctlError):
 
 
 class ToleranceError(TrainctlError):
-    """A model that was made smaller is worse than the user tolerates; nothing was kept."""
+    """What was made of a run differs from it by more than is tolerated; nothing was kept."""
 
     exit_code = 9
 

@@ -135,10 +135,25 @@ def load_to_measure(
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
+    parts = divide(dataset, clean, split, whole=whole)
+    return resident(reuse(parts, clean, fitted), fitted, device, parts.dataset.notes)
+
+
+def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False) -> Parts:
+    """Drop rows, assign the others to splits, and encode them; values are not yet cleaned or scaled.
+
+    Args:
+        dataset: The data set as it was read.
+        clean: Drops rows.
+        split: How rows are assigned to splits.
+        whole: Whether each split, and ``all``, has all rows.
+
+    Raises:
+        DataError: If there are too few rows, or rows have values that are not allowed.
+    """
     dataset, changes = clean.select(dataset)
     rows = all_rows(dataset) if whole else split_rows(dataset, split)
-    parts = learn(Parts(dataset, rows, tuple(changes)))
-    return resident(reuse(parts, clean, fitted), fitted, device, parts.dataset.notes)
+    return learn(Parts(dataset, rows, tuple(changes)))
 
 
 def learn(parts: Parts) -> Parts:

@@ -38,7 +38,12 @@ def split(text: str, level: str, *, lowercase: bool, normalize: str = "nfc") -> 
         text = unicodedata.normalize("NFC" if normalize == "nfc" else "NFKC", text)
     if level == "characters":
         return list(text)
-    return (LEGACY_WORD if normalize == "legacy" else _word()).findall(text)
+    return pattern(normalize).findall(text)
+
+
+def pattern(normalize: str) -> re.Pattern[str]:
+    """Return the pattern that finds the words and punctuation marks of a normalized text."""
+    return LEGACY_WORD if normalize == "legacy" else _word()
 
 
 @cache

@@ -13,7 +13,7 @@ import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -236,6 +236,36 @@ def remove_if_empty(path: AnyPath) -> None:
     """Remove a directory unless something is in it; ignore if it cannot be removed."""
     with suppress(OSError), reached(path) as (folder, name):
         os.rmdir(name, dir_fd=folder)
+
+
+def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
+    """Create a directory with files, all of it or nothing, and sync it to disk.
+
+    Args:
+        path: The directory, which must not exist yet.
+        contents: Content of each file, by its name.
+
+    Raises:
+        StorageError: If it cannot be written.
+    """
+    temporary = Path(_beside(str(path)))
+    size = sum(map(len, contents.values()))
+    try:
+        try:
+            os.mkdir(temporary)
+            for name, content in contents.items():
+                _write_new(str(temporary / name), None, [content], path)
+            _sync_folder(None, temporary / "any")
+            os.rename(temporary, path)
+            _sync_folder(None, path)
+        except BaseException:
+            for name in contents:
+                _unlink(str(temporary / name), None)
+            with suppress(OSError):
+                os.rmdir(temporary)
+            raise
+    except OSError as error:
+        raise failure(path, error, size) from error
 
 
 def rename(source: AnyPath, target: AnyPath) -> bool:

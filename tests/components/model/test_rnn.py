@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import nn
 
+from trainctl.components.model.base import Chain
 from trainctl.components.model.rnn import rnn
 from trainctl.errors import ConfigError
 
@@ -137,3 +138,28 @@ def test_the_embedding_has_a_vector_for_each_token_and_none_for_padding():
 def test_other_rows_are_refused(shape, vocabulary_size):
     with pytest.raises(ConfigError, match="model=rnn reads sequences or images"):
         make(input_shape=shape, vocabulary_size=vocabulary_size)
+
+
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
+@pytest.mark.parametrize("layers", [1, 3])
+@pytest.mark.parametrize("cell", ["rnn", "gru", "lstm"])
+def test_a_text_is_read_without_packing_as_with_it(cell, layers, bidirectional, pooling):
+    model = reader(cell=cell, layers=layers, bidirectional=bidirectional, pooling=pooling)
+    ids = torch.cat([IDS, torch.zeros(1, 5, dtype=torch.long), torch.tensor([[0, 3, 0, 2, 0]])])
+    plain = model.exportable()
+    torch.testing.assert_close(plain(ids), model(ids))
+    torch.testing.assert_close(plain(ids[:1]), model(ids[:1]))
+    shared = {parameter.data_ptr() for parameter in model.parameters()}
+    assert {parameter.data_ptr() for parameter in plain.parameters()} == shared
+
+
+@pytest.mark.parametrize("shape", [(5, 4), (2, 5, 3)], ids=["series", "images"])
+@pytest.mark.parametrize("bidirectional", [False, True], ids=["forward", "both ways"])
+@pytest.mark.parametrize("pooling", ["last", "mean"])
+def test_the_parts_of_a_network_compute_what_it_computes(pooling, bidirectional, shape):
+    settings = {"cell": "rnn", "activation": "relu", "layers": 2, "bidirectional": bidirectional, "pooling": pooling}
+    model = make(input_shape=shape, **settings).eval()
+    rows = torch.randn(3, *shape, generator=torch.Generator().manual_seed(0))
+    assert model.exportable() is model
+    torch.testing.assert_close(Chain(model.parts())(rows), model(rows))

@@ -1,5 +1,6 @@
 """The parts of models: activations, norm layers, dropout, settings per layer, and the check of shapes."""
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Annotated, Literal, TypeVar
 
@@ -47,6 +48,38 @@ class Reconstruction(nn.Module):
         """Return the reconstruction of a batch."""
         reconstruction: Tensor = self.body(inputs)
         return reconstruction
+
+    def parts(self) -> list[nn.Module]:
+        """Return modules whose chain has the same outputs."""
+        return [self.body]
+
+
+class Chain(nn.Module):
+    """Parts of a model, one after the other; each receives all that the one before returns.
+
+    A model that no exporter can convert has a method ``exportable()``, which returns a module with the same outputs that
+    can be converted. A model that can be cut, and is not an ``nn.Sequential``, has a method ``parts()``, which returns
+    modules whose chain has the same outputs. What passes from one part to the next are tensors whose first dimension is
+    the batch.
+
+    Args:
+        parts: The parts, in their order; each returns a tensor or a tuple of tensors.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.chain = nn.ModuleList(parts)
+
+    def forward(self, *values: Tensor) -> Tensor | tuple[Tensor, ...]:
+        """Return what the last part returns."""
+        for part in self.chain:
+            returned = part(*values)
+            values = returned if isinstance(returned, tuple) else (returned,)
+        return values if len(values) > 1 else values[0]
+
+    def parts(self) -> list[nn.Module]:
+        """Return the parts."""
+        return list(self.chain)
 
 
 class ByteDropout(nn.Dropout):

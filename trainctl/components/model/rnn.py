@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from trainctl.components.model.base import ByteDropout, Dropout, Norm, Width, norm_of_rows
+from trainctl.components.model.base import ByteDropout, Chain, Dropout, Norm, Width, norm_of_rows
 from trainctl.errors import ConfigError
 
 CELLS: dict[str, Callable[..., nn.RNNBase]] = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
@@ -37,17 +37,13 @@ class Recurrent(nn.Module):
 
     def _rows(self, inputs: Tensor) -> Tensor:
         """Return the pooled states of sequences or images."""
-        if inputs.ndim == 4:
-            inputs = inputs.transpose(1, 2).flatten(2)
-        states, _ = self.body(inputs)
+        states, _ = self.body(as_sequence(inputs))
         return states.mean(1) if self.pooling == "mean" else self._ends(states, states[:, -1])
 
     def _tokens(self, ids: Tensor) -> Tensor:
         """Return the pooled states of texts; the padding after the last token is not read."""
         assert self.embedding is not None
-        positions = torch.arange(1, ids.shape[1] + 1, device=ids.device)
-        # A text that consists only of padding is read as one step of padding, whose embedding is zeros.
-        lengths = (positions * (ids != PADDING)).amax(1).clamp(min=1)
+        lengths = lengths_of(ids)
         packed = pack_padded_sequence(self.embedding(ids), lengths.cpu(), batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.body(packed)[0], batch_first=True)  # zeros after the last token
         if self.pooling == "mean":
@@ -58,6 +54,120 @@ class Recurrent(nn.Module):
         """Return the last state of each direction; the backward direction ends at the first step."""
         half = self.body.hidden_size
         return torch.cat([last[:, :half], states[:, 0, half:]], dim=1)
+
+    def exportable(self) -> nn.Module:
+        """Return a model with the same outputs that needs no packing, which has no equal outside PyTorch."""
+        return self if self.embedding is None else Chain(self.parts())
+
+    def parts(self) -> list[nn.Module]:
+        """Return modules whose chain has the same outputs without packing: a beginning, the layers, pooling, the head."""
+        layers = [Layer(self.body, index) for index in range(self.body.num_layers)]
+        return [Begin(self.embedding), *layers, Pool(self.pooling, self.body.hidden_size), self.head]
+
+
+class Begin(nn.Module):
+    """The input of the first recurrent layer.
+
+    Args:
+        embedding: The embedding of token ids; None for other inputs.
+    """
+
+    def __init__(self, embedding: nn.Embedding | None) -> None:
+        super().__init__()
+        self.embedding = embedding
+
+    def forward(self, inputs: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Return a sequence ``(N, T, F)``; for token ids also the lengths ``(N,)``."""
+        if self.embedding is None:
+            return as_sequence(inputs)
+        return self.embedding(inputs), lengths_of(inputs)
+
+
+class Layer(nn.Module):
+    """One layer of a recurrent body, which shares its weights; the backward direction begins at a text's last token.
+
+    Args:
+        body: The body.
+        index: Which of its layers.
+    """
+
+    def __init__(self, body: nn.RNNBase, index: int) -> None:
+        super().__init__()
+        self.ahead = _direction(body, index, "")
+        self.back = _direction(body, index, "_reverse") if body.bidirectional else None
+        self.rounding = None if index else getattr(body, "input_range", None)  # of a body that computes with 8 bits
+
+    def forward(self, values: Tensor, lengths: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
+        """Return the states of each step ``(N, T, H)`` and the lengths; after its last token, those of a text are void."""
+        values = values if self.rounding is None else self.rounding(values)
+        states, _ = self.ahead(values)
+        if self.back is not None:
+            backward, _ = self.back(_turned(values, lengths))
+            states = torch.cat([states, _turned(backward, lengths)], dim=2)
+        return states if lengths is None else (states, lengths)
+
+
+class Pool(nn.Module):
+    """The last state of each direction, or the mean state.
+
+    Args:
+        pooling: ``last`` or ``mean``.
+        width: Width of the forward direction; the rest is the backward direction, which ends at the first step.
+    """
+
+    def __init__(self, pooling: str, width: int) -> None:
+        super().__init__()
+        self.pooling, self.width = pooling, width
+
+    def forward(self, states: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Return the pooled states ``(N, H)``."""
+        if self.pooling == "mean":
+            if lengths is None:
+                return states.mean(1)
+            read = torch.arange(states.shape[1], device=states.device) < lengths[:, None]
+            return torch.where(read[:, :, None], states, 0.0).sum(1) / lengths[:, None]
+        last = states[:, -1:] if lengths is None else states.gather(1, _as_index(lengths[:, None] - 1, states))
+        return torch.cat([last[:, 0, : self.width], states[:, 0, self.width :]], dim=1)
+
+
+def as_sequence(inputs: Tensor) -> Tensor:
+    """Return sequences ``(N, T, F)`` as they are, and images ``(N, C, H, W)`` as ``H`` steps of ``C * W`` numbers."""
+    return inputs.transpose(1, 2).flatten(2) if inputs.ndim == 4 else inputs
+
+
+def lengths_of(ids: Tensor) -> Tensor:
+    """Return the lengths of texts ``(N,)``, without the padding after the last token.
+
+    A text that consists only of padding is read as one step of padding, whose embedding is zeros.
+    """
+    positions = torch.arange(1, ids.shape[1] + 1, device=ids.device)
+    return (positions * (ids != PADDING)).amax(1).clamp(min=1)
+
+
+def _direction(body: nn.RNNBase, index: int, suffix: str) -> nn.RNNBase:
+    """Return one direction of one layer of a body, with the same parameters."""
+    names = ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    found = {name: getattr(body, f"{name}_l{index}{suffix}") for name in names}
+    kind = {"nonlinearity": body.nonlinearity} if isinstance(body, nn.RNN) else {}
+    cell = next(cell for cell in (nn.LSTM, nn.GRU, nn.RNN) if isinstance(body, cell))
+    layer = cell(found["weight_ih"].shape[1], body.hidden_size, batch_first=True, **kind)
+    for name, parameter in found.items():
+        setattr(layer, f"{name}_l0", parameter)
+    return layer.train(body.training)
+
+
+def _turned(values: Tensor, lengths: Tensor | None) -> Tensor:
+    """Return sequences ``(N, T, F)`` in reverse order; of a text only the tokens, and its padding remains at the end."""
+    if lengths is None:
+        return values.flip(1)
+    positions = torch.arange(values.shape[1], device=values.device)
+    order = torch.where(positions < lengths[:, None], lengths[:, None] - 1 - positions, positions)
+    return values.gather(1, _as_index(order, values))
+
+
+def _as_index(steps: Tensor, values: Tensor) -> Tensor:
+    """Return numbers of steps ``(N, S)`` as the index that gathers whole steps of ``(N, T, F)``."""
+    return steps[:, :, None].expand(-1, -1, values.shape[2])
 
 
 def rnn(
