@@ -33,7 +33,8 @@ def main(argv: Sequence[str]) -> int:
     """Read the data set and print what it contains; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     form = arguments.choice("format", parsed.options["format"], ("text", "json"))
-    words, reasons = list(parsed.overrides), ()
+    words: list[str] = list(parsed.overrides)
+    reasons: tuple[str, ...] = ()
     if parsed.names:
         found = _from_file(parsed.names[0], words)
         words, reasons = found.words, found.reasons
