@@ -44,7 +44,7 @@ class Question:
         return outputs.flatten(1).argmax(1)
 
     def answer(self, outputs: Tensor, chosen: Tensor, points: Tensor) -> Tensor:
-        r"""Return the number that is asked for ``(M,)``.
+        r"""Return the number that is explained ``(M,)``.
 
         The log-odds of class :math:`k` are :math:`\log p_k / (1 - p_k) = z_k - \log \sum_{j \ne k} e^{z_j}`. Unlike the
         logit :math:`z_k`, they do not depend on a number that is added to all logits, which no probability shows.

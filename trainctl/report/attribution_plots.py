@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import colour_bar, cut, headline, names_beside, style, write
+from trainctl.report.figure import colour_bar, cut, headline, names_at_bars, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def columns(names: Sequence[str], means: Sequence[float], label: str, title: str
         figure = _canvas(7.0, 1.4 + 0.3 * len(order))
         axes = figure.subplots()
         axes.barh(range(len(order)), np.asarray(means)[order], color=AGAINST, height=0.7)
-        names_beside(axes, [cut(names[index]) for index in order])
+        names_at_bars(axes, [cut(names[index]) for index in order])
         axes.set_xlabel(label, fontsize=9, parse_math=False)
         headline(figure, title)
         return write(figure, path)
@@ -116,7 +116,7 @@ def _signed(drawn: Sequence[Drawn]) -> bool:
 
 
 def _images(drawn: Sequence[Drawn], label: str, title: str) -> Any:
-    """Draw each image, and beside it the attributions over a pale copy of it."""
+    """Draw each image, and next to it the attributions over a pale copy of it."""
     pairs = min(3, len(drawn)) if len(drawn) != 4 else 2
     lines = math.ceil(len(drawn) / pairs)
     figure = _canvas(4.6 * pairs + 0.3, 2.45 * lines + 0.6)
@@ -171,7 +171,7 @@ def _tables(drawn: Sequence[Drawn], label: str, title: str) -> Any:
             names.append(f"sum of {len(rest)} others")
         axes.barh(range(len(sizes)), sizes, color=[FOR if size >= 0 else AGAINST for size in sizes], height=0.7)
         axes.axvline(0, color="#888888", linewidth=0.8)
-        names_beside(axes, names)
+        names_at_bars(axes, names)
         axes.set_xlabel(label, fontsize=9, parse_math=False)
         _title(axes, row.title)
     headline(figure, title)

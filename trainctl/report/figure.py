@@ -50,15 +50,15 @@ def headline(drawn: "Figure", title: str) -> None:
 
 
 def colour_bar(drawn: "Figure", image: Any, axes: Any, label: str) -> None:
-    """Draw beside axes which number has which colour."""
+    """Draw next to axes which number has which colour."""
     bar = drawn.colorbar(image, ax=axes, fraction=0.046, pad=0.03)
     bar.set_label(label, fontsize=9, parse_math=False)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
 
 
-def names_beside(axes: "Axes", names: Sequence[str]) -> None:
-    """Write a name beside each bar of a horizontal chart, the first at the top; no name is read as a formula."""
+def names_at_bars(axes: "Axes", names: Sequence[str]) -> None:
+    """Write a name next to each bar of a horizontal chart, the first at the top; no name is read as a formula."""
     axes.set_yticks(range(len(names)), [cut(name, LONGEST_ROW) for name in names], fontsize=8.5, parse_math=False)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)

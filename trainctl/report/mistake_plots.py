@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import cut, headline, names_beside, style, write
+from trainctl.report.figure import cut, headline, names_at_bars, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ def pictures(
     path: AnyPath,
     beside: Sequence[np.ndarray] | None = None,
 ) -> AnyPath:
-    """Draw images with two lines above each; with another image beside each, if there is one.
+    """Draw images with two lines above each; with another image next to each, if there is one.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -70,7 +70,7 @@ def mistaken_classes(rows: Sequence[tuple[str, str, str, float, float]], title: 
             shift = 0.19 if true != predicted else 0.0
             axes.barh(place + shift, of_true, height=0.36, color=RIGHT, label="true class")
             axes.text(of_true + 0.01, place + shift, cut(true, 24), va="center", fontsize=8, parse_math=False)
-        names_beside(axes, [cut(row[0], 72) for row in rows])
+        names_at_bars(axes, [cut(row[0], 72) for row in rows])
         axes.set_xlim(0, 1.25)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.set_xlabel("probability", fontsize=9)
@@ -92,7 +92,7 @@ def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path:
             axes.plot([true, predicted], [place, place], color="#bbbbbb", linewidth=2, zorder=1)
             axes.plot([true], [place], "o", color=RIGHT, markersize=6, label="true")
             axes.plot([predicted], [place], "o", color=WRONG, markersize=6, label="predicted")
-        names_beside(axes, [row[0] for row in rows])
+        names_at_bars(axes, [row[0] for row in rows])
         axes.set_xlabel("target, in its unit", fontsize=9)
         _legend_once(axes)
         headline(figure, title)
@@ -109,7 +109,7 @@ def errors(names: Sequence[str], values: Sequence[float], label: str, title: str
         figure = _canvas(7.0, 1.4 + 0.3 * max(1, len(names)))
         axes = figure.subplots()
         axes.barh(range(len(names)), values, height=0.7, color=WRONG)
-        names_beside(axes, names)
+        names_at_bars(axes, names)
         axes.set_xlabel(label, fontsize=9, parse_math=False)
         headline(figure, title)
         return write(figure, path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import colour_bar, cut, headline, names_beside, style, write
+from trainctl.report.figure import colour_bar, cut, headline, names_at_bars, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def importance(
             error_kw={"ecolor": "#333333", "elinewidth": 1.2, "capsize": 2.5},
         )  # fmt: skip
         axes.axvline(0, color=GREY, linewidth=0.8)
-        names_beside(axes, [names[index] for index in order])
+        names_at_bars(axes, [names[index] for index in order])
         axes.set_xlabel(f"{label}; line: standard deviation", fontsize=9, parse_math=False)
         headline(figure, title if len(order) == len(names) else f"{title}, {len(order)} of {len(names)} columns")
         return write(figure, path)
