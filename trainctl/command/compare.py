@@ -10,7 +10,7 @@ Usage: trainctl compare SWEEP [root=DIR] [format=FORMAT]
 
 One sweep shows its ranked table, from what is known so far. Among several, a
 sweep stands for its best point: its mean over the seeds, and then the first
-run of the point beside the other runs.
+run of the point next to the other runs.
 
 In each row of the results, * marks the best value. - means that the run does
 not have this setting or result.

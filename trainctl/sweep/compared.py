@@ -1,5 +1,6 @@
 """Sweeps for `trainctl compare`: the ranked table of one, and the best points of several. Imports no torch."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from trainctl.errors import CheckpointError
 from trainctl.report import phrases, table
 from trainctl.sweep import plain, results
 from trainctl.sweep.answer import Answer
-from trainctl.sweep.ranked_table import PLUS_MINUS
+from trainctl.sweep.ranked_table import plus_minus
 from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.record import SweepRecord, require_readable
 
@@ -61,9 +62,9 @@ def best_points(path: Path, root: Path) -> dict[Path, dict[str, Any]]:
 
 def show_best(points: Sequence[Mapping[str, Any]]) -> None:
     """Print a table of best points."""
-    rows = []
+    rows, sign = [], plus_minus(sys.stdout.encoding or "utf-8")
     for point in points:
-        half = "" if point["half_width"] is None else f" {PLUS_MINUS} {phrases.number(point['half_width'])}"
+        half = "" if point["half_width"] is None else f" {sign} {phrases.number(point['half_width'])}"
         counts = [phrases.count(point[key]) for key in ("seeds", "points", "trials")]
         value = f"{point['monitor']} {phrases.number(point['mean'])}{half}"
         rows.append([point["name"], point["point"] or "-", value, *counts])

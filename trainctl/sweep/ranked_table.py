@@ -42,7 +42,7 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
         encoding: That of the terminal: without ``±`` in it, intervals are written with ``+-``.
     """
     standings = ranking.standings
-    sign = PLUS_MINUS if _encodes(encoding) else "+-"
+    sign = plus_minus(encoding)
     words = values_of(standings)
     columns: dict[str, list[str]] = {"rank": _ranks(standings)}
     columns |= {printed(key, encoding): [printed(cell, encoding) for cell in column] for key, column in words.items()}
@@ -72,12 +72,17 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
     return Table(list(columns), rows, numeric, [*reversed(details), *reversed(keys[4:])])
 
 
-def _encodes(encoding: str) -> bool:
+def plus_minus(encoding: str) -> str:
+    """Return the sign before half the width of an interval, in characters that a terminal's encoding has.
+
+    >>> plus_minus("utf-8"), plus_minus("ascii")
+    ('±', '+-')
+    """
     try:
         PLUS_MINUS.encode(encoding)
     except (UnicodeEncodeError, LookupError):
-        return False
-    return True
+        return "+-"
+    return PLUS_MINUS
 
 
 def _tells(name: str, cells: Sequence[str], standings: Sequence[Standing]) -> bool:
