@@ -651,8 +651,8 @@ MUTATIONS = [
     # What models and finders promise.
     Mutation(
         "trainctl/components/model/rnn.py",
-        "lengths = (positions * (ids != PADDING)).amax(1).clamp(min=1)",
-        "lengths = positions.amax().expand(len(ids)).clone()",
+        "return (positions * (ids != PADDING)).amax(1).clamp(min=1)",
+        "return positions.amax().expand(len(ids)).clone()",
         "tests/components/model/test_rnn.py",
     ),
     Mutation(
