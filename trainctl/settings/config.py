@@ -8,7 +8,7 @@ import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote
@@ -35,6 +35,8 @@ class Split:
     val_fraction: Annotated[float, "(0, 1)"]
     test_fraction: Annotated[float, "(0, 1)"]
     seed: Annotated[int, "[0, 4294967295]"]
+    labels: Positive | None = None
+    omit: list[str | int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ class Config:
         """Return the selected members of a group: exactly one, or any number if the group takes several."""
         settings = self.parts[group]
         return list(settings.values()) if group in component.ADDITIVE else [settings]
+
+    @property
+    def learns_without_labels(self) -> bool:
+        """Whether a teacher makes rows without a label useful; otherwise a missing label is an error, or is dropped."""
+        return bool(self.parts["teacher"]["name"] != "none")
 
     def monitored(self, group: str) -> str:
         """Return the metric that the member of a group monitors: its own, or else the run's."""

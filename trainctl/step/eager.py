@@ -1,21 +1,21 @@
 """One optimizer step, computed eagerly: the reference for recorded and captured steps."""
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Mixing
 from trainctl.errors import NonFiniteError
-from trainctl.machine.device import autocast, derive
+from trainctl.machine.device import autocast
 from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
-from trainctl.step.part import Compute, Mark, Part, Seen, ignore
+from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
+from trainctl.step.pieces import pieces_of
+from trainctl.step.teaching import teaching
 
-Step = Callable[[Tensor, Tensor], None]
+Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
 
 
 def scaled(
@@ -82,26 +82,31 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         if regularizer.penalty
     ]
 
-    def compute(
-        inputs: Tensor, targets: Tensor, augmented: Tensor | None, mixings: Sequence[Mixing], share: float
-    ) -> Part:
+    lesson = teaching(run)
+
+    def compute(piece: Piece) -> Part:
         mark("scaling")
-        inputs, targets = scaled(run.evaluation, inputs, targets, augmented)
+        inputs, targets = scaled(run.evaluation, piece.inputs, piece.targets, piece.augmented)
         mark("forward")
         with context:
             outputs = model(inputs).float()
-            loss, targets = compare(run, outputs, targets, mixings)
-        total = loss
+            labeled = outputs if len(targets) == len(outputs) else outputs[: len(targets)]
+            loss, targets = compare(run, labeled, targets, piece.mixings)
+        total = loss if lesson is None else loss * run.teacher.label_weight
         for name, penalty in penalties:
             mark(name)
             total = total + penalty()
+        total = total if piece.share == 1 else total * piece.share
+        if lesson is not None:
+            mark("teacher")
+            with context:
+                total = total + lesson(piece, inputs, outputs)
         mark("backward")
-        total = total if share == 1 else total * share
         # No initial gradient is passed: autograd would compare its shape with sympy, whose import takes a second.
         gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
         mark("bookkeeping")
         part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), None)
-        seen = Seen(loss.detach(), outputs.detach(), targets)
+        seen = Seen(loss.detach(), labeled.detach(), targets)
         if sums.waits:
             part.seen = seen
         else:
@@ -148,7 +153,8 @@ def optimizer_step(
             ``closely`` also if the gradient's norm is not finite.
     """
     config, parameters = run.config, trained_parameters(run.optimizer)
-    augment = _augmentation(run, mark)
+    pieces = pieces_of(run, mark)
+    taught_weight = run.teacher.weight if run.teacher.model is not None else None
     projections = [
         (f"projection:{member['name']}", regularizer.project)
         for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
@@ -159,15 +165,15 @@ def optimizer_step(
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
-    def step(inputs: Tensor, targets: Tensor) -> None:
+    def step(inputs: Tensor, targets: Tensor, taught: Tensor | None = None) -> None:
         # 1. The parts of the batch.
-        rows, done = len(inputs), 0
+        if taught_weight is not None:
+            run.teacher_weight.fill_(taught_weight(run.state.step))
         total: Part | None = None
-        for x, y in _split(inputs, targets, min(config.loop.micro_batches, rows)):
-            part = compute(x, y, *augment(x, done), len(x) / rows)
+        for piece in pieces(inputs, targets, taught):
+            part = compute(piece)
             if part.seen is not None:
                 _count(run, part.seen, mark)
-            done += len(x)
             if total is None:
                 total = part
             else:
@@ -191,46 +197,12 @@ def optimizer_step(
         if averages:
             mark("averaging")
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
+        if run.teacher.follow is not None:
+            mark("teacher")
+            run.teacher.follow(run.state.step + 1)
         mark("bookkeeping")
 
     return step
-
-
-def _augmentation(run: Run, mark: Mark) -> Callable[[Tensor, int], tuple[Tensor | None, list[Mixing]]]:
-    """Return the function that augments a part: ``(inputs, position of its first row) -> (augmented or None, mixings)``.
-
-    Its random numbers are a function of (seed, step); the parts of a step draw from one sequence.
-    """
-    members = run.config.members("augment")
-    if all(member["name"] == "none" for member in members):
-        return lambda inputs, first: (None, [])
-    generator = torch.Generator(run.device)
-    changes: list[tuple[str, Callable[..., Any], bool]] = [
-        (f"augmentation:{member['name']}", change, "visit" in inspect.signature(change).parameters)
-        for member, change in zip(members, run.augment, strict=True)
-    ]
-    tracked = any(tracks for _, _, tracks in changes)
-
-    def augment(inputs: Tensor, first: int) -> tuple[Tensor | None, list[Mixing]]:
-        if first == 0:
-            generator.manual_seed(derive(run.config.seed, run.state.step))
-        visit = {"visit": run.order.visit(run.state.step, first, len(inputs))} if tracked else {}
-        mixings: list[Mixing] = []
-        for name, change, tracks in changes:
-            mark(name)
-            changed = change(inputs, generator, **(visit if tracks else {}))
-            inputs, mixing = changed if isinstance(changed, tuple) else (changed, None)
-            mixings += [mixing] if mixing else []
-            mark("bookkeeping")
-        return inputs, mixings
-
-    return augment
-
-
-def _split(inputs: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
-    if parts == 1:
-        return ((inputs, targets),)
-    return zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
 
 
 def _clip(run: Run, parameters: list[Tensor], mark: Mark) -> None:

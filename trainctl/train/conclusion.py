@@ -134,7 +134,7 @@ def best_metrics(run: Run, rows: Iterable[Mapping[str, float]]) -> dict[str, flo
 def summarize(run: Run, outcome: str, reason: str, metrics: Mapping[str, float]) -> Summary:
     """Return the content of `summary.json`."""
     state, best = run.state, run.state.best
-    rows = len(run.data.splits["train"]) / run.plan.steps_per_epoch
+    rows = run.rows_per_step
     return {
         "outcome": outcome,
         "reason": reason,
