@@ -27,6 +27,7 @@ RETURNS = {
     "regularizer": "trainctl.components.regularizer.base.Regularizer",
     "average": "trainctl.components.average.base.Average",
     "teacher": "trainctl.components.teacher.base.Teacher",
+    "freeze": "trainctl.components.freeze.base.Freeze",
     "early_stopping": "callable",
     "logger": "trainctl.components.logger.base.Logger",
 }

@@ -102,8 +102,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
             with context:
                 total = total + lesson(piece, inputs, outputs)
         mark("backward")
-        # No initial gradient is passed: autograd would compare its shape with sympy, whose import takes a second.
-        gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
+        gradients = _gradients(scaler.scale(total), parameters, run.freezer.held)
         mark("bookkeeping")
         part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), None)
         seen = Seen(loss.detach(), labeled.detach(), targets)
@@ -114,6 +113,17 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         return part
 
     return compute
+
+
+def _gradients(total: Tensor, parameters: list[Tensor], held: int) -> Sequence[Tensor | None]:
+    """Return the gradient of each parameter; None for those that are frozen or unused.
+
+    No initial gradient is passed: autograd would compare its shape with sympy, whose import takes a second.
+    """
+    if not held:
+        return torch.autograd.grad(total, parameters, allow_unused=True)
+    found = iter(torch.autograd.grad(total, [each for each in parameters if each.requires_grad], allow_unused=True))
+    return [next(found) if each.requires_grad else None for each in parameters]
 
 
 def _count(run: Run, seen: Seen, mark: Mark) -> None:
@@ -165,7 +175,11 @@ def optimizer_step(
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
+    freezer = run.freezer if run.freezer.active else None
+
     def step(inputs: Tensor, targets: Tensor, taught: Tensor | None = None) -> None:
+        if freezer:
+            freezer.begin(run.state.step)
         # 1. The parts of the batch.
         if taught_weight is not None:
             run.teacher_weight.fill_(taught_weight(run.state.step))
@@ -193,6 +207,8 @@ def optimizer_step(
         for name, project in projections:
             mark(name)
             project()
+            if freezer:
+                freezer.restore()
             mark("bookkeeping")
         if averages:
             mark("averaging")

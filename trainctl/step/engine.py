@@ -110,9 +110,14 @@ class Engine:
             return self.compute(piece)
         named = {name: tensor for name in VARYING if (tensor := getattr(piece, name)) is not None}
         arguments = list(named.values())
-        kind = (  # an augmentation may return some batches unchanged
-            piece.inputs.shape, len(piece.targets), piece.share, piece.taught_share, piece.augmented is piece.inputs,
-        )  # fmt: skip
+        kind = (
+            piece.inputs.shape,
+            len(piece.targets),
+            piece.share,
+            piece.taught_share,
+            piece.augmented is piece.inputs,  # an augmentation may return some batches unchanged
+            self.run.freezer.held,
+        )
         if program := self.trusted.get(kind):
             self.left -= 1
             if self.left:

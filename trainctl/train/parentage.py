@@ -23,7 +23,7 @@ def find(config: Config) -> tuple[Parent, ...]:
     found = []
     for group, member, key, role in NAMING:
         settings = config.parts.get(group, {})
-        if settings.get("name") != member or key not in settings:
+        if settings.get("name") != member or not settings.get(key):
             continue
         value = settings[key]
         for name in value if isinstance(value, list) else [value]:
