@@ -220,21 +220,18 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
     if inputs.is_floating_point() and not inputs.isfinite().all():
         raise DataError("values are missing, but the run was trained without imputation; fill them in")
     targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
+    whole = "all" in parts.rows
+    train, missing = parts.rows["train"], missing_targets(dataset)[parts.rows["train"]]
 
     def rows_of(numbers: Tensor) -> Rows:
         if len(numbers) == len(inputs):  # all, in their order
             return ResidentRows(inputs.to(device), targets.to(device))
         return ResidentRows(inputs[numbers].to(device), targets[numbers].to(device))
 
-    kept, numbers = None, parts.rows
-    if "all" not in numbers and (kept := labels.kept(dataset, numbers["train"])):
-        missing = missing_targets(dataset)[numbers["train"]]
-        numbers = numbers | {"train": numbers["train"][~missing]}
-    splits: dict[SplitName, Rows]
-    if "all" in numbers:
-        splits = dict.fromkeys(numbers, rows_of(numbers["all"]))
-    else:
-        splits = {name: rows_of(numbers[name]) for name in SPLITS}
+    numbers: dict[SplitName, Tensor] = {"train": train[~missing], "val": parts.rows["val"], "test": parts.rows["test"]}
+    splits: dict[SplitName, Rows] = (
+        dict.fromkeys(parts.rows, rows_of(train)) if whole else {name: rows_of(numbers[name]) for name in SPLITS}
+    )
     return Data(
         splits=splits,
         schema=Schema.of(dataset),
@@ -246,6 +243,6 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
         inferred=block(dataset),
         other_task=dataset.other_task,
         unlabelled=dataset.unlabelled,
-        without_label=rows_of(parts.rows["train"][missing]) if kept else None,
-        kept=kept,
+        without_label=rows_of(train[missing]) if missing.any() else None,
+        kept=None if whole else labels.kept(dataset, train),
     )

@@ -164,7 +164,6 @@ def optimizer_step(
     """
     config, parameters = run.config, trained_parameters(run.optimizer)
     pieces = pieces_of(run, mark)
-    taught_weight = run.teacher.weight if run.teacher.model is not None else None
     projections = [
         (f"projection:{member['name']}", regularizer.project)
         for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
@@ -175,14 +174,12 @@ def optimizer_step(
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
-    freezer = run.freezer if run.freezer.active else None
+    preparations = _preparations(run)
 
     def step(inputs: Tensor, targets: Tensor, taught: Tensor | None = None) -> None:
-        if freezer:
-            freezer.begin(run.state.step)
+        for prepare in preparations:
+            prepare(run.state.step)
         # 1. The parts of the batch.
-        if taught_weight is not None:
-            run.teacher_weight.fill_(taught_weight(run.state.step))
         total: Part | None = None
         for piece in pieces(inputs, targets, taught):
             part = compute(piece)
@@ -207,8 +204,8 @@ def optimizer_step(
         for name, project in projections:
             mark(name)
             project()
-            if freezer:
-                freezer.restore()
+            if run.freezer.active:
+                run.freezer.restore()
             mark("bookkeeping")
         if averages:
             mark("averaging")
@@ -219,6 +216,16 @@ def optimizer_step(
         mark("bookkeeping")
 
     return step
+
+
+def _preparations(run: Run) -> list[Callable[[int], None]]:
+    """Return what is to be done before each step, functions of the number of steps that were taken."""
+
+    def weigh_teacher(step: int) -> None:
+        run.teacher_weight.fill_(run.teacher.weight(step))
+
+    freezing: list[Callable[[int], None]] = [run.freezer.begin] if run.freezer.active else []
+    return [*freezing, weigh_teacher] if run.teacher.model is not None else freezing
 
 
 def _clip(run: Run, parameters: list[Tensor], mark: Mark) -> None:

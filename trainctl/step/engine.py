@@ -125,7 +125,8 @@ class Engine:
             self._check_again()
 
         def compute(*given: Tensor) -> list[Any]:
-            part = self.compute(piece._replace(**dict(zip(named, given, strict=True))))
+            replaced: dict[str, Any] = dict(zip(named, given, strict=True))
+            part = self.compute(piece._replace(**replaced))
             return [part.loss, *part.gradients, *(part.seen or ())]
 
         if kind in self.unchecked:
