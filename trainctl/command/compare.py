@@ -95,8 +95,23 @@ def _results(records: Sequence[Record]) -> None:
         ["parameters", *(phrases.count(record.parameters) for record in records)],
         ["data", *((record.fingerprint or "-")[:12] for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
+        *_sizes(records),
     ]
     table.show(["result", *_labels(records)], rows, title="Results (* best)")
+
+
+SIZES = {"nonzero": "not zero", "bytes": "bytes", "ms_1": "ms a row, batch of 1", "ms_128": "ms a row, batch of 128"}
+
+
+def _sizes(records: Sequence[Record]) -> list[list[str]]:
+    """Return what the models cost, for runs of commands that measure it; no rows if none does."""
+    rows = []
+    for key, label in SIZES.items():
+        values = [getattr(record.size, key, None) for record in records]
+        if any(value is not None for value in values):
+            shown = (phrases.count(value) if key in ("nonzero", "bytes") else phrases.number(value) for value in values)
+            rows.append([label, *shown])
+    return rows
 
 
 def _metric(name: str, records: Sequence[Record]) -> list[str]:

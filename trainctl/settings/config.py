@@ -114,7 +114,7 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
-WITH_PATHS = ("dataset", "init")  # groups whose members have paths
+WITH_PATHS = ("dataset", "init", "teacher")  # groups whose members have paths
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 
 

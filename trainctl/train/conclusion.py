@@ -5,8 +5,10 @@ import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from trainctl.data.load import IDENTITY
 from trainctl.data.rows import SplitName
 from trainctl.errors import (
     Advice,
@@ -21,12 +23,13 @@ from trainctl.errors import (
 )
 from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
+from trainctl.run.panel import Panel
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
-from trainctl.train import checkpoint_writer
+from trainctl.train import checkpoint_writer, cost
 from trainctl.train.evaluation import confusion, evaluate
 
 Summary = dict[str, Any]
@@ -42,7 +45,8 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
     try:
         with best_weights(run):
             metrics, matrix = measure_test_split(run)
-        summary, rows = record(run, directory, reporter, "finished", reason, metrics)
+            size = size_of_student(run)
+        summary, rows = record(run, directory, reporter, "finished", reason, metrics, size)
     except KeyboardInterrupt as signal:
         kind = Terminated if isinstance(signal, Terminate) else Interrupted
         raise kind("stopped while testing the trained model; the run is saved") from None
@@ -76,6 +80,17 @@ def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
     return metrics, confusion(run.evaluation, tested) if run.task == "classification" else []
 
 
+def size_of_student(run: Run) -> dict[str, Any] | None:
+    """Return what the model costs and achieves, and what its teachers do; None if it did not learn from other runs."""
+    if not isinstance(run.teacher.model, Panel) or run.task == "reconstruction":
+        return None
+    as_stored = replace(run.data, input_scale=IDENTITY.to(run.device))  # teachers scale rows themselves
+    teachers = replace(run.evaluation, model=run.teacher.model, data=as_stored)
+    own, before = (cost.measure(each, run.config.monitor) for each in (run.evaluation, teachers))
+    run.teacher.model.eval()  # an evaluation ends in training mode
+    return cost.as_json(own, before)
+
+
 def conclude(
     run: Run,
     directory: AnyPath,
@@ -96,6 +111,7 @@ def record(
     outcome: str,
     reason: str,
     metrics: Mapping[str, float] | None = None,
+    size: Mapping[str, Any] | None = None,
 ) -> tuple[Summary, Sequence[Row]]:
     """Report the end of a session and write its summary, whatever happens to the plots.
 
@@ -106,6 +122,7 @@ def record(
         outcome: ``finished``, ``stopped``, ``interrupted``, ``terminated`` or ``failed``.
         reason: The reason, in words.
         metrics: Metrics of the test split, if they were measured.
+        size: What the model costs, if it was measured.
 
     Returns:
         The summary, and the rows of `metrics.jsonl`.
@@ -116,6 +133,7 @@ def record(
     except CheckpointError as error:
         warnings.warn(f"no plots, and no metrics in the summary: {error}", Advice, stacklevel=1)
     summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})})
+    summary |= {"size": dict(size)} if size else {}
     try:
         reporter.finish(summary)
         reporter.unsaved()

@@ -11,7 +11,7 @@ from trainctl.errors import ConfigError
 
 def run(
     *,
-    runs: list[str],
+    runs: list[Annotated[str, "path"]],
     which: Literal["best", "last"],
     temperature: Annotated[float, "(0, inf)"],
     weight: Annotated[float, "[0, 1]"],
