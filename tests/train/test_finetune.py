@@ -89,9 +89,7 @@ def test_freezing_until_an_epoch(tmp_path: Path, old: Path) -> None:
 def test_a_recorded_step_follows_the_thaw(tmp_path: Path, old: Path) -> None:
     config = from_(old, "freeze=body", "freeze.until_epoch=2", "loop.epochs=4", "model.dropout=0.0")
     session.begin(config, [], tmp_path / "recorded")
-    eager = from_(
-        old, "freeze=body", "freeze.until_epoch=2", "loop.epochs=4", "model.dropout=0.0", "loop.record=never"
-    )
+    eager = from_(old, "freeze=body", "freeze.until_epoch=2", "loop.epochs=4", "model.dropout=0.0", "loop.record=never")
     session.begin(eager, [], tmp_path / "eager")
     one, other = last(tmp_path / "recorded"), last(tmp_path / "eager")
     assert all(torch.equal(one[key], other[key]) for key in one)
