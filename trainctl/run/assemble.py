@@ -90,7 +90,7 @@ def assemble(
         regularizers=tuple(members(config, "regularizer", params=decayed)),
         teacher=teacher,
         taught=taught,
-        teacher_weight=torch.zeros((), device=device),
+        teacher_weight=torch.tensor(teacher.weight(0), device=device),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
         schedule=as_schedule(member(config, "schedule", maximize=_rises(config, "schedule"), **length)),

@@ -13,7 +13,7 @@ from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
 from trainctl.step.pieces import pieces_of
-from trainctl.step.teaching import teaching
+from trainctl.step.teaching import pulling, teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
 
@@ -82,7 +82,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         if regularizer.penalty
     ]
 
-    lesson = teaching(run)
+    lesson, pulled = teaching(run), pulling(run)
 
     def compute(piece: Piece) -> Part:
         mark("scaling")
@@ -90,14 +90,17 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         mark("forward")
         with context:
             outputs = model(inputs).float()
+            direct = pulled is not None and piece.taught is not None and not (piece.mixings or piece.unlabeled_mixings)
+            if direct and pulled:
+                outputs = pulled(piece, outputs)
             labeled = outputs if len(targets) == len(outputs) else outputs[: len(targets)]
             loss, targets = compare(run, labeled, targets, piece.mixings)
-        total = loss if lesson is None else loss * run.teacher.label_weight
+        total = loss if lesson is None or direct else loss * run.teacher.label_weight
         for name, penalty in penalties:
             mark(name)
             total = total + penalty()
         total = total if piece.share == 1 else total * piece.share
-        if lesson is not None:
+        if lesson is not None and not direct:
             mark("teacher")
             with context:
                 total = total + lesson(piece, inputs, outputs)
@@ -225,7 +228,7 @@ def _preparations(run: Run) -> list[Callable[[int], None]]:
         run.teacher_weight.fill_(run.teacher.weight(step))
 
     freezing: list[Callable[[int], None]] = [run.freezer.begin] if run.freezer.active else []
-    return [*freezing, weigh_teacher] if run.teacher.model is not None else freezing
+    return [*freezing, weigh_teacher] if run.teacher.model is not None and not run.teacher.fixed else freezing
 
 
 def _clip(run: Run, parameters: list[Tensor], mark: Mark) -> None:

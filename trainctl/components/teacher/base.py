@@ -15,6 +15,7 @@ Task = Literal["classification", "regression", "reconstruction"]
 View = Literal["augmented", "plain"]
 # (outputs of the model in training (N, ...), what the teacher says (N, ...)) -> distance of each row (N,)
 Distance = Callable[[Tensor, Tensor], Tensor]
+Pull = Callable[[Tensor, Tensor], tuple[Tensor, float]]
 
 
 @dataclass(frozen=True)
@@ -31,10 +32,12 @@ class Teacher:
         label_weight: Weight of the loss on labels.
         says: Converts the teacher's outputs ``(N, ...)`` to what it says about the rows ``(N, ...)``.
         view: Whether the teacher sees rows as the model in training sees them, or as they are stored.
-        fixed: Whether the teacher never changes, so that what it says about a row can be computed once.
+        fixed: Whether the teacher and its weight never change, so that what it says about a row can be computed once.
         scales: Whether the teacher scales rows itself; if not, it receives them in the scaling of the run.
         only_unlabeled: Whether it speaks only about rows without a label.
         follow: Called after every step with the step's number, counted from 1; None: the teacher does not move.
+        pull: The gradient of the distance of each row with respect to its outputs, as ``(direction (N, ...), factor)``,
+            if a closed form is known: it takes a fraction of the kernels that autograd runs.
     """
 
     model: nn.Module | None
@@ -47,6 +50,7 @@ class Teacher:
     scales: bool = False
     only_unlabeled: bool = False
     follow: Callable[[int], None] | None = None
+    pull: Pull | None = None
 
     @property
     def changing_tensors(self) -> dict[str, Tensor]:
@@ -75,6 +79,16 @@ def divergence(outputs: Tensor, probabilities: Tensor, temperature: float) -> Te
     """
     logarithms = functional.log_softmax(outputs / temperature, dim=1)
     return temperature**2 * functional.kl_div(logarithms, probabilities, reduction="none").sum(1)
+
+
+def pull_of_divergence(outputs: Tensor, probabilities: Tensor, temperature: float) -> tuple[Tensor, float]:
+    r"""Return the gradient of :func:`divergence`, :math:`T\, (\mathrm{softmax}(z / T) - q)`, as direction and factor."""
+    return softened(outputs, temperature) - probabilities, temperature
+
+
+def pull_of_squared(outputs: Tensor, targets: Tensor) -> tuple[Tensor, float]:
+    r"""Return the gradient of :func:`squared`, :math:`2 (z - t) / K`, as direction and factor."""
+    return outputs - targets, 2 / outputs[0].numel()
 
 
 def squared(outputs: Tensor, targets: Tensor) -> Tensor:

@@ -5,7 +5,16 @@ from typing import Annotated, Literal
 
 from torch import nn
 
-from trainctl.components.teacher.base import Task, Teacher, View, divergence, softened, squared
+from trainctl.components.teacher.base import (
+    Task,
+    Teacher,
+    View,
+    divergence,
+    pull_of_divergence,
+    pull_of_squared,
+    softened,
+    squared,
+)
 from trainctl.errors import ConfigError
 
 
@@ -59,10 +68,11 @@ def run(
         raise ConfigError("teacher.runs=[]: needs at least one run to learn from: set teacher.runs=[RUN]")
     shared = {"weight": lambda step: weight, "label_weight": 1 - weight, "view": view, "fixed": True, "scales": True}
     if task != "classification":
-        return Teacher(panel, squared, **shared)  # type: ignore[arg-type]
+        return Teacher(panel, squared, pull=pull_of_squared, **shared)  # type: ignore[arg-type]
     return Teacher(
         panel,
         partial(divergence, temperature=temperature),
         says=partial(softened, temperature=temperature),
+        pull=partial(pull_of_divergence, temperature=temperature),
         **shared,  # type: ignore[arg-type]
     )
