@@ -27,8 +27,8 @@ from trainctl.settings import compose, config
 from trainctl.step.eager import differentiate
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
-from trainctl.step.pieces import pieces_of
 from trainctl.step.part import Piece, ignore
+from trainctl.step.pieces import pieces_of
 from trainctl.store import parents as stored
 from trainctl.store import records, restore
 from trainctl.train import parentage, session
@@ -113,7 +113,7 @@ def test_numbers_are_taught_in_the_units_of_the_run(tmp_path: Path) -> None:
 
 def test_an_autoencoder_teaches_another_one(tmp_path: Path) -> None:
     words = ("model=autoencoder", "model.hidden=[5]", "model.bottleneck=2", "loss=mse")
-    base = [word for word in ("dataset=iris", "loop.batch_size=40", "loop.epochs=3", "output.plots=false", "threads=1")]
+    base = ("dataset=iris", "loop.batch_size=40", "loop.epochs=3", "output.plots=false", "threads=1")
     session.begin(compose.compose([*base, *words, "scale=minmax"]), [], tmp_path / "t")
     chosen = compose.compose([*base, *words, "model.hidden=[3]", "teacher=run", f"teacher.runs=[{tmp_path / 't'}]"])
     run = built(chosen)
@@ -212,7 +212,7 @@ def test_pseudo_labels_are_those_of_the_plain_row(monkeypatch: pytest.MonkeyPatc
     with torch.no_grad():
         p = run.model(run.data.input_scale(one.inputs[8:])).softmax(1)
     run.model.train()
-    assert 0 < int((p.max(1).values >= 0.4).sum())
+    assert int((p.max(1).values >= 0.4).sum()) > 0
     torch.manual_seed(5)
     assert one.augmented is not None
     z = run.model(run.data.input_scale(one.augmented))
