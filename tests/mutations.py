@@ -221,7 +221,7 @@ MUTATIONS = [
         "tests/train/test_resume.py",
     ),
     Mutation(
-        "trainctl/step/eager.py",
+        "trainctl/step/pieces.py",
         "generator.manual_seed(derive(run.config.seed, run.state.step))",
         "generator.seed()",
         "tests/train/test_resume.py",
@@ -284,14 +284,14 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/engine.py",
-        "kind = (inputs.shape, share, augmented is inputs)",
-        "kind = inputs.shape[1:]",
+        "            piece.inputs.shape,\n",
+        "            piece.inputs.shape[1:],\n",
         "tests/step/test_engine.py",
     ),
     Mutation(
         "trainctl/step/engine.py",
-        "share, augmented is inputs)",
-        "share)",
+        "            piece.augmented is piece.inputs,",
+        "",
         "tests/step/test_engine.py",
     ),
     Mutation(
@@ -404,10 +404,53 @@ MUTATIONS = [
     ),
     # What a step computes, and when the loop looks.
     Mutation(
-        "trainctl/step/eager.py",
-        "compute(x, y, *augment(x, done), len(x) / rows)",
-        "compute(x, y, *augment(x, done), 1 / parts)",
+        "trainctl/step/pieces.py",
+        "share = len(x) / rows",
+        "share = 1 / min(micro_batches, rows)",
         "tests/train/test_loop.py",
+    ),
+    # What a teacher says, and who may read which label.
+    Mutation(
+        "trainctl/components/teacher/base.py",
+        "return temperature**2 * functional",
+        "return temperature * functional",
+        "tests/components/teacher/test_run.py",
+    ),
+    Mutation(
+        "trainctl/components/teacher/base.py",
+        "return softened(outputs, temperature) - probabilities, temperature",
+        "return softened(outputs, temperature) - probabilities, temperature**2",
+        "tests/train/test_teacher.py",
+    ),
+    Mutation(
+        "trainctl/step/teaching.py",
+        "with torch.no_grad(), evaluating(modules):",
+        "with torch.no_grad():",
+        "tests/train/test_teacher.py",
+    ),
+    Mutation(
+        "trainctl/data/labels.py",
+        "targets[hidden] = torch.nan if targets.is_floating_point() else NO_CLASS",
+        "pass",
+        "tests/data/test_labels.py",
+    ),
+    Mutation(
+        "trainctl/data/load.py",
+        "scale(dataset.targets[known])",
+        "scale(parts.dataset.targets[train])",
+        "tests/train/test_teacher.py",
+    ),
+    Mutation(
+        "trainctl/data/paired_order.py",
+        "seed = derive(UNLABELED, self.seed) if unlabeled else self.seed",
+        "seed = self.seed",
+        "tests/data/test_paired_order.py",
+    ),
+    Mutation(
+        "trainctl/store/restore.py",
+        "load_weights(run.teacher.model, _part(named",
+        "(lambda *_: None)(run.teacher.model, _part(named",
+        "tests/train/test_teacher.py",
     ),
     Mutation(
         "trainctl/train/loop.py",
@@ -514,8 +557,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/load.py",
-        "rows = all_rows(dataset) if whole else split_rows(dataset, split)",
-        "rows = split_rows(dataset, split)",
+        "rows = all_rows(dataset) if whole else _split(dataset, split)",
+        "rows = _split(dataset, split)",
         "tests/data/test_bad_data.py -k measured",
     ),
     # What a library may raise, and what may reach it.

@@ -24,13 +24,14 @@ def tensors(run: Run) -> list[Tensor]:
     """Return all that a step may change."""
     state = [value for entry in run.optimizer.state.values() for value in entry.values() if isinstance(value, Tensor)]
     parts = [*run.model.state_dict().values(), *run.average.model.state_dict().values(), *state]
+    parts += run.teacher.changing_tensors.values()
     return [tensor.clone() for tensor in parts] + [run.sums.sums.clone(), torch.get_rng_state()]
 
 
 def train(run: Run, take: Step, steps: int) -> list[Tensor]:
-    for (inputs, targets), _ in zip(run.order.batches(run.state.step), range(steps), strict=False):
+    for batch, _ in zip(run.order.batches(run.state.step), range(steps), strict=False):
         set_learning_rate(run)
-        take(inputs, targets)
+        take(*batch)
         run.state.step += 1
     return tensors(run)
 

@@ -14,6 +14,7 @@ import yaml
 from trainctl.components.model.base import Reconstruction
 from trainctl.errors import ConfigError
 from trainctl.run import assemble, factory
+from trainctl.run.parent import Parent
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import component, compose, config
@@ -21,13 +22,15 @@ from trainctl.train import checkpoint_writer as saving
 from trainctl.train import loop
 
 CONF = Path(__file__).parents[2] / "conf"
-GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average")
+GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average", "teacher")
+ELSEWHERE = {("init", "run")}  # needs a run of the same model: see tests/train/test_finetune.py
 # Data of every kind that a member may need: images of many classes, a table of two, a table of numbers.
 DATA = ("digits", "breast_cancer", "diabetes")
 CONVOLVING = ("airbench", "autoencoder", "cnn", "resnet")  # the models that begin with a convolution, on images
 # Small models: what a default measures is measured elsewhere.
 SMALL = {"hidden": [6], "channels": [3], "hidden_size": 5, "bottleneck": 4}
 
+MEETING = ("augment", "loss", "teacher")  # depend on the model's task, too
 Row = dict[str, str]
 Pair = frozenset[tuple[str, str]]
 
@@ -36,7 +39,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:init=zeros")
 
 @cache
 def members(group: str) -> list[str]:
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+    found = (path.stem for path in (CONF / group).glob("*.yaml"))
+    return sorted(name for name in found if (group, name) not in ELSEWHERE)
 
 
 @cache
@@ -44,6 +48,7 @@ def keys(group: str, name: str) -> Mapping[str, Any]:
     """Return a member's YAML."""
     found = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
     found = {key: compose_value(value) for key, value in found.items() if key != "defaults"}
+    found |= {"runs": ["/runs/teacher"]} if (group, name) == ("teacher", "run") else {}
     return found | ({key: value for key, value in SMALL.items() if key in found} if group == "model" else {})
 
 
@@ -62,6 +67,8 @@ def settings(row: Row) -> config.Config:
     for group in GROUPS:
         if name := row.get(group):
             tree[group] = {name: dict(keys(group, name))} if group in component.ADDITIVE else dict(keys(group, name))
+    if row.get("teacher", "none") != "none":
+        tree["split"] = tree["split"] | {"labels": 100}
     return config.load(tree)
 
 
@@ -87,9 +94,12 @@ def task(dataset: str, model: str) -> str | None:
 
 @cache
 def takes(group: str, name: str, dataset: str, task: Any) -> bool:
-    """Say whether an augmentation or a loss fits a data set and a task."""
+    """Say whether an augmentation, a loss or a teacher fits a data set and a task."""
     data, chosen = plain(dataset).data, settings({"dataset": dataset, group: name})
     try:
+        if group == "teacher":
+            supplied = {"model": plain(dataset).model, "panel": torch.nn.Identity(), "task": task, "total_steps": 3}
+            return bool(factory.build(group, keys(group, name), **supplied))
         if group == "augment":
             return bool(assemble.build_augment(chosen, task, data, torch.device("cpu")))
         return bool(assemble.build_loss(chosen, task, data))
@@ -98,13 +108,13 @@ def takes(group: str, name: str, dataset: str, task: Any) -> bool:
 
 
 @cache
-def home(model: str | None, augment: str | None, loss: str | None) -> str | None:
+def home(model: str | None, augment: str | None, loss: str | None, teacher: str | None) -> str | None:
     """Return a data set on which members can meet (None stands for any), or None."""
     for dataset, name in product(DATA, [model] if model else members("model")):
         found = task(dataset, name)
         if found and all(
             member is None or takes(group, member, dataset, found)
-            for group, member in (("augment", augment), ("loss", loss))
+            for group, member in (("augment", augment), ("loss", loss), ("teacher", teacher))
         ):
             return dataset
     return None
@@ -115,8 +125,19 @@ def fits(row: Mapping[str, str]) -> bool:
         return False  # it shows the mean that asgd keeps
     if row.get("init") == "whiten":  # it draws a convolution's filters
         models = [model for model in CONVOLVING if row.get("model", model) == model]
-        return any(home(model, row.get("augment"), row.get("loss")) == "digits" for model in models)
-    return home(row.get("model"), row.get("augment"), row.get("loss")) is not None
+        return any(home(model, *(row.get(group) for group in MEETING)) == "digits" for model in models)
+    return home(row.get("model"), *(row.get(group) for group in MEETING)) is not None
+
+
+@cache
+def parent(dataset: str, task: str) -> Parent:
+    """Return a run that can teach another one on a data set."""
+    model = "autoencoder" if task == "reconstruction" else "mlp"
+    loss = "cross_entropy" if task == "classification" else "mse"
+    run = assemble.assemble(settings({"dataset": dataset, "model": model, "loss": loss}))
+    return Parent(
+        "teacher", "t", "/runs/t", 0, "", "", run.config, run.data.schema, run.data.fitted, run.model.state_dict()
+    )
 
 
 # The array.
@@ -166,7 +187,7 @@ def test_the_array_holds_every_pair_that_can_meet_and_every_member() -> None:
     assert {pair for row in ROWS for pair in pairs(row)} == feasible()
     assert {pair for row in ROWS for pair in row.items()} == {(g, name) for g in GROUPS for name in members(g)}
     assert {pair for row in COMPARED for pair in row.items()} == {pair for row in ROWS for pair in row.items()}
-    free = [group for group in GROUPS if group not in ("model", "augment", "loss")]
+    free = [group for group in GROUPS if group not in ("model", *MEETING)]
     for first, second in combinations(free, 2):
         found = {(row[first], row[second]) for row in ROWS}
         barred = len(members("optimizer")) - 1 if {first, second} == {"optimizer", "average"} else 0
@@ -176,8 +197,10 @@ def test_the_array_holds_every_pair_that_can_meet_and_every_member() -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join(row.values()))
 def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
-    chosen = settings(row | {"dataset": str(home(row["model"], row["augment"], row["loss"]))})
-    run = assemble.assemble(chosen)
+    dataset = str(home(row["model"], *(row[group] for group in MEETING)))
+    chosen = settings(row | {"dataset": dataset})
+    parents = (parent(dataset, str(task(dataset, row["model"]))),) if row["teacher"] == "run" else ()
+    run = assemble.assemble(chosen, parents=parents)
     before = [parameter.detach().clone() for parameter in run.model.parameters()]
 
     loop.train(run, tmp_path, MultiReporter())
@@ -188,7 +211,7 @@ def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
     assert not all(torch.equal(*both) for both in zip(before, after, strict=True))
     if row not in COMPARED:
         return
-    eager = assemble.assemble(replace(chosen, loop=replace(chosen.loop, record="never")))
+    eager = assemble.assemble(replace(chosen, loop=replace(chosen.loop, record="never")), parents=parents)
     loop.train(eager, tmp_path, MultiReporter(), saving.NullWriter(eager, tmp_path, MultiReporter()))
     assert all(map(torch.equal, after, eager.model.parameters()))  # the third step was replayed, where it can be
     assert torch.equal(run.sums.sums, eager.sums.sums)

@@ -208,9 +208,9 @@ def take(run: Run, steps: int) -> None:
     """Take steps as the loop does, and look after every fourth."""
     act, clock, quiet = step.eager(run), loop.Clock(run), RecordedEvaluations({})
     quiet.evaluation = lambda row: None
-    for inputs, targets in itertools.islice(run.order.batches(run.state.step), steps):
+    for batch in itertools.islice(run.order.batches(run.state.step), steps):
         loop.set_learning_rate(run)
-        act(inputs, targets)
+        act(*batch)
         run.state.step += 1
         if run.state.step % 4 == 0:
             loop.look(run, quiet, clock)

@@ -1,15 +1,15 @@
 """Prepare a data set: read it, clean it, split it, fit or reuse cleaning and scalings, move the rows to the device."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from trainctl.components.clean.base import Clean
+from trainctl.components.clean.base import Clean, missing_targets
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
-from trainctl.data import inherit
+from trainctl.data import inherit, labels
 from trainctl.data.centre import narrowed
 from trainctl.data.inherit import Start
 from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
@@ -85,6 +85,7 @@ def load(
     *,
     own: bool,
     fitted: Fitted | None = None,
+    unlabeled: bool = False,
     start: Start | None = None,
 ) -> Data:
     """Prepare a data set for a new run: fill values, limits, vocabulary and scalings come from the training rows.
@@ -97,22 +98,24 @@ def load(
         device: Device to move the rows to.
         own: Whether the data are the user's own; only those are searched for equal rows, which takes time.
         fitted: The cleaning and scalings of another run, which are used instead; None to fit them.
+        unlabeled: Whether rows without a label are kept, because a teacher makes them useful.
         start: The run from whose weights this one starts: its cleaning and scalings are used where they apply.
 
     Raises:
+        ConfigError: If ``split.labels`` or ``split.omit`` does not match the data.
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
-    dataset, changes = clean.select(dataset)
-    parts = learn(Parts(dataset, split_rows(dataset, split), tuple(changes)))
+    dataset, changes = clean.select(dataset, unlabeled=unlabeled)
+    parts = learn(Parts(dataset, _split(dataset, split), tuple(changes)))
     inferred: tuple[InferredLine, ...] = ()
     if fitted is None:
-        schema, (fitted, fitting) = Schema.of(parts.dataset), fit(parts, clean, scale)
+        schema, (fitted, fitting) = Schema.of(parts.dataset), fit(parts, clean, scale, split)
         if start:
             fitted = inherit.inherited(schema, fitted, start)
             inferred = inherit.described(schema, fitted, start)
-        parts = reuse(parts, clean, fitted) if start else fitting
+        parts = hide(reuse(parts, clean, fitted), split) if start else fitting
     else:
-        parts = reuse(parts, clean, fitted)
+        parts = hide(reuse(parts, clean, fitted), split)
     with waiting("searching for equal rows"):
         notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
     data = resident(parts, fitted, device, notes)
@@ -120,7 +123,14 @@ def load(
 
 
 def load_to_measure(
-    dataset: Dataset, clean: Clean, fitted: Fitted, split: Split, device: torch.device, *, whole: bool
+    dataset: Dataset,
+    clean: Clean,
+    fitted: Fitted,
+    split: Split,
+    device: torch.device,
+    *,
+    whole: bool,
+    unlabeled: bool = False,
 ) -> Data:
     """Prepare a data set to evaluate a finished run, with the cleaning and scalings that the run has fitted.
 
@@ -131,15 +141,18 @@ def load_to_measure(
         split: How rows are assigned to splits.
         device: Device to move the rows to.
         whole: Whether to measure all rows as one split, ``all``; the other splits then have the same rows.
+        unlabeled: Whether rows without a label are allowed; they are not measured.
 
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
-    parts = divide(dataset, clean, split, whole=whole)
-    return resident(reuse(parts, clean, fitted), fitted, device, parts.dataset.notes)
+    parts = divide(dataset, clean, split, whole=whole, unlabeled=unlabeled)
+    parts = reuse(parts, clean, fitted)
+    parts = parts if whole else hide(parts, split, strict=False)
+    return resident(parts, fitted, device, parts.dataset.notes)
 
 
-def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False) -> Parts:
+def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False, unlabeled: bool = False) -> Parts:
     """Drop rows, assign the others to splits, and encode them; values are not yet cleaned or scaled.
 
     Args:
@@ -147,13 +160,32 @@ def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False)
         clean: Drops rows.
         split: How rows are assigned to splits.
         whole: Whether each split, and ``all``, has all rows.
+        unlabeled: Whether rows without a label are kept.
 
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
-    dataset, changes = clean.select(dataset)
-    rows = all_rows(dataset) if whole else split_rows(dataset, split)
+    dataset, changes = clean.select(dataset, unlabeled=unlabeled)
+    rows = all_rows(dataset) if whole else _split(dataset, split)
     return learn(Parts(dataset, rows, tuple(changes)))
+
+
+def _split(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
+    """Return the row numbers of each split; training rows of the omitted classes are in none.
+
+    Raises:
+        DataError: If no training rows are left.
+    """
+    rows = split_rows(dataset, split)
+    rows["train"] = labels.omit(dataset, rows["train"], split)
+    if not len(rows["train"]):
+        raise DataError(f"split.omit=[{','.join(map(str, split.omit))}] leaves no rows to train on")
+    return rows
+
+
+def hide(parts: Parts, split: Split, *, strict: bool = True) -> Parts:
+    """Return the parts without the labels that ``split.labels`` hides, see :func:`trainctl.data.labels.hide`."""
+    return replace(parts, dataset=labels.hide(parts.dataset, parts.rows["train"], split, strict=strict))
 
 
 def learn(parts: Parts) -> Parts:
@@ -162,16 +194,23 @@ def learn(parts: Parts) -> Parts:
     return replace(parts, dataset=dataset.learn(dataset, parts.rows["train"])) if dataset.learn else parts
 
 
-def fit(parts: Parts, clean: Clean, scale: Callable[[Tensor], Affine]) -> tuple[Fitted, Parts]:
-    """Fit cleaning and scalings to the training rows; return them, and the parts without training rows that have outliers."""
-    dataset = parts.dataset
-    cleaner, train = clean.fit(dataset, parts.rows["train"])
+def fit(parts: Parts, clean: Clean, scale: Callable[[Tensor], Affine], split: Split) -> tuple[Fitted, Parts]:
+    """Fit cleaning and scalings to the training rows, with and without a label; labels are hidden before.
+
+    Returns:
+        The cleaning and scalings, and the parts without the training rows that have outliers, and without hidden labels.
+    """
+    cleaner, train = clean.fit(parts.dataset, parts.rows["train"])
+    dataset = labels.hide(parts.dataset, train, split)
+    known = train[~missing_targets(dataset)[train]]
+    if not len(known):
+        raise DataError(f"none of the {len(train):,} training rows has a label")
     fitted = Fitted(
         cleaner,
         IDENTITY if dataset.vocabulary else scale(cleaner(dataset.inputs)[train]),
-        scale(dataset.targets[train]) if dataset.task == "regression" else None,
+        scale(dataset.targets[known]) if dataset.task == "regression" else None,
     )
-    return fitted, _trimmed(parts, train, clean, fitted)
+    return fitted, _trimmed(replace(parts, dataset=dataset), train, clean, fitted)
 
 
 def reuse(parts: Parts, clean: Clean, fitted: Fitted) -> Parts:
@@ -199,14 +238,18 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
     if inputs.is_floating_point() and not known.all():
         raise DataError("values are missing, but the run was trained without imputation; fill them in")
     targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
-    splits: dict[SplitName, Rows]
-    if "all" in parts.rows:
-        splits = dict.fromkeys(parts.rows, ResidentRows(inputs.to(device), targets.to(device)))
-    else:
-        splits = {
-            name: ResidentRows(inputs[parts.rows[name]].to(device), targets[parts.rows[name]].to(device))
-            for name in SPLITS
-        }
+    whole = "all" in parts.rows
+    train, missing = parts.rows["train"], missing_targets(dataset)[parts.rows["train"]]
+
+    def rows_of(numbers: Tensor) -> Rows:
+        if len(numbers) == len(inputs):  # all, in their order
+            return ResidentRows(inputs.to(device), targets.to(device))
+        return ResidentRows(inputs[numbers].to(device), targets[numbers].to(device))
+
+    numbers: dict[SplitName, Tensor] = {"train": train[~missing], "val": parts.rows["val"], "test": parts.rows["test"]}
+    splits: dict[SplitName, Rows] = (
+        dict.fromkeys(parts.rows, rows_of(train)) if whole else {name: rows_of(numbers[name]) for name in SPLITS}
+    )
     return Data(
         splits=splits,
         schema=Schema.of(dataset),
@@ -218,14 +261,16 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
         inferred=block(dataset),
         other_task=dataset.other_task,
         unlabelled=dataset.unlabelled,
-        lines=lines(parts),
+        lines=lines(dataset, parts.rows if whole else numbers),
+        without_label=rows_of(train[missing]) if missing.any() else None,
+        kept=None if whole else labels.kept(dataset, train),
     )
 
 
-def lines(parts: Parts) -> dict[SplitName, Tensor]:
+def lines(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName, Tensor]:
     """Return the line of each row in the file, by split; of a window that of its last step; empty without a file."""
-    found = parts.dataset.lines
+    found = dataset.lines
     if found is None:
         return {}
-    ends = found if found.ndim == 1 else found[:, parts.dataset.inputs.shape[1] - 1]
-    return {name: ends[rows] for name, rows in parts.rows.items()}
+    ends = found if found.ndim == 1 else found[:, dataset.inputs.shape[1] - 1]
+    return {name: ends[numbers] for name, numbers in rows.items()}

@@ -8,12 +8,16 @@ import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Visit
-from trainctl.data.rows import Batch, Rows
+from trainctl.data.rows import Rows
 from trainctl.machine.device import derive
 
 ORDER = 1  # so that the seeds of epochs differ from those of steps
 FIXED = 3  # so that the seed of the fixed order differs from those of epochs
 GATHERED_BYTES = 1 << 20  # size of the batches gathered in one call: few calls, and the result still fits in the cache
+
+
+# Inputs as stored, targets and, if a teacher's words are stored, these; see Order.taught.
+StepRows = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -25,33 +29,37 @@ class Order:
         batch_size: Rows in a step; if these are all rows, they are not shuffled.
         seed: The run's seed.
         device: The device of the indices.
+        taught: What a teacher says about each row ``(N, ...)``; None if that is not stored.
     """
 
     rows: Rows
     batch_size: int
     seed: int
     device: torch.device
+    taught: Tensor | None = None
 
     @property
     def steps_per_epoch(self) -> int:
         """Steps in an epoch; the last batch may be smaller."""
         return -(-len(self.rows) // self.batch_size)
 
-    def batches(self, step: int) -> Iterator[Batch]:
+    def batches(self, step: int) -> Iterator[StepRows]:
         """Yield the batches of this step and all later ones, without end; inputs are as stored, not scaled."""
         epoch, position = divmod(step, self.steps_per_epoch)
         together = max(1, GATHERED_BYTES * len(self.rows) // (self.batch_size * self.rows.nbytes)) * self.batch_size
         while True:
             if self.steps_per_epoch == 1:
-                yield from self.rows.portions(len(self.rows))
+                words = () if self.taught is None else (self.taught,)
+                yield from ((*batch, *words) for batch in self.rows.portions(len(self.rows)))
                 continue
             order = order_on(self.device, len(self.rows), self.seed, epoch)
             for indices in order[position * self.batch_size :].split(together):
-                inputs, targets = self.rows.gather(indices)
-                yield from zip(inputs.split(self.batch_size), targets.split(self.batch_size), strict=True)
+                words = () if self.taught is None else (self.taught.index_select(0, indices),)
+                parts = (*self.rows.gather(indices), *words)
+                yield from zip(*(part.split(self.batch_size) for part in parts), strict=True)
             epoch, position = epoch + 1, 0
 
-    def visit(self, step: int, first: int, count: int) -> Visit:
+    def visit(self, step: int, first: int, count: int, *, unlabeled: bool = False) -> Visit:
         """Return the epoch of a step, and the numbers ``(count,)`` of rows in its batch.
 
         A batch of another size, for example while batch sizes are tried, gets the numbers of as many rows in the epoch's
@@ -61,7 +69,9 @@ class Order:
             step: The step.
             first: Position in the batch of the first row.
             count: Number of rows.
+            unlabeled: Whether these are rows without a label; this order has none.
         """
+        assert not unlabeled
         epoch, position = divmod(step, self.steps_per_epoch)
         positions = torch.arange(count, device=self.device) + (position * self.batch_size + first)
         positions %= len(self.rows)
@@ -89,7 +99,7 @@ def fixed_order(rows: int, seed: int) -> Tensor:
     return torch.randperm(rows, generator=torch.Generator().manual_seed(derive(FIXED, seed, 0)))
 
 
-@lru_cache(maxsize=1)  # all batches of an epoch share it
+@lru_cache(maxsize=2)  # all batches of an epoch share it; rows with and without a label have their own
 def order_on(device: torch.device, rows: int, seed: int, epoch: int) -> Tensor:
     """Return :func:`epoch_order` on a device; callers must not modify it. The copy to a GPU is asynchronous."""
     order = epoch_order(rows, seed, epoch)

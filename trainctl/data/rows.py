@@ -1,14 +1,16 @@
 """The rows of a data set after cleaning and splitting, on which a run trains and is measured."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, Protocol
 
+import torch
 from torch import Tensor
 
 from trainctl.components.clean.base import Cleaner
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
+from trainctl.data.labels import Kept
 from trainctl.data.schema import Schema
 from trainctl.fileformat.inferred import InferredLine, classes_line
 from trainctl.wording import listed
@@ -98,6 +100,9 @@ class Data:
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         unlabelled: Whether there are no targets.
         lines: The line of each row of a split in the file ``(N,)``, of a window its last; empty if there is no such file.
+        without_label: The training rows without a label, which a teacher makes useful; None if there are none. The train
+            split has the others.
+        kept: Which training rows have a label; None if all have one.
     """
 
     splits: dict[SplitName, Rows]
@@ -111,6 +116,21 @@ class Data:
     other_task: str = ""
     unlabelled: bool = False
     lines: dict[SplitName, Tensor] = field(default_factory=dict)
+    without_label: Rows | None = None
+    kept: Kept | None = None
+
+    def for_task(self, *, reconstructs: bool, taught: bool) -> "Data":
+        """Return the data as a model learns from them.
+
+        Rows without a label are training rows like all others for a model that reconstructs its input. For others they
+        are only useful if there is a teacher.
+        """
+        if self.without_label is None or (taught and not reconstructs):
+            return self
+        if not reconstructs:
+            return replace(self, without_label=None)
+        train: Rows = joined(self.splits["train"], self.without_label)
+        return replace(self, splits=self.splits | {"train": train}, without_label=None, kept=None)
 
     @property
     def fitted(self) -> Fitted:
@@ -120,6 +140,12 @@ class Data:
     def examples(self) -> Tensor:
         """Return at most 5,000 training rows, evenly spaced, as the model sees them: scaled, not augmented."""
         return self.input_scale(self.splits["train"].sample(MOST_EXAMPLES)[0])
+
+
+def joined(*parts: Rows) -> ResidentRows:
+    """Return the rows of several splits as one."""
+    batches = [batch for rows in parts for batch in rows.portions(len(rows))]
+    return ResidentRows(torch.cat([inputs for inputs, _ in batches]), torch.cat([targets for _, targets in batches]))
 
 
 def block(dataset: Dataset) -> tuple[InferredLine, ...]:

@@ -5,9 +5,11 @@ from collections.abc import Iterator, Mapping
 import torch
 from torch import Tensor
 
+from trainctl.components.clean.base import missing_targets
 from trainctl.components.dataset.base import Dataset
 from trainctl.data.rows import SPLITS, SplitName
 from trainctl.errors import DataError
+from trainctl.fileformat.target import NO_CLASS
 from trainctl.machine.device import derive
 from trainctl.settings.config import Split
 
@@ -18,9 +20,10 @@ def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     """Return the sorted row numbers of each split; classes are stratified.
 
     If the data set has its own test or validation rows, they are that split, and fractions refer to the remaining rows.
-    Rows that are ordered in time are split in time: training, validation, test. Other rows are shuffled, sorted by class,
-    and picked at even distances, so that a split gets exactly its share of all rows, and its share of each class to
-    within two rows.
+    Rows without a target are training rows; those of the data set's own test or validation rows are in no split.
+    Fractions refer to rows with a target. Rows that are ordered in time are split in time: training, validation, test.
+    Other rows are shuffled, sorted by class, and picked at even distances, so that a split gets exactly its share of all
+    rows, and its share of each class to within two rows.
 
     Raises:
         DataError: If a split would be empty.
@@ -30,6 +33,8 @@ def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
         train, val, test = _in_time(rows, dataset.gap_rows, split)
     else:
         train, val, test = _at_random(dataset, split)
+    missing = missing_targets(dataset)
+    val, test = val[~missing[val]], test[~missing[test]]
     if not len(val) or not len(train):
         raise DataError(
             f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
@@ -38,14 +43,15 @@ def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
 
 
 def all_rows(dataset: Dataset) -> dict[SplitName, Tensor]:
-    """Assign all rows to each of the splits, and to ``all``.
+    """Assign all rows with a target to each of the splits, and to ``all``.
 
     Raises:
         DataError: If there are no rows.
     """
-    if not len(dataset.inputs):
+    rows = (~missing_targets(dataset)).nonzero()[:, 0]
+    if not len(rows):
         raise DataError(f"{dataset.source or 'the data'}: has no rows left to measure")
-    return dict.fromkeys((*SPLITS, "all"), torch.arange(len(dataset.inputs)))
+    return dict.fromkeys((*SPLITS, "all"), rows)
 
 
 def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own: bool) -> list[str]:
@@ -58,7 +64,8 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
     """
     notes = []
     if dataset.task == "classification":
-        counts = torch.bincount(dataset.targets[splits["train"]], minlength=dataset.outputs)
+        targets = dataset.targets[splits["train"]]
+        counts = torch.bincount(targets[targets != NO_CLASS], minlength=dataset.outputs)
         least, most = int(counts.argmin()), int(counts.argmax())
         rare, frequent = (f"class {dataset.class_names[index]} has {int(counts[index])}" for index in (least, most))
         if absent := int((counts == 0).sum()):
@@ -99,6 +106,8 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
     rows = len(dataset.inputs)
     generator = torch.Generator().manual_seed(derive(split.seed))
     pool = torch.randperm(rows - dataset.test_rows - dataset.val_rows, generator=generator)
+    missing = missing_targets(dataset)[pool]
+    pool, free = pool[~missing], pool[missing]
     if dataset.task == "classification":
         pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]
     if dataset.test_rows:
@@ -107,9 +116,9 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
         test, rest = _pick(pool, _count(pool, split.test_fraction))
     if dataset.val_rows:
         end = rows - dataset.test_rows
-        return rest, torch.arange(end - dataset.val_rows, end), test
+        return torch.cat([rest, free]), torch.arange(end - dataset.val_rows, end), test
     val, train = _pick(rest, _count(pool, split.val_fraction))
-    return train, val, test
+    return torch.cat([train, free]), val, test
 
 
 def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]:

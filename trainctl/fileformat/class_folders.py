@@ -15,6 +15,8 @@ from trainctl.fileformat.walk import Found, describe_others, find, subfolders
 from trainctl.wording import closest, typed
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))  # in lower case
+UNLABELED = ("unlabeled", "unlabelled")  # in lower case: the folder of training files without a class
+NO_NAME = ""  # the class of such a file
 SHOWN = 20  # class names in a message
 NAMED = 5  # files in a message
 
@@ -30,6 +32,7 @@ class Layout:
         drop: Names of folders to ignore.
         class_names: The classes of a finished run; None for a new run, which takes those that it finds.
         hints: What to do about files with other suffixes, in lower case.
+        unlabeled: Whether a folder called ``unlabeled`` contains training files without a class; if not, it is a class.
     """
 
     what: str
@@ -38,6 +41,11 @@ class Layout:
     drop: Sequence[str]
     class_names: tuple[str, ...] | None
     hints: Mapping[str, str] = field(default_factory=dict)
+    unlabeled: bool = False
+
+    def has_no_class(self, name: str) -> bool:
+        """Return whether the files in a folder of this name, or in a file of this name, have no class."""
+        return self.unlabeled and name.lower() in UNLABELED
 
 
 @dataclass(frozen=True)
@@ -45,8 +53,8 @@ class ClassFiles:
     """The files of all classes.
 
     Args:
-        files: Of training, then of validation, then of test; each sorted.
-        classes: The class of each file.
+        files: Of training, those without a class last, then of validation, then of test; each sorted.
+        classes: The class of each file; an empty text for files without one.
         names: All classes, sorted.
         val: How many of the files are for validation.
         test: How many are for test, at the end.
@@ -96,6 +104,8 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
     children = [_folder(path, layout) for path in subfolders(root)]
     _check_drop(root, children, layout)
     children = [child for child in children if child.path.name not in layout.drop]
+    free = [child.whole for child in children if layout.has_no_class(child.path.name)]
+    children = [child for child in children if not layout.has_no_class(child.path.name)]
     parts = [[child for child in children if child.path.name.lower() in names] for names in SPLITS]
     if has_splits := _are_splits(root, parts, children, layout):
         groups = [_united(folders, layout) for folders in parts]
@@ -104,13 +114,16 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
         wholes = [find(child.path, layout.suffixes) if child.classes else child.whole for child in children]
         groups = [{child.path.name: whole for child, whole in zip(children, wholes, strict=True)}, {}, {}]
         others = []
+    free += [group.pop(name) for group in groups[:1] for name in [*group] if layout.has_no_class(name)]
+    lost = [group.pop(name) for group in groups[1:] for name in [*group] if layout.has_no_class(name)]
     groups, spellings = _in_one_spelling(groups, layout)
     names = _names(root if not has_splits else parts[0][0].path, groups[0], layout)
     pairs = [[(file, name) for name, found in group.items() for file in found.files] for group in groups]
-    files = [pair for split in pairs for pair in sorted(split)]
-    if foreign := [file for file, name in files if name not in names]:
+    pairs[0] = sorted(pairs[0]) + [(file, NO_NAME) for file in sorted(file for found in free for file in found.files)]
+    files = [*pairs[0], *(pair for split in pairs[1:] for pair in sorted(split))]
+    if foreign := [file for file, name in files if name not in (*names, NO_NAME)]:
         raise DataError(f"{foreign[0]}: its folder is not one of the classes ({', '.join(names[:SHOWN])})")
-    used = [found for group in groups for found in group.values()]
+    used = [*free, *(found for group in groups for found in group.values())]
     loose = find(root, layout.suffixes, deep=False)
     unused = [loose, *(child.whole for folders in parts for child in folders if has_splits)]
     return ClassFiles(
@@ -121,6 +134,7 @@ def read_class_folders(root: Path, layout: Layout) -> ClassFiles:
         test=len(pairs[2]),
         has_splits=has_splits,
         notes=(
+            *_unlabeled_notes(free, lost, layout),
             *spellings,
             *_split_notes(root, parts, others, layout, has_splits=has_splits),
             *_file_notes(root, used, unused, layout),
@@ -252,6 +266,15 @@ def _split_notes(
         for name, count in unused
         if count
     ]
+
+
+def _unlabeled_notes(free: Sequence[Found], lost: Sequence[Found], layout: Layout) -> list[str]:
+    """Return how many files have no class, and how many are not used, because only training uses such files."""
+    counts = [sum(len(found.files) for found in part) for part in (free, lost)]
+    notes = [f"{counts[0]:,} {layout.what} without a class, in the folder {UNLABELED[0]}"] if counts[0] else []
+    if counts[1]:
+        notes.append(f"not used, because they have no class and are not for training: {counts[1]:,} {layout.what}")
+    return notes
 
 
 def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layout: Layout) -> list[str]:

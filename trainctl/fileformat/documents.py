@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trainctl.errors import DataError
 from trainctl.fileformat.charset import decode
-from trainctl.fileformat.class_folders import Layout, read_class_folders
+from trainctl.fileformat.class_folders import NO_NAME, Layout, read_class_folders
 from trainctl.fileformat.damage import Damage
 from trainctl.fileformat.table import Table
 from trainctl.fileformat.unpacked import read_unpacked
@@ -50,6 +50,7 @@ def read_documents(
     damaged: str,
     encoding: str,
     class_names: tuple[str, ...] | None,
+    unlabeled: bool = False,
 ) -> Documents:
     """Read the texts of a directory, in the layout that it has.
 
@@ -63,6 +64,7 @@ def read_documents(
         damaged: ``error`` or ``skip``: files that cannot be read, or contain no text.
         encoding: Of the characters, one of :data:`trainctl.fileformat.charset.ENCODINGS`.
         class_names: The classes of a finished run; None for a new run.
+        unlabeled: Whether the texts of a folder or file called ``unlabeled`` have no class; if not, that is a class.
 
     Raises:
         DataError: If it has neither layout, or a file is damaged.
@@ -75,12 +77,13 @@ def read_documents(
         suffixes = None
         filled = [path for path in folders if find(path, None).files]
     if len(filled) >= 2 or (filled and not files):
-        layout = Layout("texts", suffixes, splits, drop, class_names)
+        layout = Layout("texts", suffixes, splits, drop, class_names, unlabeled=unlabeled)
         return _a_file_each(root, layout, damaged, encoding)
     notes = [
         f"{path.name}: its texts are not used, because the .txt files next to it are the classes" for path in filled
     ]
-    return _a_line_each(root, files, lines, damaged, encoding, class_names, notes)
+    layout = Layout("texts", suffixes, splits, drop, class_names, unlabeled=unlabeled)
+    return _a_line_each(root, files, lines, layout, damaged, encoding, notes)
 
 
 def _a_file_each(root: Path, layout: Layout, damaged: str, encoding: str) -> Documents:
@@ -114,13 +117,14 @@ def _a_line_each(
     root: Path,
     files: Sequence[Path],
     lines: Callable[[str], list[str]],
+    layout: Layout,
     damaged: str,
     encoding: str,
-    class_names: tuple[str, ...] | None,
     notes: Sequence[str],
 ) -> Documents:
     """Read a directory with a file for each class."""
-    if len(files) < 2:
+    class_names = layout.class_names
+    if len([file for file in files if not layout.has_no_class(file.stem)]) < 2:
         raise DataError(
             f"{root}: needs at least two classes, each a .txt file with a text in each line, or a folder with a text in"
             f" each file; contains {len(files)}"
@@ -129,7 +133,8 @@ def _a_line_each(
     rows: list[list[str]] = []
     numbers: list[int] = []
     for file in files:
-        if class_names is not None and file.stem not in class_names:
+        name = NO_NAME if layout.has_no_class(file.stem) else file.stem
+        if class_names is not None and name and name not in class_names:
             raise DataError(f"{file}: its name is not one of the run's classes ({', '.join(class_names[:20])})")
         with damage.counted():
             numbered = [
@@ -139,11 +144,11 @@ def _a_line_each(
             ]
             if not numbered:
                 raise DataError(f"{file}: contains no text")
-            rows += [[line, file.stem] for _, line in numbered]
+            rows += [[line, name] for _, line in numbered]
             numbers += [number for number, _ in numbered]
     damage.check(len(files))
-    layout = f"{len(files):,} .txt files, each a class with a text in each line"
-    return Documents(Table(root, COLUMNS, rows, numbers), 0, 0, False, layout, (*notes, *damage.notes))
+    found = f"{len(files):,} .txt files, each a class with a text in each line"
+    return Documents(Table(root, COLUMNS, rows, numbers), 0, 0, False, found, (*notes, *damage.notes))
 
 
 def read_document(path: Path, encoding: str = "auto") -> str:

@@ -127,6 +127,19 @@ def guess_task(answers: np.ndarray) -> Guessed:
     return Guessed("regression", "its numbers have decimals")
 
 
+def without_class(answers: np.ndarray) -> np.ndarray:
+    """Return which rows of an array of targets have no class: a single -1, NaN, or an empty text ``(N,)``.
+
+    >>> without_class(np.array([0, -1, 1])), without_class(np.array(["a", ""]))
+    (array([False,  True, False]), array([False,  True]))
+    """
+    if answers.size != len(answers):
+        return np.zeros(len(answers), bool)
+    flat = answers.reshape(-1)
+    missing: np.ndarray = flat == "" if answers.dtype.kind == "U" else (flat == -1) | (flat != flat)
+    return missing
+
+
 def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | None = None) -> Labels:
     """Return targets as classes.
 

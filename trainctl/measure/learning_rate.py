@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -87,12 +87,12 @@ def range_test(run: Run, min_lr: float, max_lr: float, steps: int) -> Curve:
     losses: list[float] = []
     smoothed: list[float] = []
     trials = counted(range(steps), "searching for the learning rate", steps, "steps")
-    for index, (inputs, targets) in zip(trials, batches, strict=False):
+    for index, batch in zip(trials, batches, strict=False):
         rate = min_lr * (max_lr / min_lr) ** (index / (steps - 1))
         for group, share in zip(run.optimizer.param_groups, shares, strict=True):
             group["lr"] = rate * share
         try:
-            take_step(inputs, targets)
+            take_step(*batch)
         except NonFiniteError:
             break
         run.state.step += 1
@@ -165,7 +165,7 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
     Yields:
         One result for each size; the last may be a size for which there was not enough memory.
     """
-    take_step, rows = step.eager(run), run.data.splits["train"]
+    take_step = step.eager(run)
     keep_weights(run)
     free, before = memory.free(run.device), memory.peak()
     for size in counted(sizes, "searching for the batch size", len(sizes), "sizes"):
@@ -175,7 +175,7 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
             yield Speed(size, math.nan, fits=False)
             return
         try:
-            speed = Speed(size, _time_steps(run, take_step, *next(rows.portions(size)), seconds))
+            speed = Speed(size, _time_steps(run, take_step, next(resized(run, size).order.batches(0)), seconds))
         except (RuntimeError, MemoryError) as error:
             if not lacks_memory(error):
                 raise
@@ -184,6 +184,12 @@ def speeds(run: Run, sizes: Sequence[int], seconds: float) -> Iterator[Speed]:
         yield speed
         if not speed.fits:
             return
+
+
+def resized(run: Run, size: int) -> Run:
+    """Return the run with batches of another size; with rows without a label, as many more as before."""
+    factor = run.plan.unlabeled_size / run.plan.batch_size
+    return replace(run, plan=replace(run.plan, batch_size=size, unlabeled_size=round(factor * size)))
 
 
 def suggest(measured: Sequence[Speed]) -> Speed:
@@ -199,13 +205,13 @@ def suggest(measured: Sequence[Speed]) -> Speed:
     return next(speed for speed in fitting if speed.rate >= ENOUGH * fastest)
 
 
-def _time_steps(run: Run, take_step: step.Step, inputs: Tensor, targets: Tensor, seconds: float) -> float:
+def _time_steps(run: Run, take_step: step.Step, batch: tuple[Tensor, ...], seconds: float) -> float:
     """Return the mean time of an optimizer step on one batch [s], without the first steps, which warm up."""
 
     def take(count: int) -> float:
         start = time.perf_counter()
         for _ in range(count):
-            take_step(inputs, targets)
+            take_step(*batch)
             run.state.step += 1
         synchronize(run.device)  # the host does not wait for a GPU after each step
         return (time.perf_counter() - start) / count

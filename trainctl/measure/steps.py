@@ -35,10 +35,10 @@ def repeated(run: Run, take: Step, mark: Mark = ignore) -> Callable[[], None]:
 
     def once() -> None:
         mark("data")
-        inputs, targets = next(batches)
+        batch = next(batches)
         mark("bookkeeping")
         set_learning_rate(run)
-        take(inputs, targets)
+        take(*batch)
         run.state.step = (run.state.step + 1) % run.plan.total_steps  # schedules end there
         run.state.seconds = clock.seconds()
         end_reason(run)

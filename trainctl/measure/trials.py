@@ -101,7 +101,8 @@ def changes(run: Run, recorded: bool, taken: float) -> Iterator[tuple[str, Run, 
         parts = config.loop.micro_batches  # a batch norm needs two rows
         if size := next((size for size in sizes if checks.smallest_part(rows, size, parts) > 1), None):
             changed = _with_loop(run, batch_size=size)
-            yield f"loop.batch_size={size}", replace(changed, plan=assemble.make_plan(changed.config, rows)), 0
+            free = 0 if run.data.without_label is None else len(run.data.without_label)
+        yield f"loop.batch_size={size}", replace(changed, plan=assemble.make_plan(changed.config, rows, free)), 0
 
 
 def _with_loop(run: Run, **settings: Any) -> Run:

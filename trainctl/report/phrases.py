@@ -136,6 +136,8 @@ def header(run: "Run", directory: Path) -> list[Line]:
 
     config, data = run.config, run.data
     sizes = ", ".join(f"{len(rows):,} {split}" for split, rows in data.splits.items())
+    if data.without_label is not None:
+        sizes += f", {len(data.without_label):,} train without a label"
     shape = "x".join(map(str, data.schema.input_shape))
     task = f"{len(data.schema.class_names)} classes" if data.schema.class_names else run.task
     return [

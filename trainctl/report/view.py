@@ -112,7 +112,7 @@ class View:
         step, limit = run.state.step, run.config.loop.max_seconds
         elapsed = self.before + now - self.began
         speed = self.speed.update(now, step)
-        samples = None if speed is None else speed * len(run.data.splits["train"]) / run.plan.steps_per_epoch
+        samples = None if speed is None else speed * run.rows_per_step
         done = 0.0 if run.plan.by_clock else step / total
         epoch = phrases.of_epochs(run, phrases.epochs(run.epoch)).strip()
         facts = [("step", phrases.of_steps(run, f"{step:,}").strip()), ("epoch", epoch)]

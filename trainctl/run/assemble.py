@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from trainctl.components.augment.base import Augment, Mixer, Tracker
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
+from trainctl.components.teacher.base import Teacher
 from trainctl.data import load, statistics
 from trainctl.data.inherit import Start
 from trainctl.data.rows import Data, Fitted
@@ -21,7 +22,7 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import cpu
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
-from trainctl.run import checks, metric_names, transfer
+from trainctl.run import checks, metric_names, panel, transfer
 from trainctl.run.factory import member, members
 from trainctl.run.freezer import Freezer
 from trainctl.run.layers import distance_to_output, layers
@@ -65,17 +66,19 @@ def assemble(
         starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
 
     model, task = build_model(config, data.schema, device, data.examples, start)
+    data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
     # 2. The parts that train the model.
     rows = len(data.splits["train"])
-    plan = make_plan(config, rows)
+    plan = make_plan(config, rows, 0 if data.without_label is None else len(data.without_label))
     checks.check_batches(config, model, plan, rows)
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     optimizer = build_optimizer(config, model, decayed, spared)
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     average = member(config, "average", model=model, optimizer=optimizer, **length)
+    teacher, taught = build_teacher(config, task, data, model, plan, of_role(parents, "teacher"), device)
     # 3. The parts that measure it.
     evaluation = make_evaluation(config, data, average.model, task, loss, device)
     checks.check_monitors(config, evaluation)
@@ -86,6 +89,9 @@ def assemble(
         average=average,
         augment=build_augment(config, task, data, device),
         regularizers=tuple(members(config, "regularizer", params=decayed)),
+        teacher=teacher,
+        taught=taught,
+        teacher_weight=torch.tensor(teacher.weight(0), device=device),
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
         schedule=as_schedule(member(config, "schedule", maximize=_rises(config, "schedule"), **length)),
@@ -116,10 +122,19 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     """
     device, _ = prepare(config)
     name = config.parts["dataset"]["name"]
-    dataset = load.read(partial(member, config, "dataset", schema=schema), f"dataset={name}", schema)
-    data = load.load_to_measure(dataset, member(config, "clean"), fitted, config.split, device, whole=whole)
+    dataset = load.read(_reader(config, schema), f"dataset={name}", schema)
+    data = load.load_to_measure(
+        dataset,
+        member(config, "clean"),
+        fitted,
+        config.split,
+        device,
+        whole=whole,
+        unlabeled=config.learns_without_labels,
+    )
     data.schema.require(schema, name)
     model, task = build_model(config, data.schema, device)
+    data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     return make_evaluation(config, data, model, task, build_loss(config, task, data), device)
 
 
@@ -135,12 +150,17 @@ def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
 
 def dataset_key(config: Config) -> str:
     """Return what two configurations have in common if they read the same data set."""
-    return json.dumps([config.parts["dataset"], list(config.components)], sort_keys=True)
+    return json.dumps([config.parts["dataset"], list(config.components), config.learns_without_labels], sort_keys=True)
+
+
+def _reader(config: Config, schema: Schema | None = None) -> Callable[[], Any]:
+    """Return the function that reads the data set; a data set may know how a row without a label is marked."""
+    return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels)
 
 
 def share_dataset(config: Config) -> None:
     """Read the data set of a configuration for all trials of a sweep."""
-    load.share(partial(member, config, "dataset", schema=None), dataset_key(config))
+    load.share(_reader(config), dataset_key(config))
 
 
 def load_data(
@@ -153,7 +173,7 @@ def load_data(
     """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
     name = f"dataset={config.parts['dataset']['name']}"
     start = Start(origin.name, origin.schema, origin.fitted) if origin else None
-    dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config), start)
+    dataset = load.read(_reader(config), name, trained, dataset_key(config), start)
 
     def scale(values: Tensor) -> Any:
         return member(config, "scale", values=values)
@@ -166,6 +186,7 @@ def load_data(
         device,
         own="path" in config.parts["dataset"],
         fitted=fitted,
+        unlabeled=config.learns_without_labels,
         start=start,
     )
 
@@ -222,11 +243,12 @@ def build_augment(
 ) -> tuple[Augment | Mixer | Tracker, ...]:
     """Build the augmentations, in their order."""
     rows = data.splits["train"]
+    count = len(rows) + (0 if data.without_label is None else len(data.without_label))
 
     def draws() -> Tensor:
         """Draw a random number in [0, 1) for each training row; a function of (seed, row)."""
         generator = torch.Generator().manual_seed(devices.derive(SIDES, config.seed))
-        return torch.rand(len(rows), generator=generator).to(device)
+        return torch.rand(count, generator=generator).to(device)
 
     supplied: dict[str, Any] = {
         "input_shape": data.schema.input_shape,
@@ -239,15 +261,49 @@ def build_augment(
     return tuple(members(config, "augment", **supplied))
 
 
-def make_plan(config: Config, rows: int) -> Plan:
-    """Convert the run's budget into optimizer steps."""
+def build_teacher(
+    config: Config,
+    task: Task,
+    data: Data,
+    model: nn.Module,
+    plan: Plan,
+    parents: tuple[Parent, ...],
+    device: torch.device,
+) -> tuple[Teacher, Tensor | None]:
+    """Build the teacher; return it, and what it says about each training row, if that is always the same.
+
+    It is always the same if the teacher never changes, and sees rows without augmentation.
+    """
+    teachers = panel.panel(parents, data, task, device)
+    teacher: Teacher = member(config, "teacher", model=model, panel=teachers, task=task, total_steps=plan.total_steps)
+    checks.advise_teacher(config, teacher, data)
+    plain = teacher.view == "plain" or all(each["name"] == "none" for each in config.members("augment"))
+    if not (teacher.fixed and plain and teacher.model is not None):
+        return teacher, None
+    rows = [data.splits["train"], *([] if data.without_label is None else [data.without_label])]
+    return teacher, teacher.says(panel.answers(teacher.model, rows))
+
+
+def make_plan(config: Config, rows: int, without_label: int = 0) -> Plan:
+    """Convert the run's budget into optimizer steps.
+
+    Args:
+        config: The run's configuration.
+        rows: Number of training rows with a label.
+        without_label: Number of training rows without one.
+    """
     loop = config.loop
     batch_size = rows if loop.batch_size == "full" else min(loop.batch_size, rows)
-    steps_per_epoch = math.ceil(rows / batch_size)
+    steps_per_epoch, unlabeled_size = math.ceil(rows / batch_size), 0
+    if without_label:  # a user's own teacher may have no such key
+        factor = int(config.parts["teacher"].get("unlabeled_factor", 1))
+        unlabeled_size = without_label if loop.batch_size == "full" else min(factor * batch_size, without_label)
+        steps_per_epoch = max(steps_per_epoch, math.ceil(without_label / unlabeled_size))
     budgets = [loop.max_steps, None if loop.epochs is None else loop.epochs * steps_per_epoch]
     limits = [budget for budget in budgets if budget is not None]
     total = min(limits, default=EPOCHS_BY_CLOCK * steps_per_epoch)
-    return Plan(batch_size, steps_per_epoch, total, loop.eval_every_steps or steps_per_epoch, by_clock=not limits)
+    every = loop.eval_every_steps or steps_per_epoch
+    return Plan(batch_size, steps_per_epoch, total, every, by_clock=not limits, unlabeled_size=unlabeled_size)
 
 
 def _rises(config: Config, group: str) -> bool:

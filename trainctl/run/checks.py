@@ -8,6 +8,7 @@ from torch import nn
 
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
+from trainctl.components.teacher.base import Teacher
 from trainctl.data.rows import Data
 from trainctl.errors import Advice, ConfigError
 from trainctl.run import metric_names
@@ -118,6 +119,17 @@ def advise(config: Config, plan: Plan, rows: int) -> None:
         warnings.warn(
             f"average.start_fraction={start} counts planned steps, and loop.max_time may end the run before the"
             " averaging starts: set average.start_fraction=0 to start it at once",
+            Advice,
+            stacklevel=2,
+        )
+
+
+def advise_teacher(config: Config, teacher: Teacher, data: Data) -> None:
+    """Warn of a teacher that has nothing to say."""
+    if teacher.only_unlabeled and data.without_label is None:
+        warnings.warn(
+            f"teacher={config.parts['teacher']['name']}: all training rows have labels, so it has no effect: set"
+            " split.labels=100, for example, to keep so many",
             Advice,
             stacklevel=2,
         )

@@ -26,6 +26,7 @@ RETURNS = {
     "schedule": "trainctl.components.schedule.base.Schedule",  # or just the multiplier, a function
     "regularizer": "trainctl.components.regularizer.base.Regularizer",
     "average": "trainctl.components.average.base.Average",
+    "teacher": "trainctl.components.teacher.base.Teacher",
     "freeze": "trainctl.components.freeze.base.Freeze",
     "early_stopping": "callable",
     "metric": "trainctl.components.metric.base.Metric",

@@ -13,7 +13,9 @@ from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
+from trainctl.components.teacher.base import Teacher
 from trainctl.data.order import Order
+from trainctl.data.paired_order import PairedOrder
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
@@ -32,12 +34,13 @@ class Plan:
     """The length of a run, in steps.
 
     Args:
-        batch_size: Rows in an optimizer step.
-        steps_per_epoch: Optimizer steps in a pass over the training split.
+        batch_size: Rows with a label in an optimizer step.
+        steps_per_epoch: Optimizer steps in a pass over the training rows.
         total_steps: Optimizer steps in the whole run, unless loop.max_time or early stopping ends it before; if only
             loop.max_time limits the run, the length for which its schedule is planned.
         eval_every: Optimizer steps between evaluations.
         by_clock: Whether neither epochs nor steps limit the run, only loop.max_time or early stopping.
+        unlabeled_size: Rows without a label in an optimizer step, in addition to ``batch_size`` rows with one.
     """
 
     batch_size: int
@@ -45,6 +48,7 @@ class Plan:
     total_steps: int
     eval_every: int
     by_clock: bool = False
+    unlabeled_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -96,6 +100,9 @@ class Run:
         average: The model that is evaluated and saved, and the rule that updates it from the trained model.
         augment: Augmentations, in their order.
         regularizers: Penalties and projections.
+        teacher: What the model learns from in addition to the labels.
+        taught: What the teacher says about each training row ``(N, ...)``, those with a label first, if it is stored.
+        teacher_weight: The weight of the teacher in the newest step, a scalar on the device.
         optimizer: The optimizer of the model's parameters.
         scaler: Gradient scaler for fp16.
         schedule: Schedule of the learning rate.
@@ -115,6 +122,9 @@ class Run:
     average: Average
     augment: tuple[Augment | Mixer | Tracker, ...]
     regularizers: tuple[Regularizer, ...]
+    teacher: Teacher
+    taught: Tensor | None
+    teacher_weight: Tensor
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     schedule: Schedule
@@ -153,9 +163,21 @@ class Run:
         return self.evaluation.world
 
     @property
-    def order(self) -> Order:
+    def order(self) -> Order | PairedOrder:
         """The training rows that each step visits."""
-        return Order(self.data.splits["train"], self.plan.batch_size, self.config.seed, self.device)
+        rows, size, seed = self.data.splits["train"], self.plan.batch_size, self.config.seed
+        if self.data.without_label is None:
+            return Order(rows, size, seed, self.device, self.taught)
+        free = self.data.without_label
+        return PairedOrder(rows, free, size, self.plan.unlabeled_size, seed, self.device, self.taught)
+
+    @property
+    def rows_per_step(self) -> float:
+        """Rows in an optimizer step, on average over an epoch, those without a label included."""
+        plan = self.plan
+        if plan.unlabeled_size:
+            return plan.batch_size + plan.unlabeled_size
+        return len(self.data.splits["train"]) / plan.steps_per_epoch
 
     @property
     def epoch(self) -> float:
@@ -168,6 +190,7 @@ class Run:
         named = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         if self.average.model is not self.model:
             named |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
+        named |= {f"teacher.{key}": value for key, value in self.teacher.changing_tensors.items()}
         return named | {"sums": self.sums.sums}
 
     @property

@@ -23,7 +23,7 @@ from trainctl.settings.spelling import nearest, no_such, spell
 
 # The arguments that assemble passes to the members of each group, in addition to the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "dataset": frozenset({"schema"}),
+    "dataset": frozenset({"schema", "unlabeled"}),
     "clean": frozenset(),
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
@@ -34,6 +34,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),
     "regularizer": frozenset({"params"}),
     "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
+    "teacher": frozenset({"model", "panel", "task", "total_steps"}),
     "freeze": frozenset({"layers", "steps_per_epoch"}),
     "early_stopping": frozenset({"maximize"}),
     "metric": frozenset({"class_names"}),

@@ -8,7 +8,7 @@ import os
 import re
 import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -36,6 +36,8 @@ class Split:
     val_fraction: Annotated[float, "(0, 1)"]
     test_fraction: Annotated[float, "(0, 1)"]
     seed: Annotated[int, "[0, 4294967295]"]
+    labels: Positive | None = None
+    omit: list[str | int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -103,12 +105,17 @@ class Config:
         settings = self.parts[group]
         return list(settings.values()) if group in component.ADDITIVE else [settings]
 
+    @property
+    def learns_without_labels(self) -> bool:
+        """Whether a teacher makes rows without a label useful; otherwise a missing label is an error, or is dropped."""
+        return bool(self.parts["teacher"]["name"] != "none")
+
     def monitored(self, group: str) -> str:
         """Return the metric that the member of a group monitors: its own, or else the run's."""
         return str(self.parts[group].get("monitor", self.monitor))
 
 
-WITH_PATHS = ("dataset", "init")  # groups whose members have paths
+WITH_PATHS = ("dataset", "init", "teacher")  # groups whose members have paths
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 
 

@@ -1,21 +1,21 @@
 """One optimizer step, computed eagerly: the reference for recorded and captured steps."""
 
-import inspect
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Mixing
 from trainctl.errors import NonFiniteError
-from trainctl.machine.device import autocast, derive
+from trainctl.machine.device import autocast
 from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
-from trainctl.step.part import Compute, Mark, Part, Seen, ignore
+from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
+from trainctl.step.pieces import pieces_of
+from trainctl.step.teaching import pulling, teaching
 
-Step = Callable[[Tensor, Tensor], None]
+Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
 
 
 def scaled(
@@ -82,25 +82,33 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         if regularizer.penalty
     ]
 
-    def compute(
-        inputs: Tensor, targets: Tensor, augmented: Tensor | None, mixings: Sequence[Mixing], share: float
-    ) -> Part:
+    lesson, pulled = teaching(run), pulling(run)
+
+    def compute(piece: Piece) -> Part:
         mark("scaling")
-        inputs, targets = scaled(run.evaluation, inputs, targets, augmented)
+        inputs, targets = scaled(run.evaluation, piece.inputs, piece.targets, piece.augmented)
         mark("forward")
         with context:
             outputs = model(inputs).float()
-            loss, targets = compare(run, outputs, targets, mixings)
-        total = loss
+            direct = pulled is not None and piece.taught is not None and not (piece.mixings or piece.unlabeled_mixings)
+            if direct and pulled:
+                outputs = pulled(piece, outputs)
+            labeled = outputs if len(targets) == len(outputs) else outputs[: len(targets)]
+            loss, targets = compare(run, labeled, targets, piece.mixings)
+        total = loss if lesson is None or direct else loss * run.teacher.label_weight
         for name, penalty in penalties:
             mark(name)
             total = total + penalty()
+        total = total if piece.share == 1 else total * piece.share
+        if lesson is not None and not direct:
+            mark("teacher")
+            with context:
+                total = total + lesson(piece, inputs, outputs)
         mark("backward")
-        total = total if share == 1 else total * share
         gradients = _gradients(scaler.scale(total), parameters, run.freezer.held)
         mark("bookkeeping")
         part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), None)
-        seen = Seen(loss.detach(), outputs.detach(), targets)
+        seen = Seen(loss.detach(), labeled.detach(), targets)
         if sums.waits:
             part.seen = seen
         else:
@@ -158,7 +166,7 @@ def optimizer_step(
             ``closely`` also if the gradient's norm is not finite.
     """
     config, parameters = run.config, trained_parameters(run.optimizer)
-    augment = _augmentation(run, mark)
+    pieces = pieces_of(run, mark)
     projections = [
         (f"projection:{member['name']}", regularizer.project)
         for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
@@ -169,19 +177,17 @@ def optimizer_step(
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
-    freezer = run.freezer if run.freezer.active else None
+    preparations = _preparations(run)
 
-    def step(inputs: Tensor, targets: Tensor) -> None:
-        if freezer:
-            freezer.begin(run.state.step)
+    def step(inputs: Tensor, targets: Tensor, taught: Tensor | None = None) -> None:
+        for prepare in preparations:
+            prepare(run.state.step)
         # 1. The parts of the batch.
-        rows, done = len(inputs), 0
         total: Part | None = None
-        for x, y in _split(inputs, targets, min(config.loop.micro_batches, rows)):
-            part = compute(x, y, *augment(x, done), len(x) / rows)
+        for piece in pieces(inputs, targets, taught):
+            part = compute(piece)
             if part.seen is not None:
                 _count(run, part.seen, mark)
-            done += len(x)
             if total is None:
                 total = part
             else:
@@ -201,52 +207,28 @@ def optimizer_step(
         for name, project in projections:
             mark(name)
             project()
-            if freezer:
-                freezer.restore()
+            if run.freezer.active:
+                run.freezer.restore()
             mark("bookkeeping")
         if averages:
             mark("averaging")
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
+        if run.teacher.follow is not None:
+            mark("teacher")
+            run.teacher.follow(run.state.step + 1)
         mark("bookkeeping")
 
     return step
 
 
-def _augmentation(run: Run, mark: Mark) -> Callable[[Tensor, int], tuple[Tensor | None, list[Mixing]]]:
-    """Return the function that augments a part: ``(inputs, position of its first row) -> (augmented or None, mixings)``.
+def _preparations(run: Run) -> list[Callable[[int], None]]:
+    """Return what is to be done before each step, functions of the number of steps that were taken."""
 
-    Its random numbers are a function of (seed, step); the parts of a step draw from one sequence.
-    """
-    members = run.config.members("augment")
-    if all(member["name"] == "none" for member in members):
-        return lambda inputs, first: (None, [])
-    generator = torch.Generator(run.device)
-    changes: list[tuple[str, Callable[..., Any], bool]] = [
-        (f"augmentation:{member['name']}", change, "visit" in inspect.signature(change).parameters)
-        for member, change in zip(members, run.augment, strict=True)
-    ]
-    tracked = any(tracks for _, _, tracks in changes)
+    def weigh_teacher(step: int) -> None:
+        run.teacher_weight.fill_(run.teacher.weight(step))
 
-    def augment(inputs: Tensor, first: int) -> tuple[Tensor | None, list[Mixing]]:
-        if first == 0:
-            generator.manual_seed(derive(run.config.seed, run.state.step))
-        visit = {"visit": run.order.visit(run.state.step, first, len(inputs))} if tracked else {}
-        mixings: list[Mixing] = []
-        for name, change, tracks in changes:
-            mark(name)
-            changed = change(inputs, generator, **(visit if tracks else {}))
-            inputs, mixing = changed if isinstance(changed, tuple) else (changed, None)
-            mixings += [mixing] if mixing else []
-            mark("bookkeeping")
-        return inputs, mixings
-
-    return augment
-
-
-def _split(inputs: Tensor, targets: Tensor, parts: int) -> Iterable[tuple[Tensor, Tensor]]:
-    if parts == 1:
-        return ((inputs, targets),)
-    return zip(inputs.tensor_split(parts), targets.tensor_split(parts), strict=True)
+    freezing: list[Callable[[int], None]] = [run.freezer.begin] if run.freezer.active else []
+    return [*freezing, weigh_teacher] if run.teacher.model is not None and not run.teacher.fixed else freezing
 
 
 def _clip(run: Run, parameters: list[Tensor], mark: Mark) -> None:

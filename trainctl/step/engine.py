@@ -8,7 +8,6 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from trainctl.components.augment.base import Mixing
 from trainctl.errors import lacks_memory
 from trainctl.machine.device import random_states, restore_random_states
 from trainctl.run.run import Run
@@ -16,7 +15,7 @@ from trainctl.step import replay
 from trainctl.step.cuda_graph import Graphs
 from trainctl.step.eager import Step, apply, differentiate, optimizer_step
 from trainctl.step.fused import Update, lacking, trained_parameters
-from trainctl.step.part import Part, Seen
+from trainctl.step.part import Part, Piece, Seen
 from trainctl.step.record import MOST_BYTES, Build, Program, Recorder, Recording, Unsupported
 
 CHECK_EVERY = (
@@ -26,6 +25,7 @@ CHECK_EVERY = (
 # times the difference between two eager runs, since kernels that add atomically have no fixed order.
 ROUNDING = {"fp32": 64 * torch.finfo(torch.float32).eps, "bf16": 2.0**-7, "fp16": 2.0**-10}
 TIMES_EAGER = 4.0
+VARYING = ("inputs", "targets", "augmented", "taught")  # the tensors of a piece, which differ from call to call
 UNDECIDED = "no recorded step has been checked yet"
 
 
@@ -102,29 +102,31 @@ class Engine:
         why = "; ".join(filter(None, [self.reason, f"this torch has no {self.missing}" if self.missing else ""]))
         return f"{name}: {why}" if why else name
 
-    def part(
-        self, inputs: Tensor, targets: Tensor, augmented: Tensor | None, mixings: Sequence[Mixing], share: float
-    ) -> Part:
+    def part(self, piece: Piece) -> Part:
         """Compute a part of a batch."""
-        if mixings and self.accelerator:  # checked first, because a program ignores mixings
+        if (piece.mixings or piece.unlabeled_mixings) and self.accelerator:  # first, because a program ignores mixings
             self._give_up("rows are mixed")
         if self.accelerator is None:
-            return self.compute(inputs, targets, augmented, mixings, share)
-        arguments = [tensor for tensor in (inputs, targets, augmented) if tensor is not None]
+            return self.compute(piece)
+        named = {name: tensor for name in VARYING if (tensor := getattr(piece, name)) is not None}
+        arguments = list(named.values())
         kind = (
-            inputs.shape,
-            share,
-            augmented is inputs,
+            piece.inputs.shape,
+            len(piece.targets),
+            piece.share,
+            piece.taught_share,
+            piece.augmented is piece.inputs,  # an augmentation may return some batches unchanged
             self.run.freezer.held,
-        )  # an augmentation may return some batches unchanged
+        )
         if program := self.trusted.get(kind):
             self.left -= 1
             if self.left:
                 return self._unpacked(program(*arguments))
             self._check_again()
 
-        def compute(inputs: Tensor, targets: Tensor, augmented: Tensor | None = None) -> list[Any]:
-            part = self.compute(inputs, targets, augmented, (), share)
+        def compute(*given: Tensor) -> list[Any]:
+            replaced: dict[str, Any] = dict(zip(named, given, strict=True))
+            part = self.compute(piece._replace(**replaced))
             return [part.loss, *part.gradients, *(part.seen or ())]
 
         if kind in self.unchecked:

@@ -1,6 +1,6 @@
-"""The result of computing part of a batch, and the types of the functions that compute it."""
+"""A part of a batch, the result of computing it, and the types of the functions that compute it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,13 +11,37 @@ from trainctl.components.augment.base import Mixing
 Mark = Callable[[str], None]  # called with the name of the phase of a step that begins
 
 
+class Piece(NamedTuple):
+    """The rows that are computed together: a batch, or one of its micro-batches. Rows with a label come first.
+
+    Args:
+        inputs: Inputs as stored, ``(N, ...)``.
+        targets: Targets of the rows with a label, ``(L, ...)``.
+        augmented: Augmented inputs, ``(N, ...)``; None if nothing augments them.
+        taught: What a teacher says about the rows, ``(N, ...)``, if that is stored; otherwise None.
+        mixings: How rows with a label were mixed with each other.
+        unlabeled_mixings: How rows without a label were mixed with each other.
+        share: The part's share of the batch's rows with a label, by which their loss and penalties are weighted.
+        taught_share: Its share of the rows that a teacher speaks about.
+    """
+
+    inputs: Tensor
+    targets: Tensor
+    augmented: Tensor | None = None
+    taught: Tensor | None = None
+    mixings: tuple[Mixing, ...] = ()
+    unlabeled_mixings: tuple[Mixing, ...] = ()
+    share: float = 1.0
+    taught_share: float = 1.0
+
+
 class Seen(NamedTuple):
     """The values from which the metrics of a part are computed.
 
     Args:
-        loss: Mean loss of its rows, without penalties, ``()``.
-        outputs: The model's outputs, ``(N, ...)``.
-        targets: Targets in the form that the loss expects, ``(N, ...)``.
+        loss: Mean loss of its rows with a label, without penalties, ``()``.
+        outputs: The model's outputs for them, ``(L, ...)``.
+        targets: Targets in the form that the loss expects, ``(L, ...)``.
     """
 
     loss: Tensor
@@ -48,8 +72,7 @@ class Part:
         ]
 
 
-# (inputs, targets, augmented inputs, mixings, share of the batch's rows) -> Part
-Compute = Callable[[Tensor, Tensor, Tensor | None, Sequence[Mixing], float], Part]
+Compute = Callable[[Piece], Part]
 
 
 def ignore(phase: str) -> None:

@@ -95,6 +95,8 @@ def _restore(run: Run, saved: Saved) -> None:
     load_weights(run.model, _part(named, "model."), saved.path)
     if run.average.model is not run.model:
         load_weights(run.average.model, _part(named, "average."), saved.path)
+    if run.teacher.model is not None and run.teacher.changing_tensors:
+        load_weights(run.teacher.model, _part(named, "teacher."), saved.path)
     _restore_optimizer(run.optimizer, _part(named, "optimizer."), content.optimizer, saved.path)
     restore_group_numbers(run.optimizer, content.groups)
     if run.scaler.is_enabled():

@@ -18,7 +18,7 @@ SHOWN = 8  # rows, or gradients, named in a message
 
 
 def explain(
-    run: Run, error: NonFiniteError, inputs: Tensor, targets: Tensor, take_closely: Step
+    run: Run, error: NonFiniteError, batch: tuple[Tensor, ...], take_closely: Step
 ) -> tuple[str, dict[str, Any]]:
     """Locate the origin of a non-finite number; return a message and the content of a file.
 
@@ -27,16 +27,15 @@ def explain(
     Args:
         run: The run before the faulty step.
         error: The error that the step raised.
-        inputs: Inputs of its batch, in stored form.
-        targets: Targets of its batch, in stored form.
+        batch: Its batch, as the step receives it; the first tensor contains the inputs, in stored form.
         take_closely: Takes the step; raises before it changes a weight.
     """
     rows = run.order.row_numbers(run.state.step)
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
     pairs = zip(trained_parameters(run.optimizer), error.gradients, strict=False)
     gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
-    layer = first_layer(run.model, lambda: take_closely(inputs, targets))
-    bad_rows = [row for row, finite in zip(rows, _finite_rows(inputs), strict=True) if not finite]
+    layer = first_layer(run.model, lambda: take_closely(*batch))
+    bad_rows = [row for row, finite in zip(rows, _finite_rows(batch[0]), strict=True) if not finite]
     rate = learning_rate(run, schedule_position(run))
     facts = {
         "step": run.state.step + 1, "learning_rate": rate, "loss": str(error.loss), "layer": layer,

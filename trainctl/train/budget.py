@@ -62,8 +62,8 @@ def evaluation_due(run: Run) -> bool:
 
 def samples_per_second(run: Run) -> float:
     """Return the speed since the newest evaluation began, over all sessions [samples/s]."""
-    state, rows = run.state, len(run.data.splits["train"]) / run.plan.steps_per_epoch
-    return (state.step - state.evaluated) * rows / max(state.seconds - state.evaluated_seconds, 1e-9)
+    state = run.state
+    return (state.step - state.evaluated) * run.rows_per_step / max(state.seconds - state.evaluated_seconds, 1e-9)
 
 
 def ended(run: Run, verdict: str | None) -> Ending | None:

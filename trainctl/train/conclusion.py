@@ -4,8 +4,10 @@ import math
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from trainctl.data.load import IDENTITY
 from trainctl.data.rows import SplitName
 from trainctl.errors import (
     Advice,
@@ -20,12 +22,13 @@ from trainctl.errors import (
 )
 from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
+from trainctl.run.panel import Panel
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
-from trainctl.train import baseline, checkpoint_writer
+from trainctl.train import baseline, checkpoint_writer, cost
 from trainctl.train.evaluation import confusion, evaluate
 from trainctl.wording import shell_words
 
@@ -80,8 +83,9 @@ def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
 def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:
     """Return the entries of the summary that put the metrics of the test split into context.
 
-    ``trivial`` is what a model reaches that ignores the inputs, ``intervals`` how uncertain the metrics are, and
-    ``warning`` is there if the model is no better than the trivial one. Without a test split, it is that of validation.
+    ``trivial`` is what a model reaches that ignores the inputs, ``intervals`` how uncertain the metrics are, ``warning`` is
+    there if the model is no better than the trivial one, and ``size`` says what the model costs, if it learned from other
+    runs. Without a test split, it is that of validation.
     """
     tested: SplitName = "test" if len(run.data.splits["test"]) else "val"
     plain = baseline.trivial(run.evaluation, tested)
@@ -92,12 +96,25 @@ def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:
     }
     if warning := baseline.no_better(reached, plain, run.task, tested):
         context["warning"] = warning
+    if size := size_of_student(run):
+        context["size"] = size
     return context
 
 
 def finite(metrics: Mapping[str, float]) -> dict[str, float]:
     """Return the metrics that are finite numbers: JSON has no others."""
     return {name: value for name, value in metrics.items() if math.isfinite(value)}
+
+
+def size_of_student(run: Run) -> dict[str, Any] | None:
+    """Return what the model costs and achieves, and what its teachers do; None if it did not learn from other runs."""
+    if not isinstance(run.teacher.model, Panel) or run.task == "reconstruction":
+        return None
+    as_stored = replace(run.data, input_scale=IDENTITY.to(run.device))  # teachers scale rows themselves
+    teachers = replace(run.evaluation, model=run.teacher.model, data=as_stored)
+    own, before = (cost.measure(each, run.config.monitor) for each in (run.evaluation, teachers))
+    run.teacher.model.eval()  # an evaluation ends in training mode
+    return cost.as_json(own, before)
 
 
 def conclude(
@@ -160,7 +177,7 @@ def best_metrics(run: Run, rows: Iterable[Mapping[str, float]]) -> dict[str, flo
 def summarize(run: Run, outcome: str, reason: str, metrics: Mapping[str, float]) -> Summary:
     """Return the content of `summary.json`."""
     state, best = run.state, run.state.best
-    rows = len(run.data.splits["train"]) / run.plan.steps_per_epoch
+    rows = run.rows_per_step
     return {
         "outcome": outcome,
         "reason": reason,

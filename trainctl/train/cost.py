@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,6 +114,12 @@ def as_json(cost: Cost, before: Cost | None = None) -> dict[str, Any]:
     return {**vars(cost), "before": None if before is None else dict(vars(before))}
 
 
+def from_json(size: Mapping[str, Any]) -> tuple[Cost | None, Cost]:
+    """Return the costs in an entry ``size``: of the model from which it was made, if there is one, and of the model."""
+    own = {key: value for key, value in size.items() if key != "before"}
+    return Cost(**size["before"]) if size.get("before") else None, Cost(**own)
+
+
 ROWS = (
     ("parameters", "parameters"), ("not zero", "nonzero"), ("bytes", "bytes"),
     ("ms a row, batch of 1", "ms_1"), ("ms a row, batch of 128", "ms_128"),
@@ -161,6 +167,25 @@ def require_tolerable(before: Cost, after: Cost, tolerance: float | None) -> Non
         raise ToleranceError(
             f"{after.metric} was {before.value:.6g}, is now {after.value:.6g}: worse by {loss:.3g}, more than"
             f" tolerance={tolerance:g}; nothing was kept"
+        )
+
+
+def require_kept(before: Cost, after: Cost, tolerance: float | None) -> None:
+    """Check that a model that was trained is not worse by more than the user tolerates; the run stays where it is.
+
+    Args:
+        before: Of the model from which it learned.
+        after: Of the new model.
+        tolerance: In the unit of the metric; None: any loss is tolerated.
+
+    Raises:
+        ToleranceError: If it is, or is not a number.
+    """
+    loss = worse_by(before, after)
+    if tolerance is not None and not loss <= tolerance:
+        raise ToleranceError(
+            f"{after.metric} is {after.value:.6g}, that of the teacher {before.value:.6g}: worse by {loss:.3g}, more than"
+            f" tolerance={tolerance:g}; the run is complete and was kept"
         )
 
 

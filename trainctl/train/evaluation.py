@@ -52,7 +52,7 @@ def measure_statistics(run: Run, check: Check = lambda: None) -> None:
     where that is sorted by class, a batch would have one class, and the variance would lack the spread between classes.
     Augmentation and dropout are disabled, so that no random number is drawn.
     """
-    model, rows, parts = run.average.model, run.data.splits["train"], run.config.loop.micro_batches
+    model, parts = run.average.model, run.config.loop.micro_batches
     norms = [norm for norm in batch_norms(model) if norm.track_running_stats]
     if not norms:
         return
@@ -62,9 +62,8 @@ def measure_statistics(run: Run, check: Check = lambda: None) -> None:
         norm.reset_running_stats()
         norm.train().momentum = None  # a plain mean over the batches
     try:
-        for indices in fixed_order(len(rows), run.config.seed).to(run.device).split(run.plan.batch_size):
+        for inputs in _in_fixed_order(run):
             check()
-            inputs, _ = rows.gather(indices)
             for part in inputs.tensor_split(min(parts, len(inputs))):
                 with autocast(run.device, run.config.precision):
                     model(run.data.input_scale(part))
@@ -72,6 +71,16 @@ def measure_statistics(run: Run, check: Check = lambda: None) -> None:
         for norm, momentum in zip(norms, momenta, strict=True):
             norm.momentum = momentum
         model.train()
+
+
+def _in_fixed_order(run: Run) -> Iterator[Tensor]:
+    """Yield the inputs of the training rows in batches, those without a label last."""
+    sizes = [(run.data.splits["train"], run.plan.batch_size)]
+    if run.data.without_label is not None:
+        sizes.append((run.data.without_label, run.plan.batch_size + run.plan.unlabeled_size))
+    for rows, size in sizes:
+        for indices in fixed_order(len(rows), run.config.seed).to(run.device).split(size):
+            yield rows.gather(indices)[0]
 
 
 def evaluate(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> dict[str, float]:

@@ -95,7 +95,7 @@ class Health:
         )
         self.broken = False  # inside a step, or not finite: the last good state is the snapshot
 
-    def step(self, inputs: Tensor, targets: Tensor) -> bool:
+    def step(self, *batch: Tensor) -> bool:
         """Take or skip a step; return False if the run went back to an earlier step instead.
 
         Raises:
@@ -105,12 +105,12 @@ class Health:
         run, state = self.run, self.run.state
         if self.until is not None:
             if state.step <= self.until:
-                return self._closely(inputs, targets)
+                return self._closely(*batch)
             self._end_close_look()
         if run.device.type == "cpu" and state.step - self.good.step >= EVERY_STEPS and not self.check_or_go_back():
             return False
         try:
-            self.engine.take(inputs, targets)
+            self.engine.take(*batch)
         except (Exception, SystemExit) as error:
             self.broken = True
             if not isinstance(error, NonFiniteError) and not lacks_memory(error):
@@ -165,26 +165,26 @@ class Health:
         self.good.put_back()
         self.broken = False
 
-    def _closely(self, inputs: Tensor, targets: Tensor) -> bool:
+    def _closely(self, *batch: Tensor) -> bool:
         run = self.run
         self.remember()
         self.broken = True
         try:
-            self.take_closely(inputs, targets)
+            self.take_closely(*batch)
             if not state_is_finite(run, self.masks):
                 raise NonFiniteError(f"the update produces non-finite numbers {where(run)}")
         except NonFiniteError as error:
-            return self._answer(error, inputs, targets)
+            return self._answer(error, batch)
         self.broken = False
         run.state.skipped_in_row = 0
         return True
 
-    def _answer(self, error: NonFiniteError, inputs: Tensor, targets: Tensor) -> bool:
+    def _answer(self, error: NonFiniteError, batch: tuple[Tensor, ...]) -> bool:
         """Apply ``loop.on_nonfinite`` to the faulty step."""
         run, state, random = self.run, self.run.state, device.random_states(self.run.device)
         self._put_back()
         self.broken = True  # because the step is computed once more
-        message, facts = explain(run, error, inputs, targets, self.take_closely)
+        message, facts = explain(run, error, batch, self.take_closely)
         self._put_back()
         try:
             self.writer.write(FILE, facts)

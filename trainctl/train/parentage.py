@@ -7,7 +7,10 @@ from trainctl.settings.config import Config
 from trainctl.store import finding, parents
 
 # The settings that name runs: (group, member, key, role); `which` beside them says which weights.
-NAMING: tuple[tuple[str, str, str, Role], ...] = (("init", "run", "run", "start"),)
+NAMING: tuple[tuple[str, str, str, Role], ...] = (
+    ("init", "run", "run", "start"),
+    ("teacher", "run", "runs", "teacher"),
+)
 
 
 def find(config: Config) -> tuple[Parent, ...]:

@@ -33,7 +33,8 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         "data": {"fingerprint": run.data.schema.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}
         | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)}
-        | {"inferred": [f"{label}: {text}" for label, text in run.data.inferred]},
+        | {"inferred": [f"{label}: {text}" for label, text in run.data.inferred]}
+        | ({"labels": run.data.kept.facts()} if run.data.kept else {}),
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
         "made_by": asdict(made_by) if made_by else None,
         "starts": [vars(entry) for entry in run.starts],

@@ -83,23 +83,28 @@ class Clean:
     limit: float | None = None
     duplicates: Duplicates = "keep"
 
-    def select(self, dataset: Dataset) -> tuple[Dataset, list[str]]:
+    def select(self, dataset: Dataset, *, unlabeled: bool = False) -> tuple[Dataset, list[str]]:
         """Return the data set with the rows that are kept, before it is split, and a report of what was dropped.
 
         A missing target is never imputed: unless missing values are an error, its row is dropped.
+
+        Args:
+            dataset: The data set as it was read.
+            unlabeled: Whether rows without a target are kept, because a teacher makes them useful.
 
         Raises:
             DataError: If values are infinite, or missing although that is an error; with their number and location.
         """
         report: list[str] = []
-        check(dataset, missing=self.missing == "error")
+        check(dataset, missing=self.missing == "error", unlabeled=unlabeled)
         if self.missing != "error":
-            incomplete = missing_targets(dataset)
+            lacking = missing_targets(dataset) & (not unlabeled)
+            incomplete = lacking
             if self.missing == "drop" and dataset.inputs.is_floating_point():
                 incomplete = incomplete | dataset.inputs.isnan().flatten(1).any(1)
             if count := int(incomplete.sum()):
                 where = columns(dataset, dataset.inputs.isnan()) if self.missing == "drop" else []
-                where += [f"target {int(missing_targets(dataset).sum())}"] if missing_targets(dataset).any() else []
+                where += [f"target {int(lacking.sum())}"] if lacking.any() else []
                 report.append(f"dropped {count} rows with missing values ({', '.join(where)})")
                 dataset = dataset.take((~incomplete).nonzero()[:, 0])
         if self.duplicates == "drop":
@@ -182,13 +187,19 @@ class Clean:
         return report
 
 
-def check(dataset: Dataset, *, missing: bool) -> None:
-    """Raise DataError if a value is infinite, or missing where that is an error; each cell of a file counts once."""
-    problem = "missing or infinite" if missing else "infinite"
+def check(dataset: Dataset, *, missing: bool, unlabeled: bool = False) -> None:
+    """Raise DataError if a value is infinite, or missing where that is an error; each cell of a file counts once.
+
+    Args:
+        dataset: The data set.
+        missing: Whether missing values are an error.
+        unlabeled: Whether missing targets are none.
+    """
     for kind, values in (("inputs", dataset.inputs), ("targets", dataset.targets)):
+        wrong = missing and not (unlabeled and kind == "targets")
         if values.is_floating_point():
-            bad = (~values.isfinite() if missing else values.isinf()).flatten(1).nonzero()
-        elif kind == "targets" and missing:
+            bad = (~values.isfinite() if wrong else values.isinf()).flatten(1).nonzero()
+        elif kind == "targets" and wrong:
             bad = missing_targets(dataset)[:, None].nonzero()
         else:
             continue
@@ -201,9 +212,8 @@ def check(dataset: Dataset, *, missing: bool) -> None:
             count = torch.stack([*where, indices]).unique(dim=1).shape[1]
             hint = "; clean=drop drops such rows" + (", clean=impute imputes the values" if kind == "inputs" else "")
             first = f"{dataset.locate(row, step)}, column {name}"
-            raise DataError(
-                f"{count} values of the {kind} are {problem}, the first in {first}{hint if missing else ''}"
-            )
+            problem = "missing or infinite" if wrong else "infinite"
+            raise DataError(f"{count} values of the {kind} are {problem}, the first in {first}{hint if wrong else ''}")
 
 
 def _cells(dataset: Dataset, kind: str, bad: Tensor) -> tuple[Tensor, Tensor, Sequence[str]]:

@@ -13,8 +13,9 @@ from trainctl.fileformat.array import read_array
 from trainctl.fileformat.array_parts import read_parts
 from trainctl.fileformat.digits import as_floats
 from trainctl.fileformat.inferred import InferredLine
-from trainctl.fileformat.label import as_classes, guess_task
+from trainctl.fileformat.label import as_classes, guess_task, without_class
 from trainctl.fileformat.place import check_file
+from trainctl.fileformat.target import NO_CLASS
 
 SMALLEST_IMAGE = 8  # pixels, from which on a square of numbers may be an image
 
@@ -25,6 +26,7 @@ def arrays(
     targets: PathText | None,
     task: Literal["auto", "classification", "regression"],
     schema: SchemaLike | None,
+    unlabeled: bool = False,
 ) -> Dataset:
     """Return your own arrays: an ``.npz`` with ``inputs`` and ``targets``, or two ``.npy`` files.
 
@@ -39,6 +41,8 @@ def arrays(
             null: they are in the ``.npz``.
         task: ``auto``: a classification if the targets have an integer type and one column.
         schema: A finished run's schema, which determines the task and the classes. Supplied by ``assemble``.
+        unlabeled: Whether the class -1 means that a row has no label; if not, it is a class. Supplied by ``assemble``: true
+            with a teacher.
 
     Returns:
         Images as uint8, others as float32 or float64; NaN is a missing value, see ``clean``.
@@ -63,12 +67,18 @@ def arrays(
             f"{file}: inputs have shape {values.shape}, targets {answers.shape}: each row of inputs needs one target"
         )
     inputs, lines, notes = _inputs(values, file)
-    found = guess_task(answers) if task == "auto" and not schema else None
+    amounts = answers.dtype.kind == "f" and (schema.task if schema else task) != "classification"
+    missing = without_class(answers) if unlabeled and not amounts else np.zeros(len(answers), bool)
+    found = guess_task(answers[~missing]) if task == "auto" and not schema else None
     chosen: Task = schema.task if schema else found.task if found else task  # type: ignore[assignment]
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     if chosen == "classification":
-        known, classes = as_classes(answers, targets or file, schema.class_names if schema else None)
+        if missing.all():
+            raise DataError(f"{targets or file}: no row has a class: with a teacher, -1 means that a row has none")
+        some, classes = as_classes(answers[~missing], targets or file, schema.class_names if schema else None)
+        known = np.full(len(answers), NO_CLASS, dtype=np.int64)
+        known[~missing] = some
     else:
         names = tuple(f"target_{column}" for column in range(answers.size // len(answers)))
         known, lost = _values(answers, names, targets or file)

@@ -78,8 +78,8 @@ def csv(
 
     Args:
         path: The file; a relative path is relative to the current directory.
-        target: Name of the column to predict; a list of names is a regression with several targets; null: none, for a
-            model that reconstructs its input.
+        target: Name of the column to predict; a list of names is a regression with several targets; null or ``none``: no
+            column, for a model that reconstructs its input, such as ``model=autoencoder``.
         task: ``auto``: a classification if a target is text, or if all are whole numbers with at most 20 distinct
             values, each occurring twice on average; otherwise a regression, for which ``loss=mse`` is the usual loss.
         columns: Columns to use as inputs, names or patterns such as ``gene_*``; empty: all but the target.
@@ -116,6 +116,8 @@ def csv(
         missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
     )  # fmt: skip
     table = read_table(file, form)
+    if target == "none" and target not in table.header:
+        target = None
     names = table.named(target)
     _check_targets(table, names, task, drop, categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()

@@ -16,12 +16,13 @@ from trainctl.components.dataset.base import (
     required,
 )
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat.class_folders import ClassFiles, Layout, read_class_folders
+from trainctl.fileformat.class_folders import NO_NAME, ClassFiles, Layout, read_class_folders
 from trainctl.fileformat.damage import Damage
 from trainctl.fileformat.image import HEIF, HEIF_HINT, suffixes
 from trainctl.fileformat.image_files import Facts, Wanted, read_images
 from trainctl.fileformat.pixels import TOP
 from trainctl.fileformat.place import check_directory
+from trainctl.fileformat.target import NO_CLASS
 
 
 def image_folder(
@@ -36,6 +37,7 @@ def image_folder(
     damaged: Damaged,
     cache: PathText | None,
     schema: SchemaLike | None,
+    unlabeled: bool = False,
 ) -> Dataset:
     """Return your own images: ``<path>/<class>/**/*.png``, or ``<path>/train/<class>/**/*.png``.
 
@@ -64,6 +66,8 @@ def image_folder(
             without them, with a note.
         cache: Directory of decoded images; null: ``~/.cache/trainctl/images``.
         schema: A finished run's schema, which determines the classes and the range. Supplied by ``assemble``.
+        unlabeled: Whether images in a folder called ``unlabeled``, in ``path`` or in ``train``, are training rows without a
+            class; if not, it is a class. Supplied by ``assemble``: true with a teacher.
 
     Returns:
         Images ``(N, channels, size, size)`` as uint8 and classes ``(N,)``, named after the folders.
@@ -79,7 +83,8 @@ def image_folder(
     if isinstance(range, list | tuple) and range[0] >= range[1]:
         raise ConfigError(f"dataset.range=[{range[0]:g},{range[1]:g}]: the first value must be below the second")
     found = read_class_folders(
-        root, Layout("images", suffixes(), splits, drop, schema.class_names if schema else None, _hints())
+        root,
+        Layout("images", suffixes(), splits, drop, schema.class_names if schema else None, _hints(), unlabeled),
     )
     training = len(found.files) - found.val - found.test
     limits = schema.encoding.pixel_range if schema and range == "auto" else range
@@ -103,7 +108,7 @@ def image_folder(
         raise DataError(f"{root}: class {empty[0]} has no image that can be read")
     return Dataset(
         inputs=torch.from_numpy(pixels),
-        targets=torch.tensor([found.names.index(name) for name in kept]),
+        targets=torch.tensor([found.names.index(name) if name != NO_NAME else NO_CLASS for name in kept]),
         task="classification",
         class_names=found.names,
         val_rows=found.val - sum(training <= row < training + found.val for row in lost),

@@ -26,11 +26,12 @@ from trainctl.components.dataset.base import (
     required,
 )
 from trainctl.fileformat import tokens, utf8
+from trainctl.fileformat.class_folders import NO_NAME
 from trainctl.fileformat.damage import Damage
 from trainctl.fileformat.documents import Documents, read_documents
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.table import Table, TableFormat, read_table
-from trainctl.fileformat.target import classes, read_target, reason_of
+from trainctl.fileformat.target import NO_CLASS, classes, read_target, reason_of
 
 NOT_GUESSED = Guessed("")
 
@@ -88,6 +89,7 @@ def text(
     drop: list[str],
     damaged: Damaged,
     schema: SchemaLike | None,
+    unlabeled: bool = False,
 ) -> Dataset:
     """Return your own texts as token ids, with a class or a value for each text.
 
@@ -122,6 +124,8 @@ def text(
             ``skip``: it starts without them, with a note.
         schema: A finished run's schema, which determines vocabulary and classes if that run was trained on texts.
             Supplied by ``assemble``.
+        unlabeled: Whether texts of a folder or file called ``unlabeled`` are training rows without a class; if not, that
+            is a class. Supplied by ``assemble``: true with a teacher.
 
     Returns:
         Token ids ``(N, T)`` as int64; T is the length of the longest text, at most ``max_length``.
@@ -140,8 +144,9 @@ def text(
         class_names = trained.class_names if trained else None
         lines = str.splitlines if normalize == "legacy" else utf8.lines
         found = read_documents(
-            file, lines, splits=splits, drop=drop, damaged=damaged, encoding=encoding, class_names=class_names
-        )
+            file, lines, splits=splits, drop=drop, damaged=damaged, encoding=encoding, class_names=class_names,
+            unlabeled=unlabeled,
+        )  # fmt: skip
         source = _from_directory(found, class_names, split)
     else:
         column, target = required("text", text, "COLUMN"), required("target", target, "COLUMN")
@@ -182,13 +187,14 @@ def text(
 def _from_directory(found: Documents, class_names: tuple[str, ...] | None, split: "partial[list[str]]") -> Source:
     """Return the texts of a directory; classes are names of files or folders, whatever they are."""
     of_rows = found.table.cells("class")
-    names = class_names or (tuple(sorted(set(of_rows))) if found.whole_files else classes(of_rows))
+    known = [name for name in of_rows if name != NO_NAME]
+    names = class_names or (tuple(sorted(set(known))) if found.whole_files else classes(known))
     return Source(
         texts=[split(cell) for cell in found.table.cells("text")],
         lines=None,
         column="text",
         target="class",
-        values=np.array([names.index(name) for name in of_rows], dtype=np.int64),
+        values=np.array([names.index(name) if name != NO_NAME else NO_CLASS for name in of_rows], dtype=np.int64),
         class_names=names,
         val=found.val,
         test=found.test,
