@@ -10,6 +10,7 @@
     ├── NonFiniteError       6   a loss, gradient or weight that is not finite
     ├── UnavailableError     7   a device, memory or an optional package that is missing
     ├── SweepError           8   a sweep with failed trials
+    ├── ToleranceError       9   a metric that became worse than the user tolerates
     ├── Interrupted        130   Ctrl-C; the run was saved
     └── Terminated         143   SIGTERM or SIGHUP; the run was saved
 
@@ -23,7 +24,8 @@ from typing import Any
 # What every exit code of the command means; the only list, from which the help is made.
 EXIT_CODES = {
     0: "done", 1: "internal error", 2: "configuration", 3: "data", 4: "checkpoint or run", 5: "storage",
-    6: "loss not finite", 7: "device, memory or package missing", 8: "failed trials", 130: "Ctrl-C", 143: "SIGTERM",
+    6: "loss not finite", 7: "device, memory or package missing", 8: "failed trials", 9: "tolerance exceeded",
+    130: "Ctrl-C", 143: "SIGTERM",
 }  # fmt: skip
 
 
@@ -83,6 +85,12 @@ class SweepError(TrainctlError):
     """At least one trial of a sweep failed."""
 
     exit_code = 8
+
+
+class ToleranceError(TrainctlError):
+    """A model that was made smaller is worse than the user tolerates; nothing was kept."""
+
+    exit_code = 9
 
 
 class Interrupted(TrainctlError):

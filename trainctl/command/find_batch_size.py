@@ -35,8 +35,9 @@ def main(argv: Sequence[str]) -> int:
     arguments.import_torch()
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
+    from trainctl.train import parentage
 
-    run = assemble.assemble(checked)
+    run = assemble.assemble(checked, parents=parentage.find(checked))
     sizes = finder.batch_sizes(run, most)
     if not sizes:
         raise ConfigError(f"max_size={most}: a batch norm needs larger batches, or fewer loop.micro_batches")

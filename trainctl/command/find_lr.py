@@ -50,8 +50,9 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
+    from trainctl.train import parentage
 
-    curve = finder.range_test(assemble.assemble(checked), lowest, highest, steps)
+    curve = finder.range_test(assemble.assemble(checked, parents=parentage.find(checked)), lowest, highest, steps)
     if len(curve.rates) < 3:
         raise ConfigError(f"the loss diverged immediately: use a min_lr below {lowest:g}")
     show(curve)

@@ -64,8 +64,9 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.measure import profile as profiler
     from trainctl.measure.trace import trace
     from trainctl.run import assemble
+    from trainctl.train import parentage
 
-    run = assemble.assemble(checked)
+    run = assemble.assemble(checked, parents=parentage.find(checked))
     with waiting("measuring steps"):
         profile = profiler.measure(run, steps)
     table.line(f"{profiler.describe(run)}\n")

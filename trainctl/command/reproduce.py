@@ -22,11 +22,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from trainctl.command import arguments
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report import table
 from trainctl.store import rundir
+
+if TYPE_CHECKING:
+    from trainctl.finished.comparison import Comparison
 
 OPTIONS = {"output": "", "root": "runs"}
 
@@ -40,13 +44,25 @@ def main(argv: Sequence[str]) -> int:
     arguments.import_torch()
     from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
+    from trainctl.finished.remake import remake, was_made
     from trainctl.finished.reproduce import reproduce
 
     run = open_run(directory, packages, overrides, ELSEWHERE)
+    if was_made(run):
+        return report(directory, remake(run), output=None)
     if not output:
         run = replace(run, config=replace(run.config, output=replace(run.config.output, plots=False)))
     with new_directory(directory, output) as target:
         comparison = reproduce(run, target)
+    return report(directory, comparison, output)
+
+
+def report(directory: Path, comparison: "Comparison", output: Path | None) -> int:
+    """Print the result; return the exit code.
+
+    Raises:
+        CheckpointError: If the two runs differ.
+    """
     if comparison.difference:
         raise CheckpointError(f"{directory.name} was not reproduced: {comparison.difference}\n{comparison.explanation}")
     kept = f"; the new run is {output}" if output else ""

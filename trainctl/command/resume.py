@@ -21,9 +21,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.command import arguments
+from trainctl.errors import CheckpointError
+from trainctl.report import phrases, table
 from trainctl.settings import existing
 from trainctl.settings.config import Tree
-from trainctl.store import finding
+from trainctl.store import finding, records
 
 
 def main(argv: Sequence[str]) -> int:
@@ -40,9 +42,10 @@ def main(argv: Sequence[str]) -> int:
         return run.run(sweep)
     arguments.import_torch()
     from trainctl.finished.open import configuration
-    from trainctl.report import reporters, table
+    from trainctl.report import reporters
     from trainctl.train import session
 
+    require_trained(directory)
     settings = configuration(directory, packages, overrides, existing.MAY_CHANGE, change=past_its_stop)
     summary = session.resume(settings, overrides, directory, reporters=reporters.on_terminal)
     if not summary["resumed"]:
@@ -51,6 +54,20 @@ def main(argv: Sequence[str]) -> int:
             f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}"
         )
     return 0
+
+
+def require_trained(directory: Path) -> None:
+    """Check that a run was trained.
+
+    Raises:
+        CheckpointError: If a verb made it from other runs without training.
+    """
+    made_by = records.read_facts(directory).made_by
+    if made_by and not made_by.trained:
+        raise CheckpointError(
+            f"{directory.name}: was made by {made_by.verb} without training, so there is nothing to resume; to train it:"
+            f" trainctl finetune {phrases.pasteable(directory)}"
+        )
 
 
 def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:

@@ -65,7 +65,14 @@ def share(build: Callable[[], Dataset], key: str) -> None:
 
 
 def load(
-    dataset: Dataset, clean: Clean, scale: Callable[[Tensor], Affine], split: Split, device: torch.device, *, own: bool
+    dataset: Dataset,
+    clean: Clean,
+    scale: Callable[[Tensor], Affine],
+    split: Split,
+    device: torch.device,
+    *,
+    own: bool,
+    fitted: Fitted | None = None,
 ) -> Data:
     """Prepare a data set for a new run: fill values, limits, vocabulary and scalings come from the training rows.
 
@@ -76,13 +83,17 @@ def load(
         split: How rows are assigned to splits.
         device: Device to move the rows to.
         own: Whether the data are the user's own; only those are searched for equal rows, which takes time.
+        fitted: The cleaning and scalings of another run, which are used instead; None to fit them.
 
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
     dataset, changes = clean.select(dataset)
     parts = learn(Parts(dataset, split_rows(dataset, split), tuple(changes)))
-    fitted, parts = fit(parts, clean, scale)
+    if fitted is None:
+        fitted, parts = fit(parts, clean, scale)
+    else:
+        parts = reuse(parts, clean, fitted)
     with waiting("searching for equal rows"):
         notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
     return resident(parts, fitted, device, notes)

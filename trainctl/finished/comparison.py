@@ -46,6 +46,8 @@ class Comparison:
     @property
     def extent(self) -> str:
         """Describe what was compared, for a message."""
+        if not self.end and self.tensors:
+            return f"{self.tensors} tensors"
         evaluations = f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}"
         without = f"no tensors, as no checkpoint of step {self.end} is kept"
         return f"{evaluations}, {f'{self.tensors} tensors' if self.tensors else without}"

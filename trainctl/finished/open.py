@@ -14,7 +14,8 @@ from trainctl.machine import device as devices
 from trainctl.run.model import build_model
 from trainctl.settings import existing
 from trainctl.settings.config import Config, Tree
-from trainctl.store import records, restore, rundir, runpath
+from trainctl.store import configuration as stored
+from trainctl.store import restore, runpath
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath, RunPath
 
@@ -114,35 +115,9 @@ def configuration(
     change: Change = existing.change,
 ) -> Config:
     """Read and change a run's configuration; arguments and errors are those of :func:`open`."""
-    tree = read_tree(directory, packages)
-    try:
-        saved = existing.load(tree)
-    except ConfigError as error:
-        writer = (records.read_facts(directory).trainctl or "an unknown version")[:40]
-        versions = f" (written by trainctl {writer}; this is trainctl {rundir.version()})"
-        hint = "" if writer == rundir.version() else versions
-        raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
+    saved = stored.read(directory, packages)
     changed = change(saved.tree, overrides, allowed)
     return saved if changed == saved.tree else existing.check(changed)
-
-
-def read_tree(directory: AnyPath, packages: Sequence[str]) -> Tree:
-    """Read a run's configuration without checking it; user code is loaded only from the packages that the user names.
-
-    Raises:
-        CheckpointError: If the configuration cannot be read.
-        ConfigError: If the run uses packages that are not in ``packages``.
-    """
-    tree = rundir.read_config(directory)
-    used = tree.get("components") or []
-    if not isinstance(used, list):
-        raise CheckpointError(f"{directory / 'config.yaml'}: components={used}: not a list of packages")
-    if missing := [name for name in used if name not in packages]:
-        raise ConfigError(
-            f"{directory.name} uses components of your own, which are not loaded automatically: add"
-            f" components=[{','.join(map(str, missing))}]"
-        )
-    return tree | {"components": list(packages)}
 
 
 def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.device]:

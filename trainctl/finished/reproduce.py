@@ -21,6 +21,7 @@ from trainctl.finished.open import Finished
 from trainctl.report.reporters import records as own_records
 from trainctl.run.assemble import assemble
 from trainctl.run.reporter import MultiReporter
+from trainctl.store import parents as stored_parents
 from trainctl.store import records, restore
 from trainctl.store.difference import check_origin
 from trainctl.store.records import Facts
@@ -43,7 +44,8 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     require_repeatable(run.config)
     facts = records.read_facts(run.directory)
     settings = session.with_threads(run.config, facts.threads.used)
-    again = assemble(settings, run.schema)
+    parents = stored_parents.read(run.directory, run.config.components)
+    again = assemble(settings, run.schema, parents)
     saved = newest_evaluated(run, again.plan)
     end = saved.manifest.step
     require_no_rewind(saved)
@@ -62,6 +64,8 @@ def reproduce(run: Finished, target: Path) -> Comparison:
                 target,
                 reporters=lambda run, directory: MultiReporter(own_records(run, directory), StepCounter(wait)),
                 trained=run.schema,
+                parents=parents,
+                made_by=facts.made_by,
             )
     except Interrupted:
         if restore.newest(target).manifest.step != end:

@@ -24,7 +24,7 @@ from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, restore
+from trainctl.store import checkpoint, parents, restore
 from trainctl.store.difference import check_origin, computed_otherwise
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
@@ -76,7 +76,8 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     require_repeatable(run.config)
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
-    again = assemble(session.with_threads(run.config, run.saved.manifest.threads), run.schema)
+    settings = session.with_threads(run.config, run.saved.manifest.threads)
+    again = assemble(settings, run.schema, parents.read(run.directory, run.config.components))
     newest = newest_evaluated(run, again.plan)
     first = _first_step(begin, kept, newest)
     require_no_rewind(newest, kept.get(first))

@@ -22,6 +22,7 @@ from trainctl.machine.threads import ThreadChoice
 from trainctl.run import checks, metric_names
 from trainctl.run.factory import member, members
 from trainctl.run.model import build_model, decay_groups
+from trainctl.run.parent import Parent
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.settings.config import Config
@@ -31,20 +32,24 @@ EPOCHS_BY_CLOCK = 100
 SIDES = 2  # so that the seed of the rows' random numbers differs from those of steps and epochs
 
 
-def assemble(config: Config, trained: Schema | None = None) -> Run:
+def assemble(
+    config: Config, trained: Schema | None = None, parents: tuple[Parent, ...] = (), fitted: Fitted | None = None
+) -> Run:
     """Build all parts of a run, in the order of their dependencies.
 
     Args:
         config: Of the run.
         trained: The schema of the run that is to be continued or repeated, whose centres are used; None for a new run.
+        parents: The runs that it is made from.
+        fitted: Cleaning and scalings to use; None to fit them to the training rows.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
-    data = load_data(config, device, trained)
-    model, task = build_model(config, data.schema, device, data.examples)
+    data = load_data(config, device, trained, fitted)
+    model, task = build_model(config, data.schema, device, data.examples, parents)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
     checks.check_monitors(config, task, len(data.splits["val"]))
@@ -74,6 +79,7 @@ def assemble(config: Config, trained: Schema | None = None) -> Run:
         sums=evaluation.new_sums(),
         state=TrainState(),
         threads=threads,
+        parents=parents,
     )
 
 
@@ -118,8 +124,10 @@ def share_dataset(config: Config) -> None:
     load.share(partial(member, config, "dataset", schema=None), dataset_key(config))
 
 
-def load_data(config: Config, device: torch.device, trained: Schema | None = None) -> Data:
-    """Load the data set of a run to be trained; ``trained`` is the schema of the run that it continues or repeats."""
+def load_data(
+    config: Config, device: torch.device, trained: Schema | None = None, fitted: Fitted | None = None
+) -> Data:
+    """Load the data set of a run to be trained; see :func:`assemble`."""
     name = f"dataset={config.parts['dataset']['name']}"
     dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config))
 
@@ -127,7 +135,13 @@ def load_data(config: Config, device: torch.device, trained: Schema | None = Non
         return member(config, "scale", values=values)
 
     return load.load(
-        dataset, member(config, "clean"), scale, config.split, device, own="path" in config.parts["dataset"]
+        dataset,
+        member(config, "clean"),
+        scale,
+        config.split,
+        device,
+        own="path" in config.parts["dataset"],
+        fitted=fitted,
     )
 
 

@@ -11,11 +11,16 @@ from trainctl.components.model.base import Reconstruction, try_row
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError
 from trainctl.run import factory
+from trainctl.run.parent import Parent
 from trainctl.settings.config import Config
 
 
 def build_model(
-    config: Config, schema: Schema, device: torch.device, examples: Callable[[], Tensor] | None = None
+    config: Config,
+    schema: Schema,
+    device: torch.device,
+    examples: Callable[[], Tensor] | None = None,
+    parents: tuple[Parent, ...] = (),
 ) -> tuple[nn.Module, Task]:
     """Build and initialise the model, and try it on one row.
 
@@ -25,6 +30,7 @@ def build_model(
         device: Device to move the model to.
         examples: Returns training rows as the model receives them; None to skip the initialisation, because weights are
             loaded later.
+        parents: The runs that the run is made from.
 
     Returns:
         The model in training mode, and its task: the data's task, or reconstruction.
@@ -48,7 +54,7 @@ def build_model(
         reason = str(error).partition("\n")[0][:100]
         raise ConfigError(f"model={name}: a layer is too large to allocate: {reason}") from error
     if examples is not None:
-        factory.member(config, "init", model=model, examples=examples)
+        factory.member(config, "init", model=model, examples=examples, schema=schema, parents=parents)
     reconstructs = isinstance(model, Reconstruction)
     needed = shape if reconstructs else (schema.outputs,)
     model.to(device).to(memory_format=layout(model)).eval()

@@ -16,6 +16,7 @@ from trainctl.data.order import Order
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
+from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
 from trainctl.settings.config import Config
@@ -98,6 +99,7 @@ class Run:
         sums: Running sums of the training metrics since the last evaluation.
         state: The numbers that a checkpoint saves.
         threads: The number of CPU threads, and why.
+        parents: The runs that it is made from.
     """
 
     config: Config
@@ -114,6 +116,7 @@ class Run:
     sums: Sums
     state: TrainState
     threads: ThreadChoice
+    parents: tuple[Parent, ...] = ()
 
     @property
     def task(self) -> Task:

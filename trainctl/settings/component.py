@@ -28,7 +28,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "scale": frozenset({"values"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
     "model": frozenset({"input_shape", "outputs", "vocabulary_size"}),
-    "init": frozenset({"model", "examples"}),
+    "init": frozenset({"model", "examples", "schema", "parents"}),
     "loss": frozenset({"outputs", "class_counts"}),
     "optimizer": frozenset({"params"}),
     "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),

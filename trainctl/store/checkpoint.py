@@ -20,6 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
@@ -53,7 +54,9 @@ def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ())
     best = None
     if state.best:
         weights = {f"model.{key}": value for key, value in state.best_weights.items()}
-        best = tensors.write(folder / f"best-{state.best.step:08d}.safetensors", weights | _fitted(run))
+        best = tensors.write(
+            folder / f"best-{state.best.step:08d}.safetensors", weights | fitted_tensors(run.data.fitted)
+        )
     numbers = asdict(replace(state, best_weights={}))
     content = Manifest(
         step=state.step,
@@ -130,12 +133,12 @@ def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
 
 def _tensors(run: Run) -> dict[str, Tensor]:
     random = {f"random.{key}": value for key, value in device.random_states(run.device).items()}
-    return run.changing_tensors | random | _fitted(run)
+    return run.changing_tensors | random | fitted_tensors(run.data.fitted)
 
 
-def _fitted(run: Run) -> dict[str, Tensor]:
-    data = run.data
-    parts = {"scale.input": data.input_scale, "scale.target": data.target_scale, "clean": data.cleaner}
+def fitted_tensors(fitted: Fitted) -> dict[str, Tensor]:
+    """Return the tensors of cleaning and scalings by name; :func:`trainctl.store.restore.fitted` reads them."""
+    parts = {"scale.input": fitted.input_scale, "scale.target": fitted.target_scale, "clean": fitted.cleaner}
     return {
         f"{key}.{name}": value
         for key, part in parts.items()

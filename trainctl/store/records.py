@@ -10,7 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from trainctl.errors import CheckpointError
 from trainctl.fileformat import json_text, utf8
@@ -26,6 +26,7 @@ DEEPEST = 50  # levels of JSON
 EARLIEST, LATEST = datetime(1970, 1, 2, tzinfo=UTC).timestamp(), datetime(9998, 1, 1, tzinfo=UTC).timestamp()
 
 Word = Annotated[str, r"re:[a-z][a-z_]{0,29}", "a word"]
+Sha256 = Annotated[str, r"re:[0-9a-f]{64}", "a SHA-256"]
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,31 @@ class Resumed:
 
 
 @dataclass(frozen=True)
+class MadeBy:
+    """The command that made a run from other runs, its settings, and whether it trained the run."""
+
+    verb: Word
+    settings: dict[str, Any] = field(default_factory=dict)
+    trained: bool = True
+
+
+@dataclass(frozen=True)
+class ParentFacts:
+    """A run from which another run was made, see :class:`trainctl.run.parent.Parent`."""
+
+    role: Literal["start", "teacher", "part"]
+    name: str
+    path: str
+    step: Count
+    weights_sha256: Sha256
+    config_sha256: Sha256
+    made_by: MadeBy | None = None
+    parents: list["ParentFacts"] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Facts:
-    """The content of `run.json`: the versions, machine and data that a run was trained with."""
+    """The content of `run.json`: the versions, machine and data that a run was trained with, and what it was made from."""
 
     created: str = ""
     trainctl: str | None = None
@@ -83,6 +107,8 @@ class Facts:
     model: ModelFacts = field(default_factory=ModelFacts)
     resumed: list[Resumed] = field(default_factory=list)
     engine: str | None = None
+    made_by: MadeBy | None = None
+    parents: list[ParentFacts] = field(default_factory=list)
 
     @property
     def created_at(self) -> float | None:
@@ -104,6 +130,26 @@ class BestValue:
 
 
 @dataclass(frozen=True)
+class Size:
+    """How large and how fast a model is."""
+
+    parameters: Count | None = None
+    nonzero: Count | None = None
+    bytes: Count | None = None
+    ms_1: Seconds | None = None
+    ms_128: Seconds | None = None
+    metric: str | None = None
+    value: float | None = None
+
+
+@dataclass(frozen=True)
+class Sizes(Size):
+    """The size of a run's model, and that of the model from which it was made."""
+
+    before: Size | None = None
+
+
+@dataclass(frozen=True)
 class RunSummary:
     """The content of `summary.json`: how a run ended, and its results."""
 
@@ -119,6 +165,7 @@ class RunSummary:
     monitor: str | None = None
     best: BestValue | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    size: Sizes | None = None
 
 
 def read_json(path: AnyPath, largest: int = LARGEST) -> dict[str, Any]:

@@ -8,6 +8,7 @@
         metrics.jsonl    one line per evaluation   log.txt          as on a plain terminal
         checkpoints/     see trainctl.store.checkpoint   summary.json     outcome, best and test metrics, time
         plots/*.png      lock.json        while a process is writing, see trainctl.store.lock
+        parents/<n>/     what is needed of the runs that it was made from, see trainctl.store.parents
     <root>/<date>-<time>-sweep-<hash>/
         sweep.json       the command and the points
         results.csv      one line per trial
@@ -48,7 +49,7 @@ NAMES = frozenset(
     {"config.yaml", "overrides.yaml", "run.json", "summary.json", "metrics.jsonl", "log.txt", "lock.json"}
     | {"nonfinite.json"}
 )
-FOLDERS = frozenset({"checkpoints", "plots", "tensorboard"})
+FOLDERS = frozenset({"checkpoints", "plots", "tensorboard", "parents"})
 # The names in these directories that are written, read or removed.
 USED = re.compile(r"(step|last|best)-\d{8,}.*|.*\.png(\.tmp)?|events\.out\..*|\.trainctl-.*")
 LARGEST_LOG = 1_000_000_000  # bytes
@@ -83,14 +84,18 @@ def create(root: str | Path, label: str) -> Path:
         raise ConfigError(
             f"output.root={root} is a run directory; continue it with trainctl resume {root}, or give another root"
         )
-    stamp = time.strftime("%Y%m%d-%H%M%S")
     while True:
-        directory = Path(root) / f"{stamp}-{slug(label)}-{secrets.token_hex(3)}"
+        directory = Path(root) / new_name(label)
         try:
             make(directory)
         except FileExistsError:
             continue
         return directory
+
+
+def new_name(label: str) -> str:
+    """Return a name for a run directory, ``<date>-<time>-<label>-<hash>``."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(label)}-{secrets.token_hex(3)}"
 
 
 def make(directory: Path) -> None:
@@ -188,8 +193,13 @@ def write(path: AnyPath, text: str) -> None:
 
 def write_config(directory: AnyPath, tree: Tree, overrides: Sequence[str]) -> None:
     """Write `config.yaml` and `overrides.yaml`."""
-    write(directory / "config.yaml", yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+    write(directory / "config.yaml", config_text(tree))
     write(directory / "overrides.yaml", yaml.safe_dump(list(overrides), allow_unicode=True))
+
+
+def config_text(tree: Tree) -> str:
+    """Return the content of `config.yaml`."""
+    return str(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
 
 def read_config(directory: AnyPath) -> Tree:

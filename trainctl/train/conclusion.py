@@ -185,7 +185,8 @@ def draw(run: Run, directory: AnyPath, rows: Sequence[Row], matrix: Sequence[Seq
         from trainctl.report import plots  # matplotlib is imported only now, as that takes a second
 
         evaluations = [row for row in rows if "lr" in row]
-        plots.curves(evaluations, directory, run.config.monitor, run.state.best.step if run.state.best else None)
+        if evaluations:
+            plots.curves(evaluations, directory, run.config.monitor, run.state.best.step if run.state.best else None)
         if matrix:
             plots.confusion(matrix, run.data.schema.class_names, directory / "plots" / "confusion.png")
     except LostLockError:

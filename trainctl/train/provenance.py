@@ -4,7 +4,7 @@ import platform
 import shlex
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,12 @@ import torch
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.store import rundir
+from trainctl.store.records import MadeBy
 from trainctl.train import repository
 
 
-def run_json(run: Run) -> dict[str, Any]:
-    """Return the content of `run.json`."""
+def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
+    """Return the content of `run.json`; ``made_by`` is the verb that makes the run from its parents."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(["trainctl", *sys.argv[1:]]),
@@ -34,4 +35,6 @@ def run_json(run: Run) -> dict[str, Any]:
         | {"cleaned": list(run.data.changes), "notes": list(run.data.notes)}
         | {"inferred": [f"{label}: {text}" for label, text in run.data.inferred]},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
+        "made_by": asdict(made_by) if made_by else None,
+        "parents": [parent.facts() for parent in run.parents],
     }

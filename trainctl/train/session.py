@@ -22,15 +22,18 @@ from trainctl.report import phrases
 from trainctl.report.reporters import Reporters
 from trainctl.report.reporters import records as run_files
 from trainctl.run import assemble
+from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
+from trainctl.store import parents as stored_parents
 from trainctl.store.difference import computed_otherwise
 from trainctl.store.lock import LostLockError
 from trainctl.store.manifest import Saved
+from trainctl.store.records import MadeBy
 from trainctl.store.runpath import AnyPath, RunPath
-from trainctl.train import checkpoint_writer, loop, provenance
+from trainctl.train import checkpoint_writer, loop, parentage, provenance
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
 
@@ -47,6 +50,8 @@ def begin(
     reporters: Reporters = run_files,
     judge: Judge = no_judge,
     trained: Schema | None = None,
+    parents: tuple[Parent, ...] | None = None,
+    made_by: MadeBy | None = None,
 ) -> Summary:
     """Train a new run.
 
@@ -57,6 +62,8 @@ def begin(
         reporters: Builds the session's reporters, once the run and its directory exist; by default the run's files.
         judge: Called after each evaluation; returns a reason to stop, or None.
         trained: The schema of the run that this one repeats; None for a run of its own.
+        parents: The runs that it is made from; None for those that the configuration names.
+        made_by: The verb that makes it from them; None if the user composed it.
 
     Returns:
         The content of ``summary.json``.
@@ -64,7 +71,7 @@ def begin(
     Raises:
         TrainctlError: If training fails; if this happens before the first step, the run directory is removed.
     """
-    run = assemble.assemble(config, trained)
+    run = assemble.assemble(config, trained, parentage.find(config) if parents is None else parents)
     if directory is None:
         directory = rundir.create(
             config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer"))
@@ -77,7 +84,8 @@ def begin(
             stack.enter_context(lock.hold(held))
             checkpoint_writer.rehearse(run, held)
             rundir.write_config(held, config.tree, overrides)
-            rundir.write_json(held / "run.json", provenance.run_json(run))
+            rundir.write_json(held / "run.json", provenance.run_json(run, made_by))
+            stored_parents.write(held, run.parents)
             # So that a run that is killed in its first seconds can be resumed.
             checkpoint_writer.retried(lambda: checkpoint.save(run, held), lambda error: None)
             reporter = reporters(run, held)
@@ -118,7 +126,9 @@ def resume(
         if not saved.skipped:  # keep checkpoints that seem damaged until there is a newer one
             checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
         run = assemble.assemble(
-            with_threads(config, saved.manifest.threads), Schema.from_json(saved.manifest.data, saved.path)
+            with_threads(config, saved.manifest.threads),
+            Schema.from_json(saved.manifest.data, saved.path),
+            stored_parents.read(directory, config.components),
         )
         restore.restore(run, saved)
         if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):

@@ -1,0 +1,39 @@
+"""Make a run again that a verb made without training, and compare the bits."""
+
+from collections.abc import Callable
+from typing import Any
+
+from trainctl.errors import CheckpointError
+from trainctl.finished.comparison import Comparison, tensor_difference
+from trainctl.finished.open import Finished
+from trainctl.run.parent import Parent
+from trainctl.store import parents as stored_parents
+from trainctl.store import records
+from trainctl.train.made import Recipe, build
+
+# What each verb that makes runs without training does: (config of the made run, its parents, the verb's settings) -> recipe.
+Maker = Callable[[Finished, tuple[Parent, ...], dict[str, Any]], Recipe]
+MAKERS: dict[str, Maker] = {}
+
+
+def remake(run: Finished) -> Comparison:
+    """Make a run again from the copies of its parents, and compare all tensors of its model.
+
+    Raises:
+        CheckpointError: If this version does not know the verb, or a parent is damaged.
+    """
+    made_by = records.read_facts(run.directory).made_by
+    if made_by is None or made_by.verb not in MAKERS:
+        verb = made_by.verb if made_by else "an unknown verb"
+        raise CheckpointError(f"{run.directory}: was made by {verb}, which this version of trainctl does not know")
+    parents = stored_parents.read(run.directory, run.config.components)
+    again = build(MAKERS[made_by.verb](run, parents, made_by.settings))
+    before = {f"model.{key}": value for key, value in run.weights("last").model.items()}
+    now = {f"model.{key}": value for key, value in again.model.state_dict().items()}
+    return Comparison(0, 0, 0, len(before), tensor_difference(before, now, 0))
+
+
+def was_made(run: Finished) -> bool:
+    """Return whether a verb made the run without training it."""
+    made_by = records.read_facts(run.directory).made_by
+    return made_by is not None and not made_by.trained

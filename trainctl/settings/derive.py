@@ -1,0 +1,80 @@
+"""Derive the configuration of a new run from that of an existing one, and write it as a command. Imports no torch."""
+
+import shlex
+from collections.abc import Iterable, Sequence
+
+from trainctl.settings import component, compose
+from trainctl.settings.compose import compose_members, resolved
+from trainctl.settings.config import Config, Tree, leaves
+from trainctl.settings.existing import completed
+from trainctl.settings.members import overlays
+from trainctl.settings.spelling import spell
+
+BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
+ONCE = ("loop.stop_at_step",)  # was meant for the session in which it was typed
+
+
+def words_of(tree: Tree) -> list[str]:
+    """Return the words of the command line that compose a configuration: what differs from the default run.
+
+    Args:
+        tree: The configuration of a run, perhaps of an earlier version.
+
+    Raises:
+        ConfigError: If it selects a member that does not exist.
+    """
+    tree = completed(tree)
+    selected = {group: _selected(group, tree[group]) for group in component.GROUPS}
+    default = compose_members((), tuple(overlays()))
+    usual = {group: _selected(group, default[group]) for group in component.GROUPS}
+    choices = [f"{group}={name}" for group, name in selected.items() if name != usual[group]]
+    composed = compose_members(tuple(choices), tuple(overlays()))
+    plain = leaves(resolved(composed | {"monitor": tree["monitor"]}))
+    monitor = default["monitor"]
+    settings = [
+        f"{key}={spell(value)}"
+        for key, value in leaves(tree).items()
+        if not _is_name(key) and (value != monitor if key == "monitor" else key not in plain or plain[key] != value)
+    ]
+    return [*choices, *settings]
+
+
+def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None) -> tuple[Config, list[str]]:
+    """Return the configuration of a new run with the settings of an existing one, and the words that compose it.
+
+    A group that is selected anew has its defaults, not the settings of the existing run; a budget that is typed takes the
+    place of the existing run's budgets.
+
+    Args:
+        tree: The configuration of the existing run.
+        overrides: What is to be different: ``key=value`` and ``group=member``.
+        config_dir: The user's directory of configuration files.
+
+    Raises:
+        ConfigError: With one line for each thing that is wrong.
+    """
+    typed = {word.partition("=")[0] for word in overrides}
+    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE}
+    words = [word for word in words_of(tree) if not _among(word.partition("=")[0], replaced)]
+    words += overrides
+    return compose.compose(words, config_dir), words
+
+
+def command(words: Iterable[str]) -> str:
+    """Return the command line that trains with these words, ready to paste."""
+    return shlex.join(["trainctl", *words])
+
+
+def _selected(group: str, settings: Tree) -> str:
+    """Return what a group's setting selects, as on the command line."""
+    return f"[{','.join(settings)}]" if group in component.ADDITIVE else str(settings["name"])
+
+
+def _is_name(key: str) -> bool:
+    group, _, rest = key.partition(".")
+    return group in component.GROUPS and rest.rpartition(".")[2] == "name"
+
+
+def _among(key: str, replaced: set[str]) -> bool:
+    """Return whether a key is replaced, itself or as a part of a group."""
+    return key in replaced or key.partition(".")[0] in replaced & set(component.GROUPS)

@@ -1,0 +1,39 @@
+"""Find and read the runs that a configuration names."""
+
+from pathlib import Path
+
+from trainctl.run.parent import Parent, Role
+from trainctl.settings.config import Config
+from trainctl.store import finding, parents
+
+# The settings that name runs: (group, member, key, role); `which` beside them says which weights.
+NAMING: tuple[tuple[str, str, str, Role], ...] = (("init", "run", "run", "start"),)
+
+
+def find(config: Config) -> tuple[Parent, ...]:
+    """Read the runs that a configuration names, from their own directories.
+
+    Raises:
+        CheckpointError: If one of them is missing or damaged.
+        ConfigError: If one of them uses the user's own packages, and these are not among the run's.
+    """
+    found = []
+    for group, member, key, role in NAMING:
+        settings = config.parts.get(group, {})
+        if settings.get("name") != member or key not in settings:
+            continue
+        value = settings[key]
+        for name in value if isinstance(value, list) else [value]:
+            directory = resolved(name, Path(config.output.root))
+            found.append(parents.open_parent(directory, role, settings.get("which", "best"), config.components))
+    return tuple(found)
+
+
+def resolved(name: str, root: Path) -> Path:
+    """Return the directory of a run: a path, or a name or a part of one below ``output.root``.
+
+    Raises:
+        CheckpointError: If there is no such run.
+    """
+    path = Path(name)
+    return path if path.is_dir() else finding.find(path.name, root)
