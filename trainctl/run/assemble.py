@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl.components.augment.base import Augment, Mixer, Tracker
+from trainctl.components.compress.base import Constraint, Training
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
@@ -22,7 +23,7 @@ from trainctl.machine.threads import ThreadChoice
 from trainctl.run import checks, metric_names
 from trainctl.run.factory import member, members
 from trainctl.run.model import build_model, decay_groups
-from trainctl.run.parent import Parent
+from trainctl.run.parent import Parent, of_role
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.settings.config import Config
@@ -60,6 +61,7 @@ def assemble(
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     optimizer = build_optimizer(config, decayed, spared)
+    constraints = build_constraints(config, model, plan, parents)  # some set weights to 0, which the average starts from
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     # 3. The parts that measure it.
@@ -71,6 +73,7 @@ def assemble(
         average=average,
         augment=build_augment(config, task, data, device),
         regularizers=tuple(members(config, "regularizer", params=decayed)),
+        constraints=constraints,
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
         schedule=as_schedule(member(config, "schedule", maximize=_rises(config, "schedule"), **length)),
@@ -177,6 +180,21 @@ def build_optimizer(config: Config, decayed: list[nn.Parameter], spared: list[nn
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def build_constraints(
+    config: Config, model: nn.Module, plan: Plan, parents: tuple[Parent, ...]
+) -> tuple[Constraint, ...]:
+    """Build the constraints that compression puts on the weights, in their order.
+
+    Raises:
+        ConfigError: If several members decide which weights are 0.
+    """
+    chosen = members(config, "compress")
+    checks.check_compress(config, chosen)
+    ranking = of_role(parents, "ranking")
+    training = Training(plan.total_steps, config.seed, ranking[0].model if ranking else {})
+    return tuple(compress.constrain(model, training) for compress in chosen)
 
 
 def build_augment(

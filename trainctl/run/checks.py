@@ -2,10 +2,11 @@
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from torch import nn
 
+from trainctl.components.compress.base import Compress
 from trainctl.components.loss.base import Loss, Task
 from trainctl.data.rows import Data
 from trainctl.errors import Advice, ConfigError
@@ -42,6 +43,19 @@ def check_loss(config: Config, task: Task, loss: Loss, other_task: str = "") -> 
         raise ConfigError(
             f"loss={parts['loss']['name']} is for {' and '.join(loss.tasks)}, but {owner} is a {task} task: set"
             f" {other}loss={suitable}"
+        )
+
+
+def check_compress(config: Config, chosen: Sequence[Compress]) -> None:
+    """Raise ConfigError if several members of the group decide which weights are 0."""
+    names = [
+        settings["name"]
+        for settings, one in zip(config.members("compress"), chosen, strict=True)
+        if one.exclusive
+    ]
+    if len(names) > 1:
+        raise ConfigError(
+            f"compress=[{','.join(names)}]: each of them decides which weights are 0; select one of them"
         )
 
 

@@ -55,6 +55,9 @@ def build_model(
         raise ConfigError(f"model={name}: a layer is too large to allocate: {reason}") from error
     if examples is not None:
         factory.member(config, "init", model=model, examples=examples, schema=schema, parents=parents)
+    for compress in factory.members(config, "compress"):
+        if compress.convert:
+            compress.convert(model)
     reconstructs = isinstance(model, Reconstruction)
     needed = shape if reconstructs else (schema.outputs,)
     model.to(device).to(memory_format=layout(model)).eval()

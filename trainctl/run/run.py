@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from trainctl.components.augment.base import Augment, Mixer, Tracker
 from trainctl.components.average.base import Average
+from trainctl.components.compress.base import Constraint, Moment
 from trainctl.components.early_stopping.base import Rule
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.regularizer.base import Regularizer
@@ -91,6 +92,7 @@ class Run:
         average: The model that is evaluated and saved, and the rule that updates it from the trained model.
         augment: Augmentations, in their order.
         regularizers: Penalties and projections.
+        constraints: What compression does to the weights.
         optimizer: The optimizer of the model's parameters.
         scaler: Gradient scaler for fp16.
         schedule: Schedule of the learning rate.
@@ -108,6 +110,7 @@ class Run:
     average: Average
     augment: tuple[Augment | Mixer | Tracker, ...]
     regularizers: tuple[Regularizer, ...]
+    constraints: tuple[Constraint, ...]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     schedule: Schedule
@@ -159,7 +162,19 @@ class Run:
         named = {f"model.{key}": value for key, value in self.model.state_dict().items()}
         if self.average.model is not self.model:
             named |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
+        for index, constraint in enumerate(self.constraints):
+            named |= {f"compress.{index}.{key}": value for key, value in constraint.state.items()}
         return named | {"sums": self.sums.sums}
+
+    @property
+    def moment(self) -> Moment:
+        """The current step, for constraints."""
+        return Moment(self.state.step, self.state.position)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the weights are as small as compression is to make them; waits for the device."""
+        return all(constraint.complete(self.state.position) for constraint in self.constraints)
 
     @property
     def parameters(self) -> int:

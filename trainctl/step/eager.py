@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Mixing
+from trainctl.components.compress.base import Constraint
 from trainctl.errors import NonFiniteError
 from trainctl.machine.device import autocast, derive
 from trainctl.run.run import Evaluation, Run
@@ -154,7 +155,7 @@ def optimizer_step(
         for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
         if regularizer.project
     ]
-    averages = run.average.model is not run.model
+    averages, compress = run.average.model is not run.model, _constraints(run)
     # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
@@ -162,6 +163,10 @@ def optimizer_step(
     def step(inputs: Tensor, targets: Tensor) -> None:
         # 1. The parts of the batch.
         rows, done = len(inputs), 0
+        for name, constraint in compress:
+            mark(name)
+            constraint.before(run.moment)
+            mark("bookkeeping")
         total: Part | None = None
         for x, y in _split(inputs, targets, min(config.loop.micro_batches, rows)):
             part = compute(x, y, *augment(x, done), len(x) / rows)
@@ -178,6 +183,10 @@ def optimizer_step(
             _require_finite(run, float(total.loss), total.gradients if closely else ())
         for parameter, gradient in zip(parameters, total.gradients, strict=True):
             parameter.grad = gradient
+        for name, constraint in compress:
+            mark(name)
+            constraint.between(run.moment)
+            mark("bookkeeping")
         _clip(run, parameters, mark)
         # 3. The weights.
         mark("optimizer")
@@ -188,12 +197,25 @@ def optimizer_step(
             mark(name)
             project()
             mark("bookkeeping")
+        for name, constraint in compress:
+            mark(name)
+            constraint.after(run.moment)
+            mark("bookkeeping")
         if averages:
             mark("averaging")
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
+        for _, constraint in compress if averages else ():
+            if constraint.follow:
+                constraint.follow(run.average.model)
         mark("bookkeeping")
 
     return step
+
+
+def _constraints(run: Run) -> list[tuple[str, Constraint]]:
+    """Return the constraints that compression puts on the weights, each with its name for :func:`eager`."""
+    named = zip(run.config.members("compress"), run.constraints, strict=True)
+    return [(f"compression:{member['name']}", constraint) for member, constraint in named if member["name"] != "none"]
 
 
 def _augmentation(run: Run, mark: Mark) -> Callable[[Tensor, int], tuple[Tensor | None, list[Mixing]]]:

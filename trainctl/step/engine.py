@@ -111,7 +111,8 @@ class Engine:
         if self.accelerator is None:
             return self.compute(inputs, targets, augmented, mixings, share)
         arguments = [tensor for tensor in (inputs, targets, augmented) if tensor is not None]
-        kind = (inputs.shape, share, augmented is inputs)  # an augmentation may return some batches unchanged
+        # An augmentation may return some batches unchanged; compression may change what the model computes.
+        kind = (inputs.shape, share, augmented is inputs, *self._phases())
         if program := self.trusted.get(kind):
             self.left -= 1
             if self.left:
@@ -125,6 +126,9 @@ class Engine:
         if kind in self.unchecked:
             return self._unpacked(self._check(self.accelerator, kind, compute, arguments))
         return self._unpacked(self._record(self.accelerator, kind, compute, arguments))
+
+    def _phases(self) -> tuple[Any, ...]:
+        return tuple(constraint.phase(self.run.state.position) for constraint in self.run.constraints)
 
     def _unpacked(self, values: list[Any]) -> Part:
         seen = values[self.count :]

@@ -81,7 +81,7 @@ class MadeBy:
 class ParentFacts:
     """A run from which another run was made, see :class:`trainctl.run.parent.Parent`."""
 
-    role: Literal["start", "teacher", "part"]
+    role: Literal["start", "teacher", "part", "ranking"]
     name: str
     path: str
     step: Count

@@ -3,11 +3,14 @@
 from pathlib import Path
 
 from trainctl.run.parent import Parent, Role
-from trainctl.settings.config import Config
+from trainctl.settings.config import Config, Tree
 from trainctl.store import finding, parents
 
 # The settings that name runs: (group, member, key, role); `which` beside them says which weights.
-NAMING: tuple[tuple[str, str, str, Role], ...] = (("init", "run", "run", "start"),)
+NAMING: tuple[tuple[str, str, str, Role], ...] = (
+    ("init", "run", "run", "start"),
+    ("compress", "prune", "by_run", "ranking"),
+)
 
 
 def find(config: Config) -> tuple[Parent, ...]:
@@ -19,10 +22,11 @@ def find(config: Config) -> tuple[Parent, ...]:
     """
     found = []
     for group, member, key, role in NAMING:
-        settings = config.parts.get(group, {})
-        if settings.get("name") != member or key not in settings:
+        chosen = config.members(group) if group in config.parts else []
+        settings: Tree = next((one for one in chosen if one.get("name") == member), {})
+        value = settings.get(key)
+        if value is None:
             continue
-        value = settings[key]
         for name in value if isinstance(value, list) else [value]:
             directory = resolved(name, Path(config.output.root))
             found.append(parents.open_parent(directory, role, settings.get("which", "best"), config.components))
