@@ -2,11 +2,13 @@
 
 ::
 
-    <name>               I8     q, shape of the weight
-    <name>.int8_scale    BF16   s, with the weight's dimensions, 1 in all but that of the channels
-    int8.format          U8     1
+    <name>         I8     q, shape of the weight; several of them
+    int8.axes      U8     for each tensor of type I8, in the order of their names: the dimension of its channels, or 255
+                          for a tensor that is no weight
+    int8.scales    BF16   the scales s of all channels of all these weights, in the same order
+    int8.format    U8     1
 
-The weight is q * s, which is exact in floating point, because q has 7 bits and s has 8.
+A weight is q * s, which is exact in floating point, because q has 7 bits and s has 8.
 """
 
 from collections.abc import Mapping
@@ -17,8 +19,8 @@ from torch import Tensor
 from trainctl.components.compress.int8 import scales
 from trainctl.errors import CheckpointError
 
-FORMAT = 1
-MARK, SCALE = "int8.format", ".int8_scale"
+FORMAT, PLAIN = 1, 255
+MARK, AXES, SCALES = "int8.format", "int8.axes", "int8.scales"
 
 
 def encode(named: Mapping[str, Tensor], axes: Mapping[str, int]) -> dict[str, Tensor]:
@@ -28,14 +30,20 @@ def encode(named: Mapping[str, Tensor], axes: Mapping[str, int]) -> dict[str, Te
         named: The tensors.
         axes: The names of the weights that are computed with 8 bits, and the axis of their channels.
     """
-    stored = dict(named)
+    stored, found = dict(named), dict[str, Tensor]()
     for name, axis in axes.items():
         weight = named[name].detach()
         scale = scales(weight, axis)
         steps = (weight / scale).round()
-        if weight.dtype == torch.float32 and torch.equal(steps * scale, weight):
-            stored |= {name: steps.to(torch.int8), f"{name}{SCALE}": scale.bfloat16(), MARK: torch.tensor(FORMAT).byte()}
-    return stored
+        signed_zeros = (weight == 0) & weight.signbit()  # which integers do not have
+        if weight.dtype == torch.float32 and torch.equal(steps * scale, weight) and not bool(signed_zeros.any()):
+            stored[name], found[name] = steps.to(torch.int8), scale.bfloat16().flatten().cpu()
+    if not found:
+        return stored
+    integers = sorted(name for name, value in stored.items() if value.dtype == torch.int8)
+    kinds = [axes[name] if name in found else PLAIN for name in integers]
+    order = torch.cat([found[name] for name in integers if name in found])
+    return stored | {AXES: torch.tensor(kinds).byte(), SCALES: order, MARK: torch.tensor(FORMAT).byte()}
 
 
 def decode(stored: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
@@ -44,27 +52,29 @@ def decode(stored: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If a newer version wrote them, or integers and scales do not match.
     """
-    if MARK not in stored:
+    named = dict(stored)
+    mark, axes, order = (named.pop(key, None) for key in (MARK, AXES, SCALES))
+    if mark is None:
         return dict(stored)
-    mark = stored[MARK]
     if mark.dtype != torch.uint8 or mark.numel() != 1 or int(mark) != FORMAT:
         raise CheckpointError(
             f"{path}: stores weights of 8 bits in format {mark.flatten()[:1].tolist()}; this version of trainctl reads format"
             f" {FORMAT}"
         )
-    named: dict[str, Tensor] = {}
-    for name, value in stored.items():
-        if name == MARK or name.endswith(SCALE):
+    integers = sorted(name for name, value in named.items() if value.dtype == torch.int8)
+    if axes is None or order is None or axes.shape != (len(integers),) or order.dtype != torch.bfloat16:
+        raise CheckpointError(f"{path}: damaged (integers and scales do not match)")
+    begin = 0
+    for name, axis in zip(integers, axes.tolist(), strict=True):
+        if axis == PLAIN:
             continue
-        scale = stored.get(f"{name}{SCALE}")
-        named[name] = value if scale is None else _weight(name, value, scale, path)
-    if lost := [name for name in stored if name.endswith(SCALE) and name.removesuffix(SCALE) not in stored]:
-        raise CheckpointError(f"{path}: damaged ({lost[0]} belongs to no weight)")
+        steps = named[name]
+        channels = steps.shape[axis] if axis < steps.ndim else -1
+        scale = order[begin : begin + channels]
+        if len(scale) != channels:
+            raise CheckpointError(f"{path}: damaged ({name}: integers and scales do not match)")
+        begin += channels
+        named[name] = steps.float() * scale.float().view([-1 if other == axis else 1 for other in range(steps.ndim)])
+    if begin != order.numel():
+        raise CheckpointError(f"{path}: damaged (integers and scales do not match)")
     return named
-
-
-def _weight(name: str, steps: Tensor, scale: Tensor, path: object) -> Tensor:
-    fits = steps.ndim == scale.ndim and all(b in (1, a) for a, b in zip(steps.shape, scale.shape, strict=True))
-    if steps.dtype != torch.int8 or scale.dtype != torch.bfloat16 or not fits:
-        raise CheckpointError(f"{path}: damaged ({name}: integers and scales do not match)")
-    return steps.float() * scale.float()

@@ -1,6 +1,5 @@
 """Training with weights and activations of 8 bits, and the layers that compute with them."""
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import torch
@@ -14,6 +13,7 @@ from trainctl.errors import ConfigError
 WEIGHT_STEPS, ACTIVATION_STEPS = 127, 255  # weights: -127..127; activations: 0..255
 SMALLEST = 2.0**-100  # scale, of weights or activations that are all 0
 SLOWEST = 0.01  # weight of a batch in the running range
+MOST_BATCHES = 1000.0  # that are counted
 
 
 def int8(*, begin: Annotated[float, "[0, 1)"]) -> Compress:
@@ -43,10 +43,12 @@ def int8(*, begin: Annotated[float, "[0, 1)"]) -> Compress:
 
     def constrain(model: nn.Module, training: Training) -> Constraint:
         start = begin * training.total_steps
+        state = [True]
 
         def before(moment: Moment) -> None:
-            for module in ranges(model):
-                module.active = moment.position >= start
+            if state != [moment.position >= start]:
+                state[:] = [moment.position >= start]
+                activate(model, active=state[0])
 
         return Constraint(
             before=before,
@@ -63,20 +65,24 @@ class Range(nn.Module):
     In training it follows the batches. In evaluation it is fixed; values pass unchanged as long as no range is known.
 
     Attributes:
+        limits: Lower limit, upper limit, and the number of batches (up to 1,000) that they are from ``(3,)``.
         active: Whether it does anything in training.
         recording: Whether to extend the range by all values in evaluation, which then pass unchanged.
+        fixed: Scale and limits in evaluation, once nothing changes any more; None to compute them at each call.
     """
 
-    low: Tensor
-    high: Tensor
-    count: Tensor
+    limits: Tensor
 
     def __init__(self) -> None:
         super().__init__()
-        self.register_buffer("low", torch.zeros(()))
-        self.register_buffer("high", torch.zeros(()))
-        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("limits", torch.zeros(3))
         self.active, self.recording = True, False
+        self.fixed: tuple[Tensor, Tensor, Tensor] | None = None
+
+    @property
+    def known(self) -> Tensor:
+        """Whether the range of any values is known, ``()``."""
+        return self.limits[1] > self.limits[0]
 
     def forward(self, values: Tensor) -> Tensor:
         """Return the rounded values, of any shape."""
@@ -88,25 +94,36 @@ class Range(nn.Module):
         if self.recording:
             self._extend(values.detach())
             return values
-        return torch.where(self.high > self.low, self._rounded(values), values)
+        if self.fixed:
+            scale, low, high = self.fixed
+            return values.clamp(low.to(values.dtype), high.to(values.dtype)).div_(scale).round_().mul_(scale)
+        return torch.where(self.known, self._rounded(values), values)
+
+    def steps(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the scale and the limits, multiples of it; 0 is among the values that it can express."""
+        low, high, _ = self.limits.unbind()
+        scale = ((high - low) / ACTIVATION_STEPS).clamp(min=SMALLEST)
+        below = (low / scale).round()
+        return scale, below * scale, (below + ACTIVATION_STEPS) * scale
 
     @torch.no_grad()
     def _follow(self, values: Tensor) -> None:
-        self.count.add_(1)
-        weight = self.count.reciprocal().clamp(min=SLOWEST)
-        self.low.lerp_(values.amin().float().clamp(max=0), weight)
-        self.high.lerp_(values.amax().float().clamp(min=0), weight)
+        low, high, count = self.limits.unbind()
+        count.add_(1).clamp_(max=MOST_BATCHES)
+        weight = count.reciprocal().clamp(min=SLOWEST)
+        low.lerp_(values.amin().float().clamp(max=0), weight)
+        high.lerp_(values.amax().float().clamp(min=0), weight)
 
     @torch.no_grad()
     def _extend(self, values: Tensor) -> None:
-        self.count.add_(1)
-        self.low.copy_(torch.minimum(self.low, values.amin()))
-        self.high.copy_(torch.maximum(self.high, values.amax()))
+        low, high, count = self.limits.unbind()
+        count.add_(1).clamp_(max=MOST_BATCHES)
+        low.copy_(torch.minimum(low, values.amin().float()))
+        high.copy_(torch.maximum(high, values.amax().float()))
 
     def _rounded(self, values: Tensor) -> Tensor:
-        scale = ((self.high - self.low) / ACTIVATION_STEPS).clamp(min=SMALLEST)
-        below = (self.low / scale).round()  # an integer number of steps, so that 0 is one of the values
-        clipped = values.clamp((below * scale).to(values.dtype), ((below + ACTIVATION_STEPS) * scale).to(values.dtype))
+        scale, low, high = self.steps()
+        clipped = values.clamp(low.to(values.dtype), high.to(values.dtype))
         rounded: Tensor = _Round.apply(clipped, scale)
         return rounded
 
@@ -213,7 +230,9 @@ KINDS: dict[type[nn.Module], type[nn.Module]] = {
 
 def _weight(layer: Any, weight: Tensor, axis: int = 0) -> Tensor:
     """Return the weight that a layer computes with."""
-    return rounded(weight, axis) if layer.input_range.active or not layer.training else weight
+    if layer.training:
+        return rounded(weight, axis) if layer.active else weight
+    return weight if layer.fixed else rounded(weight, axis)
 
 
 def convert(model: nn.Module) -> None:
@@ -232,14 +251,39 @@ def convert(model: nn.Module) -> None:
         )
     for module in found:
         module.__class__ = KINDS[type(module)]
-        module.input_range = Range()
+        module.active, module.fixed = True, False
+        if not isinstance(module, nn.Embedding):
+            module.input_range = Range()
         if isinstance(module, _Int8Conv):
             module.output_range = Range()
 
 
-def ranges(model: nn.Module) -> Iterator[Range]:
-    """Yield the ranges of a converted model."""
-    return (module for module in model.modules() if isinstance(module, Range))
+def ranges(model: nn.Module) -> list[Range]:
+    """Return the ranges of a converted model."""
+    return [module for module in model.modules() if isinstance(module, Range)]
+
+
+def activate(model: nn.Module, *, active: bool) -> None:
+    """Let a converted model compute with 8 bits in training, or with floating point."""
+    for module in model.modules():
+        if isinstance(module, (Range, *KINDS.values())):
+            module.active = active
+
+
+@torch.no_grad()
+def fix(model: nn.Module) -> None:
+    """Round the weights of a model that is not trained any more, in place, so that evaluation need not round them again.
+
+    The outputs stay the same.
+    """
+    named = dict(model.named_parameters())
+    for name, axis in quantised_weights(model).items():
+        named[name].copy_(rounded(named[name], axis) + 0.0)  # turns -0 into 0, which integers do not distinguish
+    for module in model.modules():
+        if type(module) in KINDS.values():
+            module.fixed = True
+        elif isinstance(module, Range) and bool(module.known):
+            module.fixed = module.steps()
 
 
 def quantised_weights(model: nn.Module) -> dict[str, int]:
