@@ -29,12 +29,20 @@ class Loss:
     after: int
 
 
-def narrowed(dataset: Dataset, trained: Schema | None = None) -> Dataset:
+@dataclass(frozen=True)
+class Centres:
+    """The centres to subtract from inputs and targets; None to find them."""
+
+    input_centre: tuple[float, ...] | None = None
+    target_centre: tuple[float, ...] | None = None
+
+
+def narrowed(dataset: Dataset, trained: Schema | Centres | None = None) -> Dataset:
     """Return a data set in float32, with its centres, and a note on each column in which distinct numbers become equal.
 
     Args:
         dataset: As it was read. Inputs and values of a regression may be float64.
-        trained: The schema of a run that is continued or measured, whose centres are used; None for a new run.
+        trained: The centres to use, or the schema of a run that is continued or measured; None for a new run.
     """
     inputs, input_centre, lost = _narrowed(
         dataset.inputs, dataset.input_names, "column", trained.input_centre if trained else None

@@ -9,11 +9,14 @@ from torch import Tensor
 from trainctl.components.clean.base import Clean
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
+from trainctl.data import inherit
 from trainctl.data.centre import narrowed
+from trainctl.data.inherit import Start
 from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
 from trainctl.data.schema import Schema
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
 from trainctl.errors import DataError
+from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings.config import Split
 
@@ -39,7 +42,13 @@ class Parts:
 SHARED: dict[str, Dataset] = {}
 
 
-def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None, key: str = "") -> Dataset:
+def read(
+    build: Callable[[], Dataset],
+    name: str,
+    trained: Schema | None = None,
+    key: str = "",
+    start: Start | None = None,
+) -> Dataset:
     """Read a data set, and convert its numbers to float32, around centres where that keeps their digits.
 
     Args:
@@ -47,6 +56,7 @@ def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None,
         name: The data set's name, for a message.
         trained: The schema of a run that is continued or measured, whose centres are used; None for a new run.
         key: What it is called in :data:`SHARED`, if it is there.
+        start: The run from whose weights a new run starts, whose vocabulary and centres are used where they apply.
 
     Raises:
         DataError: If it cannot be read, also for reasons that the reader does not handle, such as a path that is too long.
@@ -56,7 +66,9 @@ def read(build: Callable[[], Dataset], name: str, trained: Schema | None = None,
             dataset = SHARED[key] if key in SHARED else build()
     except OSError as error:
         raise DataError(f"{error.filename or name}: cannot be read: {error.strerror or error}") from error
-    return narrowed(dataset, trained)
+    if start is None:
+        return narrowed(dataset, trained)
+    return inherit.encoded(narrowed(dataset, trained or inherit.centres(dataset, start)), start)
 
 
 def share(build: Callable[[], Dataset], key: str) -> None:
@@ -73,6 +85,7 @@ def load(
     *,
     own: bool,
     fitted: Fitted | None = None,
+    start: Start | None = None,
 ) -> Data:
     """Prepare a data set for a new run: fill values, limits, vocabulary and scalings come from the training rows.
 
@@ -84,19 +97,26 @@ def load(
         device: Device to move the rows to.
         own: Whether the data are the user's own; only those are searched for equal rows, which takes time.
         fitted: The cleaning and scalings of another run, which are used instead; None to fit them.
+        start: The run from whose weights this one starts: its cleaning and scalings are used where they apply.
 
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
     dataset, changes = clean.select(dataset)
     parts = learn(Parts(dataset, split_rows(dataset, split), tuple(changes)))
+    inferred: tuple[InferredLine, ...] = ()
     if fitted is None:
-        fitted, parts = fit(parts, clean, scale)
+        schema, (fitted, fitting) = Schema.of(parts.dataset), fit(parts, clean, scale)
+        if start:
+            fitted = inherit.inherited(schema, fitted, start)
+            inferred = inherit.described(schema, fitted, start)
+        parts = reuse(parts, clean, fitted) if start else fitting
     else:
         parts = reuse(parts, clean, fitted)
     with waiting("searching for equal rows"):
         notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
-    return resident(parts, fitted, device, notes)
+    data = resident(parts, fitted, device, notes)
+    return replace(data, inferred=(*data.inferred, *inferred))
 
 
 def load_to_measure(

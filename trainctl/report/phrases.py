@@ -145,6 +145,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
         *((label, text) for label, text in data.inferred),
         *(("clean", change) for change in data.changes),
+        *(("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in run.starts),
         *(("note", note) for note in data.notes),
     ]
 

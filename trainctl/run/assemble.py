@@ -15,17 +15,22 @@ from trainctl.components.loss.base import Loss, Task
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
 from trainctl.data import load, statistics
+from trainctl.data.inherit import Start
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
+from trainctl.errors import CheckpointError
 from trainctl.machine import cpu
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
-from trainctl.run import checks, metric_names
+from trainctl.run import checks, metric_names, transfer
 from trainctl.run.factory import member, members
+from trainctl.run.freezer import Freezer
+from trainctl.run.layers import distance_to_output, layers
 from trainctl.run.model import build_model, decay_groups
 from trainctl.run.parent import Parent, of_role
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
+from trainctl.run.transfer import LayerStart
 from trainctl.settings.config import Config
 
 # If only loop.max_time ends a run, its schedule is planned for this many epochs.
@@ -49,8 +54,17 @@ def assemble(
     """
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
-    data = load_data(config, device, trained, fitted)
-    model, task = build_model(config, data.schema, device, data.examples, parents)
+    origin = next(iter(of_role(parents, "start")), None)
+    data = load_data(config, device, trained, fitted, origin)
+    starts: list[LayerStart] = []
+
+    def start(model: nn.Module, *, body_only: bool) -> None:
+        """Load the weights of the run that this one starts from."""
+        if origin is None:
+            raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
+        starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
+
+    model, task = build_model(config, data.schema, device, data.examples, start)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
     checks.check_monitors(config, task, len(data.splits["val"]))
@@ -60,8 +74,11 @@ def assemble(
     checks.check_batches(config, model, plan, rows)
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
-    optimizer = build_optimizer(config, decayed, spared)
-    constraints = build_constraints(config, model, plan, parents)  # some set weights to 0, which the average starts from
+    optimizer = build_optimizer(config, model, decayed, spared)
+    freeze = member(config, "freeze", layers=len(layers(model)), steps_per_epoch=plan.steps_per_epoch)
+    freezer = Freezer(model, freeze)
+    # Some set weights to 0, so they come before the average, which starts from these weights.
+    constraints = build_constraints(config, model, plan, parents, freezer)
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     # 3. The parts that measure it.
@@ -82,7 +99,9 @@ def assemble(
         sums=evaluation.new_sums(),
         state=TrainState(),
         threads=threads,
+        freezer=freezer,
         parents=parents,
+        starts=tuple(starts),
     )
 
 
@@ -128,11 +147,16 @@ def share_dataset(config: Config) -> None:
 
 
 def load_data(
-    config: Config, device: torch.device, trained: Schema | None = None, fitted: Fitted | None = None
+    config: Config,
+    device: torch.device,
+    trained: Schema | None = None,
+    fitted: Fitted | None = None,
+    origin: Parent | None = None,
 ) -> Data:
-    """Load the data set of a run to be trained; see :func:`assemble`."""
+    """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
     name = f"dataset={config.parts['dataset']['name']}"
-    dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config))
+    start = Start(origin.name, origin.schema, origin.fitted) if origin else None
+    dataset = load.read(partial(member, config, "dataset", schema=None), name, trained, dataset_key(config), start)
 
     def scale(values: Tensor) -> Any:
         return member(config, "scale", values=values)
@@ -145,6 +169,7 @@ def load_data(
         device,
         own="path" in config.parts["dataset"],
         fitted=fitted,
+        start=start,
     )
 
 
@@ -164,26 +189,37 @@ def make_evaluation(
     return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size)
 
 
-def build_optimizer(config: Config, decayed: list[nn.Parameter], spared: list[nn.Parameter]) -> torch.optim.Optimizer:
+def build_optimizer(
+    config: Config, model: nn.Module, decayed: list[nn.Parameter], spared: list[nn.Parameter]
+) -> torch.optim.Optimizer:
     """Build the optimizer, and store each parameter group's base learning rate, which the schedule multiplies.
 
     Args:
         config: The run's configuration.
+        model: The model to train.
         decayed: Parameters with weight decay.
         spared: Parameters without weight decay.
     """
     without_compiler()
-    groups: list[Mapping[str, Any]] = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
-    optimizer: torch.optim.Optimizer = member(
-        config, "optimizer", params=[group for group in groups if group["params"]]
-    )
+    distances = distance_to_output(model) if config.layer_decay != 1 else {}
+    groups: list[Mapping[str, Any]] = [
+        group
+        for distance in sorted(set(distances.values())) or [0]  # from the output: the first group's rate is reported
+        for group in (
+            {"params": [each for each in decayed if distances.get(each, 0) == distance]},
+            {"params": [each for each in spared if distances.get(each, 0) == distance], "weight_decay": 0.0},
+        )
+        if group["params"]
+    ]
+    optimizer: torch.optim.Optimizer = member(config, "optimizer", params=groups)
     for group in optimizer.param_groups:
+        group["lr"] *= config.layer_decay ** distances.get(group["params"][0], 0)
         group["initial_lr"] = group["lr"]
     return optimizer
 
 
 def build_constraints(
-    config: Config, model: nn.Module, plan: Plan, parents: tuple[Parent, ...]
+    config: Config, model: nn.Module, plan: Plan, parents: tuple[Parent, ...], freezer: Freezer
 ) -> tuple[Constraint, ...]:
     """Build the constraints that compression puts on the weights, in their order.
 
@@ -193,7 +229,9 @@ def build_constraints(
     chosen = members(config, "compress")
     checks.check_compress(config, chosen)
     ranking = of_role(parents, "ranking")
-    training = Training(plan.total_steps, config.seed, ranking[0].model if ranking else {})
+    held = {id(parameter) for layer in freezer.layers[: freezer.freeze.held(0)] for parameter in layer}
+    frozen = frozenset(name for name, parameter in model.named_parameters() if id(parameter) in held)
+    training = Training(plan.total_steps, config.seed, frozen, ranking[0].model if ranking else {})
     return tuple(compress.constrain(model, training) for compress in chosen)
 
 

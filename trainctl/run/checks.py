@@ -49,14 +49,10 @@ def check_loss(config: Config, task: Task, loss: Loss, other_task: str = "") -> 
 def check_compress(config: Config, chosen: Sequence[Compress]) -> None:
     """Raise ConfigError if several members of the group decide which weights are 0."""
     names = [
-        settings["name"]
-        for settings, one in zip(config.members("compress"), chosen, strict=True)
-        if one.exclusive
+        settings["name"] for settings, one in zip(config.members("compress"), chosen, strict=True) if one.exclusive
     ]
     if len(names) > 1:
-        raise ConfigError(
-            f"compress=[{','.join(names)}]: each of them decides which weights are 0; select one of them"
-        )
+        raise ConfigError(f"compress=[{','.join(names)}]: each of them decides which weights are 0; select one of them")
 
 
 def check_monitors(config: Config, task: Task, rows: int) -> None:

@@ -27,6 +27,7 @@ RETURNS = {
     "regularizer": "trainctl.components.regularizer.base.Regularizer",
     "compress": "trainctl.components.compress.base.Compress",
     "average": "trainctl.components.average.base.Average",
+    "freeze": "trainctl.components.freeze.base.Freeze",
     "early_stopping": "callable",
     "logger": "trainctl.components.logger.base.Logger",
 }

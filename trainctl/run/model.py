@@ -11,7 +11,6 @@ from trainctl.components.model.base import Reconstruction, try_row
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError
 from trainctl.run import factory
-from trainctl.run.parent import Parent
 from trainctl.settings.config import Config
 
 
@@ -20,7 +19,7 @@ def build_model(
     schema: Schema,
     device: torch.device,
     examples: Callable[[], Tensor] | None = None,
-    parents: tuple[Parent, ...] = (),
+    start: Callable[..., None] | None = None,
 ) -> tuple[nn.Module, Task]:
     """Build and initialise the model, and try it on one row.
 
@@ -30,13 +29,36 @@ def build_model(
         device: Device to move the model to.
         examples: Returns training rows as the model receives them; None to skip the initialisation, because weights are
             loaded later.
-        parents: The runs that the run is made from.
+        start: Loads the weights of another run into a model, for ``init=run``.
 
     Returns:
         The model in training mode, and its task: the data's task, or reconstruction.
 
     Raises:
         ConfigError: If the model does not accept such rows, or its output has the wrong shape for the task.
+    """
+    name, shape, tokens = config.parts["model"]["name"], schema.input_shape, len(schema.vocabulary)
+    model = bare_model(config, schema)
+    if examples is not None:
+        factory.member(config, "init", model=model, examples=examples, start=start)
+    for compress in factory.members(config, "compress"):
+        if compress.convert:
+            compress.convert(model)
+    reconstructs = isinstance(model, Reconstruction)
+    needed = shape if reconstructs else (schema.outputs,)
+    model.to(device).to(memory_format=layout(model)).eval()
+    row = torch.zeros(1, *shape, dtype=torch.long if tokens else torch.float32, device=device)
+    returned = tuple(try_row(name, model, row).shape[1:])
+    if returned != needed:
+        raise ConfigError(f"model={name} returns shape {returned} for a row, but the data needs {needed}")
+    return model.train(), "reconstruction" if reconstructs else schema.task
+
+
+def bare_model(config: Config, schema: Schema) -> nn.Module:
+    """Return a model as its component builds it, on the CPU.
+
+    Raises:
+        ConfigError: If it does not accept such rows, or a layer is too large.
     """
     name, shape, tokens = config.parts["model"]["name"], schema.input_shape, len(schema.vocabulary)
     if tokens and not factory.takes("model", config.parts["model"], config.components, "vocabulary_size"):
@@ -53,19 +75,7 @@ def build_model(
             raise
         reason = str(error).partition("\n")[0][:100]
         raise ConfigError(f"model={name}: a layer is too large to allocate: {reason}") from error
-    if examples is not None:
-        factory.member(config, "init", model=model, examples=examples, schema=schema, parents=parents)
-    for compress in factory.members(config, "compress"):
-        if compress.convert:
-            compress.convert(model)
-    reconstructs = isinstance(model, Reconstruction)
-    needed = shape if reconstructs else (schema.outputs,)
-    model.to(device).to(memory_format=layout(model)).eval()
-    row = torch.zeros(1, *shape, dtype=torch.long if tokens else torch.float32, device=device)
-    returned = tuple(try_row(name, model, row).shape[1:])
-    if returned != needed:
-        raise ConfigError(f"model={name} returns shape {returned} for a row, but the data needs {needed}")
-    return model.train(), "reconstruction" if reconstructs else schema.task
+    return model
 
 
 def layout(model: nn.Module) -> torch.memory_format:

@@ -17,9 +17,11 @@ from trainctl.data.order import Order
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
+from trainctl.run.freezer import Freezer
 from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
+from trainctl.run.transfer import LayerStart
 from trainctl.settings.config import Config
 
 TYPICAL = 256  # rows whose mean target is close enough to that of all
@@ -102,6 +104,8 @@ class Run:
         state: The numbers that a checkpoint saves.
         threads: The number of CPU threads, and why.
         parents: The runs that it is made from.
+        freezer: Holds the layers that are frozen.
+        starts: How each layer started from the weights of another run, from the input to the output.
     """
 
     config: Config
@@ -119,7 +123,9 @@ class Run:
     sums: Sums
     state: TrainState
     threads: ThreadChoice
+    freezer: Freezer
     parents: tuple[Parent, ...] = ()
+    starts: tuple[LayerStart, ...] = ()
 
     @property
     def task(self) -> Task:

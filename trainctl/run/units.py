@@ -198,7 +198,7 @@ class _Walk:
     def _layer(self, module: nn.Linear | nn.Conv2d, path: str, stream: _Stream) -> _Stream:
         """Let a linear layer or a convolution read the stream; return the units that it computes."""
         maps = isinstance(module, nn.Conv2d)
-        if stream.segments and maps != (stream.kind == "maps") or getattr(module, "groups", 1) != 1:
+        if (stream.segments and maps != (stream.kind == "maps")) or getattr(module, "groups", 1) != 1:
             raise _unknown(module, path)
         self._read(stream, f"{path}weight", module.weight.shape[1])
         group = self._new(path, module.weight.shape[0])

@@ -88,6 +88,7 @@ class Config:
     ]
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
     decay_norm_and_bias: bool
+    layer_decay: Annotated[float, "(0, 1]"]
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
     loop: Loop
@@ -106,6 +107,7 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
+WITH_PATHS = ("dataset", "init", "compress")  # groups whose members have paths
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 
 
@@ -212,7 +214,7 @@ def _contradictions(tree: Tree) -> list[str]:
 
 
 def load(tree: Tree) -> Config:
-    """Check a plain tree and return it as a Config, with the paths of data sets made absolute.
+    """Check a plain tree and return it as a Config, with the paths of data sets and runs made absolute.
 
     A run's configuration is read again from other directories, where a relative path would name another file.
     Trees are checked only here.
@@ -222,7 +224,7 @@ def load(tree: Tree) -> Config:
     """
     if wrong := problems(tree):
         raise ConfigError("\n".join(wrong))
-    tree = tree | {"dataset": absolute("dataset", tree["dataset"], tree["components"])}
+    tree = tree | {group: absolute(group, tree[group], tree["components"]) for group in WITH_PATHS}
     if wrong := [f"{key}: {_not_utf8(value)}" for key, value in leaves(tree).items() if _not_utf8(value)]:
         raise ConfigError("\n".join(wrong))
     sections = {name: cls(**tree[name]) for name, cls in SECTIONS.items()}
@@ -242,16 +244,25 @@ def _not_utf8(value: object) -> str:
 
 
 def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
-    """Return the settings of a member with its paths made absolute, ``~`` included."""
+    """Return the settings of a group with its paths made absolute, ``~`` included."""
+    if group in component.ADDITIVE:
+        return {label: _absolute_paths(group, member, packages) for label, member in settings.items()}
+    return _absolute_paths(group, settings, packages)
+
+
+def _absolute_paths(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
     path = component.source(group, settings["name"], packages)
     assert path, f"{group} was not checked"
     annotations = component.signature(path).parameters
-    return {
-        key: _absolute(f"{group}.{key}={value}", value)
-        if isinstance(value, str) and schema.is_path(annotations.get(key))
-        else value
-        for key, value in settings.items()
-    }
+
+    def made(key: str, value: Any) -> Any:
+        if isinstance(value, list) and schema.is_paths(annotations.get(key)):
+            return [_absolute(f"{group}.{key}={item}", item) for item in value]
+        if isinstance(value, str) and schema.is_path(annotations.get(key)):
+            return _absolute(f"{group}.{key}={value}", value)
+        return value
+
+    return {key: made(key, value) for key, value in settings.items()}
 
 
 def _absolute(where: str, value: str) -> str:

@@ -156,6 +156,17 @@ def is_path(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType) and any(map(is_path, get_args(annotation)))
 
 
+def is_paths(annotation: Any) -> bool:
+    """Return whether an annotation allows a list of paths.
+
+    >>> is_paths(list[Annotated[str, "path"]]), is_paths(list[str])
+    (True, False)
+    """
+    if get_origin(annotation) in (Union, UnionType):
+        return any(map(is_paths, get_args(annotation)))
+    return get_origin(annotation) is list and any(map(is_path, get_args(annotation)))
+
+
 def phrase(annotation: Any) -> str:
     """Describe what an annotation allows.
 

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Mixing
-from trainctl.components.compress.base import Constraint
 from trainctl.errors import NonFiniteError
 from trainctl.machine.device import autocast, derive
 from trainctl.run.run import Evaluation, Run
@@ -98,8 +97,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
             total = total + penalty()
         mark("backward")
         total = total if share == 1 else total * share
-        # No initial gradient is passed: autograd would compare its shape with sympy, whose import takes a second.
-        gradients = torch.autograd.grad(scaler.scale(total), parameters, allow_unused=True)
+        gradients = _gradients(scaler.scale(total), parameters, run.freezer.held)
         mark("bookkeeping")
         part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), None)
         seen = Seen(loss.detach(), outputs.detach(), targets)
@@ -110,6 +108,17 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         return part
 
     return compute
+
+
+def _gradients(total: Tensor, parameters: list[Tensor], held: int) -> Sequence[Tensor | None]:
+    """Return the gradient of each parameter; None for those that are frozen or unused.
+
+    No initial gradient is passed: autograd would compare its shape with sympy, whose import takes a second.
+    """
+    if not held:
+        return torch.autograd.grad(total, parameters, allow_unused=True)
+    found = iter(torch.autograd.grad(total, [each for each in parameters if each.requires_grad], allow_unused=True))
+    return [next(found) if each.requires_grad else None for each in parameters]
 
 
 def _count(run: Run, seen: Seen, mark: Mark) -> None:
@@ -155,18 +164,19 @@ def optimizer_step(
         for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
         if regularizer.project
     ]
-    averages, compress = run.average.model is not run.model, _constraints(run)
+    averages, compress = run.average.model is not run.model, _compression(run, mark)
     # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
+    freezer = run.freezer if run.freezer.active else None
+
     def step(inputs: Tensor, targets: Tensor) -> None:
+        if freezer:
+            freezer.begin(run.state.step)
         # 1. The parts of the batch.
         rows, done = len(inputs), 0
-        for name, constraint in compress:
-            mark(name)
-            constraint.before(run.moment)
-            mark("bookkeeping")
+        compress("before")
         total: Part | None = None
         for x, y in _split(inputs, targets, min(config.loop.micro_batches, rows)):
             part = compute(x, y, *augment(x, done), len(x) / rows)
@@ -183,10 +193,7 @@ def optimizer_step(
             _require_finite(run, float(total.loss), total.gradients if closely else ())
         for parameter, gradient in zip(parameters, total.gradients, strict=True):
             parameter.grad = gradient
-        for name, constraint in compress:
-            mark(name)
-            constraint.between(run.moment)
-            mark("bookkeeping")
+        compress("between")
         _clip(run, parameters, mark)
         # 3. The weights.
         mark("optimizer")
@@ -196,26 +203,40 @@ def optimizer_step(
         for name, project in projections:
             mark(name)
             project()
+            if freezer:
+                freezer.restore()
             mark("bookkeeping")
-        for name, constraint in compress:
-            mark(name)
-            constraint.after(run.moment)
-            mark("bookkeeping")
+        compress("after")
         if averages:
             mark("averaging")
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
-        for _, constraint in compress if averages else ():
-            if constraint.follow:
-                constraint.follow(run.average.model)
+        if averages:
+            compress("follow")
         mark("bookkeeping")
 
     return step
 
 
-def _constraints(run: Run) -> list[tuple[str, Constraint]]:
-    """Return the constraints that compression puts on the weights, each with its name for :func:`eager`."""
+def _compression(run: Run, mark: Mark) -> Callable[[str], None]:
+    """Return the function that applies all constraints of compression at one of their points in a step.
+
+    The points are ``before``, ``between``, ``after``, and ``follow`` for the averaged weights.
+    """
     named = zip(run.config.members("compress"), run.constraints, strict=True)
-    return [(f"compression:{member['name']}", constraint) for member, constraint in named if member["name"] != "none"]
+    chosen = [(f"compression:{member['name']}", constraint) for member, constraint in named if member["name"] != "none"]
+    if not chosen:
+        return lambda point: None
+
+    def apply_all(point: str) -> None:
+        for name, constraint in chosen:
+            mark(name)
+            if point != "follow":
+                getattr(constraint, point)(run.moment)
+            elif constraint.follow:
+                constraint.follow(run.average.model)
+            mark("bookkeeping")
+
+    return apply_all
 
 
 def _augmentation(run: Run, mark: Mark) -> Callable[[Tensor, int], tuple[Tensor | None, list[Mixing]]]:

@@ -112,7 +112,7 @@ class Engine:
             return self.compute(inputs, targets, augmented, mixings, share)
         arguments = [tensor for tensor in (inputs, targets, augmented) if tensor is not None]
         # An augmentation may return some batches unchanged; compression may change what the model computes.
-        kind = (inputs.shape, share, augmented is inputs, *self._phases())
+        kind = (inputs.shape, share, augmented is inputs, self.run.freezer.held, *self._phases())
         if program := self.trusted.get(kind):
             self.left -= 1
             if self.left:

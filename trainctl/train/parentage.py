@@ -25,7 +25,7 @@ def find(config: Config) -> tuple[Parent, ...]:
         chosen = config.members(group) if group in config.parts else []
         settings: Tree = next((one for one in chosen if one.get("name") == member), {})
         value = settings.get(key)
-        if value is None:
+        if not value:
             continue
         for name in value if isinstance(value, list) else [value]:
             directory = resolved(name, Path(config.output.root))

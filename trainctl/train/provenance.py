@@ -36,5 +36,6 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         | {"inferred": [f"{label}: {text}" for label, text in run.data.inferred]},
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
         "made_by": asdict(made_by) if made_by else None,
+        "starts": [vars(entry) for entry in run.starts],
         "parents": [parent.facts() for parent in run.parents],
     }

@@ -29,12 +29,14 @@ class Training(NamedTuple):
     Args:
         total_steps: Length of the run [optimizer steps].
         seed: The run's seed.
+        frozen: The names of the parameters that are frozen in the first step.
         ranking: The weights of the run that a setting such as ``compress.prune.by_run`` names, by the names of the
             parameters; empty if there is none.
     """
 
     total_steps: int
     seed: int
+    frozen: frozenset[str] = frozenset()
     ranking: Mapping[str, Tensor] = {}
 
 
@@ -107,20 +109,16 @@ class Masks:
 
     Args:
         model: The model to train.
+        without: Names of parameters that are not pruned.
     """
 
-    def __init__(self, model: nn.Module) -> None:
-        self.weights = prunable(model)
+    def __init__(self, model: nn.Module, without: frozenset[str] = frozenset()) -> None:
+        self.weights = {name: weight for name, weight in prunable(model).items() if name not in without}
         self.masks = {name: _mask(weight.detach()) for name, weight in self.weights.items()}
 
-    @property
-    def total(self) -> int:
-        """The number of weights that can be pruned."""
-        return sum(mask.numel() for mask in self.masks.values())
-
-    def zeros(self) -> int:
-        """Return the number of weights that stay 0; waits for the device."""
-        return sum(mask.numel() - int(mask.count_nonzero()) for mask in self.masks.values())
+    def thawed(self) -> dict[str, Tensor]:
+        """Return the masks of the layers that are not frozen now."""
+        return {name: mask for name, mask in self.masks.items() if self.weights[name].requires_grad}
 
     @torch.no_grad()
     def clear_weights(self) -> None:

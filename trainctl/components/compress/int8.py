@@ -1,5 +1,6 @@
 """Training with weights and activations of 8 bits, and the layers that compute with them."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import torch
@@ -162,6 +163,8 @@ def rounded(weight: Tensor, axis: int) -> Tensor:
 class Int8Linear(nn.Linear):
     """A linear layer on 8-bit inputs and weights."""
 
+    input_range: Range
+
     def forward(self, input: Tensor) -> Tensor:
         """Return the outputs, in floating point."""
         return functional.linear(self.input_range(input), _weight(self, self.weight), self.bias)
@@ -177,11 +180,11 @@ class _Int8Conv:
         return rounded_outputs
 
 
-class Int8Conv1d(_Int8Conv, nn.Conv1d):  # type: ignore[misc]
+class Int8Conv1d(_Int8Conv, nn.Conv1d):
     """A convolution over sequences."""
 
 
-class Int8Conv2d(_Int8Conv, nn.Conv2d):  # type: ignore[misc]
+class Int8Conv2d(_Int8Conv, nn.Conv2d):
     """A convolution over images."""
 
 
@@ -243,7 +246,7 @@ def convert(model: nn.Module) -> None:
     Raises:
         ConfigError: If there is no such layer.
     """
-    found = [module for module in model.modules() if type(module) in KINDS]
+    found: list[Any] = [module for module in model.modules() if type(module) in KINDS]
     if not found:
         raise ConfigError(
             f"compress=int8: {type(model).__name__} has no layer that can be quantised: linear, Conv1d, Conv2d, embedding"
@@ -263,11 +266,15 @@ def ranges(model: nn.Module) -> list[Range]:
     return [module for module in model.modules() if isinstance(module, Range)]
 
 
+def _converted(model: nn.Module) -> list[Any]:
+    """Return the ranges and the layers of 8 bits."""
+    return [module for module in model.modules() if isinstance(module, (Range, *KINDS.values()))]
+
+
 def activate(model: nn.Module, *, active: bool) -> None:
     """Let a converted model compute with 8 bits in training, or with floating point."""
-    for module in model.modules():
-        if isinstance(module, (Range, *KINDS.values())):
-            module.active = active
+    for module in _converted(model):
+        module.active = active
 
 
 @torch.no_grad()
@@ -279,11 +286,16 @@ def fix(model: nn.Module) -> None:
     named = dict(model.named_parameters())
     for name, axis in quantised_weights(model).items():
         named[name].copy_(rounded(named[name], axis) + 0.0)  # turns -0 into 0, which integers do not distinguish
-    for module in model.modules():
-        if type(module) in KINDS.values():
+    for module in _converted(model):
+        if not isinstance(module, Range):
             module.fixed = True
-        elif isinstance(module, Range) and bool(module.known):
+        elif bool(module.known):
             module.fixed = module.steps()
+
+
+def without_ranges(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors of a model's state that the model also has without 8 bits."""
+    return {name: value for name, value in named.items() if not name.endswith("_range.limits")}
 
 
 def quantised_weights(model: nn.Module) -> dict[str, int]:

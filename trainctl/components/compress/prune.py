@@ -25,7 +25,8 @@ def prune(
 
     is the fraction of weights that are 0. What is 0 stays 0: in the trained and in the averaged weights, whatever the
     optimizer, weight decay, penalties or projections would do, and in later runs that start from these weights. Pruned
-    are all parameters with more than one dimension, so neither biases nor norms. Until the sparsity is reached, no
+    are all parameters with more than one dimension, so neither biases nor norms, and no layer that is frozen before it
+    is thawed. Until the sparsity is reached, no
     evaluation can be the best one or stop the run. Zeros do not speed up dense kernels: they make a model smaller only
     once it is packed.
 
@@ -58,17 +59,15 @@ def prune(
         masks, by_layer = Masks(model), scope == "layer"
         last = min(int(end * training.total_steps), training.total_steps - 1)
         first = min(int(begin * training.total_steps), last)
-        final = _final(masks, sparsity, by_layer=by_layer)
         ranking = _fitting(training.ranking, masks) if by_run is not None else {}
 
         def before(moment: Moment) -> None:
             position = moment.position
             if position < first or not (moment.step % every_steps == 0 or position in (first, last)):
                 return
-            if position > last and masks.zeros() >= final:
-                return
-            now = cubic(position, first, last, sparsity)
-            _drop(masks, ranking or masks.weights, now, by_layer=by_layer)
+            if position <= last or not reached(masks, sparsity, by_layer=by_layer):
+                now = cubic(position, first, last, sparsity)
+                _drop(masks, ranking or masks.weights, now, by_layer=by_layer)
 
         return Constraint(
             state=masks.masks,
@@ -76,7 +75,7 @@ def prune(
             between=lambda moment: masks.clear_gradients(),
             after=lambda moment: masks.clear_weights(),
             follow=masks.clear,
-            complete=lambda position: position >= last and masks.zeros() >= final,
+            complete=lambda position: position >= last and reached(masks, sparsity, by_layer=by_layer),
         )
 
     return Compress(constrain=constrain, exclusive=True)
@@ -98,7 +97,7 @@ def cubic(position: int, first: int, last: int, sparsity: float) -> float:
 @torch.no_grad()
 def _drop(masks: Masks, by: dict[str, nn.Parameter] | dict[str, Tensor], sparsity: float, *, by_layer: bool) -> None:
     """Mask the weights of the smallest magnitude, and set them to 0."""
-    magnitudes = {name: by[name].detach().abs().where(mask > 0, -1.0) for name, mask in masks.masks.items()}
+    magnitudes = {name: by[name].detach().abs().where(mask > 0, -1.0) for name, mask in masks.thawed().items()}
     if not magnitudes:
         return
     for name, keep in ranked(magnitudes, sparsity, by_layer=by_layer).items():
@@ -106,10 +105,12 @@ def _drop(masks: Masks, by: dict[str, nn.Parameter] | dict[str, Tensor], sparsit
     masks.clear_weights()
 
 
-def _final(masks: Masks, sparsity: float, *, by_layer: bool) -> int:
-    """Return how many weights are 0 in the end."""
-    sizes = [mask.numel() for mask in masks.masks.values()] if by_layer else [masks.total]
-    return sum(size - kept(size, sparsity) for size in sizes if size)
+def reached(masks: Masks, sparsity: float, *, by_layer: bool) -> bool:
+    """Return whether so many of the weights that are not frozen stay 0; waits for the device."""
+    sizes = [(mask.numel(), int(mask.count_nonzero())) for mask in masks.thawed().values()]
+    if not by_layer and sizes:
+        sizes = [(sum(size for size, _ in sizes), sum(left for _, left in sizes))]
+    return all(left <= kept(size, sparsity) for size, left in sizes)
 
 
 def _fitting(ranking: object, masks: Masks) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ def rigl(
     .. math:: n = f(t)\, k, \qquad f(t) = \frac{\alpha}{2} \left( 1 + \cos\frac{\pi t}{t_\text{end}} \right)
 
     New connections start at 0. The first connections are random, a function of the seed, or the weights of the largest
-    magnitude where a run starts from sparse weights. Biases and norms are dense. Zeros do not speed up dense kernels.
+    magnitude where a run starts from sparse weights. Biases, norms, and layers that are frozen at the start are dense. Zeros do not speed up dense kernels.
 
     Args:
         sparsity: Fraction of weights that are 0 [1].
@@ -44,7 +44,7 @@ def rigl(
     """
 
     def constrain(model: nn.Module, training: Training) -> Constraint:
-        masks = Masks(model)
+        masks = Masks(model, training.frozen)
         shapes = {name: tuple(weight.shape) for name, weight in masks.weights.items()}
         density = erk(shapes, sparsity) if distribution == "erk" else uniform(shapes, sparsity)
         generator = torch.Generator().manual_seed(training.seed ^ SALT)

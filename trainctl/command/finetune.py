@@ -1,0 +1,51 @@
+"""Train a new run that starts from the weights of another one.
+
+    trainctl finetune [RUN] [overrides] [which=best] [root=runs]
+
+RUN is a run's directory, its name, or a part of the name; without it, the newest run. The new run has RUN's settings
+with the overrides on top, RUN's weights, a fresh optimizer, and begins at step 0. Any override is allowed: another data
+set, other classes, another model. Weights are matched layer by layer from the input; the list at the start says for each
+layer whether it was taken, resized or is new, and why.
+
+    trainctl finetune my-run loop.epochs=5 optimizer.lr=1e-4     train on, at another rate
+    trainctl finetune my-run dataset.path=new.csv freeze=body    new data, only the output layer is trained
+    trainctl finetune my-run model.hidden=[512,256]              a wider and deeper model that computes the same
+    trainctl finetune my-run model.hidden=[64]                   a narrower one of the strongest units
+    trainctl finetune my-autoencoder model=mlp dataset=digits    an encoder becomes a classifier
+
+It prints the full command that it stands for. RUN is only read: the new run keeps a copy of what it needs. To continue
+the same run instead, use `trainctl resume`.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from trainctl.command import arguments
+from trainctl.report import table
+from trainctl.settings import derive
+from trainctl.store import finding
+
+OPTIONS = {"which": "best", "root": "runs"}
+
+
+def main(argv: Sequence[str], config_dir: str | None = None) -> int:
+    """Compose the new run, import torch and train; return the exit code."""
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    directory = finding.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
+    packages, overrides = arguments.packages(parsed.overrides)
+    from trainctl.store import configuration
+
+    tree = configuration.read(directory, packages).tree
+    start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
+    config, words = derive.derived(tree, [*start, *overrides], config_dir)
+    table.line(f"the same as: {derive.command(words)}")
+    table.flush()
+    arguments.import_torch()
+    from trainctl.report import reporters
+    from trainctl.store.records import MadeBy
+    from trainctl.train import session
+
+    made_by = MadeBy("finetune", {"run": str(directory), "overrides": list(overrides)})
+    session.begin(config, words, reporters=reporters.on_terminal, made_by=made_by)
+    return 0

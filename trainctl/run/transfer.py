@@ -1,0 +1,215 @@
+"""Start a model from the weights of another run: layer by layer from the input, in other widths and depths.
+
+Source: J. Yosinski et al., How transferable are features in deep neural networks?, NeurIPS 2014; T. Chen, I. Goodfellow,
+J. Shlens, Net2Net, ICLR 2016.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from trainctl.components.compress.int8 import without_ranges
+from trainctl.data.inherit import same_targets
+from trainctl.data.schema import Schema
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.run import deepen
+from trainctl.run.layers import Layer, layers
+from trainctl.run.model import bare_model
+from trainctl.run.parent import Parent
+from trainctl.run.resize import resized
+from trainctl.run.units import Structure, describe
+from trainctl.settings.config import Config
+
+State = Literal["taken", "resized", "new"]
+Examples = Callable[[], Tensor]
+
+
+@dataclass(frozen=True)
+class LayerStart:
+    """How a layer of the new model starts.
+
+    Args:
+        layer: Its path in the model.
+        state: Whether its weights were taken as they are, taken and resized, or are new.
+        why: The shapes, or why it is new.
+    """
+
+    layer: str
+    state: State
+    why: str
+
+
+@dataclass(frozen=True)
+class Offer:
+    """The weights that the other run has for a model, in its shapes where that was possible.
+
+    Args:
+        weights: By the names of the new model's state.
+        shapes: What shape each had in the other run.
+        stopped: The first layer for which there is none, because it or one before it differs; empty if layers correspond.
+        identities: The layers that the other run does not have, and that pass on what they get.
+    """
+
+    weights: Mapping[str, Tensor]
+    shapes: Mapping[str, torch.Size]
+    stopped: str = ""
+    identities: frozenset[str] = frozenset()
+
+
+@torch.no_grad()
+def start(
+    model: nn.Module, config: Config, schema: Schema, parent: Parent, examples: Examples, *, body_only: bool = False
+) -> list[LayerStart]:
+    """Load the weights of a parent into a new model, as far as they fit.
+
+    Args:
+        model: The new model; the layers that are not loaded keep their weights.
+        config: The new run's configuration.
+        schema: The schema of the new run's data.
+        parent: The run to start from.
+        examples: Returns training rows as the new model receives them.
+        body_only: Whether the output layer stays new in any case.
+
+    Returns:
+        How each layer starts, from the input to the output.
+
+    Raises:
+        CheckpointError: If no layer fits.
+        ConfigError: If the model is to be wider or deeper, and its outputs could not stay the same.
+    """
+    own = model.state_dict()
+    parent = replace(parent, model=without_ranges(parent.model))
+    offer = _offer(model, config, schema, parent, examples)
+    weights = _with_columns(offer, own, layers(model), schema, parent)
+    result: list[LayerStart] = []
+    for number, layer in enumerate(layers(model)):
+        last = number == len(layers(model)) - 1
+        reason = _why_new_outputs(schema, parent, body_only) if last else ""
+        result.append(_load(layer, own, weights, offer, reason))
+    if all(entry.state == "new" for entry in result):
+        reasons = dict.fromkeys(f"{entry.layer}: {entry.why}" for entry in result)
+        raise CheckpointError(f"{parent.name}: none of its weights fit this model: {'; '.join(list(reasons)[:3])}")
+    model.load_state_dict(own)
+    return result
+
+
+def _load(layer: Layer, own: dict[str, Tensor], weights: Mapping[str, Tensor], offer: Offer, reason: str) -> LayerStart:
+    """Put the weights of a layer into the state of the new model, if all of them fit and nothing speaks against it."""
+    for name in () if reason else layer.tensors:
+        if name not in weights:
+            where = f"layers differ from {offer.stopped} on" if offer.stopped else f"{name} is not in the other run"
+            reason = where
+        elif weights[name].shape != own[name].shape:
+            reason = f"{name} has shape {_shape(weights[name])} there, {_shape(own[name])} here"
+        if reason:
+            break
+    if reason:
+        return LayerStart(layer.name, "new", reason)
+    changed = [name for name in layer.tensors if offer.shapes[name] != own[name].shape]
+    for name in layer.tensors:
+        own[name] = weights[name].to(own[name].device, own[name].dtype)
+    if layer.name in offer.identities:
+        return LayerStart(layer.name, "new", "passes on what it gets (the identity)")
+    if not changed:
+        return LayerStart(layer.name, "taken", _shape(own[layer.tensors[0]]))
+    first = changed[0]
+    return LayerStart(layer.name, "resized", f"{'x'.join(map(str, offer.shapes[first]))} -> {_shape(own[first])}")
+
+
+def _offer(model: nn.Module, config: Config, schema: Schema, parent: Parent, examples: Examples) -> Offer:
+    """Return the parent's weights for a new model, in its widths where the units of both are known."""
+    before, old_model = parent, _built(parent.config, parent.schema)
+    if {key: value.shape for key, value in old_model.state_dict().items()} != {
+        key: value.shape for key, value in parent.model.items()
+    }:
+        raise CheckpointError(f"{parent.name}: its weights do not match its configuration")
+    if parent.config.parts["model"]["name"] != config.parts["model"]["name"]:
+        return _by_layers(model, old_model, parent)
+    identities: frozenset[str] = frozenset()
+    if deeper := deepen.deeper(before, config, examples, _built):
+        shallow = len(layers(old_model))
+        before, old_model = deeper, _built(deeper.config, deeper.schema)
+        identities = frozenset(layer.name for layer in layers(old_model)[shallow - 1 : -1])
+    try:
+        old, new = describe(old_model), describe(model)
+    except ConfigError:
+        return _by_layers(model, old_model, before)
+    shapes = {key: value.shape for key, value in before.model.items()}
+    if not _correspond(old, new):
+        return _by_layers(model, old_model, before)
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    return Offer(resized(before.model, old, new, own), shapes, identities=identities)
+
+
+def _built(config: Config, schema: Schema) -> nn.Module:
+    """Return the model of a configuration, without drawing from the random generator of the run."""
+    with torch.random.fork_rng(devices=[]):
+        return bare_model(config, schema)
+
+
+def _correspond(old: Structure, new: Structure) -> bool:
+    """Return whether two models have the same layers, in whatever widths."""
+
+    def axes(structure: Structure) -> list[list[tuple[str, int]]]:
+        return [[(axis.tensor, axis.dimension) for axis in (*group.written, *group.read)] for group in structure.groups]
+
+    return axes(old) == axes(new) and old.outputs == new.outputs
+
+
+def _by_layers(model: nn.Module, old_model: nn.Module, parent: Parent) -> Offer:
+    """Return the weights of the layers that are the same in two models, from the input up to the first that differs."""
+    weights: dict[str, Tensor] = {}
+    own, stopped = model.state_dict(), ""
+    pairs = list(zip(layers(model), layers(old_model), strict=False))
+    for new, old in pairs:
+        if len(new.tensors) != len(old.tensors) or any(
+            own[name].shape != parent.model[other].shape for name, other in zip(new.tensors, old.tensors, strict=True)
+        ):
+            stopped = new.name
+            break
+        weights |= {name: parent.model[other] for name, other in zip(new.tensors, old.tensors, strict=True)}
+    return Offer(weights, {key: value.shape for key, value in weights.items()}, stopped or layers(model)[-1].name)
+
+
+def _with_columns(
+    offer: Offer, own: Mapping[str, Tensor], model_layers: list[Layer], schema: Schema, parent: Parent
+) -> dict[str, Tensor]:
+    """Return the offered weights with the inputs of the first layer in the order of the new columns or channels.
+
+    Columns are matched by name; a new column keeps the new model's weights. A layer that reads colours gets a third of the
+    weights of one that read grey, and the other way round their sum.
+    """
+    weights, name = dict(offer.weights), f"{model_layers[0].name}.weight"
+    if name not in weights or name not in own or weights[name].ndim < 2 or schema.vocabulary:
+        return weights
+    old, new = weights[name], own[name].cpu()
+    before, after = parent.schema.input_names, schema.input_names
+    if before and after and before != after and old.shape[0] == new.shape[0] and old.shape[1] == len(before):
+        columns = new.clone()
+        for index, column in enumerate(after):
+            if column in before:
+                columns[:, index] = old[:, before.index(column)]
+        if set(before) & set(after):
+            weights[name] = columns
+    elif old.ndim == 4 and old.shape[0] == new.shape[0] and old.shape[2:] == new.shape[2:]:
+        if (old.shape[1], new.shape[1]) == (1, 3):
+            weights[name] = old.repeat(1, 3, 1, 1) / 3
+        elif (old.shape[1], new.shape[1]) == (3, 1):
+            weights[name] = old.sum(1, keepdim=True)
+    return weights
+
+
+def _why_new_outputs(schema: Schema, parent: Parent, body_only: bool) -> str:
+    """Return why the output layer is new; empty if it may be taken."""
+    if body_only:
+        return "init.layers=body"
+    if schema.task == parent.schema.task == "classification" and schema.class_names != parent.schema.class_names:
+        return "its outputs are other classes"
+    return "" if same_targets(schema, parent.schema) else "its outputs are other targets"
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "1"
