@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainctl.errors import CheckpointError
-from trainctl.finished import quantize
+from trainctl.finished import prune, quantize
 from trainctl.finished.comparison import Comparison, tensor_difference
 from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
@@ -14,7 +14,7 @@ from trainctl.train.made import Recipe, build
 
 # What each verb that makes runs without training does: (config of the made run, its parents, the verb's settings) -> recipe.
 Maker = Callable[[Finished, tuple[Parent, ...], dict[str, Any]], Recipe]
-MAKERS: dict[str, Maker] = {"quantize": quantize.maker}
+MAKERS: dict[str, Maker] = {"prune": prune.maker, "quantize": quantize.maker}
 
 
 def remake(run: Finished) -> Comparison:

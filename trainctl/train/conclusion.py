@@ -5,9 +5,13 @@ import shlex
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from trainctl.data.rows import SplitName
+from trainctl.data.schema import Schema
 from trainctl.errors import (
     Advice,
     CheckpointError,
@@ -21,12 +25,13 @@ from trainctl.errors import (
 )
 from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
+from trainctl.run.model import build_model
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
-from trainctl.train import checkpoint_writer
+from trainctl.train import checkpoint_writer, cost
 from trainctl.train.evaluation import confusion, evaluate
 
 Summary = dict[str, Any]
@@ -42,7 +47,8 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
     try:
         with best_weights(run):
             metrics, matrix = measure_test_split(run)
-        summary, rows = record(run, directory, reporter, "finished", reason, metrics)
+            size = size_of_smaller(run)
+        summary, rows = record(run, directory, reporter, "finished", reason, metrics, size)
     except KeyboardInterrupt as signal:
         kind = Terminated if isinstance(signal, Terminate) else Interrupted
         raise kind("stopped while testing the trained model; the run is saved") from None
@@ -76,6 +82,36 @@ def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
     return metrics, confusion(run.evaluation, tested) if run.task == "classification" else []
 
 
+def size_of_smaller(run: Run) -> dict[str, Any] | None:
+    """Return what the model costs, and that from which it was made, if it was compressed or has other widths.
+
+    The latter is left out if it was trained for other outputs.
+    """
+    compressed = any(member["name"] != "none" for member in run.config.members("compress"))
+    origin = next((parent for parent in run.parents if parent.role in ("ranking", "start")), None)
+    if not compressed and (origin is None or _weights(origin.model) == _weights(run.model.state_dict())):
+        return None
+    before = None
+    if origin and same_rows(origin.schema, run.data.schema):
+        model, _ = build_model(origin.config, origin.schema, run.device)
+        model.load_state_dict(origin.model)
+        data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
+        before = cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
+    own = cost.measure(run.evaluation, run.config.monitor)
+    return cost.as_json(own, before) | {"zeros": cost.zeros(run.evaluation.model) if compressed else {}}
+
+
+def same_rows(one: Schema, other: Schema) -> bool:
+    """Return whether models for two data sets have the same inputs and outputs."""
+    return (one.input_shape, one.outputs, one.task, one.class_names, one.target_names) == (
+        other.input_shape, other.outputs, other.task, other.class_names, other.target_names,
+    )  # fmt: skip
+
+
+def _weights(named: Mapping[str, Tensor]) -> int:
+    return sum(value.numel() for value in named.values())
+
+
 def conclude(
     run: Run,
     directory: AnyPath,
@@ -96,6 +132,7 @@ def record(
     outcome: str,
     reason: str,
     metrics: Mapping[str, float] | None = None,
+    size: Mapping[str, Any] | None = None,
 ) -> tuple[Summary, Sequence[Row]]:
     """Report the end of a session and write its summary, whatever happens to the plots.
 
@@ -106,6 +143,7 @@ def record(
         outcome: ``finished``, ``stopped``, ``interrupted``, ``terminated`` or ``failed``.
         reason: The reason, in words.
         metrics: Metrics of the test split, if they were measured.
+        size: What the model costs, if it was measured.
 
     Returns:
         The summary, and the rows of `metrics.jsonl`.
@@ -116,6 +154,7 @@ def record(
     except CheckpointError as error:
         warnings.warn(f"no plots, and no metrics in the summary: {error}", Advice, stacklevel=1)
     summary = summarize(run, outcome, reason, {**best_metrics(run, rows), **(metrics or {})})
+    summary |= {"size": dict(size)} if size else {}
     try:
         reporter.finish(summary)
         reporter.unsaved()

@@ -77,6 +77,12 @@ def weights_of(model: nn.Module) -> list[Tensor]:
     return tensors
 
 
+def zeros(model: nn.Module) -> dict[str, float]:
+    """Return the fraction of zeros among the weights of each layer that can be pruned."""
+    named = {name: weight for name, weight in model.named_parameters() if weight.ndim > 1}
+    return {name: 1 - int(weight.count_nonzero()) / weight.numel() for name, weight in named.items()}
+
+
 def stored_bytes(model: nn.Module) -> int:
     """Return the size of a model's state as it is stored [bytes]; weights of 8 bits take a byte each."""
     return sum(tensor.nbytes for tensor in int8.encode(model.state_dict(), quantised_weights(model)).values())

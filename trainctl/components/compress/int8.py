@@ -201,14 +201,12 @@ class _Int8Recurrent:
 
     def forward(self: Any, input: Any, hx: Any = None) -> Any:
         """Return the states and the last state."""
-        if isinstance(input, PackedSequence):
-            input = input._replace(data=self.input_range(input.data))
-        else:
-            input = self.input_range(input)
+        packed = isinstance(input, PackedSequence)
+        read = input._replace(data=self.input_range(input.data)) if packed else self.input_range(input)
         weights = self._flat_weights
         self._flat_weights = [_weight(self, weight) if weight.ndim > 1 else weight for weight in weights]
         try:
-            return super().forward(input, hx)  # type: ignore[misc]
+            return super().forward(read, hx)  # type: ignore[misc]
         finally:
             self._flat_weights = weights
 
@@ -253,11 +251,12 @@ def convert(model: nn.Module) -> None:
             " or recurrent"
         )
     for module in found:
+        convolution = isinstance(module, nn.Conv1d | nn.Conv2d)
         module.__class__ = KINDS[type(module)]
         module.active, module.fixed = True, False
         if not isinstance(module, nn.Embedding):
             module.input_range = Range()
-        if isinstance(module, _Int8Conv):
+        if convolution:
             module.output_range = Range()
 
 
