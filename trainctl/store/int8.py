@@ -62,7 +62,8 @@ def decode(stored: Mapping[str, Tensor], path: object) -> dict[str, Tensor]:
             f" {FORMAT}"
         )
     integers = sorted(name for name, value in named.items() if value.dtype == torch.int8)
-    if axes is None or order is None or axes.shape != (len(integers),) or order.dtype != torch.bfloat16:
+    known = axes is not None and axes.dtype == torch.uint8 and axes.shape == (len(integers),)
+    if axes is None or not known or order is None or order.ndim != 1 or order.dtype != torch.bfloat16:
         raise CheckpointError(f"{path}: damaged (integers and scales do not match)")
     begin = 0
     for name, axis in zip(integers, axes.tolist(), strict=True):

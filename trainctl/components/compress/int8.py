@@ -12,7 +12,7 @@ from trainctl.components.compress.base import Compress, Constraint, Moment, Trai
 from trainctl.errors import ConfigError
 
 WEIGHT_STEPS, ACTIVATION_STEPS = 127, 255  # weights: -127..127; activations: 0..255
-SMALLEST = 2.0**-100  # scale, of weights or activations that are all 0
+SMALLEST = 2.0**-120  # scale, of weights or activations that are all 0
 SLOWEST = 0.01  # weight of a batch in the running range
 MOST_BATCHES = 1000.0  # that are counted
 
