@@ -14,7 +14,7 @@ from trainctl.finished.reproduce import reproduce
 from trainctl.run import assemble
 from trainctl.settings import compose
 from trainctl.settings.smaller import narrower, remaining, sparser
-from trainctl.store import records, restore
+from trainctl.store import parents, records, restore
 from trainctl.train import session
 
 SHORT = (
@@ -59,7 +59,7 @@ def test_a_ticket_is_the_first_weights_under_the_mask_of_the_trained_ones(run, s
     assert code == 130  # stopped as planned; the round can be resumed
     assert files(run) == before
     ticket = open_run(tmp_path / "ticket-round-1", [], [], ())
-    again = assemble.assemble(ticket.config, ticket.schema, ())
+    again = assemble.assemble(ticket.config, ticket.schema, parents.read(ticket.directory, []))
     first = assemble.assemble(open_run(run, [], [], ()).config).model.state_dict()
     assert all(torch.equal(value, first[name]) for name, value in again.model.state_dict().items())
     assert say("resume", "ticket-round-1", "root=.")[0] == 0
@@ -130,7 +130,7 @@ def test_too_large_a_loss_is_exit_9_and_removes_all_rounds(run, say, tmp_path): 
         (["amount=0.5", "scope=units", "rewind=true"], "rewind=true is only for scope=weights"),
         (["amount=0.5", "rewind=true", "gradual=true"], "choose one of them"),
         (["amount=0.5", "tune=false", "rounds=2"], "without training"),
-        (["amount=0.5", "compress=[int8]"], "prune selects compress=prune"),
+        (["amount=0.5", "compress=[int8]"], "compress=[int8]: prune needs compress=prune"),
         (["amount=0.5", "compress.prune.scope=x"], "compress.prune.scope=x"),
     ],
 )  # fmt: skip

@@ -25,7 +25,7 @@ MODELS = {
     "cnn": ("dataset=digits", "model=cnn", "model.norm=batch"),
     "lstm": ("dataset=digits", "model=rnn"),
     "autoencoder": ("dataset=digits", "model=autoencoder"),
-    "embedding": ("dataset=text", "model=rnn", "model.embedding_size=32"),
+    "embedding": ("dataset=text", "dataset.text=text", "dataset.target=label", "model=rnn", "model.embedding_size=32"),
 }
 
 

@@ -96,10 +96,11 @@ def words_of(
     else:
         chosen = smaller.sparser(tree, 1 - remaining, smaller.GRADUAL_END if plan.gradual else 0.0)
         chosen += [f"compress.prune.by_run={previous}"] if plan.rewind else start
-    config, words = derive.derived(tree, [*chosen, *overrides], config_dir)
-    if plan.scope == "weights" and "prune" not in [one["name"] for one in config.members("compress")]:
-        raise ConfigError("prune selects compress=prune: leave compress out, or add prune to it")
-    return config, words
+        if typed := [word for word in overrides if word.startswith("compress=")]:
+            if "prune" not in typed[-1].partition("=")[2].strip("[]").split(","):
+                raise ConfigError(f"{typed[-1]}: prune needs compress=prune; add it, or leave compress out")
+            chosen = [word for word in chosen if not word.startswith("compress=")]
+    return derive.derived(tree, [*chosen, *overrides], config_dir)
 
 
 def prune(
