@@ -55,7 +55,9 @@ def files(directory: Path) -> dict[Path, bytes]:
 
 def test_a_ticket_is_the_first_weights_under_the_mask_of_the_trained_ones(run, say, tmp_path):  # noqa: F811
     before = files(run)
-    code, out, said = say("prune", "run", "root=.", "amount=0.8", "rounds=2", "rewind=true", "output=ticket", "loop.stop_at_step=2")
+    code, out, said = say(
+        "prune", "run", "root=.", "amount=0.8", "rounds=2", "rewind=true", "output=ticket", "loop.stop_at_step=2"
+    )
     assert code == 130  # stopped as planned; the round can be resumed
     assert files(run) == before
     ticket = open_run(tmp_path / "ticket-round-1", [], [], ())
@@ -66,7 +68,9 @@ def test_a_ticket_is_the_first_weights_under_the_mask_of_the_trained_ones(run, s
     trained = best(run)
     magnitudes = torch.cat([trained[name].abs().flatten() for name in prunable(again.model)])
     limit = magnitudes.sort().values[round((1 - 0.2**0.5) * len(magnitudes))]
-    assert all(torch.equal(part, trained[name].abs() < limit) for name, part in zeros(tmp_path / "ticket-round-1").items())
+    assert all(
+        torch.equal(part, trained[name].abs() < limit) for name, part in zeros(tmp_path / "ticket-round-1").items()
+    )
     assert "the same as: trainctl" in out
     del said
 
@@ -80,7 +84,12 @@ def test_rounds_prune_what_is_left_and_each_is_a_run_with_its_lineage(run, say, 
     for n in (2, 3):
         earlier, later = (zeros(tmp_path / f"small-round-{each}") for each in (n - 1, n))
         assert all(bool(later[name][part].all()) for name, part in earlier.items())  # what was 0 is 0
-    assert [one.name for one in lineage(tmp_path / "small-round-3")] == ["small-round-3", "small-round-2", "small-round-1", "run"]
+    assert [one.name for one in lineage(tmp_path / "small-round-3")] == [
+        "small-round-3",
+        "small-round-2",
+        "small-round-1",
+        "run",
+    ]
     assert out.count("zeros do not speed up dense kernels") == 3
     size = records.read_summary(tmp_path / "small-round-3").size
     assert size.parameters == size.before.parameters
@@ -92,7 +101,19 @@ def test_rounds_prune_what_is_left_and_each_is_a_run_with_its_lineage(run, say, 
 
 def test_a_pruned_run_is_pruned_again_and_never_less(run, say, tmp_path):  # noqa: F811
     assert say("prune", "run", "root=.", "amount=0.6", "tune=false", "output=a")[0] == 0
-    assert say("prune", "a", "root=.", "amount=0.9", "loop.epochs=1", "gradual=true", "output=b", "compress.prune.every_steps=1")[0] == 0
+    assert (
+        say(
+            "prune",
+            "a",
+            "root=.",
+            "amount=0.9",
+            "loop.epochs=1",
+            "gradual=true",
+            "output=b",
+            "compress.prune.every_steps=1",
+        )[0]
+        == 0
+    )
     assert (fraction(tmp_path / "a"), fraction(tmp_path / "b")) == pytest.approx((0.6, 0.9), abs=0.01)
     assert all(bool(zeros(tmp_path / "b")[name][part].all()) for name, part in zeros(tmp_path / "a").items())
     code, _, said = say("prune", "b", "root=.", "amount=0.9")

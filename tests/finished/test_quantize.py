@@ -130,5 +130,7 @@ def test_a_stored_run_of_every_format_is_used_and_made_again(tmp_path, say):  # 
         assert json.loads(out)["metrics"]["test/accuracy"] == pytest.approx(wanted["test/accuracy"])
         assert json.loads(out)["metrics"]["test/loss"] == pytest.approx(wanted["test/loss"], rel=1e-5)
         held = runpath.hold(directory)
-        assert torch.equal(restore.newest(held).tensors("best")["model.1.weight"] != 0, torch.ones(6, 4, dtype=torch.bool))
+        assert torch.equal(
+            restore.newest(held).tensors("best")["model.1.weight"] != 0, torch.ones(6, 4, dtype=torch.bool)
+        )
         assert say("reproduce", directory)[0] == 0

@@ -136,7 +136,9 @@ def test_recurrent_layers_compute_with_rounded_weights_also_on_packed_texts(cell
     torch.testing.assert_close(net[0](rows)[0], plain(inputs)[0])
     lengths = torch.tensor([7, 4, 2])
     packed = pack_padded_sequence(rows, lengths, batch_first=True)
-    torch.testing.assert_close(net[0](packed)[0].data, plain(pack_padded_sequence(inputs, lengths, batch_first=True))[0].data)
+    torch.testing.assert_close(
+        net[0](packed)[0].data, plain(pack_padded_sequence(inputs, lengths, batch_first=True))[0].data
+    )
 
 
 def test_an_embedding_has_a_scale_for_each_column():

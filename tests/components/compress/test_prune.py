@@ -124,7 +124,10 @@ def test_a_model_with_other_shapes_cannot_decide():
 
 @pytest.mark.parametrize(
     ("changes", "message"),
-    [({"begin": 0.7}, r"compress\.prune\.end=0\.6 is before compress\.prune\.begin=0\.7"), ({"by_run": "x"}, "prunes once")],
+    [
+        ({"begin": 0.7}, r"compress\.prune\.end=0\.6 is before compress\.prune\.begin=0\.7"),
+        ({"by_run": "x"}, "prunes once"),
+    ],
 )
 def test_settings_that_contradict_each_other_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):

@@ -103,7 +103,11 @@ def test_frozen_layers_stay_dense():
 
 
 def test_uniform_keeps_the_first_layer_dense():
-    assert uniform({"a": (3, 3), "b": (3, 3), "c": (2, 2)}, 0.9) == {"a": 1.0, "b": pytest.approx(0.1), "c": pytest.approx(0.1)}
+    assert uniform({"a": (3, 3), "b": (3, 3), "c": (2, 2)}, 0.9) == {
+        "a": 1.0,
+        "b": pytest.approx(0.1),
+        "c": pytest.approx(0.1),
+    }
 
 
 @pytest.mark.parametrize("sparsity", [0.5, 0.8, 0.95, 0.0])

@@ -28,7 +28,8 @@ def rigl(
     .. math:: n = f(t)\, k, \qquad f(t) = \frac{\alpha}{2} \left( 1 + \cos\frac{\pi t}{t_\text{end}} \right)
 
     New connections start at 0. The first connections are random, a function of the seed, or the weights of the largest
-    magnitude where a run starts from sparse weights. Biases, norms, and layers that are frozen at the start are dense. Zeros do not speed up dense kernels.
+    magnitude where a run starts from sparse weights. Biases, norms, and layers that are frozen at the start are dense.
+    Zeros do not speed up dense kernels.
 
     Args:
         sparsity: Fraction of weights that are 0 [1].
