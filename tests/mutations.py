@@ -1593,4 +1593,52 @@ MUTATIONS = [
         "    if not target:\n",
         "tests/finished/test_export.py -k meanwhile",
     ),
+    Mutation(
+        "trainctl/components/compress/prune.py",
+        "(last - first)) ** 3)",
+        "(last - first)) ** 2)",
+        "tests/components/compress/test_prune.py",
+    ),
+    Mutation(
+        "trainctl/components/compress/prune.py",
+        ".abs().where(mask > 0, -1.0) for name, mask in masks.thawed()",
+        ".abs() for name, mask in masks.thawed()",
+        "tests/components/compress/test_prune.py",
+    ),
+    Mutation(
+        "trainctl/components/compress/rigl.py",
+        "gradient.abs().where(~kept_ones, -1.0)",
+        "gradient.abs()",
+        "tests/components/compress/test_rigl.py",
+    ),
+    Mutation(
+        "trainctl/components/compress/int8.py",
+        ".bfloat16().float().clamp(min=SMALLEST)",
+        ".clamp(min=SMALLEST)",
+        "tests/components/compress/test_int8.py",
+    ),
+    Mutation(
+        "trainctl/step/eager.py",
+        '            compress("follow")',
+        "            pass",
+        "tests/components/compress/test_contract.py -k what_is_0",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        "(compressed and state.best_uncompressed)",
+        "False",
+        "tests/components/compress/test_contract.py -k never_the_best",
+    ),
+    Mutation(
+        "trainctl/step/engine.py",
+        ", *self._phases())",
+        ")",
+        "tests/components/compress/test_contract.py -k int8-late",
+    ),
+    Mutation(
+        "trainctl/store/int8.py",
+        " and not bool(signed_zeros.any())",
+        "",
+        "tests/store/test_int8.py",
+    ),
 ]

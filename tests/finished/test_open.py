@@ -14,11 +14,11 @@ import yaml
 
 from trainctl import cli
 from trainctl.errors import CheckpointError
-from trainctl.finished.open import read_tree
 from trainctl.run import assemble
 from trainctl.settings import compose, config, existing
 from trainctl.settings.own_code import own_code
 from trainctl.store import restore, rundir
+from trainctl.store.configuration import read_tree
 from trainctl.store.manifest import FORMAT, Manifest, checksum
 from trainctl.store.tensors import write as write_tensors
 from trainctl.train import session

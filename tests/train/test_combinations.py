@@ -22,7 +22,7 @@ from trainctl.train import checkpoint_writer as saving
 from trainctl.train import loop
 
 CONF = Path(__file__).parents[2] / "conf"
-GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average", "teacher")
+GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average", "teacher", "compress")
 ELSEWHERE = {("init", "run")}  # needs a run of the same model: see tests/train/test_finetune.py
 # Data of every kind that a member may need: images of many classes, a table of two, a table of numbers.
 DATA = ("digits", "breast_cancer", "diabetes")

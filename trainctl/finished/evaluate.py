@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from trainctl.components.compress import int8
 from trainctl.data.rows import SplitName
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
@@ -95,6 +96,7 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
             raise
         raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
     restore.load_weights(measured.model, weights.model, run.directory)
+    int8.fix(measured.model)
     rows = len(measured.data.splits[split])
     if not rows:
         raise ConfigError(f"split={split}: the data has no such rows")

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from trainctl.components.compress import int8
 from trainctl.components.loss.base import Task
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
@@ -132,4 +133,5 @@ def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.
     except ConfigError as error:
         raise CheckpointError(f"{run.directory / 'config.yaml'}: does not match the run's data: {error}") from error
     restore.load_weights(model, weights.model, run.directory)
+    int8.fix(model)
     return model.eval(), task, device

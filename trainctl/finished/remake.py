@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.finished import ensemble, merge, split
+from trainctl.finished import ensemble, merge, prune, quantize, split
 from trainctl.finished.comparison import Comparison, tensor_difference
 from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
@@ -18,6 +18,8 @@ MAKERS: dict[str, Maker] = {
     "merge": merge.recipe,
     "ensemble": ensemble.recipe,
     "split": split.recipe,
+    "prune": prune.maker,
+    "quantize": quantize.maker,
 }
 
 

@@ -6,7 +6,7 @@ import torch
 
 PARTS = (
     "data", "augmentation", "scaling", "forward", "penalty", "teacher", "backward", "metrics", "clipping", "optimizer",
-    "projection", "averaging", "bookkeeping",
+    "projection", "compression", "averaging", "bookkeeping",
 )  # fmt: skip
 
 

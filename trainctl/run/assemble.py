@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl.components.augment.base import Augment, Mixer, Tracker
+from trainctl.components.compress.base import Constraint, Training
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
@@ -76,6 +77,10 @@ def assemble(
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     optimizer = build_optimizer(config, model, decayed, spared)
+    freeze = member(config, "freeze", layers=len(layers(model)), steps_per_epoch=plan.steps_per_epoch)
+    freezer = Freezer(model, freeze)
+    # Some set weights to 0, so they come before the average, which starts from these weights.
+    constraints = build_constraints(config, model, plan, parents, freezer)
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     teacher, taught = build_teacher(config, task, data, model, plan, of_role(parents, "teacher"), device)
@@ -92,6 +97,7 @@ def assemble(
         teacher=teacher,
         taught=taught,
         teacher_weight=torch.tensor(teacher.weight(0), device=device),
+        constraints=constraints,
         optimizer=optimizer,
         scaler=torch.amp.GradScaler(device.type, enabled=config.precision == "fp16"),
         schedule=as_schedule(member(config, "schedule", maximize=_rises(config, "schedule"), **length)),
@@ -100,9 +106,7 @@ def assemble(
         sums=evaluation.new_sums(),
         state=TrainState(),
         threads=threads,
-        freezer=Freezer(
-            model, member(config, "freeze", layers=len(layers(model)), steps_per_epoch=plan.steps_per_epoch)
-        ),
+        freezer=freezer,
         parents=parents,
         starts=tuple(starts),
     )
@@ -236,6 +240,23 @@ def build_optimizer(
         group["lr"] *= config.layer_decay ** distances.get(group["params"][0], 0)
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def build_constraints(
+    config: Config, model: nn.Module, plan: Plan, parents: tuple[Parent, ...], freezer: Freezer
+) -> tuple[Constraint, ...]:
+    """Build the constraints that compression puts on the weights, in their order.
+
+    Raises:
+        ConfigError: If several members decide which weights are 0.
+    """
+    chosen = members(config, "compress")
+    checks.check_compress(config, chosen)
+    ranking = of_role(parents, "ranking")
+    held = {id(parameter) for layer in freezer.layers[: freezer.freeze.held(0)] for parameter in layer}
+    frozen = frozenset(name for name, parameter in model.named_parameters() if id(parameter) in held)
+    training = Training(plan.total_steps, config.seed, frozen, ranking[0].model if ranking else {})
+    return tuple(compress.constrain(model, training) for compress in chosen)
 
 
 def build_augment(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import nn
 
+from trainctl.components.compress.base import Compress
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
 from trainctl.components.teacher.base import Teacher
@@ -58,6 +59,15 @@ def check_metrics(config: Config, task: Task, metrics: Sequence[Metric]) -> None
         if twice := [name for name in metric.names if name in reported]:
             raise ConfigError(f"metric={member['name']}: reports {twice[0]}, which is reported already: leave it out")
         reported += metric.names
+
+
+def check_compress(config: Config, chosen: Sequence[Compress]) -> None:
+    """Raise ConfigError if several members of the group decide which weights are 0."""
+    names = [
+        settings["name"] for settings, one in zip(config.members("compress"), chosen, strict=True) if one.exclusive
+    ]
+    if len(names) > 1:
+        raise ConfigError(f"compress=[{','.join(names)}]: each of them decides which weights are 0; select one of them")
 
 
 def check_monitors(config: Config, evaluation: Evaluation) -> None:

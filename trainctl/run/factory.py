@@ -25,6 +25,7 @@ RETURNS = {
     "optimizer": "torch.optim.optimizer.Optimizer",
     "schedule": "trainctl.components.schedule.base.Schedule",  # or just the multiplier, a function
     "regularizer": "trainctl.components.regularizer.base.Regularizer",
+    "compress": "trainctl.components.compress.base.Compress",
     "average": "trainctl.components.average.base.Average",
     "teacher": "trainctl.components.teacher.base.Teacher",
     "freeze": "trainctl.components.freeze.base.Freeze",

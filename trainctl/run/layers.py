@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from trainctl.components.compress.int8 import Range
+
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 
 
@@ -38,7 +40,7 @@ def layers(model: nn.Module) -> list[Layer]:
     modules.sort(key=lambda entry: not isinstance(entry[1], nn.Embedding))  # stable
     grouped: list[list[tuple[str, nn.Module]]] = []
     for name, module in modules:
-        if isinstance(module, NORMS) and grouped:
+        if isinstance(module, (*NORMS, Range)) and grouped:  # a range of activations belongs to its layer
             grouped[-1].append((name, module))
         elif grouped and all(isinstance(each, NORMS) for _, each in grouped[-1]):
             grouped[-1].append((name, module))  # a norm of the inputs belongs to the first layer

@@ -44,6 +44,9 @@ def build_model(
     model = bare_model(config, schema)
     if examples is not None:
         factory.member(config, "init", model=model, examples=examples, start=start)
+    for compress in factory.members(config, "compress"):
+        if compress.convert:
+            compress.convert(model)
     reconstructs = isinstance(model, Reconstruction)
     needed = shape if reconstructs else (schema.outputs,)
     model.to(device).to(memory_format=layout(model)).eval()

@@ -9,7 +9,7 @@ from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.settings.config import Config
 
-Role = Literal["start", "teacher", "part"]
+Role = Literal["start", "teacher", "part", "ranking"]
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Parent:
 
     Args:
         role: ``start``: its weights are the initial ones; ``teacher``: its outputs are targets; ``part``: its weights are
-            merged, or a part of the model.
+            merged, or a part of the model; ``ranking``: the magnitudes of its weights decide which weights are pruned.
         name: Name of its run directory.
         path: Its run directory when it was read, as text.
         step: Number of optimizer steps that its weights were trained for.

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from trainctl.components.augment.base import Augment, Mixer, Tracker
 from trainctl.components.average.base import Average
+from trainctl.components.compress.base import Constraint, Moment
 from trainctl.components.early_stopping.base import Rule
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
@@ -103,6 +104,7 @@ class Run:
         teacher: What the model learns from in addition to the labels.
         taught: What the teacher says about each training row ``(N, ...)``, those with a label first, if it is stored.
         teacher_weight: The weight of the teacher in the newest step, a scalar on the device.
+        constraints: What compression does to the weights.
         optimizer: The optimizer of the model's parameters.
         scaler: Gradient scaler for fp16.
         schedule: Schedule of the learning rate.
@@ -125,6 +127,7 @@ class Run:
     teacher: Teacher
     taught: Tensor | None
     teacher_weight: Tensor
+    constraints: tuple[Constraint, ...]
     optimizer: torch.optim.Optimizer
     scaler: torch.amp.GradScaler
     schedule: Schedule
@@ -191,7 +194,19 @@ class Run:
         if self.average.model is not self.model:
             named |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
         named |= {f"teacher.{key}": value for key, value in self.teacher.changing_tensors.items()}
+        for index, constraint in enumerate(self.constraints):
+            named |= {f"compress.{index}.{key}": value for key, value in constraint.state.items()}
         return named | {"sums": self.sums.sums}
+
+    @property
+    def moment(self) -> Moment:
+        """The current step, for constraints."""
+        return Moment(self.state.step, self.state.position)
+
+    @property
+    def compressed(self) -> bool:
+        """Whether the weights are as small as compression is to make them; waits for the device."""
+        return all(constraint.complete(self.state.position) for constraint in self.constraints)
 
     @property
     def parameters(self) -> int:

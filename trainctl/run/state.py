@@ -48,6 +48,7 @@ class TrainState:
         skipped: Number of steps skipped because of a loss, gradient or update that was not finite.
         skipped_in_row: Number of consecutive steps skipped up to now.
         rewinds: How often the run went back to a checkpoint to continue at a lower rate.
+        best_uncompressed: Whether the best evaluation is one of weights that compression was still making smaller.
     """
 
     step: Count = 0
@@ -64,3 +65,4 @@ class TrainState:
     skipped: Count = 0
     skipped_in_row: Count = 0
     rewinds: Count = 0
+    best_uncompressed: bool = False

@@ -5,12 +5,13 @@ J. Shlens, Net2Net, ICLR 2016.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from trainctl.components.compress.int8 import without_ranges
 from trainctl.data.inherit import same_targets
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
@@ -80,6 +81,7 @@ def start(
         ConfigError: If the model is to be wider or deeper, and its outputs could not stay the same.
     """
     own = model.state_dict()
+    parent = replace(parent, model=without_ranges(parent.model))
     offer = _offer(model, config, schema, parent, examples)
     weights = _with_columns(offer, own, layers(model), schema, parent)
     result: list[LayerStart] = []

@@ -33,6 +33,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
     "optimizer": frozenset({"params"}),
     "schedule": frozenset({"total_steps", "steps_per_epoch", "maximize"}),
     "regularizer": frozenset({"params"}),
+    "compress": frozenset(),
     "average": frozenset({"model", "optimizer", "total_steps", "steps_per_epoch"}),
     "teacher": frozenset({"model", "panel", "task", "total_steps"}),
     "freeze": frozenset({"layers", "steps_per_epoch"}),
@@ -44,7 +45,7 @@ SUPPLIED: dict[str, frozenset[str]] = {
 BUILT_IN = "trainctl.components"
 GROUPS = tuple(SUPPLIED)
 # Groups that take several members: `augment=[crop,flip]`; the others take one.
-ADDITIVE = frozenset({"augment", "regularizer", "metric", "logger"})
+ADDITIVE = frozenset({"augment", "regularizer", "compress", "metric", "logger"})
 # The parameters of components that may change when a run is resumed; "early_stopping." stands for all of the group.
 RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download")
 

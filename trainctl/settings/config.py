@@ -115,7 +115,7 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
-WITH_PATHS = ("dataset", "init", "teacher")  # groups whose members have paths
+WITH_PATHS = ("dataset", "init", "teacher", "compress")  # groups whose members have paths
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 
 
@@ -253,7 +253,13 @@ def _not_utf8(value: object) -> str:
 
 
 def absolute(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
-    """Return the settings of a member with its paths made absolute, ``~`` included."""
+    """Return the settings of a group with its paths made absolute, ``~`` included."""
+    if group in component.ADDITIVE:
+        return {label: _absolute_paths(group, member, packages) for label, member in settings.items()}
+    return _absolute_paths(group, settings, packages)
+
+
+def _absolute_paths(group: str, settings: Tree, packages: Sequence[str]) -> Tree:
     path = component.source(group, settings["name"], packages)
     assert path, f"{group} was not checked"
     annotations = component.signature(path).parameters

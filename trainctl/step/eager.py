@@ -172,7 +172,7 @@ def optimizer_step(
         for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
         if regularizer.project
     ]
-    averages = run.average.model is not run.model
+    averages, compress = run.average.model is not run.model, _compression(run, mark)
     # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
     closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
@@ -183,6 +183,7 @@ def optimizer_step(
         for prepare in preparations:
             prepare(run.state.step)
         # 1. The parts of the batch.
+        compress("before")
         total: Part | None = None
         for piece in pieces(inputs, targets, taught):
             part = compute(piece)
@@ -198,6 +199,7 @@ def optimizer_step(
             _require_finite(run, float(total.loss), total.gradients if closely else ())
         for parameter, gradient in zip(parameters, total.gradients, strict=True):
             parameter.grad = gradient
+        compress("between")
         _clip(run, parameters, mark)
         # 3. The weights.
         mark("optimizer")
@@ -210,15 +212,40 @@ def optimizer_step(
             if run.freezer.active:
                 run.freezer.restore()
             mark("bookkeeping")
+        compress("after")
         if averages:
             mark("averaging")
         run.state.averaged = run.average.update(run.state.step + 1, run.state.averaged)
+        if averages:
+            compress("follow")
         if run.teacher.follow is not None:
             mark("teacher")
             run.teacher.follow(run.state.step + 1)
         mark("bookkeeping")
 
     return step
+
+
+def _compression(run: Run, mark: Mark) -> Callable[[str], None]:
+    """Return the function that applies all constraints of compression at one of their points in a step.
+
+    The points are ``before``, ``between``, ``after``, and ``follow`` for the averaged weights.
+    """
+    named = zip(run.config.members("compress"), run.constraints, strict=True)
+    chosen = [(f"compression:{member['name']}", constraint) for member, constraint in named if member["name"] != "none"]
+    if not chosen:
+        return lambda point: None
+
+    def apply_all(point: str) -> None:
+        for name, constraint in chosen:
+            mark(name)
+            if point != "follow":
+                getattr(constraint, point)(run.moment)
+            elif constraint.follow:
+                constraint.follow(run.average.model)
+            mark("bookkeeping")
+
+    return apply_all
 
 
 def _preparations(run: Run) -> list[Callable[[int], None]]:

@@ -117,6 +117,7 @@ class Engine:
             piece.taught_share,
             piece.augmented is piece.inputs,  # an augmentation may return some batches unchanged
             self.run.freezer.held,
+            *self._phases(),  # compression may change what the model computes
         )
         if program := self.trusted.get(kind):
             self.left -= 1
@@ -132,6 +133,9 @@ class Engine:
         if kind in self.unchecked:
             return self._unpacked(self._check(self.accelerator, kind, compute, arguments))
         return self._unpacked(self._record(self.accelerator, kind, compute, arguments))
+
+    def _phases(self) -> tuple[Any, ...]:
+        return tuple(constraint.phase(self.run.state.position) for constraint in self.run.constraints)
 
     def _unpacked(self, values: list[Any]) -> Part:
         seen = values[self.count :]

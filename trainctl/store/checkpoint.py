@@ -20,12 +20,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from trainctl.components.compress.int8 import quantised_weights
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
-from trainctl.store import difference, files, manifest, rundir, runpath, tensors
+from trainctl.store import difference, files, int8, manifest, rundir, runpath, tensors
 from trainctl.store.manifest import Manifest, NewerFormatError
 from trainctl.store.runpath import AnyPath
 
@@ -50,12 +51,13 @@ def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ())
     folder, state = directory / "checkpoints", run.state
     files.ensure_directory(folder)
     optimizer, optimizer_numbers = _flatten_optimizer(run.optimizer)
-    last = tensors.write(folder / f"last-{state.step:08d}.safetensors", _tensors(run) | optimizer)
+    last = tensors.write(folder / f"last-{state.step:08d}.safetensors", stored(run, _tensors(run) | optimizer))
     best = None
     if state.best:
         weights = {f"model.{key}": value for key, value in state.best_weights.items()}
         best = tensors.write(
-            folder / f"best-{state.best.step:08d}.safetensors", weights | fitted_tensors(run.data.fitted)
+            folder / f"best-{state.best.step:08d}.safetensors",
+            stored(run, weights | fitted_tensors(run.data.fitted)),
         )
     numbers = asdict(replace(state, best_weights={}))
     content = Manifest(
@@ -116,7 +118,8 @@ def size(run: Run) -> int:
 
 def all_tensors(run: Run) -> dict[str, Tensor]:
     """Return all tensors that a checkpoint written now would contain in its ``last`` file."""
-    return _tensors(run) | _flatten_optimizer(run.optimizer)[0]
+    named = _tensors(run) | _flatten_optimizer(run.optimizer)[0]
+    return int8.decode(stored(run, named), "memory")
 
 
 def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
@@ -129,6 +132,25 @@ def group_numbers(optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
         }
         for group in optimizer.param_groups
     ]
+
+
+def stored(run: Run, named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the tensors in the form in which they are written, which takes less space and is as exact.
+
+    Weights of 8 bits become integers, and masks booleans.
+    """
+    axes = {
+        f"{part}.{name}": axis
+        for part, model in (("model", run.model), ("average", run.average.model))
+        for name, axis in quantised_weights(model).items()
+        if f"{part}.{name}" in named
+    }
+    masks = {
+        key: value.bool()
+        for key, value in named.items()
+        if key.startswith("compress.") and value.is_floating_point() and torch.equal(value.bool().to(value), value)
+    }
+    return int8.encode({**named, **masks}, axes)
 
 
 def _tensors(run: Run) -> dict[str, Tensor]:

@@ -81,7 +81,7 @@ class MadeBy:
 class ParentFacts:
     """A run from which another run was made, see :class:`trainctl.run.parent.Parent`."""
 
-    role: Literal["start", "teacher", "part"]
+    role: Literal["start", "teacher", "part", "ranking"]
     name: str
     path: str
     step: Count
@@ -144,9 +144,10 @@ class Size:
 
 @dataclass(frozen=True)
 class Sizes(Size):
-    """The size of a run's model, and that of the model from which it was made."""
+    """The size of a run's model, that of the model from which it was made, and how sparse its layers are."""
 
     before: Size | None = None
+    zeros: dict[str, float] = field(default_factory=dict)  # fraction of each layer's weights
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ def _restore(run: Run, saved: Saved) -> None:
     restore_group_numbers(run.optimizer, content.groups)
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(content.scaler)
+    _restore_constraints(run, named, saved.path)
     run.sums.restore(named["sums"])
     _restore_state(run.state, saved)
     if run.state.best:
@@ -118,6 +119,27 @@ def fitted(named: Mapping[str, Tensor]) -> Fitted:
         Affine(**_part(named, "scale.input.")),
         Affine(**target) if target else None,
     )
+
+
+def _restore_constraints(run: Run, named: Mapping[str, Tensor], path: AnyPath) -> None:
+    """Load what compression has decided, such as which weights stay 0.
+
+    Raises:
+        CheckpointError: If a tensor is missing, unknown or of another shape.
+    """
+    needed = {key: value for key, value in run.changing_tensors.items() if key.startswith("compress.")}
+    saved = {key: value for key, value in named.items() if key.startswith("compress.")}
+    for key in sorted(needed.keys() | saved.keys()):
+        if key not in needed or key not in saved or needed[key].shape != saved[key].shape:
+            raise CheckpointError(
+                f"{path}: belongs to another compression: {key} has shape {_shape_of(saved, key)} in the checkpoint,"
+                f" {_shape_of(needed, key)} in this run"
+            )
+        needed[key].copy_(saved[key])
+
+
+def _shape_of(named: Mapping[str, Tensor], key: str) -> str:
+    return str(tuple(named[key].shape)) if key in named else "none"
 
 
 def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: AnyPath) -> None:

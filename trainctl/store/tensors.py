@@ -21,7 +21,7 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.boundary import reading
-from trainctl.store import files, rundir, runpath
+from trainctl.store import files, int8, rundir, runpath
 from trainctl.store.runpath import AnyPath
 
 # In the library's order: the widest dtypes first, so that all tensors are aligned.
@@ -94,7 +94,7 @@ def _require_same(path: AnyPath, actual: str, expected: str, start: bytes) -> No
 
 
 def read(path: AnyPath, sha256: str) -> dict[str, Tensor]:
-    """Read the tensors of a file, and check its SHA-256.
+    """Read the tensors of a file, and check its SHA-256; weights stored as integers are returned as floats.
 
     Raises:
         CheckpointError: If it is missing, damaged or has another format.
@@ -103,7 +103,7 @@ def read(path: AnyPath, sha256: str) -> dict[str, Tensor]:
         content = file.read()
     _require_same(path, hashlib.sha256(content).hexdigest(), sha256, content[:START])  # of the same bytes that are used
     with reading(str(path), CheckpointError, "not a safetensors file"):
-        return safetensors.torch.load(content)
+        return int8.decode(safetensors.torch.load(content), path)
 
 
 def _header(path: AnyPath, tensors: Mapping[str, Tensor]) -> tuple[bytes, list[str], int]:

@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
+from torch import Tensor
+
 from trainctl.data.load import IDENTITY
 from trainctl.data.rows import SplitName
+from trainctl.data.schema import Schema
 from trainctl.errors import (
     Advice,
     CheckpointError,
@@ -22,6 +25,7 @@ from trainctl.errors import (
 )
 from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
+from trainctl.run.model import build_model
 from trainctl.run.panel import Panel
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
@@ -85,7 +89,7 @@ def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:
 
     ``trivial`` is what a model reaches that ignores the inputs, ``intervals`` how uncertain the metrics are, ``warning`` is
     there if the model is no better than the trivial one, and ``size`` says what the model costs, if it learned from other
-    runs. Without a test split, it is that of validation.
+    runs or is smaller than one. Without a test split, it is that of validation.
     """
     tested: SplitName = "test" if len(run.data.splits["test"]) else "val"
     plain = baseline.trivial(run.evaluation, tested)
@@ -96,7 +100,7 @@ def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:
     }
     if warning := baseline.no_better(reached, plain, run.task, tested):
         context["warning"] = warning
-    if size := size_of_student(run):
+    if size := size_of_student(run) or size_of_smaller(run):
         context["size"] = size
     return context
 
@@ -115,6 +119,36 @@ def size_of_student(run: Run) -> dict[str, Any] | None:
     own, before = (cost.measure(each, run.config.monitor) for each in (run.evaluation, teachers))
     run.teacher.model.eval()  # an evaluation ends in training mode
     return cost.as_json(own, before)
+
+
+def size_of_smaller(run: Run) -> dict[str, Any] | None:
+    """Return what the model costs, and that from which it was made, if it was compressed or has other widths.
+
+    The latter is left out if it was trained for other outputs.
+    """
+    compressed = any(member["name"] != "none" for member in run.config.members("compress"))
+    origin = next((parent for parent in run.parents if parent.role in ("ranking", "start")), None)
+    if not compressed and (origin is None or _weights(origin.model) == _weights(run.model.state_dict())):
+        return None
+    before = None
+    if origin and same_rows(origin.schema, run.data.schema):
+        model, _ = build_model(origin.config, origin.schema, run.device)
+        model.load_state_dict(origin.model)
+        data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
+        before = cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
+    own = cost.measure(run.evaluation, run.config.monitor)
+    return cost.as_json(own, before) | {"zeros": cost.zeros(run.evaluation.model) if compressed else {}}
+
+
+def same_rows(one: Schema, other: Schema) -> bool:
+    """Return whether models for two data sets have the same inputs and outputs."""
+    return (one.input_shape, one.outputs, one.task, one.class_names, one.target_names) == (
+        other.input_shape, other.outputs, other.task, other.class_names, other.target_names,
+    )  # fmt: skip
+
+
+def _weights(named: Mapping[str, Tensor]) -> int:
+    return sum(value.numel() for value in named.values())
 
 
 def conclude(

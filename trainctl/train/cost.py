@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from trainctl.components.compress.int8 import quantised_weights
 from trainctl.errors import ToleranceError
 from trainctl.machine.device import autocast
 from trainctl.run import metric_names
 from trainctl.run.run import Evaluation
+from trainctl.store import int8
 from trainctl.train.evaluation import evaluate
 
 BATCHES = (1, 128)  # rows in a timed forward pass
@@ -75,9 +77,15 @@ def weights_of(model: nn.Module) -> list[Tensor]:
     return tensors
 
 
+def zeros(model: nn.Module) -> dict[str, float]:
+    """Return the fraction of zeros among the weights of each layer that can be pruned."""
+    named = {name: weight for name, weight in model.named_parameters() if weight.ndim > 1}
+    return {name: 1 - int(weight.count_nonzero()) / weight.numel() for name, weight in named.items()}
+
+
 def stored_bytes(model: nn.Module) -> int:
-    """Return the size of a model's state [bytes]."""
-    return sum(tensor.nbytes for tensor in model.state_dict().values())
+    """Return the size of a model's state as it is stored [bytes]; weights of 8 bits take a byte each."""
+    return sum(tensor.nbytes for tensor in int8.encode(model.state_dict(), quantised_weights(model)).values())
 
 
 @torch.no_grad()

@@ -102,7 +102,8 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
     state.first_loss = warn(run, metrics, reporter.note)
     keep_best(run, metrics[config.monitor])
     watched = metrics[config.monitored("early_stopping")]
-    state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
+    if run.compressed:  # until then, the metric becomes worse because weights are removed
+        state.stopping = run.early_stopping(state.stopping, watched, int(run.epoch), state.seconds)
     state.reaction = run.schedule.react(state.reaction, metrics[config.monitored("schedule")])
     state.seconds = clock.seconds()
     position = {"step": state.step, "epoch": run.epoch, "seconds": state.seconds, "lr": rate}
@@ -113,8 +114,14 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
 
 
 def keep_best(run: Run, value: float) -> None:
-    """Keep a copy of the evaluated weights if the monitored metric is finite and has improved."""
-    state, sign = run.state, -1 if metric_names.maximize(run.config.monitor) else 1
-    if math.isfinite(value) and (state.best is None or sign * value < sign * state.best.value):
-        state.best = Best(value, state.step, run.epoch)
+    """Keep a copy of the evaluated weights if the monitored metric is finite and has improved.
+
+    Weights that are as small as compression is to make them are better than all weights before.
+    """
+    state, sign, compressed = run.state, -1 if metric_names.maximize(run.config.monitor) else 1, run.compressed
+    if not math.isfinite(value):
+        return
+    first = state.best is None or (compressed and state.best_uncompressed)
+    if first or (state.best and sign * value < sign * state.best.value):
+        state.best, state.best_uncompressed = Best(value, state.step, run.epoch), not compressed
         state.best_weights = {key: tensor.detach().clone() for key, tensor in run.average.model.state_dict().items()}

@@ -110,6 +110,8 @@ def _write(run: Run, directory: Path, made_by: MadeBy, before: Cost | None) -> N
         rundir.write(held / "metrics.jsonl", rundir.line(row))
         tested, matrix = conclusion.measure_test_split(run)
         size = cost.as_json(cost.measure(run.evaluation, run.config.monitor), before)
+        if any(member["name"] != "none" for member in run.config.members("compress")):
+            size |= {"zeros": cost.zeros(run.evaluation.model)}
         checkpoint.save(run, held)
         conclusion.draw(run, held, [row], matrix)
         summary = conclusion.summarize(run, "finished", f"made by {made_by.verb}", metrics | tested)

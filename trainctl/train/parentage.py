@@ -3,13 +3,14 @@
 from pathlib import Path
 
 from trainctl.run.parent import Parent, Role
-from trainctl.settings.config import Config
+from trainctl.settings.config import Config, Tree
 from trainctl.store import finding, parents
 
 # The settings that name runs: (group, member, key, role); `which` beside them says which weights.
 NAMING: tuple[tuple[str, str, str, Role], ...] = (
     ("init", "run", "run", "start"),
     ("teacher", "run", "runs", "teacher"),
+    ("compress", "prune", "by_run", "ranking"),
 )
 
 
@@ -22,10 +23,11 @@ def find(config: Config) -> tuple[Parent, ...]:
     """
     found = []
     for group, member, key, role in NAMING:
-        settings = config.parts.get(group, {})
-        if settings.get("name") != member or not settings.get(key):
+        chosen = config.members(group) if group in config.parts else []
+        settings: Tree = next((one for one in chosen if one.get("name") == member), {})
+        value = settings.get(key)
+        if not value:
             continue
-        value = settings[key]
         for name in value if isinstance(value, list) else [value]:
             directory = resolved(name, Path(config.output.root))
             found.append(parents.open_parent(directory, role, settings.get("which", "best"), config.components))
