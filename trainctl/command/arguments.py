@@ -207,12 +207,3 @@ def new_path(key: str, text: str) -> Path | None:
     except OSError as error:
         raise StorageError(f"{key}={text}: cannot be written: {error.strerror}") from error
     raise StorageError(f"{key}={text}: {kind} already exists")
-
-
-def tolerance(text: str) -> float | None:
-    """Parse the option ``tolerance``: the most by which a metric may become worse; None if the option is empty.
-
-    Raises:
-        ConfigError: If it is not a number, or is negative.
-    """
-    return None if not text else 0.0 if text in ("0", "0.0") else number("tolerance", text, 0, math.inf)

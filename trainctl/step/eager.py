@@ -167,14 +167,13 @@ def optimizer_step(
     """
     config, parameters = run.config, trained_parameters(run.optimizer)
     pieces = pieces_of(run, mark)
-    projections = [
-        (f"projection:{member['name']}", regularizer.project)
-        for member, regularizer in zip(config.members("regularizer"), run.regularizers, strict=True)
-        if regularizer.project
-    ]
-    averages, compress = run.average.model is not run.model, _compression(run, mark)
+    compress = _compression(run, mark)
+    change = _change(run, update, compress, mark)
     # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
-    closely = closely or (run.device.type == "cpu" and bool(projections or config.loop.clip_value))
+    closely = closely or (
+        run.device.type == "cpu"
+        and (config.loop.clip_value is not None or any(each.project for each in run.regularizers))
+    )
     checked = run.device.type == "cpu" or (closely and not run.scaler.is_enabled())  # a scaler skips such steps itself
 
     preparations = _preparations(run)
@@ -202,6 +201,21 @@ def optimizer_step(
         compress("between")
         _clip(run, parameters, mark)
         # 3. The weights.
+        change()
+
+    return step
+
+
+def _change(run: Run, update: Callable[[], object], compress: Callable[[str], None], mark: Mark) -> Callable[[], None]:
+    """Return the function that changes the weights, and what follows them, once they have their gradients."""
+    projections = [
+        (f"projection:{member['name']}", regularizer.project)
+        for member, regularizer in zip(run.config.members("regularizer"), run.regularizers, strict=True)
+        if regularizer.project
+    ]
+    averages = run.average.model is not run.model
+
+    def change() -> None:
         mark("optimizer")
         update()
         mark("bookkeeping")
@@ -223,7 +237,7 @@ def optimizer_step(
             run.teacher.follow(run.state.step + 1)
         mark("bookkeeping")
 
-    return step
+    return change
 
 
 def _compression(run: Run, mark: Mark) -> Callable[[str], None]:
