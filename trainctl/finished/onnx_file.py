@@ -70,7 +70,7 @@ def with_metadata(content: bytes, metadata: Mapping[str, str], opset: int) -> by
     """Return a file with its metadata, and without what the exporter noted about the source code on this machine.
 
     Raises:
-        ConfigError: If the file has another version of the operators than was asked for.
+        ConfigError: If the file has another version of the operators than requested.
     """
     import onnx
 
