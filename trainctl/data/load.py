@@ -150,7 +150,10 @@ def load_to_measure(
     rows = all_rows(dataset) if whole else _split(dataset, split)
     parts = reuse(learn(Parts(dataset, rows, tuple(changes))), clean, fitted)
     parts = parts if whole else hide(parts, split, strict=False)
-    return resident(parts, fitted, device, parts.dataset.notes)
+    notes = parts.dataset.notes
+    if whole and (count := int(missing_targets(dataset).sum())):
+        notes += (f"{count:,} rows have no label and are not measured",)
+    return resident(parts, fitted, device, notes)
 
 
 def _split(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
