@@ -26,8 +26,11 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import rundir
+from trainctl.store.records import Sizes
+from trainctl.wording import shortened
 
 OPTIONS = {"root": "runs"}
+LONGEST = 200  # characters of a setting: an ensemble's has all of its parts
 DECIMALS = 6  # for metrics below 10
 
 
@@ -78,7 +81,7 @@ def _settings(records: Sequence[Record]) -> None:
     for key in dict.fromkeys(key for settings in flattened for key in settings):
         cells = [spell(settings[key]) if key in settings else "-" for settings in flattened]
         if len(set(cells)) > 1:
-            rows.append([key, *cells])
+            rows.append([key, *(shortened(cell, LONGEST) for cell in cells)])
     if rows:
         table.show(["setting", *_labels(records)], rows, title="Settings that differ")
     else:
@@ -93,25 +96,24 @@ def _results(records: Sequence[Record]) -> None:
         ["steps", *(phrases.count(record.steps) for record in records)],
         ["epochs", *(phrases.epochs(record.epochs) for record in records)],
         ["parameters", *(phrases.count(record.parameters) for record in records)],
+        *_costs(records),
         ["data", *((record.fingerprint or "-")[:12] for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
-        *_sizes(records),
     ]
     table.show(["result", *_labels(records)], rows, title="Results (* best)")
 
 
-SIZES = {"nonzero": "not zero", "bytes": "bytes", "ms_1": "ms a row, batch of 1", "ms_128": "ms a row, batch of 128"}
-
-
-def _sizes(records: Sequence[Record]) -> list[list[str]]:
-    """Return what the models cost, for runs of commands that measure it; no rows if none does."""
-    rows = []
-    for key, label in SIZES.items():
-        values = [getattr(record.size, key, None) for record in records]
-        if any(value is not None for value in values):
-            shown = (phrases.count(value) if key in ("nonzero", "bytes") else phrases.number(value) for value in values)
-            rows.append([label, *shown])
-    return rows
+def _costs(records: Sequence[Record]) -> list[list[str]]:
+    """Return the rows of what models cost; none unless a command has measured it for one of the runs."""
+    sizes = [record.size or Sizes() for record in records]
+    counts = {"not zero": [size.nonzero for size in sizes], "bytes": [size.bytes for size in sizes]}
+    times = {
+        "ms a row, batch of 1": [size.ms_1 for size in sizes],
+        "ms a row, batch of 128": [size.ms_128 for size in sizes],
+    }
+    rows = [[label, *map(phrases.count, values)] for label, values in counts.items()]
+    rows += [[label, *(table.number(value, 3) for value in values)] for label, values in times.items()]
+    return rows if any(record.size for record in records) else []
 
 
 def _metric(name: str, records: Sequence[Record]) -> list[str]:

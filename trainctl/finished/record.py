@@ -11,7 +11,7 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings import schema
 from trainctl.settings.config import Tree
 from trainctl.store import records, rundir, runpath
-from trainctl.store.records import BestValue, Facts, RunSummary, Size
+from trainctl.store.records import BestValue, Facts, RunSummary, Sizes
 from trainctl.store.runpath import RunPath
 
 OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
@@ -34,7 +34,7 @@ class Record:
     monitor: str | None
     best: float | None  # best value of the monitored metric
     metrics: Mapping[str, float]
-    size: Size | None  # what the model costs, if a command measured it
+    size: Sizes | None = None  # of a run whose model was made of others
 
     def member(self, group: str) -> str | None:
         """Return the name of the group's member that the run uses."""
