@@ -149,7 +149,10 @@ def load_to_measure(
     parts = divide(dataset, clean, split, whole=whole, unlabeled=unlabeled)
     parts = reuse(parts, clean, fitted)
     parts = parts if whole else hide(parts, split, strict=False)
-    return resident(parts, fitted, device, parts.dataset.notes)
+    notes = parts.dataset.notes
+    if whole and (count := int(missing_targets(dataset).sum())):
+        notes += (f"{count:,} rows have no label and are not measured",)
+    return resident(parts, fitted, device, notes)
 
 
 def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False, unlabeled: bool = False) -> Parts:

@@ -130,6 +130,13 @@ def announcement(config: "Config") -> str:
     return f"train   {names[0]} on {names[1]}: {names[2]}, {names[3]}, {batches}, {' or '.join(budgets)}"
 
 
+def _teacher(run: "Run") -> list[Line]:
+    """Return the line of the teacher in the header; none if there is no teacher."""
+    name = str(run.config.parts["teacher"]["name"])
+    names = ", ".join(table.printable(parent.name) for parent in run.parents if parent.role == "teacher")
+    return [] if name == "none" else [("teacher", f"{name}: {names}" if names else name)]
+
+
 def header(run: "Run", directory: Path) -> list[Line]:
     """Return the header of a run: its directory, device, model, data, and notes on the data."""
     from trainctl.machine import device  # here, because commands that only print numbers do not need torch
@@ -146,6 +153,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
         *((label, text) for label, text in data.inferred),
+        *_teacher(run),
         *(("clean", change) for change in data.changes),
         *(("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in run.starts),
         *(("note", note) for note in data.notes),

@@ -99,7 +99,7 @@ def check_batches(config: Config, model: nn.Module, plan: Plan, rows: int) -> No
         ConfigError: If a micro-batch has too few rows.
     """
     parts = config.loop.micro_batches
-    if batch_norms(model) and smallest_part(rows, plan.batch_size, parts) < 2:
+    if batch_norms(model) and not plan.unlabeled_size and smallest_part(rows, plan.batch_size, parts) < 2:
         raise ConfigError(
             f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} training rows),"
             " but model.norm=batch needs two: change loop.batch_size"
