@@ -56,8 +56,8 @@ Every error that you can fix is one line per problem, without a traceback. The e
 
 # The commands in the order of their use.
 ORDER = (
-    "train", "resume", "finetune", "prune", "quantize", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs", "compare",
-    "lineage", "verify", "reproduce",
+    "train", "resume", "finetune", "prune", "quantize", "evaluate", "predict", "find-lr", "find-batch-size", "profile",
+    "list", "runs", "compare", "lineage", "verify", "reproduce",
 )  # fmt: skip
 NO_COMMANDS = {"completion", "__init__", "arguments", "help"}  # modules of trainctl/command
 
