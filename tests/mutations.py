@@ -1631,7 +1631,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/engine.py",
-        ", *self._phases())",
+        ", *phases)",
         ")",
         "tests/components/compress/test_contract.py -k int8-late",
     ),

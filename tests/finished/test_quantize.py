@@ -60,7 +60,9 @@ def test_it_takes_a_quarter_of_the_bytes_and_is_made_again_to_the_last_bit(tmp_p
     assert remake(small).difference == ""
     assert made.after.value == pytest.approx(made.before.value, rel=0.05, abs=0.02)
     size = records.read_summary(made.directory).size
-    assert size and size.before and size.before.bytes == made.before.bytes
+    assert size
+    assert size.before
+    assert size.before.bytes == made.before.bytes
 
 
 def test_everything_that_reads_the_run_computes_what_8_bits_compute(tmp_path):

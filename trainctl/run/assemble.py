@@ -36,6 +36,10 @@ from trainctl.settings.config import Config
 
 # If only loop.max_time ends a run, its schedule is planned for this many epochs.
 EPOCHS_BY_CLOCK = 100
+# Optimizers that update each weight by its own gradients only.
+ELEMENTWISE = frozenset(
+    {"adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "lion", "nadam", "radam", "rmsprop", "sgd"}
+)
 SIDES = 2  # so that the seed of the rows' random numbers differs from those of steps and epochs
 
 
@@ -255,7 +259,8 @@ def build_constraints(
     ranking = of_role(parents, "ranking")
     held = {id(parameter) for layer in freezer.layers[: freezer.freeze.held(0)] for parameter in layer}
     frozen = frozenset(name for name, parameter in model.named_parameters() if id(parameter) in held)
-    training = Training(plan.total_steps, config.seed, frozen, ranking[0].model if ranking else {})
+    joint = config.loop.clip_norm is not None or config.parts["optimizer"]["name"] not in ELEMENTWISE
+    training = Training(plan.total_steps, config.seed, frozen, joint, ranking[0].model if ranking else {})
     return tuple(compress.constrain(model, training) for compress in chosen)
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.augment.base import Mixing
+from trainctl.components.compress.base import Moment, nothing
 from trainctl.errors import NonFiniteError
 from trainctl.machine.device import autocast
 from trainctl.run.run import Evaluation, Run
@@ -245,18 +246,21 @@ def _compression(run: Run, mark: Mark) -> Callable[[str], None]:
 
     The points are ``before``, ``between``, ``after``, and ``follow`` for the averaged weights.
     """
-    named = zip(run.config.members("compress"), run.constraints, strict=True)
-    chosen = [(f"compression:{member['name']}", constraint) for member, constraint in named if member["name"] != "none"]
-    if not chosen:
-        return lambda point: None
+    named = list(zip(run.config.members("compress"), run.constraints, strict=True))
+    points: dict[str, list[tuple[str, Callable[[Moment], None]]]] = {}
+    for point in ("before", "between", "after"):
+        chosen = [(member["name"], getattr(constraint, point)) for member, constraint in named]
+        points[point] = [(f"compression:{name}", act) for name, act in chosen if act is not nothing]
 
     def apply_all(point: str) -> None:
-        for name, constraint in chosen:
+        if point == "follow":
+            for _, constraint in named:
+                if constraint.follow:
+                    constraint.follow(run.average.model)
+            return
+        for name, act in points[point]:
             mark(name)
-            if point != "follow":
-                getattr(constraint, point)(run.moment)
-            elif constraint.follow:
-                constraint.follow(run.average.model)
+            act(run.moment)
             mark("bookkeeping")
 
     return apply_all

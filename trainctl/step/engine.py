@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from trainctl.components.compress.base import one_phase
 from trainctl.errors import lacks_memory
 from trainctl.machine.device import random_states, restore_random_states
 from trainctl.run.run import Run
@@ -77,6 +78,7 @@ class Engine:
     def __init__(self, run: Run, note: Callable[[str], None]) -> None:
         self.run, self.note, self.compute = run, note, differentiate(run)
         self.accelerator, self.reason = accelerator(run)
+        self.phases = [constraint.phase for constraint in run.constraints if constraint.phase is not one_phase]
         self.count = 1 + len(trained_parameters(run.optimizer))  # a part's loss and gradients
         self.unchecked: dict[Any, Program] = {}
         self.trusted: dict[Any, Program] = {}
@@ -117,7 +119,7 @@ class Engine:
             piece.taught_share,
             piece.augmented is piece.inputs,  # an augmentation may return some batches unchanged
             self.run.freezer.held,
-            *self._phases(),  # compression may change what the model computes
+            *(phase(self.run.state.position) for phase in self.phases),  # compression may change what is computed
         )
         if program := self.trusted.get(kind):
             self.left -= 1
@@ -133,9 +135,6 @@ class Engine:
         if kind in self.unchecked:
             return self._unpacked(self._check(self.accelerator, kind, compute, arguments))
         return self._unpacked(self._record(self.accelerator, kind, compute, arguments))
-
-    def _phases(self) -> tuple[Any, ...]:
-        return tuple(constraint.phase(self.run.state.position) for constraint in self.run.constraints)
 
     def _unpacked(self, values: list[Any]) -> Part:
         seen = values[self.count :]

@@ -118,5 +118,5 @@ def test_a_checkpoint_with_masks_of_another_compression_is_refused(tmp_path):
     saved = restore.newest(tmp_path / "run")
     with pytest.raises(Exception, match="belongs to another run"):
         restore.restore(run, saved)
-    with pytest.raises(Exception, match="belongs to another compression: compress.0.1.weight has shape"):
+    with pytest.raises(Exception, match=r"belongs to another compression: compress\.0\.1\.weight has shape"):
         restore._restore_constraints(run, saved.tensors("last"), saved.path)

@@ -130,7 +130,7 @@ def test_recurrent_layers_compute_with_rounded_weights_also_on_packed_texts(cell
     assert net[0].weight_hh_l1.grad.any()
     net.eval()
     with torch.no_grad():
-        for name, weight in plain.named_parameters():
+        for weight in plain.parameters():
             weight.copy_(rounded(weight, 0) if weight.ndim > 1 else weight)
     inputs = net[0].input_range(rows)
     torch.testing.assert_close(net[0](rows)[0], plain(inputs)[0])

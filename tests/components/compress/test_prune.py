@@ -77,6 +77,18 @@ def test_what_is_0_once_is_0_for_ever():
     assert seen.any()
 
 
+def test_weights_that_happen_to_be_0_count_only_once_they_are_pruned():
+    net = model()
+    constraint = prune(**SETTINGS).constrain(net, Training(100, 0))
+    constraint.before(Moment(15, 15))
+    with torch.no_grad():
+        for layer in (net[0], net[2]):
+            layer.weight.mul_(torch.rand(layer.weight.shape) < 0.1)
+    constraint.before(Moment(20, 20))
+    off = sum(int((mask == 0).sum()) for mask in constraint.state.values())
+    assert off == round(0.8 * (1 - 0.8**3) * 900)
+
+
 def test_it_is_complete_once_the_sparsity_is_reached():
     net = model()
     constraint = prune(**SETTINGS).constrain(net, Training(100, 0))

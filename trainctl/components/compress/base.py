@@ -30,6 +30,8 @@ class Training(NamedTuple):
         total_steps: Length of the run [optimizer steps].
         seed: The run's seed.
         frozen: The names of the parameters that are frozen in the first step.
+        joint: Whether the update of a weight depends on the gradients of others: through clipping by the norm, or in the
+            optimizer.
         ranking: The weights of the run that a setting such as ``compress.prune.by_run`` names, by the names of the
             parameters; empty if there is none.
     """
@@ -37,10 +39,11 @@ class Training(NamedTuple):
     total_steps: int
     seed: int
     frozen: frozenset[str] = frozenset()
+    joint: bool = True
     ranking: Mapping[str, Tensor] = {}
 
 
-def _nothing(moment: Moment) -> None:
+def nothing(moment: Moment) -> None:
     """Change nothing."""
 
 
@@ -48,7 +51,8 @@ def _always(position: int) -> bool:
     return True
 
 
-def _one_phase(position: int) -> Hashable:
+def one_phase(position: int) -> Hashable:
+    """Return the same at all positions."""
     return None
 
 
@@ -68,12 +72,12 @@ class Constraint:
     """
 
     state: Mapping[str, Tensor] = field(default_factory=dict)
-    before: Callable[[Moment], None] = _nothing
-    between: Callable[[Moment], None] = _nothing
-    after: Callable[[Moment], None] = _nothing
+    before: Callable[[Moment], None] = nothing
+    between: Callable[[Moment], None] = nothing
+    after: Callable[[Moment], None] = nothing
     follow: Callable[[nn.Module], None] | None = None
     complete: Callable[[int], bool] = _always
-    phase: Callable[[int], Hashable] = _one_phase
+    phase: Callable[[int], Hashable] = one_phase
 
 
 def _unconstrained(model: nn.Module, training: Training) -> Constraint:

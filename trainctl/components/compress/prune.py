@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 import torch
 from torch import Tensor, nn
 
-from trainctl.components.compress.base import Compress, Constraint, Masks, Moment, Training, kept, ranked
+from trainctl.components.compress.base import Compress, Constraint, Masks, Moment, Training, kept, nothing, ranked
 from trainctl.errors import ConfigError
 
 
@@ -72,7 +72,7 @@ def prune(
         return Constraint(
             state=masks.masks,
             before=before,
-            between=lambda moment: masks.clear_gradients(),
+            between=(lambda moment: masks.clear_gradients()) if training.joint else nothing,
             after=lambda moment: masks.clear_weights(),
             follow=masks.clear,
             complete=lambda position: position >= last and reached(masks, sparsity, by_layer=by_layer),
