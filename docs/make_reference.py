@@ -57,7 +57,7 @@ Every error that you can fix is one line per problem, without a traceback. The e
 # The commands in the order of their use.
 ORDER = (
     "train", "resume", "finetune", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list", "runs", "compare",
-    "lineage", "verify", "reproduce",
+    "lineage", "merge", "ensemble", "split", "verify", "reproduce",
 )  # fmt: skip
 NO_COMMANDS = {"completion", "__init__", "arguments", "help"}  # modules of trainctl/command
 
