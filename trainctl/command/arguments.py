@@ -161,7 +161,7 @@ def tolerance(text: str) -> float | None:
     return None if not text else 0.0 if text in ("0", "0.0") else number("tolerance", text, 0, math.inf)
 
 
-def several(names: Sequence[str], root: Path, verb: str) -> list[Path]:
+def several(names: Sequence[str], root: Path, command: str) -> list[Path]:
     """Find the directories of at least two different runs.
 
     Raises:
@@ -169,13 +169,13 @@ def several(names: Sequence[str], root: Path, verb: str) -> list[Path]:
         CheckpointError: If one does not exist.
     """
     if len(names) < 2:
-        raise ConfigError(f"{verb} needs at least two runs: trainctl {verb} RUN RUN")
+        raise ConfigError(f"{command} needs at least two runs: trainctl {command} RUN RUN")
     found: dict[str, Path] = {}
     for name in names:
         directory = find(name, root)
         real = os.path.realpath(directory)
         if real in found:
-            raise ConfigError(f"{name}: {verb} was given this run twice: {directory}")
+            raise ConfigError(f"{name}: {command} was given this run twice: {directory}")
         found[real] = directory
     return list(found.values())
 

@@ -1,4 +1,4 @@
-"""Print what a verb has made: what the new model costs, its directory, and notes."""
+"""Print the result of a command that creates a run without training: its cost, its directory, and notes."""
 
 import sys
 from collections.abc import Iterable

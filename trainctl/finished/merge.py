@@ -185,7 +185,7 @@ def recipe(run: Finished, parents: tuple[Parent, ...], settings: dict[str, Any])
     """Merge the parents of a run again.
 
     Raises:
-        CheckpointError: If these are not settings of this verb.
+        CheckpointError: If these are not settings of this command.
     """
     method, align = settings.get("method"), settings.get("align")
     if method not in METHODS or not isinstance(align, bool):

@@ -35,7 +35,7 @@ def remake(run: Finished) -> Comparison:
         raise CheckpointError(f"{run.directory}: was made by {verb}, which this version of trainctl does not know")
     parents = stored_parents.read(run.directory, run.config.components)
     if not parents:
-        raise CheckpointError(f"{run.directory / 'parents'}: is missing, so the run cannot be made again")
+        raise CheckpointError(f"{run.directory / 'parents'}: is missing, so the run cannot be reproduced")
     try:
         again = build(MAKERS[made_by.verb](run, parents, made_by.settings))
     except ConfigError as error:

@@ -165,7 +165,7 @@ def recipe(run: Finished, parents: tuple[Parent, ...], settings: dict[str, Any])
     """Split the parent of a run again, and return this part.
 
     Raises:
-        CheckpointError: If these are not settings of this verb.
+        CheckpointError: If these are not settings of this command.
     """
     parts, number = settings.get("parts"), settings.get("part")
     if not (isinstance(parts, int) and isinstance(number, int) and 0 <= number < parts <= MOST):
