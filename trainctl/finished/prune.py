@@ -134,7 +134,7 @@ def prune(
     done, baseline = (sparsity(run, plan.which) if plan.scope == "weights" else 0.0), None
     if done >= plan.amount:
         raise ConfigError(
-            f"amount={plan.amount:g}: {run.directory.name} is already so sparse ({done:.4g} of its weights are 0)"
+            f"amount={plan.amount:g}: {done:.4g} of the weights of {run.directory.name} already are 0; use a larger amount"
         )
     previous, kept = run.directory.path.absolute(), list[Round]()
     for number, remaining in enumerate(smaller.remaining(plan.amount, done, plan.rounds), 1):
