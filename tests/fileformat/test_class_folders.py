@@ -146,3 +146,30 @@ def test_every_file_of_any_tree_is_used_once_or_counted(tmp_path):
         assert wanted <= set(names), (trial, wanted, names)
         assert found.others.total() >= others
         assert not hidden_by_link & wanted
+
+
+# Files without a class: the files, the number of rows of the splits, how many have no class, and what notes say.
+WITHOUT_CLASS = {
+    "next to classes": (["a/1.png", "b/1.png", "unlabeled/1.png", "unlabeled/x/2.png"], (4, 0, 0), 2, "2 images without a class"),
+    "next to train": (["train/a/1.png", "train/b/1.png", "val/a/1.png", "Unlabelled/1.png"], (3, 1, 0), 1, "1 images without"),
+    "in train": (["train/a/1.png", "train/b/1.png", "train/unlabeled/1.png", "test/b/1.png"], (3, 0, 1), 1, "1 images without"),
+    "in val": (["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/unlabeled/1.png"], (2, 1, 0), 0,
+               "not used, because they have no class and are not for training: 1 images"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WITHOUT_CLASS)
+def test_a_folder_called_unlabeled_has_training_files_without_a_class(tree, name):
+    files, rows, free, note = WITHOUT_CLASS[name]
+    found = read_class_folders(tree(*files), layout(unlabeled=True))
+    assert found.names == ("a", "b")
+    training = len(found.files) - found.val - found.test
+    assert (training, found.val, found.test) == rows
+    assert found.classes[training - free : training] == [""] * free
+    assert found.classes.count("") == free
+    assert all(file.parent.name == kind for file, kind in zip(found.files, found.classes, strict=True) if kind)
+    assert note in " ".join(found.notes)
+
+
+def test_without_a_teacher_a_folder_called_unlabeled_is_a_class(tree):
+    assert read_class_folders(tree("a/1.png", "unlabeled/1.png"), layout()).names == ("a", "unlabeled")

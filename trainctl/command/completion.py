@@ -18,7 +18,10 @@ from trainctl.settings.members import Members, home, options, overlays
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*")  # in ASCII; no shell expands any of these characters
 FLAGS = ("--help", "--hydra-help", "--version", "--resolve", "--multirun", "--cfg", "--config-dir", "--info")
-OF_RUNS = ("resume", "verify", "reproduce", "evaluate", "predict", "compare", "explain")  # commands that take a run
+OF_RUNS = (  # commands that take a run
+    "resume", "verify", "reproduce", "evaluate", "predict", "compare", "explain", "export", "finetune", "distill", "prune",
+    "quantize", "merge", "ensemble", "split", "lineage",
+)  # fmt: skip
 MOST_RUNS = 1000  # of which the names are read
 LONGEST_LINE = 10_000  # characters
 
