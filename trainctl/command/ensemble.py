@@ -1,4 +1,4 @@
-"""Make one run of several: it predicts the mean of their probabilities or numbers, without training.
+"""Make one run of several that predicts the mean of what they predict.
 
     trainctl ensemble RUN RUN... [which=best] [tolerance=0.01] [output=DIR] [settings] [root=runs]
 

@@ -1,4 +1,4 @@
-"""Split a run into runs of small models that train on their own; the inverse of merge method=join.
+"""Split a run into runs of small models; the inverse of merge method=join.
 
     trainctl split RUN [parts=2] [which=best] [tolerance=0.01] [output=DIR] [settings] [root=runs]
 
