@@ -50,4 +50,4 @@ def test_what_is_wrong_is_said(tmp_path: Path, capsys, monkeypatch) -> None:
     code, _, err = run(capsys, monkeypatch, "inspect", "dataset=csv")
     assert code == 2
     code, out, _ = run(capsys, monkeypatch, "inspect", "dataset=iris")
-    assert (code, "rows     150 of shape 4" in out) == (0, True)
+    assert (code, "rows  150 of shape 4" in out) == (0, True)

@@ -23,7 +23,7 @@ from trainctl.train import loop
 
 CONF = Path(__file__).parents[2] / "conf"
 GROUPS = ("model", "optimizer", "schedule", "regularizer", "init", "augment", "loss", "average", "teacher", "compress")
-ELSEWHERE = {("init", "run")}  # needs a run of the same model: see tests/train/test_finetune.py
+ELSEWHERE = {("init", "run"), ("model", "ensemble")}  # need finished runs
 # Data of every kind that a member may need: images of many classes, a table of two, a table of numbers.
 DATA = ("digits", "breast_cancer", "diabetes")
 CONVOLVING = ("airbench", "autoencoder", "cnn", "resnet")  # the models that begin with a convolution, on images

@@ -72,9 +72,10 @@ def show(found: "Inspection") -> None:
     """Print an inspection."""
     shape = "x".join(map(str, found.schema.input_shape))
     splits = ", ".join(f"{count:,} {name}" for name, count in found.splits.items())
-    table.line(f"rows     {found.rows:,} of shape {shape} ({found.dtype}): {splits}")
-    for label, text in found.inferred:
-        table.line(f"{label:8} {text}")
+    lines = [("rows", f"{found.rows:,} of shape {shape} ({found.dtype}): {splits}"), *found.inferred]
+    width = max(len(label) for label, _ in lines)
+    for label, text in lines:
+        table.line(f"{label:{width}}  {text}")
     if found.columns:
         table.line()
         rows = [
