@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 PARTS = (
-    "data", "augmentation", "scaling", "forward", "penalty", "teacher", "backward", "metrics", "clipping", "optimizer",
+    "data", "augmentation", "scaling", "forward", "penalty", "backward", "metrics", "clipping", "optimizer",
     "projection", "compression", "averaging", "bookkeeping",
 )  # fmt: skip
 

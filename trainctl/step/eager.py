@@ -14,7 +14,7 @@ from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
 from trainctl.step.pieces import pieces_of
-from trainctl.step.teaching import pulling, teaching
+from trainctl.step.teaching import teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
 
@@ -82,29 +82,22 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         for member, regularizer in zip(run.config.members("regularizer"), run.regularizers, strict=True)
         if regularizer.penalty
     ]
-
-    lesson, pulled = teaching(run), pulling(run)
+    teach = teaching(run)
 
     def compute(piece: Piece) -> Part:
         mark("scaling")
         inputs, targets = scaled(run.evaluation, piece.inputs, piece.targets, piece.augmented)
         mark("forward")
         with context:
-            outputs = model(inputs).float()
-            direct = pulled is not None and piece.taught is not None and not (piece.mixings or piece.unlabeled_mixings)
-            if direct and pulled:
-                outputs = pulled(piece, outputs)
+            outputs, lesson = teach(piece, inputs, model(inputs).float())
             labeled = outputs if len(targets) == len(outputs) else outputs[: len(targets)]
             loss, targets = compare(run, labeled, targets, piece.mixings)
-        total = loss if lesson is None or direct else loss * run.teacher.label_weight
+        total = loss if lesson is None else loss * run.teacher.label_weight
         for name, penalty in penalties:
             mark(name)
             total = total + penalty()
         total = total if piece.share == 1 else total * piece.share
-        if lesson is not None and not direct:
-            mark("teacher")
-            with context:
-                total = total + lesson(piece, inputs, outputs)
+        total = total if lesson is None else total + lesson
         mark("backward")
         gradients = _gradients(scaler.scale(total), parameters, run.freezer.held)
         mark("bookkeeping")
@@ -234,7 +227,7 @@ def _change(run: Run, update: Callable[[], object], compress: Callable[[str], No
         if averages:
             compress("follow")
         if run.teacher.follow is not None:
-            mark("teacher")
+            mark("averaging")
             run.teacher.follow(run.state.step + 1)
         mark("bookkeeping")
 

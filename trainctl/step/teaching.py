@@ -12,11 +12,30 @@ from trainctl.components.teacher.base import Distance
 from trainctl.run.run import Run
 from trainctl.step.part import Piece
 
-# (part of a batch, its scaled inputs, the model's outputs) -> its contribution to the loss, ()
-Lesson = Callable[[Piece, Tensor, Tensor], Tensor]
+# (part of a batch, its scaled inputs, the model's outputs) -> the outputs, and what is added to the loss or None
+Teach = Callable[[Piece, Tensor, Tensor], tuple[Tensor, Tensor | None]]
 
 
-def teaching(run: Run) -> Lesson | None:
+def teaching(run: Run) -> Teach:
+    """Return the function that lets a part of a batch learn from the teacher.
+
+    Where a teacher's words are stored and rows are not mixed, the gradient of the outputs changes and nothing is added to
+    the loss, see :func:`pulling`; elsewhere, the distance is added to the loss, see :func:`explaining`.
+    """
+    explain, pull = explaining(run), pulling(run)
+    if explain is None:
+        return lambda piece, inputs, outputs: (outputs, None)
+
+    def teach(piece: Piece, inputs: Tensor, outputs: Tensor) -> tuple[Tensor, Tensor | None]:
+        mixed_rows = piece.mixings or piece.unlabeled_mixings
+        if pull is not None and piece.taught is not None and not mixed_rows:
+            return pull(piece, outputs), None
+        return outputs, explain(piece, inputs, outputs)
+
+    return teach
+
+
+def explaining(run: Run) -> Callable[[Piece, Tensor, Tensor], Tensor] | None:
     """Return the function that computes what a part of a batch learns from the teacher; None if there is no teacher.
 
     Its weight is a tensor that every step sets, because a recorded step would repeat a number.
@@ -74,9 +93,8 @@ class _Pulled(torch.autograd.Function):
 def pulling(run: Run) -> Callable[[Piece, Tensor], Tensor] | None:
     """Return the function that lets a teacher's stored words change the gradient of a part's outputs; None if it cannot.
 
-    It is used in place of :func:`teaching` for parts whose words are stored and whose rows are not mixed. Autograd would
-    run five times as many kernels, which takes a third of the step of a small model. The gradient is the same. The loss
-    of the part is that on the labels alone, which is finite if the distance is.
+    Autograd would run four times as many kernels for the distance, which takes a third of the step of a small model. The
+    gradient is the same. The loss of the part is that on the labels alone, which is finite if the distance is.
     """
     teacher = run.teacher
     if teacher.pull is None or not teacher.fixed or run.scaler.is_enabled():  # which scales the gradient
