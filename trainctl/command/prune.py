@@ -115,7 +115,7 @@ def targets(output: Path | None, root: Path, model: str, rounds: int) -> list[Pa
 
 
 def show(done: "Round", scope: str) -> None:
-    """Print what a round has made, beside the run from which the first one was made."""
+    """Print what a round has made, next to the run from which the first one was made."""
     from trainctl.finished.prune import after
     from trainctl.train import cost
 

@@ -137,7 +137,9 @@ def _cost_before(run: Run, parent: Parent) -> Cost:
     """Return the cost of the run from which a quantised one is made, on the same rows."""
     model, _ = build_model(parent.config, parent.schema, run.device)
     restore.load_weights(model, parent.model, Path(parent.path))
-    return cost.measure(replace(run.evaluation, model=model), run.config.monitor)
+    stored = cost.stored_bytes(model)  # before its weights are rounded, in which form they would be stored as integers
+    fix(model)
+    return replace(cost.measure(replace(run.evaluation, model=model), run.config.monitor), bytes=stored)
 
 
 def _measured(directory: Path, before: Cost) -> Cost:

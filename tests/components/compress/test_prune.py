@@ -6,7 +6,7 @@ from torch import nn
 
 from trainctl.components.compress.base import Moment, Training
 from trainctl.components.compress.prune import cubic, prune
-from trainctl.errors import ConfigError
+from trainctl.errors import CheckpointError, ConfigError
 
 SETTINGS = {"sparsity": 0.8, "scope": "global", "begin": 0.1, "end": 0.6, "every_steps": 5, "by_run": None}
 
@@ -130,7 +130,7 @@ def test_frozen_layers_are_pruned_once_they_are_thawed():
 def test_a_model_with_other_shapes_cannot_decide():
     other = nn.Sequential(nn.Linear(20, 30), nn.ReLU(), nn.Linear(30, 9))
     settings = SETTINGS | {"by_run": "run", "begin": 0.0, "end": 0.0}
-    with pytest.raises(ConfigError, match=r"2\.weight has shape \(10, 30\) here, and shape \(9, 30\) there"):
+    with pytest.raises(CheckpointError, match=r"2\.weight has shape \(10, 30\) here, and shape \(9, 30\) there"):
         prune(**settings).constrain(model(), Training(10, 0, ranking=other.state_dict()))
 
 

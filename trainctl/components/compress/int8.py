@@ -124,8 +124,7 @@ class Range(nn.Module):
 
     def _rounded(self, values: Tensor) -> Tensor:
         scale, low, high = self.steps()
-        clipped = values.clamp(low.to(values.dtype), high.to(values.dtype))
-        rounded: Tensor = _Round.apply(clipped, scale)
+        rounded: Tensor = _ClipAndRound.apply(values, scale, low.to(values.dtype), high.to(values.dtype))
         return rounded
 
 
@@ -139,6 +138,24 @@ class _Round(torch.autograd.Function):
     @staticmethod
     def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None]:
         return gradients[0], None
+
+
+class _ClipAndRound(torch.autograd.Function):
+    """Clip values to limits and round them to multiples of a scale; the gradient of clipped values is 0.
+
+    The derivative is written out: that of ``Tensor.clamp`` has another memory layout while kernels are recorded, so that
+    the layers before would compute other bits.
+    """
+
+    @staticmethod
+    def forward(context: Any, values: Tensor, scale: Tensor, low: Tensor, high: Tensor) -> Tensor:
+        context.save_for_backward((values >= low) & (values <= high))
+        return (values.clamp(low, high) / scale).round() * scale
+
+    @staticmethod
+    def backward(context: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (inside,) = context.saved_tensors
+        return gradients[0] * inside, None, None, None
 
 
 def scales(weight: Tensor, axis: int) -> Tensor:

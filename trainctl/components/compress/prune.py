@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl.components.compress.base import Compress, Constraint, Masks, Moment, Training, kept, nothing, ranked
-from trainctl.errors import ConfigError
+from trainctl.errors import CheckpointError, ConfigError
 
 
 def prune(
@@ -117,13 +117,13 @@ def _fitting(ranking: object, masks: Masks) -> dict[str, Tensor]:
     """Return the weights of another run, on this model's device.
 
     Raises:
-        ConfigError: If its weights have other names or shapes.
+        CheckpointError: If its weights have other names or shapes.
     """
     assert isinstance(ranking, dict)
     for name, weight in masks.weights.items():
         if name not in ranking or ranking[name].shape != weight.shape:
             found = f"shape {tuple(ranking[name].shape)}" if name in ranking else "no such weights"
-            raise ConfigError(
+            raise CheckpointError(
                 f"compress.prune.by_run: that run has another model: {name} has shape {tuple(weight.shape)} here, and"
                 f" {found} there"
             )
