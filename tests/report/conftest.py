@@ -33,7 +33,16 @@ def tiny_config(model: str, loop: dict[str, Any]) -> Config:
     }
     own = {
         key: tree[key]
-        for key in ("seed", "device", "precision", "threads", "monitor", "decay_norm_and_bias", "components")
+        for key in (
+            "seed",
+            "device",
+            "precision",
+            "threads",
+            "monitor",
+            "decay_norm_and_bias",
+            "layer_decay",
+            "components",
+        )
     }
     return Config(**own, **sections, loop=Loop(**tree["loop"] | {"epochs": 20} | loop), parts=parts, tree=tree)
 

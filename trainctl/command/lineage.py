@@ -44,7 +44,8 @@ def line(run: Ancestor) -> str:
     made = ""
     if run.made_by:
         settings = " ".join(f"{key}={value}" for key, value in run.made_by.settings.items())
-        made = f"made by {run.made_by.verb} {settings}".rstrip()
+        command = run.made_by.verb
+        made = f"made by {command} {settings}".rstrip()
     steps = "" if run.step is None else f"step {run.step:,}"
     facts = [steps, made, "" if run.state == "unchanged" else run.state]
     label = f"{run.role} " if run.role else ""

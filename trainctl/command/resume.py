@@ -66,12 +66,13 @@ def require_trained(directory: Path) -> None:
     """Check that a run was trained.
 
     Raises:
-        CheckpointError: If a verb made it from other runs without training.
+        CheckpointError: If a command made it from other runs without training.
     """
     made_by = records.read_facts(directory).made_by
     if made_by and not made_by.trained:
+        command = made_by.verb
         raise CheckpointError(
-            f"{directory.name}: was made by {made_by.verb} without training, so there is nothing to resume; to train it:"
+            f"{directory.name}: was made by {command} without training, so there is nothing to resume; to train it:"
             f" trainctl finetune {phrases.pasteable(directory)}"
         )
 

@@ -193,7 +193,7 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
 
 
 def _series(table: Table, columns: _Columns) -> Recognised | None:
-    """Return the settings for a series: one column of times in order, and numbers beside it; None if it is none."""
+    """Return the settings for a series: one column of times in order, and columns of numbers; None if it is none."""
     times, numbers = columns.of("dates"), columns.of("numbers")
     others = [name for name in table.header if name not in (*times, *numbers)]
     if len(times) != 1 or not numbers or others or any(name.strip().lower() in TARGETS for name in table.header):

@@ -1,4 +1,4 @@
-"""Make a run again that a verb made without training, and compare the bits."""
+"""Make a run again that a command made without training, and compare the bits."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,7 +12,7 @@ from trainctl.store import parents as stored_parents
 from trainctl.store import records
 from trainctl.train.made import Recipe, build
 
-# What each verb that makes runs without training does: (config of the made run, its parents, the verb's settings) -> recipe.
+# What each command that makes runs without training does: (config of the made run, its parents, the command's settings) -> recipe.
 Maker = Callable[[Finished, tuple[Parent, ...], dict[str, Any]], Recipe]
 MAKERS: dict[str, Maker] = {
     "merge": merge.recipe,
@@ -27,12 +27,12 @@ def remake(run: Finished) -> Comparison:
     """Make a run again from the copies of its parents, and compare all tensors of its model.
 
     Raises:
-        CheckpointError: If this version does not know the verb, or a parent is damaged.
+        CheckpointError: If this version does not know the command, or a parent is damaged.
     """
     made_by = records.read_facts(run.directory).made_by
     if made_by is None or made_by.verb not in MAKERS:
-        verb = made_by.verb if made_by else "an unknown verb"
-        raise CheckpointError(f"{run.directory}: was made by {verb}, which this version of trainctl does not know")
+        command = made_by.verb if made_by else "an unknown command"
+        raise CheckpointError(f"{run.directory}: was made by {command}, which this version of trainctl does not know")
     parents = stored_parents.read(run.directory, run.config.components)
     if not parents:
         raise CheckpointError(f"{run.directory / 'parents'}: is missing, so the run cannot be reproduced")
@@ -46,6 +46,6 @@ def remake(run: Finished) -> Comparison:
 
 
 def was_made(run: Finished) -> bool:
-    """Return whether a verb made the run without training it."""
+    """Return whether a command made the run without training it."""
     made_by = records.read_facts(run.directory).made_by
     return made_by is not None and not made_by.trained

@@ -28,7 +28,7 @@ class Parent:
         schema: The schema of its data.
         fitted: Cleaning and scalings fitted to its training rows.
         model: Its weights, by the names of the model's state.
-        made_by: How it was itself made: the verb and its settings; None for a run that was trained from scratch.
+        made_by: How it was itself made: the command and its settings; None for a run that was trained from scratch.
         parents: What is known of its own parents: a plain description of each, see :meth:`facts`.
     """
 

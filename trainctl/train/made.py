@@ -39,7 +39,7 @@ class Recipe:
         fitted: Cleaning and scalings; None to fit them to the training rows.
         parents: The runs that it is made from.
         weights: The new model's state, complete.
-        made_by: The verb, its settings, and that it was not trained.
+        made_by: The command, its settings, and that it was not trained.
     """
 
     config: Config
@@ -68,7 +68,7 @@ def make(run: Run, made_by: MadeBy, directory: Path | None = None, before: Cost 
 
     Args:
         run: The run, see :func:`build`.
-        made_by: The verb that makes it, and its settings.
+        made_by: The command that makes it, and its settings.
         directory: Its directory, which must not exist; None for a new one below ``output.root``.
         before: The cost of the model from which it was made, for `summary.json`.
 
@@ -114,7 +114,8 @@ def _write(run: Run, directory: Path, made_by: MadeBy, before: Cost | None) -> N
             size |= {"zeros": cost.zeros(run.evaluation.model)}
         checkpoint.save(run, held)
         conclusion.draw(run, held, [row], matrix)
-        summary = conclusion.summarize(run, "finished", f"made by {made_by.verb}", metrics | tested)
+        command = made_by.verb
+        summary = conclusion.summarize(run, "finished", f"made by {command}", metrics | tested)
         rundir.write_json(held / "summary.json", summary | {"size": size})
 
 

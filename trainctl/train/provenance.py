@@ -18,7 +18,7 @@ from trainctl.train import repository
 
 
 def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
-    """Return the content of `run.json`; ``made_by`` is the verb that makes the run from its parents."""
+    """Return the content of `run.json`; ``made_by`` is the command that makes the run from its parents."""
     return {
         "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": shlex.join(["trainctl", *sys.argv[1:]]),

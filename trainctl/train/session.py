@@ -63,7 +63,7 @@ def begin(
         judge: Called after each evaluation; returns a reason to stop, or None.
         trained: The schema of the run that this one repeats; None for a run of its own.
         parents: The runs that it is made from; None for those that the configuration names.
-        made_by: The verb that makes it from them; None if the user composed it.
+        made_by: The command that makes it from them; None if the user composed it.
 
     Returns:
         The content of ``summary.json``.

@@ -1,4 +1,4 @@
-"""No metrics beside those of the task."""
+"""No metrics except those of the task."""
 
 from trainctl.components.metric.base import Metric
 
