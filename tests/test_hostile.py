@@ -351,7 +351,7 @@ def test_any_name_stays_in_its_line_and_in_its_command(command, tmp_path):
 # Of the lines that training prints; "" continues the one above.
 LABELS = {
     "train", "run", "device", "model", "data", "task", "numbers", "categories", "dates", "note", "not", "epoch", "engine",
-    "finished", "best", "test", "time", "next", "", "trainctl:",
+    "trivial", "warning", "finished", "best", "test", "time", "next", "", "trainctl:",
 }  # fmt: skip
 
 

@@ -149,7 +149,7 @@ def help_of(words: Sequence[str]) -> int:
         return train(["--help"])
     if len(words) > 1 or words[0] not in COMMANDS:
         raise ConfigError(f"help {' '.join(words)}: no such command{spelling.nearest(words[0], COMMANDS)}")
-    table.line(command_help.of(words[0]))
+    table.lines(command_help.of(words[0]))
     return 0
 
 
@@ -176,11 +176,10 @@ def with_file_expanded(arguments: Sequence[str]) -> list[str]:
     if place is None or (words[0] in COMMANDS and words[0] != "train"):
         return words
     path = rest[place]
-    before = rest[place - 1] if place else ""
     if path in COMMANDS or ("=" in path and not os.path.lexists(path)) or not os.path.lexists(path):
         return words
-    if before in ("--config-dir", "-cd"):
-        return words
+    if set(rest[:place]) - {"-m", "--multirun"}:
+        return words  # the value of a flag
     from trainctl.settings import derive, from_file
 
     flags = [word for word in rest if word.startswith("-")]

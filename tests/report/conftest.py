@@ -10,11 +10,14 @@ import yaml
 
 from tests.schemas import schema
 from trainctl.components.average.base import Average
+from trainctl.components.freeze.base import Freeze
 from trainctl.components.loss.base import Loss
 from trainctl.components.scale.base import Affine
 from trainctl.components.schedule.base import Schedule
+from trainctl.components.teacher.none import none as no_teacher
 from trainctl.data.rows import SPLITS, Data, ResidentRows
 from trainctl.machine.threads import ThreadChoice
+from trainctl.run.freezer import Freezer
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -78,6 +81,11 @@ def tiny_run(*, model: str = "mlp", **loop: Any) -> Run:
         sums=Sums("classification", 1, None, device),
         state=TrainState(),
         threads=ThreadChoice(2),
+        teacher=no_teacher(),
+        taught=None,
+        teacher_weight=torch.zeros(()),
+        constraints=(),
+        freezer=Freezer(module, Freeze(lambda step: 0)),
     )
 
 

@@ -292,14 +292,14 @@ def test_predict_returns_a_regression_in_its_units(command: Command, tmp_path: P
 )
 def test_predict_says_what_is_wrong_with_an_input(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     from trainctl.errors import DataError
-    from trainctl.finished import predict as prediction
+    from trainctl.finished import source
 
     (tmp_path / name).write_bytes(content)
     names = ("sepal_length", "sepal_width", "petal_length", "petal_width")
     trained = schema(input_shape=(4,), input_names=names)
 
     with pytest.raises(DataError) as caught:
-        prediction.without_gaps(read(tmp_path / name, trained), tmp_path / name, trained)
+        source.without_gaps(read(tmp_path / name, trained), tmp_path / name, trained)
     assert message in str(caught.value)
     assert name in str(caught.value)
 
@@ -391,11 +391,11 @@ def test_a_run_goes_on_with_its_data_at_another_place_and_evaluates_with_one_pay
 
 def read(path: Path, trained: Any) -> Any:
     """Read the rows of a file for a run with that schema."""
-    from trainctl.finished import predict as prediction
+    from trainctl.finished import source
 
     dataset = {"name": "csv" if len(trained.input_shape) == 1 else "arrays"}
     run = SimpleNamespace(schema=trained, config=SimpleNamespace(parts={"dataset": dataset}), overrides=[])
-    return prediction.read_rows(run, path).rows
+    return source.read_rows(run, path).rows
 
 
 def test_pixels_between_0_and_1_are_not_taken_for_bytes(tmp_path: Path) -> None:

@@ -14,11 +14,10 @@ from trainctl.finished.open import ELSEWHERE
 from trainctl.run.model import build_model
 from trainctl.run.parent import Parent
 from trainctl.run.units import WIDTHS
-from trainctl.settings import component
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.existing import change, check, load
 from trainctl.settings.spelling import spell
-from trainctl.train.parentage import NAMING
+from trainctl.train.parentage import without_runs
 from trainctl.wording import shortened
 
 # Settings of models that neither change the weights' shapes nor what the model computes after training.
@@ -107,10 +106,7 @@ def configuration(
     Raises:
         ConfigError: If this is not a valid configuration.
     """
-    tree = dict(parts[0].config.tree)
-    for group, member, _, _ in NAMING:
-        if group in component.GROUPS and tree.get(group, {}).get("name") == member:
-            tree[group] = {"name": "none"}
+    tree = without_runs(parts[0].config.tree)
     tree["loop"] = tree["loop"] | {"stop_at_step": None}
     tree["output"] = tree["output"] | {"root": root}
     changed = change(tree if model is None else tree | {"model": model}, overrides, ELSEWHERE)

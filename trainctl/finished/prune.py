@@ -13,7 +13,7 @@ from trainctl.finished.open import Finished, Weights, load_model
 from trainctl.report.reporters import Reporters
 from trainctl.run.assemble import assemble
 from trainctl.run.parent import Parent
-from trainctl.settings import derive, smaller
+from trainctl.settings import derive, existing, smaller
 from trainctl.settings.config import Config
 from trainctl.store import parents as stored_parents
 from trainctl.store import records, rundir
@@ -21,6 +21,7 @@ from trainctl.store.records import MadeBy, Sizes
 from trainctl.train import cost, made, session
 from trainctl.train.cost import Cost
 from trainctl.train.made import Recipe
+from trainctl.train.parentage import without_runs
 
 Scope = Literal["weights", "units"]
 
@@ -213,8 +214,9 @@ def _zeros(run: Finished, weights: Weights) -> float:
 
 def _make(config: Config, parent: Parent, made_by: MadeBy, target: Path) -> None:
     """Make a run without training it."""
-    new = made.build(recipe(config, parent, made_by))
-    before = assemble(parent.config, parent.schema, (parent,), parent.fitted)
+    new = made.build(recipe(existing.check(without_runs(config.tree)), parent, made_by))
+    plain = existing.check(without_runs(parent.config.tree))
+    before = assemble(plain, parent.schema, (parent,), parent.fitted)
     before.model.load_state_dict(parent.model)
     measured = cost.measure(replace(before.evaluation, model=before.model), parent.config.monitor)
     made.make(new, made_by, target, measured)

@@ -22,6 +22,7 @@ from trainctl.train import cost, made
 from trainctl.train.cost import Cost
 from trainctl.train.evaluation import evaluate
 from trainctl.train.made import Recipe
+from trainctl.train.parentage import without_runs
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def with_int8(config: Config) -> Config:
     """Return the configuration of a run whose model computes with 8 bits."""
     members = {label: one for label, one in config.parts["compress"].items() if one["name"] != "none"}
     members |= {} if "int8" in members else {"int8": {"name": "int8", "begin": 0.0}}
-    return existing.check(config.tree | {"compress": members})
+    return existing.check(without_runs(config.tree | {"compress": members}))
 
 
 def quantised(wanted: Recipe) -> tuple[Run, int]:

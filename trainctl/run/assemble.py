@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache, partial
 from typing import Any
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainctl.components.augment.base import Augment, Mixer, Tracker
 from trainctl.components.compress.base import Constraint, Training
 from trainctl.components.loss.base import Loss, Task
+from trainctl.components.metric.base import Metric
 from trainctl.components.optimizer.base import without_compiler
 from trainctl.components.schedule.base import as_schedule
 from trainctl.components.teacher.base import Teacher
@@ -74,6 +75,8 @@ def assemble(
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
+    metrics = build_metrics(config, task, data)
+    checks.check_monitors(config, task, len(data.splits["val"]), metrics)
     # 2. The parts that train the model.
     rows = len(data.splits["train"])
     plan = make_plan(config, rows, 0 if data.without_label is None else len(data.without_label))
@@ -89,8 +92,7 @@ def assemble(
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     teacher, taught = build_teacher(config, task, data, model, plan, of_role(parents, "teacher"), device)
     # 3. The parts that measure it.
-    evaluation = make_evaluation(config, data, average.model, task, loss, device)
-    checks.check_monitors(config, evaluation)
+    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics)
     return Run(
         config=config,
         evaluation=evaluation,
@@ -143,7 +145,8 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     data.schema.require(schema, name)
     model, task = build_model(config, data.schema, device)
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
-    return make_evaluation(config, data, model, task, build_loss(config, task, data), device)
+    loss, metrics = build_loss(config, task, data), build_metrics(config, task, data)
+    return make_evaluation(config, data, model, task, loss, device, metrics)
 
 
 def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
@@ -209,12 +212,23 @@ def build_loss(config: Config, task: Task, data: Data) -> Loss:
 
 
 def make_evaluation(
-    config: Config, data: Data, model: nn.Module, task: Task, loss: Loss, device: torch.device
+    config: Config,
+    data: Data,
+    model: nn.Module,
+    task: Task,
+    loss: Loss,
+    device: torch.device,
+    metrics: Sequence[Metric],
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    metrics = members(config, "metric", class_names=data.schema.class_names)
-    checks.check_metrics(config, task, metrics)
     return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics))
+
+
+def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
+    """Build the metrics of the group ``metric``; raise ConfigError if one does not suit the task."""
+    metrics: list[Metric] = members(config, "metric", class_names=data.schema.class_names)
+    checks.check_metrics(config, task, metrics)
+    return metrics
 
 
 def build_optimizer(

@@ -14,7 +14,7 @@ from trainctl.data.rows import Data
 from trainctl.errors import Advice, ConfigError
 from trainctl.run import metric_names
 from trainctl.run.model import batch_norms
-from trainctl.run.run import Evaluation, Plan
+from trainctl.run.run import Plan
 from trainctl.settings import component, spelling
 from trainctl.settings.config import Config
 
@@ -70,10 +70,16 @@ def check_compress(config: Config, chosen: Sequence[Compress]) -> None:
         raise ConfigError(f"compress=[{','.join(names)}]: each of them decides which weights are 0; select one of them")
 
 
-def check_monitors(config: Config, evaluation: Evaluation) -> None:
-    """Raise ConfigError if a monitored metric does not exist in a run, or there are too few validation rows for it."""
-    task, rows = evaluation.task, len(evaluation.data.splits["val"])
-    metrics = metric_names.available(task, (name for metric in evaluation.metrics for name in metric.names))
+def check_monitors(config: Config, task: Task, rows: int, more: Sequence[Metric]) -> None:
+    """Raise ConfigError if a monitored metric does not exist in a run, or there are too few validation rows for it.
+
+    Args:
+        config: Configuration of the run.
+        task: The model's task.
+        rows: Number of rows in the validation split.
+        more: The metrics of the group ``metric``.
+    """
+    metrics = metric_names.available(task, (name for metric in more for name in metric.names))
     monitors = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
     for key, name in ({"monitor": config.monitor} | monitors).items():
         if name not in metrics:

@@ -64,10 +64,10 @@ def narrower(model: Mapping[str, Any], part: float) -> list[str]:
     found = [key for key in HIDDEN if model.get(key) and not isinstance(model[key], str)]
     if not found:
         raise ConfigError(f"scope=units: model={model['name']} has no hidden units whose number is a setting")
-    return [f"model.{key}={spell(_part(model[key], part))}" for key in found]
+    return [f"model.{key}={spell(_part(model[key], part, factor=key == 'width'))}" for key in found]
 
 
-def _part(width: Any, part: float) -> Any:
+def _part(width: Any, part: float, *, factor: bool) -> Any:
     if isinstance(width, list):
-        return [_part(one, part) for one in width]
-    return max(1, round(width * part)) if isinstance(width, int) and width > 1 else width * part
+        return [_part(one, part, factor=factor) for one in width]
+    return width * part if factor else max(1, round(width * part))

@@ -177,12 +177,54 @@ def clopper_pearson(right: int, rows: int) -> list[float]:
     >>> [round(end, 4) for end in clopper_pearson(9, 10)]
     [0.555, 0.9975]
     """
-    from scipy.special import betaincinv  # here, as its import takes time
-
     tail = (1 - LEVEL) / 2
-    low = float(betaincinv(right, rows - right + 1, tail)) if right else 0.0
-    high = float(betaincinv(right + 1, rows - right, 1 - tail)) if right < rows else 1.0
+    low = _quantile(right, rows - right + 1, tail) if right else 0.0
+    high = _quantile(right + 1, rows - right, 1 - tail) if right < rows else 1.0
     return [low, high]
+
+
+def _quantile(a: float, b: float, level: float) -> float:
+    """Return the quantile of a beta distribution; scipy would compute it, but its import takes a fifth of a second."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if beta_distribution(middle, a, b) < level else (low, middle)
+    return (low + high) / 2
+
+
+def beta_distribution(x: float, a: float, b: float) -> float:
+    """Return the distribution function of a beta distribution, by a continued fraction.
+
+    Source: M. Abramowitz, I. Stegun, Handbook of mathematical functions, 1964, 26.5.8; evaluated by the method of
+    W. Lentz, 1976.
+
+    >>> round(beta_distribution(0.3, 2, 5), 6)
+    0.579825
+    """
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):  # where the fraction converges slowly
+        return 1 - beta_distribution(1 - x, b, a)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x) - math.log(a)
+    )
+    tiny = 1e-300
+    c, d = tiny, 0.0
+    value = 1.0
+    for step in range(1, 10_000):
+        half = step // 2
+        if step == 1:
+            factor = 1.0
+        elif step % 2:
+            factor = half * (b - half) * x / ((a + 2 * half - 1) * (a + 2 * half))
+        else:
+            factor = -(a + half - 1) * (a + b + half - 1) * x / ((a + 2 * half - 2) * (a + 2 * half - 1))
+        d = 1 / (1 + factor * d or tiny)
+        c = 1 + factor / c or tiny
+        value = value * c * d if step > 1 else d
+        if step > 2 and abs(c * d - 1) < 1e-12:
+            break
+    return front * value
 
 
 def bootstrap(values: np.ndarray) -> list[float]:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from trainctl.run.parent import Parent, Role
+from trainctl.settings import component
 from trainctl.settings.config import Config, Tree
 from trainctl.store import finding, parents
 
@@ -32,6 +33,18 @@ def find(config: Config) -> tuple[Parent, ...]:
             directory = resolved(name, Path(config.output.root))
             found.append(parents.open_parent(directory, role, settings.get("which", "best"), config.components))
     return tuple(found)
+
+
+def without_runs(tree: Tree) -> Tree:
+    """Return the configuration of a run that is made without training, and so names no other runs any more."""
+    tree = dict(tree)
+    for group, member, key, _ in NAMING:
+        chosen = tree.get(group, {})
+        if group in component.ADDITIVE and chosen.get(member, {}).get(key):
+            tree[group] = chosen | {member: chosen[member] | {key: None}}
+        elif chosen.get("name") == member:
+            tree[group] = {"name": "none"}
+    return tree
 
 
 def resolved(name: str, root: Path) -> Path:

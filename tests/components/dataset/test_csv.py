@@ -86,7 +86,7 @@ def test_the_target_has_to_be_named_and_cannot_be_left_out(load):
     with pytest.raises(ConfigError, match="this is the target"):
         load("a,y\n1,2\n", drop=["y"])
     with pytest.raises(
-        ConfigError, match=r"dataset\.categorical=y: this is the target; use dataset\.task=classification"
+        ConfigError, match=r"dataset\.categorical=\[y\]: this is the target; use dataset\.task=classification"
     ):
         load("a,y\n1,2\n", categorical=["y"])
 

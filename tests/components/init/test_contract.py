@@ -10,7 +10,7 @@ from torch import nn
 from trainctl.run import factory
 
 CONF = Path(__file__).parents[3] / "conf" / "init"
-MEMBERS = sorted(path.stem for path in CONF.glob("*.yaml"))
+MEMBERS = sorted({path.stem for path in CONF.glob("*.yaml")} - {"run"})  # which needs another run
 BIASED = [name for name in MEMBERS if "bias" in yaml.safe_load((CONF / f"{name}.yaml").read_text())]
 pytestmark = pytest.mark.filterwarnings("ignore:init=zeros")
 
