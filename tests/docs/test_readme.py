@@ -48,6 +48,7 @@ def shortened(command: str) -> str:
     """
     command = command.replace("RUN RUN", "$(ls -d runs/2* | sed -n 1p) $(ls -d runs/2* | sed -n 2p)")
     command = re.sub(r"\bRUN\b", "last", command)
+    command = re.sub(r"\bSWEEP\b", "$(ls -d runs/*-sweep-* | sed -n 1p)", command)
     if re.match(r"trainctl( -m)?( [\w.]+=|$)", command):
         command = re.sub(r" loop\.epochs=\d+", "", command)
         budget = "" if "loop.max_steps" in command else " loop.epochs=1"

@@ -28,7 +28,7 @@ CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
 
 def tiny_config(model: str, loop: dict[str, Any]) -> Config:
     tree = yaml.safe_load(CONF.read_text())
-    parts = {"model": {"name": model}, "dataset": {"name": "digits"}}
+    parts = {"model": {"name": model}, "dataset": {"name": "digits"}, "teacher": {"name": "none"}}
     sections = {
         "split": Split(**tree["split"]),
         "checkpoint": Checkpoint(**tree["checkpoint"]),
