@@ -20,7 +20,7 @@ from trainctl.step.eager import eager
 
 EVERYTHING = (
     "dataset=wine", "augment=[noise]", "regularizer=[l2,max_norm]", "average=ema", "loop.clip_norm=1.0",
-    "loop.micro_batches=2", "schedule=cosine", "loop.epochs=2",
+    "loop.micro_batches=2", "schedule=cosine", "loop.epochs=2", "compress=[prune]",
 )  # fmt: skip
 ALTERNATING = ("augment=[flip]", "augment.flip.alternating=true", "loop.batch_size=600")
 MODELS = [

@@ -65,7 +65,7 @@ def parse(
             )
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
-        elif key in defaults and not value:
+        elif key in defaults and not value and not (key == "output" and defaults[key]):  # there, empty means no file
             raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
         elif key in defaults:
             parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises

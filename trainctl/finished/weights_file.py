@@ -22,8 +22,18 @@ def content(model: nn.Module, fitted: Fitted, metadata: Mapping[str, str]) -> by
     """Return the file: ``model.*``, ``clean.*`` and ``scale.*`` with the names of a checkpoint, and the metadata."""
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()} | _fitted(fitted)
     plain = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    written: bytes = safetensors.torch.save(plain, dict(metadata))
+    written: bytes = in_order(safetensors.torch.save(plain, dict(metadata)))
     return written
+
+
+def in_order(written: bytes) -> bytes:
+    """Return a safetensors file with its metadata sorted by name: the library writes them in another order each time."""
+    length = int.from_bytes(written[:HEADER], "little")
+    header = json.loads(written[HEADER : HEADER + length])
+    header = {"__metadata__": dict(sorted(header.pop("__metadata__", {}).items())), **header}
+    text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(HEADER, "little") + text + written[HEADER + length :]
 
 
 def _fitted(fitted: Fitted) -> dict[str, Tensor]:

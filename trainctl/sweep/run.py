@@ -83,7 +83,8 @@ class Results:
 
     def __init__(self, study: Study) -> None:
         self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
-        self.unchanged = study.ledger.complete  # at least until something happens
+        # At least until something happens; what others wrote into a database is not in the table here.
+        self.unchanged = study.ledger.complete and study.settings.storage is None
 
     def update(self, *, last: bool = False, over: bool = False) -> None:
         """Add new trials, and write the results, at most every other second.
