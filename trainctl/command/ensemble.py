@@ -2,21 +2,22 @@
 
     trainctl ensemble RUN RUN... [which=best] [tolerance=0.01] [output=DIR] [settings] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name. The models may be of different kinds, and may have cleaned and
-scaled their rows differently; task, classes in their order, columns and vocabulary must agree. The new run contains
-all of them, so it costs as much as they do together, and the others may be deleted. It is written to DIR, or below
-`root`. Its other settings are those of the first RUN.
+RUN is a run's directory, its name, or a part of the name. The models may be of different kinds, and may have cleaned
+and scaled their rows differently; task, classes in their order, columns and vocabulary must agree. The new run
+contains all of them, so it costs as much as they do together, and the others may be deleted. It is written to DIR, or
+below `root`. Its other settings are those of the first RUN.
 
     trainctl ensemble seed-0 seed-1 seed-2
     trainctl ensemble my-mlp my-cnn my-rnn output=runs/all
 
 `trainctl predict` on an ensemble has a last column `disagreement`, which is large where the parts differ. For a
-classification, it is the mean Kullback-Leibler divergence of the parts from their mean in nats, from 0 to the logarithm
-of the number of parts. For a regression, it is the standard deviation of what they predict, in the unit of the target (a
-column for each of several targets); for autoencoders, the root mean square of that over all values, in scaled units.
+classification, it is the mean Kullback-Leibler divergence of the parts from their mean in nats, from 0 to the
+logarithm of the number of parts. For a regression, it is the standard deviation of what they predict, in the unit of
+the target (a column for each of several targets); for autoencoders, the root mean square of that over all values, in
+scaled units.
 
-`tolerance` is the largest loss of the monitored metric against the best run; if it is exceeded, nothing is written, and the
-exit code is 9. device, threads, dataset.root and dataset.download may be changed.
+`tolerance` is the largest loss of the monitored metric against the best run; if it is exceeded, nothing is written,
+and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
 """
 
 from collections.abc import Sequence

@@ -14,8 +14,8 @@ Any number of rows can be computed at once.
     trainctl export my-run stages=2 output=parts         parts/stage-1.onnx, parts/stage-2.onnx
     trainctl export my-run dataset.path=moved.csv        if the run's data are elsewhere now
 
-Without format=, the ending of FILE decides: .onnx, .pt2 or .safetensors. FILE must not exist. It also contains the names
-of classes and columns, the vocabulary, and the run with the SHA-256 of its weights.
+Without format=, the ending of FILE decides: .onnx, .pt2 or .safetensors. FILE must not exist. It also contains the
+names of classes and columns, the vocabulary, and the run with the SHA-256 of its weights.
 
 Before the file appears, its answers are compared with those of `predict` on validation rows of the run's data, 1, 2 and
 7 at a time; a difference is an error, and nothing is written. stages=K cuts the model by depth into K files in a

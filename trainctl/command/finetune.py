@@ -3,9 +3,9 @@
     trainctl finetune [RUN] [overrides] [which=best] [root=runs]
 
 RUN is a run's directory, its name, or a part of the name; without it, the newest run. The new run has RUN's settings
-with the overrides on top, RUN's weights, a fresh optimizer, and begins at step 0. Any override is allowed: another data
-set, other classes, another model. Weights are matched layer by layer from the input; the list at the start says for each
-layer whether it was taken, resized or is new, and why.
+with the overrides on top, RUN's weights, a fresh optimizer, and begins at step 0. Any override is allowed: another
+data set, other classes, another model. Weights are matched layer by layer from the input; the list at the start says
+for each layer whether it was taken, resized or is new, and why.
 
     trainctl finetune my-run loop.epochs=5 optimizer.lr=1e-4     train on, at another rate
     trainctl finetune my-run dataset.path=new.csv freeze=body    new data, only the output layer is trained

@@ -11,17 +11,17 @@ method=greedy   The mean of their weights: runs are added in the order of their 
                 is not worse with them. The result is never worse than the best run there.
 method=mean     The mean of the weights of all.
 method=join     One wide model whose outputs are the mean of theirs; the inverse is `trainctl split`. Widths may differ.
-align=true      Match hidden units first: the units of two runs that did not start from the same weights are in different
-                orders, which ruins their mean.
+align=true      Match hidden units first: the units of two runs that did not start from the same weights are in
+                different orders, which ruins their mean.
 
     trainctl merge tuned-1 tuned-2 tuned-3
     trainctl merge seed-0 seed-1 method=mean align=true
     trainctl merge small-1 small-2 method=join output=runs/wide
 
-A table shows what each run is worth, alone and in the mean. The statistics of batch norms are the mean of theirs, or are
-computed on the training rows; whichever is better on the validation rows is kept. `tolerance` is the largest loss of
-the monitored metric against the best run; if it is exceeded, nothing is written, and the exit code is 9. device, threads,
-dataset.root and dataset.download may be changed.
+A table shows what each run is worth, alone and in the mean. The statistics of batch norms are the mean of theirs, or
+are computed on the training rows; whichever is better on the validation rows is kept. `tolerance` is the largest loss
+of the monitored metric against the best run; if it is exceeded, nothing is written, and the exit code is 9. device,
+threads, dataset.root and dataset.download may be changed.
 """
 
 import math

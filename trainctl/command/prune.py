@@ -4,20 +4,20 @@
                    [tolerance=...] [overrides] [which=best] [output=DIR] [root=runs]
 
 RUN is a run's directory, its name, or a part of the name; without it, the newest run. `amount` is the fraction of the
-weights that are 0 in the end, or, with scope=units, the fraction of the units of each hidden layer that are gone. Then the
-new run trains with RUN's settings and the overrides on top; what is 0 stays 0. RUN is only read.
+weights that are 0 in the end, or, with scope=units, the fraction of the units of each hidden layer that are gone.
+Then the new run trains with RUN's settings and the overrides on top; what is 0 stays 0. RUN is only read.
 
     trainctl prune my-run amount=0.9 loop.epochs=3              prune once, then tune for 3 epochs
     trainctl prune my-run amount=0.95 rounds=5 loop.epochs=2    prune and tune in 5 rounds, each a run
-    trainctl prune my-run amount=0.95 rounds=5 rewind=true      lottery tickets: each round begins with RUN's first weights
+    trainctl prune my-run amount=0.95 rounds=5 rewind=true      lottery tickets: rounds begin with RUN's first weights
     trainctl prune my-run amount=0.9 gradual=true               prune during training, faster in the beginning
     trainctl prune my-run amount=0.5 scope=units                half of the units, which is also faster
     trainctl prune my-run amount=0.9 tune=false                 without training
     trainctl prune my-run amount=0.9 compress.prune.scope=layer tolerance=0.01    exit code 9 if it is worse by more
 
-Magnitudes are compared over all layers, or within each with compress.prune.scope=layer. A pruned run can be pruned again.
-Prints the full command of each round and what both models cost. Zeros do not speed up dense kernels: they save space only
-once the weights are packed.
+Magnitudes are compared over all layers, or within each with compress.prune.scope=layer. A pruned run can be pruned
+again. Prints the full command of each round and what both models cost. Zeros do not speed up dense kernels: they save
+space only once the weights are packed.
 """
 
 from collections.abc import Sequence

@@ -2,17 +2,17 @@
 
     trainctl quantize [RUN] [calibrate=512] [tolerance=...] [which=best] [output=DIR] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name; without it, the newest run. Makes a new run whose weights are
-8-bit integers with one scale for each channel, about a quarter of the bytes. The inputs of its layers have 8 bits, too;
-their ranges are recorded on `calibrate` training rows. A run that was trained with compress=int8 keeps the ranges of its
-training. RUN is only read.
+RUN is a run's directory, its name, or a part of the name; without it, the newest run. Makes a new run whose weights
+are 8-bit integers with one scale for each channel, about a quarter of the bytes. The inputs of its layers have 8
+bits, too; their ranges are recorded on `calibrate` training rows. A run that was trained with compress=int8 keeps the
+ranges of its training. RUN is only read.
 
     trainctl quantize my-run
     trainctl quantize my-run calibrate=2000 tolerance=0.01    exit code 9 if the monitored metric is worse by more
 
-`evaluate`, `predict` and `compare` work on the new run and compute what 8 bits compute, with kernels for floating point:
-it takes less space, not less time. Prints what both models cost. If too much accuracy is lost, train with rounding:
-`trainctl finetune RUN compress=int8`, then quantize the result.
+`evaluate`, `predict` and `compare` work on the new run and compute what 8 bits compute, with kernels for floating
+point: it takes less space, not less time. Prints what both models cost. If too much accuracy is lost, train with
+rounding: `trainctl finetune RUN compress=int8`, then quantize the result.
 """
 
 from collections.abc import Sequence

@@ -2,19 +2,20 @@
 
     trainctl split RUN [parts=2] [which=best] [tolerance=0.01] [output=DIR] [settings] [root=runs]
 
-RUN is a run's directory, its name, or a part of the name. The hidden units of each layer are dealt to the parts in their
-order; weights between units of different parts are dropped. Each part is a complete run with the settings of RUN, except for
-its widths, and reads all inputs. The parts are written below `root`, or to DIR/part-0, DIR/part-1 and so on. RUN is only read.
+RUN is a run's directory, its name, or a part of the name. The hidden units of each layer are dealt to the parts in
+their order; weights between units of different parts are dropped. Each part is a complete run with the settings of
+RUN, except for its widths, and reads all inputs. The parts are written below `root`, or to DIR/part-0, DIR/part-1 and
+so on. RUN is only read.
 
     trainctl split my-run parts=2 output=runs/parts
     trainctl finetune runs/parts/part-0
     trainctl finetune runs/parts/part-1
     trainctl merge NEW-0 NEW-1 method=join
 
-Small models train faster than a wide one: the cost of a dense layer grows with the square of its width. Joined again, they
-compute the mean of their outputs. Splitting a run that was joined returns its parts to the last bit, unless it was trained
-since. `tolerance` is the largest loss of the monitored metric of a part against RUN; if it is exceeded, nothing is written,
-and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
+Small models train faster than a wide one: the cost of a dense layer grows with the square of its width. Joined again,
+they compute the mean of their outputs. Splitting a run that was joined returns its parts to the last bit, unless it
+was trained since. `tolerance` is the largest loss of the monitored metric of a part against RUN; if it is exceeded,
+nothing is written, and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
 
 Source: B. Yuan et al., Distributed learning of fully connected neural networks using independent subnet training, 2022.
 """

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 
 PARTS = (
-    "data", "augmentation", "scaling", "forward", "penalty", "backward", "metrics", "clipping", "optimizer",
-    "projection", "compression", "averaging", "bookkeeping",
+    "data", "compression", "augmentation", "scaling", "forward", "penalty", "backward", "metrics", "clipping", "optimizer",
+    "projection", "averaging", "bookkeeping",
 )  # fmt: skip
 
 
