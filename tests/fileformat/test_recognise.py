@@ -45,8 +45,8 @@ def test_a_target_that_is_not_plain_is_asked_for_with_the_columns(tmp_path: Path
         recognise(path)
     found = recognise(path, "weight")
     assert (found.settings, found.groups) == ({"target": "weight"}, {"loss": "mse"})
-    with pytest.raises(DataError, match="column wight is missing; did you mean weight"):
-        recognise(path, "wight")
+    with pytest.raises(DataError, match="column weigth_ is missing; did you mean weight"):
+        recognise(path, "weigth_")
 
 
 def test_texts_are_read_if_the_table_is_about_them(tmp_path: Path) -> None:
@@ -131,7 +131,7 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
     whole.rename(tmp_path / "run" / "config.yaml")
     with pytest.raises(ConfigError, match="is a run; continue it with trainctl resume"):
         from_file.expanded(str(tmp_path / "run"), [])
-    for content, message in (("optimzer: sgd\n", "did you mean optimizer"), ("- a\n", "expected settings")):
+    for content, message in (("optimizerr: sgd\n", "did you mean optimizer"), ("- a\n", "expected settings")):
         path.write_text(content)
         with pytest.raises(ConfigError, match=message):
             from_file.expanded(str(path), [])
