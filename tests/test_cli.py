@@ -269,8 +269,8 @@ def test_the_list_finds_a_package_of_the_working_directory(say: Say, tmp_path: P
     (tmp_path / "mine" / "model" / "own.py").write_text('def own(*, width: int):\n    """Return my own model."""\n')
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "own.yaml").write_text("name: own\nwidth: 3\n")
-    code, out, _ = say("list", "model", "own", "components=[mine]")
-    assert (code, "own model" in out) == (0, True)
+    code, out, err = say("list", "model", "own", "components=[mine]")
+    assert (code, "own model" in out) == (0, True), err
 
 
 def test_what_hydra_prints_is_escaped(say: Say, tmp_path: Path) -> None:

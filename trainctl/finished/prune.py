@@ -214,7 +214,7 @@ def _zeros(run: Finished, weights: Weights) -> float:
 
 def _make(config: Config, parent: Parent, made_by: MadeBy, target: Path) -> None:
     """Make a run without training it."""
-    new = made.build(recipe(existing.check(without_runs(config.tree)), parent, made_by))
+    new = made.build(recipe(existing.check(without_runs(config.tree, but="start")), parent, made_by))
     plain = existing.check(without_runs(parent.config.tree))
     before = assemble(plain, parent.schema, (parent,), parent.fitted)
     before.model.load_state_dict(parent.model)

@@ -16,7 +16,7 @@ from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.place import is_file
+from trainctl.fileformat.place import is_directory, is_file
 from trainctl.settings import schema
 from trainctl.settings.signature import Signature, read_signature
 from trainctl.settings.spelling import nearest, no_such, spell
@@ -63,7 +63,11 @@ def folders(package: str) -> list[Path]:
         return []
     with reading(f"components=[{package}]", ConfigError, "cannot be looked up"):
         spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
-        return [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+        found = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
+    here = Path.cwd() / package
+    if (spec is None or spec.origin is None) and here not in found and is_directory(here):
+        found.insert(0, here)  # a directory without __init__.py, which a package of that name elsewhere does not hide
+    return found
 
 
 def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:

@@ -35,10 +35,17 @@ def find(config: Config) -> tuple[Parent, ...]:
     return tuple(found)
 
 
-def without_runs(tree: Tree) -> Tree:
-    """Return the configuration of a run that is made without training, and so names no other runs any more."""
+def without_runs(tree: Tree, *, but: Role | None = None) -> Tree:
+    """Return the configuration of a run that is made without training, and so names no other runs any more.
+
+    Args:
+        tree: The configuration.
+        but: The role of runs that it still names; None for no runs at all.
+    """
     tree = dict(tree)
-    for group, member, key, _ in NAMING:
+    for group, member, key, role in NAMING:
+        if role == but:
+            continue
         chosen = tree.get(group, {})
         if group in component.ADDITIVE and chosen.get(member, {}).get(key):
             tree[group] = chosen | {member: chosen[member] | {key: None}}
