@@ -48,6 +48,10 @@ def read_what_fits(cls: type[T], content: object) -> T:
     """Build a dataclass from the fields of a mapping that match their annotations; all others get their defaults.
 
     From lists and mappings, only the matching items are kept.
+
+    Raises:
+        WrongTypeError: If a field without a default does not match; where such a dataclass is the value of a field, that
+            field gets its default.
     """
     values: dict[str, Any] = {}
     for name, (annotation, _) in annotations(typing.cast("Hashable", cls)).items():
@@ -56,6 +60,9 @@ def read_what_fits(cls: type[T], content: object) -> T:
                 values[name] = _fitting(content[name], annotation)
             except WrongTypeError:
                 continue
+    fields_of = annotations(typing.cast("Hashable", cls))
+    if missing := [name for name, (_, required) in fields_of.items() if required and name not in values]:
+        raise WrongTypeError(f"{missing[0]} is missing")
     return cls(**values)
 
 
