@@ -182,14 +182,15 @@ def with_file_expanded(arguments: Sequence[str]) -> list[str]:
         return words  # the value of a flag
     from trainctl.settings import derive, from_file
 
-    flags = [word for word in rest if word.startswith("-")]
-    typed = [word for word in rest if word != path and word not in flags]
-    found = from_file.expanded(path, typed)
-    for reason in found.reasons:
-        table.line(f"{path}: {reason}")
-    table.line(f"the same as: {derive.command([*flags, *found.words])}")
-    table.flush()
-    return [*flags, *found.words]
+    others = [*rest[:place], *rest[place + 1 :]]
+    found = from_file.expanded(path, [word for word in others if "=" in word and not word.startswith("-")])
+    words = [*rest[:place], *found.words, *rest[place + 1 :]]
+    if not any(word.startswith("-") for word in rest[place:]):  # else they ask for something that is to be read alone
+        for reason in found.reasons:
+            table.line(f"{path}: {reason}")
+        table.line(f"the same as: {derive.command(words)}")
+        table.flush()
+    return words
 
 
 def following(words: Sequence[str], place: int) -> str | None:

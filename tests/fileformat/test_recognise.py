@@ -43,10 +43,10 @@ def test_a_target_that_is_not_plain_is_asked_for_with_the_columns(tmp_path: Path
     path = table(tmp_path / "n.csv", "age,height,weight", lambda n: f"{n}.5,{n * 3 % 17}.5,{n * 7 % 13}.5")
     with pytest.raises(ConfigError, match=r"add dataset.target=COLUMN; the columns are age \(numbers\), height"):
         recognise(path)
-    found = recognise(path, "weight")
+    found = recognise(path, {"target": "weight"})
     assert (found.settings, found.groups) == ({"target": "weight"}, {"loss": "mse"})
     with pytest.raises(DataError, match="column weigth_ is missing; did you mean weight"):
-        recognise(path, "weigth_")
+        recognise(path, {"target": "weigth_"})
 
 
 def test_texts_are_read_if_the_table_is_about_them(tmp_path: Path) -> None:
@@ -98,10 +98,35 @@ def test_arrays_and_directories(tmp_path: Path) -> None:
 
 def test_what_is_typed_wins(tmp_path: Path) -> None:
     path = flowers(tmp_path / "f.csv")
-    words = from_file.expanded(str(path), ["dataset.drop=[]", "clean=drop", "optimizer=sgd"]).words
-    assert [word for word in words if word.startswith(("dataset.drop", "clean"))] == ["dataset.drop=[]", "clean=drop"]
-    config = compose.compose(words)
+    typed = ["dataset.drop=[]", "clean=drop", "optimizer=sgd"]
+    words = from_file.expanded(str(path), typed).words
+    assert not [word for word in words if word.startswith(("dataset.drop", "clean"))]
+    config = compose.compose([*words, *typed])
     assert (config.parts["clean"]["name"], config.parts["dataset"]["target"]) == ("drop", "species")
+
+
+def test_the_table_is_read_as_the_typed_settings_say(tmp_path: Path) -> None:
+    path = tmp_path / "n.csv"
+    path.write_text("\n".join(f"{n}.5,{n * 3 % 17}.5,{'xyz'[n % 3]}" for n in range(60)) + "\n")
+    typed = ["dataset.header=false", "dataset.target=column_3"]
+    found = from_file.expanded(str(path), typed).words
+    assert not [word for word in found if word.startswith(("dataset.header", "dataset.target"))]
+    assert from_file.expanded(str(path), ["dataset=text"]).words == [f"dataset.path={path}"]
+
+
+def test_several_targets_are_measured_and_none_is_reconstruction(tmp_path: Path) -> None:
+    path = table(tmp_path / "m.csv", "age,height,weight", lambda n: f"{n}.5,{n * 3 % 17}.5,{n * 7 % 13}.5")
+    assert recognise(path, {"target": ["height", "weight"]}).groups == {"loss": "mse"}
+    assert recognise(path, {"target": None}).groups["model"] == "autoencoder"
+
+
+def test_the_words_stand_where_the_file_stood(tmp_path: Path) -> None:
+    from trainctl.cli import with_file_expanded
+
+    path = str(flowers(tmp_path / "f.csv"))
+    words = with_file_expanded([path, "--cfg", "job", "--config-dir", "conf"])
+    assert words[-4:] == ["--cfg", "job", "--config-dir", "conf"]
+    assert words[0].startswith("dataset=csv")
 
 
 def test_names_with_any_characters_become_words(tmp_path: Path) -> None:
@@ -117,8 +142,7 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
         "optimizer: {name: sgd, lr: 0.5}\nmodel:\n  hidden: [8]\naugment: [flip]\nregularizer:\n  l2: {weight: 0.25}\n"
         "loop:\n  epochs: 3\nseed: 7\ndataset: iris\n"
     )
-    words = from_file.expanded(str(path), ["seed=9"]).words
-    config = compose.compose(words)
+    config = compose.compose([*from_file.expanded(str(path), ["seed=9"]).words, "seed=9"])
     assert (config.parts["optimizer"]["lr"], config.loop.epochs, config.seed) == (0.5, 3, 9)
     assert (config.parts["model"]["hidden"], list(config.parts["augment"])) == ([8], ["flip"])
     assert config.parts["regularizer"]["l2"]["weight"] == 0.25
@@ -131,7 +155,11 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
     whole.rename(tmp_path / "run" / "config.yaml")
     with pytest.raises(ConfigError, match="is a run; continue it with trainctl resume"):
         from_file.expanded(str(tmp_path / "run"), [])
-    for content, message in (("optimizerr: sgd\n", "did you mean optimizer"), ("- a\n", "expected settings")):
+    for content, message in (
+        ("optimizerr: sgd\n", "did you mean optimizer"),
+        ("- a\n", "expected settings"),
+        ("augment: {flip: true}\n", "augment"),
+    ):
         path.write_text(content)
         with pytest.raises(ConfigError, match=message):
             from_file.expanded(str(path), [])

@@ -62,5 +62,5 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
             table.line()
             header, rows = cost.table(before, after)
             table.show(header, rows, right=set(header[1:]))
-            cost.require_kept(before, after, tolerance)
+            cost.require_tolerable(before, after, tolerance, "the run is complete and was kept")
     return 0

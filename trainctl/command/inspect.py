@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     reasons: tuple[str, ...] = ()
     if parsed.names:
         found = _from_file(parsed.names[0], words)
-        words, reasons = found.words, found.reasons
+        words, reasons = [*found.words, *words], found.reasons
     checked = compose.compose(words)
     arguments.import_torch()
     from trainctl.measure.inspection import inspect
@@ -65,8 +65,8 @@ def _from_file(path: str, typed: list[str]) -> from_file.FromFile:
         if WITHOUT_TARGET not in str(error):
             raise
         note = "no target: it is not plain which column is to be predicted; name it with dataset.target=COLUMN"
-        found = from_file.without_target(path, typed)
-        return from_file.FromFile(found.words, (*found.reasons, note))
+        found = from_file.expanded(path, [*typed, "dataset.target=null"])
+        return from_file.FromFile([*found.words, "dataset.target=null"], (*found.reasons, note))
 
 
 def show(found: "Inspection") -> None:

@@ -1,7 +1,7 @@
 """A file or directory of the user -> what kind of data it contains, and what is to be predicted. Imports no torch."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -27,6 +27,7 @@ ARRAYS = frozenset({".npz", ".npy"})
 # Names of columns that people predict, in the order in which they are looked for.
 TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
+NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
 
 
@@ -47,12 +48,13 @@ class Recognised:
     reasons: tuple[str, ...] = ()
 
 
-def recognise(path: Path, target: str | None = None) -> Recognised:
+def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     """Return what a file or directory contains.
 
     Args:
         path: An existing file or directory.
-        target: The column to predict, if the user has named it.
+        typed: The settings of ``dataset=csv`` that the user has typed: how a table is written, and ``target``, a name, a
+            list of names, or None for no target.
 
     Raises:
         ConfigError: If it is nothing that can be trained on, or the target is not plain; says what to type.
@@ -66,11 +68,20 @@ def recognise(path: Path, target: str | None = None) -> Recognised:
     if kind in image.suffixes():
         raise ConfigError(f"{path}: is one image; give the directory that has a folder of images for each class")
     if kind in TABLES:
-        return _table(read_table(path, TableFormat(delimiter="auto")), target)
+        return _table(read_table(path, _form(typed)), typed)
     raise ConfigError(
         f"{path}: not a kind of file that can be trained on: give a table ({', '.join(sorted(TABLES))}), arrays"
         f" ({', '.join(sorted(ARRAYS))}), a directory of images or texts, or settings (.yaml)"
     )
+
+
+def _form(typed: Mapping[str, Any]) -> TableFormat:
+    """Return how a table is written, as far as the user has typed it."""
+    chosen = {field.name: typed[field.name] for field in fields(TableFormat) if field.name in typed}
+    for key in ("missing", "skip"):
+        if key in chosen:
+            chosen[key] = tuple(map(str if key == "missing" else int, chosen[key]))
+    return TableFormat(**{"delimiter": "auto", **chosen})
 
 
 def _directory(path: Path) -> Recognised:
@@ -106,37 +117,47 @@ class _Columns:
         return [name for name, kind in self.kinds.items() if kind in kinds]
 
 
-def _table(table: Table, target: str | None) -> Recognised:
-    columns = _Columns(_kinds(table))
-    if target is not None:
-        table.cells(target)  # raises, with the nearest name
-        chosen, why = target, ""
+def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
+    columns, reasons = _Columns(_kinds(table)), []
+    if "target" in typed:
+        targets = table.named(typed["target"])
+        for name in targets:
+            table.cells(name)  # raises, with the nearest name
+    elif series := _series(table, columns):
+        return series
     else:
-        if series := _series(table, columns):
-            return series
-        chosen, why = _target(table, columns)
-    reasons = [why] if why else []
-    task = guess_task([cell for cell in table.cells(chosen) if not is_missing(cell)]).task
-    groups = {} if task == "classification" else {"loss": "mse"}
-    settings: dict[str, Any] = {"target": chosen}
-    texts = [name for name in columns.of("texts") if name != chosen]
-    inputs = [name for name in columns.of("numbers", "categories", "dates") if name != chosen]
-    if longest := _main_text(table, texts, chosen):
-        unused = [name for name in table.header if name not in (longest, chosen)]
+        target, why = _target(table, columns)
+        targets, reasons = [target], [why]
+    groups = _of_task(table, targets)
+    settings: dict[str, Any] = {"target": targets[0] if len(targets) == 1 else targets or None}
+    texts = [name for name in columns.of("texts") if name not in targets]
+    inputs = [name for name in columns.of("numbers", "categories", "dates") if name not in targets]
+    if len(targets) == 1 and (longest := _main_text(table, texts, targets[0])):
+        unused = [name for name in table.header if name not in (longest, *targets)]
         reasons += [f"texts in {longest}"] + ([f"not used: {listed(unused)}"] if unused else [])
         return Recognised("text", {"text": longest} | settings, groups | {"model": "rnn"}, tuple(reasons))
-    unusable = [name for name in columns.of("texts", "nothing") if name != chosen]
+    unusable = [name for name in columns.of("texts", "nothing") if name not in targets]
     if unusable:
         settings["drop"] = unusable
         reasons.append(
             f"not used, because they are identifiers, or neither numbers, dates nor categories: {listed(unusable)}"
         )
     if not inputs:
-        raise ConfigError(f"{table.path}: has no columns from which {chosen} could be predicted")
+        raise ConfigError(f"{table.path}: has no columns that can be inputs of a model")
     if gaps := [name for name in inputs if any(map(is_missing, table.cells(name)))]:
         groups["clean"] = "impute"
         reasons.append(f"values are missing in {listed(gaps)}")
     return Recognised("csv", settings, groups, tuple(reasons))
+
+
+def _of_task(table: Table, targets: Sequence[str]) -> dict[str, str]:
+    """Return the members of groups that suit the targets: a classification has the defaults."""
+    if not targets:
+        return {"model": "autoencoder", "loss": "mse"}
+    if len(targets) > 1:
+        return {"loss": "mse"}
+    task = guess_task([cell for cell in table.cells(targets[0]) if not is_missing(cell)]).task
+    return {} if task == "classification" else {"loss": "mse"}
 
 
 def _main_text(table: Table, texts: Sequence[str], target: str) -> str:

@@ -4,12 +4,13 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, derive, existing
+from trainctl.settings import component, compose, derive, existing
 from trainctl.settings.config import SECTIONS, Tree, knobs, leaves
 from trainctl.settings.spelling import nearest, spell
 
@@ -21,7 +22,7 @@ class FromFile:
     """What a file stands for.
 
     Args:
-        words: The words that take its place, followed by those that were typed.
+        words: The words that take its place, without those that were typed differently.
         reasons: Why these were chosen, a line each.
     """
 
@@ -41,7 +42,7 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
         DataError: If it cannot be read.
     """
     if Path(path).suffix.lower() in SETTINGS and is_file(Path(path)):
-        return FromFile([*_settings(Path(path)), *typed])
+        return FromFile(_settings(Path(path)))
     if is_file(Path(path) / "config.yaml"):
         raise ConfigError(
             f"{path}: is a run; continue it with trainctl resume {path}, start a new one from its weights with trainctl"
@@ -49,18 +50,36 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
         )
     from trainctl.fileformat.recognise import recognise
 
-    keys = {word.partition("=")[0]: word.partition("=")[2] for word in typed}
-    found = recognise(Path(path), keys.get("dataset.target"))
-    words = [f"dataset={found.dataset}", f"dataset.path={spell(path)}"]
+    keys = {word.partition("=")[0] for word in typed}
+    where = f"dataset.path={spell(path)}"
+    if "dataset" in keys:
+        return FromFile([where])
+    found = recognise(Path(path), _of_tables(typed))
+    words = [f"dataset={found.dataset}", where]
     words += [f"dataset.{key}={spell(value)}" for key, value in found.settings.items()]
     words += [f"{group}={name}" for group, name in found.groups.items()]
-    chosen = [word for word in words if word.partition("=")[0] not in keys]
-    return FromFile([*chosen, *typed], found.reasons)
+    return FromFile([word for word in words if word.partition("=")[0] not in keys], found.reasons)
 
 
-def without_target(path: str, typed: Sequence[str]) -> FromFile:
-    """Return the words that read all columns of a table as inputs, for looking at it."""
-    return FromFile(["dataset=csv", f"dataset.path={spell(path)}", "dataset.target=null", *typed])
+def _of_tables(typed: Sequence[str]) -> dict[str, Any]:
+    """Return the settings of ``dataset=csv`` among typed words, by their names.
+
+    Raises:
+        ConfigError: If the value of one is wrong.
+    """
+    keys = {f"dataset.{key}" for key in parameters("dataset", "csv")}
+    words = [word for word in typed if word.partition("=")[0] in keys]
+    if not words:
+        return {}
+    settings = compose.compose(["dataset=csv", *words]).parts["dataset"]
+    return {key: settings[key] for key in (word.partition("=")[0].partition(".")[2] for word in words)}
+
+
+def parameters(group: str, name: str) -> Mapping[str, Any]:
+    """Return the parameters of one of our components."""
+    path = component.source(group, name)
+    assert path
+    return component.signature(path).parameters
 
 
 def _settings(path: Path) -> list[str]:
@@ -93,6 +112,8 @@ def _group(group: str, value: Any) -> list[str]:
         raise ConfigError(f"{group}={spell(value)}: expected the name of a member, or name: and its settings")
     if group in component.ADDITIVE and "name" not in value:
         names = [str(name) for name in value]
+        if wrong := [name for name, settings in value.items() if not isinstance(settings, Mapping | NoneType)]:
+            raise ConfigError(f"{group}.{wrong[0]}={spell(value[wrong[0]])}: expected its settings, such as p: 0.5")
         members: Tree = {
             name: {key: item for key, item in (settings or {}).items() if key != "name"}
             for name, settings in value.items()

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine import threads
-from trainctl.run.metric_names import maximize
+from trainctl.run.metric_names import learn, maximize
 from trainctl.settings import schema
 from trainctl.settings.config import Config
 from trainctl.settings.own_code import own_code
@@ -67,6 +67,7 @@ class Study:
     def __post_init__(self) -> None:
         self.base: Config = self.composer.compose(self._first_words(), self.composer.space.replicates[0]).config
         self.threads: int = self.record["threads"]  # CPU threads of each trial
+        learn(self.base.parts["metric"])
         self.ledger = Ledger(self.held, self.journal, self.record["digits"])
         self.policy = Policy(self.settings, maximize(self.base.monitor))
 

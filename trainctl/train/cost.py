@@ -159,13 +159,14 @@ def worse_by(before: Cost, after: Cost) -> float:
     return difference if metric_names.maximize(after.metric) else -difference
 
 
-def require_tolerable(before: Cost, after: Cost, tolerance: float | None) -> None:
+def require_tolerable(before: Cost, after: Cost, tolerance: float | None, kept: str = "nothing was kept") -> None:
     """Check that the metric has not become worse by more than the user tolerates.
 
     Args:
         before: Of the model from which the new one was made.
         after: Of the new model.
         tolerance: In the unit of the metric; None: any loss is tolerated.
+        kept: What has become of the new model, for the message.
 
     Raises:
         ToleranceError: If it has, or is not a number.
@@ -174,26 +175,7 @@ def require_tolerable(before: Cost, after: Cost, tolerance: float | None) -> Non
     if tolerance is not None and not loss <= tolerance:
         raise ToleranceError(
             f"{after.metric} was {before.value:.6g}, is now {after.value:.6g}: worse by {loss:.3g}, more than"
-            f" tolerance={tolerance:g}; nothing was kept"
-        )
-
-
-def require_kept(before: Cost, after: Cost, tolerance: float | None) -> None:
-    """Check that a model that was trained is not worse by more than the user tolerates; the run stays where it is.
-
-    Args:
-        before: Of the model from which it learned.
-        after: Of the new model.
-        tolerance: In the unit of the metric; None: any loss is tolerated.
-
-    Raises:
-        ToleranceError: If it is, or is not a number.
-    """
-    loss = worse_by(before, after)
-    if tolerance is not None and not loss <= tolerance:
-        raise ToleranceError(
-            f"{after.metric} is {after.value:.6g}, that of the teacher {before.value:.6g}: worse by {loss:.3g}, more than"
-            f" tolerance={tolerance:g}; the run is complete and was kept"
+            f" tolerance={tolerance:g}; {kept}"
         )
 
 
