@@ -12,7 +12,6 @@ from torch import Tensor
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import StorageError, TrainctlError
-from trainctl.run import metric_names
 from trainctl.run.assemble import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
@@ -131,8 +130,3 @@ def _remove_abandoned(root: Path) -> None:
                     with lock.hold(runpath.hold(path / "run")):
                         pass
                 rundir.remove(path)
-
-
-def better(value: float, other: float, metric: str) -> bool:
-    """Return whether a value of a metric is better than another one."""
-    return value > other if metric_names.maximize(metric) else value < other
