@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import sys
 from pathlib import Path
 
@@ -26,6 +27,9 @@ def trained(tmp_path_factory):
     for name in ("cat", "dog"):
         (root / "names").mkdir(exist_ok=True)
         (root / "names" / f"{name}.txt").write_text("".join(f"{name} {row}\n" for row in range(10)))
+    rows = "".join(f"c{row},{'Bern' if row % 2 else 'Ulm'},{row},{3 * row}\n" for row in range(20))
+    (root / "table.csv").write_text(f"customer,city,age,price\n{rows}")
+    table = "dataset=csv dataset.path=table.csv dataset.drop=[customer]"
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
         small = "model=rnn model.hidden_size=4 dataset.level=words"
@@ -33,6 +37,9 @@ def trained(tmp_path_factory):
             "dataset=image_folder dataset.path=pets dataset.size=4 dataset.cache=cache model=cnn model.channels=[2]",
             f"dataset=text dataset.path=names {small} output.root=lines",
             f"dataset=text dataset.path=reviews {small} output.root=files",
+            f"{table} dataset.target=price loss=mse model=linear output.root=prices",
+            f"{table} dataset.target=price loss=mse model=linear output.root=prices seed=1",
+            f"{table} dataset.target=city output.root=cities",
         ):
             patch.setattr(sys, "argv", ["trainctl", *typed.split(), *QUICK.split()])
             assert cli.main() == 0
@@ -42,7 +49,7 @@ def trained(tmp_path_factory):
 @pytest.fixture
 def predict(trained, capfd, monkeypatch):
     def run(kind, *words):
-        (directory,) = (path.parent for path in (trained / kind).glob("*/config.yaml"))
+        directory = min(path.parent for path in (trained / kind).glob("*/config.yaml"))
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["trainctl", "predict", str(directory), *words])
         code = cli.main()
@@ -110,3 +117,138 @@ def test_files_of_text_are_predicted_as_they_were_trained(predict):
     assert (code, err) == (0, "")
     assert [row["file"] for row in rows] == ["new/a.txt", "new/b.txt"]
     assert list(rows[0])[:3] == ["file", "row", "prediction"]
+
+
+def piped(monkeypatch, content):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
+
+
+def test_a_quoted_pattern_stands_for_its_files(predict):
+    paint("new/cat1.png", "new/deep/dog2.png", "new/[x].png")
+    code, rows, _ = predict("runs", "new/**/*.png")
+    assert (code, [row["file"] for row in rows]) == (0, ["new/[x].png", "new/cat1.png", "new/deep/dog2.png"])
+    assert predict("runs", "new/[x].png")[0] == 0  # a name that exists is no pattern
+    code, rows, err = predict("runs", "new/*.jpg")
+    assert (code, rows, err) == (3, [], "trainctl: new/*.jpg: matches no file\n")
+
+
+TABLE = b"customer,city,age\nc1,Bern,3\nc2,Ulm,4\n"
+RECORDS = b'{"customer": "c1", "city": "Bern", "age": 3}\n{"customer": "c2", "city": "Ulm", "age": 4.0}\n'
+
+
+@pytest.mark.parametrize(
+    "content", [TABLE, RECORDS, b"[" + RECORDS.replace(b"\n", b",")[:-1] + b"]", TABLE.replace(b",", b";")]
+)
+def test_rows_come_from_standard_input_as_from_a_file(predict, monkeypatch, content):
+    Path("rows.csv").write_bytes(TABLE)
+    expected = predict("prices", "rows.csv", "id=customer")[1]
+    piped(monkeypatch, content)
+    code, rows, err = predict("prices", "-", "id=customer")
+    assert (code, rows, err) == (0, expected, "")
+    assert [row["customer"] for row in rows] == ["c1", "c2"]
+
+
+def test_standard_input_may_be_an_image_or_lines_of_text_and_be_one_of_several(predict, monkeypatch):
+    paint("cat1.png")
+    alone = predict("runs", "cat1.png")[1]
+    piped(monkeypatch, Path("cat1.png").read_bytes())
+    assert predict("runs", "-")[1] == alone
+    piped(monkeypatch, Path("cat1.png").read_bytes())
+    assert [row["file"] for row in predict("runs", "-", "cat1.png")[1]] == ["-", "cat1.png"]
+    piped(monkeypatch, b"cat 1\n\ndog 2\n")
+    assert [row["line"] for row in predict("lines", "-")[1]] == ["1", "3"]
+    piped(monkeypatch, b"n,text\n7,cat 1\n")
+    assert [row["n"] for row in predict("lines", "-", "id=n")[1]] == ["7"]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "-: standard input is empty"),
+        (b"city\nBern\n", "-, line 1: column age is missing"),
+        (b"city,age\nBern,many\n", "-, line 2, column age: 'many' is not a number"),
+        (b"PAR1\0\0\0\0", "-: this is a Parquet file"),
+        (b"city\n\xe9\n", "not UTF-8"),
+        (b'[{"city": [1]}]', "-, line 1, field city: contains a list"),
+    ],
+)
+def test_wrong_rows_on_standard_input_are_reported_in_a_line(predict, monkeypatch, content, expected):
+    piped(monkeypatch, content)
+    code, rows, err = predict("prices", "-")
+    assert (code, rows) == (3, [])
+    assert expected in err
+    assert err.count("\n") == 1
+
+
+def test_columns_are_kept_and_never_take_the_name_of_a_prediction(predict):
+    Path("rows.csv").write_text("customer,city,age,price,row\nc1,Bern,3,7,x\n")
+    kept = predict("prices", "rows.csv", "keep=inputs")[1][0]
+    assert list(kept) == ["row", "city", "age", "price"]
+    kept = predict("prices", "rows.csv", "keep=all", "id=customer")[1][0]
+    assert list(kept) == ["row", "customer", "city", "age", "given_price", "given_row", "price"]
+    assert (kept["given_price"], kept["given_row"], kept["row"]) == ("7", "x", "0")
+    paint("dog1.png")
+    assert predict("runs", "dog1.png", "keep=inputs")[1][0]["file"] == "dog1.png"
+    Path("new.txt").write_text("cat 1\n\nzebra 1\n")
+    assert [row["text"] for row in predict("lines", "new.txt", "keep=inputs")[1]] == ["cat 1", "zebra 1"]
+
+
+def test_json_lines_have_the_numbers_of_the_csv(predict):
+    Path("rows.csv").write_text("customer,city,age,zip,price\nc1,Bern,3,0123,1\nc2,Ulm,4.5,7,1\n")
+    for kind in ("prices", "cities"):
+        rows = predict(kind, "rows.csv", "id=customer,zip,age")[1]
+        assert predict(kind, "rows.csv", "id=customer,zip,age", "output=x.jsonl")[0] == 0
+        found = [json.loads(line) for line in Path("x.jsonl").read_text().splitlines()]
+        Path("x.jsonl").unlink()
+        assert [[str(value) for value in row.values()] for row in found] == [
+            [*map(spelt, row.values())] for row in rows
+        ]
+        assert [row["age"] for row in found] == [3, 4.5]
+        assert [row["zip"] for row in found] == ["0123", "7"]
+
+
+def spelt(cell):
+    """Return a cell as Python writes the number that JSON has."""
+    try:
+        return cell if cell.lstrip("-").isdecimal() else str(float(cell))
+    except ValueError:
+        return cell
+
+
+def test_quantiles_lie_between_the_parts_of_an_ensemble(trained, predict, capfd, monkeypatch):
+    runs = sorted(str(path.parent) for path in (trained / "prices").glob("*/config.yaml"))
+    monkeypatch.setattr(sys, "argv", ["trainctl", "ensemble", *runs, f"output={trained / 'mixed'}"])
+    assert cli.main() == 0
+    mixed = str(trained / "mixed")
+    Path("rows.csv").write_text("city,age\nBern,3\nUlm,40\n")
+
+    def predicted(run, *words):
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["trainctl", "predict", run, "rows.csv", *words])
+        assert cli.main() == 0
+        return list(csv.DictReader(io.StringIO(capfd.readouterr()[0])))
+
+    parts = [[float(row["price"]) for row in predicted(run)] for run in runs]
+    rows = predicted(mixed, "quantiles=[0,0.25,1]")
+    assert list(rows[0]) == ["row", "price", "disagreement", "price_q0", "price_q0.25", "price_q1"]
+    for row, *both in zip(rows, *parts, strict=True):
+        low, high = sorted(both)
+        expected = [low, low + (high - low) / 4, high]
+        assert [float(row[f"price_q{q}"]) for q in ("0", "0.25", "1")] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["quantiles=0.5"], "quantiles: only for the predictions of an ensemble"),
+        (["quantiles=[0.5,0.5]"], "list each quantile only once"),
+        (["quantiles=2"], "quantiles=2: expected a number in (0, 1]"),
+        (["format=xml"], "format=xml: no such format"),
+        (["keep=some"], "keep=some: no such keep"),
+    ],
+)
+def test_wrong_options_are_refused(predict, words, expected):
+    Path("rows.csv").write_bytes(TABLE)
+    code, _, err = predict("prices", "rows.csv", *words)
+    assert code == 2
+    assert expected in err

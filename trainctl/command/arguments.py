@@ -56,7 +56,7 @@ def parse(
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
             parsed.names.append(argument)
-        elif argument.startswith("-"):
+        elif argument.startswith("-") and argument != "-":  # which is standard input
             option = argument.lstrip("-").partition("=")[0].replace("-", "_")
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
             hint = f": {option}={''.join(after) or 'VALUE'}" if option in defaults or is_setting(option) else ""
