@@ -56,7 +56,7 @@ Every error that you can fix is one line per problem, without a traceback. The e
 
 # The commands in the order of their use.
 ORDER = (
-    "train", "resume", "inspect", "find-lr", "find-batch-size", "profile", "evaluate", "predict", "explain", "export",
+    "train", "resume", "inspect", "find-lr", "find-batch-size", "profile", "evaluate", "predict", "explain", "export", "serve",
     "finetune", "distill", "prune", "quantize", "merge", "ensemble", "split", "lineage", "list", "runs", "sweeps", "compare",
     "verify", "reproduce", "env",
 )  # fmt: skip

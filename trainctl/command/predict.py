@@ -58,7 +58,7 @@ from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import standard_input
 from trainctl.fileformat.pattern import STANDARD_INPUT, files_of
 from trainctl.report import table
-from trainctl.settings.text import read_items, split
+from trainctl.settings.text import read_items
 from trainctl.store import rundir
 
 OPTIONS = {
@@ -66,10 +66,7 @@ OPTIONS = {
     "spreadsheet": "false", "root": "runs",
 }  # fmt: skip
 JSON_LINES = (".jsonl", ".ndjson")
-MOST_QUANTILES = 99
-# Settings of a table say how this file is written.
-OF_A_FILE = ("delimiter", "encoding", "header", "decimal", "thousands", "dates", "missing", "skip", "unknown")
-ALLOWED = ("device", "loop.eval_batch_size", *(f"dataset.{key}" for key in OF_A_FILE))
+ALLOWED = ("device", "loop.eval_batch_size", *arguments.OF_A_FILE)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -77,11 +74,12 @@ def main(argv: Sequence[str]) -> int:
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     if len(parsed.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
+    typed_ids = parsed.options["id"]
     options: dict[str, Any] = {
-        "ids": [name for name in parsed.options["id"].split(",") if name],
+        "ids": [name for name in read_items(typed_ids) or typed_ids.split(",") if name],
         "keep": arguments.choice("keep", parsed.options["keep"], ("none", "inputs", "all")),
         "what": arguments.choice("what", parsed.options["what"], ("prediction", "code")),
-        "quantiles": quantiles_of(parsed.options["quantiles"]),
+        "quantiles": arguments.quantiles(parsed.options["quantiles"]),
         "form": form_of(parsed.options["format"], parsed.options["output"]),
         "spreadsheet": arguments.choice("spreadsheet", parsed.options["spreadsheet"], ("true", "false")) == "true",
     }
@@ -128,20 +126,3 @@ def form_of(form: str, output: str) -> str:
     if form:
         return arguments.choice("format", form, ("csv", "jsonl"))
     return "jsonl" if Path(output).suffix.lower() in JSON_LINES else "csv"
-
-
-def quantiles_of(text: str) -> list[float]:
-    """Parse ``quantiles=[0.05,0.95]``, with or without brackets; none if it is empty.
-
-    Raises:
-        ConfigError: If one is not in [0, 1], or is given twice.
-
-    >>> quantiles_of("[0.05,0.95]"), quantiles_of("0.5"), quantiles_of("")
-    ([0.05, 0.95], [0.5], [])
-    """
-    items = read_items(text)
-    words = [word.strip() for word in (split(text) if items is None else items)] if text else []
-    found = [0.0 if word in ("0", "0.0") else arguments.number("quantiles", word, 0, 1) for word in words]
-    if len(set(found)) < len(found) or len(found) > MOST_QUANTILES:
-        raise ConfigError(f"quantiles={text}: list each quantile only once, at most {MOST_QUANTILES}")
-    return found

@@ -106,12 +106,21 @@ def of_records(run: Finished, records: Sequence[Mapping[str, object]], name: str
     Raises:
         DataError: If they do not have the columns that the run was trained with.
     """
-    cells = from_records(records, name)
+    cells = from_records(in_order(records, run.schema), name)
     if run.schema.vocabulary:
         column = text_column(run.schema, name)
         return of_texts(run, cells.cells(column), name)
     found = table_inputs(cells, run.schema, run.config.parts["dataset"])
     return replace(found, rows=as_rows(found.rows.numpy(), run.schema, Path(name)))
+
+
+def in_order(records: Sequence[Mapping[str, object]], schema: Schema) -> Sequence[Mapping[str, object]]:
+    """Return records with the names `input_0`, `input_1`, ... in their order, for a run whose columns have no names."""
+    if schema.columns or schema.input_names or schema.vocabulary:
+        return records
+    names = [f"input_{index}" for index in range(schema.input_shape[-1])]
+    named = all(set(record) == set(names) for record in records)
+    return [{name: record[name] for name in names} for record in records] if named else records
 
 
 def of_texts(run: Finished, texts: Sequence[str], name: str) -> Inputs:
