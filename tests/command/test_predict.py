@@ -9,47 +9,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests import small_runs
 from trainctl import cli
-
-QUICK = "loop.max_steps=2 threads=1 output.plots=false"
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """Return a directory with a run on images, one on lines of text and one on files of text."""
-    root = tmp_path_factory.mktemp("trained")
-    for row in range(10):
-        for name, level in (("cat", 50), ("dog", 200)):
-            (root / "pets" / name).mkdir(parents=True, exist_ok=True)
-            Image.new("L", (4, 4), level + row).save(root / "pets" / name / f"{row}.png")
-            (root / "reviews" / name).mkdir(parents=True, exist_ok=True)
-            (root / "reviews" / name / f"{row}.txt").write_text(f"a {name}\n\nnumber {row}")
-    for name in ("cat", "dog"):
-        (root / "names").mkdir(exist_ok=True)
-        (root / "names" / f"{name}.txt").write_text("".join(f"{name} {row}\n" for row in range(10)))
-    rows = "".join(f"c{row},{'Bern' if row % 2 else 'Ulm'},{row},{3 * row}\n" for row in range(20))
-    (root / "table.csv").write_text(f"customer,city,age,price\n{rows}")
-    table = "dataset=csv dataset.path=table.csv dataset.drop=[customer]"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(root)
-        small = "model=rnn model.hidden_size=4 dataset.level=words"
-        for typed in (
-            "dataset=image_folder dataset.path=pets dataset.size=4 dataset.cache=cache model=cnn model.channels=[2]",
-            f"dataset=text dataset.path=names {small} output.root=lines",
-            f"dataset=text dataset.path=reviews {small} output.root=files",
-            f"{table} dataset.target=price loss=mse model=linear output.root=prices",
-            f"{table} dataset.target=price loss=mse model=linear output.root=prices seed=1",
-            f"{table} dataset.target=city output.root=cities",
-        ):
-            patch.setattr(sys, "argv", ["trainctl", *typed.split(), *QUICK.split()])
-            assert cli.main() == 0
-    return root
 
 
 @pytest.fixture
-def predict(trained, capfd, monkeypatch):
+def predict(small_root, capfd, monkeypatch):
     def run(kind, *words):
-        directory = min(path.parent for path in (trained / kind).glob("*/config.yaml"))
+        directory = small_runs.find(small_root, kind)
         capfd.readouterr()
         monkeypatch.setattr(sys, "argv", ["trainctl", "predict", str(directory), *words])
         code = cli.main()
@@ -68,12 +35,12 @@ def paint(*names):
 def test_a_directory_and_files_are_predicted_in_one_call(predict):
     paint("new/cat1.png", "new/deep/dog2.png", "dog3.png")
     Path("new/notes.md").write_text("x")
-    code, rows, err = predict("runs", "new", "dog3.png")
+    code, rows, err = predict("images", "new", "dog3.png")
     assert code == 0
     assert [row["file"] for row in rows] == ["new/cat1.png", "new/deep/dog2.png", "dog3.png"]
     assert [row["row"] for row in rows] == ["0"] * 3
     assert err == "trainctl: note: new: not used, because this run reads images: 1 .md\n"
-    alone = predict("runs", "dog3.png")[1]
+    alone = predict("images", "dog3.png")[1]
     assert list(alone[0]) == ["row", "prediction", "p_cat", "p_dog"]
     assert float(alone[0]["p_dog"]) == pytest.approx(float(rows[2]["p_dog"]), abs=1e-5)
 
@@ -82,21 +49,21 @@ def test_damaged_files_are_reported_and_the_others_are_predicted(predict):
     paint("new/cat1.png", "new/dog2.png")
     Path("new/bad.png").write_bytes(b"no image")
     Path("empty.png").touch()
-    code, rows, err = predict("runs", "new", "empty.png", "output=o.csv")
+    code, rows, err = predict("images", "new", "empty.png", "output=o.csv")
     lines = Path("o.csv").read_text().splitlines()
     assert code == 3
     assert [line.partition(",")[0] for line in lines] == ["file", "new/cat1.png", "new/dog2.png"]
     assert "new/bad.png: cannot be read as an image" in err
     assert "empty.png: cannot be read as an image" in err
     assert err.splitlines()[-1] == "trainctl: 2 of 4 files are not predicted, for the reasons above"
-    code, rows, err = predict("runs", "new/bad.png", "empty.png", "output=p.csv")
+    code, rows, err = predict("images", "new/bad.png", "empty.png", "output=p.csv")
     assert (code, rows, err.count("\n")) == (3, [], 2)
     assert not Path("p.csv").exists()
 
 
 def test_a_missing_file_ends_before_anything_is_read(predict):
     paint("new/cat1.png")
-    code, rows, err = predict("runs", "new/cat1.png", "new/cat2.png")
+    code, rows, err = predict("images", "new/cat1.png", "new/cat2.png")
     assert (code, rows) == (3, [])
     assert "new/cat2.png: no such file; did you mean cat1.png?" in err
 
@@ -109,7 +76,7 @@ def test_lines_of_a_text_and_unknown_tokens_are_told(predict):
     assert "1 of 4 tokens (25.0%) are not in the run's vocabulary, such as 'zebra'" in err
 
 
-def test_files_of_text_are_predicted_as_they_were_trained(predict):
+def test_files_of_text_are_predicted_as_they_were_small_root(predict):
     for name in ("a.txt", "b.txt"):
         Path("new").mkdir(exist_ok=True)
         Path("new", name).write_text("a cat\n\nnumber 1")
@@ -125,10 +92,10 @@ def piped(monkeypatch, content):
 
 def test_a_quoted_pattern_stands_for_its_files(predict):
     paint("new/cat1.png", "new/deep/dog2.png", "new/[x].png")
-    code, rows, _ = predict("runs", "new/**/*.png")
+    code, rows, _ = predict("images", "new/**/*.png")
     assert (code, [row["file"] for row in rows]) == (0, ["new/[x].png", "new/cat1.png", "new/deep/dog2.png"])
-    assert predict("runs", "new/[x].png")[0] == 0  # a name that exists is no pattern
-    code, rows, err = predict("runs", "new/*.jpg")
+    assert predict("images", "new/[x].png")[0] == 0  # a name that exists is no pattern
+    code, rows, err = predict("images", "new/*.jpg")
     assert (code, rows, err) == (3, [], "trainctl: new/*.jpg: matches no file\n")
 
 
@@ -150,11 +117,11 @@ def test_rows_come_from_standard_input_as_from_a_file(predict, monkeypatch, cont
 
 def test_standard_input_may_be_an_image_or_lines_of_text_and_be_one_of_several(predict, monkeypatch):
     paint("cat1.png")
-    alone = predict("runs", "cat1.png")[1]
+    alone = predict("images", "cat1.png")[1]
     piped(monkeypatch, Path("cat1.png").read_bytes())
-    assert predict("runs", "-")[1] == alone
+    assert predict("images", "-")[1] == alone
     piped(monkeypatch, Path("cat1.png").read_bytes())
-    assert [row["file"] for row in predict("runs", "-", "cat1.png")[1]] == ["-", "cat1.png"]
+    assert [row["file"] for row in predict("images", "-", "cat1.png")[1]] == ["-", "cat1.png"]
     piped(monkeypatch, b"cat 1\n\ndog 2\n")
     assert [row["line"] for row in predict("lines", "-")[1]] == ["1", "3"]
     piped(monkeypatch, b"n,text\n7,cat 1\n")
@@ -188,7 +155,7 @@ def test_columns_are_kept_and_never_take_the_name_of_a_prediction(predict):
     assert list(kept) == ["row", "customer", "city", "age", "given_price", "given_row", "price"]
     assert (kept["given_price"], kept["given_row"], kept["row"]) == ("7", "x", "0")
     paint("dog1.png")
-    assert predict("runs", "dog1.png", "keep=inputs")[1][0]["file"] == "dog1.png"
+    assert predict("images", "dog1.png", "keep=inputs")[1][0]["file"] == "dog1.png"
     Path("new.txt").write_text("cat 1\n\nzebra 1\n")
     assert [row["text"] for row in predict("lines", "new.txt", "keep=inputs")[1]] == ["cat 1", "zebra 1"]
 
@@ -215,11 +182,11 @@ def spelt(cell):
         return cell
 
 
-def test_quantiles_lie_between_the_parts_of_an_ensemble(trained, predict, capfd, monkeypatch):
-    runs = sorted(str(path.parent) for path in (trained / "prices").glob("*/config.yaml"))
-    monkeypatch.setattr(sys, "argv", ["trainctl", "ensemble", *runs, f"output={trained / 'mixed'}"])
+def test_quantiles_lie_between_the_parts_of_an_ensemble(small_root, predict, capfd, monkeypatch):
+    runs = sorted(str(path.parent) for path in (small_root / "prices").glob("*/config.yaml"))
+    monkeypatch.setattr(sys, "argv", ["trainctl", "ensemble", *runs, f"output={small_root / 'mixed'}"])
     assert cli.main() == 0
-    mixed = str(trained / "mixed")
+    mixed = str(small_root / "mixed")
     Path("rows.csv").write_text("city,age\nBern,3\nUlm,40\n")
 
     def predicted(run, *words):

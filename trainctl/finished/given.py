@@ -19,7 +19,7 @@ from trainctl.finished.source import as_rows, background, cleaned, read_picture
 from trainctl.finished.table_inputs import table_inputs
 from trainctl.finished.text_inputs import encoded, split_texts, text_column
 
-EXPECTED = "an array, a data frame, a list of records, of texts, or of paths, or the path of a file"
+EXPECTED = "numbers in an array, or records with named values"
 
 
 def paths_in(given: object, schema: Schema) -> list[Path] | None:
@@ -146,6 +146,9 @@ def of_array(run: Finished, given: object, name: str) -> Inputs:
     Raises:
         DataError: If they are none, or have another shape than the run's rows.
     """
+    if isinstance(given, list | tuple) and {isinstance(each, Mapping | str | bytes) for each in given} == {True, False}:
+        other = next(row for row, each in enumerate(given) if not isinstance(each, type(given[0])))
+        raise DataError(f"{name}: row {other} is of another kind than row 0; expected {EXPECTED}")
     if isinstance(given, torch.Tensor):
         given = given.detach().cpu().numpy()
     with reading(name, what=f"expected {EXPECTED}"):
@@ -154,7 +157,8 @@ def of_array(run: Finished, given: object, name: str) -> Inputs:
         with reading(name, what="contains something that is no number"):
             values = values.astype(np.float64)
     if values.dtype.kind not in "biuf":
-        raise DataError(f"{name}: contains {values.dtype}, not numbers; expected {EXPECTED}")
+        kind = "texts" if values.dtype.kind in "US" else str(values.dtype)
+        raise DataError(f"{name}: contains {kind}; expected {EXPECTED}")
     return Inputs(as_rows(values, run.schema, Path(name)))
 
 

@@ -26,6 +26,8 @@ Send = Callable[[Message], Awaitable[None]]
 Log = Callable[[str], None]
 
 READERS = 4  # requests that are parsed at the same time
+MOST_OPTIONS = 20  # of a query
+LONGEST = 300  # characters of an error in a log line
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]", "::1"})
 KINDS = {
     "application/json": "json",
@@ -257,7 +259,10 @@ class App:
 
 def _ids(scope: Message) -> list[str]:
     """Return the columns that are copied to the answer: ``?id=customer``."""
-    query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=20)
+    try:
+        query = parse_qs(scope.get("query_string", b"").decode("latin-1"), max_num_fields=MOST_OPTIONS)
+    except ValueError as error:
+        raise Refused(400, f"more than {MOST_OPTIONS} options") from error
     if wrong := [key for key in query if key != "id"]:
         raise Refused(400, f"no such option: {wrong[0][:100]}; there is id=COLUMN")
     return [name for value in query.get("id", []) for name in value.split(",") if name]
@@ -265,7 +270,8 @@ def _ids(scope: Message) -> list[str]:
 
 def _refusal(error: Refused) -> Reply:
     lines = [*error.lines] or [HTTPStatus(error.status).phrase]
-    return as_json({"error": "; ".join(lines)}, error.status, error.headers)
+    text = "; ".join(lines)
+    return as_json({"error": text}, error.status, error.headers, about=f"{text[:LONGEST]} ")
 
 
 async def _send(send: Send, reply: Reply, *, with_body: bool) -> None:

@@ -4,7 +4,7 @@ import base64
 import binascii
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +14,7 @@ import torch
 
 from trainctl.errors import DataError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.finished.given import notes_of, read_given
+from trainctl.finished.given import notes_of, read_given, records_of
 from trainctl.finished.inputs import Inputs, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.predict import as_value, as_values
@@ -103,8 +103,8 @@ class Service:
         if isinstance(given, list) and len(given) > self.most_rows:
             raise TooManyRowsError(f"{BODY}: {len(given):,} rows; one request may have {self.most_rows:,}")
         found = read_given(self.run, self.predictor.fitted, given, BODY)
-        records = given if isinstance(given, list) else [given]
-        if not ids or len(records) != len(found.rows) or not all(isinstance(record, Mapping) for record in records):
+        records = records_of(given, BODY) if ids else None
+        if records is None or len(records) != len(found.rows):  # windows are no records
             return found
         return replace(found, names=tuple(ids), cells=[[plain(record.get(name)) for name in ids] for record in records])
 
@@ -138,20 +138,20 @@ def plain(value: object) -> object:
 
 
 def unwrapped(content: Any) -> Any:
-    r"""Return the rows in a JSON body: ``[...]``, one record, or an object with ``rows``, ``texts`` or ``images``.
+    r"""Return the rows in a JSON body: ``[...]``, a record, columns, or an object with ``rows``, ``texts`` or ``images``.
 
     Raises:
         DataError: If it is nothing of that, or an image is not base64.
 
     >>> unwrapped({"rows": [{"x": 1}]}), unwrapped({"x": 1}), unwrapped([1, 2])
-    ([{'x': 1}], [{'x': 1}], [1, 2])
+    ([{'x': 1}], {'x': 1}, [1, 2])
     >>> unwrapped({"images": ["iVBORw=="]}), unwrapped({"texts": ["a"]})
     ([b'\x89PNG'], ['a'])
     """
     if isinstance(content, dict):
         wrapped = [key for key in ENVELOPES if isinstance(content.get(key), list)]
         if not wrapped:
-            return [content]
+            return content
         content = [decoded(item) for item in content["images"]] if wrapped == ["images"] else content[wrapped[0]]
     if not isinstance(content, list) or not content:
         raise DataError(f'{BODY}: expected rows, such as [{{"x": 1}}], {{"rows": [...]}}, {{"texts": [...]}} or images')
