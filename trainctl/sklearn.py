@@ -148,6 +148,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the classes of rows ``(N,)``."""
+        check_is_fitted(self, "network_")
         names: np.ndarray = self.classes_
         found: np.ndarray = names[self.predict_proba(X).argmax(1)]
         return found

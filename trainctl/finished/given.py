@@ -62,8 +62,9 @@ def _read(run: Finished, given: object, name: str) -> Inputs:
     records = records_of(given, name)
     if records is not None:
         return of_records(run, records, name)
-    if isinstance(given, list | tuple | np.ndarray) and given and all(isinstance(each, str) for each in given):
-        return of_texts(run, list(given), name)
+    texts = given.tolist() if isinstance(given, np.ndarray) and given.dtype.kind in "UO" else given
+    if isinstance(texts, list | tuple) and texts and all(isinstance(each, str) for each in texts):
+        return of_texts(run, texts, name)
     return of_array(run, given, name)
 
 
@@ -154,7 +155,7 @@ def of_array(run: Finished, given: object, name: str) -> Inputs:
     with reading(name, what=f"expected {EXPECTED}"):
         values = np.asarray(given)
     if values.dtype.kind == "O":  # such as None for a missing value
-        with reading(name, what="contains something that is no number"):
+        with reading(name, what=f"contains something that is no number; expected {EXPECTED}"):
             values = values.astype(np.float64)
     if values.dtype.kind not in "biuf":
         kind = "texts" if values.dtype.kind in "US" else str(values.dtype)
