@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from trainctl.api.memory import Network
 from trainctl.errors import Advice, TrainctlError
 
-SMALLEST = 1e-9  # split.test_fraction: no test rows, since scikit-learn measures by itself
+LEAST_ROWS = 2
 LARGEST_SEED = 2**31 - 1
 
 
@@ -80,7 +80,7 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             "seed": seed,
             "split.seed": seed,
             "split.val_fraction": self.validation_fraction,
-            "split.test_fraction": SMALLEST,
+            "split.test_fraction": 0,  # scikit-learn measures by itself
             "loop.epochs": int(self.epochs),
             "loop.batch_size": int(self.batch_size),
             "device": self.device,
@@ -165,6 +165,8 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
             TrainctlError: If a setting is wrong, or training fails.
         """
         X, y = self._validated(X, y=y, reset=True, multi_output=True, y_numeric=True)
+        if len(X) < LEAST_ROWS:
+            raise ValueError(f"Regressor needs at least {LEAST_ROWS} samples, one for validation; found {len(X)} sample")
         self._flat = y.ndim == 1
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
         self._train(X, targets, ["dataset.task=regression", "loss=mse"])
@@ -173,7 +175,7 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted targets, in the shape of those in `fit`."""
         check_is_fitted(self, "network_")
-        values = self.network_(self._validated(X, reset=False))
+        values = self.network_(self._validated(X, reset=False)).astype(np.float64)
         return values[:, 0] if self._flat else values
 
     def __sklearn_tags__(self) -> Any:
