@@ -1641,4 +1641,58 @@ MUTATIONS = [
         "",
         "tests/store/test_int8.py",
     ),
+    Mutation(
+        "trainctl/serve/batcher.py",
+        " if job.future.set_running_or_notify_cancel()",
+        "",
+        "tests/serve/test_batcher.py -k nobody",
+    ),
+    Mutation(
+        "trainctl/serve/batcher.py",
+        "start += len(job.rows)",
+        "start += 1",
+        "tests/serve/test_batcher.py -k busy",
+    ),
+    Mutation(
+        "trainctl/serve/app.py",
+        "                    if size > most:\n                        raise too_large\n",
+        "",
+        "tests/serve/test_server.py -k 'too_large and chunked'",
+    ),
+    Mutation(
+        "trainctl/serve/app.py",
+        "        self._check_origin(headers)\n",
+        "",
+        "tests/serve/test_app.py -k other_sites",
+    ),
+    Mutation(
+        "trainctl/serve/server.py",
+        "            self.waiting = self.loop.call_later(PATIENCE, self.transport.close)",
+        "            self.waiting = self.loop.call_later(60 * PATIENCE, self.transport.close)",
+        "tests/serve/test_server.py -k slow",
+    ),
+    Mutation(
+        "trainctl/finished/table_inputs.py",
+        "replace(column, number=PLAIN) if column.name in cells.typed else column",
+        "column",
+        "tests/finished/test_given.py",
+    ),
+    Mutation(
+        "trainctl/finished/source.py",
+        'name = f"given_{name}"',
+        "return list(names)",
+        "tests/command/test_predict.py -k never_take",
+    ),
+    Mutation(
+        "trainctl/finished/predictor.py",
+        "found = torch.quantile(values, wanted, dim=0).permute(1, 2, 0).cpu()",
+        "found = torch.quantile(values, 1 - wanted, dim=0).permute(1, 2, 0).cpu()",
+        "tests/command/test_predict.py -k quantiles",
+    ),
+    Mutation(
+        "trainctl/api/surroundings.py",
+        "            devices.restore_random_states(states, used)\n",
+        "",
+        "tests/api/test_api.py -k left_as_it_was",
+    ),
 ]

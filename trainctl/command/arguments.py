@@ -44,7 +44,12 @@ class ParsedArguments:
 
 
 def parse(
-    argv: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False
+    argv: Sequence[str],
+    defaults: Mapping[str, str],
+    *,
+    most_names: int,
+    overrides: bool = False,
+    standard_input: bool = False,
 ) -> ParsedArguments:
     """Split a command's arguments into names, options and overrides.
 
@@ -53,6 +58,7 @@ def parse(
         defaults: The command's options, with their defaults.
         most_names: Maximum number of arguments without ``=``.
         overrides: Whether the command accepts ``key=value`` arguments other than its options.
+        standard_input: Whether `-` is the name of standard input.
 
     Raises:
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
@@ -62,7 +68,7 @@ def parse(
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
             parsed.names.append(argument)
-        elif argument.startswith("-") and argument != "-":  # which is standard input
+        elif argument.startswith("-") and not (standard_input and argument == "-"):
             option = argument.lstrip("-").partition("=")[0].replace("-", "_")
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
             hint = f": {option}={''.join(after) or 'VALUE'}" if option in defaults or is_setting(option) else ""
