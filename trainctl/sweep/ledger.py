@@ -180,10 +180,16 @@ def _measure(trial: Trial, event: Mapping[str, Any]) -> None:
     for name in ("metrics", "values"):
         if isinstance(numbers := event.get(name), dict):
             setattr(trial, name, {str(key): float(value) for key, value in numbers.items() if _is_number(value)})
+    if isinstance(points := event.get("curve"), list):
+        trial.curve = tuple((float(one[0]), float(one[1])) for one in points if _is_point(one))
 
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+
+
+def _is_point(value: object) -> TypeGuard[list[float]]:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
 
 def _is_count(value: object) -> TypeGuard[int]:
