@@ -135,14 +135,6 @@ def test_the_strongest_units_are_kept(run, say, tmp_path):  # noqa: F811
     assert say("reproduce", "units", "root=.")[0] == 0
 
 
-def test_too_large_a_loss_is_exit_9_and_removes_all_rounds(run, say, tmp_path):  # noqa: F811
-    words = ("amount=0.97", "rounds=2", "loop.epochs=1", "optimizer.lr=1e-9", "tolerance=0.001", "output=small")
-    code, _, said = say("prune", "run", "root=.", *words)
-    assert code == 9
-    assert "nothing was kept" in said
-    assert not list(tmp_path.glob("small*"))
-
-
 @pytest.mark.parametrize(
     ("words", "message"),
     [

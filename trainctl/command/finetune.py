@@ -28,9 +28,9 @@ from trainctl.store import finding
 OPTIONS = {"which": "best", "root": "runs"}
 
 
-def main(argv: Sequence[str], config_dir: str | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Compose the new run, import torch and train; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
     which = arguments.choice("which", parsed.options["which"], ("best", "last"))
     directory = finding.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
@@ -38,8 +38,8 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
 
     tree = configuration.read(directory, packages).tree
     start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
-    config, words = derive.derived(tree, [*start, *overrides], config_dir)
-    table.line(f"the same as: {derive.command(words)}")
+    config, words = derive.derived(tree, [*start, *overrides], parsed.config_dir)
+    table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
     arguments.import_torch()
     from trainctl.report import reporters
