@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from trainctl.settings import component, compose
+from trainctl.settings import component, compose, encoder
 from trainctl.settings.compose import resolved
 from trainctl.settings.config import Config, Tree, leaves
 from trainctl.settings.existing import completed
@@ -56,7 +56,7 @@ def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None)
         ConfigError: With one line for each thing that is wrong.
     """
     typed = {word.partition("=")[0] for word in overrides}
-    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE}
+    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE, *encoder.brought(tree, overrides)}
     words = [word for word in words_of(tree, config_dir) if not _among(word.partition("=")[0], replaced)]
     words += overrides
     return compose.compose(words, config_dir), words
