@@ -95,6 +95,7 @@ def test_a_sweep_knows_that_more_of_a_users_own_metric_is_better() -> None:
     assert read(home).trouble.endswith("sweep.json: damaged: maximize is not a list of metrics")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("shop")
 def test_runs_and_sweeps_of_a_users_own_metric_are_ranked_to_the_end(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

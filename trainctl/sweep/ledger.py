@@ -54,6 +54,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self._place, self._over = self.home.path, -1
+        self._logs = self._place / "logs"
 
     def update(self) -> None:
         """Read what is new in the journal.
@@ -124,8 +125,8 @@ class Ledger:
         if trial is not None and segment > self.segments.get(key, -1):
             self.segments[key] = segment
             trial.status, trial.reason = "running", ""
-            trial.place = self.journal.whereabouts(self._claimant(key))
-            trial.log = self._place / "logs" / f"{trial.directory.name}.log"
+            trial.place = self.journal.whereabouts(key, segment)
+            trial.log = self._logs / f"{trial.directory.name}.log"
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         """Apply an event of a trial: numbers of any segment, but an end only of the newest, which nobody has taken over."""

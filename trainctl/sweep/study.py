@@ -283,11 +283,12 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
     ):  # ValueError: a NUL character; without it, paths that cannot be found are errors
         os.chdir(Path(record["directory"]))  # paths in the words are relative to it
     settings, composer = _read([*kept, *words], next(iter(record["config_dir"]), None))
-    points = distinct_points(composer, first_points(composer.space, settings))
     about_runs = [word for word in kept if not is_ours(word)]
     study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, record))
     check_same(study, [*kept, *words])
-    _grow(study, points)  # none, unless it was killed while it was created
+    if words or not study.ledger.complete:  # else it has all of its points: to compose 10,000 takes a second
+        points = distinct_points(composer, first_points(composer.space, settings))
+        _grow(study, points)  # none, unless it was killed while it was created
     return study
 
 
