@@ -1445,8 +1445,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/sweep/study.py",
-        "    _grow(study, points)  # none",
-        "    # none",
+        "        _grow(study, points)  # none",
+        "        # none",
         "tests/sweep/test_hostile_sweeps.py",
     ),
     Mutation(

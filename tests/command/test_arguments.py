@@ -59,6 +59,19 @@ def test_a_choice_is_returned_or_the_nearest_one_is_named():
         arguments.choice("which", "bst", ("best", "last"))
 
 
+@pytest.mark.parametrize("typed", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"], ["-cd=mine"]])
+def test_a_directory_of_configuration_files_is_a_flag_of_what_composes(typed):
+    parsed = arguments.parse([*typed, "run", "seed=1"], {"root": "runs"}, most_names=1, overrides=True, composes=True)
+    assert (parsed.config_dir, parsed.names, parsed.overrides) == ("mine", ["run"], ["seed=1"])
+    assert arguments.words_of(parsed.config_dir) == ["--config-dir", "mine"]
+    with pytest.raises(ConfigError, match=r"this command takes no flags other than --help;"):
+        arguments.parse(typed, {"root": "runs"}, most_names=1)
+    with pytest.raises(ConfigError, match=r"--root: this command takes no flags other than --help and --config-dir;"):
+        arguments.parse(["--root", *typed], {"root": "runs"}, most_names=1, composes=True)
+    with pytest.raises(ConfigError, match=r"expected a directory of configuration files$"):
+        arguments.parse([typed[0].partition("=")[0]], {"root": "runs"}, most_names=1, composes=True)
+
+
 def test_what_a_command_writes_must_not_exist(tmp_path):
     assert arguments.new_path("output", "") is None
     assert arguments.new_path("output", "new.csv").name == "new.csv"

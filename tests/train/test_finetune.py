@@ -18,7 +18,7 @@ from trainctl.run.layers import layers
 from trainctl.settings import component, compose, derive
 from trainctl.store import parents as stored
 from trainctl.store import records, restore
-from trainctl.train import parentage, session
+from trainctl.train import cost, parentage, session
 
 TWO = ("model.hidden=[6,5]", "model.norm=batch", "model.dropout=0.1")
 
@@ -45,6 +45,32 @@ def held(directory: Path, old: Path, count: int) -> list[str]:
     model = assemble.assemble(settings(*TWO)).model
     names = [name for layer in layers(model)[:count] for name in layer.tensors]
     return [name for name in names if not torch.equal(before[f"model.{name}"], now[f"model.{name}"])]
+
+
+def test_an_encoder_becomes_a_classifier_with_its_own_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = compose.compose(
+        ["model=autoencoder", "model.hidden=[20]", "model.bottleneck=6", "loop.max_steps=3", "output.plots=false"]
+    )
+    session.begin(encoder, [], tmp_path / "encoder")
+    monkeypatch.setattr(cost, "SECONDS", 0.0)
+
+    def finetune(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["trainctl", "finetune", "encoder", "root=.", "output.root=new", *words])
+        return cli.main(), *capsys.readouterr()
+
+    code, out, err = finetune("model=mlp", "split.labels=30", "loop.max_steps=3")
+    assert code == 0, err
+    assert "'model.hidden=[20,6]'" in out.splitlines()[0]
+    assert "loss" not in out.splitlines()[0]
+    (new,) = (path for path in (tmp_path / "new").iterdir() if path.name[0] != ".")
+    starts = [entry["state"] for entry in records.read_json(new / "run.json")["starts"]]
+    assert starts == ["taken", "taken", "new"]
+    assert records.read_summary(new).size is not None
+    code, _, err = finetune("model=mlp", "model.hidden=[9]", "loop.max_steps=1")
+    assert code == 4
+    assert "1: 1.weight has shape 20x64 there, 9x64 here; 3: layers differ from 1 on" in err
 
 
 OPTIMIZERS = [name for name in component.names("optimizer") if name != "whatever"]

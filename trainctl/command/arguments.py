@@ -11,6 +11,7 @@ from pathlib import Path
 
 from trainctl.errors import ConfigError, StorageError, UnavailableError
 from trainctl.fileformat.boundary import reason
+from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
@@ -20,6 +21,7 @@ from trainctl.store.finding import find
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
+CONFIG_DIR = ("--config-dir", "-cd")
 
 
 @dataclass(frozen=True)
@@ -30,15 +32,22 @@ class ParsedArguments:
         names: Arguments without ``=``, in order.
         options: The command's own options; defaults are filled in.
         overrides: All other ``key=value`` arguments.
+        config_dir: The value of ``--config-dir``, a directory of the user's configuration files; None without.
     """
 
     names: list[str]
     options: dict[str, str]
     overrides: list[str]
+    config_dir: str | None = None
 
 
 def parse(
-    argv: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False
+    argv: Sequence[str],
+    defaults: Mapping[str, str],
+    *,
+    most_names: int,
+    overrides: bool = False,
+    composes: bool = False,
 ) -> ParsedArguments:
     """Split a command's arguments into names, options and overrides.
 
@@ -47,11 +56,13 @@ def parse(
         defaults: The command's options, with their defaults.
         most_names: Maximum number of arguments without ``=``.
         overrides: Whether the command accepts ``key=value`` arguments other than its options.
+        composes: Whether the command composes a configuration, and therefore accepts ``--config-dir``.
 
     Raises:
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
     """
-    parsed = ParsedArguments([], dict(defaults), [])
+    config_dir, argv = _config_dir(argv) if composes else (None, argv)
+    parsed = ParsedArguments([], dict(defaults), [], config_dir)
     for index, argument in enumerate(argv):
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
@@ -59,9 +70,10 @@ def parse(
         elif argument.startswith("-"):
             option = argument.lstrip("-").partition("=")[0].replace("-", "_")
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
+            flags = "--help and --config-dir" if composes else "--help"
             hint = f": {option}={''.join(after) or 'VALUE'}" if option in defaults or is_setting(option) else ""
             raise ConfigError(
-                f"{argument}: this command takes no flags other than --help; write options as key=value{hint}"
+                f"{argument}: this command takes no flags other than {flags}; write options as key=value{hint}"
             )
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
@@ -76,6 +88,48 @@ def parse(
     if len(parsed.names) > most_names:
         raise ConfigError(f"{parsed.names[most_names]}: unexpected argument; write options as key=value")
     return parsed
+
+
+def words_of(config_dir: str | None) -> list[str]:
+    """Return the words that pass on ``--config-dir``, for a command that is printed."""
+    return [] if config_dir is None else [CONFIG_DIR[0], config_dir]
+
+
+def _config_dir(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the value of ``--config-dir``, and the other arguments.
+
+    Raises:
+        ConfigError: If it has no value.
+    """
+    words, found = iter(argv), None
+    others: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in CONFIG_DIR:
+            others.append(word)
+        elif not (found := value if equals else next(words, "")):
+            raise ConfigError(f"{word}: expected a directory of configuration files")
+    return found, others
+
+
+def of_list(argv: Sequence[str], defaults: Mapping[str, str], hint: str = "") -> dict[str, str]:
+    """Return the options of a command that lists what is below ``root=``; it takes no names.
+
+    Args:
+        argv: The arguments after the command.
+        defaults: The command's options, with their defaults.
+        hint: What to do in place of giving a name.
+
+    Raises:
+        ConfigError: If there is a name, or the root that was given is not a directory.
+    """
+    parsed = parse(argv, defaults, most_names=len(argv))
+    if parsed.names:
+        raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], defaults)}{hint}")
+    root = Path(parsed.options["root"])
+    if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
+        raise ConfigError(f"root={root}: no such directory")
+    return parsed.options
 
 
 def is_setting(key: str) -> bool:

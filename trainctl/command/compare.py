@@ -28,9 +28,8 @@ from typing import Any
 
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
-from trainctl.finished.record import Record, metric_columns, read
+from trainctl.finished.record import Record, metric_columns, read, rises
 from trainctl.report import phrases, table
-from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import finding, rundir
@@ -203,7 +202,7 @@ def _metric(name: str, records: Sequence[Record], comparable: bool) -> list[str]
     """Return a metric's row; the best of comparable values is marked, unless all are equal."""
     values = [record.metrics.get(name) for record in records]
     numbers = [value for value in values if value is not None and not math.isnan(value)]
-    best = (max if maximize(name) else min)(numbers) if comparable and len(set(numbers)) > 1 else None
+    best = (max if rises(name, records) else min)(numbers) if comparable and len(set(numbers)) > 1 else None
     marks = [" *" if best is not None and value == best else "" for value in values]
     return [name, *(phrases.number(value, DECIMALS) + mark for value, mark in zip(values, marks, strict=True))]
 

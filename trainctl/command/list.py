@@ -61,8 +61,8 @@ def main(argv: Sequence[str]) -> int:
     """
     packages, rest = arguments.packages(argv)
     _check_packages(packages)
-    names = arguments.parse(rest, {"components": "[]"}, most_names=2).names
-    groups = options(overlays())
+    parsed = arguments.parse(rest, {"components": "[]"}, most_names=2, composes=True)
+    names, groups = parsed.names, options(overlays(parsed.config_dir))
     if names and names[0] not in groups:
         raise ConfigError(f"{names[0]}: {no_such('group', names[0], groups)}")
     if len(names) == 2 and names[1] not in groups[names[0]]:

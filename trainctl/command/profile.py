@@ -52,12 +52,12 @@ HEADERS = ["", "part", "ms/step", "share", "GFLOP/s"]
 
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
     steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     output = parsed.options["output"]
     if output != DEFAULT:
         arguments.new_path("output", output)
-    checked = compose.compose(parsed.overrides)
+    checked = compose.compose(parsed.overrides, parsed.config_dir)
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # before torch: its profiler writes to stderr when it starts and ends

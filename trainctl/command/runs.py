@@ -33,12 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.command import arguments
-from trainctl.errors import ConfigError
-from trainctl.fileformat.place import is_directory
-from trainctl.finished.record import OUTCOMES, Record, created, metric_columns, read
+from trainctl.finished.record import OUTCOMES, Record, created, metric_columns, read, rises
 from trainctl.report import phrases, table
-from trainctl.run.metric_names import maximize
-from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
 OPTIONS = {"root": "runs", "sort": "time", "status": "", "limit": "", "trials": "false", "format": "table"}
@@ -51,17 +47,12 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: If an option is invalid, or no run has the metric to sort by.
     """
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv))
-    if parsed.names:
-        raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}")
-    options = parsed.options
+    options = arguments.of_list(argv, OPTIONS)
     arguments.choice("format", options["format"], FORMATS)
     arguments.choice("trials", options["trials"], ("true", "false"))
     if options["status"]:
         arguments.choice("status", options["status"], OUTCOMES)
     root = Path(options["root"])
-    if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
-        raise ConfigError(f"root={root}: no such directory")
     records = _select(root, options)
     if options["format"] == "json":
         table.json([_as_json(record) for record in records])
@@ -108,7 +99,7 @@ def _of_sweep(path: Path, root: Path) -> Record:
 def _ranked(records: Sequence[Record], metric: str) -> list[Record]:
     """Sort by a metric, best first; runs without it, or with NaN, come last."""
     arguments.choice("sort", metric, ["time", "name", *metric_columns(records)])
-    sign = -1 if maximize(metric) else 1
+    sign = -1 if rises(metric, records) else 1
 
     def rank(record: Record) -> tuple[bool, float]:
         value = record.metrics.get(metric, math.nan)
@@ -138,8 +129,9 @@ def _table(records: Sequence[Record], sort: str) -> None:
     if all(record.trials is None for record in records):
         rows = [{header: cell for header, cell in row.items() if header != "trials"} for row in rows]
     headers = list(rows[0])
-    hidden = sorted((name for name in reversed(shown) if name != sort), key=maximize)  # errors first, accuracy last
-    losses = [name for name in hidden if not maximize(name)]
+    names = [name for name in reversed(shown) if name != sort]
+    losses = [name for name in names if not rises(name, records)]
+    hidden = [*losses, *(name for name in names if name not in losses)]  # errors first, accuracy last
     optional = (
         *losses,
         "optimizer",

@@ -58,7 +58,6 @@ def assemble(
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
-    metric_names.learn(config.parts["metric"])
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config)
     origin = next(iter(of_role(parents, "start")), None)
@@ -140,6 +139,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
         config.split,
         device,
         whole=whole,
+        trained=schema.fingerprint,
         unlabeled=config.learns_without_labels,
     )
     data.schema.require(schema, name)
@@ -221,7 +221,10 @@ def make_evaluation(
     metrics: Sequence[Metric],
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics))
+    return Evaluation(
+        task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics),
+        maximized=metric_names.own_maximized(config.parts["metric"]),
+    )  # fmt: skip
 
 
 def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
@@ -347,4 +350,4 @@ def make_plan(config: Config, rows: int, without_label: int = 0) -> Plan:
 
 
 def _rises(config: Config, group: str) -> bool:
-    return metric_names.maximize(config.monitored(group))
+    return metric_names.maximize(config.monitored(group), metric_names.own_maximized(config.parts["metric"]))

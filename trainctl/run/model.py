@@ -82,7 +82,13 @@ def bare_model(config: Config, schema: Schema) -> nn.Module:
     return model
 
 
-def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, Any]) -> nn.Module:
+def _build(
+    config: Config,
+    schema: Schema,
+    where: str,
+    settings: Mapping[str, Any],
+    compress: Mapping[str, Mapping[str, Any]] | None = None,
+) -> nn.Module:
     """Build a model, or a model that is a part of another one.
 
     Args:
@@ -90,6 +96,7 @@ def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, An
         schema: The data's schema.
         where: The key of its settings.
         settings: ``name`` and every parameter; those of a part have not been checked yet.
+        compress: The members of the group ``compress`` that a part was made with, by their labels; unchecked, too.
 
     Raises:
         ConfigError: If they are wrong, or do not suit the data.
@@ -106,6 +113,11 @@ def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, An
         task=schema.task,
         build=partial(_build, config, schema),
     )
+    for label, member in (compress or {}).items():
+        if wrong := component.problems("compress", f"{where}.compress.{label}", member, config.components):
+            raise ConfigError(*wrong)
+        if convert := factory.build("compress", member, config.components).convert:
+            convert(model)
     return model
 
 

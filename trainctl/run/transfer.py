@@ -50,12 +50,14 @@ class Offer:
         weights: By the names of the new model's state.
         shapes: What shape each had in the other run.
         stopped: The first layer for which there is none, because it or one before it differs; empty if layers correspond.
+        why: In what that layer differs; empty if the other run has no such layer.
         identities: The layers that the other run does not have, and that pass on what they get.
     """
 
     weights: Mapping[str, Tensor]
     shapes: Mapping[str, torch.Size]
     stopped: str = ""
+    why: str = ""
     identities: frozenset[str] = frozenset()
 
 
@@ -100,8 +102,10 @@ def _load(layer: Layer, own: dict[str, Tensor], weights: Mapping[str, Tensor], o
     """Put the weights of a layer into the state of the new model, if all of them fit and nothing speaks against it."""
     for name in () if reason else layer.tensors:
         if name not in weights:
-            where = f"layers differ from {offer.stopped} on" if offer.stopped else f"{name} is not in the other run"
-            reason = where
+            differs = (
+                offer.why if offer.why and layer.name == offer.stopped else f"layers differ from {offer.stopped} on"
+            )
+            reason = differs if offer.stopped else f"{name} is not in the other run"
         elif weights[name].shape != own[name].shape:
             reason = f"{name} has shape {_shape(weights[name])} there, {_shape(own[name])} here"
         if reason:
@@ -162,16 +166,25 @@ def _correspond(old: Structure, new: Structure) -> bool:
 def _by_layers(model: nn.Module, old_model: nn.Module, parent: Parent) -> Offer:
     """Return the weights of the layers that are the same in two models, from the input up to the first that differs."""
     weights: dict[str, Tensor] = {}
-    own, stopped = model.state_dict(), ""
+    own, stopped, why = model.state_dict(), "", ""
     pairs = list(zip(layers(model), layers(old_model), strict=False))
     for new, old in pairs:
-        if len(new.tensors) != len(old.tensors) or any(
-            own[name].shape != parent.model[other].shape for name, other in zip(new.tensors, old.tensors, strict=True)
-        ):
+        if why := _difference(new, old, own, parent.model):
             stopped = new.name
             break
         weights |= {name: parent.model[other] for name, other in zip(new.tensors, old.tensors, strict=True)}
-    return Offer(weights, {key: value.shape for key, value in weights.items()}, stopped or layers(model)[-1].name)
+    shapes = {key: value.shape for key, value in weights.items()}
+    return Offer(weights, shapes, stopped or layers(model)[-1].name, why)
+
+
+def _difference(new: Layer, old: Layer, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor]) -> str:
+    """Return in what a layer differs from that of another model; empty if their tensors have the same shapes."""
+    if len(new.tensors) != len(old.tensors):
+        return f"has {len(old.tensors)} tensors there, {len(new.tensors)} here"
+    for name, other in zip(new.tensors, old.tensors, strict=True):
+        if own[name].shape != theirs[other].shape:
+            return f"{name} has shape {_shape(theirs[other])} there, {_shape(own[name])} here"
+    return ""
 
 
 def _with_columns(

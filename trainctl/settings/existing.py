@@ -7,8 +7,9 @@ from operator import getitem
 
 from trainctl.errors import ConfigError
 from trainctl.settings import component, config, hints, renamed
-from trainctl.settings.compose import compose_members, lift_epochs, resolved
+from trainctl.settings.compose import lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
+from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import overlays
 from trainctl.settings.overrides import parse, plain_value

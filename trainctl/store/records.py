@@ -140,6 +140,7 @@ class Size:
     ms_128: Seconds | None = None
     metric: str | None = None
     value: float | None = None
+    maximize: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,10 @@
 """Draw the plots of a sweep as PNG files. A plot that cannot be drawn is a note, never an error. Imports no torch."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainctl.report import figure, phrases
-from trainctl.run.metric_names import maximize
 from trainctl.settings.config import slug
 from trainctl.store import rundir
 from trainctl.store.runpath import AnyPath
@@ -71,7 +70,7 @@ def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
             ]
             _dots(axes, [full[row] for row in chosen], [positions[row] for row in chosen], verdict)
         scale.label(axes, key)
-        _limit(axes, [each.mean for each in full if each.mean is not None], answer.monitor)
+        _limit(axes, [each.mean for each in full if each.mean is not None], answer.maximizes(answer.monitor))
     grid[0].set_ylabel(answer.monitor, parse_math=False)
     _legend(drawn, full)
     drawn.suptitle(title(f"{answer.monitor} by setting", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
@@ -103,7 +102,7 @@ def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     heights = []
     for index, (key, column) in enumerate(columns.items()):
         measured = key == answer.monitor
-        scale = metric_scale(means, larger=maximize(key)) if measured else scale_of(_by_number(full, column))
+        scale = metric_scale(means, larger=answer.maximizes(key)) if measured else scale_of(_by_number(full, column))
         heights.append(scale.heights(column))
         _upright(axes, index, key, scale)
     colour = _colours(len(full))
@@ -151,7 +150,7 @@ def _colours(count: int) -> list[Any]:
 
 def importance(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw how much each setting matters; return whether there was anything to draw."""
-    shares = dict(list(importances(ranking.standings, answer.monitor).items())[:MOST_KEYS])
+    shares = dict(list(importances(ranking.standings, maximize=answer.maximizes(answer.monitor)).items())[:MOST_KEYS])
     if not shares:
         return False
     drawn, axes = figure.figure(7.0, 1.5 + 0.42 * len(shares))
@@ -173,7 +172,7 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     """Draw the learning curve of every trial, the best point's on top; return whether there was anything to draw."""
     best = ranking.best
     chosen = _evenly([trial for each in ranking.standings for trial in each.trials], best)
-    lines = [(trial, rundir.read_metrics(trial.directory)) for trial in chosen]
+    lines = [(trial, _rows(trial, answer.monitor)) for trial in chosen]
     drawn, axes = figure.figure(7.0, 4.2)
     shown: list[float] = []
     for trial, rows in reversed(lines):
@@ -190,7 +189,7 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
             shown += [value for value in values if math.isfinite(value)]
     if not shown:
         return False
-    _limit(axes, shown, answer.monitor, reach=10.0)  # the first epochs are worse
+    _limit(axes, shown, answer.maximizes(answer.monitor), reach=10.0)  # the first epochs are worse
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel(answer.monitor, parse_math=False)
@@ -199,6 +198,12 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     axes.set_title(title(f"Learning curves{some}: the best point in red", ranking), parse_math=False)
     figure.write(drawn, path)
     return True
+
+
+def _rows(trial: Trial, monitor: str) -> Sequence[Mapping[str, float]]:
+    """Return the evaluations of a trial: from its files, or from the journal if they are on another machine."""
+    rows = [] if trial.place else rundir.read_metrics(trial.directory)
+    return rows or [{"epoch": epoch, monitor: value} for epoch, value in trial.curve]
 
 
 def _evenly(trials: Sequence[Trial], best: Standing | None) -> list[Trial]:
@@ -225,8 +230,8 @@ def front(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
         axes.plot([e.means[across] for e in edge], [e.means[up] for e in edge], style, color=BEST, label="Pareto front")
         axes.set_xlabel(across, parse_math=False)
         axes.set_ylabel(up, parse_math=False)
-        _limit(axes, [each.means[across] for each in known], across, "x")
-        _limit(axes, [each.means[up] for each in known], up)
+        _limit(axes, [each.means[across] for each in known], answer.maximizes(across), "x")
+        _limit(axes, [each.means[up] for each in known], answer.maximizes(up))
     drawn.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
     drawn.suptitle(title("Pareto front", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
     figure.write(drawn, path)
@@ -248,12 +253,12 @@ def _grid(count: int, width: float, height: float) -> tuple[Any, list["Axes"]]:
 
 
 def _limit(
-    axes: "Axes", values: Sequence[float], monitor: str, direction: Literal["x", "y"] = "y", reach: float = 4.0
+    axes: "Axes", values: Sequence[float], larger: bool, direction: Literal["x", "y"] = "y", reach: float = 4.0
 ) -> None:
     """Choose the scale of a metric, so that diverged points do not flatten the others."""
     if phrases.is_wide(values):
         axes.set(**{f"{direction}scale": "log"})
-    elif (edges := window(values, larger=maximize(monitor), reach=reach)) is not None:
+    elif (edges := window(values, larger=larger, reach=reach)) is not None:
         margin = 0.06 * (edges[1] - edges[0])
         axes.set(**{f"{direction}lim": (edges[0] - margin, edges[1] + margin)})
         text = "worse values are outside"

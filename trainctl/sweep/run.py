@@ -34,7 +34,8 @@ def run(study: Study) -> int:
         SweepError: At the end, if a trial failed.
     """
     trials = Results(study)
-    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all, limits=limits_of(study))
+    monitor, larger = study.base.monitor, study.policy.maximize
+    watcher = watch(sys.stdout, study.home, monitor, trials.all, maximize=larger, limits=limits_of(study))
     study.journal.say = watcher.note
     watcher.note(
         f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
@@ -116,7 +117,7 @@ def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> Non
         trials: Its trials.
         draw: Whether there may be something new to draw; plots that are missing are drawn in any case.
     """
-    answer = find_answer(trials, study.base.monitor, study.settings.monitors)
+    answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
     notes: list[str] = []
     if study.draws and (draw or not runpath.names(study.held / "plots")):
         try:
@@ -149,7 +150,8 @@ def confirm(study: Study) -> bool:
 
 def best_points(study: Study) -> list[int]:
     """Return the winner and the runner-up of each data set."""
-    answer = find_answer(list(study.ledger.trials.values()), study.base.monitor, study.settings.monitors)
+    trials = list(study.ledger.trials.values())
+    answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
     return [standing.point for ranking in answer.rankings for standing in contenders(ranking)[:2]]
 
 

@@ -27,12 +27,14 @@ from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
 from trainctl.run.model import build_model
 from trainctl.run.panel import Panel
+from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, checkpoint_writer, cost
+from trainctl.train.cost import Cost
 from trainctl.train.evaluation import confusion, evaluate
 from trainctl.wording import shell_words
 
@@ -130,14 +132,19 @@ def size_of_smaller(run: Run) -> dict[str, Any] | None:
     origin = next((parent for parent in run.parents if parent.role in ("ranking", "start")), None)
     if not compressed and (origin is None or _weights(origin.model) == _weights(run.model.state_dict())):
         return None
-    before = None
-    if origin and same_rows(origin.schema, run.data.schema):
-        model, _ = build_model(origin.config, origin.schema, run.device)
-        model.load_state_dict(origin.model)
-        data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
-        before = cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
+    before = _cost_of_origin(run, origin) if origin and same_rows(origin.schema, run.data.schema) else None
     own = cost.measure(run.evaluation, run.config.monitor)
     return cost.as_json(own, before) | {"zeros": cost.zeros(run.evaluation.model) if compressed else {}}
+
+
+def _cost_of_origin(run: Run, origin: Parent) -> Cost | None:
+    """Return what the model of another run costs on the rows of a run; None if it does another task, as an encoder did."""
+    model, task = build_model(origin.config, origin.schema, run.device)
+    if task != run.task:
+        return None
+    model.load_state_dict(origin.model)
+    data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
+    return cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
 
 
 def same_rows(one: Schema, other: Schema) -> bool:
