@@ -137,7 +137,7 @@ def write(pieces: Sequence[Piece], directory: Path | None, tolerance: float | No
     before = cost.measure(replace(run.evaluation, model=model.to(run.device)), run.config.monitor)
     for piece in pieces if tolerance is not None else ():
         cost.require_tolerable(before, cost.measure(piece.run.evaluation, run.config.monitor), tolerance)
-    root = directory.absolute().parent if directory else Path(run.config.output.root).expanduser()
+    root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
     staging = root / f"{BUILDING}{secrets.token_hex(6)}"
     try:
         parts = [

@@ -131,8 +131,9 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
         raise CheckpointError(f"{path / 'sweep.json'}: damaged: monitor is not a metric such as val/loss")
     if content.get("storage") is not None:
         raise ElsewhereError(
-            f"{path}: its journal is in a database; to see its results: {shell_words(['trainctl', 'resume', str(path)])} sweep.storage=URL, which"
-            " also continues it; those so far are in results.csv"
+            f"{path}: its journal is in a database; to see its results:"
+            f" {shell_words(['trainctl', 'resume', str(path)])} sweep.storage=URL, which also continues it; those so far"
+            " are in results.csv"
         )
     settings = load([word for word in content["words"] if is_ours(word)])
     ledger = Ledger(held, journal.DirectoryJournal(held, seconds(settings.lease)), content["digits"])
