@@ -80,7 +80,7 @@ def parse(
         elif key in defaults and not value and not (key == "output" and defaults[key]):  # there, empty means no file
             raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
         elif key in defaults:
-            parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises
+            parsed.options[key] = _home_expanded(key, value) if key in PATHS else value
         elif overrides:
             parsed.overrides.append(argument)
         else:
@@ -136,6 +136,18 @@ def is_setting(key: str) -> bool:
     """Return whether a key is one of a run's settings, or lies in one of their sections."""
     first = key.partition(".")[0]
     return first in config.SECTIONS or first in component.SUPPLIED or first in config.knobs() or first == "recipe"
+
+
+def _home_expanded(key: str, value: str) -> str:
+    """Return a path with a leading ``~`` expanded.
+
+    Raises:
+        ConfigError: If there is no such home directory: a new directory of that name is never what was meant.
+    """
+    path = os.path.expanduser(value)  # noqa: PTH111 - pathlib's raises
+    if path.startswith("~") and not os.path.lexists(path):
+        raise ConfigError(f"{key}={value}: there is no such home directory; for a path of that name give ./{value}")
+    return path
 
 
 def _exists(path: str) -> bool:
@@ -212,7 +224,12 @@ def tolerance(text: str) -> float | None:
     >>> tolerance("0.01"), tolerance("")
     (0.01, None)
     """
-    return None if not text else 0.0 if text in ("0", "0.0") else number("tolerance", text, 0, math.inf)
+    if not text:
+        return None
+    try:
+        return float(text) and number("tolerance", text, 0, math.inf)
+    except (ConfigError, ValueError):
+        raise ConfigError(f"tolerance={text}: expected a number in [0, inf)") from None
 
 
 def several(names: Sequence[str], root: Path, command: str) -> list[Path]:

@@ -22,6 +22,7 @@ weights are packed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
     run = open_run(directory, packages, [], (), payloads=[which])
     plan = prune.Plan(amount, scope, rounds, which=which, tolerance=tolerance, **flags)  # type: ignore[arg-type]
     config, _ = prune.words_of(run, directory.absolute(), plan, 1 - amount, overrides, parsed.config_dir)
-    directories = targets(output, Path(config.output.root), settings.parts["model"]["name"], rounds)
+    directories = targets(output, config.output.root, settings.parts["model"]["name"], rounds)
     prune.prune(
         run, plan, overrides, directories,
         config_dir=parsed.config_dir, reporters=reporters.on_terminal, show=lambda done: show(done, plan.scope),
@@ -84,10 +85,10 @@ def fraction(text: str) -> float:
     """
     if not text:
         raise ConfigError("amount is missing: give the fraction to remove, such as amount=0.9")
-    amount = arguments.number("amount", text, 0, 1)
-    if amount == 1:
-        raise ConfigError(f"amount={text}: expected a number in (0, 1): nothing would be left")
-    return amount
+    with suppress(ConfigError):
+        if (amount := arguments.number("amount", text, 0, 1)) < 1:
+            return amount
+    raise ConfigError(f"amount={text}: expected a number in (0, 1), the fraction to remove")
 
 
 def check(scope: str, rounds: int, flags: dict[str, bool]) -> None:
@@ -109,10 +110,10 @@ def check(scope: str, rounds: int, flags: dict[str, bool]) -> None:
         raise ConfigError("tune=false makes one run without training: leave out rounds, rewind and gradual")
 
 
-def targets(output: Path | None, root: Path, model: str, rounds: int) -> list[Path]:
+def targets(output: Path | None, root: str, model: str, rounds: int) -> list[Path]:
     """Return the directories of the new runs: the output, or one in it for each of several rounds."""
     label = rundir.new_name(f"prune-{model}")
-    base = output or root.expanduser() / label
+    base = output or rundir.root_of(root) / label
     return [base] if rounds == 1 else [base.with_name(f"{base.name}-round-{number}") for number in range(1, rounds + 1)]
 
 

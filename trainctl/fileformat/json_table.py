@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import DataError
+from trainctl.fileformat import utf8
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.delimited import Rows
-from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.limits import check_json
 
 EXPECTED = 'records such as [{"x": 1, "y": "a"}, ...], or one {...} per line'
 
@@ -34,7 +35,7 @@ def read_records(text: str, path: Path) -> Rows:
 
 def _records(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     """Return each record with its line; of records in a list, the line is the number of the record."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(utf8.lines(text), 1) if line.strip()]
     if not lines:
         return []
     if text.lstrip()[0] == "{" and len(lines) > 1 and lines[0][1].rstrip().endswith("}"):
@@ -55,7 +56,7 @@ def _records(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def _parsed(text: str, where: str) -> Any:
-    check_brackets_and_digits(text, where)
+    check_json(text, where)
     with reading(where, what=f"not JSON that can be read; expected {EXPECTED}"):
         return json.loads(text)
 

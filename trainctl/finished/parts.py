@@ -204,7 +204,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> str:
             index = next(index for index, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
             return f"{name} {index} is {_shown(theirs[index])}, not {_shown(ours[index])}: the same in another order"
         if len(ours) != len(theirs):
-            return f"its number is {len(theirs)}, not {len(ours)} ({name})"
+            return f"number of entries ({name}): {len(theirs)}, not {len(ours)}"
         index = next(index for index, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
         return f"{name} {index} is {_shown(theirs[index])}, not {_shown(ours[index])}"
     if isinstance(ours, _Fitted) and isinstance(theirs, _Fitted) and str(ours) == str(theirs):

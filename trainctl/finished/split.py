@@ -133,7 +133,7 @@ def write(pieces: Sequence[Piece], directory: Path | None) -> list[Path]:
     model = fit.build_part(whole)[0]
     model.load_state_dict(whole.model)
     before = cost.measure(replace(run.evaluation, model=model.to(run.device)), run.config.monitor)
-    root = directory.absolute().parent if directory else Path(run.config.output.root).expanduser()
+    root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
     staging = root / f"{BUILDING}{secrets.token_hex(6)}"
     try:
         parts = [

@@ -10,9 +10,10 @@ from typing import Any
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, compose, derive, existing
+from trainctl.settings import component, compose, derive, existing, space_words
 from trainctl.settings.config import SECTIONS, Tree, knobs, leaves
 from trainctl.settings.spelling import nearest, spell
+from trainctl.wording import shell_words
 
 SETTINGS = (".yaml", ".yml")
 
@@ -42,11 +43,12 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
         DataError: If it cannot be read.
     """
     if Path(path).suffix.lower() in SETTINGS and is_file(Path(path)):
-        return FromFile(_settings(Path(path)))
+        return FromFile(_settings(Path(path), typed))
     if is_file(Path(path) / "config.yaml"):
+        run, settings = shell_words([path]), shell_words([os.path.join(path, "config.yaml")])  # noqa: PTH118
         raise ConfigError(
-            f"{path}: is a run; continue it with trainctl resume {path}, start a new one from its weights with trainctl"
-            f" finetune {path}, or from its settings with trainctl {os.path.join(path, 'config.yaml')}"  # noqa: PTH118
+            f"{path}: is a run; continue it with trainctl resume {run}, start a new one from its weights with trainctl"
+            f" finetune {run}, or from its settings with trainctl {settings}"
         )
     from trainctl.fileformat.recognise import recognise
 
@@ -82,24 +84,51 @@ def parameters(group: str, name: str) -> Mapping[str, Any]:
     return component.signature(path).parameters
 
 
-def _settings(path: Path) -> list[str]:
+def _settings(path: Path, typed: Sequence[str]) -> list[str]:
     """Return the words that compose the settings in a file: a whole configuration, or a part of one.
 
     Raises:
-        ConfigError: If it contains something else.
+        ConfigError: If it contains something else, or it is the configuration of a run and names packages that were not typed.
     """
     tree = read_tree(path)
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected settings, one on a line, such as optimizer: sgd")
-    if all(isinstance(tree.get(group), dict) and tree[group].get("name") for group in ("dataset", "model", "loss")):
-        return derive.words_of(existing.load(tree).tree)
+    whole = all(isinstance(tree.get(group), dict) and tree[group].get("name") for group in ("dataset", "model", "loss"))
+    if whole or _of_a_run(path):
+        _require_named(path, tree, typed)
+        tree = {key: value for key, value in tree.items() if key != "components"}
     words: list[str] = []
+    if whole:
+        words = derive.words_of(existing.load(tree | {"components": space_words.packages_of(typed)}).tree)
+        return [word for word in words if not word.startswith("components=")]  # those were typed
     expected = {*component.GROUPS, *SECTIONS, *knobs(), "recipe"}
     for key, value in tree.items():
         if key not in expected:
             raise ConfigError(f"{path}: {key}: no such setting{nearest(str(key), sorted(expected))}")
         words += _group(key, value) if key in component.GROUPS else _plain(str(key), value)
     return sorted(words, key=lambda word: "." in word.partition("=")[0])  # members first
+
+
+def _of_a_run(path: Path) -> bool:
+    """Return whether a file is the configuration in the directory of a run, or of a parent in it."""
+    others = ("run.json", "overrides.yaml", "metrics.jsonl", "checkpoints", "parent.json")
+    return path.name == "config.yaml" and any(os.path.lexists(path.parent / name) for name in others)
+
+
+def _require_named(path: Path, tree: Tree, typed: Sequence[str]) -> None:
+    """Check that the packages in the configuration of a run are named again: a run may come from anybody.
+
+    Raises:
+        ConfigError: If one is not.
+    """
+    used = tree.get("components")
+    named = space_words.packages_of(typed)
+    missing = [name for name in used if name not in named] if isinstance(used, list) else []
+    if missing:
+        raise ConfigError(
+            f"{path}: uses components of your own, which are not loaded automatically: add"
+            f" components=[{','.join(map(str, missing))}]"
+        )
 
 
 def _group(group: str, value: Any) -> list[str]:

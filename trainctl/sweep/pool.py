@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from trainctl.machine.signals import SAVE, StopRequest
-from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import live, places
@@ -79,8 +78,8 @@ class Pool:
                 self.nursery.close()
                 self.writer.close()
             if request.received is not None:
-                command = f"trainctl resume {phrases.pasteable(self.study.home)}"
-                raise request.error(f"the sweep was stopped; running trials are paused; continue it with: {command}")
+                again = f"continue it with: {self.study.resume}"
+                raise request.error(f"the sweep was stopped; running trials are paused; {again}")
         return self.stopping
 
     def _step(self, request: StopRequest) -> bool:
@@ -251,7 +250,8 @@ class Pool:
         self.ledger.update()
         self.failures += worker.trial.status == "failed"
         maximize = self.policy.maximize
-        places.drop_checkpoints(places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize))
+        dropped = places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize)
+        places.drop_checkpoints(self.study.held, dropped)
         worker.progress = None
         self.watcher.ended(worker.trial)
         self.changed()

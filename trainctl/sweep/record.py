@@ -21,6 +21,7 @@ from trainctl.sweep.answer import is_done
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.sweep_json import require
 from trainctl.sweep.trial import Trial
+from trainctl.wording import shell_words
 
 OUTCOMES = ("finished", "interrupted", "failed", "running", "elsewhere", "damaged")
 SILENCE = 2.0  # leases without a sign of life after which a process of another machine counts as gone
@@ -135,8 +136,9 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
         raise CheckpointError(f"{path / 'sweep.json'}: damaged: maximize is not a list of metrics")
     if content.get("storage") is not None:
         raise ElsewhereError(
-            f"{path}: its journal is in a database; to see its results: trainctl resume {path} sweep.storage=URL, which"
-            " also continues it; those so far are in results.csv"
+            f"{path}: its journal is in a database; to see its results:"
+            f" {shell_words(['trainctl', 'resume', str(path)])} sweep.storage=URL, which also continues it; those so far"
+            " are in results.csv"
         )
     settings = load([word for word in content["words"] if is_ours(word)])
     ledger = Ledger(held, journal.DirectoryJournal(held, seconds(settings.lease)), content["digits"])

@@ -20,7 +20,6 @@ from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import Limits
-from trainctl.wording import shell_words
 
 PAUSE = 2.0  # seconds between two writes of results.csv
 FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
@@ -54,9 +53,7 @@ def run(study: Study) -> int:
         study.journal.close()
         conclude(study, trials.all, draw=not complete and (over or not study.settings.requeue))
     if stopped:
-        table.line(
-            f"the sweep stopped: {stopped}; continue it with: {shell_words(['trainctl', 'resume', str(study.home)])}"
-        )
+        table.line(f"the sweep stopped: {stopped}; continue it with: {study.resume}")
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials.all)} trials failed; see {study.home / 'results.csv'}")
     if trials.all and all(trial.status == "stopped" for trial in trials.all):

@@ -19,12 +19,13 @@ from trainctl.settings.sweep import Sweep, is_ours, load
 from trainctl.store import journal, rundir, runpath
 from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
-from trainctl.sweep import shared
+from trainctl.sweep import named_again, shared
 from trainctl.sweep.first_points import first_points
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.schedule import Policy
 from trainctl.sweep.sweep_json import check_record, new_record, require
 from trainctl.sweep.trial import Trial
+from trainctl.wording import shell_words
 
 CREATION = 2.0  # seconds within which a new sweep says in its directory what it is
 # Settings of a sweep that decide which trials there are and how they are judged: the same for all that join it.
@@ -75,6 +76,8 @@ class Study:
     def config(self, trial: Trial) -> Config:
         """Return the configuration of a trial, with the threads of this sweep."""
         config = self.composer.compose(trial.words, self.composer.space.replicates[0]).repeated(trial.replicate)
+        if config.components != self.base.components:  # lists of points may come from anybody
+            raise CheckpointError(f"{self.held / 'lists'}: point {trial.point} names other packages of components")
         tree = config.tree | {"threads": self.threads}
         return replace(config, threads=self.threads, tree=tree)
 
@@ -109,6 +112,14 @@ class Study:
             tree = self.config(trial).tree
             trees.setdefault(str(tree["dataset"]), tree)
         return list(trees.values())[:8]
+
+    @property
+    def resume(self) -> str:
+        """Return the command that continues it, ready to paste."""
+        words = ["trainctl", "resume", str(self.home)]
+        words += [f"components=[{','.join(self.base.components)}]"] if self.base.components else []
+        words += [f"sweep.storage={self.settings.tree['storage']}"] if self.settings.storage else []
+        return shell_words(words)
 
     def words_of(self, trial: Trial) -> list[str]:
         """Return the words of the command that trains a trial by itself."""
@@ -225,7 +236,7 @@ def check_same(study: Study, words: Sequence[str]) -> None:
     old = {key_of(word): word for word in record["words"] if not is_ours(word)}
     new = {key_of(word): word for word in words if not is_ours(word)}
     fixed = {key_of(word) for word in study.composer.space.fixed}
-    may_differ = ("output.plots", "threads", *(shared.LOCAL if study.settings.storage else ()))
+    may_differ = ("output.plots", "threads", "components", *(shared.LOCAL if study.settings.storage else ()))
     wrong += [
         f"{new.get(key, key + ' is missing')}, but was {old.get(key, 'not given')}"
         for key in sorted(old.keys() | new.keys())
@@ -273,11 +284,7 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
     record = require(held)
     if foreign := [word for word in words if not is_ours(word)]:
         raise ConfigError(f"{foreign[0]}: a sweep is continued with its own settings; only sweep.* may change")
-    if any(key_of(word) == "components" for word in record["words"]) and not packages:
-        raise ConfigError(f"{home.name}: name the packages of your components again, with components=[...]")
-    changed = {key_of(word) for word in words} | {"components"}
-    kept = [word for word in record["words"] if key_of(word) not in changed]
-    kept += [f"components=[{','.join(packages)}]"] if packages else []
+    kept = named_again.kept(record["words"], words, packages, home.name)
     with suppress(
         OSError, ValueError
     ):  # ValueError: a NUL character; without it, paths that cannot be found are errors
@@ -285,6 +292,7 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
     settings, composer = _read([*kept, *words], next(iter(record["config_dir"]), None))
     about_runs = [word for word in kept if not is_ours(word)]
     study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, record))
+    named_again.require(study.base.components, packages, home.name)
     check_same(study, [*kept, *words])
     if words or not study.ledger.complete:  # else it has all of its points: to compose 10,000 takes a second
         points = distinct_points(composer, first_points(composer.space, settings))
