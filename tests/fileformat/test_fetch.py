@@ -91,7 +91,7 @@ def test_without_a_network_the_message_says_what_to_do(tmp_path):
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{closed.getsockname()[1]}/{NAME}"
-        with pytest.raises(UnavailableError, match="cannot be downloaded: .*; copy it there"):
+        with pytest.raises(UnavailableError, match=r"cannot be downloaded: .*; copy it there"):
             get(url, tmp_path)
 
 
@@ -102,7 +102,7 @@ def test_a_name_without_a_digest_is_not_trusted(server, tmp_path):
 
 def test_a_directory_that_cannot_be_written_is_named(server, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(StorageError, match="file: cannot be written: .*TORCH_HOME") as caught:
+    with pytest.raises(StorageError, match=r"file: cannot be written: .*TORCH_HOME") as caught:
         get(f"{server.address}/right/{NAME}", tmp_path / "file")
     assert caught.value.exit_code == 5
 

@@ -66,7 +66,7 @@ def test_objects_are_refused_and_not_executed(tmp_path, options):
     ):
         read_weights(path)
     path.write_bytes(pickle.dumps(Harmful(trace)))
-    with pytest.raises(DataError, match="weights.pth: "):
+    with pytest.raises(DataError, match=r"weights\.pth: "):
         read_weights(path)
     assert not trace.exists()
 

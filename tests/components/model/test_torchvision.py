@@ -131,7 +131,7 @@ def test_a_kept_head_is_that_of_the_weights(state, file):
 
 
 def test_weights_of_another_model_are_refused(state, tmp_path, file):
-    with pytest.raises(DataError, match="weights.pth: not weights of this model"):
+    with pytest.raises(DataError, match=r"weights.pth: not weights of this model"):
         make("resnet18", weights=str(file)).load()
     for change, message in (
         ({"features.0.weight": None}, "the file lacks features.0.weight"),
@@ -252,9 +252,9 @@ def test_without_the_file_the_message_says_where_to_put_it(hub, tmp_path):
 
 
 def test_settings_are_checked_before_anything_is_imported():
-    with pytest.raises(ConfigError, match="model.architecture=resnet19: expected .*resnet18"):
+    with pytest.raises(ConfigError, match=r"model.architecture=resnet19: expected .*resnet18"):
         compose.compose(["model=torchvision", "model.architecture=resnet19"])
-    with pytest.raises(ConfigError, match="init=he_normal draws new weights in place of model.weights=default"):
+    with pytest.raises(ConfigError, match=r"init=he_normal draws new weights in place of model.weights=default"):
         compose.compose(["model=torchvision", "model.weights=default", "init=he_normal"])
     chosen = compose.compose(["model=torchvision", "model.weights=a.pth"])
     assert chosen.parts["model"]["weights"].endswith("/a.pth")

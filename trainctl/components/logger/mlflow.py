@@ -16,7 +16,7 @@ LONGEST_VALUE = 500  # characters of a parameter; the limit of MLflow 1 and of m
 STATUS = {"finished": "FINISHED", "stopped": "FINISHED", "failed": "FAILED"}
 # Without these, a server that does not answer would hold up training for minutes at each evaluation.
 PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
-QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
+QUIET = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_LOGGING_LEVEL": "WARNING"}
 
 
 def mlflow(*, directory: Path, folder: Callable[[str], Folder], uri: str | None, experiment: str) -> Logger:

@@ -68,7 +68,7 @@ class Events:
     def restart(self, rows: Steps) -> None:
         """Write anew the evaluations that still count, and remove the files with others."""
         self.close()
-        self.writer = None
+        self.writer, self.last = None, 0
         old = [name for name in self.folder.names() if name.startswith(PREFIX)]
         times = {key: written for name in old for key, written in recorded_times(self.folder.read(name)).items()}
         if self.settings:
