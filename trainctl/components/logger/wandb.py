@@ -33,7 +33,8 @@ def wandb(
     ``WANDB_API_KEY``. A resumed run continues there; what was sent before is not sent again. If the run went back to a
     checkpoint and evaluations came out differently, it becomes a new run there.
 
-    Metrics are plotted over ``step``. Code, git state and the output of the terminal are not sent.
+    Metrics are plotted over ``step``. Code and the output of the terminal are not recorded; the library itself records the
+    machine, its load and the installed packages.
 
     Args:
         directory: The run's directory. Supplied by ``assemble``.
@@ -121,7 +122,7 @@ class Tracked:
     def close(self) -> None:
         """End the run, which waits until its files are complete."""
         if self.run is not None:
-            self.run.finish(exit_code=self.code, quiet=True)
+            self.run.finish(exit_code=self.code)
             self.run = None
         if self.sent is not None:
             self.sent.close()
