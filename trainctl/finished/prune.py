@@ -211,7 +211,7 @@ def _make(config: Config, parent: Parent, made_by: MadeBy, target: Path) -> None
     """Make a run without training it."""
     new = made.build(recipe(existing.check(without_runs(config.tree, but="start")), parent, made_by))
     plain = existing.check(without_runs(parent.config.tree))
-    before = assemble(plain, parent.schema, (parent,), parent.fitted)
+    before = assemble(plain, parent.schema, (parent,), parent.fitted, restored=True)
     before.model.load_state_dict(parent.model)
     measured = cost.measure(replace(before.evaluation, model=before.model), parent.config.monitor)
     made.make(new, made_by, target, measured)

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
+from trainctl.components.model.base import Pretrained
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.comparison import (
@@ -77,9 +78,12 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
     settings = session.with_threads(run.config, run.saved.manifest.threads)
-    again = assemble(settings, run.schema, parents.read(run.directory, run.config.components))
+    given = parents.read(run.directory, run.config.components)
+    again = assemble(settings, run.schema, given, restored=True)
     newest = newest_evaluated(run, again.plan)
     first = _first_step(begin, kept, newest)
+    if not first and isinstance(again.model, Pretrained):
+        again = assemble(settings, run.schema, given)
     require_no_rewind(newest, kept.get(first))
     last = min(newest.manifest.step, first + steps if steps else newest.manifest.step)
     if last <= first:

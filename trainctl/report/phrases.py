@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.settings.config import Config, Loop
 
 LONGEST = 1e9  # of a time that a hint names; who gave more has no budget to raise
+MOST_LAYERS = 12  # lines of a header about the weights with which a model starts
 Line = tuple[str, str]  # a label and the text next to it
 
 
@@ -137,6 +138,15 @@ def _teacher(run: "Run") -> list[Line]:
     return [] if name == "none" else [("teacher", f"{name}: {names}" if names else name)]
 
 
+def _weights(run: "Run") -> list[Line]:
+    """Return how each layer starts; of many layers, those that are taken as they are become one line."""
+    taken = [entry for entry in run.starts if entry.state == "taken"]
+    many = len(taken) > MOST_LAYERS
+    shown = [entry for entry in run.starts if not many or entry.state != "taken"]
+    lines = [("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in shown]
+    return [("weights", f"{len(taken)} layers: taken, {taken[0].layer} to {taken[-1].layer}"), *lines] if many else lines
+
+
 def header(run: "Run", directory: Path) -> list[Line]:
     """Return the header of a run: its directory, device, model, data, and notes on the data."""
     from trainctl.machine import device  # here, because commands that only print numbers do not need torch
@@ -155,7 +165,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         *((label, text) for label, text in data.inferred),
         *_teacher(run),
         *(("clean", change) for change in data.changes),
-        *(("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in run.starts),
+        *_weights(run),
         *(("note", note) for note in data.notes),
     ]
 

@@ -24,7 +24,7 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import cpu
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
-from trainctl.run import checks, metric_names, panel, transfer
+from trainctl.run import checks, metric_names, panel, pretrained, transfer
 from trainctl.run.factory import member, members
 from trainctl.run.freezer import Freezer
 from trainctl.run.layers import distance_to_output, layers
@@ -45,7 +45,12 @@ SIDES = 2  # so that the seed of the rows' random numbers differs from those of 
 
 
 def assemble(
-    config: Config, trained: Schema | None = None, parents: tuple[Parent, ...] = (), fitted: Fitted | None = None
+    config: Config,
+    trained: Schema | None = None,
+    parents: tuple[Parent, ...] = (),
+    fitted: Fitted | None = None,
+    *,
+    restored: bool = False,
 ) -> Run:
     """Build all parts of a run, in the order of their dependencies.
 
@@ -54,6 +59,7 @@ def assemble(
         trained: The schema of the run that is to be continued or repeated, whose centres are used; None for a new run.
         parents: The runs that it is made from.
         fitted: Cleaning and scalings to use; None to fit them to the training rows.
+        restored: Whether the caller loads all weights afterwards, so that pretrained ones are not needed.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
@@ -70,7 +76,12 @@ def assemble(
             raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
         starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
 
-    model, task = build_model(config, data.schema, device, data.examples, start)
+    def others(model: nn.Module) -> None:
+        """Load weights that others have trained."""
+        starts.extend(pretrained.start(model, config, data.schema))
+
+    loaded = None if restored else others
+    model, task = build_model(config, data.schema, device, data.examples, start, loaded)
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
@@ -246,10 +257,10 @@ def build_optimizer(
         spared: Parameters without weight decay.
     """
     without_compiler()
-    distances = distance_to_output(model) if config.layer_decay != 1 else {}
+    distances = distance_to_output(model) if (config.layer_decay, config.head_lr_factor) != (1, 1) else {}
     groups: list[Mapping[str, Any]] = [
         group
-        for distance in sorted(set(distances.values())) or [0]  # from the output: the first group's rate is reported
+        for distance in _in_order(distances, config.head_lr_factor)
         for group in (
             {"params": [each for each in decayed if distances.get(each, 0) == distance]},
             {"params": [each for each in spared if distances.get(each, 0) == distance], "weight_decay": 0.0},
@@ -258,9 +269,19 @@ def build_optimizer(
     ]
     optimizer: torch.optim.Optimizer = member(config, "optimizer", params=groups)
     for group in optimizer.param_groups:
-        group["lr"] *= config.layer_decay ** distances.get(group["params"][0], 0)
+        distance = distances.get(group["params"][0], 0)
+        group["lr"] *= config.layer_decay**distance * (1 if distance else config.head_lr_factor)
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def _in_order(distances: Mapping[nn.Parameter, int], head_lr_factor: float) -> list[int]:
+    """Return the distances of layers to the output, first that of the layer whose rate is reported: `optimizer.lr`.
+
+    That is the output layer, or, if that has a rate of its own, the layer before it.
+    """
+    found = sorted(set(distances.values())) or [0]
+    return found if head_lr_factor == 1 else [*found[1:], found[0]]
 
 
 def build_constraints(

@@ -23,6 +23,7 @@ def build_model(
     device: torch.device,
     examples: Callable[[], Tensor] | None = None,
     start: Callable[..., None] | None = None,
+    pretrained: Callable[[nn.Module], None] | None = None,
 ) -> tuple[nn.Module, Task]:
     """Build and initialise the model, and try it on one row.
 
@@ -33,6 +34,7 @@ def build_model(
         examples: Returns training rows as the model receives them; None to skip the initialisation, because weights are
             loaded later.
         start: Loads the weights of another run into a model, for ``init=run``.
+        pretrained: Loads the weights of others into a model that starts from them; None if weights are loaded later.
 
     Returns:
         The model in training mode, and its task: the data's task, or reconstruction.
@@ -44,6 +46,8 @@ def build_model(
     model = bare_model(config, schema)
     if examples is not None:
         factory.member(config, "init", model=model, examples=examples, start=start)
+    if pretrained is not None:
+        pretrained(model)
     for compress in factory.members(config, "compress"):
         if compress.convert:
             compress.convert(model)

@@ -92,6 +92,7 @@ class Config:
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
     decay_norm_and_bias: bool
     layer_decay: Annotated[float, "(0, 1]"]
+    head_lr_factor: Annotated[float, "(0, inf)"]
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
     loop: Loop
@@ -115,7 +116,7 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
-WITH_PATHS = ("dataset", "init", "teacher", "compress")  # groups whose members have paths
+WITH_PATHS = ("dataset", "model", "init", "teacher", "compress")  # groups whose members have paths
 SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
 
 
@@ -217,6 +218,11 @@ def contradictions(tree: Tree) -> list[str]:
         )
     if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
         wrong.append(f"loop.max_time={loop['max_time']} leaves no time to train")
+    drawn = tree["init"]["name"]
+    if tree["model"].get("weights", "none") != "none" and drawn not in ("none", "run"):
+        wrong.append(
+            f"init={drawn} draws new weights in place of model.weights={spelling.spell(tree['model']['weights'])}: leave out one of them"
+        )
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
         wrong.append(f"precision=fp16 needs a CUDA device; on {tree['device']} use precision=bf16")
     return wrong
@@ -267,7 +273,7 @@ def _absolute_paths(group: str, settings: Tree, packages: Sequence[str]) -> Tree
     def made(key: str, value: Any) -> Any:
         if isinstance(value, list) and schema.is_paths(annotations.get(key)):
             return [_absolute(f"{group}.{key}={item}", item) for item in value]
-        if isinstance(value, str) and schema.is_path(annotations.get(key)):
+        if isinstance(value, str) and schema.is_path(annotations.get(key)) and not schema.is_word(value, annotations[key]):
             return _absolute(f"{group}.{key}={value}", value)
         return value
 

@@ -156,6 +156,17 @@ def is_path(annotation: Any) -> bool:
     return get_origin(annotation) in (Union, UnionType) and any(map(is_path, get_args(annotation)))
 
 
+def is_word(value: object, annotation: Any) -> bool:
+    """Return whether a value is one of the words that an annotation lists.
+
+    >>> is_word("auto", Literal["auto"] | Annotated[str, "path"]), is_word("x.csv", Literal["auto"] | Annotated[str, "path"])
+    (True, False)
+    """
+    if get_origin(annotation) in (Union, UnionType):
+        return any(is_word(value, option) for option in get_args(annotation))
+    return get_origin(annotation) is Literal and value in get_args(annotation)
+
+
 def is_paths(annotation: Any) -> bool:
     """Return whether an annotation allows a list of paths.
 

@@ -109,6 +109,7 @@ class Facts:
     engine: str | None = None
     made_by: MadeBy | None = None
     parents: list[ParentFacts] = field(default_factory=list)
+    pretrained: dict[str, str] = field(default_factory=dict)
 
     @property
     def created_at(self) -> float | None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import CheckpointError, ConfigError
+from trainctl.machine.system import require_fork
 from trainctl.run.metric_names import maximize, own_maximized
 from trainctl.settings.config import Config
 from trainctl.settings.own_code import own_code
@@ -141,6 +142,7 @@ def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
         ConfigError: With one line for each thing that is wrong at any point.
         CheckpointError: If a sweep of that name is another one.
     """
+    require_fork()
     settings, composer = _read(words, config_dir)
     points = distinct_points(composer, first_points(composer.space, settings))
     base = points[0].config
@@ -280,6 +282,7 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
         ConfigError: If a word is not about the sweep.
         CheckpointError: If it cannot be continued.
     """
+    require_fork()
     held = runpath.hold(home.absolute())
     record = require(held)
     if foreign := [word for word in words if not is_ours(word)]:

@@ -58,7 +58,7 @@ def build(recipe: Recipe) -> Run:
     Raises:
         TrainctlError: If a part cannot be built, or the weights do not fit the model.
     """
-    run = assemble(recipe.config, recipe.schema, recipe.parents, recipe.fitted)
+    run = assemble(recipe.config, recipe.schema, recipe.parents, recipe.fitted, restored=True)
     restore.load_weights(run.model, recipe.weights, Path(run.config.output.root))
     if run.average.model is not run.model:
         restore.load_weights(run.average.model, recipe.weights, Path(run.config.output.root))

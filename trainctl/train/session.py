@@ -129,6 +129,7 @@ def resume(
             with_threads(config, saved.manifest.threads),
             Schema.from_json(saved.manifest.data, saved.path),
             stored_parents.read(directory, config.components),
+            restored=True,
         )
         restore.restore(run, saved)
         if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
