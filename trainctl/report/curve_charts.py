@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SPLITS = {"train": ("training", TRAIN), "val": ("validation", VAL), "test": ("test", TEST)}
 LABELS = {  # metric: (title, axis label)
     "loss": ("Loss", "loss"),
-    "accuracy": ("Accuracy", "fraction of samples predicted correctly"),
+    "accuracy": ("Accuracy", "fraction predicted correctly"),
     "mae": ("Mean absolute error", "MAE [units of the target]"),
     "rmse": ("Root mean square error", "RMSE [units of the target]"),
     "r2": ("R²", "coefficient of determination R²"),

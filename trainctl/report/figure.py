@@ -82,7 +82,7 @@ def legend(drawn: "Figure", panels: Sequence["Axes"], columns: int = 4) -> None:
             once.setdefault(label, handle)
     if not once:
         return
-    room = int(drawn.get_figwidth() * 15 / (max(map(len, once)) + 6))
+    room = int(drawn.get_figwidth() * 11.5 / (max(map(len, once)) + 6))
     written = drawn.legend(
         once.values(), once.keys(), loc="outside lower left", ncols=max(1, min(columns, len(once), room)), fontsize=9
     )

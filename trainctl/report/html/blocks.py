@@ -13,7 +13,7 @@ from trainctl.report.html.element import PNG, Element, element, lines
 LARGEST = 320  # pixels of a side of an image in a page
 COUNTED = 20  # most classes of a confusion matrix whose counts are written
 DARK = 0.6  # opacity from which white is easier to read
-CELL, MARGIN = 34.0, 96.0  # of a confusion matrix [units of its drawing]
+CELL = 34.0  # of a confusion matrix [units of its drawing]
 
 
 @singledispatch
@@ -122,35 +122,37 @@ def _png(image: np.ndarray) -> str:
 def _(each: document.Matrix) -> Element:
     """Draw a cell for each pair of classes, the more opaque the larger its share of the true class."""
     count = len(each.names)
+    margin = 26 + 6.2 * max((len(_short(name)) for name in each.names), default=1)
     cell = CELL if count <= COUNTED else max(4.0, 560.0 / count)
     side = cell * count
     named = max(1, -(-count // 40))
-    cells = [part for row in range(count) for part in _row(each, row, cell)]
+    cells = [part for row in range(count) for part in _row(each, row, cell, margin)]
     names = []
     for place in range(0, count, named):
-        middle = MARGIN + cell * (place + 0.5)
+        middle = margin + cell * (place + 0.5)
         short = _short(each.names[place])
-        names.append(element("text", short, x=MARGIN - 6, y=middle + 3.5, text_anchor="end", class_="name"))
-        turned = f"rotate(-40 {middle:g} {MARGIN - 6:g})"
-        names.append(element("text", short, x=middle, y=MARGIN - 6, transform=turned, class_="name"))
-    frame = element("rect", x=MARGIN, y=MARGIN, width=side, height=side, class_="frame")
+        names.append(element("text", short, x=margin - 6, y=middle + 3.5, text_anchor="end", class_="name"))
+        turned = f"rotate(-40 {middle:g} {margin - 6:g})"
+        names.append(element("text", short, x=middle, y=margin - 6, transform=turned, class_="name"))
+    middle = margin + side / 2
+    frame = element("rect", x=margin, y=margin, width=side, height=side, class_="frame")
     drawn = element(
-        "svg", *cells, frame, *names, element("text", "true class", x=2, y=MARGIN - 10, class_="label"),
-        element("text", "predicted class", x=MARGIN, y=12, class_="label"),
-        viewBox=f"0 0 {MARGIN + side + 60:g} {MARGIN + side + 4:g}", role="img", aria_label=each.caption or "confusion matrix",
+        "svg", *cells, frame, *names, element("text", "predicted class", x=margin, y=12, class_="label"),
+        element("text", "true class", x=12, y=middle, text_anchor="middle", transform=f"rotate(-90 12 {middle:g})", class_="label"),
+        viewBox=f"0 0 {margin + side + 60:g} {margin + side + 4:g}", role="img", aria_label=each.caption or "confusion matrix",
     )  # fmt: skip
     caption = element("figcaption", element("small", each.caption)) if each.caption else None
     return element("figure", caption, drawn, class_="matrix")
 
 
-def _row(each: document.Matrix, row: int, cell: float) -> list[Element]:
+def _row(each: document.Matrix, row: int, cell: float, margin: float) -> list[Element]:
     counts, found = each.counts[row], []
     total = sum(counts)
     for column, number in enumerate(counts):
         if not number and (row != column or len(each.names) > COUNTED):
             continue
         share = number / total if total else 0.0
-        x, y = MARGIN + cell * column, MARGIN + cell * row
+        x, y = margin + cell * column, margin + cell * row
         title = f"true {each.names[row]}, predicted {each.names[column]}: {number:,} of {total:,} ({share:.1%})"
         found.append(
             element(

@@ -10,7 +10,7 @@ from trainctl.report.html.element import Element, element
 from trainctl.report.html.scale import Axis, written
 
 WIDTH, HEIGHT, SQUARE = 480.0, 270.0, 360.0
-LEFT, RIGHT, TOP, BOTTOM = 58.0, 14.0, 10.0, 42.0
+LEFT, RIGHT, TOP, BOTTOM = 66.0, 14.0, 10.0, 42.0
 MOST_POINTS = 1500  # of a series that are drawn
 MOST_STOPS = 400  # places of a chart at which a mouse shows numbers
 SAME = 1e-9  # relative distance of places that are one

@@ -51,7 +51,7 @@ def steps(low: float, high: float, most: int) -> list[float]:
         return [low]
     rough = (high - low) / max(1, most - 1)
     power = 10.0 ** math.floor(math.log10(rough))
-    size = next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - 1e-9))
+    size = next(factor * power for factor in (1, 2, 2.5, 5, 10) if factor * power >= rough * (1 - 1e-9))
     first = math.ceil(low / size - 1e-9)
     last = math.floor(high / size + 1e-9)
     return [round(number * size, 12 - math.floor(math.log10(size))) + 0.0 for number in range(first, last + 1)]

@@ -31,7 +31,7 @@ p.plain,p.note{max-width:52rem}
 .card{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.6rem .8rem}
 .card dt{color:var(--soft);font-size:.85rem}
 .card dd{margin:0;font-size:1.45rem;font-weight:600;line-height:1.3;overflow-wrap:anywhere}
-.card small{display:block;font-size:.82rem}
+.card small{display:block;font-size:.82rem;font-weight:400;line-height:1.35}
 dl.facts{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.2rem 1.2rem;margin:.5rem 0}
 .facts dt{color:var(--soft)}
 .facts dd{margin:0;overflow-wrap:anywhere}
