@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainctl.report.canvas import figure as _canvas
 from trainctl.report.chart import Chart, Mark, Series
-from trainctl.report.figure import cut, headline, legend, plain, style, write
+from trainctl.report.figure import cut, headline, legend, legend_columns, plain, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -40,7 +40,11 @@ def panel(charts: Sequence[Chart], title: str, about: str, path: AnyPath) -> Any
     """
     with style():
         height = 5.0 if charts[0].square else 4.2 if len(charts) == 1 else 0.9 + 3.2 * len(charts)
-        figure = _canvas(5.8 if charts[0].square else 7.0, height)
+        width = 5.8 if charts[0].square else 7.0
+        names = list(dict.fromkeys(cut(series.name, 60) for each in charts for series in each.series if series.name))
+        names += [each.mark.label for each in charts[:1] if each.mark]
+        lines = math.ceil(len(names) / legend_columns(width, names)) if names else 0
+        figure = _canvas(width, height + 0.2 * max(0, lines - 1))
         panels = figure.subplots(len(charts), 1, squeeze=False)[:, 0]
         for axes, chart in zip(panels, charts, strict=True):
             fill(axes, chart)
@@ -54,8 +58,8 @@ def panel(charts: Sequence[Chart], title: str, about: str, path: AnyPath) -> Any
 def fill(axes: "Axes", chart: Chart) -> None:
     """Draw a chart into axes, without its title and legend."""
     axes.grid(True)
-    axes.set_xlabel(chart.x_label, parse_math=False)
-    axes.set_ylabel(chart.y_label, parse_math=False)
+    axes.set_xlabel(cut(chart.x_label, 50 if chart.square else 80), parse_math=False)
+    axes.set_ylabel(cut(chart.y_label, 36), parse_math=False)
     if not chart.drawable:
         axes.set_xticks([])
         axes.set_yticks([])

@@ -73,6 +73,12 @@ def plain(label: str) -> str:
     return f"\u200b{label}" if label.startswith("_") else label
 
 
+def legend_columns(width: float, labels: Sequence[str], most: int = 4) -> int:
+    """Return in how many columns a legend fits into a figure of a width [inches]."""
+    longest = max(map(len, labels), default=1)
+    return max(1, min(most, len(labels), int(width * 11.5 / (longest + 6))))
+
+
 def legend(drawn: "Figure", panels: Sequence["Axes"], columns: int = 4) -> None:
     """Draw one legend below a figure, in which each label appears once; it never meets the title."""
     once: dict[str, Any] = {}
@@ -82,9 +88,9 @@ def legend(drawn: "Figure", panels: Sequence["Axes"], columns: int = 4) -> None:
             once.setdefault(label, handle)
     if not once:
         return
-    room = int(drawn.get_figwidth() * 11.5 / (max(map(len, once)) + 6))
+    room = legend_columns(drawn.get_figwidth(), list(once), columns)
     written = drawn.legend(
-        once.values(), once.keys(), loc="outside lower left", ncols=max(1, min(columns, len(once), room)), fontsize=9
+        once.values(), once.keys(), loc="outside lower left", ncols=room, fontsize=9
     )
     for text in written.get_texts():
         text.set_parse_math(False)

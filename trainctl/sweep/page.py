@@ -18,7 +18,8 @@ from trainctl.sweep.record import SweepRecord, require_readable
 from trainctl.sweep.trial import Trial
 
 MOST_POINTS = 1000  # of the table
-MOST_CURVES = 24  # trials whose curves can be hovered, the best first
+MOST_CURVES = 150  # trials whose curves are drawn
+NAMED = 8  # points whose first trials are named, the best first
 MOST_ROWS = 400  # evaluations of a curve
 LARGEST = 4_000_000  # bytes of a plot
 SHOWN = {
@@ -111,10 +112,11 @@ def _plots(files: Sequence[AnyPath]) -> list[Block]:
 
 def _curves(ranking: Ranking, answer: Answer, number: int, name: str) -> list[Block]:
     """Return the learning curves of the best trials, which can be hovered."""
-    drawn, best = [], ranking.best
-    for each in ranking.standings:
-        for trial in each.trials:
-            if len(drawn) < MOST_CURVES and (series := _curve(trial, each, answer.monitor, each is best, len(drawn))):
+    drawn: list[Series] = []
+    for place, each in enumerate(ranking.standings):
+        for number, trial in enumerate(each.trials):
+            named = place < NAMED and not number
+            if len(drawn) < MOST_CURVES and (series := _curve(trial, each, answer.monitor, place if named else None)):
                 drawn.append(series)
     if not drawn:
         return []
@@ -128,8 +130,8 @@ def _curves(ranking: Ranking, answer: Answer, number: int, name: str) -> list[Bl
     return [Charts([chart])]
 
 
-def _curve(trial: Trial, standing: Standing, monitor: str, is_best: bool, place: int) -> Series | None:
-    """Return the curve of a trial; None without a finite value."""
+def _curve(trial: Trial, standing: Standing, monitor: str, place: int | None) -> Series | None:
+    """Return the curve of a trial, thin and without a name unless it has a place; None without a finite value."""
     try:
         rows = [row for row in rundir.read_metrics(trial.directory) if monitor in row]
     except CheckpointError:
@@ -137,12 +139,13 @@ def _curve(trial: Trial, standing: Standing, monitor: str, is_best: bool, place:
     values = [float(row[monitor]) if math.isfinite(row[monitor]) else math.nan for row in rows]
     if not any(map(math.isfinite, values)):
         return None
+    epochs = [float(row.get("epoch", math.nan)) for row in rows]
+    if place is None:
+        return thinned(Series("", epochs, values, "thin", GREY), MOST_ROWS)
+    best = standing.verdict == "best"
     words = " ".join((*standing.words, *trial.replicate)) or trial.directory.name
-    series = Series(
-        f"{words}{' (best)' if is_best else ''}", [float(row.get("epoch", math.nan)) for row in rows], values,
-        colour=RED if is_best else GREY if place > 9 else place if place != RED else place + 1,
-    )  # fmt: skip
-    return thinned(series, MOST_ROWS)
+    colour = RED if best else place if place < RED else place + 1
+    return thinned(Series(f"{words} (best)" if best else words, epochs, values, "line", colour), MOST_ROWS)
 
 
 def _overall(answer: Answer) -> list[Block]:

@@ -41,7 +41,8 @@ caption{text-align:left;color:var(--soft);padding:.2rem 0}
 th{text-align:left;font-weight:600;border-bottom:2px solid var(--rule)}
 th,td{padding:.22rem .9rem .22rem 0;vertical-align:top;max-width:28rem;overflow-wrap:break-word}
 td{border-bottom:1px solid var(--rule)}
-.right{text-align:right}
+.right{text-align:right;white-space:nowrap}
+td:first-child{min-width:6rem}
 tr.best td{font-weight:600}
 details{margin:.6rem 0}
 summary{cursor:pointer;color:var(--accent)}
