@@ -29,7 +29,8 @@ def images(pictures: Sequence[np.ndarray], captions: Sequence[str], title: str, 
     lines = math.ceil(len(pictures) / across)
     stack = np.stack([image if image.ndim == 3 else np.repeat(image[..., None], 3, axis=2) for image in pictures])
     height, width = stack.shape[1:3]
-    below = math.ceil(0.24 * max(height, width))  # room for a caption
+    lines_below = max(caption.count("\n") + 1 for caption in captions)
+    below = math.ceil((0.1 + 0.14 * lines_below) * max(height, width))  # room for a caption
     framed = np.ones((len(stack), height + below, width, 3))
     framed[:, :height] = stack
     with style():
@@ -42,8 +43,8 @@ def images(pictures: Sequence[np.ndarray], captions: Sequence[str], title: str, 
         for place, caption in enumerate(captions):
             left, top = place % across * (width + room), place // across * (height + below + room)
             axes.text(
-                left - 0.5, top + height + 0.1 * below, cut(caption, LONGEST_CAPTION), fontsize=8, va="top",
-                parse_math=False,
+                left - 0.5, top + height, "\n".join(cut(line, LONGEST_CAPTION) for line in caption.split("\n")),
+                fontsize=8, va="top", parse_math=False,
             )  # fmt: skip
         headline(figure, title, about)
         return write(figure, path)
@@ -153,7 +154,8 @@ def series(
         for place, (axes, window) in enumerate(zip(panels.flat, windows, strict=False)):
             _window(axes, window, None if targets is None else targets[place], names)
             axes.set_title(cut(captions[place], 40), fontsize=8.5, fontweight="normal", parse_math=False)
-        figure.supxlabel("step of the window", fontsize=9)
+        for axes in panels[-1]:
+            axes.set_xlabel("step of the window", fontsize=9)
         figure.supylabel("scaled value, as the model reads it", fontsize=9)
         headline(figure, title, about)
         legend(figure, list(panels.flat))

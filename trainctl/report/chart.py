@@ -108,6 +108,13 @@ class Chart:
         """Whether there is a finite number to draw."""
         return any(series.points for series in self.series)
 
+    @property
+    def counted(self) -> bool:
+        """Whether the horizontal axis counts something, such as epochs or steps: only whole numbers are written."""
+        places = [x for series in self.series for x, _ in series.points]
+        whole = bool(self.x_word) and (max(places, default=0.0) >= 5 or all(x == int(x) for x in places))
+        return whole and max(places, default=0.0) - min(places, default=0.0) >= 1
+
     def x_range(self) -> tuple[float, float]:
         """Return the ends of the horizontal axis."""
         found = [x for series in self.series for x, _ in series.points]

@@ -114,9 +114,8 @@ def _limits(axes: "Axes", chart: Chart) -> None:
     axes.set_xlim(*chart.x_range())
     if chart.square:
         axes.set_aspect("equal")
-    if chart.x_word == "epoch":
-        places = [x for series in chart.series for x, _ in series.points]
-        if max(places) >= 5:
-            axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))
-        elif len(set(places)) == 1:
-            axes.set_xticks(places[:1])
+    places = {x for series in chart.series for x, _ in series.points}
+    if chart.x_word and len(places) == 1:
+        axes.set_xticks(list(places))
+    elif chart.counted:
+        axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))

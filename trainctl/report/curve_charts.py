@@ -16,8 +16,8 @@ SPLITS = {"train": ("training", TRAIN), "val": ("validation", VAL), "test": ("te
 LABELS = {  # metric: (title, axis label)
     "loss": ("Loss", "loss"),
     "accuracy": ("Accuracy", "fraction predicted correctly"),
-    "mae": ("Mean absolute error", "MAE [units of the target]"),
-    "rmse": ("Root mean square error", "RMSE [units of the target]"),
+    "mae": ("Mean absolute error", "MAE"),
+    "rmse": ("Root mean square error", "RMSE"),
     "r2": ("R²", "coefficient of determination R²"),
 }
 MOST_STEPS = 1000  # points of the learning rate

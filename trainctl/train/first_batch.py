@@ -69,13 +69,14 @@ def draw(run: Run, path: AnyPath, about: str) -> AnyPath:
     if kind == "image":
         return batch_plot.images([picture(row) for row in batch.seen], named, title, about, path)
     if kind == "text":
-        rows = [(one, _text(row.tolist(), schema.vocabulary)) for one, row in zip(named, batch.seen, strict=True)]
+        rows = [(one.replace("\n", " + "), _text(row.tolist(), schema.vocabulary)) for one, row in zip(named, batch.seen, strict=True)]
         return batch_plot.texts(rows, title, about, path)
     names = column_names(schema)
     if kind == "series":
         few, following = MOST_COLUMNS["series"], _following(run, batch)
         shown = None if following is None else following[..., :few]
         return batch_plot.series(scaled[..., :few].numpy(), shown, names[:few], named, title, about, path)
+    named = [one.replace("\n", " + ") for one in named]
     cells = shown_values(batch.seen.reshape(len(batch.seen), -1), schema)
     few = MOST_COLUMNS["table"]
     colours = _by_column(run, scaled.reshape(len(scaled), -1))
@@ -104,7 +105,7 @@ def captions(run: Run, batch: Batch) -> list[str]:
         if len(shares) == 1:
             rows += shares
         else:
-            rows.append(" + ".join(f"{share:.2f} {name}" for name, share in shares.items()))
+            rows.append("\n".join(f"{share:.2f} {name}" for name, share in shares.items()))
     return rows
 
 

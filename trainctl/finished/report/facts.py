@@ -95,7 +95,7 @@ def settings(files: Files) -> Section:
     if files.different is None:
         blocks.append(Prose("This version cannot compare the settings with its defaults.", "note"))
     else:
-        rows = [[key, shortened(value, LONGEST), shortened(default, LONGEST)] for key, value, default in files.different]
+        rows = [[key, shortened(value, LONGEST), shortened(default, LONGEST)] for key, value, default in files.different if key not in LOCAL]
         told = "All settings are those of the default run." if not rows else "What differs from the default run:"
         blocks.append(Prose(told, "note"))
         blocks += [Table(["setting", "value", "default"], rows)] if rows else []

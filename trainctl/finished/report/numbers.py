@@ -1,5 +1,7 @@
 """The charts and tables of a regression: predicted against true values, residuals, and forecasts over time."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -81,7 +83,7 @@ def _residuals(measured: Measured, said: np.ndarray, true: np.ndarray, name: str
     zero = Series("", [float(said.min()), float(said.max())], [0.0, 0.0], "dashed", GREY)
     return Chart(
         name=f"residuals{suffix}", title="Residuals", about=about, x_label=f"predicted {name}",
-        y_label="predicted - true", series=(zero, _dots(measured, said, said - true, said, true)), nearest=True,
+        y_label="predicted - true", series=(zero, replace(_dots(measured, said, said - true, said, true), name="")), nearest=True,
     )  # fmt: skip
 
 
@@ -145,7 +147,7 @@ def _over_time(measured: Measured, plain: np.ndarray, what: str, column: int, na
     texts = {} if ends is None else {float(place): f"after line {int(ends[place])}" for place in places}
     drawn = (
         Series(f"trivial: {what}", places, plain[start:, column].tolist(), "thin", GREY),
-        Series("true", places, true[start:].tolist(), "thin", 2), Series("predicted", places, said[start:].tolist(), "thin", 0),
+        Series("true", places, true[start:].tolist(), "line", 2), Series("predicted", places, said[start:].tolist(), "line", 0),
     )  # fmt: skip
     end = f", the last {LONGEST_SERIES:,}" if start else ""
     return Chart(

@@ -139,7 +139,7 @@ def _(each: document.Matrix) -> Element:
     drawn = element(
         "svg", *cells, frame, *names, element("text", "predicted class", x=margin, y=12, class_="label"),
         element("text", "true class", x=12, y=middle, text_anchor="middle", transform=f"rotate(-90 12 {middle:g})", class_="label"),
-        viewBox=f"0 0 {margin + side + 60:g} {margin + side + 4:g}", role="img", aria_label=each.caption or "confusion matrix",
+        viewBox=f"0 0 {margin + side + 60:g} {margin + side + 4:g}", width=margin + side + 60, role="img", aria_label=each.caption or "confusion matrix",
     )  # fmt: skip
     caption = element("figcaption", element("small", each.caption)) if each.caption else None
     return element("figure", caption, drawn, class_="matrix")

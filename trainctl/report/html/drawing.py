@@ -88,6 +88,8 @@ def _grid(chart: Chart, across: Axis, up: Axis, height: float) -> list[Element]:
         found.append(element("line", x1=across.start, x2=across.end, y1=_r(y), y2=_r(y), class_="grid"))
         found.append(element("text", written(tick), x=LEFT - 6, y=_r(y + 3.5), text_anchor="end", class_="tick"))
     for tick in across.ticks(5 if chart.square else 7):
+        if chart.counted and tick != int(tick):
+            continue
         x = across.place(tick)
         found.append(element("line", x1=_r(x), x2=_r(x), y1=up.start, y2=up.start + 4, class_="axis"))
         label = chart.x_texts.get(tick, written(tick))
@@ -177,7 +179,7 @@ def _stops(chart: Chart, shown: Sequence[Series], across: Axis, up: Axis) -> lis
         order += [
             (x, series, index)
             for index, (x, y) in enumerate(zip(series.x, series.y, strict=True))
-            if math.isfinite(x) and math.isfinite(y) and (chart.nearest or series.kind != "thin")
+            if math.isfinite(x) and math.isfinite(y) and (chart.nearest or series.name or series.kind != "thin")
         ]
     if chart.nearest:
         dots = [entry for entry in order if entry[1].kind in ("dots", "bars", "line")]

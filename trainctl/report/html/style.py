@@ -57,8 +57,9 @@ figure{margin:.4rem 0}
 figcaption b{display:block}
 figcaption small{display:block;overflow-wrap:anywhere}
 .chart{position:relative;break-inside:avoid}
-svg{display:block;width:100%;max-width:40rem;height:auto;overflow:visible}
-.square svg{max-width:24rem}
+svg{display:block;max-width:100%;height:auto;overflow:visible}
+.chart svg{width:100%;max-width:40rem}
+.chart.square svg{max-width:24rem}
 .empty{color:var(--soft);padding:2rem;text-align:center;border:1px dashed var(--rule)}
 .tick,.label,.cell,.name{font:11px system-ui,-apple-system,"Segoe UI",Roboto,sans-serif;fill:var(--soft)}
 .label{font-size:12px;fill:var(--ink)}
@@ -90,7 +91,6 @@ padding:.25rem .5rem;font-size:.82rem;line-height:1.35;max-width:22rem;white-spa
 .gallery .two img{width:calc(50% - .15rem)}
 .gallery p{margin:.1rem 0 0;font-size:.82rem;line-height:1.35}
 .drawing img{max-width:100%;height:auto;background:#fff;border-radius:4px}
-.matrix svg{max-width:44rem}
 .matrix .cell{text-anchor:middle;fill:var(--ink)}
 .matrix .cell.dark{fill:var(--paper)}
 .matrix rect{fill:var(--c0)}
