@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.errors import CheckpointError
+from trainctl.finished.report.facts import signature
 from trainctl.report import phrases
 from trainctl.report.chart import GREY, RED, Chart, Series, thinned, wide
 from trainctl.report.document import Block, Cards, Charts, Commands, Document, Drawing, Facts, Prose, Section, Table
@@ -38,8 +39,6 @@ def gather(path: Path, root: Path) -> tuple[Document, list[str]]:
     Raises:
         CheckpointError: If it cannot be read.
     """
-    from trainctl.finished.report.run_page import signature
-
     sweep = require_readable(path, root)
     answer = find_answer(sweep.trials, sweep.monitor or "val/loss", sweep.monitors)
     held = runpath.hold(path)

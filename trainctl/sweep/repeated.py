@@ -9,7 +9,6 @@ from trainctl.report import phrases
 from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import spell
-from trainctl.sweep.ranked_table import PLUS_MINUS
 from trainctl.sweep.statistics import Blocks, compare, half_width
 
 SEEDS = ("seed", "split.seed")
@@ -92,5 +91,5 @@ def _shown(name: str, values: Sequence[float], blocks: Blocks) -> str:
     finite = [value for value in values if math.isfinite(value)]
     mean = math.fsum(finite) / len(finite) if finite else math.nan
     half = half_width(values, blocks)
-    interval = "" if half is None else f" {PLUS_MINUS} {phrases.number(half)}"
+    interval = "" if half is None else f", {phrases.number(mean - half)} to {phrases.number(mean + half)}"
     return f"{name} ({phrases.number(mean)}{interval}, {len(finite)} seeds)"

@@ -224,3 +224,9 @@ def commands(files: Files) -> Section:
 def kept_plot(files: Files, name: str) -> bool:
     """Return whether the run has a picture already."""
     return runpath.kind(files.directory / "plots" / f"{name}.png") == "a file"
+
+
+def signature() -> str:
+    """Return the line at the end of a page."""
+    written = time.strftime("%Y-%m-%d at %H:%M %z")
+    return f"Written by trainctl {rundir.version()} on {written}. The page is complete: it loads nothing from elsewhere."

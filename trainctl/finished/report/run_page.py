@@ -1,6 +1,5 @@
 """Gather the page of one run, and draw its pictures as PNG files."""
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -59,7 +58,7 @@ def gather(
         ConfigError: If an option does not suit the run.
         StorageError: If a picture cannot be written.
     """
-    document = Document("run", files.name, facts.lead(files), made_by=signature())
+    document = Document("run", files.name, facts.lead(files), made_by=facts.signature())
     found = Gathered(document)
     measured: Measured | None = None
     try:
@@ -83,11 +82,6 @@ def gather(
     if measured and not facts.kept_plot(files, "batch"):
         _first_batch(files, measured, folder, found.notes)
     return found
-
-
-def signature() -> str:
-    """Return the line at the end of a page."""
-    return f"Written by trainctl {rundir.version()} on {time.strftime('%Y-%m-%d at %H:%M %z')}. It is complete: it loads nothing."
 
 
 def _first_numbers(files: Files, measured: Measured | None) -> list[Block]:

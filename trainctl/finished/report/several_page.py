@@ -14,7 +14,7 @@ from trainctl.finished.record import Record, metric_columns
 from trainctl.finished.report import facts
 from trainctl.finished.report.facts import Files
 from trainctl.finished.report.measured import Measured, measure
-from trainctl.finished.report.run_page import Gathered, signature
+from trainctl.finished.report.run_page import Gathered
 from trainctl.report import about, curve_charts, phrases
 from trainctl.report.document import Block, Charts, Document, Prose, Section, Table
 from trainctl.run.metric_names import maximize
@@ -56,7 +56,7 @@ def gather(
     data = dict.fromkeys(about.data_name(each.dataset) for each in files)
     document = Document(
         "runs", " · ".join(each.name for each in files[:4]) + (" · ..." if len(files) > 4 else ""),
-        f"{len(files)} runs on {', '.join(data)}.", made_by=signature(),
+        f"{len(files)} runs on {', '.join(data)}.", made_by=facts.signature(),
     )  # fmt: skip
     found = Gathered(document)
     measured: list[Measured] = []
