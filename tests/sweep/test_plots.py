@@ -121,7 +121,7 @@ def test_there_are_some_hundred_curves_at_most(tmp_path, figures, monkeypatch):
     draw(trials, tmp_path)
     axes = figures["curves"].axes[0]
     assert len(axes.get_lines()) == 4
-    assert "(4 of 9 trials)" in axes.get_title(loc="left")
+    assert "(4 of 9 trials)" in figures["curves"].get_suptitle()
 
 
 def test_the_front_is_drawn_apart(trials, tmp_path, figures):

@@ -11,7 +11,7 @@ from trainctl.fileformat.source import parse_python
 # Each command is a module in this directory; a dash in the name is an underscore in the file's name.
 COMMANDS = (
     "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list",
-    "runs", "sweeps", "compare", "inspect", "explain", "export", "finetune", "distill", "prune", "quantize", "merge",
+    "runs", "sweeps", "compare", "report", "inspect", "explain", "export", "finetune", "distill", "prune", "quantize", "merge",
     "ensemble", "split", "lineage", "env",
 )  # fmt: skip
 

@@ -15,8 +15,10 @@ BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
 ONCE = ("loop.stop_at_step",)  # was meant for the session in which it was typed
 
 
-def words_of(tree: Tree, config_dir: str | None = None) -> list[str]:
-    """Return the words of the command line that compose a configuration: what differs from the default run.
+def differences(tree: Tree, config_dir: str | None = None) -> list[tuple[str, str, str]]:
+    """Return each setting that differs from the default run: its key, its value, and the default, as they are typed.
+
+    The settings of a member are compared with the defaults of that member.
 
     Args:
         tree: The configuration of a run, perhaps of an earlier version.
@@ -29,16 +31,29 @@ def words_of(tree: Tree, config_dir: str | None = None) -> list[str]:
     selected = {group: _selected(group, tree[group]) for group in component.GROUPS}
     default = compose_members((), directories)
     usual = {group: _selected(group, default[group]) for group in component.GROUPS}
-    choices = [f"{group}={name}" for group, name in selected.items() if name != usual[group]]
-    composed = compose_members(tuple(choices), directories)
+    choices = [(group, name, usual[group]) for group, name in selected.items() if name != usual[group]]
+    composed = compose_members(tuple(f"{group}={name}" for group, name, _ in choices), directories)
     plain = leaves(resolved(composed | {"monitor": tree["monitor"]}))
-    monitor = default["monitor"]
+    plain["monitor"] = default["monitor"]
     settings = [
-        f"{key}={spell(value)}"
+        (key, spell(value), spell(plain[key]) if key in plain else "-")
         for key, value in leaves(tree).items()
-        if not _is_name(key) and (value != monitor if key == "monitor" else key not in plain or plain[key] != value)
+        if not _is_name(key) and (key not in plain or plain[key] != value)
     ]
     return [*choices, *settings]
+
+
+def words_of(tree: Tree, config_dir: str | None = None) -> list[str]:
+    """Return the words of the command line that compose a configuration: what differs from the default run.
+
+    Args:
+        tree: The configuration of a run, perhaps of an earlier version.
+        config_dir: The user's directory of configuration files.
+
+    Raises:
+        ConfigError: If it selects a member that does not exist.
+    """
+    return [f"{key}={value}" for key, value, _ in differences(tree, config_dir)]
 
 
 def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None) -> tuple[Config, list[str]]:

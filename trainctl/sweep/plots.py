@@ -5,11 +5,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainctl.report import figure, phrases
+from trainctl.report.curve_charts import joined
 from trainctl.settings.config import slug
 from trainctl.store import rundir
 from trainctl.store.runpath import AnyPath
 from trainctl.sweep.answer import Answer, Ranking, Standing
-from trainctl.sweep.axes import Scale, metric_scale, scale_of, title, window
+from trainctl.sweep.axes import Scale, metric_scale, scale_of, window
 from trainctl.sweep.importance import importances, values_of
 from trainctl.sweep.trial import Trial
 
@@ -36,25 +37,26 @@ def draw(answer: Answer, directory: AnyPath) -> tuple[list[AnyPath], list[str]]:
     """
     files: list[AnyPath] = []
     notes: list[str] = []
-    plots: dict[str, Callable[[Ranking, Answer, AnyPath], bool]] = {
+    plots: dict[str, Callable[[Ranking, Answer, AnyPath, str], bool]] = {
         "parameters": parameters, "parallel": parallel, "importance": importance, "curves": curves, "front": front,
     }  # fmt: skip
     for number, ranking in enumerate(answer.rankings):
         place = directory / "plots"
         if len(answer.rankings) > 1:
             place = place / f"{number}-{slug(','.join(ranking.dataset) or 'run')}"
+        about = joined(directory.name, figure.short(" ".join(ranking.dataset)))
         for name, plot in plots.items():
             path = place / f"{name}.png"
             try:
                 with figure.style():
-                    if plot(ranking, answer, path):
+                    if plot(ranking, answer, path, about):
                         files.append(path)
             except Exception as error:  # noqa: BLE001 - no plot is worth a sweep
                 notes.append(f"cannot draw {path}: {type(error).__name__}: {' '.join(str(error).split())}")
     return files, notes
 
 
-def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def parameters(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw the metric over each setting, the points with their intervals; return whether there was anything to draw."""
     full = [each for each in ranking.standings if each.mean is not None]
     columns = dict(list(values_of(full).items())[:MOST_KEYS])
@@ -73,7 +75,7 @@ def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
         _limit(axes, [each.mean for each in full if each.mean is not None], answer.maximizes(answer.monitor))
     grid[0].set_ylabel(answer.monitor, parse_math=False)
     _legend(drawn, full)
-    drawn.suptitle(title(f"{answer.monitor} by setting", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
+    figure.headline(drawn, f"{answer.monitor} by setting", about)
     figure.write(drawn, path)
     return True
 
@@ -90,7 +92,7 @@ def _dots(axes: "Axes", standings: Sequence[Standing], positions: Sequence[float
     )  # fmt: skip
 
 
-def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def parallel(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw each point as a line through its settings and its metric; return whether there was anything to draw."""
     full = [each for each in ranking.standings if each.mean is not None][:MOST_LINES]
     columns = dict(list(values_of(full).items())[:MOST_KEYS])
@@ -119,8 +121,8 @@ def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
-    axes.set_title(title("All points: dark lines are better", ranking), parse_math=False)
+    figure.legend(drawn, [axes])
+    figure.headline(drawn, "All points: dark lines are better", about)
     figure.write(drawn, path)
     return True
 
@@ -148,7 +150,7 @@ def _colours(count: int) -> list[Any]:
     return [palette(0.85 - 0.6 * row / max(1, count - 1)) for row in range(count)]
 
 
-def importance(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def importance(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw how much each setting matters; return whether there was anything to draw."""
     shares = dict(list(importances(ranking.standings, maximize=answer.maximizes(answer.monitor)).items())[:MOST_KEYS])
     if not shares:
@@ -163,12 +165,12 @@ def importance(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("share of the variance between points that the setting explains alone")
-    axes.set_title(title(f"What matters for {answer.monitor}", ranking), parse_math=False)
+    figure.headline(drawn, f"What matters for {answer.monitor}", about)
     figure.write(drawn, path)
     return True
 
 
-def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def curves(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw the learning curve of every trial, the best point's on top; return whether there was anything to draw."""
     best = ranking.best
     chosen = _evenly([trial for each in ranking.standings for trial in each.trials], best)
@@ -195,7 +197,7 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     axes.set_ylabel(answer.monitor, parse_math=False)
     total = sum(len(each.trials) for each in ranking.standings)
     some = f" ({len(chosen)} of {total:,} trials)" if len(chosen) < total else ""
-    axes.set_title(title(f"Learning curves{some}: the best point in red", ranking), parse_math=False)
+    figure.headline(drawn, f"Learning curves{some}: the best point in red", about)
     figure.write(drawn, path)
     return True
 
@@ -214,7 +216,7 @@ def _evenly(trials: Sequence[Trial], best: Standing | None) -> list[Trial]:
     return first + others[::step]
 
 
-def front(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def front(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw the Pareto front of each pair of metrics; return whether there was anything to draw."""
     known = [each for each in ranking.standings if each.means]
     names = answer.monitors
@@ -233,7 +235,7 @@ def front(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
         _limit(axes, [each.means[across] for each in known], answer.maximizes(across), "x")
         _limit(axes, [each.means[up] for each in known], answer.maximizes(up))
     drawn.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    drawn.suptitle(title("Pareto front", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
+    figure.headline(drawn, "Pareto front", about)
     figure.write(drawn, path)
     return True
 
