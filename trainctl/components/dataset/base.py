@@ -16,6 +16,7 @@ from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.download import download as fetch
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.inferred import InferredLine
+from trainctl.fileformat.stored import Stored
 from trainctl.fileformat.table import Column
 
 Task = Literal["classification", "regression"]
@@ -32,6 +33,8 @@ Level = Literal["characters", "words"]
 Normalize = Literal["nfc", "nfkc", "none", "legacy"]  # see trainctl.fileformat.tokens
 SplitFolders = Literal["auto", "folders", "none"]  # see trainctl.fileformat.class_folders
 Damaged = Literal["error", "skip"]  # see trainctl.fileformat.damage
+Keep = Literal["auto", "memory", "disk"]  # see trainctl.fileformat.room
+Size = Annotated[str, r"re:\d+(\.\d+)?[KMGT]B", "a size such as 500MB or 16GB"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +50,7 @@ class Encoding:
         normalize: How the characters of a text are composed; None for a run of the first version.
         whole_files: Whether each file is one text, rather than each line.
         pixel_range: The values that become 0 and 255 in images of more than 8 bits.
+        keep: ``disk`` if the rows of the run stay on disk, on which their order depends.
     """
 
     delimiter: Delimiter | None = None
@@ -57,6 +61,7 @@ class Encoding:
     normalize: Normalize | None = None
     whole_files: bool | None = None
     pixel_range: tuple[float, float] | None = None
+    keep: Literal["disk"] | None = None
 
 
 class SchemaLike(Protocol):
@@ -123,6 +128,8 @@ class Dataset:
         task_reason: Why the task is what it is, and the key that changes it; empty if there is nothing to choose.
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         unlabelled: Whether there are no targets: only a model that reconstructs its input can learn from the rows.
+        stored: The inputs, if they stay on disk; ``inputs`` then has their shape and type, and no memory: it is on the device
+            ``meta``, where whatever reads a value fails.
     """
 
     inputs: Tensor
@@ -148,6 +155,7 @@ class Dataset:
     task_reason: str = ""
     other_task: str = ""
     unlabelled: bool = False
+    stored: Stored | None = None
 
     @property
     def outputs(self) -> int:
@@ -160,12 +168,19 @@ class Dataset:
         test = int((rows >= size - self.test_rows).sum())
         return replace(
             self,
-            inputs=self.inputs[rows],
+            inputs=self.inputs[rows]
+            if self.stored is None
+            else self.inputs.new_empty((len(rows), *self.inputs.shape[1:])),
+            stored=None if self.stored is None else self.stored.take(rows.numpy()),
             targets=self.targets[rows],
             test_rows=test,
             val_rows=int((rows >= size - own).sum()) - test,
             lines=None if self.lines is None else self.lines[rows],
         )
+
+    def rows(self, numbers: Tensor) -> Tensor:
+        """Return the inputs of some of the rows, given in ascending order, in memory."""
+        return self.inputs[numbers] if self.stored is None else torch.from_numpy(self.stored.read(numbers.numpy()))
 
     def locate(self, row: int, step: int = 0) -> str:
         """Return the location of a row or of a step of a window, for a message."""
@@ -178,6 +193,12 @@ class Dataset:
     def window_lines(self) -> Tensor | None:
         """Lines of each window and of its targets; None if rows are not windows of a file."""
         return self.lines if self.lines is not None and self.lines.ndim == 2 else None
+
+
+def shape_of(stored: Stored) -> Tensor:
+    """Return a tensor with the shape and the type of inputs that stay on disk, and without memory."""
+    dtype = torch.uint8 if stored.images else torch.float64 if stored.wide else torch.float32
+    return torch.empty((len(stored), *stored.shape), dtype=dtype, device="meta")
 
 
 def sklearn_file(name: str) -> Path:
