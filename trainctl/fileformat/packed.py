@@ -124,6 +124,7 @@ def packed(source: Source, convert: Callable[[Packer], None]) -> Packed:
         _convert(source, convert, content, status)
         found = _find(source, status, content)
         assert found is not None
+        older = [directory for directory in older if directory != found.inputs.path.parent]
         for directory in older:
             shutil.rmtree(directory, ignore_errors=True)
     changed = f"{source.name} has changed since it was converted, and was converted again"

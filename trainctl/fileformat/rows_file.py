@@ -243,21 +243,24 @@ def header(rows: int, row: tuple[int, ...], dtype: np.dtype) -> bytes:
     return start + text.encode().ljust(HEADER_BYTES - 11) + b"\n"
 
 
-def shuffled(source: RowsFile, order: np.ndarray, writer: RowsWriter) -> None:
-    """Write the rows of a file in another order, some megabytes at a time.
+def reordered(source: RowsFile, order: np.ndarray | None, size: int = 0) -> Iterator[np.ndarray]:
+    """Yield the rows of a file in another order, some megabytes at a time.
 
     Args:
         source: The rows.
-        order: The number in the source of each row that is written ``(N,)``.
-        writer: Receives them.
+        order: The number in the source of each row that is yielded ``(N,)``; None: as they are.
+        size: How many at once; 0: so many that they take 64 MiB.
     """
-    size = max(1, WRITTEN_BYTES // max(1, source.row_bytes))
-    for first in range(0, len(order), size):
+    size = size or max(1, WRITTEN_BYTES // max(1, source.row_bytes))
+    for first in range(0, len(source), size):
+        if order is None:
+            yield source.read(first, min(len(source), first + size))
+            continue
         numbers = order[first : first + size]
-        sorted_places = np.argsort(numbers)
+        places = np.argsort(numbers)
         rows = np.empty((len(numbers), *source.shape[1:]), source.dtype)
-        rows[sorted_places] = source.take(numbers[sorted_places])
-        writer.add(rows)
+        rows[places] = source.take(numbers[places])
+        yield rows
 
 
 def is_sorted_by_class(classes: np.ndarray, blocks: int) -> bool:

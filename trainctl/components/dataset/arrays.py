@@ -29,7 +29,7 @@ from trainctl.fileformat.label import as_classes, guess_task, without_class
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.room import Choice, Room, choose
-from trainctl.fileformat.rows_file import RowsFile, is_sorted_by_class, shuffled
+from trainctl.fileformat.rows_file import RowsFile, is_sorted_by_class, reordered
 from trainctl.fileformat.stored import Layout, Stored
 from trainctl.fileformat.target import NO_CLASS
 
@@ -212,7 +212,8 @@ def _mixed(stored: Stored, source: Source) -> tuple[Stored, np.ndarray]:
 
     def convert(packer: Packer) -> None:
         writer = packer.writer("inputs", stored.file.shape[1:], stored.file.dtype)
-        shuffled(stored.file, order, writer)
+        for rows in reordered(stored.file, order):
+            writer.add(rows)
         packer.inputs = writer.close()
         packer.add_targets(order)
 

@@ -2,7 +2,8 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
@@ -14,10 +15,12 @@ from torch import Tensor
 from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.download import download as fetch
+from trainctl.fileformat.gathered import columns_of
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.inferred import InferredLine
+from trainctl.fileformat.packed import Packed
 from trainctl.fileformat.stored import Stored
-from trainctl.fileformat.table import Column
+from trainctl.fileformat.table import Column, unseen_note
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
@@ -82,6 +85,10 @@ class SchemaLike(Protocol):
     @property
     def input_names(self) -> tuple[str, ...]:
         """Name of each column of a table or sequence; empty for images."""
+
+    @property
+    def input_centre(self) -> tuple[float, ...]:
+        """Number that was subtracted from each column of the inputs; empty if none was."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -199,6 +206,45 @@ def shape_of(stored: Stored) -> Tensor:
     """Return a tensor with the shape and the type of inputs that stay on disk, and without memory."""
     dtype = torch.uint8 if stored.images else torch.float64 if stored.wide else torch.float32
     return torch.empty((len(stored), *stored.shape), dtype=dtype, device="meta")
+
+
+def schema_json(schema: SchemaLike | None) -> object:
+    """Return what of a finished run's schema changes how a file is converted, plain values."""
+    if schema is None:
+        return None
+    return [schema.task, schema.class_names, schema.input_names, repr(schema.columns), bool(schema.input_centre)]
+
+
+def table_on_disk(found: Packed, lines: Sequence[InferredLine]) -> Dataset:
+    """Return the data set of a table that was converted.
+
+    Args:
+        found: Its rows; the facts are those of :class:`~trainctl.fileformat.gathered.Gathered` and of the data set.
+        lines: What else to say in the block at the start.
+    """
+    facts, columns = found.facts, columns_of(found)
+    stored = Stored(found.inputs, root=found.root, finite=facts["finite"])
+    unseen = {name: Counter(texts) for name, texts in facts["unseen"].items()}
+    mixed = (
+        f"{facts['source']}: its rows are sorted by class, so they were shuffled once, in {found.inputs.path.parent}",
+    )
+    return Dataset(
+        inputs=shape_of(stored),
+        stored=stored,
+        targets=torch.from_numpy(found.targets),
+        task=facts["task"],
+        class_names=tuple(facts["classes"]),
+        input_names=tuple(name for column in columns for name in column.names),
+        target_names=tuple(facts["targets"]),
+        columns=columns,
+        encoding=Encoding(delimiter=facts["delimiter"], keep="disk"),
+        source=facts["source"],
+        notes=(*found.notes, *facts["notes"], *unseen_note(unseen), *(mixed if facts["shuffled"] else ())),
+        inferred=(*((label, text) for label, text in facts["lines"]), *lines),
+        task_reason=facts["reason"],
+        other_task=facts["other"],
+        unlabelled=not facts["targets"],
+    )
 
 
 def sklearn_file(name: str) -> Path:
