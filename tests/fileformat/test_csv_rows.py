@@ -224,7 +224,7 @@ def test_bytes_in_another_encoding_are_named_with_their_line(tmp_path: Path, mon
 def test_what_needs_the_whole_file_is_refused_by_name(tmp_path: Path, changes: dict[str, Any]) -> None:
     path = tmp_path / ("my.csv" if changes else "my.json")
     path.write_text("a,y\n1,0\n2,1\n" if changes else '[{"a": 1, "y": 0}, {"a": 2, "y": 1}]')
-    with pytest.raises(ConfigError, match="set dataset.keep=memory"):
+    with pytest.raises(ConfigError, match=r"set dataset\.keep=memory"):
         read(path, keep="disk", **changes)
 
 

@@ -19,6 +19,7 @@ from trainctl.fileformat.gathered import columns_of
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.packed import Packed
+from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.stored import Stored
 from trainctl.fileformat.table import Column, unseen_note
 
@@ -213,6 +214,23 @@ def schema_json(schema: SchemaLike | None) -> object:
     if schema is None:
         return None
     return [schema.task, schema.class_names, schema.input_names, repr(schema.columns), bool(schema.input_centre)]
+
+
+def kept(found: Packed, keep: Keep, memory: str | None, room: Room | None) -> Dataset:
+    """Return the data set of a table that was converted, in memory or on disk as the settings say."""
+    images = found.inputs.dtype == np.uint8
+    need = found.inputs.nbytes if images else found.inputs.nbytes // found.inputs.dtype.itemsize * 4
+    choice = choose(keep, memory, need, room, len(found.inputs))
+    dataset = table_on_disk(found, choice.lines)
+    return dataset if choice.disk else in_memory(dataset)
+
+
+def in_memory(dataset: Dataset) -> Dataset:
+    """Return a data set with its inputs read into memory, as the file has them."""
+    stored = dataset.stored
+    assert stored is not None
+    inputs = torch.from_numpy(stored.exact(np.arange(len(stored))))
+    return replace(dataset, inputs=inputs, stored=None, encoding=replace(dataset.encoding, keep=None))
 
 
 def table_on_disk(found: Packed, lines: Sequence[InferredLine]) -> Dataset:
