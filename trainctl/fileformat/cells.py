@@ -146,12 +146,12 @@ def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
         raise DataError(f"{path}: needs a header and at least one row{'' if rows.cells else '; it is empty'}")
     header = header_of(rows, path)
     nameless = tuple(name for name, typed in zip(header, rows.cells[0], strict=True) if not typed)
-    cells = _without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]
+    cells = without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]
     found = TableFormat(**vars(form) | {"delimiter": rows.delimiter})
     return Table(path, header, _one_spelling(cells) if form.ignore_case else cells, rows.lines[1:], nameless, found)
 
 
-def _without_missing(rows: Sequence[Sequence[str]], words: Sequence[str]) -> list[list[str]]:
+def without_missing(rows: Sequence[Sequence[str]], words: Sequence[str]) -> list[list[str]]:
     """Return the cells, empty where one is a word that means a missing value, or equals it as a number."""
     texts = {word.strip() for word in words}
     values = {value for word in texts if (value := read_number(word)) is not None}

@@ -14,18 +14,21 @@ from trainctl.components.compress.base import Constraint, Training
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
 from trainctl.components.optimizer.base import without_compiler
+from trainctl.components.scale.base import Summary
 from trainctl.components.schedule.base import as_schedule
 from trainctl.components.teacher.base import Teacher
 from trainctl.data import load, statistics
 from trainctl.data.inherit import Start
+from trainctl.data.orders import check_batch
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
-from trainctl.machine import cpu
+from trainctl.fileformat.room import Room
+from trainctl.machine import cpu, memory
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
 from trainctl.run import checks, metric_names, panel, pretrained, transfer
-from trainctl.run.factory import member, members
+from trainctl.run.factory import member, members, takes
 from trainctl.run.freezer import Freezer
 from trainctl.run.layers import distance_to_output, layers
 from trainctl.run.model import build_model, decay_groups
@@ -91,6 +94,7 @@ def assemble(
     rows = len(data.splits["train"])
     plan = make_plan(config, rows, 0 if data.without_label is None else len(data.without_label))
     checks.check_batches(config, model, plan, rows)
+    check_batch(data.splits["train"], plan.batch_size, config.loop.batch_size)
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     optimizer = build_optimizer(config, model, decayed, spared)
@@ -142,7 +146,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     """
     device, _ = prepare(config)
     name = config.parts["dataset"]["name"]
-    dataset = load.read(_reader(config, schema), f"dataset={name}", schema)
+    dataset = load.read(reader(config, schema), f"dataset={name}", schema)
     data = load.load_to_measure(
         dataset,
         member(config, "clean"),
@@ -175,14 +179,21 @@ def dataset_key(config: Config) -> str:
     return json.dumps([config.parts["dataset"], list(config.components), config.learns_without_labels], sort_keys=True)
 
 
-def _reader(config: Config, schema: Schema | None = None) -> Callable[[], Any]:
-    """Return the function that reads the data set; a data set may know how a row without a label is marked."""
-    return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels)
+def reader(config: Config, schema: Schema | None = None, trained: Schema | None = None) -> Callable[[], Any]:
+    """Return the function that reads the data set.
+
+    Args:
+        config: Of the run.
+        schema: The schema of a finished run, which its data must match; None for a run that is trained.
+        trained: The schema of the run that is continued or repeated; None for a new run.
+    """
+    room = Room(memory.available(), None if trained is None else trained.encoding.keep or "memory")
+    return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels, room=room)
 
 
 def share_dataset(config: Config) -> None:
     """Read the data set of a configuration for all trials of a sweep."""
-    load.share(_reader(config), dataset_key(config))
+    load.share(reader(config), dataset_key(config))
 
 
 def load_data(
@@ -195,10 +206,13 @@ def load_data(
     """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
     name = f"dataset={config.parts['dataset']['name']}"
     start = Start(origin.name, origin.schema, origin.fitted) if origin else None
-    dataset = load.read(_reader(config), name, trained, dataset_key(config), start)
+    dataset = load.read(reader(config, trained=trained), name, trained, dataset_key(config), start)
 
-    def scale(values: Tensor) -> Any:
-        return member(config, "scale", values=values)
+    def scale(values: Tensor, summary: Callable[[], Summary] | None = None) -> Any:
+        return member(config, "scale", values=values, summary=summary)
+
+    settings = config.parts["scale"]
+    by_sample = "" if takes("scale", settings, config.components, "summary") else str(settings["name"])
 
     return load.load(
         dataset,
@@ -210,6 +224,7 @@ def load_data(
         fitted=fitted,
         unlabeled=config.learns_without_labels,
         start=start,
+        by_sample=by_sample,
     )
 
 
@@ -336,13 +351,15 @@ def build_teacher(
 ) -> tuple[Teacher, Tensor | None]:
     """Build the teacher; return it, and what it says about each training row, if that is always the same.
 
-    It is always the same if the teacher never changes, and sees rows without augmentation.
+    It is always the same if the teacher never changes, and sees rows without augmentation. It is not stored for rows on
+    disk, where it might take more memory than they would.
     """
     teachers = panel.panel(parents, data, task, device)
     teacher: Teacher = member(config, "teacher", model=model, panel=teachers, task=task, total_steps=plan.total_steps)
     checks.advise_teacher(config, teacher, data)
     plain = teacher.view == "plain" or all(each["name"] == "none" for each in config.members("augment"))
-    if not (teacher.fixed and plain and teacher.model is not None):
+    stays = all(rows.resident for rows in [data.splits["train"], data.without_label] if rows is not None)
+    if not (teacher.fixed and plain and stays and teacher.model is not None):
         return teacher, None
     rows = [data.splits["train"], *([] if data.without_label is None else [data.without_label])]
     return teacher, teacher.says(panel.answers(teacher.model, rows))

@@ -15,8 +15,7 @@ from trainctl.components.metric.base import Metric
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.components.teacher.base import Teacher
-from trainctl.data.order import Order
-from trainctl.data.paired_order import PairedOrder
+from trainctl.data.orders import AnyOrder, order_of
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
@@ -173,13 +172,11 @@ class Run:
         return self.evaluation.world
 
     @property
-    def order(self) -> Order | PairedOrder:
+    def order(self) -> AnyOrder:
         """The training rows that each step visits."""
         rows, size, seed = self.data.splits["train"], self.plan.batch_size, self.config.seed
-        if self.data.without_label is None:
-            return Order(rows, size, seed, self.device, self.taught)
         free = self.data.without_label
-        return PairedOrder(rows, free, size, self.plan.unlabeled_size, seed, self.device, self.taught)
+        return order_of(rows, free, size, self.plan.unlabeled_size, seed, self.device, self.taught)
 
     @property
     def rows_per_step(self) -> float:

@@ -23,9 +23,9 @@ from trainctl.settings.spelling import nearest, no_such, spell
 
 # The arguments that assemble passes to the members of each group, in addition to the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "dataset": frozenset({"schema", "unlabeled"}),
+    "dataset": frozenset({"schema", "unlabeled", "room"}),
     "clean": frozenset(),
-    "scale": frozenset({"values"}),
+    "scale": frozenset({"values", "summary"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
     "model": frozenset({"input_shape", "outputs", "vocabulary_size", "task", "build"}),
     "init": frozenset({"model", "examples", "start"}),
@@ -47,7 +47,7 @@ GROUPS = tuple(SUPPLIED)
 # Groups that take several members: `augment=[crop,flip]`; the others take one.
 ADDITIVE = frozenset({"augment", "regularizer", "compress", "metric", "logger"})
 # The parameters of components that may change when a run is resumed; "early_stopping." stands for all of the group.
-RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download")
+RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download", "dataset.memory", "dataset.cache")
 
 
 def folders(package: str) -> list[Path]:
