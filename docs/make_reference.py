@@ -57,7 +57,8 @@ Every error that you can fix is one line per problem, without a traceback. The e
 # The commands in the order of their use.
 ORDER = (
     "train", "resume", "inspect", "find-lr", "find-batch-size", "profile", "evaluate", "predict", "explain", "export",
-    "finetune", "distill", "prune", "quantize", "merge", "ensemble", "split", "lineage", "list", "runs", "sweeps", "compare", "report",
+    "serve", "finetune", "distill", "prune", "quantize", "merge", "ensemble", "split", "lineage", "list", "runs",
+    "sweeps", "compare", "report",
     "verify", "reproduce", "env",
 )  # fmt: skip
 NO_COMMANDS = {"completion", "__init__", "arguments", "help"}  # modules of trainctl/command

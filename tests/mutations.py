@@ -112,7 +112,7 @@ MUTATIONS = [
         "tests/components/clean/test_impute.py",
     ),
     Mutation(
-        "trainctl/finished/predict.py",
+        "trainctl/finished/predictor.py",
         "yield list(map(str, row))",
         'yield [f"{value:.6g}" for value in row]',
         "tests/finished/test_numbers.py",

@@ -22,6 +22,12 @@ PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shel
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
 CONFIG_DIR = ("--config-dir", "-cd")
+MOST_QUANTILES = 99
+# Settings of a data set that say how a file of rows to predict is written.
+OF_A_FILE = tuple(
+    f"dataset.{key}"
+    for key in ("delimiter", "encoding", "header", "decimal", "thousands", "dates", "missing", "skip", "unknown")
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +73,7 @@ def parse(
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
             parsed.names.append(argument)
-        elif argument.startswith("-"):
+        elif argument.startswith("-") and argument != "-":  # which is standard input
             option = argument.lstrip("-").partition("=")[0].replace("-", "_")
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
             flags = "--help and --config-dir" if composes else "--help"
@@ -278,3 +284,20 @@ def new_path(key: str, text: str) -> Path | None:
     except OSError as error:
         raise StorageError(f"{key}={text}: cannot be written: {error.strerror}") from error
     raise StorageError(f"{key}={text}: {kind} already exists")
+
+
+def quantiles(text: str) -> list[float]:
+    """Parse ``quantiles=[0.05,0.95]``, with or without brackets; none if it is empty.
+
+    Raises:
+        ConfigError: If one is not in [0, 1], or is given twice.
+
+    >>> quantiles("[0.05,0.95]"), quantiles("0.5"), quantiles("")
+    ([0.05, 0.95], [0.5], [])
+    """
+    items = read_items(text)
+    words = [word.strip() for word in (split(text) if items is None else items)] if text else []
+    found = [0.0 if word in ("0", "0.0") else number("quantiles", word, 0, 1) for word in words]
+    if len(set(found)) < len(found) or len(found) > MOST_QUANTILES:
+        raise ConfigError(f"quantiles={text}: list each quantile only once, at most {MOST_QUANTILES}")
+    return found

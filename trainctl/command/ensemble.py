@@ -10,7 +10,7 @@ below `root`. Its other settings are those of the first RUN.
     trainctl ensemble seed-0 seed-1 seed-2
     trainctl ensemble my-mlp my-cnn my-rnn output=runs/all
 
-`trainctl predict` on an ensemble has a last column `disagreement`, which is large where the parts differ. For a
+`trainctl predict` on an ensemble has a column `disagreement`, which is large where the parts differ. For a
 classification, it is the mean Kullback-Leibler divergence of the parts from their mean in nats, from 0 to the
 logarithm of the number of parts. For a regression, it is the standard deviation of what they predict, in the unit of
 the target (a column for each of several targets); for autoencoders, the root mean square of that over all values, in

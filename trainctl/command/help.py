@@ -11,8 +11,8 @@ from trainctl.fileformat.source import parse_python
 # Each command is a module in this directory; a dash in the name is an underscore in the file's name.
 COMMANDS = (
     "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list",
-    "runs", "sweeps", "compare", "report", "inspect", "explain", "export", "finetune", "distill", "prune", "quantize", "merge",
-    "ensemble", "split", "lineage", "env",
+    "runs", "sweeps", "compare", "report", "inspect", "explain", "export", "finetune", "distill", "prune", "quantize",
+    "merge", "ensemble", "split", "lineage", "env", "serve",
 )  # fmt: skip
 
 HEAD = """\

@@ -11,7 +11,7 @@ from trainctl.fileformat.charset import decode
 from trainctl.fileformat.delimited import DELIMITERS, NUMBER, Rows, header_of, split_rows
 from trainctl.fileformat.json_table import read_records
 from trainctl.fileformat.number import MINUS, read_number
-from trainctl.fileformat.unpacked import ending, read_unpacked
+from trainctl.fileformat.unpacked import ending, plain, read_unpacked
 from trainctl.wording import did_you_mean, listed
 
 # What means that there is no value, compared in lower case: empty cells, words, and the errors of spreadsheets.
@@ -124,18 +124,19 @@ def is_no_number(cell: str) -> bool:
     return cell in MINUS or is_missing(cell)
 
 
-def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
+def read_table(path: Path, form: TableFormat | str = "comma", content: bytes | None = None) -> Table:
     """Read a CSV file, perhaps packed, or JSON records.
 
     Args:
         path: The file.
         form: How it is written, or its delimiter alone.
+        content: What is read instead of the file; the path is then a name in messages.
 
     Raises:
         DataError: With line and column, if it is not such a file.
     """
     form = TableFormat(delimiter=form) if isinstance(form, str) else form
-    content = read_unpacked(path)
+    content = read_unpacked(path) if content is None else plain(path, content)
     text = decode(content, path, form.encoding)
     records = read_records(text, path) if ending(path) in JSON or RECORDS.match(text) else None
     rows = records or split_rows(text, path, form.delimiter, form.skip, form.usual)

@@ -11,7 +11,6 @@ from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FEW = 30  # points of a line that have a marker each
 BEST = "#c44e52"

@@ -11,7 +11,7 @@ from trainctl.report.figure import cut, headline, legend, names_at_bars, style, 
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 RIGHT, WRONG = "#55a868", "#c44e52"
 

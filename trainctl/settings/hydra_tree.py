@@ -62,6 +62,11 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     return {str(key): value for key, value in tree.items()}
 
 
+def forget() -> None:
+    """Forget what was composed from files, which may have changed since; for a process that trains more than once."""
+    compose_members.cache_clear()
+
+
 def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
     """Register the user's directories and our recipes with Hydra.
 

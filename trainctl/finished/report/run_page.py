@@ -16,7 +16,7 @@ from trainctl.report.curve_charts import Planned
 from trainctl.report.document import Block, Cards, Charts, Document, Facts, Prose, Section, Table
 from trainctl.run.assemble import assemble
 from trainctl.run.metric_names import maximize
-from trainctl.store import parents, rundir
+from trainctl.store import parents
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, cost, first_batch
 
