@@ -39,6 +39,8 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
     tree = configuration.read(directory, packages).tree
     start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
     config, words = derive.derived(tree, [*start, *overrides], config_dir)
+    if (code := arguments.in_processes(config, ["finetune", *argv], overrides)) is not None:
+        return code
     table.line(f"the same as: {derive.command(words)}")
     table.flush()
     arguments.import_torch()

@@ -19,7 +19,7 @@ summary.json. Ctrl-C saves the run and prints the command that resumes it; a sec
 import sys
 from collections.abc import Sequence
 
-from trainctl.command.arguments import import_torch
+from trainctl.command.arguments import import_torch, in_processes
 from trainctl.report import phrases, table
 
 
@@ -36,6 +36,9 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
             return slurm.work(lambda: study.begin(arguments, config_dir))
         return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
+    words = ["train", *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
+    if (code := in_processes(checked, words, arguments)) is not None:
+        return code
     if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line
         table.line(phrases.announcement(checked))
         table.flush()

@@ -66,6 +66,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
                 trained=run.schema,
                 parents=parents,
                 made_by=facts.made_by,
+                parents_at=run.directory.path,
             )
     except Interrupted:
         if restore.newest(target).manifest.step != end:

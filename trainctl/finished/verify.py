@@ -21,14 +21,13 @@ from trainctl.finished.comparison import (
     tensors_of,
 )
 from trainctl.finished.open import Finished
-from trainctl.run.assemble import assemble
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, parents, restore
 from trainctl.store.difference import check_origin, computed_otherwise
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
-from trainctl.train import loop, session
+from trainctl.train import loop, session, together
 from trainctl.train.checkpoint_writer import NullWriter
 from trainctl.train.heartbeat import StepCounter
 
@@ -77,7 +76,13 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
     settings = session.with_threads(run.config, run.saved.manifest.threads)
-    again = assemble(settings, run.schema, parents.read(run.directory, run.config.components))
+    again = together.assembled(
+        settings,
+        run.schema,
+        parents.read(run.directory, run.config.components),
+        run.directory.path,
+        world=together.enter(),
+    )
     newest = newest_evaluated(run, again.plan)
     first = _first_step(begin, kept, newest)
     require_no_rewind(newest, kept.get(first))
@@ -91,6 +96,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     if first:
         restore.restore(again, kept[first])
         again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # the run was resumed after it
+    together.equalize(again)
     records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)})
     comparable = kept.get(last)
     if comparable and pending(comparable, again.plan):

@@ -24,6 +24,7 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import cpu
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
+from trainctl.machine.world import ALONE, World
 from trainctl.run import checks, metric_names, panel, transfer
 from trainctl.run.factory import member, members
 from trainctl.run.freezer import Freezer
@@ -45,7 +46,12 @@ SIDES = 2  # so that the seed of the rows' random numbers differs from those of 
 
 
 def assemble(
-    config: Config, trained: Schema | None = None, parents: tuple[Parent, ...] = (), fitted: Fitted | None = None
+    config: Config,
+    trained: Schema | None = None,
+    parents: tuple[Parent, ...] = (),
+    fitted: Fitted | None = None,
+    *,
+    world: World = ALONE,
 ) -> Run:
     """Build all parts of a run, in the order of their dependencies.
 
@@ -54,13 +60,14 @@ def assemble(
         trained: The schema of the run that is to be continued or repeated, whose centres are used; None for a new run.
         parents: The runs that it is made from.
         fitted: Cleaning and scalings to use; None to fit them to the training rows.
+        world: The processes that train it.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
     metric_names.learn(config.parts["metric"])
     # 1. Device and random numbers, then data, then a model for the data's shape.
-    device, threads = prepare(config)
+    device, threads = prepare(config, world)
     origin = next(iter(of_role(parents, "start")), None)
     data = load_data(config, device, trained, fitted, origin)
     starts: list[LayerStart] = []
@@ -92,7 +99,7 @@ def assemble(
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     teacher, taught = build_teacher(config, task, data, model, plan, of_role(parents, "teacher"), device)
     # 3. The parts that measure it.
-    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics)
+    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics, world)
     return Run(
         config=config,
         evaluation=evaluation,
@@ -149,9 +156,9 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     return make_evaluation(config, data, model, task, loss, device, metrics)
 
 
-def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
+def prepare(config: Config, world: World = ALONE) -> tuple[torch.device, ThreadChoice]:
     """Set up the process: choose the device and the number of threads, and seed the random generators."""
-    device = devices.find(config.device)
+    device = devices.find(config.device, world.local_rank if world.size > 1 else None)
     devices.autocast(device, config.precision)
     threads = cpu.use_threads(config.threads)
     cpu.keep_memory()
@@ -219,9 +226,11 @@ def make_evaluation(
     loss: Loss,
     device: torch.device,
     metrics: Sequence[Metric],
+    world: World = ALONE,
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics))
+    size = config.loop.eval_batch_size
+    return Evaluation(task, data, model, loss, device, config.precision, size, tuple(metrics), world)
 
 
 def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
