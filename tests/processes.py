@@ -47,7 +47,9 @@ class Started:
                         codes[rank] = os.waitstatus_to_exitcode(status)
             if time.monotonic() > end:
                 self.kill()
-                raise TimeoutError(f"processes {[rank for rank in range(len(self.pids)) if rank not in codes]} still run")
+                raise TimeoutError(
+                    f"processes {[rank for rank in range(len(self.pids)) if rank not in codes]} still run"
+                )
             time.sleep(0.01)
         for rank, pipe in enumerate(self.pipes):
             while data := os.read(pipe, 1 << 20):

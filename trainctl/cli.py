@@ -38,7 +38,14 @@ from trainctl.wording import did_you_mean, redacted, shortened
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]  # what Hydra can be asked for
-TRAINING = ("train", "resume", "finetune", "distill", "verify", "reproduce")  # commands that several processes run together
+TRAINING = (
+    "train",
+    "resume",
+    "finetune",
+    "distill",
+    "verify",
+    "reproduce",
+)  # commands that several processes run together
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 
 

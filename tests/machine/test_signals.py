@@ -112,7 +112,7 @@ def test_a_signal_at_any_point_saves_and_resuming_is_exact(
 
 @pytest.mark.parametrize(
     "place",
-    [(session.assemble, "assemble"), (provenance, "run_json"), (reporters, "on_terminal")],
+    [(together.assemble, "assemble"), (provenance, "run_json"), (reporters, "on_terminal")],
     ids=lambda place: place[1],
 )
 def test_a_signal_before_the_first_step_leaves_nothing_behind(

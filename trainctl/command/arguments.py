@@ -141,6 +141,20 @@ def in_processes(checked: config.Config, words: Sequence[str], overrides: Sequen
     return launch.run(words, count, restarts=distributed.restarts, timeout=distributed.seconds, note=show)
 
 
+def require_one_process(checked: config.Config, command: str) -> config.Config:
+    """Return a configuration that a command uses in this process alone.
+
+    Raises:
+        ConfigError: If it says that several processes train.
+    """
+    if checked.processes != 1:
+        raise ConfigError(
+            f"processes={checked.processes}: {command} uses one process; to compute a batch in as many parts, set"
+            " loop.micro_batches"
+        )
+    return checked
+
+
 def _gpus() -> int:
     """Return the number of GPUs; imports PyTorch, which takes seconds."""
     import_torch()

@@ -42,7 +42,9 @@ def main(argv: Sequence[str]) -> int:
     output = arguments.new_path("output", parsed.options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
-    if (code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["reproduce", *argv])) is not None:
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["reproduce", *argv])
+    ) is not None:
         return code
     arguments.import_torch()
     from trainctl.finished.open import open as open_run

@@ -43,7 +43,9 @@ def main(argv: Sequence[str]) -> int:
     steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
-    if (code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["verify", *argv])) is not None:
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["verify", *argv])
+    ) is not None:
         return code
     arguments.import_torch()
     from trainctl.finished.open import open as open_run

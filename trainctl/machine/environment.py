@@ -40,9 +40,7 @@ class Place:
     by: str
 
 
-def read(
-    environment: Mapping[str, str] = os.environ, first_host: Callable[[str], str] | None = None
-) -> Place | None:
+def read(environment: Mapping[str, str] = os.environ, first_host: Callable[[str], str] | None = None) -> Place | None:
     """Return the place of this process; None if it is alone.
 
     Args:
@@ -65,9 +63,7 @@ def _of_torchrun(environment: Mapping[str, str], given: list[str]) -> Place | No
             f"{listed(given)} {'is' if len(given) == 1 else 'are'} set, {listed(missing)} {verb} not: start with torchrun,"
             f" or unset {'it' if len(given) == 1 else 'them'}"
         )
-    rank, size, local_rank, local_size, port = (
-        _number(environment, name) for name in (*TORCHRUN[:4], "MASTER_PORT")
-    )
+    rank, size, local_rank, local_size, port = (_number(environment, name) for name in (*TORCHRUN[:4], "MASTER_PORT"))
     if size == 1:
         return None
     if not (rank < size and local_rank < local_size <= size and 0 < port < 1 << 16):
@@ -84,8 +80,9 @@ def _of_slurm(environment: Mapping[str, str], first_host: Callable[[str], str]) 
     tasks = environment.get("SLURM_STEP_NUM_TASKS") or environment.get("SLURM_NTASKS") or "1"
     if not in_step(environment) or tasks == "1":
         return None
-    size, (rank, local_rank) = _number({"SLURM_NTASKS": tasks}, "SLURM_NTASKS"), (
-        _number(environment, name) for name in SLURM
+    size, (rank, local_rank) = (
+        _number({"SLURM_NTASKS": tasks}, "SLURM_NTASKS"),
+        (_number(environment, name) for name in SLURM),
     )
     here = environment.get("SLURM_STEP_TASKS_PER_NODE") or environment.get("SLURM_TASKS_PER_NODE") or str(size)
     local_size = _tasks_of_node(here, int(environment.get("SLURM_NODEID") or 0))
@@ -112,7 +109,9 @@ def outside_step(environment: Mapping[str, str] = os.environ) -> str:
     tasks = environment.get("SLURM_NTASKS", "1")
     if tasks in ("", "1") or in_step(environment) or environment.get("SLURM_ARRAY_JOB_ID"):
         return ""
-    return f"SLURM_NTASKS={tasks}, but this is not a task of srun, so one process trains: for {tasks}, srun trainctl ..."
+    return (
+        f"SLURM_NTASKS={tasks}, but this is not a task of srun, so one process trains: for {tasks}, srun trainctl ..."
+    )
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

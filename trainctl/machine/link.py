@@ -28,7 +28,7 @@ from trainctl.wording import listed
 Value = TypeVar("Value")
 JOINING = 600.0  # for the first process to be found [s]
 POLL, POLL_MOST = 0.01, 0.2  # between two looks into the store, at first and later [s]
-EVIDENCE = 3.0  # after a process is gone, for another one to say why [s]
+EVIDENCE = 1.0  # after a process is gone, for another one to say why [s]
 FAREWELL = 5.0  # for the others to learn that all is done [s]
 LEAVING = 10.0  # for a process that failed to say why [s]
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -254,7 +254,10 @@ class Link:
         padded = torch.zeros(max(map(sum, sizes)), dtype=torch.uint8)
         padded[: len(own)] = own
         pieces = [
-            [piece.clone().view(kind).view(shape) for piece, (kind, shape) in zip(row.split([*some, len(row) - sum(some)]), each, strict=False)]
+            [
+                piece.clone().view(kind).view(shape)
+                for piece, (kind, shape) in zip(row.split([*some, len(row) - sum(some)]), each, strict=False)
+            ]
             for row, some, each in zip(self.gather(padded), sizes, kinds, strict=True)
         ]
         total = sum(map(len, pieces))
@@ -367,7 +370,9 @@ def _store(place: Place) -> Any:
         return next(dist.rendezvous("env://", place.rank, place.size, timeout=limit))[0]
     listening: dict[str, Any] = {}
     if place.by == "trainctl" and not place.rank:
-        listening["master_listen_fd"] = int(os.environ[BY_US])  # opened by the launcher, so that nobody else has the port
+        listening["master_listen_fd"] = int(
+            os.environ[BY_US]
+        )  # opened by the launcher, so that nobody else has the port
     return dist.TCPStore(
         place.address, place.port, place.size, not place.rank, limit, wait_for_workers=False, **listening
     )

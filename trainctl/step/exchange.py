@@ -94,7 +94,9 @@ class Exchange:
         width = len(run.sums.sums) + statistics
         own = torch.zeros(len(self.parameters) + self.per_process * width, dtype=torch.float64, device=run.device)
         if found:
-            given = [any(part.gradients[i] is not None for part in found.sums.values()) for i in range(len(self.parameters))]
+            given = [
+                any(part.gradients[i] is not None for part in found.sums.values()) for i in range(len(self.parameters))
+            ]
             own[: len(given)] = torch.tensor(given, dtype=torch.float64)
             if found.metrics:
                 rows = [torch.cat([a.double(), b.double()]) for a, b in zip(found.metrics, found.norms, strict=True)]
@@ -275,5 +277,3 @@ def _other_buffers(run: Run) -> dict[str, Tensor]:
     """Return copies of the buffers that are not statistics of batch norms."""
     statistics = {id(buffer) for norm in batch_norms(run.model) for buffer in norm.buffers(recurse=False)}
     return {name: each.clone() for name, each in run.model.named_buffers() if id(each) not in statistics}
-
-

@@ -44,9 +44,7 @@ def pieces_of(run: Run, mark: Mark) -> Pieces:
             share = len(x) / rows
             yield Piece(x, y, augmented, said, mixings, (), share, share)
 
-    def mixed(
-        inputs: Tensor, targets: Tensor, taught: Tensor | None, parts: int, mine: range
-    ) -> Iterable[Piece]:
+    def mixed(inputs: Tensor, targets: Tensor, taught: Tensor | None, parts: int, mine: range) -> Iterable[Piece]:
         """Divide a batch of rows with and without a label."""
         labels, rows = len(targets), len(inputs)
         total = rows - labels if only_unlabeled else rows

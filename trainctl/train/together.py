@@ -249,5 +249,3 @@ def compare_weights(run: Run) -> None:
                 f"process {rank} on {host} has other weights than process 0 since step {run.state.step} or before:"
                 f" {processor} there, {facts[0][2]} on {facts[0][1]}"
             )
-
-
