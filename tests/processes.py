@@ -55,7 +55,7 @@ class Started:
             while data := os.read(pipe, 1 << 20):
                 contents[rank] += data
             os.close(pipe)
-        return [pickle.loads(content) if content else codes[rank] for rank, content in enumerate(contents)]  # noqa: S301
+        return [pickle.loads(content) if content else codes[rank] for rank, content in enumerate(contents)]
 
     def kill(self) -> None:
         for pid in self.pids:

@@ -17,13 +17,12 @@ from trainctl.errors import ConfigError, DataError
 from trainctl.finished import open as opening
 from trainctl.finished.comparison import tensor_difference, tensors_of
 from trainctl.finished.verify import verify
-from trainctl.machine import link as links
 from trainctl.machine.link import Link
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
 from trainctl.step import parts as parts_module
 from trainctl.store import restore, rundir
-from trainctl.train import budget, following, loop, session, together
+from trainctl.train import budget, loop, session, together
 
 COMMON = ("output.plots=false", "threads=1", "seed=3")
 # Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.

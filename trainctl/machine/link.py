@@ -144,7 +144,10 @@ class Link:
         self.timeout = timeout
         if self.connected:
             return
+        options: dict[str, Any] = {}
         own_gpu = device.type == "cuda" and self.place.local_size <= torch.cuda.device_count()
+        if own_gpu:
+            options["device_id"] = device  # else a barrier would use the first GPU in every process
         self.staged = device.type == "cuda" and not own_gpu
         if self.place.address in LOOPBACK:  # a name may lead to nothing in a container, or to another network
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if platform.system() == "Darwin" else "lo")
@@ -155,7 +158,7 @@ class Link:
                 rank=self.place.rank,
                 world_size=self.place.size,
                 timeout=timedelta(seconds=timeout),
-                **({"device_id": device} if own_gpu else {}),
+                **options,
             )
         except (RuntimeError, ValueError) as error:
             reason = str(error).strip().partition("\n")[0]
@@ -278,7 +281,7 @@ class Link:
         value: Any = None
         try:
             value = work()
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again below, once the others know
             trouble = error
         status = "stopped" if isinstance(trouble, Stopped) else "failed" if trouble else ""
         everywhere = self.share(status)

@@ -52,7 +52,7 @@ class World:
 
     def of_first(self, value: Value) -> Value:
         """Return the value of the first process: what follows from a clock, a file or a signal is decided there."""
-        return value if self.link is None else self.share(value if self.first else None)[0]  # type: ignore[no-any-return]
+        return value if self.link is None else self.share(value if self.first else None)[0]
 
     def together(self, work: Callable[[], Value]) -> Value:
         """Do work in which the processes do not wait for each other; it fails in all of them if it fails in one.

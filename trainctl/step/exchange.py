@@ -73,7 +73,7 @@ class Exchange:
         try:
             found = compute()
             self._require_no_other_buffers()
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in _read, once the others know
             trouble = error
         present, rows = self._agree(found, trouble, statistics)
         assert found is not None
@@ -110,10 +110,11 @@ class Exchange:
         assert found is not None
         count = len(self.parameters)
         present = (all_rows[:, :count] != 0).any(0).tolist()
-        parts: list[Tensor] = []
-        for rank in range(run.world.size):
-            for place in range(len(tree.run_of(rank, run.world.size, found.leaves))):
-                parts.append(all_rows[rank, count + place * width : count + (place + 1) * width])
+        parts = [
+            all_rows[rank, count + place * width : count + (place + 1) * width]
+            for rank, mine in enumerate(self._runs(found.leaves))
+            for place in range(len(mine))
+        ]
         return present, parts
 
     def _header(self, found: Found | None, trouble: BaseException | None) -> Tensor:

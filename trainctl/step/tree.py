@@ -6,7 +6,7 @@ each of several processes can add the gradients of its own parts, and send only 
 """
 
 from collections.abc import Callable, Iterator
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 Value = TypeVar("Value")
 Node = tuple[int, int]  # the first leaf of a subtree, and the one after its last leaf
@@ -66,7 +66,7 @@ def total(values: dict[Node, Value], leaves: int, add: Callable[[Value, Value], 
     return of(0, leaves)
 
 
-class Adder:
+class Adder(Generic[Value]):
     """Adds the values of a run of leaves as they come, and keeps no more of them than the tree needs.
 
     Args:

@@ -17,7 +17,6 @@ from trainctl.store import rundir
 from trainctl.store.manifest import Saved
 from trainctl.wording import listed
 
-
 PARTS = "tree"  # how the parts of a batch are computed; checkpoints of earlier versions do not say
 
 

@@ -11,9 +11,9 @@ from trainctl.data.centre import add
 from trainctl.data.order import fixed_order
 from trainctl.data.rows import SplitName
 from trainctl.machine.device import autocast
+from trainctl.machine.world import ALONE, World
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Evaluation, Run
-from trainctl.machine.world import ALONE, World
 from trainctl.run.sums import Sums
 from trainctl.step.eager import scaled
 

@@ -46,7 +46,7 @@ def follow(place: Place) -> int:
         stopped = Terminated if isinstance(signal, Terminate) else Interrupted
         word = "terminated" if stopped is Terminated else "interrupted"
         return _failed(link, f"{word}; everything saved so far is intact", stopped.exit_code)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - printed, and told to the others
         if lacks_memory(error):
             return _failed(link, out_of_memory(error), UnavailableError.exit_code)
         traceback.print_exc(file=sys.stderr)

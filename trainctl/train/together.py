@@ -240,7 +240,7 @@ def compare_weights(run: Run) -> None:
     digest = hashlib.sha256()
     for name, tensor in run.changing_tensors.items():
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     own = [digest.hexdigest(), platform.node(), devices.processor()]
     facts = run.world.share(own)
     for rank, (found, host, processor) in enumerate(facts):
