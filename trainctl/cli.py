@@ -17,6 +17,7 @@ from trainctl.errors import (
     Advice,
     ConfigError,
     Interrupted,
+    ProcessError,
     StorageError,
     Terminated,
     TrainctlError,
@@ -26,6 +27,9 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.fileformat import waiting
+from trainctl.machine import launch
+from trainctl.machine.environment import Place
+from trainctl.machine.environment import read as read_place
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
 from trainctl.report import streams, table, waits
@@ -43,12 +47,64 @@ SWITCHES = (
     ("--shell-completion", "-sc"),
 )
 FLAGS = frozenset({"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}.union(*SWITCHES))
+# Commands that several processes run together.
+TRAINING = ("train", "resume", "finetune", "distill", "verify", "reproduce")
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 
 
 def main() -> int:
-    """Run the command line of this process and return its exit code."""
+    """Run the command line of this process and return its exit code.
+
+    Of several processes that train together, only the first one reads the command line; the others do what it tells them.
+    """
     streams.prepare()
+    try:
+        place = read_place()
+    except ConfigError as error:
+        return complain(str(error), error.exit_code)
+    if place is None:
+        return alone()
+    if place.rank:
+        return follow(place)
+    code = 1
+    try:
+        code = alone()
+    finally:
+        farewell(place, code)
+    return code
+
+
+def follow(place: Place) -> int:
+    """Take part in what the first process trains; a command that trains nothing is the first process's alone."""
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
+    if place.by != "trainctl" and command not in TRAINING:
+        return 0
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
+    with ExitImmediately():
+        from trainctl.train import following
+
+        return following.follow(place)
+
+
+def farewell(place: Place, code: int) -> None:
+    """Let the other processes end, with the exit code of the first one."""
+    from trainctl.machine import world
+
+    link = world.current().link
+    command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
+    if link is None and place.by != "trainctl" and command in TRAINING:  # the launcher ends them itself
+        from trainctl.machine.link import join
+
+        try:
+            link = join(place)
+        except TrainctlError:
+            return
+    if link is not None:
+        link.farewell(code)
+
+
+def alone() -> int:
+    """Run the command line in this process, print errors, and return the exit code."""
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # read once by PyTorch: huge pages cause fewer page faults
     try:
         Path.cwd()
@@ -60,6 +116,11 @@ def main() -> int:
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()
             return code
+    except ProcessError as error:
+        if launch.launched() and not error.known:  # the launcher knows what became of the other process
+            launch.tell({"gone": str(error)})
+            return launch.GONE
+        return complain(str(error), error.exit_code)
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
     except Terminate:

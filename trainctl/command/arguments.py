@@ -5,6 +5,7 @@ import math
 import os
 import re
 import stat
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,10 +14,14 @@ from trainctl.errors import ConfigError, StorageError, UnavailableError
 from trainctl.fileformat.boundary import reason
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
-from trainctl.settings import component, config
+from trainctl.machine import environment, launch, threads
+from trainctl.report import table
+from trainctl.settings import component, config, existing, processes
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
+from trainctl.store import configuration
 from trainctl.store.finding import find
+from trainctl.store.runpath import AnyPath
 
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
@@ -167,6 +172,88 @@ def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     items = read_items(value)
     names = split(value) if items is None else items
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
+
+
+def in_processes(checked: config.Config, words: Sequence[str], overrides: Sequence[str]) -> int | None:
+    """Run a command in several processes if its settings say so, and return the exit code; None if this process runs it.
+
+    Args:
+        checked: The configuration of the run.
+        words: The words of the command.
+        overrides: Those among them that are settings.
+
+    Raises:
+        ConfigError: If this machine cannot carry so many processes, or torchrun or srun has started others.
+        UnavailableError: If a process was killed.
+    """
+    typed = any(word.startswith("processes=") for word in overrides)
+    if place := environment.read():
+        if typed and checked.processes not in ("auto", place.size):
+            raise ConfigError(
+                f"processes={checked.processes}, but {place.by} started {place.size}: leave processes out"
+            )
+        return None
+    if note := environment.outside_step():
+        table.line(f"trainctl: note: {note}", stream=sys.stderr)
+    if checked.processes == 1:
+        return None
+    granted = min(len(threads.allowed()), threads.quota() or math.inf)
+    count, note = processes.wanted(checked, max(1, int(granted + 0.01)), _gpus, typed=typed)
+    if note:
+        table.line(f"trainctl: note: {note}", stream=sys.stderr)
+    if count == 1:
+        return None
+    if wrong := config.obstacles(checked.tree, count):
+        raise ConfigError(*wrong)
+    distributed = checked.distributed
+
+    def show(line: str) -> None:
+        table.line(f"trainctl: {line}", stream=sys.stderr)
+
+    return launch.run(words, count, restarts=distributed.restarts, timeout=distributed.seconds, note=show)
+
+
+def require_one_process(checked: config.Config, command: str) -> config.Config:
+    """Return a configuration that a command uses in this process alone.
+
+    Raises:
+        ConfigError: If it says that several processes train.
+    """
+    if checked.processes != 1:
+        raise ConfigError(
+            f"processes={checked.processes}: {command} uses one process; to compute a batch in as many parts, set"
+            " loop.micro_batches"
+        )
+    return checked
+
+
+def _gpus() -> int:
+    """Return the number of GPUs; imports PyTorch, which takes seconds."""
+    import_torch()
+    count: int = importlib.import_module("torch").cuda.device_count()
+    return count
+
+
+def in_processes_of(
+    directory: AnyPath, own: Sequence[str], overrides: Sequence[str], allowed: Sequence[str], words: Sequence[str]
+) -> int | None:
+    """Do the same for a command that trains a run that exists, see :func:`in_processes`.
+
+    Args:
+        directory: The run's directory.
+        own: Packages of the user's components.
+        overrides: Changes of its settings.
+        allowed: Keys that may change.
+        words: The words of the command.
+
+    Raises:
+        TrainctlError: If the run's configuration cannot be read, or such a change is not allowed.
+    """
+    typed = any(word.startswith(("processes=", "distributed.")) for word in overrides)
+    if not typed and environment.read() is None and configuration.read_tree(directory, own).get("processes", 1) == 1:
+        return None
+    tree = existing.change(configuration.read(directory, own).tree, overrides, allowed)
+    return in_processes(existing.check(tree), words, overrides)
 
 
 def import_torch() -> None:

@@ -47,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
     if tree["init"]["name"] == "run":  # the first teacher's own start; the new model begins anew
         learn.append("init=none")
     config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir)
+    if (code := arguments.in_processes(config, ["distill", *argv], overrides)) is not None:
+        return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
     arguments.import_torch()

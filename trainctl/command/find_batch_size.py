@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
     most = arguments.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
     seconds = arguments.number("seconds", parsed.options["seconds"], 0, 3600)
-    checked = compose.compose(parsed.overrides, parsed.config_dir)
+    checked = arguments.require_one_process(compose.compose(parsed.overrides, parsed.config_dir), "find-batch-size")
     arguments.import_torch()
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble

@@ -44,7 +44,7 @@ def main(argv: Sequence[str]) -> int:
     if lowest >= highest:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
     output = arguments.new_path("output", parsed.options["output"])
-    checked = compose.compose(parsed.overrides, parsed.config_dir)
+    checked = arguments.require_one_process(compose.compose(parsed.overrides, parsed.config_dir), "find-lr")
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")

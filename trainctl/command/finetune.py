@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
     start += encoder.words_of(tree, overrides)
     config, words = derive.derived(tree, [*start, *overrides], parsed.config_dir)
+    if (code := arguments.in_processes(config, ["finetune", *argv], overrides)) is not None:
+        return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
     arguments.import_torch()

@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
     output = parsed.options["output"]
     if output != DEFAULT:
         arguments.new_path("output", output)
-    checked = compose.compose(parsed.overrides, parsed.config_dir)
+    checked = arguments.require_one_process(compose.compose(parsed.overrides, parsed.config_dir), "profile")
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # before torch: its profiler writes to stderr when it starts and ends

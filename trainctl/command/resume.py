@@ -46,6 +46,10 @@ def main(argv: Sequence[str]) -> int:
         sweep = study.reopen(directory, overrides, packages)
         run.try_again(sweep)
         return run.run(sweep)
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.MAY_CHANGE, ["resume", *argv])
+    ) is not None:
+        return code
     arguments.import_torch()
     from trainctl.finished.open import configuration
     from trainctl.report import reporters

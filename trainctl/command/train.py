@@ -19,7 +19,9 @@ summary.json. Ctrl-C saves the run and prints the command that resumes it; a sec
 import sys
 from collections.abc import Sequence
 
-from trainctl.command.arguments import import_torch
+from trainctl.command.arguments import import_torch, in_processes
+from trainctl.errors import ConfigError
+from trainctl.machine import environment
 from trainctl.report import phrases, table
 
 
@@ -28,6 +30,11 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
     from trainctl.settings import compose
 
     if multirun:
+        if place := environment.read():
+            raise ConfigError(
+                f"-m: {place.by} has started {place.size} processes, but a sweep starts its own: start it once, and for a"
+                " cluster use sweep.slurm or sweep.storage"
+            )
         from trainctl.sweep import run, slurm, study
 
         if slurm.is_wanted(arguments):
@@ -36,6 +43,9 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
             return slurm.work(lambda: study.begin(arguments, config_dir))
         return run.run(study.begin(arguments, config_dir))
     checked = compose.compose(arguments, config_dir)
+    words = ["train", *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
+    if (code := in_processes(checked, words, arguments)) is not None:
+        return code
     if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line
         table.line(phrases.announcement(checked))
         table.flush()

@@ -26,6 +26,7 @@ from pathlib import Path
 from trainctl.command import arguments
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
+from trainctl.settings import existing
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
@@ -42,13 +43,16 @@ def main(argv: Sequence[str]) -> int:
     steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["verify", *argv])
+    ) is not None:
+        return code
     arguments.import_torch()
-    from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.remake import remake, was_made
     from trainctl.finished.verify import verify
 
-    run = open_run(directory, packages, overrides, ELSEWHERE)
+    run = open_run(directory, packages, overrides, existing.AGAIN)
     comparison = remake(run) if was_made(run) else verify(run, begin, steps)
     for note in comparison.notes:
         table.line(f"trainctl: {note}", stream=sys.stderr)

@@ -20,7 +20,7 @@ from trainctl.store import restore, runpath
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath, RunPath
 
-ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # settings that may change on another machine
+ELSEWHERE = existing.ELSEWHERE  # settings that may change on another machine
 # Takes the run's configuration, the overrides and the keys that may change; returns the changed configuration.
 Change = Callable[[Tree, Sequence[str], Sequence[str]], Tree]
 

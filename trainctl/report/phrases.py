@@ -147,6 +147,14 @@ def _weights(run: "Run") -> list[Line]:
     return [("weights", f"{len(taken)} layers: taken, {taken[0].layer} to {taken[-1].layer}"), *lines] if many else lines
 
 
+def processes(run: "Run") -> str:
+    """Return how many processes train a run, and on how many machines."""
+    hosts = list(dict.fromkeys(run.world.link.hosts)) if run.world.link else []
+    where = f" on {hosts[0]}" if len(hosts) == 1 else f" on {len(hosts)} machines" if hosts else ""
+    way = "; gradients are added in any order" if run.config.distributed.sum == "fast" else ""
+    return f"{run.world.size} processes{where}, {run.config.loop.micro_batches} parts of a batch{way}"
+
+
 def header(run: "Run", directory: Path) -> list[Line]:
     """Return the header of a run: its directory, device, model, data, and notes on the data."""
     from trainctl.machine import device  # here, because commands that only print numbers do not need torch
@@ -160,6 +168,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
     return [
         ("run", str(directory)),
         ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
+        *([("world", processes(run))] if run.world.size > 1 else []),
         ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
         *((label, text) for label, text in data.inferred),

@@ -27,6 +27,7 @@ from trainctl.fileformat.room import Room
 from trainctl.machine import cpu, memory
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
+from trainctl.machine.world import ALONE, World
 from trainctl.run import checks, metric_names, panel, pretrained, transfer
 from trainctl.run.factory import member, members, takes
 from trainctl.run.freezer import Freezer
@@ -54,6 +55,7 @@ def assemble(
     fitted: Fitted | None = None,
     *,
     restored: bool = False,
+    world: World = ALONE,
 ) -> Run:
     """Build all parts of a run, in the order of their dependencies.
 
@@ -63,12 +65,13 @@ def assemble(
         parents: The runs that it is made from.
         fitted: Cleaning and scalings to use; None to fit them to the training rows.
         restored: Whether the caller loads all weights afterwards, so that pretrained ones are not needed.
+        world: The processes that train it.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
     # 1. Device and random numbers, then data, then a model for the data's shape.
-    device, threads = prepare(config)
+    device, threads = prepare(config, world)
     origin = next(iter(of_role(parents, "start")), None)
     data = load_data(config, device, trained, fitted, origin)
     starts: list[LayerStart] = []
@@ -106,7 +109,7 @@ def assemble(
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     teacher, taught = build_teacher(config, task, data, model, plan, of_role(parents, "teacher"), device)
     # 3. The parts that measure it.
-    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics)
+    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics, world)
     return Run(
         config=config,
         evaluation=evaluation,
@@ -164,9 +167,9 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     return make_evaluation(config, data, model, task, loss, device, metrics)
 
 
-def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
+def prepare(config: Config, world: World = ALONE) -> tuple[torch.device, ThreadChoice]:
     """Set up the process: choose the device and the number of threads, and seed the random generators."""
-    device = devices.find(config.device)
+    device = devices.find(config.device, world.local_rank if world.size > 1 else None)
     devices.autocast(device, config.precision)
     threads = cpu.use_threads(config.threads)
     cpu.keep_memory()
@@ -245,11 +248,12 @@ def make_evaluation(
     loss: Loss,
     device: torch.device,
     metrics: Sequence[Metric],
+    world: World = ALONE,
 ) -> Evaluation:
     """Return the parts that measure a model."""
     return Evaluation(
-        task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics),
-        maximized=metric_names.own_maximized(config.parts["metric"]),
+        task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics), world,
+        metric_names.own_maximized(config.parts["metric"]),
     )  # fmt: skip
 
 

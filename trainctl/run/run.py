@@ -93,7 +93,7 @@ class Evaluation:
         if len(rows) and self.task != "classification":
             inputs, targets = rows.sample(TYPICAL)
             typical = targets if self.task == "regression" else self.data.input_scale(inputs)
-        return Sums(self.task, columns[self.task], units, self.device, self.world, typical)
+        return Sums(self.task, columns[self.task], units, self.device, typical)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
 
 BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
-ONCE = ("loop.stop_at_step",)  # was meant for the session in which it was typed
+ONCE = ("loop.stop_at_step", "processes")  # were meant for the session in which they were typed
 
 
 def differences(tree: Tree, config_dir: str | None = None) -> list[tuple[str, str, str]]:

@@ -17,6 +17,9 @@ from trainctl.settings.spelling import nearest
 
 # The settings that may change when a run is resumed; changing others would make it a different run.
 MAY_CHANGE = (*config.resumable(), *component.RESUMABLE)
+# Those that may change when a run is measured, or repeated, on another machine or in other processes.
+ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")
+AGAIN = (*ELSEWHERE, "processes", "distributed.")
 # Settings of components that are newer than the first version, and change what it did: (group, name) -> what it did.
 FIRST_VERSION: dict[tuple[str, str], Tree] = {
     ("dataset", "image_folder"): {"background": "ignore"},

@@ -148,6 +148,11 @@ def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Poi
             except ConfigError as error:
                 wrong |= dict.fromkeys(error.lines)
                 continue
+            if point.config.processes != 1:
+                wrong[
+                    f"processes={point.config.processes}: a trial of a sweep is trained by one process; train several trials"
+                    " at once with sweep.workers"
+                ] = None
             if replicate == first:
                 points.setdefault(point.identity, point)
     if not wrong:

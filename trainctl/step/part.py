@@ -63,13 +63,14 @@ class Part:
     gradients: list[Tensor | None]
     seen: Seen | None
 
-    def add(self, other: "Part") -> None:
-        """Add the loss and the gradients of another part, in place."""
+    def plus(self, other: "Part") -> "Part":
+        """Add the loss and the gradients of another part in place, and return the sum."""
         self.loss.add_(other.loss)
         self.gradients = [
             theirs if ours is None else ours if theirs is None else ours.add_(theirs)
             for ours, theirs in zip(self.gradients, other.gradients, strict=True)
         ]
+        return self
 
 
 Compute = Callable[[Piece], Part]

@@ -30,6 +30,8 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         "processor": device.processor(),
         "device": device.name(run.device, replace(run.threads, reason="")),
         "threads": {"used": run.threads.threads, "reason": run.threads.reason},
+        "processes": run.world.size,
+        **({"hosts": run.world.link.hosts} if run.world.link else {}),
         "seed": run.config.seed,
         "data": {"fingerprint": run.data.schema.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}
