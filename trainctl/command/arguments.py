@@ -12,11 +12,12 @@ from pathlib import Path
 from trainctl.errors import ConfigError, StorageError, UnavailableError
 from trainctl.fileformat.boundary import reason
 from trainctl.fileformat.waiting import waiting
-from trainctl.settings import component, config
+from trainctl.settings import component, config, project, project_file
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
 from trainctl.store.finding import find
 
+ROOT = "runs"  # the directory for runs, unless the project or the user names another
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
@@ -51,7 +52,7 @@ def parse(
     Raises:
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
     """
-    parsed = ParsedArguments([], dict(defaults), [])
+    parsed = ParsedArguments([], _with_project(defaults), [])
     for index, argument in enumerate(argv):
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
@@ -78,6 +79,12 @@ def parse(
     return parsed
 
 
+def _with_project(defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults of options with the project's directory for runs."""
+    found = project_file.current() if defaults.get("root") == ROOT else None
+    return dict(defaults) | ({"root": found.output_root} if found and found.output_root else {})
+
+
 def is_setting(key: str) -> bool:
     """Return whether a key is one of a run's settings, or lies in one of their sections."""
     first = key.partition(".")[0]
@@ -89,9 +96,14 @@ def _exists(path: str) -> bool:
 
 
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides."""
+    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides.
+
+    Without it, the packages are those of the project, if it is trusted.
+    """
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
-    value = lists[-1] if lists else "[]"
+    if not lists:
+        return list(project.packages()), list(overrides)
+    value = lists[-1]
     items = read_items(value)
     names = split(value) if items is None else items
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]

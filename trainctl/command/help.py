@@ -12,7 +12,7 @@ from trainctl.fileformat.source import parse_python
 COMMANDS = (
     "train", "resume", "verify", "reproduce", "evaluate", "predict", "find-lr", "find-batch-size", "profile", "list",
     "runs", "sweeps", "compare", "inspect", "explain", "export", "finetune", "distill", "prune", "quantize", "merge",
-    "ensemble", "split", "lineage", "env",
+    "ensemble", "split", "lineage", "init", "new", "trust", "settings", "remove", "env",
 )  # fmt: skip
 
 HEAD = """\

@@ -20,11 +20,21 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.kinds import kind_of
-from trainctl.settings.members import Members, belongs_elsewhere, explain, home, left_out, options, overlays
+from trainctl.settings.members import (
+    Members,
+    belongs_elsewhere,
+    explain,
+    home,
+    left_out,
+    options,
+    overlays,
+    recipe_folders,
+)
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import headless, without_what_is_for_others
 from trainctl.settings.user_files import (
@@ -35,18 +45,21 @@ from trainctl.settings.user_files import (
     refuse_hydras_settings,
     refuse_other_bases,
 )
-from trainctl.settings.user_source import UserSource
+from trainctl.settings.user_source import RecipeSource, UserSource
 
 
 class Overlays(SearchPathPlugin):
-    """Adds the user's directories to Hydra's search path, after ours."""
+    """Adds the user's directories, and their directories of recipes, to Hydra's search path, after ours."""
 
     directories: Sequence[Path] = ()
+    recipes: Sequence[Path] = ()
 
     def manipulate_search_path(self, search_path: Any) -> None:
         """Append each directory; Hydra calls this when it builds its search path."""
         for directory in self.directories:
             search_path.append(provider="user", path=f"user://{directory}")
+        for directory in self.recipes:
+            search_path.append(provider="user", path=f"recipes://{directory}")
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
@@ -262,7 +275,6 @@ def _stand_in(value: Any) -> Any:
     return "" if value == "???" else text.escaped(value)
 
 
-@cache
 def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> Tree:
     """Let Hydra compose members; the plain tree is not checked or resolved, and is shared: copy it before a change.
 
@@ -273,6 +285,11 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     Raises:
         ConfigError: If a file cannot be read, or sets what is Hydra's own.
     """
+    return _compose_members(choices, directories, tuple(recipe_folders()))
+
+
+@cache
+def _compose_members(choices: tuple[str, ...], directories: tuple[Path, ...], recipes: tuple[Path, ...]) -> Tree:
     prepare(directories, recipes=bool(directories) or any(choice.startswith("recipe=") for choice in choices))
     files = options(directories)
     selected: list[Path] = []
@@ -284,8 +301,9 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     composed = _compose([choice for choice in choices if choice], selected)
     OmegaConf.set_struct(composed, False)
     settings = composed.pop("hydra")
-    if directories and _without_choices(settings) != _hydras_own():
-        raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {directories[0]} does so in its `defaults`")
+    if (directories or recipes) and _without_choices(settings) != _hydras_own():
+        where = (*directories, *recipes)[0]
+        raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {where} does so in its `defaults`")
     with reading(" ".join(choices) or "configuration", ConfigError, "cannot be composed"):
         tree = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(tree, dict)
@@ -299,8 +317,9 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
         ConfigError: If one of the user's files is too large for Hydra.
     """
     Plugins.instance().register(UserSource)
+    Plugins.instance().register(RecipeSource)
     Plugins.instance().register(Overlays)  # has no effect after the first call
-    Overlays.directories = directories
+    Overlays.directories, Overlays.recipes = directories, recipe_folders()
     if recipes:
         _register_recipes()
 
@@ -309,8 +328,16 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
 def _register_recipes() -> None:
     """Register our recipes with Hydra, once per process: reading them takes a third of the time of a composition."""
     for path in sorted(home("recipes").glob("*.yaml")):
-        node = _read(path)
+        node = with_data(_read(path), path.parent)
         ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
+
+
+def with_data(node: Any, folder: Path) -> Any:
+    """Return one of our recipes with the path of the data that lie beside it, wherever trainctl is installed."""
+    dataset = node.get("dataset") if isinstance(node, dict) else None
+    if isinstance(dataset, dict) and is_file(folder / str(dataset.get("path"))):
+        dataset["path"] = str(folder / dataset["path"])
+    return node
 
 
 def _read(path: Path) -> Any:
@@ -345,7 +372,7 @@ def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
 @cache
 def _hydras_own() -> Tree:
     """Return Hydra's own settings as composed without the user's files."""
-    Overlays.directories = ()
+    Overlays.directories = Overlays.recipes = ()
     return _without_choices(_compose([], []).hydra)
 
 

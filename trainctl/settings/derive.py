@@ -11,7 +11,7 @@ from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
 
 BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
-ONCE = ("loop.stop_at_step",)  # was meant for the session in which it was typed
+ONCE = ("loop.stop_at_step", "output.name")  # were meant for the run in which they were typed
 
 
 def words_of(tree: Tree) -> list[str]:

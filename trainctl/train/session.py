@@ -24,6 +24,7 @@ from trainctl.run import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
+from trainctl.settings import naming
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
@@ -73,9 +74,7 @@ def begin(
     """
     run = assemble.assemble(config, trained, parentage.find(config) if parents is None else parents)
     if directory is None:
-        directory = rundir.create(
-            config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer"))
-        )
+        directory = rundir.create(config.output.root, naming.label(config, overrides if made_by is None else ()))
     else:
         rundir.make(directory)
     held = runpath.hold(directory)  # from here on, whatever becomes of its path
