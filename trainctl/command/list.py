@@ -29,6 +29,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.report import phrases, prose, table
+from trainctl.report.styles import LABEL
 from trainctl.run import factory
 from trainctl.settings import component, schema
 from trainctl.settings.docstring import Docstring, parse_docstring
@@ -96,7 +97,7 @@ def _catalogue(groups: Mapping[str, Members], packages: Sequence[str]) -> None:
     ]
     table.show(["group", "member", "*", "what it does"], rows, sections=True)
     table.line()
-    table.line("* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style="dim")
+    table.line("* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style=LABEL)
 
 
 def _group(group: str, members: Members, packages: Sequence[str]) -> None:

@@ -15,6 +15,8 @@ import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, TextIO
 
+from trainctl.report.styles import LABEL
+
 GAP = 2  # columns of characters between two cells
 
 
@@ -57,7 +59,7 @@ def show(
     _rich(fitting, [headers[index] in right for index in kept], unbroken, sections, stream)
     if dropped := [header for index, header in enumerate(headers) if index not in kept]:
         names = ", ".join(dropped)
-        line(f"Hidden for lack of width: {names}. Pipe the output to see all columns.", style="dim", stream=stream)
+        line(f"Hidden for lack of width: {names}. Pipe the output to see all columns.", style=LABEL, stream=stream)
 
 
 def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:

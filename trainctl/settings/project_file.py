@@ -161,7 +161,7 @@ def _nested(tree: Mapping[Any, Any], path: Path, lines: Mapping[str, int]) -> di
             if not isinstance(below, dict):
                 raise ConfigError(f"{path}, line {line_of(str(key), lines)}: {key}: {section} already has a value")
             node = below
-        if isinstance(value, Mapping) and isinstance(node.get(leaf), dict):
+        if isinstance(value, Mapping) and isinstance(node.get(leaf), dict) and not set(value) & set(node[leaf]):
             node[leaf] |= value
         elif leaf in node:
             raise ConfigError(f"{path}, line {line_of(str(key), lines)}: {key}: is set twice")
