@@ -326,7 +326,9 @@ class Screen:
 
     def write(self, text):
         self.written += text
-        for code, count, letter, plain in re.findall(r"(\x1b\[\??(\d*)([A-Za-z]))|([^\x1b])", re.sub(r"\x1b\[[0-9;]*m", "", text)):
+        for code, count, letter, plain in re.findall(
+            r"(\x1b\[\??(\d*)([A-Za-z]))|([^\x1b])", re.sub(r"\x1b\[[0-9;]*m", "", text)
+        ):
             if plain == "\n":
                 self.row, self.column = self.row + 1, 0
                 self.lines += [""] * (self.row + 1 - len(self.lines))
@@ -358,7 +360,16 @@ class Screen:
         self.row = len(self.lines) - 1
 
 
-FRAMES = [["a", "b", "c"], ["a", "B", "c"], ["a"], ["a", "b", "c", "d"], ["a", "b", "c", "d"], ["x", "b"], [""], ["1", "2"]]
+FRAMES = [
+    ["a", "b", "c"],
+    ["a", "B", "c"],
+    ["a"],
+    ["a", "b", "c", "d"],
+    ["a", "b", "c", "d"],
+    ["x", "b"],
+    [""],
+    ["1", "2"],
+]
 
 
 def shown(frames, widths=(40,)):

@@ -51,7 +51,12 @@ FORMS = {
 def test_both_files_set_defaults_and_typed_words_win(here, name):
     write(here / name, FORMS[name])
     found = tree()
-    assert (found["seed"], found["optimizer"]["name"], found["optimizer"]["lr"], found["loop"]["epochs"]) == (3, "sgd", 0.5, 2)
+    assert (found["seed"], found["optimizer"]["name"], found["optimizer"]["lr"], found["loop"]["epochs"]) == (
+        3,
+        "sgd",
+        0.5,
+        2,
+    )
     assert found["output"]["root"] == "results"
     assert tree("optimizer.lr=0.1", "seed=1")["optimizer"]["lr"] == 0.1
 
@@ -95,6 +100,7 @@ def test_the_header_says_which_file_set_what(here, say):
     assert '"steps": 1' in out
 
 
+BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for n in range(1, 9))
 BAD = [
     ("optimizer.lr: abc", "line 1: optimizer.lr=abc: expected a number"),
     ("seed: 1\nloop: {epoch: 3}", "line 2: loop.epoch=3: no such setting; did you mean loop.epochs=3?"),
@@ -109,7 +115,7 @@ BAD = [
     ("seed: 1\nseed.x: 2", "seed already has a value"),
     ("augment: {flip: 3}", "line 1: augment.flip=3: expected its settings"),
     ("hydra: {run: {dir: x}}", "line 1: hydra: no such setting"),
-    ("a: &a [x, x]\nb: &b [*a, *a]\n" + "".join(f"c{n}: &c{n} [{'*b, ' if n == 0 else f'*c{n - 1}, ' * 9}]\n" for n in range(9)), "values after expanding"),
+    (BOMB, "values after expanding"),
     ("x: " + "[" * 600, "nested more than 500 levels"),
     ("seed: " + "9" * 2000, "more than 1,000 digits"),
     ("seed: \x00", "NUL byte"),
@@ -220,7 +226,9 @@ def test_recipes_are_found_in_recipes_and_in_conf(here):
     assert tree("recipe=b")["seed"] == 6
 
 
-@pytest.mark.parametrize("text", ["# @package _global_\nhydra: {x: 1}\n", "# @package _global_\ndefaults:\n  - /hydra/help: x\n", "x: ["])
+@pytest.mark.parametrize(
+    "text", ["# @package _global_\nhydra: {x: 1}\n", "# @package _global_\ndefaults:\n  - /hydra/help: x\n", "x: ["]
+)
 def test_a_recipe_of_the_user_cannot_reach_hydra(here, say, text):
     write(here / "recipes/a.yaml", text)
     assert say("recipe=a", "--cfg", "job")[0] == 2
