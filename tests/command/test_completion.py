@@ -162,6 +162,9 @@ def test_a_long_line_takes_no_time():
 PRESS = {  # in each shell: define the completion, press TAB after a line, print what was offered
     "bash": 'eval "$(trainctl --shell-completion install=bash)"\nCOMP_LINE="$1" COMP_POINT=${#1}\n'
     'COMP_WORDS=(trainctl) COMP_CWORD=1\n_trainctl trainctl "" trainctl\nprintf "%s\\n" "${COMPREPLY[@]}"\n',
+    "zsh": "compdef() { }\ncompset() { }\n_files() { }\ncompadd() { print -l -- ${(P)argv[-1]} }\n"
+    'eval "$(trainctl --shell-completion install=zsh)"\nwords=(${(z)1})\n[[ $1 == *" " ]] && words+=("")\n'
+    "CURRENT=${#words}\n_trainctl\n",
     "fish": 'trainctl --shell-completion install=fish | source\ncomplete --do-complete "$argv[1]"\n',
 }
 

@@ -54,5 +54,19 @@ def test_the_help_shows_the_settings_of_what_is_typed() -> None:
     assert "== Settings of trainctl optimizer=sgd optimizer.lr=0.25 ==" in text
     assert "\noptimizer:\n  name: sgd\n  lr: 0.25\n" in text
     assert "\nschedule: cosine, " in text
-    assert max(map(len, command_help.commands().splitlines())) < 100
+    assert max(map(len, command_help.commands().splitlines())) <= 100
+
+
+def test_the_help_begins_with_the_commands_and_fits_a_page(monkeypatch) -> None:
+    for width in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = command_help.text([], None)
+        assert max(map(len, text.splitlines())) <= min(width, 100)
+        assert len(text.splitlines()) < 80
+        assert text.index("== Commands ==") < text.index("== Settings ==") < text.index("Exit codes:")
+        assert "--shell-completion install=bash" in " ".join(text.split())
+
+
+def test_no_help_names_a_verb() -> None:
+    text = command_help.text(["optimizer=sgd"], None)
     assert "verb" not in text.lower()

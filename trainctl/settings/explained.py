@@ -47,6 +47,11 @@ def names() -> list[str]:
     return [*config.SECTIONS, *component.GROUPS, SWEEP]
 
 
+def is_setting(name: str) -> bool:
+    """Return whether a name is that of a section, or of a setting that every run has."""
+    return name in config.SECTIONS or name.partition(".")[0] == SWEEP or name in own_meanings()
+
+
 def explain(name: str | None, typed: Sequence[str]) -> list[Explained]:
     """Return the settings that a name stands for: a key, a section, a group, or all that every run has.
 
