@@ -143,7 +143,7 @@ def test_a_second_component_joins_the_project_and_keeps_its_file(here, say):
     assert say("new", "model", "narrow", "like=mlp")[0] == 0
     assert (here / "trainctl.yaml").read_text() == "seed: 3  # mine\ncomponents: [my_components]\n"
     assert say("new", "loss", "sharp")[0] == 0
-    assert (here / "trainctl.yaml").read_text().count("components") == 1
+    assert (here / "trainctl.yaml").read_text().count("components:") == 1
     assert project.composed(["model=narrow", "loss=sharp"])[0].seed == 3
 
 

@@ -63,7 +63,7 @@ def main(argv: Sequence[str]) -> int:
     """
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     if unknown := [word for word in parsed.overrides if not arguments.is_setting(word.partition("=")[0])]:
-        raise ConfigError(f"{unknown[0]}: no such option or setting{nearest(unknown[0].partition('=')[0], OPTIONS)}")
+        raise ConfigError(f"{unknown[0]}: no such option{nearest(unknown[0].partition('=')[0], OPTIONS)}")
     if parsed.names:
         raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}")
     options = parsed.options

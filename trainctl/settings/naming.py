@@ -60,7 +60,7 @@ def changes(words: Sequence[str]) -> list[str]:
         group, _, rest = key.partition(".")
         if word in given or group in PLACES or key in NAMED or group == "dataset":
             continue
-        value = value.strip("[]")
+        value = value.strip("[]").replace(",", "+")  # a comma is left out by completion
         is_member = not rest and (group in component.GROUPS or group == "recipe")
         if not (is_member and value in usual().get(key, ())):
             found[key] = value if is_member else f"{key.rpartition('.')[2]}={value}"

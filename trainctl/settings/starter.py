@@ -72,14 +72,10 @@ def component_code(group: str, name: str, template: str) -> str:
 def component_yaml(group: str, name: str, template: str, code: str) -> str:
     """Return the YAML of a member of ours for the copy of it."""
     lines = read_text(options([])[group][template], ConfigError).splitlines()
-    body = [line for line in lines if not line.startswith("#")]
-    renamed = [re.sub(rf"^name: *{template}\b", f"name: {name}", line) for line in body]
-    return (
-        "\n".join(
-            [f"# The parameters of {code}, with their defaults; a comment behind each says what it is.", *renamed]
-        )
-        + "\n"
-    )
+    package = [re.sub(rf"\b{template}\b", name, line) for line in lines if line.startswith("# @package")]
+    body = [re.sub(rf"^name: *{template}\b", f"name: {name}", line) for line in lines if not line.startswith("#")]
+    head = f"# The parameters of {code}, with their defaults; a comment behind each says what it is."
+    return "\n".join([*package, head, *body]) + "\n"
 
 
 def component_test(group: str, name: str, package: str) -> str:

@@ -61,7 +61,7 @@ def selected(tree: Mapping[Any, Any]) -> Iterator[tuple[str, Any]]:
             yield "recipe", entry
         elif isinstance(entry, Mapping):
             for key, name in entry.items():
-                yield str(key).removeprefix(OVERRIDE).strip().removeprefix("/"), name
+                yield str(key).removeprefix(OVERRIDE).strip().removeprefix("/").partition("@")[0], name
 
 
 def of_group(group: str, value: Any) -> list[str]:
