@@ -324,12 +324,13 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
     if flags.help:
         table.lines(command_help.text(overrides, flags.config_dir))
         return 0
-    from trainctl.settings import compose, hydra_flags
+    from trainctl.settings import hydra_flags, project
 
     words: list[str] = list(arguments)
-    if overrides or flags.config_dir is not None:
-        compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
-        words = [word for word in words if word not in overrides] + hydra_flags.for_hydra(overrides, flags.config_dir)
+    _, layers = project.composed(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
+    if layers.words or flags.config_dir is not None:
+        words = [word for word in words if word not in overrides]
+        words += hydra_flags.for_hydra(layers.words, flags.config_dir)
     text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else words, flags.config_dir)
     table.lines(text.rstrip("\n"))
     return code

@@ -16,13 +16,14 @@ from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.machine import environment, launch, threads
 from trainctl.report import table
-from trainctl.settings import component, config, existing, processes
+from trainctl.settings import component, config, existing, processes, project, project_file
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
 from trainctl.store import configuration
 from trainctl.store.finding import find
 from trainctl.store.runpath import AnyPath
 
+ROOT = "runs"  # the directory for runs, unless the project or the user names another
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
@@ -73,7 +74,7 @@ def parse(
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
     """
     config_dir, argv = _config_dir(argv) if composes else (None, argv)
-    parsed = ParsedArguments([], dict(defaults), [], config_dir)
+    parsed = ParsedArguments([], _with_project(defaults), [], config_dir)
     for index, argument in enumerate(argv):
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
@@ -143,6 +144,12 @@ def of_list(argv: Sequence[str], defaults: Mapping[str, str], hint: str = "") ->
     return parsed.options
 
 
+def _with_project(defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults of options with the project's directory for runs."""
+    found = project_file.current() if defaults.get("root") == ROOT else None
+    return dict(defaults) | ({"root": found.output_root} if found and found.output_root else {})
+
+
 def is_setting(key: str) -> bool:
     """Return whether a key is one of a run's settings, or lies in one of their sections."""
     first = key.partition(".")[0]
@@ -166,9 +173,14 @@ def _exists(path: str) -> bool:
 
 
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides."""
+    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides.
+
+    Without it, the packages are those of the project, if it is trusted.
+    """
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
-    value = lists[-1] if lists else "[]"
+    if not lists:
+        return list(project.packages()), list(overrides)
+    value = lists[-1]
     items = read_items(value)
     names = split(value) if items is None else items
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import phrases, table
-from trainctl.settings import compose
+from trainctl.settings import project
 from trainctl.wording import shell_words
 
 if TYPE_CHECKING:
@@ -44,7 +44,8 @@ def main(argv: Sequence[str]) -> int:
     if lowest >= highest:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
     output = arguments.new_path("output", parsed.options["output"])
-    checked = arguments.require_one_process(compose.compose(parsed.overrides, parsed.config_dir), "find-lr")
+    checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    arguments.require_one_process(checked, "find-lr")
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")

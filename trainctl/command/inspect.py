@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import compose, from_file
+from trainctl.settings import from_file, project
 
 if TYPE_CHECKING:
     arguments.import_torch()
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if parsed.names:
         found = _from_file(parsed.names[0], words)
         words, reasons = [*found.words, *words], found.reasons
-    checked = compose.compose(words, parsed.config_dir)
+    checked = project.composed(words, parsed.config_dir)[0]
     arguments.import_torch()
     from trainctl.measure.inspection import inspect
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from trainctl.errors import CheckpointError
 from trainctl.run.metric_names import maximize, own_maximized
-from trainctl.settings import schema
+from trainctl.settings import naming, schema
 from trainctl.settings.config import Tree
 from trainctl.store import records, rundir, runpath
 from trainctl.store.records import BestValue, Facts, RunSummary, Sizes
@@ -41,6 +41,18 @@ class Record:
     def member(self, group: str) -> str | None:
         """Return the name of the group's member that the run uses."""
         return _text(_tree(self.config.get(group)).get("name"))
+
+    @property
+    def data(self) -> str | None:
+        """Return the name of the data set: that of its file, if it has one."""
+        settings = _tree(self.config.get("dataset"))
+        return naming.data(settings) if _text(settings.get("name")) else None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags of the run."""
+        found = _tree(self.config.get("output")).get("tags")
+        return tuple(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
 
     @property
     def lr(self) -> float | None:

@@ -10,12 +10,13 @@ from rich.live import Live
 from rich.text import Text
 
 from trainctl.report import phrases, table
-from trainctl.report.terminal import BAD, HARMLESS, HERTZ, LABEL, VALUE, QuietLive
+from trainctl.report.styles import BAD, BEST, LABEL, PAUSED, VALUE
+from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
 from trainctl.report.view import View
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
-OUTCOMES = {"finished": "bold green"} | dict.fromkeys(("stopped", "interrupted", "terminated"), "bold yellow")
+OUTCOMES = {"finished": BEST} | dict.fromkeys(("stopped", "interrupted", "terminated"), PAUSED)
 
 
 class Console(Reporter):

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -317,3 +318,21 @@ def sparkline(values: Sequence[float | None], width: int, levels: str, ends: tup
     low, high = ends or (min(finite, default=0.0), max(finite, default=0.0))
     scale = (len(levels) - 1) / (high - low) if high > low else 0.0
     return "".join(levels[round((value - low) * scale)] if math.isfinite(value) else "!" for value in means)
+
+
+def shorter_names(names: Sequence[str]) -> list[list[str]]:
+    """Return run names without date and time, and their last parts alone: each is a part of one name, so that it is enough.
+
+    >>> shorter_names(["20261120-223000-iris-mlp-adam-e4eef6", "mine"])
+    [['iris-mlp-adam-e4eef6', 'mine'], ['e4eef6', 'mine']]
+    """
+    levels = []
+    for pattern in (r"\d{8}-\d{6}-(.+)", r"\d{8}-\d{6}-.*-([0-9a-f]{6})"):
+        parts = [match[1] if (match := re.fullmatch(pattern, name)) else name for name in names]
+        levels.append(
+            [
+                part if sum(part in other for other in names) == 1 else name
+                for part, name in zip(parts, names, strict=True)
+            ]
+        )
+    return levels

@@ -14,8 +14,9 @@ from rich.text import Text
 
 from trainctl.errors import format_bytes
 from trainctl.report import phrases
+from trainctl.report.styles import BAD, BEST, LABEL, VALUE
 from trainctl.report.table import printable
-from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
+from trainctl.report.terminal import flow, marks
 from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run

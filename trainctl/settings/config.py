@@ -22,6 +22,7 @@ Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
+NAME, TAG = r"re:[A-Za-z0-9][A-Za-z0-9_.+=,-]{0,59}", r"re:[A-Za-z0-9][A-Za-z0-9_.+:-]{0,39}"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHORTEST_TIMEOUT = 1.0  # of distributed.timeout [s]
 
@@ -92,6 +93,10 @@ class Output:
 
     root: Annotated[str, "path"]
     plots: Annotated[bool, Resumable]
+    name: Annotated[str, NAME, "a name of letters, digits and ._+=,-"] | None = None
+    tags: Annotated[list[Annotated[str, TAG, "a word of letters, digits and ._+:-"]], Resumable] = field(
+        default_factory=list
+    )
 
 
 @dataclass(frozen=True)

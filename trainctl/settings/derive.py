@@ -12,7 +12,8 @@ from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
 
 BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
-ONCE = ("loop.stop_at_step", "processes")  # were meant for the session in which they were typed
+# Were meant for the run or the session in which they were typed.
+ONCE = ("loop.stop_at_step", "processes", "output.name")
 
 
 def differences(tree: Tree, config_dir: str | None = None) -> list[tuple[str, str, str]]:

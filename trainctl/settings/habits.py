@@ -34,6 +34,7 @@ ELSEWHERE = {
     **dict.fromkeys(("test_split", "test_size"), "split.test_fraction"),
     **dict.fromkeys(("out", "out_dir", "output", "output_dir", "outdir", "save_dir"), "output.root"),
     **dict.fromkeys(("log_dir", "logdir", "default_root_dir"), "output.root"),
+    **dict.fromkeys(("name", "run_name", "exp_name", "experiment_name", "task_name"), "output.name"),
     **dict.fromkeys(("csv", "data", "data_path", "train_data", "train_file", "file"), "dataset=csv dataset.target=COLUMN dataset.path"),
     **dict.fromkeys(("patience",), "early_stopping=patience early_stopping.patience"),
     **dict.fromkeys(("warmup", "warmup_steps"), "schedule=cosine schedule.warmup_steps"),
@@ -53,12 +54,9 @@ COMMANDS = {
         ("explain", "interpret", "attribute", "shap", "captum", "feature_importance"),
         "a run is explained with trainctl explain RUN [INPUT]",
     ),
-    **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME"),
-    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with conf/recipe/NAME.yaml, type recipe=NAME"),
-    **dict.fromkeys(
-        ("name", "run_name", "exp_name", "experiment_name", "task_name"),
-        "a run is named after its time and members; to tell runs apart, give them a directory of their own: type output.root=VALUE",
-    ),
+    **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are typed as its name: trainctl VALUE"),
+    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with recipes/NAME.yaml, type recipe=NAME"),
+    **dict.fromkeys(("tag", "tags"), "type output.tags=[VALUE]"),
     **dict.fromkeys(("verbose", "debug", "quiet", "log_level"), "there are no levels of output; --cfg job shows the settings"),
     **dict.fromkeys(("dry_run", "fast_dev_run", "smoke"), "for a short trial, type loop.max_steps=1"),
     **dict.fromkeys(("lr_find", "auto_lr_find"), "a learning rate is found with trainctl find-lr"),
@@ -75,8 +73,8 @@ COMMANDS = {
     **dict.fromkeys(("run", "train"), "training is what trainctl does without a command; leave it out"),
 }  # fmt: skip
 FLAGS = {
-    "config_name": "the settings of all runs are fixed; your own are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME",
-    "cn": "the settings of all runs are fixed; your own are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME",
+    "config_name": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, type recipe=NAME",
+    "cn": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, type recipe=NAME",
     "config_path": "a directory of your own is given with --config-dir VALUE",
     "cp": "a directory of your own is given with --config-dir VALUE",
 }

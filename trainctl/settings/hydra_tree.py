@@ -14,25 +14,28 @@ from omegaconf import DictConfig, OmegaConf
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings.config import Tree
-from trainctl.settings.members import home, options
+from trainctl.settings.members import home, options, recipe_folders
 from trainctl.settings.user_files import OF_HYDRA, is_ours, refuse_hydras_settings, refuse_other_bases
-from trainctl.settings.user_source import UserSource
+from trainctl.settings.user_source import RecipeSource, UserSource
 
 
 class Overlays(SearchPathPlugin):
-    """Adds the user's directories to Hydra's search path, after ours."""
+    """Adds the user's directories, and their directories of recipes, to Hydra's search path, after ours."""
 
     directories: Sequence[Path] = ()
+    recipes: Sequence[Path] = ()
 
     def manipulate_search_path(self, search_path: Any) -> None:
         """Append each directory; Hydra calls this when it builds its search path."""
         for directory in self.directories:
             search_path.append(provider="user", path=f"user://{directory}")
+        for directory in self.recipes:
+            search_path.append(provider="user", path=f"recipes://{directory}")
 
 
-@cache
 def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> Tree:
     """Let Hydra compose members; the plain tree is not checked or resolved, and is shared: copy it before a change.
 
@@ -43,6 +46,11 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     Raises:
         ConfigError: If a file cannot be read, or sets what is Hydra's own.
     """
+    return _compose_members(choices, directories, tuple(recipe_folders()))
+
+
+@cache
+def _compose_members(choices: tuple[str, ...], directories: tuple[Path, ...], recipes: tuple[Path, ...]) -> Tree:
     prepare(directories, recipes=bool(directories) or any(choice.startswith("recipe=") for choice in choices))
     files = options(directories)
     selected: list[Path] = []
@@ -54,8 +62,9 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
     composed = _compose([choice for choice in choices if choice], selected)
     OmegaConf.set_struct(composed, False)
     settings = composed.pop("hydra")
-    if directories and _without_choices(settings) != _hydras_own():
-        raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {directories[0]} does so in its `defaults`")
+    if (directories or recipes) and _without_choices(settings) != _hydras_own():
+        where = (*directories, *recipes)[0]
+        raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {where} does so in its `defaults`")
     with reading(" ".join(choices) or "configuration", ConfigError, "cannot be composed"):
         tree = OmegaConf.to_container(composed, resolve=False)
     assert isinstance(tree, dict)
@@ -64,7 +73,7 @@ def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> 
 
 def forget() -> None:
     """Forget what was composed from files, which may have changed since; for a process that trains more than once."""
-    compose_members.cache_clear()
+    _compose_members.cache_clear()
 
 
 def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
@@ -74,8 +83,9 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
         ConfigError: If one of the user's files is too large for Hydra.
     """
     Plugins.instance().register(UserSource)
+    Plugins.instance().register(RecipeSource)
     Plugins.instance().register(Overlays)  # has no effect after the first call
-    Overlays.directories = directories
+    Overlays.directories, Overlays.recipes = directories, recipe_folders()
     if recipes:
         _register_recipes()
 
@@ -84,8 +94,16 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
 def _register_recipes() -> None:
     """Register our recipes with Hydra, once per process: reading them takes a third of the time of a composition."""
     for path in sorted(home("recipes").glob("*.yaml")):
-        node = _read(path)
+        node = with_data(_read(path), path.parent)
         ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
+
+
+def with_data(node: Any, folder: Path) -> Any:
+    """Return one of our recipes with the path of the data that lie beside it, wherever trainctl is installed."""
+    dataset = node.get("dataset") if isinstance(node, dict) else None
+    if isinstance(dataset, dict) and is_file(folder / str(dataset.get("path"))):
+        dataset["path"] = str(folder / dataset["path"])
+    return node
 
 
 def _read(path: Path) -> Any:
@@ -120,7 +138,7 @@ def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
 @cache
 def _hydras_own() -> Tree:
     """Return Hydra's own settings as composed without the user's files."""
-    Overlays.directories = ()
+    Overlays.directories = Overlays.recipes = ()
     return _without_choices(_compose([], []).hydra)
 
 

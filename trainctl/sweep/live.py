@@ -22,6 +22,7 @@ from rich.console import Console as RichConsole
 from rich.text import Text
 
 from trainctl.report import phrases, table
+from trainctl.report.styles import BAD
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
 from trainctl.sweep.results import amount, path_of, short_reason
 from trainctl.sweep.trial import Trial
@@ -179,7 +180,7 @@ class Live(Watcher):
     def ended(self, trial: Trial) -> None:
         """Print a failure above the view, where it stays; other endings are part of the view."""
         if trial.status == "failed":
-            self.note(ending(trial, self.monitor), style="red")
+            self.note(ending(trial, self.monitor), style=BAD)
 
     def running(self, progress: Sequence[Progress]) -> None:
         """Show the newest numbers in the next frame."""
