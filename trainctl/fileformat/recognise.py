@@ -68,7 +68,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in image.suffixes():
         raise ConfigError(f"{path}: is one image; give the directory that has a folder of images for each class")
     if kind in TABLES:
-        return _table(read_table(path, _form(typed)), typed)
+        return _table(read_table(path, _form(typed), again=True), typed)
     raise ConfigError(
         f"{path}: not a kind of file that can be trained on: give a table ({', '.join(sorted(TABLES))}), arrays"
         f" ({', '.join(sorted(ARRAYS))}), a directory of images or texts, or settings (.yaml)"
