@@ -7,7 +7,8 @@ import pytest
 
 from tests.faults import FailingDisk
 from trainctl.errors import CheckpointError, ConfigError, StorageError
-from trainctl.store import files, rundir
+from trainctl.settings import compose
+from trainctl.store import configuration, files, rundir
 
 
 def make_run(root: Path, name: str) -> Path:
@@ -155,3 +156,15 @@ def test_a_root_below_no_home_directory_is_refused() -> None:
         with pytest.raises(ConfigError, match="there is no such home directory"):
             rundir.root_of(root)
     assert rundir.root_of("./~x") == Path("~x")
+
+
+def test_each_thing_that_is_wrong_in_a_configuration_has_a_line(tmp_path: Path) -> None:
+    tree = compose.compose(["dataset=iris"]).tree
+    tree = tree | {"seed": -1, "threads": 0, "precision": "a\nb"}
+    rundir.write_config(make_run(tmp_path, "r"), tree, [])
+    with pytest.raises(CheckpointError) as caught:
+        configuration.read(tmp_path / "r", [])
+    lines = str(caught.value).split("\n")
+    assert len(lines) == 3
+    assert all(line.startswith(f"{tmp_path / 'r' / 'config.yaml'}: ") for line in lines)
+    assert "a\\nb" in str(caught.value)

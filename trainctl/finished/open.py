@@ -131,7 +131,9 @@ def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.
     try:
         model, task = build_model(run.config, run.schema, device)
     except ConfigError as error:
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: does not match the run's data: {error}") from error
+        raise CheckpointError(
+            *error.within(f"{run.directory / 'config.yaml'}: does not match the run's data: ")
+        ) from error
     restore.load_weights(model, weights.model, run.directory)
     int8.fix(model)
     return model.eval(), task, device
