@@ -100,3 +100,18 @@ def test_a_record_ends_at_the_end_of_its_line_and_nowhere_else(tmp_path: Path, c
     table = read_table(tmp_path / "t.jsonl")
     assert table.cells("a") == [f"x{character}y"] * 3
     assert table.lines == [1, 2, 3]
+
+
+@pytest.mark.parametrize("record", [{"x\ud800": 1}, {"x": "\udfff"}, {"x": "a\ud83d b"}])
+@pytest.mark.parametrize("form", ["[%s]", "%s\n%s"])
+def test_half_a_character_is_named_with_its_line_and_a_whole_one_is_read(
+    tmp_path: Path, record: dict, form: str
+) -> None:
+    lines = form.replace("%s", json.dumps({"x": "\U0001f600", "y": 1}), form.count("%s") - 1).replace(
+        "%s", json.dumps(record)
+    )
+    (tmp_path / "t.json").write_text(lines)
+    with pytest.raises(DataError, match=r"t\.json, line \d: \\ud[89a-f]\w\w is half of a pair of surrogates"):
+        read_table(tmp_path / "t.json")
+    (tmp_path / "t.json").write_text(json.dumps([{"x": "\U0001f600"}]))
+    assert read_table(tmp_path / "t.json").cells("x") == ["\U0001f600"]
