@@ -1,13 +1,18 @@
 """What processes have left that were killed while they made a run is removed, and nothing else."""
 
+import errno
 import json
 import os
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from trainctl.store import lock, runpath
+from tests.faults import FailingDisk
+from trainctl.errors import StorageError
+from trainctl.store import files, lock, runpath
+from trainctl.store.records import MadeBy
 from trainctl.train import made
 
 OLD = ".making-0123456789ab"
@@ -58,3 +63,15 @@ def test_one_that_is_being_written_and_a_young_one_stay(tmp_path: Path) -> None:
     made._remove_abandoned(tmp_path)
     made._remove_abandoned(tmp_path / "nowhere")
     assert (tmp_path / ".making-ba9876543210" / "mine.txt").exists()
+
+
+def test_a_full_disk_leaves_nothing_of_a_run_that_was_to_be_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = {"dataset": {"name": "iris"}, "model": {"name": "mlp"}}
+    config = SimpleNamespace(parts=parts, output=SimpleNamespace(root=str(tmp_path / "runs")))
+    (tmp_path / "runs").mkdir()
+    monkeypatch.setattr(files, "os", FailingDisk(1, persistent=True, error=errno.ENOSPC, only=("write",)))
+    with pytest.raises(StorageError):
+        made.make(SimpleNamespace(config=config), MadeBy("merge"))  # type: ignore[arg-type]
+    assert list((tmp_path / "runs").iterdir()) == []
