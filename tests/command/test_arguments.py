@@ -93,3 +93,21 @@ def test_a_file_of_any_name_is_a_name(tmp_path):
     (tmp_path / "root=x").touch()
     parsed = arguments.parse(["device=cpu", "root=x"], {"root": "runs"}, most_names=2, overrides=True)
     assert (parsed.names, parsed.options, parsed.overrides) == ([], {"root": "x"}, ["device=cpu"])
+
+
+@pytest.mark.parametrize("key", ["root", "output"])
+def test_a_path_below_no_home_directory_is_refused_unless_it_exists(key, tmp_path):
+    with pytest.raises(
+        ConfigError, match=rf"{key}=~nosuchuser/x: there is no such home directory; .* give \./~nosuchuser/x"
+    ):
+        arguments.parse([f"{key}=~nosuchuser/x"], DEFAULTS, most_names=0)
+    assert arguments.parse([f"{key}=./~nosuchuser/x"], DEFAULTS, most_names=0).options[key] == "./~nosuchuser/x"
+    (tmp_path / "~nosuchuser").mkdir()
+    assert arguments.parse([f"{key}=~nosuchuser"], DEFAULTS, most_names=0).options[key] == "~nosuchuser"
+
+
+def test_a_tolerance_is_a_number_of_at_least_0():
+    assert [arguments.tolerance(text) for text in ("", "0", "0.0", "0e3", "0.5")] == [None, 0, 0, 0, 0.5]
+    for text in ("-1", "nan", "inf", "x", "1e999"):
+        with pytest.raises(ConfigError, match=rf"^tolerance={text}: expected a number in \[0, inf\)$"):
+            arguments.tolerance(text)

@@ -209,7 +209,7 @@ def test_a_sweep_contacts_no_database_that_is_not_named_again(home: Path) -> Non
     (home / "sweep.json").write_text(
         json.dumps(record | {"storage": url, "words": [*record["words"], f"sweep.storage={url}"]})
     )
-    with pytest.raises(CheckpointError, match=r"its journal is in a database; give 'sweep.storage=postgresql://me@"):
+    with pytest.raises(CheckpointError, match=r"its journal is in a database; give 'sweep\.storage=postgresql:"):
         study.reopen(home)
 
 

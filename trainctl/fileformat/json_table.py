@@ -1,6 +1,7 @@
 """JSON records, a list or one per line -> rows of cells, as a CSV file would have them. Imports no torch."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.delimited import Rows
 from trainctl.fileformat.limits import check_json
 
+ESCAPED_HALF, HALF = re.compile(r"\\u[dD][89a-fA-F]"), re.compile("[\ud800-\udfff]")
 EXPECTED = 'records such as [{"x": 1, "y": "a"}, ...], or one {...} per line'
 
 
@@ -30,7 +32,24 @@ def read_records(text: str, path: Path) -> Rows:
     for line, record in records:
         plain = {str(key).strip(): value for key, value in record.items()}
         rows.append([_cell(plain.get(name), f"{path}, line {line}, field {name}") for name in header])
+    if ESCAPED_HALF.search(text):
+        _check_characters(rows, [1, *(line for line, _ in records)], path)
     return Rows(rows, [1, *(line for line, _ in records)], "comma")
+
+
+def _check_characters(rows: Sequence[Sequence[str]], lines: Sequence[int], path: Path) -> None:
+    """Check that all texts consist of characters: JSON can escape one half of a pair alone, which no file can hold.
+
+    Raises:
+        DataError: If one does not.
+    """
+    for cells, line in zip(rows, lines, strict=True):
+        for cell in cells:
+            if half := HALF.search(cell):
+                raise DataError(
+                    f"{path}, line {line}: \\u{ord(half[0]):x} is half of a pair of surrogates, and no character: remove it,"
+                    " or write both halves"
+                )
 
 
 def _records(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:

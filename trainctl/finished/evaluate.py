@@ -94,7 +94,7 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     except ConfigError as error:
         if run.overrides:
             raise
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
+        raise CheckpointError(*error.within(f"{run.directory / 'config.yaml'}: ")) from error
     restore.load_weights(measured.model, weights.model, run.directory)
     int8.fix(measured.model)
     rows = len(measured.data.splits[split])

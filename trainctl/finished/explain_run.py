@@ -84,7 +84,7 @@ def _measured(run: Finished, weights: Weights) -> Evaluation:
     except ConfigError as error:
         if run.overrides:
             raise
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
+        raise CheckpointError(*error.within(f"{run.directory / 'config.yaml'}: ")) from error
     restore.load_weights(measured.model, weights.model, run.directory)
     measured.model.eval()
     return measured

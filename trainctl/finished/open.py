@@ -148,7 +148,7 @@ def with_weights(
     try:
         model, task = build_model(config, schema, device)
     except ConfigError as error:
-        raise CheckpointError(f"{where / 'config.yaml'}: does not match the run's data: {error}") from error
+        raise CheckpointError(*error.within(f"{where / 'config.yaml'}: does not match the run's data: ")) from error
     restore.load_weights(model, tensors, where)
     int8.fix(model)
     return model.eval(), task, device

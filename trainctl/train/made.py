@@ -85,8 +85,8 @@ def make(run: Run, made_by: MadeBy, directory: Path | None = None, before: Cost 
     root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
     _remove_abandoned(root)
     building = root / f"{BUILDING}{secrets.token_hex(6)}"
-    rundir.make(building / "run")
     try:
+        rundir.make(building / "run")
         _write(run, building / "run", made_by, before)
         target = directory or root / rundir.new_name(label)
         try:
