@@ -273,7 +273,11 @@ def _absolute_paths(group: str, settings: Tree, packages: Sequence[str]) -> Tree
     def made(key: str, value: Any) -> Any:
         if isinstance(value, list) and schema.is_paths(annotations.get(key)):
             return [_absolute(f"{group}.{key}={item}", item) for item in value]
-        if isinstance(value, str) and schema.is_path(annotations.get(key)) and not schema.is_word(value, annotations[key]):
+        if (
+            isinstance(value, str)
+            and schema.is_path(annotations.get(key))
+            and not schema.is_word(value, annotations[key])
+        ):
             return _absolute(f"{group}.{key}={value}", value)
         return value
 

@@ -159,7 +159,10 @@ def is_path(annotation: Any) -> bool:
 def is_word(value: object, annotation: Any) -> bool:
     """Return whether a value is one of the words that an annotation lists.
 
-    >>> is_word("auto", Literal["auto"] | Annotated[str, "path"]), is_word("x.csv", Literal["auto"] | Annotated[str, "path"])
+    >>> (
+    ...     is_word("auto", Literal["auto"] | Annotated[str, "path"]),
+    ...     is_word("x.csv", Literal["auto"] | Annotated[str, "path"]),
+    ... )
     (True, False)
     """
     if get_origin(annotation) in (Union, UnionType):

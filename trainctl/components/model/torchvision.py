@@ -291,7 +291,8 @@ def _without_versions(model: nn.Module) -> nn.Module:
 
 def _last_layer(model: nn.Module) -> str:
     """Return the path of the output layer: the last one with a matrix of weights."""
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    names: list[str] = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return names[-1]
 
 
 def _resized(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
