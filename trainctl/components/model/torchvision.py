@@ -144,7 +144,7 @@ class Origin:
         return self.weights not in ("none", "default", *NAMED)
 
     def file(self) -> tuple[Path, str]:
-        """Return the file and its SHA-256, downloaded if need be."""
+        """Return the file and its SHA-256, downloaded if necessary."""
         if self.local:
             path = Path(self.weights)
             return path, sha256(path)
