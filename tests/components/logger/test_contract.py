@@ -226,7 +226,7 @@ class TestEveryLogger:
         directory.mkdir()
         reporter = Files(directory, [build(name, directory)], [name])
         reporter.loggers.start(session_of(directory), [])
-        for step in (2, 4, 6):
+        for step in (2, 4, 6, 7):
             reporter._record({"step": step, "val/loss": 1.0})
             reporter.loggers.log(step, {"val/loss": 1.0})
         reporter.forget(4)
