@@ -204,4 +204,3 @@ def test_finetune_prints_the_command_that_it_stands_for(
     assert code == 4
     code, _, err = say(capsys, monkeypatch, "init=run")
     assert (code, err) == (2, "trainctl: init=run needs init.run=RUN, the directory of a run\n")
-
