@@ -60,9 +60,9 @@ def test_a_workflow_calls_what_exists_with_few_rights(path):
     assert workflow["permissions"] == {"contents": "read"}
     for job in workflow["jobs"].values():
         assert job["timeout-minutes"] <= 90
-        assert set(job.get("needs", []) if isinstance(job.get("needs"), list) else [job["needs"]] if "needs" in job else []) <= set(
-            workflow["jobs"]
-        )
+        assert set(
+            job.get("needs", []) if isinstance(job.get("needs"), list) else [job["needs"]] if "needs" in job else []
+        ) <= set(workflow["jobs"])
     for step in steps(workflow):
         assert len({"uses", "run"} & step.keys()) == 1
         if "uses" in step:
@@ -118,7 +118,9 @@ def test_the_image_is_made_of_files_that_exist_and_are_not_ignored():
 
 def test_the_script_refuses_what_it_does_not_know(tmp_path):
     def tried(*words):
-        done = subprocess.run([SCRIPTS[words[0]], *words[1:]], capture_output=True, text=True, check=False, cwd=tmp_path)
+        done = subprocess.run(
+            [SCRIPTS[words[0]], *words[1:]], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
         return done.returncode, done.stderr.strip()
 
     assert tried("docker/install", "python", "tpu") == (2, "docker/install: tpu: expected cpu or cuda")

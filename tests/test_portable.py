@@ -57,7 +57,12 @@ print(len(names), "modules")
 @pytest.mark.slow
 def test_every_module_can_be_imported_without_what_only_linux_has():
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=False, timeout=300, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        [sys.executable, "-c", SCRIPT],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
     )
     *failed, count = done.stdout.splitlines() or [""]
     assert failed == [], done.stderr

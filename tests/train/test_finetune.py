@@ -130,6 +130,15 @@ def test_layer_decay_lowers_the_rate_of_each_layer_towards_the_input(old: Path) 
     assert run.optimizer.param_groups[0]["initial_lr"] == 0.8  # the rate that is reported
 
 
+def test_the_output_layer_can_have_a_rate_of_its_own(old: Path) -> None:
+    run = assemble.assemble(settings(*TWO, "layer_decay=0.5", "head_lr_factor=10", "optimizer.lr=0.8"))
+    parameters = dict(run.model.named_parameters())
+    rates = {id(each): group["initial_lr"] for group in run.optimizer.param_groups for each in group["params"]}
+    found = [{rates[id(parameters[name])] for name in layer.parameters} for layer in layers(run.model)]
+    assert found == [{0.2}, {0.4}, {8.0}]
+    assert run.optimizer.param_groups[0]["initial_lr"] == 0.4  # of the layer before it, which is reported
+
+
 def test_everything_works_with_the_parent_deleted(tmp_path: Path, old: Path) -> None:
     mother = tmp_path / "mother"
     shutil.copytree(old, mother)

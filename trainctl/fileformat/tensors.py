@@ -14,6 +14,7 @@ from trainctl.fileformat.place import open_regular
 if TYPE_CHECKING:
     from torch import Tensor
 
+PORTION = 1 << 20  # bytes that are hashed at once
 ZIP, PICKLE = b"PK\x03\x04", b"\x80"
 # Where training scripts put the weights among other things: averaged ones first, as they are the better ones.
 NESTED = ("model_ema", "state_dict_ema", "state_dict", "model_state_dict", "model", "net", "weights")
@@ -28,8 +29,11 @@ def sha256(path: Path) -> str:
     Raises:
         DataError: If it is not a regular file, or cannot be read.
     """
+    digest = hashlib.sha256()
     with open_regular(path) as file, reading(path):
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        while portion := file.read(PORTION):
+            digest.update(portion)
+    return digest.hexdigest()
 
 
 def read_weights(path: Path) -> dict[str, "Tensor"]:

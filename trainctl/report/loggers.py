@@ -7,6 +7,7 @@ from typing import Any
 
 from trainctl.components.logger.base import Logger, Session, Steps
 from trainctl.errors import Advice, CheckpointError
+from trainctl.fileformat.waiting import waiting
 from trainctl.store import runpath
 from trainctl.store.runpath import AnyPath
 
@@ -34,7 +35,8 @@ class Loggers:
         """Start a session with the evaluations of earlier ones."""
         for label, logger in self.loggers:
             if start := logger.start:
-                self._call(label, lambda start=start: start(session))  # type: ignore[misc]
+                with waiting(f"starting {label}"):
+                    self._call(label, lambda start=start: start(session))  # type: ignore[misc]
         self.restart(rows)
 
     def restart(self, rows: Steps) -> None:

@@ -145,7 +145,9 @@ def _weights(run: "Run") -> list[Line]:
     many = len(taken) > MOST_LAYERS
     shown = [entry for entry in run.starts if not many or entry.state != "taken"]
     lines = [("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in shown]
-    return [("weights", f"{len(taken)} layers: taken, {taken[0].layer} to {taken[-1].layer}"), *lines] if many else lines
+    return (
+        [("weights", f"{len(taken)} layers: taken, {taken[0].layer} to {taken[-1].layer}"), *lines] if many else lines
+    )
 
 
 def processes(run: "Run") -> str:

@@ -5,7 +5,7 @@ The words that an answer names work where it is given; `tests/settings/test_habi
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from trainctl.settings import component, config, kinds, schema
 from trainctl.settings.members import options
@@ -146,6 +146,8 @@ def of_key(key: str, text: str) -> str:
         return f"; type device={_device(leaf, text)}"
     if leaf in ("amp", "fp16", "bf16", "mixed_precision"):
         return f"; type precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
+    if ELSEWHERE.get(leaf) == "model" and text.lower() in _architectures():
+        return f"; type model=torchvision model.architecture={text.lower()}"
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
         return f"; type {ELSEWHERE[leaf]}={text or 'VALUE'}"
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
@@ -172,6 +174,8 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     if key == "device":
         number = text.removeprefix("gpu:")
         instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
+    elif key == "model" and text in _architectures():
+        instead = f"torchvision model.architecture={text}"
     elif key == "precision":
         instead = PRECISIONS.get(text, "")
     elif key.rpartition(".")[2] in ("max_time", "trial_timeout"):
@@ -258,6 +262,13 @@ def of_bare(word: str, following: str | None) -> str:
         return f"; type {word}={following or 'VALUE'}"
     owners = [name for name, found in options([]).items() if word in found and name != "recipe"]
     return f"; type {owners[0]}={word}" if len(owners) == 1 else of_key(word, following or "")
+
+
+def _architectures() -> tuple[str, ...]:
+    """Return the names of torchvision's models that are no members of ours."""
+    path = component.source("model", "torchvision")
+    names = get_args(component.signature(path).parameters["architecture"]) if path else ()
+    return tuple(name for name in names if name not in component.names("model"))
 
 
 def _settings() -> set[str]:

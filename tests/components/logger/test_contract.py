@@ -44,7 +44,9 @@ def tensorboard_values(directory):
     from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 
     events = (
-        event for path in sorted((directory / "tensorboard").glob("events*")) for event in EventFileLoader(str(path)).Load()
+        event
+        for path in sorted((directory / "tensorboard").glob("events*"))
+        for event in EventFileLoader(str(path)).Load()
     )
     return [(event.step, value) for event in events for value in event.summary.value]
 
@@ -123,8 +125,8 @@ def wandb_points(directory):
         if record.WhichOneof("record_type") == "history":
             row = {item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in record.history.item}
             points += [
-                (name, row["step"], value) for name, value in row.items() if isinstance(value, float) and "step" in row
-                and not name.startswith("_")
+                (name, row["step"], value) for name, value in row.items() if isinstance(value, int | float) and "step" in row
+                and name != "step" and not name.startswith(("_", "plots/"))
             ]  # fmt: skip
     return points
 
@@ -140,7 +142,7 @@ def wandb_facts(directory):
             facts |= {item.key: json.loads(item.value_json) for item in record.summary.update if item.key == "outcome"}
         if kind == "history":
             names = (item.key or "/".join(item.nested_key) for item in record.history.item)
-            facts["plots"] |= {name for name in names if name.startswith("plots/")}
+            facts["plots"] |= {"/".join(name.split("/")[:2]) for name in names if name.startswith("plots/")}
     return facts
 
 
@@ -195,7 +197,9 @@ def name(request, monkeypatch):
     return request.param
 
 
-@pytest.mark.filterwarnings("default::DeprecationWarning", "default::PendingDeprecationWarning", "default::FutureWarning")
+@pytest.mark.filterwarnings(
+    "default::DeprecationWarning", "default::PendingDeprecationWarning", "default::FutureWarning"
+)
 @pytest.mark.filterwarnings("default::ResourceWarning", "default::pytest.PytestUnraisableExceptionWarning")
 class TestEveryLogger:
     def test_each_evaluation_is_there_once_after_every_kind_of_stop(self, name, tmp_path):
@@ -222,7 +226,7 @@ class TestEveryLogger:
         directory.mkdir()
         reporter = Files(directory, [build(name, directory)], [name])
         reporter.loggers.start(session_of(directory), [])
-        for step in (2, 4, 6):
+        for step in (2, 4, 6, 7):
             reporter._record({"step": step, "val/loss": 1.0})
             reporter.loggers.log(step, {"val/loss": 1.0})
         reporter.forget(4)
@@ -244,7 +248,9 @@ def test_a_missing_package_is_named_with_what_to_type(name, module, tmp_path, mo
     for loaded in [key for key in sys.modules if key == module or key.startswith(f"{module}.")]:
         monkeypatch.delitem(sys.modules, loaded)
     monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(UnavailableError, match=rf"logger={name} needs an optional package: pip install 'trainctl\[{name}\]'"):
+    with pytest.raises(
+        UnavailableError, match=rf"logger={name} needs an optional package: pip install 'trainctl\[{name}\]'"
+    ):
         build(name, tmp_path)
 
 
@@ -264,8 +270,13 @@ def test_a_server_that_is_away_is_reported_once_and_the_run_finishes(tmp_path):
         away = ["logger.mlflow.uri=http://127.0.0.1:9", "loop.max_steps=4"]
         summary = session.begin(settings("mlflow", *away), [], tmp_path / "run")
     assert summary["outcome"] == "finished"
-    messages = [str(each.message) for each in caught if issubclass(each.category, Advice) and "logger" in str(each.message)]
-    assert [message.partition(",")[0] for message in messages] == ["logger=mlflow is incomplete", "logger=mlflow failed 3 times in a row"]
+    messages = [
+        str(each.message) for each in caught if issubclass(each.category, Advice) and "logger" in str(each.message)
+    ]
+    assert [message.partition(",")[0] for message in messages] == [
+        "logger=mlflow is incomplete",
+        "logger=mlflow failed 3 times in a row",
+    ]
 
 
 def test_a_csv_gets_a_column_when_a_metric_appears(tmp_path):

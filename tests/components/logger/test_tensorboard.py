@@ -38,7 +38,9 @@ def events(directory):
     found = []
     for path in files:
         for event in EventFileLoader(str(path)).Load():
-            found += [(value.tag, event.step, event.wall_time) for value in event.summary.value if value.tensor.float_val]
+            found += [
+                (value.tag, event.step, event.wall_time) for value in event.summary.value if value.tensor.float_val
+            ]
     return sorted(found)
 
 

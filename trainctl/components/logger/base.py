@@ -11,7 +11,7 @@ Steps = Sequence[
 
 @dataclass(frozen=True)
 class Session:
-    """What a logger is told of a run when training starts or continues.
+    """The name and the settings of a run, which a logger receives when training starts or continues.
 
     Args:
         name: The name of the run's directory.

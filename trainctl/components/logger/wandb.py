@@ -123,6 +123,7 @@ class Tracked:
         """End the run, which waits until its files are complete."""
         if self.run is not None:
             self.run.finish(exit_code=self.code)
+            self.library.teardown()  # its process may lose what a later run of the same identifier logs
             self.run = None
         if self.sent is not None:
             self.sent.close()

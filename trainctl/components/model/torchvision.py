@@ -144,7 +144,7 @@ class Origin:
         return self.weights not in ("none", "default", *NAMED)
 
     def file(self) -> tuple[Path, str]:
-        """Return the file and its SHA-256, downloaded if need be."""
+        """Return the file and its SHA-256, downloaded if necessary."""
         if self.local:
             path = Path(self.weights)
             return path, sha256(path)
@@ -291,7 +291,8 @@ def _without_versions(model: nn.Module) -> nn.Module:
 
 def _last_layer(model: nn.Module) -> str:
     """Return the path of the output layer: the last one with a matrix of weights."""
-    return [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)][-1]
+    names: list[str] = [name for name, module in model.named_modules() if isinstance(module, nn.Linear | nn.Conv2d)]
+    return names[-1]
 
 
 def _resized(model: nn.Module, weights: dict[str, Tensor]) -> dict[str, Tensor]:
