@@ -99,7 +99,18 @@ def full(text: str, other: str = "b") -> document.Document:
         Series("", [1.0, 2.0], [1.0, 2.0], "bars", width=1.0), Series(other, [1.0, 3.0], [1.0, 2.0], "dashed", -1),
     )  # fmt: skip
     charts = [
-        Chart(f"one_{near}", text, other, text, other, series, Mark(2.0, 1.0, text), nearest=near, x_texts={1.0: text}, note=text)
+        Chart(
+            f"one_{near}",
+            text,
+            other,
+            text,
+            other,
+            series,
+            Mark(2.0, 1.0, text),
+            nearest=near,
+            x_texts={1.0: text},
+            note=text,
+        )
         for near in (False, True)
     ]
     image = np.linspace(0, 1, 64).reshape(8, 8)
@@ -163,7 +174,9 @@ def test_attributes_and_texts_are_escaped():
 
 
 def test_the_script_sets_text_as_text():
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import\(", style.SCRIPT)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import\(", style.SCRIPT
+    )
 
 
 def browser() -> str:

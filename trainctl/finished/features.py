@@ -1,6 +1,5 @@
 """What the numbers of a row mean: the columns, pixels or tokens to which they belong, and how they are called."""
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -10,6 +9,7 @@ from torch import Tensor
 from trainctl.data.schema import Schema
 from trainctl.data.shown import Kind, column_names, has_columns, kind_of
 from trainctl.finished.attribution import patches
+
 PATCHES = 14  # patches of an image along its longer side, unless the patch is given
 
 

@@ -34,7 +34,9 @@ def groups(records: Sequence[Record]) -> list[Group]:
     for record in records:
         settings = {key: spell(value) for key, value in leaves(record.config).items()}
         seeds = settings.get(SEEDS[0], ""), settings.get(SEEDS[1], "")
-        kept = tuple((key, value) for key, value in settings.items() if key not in SEEDS and not key.startswith(ELSEWHERE))
+        kept = tuple(
+            (key, value) for key, value in settings.items() if key not in SEEDS and not key.startswith(ELSEWHERE)
+        )
         found.setdefault(kept, {}).setdefault(seeds, record)
     if len(found) < 2 or any(len(runs) < 2 for runs in found.values()):
         return []
