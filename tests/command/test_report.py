@@ -244,7 +244,7 @@ def test_runs_of_different_data_are_not_compared(trained, report):
         (["RUN", "rows=0"], 2, "rows=0: expected a whole number"),
         (["RUN", "rows=501"], 2, "rows=501: expected a whole number in [1, 500]"),
         (["RUN", "split=tset"], 2, "split=tset: no such split; did you mean test?"),
-        (["RUN", "outptu=x"], 2, "outptu=x"),
+        (["RUN", "outpt=x"], 2, "outpt=x"),
         (["RUN", "loop.epochs=3"], 2, "loop.epochs=3: cannot change in an existing run"),
         (["RUN", "RUN"], 2, "report was given this run twice"),
         (["RUN", "output=taken"], 5, "output=taken: file already exists"),

@@ -74,8 +74,8 @@ def sentences(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
         shown = [_shown(group.name, values[row], blocks) for row, group in enumerate(found)]
         for row in range(len(found)):
             if row != compared.best and compared.tested[row]:
-                verb = "is better than" if compared.worse[row] else "cannot be distinguished from"
-                lines.append(f"{metric}: {shown[compared.best]} {verb} {shown[row]} (paired by seed).")
+                how = "is better than" if compared.worse[row] else "cannot be distinguished from"
+                lines.append(f"{metric}: {shown[compared.best]} {how} {shown[row]} (paired by seed).")
     return lines
 
 

@@ -184,8 +184,8 @@ def ancestry(files: Files) -> Section:
 def _ancestor(each: lineage.Ancestor) -> str:
     made = ""
     if each.made_by:
-        typed = " ".join(f"{key}={value}" for key, value in each.made_by.settings.items())
-        made = f"made by {each.made_by.verb} {typed}".rstrip()
+        typed, command = " ".join(f"{key}={value}" for key, value in each.made_by.settings.items()), each.made_by.verb
+        made = f"made by {command} {typed}".rstrip()
     steps = "" if each.step is None else f"step {each.step:,}"
     state = "" if each.state == "unchanged" else each.state
     role = f"{each.role}: " if each.role else ""

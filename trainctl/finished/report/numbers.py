@@ -144,7 +144,7 @@ def _trivial(measured: Measured) -> tuple[np.ndarray, str]:
 
 
 def _over_time(measured: Measured, plain: np.ndarray, what: str, column: int, name: str, about: str) -> Chart:
-    """Return what was forecast one step ahead, beside what came; of a long split the end."""
+    """Return what was forecast one step ahead, next to what came; of a long split the end."""
     said, true = measured.results.predicted[:, column].numpy(), measured.results.true[:, column].numpy()
     start = max(0, len(said) - LONGEST_SERIES)
     places = list(range(start, len(said)))

@@ -95,7 +95,7 @@ def _(each: document.Drawing) -> Element:
 
 @block.register
 def _(each: document.Gallery) -> Element:
-    pairs = any(one.beside is not None for one in each.pictures)
+    pairs = any(one.other is not None for one in each.pictures)
     figures = [_picture(one) for one in each.pictures]
     caption = element("p", each.caption, class_="note") if each.caption else None
     return element("div", caption, element("div", *figures, class_="gallery pairs" if pairs else "gallery"))
@@ -104,9 +104,9 @@ def _(each: document.Gallery) -> Element:
 def _picture(one: document.Picture) -> Element:
     said = ", ".join(one.lines)
     images = [element("img", src=_png(one.image), alt=said)]
-    if one.beside is not None:
-        images.append(element("img", src=_png(one.beside), alt=f"reconstruction of: {said}"))
-    shown = element("div", *images, class_="two") if one.beside is not None else images[0]
+    if one.other is not None:
+        images.append(element("img", src=_png(one.other), alt=f"reconstruction of: {said}"))
+    shown = element("div", *images, class_="two") if one.other is not None else images[0]
     return element("figure", shown, element("figcaption", *(element("p", line) for line in one.lines)))
 
 
