@@ -40,7 +40,9 @@ def write_texts(path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(["review", "mood"])
         for _ in range(60):
-            writer.writerow([f"the <b>film</b> was {source.choice(['great', 'awful'])} & so", source.choice(["</p>", "good"])])
+            writer.writerow(
+                [f"the <b>film</b> was {source.choice(['great', 'awful'])} & so", source.choice(["</p>", "good"])]
+            )
 
 
 def write_waves(path: Path) -> None:
@@ -120,9 +122,17 @@ PICTURES = {"loss", "batch", "mistakes"}
     ("kind", "sections", "pictures"),
     [
         ("classes", CLASSES, {"accuracy", "confusion", "roc", "precision_recall", "calibration"}),
-        ("numbers", ["predicted-and-true", "largest-errors"], {"mae", "rmse", "r2", "predicted", "residuals", "errors"}),
+        (
+            "numbers",
+            ["predicted-and-true", "largest-errors"],
+            {"mae", "rmse", "r2", "predicted", "residuals", "errors"},
+        ),
         ("texts", CLASSES, {"accuracy", "confusion", "roc", "precision_recall", "calibration"}),
-        ("waves", ["forecasts", "predicted-and-true", "largest-errors"], {"forecast_0", "forecast_1", "lead_0", "predicted_3"}),
+        (
+            "waves",
+            ["forecasts", "predicted-and-true", "largest-errors"],
+            {"forecast_0", "forecast_1", "lead_0", "predicted_3"},
+        ),
         ("codes", ["reconstructions", "worst-reconstructions"], {"reconstructions", "errors"}),
         ("photos", CLASSES, {"accuracy", "confusion", "calibration"}),
     ],
@@ -234,7 +244,7 @@ def test_runs_of_different_data_are_not_compared(trained, report):
         (["RUN", "rows=0"], 2, "rows=0: expected a whole number"),
         (["RUN", "rows=501"], 2, "rows=501: expected a whole number in [1, 500]"),
         (["RUN", "split=tset"], 2, "split=tset: no such split; did you mean test?"),
-        (["RUN", "outptu=x"], 2, "outptu=x"),
+        (["RUN", "outpt=x"], 2, "outpt=x"),
         (["RUN", "loop.epochs=3"], 2, "loop.epochs=3: cannot change in an existing run"),
         (["RUN", "RUN"], 2, "report was given this run twice"),
         (["RUN", "output=taken"], 5, "output=taken: file already exists"),

@@ -11,7 +11,9 @@ from trainctl.finished.report import classes
 
 def test_intervals_that_are_far_apart_distinguish():
     metrics = {"a": {"test/rmse": 1.0}, "b": {"test/rmse": 2.0}, "c": {"test/rmse": 1.05}, "d": {"val/rmse": 9.0}}
-    intervals = {run: {"test/rmse": [metrics[run]["test/rmse"] - 0.1, metrics[run]["test/rmse"] + 0.1]} for run in "abc"}
+    intervals = {
+        run: {"test/rmse": [metrics[run]["test/rmse"] - 0.1, metrics[run]["test/rmse"] + 0.1]} for run in "abc"
+    }
     found = {verdict.other: verdict for verdict in distinguish.by_intervals(metrics, intervals)}
     assert {other: verdict.distinguishable for other, verdict in found.items()} == {"b": True, "c": False}
     assert {verdict.best for verdict in found.values()} == {"a"}  # smaller is better

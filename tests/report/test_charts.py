@@ -33,7 +33,9 @@ def boxes(figure):
     title = figure._suptitle.get_window_extent()
     shown = figure._suptitle.get_text().rstrip()
     lines = figure._suptitle.get_text().count("\n") + 1
-    title = type(title).from_extents(title.x0, title.y1 - title.height * (shown.count("\n") + 1) / lines, title.x1, title.y1)
+    title = type(title).from_extents(
+        title.x0, title.y1 - title.height * (shown.count("\n") + 1) / lines, title.x1, title.y1
+    )
     return {
         "title": [title],
         "about": [one.get_window_extent() for one in about],
@@ -53,7 +55,9 @@ def drawn_in_every_way(tmp_path, about):
     names = [f"{LONG}{n}" for n in range(4)]
     plots.confusion(np.eye(4, dtype=int).tolist(), names, tmp_path / "confusion.png", about)
     plots.range_test([1e-4, 1e-3, 1e-2], [3.0, 2.0, 9.0], [3.0, 2.0, 9.0], 1e-3, tmp_path / "range.png")
-    mistake_plots.mistaken_classes([(LONG, names[0], names[1], 0.1, 0.9)], "Most confident mistakes", tmp_path / "wrong.png", about)
+    mistake_plots.mistaken_classes(
+        [(LONG, names[0], names[1], 0.1, 0.9)], "Most confident mistakes", tmp_path / "wrong.png", about
+    )
     mistake_plots.mistaken_numbers([(LONG, 1.0, 2.0)], "Largest errors", tmp_path / "far.png", about)
     images = [generator.random((8, 8)) for _ in range(7)]
     captions = [(LONG, LONG)] * 7
@@ -63,10 +67,14 @@ def drawn_in_every_way(tmp_path, about):
         tmp_path / "calibration.png", about,
     )  # fmt: skip
     batch_plot.images(images, [LONG] * 7, f"First training batch: {LONG}", about, tmp_path / "batch.png")
-    batch_plot.table(names, generator.random((3, 4)), [names] * 3, names[:3], "First training batch", about, tmp_path / "cells.png")
+    batch_plot.table(
+        names, generator.random((3, 4)), [names] * 3, names[:3], "First training batch", about, tmp_path / "cells.png"
+    )
     batch_plot.texts([(LONG, LONG * 9)] * 3, "First training batch", about, tmp_path / "texts.png")
     windows = generator.random((5, 6, 2))
-    batch_plot.series(windows, windows[:, :2], ["a", LONG], [LONG] * 5, "First training batch", about, tmp_path / "series.png")
+    batch_plot.series(
+        windows, windows[:, :2], ["a", LONG], [LONG] * 5, "First training batch", about, tmp_path / "series.png"
+    )
     series = tuple(Series(f"{LONG}{n}", [1, 2, 3], [n, 2, 1], colour=n) for n in range(9))
     chart = Chart("many", f"Many runs: {LONG}", about, "epoch", LONG, series, Mark(2, 2, "best"))
     chart_plot.draw(chart, tmp_path / "many.png")
@@ -116,7 +124,10 @@ def test_a_rate_that_evaluations_have_changed_is_drawn_as_it_was():
 def test_what_is_left_of_a_run_that_was_stopped_is_drawn_as_planned():
     chart = curve_charts.learning_rate(rows_of(0.09), Planned(0.1, lambda step: 1 - step / 90, 90), "x")
     taken, rest = chart.series
-    assert (taken.x[-1], rest.x[0], rest.x[-1], rest.kind) == (9, 10, 89, "dashed") or (taken.x[-1], rest.x[0]) == (9, 10)
+    assert (taken.x[-1], rest.x[0], rest.x[-1], rest.kind) == (9, 10, 89, "dashed") or (taken.x[-1], rest.x[0]) == (
+        9,
+        10,
+    )
     assert rest.y[-1] == pytest.approx(0.09 / (1 - 9 / 90) * (1 - 89 / 90))
 
 
@@ -125,13 +136,19 @@ def test_a_schedule_that_follows_the_clock_is_drawn_at_its_evaluations():
     assert chart.series[0].x == [10.0, 20.0]
 
 
-@pytest.mark.parametrize("planned", [None, Planned(0.1, lambda step: 1.0, 10**6), Planned(0.0, lambda step: 0.5**step, 9)])
+@pytest.mark.parametrize(
+    "planned", [None, Planned(0.1, lambda step: 1.0, 10**6), Planned(0.0, lambda step: 0.5**step, 9)]
+)
 def test_what_is_constant_is_not_drawn(planned):
     rate = 0.0 if planned and not planned.base else 0.1
     assert curve_charts.learning_rate(rows_of(rate, rate), planned, "x") is None
 
 
 def test_runs_are_drawn_over_each_other_by_metric():
-    runs = {"a": [{"epoch": 1.0, "val/loss": 0.5, "train/loss": 1.0}], "b": [{"epoch": 1.0, "val/loss": math.nan}], "c": []}
+    runs = {
+        "a": [{"epoch": 1.0, "val/loss": 0.5, "train/loss": 1.0}],
+        "b": [{"epoch": 1.0, "val/loss": math.nan}],
+        "c": [],
+    }
     (chart,) = curve_charts.over_each_other(runs, "digits")
     assert (chart.name, chart.about, [series.name for series in chart.series]) == ("loss", "digits · validation", ["a"])

@@ -99,7 +99,18 @@ def full(text: str, other: str = "b") -> document.Document:
         Series("", [1.0, 2.0], [1.0, 2.0], "bars", width=1.0), Series(other, [1.0, 3.0], [1.0, 2.0], "dashed", -1),
     )  # fmt: skip
     charts = [
-        Chart(f"one_{near}", text, other, text, other, series, Mark(2.0, 1.0, text), nearest=near, x_texts={1.0: text}, note=text)
+        Chart(
+            f"one_{near}",
+            text,
+            other,
+            text,
+            other,
+            series,
+            Mark(2.0, 1.0, text),
+            nearest=near,
+            x_texts={1.0: text},
+            note=text,
+        )
         for near in (False, True)
     ]
     image = np.linspace(0, 1, 64).reshape(8, 8)
@@ -163,11 +174,25 @@ def test_attributes_and_texts_are_escaped():
 
 
 def test_the_script_sets_text_as_text():
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import\(", style.SCRIPT)
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(|fetch|XMLHttp|import\(", style.SCRIPT
+    )
 
 
 def browser() -> str:
     return next(filter(None, map(shutil.which, BROWSERS)), "")
+
+
+def opened(path, *words):
+    """Open a page in a browser; return what it has become."""
+    found = subprocess.run(
+        [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--window-size=900,1600",
+         f"--user-data-dir={path.with_suffix('.browser')}", *words, "--dump-dom", path.as_uri()],
+        capture_output=True, encoding="utf-8", errors="replace", timeout=120, check=False,
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr[-2000:]
+    return found
 
 
 @pytest.mark.slow
@@ -175,16 +200,26 @@ def browser() -> str:
 def test_a_browser_shows_the_page_and_runs_only_its_own_script(tmp_path):
     hostile = full('<img src=x onerror="document.title=1">', "</script><script>document.title='broken'</script>")
     (tmp_path / "page.html").write_bytes(page.page(hostile))
-    found = subprocess.run(
-        [browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", f"--user-data-dir={tmp_path / 'browser'}",
-         f"--screenshot={tmp_path / 'page.png'}", "--window-size=900,1600", "--dump-dom", (tmp_path / "page.html").as_uri()],
-        capture_output=True, encoding="utf-8", errors="replace", timeout=120, check=False,
-    )  # fmt: skip
-    assert found.returncode == 0, found.stderr[-2000:]
+    found = opened(tmp_path / "page.html", f"--screenshot={tmp_path / 'page.png'}")
     assert 'tabindex="0"' in found.stdout  # our script ran: it makes charts reachable by the keyboard
     assert 'class="tip"' in found.stdout
     assert "<title>&lt;img" in found.stdout  # and nothing else did
-    if (tmp_path / "page.png").exists():
-        pixels = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
-        assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 30
+    pixels = np.asarray(Image.open(tmp_path / "page.png").convert("RGB"))
+    assert len(np.unique(pixels.reshape(-1, 3), axis=0)) > 30
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not browser(), reason="no headless browser is installed (chromium or chrome)")
+def test_a_mouse_shows_the_numbers_of_a_chart(tmp_path):
+    content = page.page(full("<b>first</b>", "second")).decode()
+    content = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", content)  # it would refuse this script
+    move = "const s=document.querySelector('svg[data-hover]'),r=s.getBoundingClientRect();s.dispatchEvent(new PointerEvent('pointermove',{clientX:r.left+80,clientY:r.top+50}))"
+    (tmp_path / "page.html").write_text(
+        content.replace("</body>", f"<script>window.addEventListener('load',function(){{{move}}})</script></body>")
+    )
+    shown = opened(tmp_path / "page.html").stdout
+    (tip,) = [
+        each for each in re.findall(r'<div class="tip"[^>]*>.*?</div>', shown) if "hidden" not in each.partition(">")[0]
+    ]
+    assert "&lt;b&gt;first&lt;/b&gt;" in tip
+    assert re.search(r'style="left: [\d.]+px; top: [\d.]+px;"', tip)

@@ -23,7 +23,11 @@ def curve(directory: Path, *values: float) -> None:
 
 def test_a_sweep_has_a_page_with_its_answer(monkeypatch, capsys):
     home = opened("optimizer.lr=0.1,0.2,0.3,0.4", "model.dropout=0.1,0.2", "sweep.name=s")
-    write(home, *(end(str(n), 0.1 * (n + 1)) for n in range(7)), end("7", None, "failed", reason="<b>the loss is nan</b>; x"))
+    write(
+        home,
+        *(end(str(n), 0.1 * (n + 1)) for n in range(7)),
+        end("7", None, "failed", reason="<b>the loss is nan</b>; x"),
+    )
     write(home, {"event": "over", "trials": 8})
     curve(Path("runs/s/0-optimizer.lr=0.1,model.dropout=0.1"), 0.5, 0.1)
     monkeypatch.setattr(sys, "argv", ["trainctl", "report", "s"])

@@ -7,7 +7,11 @@ from trainctl.sweep import repeated
 
 
 def run(model: str, seed: int, value: float, **more: object) -> Record:
-    config = {"seed": seed, "model": {"name": model, "hidden": [8] if model == "mlp" else None}, "output": {"root": f"{seed}"}}
+    config = {
+        "seed": seed,
+        "model": {"name": model, "hidden": [8] if model == "mlp" else None},
+        "output": {"root": f"{seed}"},
+    }
     return Record(
         path=Path(f"{model}-{seed}"), name=f"{model}-{seed}", outcome="finished", created=0.0, config=config | more, fingerprint="ab",
         steps=1, epochs=1.0, seconds=1.0, parameters=1, monitor="val/loss", best=value, metrics={"test/accuracy": value},

@@ -13,7 +13,7 @@ RUN and SWEEP are a directory, its name, or a part of the name; without any, the
     trainctl report seed-0 seed-1 output=both.html
 
 The page of a run shows the settings that differ from the defaults, the data, curves that can be hovered, the learning
-rate of each step, metrics with intervals beside those of a trivial model, the confusion matrix or the residuals, the
+rate of each step, metrics with intervals next to those of a trivial model, the confusion matrix or the residuals, the
 most confident mistakes as images, texts or lines of the table, forecasts or reconstructions, cost, lineage, and the
 commands that repeat it. That of a sweep has its ranked table, plots, failures, and the command that trains the winner.
 Of several runs it has the settings that differ, the curves over each other, and which differences are distinguishable,
@@ -153,7 +153,7 @@ def _write(document: "Document", target: AnyPath) -> AnyPath:
 
 
 def _done(written: AnyPath, notes: Sequence[str], trouble: TrainctlError | None) -> int:
-    """Say what was written; return the exit code."""
+    """Print what was written; return the exit code."""
     for note in notes:
         table.line(f"trainctl: {note}", stream=sys.stderr)
     table.line(f"page: {written}")

@@ -63,21 +63,26 @@ def by_intervals(
         intervals: The ends of the intervals of some of them.
 
     >>> of = {"a": {"test/accuracy": 0.9}, "b": {"test/accuracy": 0.5}}
-    >>> [v.distinguishable for v in by_intervals(of, {"a": {"test/accuracy": [0.8, 1.0]}, "b": {"test/accuracy": [0.4, 0.6]}})]
+    >>> [
+    ...     v.distinguishable
+    ...     for v in by_intervals(of, {"a": {"test/accuracy": [0.8, 1.0]}, "b": {"test/accuracy": [0.4, 0.6]}})
+    ... ]
     [True]
     """
     found: list[Verdict] = []
     for name in dict.fromkeys(name for ends in intervals.values() for name in ends):
-        known = {run: values[name] for run, values in metrics.items() if name in values and name in intervals.get(run, {})}
+        known = {
+            run: values[name] for run, values in metrics.items() if name in values and name in intervals.get(run, {})
+        }
         best = _best(known, name)
-        for run in known:
+        for run, value in known.items():
             if best is None or run == best:
                 continue
             errors = [_error(intervals[each][name]) for each in (best, run)]
             size = math.hypot(*errors)
-            distance = abs(known[best] - known[run])
+            distance = abs(known[best] - value)
             p = math.erfc(distance / size / math.sqrt(2)) if size > 0 else float(distance == 0)
-            found.append(Verdict(name, best, run, (known[best], known[run]), p, LEVEL / (len(known) - 1)))
+            found.append(Verdict(name, best, run, (known[best], value), p, LEVEL / (len(known) - 1)))
     return found
 
 

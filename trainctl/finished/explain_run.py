@@ -109,7 +109,9 @@ def _importance(measured: Evaluation, described: Features, found: Overview, repe
         squares = [
             (rows.start, columns.start, rows.stop, columns.stop) for rows, columns in permutation.squares(described)
         ]
-        plots.importance_of_squares([one.mean for one in found.importances], squares, found.effect, title, path, found.about)
+        plots.importance_of_squares(
+            [one.mean for one in found.importances], squares, found.effect, title, path, found.about
+        )
     else:
         unit = {"regression": " [units of the target]", "reconstruction": " [scaled units]"}.get(measured.task, "")
         names, means, spreads = zip(*((one.name, one.mean, one.spread) for one in found.importances), strict=True)
@@ -157,7 +159,9 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
     if schema.task == "classification" and not measured.data.unlabelled:  # also of an autoencoder
         classes = rows.sample(EMBEDDED)[1].cpu()
         true = [[schema.class_names[index]] for index in classes.tolist()]
-        plots.embedding_of_classes(projected.places, projected.axes, classes.numpy(), schema.class_names, title, path, found.about)
+        plots.embedding_of_classes(
+            projected.places, projected.axes, classes.numpy(), schema.class_names, title, path, found.about
+        )
     elif results.task == "regression":
         name = schema.target_names[0] if schema.target_names else "target"
         true = [[number] for number in results.true[::every, 0].tolist()]
@@ -166,7 +170,9 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
         )
     else:
         label = "RMSE of the reconstruction (scaled units)"
-        plots.embedding_of_numbers(projected.places, projected.axes, results.error[::every].numpy(), label, title, path, found.about)
+        plots.embedding_of_numbers(
+            projected.places, projected.axes, results.error[::every].numpy(), label, title, path, found.about
+        )
     lines = [[index * every, *place, *true[index]] for index, place in enumerate(projected.places.tolist())]
     found.write_csv("embedding.csv", ["row", "x", "y", *(["true"] if any(true) else [])], lines)
 
@@ -184,7 +190,12 @@ def _calibrate_classes(results: Outcomes, found: Overview) -> None:
     bins = calibration.by_confidence(confidence, right)
     error = calibration.expected_error(bins)
     plots.calibration_of_classes(
-        [(one.rows, one.said, one.true) for one in bins], confidence, right, error, found.picture("calibration.png"), found.about
+        [(one.rows, one.said, one.true) for one in bins],
+        confidence,
+        right,
+        error,
+        found.picture("calibration.png"),
+        found.about,
     )
     means = f"mean confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}"
     found.lines.append(f"calibration: {means}, expected calibration error {error:.4f}")

@@ -142,7 +142,11 @@ class Chart:
 def padded(values: Sequence[float], *, log: bool, share: float) -> tuple[float, float]:
     """Return a range that contains all values, and some space around them.
 
-    >>> padded([0.0, 1.0], log=False, share=0.1), padded([1.0, 100.0], log=True, share=0.5), padded([], log=False, share=0.1)
+    >>> (
+    ...     padded([0.0, 1.0], log=False, share=0.1),
+    ...     padded([1.0, 100.0], log=True, share=0.5),
+    ...     padded([], log=False, share=0.1),
+    ... )
     ((-0.1, 1.1), (0.1, 1000.0), (0.0, 1.0))
     """
     if log:

@@ -86,7 +86,9 @@ def _series(axes: "Axes", series: Series) -> None:
         widths = {"line": 1.8, "thin": 0.9, "dashed": 1.0}
         dashes: Any = (0, (4, 3)) if series.kind == "dashed" else "-"
         marks = _points(y) if series.kind == "line" else {}
-        axes.plot(series.x, y, color=series.shown, linewidth=widths[series.kind], linestyle=dashes, label=label, **marks)
+        axes.plot(
+            series.x, y, color=series.shown, linewidth=widths[series.kind], linestyle=dashes, label=label, **marks
+        )
 
 
 def _points(values: Sequence[float]) -> dict[str, Any]:

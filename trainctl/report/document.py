@@ -48,7 +48,7 @@ class Table:
         right: The numbers of the columns that are aligned to the right.
         caption: A line above it.
         strong: The numbers of the rows that are written bold.
-        folded: Whether it is shown only when asked for.
+        folded: Whether it is shown only when it is opened.
     """
 
     headers: Sequence[str]
@@ -81,12 +81,12 @@ class Picture:
     Args:
         image: ``(H, W)`` or ``(H, W, 3)`` in 0..1.
         lines: The lines below it.
-        beside: Another image to compare it with; None for none.
+        other: Another image to compare it with; None for none.
     """
 
     image: np.ndarray
     lines: Sequence[str]
-    beside: np.ndarray | None = None
+    other: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class Commands:
 
 @dataclass(frozen=True)
 class Code:
-    """Lines of a file, shown when asked for.
+    """Lines of a file, shown when it is opened.
 
     Args:
         title: What they are.

@@ -89,9 +89,7 @@ def legend(drawn: "Figure", panels: Sequence["Axes"], columns: int = 4) -> None:
     if not once:
         return
     room = legend_columns(drawn.get_figwidth(), list(once), columns)
-    written = drawn.legend(
-        once.values(), once.keys(), loc="outside lower left", ncols=room, fontsize=9
-    )
+    written = drawn.legend(once.values(), once.keys(), loc="outside lower left", ncols=room, fontsize=9)
     for text in written.get_texts():
         text.set_parse_math(False)
 

@@ -48,7 +48,8 @@ def pictures(
         return write(figure, path)
 
 
-def mistaken_classes(rows: Sequence[tuple[str, str, str, float, float]], title: str, path: AnyPath, about: str = ""
+def mistaken_classes(
+    rows: Sequence[tuple[str, str, str, float, float]], title: str, path: AnyPath, about: str = ""
 ) -> AnyPath:
     """Draw for each row the probabilities of its true and of the predicted class.
 
@@ -56,6 +57,7 @@ def mistaken_classes(rows: Sequence[tuple[str, str, str, float, float]], title: 
         rows: What identifies a row, true class, predicted class, and the probabilities of both.
         title: Of the picture.
         path: The PNG file.
+        about: Run, data and split, for the line below the title.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -81,8 +83,7 @@ def mistaken_classes(rows: Sequence[tuple[str, str, str, float, float]], title: 
         return write(figure, path)
 
 
-def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path: AnyPath, about: str = ""
-) -> AnyPath:
+def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path: AnyPath, about: str = "") -> AnyPath:
     """Draw for each row its true and its predicted number, joined by a line.
 
     Raises:
@@ -102,7 +103,8 @@ def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path:
         return write(figure, path)
 
 
-def errors(names: Sequence[str], values: Sequence[float], label: str, title: str, path: AnyPath, about: str = ""
+def errors(
+    names: Sequence[str], values: Sequence[float], label: str, title: str, path: AnyPath, about: str = ""
 ) -> AnyPath:
     """Draw an error for each row as a bar.
 

@@ -25,7 +25,13 @@ Bin = tuple[int, float, float]  # the rows with similar values: how many, the me
 
 
 def importance(
-    names: Sequence[str], means: Sequence[float], spreads: Sequence[float], label: str, title: str, path: AnyPath, about: str = ""
+    names: Sequence[str],
+    means: Sequence[float],
+    spreads: Sequence[float],
+    label: str,
+    title: str,
+    path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw the importance of each column, the largest first, with the spread between repetitions.
 
@@ -48,7 +54,12 @@ def importance(
 
 
 def importance_of_squares(
-    means: Sequence[float], squares: Sequence[tuple[int, int, int, int]], label: str, title: str, path: AnyPath, about: str = ""
+    means: Sequence[float],
+    squares: Sequence[tuple[int, int, int, int]],
+    label: str,
+    title: str,
+    path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw the importance of each square of an image as a colour.
 
@@ -58,6 +69,7 @@ def importance_of_squares(
         label: What an importance is.
         title: Of the picture.
         path: The PNG file.
+        about: Run, data and split, for the line below the title.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -134,7 +146,9 @@ def weights(matrix: np.ndarray, names: Sequence[str], title: str, path: AnyPath,
         axes.set_xticks([])
         axes.grid(False)
         colour_bar(figure, image, axes, "weight")
-        headline(figure, title if len(largest) == len(names) else f"{title}, {len(largest)} of {len(names)} columns", about)
+        headline(
+            figure, title if len(largest) == len(names) else f"{title}, {len(largest)} of {len(names)} columns", about
+        )
         return write(figure, path)
 
 
@@ -180,7 +194,13 @@ def embedding_of_classes(
 
 
 def embedding_of_numbers(
-    places: np.ndarray, axis_names: tuple[str, str], values: np.ndarray, label: str, title: str, path: AnyPath, about: str = ""
+    places: np.ndarray,
+    axis_names: tuple[str, str],
+    values: np.ndarray,
+    label: str,
+    title: str,
+    path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw codes in two dimensions, coloured by a number of each row.
 
@@ -232,6 +252,7 @@ def calibration_of_numbers(
     Args:
         panels: Of each target its name, the predicted and true numbers, the intervals and the calibration error.
         path: The PNG file.
+        about: Run, data and split, for the line below the title.
 
     Raises:
         StorageError: If the file cannot be written.

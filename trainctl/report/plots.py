@@ -53,7 +53,12 @@ def curves(
 
 
 def range_test(
-    rates: Sequence[float], losses: Sequence[float], smoothed: Sequence[float], suggestion: float, path: Path, about: str = ""
+    rates: Sequence[float],
+    losses: Sequence[float],
+    smoothed: Sequence[float],
+    suggestion: float,
+    path: Path,
+    about: str = "",
 ) -> None:
     """Draw the loss over the learning rate.
 

@@ -8,6 +8,7 @@
         metrics.jsonl    one line per evaluation   log.txt          as on a plain terminal
         checkpoints/     see trainctl.store.checkpoint   summary.json     outcome, best and test metrics, time
         explain/<n>/     see trainctl.store.new_folder
+        report.html      see trainctl.report.html
         plots/*.png      lock.json        while a process is writing, see trainctl.store.lock
         parents/<n>/     what is needed of the runs that it was made from, see trainctl.store.parents
     <root>/<date>-<time>-sweep-<hash>/

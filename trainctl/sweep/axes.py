@@ -95,9 +95,11 @@ class Scale:
             axes.set_xscale("log")
             axes.set_xlim(self.low / (self.high / self.low) ** 0.08, self.high * (self.high / self.low) ** 0.08)
         if self.kind != "category" and len(self.values) <= FEW_TICKS:
-            places = sorted(self._height(float(text)) for text in self.values)
-            crowded = any(other - one < CROWDED for one, other in pairwise(places))
-            axes.set_xticks([float(text) for text in self.values], self.values, parse_math=False, rotation=40 if crowded else 0)
+            heights = sorted(self._height(float(text)) for text in self.values)
+            crowded = any(other - one < CROWDED for one, other in pairwise(heights))
+            axes.set_xticks(
+                [float(text) for text in self.values], self.values, parse_math=False, rotation=40 if crowded else 0
+            )
             axes.set_xticks([], minor=True)
 
 
@@ -162,4 +164,3 @@ def _unevenness(ordered: Sequence[float]) -> float:
     low, high = ordered[0], ordered[-1]
     steps = len(ordered) - 1
     return max(abs((value - low) / (high - low) - index / steps) for index, value in enumerate(ordered))
-

@@ -74,7 +74,10 @@ def _first_numbers(sweep: SweepRecord, answer: Answer) -> Cards:
             if half:
                 items.append(("95 % interval of the best", half.partition(",")[0], f"{len(best.values)} seeds"))
     counts = ", ".join(f"{count:,} {status}" for status, count in sweep.counts.items())
-    items += [("trials", f"{len(sweep.trials):,}", counts), ("training time", phrases.duration(sweep.seconds), "all trials together")]
+    items += [
+        ("trials", f"{len(sweep.trials):,}", counts),
+        ("training time", phrases.duration(sweep.seconds), "all trials together"),
+    ]
     return Cards(items)
 
 
@@ -82,7 +85,9 @@ def _state(sweep: SweepRecord, path: Path) -> list[Block]:
     if sweep.outcome == "running":
         return [Prose("The sweep is running; these are its results so far.", "warning")]
     if sweep.outcome == "interrupted":
-        return [Prose(f"The sweep is not complete; continue it with: trainctl resume {phrases.pasteable(path)}", "warning")]
+        return [
+            Prose(f"The sweep is not complete; continue it with: trainctl resume {phrases.pasteable(path)}", "warning")
+        ]
     return []
 
 
@@ -91,7 +96,9 @@ def _ranking(ranking: Ranking, answer: Answer) -> list[Block]:
     shown = ranked_table(ranking, answer.monitor, answer.monitors)
     right = frozenset(place for place, header in enumerate(shown.headers) if header in shown.right)
     strong = frozenset(place for place, each in enumerate(ranking.standings[:MOST_POINTS]) if each.verdict == "best")
-    caption = f"{answer.monitor}, mean and 95 % interval" if any(e.half_width for e in ranking.standings) else answer.monitor
+    caption = (
+        f"{answer.monitor}, mean and 95 % interval" if any(e.half_width for e in ranking.standings) else answer.monitor
+    )
     blocks: list[Block] = [Prose(text.strip()) for text in results.conclusions(ranking, answer.monitor)]
     blocks.append(Table(shown.headers, shown.rows[:MOST_POINTS], right, caption, strong))
     if (hidden := len(shown.rows) - MOST_POINTS) > 0:
@@ -113,8 +120,8 @@ def _curves(ranking: Ranking, answer: Answer, number: int, name: str) -> list[Bl
     """Return the learning curves of the best trials, which can be hovered."""
     drawn: list[Series] = []
     for place, each in enumerate(ranking.standings):
-        for number, trial in enumerate(each.trials):
-            named = place < NAMED and not number
+        for repetition, trial in enumerate(each.trials):
+            named = place < NAMED and not repetition
             if len(drawn) < MOST_CURVES and (series := _curve(trial, each, answer.monitor, place if named else None)):
                 drawn.append(series)
     if not drawn:

@@ -34,7 +34,9 @@ def groups(records: Sequence[Record]) -> list[Group]:
     for record in records:
         settings = {key: spell(value) for key, value in leaves(record.config).items()}
         seeds = settings.get(SEEDS[0], ""), settings.get(SEEDS[1], "")
-        kept = tuple((key, value) for key, value in settings.items() if key not in SEEDS and not key.startswith(ELSEWHERE))
+        kept = tuple(
+            (key, value) for key, value in settings.items() if key not in SEEDS and not key.startswith(ELSEWHERE)
+        )
         found.setdefault(kept, {}).setdefault(seeds, record)
     if len(found) < 2 or any(len(runs) < 2 for runs in found.values()):
         return []
@@ -72,8 +74,8 @@ def sentences(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
         shown = [_shown(group.name, values[row], blocks) for row, group in enumerate(found)]
         for row in range(len(found)):
             if row != compared.best and compared.tested[row]:
-                verb = "is better than" if compared.worse[row] else "cannot be distinguished from"
-                lines.append(f"{metric}: {shown[compared.best]} {verb} {shown[row]} (paired by seed).")
+                how = "is better than" if compared.worse[row] else "cannot be distinguished from"
+                lines.append(f"{metric}: {shown[compared.best]} {how} {shown[row]} (paired by seed).")
     return lines
 
 

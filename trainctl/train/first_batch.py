@@ -69,7 +69,10 @@ def draw(run: Run, path: AnyPath, about: str) -> AnyPath:
     if kind == "image":
         return batch_plot.images([picture(row) for row in batch.seen], named, title, about, path)
     if kind == "text":
-        rows = [(one.replace("\n", " + "), _text(row.tolist(), schema.vocabulary)) for one, row in zip(named, batch.seen, strict=True)]
+        rows = [
+            (one.replace("\n", " + "), _text(row.tolist(), schema.vocabulary))
+            for one, row in zip(named, batch.seen, strict=True)
+        ]
         return batch_plot.texts(rows, title, about, path)
     names = column_names(schema)
     if kind == "series":

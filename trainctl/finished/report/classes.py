@@ -148,9 +148,7 @@ def roc(measured: Measured, chances: list[Chance], about: str) -> Chart | None:
     )  # fmt: skip
 
 
-def precision_recall(
-    measured: Measured, chances: list[Chance], about: str
-) -> Chart | None:
+def precision_recall(measured: Measured, chances: list[Chance], about: str) -> Chart | None:
     """Return the curves of precision over recall; None if there is none."""
     if not chances:
         return None

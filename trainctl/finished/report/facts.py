@@ -11,7 +11,6 @@ from trainctl.finished import lineage
 from trainctl.finished.record import Record
 from trainctl.report import about, phrases
 from trainctl.report.document import Block, Code, Commands, Facts, Prose, Section, Table, Tree
-from trainctl.run.metric_names import maximize
 from trainctl.settings import derive
 from trainctl.settings.spelling import spell
 from trainctl.store import records, rundir, runpath
@@ -95,7 +94,11 @@ def settings(files: Files) -> Section:
     if files.different is None:
         blocks.append(Prose("This version cannot compare the settings with its defaults.", "note"))
     else:
-        rows = [[key, shortened(value, LONGEST), shortened(default, LONGEST)] for key, value, default in files.different if key not in LOCAL]
+        rows = [
+            [key, shortened(value, LONGEST), shortened(default, LONGEST)]
+            for key, value, default in files.different
+            if key not in LOCAL
+        ]
         told = "All settings are those of the default run." if not rows else "What differs from the default run:"
         blocks.append(Prose(told, "note"))
         blocks += [Table(["setting", "value", "default"], rows)] if rows else []
@@ -140,9 +143,8 @@ def metrics(files: Files, split: str, shown: Mapping[str, float], ends: Mapping[
         interval = "" if low is None else f"{phrases.number(low)} to {phrases.number(high)}"
         cells = [phrases.number(known[key]) if (key := f"{one}/{name}") in known else "" for one in splits]
         other = trivial.get(f"{split}/{name}")
-        arrow = "larger is better" if maximize(name) else "smaller is better"
-        rows.append([name, *cells, interval, "" if other is None else phrases.number(other), arrow])
-    headers = ["metric", *splits, f"95 % interval ({split})", f"trivial ({split})", ""]
+        rows.append([name, *cells, interval, "" if other is None else phrases.number(other)])
+    headers = ["metric", *splits, f"95 % interval ({split})", f"trivial ({split})"]
     caption = f"With the weights that were best by {files.summary.monitor or 'the monitored metric'}."
     caption += f" Trivial: {what}." if what else ""
     return Table(headers, rows, frozenset(range(1, len(splits) + 3)), caption)
@@ -182,8 +184,8 @@ def ancestry(files: Files) -> Section:
 def _ancestor(each: lineage.Ancestor) -> str:
     made = ""
     if each.made_by:
-        typed = " ".join(f"{key}={value}" for key, value in each.made_by.settings.items())
-        made = f"made by {each.made_by.verb} {typed}".rstrip()
+        typed, command = " ".join(f"{key}={value}" for key, value in each.made_by.settings.items()), each.made_by.verb
+        made = f"made by {command} {typed}".rstrip()
     steps = "" if each.step is None else f"step {each.step:,}"
     state = "" if each.state == "unchanged" else each.state
     role = f"{each.role}: " if each.role else ""
@@ -195,7 +197,9 @@ def commands(files: Files) -> Section:
     """Return the commands that repeat, check and use the run, and the versions that it was trained with."""
     path = phrases.pasteable(files.directory.path)
     packages = files.record.config.get("components")
-    own = phrases.components_argument([str(name) for name in packages]) if isinstance(packages, list) and packages else ""
+    own = (
+        phrases.components_argument([str(name) for name in packages]) if isinstance(packages, list) and packages else ""
+    )
     items = []
     if files.different is not None and files.facts.made_by is None:
         words = [f"{key}={value}" for key, value, _ in files.different if key not in LOCAL]
@@ -229,4 +233,6 @@ def kept_plot(files: Files, name: str) -> bool:
 def signature() -> str:
     """Return the line at the end of a page."""
     written = time.strftime("%Y-%m-%d at %H:%M %z")
-    return f"Written by trainctl {rundir.version()} on {written}. The page is complete: it loads nothing from elsewhere."
+    return (
+        f"Written by trainctl {rundir.version()} on {written}. The page is complete: it loads nothing from elsewhere."
+    )

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import torch
-from torch import nn
 
 from trainctl.data.centre import add
 from trainctl.finished import calibration
@@ -12,7 +11,7 @@ from trainctl.finished.evaluate import target_scores
 from trainctl.finished.report.measured import Measured
 from trainctl.report import phrases
 from trainctl.report.chart import GREY, Chart, Series
-from trainctl.report.document import Charts, Section, Table
+from trainctl.report.document import Block, Charts, Section, Table
 from trainctl.step.eager import scaled
 from trainctl.train.baseline import trivial_model
 from trainctl.train.evaluation import measure
@@ -62,14 +61,16 @@ def _dots(measured: Measured, x: np.ndarray, y: np.ndarray, said: np.ndarray, tr
     return Series("rows", x[::every].tolist(), y[::every].tolist(), "dots", 0, texts=texts)
 
 
-def _against(
-    measured: Measured, said: np.ndarray, true: np.ndarray, name: str, suffix: str, about: str
-) -> Chart:
+def _against(measured: Measured, said: np.ndarray, true: np.ndarray, name: str, suffix: str, about: str) -> Chart:
     """Return the predicted over the true values, and the means of similar predictions."""
     low, high = float(min(said.min(), true.min())), float(max(said.max(), true.max()))
     bins = calibration.by_prediction(said.astype(float), true.astype(float))
     means = Series("means of similar predictions", [one.true for one in bins], [one.said for one in bins], "line", 1)
-    drawn = (Series("perfect", [low, high], [low, high], "dashed", GREY), _dots(measured, true, said, said, true), means)
+    drawn = (
+        Series("perfect", [low, high], [low, high], "dashed", GREY),
+        _dots(measured, true, said, said, true),
+        means,
+    )
     error = calibration.expected_error(bins)
     return Chart(
         name=f"predicted{suffix}", title="Predicted and true values", about=about, x_label=f"true {name}",
@@ -95,7 +96,9 @@ def _histogram(errors: np.ndarray, name: str, suffix: str, about: str) -> Chart:
         f"{low:.4g} to {low + width:.4g}: {count:,} rows" for low, count in zip(edges.tolist(), counts.tolist(), strict=False)
     ]  # fmt: skip
     bars = Series("", edges[:-1].tolist(), counts.astype(float).tolist(), "bars", 0, width, texts)
-    note = f"Mean error {phrases.number(float(errors.mean()))}, standard deviation {phrases.number(float(errors.std()))}."
+    note = (
+        f"Mean error {phrases.number(float(errors.mean()))}, standard deviation {phrases.number(float(errors.std()))}."
+    )
     return Chart(
         name=f"errors{suffix}", title="Distribution of the errors", about=about, x_label=f"predicted - true {name}",
         y_label="rows", series=(bars,), bottom=0.0, nearest=True, note=note,
@@ -113,7 +116,7 @@ def _steps(measured: Measured) -> int:
     return steps if schema.target_names == expected else 0
 
 
-def _forecasts(measured: Measured, about: str) -> list[Charts]:
+def _forecasts(measured: Measured, about: str) -> list[Block]:
     """Return the forecasts over time, and the error by how far they look ahead."""
     schema, steps = measured.evaluation.data.schema, _steps(measured)
     plain, what = _trivial(measured)
@@ -130,16 +133,18 @@ def _trivial(measured: Measured) -> tuple[np.ndarray, str]:
     """Return what the trivial model forecasts ``(N, H * F)`` in the units of the targets, and what it does."""
     evaluation, parts = measured.evaluation, []
     model, what = trivial_model(evaluation)
-    model = model.to(evaluation.device) if isinstance(model, nn.Module) else model
+    model = model.to(evaluation.device)
     for stored, targets in evaluation.data.splits[measured.split].portions(evaluation.batch_size):
         parts.append(model(scaled(evaluation, stored, targets)[0]).float())
     values, units = torch.cat(parts), evaluation.data.target_scale
-    numbers: np.ndarray = add(units.inverse(values) if units else values, evaluation.data.schema.target_centre).cpu().numpy()
+    numbers: np.ndarray = (
+        add(units.inverse(values) if units else values, evaluation.data.schema.target_centre).cpu().numpy()
+    )
     return numbers, what
 
 
 def _over_time(measured: Measured, plain: np.ndarray, what: str, column: int, name: str, about: str) -> Chart:
-    """Return what was forecast one step ahead, beside what came; of a long split the end."""
+    """Return what was forecast one step ahead, next to what came; of a long split the end."""
     said, true = measured.results.predicted[:, column].numpy(), measured.results.true[:, column].numpy()
     start = max(0, len(said) - LONGEST_SERIES)
     places = list(range(start, len(said)))

@@ -77,7 +77,10 @@ def _gallery(measured: Measured, rows: Tensor, places: Places, about: str) -> li
         lines = [[*line, text] for line, text in zip(lines, texts, strict=True)]
         return [Table(["row", *headers, "text"], lines, right)]
     if kind == "series":
-        return [Charts(_windows(measured, stored[:WINDOWS], chosen, places, about)), Table(["row", *headers], lines, right)]
+        return [
+            Charts(_windows(measured, stored[:WINDOWS], chosen, places, about)),
+            Table(["row", *headers], lines, right),
+        ]
     names, cells = column_names(schema), shown_values(stored.reshape(len(stored), -1).cpu(), schema)
     lines = [[*line, *cell[:MOST_COLUMNS]] for line, cell in zip(lines, cells, strict=True)]
     hidden = len(names) - MOST_COLUMNS
@@ -122,7 +125,9 @@ def _windows(measured: Measured, stored: Tensor, rows: Sequence[int], places: Pl
     """Return a chart for each window, in its units, with what came and what was predicted if these are next steps."""
     schema, charts = measured.evaluation.data.schema, []
     width, names = schema.input_shape[1], column_names(schema)
-    following = measured.results.task == "regression" and len(schema.input_names) == width and not schema.outputs % width
+    following = (
+        measured.results.task == "regression" and len(schema.input_names) == width and not schema.outputs % width
+    )
     centre = np.asarray(schema.input_centre or [0.0] * width)
     for number, row in enumerate(rows[: len(stored)]):
         values = stored[number].cpu().double().numpy() + centre
@@ -130,7 +135,10 @@ def _windows(measured: Measured, stored: Tensor, rows: Sequence[int], places: Pl
         drawn = [Series(names[k] if k < len(names) else str(k), steps, values[:, k].tolist(), "thin", k)
                  for k in range(min(width, 3))]  # fmt: skip
         if following and schema.target_names[:width] == tuple(f"{name}+1" for name in schema.input_names):
-            true, said = (kind[row].reshape(-1, width)[:, 0].tolist() for kind in (measured.results.true, measured.results.predicted))
+            true, said = (
+                kind[row].reshape(-1, width)[:, 0].tolist()
+                for kind in (measured.results.true, measured.results.predicted)
+            )
             ahead = list(range(len(values), len(values) + len(true)))
             drawn += [Series("true", ahead, true, "line", 2), Series("predicted", ahead, said, "line", 1)]
         charts.append(
@@ -162,7 +170,9 @@ def reconstructions(measured: Measured, about: str, folder: AnyPath) -> list[Sec
         captions = [(f"row {row}", f"RMSE {errors[row]:.3g}") for row in chosen]
         beside = [picture(row) for row in again]
         mistake_plots.pictures(shown, captions, "Reconstructions", folder / "reconstructions.png", beside, about)
-        blocks.append(Gallery([Picture(one, pair, other) for one, pair, other in zip(shown, captions, beside, strict=True)]))
+        blocks.append(
+            Gallery([Picture(one, pair, other) for one, pair, other in zip(shown, captions, beside, strict=True)])
+        )
     elif measured.described.kind == "series":
         blocks.append(Charts(_again_series(measured, stored.cpu(), again, chosen, about)))
     else:

@@ -100,7 +100,9 @@ def _first_numbers(files: Files, measured: Measured | None) -> list[Block]:
     if files.record.best is not None:
         at = summary.best
         epoch = f"at epoch {phrases.epochs(at.epoch)}" if at and at.epoch is not None else ""
-        items.append((f"best {summary.monitor or files.record.monitor or 'value'}", phrases.number(files.record.best), epoch))
+        items.append(
+            (f"best {summary.monitor or files.record.monitor or 'value'}", phrases.number(files.record.best), epoch)
+        )
     speed = f"{phrases.count(summary.samples_per_second)} samples/s" if summary.samples_per_second else ""
     items.append(("training time", phrases.duration(files.record.seconds), speed))
     items.append(("parameters", phrases.count(files.record.parameters), files.record.member("model") or ""))
@@ -135,8 +137,14 @@ def _results(files: Files, measured: Measured | None) -> list[Block]:
         return [Prose("The run has no evaluation yet.", "note")]
     told = []
     if measured:
-        told.append(Prose(f"Measured on the {measured.rows:,} {split} rows, with the weights of step {measured.step:,}.", "note"))
-    told += [Prose("The test split was not looked at, as the run is not finished.", "note")] * (split == "val" and bool(measured))
+        told.append(
+            Prose(
+                f"Measured on the {measured.rows:,} {split} rows, with the weights of step {measured.step:,}.", "note"
+            )
+        )
+    told += [Prose("The test split was not looked at, as the run is not finished.", "note")] * (
+        split == "val" and bool(measured)
+    )
     return [facts.metrics(files, split, metrics, ends, trivial, what), *told]
 
 
@@ -154,7 +162,11 @@ def _curves(files: Files, rates: Planned | None) -> Section:
         blocks.append(Prose(f"The learning rate was {phrases.setting(recorded)} in every step.", "note"))
     names = list(dict.fromkeys(name for row in evaluations for name in phrases.metrics(row)))
     lines = [
-        [phrases.epochs(row.get("epoch")), phrases.count(row.get("step")), *(phrases.number(row.get(name)) for name in names)]
+        [
+            phrases.epochs(row.get("epoch")),
+            phrases.count(row.get("step")),
+            *(phrases.number(row.get(name)) for name in names),
+        ]
         for row in evaluations[-1000:]
     ]
     marked = frozenset(place for place, row in enumerate(evaluations[-1000:]) if row.get("step") == step)
@@ -199,7 +211,9 @@ def _data(files: Files, measured: Measured | None) -> Section:
     section.blocks.insert(1, Facts(items))
     if schema.class_names and not measured.evaluation.data.unlabelled:
         section.blocks.insert(2, _class_counts(measured))
-    if not any(isinstance(block, Facts) and any(label == "rows" for label, _ in block.items) for block in section.blocks):
+    if not any(
+        isinstance(block, Facts) and any(label == "rows" for label, _ in block.items) for block in section.blocks
+    ):
         sizes = ", ".join(f"{len(each):,} {name}" for name, each in splits.items())
         section.blocks.insert(1, Facts([("rows", sizes)]))
     return section
@@ -212,7 +226,7 @@ def _class_counts(measured: Measured) -> Table:
     columns = []
     for split in ("train", "val", "test"):
         total = [0] * len(names)
-        for _, targets in data.splits[split].portions(4096):  # type: ignore[index]
+        for _, targets in data.splits[split].portions(4096):
             known = targets[targets >= 0].cpu()
             total = [one + more for one, more in zip(total, known.bincount(minlength=len(names)).tolist(), strict=True)]
         columns.append(total)

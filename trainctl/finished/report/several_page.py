@@ -70,7 +70,9 @@ def gather(
             found.notes.append(f"{path.name}: {error}")
     comparable = len({each.record.fingerprint for each in files} - {None}) <= 1
     if not comparable:
-        document.top.append(Prose("These runs were trained on different data: their metrics are not comparable.", "warning"))
+        document.top.append(
+            Prose("These runs were trained on different data: their metrics are not comparable.", "warning")
+        )
     names = labels(files)
     document.sections = [
         Section("Results", [_results(files, names, comparable=comparable)]),
@@ -103,11 +105,17 @@ def _results(files: Sequence[Files], names: Sequence[str], *, comparable: bool) 
         values = [each.record.metrics.get(metric) for each in files]
         known = [value for value in values if value is not None and value == value]
         best = (max if maximize(metric) else min)(known) if comparable and len(set(known)) > 1 else None
-        columns.append([f"{phrases.number(value)}{' *' if best is not None and value == best else ''}" for value in values])
+        columns.append(
+            [f"{phrases.number(value)}{' *' if best is not None and value == best else ''}" for value in values]
+        )
     rows = []
     for place, (name, each) in enumerate(zip(names, files, strict=True)):
         cells = [column[place] for column in columns]
-        kept = [phrases.count(each.record.parameters), phrases.epochs(each.record.epochs), phrases.duration(each.record.seconds)]
+        kept = [
+            phrases.count(each.record.parameters),
+            phrases.epochs(each.record.epochs),
+            phrases.duration(each.record.seconds),
+        ]
         rows.append([name, each.record.outcome, *cells, *kept])
     headers = ["run", "outcome", *metrics, "parameters", "epochs", "time"]
     return Table(headers, rows, frozenset(range(2, len(headers))), "* best" if comparable else "")
@@ -136,7 +144,9 @@ def _verdicts(
         ends = {name: each.summary.intervals for name, each in zip(names, files, strict=True)}
         found, how = distinguish.by_intervals(metrics, ends), "By the intervals of their metrics"
     if not found:
-        return [Prose("Nothing can be said: the runs were not measured on the same rows, and have no intervals.", "note")]
+        return [
+            Prose("Nothing can be said: the runs were not measured on the same rows, and have no intervals.", "note")
+        ]
     lines: list[Block] = [Prose(one.sentence, "strong" if one.distinguishable else "plain") for one in found]
     return [*lines, Prose(f"{how}; 5 % for all comparisons together. {FEWER}", "note")]
 

@@ -68,7 +68,9 @@ def _(each: document.Charts) -> Element:
 @block.register
 def _(each: document.Commands) -> Element:
     found = [
-        part for what, command in each.items for part in (element("p", what, class_="note"), element("pre", *lines(command)))
+        part
+        for what, command in each.items
+        for part in (element("p", what, class_="note"), element("pre", *lines(command)))
     ]
     return element("div", *found, class_="commands")
 
@@ -80,7 +82,9 @@ def _(each: document.Code) -> Element:
 
 @block.register
 def _(each: document.Tree) -> Element:
-    return element("ul", *(element("li", line, class_=f"d{min(depth, 4)}") for depth, line in each.lines), class_="tree")
+    return element(
+        "ul", *(element("li", line, class_=f"d{min(depth, 4)}") for depth, line in each.lines), class_="tree"
+    )
 
 
 @block.register
@@ -91,7 +95,7 @@ def _(each: document.Drawing) -> Element:
 
 @block.register
 def _(each: document.Gallery) -> Element:
-    pairs = any(one.beside is not None for one in each.pictures)
+    pairs = any(one.other is not None for one in each.pictures)
     figures = [_picture(one) for one in each.pictures]
     caption = element("p", each.caption, class_="note") if each.caption else None
     return element("div", caption, element("div", *figures, class_="gallery pairs" if pairs else "gallery"))
@@ -100,9 +104,9 @@ def _(each: document.Gallery) -> Element:
 def _picture(one: document.Picture) -> Element:
     said = ", ".join(one.lines)
     images = [element("img", src=_png(one.image), alt=said)]
-    if one.beside is not None:
-        images.append(element("img", src=_png(one.beside), alt=f"reconstruction of: {said}"))
-    shown = element("div", *images, class_="two") if one.beside is not None else images[0]
+    if one.other is not None:
+        images.append(element("img", src=_png(one.other), alt=f"reconstruction of: {said}"))
+    shown = element("div", *images, class_="two") if one.other is not None else images[0]
     return element("figure", shown, element("figcaption", *(element("p", line) for line in one.lines)))
 
 
@@ -138,8 +142,12 @@ def _(each: document.Matrix) -> Element:
     frame = element("rect", x=margin, y=margin, width=side, height=side, class_="frame")
     drawn = element(
         "svg", *cells, frame, *names, element("text", "predicted class", x=margin, y=12, class_="label"),
-        element("text", "true class", x=12, y=middle, text_anchor="middle", transform=f"rotate(-90 12 {middle:g})", class_="label"),
-        viewBox=f"0 0 {margin + side + 60:g} {margin + side + 4:g}", width=margin + side + 60, role="img", aria_label=each.caption or "confusion matrix",
+        element(
+            "text", "true class", x=12, y=middle, text_anchor="middle", transform=f"rotate(-90 12 {middle:g})",
+            class_="label",
+        ),
+        viewBox=f"0 0 {margin + side + 60:g} {margin + side + 4:g}", width=margin + side + 60, role="img",
+        aria_label=each.caption or "confusion matrix",
     )  # fmt: skip
     caption = element("figcaption", element("small", each.caption)) if each.caption else None
     return element("figure", caption, drawn, class_="matrix")
@@ -156,9 +164,14 @@ def _row(each: document.Matrix, row: int, cell: float, margin: float) -> list[El
         title = f"true {each.names[row]}, predicted {each.names[column]}: {number:,} of {total:,} ({share:.1%})"
         found.append(
             element(
-                "rect", element("title", title), x=round(x, 1), y=round(y, 1), width=round(cell - 1, 1),
-                height=round(cell - 1, 1), fill_opacity=round(share, 3),
-            )  # fmt: skip
+                "rect",
+                element("title", title),
+                x=round(x, 1),
+                y=round(y, 1),
+                width=round(cell - 1, 1),
+                height=round(cell - 1, 1),
+                fill_opacity=round(share, 3),
+            )
         )
         if len(each.names) <= COUNTED:
             style = "cell dark" if share > DARK else "cell"

@@ -100,9 +100,14 @@ def _grid(chart: Chart, across: Axis, up: Axis, height: float) -> list[Element]:
     centre = _r((up.start + up.end) / 2)
     found.append(
         element(
-            "text", _fitting(chart.y_label, up.start - up.end), x=13, y=centre, text_anchor="middle", class_="label",
+            "text",
+            _fitting(chart.y_label, up.start - up.end),
+            x=13,
+            y=centre,
+            text_anchor="middle",
+            class_="label",
             transform=f"rotate(-90 13 {centre:g})",
-        )  # fmt: skip
+        )
     )
     return found
 
@@ -139,9 +144,13 @@ def _bars(series: Series, across: Axis, up: Axis, colour: str) -> list[Element]:
         left, right, top = across.place(x), across.place(x + series.width), up.place(y)
         found.append(
             element(
-                "rect", x=_r(left), width=_r(max(0.5, right - left - 0.6)), y=_r(min(top, base)), height=_r(abs(base - top)),
+                "rect",
+                x=_r(left),
+                width=_r(max(0.5, right - left - 0.6)),
+                y=_r(min(top, base)),
+                height=_r(abs(base - top)),
                 class_=f"bar {colour}",
-            )  # fmt: skip
+            )
         )
     return [element("g", *found)]
 

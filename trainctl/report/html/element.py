@@ -12,15 +12,19 @@ from dataclasses import dataclass
 
 from trainctl.report import table
 
-TAGS = frozenset(
-    ["a", "b", "body", "caption", "code", "dd", "details", "div", "dl", "dt", "figcaption", "figure", "footer", "h1", "h2", "h3", "header", "html", "li", "main", "nav", "ol", "p", "pre", "section", "small", "span", "strong", "summary", "table", "tbody", "td", "th", "thead", "time", "title", "tr", "ul", "head", "meta", "img", "svg", "g", "path", "line", "rect", "circle", "text", "polyline", "defs", "clipPath"]
+_TAGS = (
+    "a b body caption code dd details div dl dt figcaption figure footer h1 h2 h3 header html li main nav ol p pre section"
+    " small span strong summary table tbody td th thead time title tr ul head meta img"
+    " svg g path line rect circle text polyline defs clipPath"
 )
-ATTRIBUTES = frozenset(
-    ["class", "id", "lang", "charset", "name", "content", "title", "alt", "scope", "colspan", "datetime", "width", "height", "role", "viewBox", "x", "y", "x1", "y1", "x2", "y2", "cx", "cy", "r", "d", "points", "fill-opacity", "clip-path", "text-anchor", "dominant-baseline", "transform", "preserveAspectRatio", "data-hover", "data-near", "aria-label", "aria-hidden"]
+_ATTRIBUTES = (
+    "class id lang charset name content title alt scope colspan datetime width height role"
+    " viewBox x y x1 y1 x2 y2 cx cy r d points fill-opacity clip-path text-anchor dominant-baseline transform"
+    " preserveAspectRatio data-hover data-near aria-label aria-hidden"
 )
+TAGS, ATTRIBUTES = frozenset(_TAGS.split()), frozenset(_ATTRIBUTES.split())
 VOID = frozenset({"meta", "img"})
 PNG = "data:image/png;base64,"
-Child = "Element | str"
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,12 @@ def decades(low: float, high: float) -> list[float]:
     found = [10.0**power for power in range(first, last + 1, every) if low <= 10.0**power <= high]
     if len(found) > 1:
         return found
-    return [factor * 10.0**power for power in range(first, last + 1) for factor in (1, 2, 5) if low <= factor * 10.0**power <= high]
+    return [
+        factor * 10.0**power
+        for power in range(first, last + 1)
+        for factor in (1, 2, 5)
+        if low <= factor * 10.0**power <= high
+    ]
 
 
 def written(value: float) -> str:

@@ -27,8 +27,8 @@ p{margin:.5rem 0;overflow-wrap:anywhere}
 .warning{background:var(--warnback);color:var(--warn);border-left:4px solid currentColor;padding:.55rem .8rem;border-radius:3px}
 p.plain,p.note{max-width:52rem}
 .strong{font-weight:600}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(11rem,1fr));gap:.7rem;margin:1rem 0}
-.card{background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.6rem .8rem}
+.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.7rem;margin:1rem 0}
+.card{margin:0;background:var(--card);border:1px solid var(--rule);border-radius:6px;padding:.6rem .8rem}
 .card dt{color:var(--soft);font-size:.85rem}
 .card dd{margin:0;font-size:1.45rem;font-weight:600;line-height:1.3;overflow-wrap:anywhere}
 .card small{display:block;font-size:.82rem;font-weight:400;line-height:1.35}
@@ -79,7 +79,8 @@ polyline{fill:none;stroke-linejoin:round;stroke-linecap:round;stroke-width:2;str
 .key{display:inline-block;width:.8em;height:.8em;border-radius:2px;margin-right:.4em;background:var(--c)}
 .cursor{stroke:var(--soft);stroke-width:1}
 .ring{fill:var(--c);stroke:var(--paper);stroke-width:1.5}
-.tip{position:absolute;z-index:2;pointer-events:none;background:var(--paper);color:var(--ink);border:1px solid var(--grey);border-radius:4px;
+.tip{position:absolute;z-index:2;pointer-events:none;background:var(--paper);
+color:var(--ink);border:1px solid var(--grey);border-radius:4px;
 padding:.25rem .5rem;font-size:.82rem;line-height:1.35;max-width:22rem;white-space:normal;box-shadow:0 2px 8px rgb(0 0 0/.18)}
 .tip p{margin:0}
 .tip[hidden]{display:none}
@@ -98,8 +99,10 @@ padding:.25rem .5rem;font-size:.82rem;line-height:1.35;max-width:22rem;white-spa
 footer{border-top:1px solid var(--rule);margin-top:2.5rem;padding-top:.8rem;padding-bottom:2rem;font-size:.85rem}
 @media (max-width:36rem){dl.facts{grid-template-columns:1fr;gap:0}.facts dd{margin-bottom:.45rem}h1{font-size:1.3rem}}
 @media print{body{font-size:10.5pt}nav,.tip,.cursor{display:none}header,main,footer{max-width:none;padding-left:0;padding-right:0}
-h2{break-after:avoid}tr,.card,pre{break-inside:avoid}.charts{grid-template-columns:1fr 1fr}.scroll,pre{overflow:visible}pre{white-space:pre-wrap}
+h2{break-after:avoid}tr,.card,pre{break-inside:avoid}
+.charts{grid-template-columns:1fr 1fr}.scroll,pre{overflow:visible}pre{white-space:pre-wrap}
 .cards{grid-template-columns:repeat(4,1fr)}.gallery{grid-template-columns:repeat(6,1fr)}.gallery.pairs{grid-template-columns:repeat(3,1fr)}
+details pre{columns:3;font-size:8pt;break-inside:auto}
 *{print-color-adjust:exact;-webkit-print-color-adjust:exact}}
 """
 
@@ -128,13 +131,15 @@ document.querySelectorAll("svg[data-hover]").forEach(function(svg){
       if(line[0]){const key=document.createElement("span");key.className="key "+line[0];row.appendChild(key)}
       row.appendChild(document.createTextNode(line[1]));tip.appendChild(row)});
     tip.hidden=false;
-    const scale=svg.clientWidth/box.width,left=svg.offsetLeft+stop[0]*scale,width=tip.offsetWidth;
-    const room=svg.parentNode.clientWidth-width,wanted=left+12>room?left-width-12:left+12;
+    const area=svg.getBoundingClientRect(),frame=svg.parentNode.getBoundingClientRect(),scale=area.width/box.width;
+    const left=area.left-frame.left+stop[0]*scale,width=tip.offsetWidth,room=frame.width-width;
+    const wanted=left+12>room?left-width-12:left+12;
     tip.style.left=Math.max(0,Math.min(Math.max(0,room),wanted))+"px";
-    tip.style.top=(svg.offsetTop===undefined?svg.getBoundingClientRect().top-svg.parentNode.getBoundingClientRect().top:svg.offsetTop)+8+"px";
+    tip.style.top=area.top-frame.top+8+"px";
   }
   function nearest(event){
-    const area=svg.getBoundingClientRect(),x=(event.clientX-area.left)*box.width/area.width,y=(event.clientY-area.top)*box.height/area.height;
+    const area=svg.getBoundingClientRect(),x=(event.clientX-area.left)*box.width/area.width;
+    const y=(event.clientY-area.top)*box.height/area.height;
     let best=0,least=Infinity;
     stops.forEach(function(stop,at){
       let away=Math.abs(stop[0]-x);
