@@ -87,7 +87,7 @@ def pack(packer: Packer, images: Images, order: np.ndarray | None) -> None:
                     damaged.append((row, found[0]))
                     continue
                 pending.append(found[0])
-                tally.add(found[1])  # type: ignore[arg-type]
+                tally.add(found[1])
                 kept.append(row)
                 if len(pending) == TOGETHER:
                     writer.add(np.stack(pending))

@@ -264,7 +264,7 @@ def _numbers(files: Files, name: str, column: Any) -> np.ndarray:
 
 def _float(column: Any) -> np.ndarray:
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.float64)
+    return np.asarray(values, np.float64)
 
 
 def _check(file: Path, name: str, values: np.ndarray) -> None:

@@ -144,8 +144,8 @@ def csv(
     if choice.disk:
         settings = [vars(form), target, task, columns, drop, categorical, unknown]
         source = Source([file], file.name, settings, Path(cache) if cache else cache_directory("cache") / "rows")
-        if schema and (found := of_same_columns(source, schema)):
-            return table_on_disk(found, choice.lines)
+        if schema and (same := of_same_columns(source, schema)):
+            return table_on_disk(same, choice.lines)
         source = replace(source, settings=[*settings, schema_json(schema)]) if schema else source
         wish = Wish(target, task, columns, drop, categorical, unknown, schema)
         return table_on_disk(packed(source, lambda packer: _convert(packer, file, form, wish)), choice.lines)
