@@ -21,7 +21,7 @@ from trainctl.machine.device import derive
 
 SAMPLED = 8  # so that the seed of samples differs from others
 SAMPLE_ROWS = 1_000_000
-SAMPLE_BYTES = 1 << 28  # rows of images are large: fewer of them
+SAMPLE_BYTES = 1 << 26  # rows of images are large: fewer of them
 
 
 def drawn(dataset: Dataset, rows: Tensor, seed: int) -> Tensor:
@@ -210,7 +210,9 @@ def changes(clean: Clean, dataset: Dataset, cleaner: Cleaner, dropped: int) -> l
     return report
 
 
-def scaled(scale: Callable[..., Affine], dataset: Dataset, cleaner: Cleaner, train: Tensor, seed: int) -> Affine:
+def scaled(
+    scale: Callable[..., Affine], dataset: Dataset, cleaner: Cleaner, train: Tensor, by_sample: str, seed: int
+) -> Affine:
     """Return the scaling of the inputs, fitted to the training rows.
 
     Args:
@@ -218,7 +220,8 @@ def scaled(scale: Callable[..., Affine], dataset: Dataset, cleaner: Cleaner, tra
         dataset: The data set.
         cleaner: The cleaning, which comes first.
         train: The training rows.
-        seed: Of the sample to which a scaling is fitted that needs all values at once.
+        by_sample: The name of a scaling that needs all values at once; it gets a sample. Others get one row.
+        seed: Of the sample.
     """
     if dataset.stored is None:
         return scale(cleaner(dataset.inputs)[train])
@@ -226,4 +229,5 @@ def scaled(scale: Callable[..., Affine], dataset: Dataset, cleaner: Cleaner, tra
     def summary() -> Summary:
         return summary_of(cleaner(values) for _, values in portions_of(dataset, train))
 
-    return scale(cleaner(dataset.rows(drawn(dataset, train, seed))), summary)
+    some = drawn(dataset, train, seed) if by_sample else train[:1]
+    return scale(cleaner(dataset.rows(some)), summary)

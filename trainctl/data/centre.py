@@ -19,7 +19,7 @@ from trainctl.fileformat.stored import Stored
 TOLERATED = 1e-5  # mean rounding error, as a fraction of the spread of a column
 GAIN = 4  # times less rounding error, or a centre is not worth having
 LOOKED_AT = 1_000_000  # rows on disk
-LOOKED_AT_BYTES = 1 << 28  # of them
+LOOKED_AT_BYTES = 1 << 26  # of them
 NAMED = 3  # columns with a line of their own
 
 

@@ -232,7 +232,7 @@ def fit(
         raise DataError(f"none of the {len(train):,} training rows has a label")
     fitted = Fitted(
         cleaner,
-        IDENTITY if dataset.vocabulary else by_block.scaled(scale, dataset, cleaner, train, split.seed),
+        IDENTITY if dataset.vocabulary else by_block.scaled(scale, dataset, cleaner, train, by_sample, split.seed),
         scale(dataset.targets[known]) if dataset.task == "regression" else None,
     )
     lines = by_block.sampled(clean, dataset, train, by_sample, split.seed)

@@ -108,8 +108,15 @@ class WindowOrder:
         for parts, ends in read_ahead(self._keys(epoch, window), self._load):
             parts = tuple(part[skipped:] for part in parts)
             skipped = 0
-            if rest is not None:
-                parts = tuple(torch.cat(pair) for pair in zip(rest, parts, strict=True)) if len(parts[0]) else rest
+            if rest is not None:  # completed by the first rows of this window; the others are not copied
+                missing = self.batch_size - len(rest[0])
+                rest = tuple(torch.cat([old, part[:missing]]) for old, part in zip(rest, parts, strict=True))
+                parts = tuple(part[missing:] for part in parts)
+                if len(rest[0]) == self.batch_size or (ends and not len(parts[0])):
+                    yield rest
+                    rest = None
+                if not len(parts[0]):
+                    continue
             whole = len(parts[0]) // self.batch_size * self.batch_size
             yield from self._cut(tuple(part[:whole] for part in parts))
             # Copied, so that the window can be freed while its last rows wait for those of the next one.

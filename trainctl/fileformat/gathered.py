@@ -92,7 +92,7 @@ class Spread:
     @classmethod
     def of(cls, columns: int) -> "Spread":
         """Return the spread of no numbers."""
-        return cls(*(np.zeros(columns) for _ in range(3)), np.zeros(columns, bool))
+        return cls(np.zeros(columns), np.zeros(columns), np.zeros(columns), np.zeros(columns, bool))
 
     def add(self, values: np.ndarray) -> None:
         """Add rows ``(N, F)``; means and squares are merged by the formula of Chan, Golub and LeVeque (1979)."""

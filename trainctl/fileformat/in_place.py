@@ -9,16 +9,13 @@ import numpy as np
 
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.json_text import parse_json
-from trainctl.fileformat.packed import Source, replace_file
+from trainctl.fileformat.packed import Source, read_record, replace_file
 from trainctl.fileformat.pixel_cache import status_of
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.rows_file import RowsFile
 from trainctl.fileformat.stored import Layout, Stored
-from trainctl.fileformat.utf8 import read_text
 from trainctl.fileformat.waiting import counted
 
-LARGEST_RECORD = 1 << 30  # bytes
 CURE = "it has changed since the run read it first; start a new run, or restore the file"
 
 
@@ -77,12 +74,12 @@ def stored_in_place(source: Source, file: RowsFile, layout: Layout) -> Stored:
 def _remembered(record: Path, status: str, file: RowsFile) -> tuple[list[bytes], bool] | None:
     if not status:
         return None
+    content = read_record(record)
+    if content.get("status") != status:
+        return None
     try:
-        content = parse_json(read_text(record, largest=LARGEST_RECORD), record)
-        if not isinstance(content, dict) or content["status"] != status:
-            return None
         hashes = [bytes.fromhex(one) for one in content["hashes"]]
-    except (DataError, KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError):
         return None
     return (hashes, content.get("finite") is True) if len(hashes) == file.blocks else None
 

@@ -26,7 +26,7 @@ from trainctl.fileformat.utf8 import read_text
 from trainctl.fileformat.waiting import waiting
 
 VERSION = 1  # of the conversion: changed where the same files give other rows
-LARGEST_ABOUT = 1 << 30  # bytes; a million hashes take 70 MB
+LARGEST_RECORD = 1 << 30  # bytes; a million hashes take 70 MB
 CHUNK = 1 << 22  # bytes that are hashed at once
 
 
@@ -39,18 +39,20 @@ class Source:
         name: What they are called in messages.
         settings: All that changes the result for the same files, as JSON has it.
         cache: The directory of all conversions.
+        place: The directory or pattern in which the files were found, if they may become others; empty: the files alone.
     """
 
     files: Sequence[Path]
     name: str
     settings: object
     cache: Path
+    place: str = ""
 
     @property
     def key(self) -> str:
         """Return what distinguishes the conversions of different files and settings."""
         text = json.dumps([VERSION, self.settings], sort_keys=True, default=str)
-        paths = [os.fsencode(os.path.abspath(file)) for file in self.files]  # noqa: PTH100 - does not follow links
+        paths = [os.fsencode(os.path.abspath(file)) for file in ([self.place] if self.place else self.files)]  # noqa: PTH100 - does not follow links
         return hashlib.sha256(b"\0".join([text.encode(), *paths])).hexdigest()[:24]
 
 
@@ -132,6 +134,14 @@ def packed(source: Source, convert: Callable[[Packer], None]) -> Packed:
     return Packed(found.inputs, found.targets, found.root, found.facts, note)
 
 
+def existing(source: Source) -> Packed | None:
+    """Return the rows that files were converted to before; None if they were not, or have changed since."""
+    status = _status(source)
+    if found := _find(source, status):
+        return found
+    return _find(source, status, _content(source)) if _directories(source) else None
+
+
 def _status(source: Source) -> Status:
     return status_of(source.files, [os.fsencode(file) for file in source.files])
 
@@ -165,9 +175,15 @@ def _same_content(source: Source, content: str, status: Status) -> Packed | None
 
 def _about(directory: Path) -> dict[str, Any]:
     """Return what is known of a conversion; nothing if it is damaged."""
+    return read_record(directory / "about.json")
+
+
+def read_record(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON file of ours; nothing if it is missing or damaged."""
     try:
-        content = parse_json(read_text(directory / "about.json", largest=LARGEST_ABOUT), directory)
-    except DataError:
+        size = path.stat().st_size  # so much memory is taken to read it
+        content = parse_json(read_text(path, largest=min(size, LARGEST_RECORD)), path)
+    except (OSError, DataError):
         return {}
     return content if isinstance(content, dict) else {}
 
@@ -212,7 +228,7 @@ def _convert(source: Source, convert: Callable[[Packer], None], content: str, st
             assert packer.inputs is not None
             assert packer.targets is not None
             about = {
-                "source": [str(file) for file in source.files],
+                "source": source.place or [str(file) for file in source.files],
                 "status": status.digest if status.settled else "",
                 "content": content,
                 "inputs": _described(packer.inputs),

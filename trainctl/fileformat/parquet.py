@@ -39,7 +39,7 @@ def arrow() -> Any:
     return pa
 
 
-def files_of(path: str) -> list[Path]:
+def files_of(path: str, endings: tuple[str, ...] = (".parquet", ".pq")) -> list[Path]:
     """Return the files of a path: itself, those in and below a directory, or those that a pattern matches, sorted.
 
     Raises:
@@ -47,11 +47,9 @@ def files_of(path: str) -> list[Path]:
     """
     place = Path(path)
     if is_directory(place):
-        found = [
-            file for file in place.rglob("*") if file.suffix.lower() in (".parquet", ".pq") and _visible(file, place)
-        ]
+        found = [file for file in place.rglob("*") if file.suffix.lower() in endings and _visible(file, place)]
         if not found:
-            raise DataError(f"{path}: has no .parquet files")
+            raise DataError(f"{path}: has no {endings[0]} files")
         return sorted(found)
     if not os.path.lexists(path) and set("*?[") & set(path):
         found = [Path(file) for file in sorted(glob.glob(path, recursive=True))]  # noqa: PTH207 - absolute patterns
@@ -266,7 +264,7 @@ def _numbers(files: Files, name: str, column: Any) -> np.ndarray:
 
 def _float(column: Any) -> np.ndarray:
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return values.astype(np.float64)
+    return np.asarray(values, np.float64)
 
 
 def _check(file: Path, name: str, values: np.ndarray) -> None:

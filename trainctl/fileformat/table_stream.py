@@ -8,6 +8,7 @@ import io
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import IO
 
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.boundary import reading
@@ -57,22 +58,21 @@ def parts(path: Path, encoding: str) -> Generator[Part]:
         DataError: If it is not a text in this encoding, or unpacks to too much.
     """
     with opened(path) as (file, limit):
-        rest, first, size, name, decoder, waited = "", 1, 0, "", None, 0
-        while True:
-            with reading(path, what="cannot be read as CSV"):
-                content = file.read(CHUNK)
+        content, size = _read(file, path), 0
+        kind = foreign(content[:HEAD])
+        if kind:
+            raise DataError(f"{path}: this is {kind}")
+        name = encoding_of(content, path, encoding)
+        decoder = codecs.getincrementaldecoder(name)()
+        rest, first, waited = "", 1, 0
+        while content:
             size += len(content)
             if size > limit:
                 raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is right")
-            if decoder is None:
-                if kind := foreign(content[:HEAD]):
-                    raise DataError(f"{path}: this is {kind}")
-                name = encoding_of(content, path, encoding)
-                decoder = codecs.getincrementaldecoder(name)()
-            text = _decoded(decoder, content, path, first + rest.count("\n"), name)
-            if first == 1 and not rest:
-                text = text.removeprefix("\ufeff")
-            rest += text
+            following = _read(file, path)
+            text = _decoded(decoder, content, path, first + rest.count("\n"), name, last=not following)
+            rest += text.removeprefix("\ufeff") if first == 1 and not rest else text
+            content = following
             if not content:
                 break
             cut, waited = _end_of_rows(rest), waited + 1
@@ -88,9 +88,16 @@ def parts(path: Path, encoding: str) -> Generator[Part]:
             yield Part(rest, first)
 
 
-def _decoded(decoder: codecs.IncrementalDecoder, content: bytes, path: Path, line: int, name: str) -> str:
+def _read(file: IO[bytes], path: Path) -> bytes:
+    with reading(path, what="cannot be read as CSV"):
+        return file.read(CHUNK)
+
+
+def _decoded(
+    decoder: codecs.IncrementalDecoder, content: bytes, path: Path, line: int, name: str, *, last: bool
+) -> str:
     try:
-        text = decoder.decode(content, final=not content)
+        text = decoder.decode(content, final=last)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         where = line + error.object[: error.start].count(b"\n")

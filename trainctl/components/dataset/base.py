@@ -18,8 +18,8 @@ from trainctl.fileformat.download import download as fetch
 from trainctl.fileformat.gathered import columns_of
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.inferred import InferredLine
-from trainctl.fileformat.packed import Packed
-from trainctl.fileformat.room import Room, choose
+from trainctl.fileformat.packed import Packed, Source, existing
+from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.stored import Stored
 from trainctl.fileformat.table import Column, unseen_note
 
@@ -225,12 +225,65 @@ def kept(found: Packed, keep: Keep, memory: str | None, room: Room | None) -> Da
     return dataset if choice.disk else in_memory(dataset)
 
 
+def images_on_disk(
+    found: Packed,
+    targets: np.ndarray,
+    names: tuple[str, ...],
+    choice: Choice,
+    *,
+    lines: Sequence[InferredLine],
+    notes: Sequence[str],
+    encoding: Encoding,
+    val_rows: int = 0,
+    test_rows: int = 0,
+) -> Dataset:
+    """Return the data set of images that were decoded, in memory or on disk as the settings say.
+
+    Args:
+        found: Their pixels.
+        targets: Their classes ``(N,)``.
+        names: The name of each class.
+        choice: Where they are.
+        lines: What was found, for the block at the start.
+        notes: What may surprise, a line each.
+        encoding: Further settings for reading such images.
+        val_rows: Number of images of the source's own validation split.
+        test_rows: Number of images of the source's own test split.
+    """
+    stored = Stored(found.inputs, root=found.root, finite=True)
+    directory = found.inputs.path.parent
+    mixed = (
+        (f"images are sorted by class, so they were shuffled once, in {directory}",) if found.facts["shuffled"] else ()
+    )
+    dataset = Dataset(
+        inputs=shape_of(stored),
+        stored=stored,
+        targets=torch.from_numpy(targets),
+        task="classification",
+        class_names=names,
+        val_rows=val_rows,
+        test_rows=test_rows,
+        encoding=replace(encoding, keep="disk"),
+        notes=(*found.notes, *notes, *found.facts["notes"], *(mixed if choice.disk else ())),
+        inferred=(*lines, *choice.lines),
+    )
+    return dataset if choice.disk else in_memory(dataset)
+
+
 def in_memory(dataset: Dataset) -> Dataset:
     """Return a data set with its inputs read into memory, as the file has them."""
     stored = dataset.stored
     assert stored is not None
     inputs = torch.from_numpy(stored.exact(np.arange(len(stored))))
     return replace(dataset, inputs=inputs, stored=None, encoding=replace(dataset.encoding, keep=None))
+
+
+def of_same_columns(source: Source, schema: SchemaLike) -> Packed | None:
+    """Return a table that was converted for training, if its columns and classes are those of a finished run."""
+    found = existing(source)
+    if found is None or columns_of(found) != schema.columns or tuple(found.facts["classes"]) != schema.class_names:
+        return None
+    return found
 
 
 def table_on_disk(found: Packed, lines: Sequence[InferredLine]) -> Dataset:

@@ -21,6 +21,7 @@ from trainctl.components.dataset.base import (
     Size,
     Thousands,
     cache_directory,
+    of_same_columns,
     required,
     schema_json,
     table_on_disk,
@@ -141,8 +142,11 @@ def csv(
     check_file(file)
     choice = choose(keep, memory, READING * file.stat().st_size, room)
     if choice.disk:
-        settings = [vars(form), target, task, columns, drop, categorical, unknown, schema_json(schema)]
+        settings = [vars(form), target, task, columns, drop, categorical, unknown]
         source = Source([file], file.name, settings, Path(cache) if cache else cache_directory("cache") / "rows")
+        if schema and (same := of_same_columns(source, schema)):
+            return table_on_disk(same, choice.lines)
+        source = replace(source, settings=[*settings, schema_json(schema)]) if schema else source
         wish = Wish(target, task, columns, drop, categorical, unknown, schema)
         return table_on_disk(packed(source, lambda packer: _convert(packer, file, form, wish)), choice.lines)
     table = read_table(file, form)

@@ -1,6 +1,7 @@
 """Your own Parquet files."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -12,6 +13,7 @@ from trainctl.components.dataset.base import (
     Size,
     cache_directory,
     kept,
+    of_same_columns,
     required,
     schema_json,
 )
@@ -81,8 +83,12 @@ def parquet(
     """
     place = required("path", path, "FILE.parquet")
     files, name = files_of(place), Path(place).name
-    settings = ["parquet", target, task, columns, drop, categorical, unknown, schema_json(schema)]
-    source = Source(files, name, settings, Path(cache) if cache else cache_directory("cache") / "rows")
+    settings = ["parquet", target, task, columns, drop, categorical, unknown]
+    source = Source(files, name, settings, Path(cache) if cache else cache_directory("cache") / "rows", place)
+
+    if schema and (same := of_same_columns(source, schema)):
+        return kept(same, keep, memory, room)
+    source = replace(source, settings=[*settings, schema_json(schema)]) if schema else source
 
     def write(packer: Packer) -> None:
         arrow()
