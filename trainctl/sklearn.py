@@ -9,7 +9,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from trainctl.api.memory import Network
 from trainctl.errors import Advice, TrainctlError
 
-SMALLEST = 1e-9  # split.test_fraction: no test rows, since scikit-learn measures by itself
+LEAST_ROWS = 2
 LARGEST_SEED = 2**31 - 1
 
 
@@ -71,16 +71,18 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
         finite = "allow-nan" if self._takes_gaps else True
         return validate_data(self, X, ensure_all_finite=finite, dtype=np.float64, **options)
 
-    def _train(self, X: np.ndarray, targets: np.ndarray, words: Sequence[str]) -> None:
+    def _train(self, X: np.ndarray, targets: np.ndarray, task: str, loss: str) -> None:
         """Train on checked rows, and keep the network, its evaluations and the number of passes."""
         from trainctl.api.training import train
 
         seed = int(check_random_state(self.random_state).randint(LARGEST_SEED))
         chosen = {
+            "dataset.task": task,
+            "loss": loss,
             "seed": seed,
             "split.seed": seed,
             "split.val_fraction": self.validation_fraction,
-            "split.test_fraction": SMALLEST,
+            "split.test_fraction": 0,  # scikit-learn measures by itself
             "loop.epochs": int(self.epochs),
             "loop.batch_size": int(self.batch_size),
             "device": self.device,
@@ -93,15 +95,8 @@ class _Estimator(BaseEstimator):  # type: ignore[misc]  # scikit-learn has no ty
             file = Path(folder) / "rows.npz"
             np.savez(file, inputs=X, targets=targets)
             typed = ["dataset=arrays", f"dataset.path={file}", *(f"{group}={name}" for group, name in groups.items())]
-            own = dict(self.settings or {})
-            members = [f"{key}={value}" for key, value in own.items() if "." not in key]
-            run = train(
-                *typed,
-                *words,
-                *members,
-                settings=chosen | {"output.root": f"{folder}/runs"} | {key: own[key] for key in own if "." in key},
-                quiet=self.quiet,
-            )
+            own = {"output.root": f"{folder}/runs", **(self.settings or {})}
+            run = train(*typed, settings=chosen | own, quiet=self.quiet)
             self.network_ = Network.of(run)
             self.metrics_ = list(run.metrics)
             self.n_iter_ = int(self.epochs)
@@ -138,7 +133,7 @@ class Classifier(ClassifierMixin, _Estimator):  # type: ignore[misc]
         if len(self.classes_) < 2:
             raise ValueError(f"Classifier needs at least two classes; y contains one class: {self.classes_[0]!r}")
         codes = np.searchsorted(self.classes_, y)
-        self._train(X, codes.astype(np.int64), ["dataset.task=classification", "loss=cross_entropy"])
+        self._train(X, codes.astype(np.int64), "classification", "cross_entropy")
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -165,15 +160,19 @@ class Regressor(RegressorMixin, _Estimator):  # type: ignore[misc]
             TrainctlError: If a setting is wrong, or training fails.
         """
         X, y = self._validated(X, y=y, reset=True, multi_output=True, y_numeric=True)
+        if len(X) < LEAST_ROWS:
+            raise ValueError(
+                f"Regressor needs at least {LEAST_ROWS} samples, one for validation; found {len(X)} sample"
+            )
         self._flat = y.ndim == 1
         targets = np.asarray(y, dtype=np.float64).reshape(len(y), -1)
-        self._train(X, targets, ["dataset.task=regression", "loss=mse"])
+        self._train(X, targets, "regression", "mse")
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the predicted targets, in the shape of those in `fit`."""
         check_is_fitted(self, "network_")
-        values = self.network_(self._validated(X, reset=False))
+        values = self.network_(self._validated(X, reset=False)).astype(np.float64)
         return values[:, 0] if self._flat else values
 
     def __sklearn_tags__(self) -> Any:

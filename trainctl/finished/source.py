@@ -128,7 +128,7 @@ def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
     many_rows = values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape)
     if not values.size or not (one_row or many_rows):
         raise DataError(f"{source}: has shape {values.shape}; this run takes rows of shape {shape}")
-    rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
+    rows = torch.from_numpy(np.require(values, np.float64, ["C", "W"])).reshape(-1, *shape)
     if (infinite := rows.float().isinf().flatten(1).any(1)).any():
         raise DataError(f"{source}: row {int(infinite.nonzero()[0])} has infinite values")
     if vocabulary_size := len(schema.vocabulary):

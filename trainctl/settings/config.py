@@ -36,7 +36,7 @@ class Split:
     """How rows are split into training, validation and test."""
 
     val_fraction: Annotated[float, "(0, 1)"]
-    test_fraction: Annotated[float, "(0, 1)"]
+    test_fraction: Annotated[float, "[0, 1)"]
     seed: Annotated[int, "[0, 4294967295]"]
     labels: Positive | None = None
     omit: list[str | int] = field(default_factory=list)
