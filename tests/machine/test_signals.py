@@ -16,7 +16,7 @@ from trainctl import cli
 from trainctl.machine import signals
 from trainctl.report import reporters
 from trainctl.store import checkpoint, manifest, restore, rundir, tensors
-from trainctl.train import conclusion, evaluation, loop, provenance, together
+from trainctl.train import conclusion, evaluation, loop, provenance, session, together
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
 
