@@ -1036,9 +1036,34 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/run/sums.py",
-        "self.world.sum(self.sums)",
-        "self.sums",
-        "tests/machine/test_world.py",
+        "added[shift] = 0  # the same for all parts",
+        "pass",
+        "tests/train/test_processes.py -k regression",
+    ),
+    # Several processes.
+    Mutation(
+        "trainctl/step/tree.py",
+        "return 1 << ((leaves - 1).bit_length() - 1)",
+        "return leaves // 2",
+        "tests/step/test_tree.py",
+    ),
+    Mutation(
+        "trainctl/step/pieces.py",
+        "seed_generators(number, run.device, own=own)",
+        "pass",
+        "tests/train/test_processes.py -k everything",
+    ),
+    Mutation(
+        "trainctl/train/loop.py",
+        "request.settle()",
+        "pass",
+        "tests/train/test_processes.py -k signal_in_an_evaluation",
+    ),
+    Mutation(
+        "trainctl/step/exchange.py",
+        "link.seconds = seconds[0]",
+        "link.seconds = link.clock()",
+        "tests/train/test_processes.py -k clock",
     ),
     # What a run reports after a stop.
     Mutation(

@@ -14,7 +14,7 @@ test metrics, and all tensors of the newest checkpoint and of the best weights a
 Prints `identical` and exits with 0; or prints the first difference and its likely causes according to run.json
 (other versions, threads, machine, data), and exits with 4. The old run is not changed. A run that depends on
 the wall clock (loop.max_time, early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind)
-cannot be reproduced. device, threads, dataset.root and dataset.download may be changed.
+cannot be reproduced. device, threads, processes, distributed.*, dataset.root and dataset.download may be changed.
 """
 
 import tempfile

@@ -9,6 +9,7 @@
     trainctl augment=[crop,flip]                groups that take several members
     trainctl recipe=mnist_cnn seed=1            a recipe with overrides
     trainctl loop.max_time=10m                  a time limit
+    trainctl processes=2                        two processes; the same numbers as one, see docs/scale.md
     trainctl -m optimizer=adam,sgd seed=0,1,2   a sweep of six trials
     trainctl -m ... sweep.slurm=4               the same, as an array of four Slurm jobs
 
