@@ -275,7 +275,7 @@ def test_the_view_ends_in_its_last_state_with_a_summary_below(run, row, summary)
     run.state.step = 800
     console.evaluation(row(20.0))
     console.finish(summary)
-    last = plain(console.console.file.getvalue()).rpartition("run     runs/")[2]
+    last = plain(console.console.file.getvalue().rpartition(SYNCHRONIZED[0])[2])
     assert "100 %" in last
     assert "time 3 min 05 s   45,120 samples/s" in last
     assert "eta" not in last
@@ -292,6 +292,19 @@ def test_a_command_to_paste_is_not_broken_into_lines(run, summary):
     console.start(run, directory, [])
     console.finish(summary)
     assert f"trainctl evaluate {directory}\n" in plain(console.console.file.getvalue())
+
+
+def test_the_header_is_printed_once_above_the_view_and_whole(run):
+    console = Console(terminal(40))
+    console.start(run, DIRECTORY, [])
+    console.engine("recorded")
+    time.sleep(0.3)
+    console.close()
+    written = plain(console.console.file.getvalue())
+    header = ["run     ", "device  cpu (2 threads), fp32\n", "model   ", "engine  recorded\n"]
+    assert [written.count(line) for line in header] == [1, 1, 1, 1]
+    assert "samples of shape 3x4, 3 classes\n" in written
+    assert written.index("samples of shape") < written.index("step")
 
 
 def test_the_view_draws_itself_while_the_loop_makes_no_call(run):
