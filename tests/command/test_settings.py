@@ -113,7 +113,7 @@ def test_sections_are_listed_like_groups(say):
         (["settings", "loop.epoch"], "loop.epoch: no such setting; did you mean loop.epochs?"),
         (["settings", "lr"], "lr: no such setting; did you mean optimizer.lr?"),
         (["settings", "xyzzy"], "no such setting (sections and groups: "),
-        (["settings", "sweep.wrkers"], "did you mean sweep.workers?"),
+        (["settings", "sweep.workrs"], "did you mean sweep.workers?"),
         (["settings", "seed", "seed=x"], "seed=x: expected a whole number"),
         (["explain", "optimizer.lr"], "is a setting, not a run; to explain it: trainctl settings optimizer.lr"),
     ],

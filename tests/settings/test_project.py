@@ -104,7 +104,7 @@ BOMB = "a0: &a0 [x, x]\n" + "".join(f"a{n}: &a{n} [{f'*a{n - 1}, ' * 9}]\n" for 
 BAD = [
     ("optimizer.lr: abc", "line 1: optimizer.lr=abc: expected a number"),
     ("seed: 1\nloop: {epoch: 3}", "line 2: loop.epoch=3: no such setting; did you mean loop.epochs=3?"),
-    ("\noptimzer: sgd", "line 2: optimzer: no such setting; did you mean optimizer?"),
+    ("\noptimizr: sgd", "line 2: optimizr: no such setting; did you mean optimizer?"),
     ("optimizer: adm", "line 1: optimizer=adm: no such optimizer; did you mean adam?"),
     ("components: 5", "line 1: components=5: expected a list of packages"),
     ("components: ['a b']", "line 1: components=[a b]: expected a list of packages"),
