@@ -161,7 +161,7 @@ def test_a_package_that_was_there_before_is_not_trusted_by_writing_beside_it(her
     ("words", "message"),
     [
         (["new"], "expected a group and a name"),
-        (["new", "shedule", "x"], "did you mean schedule?"),
+        (["new", "schedul", "x"], "did you mean schedule?"),
         (["new", "schedule"], "expected a name, such as trainctl new schedule my_schedule"),
         (["new", "schedule", "cosine"], "there is a schedule of this name already"),
         (["new", "schedule", "class"], "expected a name of letters"),

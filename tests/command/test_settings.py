@@ -85,7 +85,7 @@ def test_the_word_or_the_line_that_has_set_a_setting_is_named(say, words, origin
 
 def test_a_line_of_the_project_is_named(here, say):
     (here / "trainctl.yaml").write_text("seed: 1\noptimizer:\n  name: sgd\n  lr: 0.5\n")
-    assert f"set by   {here / 'trainctl.yaml'}, line 4\n" in say("settings", "optimizer.lr")[1]
+    assert "set by   trainctl.yaml, line 4\n" in say("settings", "optimizer.lr")[1]
     assert "set by   conf/optimizer/adam.yaml" in say("settings", "optimizer.lr", "optimizer=adam")[1]
 
 
@@ -113,7 +113,7 @@ def test_sections_are_listed_like_groups(say):
         (["settings", "loop.epoch"], "loop.epoch: no such setting; did you mean loop.epochs?"),
         (["settings", "lr"], "lr: no such setting; did you mean optimizer.lr?"),
         (["settings", "xyzzy"], "no such setting (sections and groups: "),
-        (["settings", "sweep.wrkers"], "did you mean sweep.workers?"),
+        (["settings", "sweep.workrs"], "did you mean sweep.workers?"),
         (["settings", "seed", "seed=x"], "seed=x: expected a whole number"),
         (["explain", "optimizer.lr"], "is a setting, not a run; to explain it: trainctl settings optimizer.lr"),
     ],

@@ -173,7 +173,7 @@ def say(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
     def run(typed: str, *, fresh: bool = True) -> tuple[int, str, str]:
         if fresh:
-            compose.compose_members.cache_clear()
+            compose._compose_members.cache_clear()
             compose._register_recipes.cache_clear()
         monkeypatch.setattr(sys, "argv", ["trainctl", *typed.split()])
         code = cli.main()
@@ -181,7 +181,7 @@ def say(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         return code, printed.out, printed.err
 
     yield run
-    compose.compose_members.cache_clear()
+    compose._compose_members.cache_clear()
     compose._register_recipes.cache_clear()
 
 

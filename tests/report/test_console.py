@@ -275,7 +275,7 @@ def test_the_view_ends_in_its_last_state_with_a_summary_below(run, row, summary)
     run.state.step = 800
     console.evaluation(row(20.0))
     console.finish(summary)
-    last = plain(console.console.file.getvalue()).rpartition("run     runs/")[2]
+    last = plain(console.console.file.getvalue().rpartition(SYNCHRONIZED[0])[2])
     assert "100 %" in last
     assert "time 3 min 05 s   45,120 samples/s" in last
     assert "eta" not in last
@@ -292,6 +292,19 @@ def test_a_command_to_paste_is_not_broken_into_lines(run, summary):
     console.start(run, directory, [])
     console.finish(summary)
     assert f"trainctl evaluate {directory}\n" in plain(console.console.file.getvalue())
+
+
+def test_the_header_is_printed_once_above_the_view_and_whole(run):
+    console = Console(terminal(40))
+    console.start(run, DIRECTORY, [])
+    console.engine("recorded")
+    time.sleep(0.3)
+    console.close()
+    written = plain(console.console.file.getvalue())
+    header = ["run     ", "device  cpu (2 threads), fp32\n", "model   ", "engine  recorded\n"]
+    assert [written.count(line) for line in header] == [1, 1, 1, 1]
+    assert "samples of shape 3x4, 3 classes\n" in written
+    assert written.index("samples of shape") < written.index("step")
 
 
 def test_the_view_draws_itself_while_the_loop_makes_no_call(run):
@@ -353,14 +366,24 @@ class Screen:
                 assert letter in "hl", code
 
     def resize(self, width):
-        whole = [line.rstrip() for line in self.lines]
+        whole, cursor = [line.rstrip() for line in self.lines], self.row
         self.width, self.lines = width, []
-        for line in whole:
+        for number, line in enumerate(whole):
             self.lines += [line[start : start + width] for start in range(0, max(1, len(line)), width)]
-        self.row = len(self.lines) - 1
+            if number == cursor:
+                self.row = len(self.lines) - 1
+
+    @property
+    def shown(self):
+        """Return its lines without the empty ones at its end."""
+        return "\n".join(line.rstrip() for line in self.lines).rstrip("\n").split("\n")
 
 
+FULL = ["x" * 40, "y" * 40, "z" * 40]  # as wide as the terminal
 FRAMES = [
+    FULL,
+    [*FULL[:2], "w" * 40],
+    ["w" * 40, *FULL[:2]],
     ["a", "b", "c"],
     ["a", "B", "c"],
     ["a"],
@@ -400,13 +423,13 @@ def shown(frames, widths=(40,)):
 
 def test_after_each_frame_the_screen_shows_it_and_nothing_else():
     for frame, (screen, _) in zip(FRAMES, shown(FRAMES), strict=True):
-        assert [line.rstrip() for line in screen.lines] == frame
+        assert screen.shown == frame
 
 
 def test_no_part_of_an_old_frame_stays_behind_when_the_terminal_is_resized():
     frames = [[f"{letter * 35}{number}" for letter in "abc"] for number in range(6)]
     for frame, (screen, _) in zip(frames, shown(frames, (40, 12, 40, 36)), strict=True):
-        assert [line.rstrip() for line in screen.lines] == [line[: screen.width] for line in frame]
+        assert screen.shown == [line[: screen.width] for line in frame]
 
 
 def test_only_lines_that_change_are_written_and_each_frame_is_one_synchronized_update():
@@ -427,14 +450,14 @@ def test_what_is_printed_above_the_view_stays_there():
         screen.write(console.file.getvalue())
         console.file.seek(0)
         console.file.truncate()
-        assert [line.rstrip() for line in screen.lines] == [f"note {n}" for n in range(number + 1)] + frames[number]
+        assert screen.shown == [f"note {n}" for n in range(number + 1)] + frames[number]
 
 
 def test_close_gives_cursor_and_streams_back_and_may_be_called_again(run):
     streams = sys.stdout, sys.stderr
     console = Console(terminal())
     console.start(run, DIRECTORY, [])
-    assert console.console.file.getvalue().startswith(HIDE)
+    assert HIDE in console.console.file.getvalue()
     assert sys.stdout is not streams[0]  # what others print goes above the view
     console.close()
     written = console.console.file.getvalue()

@@ -43,13 +43,13 @@ def main(argv: Sequence[str]) -> int:
     folder = trusted.store().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     files.write_bytes(trusted.store(), trusted.with_entry(path, packages if yes else None))
-    names = ", ".join(packages)
+    names, shown = ", ".join(packages), project_file.shown(path)
     if not yes:
-        table.line(f"{path}: no longer trusted")
+        table.line(f"{shown}: no longer trusted")
     elif packages:
-        table.line(f"{path}: trusted; its packages are imported from now on: {names}")
+        table.line(f"{shown}: trusted; its packages are imported from now on: {names}")
     else:
-        table.line(f"{path}: trusted; it names no packages")
+        table.line(f"{shown}: trusted; it names no packages")
     return 0
 
 

@@ -53,7 +53,7 @@ def plain(text: str) -> str:
 def _has(text: str) -> bool:
     """Return whether standard output can print a text."""
     try:
-        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        text.encode(sys.stdout.encoding or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

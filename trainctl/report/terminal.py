@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.console import ConsoleOptions, ConsoleRenderable, RenderResult
 from rich.control import Control
@@ -104,8 +105,11 @@ class QuietLive(Live):
 
 
 def _trimmed(line: Line) -> Line:
-    """Return a line without the line break at its end."""
-    return [segment for segment in line if segment.text != "\n"]
+    """Return a line without the line break at its end, in segments that take no room.
+
+    rich would crop what is between two line breaks to the width, but here the cursor moves to other rows in between.
+    """
+    return [Segment(segment.text, segment.style, CODE) for segment in line if segment.text != "\n"]
 
 
 def _code(text: str) -> Segment:
@@ -114,8 +118,10 @@ def _code(text: str) -> Segment:
 
 def _erased(lines: Sequence[Line], width: int) -> list[Segment]:
     """Return what erases a frame, at the end of which the cursor is, on a terminal that has broken its lines anew."""
-    rows = sum(max(1, -(-Segment.get_line_length(line) // max(1, width))) for line in lines)
-    return [_code("\r" + (f"\x1b[{rows - 1}A" if rows > 1 else "") + ERASED)] if lines else []
+    lengths = [sum(cell_len(segment.text) for segment in line) for line in lines]
+    rows = sum(max(1, -(-length // max(1, width))) for length in lengths)
+    # Row by row: where everything is erased at once, tmux moves it into the history, where it stays.
+    return [_code("\r\x1b[2K" + "\x1b[1A\x1b[2K" * (rows - 1))] if lines else []
 
 
 def _rewritten(before: Sequence[Line], lines: Sequence[Line]) -> list[Segment]:
@@ -129,7 +135,7 @@ def _rewritten(before: Sequence[Line], lines: Sequence[Line]) -> list[Segment]:
         if (down := min(number, rows - 1) - row) > 0:
             written.append(_code(f"\x1b[{down}B"))
         if number >= rows:
-            written += [Segment.line()] * (number - rows + 1)
+            written += [_code("\n")] * (number - rows + 1)
             rows = number + 1
         row = number
         written += [_code("\r\x1b[2K"), *line]

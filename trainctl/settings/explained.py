@@ -223,7 +223,7 @@ class _Origins:
             return f"typed: {words[-1]}"
         for setting in reversed(self.layers.applied):
             if setting.key == key and self.layers.project:
-                return f"{self.layers.project.path}, line {setting.line}"
+                return f"{_short(self.layers.project.path)}, line {setting.line}"
         if key == "loop.epochs" and self.checked.loop.epochs is None:
             budgets = [word for word in self.layers.words if written.key_of(word) in written.BUDGETS]
             if budgets:

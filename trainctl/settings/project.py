@@ -52,7 +52,7 @@ class Layered:
         for setting in self.applied:
             if line.startswith((setting.word, f"{setting.key}=", f"{setting.key}:", f"{setting.key} ")):
                 assert self.project
-                return f"{self.project.path}, line {setting.line}: {line}"
+                return f"{project_file.shown(self.project.path)}, line {setting.line}: {line}"
         return line
 
 
@@ -84,8 +84,8 @@ def untrusted(project: Project) -> str:
     """Return why the packages of a project are not imported, and what to do."""
     names = ",".join(project.packages)
     return (
-        f"{project.path}, line {project.line}: components=[{names}]: is code of this project, which has not been trusted yet;"
-        " to run it, type trainctl trust; to train without it, type components=[]"
+        f"{project_file.shown(project.path)}, line {project.line}: components=[{names}]: is code of this project, which has not been"
+        " trusted yet; to run it, type trainctl trust; to train without it, type components=[]"
     )
 
 

@@ -105,9 +105,15 @@ def read(path: Path) -> Project:
     return _read(path, os.getcwd(), status.st_mtime_ns, status.st_size)
 
 
+def shown(path: Path) -> Path:
+    """Return how a message names a file: from the current directory on, if it is in there."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 @cache
 def _read(path: Path, here: str, changed: int, size: int) -> Project:
     """Read a file once in each state of it."""
+    absolute, path = path, shown(path)
     tree, lines = _yaml(path) if path.name == project_root.YAML else _toml(path)
     if not isinstance(tree, Mapping):
         raise ConfigError(f"{path}: expected settings, one on a line, such as optimizer: sgd")
@@ -121,9 +127,9 @@ def _read(path: Path, here: str, changed: int, size: int) -> Project:
         with _located(where):
             words = written.of_group(key, value) if key in component.GROUPS else written.plain(key, value)
         settings += [
-            Setting(_from_root(word, path.parent, packages), line_of(written.key_of(word), lines)) for word in words
+            Setting(_from_root(word, absolute.parent, packages), line_of(written.key_of(word), lines)) for word in words
         ]
-    return Project(path, tuple(settings), packages, line_of("components", lines) if packages else 0)
+    return Project(absolute, tuple(settings), packages, line_of("components", lines) if packages else 0)
 
 
 class _located:  # noqa: N801 - used as `with _located(where):`
