@@ -11,7 +11,9 @@ from trainctl.settings.members import usual
 LONGEST = 48  # characters
 NAMED = ("dataset", "model", "optimizer")  # the members of these groups are in every name
 # What does not tell runs apart: where they ran, where they were written, and what every run of a project has.
-PLACES = ("output", "components", "device", "threads", "checkpoint", "init", "teacher")
+PLACES = (
+    "output", "components", "device", "threads", "processes", "distributed", "checkpoint", "init", "teacher",
+)  # fmt: skip
 WITHOUT_FILE = ("", "-", ".")
 
 
