@@ -1690,4 +1690,40 @@ MUTATIONS = [
         "if False:",
         "tests/report/test_loggers.py",
     ),
+    Mutation(
+        "trainctl/data/load.py",
+        "if fingerprint(dataset) == trained else parts",
+        "if fingerprint(dataset) != trained else parts",
+        "tests/finished/test_evaluate.py -k labels",
+    ),
+    Mutation(
+        "trainctl/sweep/record.py",
+        "maximize(self.monitor, self.maximized)",
+        "maximize(self.monitor)",
+        "tests/sweep/test_record.py -k users_own",
+    ),
+    Mutation(
+        "trainctl/finished/ensemble.py",
+        'parts.append(part | ({"compress": own} if own else {}))',
+        "parts.append(part)",
+        "tests/finished/test_ensemble.py -k 8_bits",
+    ),
+    Mutation(
+        "trainctl/train/cost.py",
+        "    if not (before and after):",
+        "    if not (before and after):\n        return\n    if not (before and after):",
+        "tests/finished/test_tolerance.py -k cannot_be_checked",
+    ),
+    Mutation(
+        "trainctl/fileformat/cells.py",
+        "        READ[key] = table",
+        "        pass",
+        "tests/fileformat/test_recognise.py -k second_time",
+    ),
+    Mutation(
+        "trainctl/train/conclusion.py",
+        "    if task != run.task:",
+        "    if False:",
+        "tests/train/test_finetune.py -k encoder_becomes",
+    ),
 ]

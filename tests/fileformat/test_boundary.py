@@ -20,7 +20,7 @@ from trainctl.errors import CheckpointError, ConfigError, DataError, Unavailable
 from trainctl.fileformat import boundary
 from trainctl.fileformat.archive import extract
 from trainctl.fileformat.boundary import reading
-from trainctl.settings import compose
+from trainctl.settings import compose, hydra_tree
 from trainctl.store import rundir
 from trainctl.train import session
 
@@ -173,16 +173,16 @@ def say(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
     def run(typed: str, *, fresh: bool = True) -> tuple[int, str, str]:
         if fresh:
-            compose._compose_members.cache_clear()
-            compose._register_recipes.cache_clear()
+            hydra_tree._compose_members.cache_clear()
+            hydra_tree._register_recipes.cache_clear()
         monkeypatch.setattr(sys, "argv", ["trainctl", *typed.split()])
         code = cli.main()
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
     yield run
-    compose._compose_members.cache_clear()
-    compose._register_recipes.cache_clear()
+    hydra_tree._compose_members.cache_clear()
+    hydra_tree._register_recipes.cache_clear()
 
 
 @pytest.mark.parametrize(("function", "typed", "code", "named"), CALLS, ids=[f"{row[0]} {row[1]}" for row in CALLS])

@@ -1,4 +1,4 @@
-"""What the pool keeps of each of its workers, and what it tells one that gets a trial. Imports no torch."""
+"""What the pool keeps of each of its workers, and the message that gives one of them a trial. Imports no torch."""
 
 import os
 from collections.abc import Sequence
@@ -48,7 +48,7 @@ class Worker:
 
 
 def job(study: Study, trial: Trial, tree: Tree, rungs: Sequence[int], *, continues: bool) -> Message:
-    """Return what a worker is told of the trial that it trains.
+    """Return the message that gives a worker a trial to train.
 
     Args:
         study: The sweep.

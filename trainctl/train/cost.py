@@ -189,7 +189,8 @@ def require_tolerable(before: Cost | None, after: Cost | None, tolerance: float 
         return
     if not (before and after):
         raise ToleranceError(
-            f"tolerance={tolerance:g} cannot be checked: a run with other outputs has no such metric; {KEPT}"
+            f"tolerance={tolerance:g} cannot be checked: the metric of what the run was made from is not measured, because its"
+            f" outputs are others, or reconstructions; {KEPT}"
         )
     loss = worse_by(before, after)
     if not loss <= tolerance:
