@@ -10,6 +10,7 @@ from torch import Tensor
 
 from trainctl.data.schema import Schema
 from trainctl.data.shown import shown_values, words
+from trainctl.errors import ConfigError
 from trainctl.fileformat.waiting import Wait, waiting
 from trainctl.finished import attribution, baseline, explained, features, question
 from trainctl.finished.attribution import Attributions
@@ -100,6 +101,8 @@ def prepare(run: Finished, given: Sequence[Path], which: str, options: Options) 
         score=options.score or None, class_name=options.class_name, target=options.target,
     )  # fmt: skip
     described, seen = features.features(run.schema), question.view(model, run.schema)
+    if options.patch and described.kind != "image":
+        raise ConfigError(f"patch={options.patch}: the rows of this run are no images, but of kind {described.kind}")
     base = baseline.choose(run, weights, described.kind, options.baseline, seen, device)
     paths, notes = expand(given, run.schema)
     several = len(given) > 1 or given[0].is_dir()
