@@ -166,9 +166,9 @@ MUTATIONS = [
         "tests/components/augment/test_contract.py",
     ),
     Mutation(
-        "trainctl/report/files.py",
-        "        self._restart_loggers()\n        self.plain.start",
-        "        self.plain.start",
+        "trainctl/report/loggers.py",
+        "        self.restart(rows)",
+        "",
         "tests/components/logger/test_tensorboard.py",
     ),
     # What a resumed run needs.

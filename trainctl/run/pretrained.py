@@ -36,7 +36,7 @@ def start(model: nn.Module, config: Config, schema: Schema) -> list[LayerStart]:
     if model.classes and list(model.classes) != list(schema.class_names):
         raise ConfigError(
             f"model.head=kept: the classes of the weights ({listed(model.classes, most=3)}) are not"
-            f" those of the data ({len(schema.class_names):,}: {listed(schema.class_names[:3])}): use model.head=new"
+            f" those of the data ({listed(schema.class_names, most=3)}): use model.head=new"
         )
     return [LayerStart(entry.layer, entry.state, entry.why) for entry in model.load()]
 

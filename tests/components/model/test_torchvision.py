@@ -22,8 +22,12 @@ from torchvision.models import (
 
 from trainctl.components.model import torchvision as component
 from trainctl.components.model.torchvision import Architecture, Front, ImageModel, Origin
-from trainctl.errors import ConfigError, DataError, UnavailableError
+from trainctl.errors import Advice, ConfigError, DataError, UnavailableError
+from trainctl.finished import open as opening
+from trainctl.finished.reproduce import reproduce
+from trainctl.finished.verify import verify
 from trainctl.run import factory
+from trainctl.run.assemble import assemble
 from trainctl.settings import compose
 from trainctl.train import session
 
@@ -262,3 +266,48 @@ def test_settings_are_checked_before_anything_is_imported():
     assert compose.compose(["model=torchvision", "model.weights=default"]).parts["model"]["weights"] == "default"
     assert chosen.parts["scale"]["name"] == "pixels"
     assert compose.compose(["model=torchvision", "scale=standard"]).parts["scale"]["name"] == "standard"
+
+
+def opened(directory):
+    return opening.open(directory, [], [], [])
+
+
+def test_a_run_needs_the_file_only_for_its_first_step(file, tmp_path):
+    words = (f"model.weights={file}", "loop.eval_every_steps=1", "checkpoint.every_seconds=0", "freeze=gradual")
+    run = tmp_path / "run"
+    session.begin(settings(*words), [], run)
+    moved = file.rename(tmp_path / "moved.pth")
+    assert session.resume(settings(*words, "loop.max_steps=3"), ["loop.max_steps=3"], run)["steps"] == 3
+    assert not verify(opened(run), "oldest", None).difference
+    with pytest.raises(DataError, match=r"weights\.pth: no such file"):
+        reproduce(opened(run), tmp_path / "again")
+    other = {name: value + 0.01 for name, value in torch.load(moved, weights_only=True).items()}
+    torch.save(other, file)
+    compared = reproduce(opened(run), tmp_path / "other")
+    assert compared.difference
+    assert any(cause.startswith("the file of pretrained weights was ") for cause in compared.causes)
+    moved.rename(file)
+    assert not reproduce(opened(run), tmp_path / "same").difference
+
+
+def test_init_run_takes_the_place_of_the_weights(file, tmp_path):
+    first = tmp_path / "first"
+    session.begin(settings(f"model.weights={file}"), [], first)
+    file.unlink()
+    changes = (f"model.weights={file}", "init=run", f"init.run={first}", "optimizer.lr=1e-9", "loop.max_steps=1")
+    session.begin(settings(*changes), [], tmp_path / "second")
+    one, two = (opened(tmp_path / name).weights("last").model for name in ("first", "second"))
+    torch.testing.assert_close(one, two, atol=1e-6, rtol=0)
+    assert json.loads((tmp_path / "second" / "run.json").read_text())["pretrained"] == {}
+
+
+def test_another_scaling_is_answered_with_advice(file, tmp_path):
+    with pytest.warns(Advice, match="scale=standard: model=torchvision expects pixels in 0..1"):
+        assemble(settings(f"model.weights={file}", "scale=standard"))
+
+
+def test_a_kept_head_needs_the_classes_of_the_weights(hub):
+    with pytest.raises(
+        ConfigError, match=r"model.head=kept: the classes of the weights \(tench, goldfish, .* and 997 more\) are not those of the data \(0, 1, 2 and 7 more\)"
+    ):
+        assemble(settings("model.weights=default", "model.head=kept"))
