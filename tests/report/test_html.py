@@ -213,10 +213,12 @@ def test_a_browser_shows_the_page_and_runs_only_its_own_script(tmp_path):
 def test_a_mouse_shows_the_numbers_of_a_chart(tmp_path):
     content = page.page(full("<b>first</b>", "second")).decode()
     content = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>', "", content)  # it would refuse this script
-    move = "const s=document.querySelector('svg[data-hover]'),r=s.getBoundingClientRect();s.dispatchEvent(new PointerEvent('pointermove',{clientX:r.left+80,clientY:r.top+50}))"
-    (tmp_path / "page.html").write_text(
-        content.replace("</body>", f"<script>window.addEventListener('load',function(){{{move}}})</script></body>")
+    move = (
+        "const s=document.querySelector('svg[data-hover]'),r=s.getBoundingClientRect();"
+        "s.dispatchEvent(new PointerEvent('pointermove',{clientX:r.left+80,clientY:r.top+50}))"
     )
+    script = f"<script>window.addEventListener('load',function(){{{move}}})</script>"
+    (tmp_path / "page.html").write_text(content.replace("</body>", f"{script}</body>"))
     shown = opened(tmp_path / "page.html").stdout
     (tip,) = [
         each for each in re.findall(r'<div class="tip"[^>]*>.*?</div>', shown) if "hidden" not in each.partition(">")[0]
