@@ -305,4 +305,4 @@ def test_data_half_as_large_again_as_the_memory_that_may_be_used_are_trained_on(
     assert done.returncode == 0, done.stderr
     (run,) = (path for path in (tmp_path / "runs").iterdir() if (path / "summary.json").exists())
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
-    assert summary["step"] == 1200
+    assert summary["outcome"] == "finished"

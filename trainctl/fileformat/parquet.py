@@ -264,7 +264,8 @@ def _numbers(files: Files, name: str, column: Any) -> np.ndarray:
 
 def _float(column: Any) -> np.ndarray:
     values: np.ndarray = column.to_numpy(zero_copy_only=False)
-    return np.asarray(values, np.float64)
+    found: np.ndarray = np.asarray(values, np.float64)
+    return found
 
 
 def _check(file: Path, name: str, values: np.ndarray) -> None:
