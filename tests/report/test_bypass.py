@@ -14,6 +14,7 @@ WRITERS = {
     "report/streams.py": {"stream"},  # hands all to table
     "report/console.py": {"stream", "rich"},  # escapes each line
     "report/view.py": {"rich"},  # escapes each fact
+    "report/notebook.py": {"rich"},  # escapes each line, and lets rich write HTML into memory
     "report/plain.py": {"stream"},  # escapes each line
     "report/reporters.py": {"stream"},  # chooses a stream, and writes nothing
     "report/waits.py": {"stream"},  # escapes each line

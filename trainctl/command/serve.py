@@ -1,4 +1,4 @@
-"""Serve a run's predictions as JSON over HTTP, with a page to try it in the browser.
+"""Serve a run over HTTP: JSON, CSV, texts and images, and a page to try it.
 
     trainctl serve RUN [host=127.0.0.1] [port=8000] [which=best] [quantiles=[...]]
         [max_rows=10000] [max_mb=16] [queue=64] [timeout=30]
@@ -11,7 +11,7 @@
     curl -s 127.0.0.1:8000/predict -H 'content-type: image/png' --data-binary @digit.png
 
   GET /          a page with a form for a row, a text or an image
-  GET /health    {"status": "ok", ...} once predictions can be asked for
+  GET /health    {"status": "ok", ...} once the model is ready
   GET /schema    what a row contains, and what is returned
   POST /predict  rows: JSON (application/json), an object per line (application/x-ndjson), CSV (text/csv), lines of
                  text (text/plain), or one image (image/*)
