@@ -20,9 +20,7 @@ summary.json. Ctrl-C saves the run and prints the command that resumes it; a sec
 import sys
 from collections.abc import Sequence
 
-from trainctl.command.arguments import import_torch, in_processes
-from trainctl.errors import ConfigError
-from trainctl.machine import environment
+from trainctl.command.arguments import import_torch, in_processes, require_started_once
 from trainctl.report import phrases, table
 
 
@@ -31,11 +29,7 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
     from trainctl.settings import compose
 
     if multirun:
-        if place := environment.read():
-            raise ConfigError(
-                f"-m: {place.by} has started {place.size} processes, but a sweep starts its own: start it once, and for a"
-                " cluster use sweep.slurm or sweep.storage"
-            )
+        require_started_once()
         from trainctl.sweep import run, slurm, study
 
         if slurm.is_wanted(arguments):

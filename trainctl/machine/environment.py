@@ -51,6 +51,8 @@ def read(environment: Mapping[str, str] = os.environ, first_host: Callable[[str]
         ConfigError: If variables are missing, or are not numbers that belong together.
     """
     given = [name for name in TORCHRUN if environment.get(name)]
+    if environment.get("WORLD_SIZE") == "1" and environment.get("RANK", "0") == "0":  # some clusters set no more
+        return None
     if "RANK" in given or "WORLD_SIZE" in given:
         return _of_torchrun(environment, given)
     return _of_slurm(environment, first_host or _first_host)
