@@ -24,6 +24,7 @@ STEP = {
         (RUN | {"RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0", "LOCAL_WORLD_SIZE": "1"}, None),
         ({"MASTER_ADDR": "node1", "MASTER_PORT": "1"}, None),  # a cluster may set these everywhere
         ({"LOCAL_RANK": "0"}, None),
+        ({"WORLD_SIZE": "1", "RANK": "0", "MASTER_ADDR": "node1"}, None),
         (STEP, Place(2, 4, 0, 2, "node1", 18456, "srun")),
         (STEP | {"MASTER_PORT": "4000", "MASTER_ADDR": "a"}, Place(2, 4, 0, 2, "a", 4000, "srun")),
         (STEP | {"SLURM_STEP_NUM_TASKS": "1"}, None),  # srun -n 1 inside an allocation of four

@@ -21,8 +21,8 @@ from trainctl.machine.link import Link
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
 from trainctl.step import parts as parts_module
-from trainctl.store import restore, rundir
-from trainctl.train import budget, loop, session, together
+from trainctl.store import checkpoint, files, manifest, restore, rundir
+from trainctl.train import budget, following, loop, session, together
 
 COMMON = ("output.plots=false", "threads=1", "seed=3")
 # Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.
@@ -330,3 +330,24 @@ def test_fast_sums_are_close_and_need_no_order(tmp_path):
     assert all(
         torch.allclose(one[key].double(), other[key].double(), atol=1e-4) for key in one if key.startswith("model.")
     )
+
+
+def test_only_the_first_process_touches_the_run_directory_or_prints(tmp_path, capfd):
+    words = [*TINY, "loop.max_steps=6", "model.norm=batch", "average=ema"]
+
+    def other(link: Link) -> int:
+        def refuse(*given: Any, **named: Any) -> None:
+            raise AssertionError(f"a follower called for {given}")
+
+        for module in (files, rundir, checkpoint, manifest):
+            own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+            for name in own:
+                if name not in ("flatten_optimizer", "group_numbers", "version") and not isinstance(
+                    getattr(module, name), type
+                ):
+                    setattr(module, name, refuse)
+        return following._serve(link)
+
+    assert processes.run(2, begin(tmp_path / "run", words), other)[1] == 0
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")

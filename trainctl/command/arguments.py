@@ -225,6 +225,19 @@ def in_processes(checked: config.Config, words: Sequence[str], overrides: Sequen
     return launch.run(words, count, restarts=distributed.restarts, timeout=distributed.seconds, note=show)
 
 
+def require_started_once() -> None:
+    """Check that a sweep is not started by torchrun or srun: it starts its own processes.
+
+    Raises:
+        ConfigError: If it is.
+    """
+    if place := environment.read():
+        raise ConfigError(
+            f"{place.by} has started {place.size} processes, but a sweep starts its own: start it once; for a cluster, use"
+            " sweep.slurm or sweep.storage"
+        )
+
+
 def require_one_process(checked: config.Config, command: str) -> config.Config:
     """Return a configuration that a command uses in this process alone.
 

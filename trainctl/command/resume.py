@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     directory = finding.find_sweep(name, root) or finding.find(name, root)
     packages, overrides = arguments.packages(parsed.overrides)
     if (directory / "sweep.json").exists():
+        arguments.require_started_once()
         from trainctl.sweep import run, slurm, study
 
         if slurm.is_wanted(overrides):

@@ -23,9 +23,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trainctl.command.arguments import import_torch, in_processes
-from trainctl.errors import ConfigError
-from trainctl.machine import environment
+from trainctl.command.arguments import import_torch, in_processes, require_started_once
 from trainctl.report import phrases, table
 
 if TYPE_CHECKING:  # they import Hydra
@@ -38,11 +36,7 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
     from trainctl.settings import project
 
     if multirun:
-        if place := environment.read():
-            raise ConfigError(
-                f"-m: {place.by} has started {place.size} processes, but a sweep starts its own: start it once, and for a"
-                " cluster use sweep.slurm or sweep.storage"
-            )
+        require_started_once()
         return _sweep(project.layered(arguments, config_dir, multirun=True), config_dir)
     checked, layers = project.composed(arguments, config_dir)
     words = ["train", *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]

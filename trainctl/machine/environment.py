@@ -51,6 +51,8 @@ def read(environment: Mapping[str, str] = os.environ, first_host: Callable[[str]
         ConfigError: If variables are missing, or are not numbers that belong together.
     """
     given = [name for name in TORCHRUN if environment.get(name)]
+    if environment.get("WORLD_SIZE") == "1" and environment.get("RANK", "0") == "0":  # some clusters set no more
+        return None
     if "RANK" in given or "WORLD_SIZE" in given:
         return _of_torchrun(environment, given)
     return _of_slurm(environment, first_host or _first_host)
@@ -58,9 +60,9 @@ def read(environment: Mapping[str, str] = os.environ, first_host: Callable[[str]
 
 def _of_torchrun(environment: Mapping[str, str], given: list[str]) -> Place | None:
     if missing := [name for name in TORCHRUN if name not in given]:
-        verb = "is" if len(missing) == 1 else "are"
+        lacking = f"{listed(missing)} {'is' if len(missing) == 1 else 'are'} not"
         raise ConfigError(
-            f"{listed(given)} {'is' if len(given) == 1 else 'are'} set, {listed(missing)} {verb} not: start with torchrun,"
+            f"{listed(given)} {'is' if len(given) == 1 else 'are'} set, {lacking}: start with torchrun,"
             f" or unset {'it' if len(given) == 1 else 'them'}"
         )
     rank, size, local_rank, local_size, port = (_number(environment, name) for name in (*TORCHRUN[:4], "MASTER_PORT"))
@@ -105,7 +107,7 @@ def in_step(environment: Mapping[str, str]) -> bool:
 
 
 def outside_step(environment: Mapping[str, str] = os.environ) -> str:
-    """Return a note if an allocation has several tasks, but this process is none of them; else an empty text."""
+    """Return a note if an allocation has several tasks, but this process is not one of them; else an empty text."""
     tasks = environment.get("SLURM_NTASKS", "1")
     if tasks in ("", "1") or in_step(environment) or environment.get("SLURM_ARRAY_JOB_ID"):
         return ""

@@ -46,7 +46,7 @@ class Link:
         fast: Whether gradients are added in any order.
         seconds: Time spent training, as the first process measures it [s].
         clock: Measures that time.
-        request: What signals have asked for.
+        request: What signals request.
         hosts: The machine of each process.
     """
 
@@ -102,7 +102,7 @@ class Link:
             pause = min(pause * 1.5, POLL_MOST)
 
     def fail(self, message: str, exit_code: int) -> None:
-        """Say why this process fails, before it leaves."""
+        """Publish the reason why this process fails, before it leaves."""
         entry = {"rank": self.place.rank, "host": platform.node(), "message": message, "exit_code": exit_code}
         self.publish(f"failed/{self.place.rank}", entry)
         self.publish("failed", self.place.rank)
@@ -301,7 +301,7 @@ class Link:
 
 
 class AgreedRequest:
-    """What signals to any of the processes have asked for; it changes in all processes after the same step.
+    """What signals to any of the processes request; it changes in all processes after the same step.
 
     Args:
         link: The connection to the others.
@@ -315,7 +315,7 @@ class AgreedRequest:
         self.polled = time.monotonic()
 
     def wishes(self) -> tuple[int, int]:
-        """Return the signal that this process received, or 0, and whether it is to save; the others have to be told."""
+        """Return the signal that this process received, or 0, and whether it is to save; the caller shares both."""
         saves, self.own.save = self.own.save, False
         return self.own.received or 0, int(saves)
 
