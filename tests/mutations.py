@@ -592,6 +592,37 @@ MUTATIONS = [
         "False",
         "tests/test_cli.py -k no_parser",
     ),
+    # What a project, or a frame of a live view, may not do.
+    Mutation(
+        "trainctl/settings/project.py",
+        "and not project.is_trusted",
+        "and False",
+        "tests/settings/test_project.py -k imported",
+    ),
+    Mutation(
+        "trainctl/settings/project_file.py",
+        "return set(self.packages) <= set(trusted.accepted(self.path) or ())",
+        "return trusted.accepted(self.path) is not None",
+        "tests/settings/test_project.py -k trust_is",
+    ),
+    Mutation(
+        "trainctl/settings/project_root.py",
+        "    return [here]\n",
+        "    return folders\n",
+        "tests/settings/test_project.py -k repository",
+    ),
+    Mutation(
+        "trainctl/report/terminal.py",
+        "rows = sum(max(1, -(-length // max(1, width))) for length in lengths)",
+        "rows = len(lines)",
+        "tests/report/test_console.py -k old_frame",
+    ),
+    Mutation(
+        "trainctl/store/removal.py",
+        "if entry.is_dir(follow_symlinks=False):",
+        "if entry.is_dir():",
+        "tests/command/test_remove.py -k link",
+    ),
     # What lies around may not execute, or control the terminal.
     Mutation(
         "trainctl/train/repository.py",
@@ -1103,10 +1134,10 @@ MUTATIONS = [
         "tests/store/test_restore.py",
     ),
     Mutation(
-        "docs/make_reference.py",
+        "trainctl/settings/comments.py",
         'found[key] += f" {match[1]}"',
         "pass",
-        "tests/docs/test_reference.py -k examples",
+        "trainctl/settings/comments.py",
     ),
     Mutation(
         "docs/conf.py",
@@ -1230,7 +1261,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/settings/user_files.py",
-        "and not (path.parents[1] == here and is_foreign(path))",
+        "and not (path.parents[1] in found and is_foreign(path))",
         "",
         "tests/settings/test_user_files.py",
     ),

@@ -1,5 +1,6 @@
 """What is printed in colour can be read on a white and on a black terminal."""
 
+import io
 import re
 from pathlib import Path
 
@@ -8,7 +9,7 @@ from rich.color import Color
 from rich.style import Style
 
 import trainctl
-from trainctl.report import styles
+from trainctl.report import styles, table
 
 ROOT = Path(trainctl.__file__).parent
 NAMED = re.compile(r'"(?:bold |not bold )?(?:dim|black|red|green|yellow|blue|magenta|cyan|white|bright_\w+|grey\d+)"')
@@ -52,3 +53,23 @@ def test_no_module_has_a_colour_of_its_own():
 def test_every_style_of_the_module_is_checked():
     names = {name for name in vars(styles) if name.isupper() and name not in ("ALL", "GREY", "GREEN", "BLUE", "RED")}
     assert {getattr(styles, name) for name in names} == set(styles.ALL)
+
+
+@pytest.mark.parametrize(
+    ("variables", "system"),
+    [
+        ({"TERM": "screen"}, "256"),
+        ({"TERM": "xterm"}, "256"),
+        ({"TERM": "xterm-256color"}, "256"),
+        ({"TERM": "dumb"}, None),
+    ],
+    ids=str,
+)
+def test_a_terminal_gets_these_colours_not_the_nearest_of_its_own(monkeypatch, variables, system):
+    for name in ("COLORTERM", "NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    assert table.console(stream).color_system == system

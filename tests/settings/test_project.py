@@ -187,8 +187,9 @@ def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):
     assert (code, out.endswith("its packages are imported from now on: downloaded_package\n")) == (0, True)
     assert oct(trusted.store().stat().st_mode & 0o077) == "0o0" or trusted.store().parent.stat().st_mode & 0o077 == 0
     assert tree("schedule=boom")["components"] == ["downloaded_package"]
+    write(downloaded / "another/__init__.py", HOSTILE)
     write(downloaded / "trainctl.yaml", "components: [downloaded_package, another]\n")
-    assert say("--cfg", "job")[0] == 2
+    assert "has not been trusted yet" in say("--cfg", "job")[2]
     write(downloaded / "trainctl.yaml", "components: [downloaded_package]\n")
     assert say("trust", "yes=false")[0] == 0
     assert say("--cfg", "job")[0] == 2

@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         packages = [name for name in found.packages if component.folders(name)]  # nothing of them is executed here
     parsed = arguments.parse(rest, {"components": "[]"}, most_names=2, composes=True)
     names, groups = parsed.names, options(overlays(parsed.config_dir))
-    if names and explained.is_setting(names[0]):  # sections and keys have no members
+    if len(names) == 1 and explained.is_setting(names[0]):  # sections and keys have no members
         setting_table.show(explained.explain(names[0], [f"components=[{','.join(packages)}]"]))
         return 0
     if names and names[0] not in groups:

@@ -27,7 +27,7 @@ class Console(Reporter):
     """
 
     def __init__(self, console: RichConsole | None = None) -> None:
-        self.console = console or RichConsole()
+        self.console = console or table.console()
         self.view: View | None = None
         self.live: Live | None = None
 

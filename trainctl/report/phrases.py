@@ -226,7 +226,18 @@ def _json_number(value: float | None) -> str:
 def _effort(summary: Mapping[str, Any]) -> str:
     steps, passes = count(summary.get("steps")), epochs(summary.get("epochs"))
     speed = count(summary.get("samples_per_second"))
-    return f"{duration(summary.get('seconds'))}, {steps} steps, {passes} epochs, {speed} samples/s"
+    return (
+        f"{duration(summary.get('seconds'))}, {counted(steps, 'step')}, {counted(passes, 'epoch')}, {speed} samples/s"
+    )
+
+
+def counted(number: str, unit: str) -> str:
+    """Return a number with its unit, in the plural unless it is one.
+
+    >>> counted("1", "epoch"), counted("0.50", "epoch"), counted("-", "step")
+    ('1 epoch', '0.50 epochs', '- steps')
+    """
+    return f"{number} {unit}{'' if number == '1' else 's'}"
 
 
 def components_argument(packages: Sequence[str]) -> str:

@@ -13,9 +13,12 @@ import select
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from trainctl.report.styles import LABEL
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GAP = 2  # columns of characters between two cells
 
@@ -69,10 +72,9 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
     if not (style and stream.isatty()):
         print(text, file=stream)
         return
-    from rich.console import Console
     from rich.text import Text
 
-    Console(file=stream).print(Text(text, style=style), soft_wrap=True)
+    console(stream).print(Text(text, style=style), soft_wrap=True)
 
 
 def lines(text: str, *, stream: TextIO | None = None) -> None:
@@ -237,11 +239,21 @@ def _plain(table: Sequence[Sequence[str]], right: Sequence[bool], stream: TextIO
         print((" " * GAP).join(cells).rstrip(), file=stream)
 
 
-def columns(stream: TextIO) -> int:
-    """Return the width of a terminal."""
+def console(stream: TextIO | None = None) -> "Console":
+    """Return what draws on a terminal, by default standard output, in our colours.
+
+    A terminal that claims 16 colours, as tmux does, gets those of the palette of 256, which it knows or approximates: the
+    nearest of the 16, of which each terminal has its own, may be unreadable. Without colours it stays without.
+    """
     from rich.console import Console
 
-    return Console(file=stream).width
+    found = Console(file=stream, highlight=False)
+    return Console(file=stream, highlight=False, color_system="256") if found.color_system == "standard" else found
+
+
+def columns(stream: TextIO) -> int:
+    """Return the width of a terminal."""
+    return console(stream).width
 
 
 def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int) -> list[int]:
@@ -286,7 +298,6 @@ def _rich(
     table: Sequence[Sequence[str]], right: Sequence[bool], unbroken: Sequence[bool], sections: bool, stream: TextIO
 ) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -300,4 +311,4 @@ def _rich(
         first = "" if sections and row[0] == above else row[0]
         drawn.add_row(*(Text(cell) for cell in (first, *row[1:])))
         above = row[0]
-    Console(file=stream, highlight=False).print(drawn)
+    console(stream).print(drawn)

@@ -43,7 +43,7 @@ class Explained:
 
 
 def names() -> list[str]:
-    """Return what can be asked for in addition to single keys: sections, groups, and the sweep's settings."""
+    """Return the names that stand for several keys: sections, groups, and the sweep's settings."""
     return [*config.SECTIONS, *component.GROUPS, SWEEP]
 
 

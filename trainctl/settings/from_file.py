@@ -127,7 +127,7 @@ def _require_named(path: Path, tree: Tree, typed: Sequence[str]) -> None:
 
 
 def _beside(word: str, path: Path) -> str:
-    """Return a word whose path, if it does not exist here, leads to what lies beside the file that it was read from."""
+    """Return a word whose path, if it does not exist here, leads to the directory of the file that it was read from."""
     key, _, value = word.partition("=")
     if key != "dataset.path" or os.path.isabs(value) or os.path.lexists(value):  # noqa: PTH117 - a text of the user
         return word

@@ -99,7 +99,7 @@ def _register_recipes() -> None:
 
 
 def with_data(node: Any, folder: Path) -> Any:
-    """Return one of our recipes with the path of the data that lie beside it, wherever trainctl is installed."""
+    """Return one of our recipes with the path of the data in the same directory, wherever trainctl is installed."""
     dataset = node.get("dataset") if isinstance(node, dict) else None
     if isinstance(dataset, dict) and is_file(folder / str(dataset.get("path"))):
         dataset["path"] = str(folder / dataset["path"])

@@ -85,7 +85,7 @@ def component_test(group: str, name: str, package: str) -> str:
 
 
 def copied_recipe(path: Path, file: str) -> tuple[str, Path | None]:
-    """Return a recipe's text for a copy of it in the user's directory, and the file of data beside the recipe.
+    """Return a recipe's text for a copy of it in the user's directory, and the file of data next to the recipe.
 
     Args:
         path: The recipe.

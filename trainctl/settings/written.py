@@ -68,7 +68,7 @@ def of_group(group: str, value: Any) -> list[str]:
     """Return the words of a group: a member's name, a list of names, or mappings with their settings.
 
     Raises:
-        ConfigError: If the value is none of these.
+        ConfigError: If the value is something else.
     """
     if isinstance(value, str) or value is None:
         return [f"{group}={value or 'none'}"]

@@ -112,7 +112,7 @@ def watch(
         limits: What ends the sweep, for the time left.
     """
     if live and stream.isatty():
-        return Live(RichConsole(file=stream), home, monitor, trials, limits, maximize=maximize)
+        return Live(table.console(stream), home, monitor, trials, limits, maximize=maximize)
     return Lines(stream, monitor, trials)
 
 
