@@ -3,6 +3,7 @@
 import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -111,13 +112,27 @@ class Front:
     def __call__(self, images: Tensor) -> Tensor:
         """Return images ``(N, 3, *size)``, standardised."""
         if tuple(images.shape[-2:]) != self.size:
-            shrinks = images.shape[-2] > self.size[0] or images.shape[-1] > self.size[1]
-            images = functional.interpolate(images, self.size, mode="bilinear", antialias=shrinks)
+            images = self._resized(images)
         grey = images.shape[1] == 1
         colours = (images if grey else images[:, index : index + 1] for index in range(3))
         return torch.cat(
             [(colour - mean) / width for colour, mean, width in zip(colours, self.mean, self.deviation, strict=True)], 1
         )
+
+    def _resized(self, images: Tensor) -> Tensor:
+        """Return images of the size, by two products where they shrink: no exporter knows the kernel with antialiasing."""
+        (height, width), (high, wide) = images.shape[-2:], self.size
+        if height <= high and width <= wide:
+            return functional.interpolate(images, self.size, mode="bilinear")
+        rows, columns = (_antialiased(int(height), high).to(images), _antialiased(int(width), wide).to(images))
+        return rows @ (images @ columns.T)
+
+
+@cache
+def _antialiased(before: int, after: int) -> Tensor:
+    """Return the matrix ``(after, before)`` that resizes a line of pixels, bilinear with antialiasing."""
+    lines = torch.eye(before)[None, None]
+    return functional.interpolate(lines, (after, before), mode="bilinear", antialias=True)[0, 0]
 
 
 class Origin:
