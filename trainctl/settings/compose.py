@@ -40,6 +40,7 @@ from trainctl.settings.recipes import headless, without_what_is_for_others
 from trainctl.settings.user_files import (
     OF_HYDRA,
     hidden,
+    hidden_recipes,
     is_ours,
     left_alone,
     refuse_hydras_settings,
@@ -77,7 +78,9 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     parsed = parse(overrides)
     for note in left_out():
         warnings.warn(note, Advice, stacklevel=2)
-    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
+    recipes = [word.text.strip("[]").split(",") for word in parsed if word.key_or_group == "recipe"]
+    wrong = [*hidden(directories), *hidden_recipes(name for names in recipes for name in names)]
+    wrong += [line for override in parsed for line in misuses(override, members, sweep=False)]
     if wrong:
         raise ConfigError(*dict.fromkeys(wrong))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
