@@ -187,6 +187,9 @@ def _answers(files: Files, measured: Measured | None, shown: int, folder: AnyPat
     """Return what the model predicts for the rows of a split."""
     if measured is None:
         return []
+    if broken := _not_finite(measured):
+        told = f"What the model computes is not finite for {broken:,} of {measured.rows:,} rows, so its predictions are not drawn."
+        return [Section("Predictions", [Prose(told, "warning")])]
     about = files.about(measured.split)
     with waiting("drawing"):
         if measured.results.task == "classification":
@@ -196,6 +199,14 @@ def _answers(files: Files, measured: Measured | None, shown: int, folder: AnyPat
         else:
             found = rows.reconstructions(measured, about, folder)
         return [*found, rows.section(measured, about, shown, folder)]
+
+
+def _not_finite(measured: Measured) -> int:
+    """Return for how many rows the model computes something that is not finite."""
+    results = measured.results
+    kinds = {"classification": results.confidence, "regression": results.predicted, "reconstruction": results.error}
+    broken = ~kinds[results.task].reshape(measured.rows, -1).isfinite()
+    return int(broken.any(1).sum())
 
 
 def _data(files: Files, measured: Measured | None) -> Section:
