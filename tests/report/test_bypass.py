@@ -25,6 +25,7 @@ WRITERS = {
     "sweep/run.py": {"stream"},  # chooses a stream, and writes nothing
     "sweep/worker.py": {"stream", "print"},  # prints into the log of a trial
     "sweep/zygote.py": {"stream"},  # flushes
+    "entry.py": {"stream"},  # what completion offers: plain identifiers
     "cli.py": {"stream"},  # flushes, and names the stream for table
 }
 READS = {"isatty", "encoding", "fileno"}  # what any module may ask of a stream

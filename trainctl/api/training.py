@@ -11,7 +11,7 @@ from trainctl.api.table import Table
 from trainctl.api.turn import TURN
 from trainctl.errors import Advice, ConfigError
 from trainctl.finished.record import Record, read
-from trainctl.settings import compose, from_file
+from trainctl.settings import compose, from_file, hydra_tree
 from trainctl.settings.spelling import spell
 from trainctl.store.finding import all_runs
 
@@ -53,7 +53,7 @@ def train(
 
 
 def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool, config_dir: str | None) -> "Run":
-    compose.forget()
+    hydra_tree.forget()
     typed, reasons = _expanded([*words, *(f"{key}={spell(value)}" for key, value in settings.items())])
     config = compose.compose(typed, config_dir)
     from trainctl.api.opened import ALLOWED, Run

@@ -20,7 +20,7 @@ from trainctl.store import restore, runpath
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath, RunPath
 
-ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")  # settings that may change on another machine
+ELSEWHERE = existing.ELSEWHERE  # settings that may change on another machine
 # Takes the run's configuration, the overrides and the keys that may change; returns the changed configuration.
 Change = Callable[[Tree, Sequence[str], Sequence[str]], Tree]
 
@@ -148,7 +148,7 @@ def with_weights(
     try:
         model, task = build_model(config, schema, device)
     except ConfigError as error:
-        raise CheckpointError(f"{where / 'config.yaml'}: does not match the run's data: {error}") from error
+        raise CheckpointError(*error.within(f"{where / 'config.yaml'}: does not match the run's data: ")) from error
     restore.load_weights(model, tensors, where)
     int8.fix(model)
     return model.eval(), task, device

@@ -86,6 +86,9 @@ class StopRequest(_Signals):
         elif number == signal.SIGINT:
             self._exit(number)
 
+    def settle(self) -> None:
+        """Learn what other processes received; there are none."""
+
     def check(self) -> None:
         """Interrupt work that can be repeated, if a signal has been received.
 

@@ -27,7 +27,8 @@ def records(run: Run, directory: AnyPath) -> Reporter:
         return MultiReporter()
     held = runpath.hold(directory)
 
-    return Files(held, members(run.config, "logger", directory=held.path, folder=lambda name: RunFolder(held / name)))
+    loggers = members(run.config, "logger", directory=held.path, folder=lambda name: RunFolder(held / name))
+    return Files(held, loggers, [str(settings["name"]) for settings in run.config.members("logger")])
 
 
 class RunFolder:
