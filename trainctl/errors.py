@@ -11,6 +11,7 @@
     ├── UnavailableError     7   a device, memory or an optional package that is missing
     ├── SweepError           8   a sweep with failed trials
     ├── ToleranceError       9   a result that differs by more than is tolerated
+    ├── ProcessError         7   another process of the run that failed, with the code of that process
     ├── Interrupted        130   Ctrl-C; the run was saved
     └── Terminated         143   SIGTERM or SIGHUP; the run was saved
 
@@ -53,6 +54,15 @@ class TrainctlError(Exception):
     def lines(self) -> tuple[str, ...]:
         """The lines of the message."""
         return tuple(map(str, self.args))
+
+    def within(self, before: str, after: str = "") -> tuple[str, ...]:
+        """Return the lines of an error that says more about this one, which may have several.
+
+        >>> print(TrainctlError(*TrainctlError("a", "b").within("x.yaml: ")))
+        x.yaml: a
+        x.yaml: b
+        """
+        return tuple(f"{before}{line}{after}" for line in self.lines)
 
 
 class ConfigError(TrainctlError):
@@ -111,6 +121,22 @@ class ToleranceError(TrainctlError):
     """What was made of a run differs from it by more than is tolerated; nothing was kept."""
 
     exit_code = 9
+
+
+class ProcessError(TrainctlError):
+    """Another process of the run failed or is gone; the weights are still those after the last step.
+
+    Args:
+        message: For the user.
+        exit_code: That of the process that failed.
+        known: Whether the process said what failed; if not, it is gone.
+    """
+
+    exit_code = 7
+
+    def __init__(self, message: str, exit_code: int = 7, *, known: bool = True) -> None:
+        super().__init__(message)
+        self.exit_code, self.known = exit_code, known
 
 
 class Interrupted(TrainctlError):

@@ -44,7 +44,7 @@ Files = dict[str, Content]
 
 QUICK = "loop.max_steps=1 output.plots=false"
 CSV = "dataset=csv dataset.path=my.csv dataset.target=y"
-IMAGE_KEYS = {
+IMAGE_KEYS = {"keep": "auto", "memory": None} | {
     "size": 8, "channels": 3, "background": "white", "range": None, "splits": "auto", "drop": [], "damaged": "error",
     "schema": None,
 }  # fmt: skip

@@ -16,7 +16,7 @@ from trainctl import cli
 from trainctl.machine import signals
 from trainctl.report import reporters
 from trainctl.store import checkpoint, manifest, restore, rundir, tensors
-from trainctl.train import conclusion, evaluation, loop, provenance, session
+from trainctl.train import conclusion, evaluation, loop, provenance, session, together
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
 
@@ -112,7 +112,7 @@ def test_a_signal_at_any_point_saves_and_resuming_is_exact(
 
 @pytest.mark.parametrize(
     "place",
-    [(session.assemble, "assemble"), (provenance, "run_json"), (reporters, "on_terminal")],
+    [(together.assemble, "assemble"), (provenance, "run_json"), (reporters, "on_terminal")],
     ids=lambda place: place[1],
 )
 def test_a_signal_before_the_first_step_leaves_nothing_behind(

@@ -1,54 +1,99 @@
-"""The processes of a run: alone, every sum is the number itself; with others, metrics and checks are those of all."""
+"""The processes of a run: alone, nothing is asked; of several, each learns what all of them know."""
 
-import math
-from dataclasses import dataclass, replace
+import os
+import time
 
 import pytest
 import torch
-from torch import Tensor
 
+from tests import processes
+from trainctl.errors import ProcessError
+from trainctl.machine import world as worlds
+from trainctl.machine.link import Link
+from trainctl.machine.signals import Stopped
 from trainctl.machine.world import ALONE, World
-from trainctl.run import assemble
-from trainctl.run.sums import Sums
-from trainctl.settings import compose
-from trainctl.train import health
 
 
-@dataclass(frozen=True)
-class Pair(World):
-    """Two processes, of which the other one has a number of its own to add."""
-
-    other: Tensor
-
-    def sum(self, tensor: Tensor) -> Tensor:
-        return tensor + self.other
-
-
-def test_alone_a_sum_is_the_tensor_itself():
-    tensor = torch.ones(3)
-    assert ALONE.sum(tensor) is tensor
+def test_alone_a_value_is_that_of_all_and_of_the_first():
+    assert (ALONE.share([1]), ALONE.of_first("x"), ALONE.together(lambda: 3)) == ([[1]], "x", 3)
     assert ALONE.first
     assert not World(rank=1, size=2).first
 
 
-def test_a_run_of_several_processes_is_not_supported_yet():
-    with pytest.raises(AssertionError, match="more than one process"):
-        World(rank=0, size=2).sum(torch.ones(()))
+def test_values_and_tensors_of_any_shape_reach_every_process():
+    def work(link: Link) -> tuple[object, ...]:
+        link.connect(torch.device("cpu"), 30)
+        rank, own = link.place.rank, [torch.arange(number) + 0.5 for number in range(link.place.rank, 5, 3)]
+        shared = link.share({"rank": rank, "more": "é" * rank})
+        dealt = [tensor.tolist() for tensor in link.dealt(own)]
+        return shared, dealt, link.spread(b"first" if not rank else b""), link.gather(torch.tensor([rank])).tolist()
+
+    found = processes.run(3, lambda: work(worlds.current().link), work)
+    expected = (
+        [{"rank": rank, "more": "é" * rank} for rank in range(3)],
+        [[index + 0.5 for index in range(number)] for number in range(5)],
+        b"first",
+        [[0], [1], [2]],
+    )
+    assert found == [expected] * 3
 
 
-def test_metrics_are_those_of_all_processes():
-    outputs, targets = torch.eye(4), torch.tensor([0, 1, 2, 0])
-    halves = [Sums("classification", 1, None, torch.device("cpu")) for _ in range(2)]
-    whole = Sums("classification", 1, None, torch.device("cpu"))
-    for sums, rows in ((halves[0], slice(0, 3)), (halves[1], slice(3, 4)), (whole, slice(0, 4))):
-        loss = torch.nn.functional.cross_entropy(outputs[rows], targets[rows])
-        sums.add(loss, outputs[rows], targets[rows])
-    halves[0].world = Pair(0, 2, halves[1].sums)
-    assert halves[0].values() == pytest.approx(whole.values())
+@pytest.mark.parametrize("kind", ["stopped", "failed", "killed"])
+def test_what_ends_work_in_one_process_ends_it_in_all(kind):
+    def work(link: Link) -> str:
+        link.connect(torch.device("cpu"), 30)
+        link.hosts = ["here", "there"]
+
+        def own() -> None:
+            if link.place.rank and kind == "stopped":
+                raise Stopped
+            if link.place.rank and kind == "failed":
+                link.fail("no such row", 3)
+                raise ValueError
+            if link.place.rank:
+                os.kill(os.getpid(), 9)
+
+        try:
+            worlds.current().together(own)
+        except Stopped:
+            return "stopped"
+        except ValueError:
+            return "own"
+        except ProcessError as error:
+            return f"{error.exit_code} {error.known} {str(error).partition(' on ')[0]} {str(error).rpartition(': ')[2]}"
+        return ""
+
+    began = time.monotonic()
+    first, other = processes.run(2, lambda: work(worlds.current().link), work)
+    assert (first, other) == {
+        "stopped": ("stopped", "stopped"),
+        "failed": ("3 True process 1 no such row", "own"),
+        "killed": ("7 False process 1 process 1 on there has disappeared without a message", -9),
+    }[kind]
+    assert time.monotonic() - began < 30
 
 
-@pytest.mark.parametrize(("other", "sound"), [(1.0, True), (math.nan, False), (math.inf, False)])
-def test_a_number_that_is_not_finite_in_any_process_is_noticed_in_all(other, sound):
-    run = assemble.assemble(compose.compose(["dataset=iris", "model=linear"]))
-    evaluation = replace(run.evaluation, world=Pair(0, 2, torch.tensor(other)))
-    assert health.state_is_finite(replace(run, evaluation=evaluation)) is sound
+def test_a_process_that_does_not_answer_is_named_after_the_timeout():
+    def work(link: Link) -> str:
+        link.connect(torch.device("cpu"), 1.0)
+        link.hosts = ["here", "there"]
+        if link.place.rank:
+            time.sleep(4)
+            return "late"
+        with pytest.raises(ProcessError) as caught:
+            link.share(1)
+        return str(caught.value)
+
+    found = processes.run(2, lambda: work(worlds.current().link), work)
+    assert found[0] == "process 1 on there has not answered for 1 s (distributed.timeout)"
+
+
+def test_waiting_for_a_process_that_loads_has_no_limit():
+    def first() -> str:
+        link = worlds.current().link
+        link.timeout = 0.2
+        time.sleep(1.0)
+        link.publish("loaded", {"rows": 3})
+        return "published"
+
+    assert processes.run(2, first, lambda link: link.wait_for("loaded")) == ["published", {"rows": 3}]

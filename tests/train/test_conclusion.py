@@ -1,7 +1,6 @@
 """How a session ends: on the best weights, which the run itself does not keep."""
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,13 @@ import pytest
 import torch
 
 from trainctl.errors import Advice, ConfigError, StorageError
-from trainctl.machine.world import World
 from trainctl.report import plots, reporters
 from trainctl.run import assemble
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose
 from trainctl.store import rundir
-from trainctl.train import checkpoint_writer, conclusion, loop, session
+from trainctl.train import conclusion, loop, session
 
 TINY = ("dataset=iris", "model=linear", "loop.epochs=3", "output.plots=false", "optimizer.lr=0.1")
 
@@ -68,21 +66,6 @@ def test_a_summary_follows_from_the_run_alone(trained: Run, tmp_path: Path) -> N
     assert (summary["outcome"], summary["reason"], summary["metrics"]) == ("stopped", "why", {"val/loss": 0.5})
     assert vars(trained.state) == state
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_of_several_processes_only_the_first_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = assemble.assemble(compose.compose([*TINY]))
-    run = replace(run, evaluation=replace(run.evaluation, world=World(rank=1, size=2)))
-    monkeypatch.setattr(World, "sum", lambda self, tensor: tensor)
-    reporter = reporters.on_terminal(run, tmp_path)
-    reporter.start(run, tmp_path, [])
-    loop.train(run, tmp_path, reporter)
-    reporter.close()
-    checkpoint_writer.writer_for(run, tmp_path, reporter).write("x.json", {})
-    assert list(tmp_path.iterdir()) == []
-    assert capsys.readouterr().out == ""
 
 
 class Terminal:

@@ -316,4 +316,5 @@ def test_what_is_reported_of_the_steps_before_a_stop_is_saved(tmp_path: Path, na
 
 @pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_the_walk_notices_whatever_is_not_restored(tmp_path: Path, spoil: Callable[[Run], object]) -> None:
-    assert differences(settings(*WAYS["plateau-ema-early-stopping"]), tmp_path / "run", spoil) != []
+    whole = "loop.micro_batches=1"  # random numbers of a part of a batch follow from the step, and from nothing saved
+    assert differences(settings(*WAYS["plateau-ema-early-stopping"], whole), tmp_path / "run", spoil) != []

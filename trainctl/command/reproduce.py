@@ -14,7 +14,7 @@ test metrics, and all tensors of the newest checkpoint and of the best weights a
 Prints `identical` and exits with 0; or prints the first difference and its likely causes according to run.json
 (other versions, threads, machine, data), and exits with 4. The old run is not changed. A run that depends on
 the wall clock (loop.max_time, early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind)
-cannot be reproduced. device, threads, dataset.root and dataset.download may be changed.
+cannot be reproduced. device, threads, processes, distributed.*, dataset.root and dataset.download may be changed.
 """
 
 import tempfile
@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 from trainctl.command import arguments
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report import table
+from trainctl.settings import existing
 from trainctl.store import rundir
 
 if TYPE_CHECKING:
@@ -41,13 +42,16 @@ def main(argv: Sequence[str]) -> int:
     output = arguments.new_path("output", parsed.options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["reproduce", *argv])
+    ) is not None:
+        return code
     arguments.import_torch()
-    from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.remake import remake, was_made
     from trainctl.finished.reproduce import reproduce
 
-    run = open_run(directory, packages, overrides, ELSEWHERE)
+    run = open_run(directory, packages, overrides, existing.AGAIN)
     if was_made(run):
         return report(directory, remake(run), output=None)
     if not output:

@@ -14,9 +14,10 @@ starting over.
     trainctl resume runs/my-sweep sweep.workers=4
 
 Settings that may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
-loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, device, threads, dataset.root, dataset.download.
-Changing any other setting would make it a different run. Your own components must be named again:
-components=[my_package].
+loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, output.tags, device, threads, processes,
+distributed.*, dataset.root, dataset.download, dataset.memory, dataset.cache. Changing any other setting would make it a
+different run. Your own components must be named again: components=[my_package]; so must the sweep.storage of a sweep, and what its Slurm jobs
+execute.
 """
 
 from collections.abc import Sequence
@@ -37,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     directory = finding.find_sweep(name, root) or finding.find(name, root)
     packages, overrides = arguments.packages(parsed.overrides)
     if (directory / "sweep.json").exists():
+        arguments.require_started_once()
         from trainctl.sweep import run, slurm, study
 
         if slurm.is_wanted(overrides):
@@ -46,6 +48,10 @@ def main(argv: Sequence[str]) -> int:
         sweep = study.reopen(directory, overrides, packages)
         run.try_again(sweep)
         return run.run(sweep)
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.MAY_CHANGE, ["resume", *argv])
+    ) is not None:
+        return code
     arguments.import_torch()
     from trainctl.finished.open import configuration
     from trainctl.report import reporters

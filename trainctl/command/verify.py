@@ -15,7 +15,7 @@ and best weights are compared with the checkpoint.
 Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs and what has changed
 since then, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time,
 early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device,
-threads, dataset.root and dataset.download may be changed. A run that was made of others without training is made
+threads, processes, distributed.*, dataset.root and dataset.download may be changed. A run that was made of others without training is made
 again, and its weights are compared.
 """
 
@@ -26,6 +26,7 @@ from pathlib import Path
 from trainctl.command import arguments
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
+from trainctl.settings import existing
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
@@ -42,20 +43,21 @@ def main(argv: Sequence[str]) -> int:
     steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    if (
+        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["verify", *argv])
+    ) is not None:
+        return code
     arguments.import_torch()
-    from trainctl.finished.open import ELSEWHERE
     from trainctl.finished.open import open as open_run
     from trainctl.finished.remake import remake, was_made
     from trainctl.finished.verify import verify
 
-    run = open_run(directory, packages, overrides, ELSEWHERE)
+    run = open_run(directory, packages, overrides, existing.AGAIN)
     comparison = remake(run) if was_made(run) else verify(run, begin, steps)
     for note in comparison.notes:
         table.line(f"trainctl: {note}", stream=sys.stderr)
     if comparison.difference:
-        raise CheckpointError(
-            f"{directory.name} is not bit-identical: {comparison.difference}\n{comparison.explanation}"
-        )
+        raise CheckpointError(f"{directory.name} is not bit-identical: {comparison.difference}", comparison.explanation)
     start = f"step {comparison.start}" if comparison.start else "the start"
     table.line(f"{directory.name}: bit-identical from {start} to step {comparison.end}: {comparison.extent}")
     return 0

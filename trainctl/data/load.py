@@ -13,7 +13,7 @@ from trainctl.data import by_block, inherit, labels
 from trainctl.data.centre import narrowed
 from trainctl.data.inherit import Start
 from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
-from trainctl.data.schema import Schema
+from trainctl.data.schema import Schema, fingerprint
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
 from trainctl.data.stored_rows import StoredRows
 from trainctl.errors import DataError
@@ -133,6 +133,7 @@ def load_to_measure(
     device: torch.device,
     *,
     whole: bool,
+    trained: str,
     unlabeled: bool = False,
 ) -> Data:
     """Prepare a data set to evaluate a finished run, with the cleaning and scalings that the run has fitted.
@@ -144,6 +145,7 @@ def load_to_measure(
         split: How rows are assigned to splits.
         device: Device to move the rows to.
         whole: Whether to measure all rows as one split, ``all``; the other splits then have the same rows.
+        trained: The fingerprint of the data that the run was trained with. Labels that were hidden from it stay hidden.
         unlabeled: Whether rows without a label are allowed; they are not measured.
 
     Raises:
@@ -151,11 +153,26 @@ def load_to_measure(
     """
     parts = divide(dataset, clean, split, whole=whole, unlabeled=unlabeled)
     parts = reuse(parts, clean, fitted, split)
-    parts = parts if whole else hide(parts, split, strict=False)
-    notes = parts.dataset.notes
-    if whole and (count := int(missing_targets(dataset).sum())):
-        notes += (f"{count:,} rows have no label and are not measured",)
-    return resident(parts, fitted, device, notes)
+    before = len(parts.rows["train"])
+    parts = _as_hidden(parts, clean, split, trained) if whole else hide(parts, split, strict=False)
+    data = resident(parts, fitted, device)
+    notes = () if data.schema.fingerprint == trained else parts.dataset.notes  # of its own data, training said them
+    missing = int(missing_targets(dataset).sum()) + before - len(parts.rows["train"])
+    if whole and missing:
+        notes += (f"{missing:,} rows have no label and are not measured",)
+    return replace(data, notes=notes)
+
+
+def _as_hidden(parts: Parts, clean: Clean, split: Split, trained: str) -> Parts:
+    """Return all rows without those whose labels were hidden from a run, if they are the data that it was trained with."""
+    if split.labels is None:
+        return parts
+    try:
+        train = by_block.spare(clean, parts.dataset, _split(parts.dataset, split)["train"], split.seed)
+    except DataError:  # other data, which cannot be split
+        return parts
+    dataset = labels.hide(parts.dataset, train, split, strict=False)
+    return replace(parts, dataset=dataset, rows=all_rows(dataset)) if fingerprint(dataset) == trained else parts
 
 
 def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False, unlabeled: bool = False) -> Parts:

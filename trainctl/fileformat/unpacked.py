@@ -58,6 +58,15 @@ def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
             if packer and head.startswith(b"BZh") and head[4:6] != b"1A":  # a header such as BZh,x
                 packer = None
             content = _unpacked(path, packer, limit) if packer else file.read()
+    return plain(path, content)
+
+
+def plain(path: Path, content: bytes) -> bytes:
+    """Return content that may be plain text.
+
+    Raises:
+        DataError: If it is of a kind that contains none; the message says what it is and what to do.
+    """
     if kind := foreign(content[:HEAD]):
         raise DataError(f"{path}: this is {kind}")
     return content

@@ -23,7 +23,7 @@ from trainctl.run.assemble import assemble
 from trainctl.run.reporter import MultiReporter
 from trainctl.store import parents as stored_parents
 from trainctl.store import records, restore
-from trainctl.store.difference import check_origin
+from trainctl.store.difference import check_origin, parts_otherwise
 from trainctl.store.records import Facts
 from trainctl.store.runpath import AnyPath
 from trainctl.train import session
@@ -66,6 +66,7 @@ def reproduce(run: Finished, target: Path) -> Comparison:
                 trained=run.schema,
                 parents=parents,
                 made_by=facts.made_by,
+                parents_at=run.directory.path,
             )
     except Interrupted:
         if restore.newest(target).manifest.step != end:
@@ -76,7 +77,8 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     if not difference and reproduced.manifest.step != end:
         difference = f"it ended at step {end}, now at step {reproduced.manifest.step}"
     difference = difference or tensor_difference(expected, tensors_of(reproduced), end)
-    causes = _changed(facts, records.read_facts(target)) + resumed_with(run.directory, 0)
+    causes = parts_otherwise(saved, settings) + _changed(facts, records.read_facts(target))
+    causes += resumed_with(run.directory, 0)
     return Comparison(0, end, evaluations, len(expected), difference, tuple(causes) if difference else ())
 
 
@@ -107,5 +109,6 @@ def _facts(record: Facts) -> dict[str, Any]:
         "the number of threads": record.threads.used,
         "the commit": record.git.commit if record.git else None,
         "the data": record.data.fingerprint,
+        "the file of pretrained weights": record.pretrained.get("sha256"),
     }
     return facts | {"the host": record.host, "the processor": record.processor, "the device": record.device}

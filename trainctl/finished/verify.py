@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
+from trainctl.components.model.base import Pretrained
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.comparison import (
@@ -28,7 +29,7 @@ from trainctl.store import checkpoint, parents, restore
 from trainctl.store.difference import check_origin, computed_otherwise
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
-from trainctl.train import loop, session
+from trainctl.train import loop, session, together
 from trainctl.train.checkpoint_writer import NullWriter
 from trainctl.train.heartbeat import StepCounter
 
@@ -77,9 +78,14 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
     settings = session.with_threads(run.config, run.saved.manifest.threads)
-    again = assemble(settings, run.schema, parents.read(run.directory, run.config.components))
+    given, world = parents.read(run.directory, run.config.components), together.enter()
+    again = together.assembled(
+        settings, run.schema, given, run.directory.path, world=world, restored=world.link is None
+    )
     newest = newest_evaluated(run, again.plan)
     first = _first_step(begin, kept, newest)
+    if not first and world.link is None and isinstance(again.model, Pretrained):
+        again = assemble(settings, run.schema, given)
     require_no_rewind(newest, kept.get(first))
     last = min(newest.manifest.step, first + steps if steps else newest.manifest.step)
     if last <= first:
@@ -91,6 +97,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     if first:
         restore.restore(again, kept[first])
         again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # the run was resumed after it
+    together.equalize(again)
     records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)})
     comparable = kept.get(last)
     if comparable and pending(comparable, again.plan):

@@ -19,14 +19,23 @@ from trainctl.machine.threads import ThreadChoice
 AUTOCAST = {"bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def find(name: str) -> torch.device:
+def find(name: str, local_rank: int | None = None) -> torch.device:
     """Return the device with a name: ``auto`` (the best available), ``cpu``, ``mps``, ``cuda`` or ``cuda:N``.
 
-    ``cuda:N`` becomes the current CUDA device.
+    ``cuda:N`` becomes the current CUDA device. If several processes on this machine train together, ``auto`` and ``cuda``
+    are a GPU for each of them, as far as there are enough.
+
+    Args:
+        name: The name.
+        local_rank: The number of this process among those on this machine; None if it is alone.
 
     Raises:
         UnavailableError: If this machine does not have the device.
     """
+    if local_rank is not None and name in ("auto", "cuda") and torch.cuda.is_available():
+        name = f"cuda:{local_rank % torch.cuda.device_count()}"
+    if name == "auto" and local_rank is not None:
+        return torch.device("cpu")
     if name == "auto":
         return torch.device(
             "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
@@ -119,6 +128,24 @@ def seed_everything(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
     torch.manual_seed(seed)
+
+
+def seed_generators(number: int, device: torch.device, *, own: bool) -> None:
+    """Seed the generators that a forward pass may use.
+
+    Args:
+        number: The seed, of 63 bits.
+        device: The device of the model.
+        own: Whether to seed the generators of Python and NumPy, too, which only components of the user use.
+    """
+    torch.default_generator.manual_seed(number)
+    if device.type == "cuda":
+        torch.cuda.default_generators[torch.cuda.current_device()].manual_seed(number)
+    if device.type == "mps":
+        torch.mps.manual_seed(number)
+    if own:
+        random.seed(number)
+        np.random.seed(number % 2**32)
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:

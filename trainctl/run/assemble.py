@@ -27,7 +27,8 @@ from trainctl.fileformat.room import Room
 from trainctl.machine import cpu, memory
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
-from trainctl.run import checks, metric_names, panel, transfer
+from trainctl.machine.world import ALONE, World
+from trainctl.run import checks, metric_names, panel, pretrained, transfer
 from trainctl.run.factory import member, members, takes
 from trainctl.run.freezer import Freezer
 from trainctl.run.layers import distance_to_output, layers
@@ -48,7 +49,13 @@ SIDES = 2  # so that the seed of the rows' random numbers differs from those of 
 
 
 def assemble(
-    config: Config, trained: Schema | None = None, parents: tuple[Parent, ...] = (), fitted: Fitted | None = None
+    config: Config,
+    trained: Schema | None = None,
+    parents: tuple[Parent, ...] = (),
+    fitted: Fitted | None = None,
+    *,
+    restored: bool = False,
+    world: World = ALONE,
 ) -> Run:
     """Build all parts of a run, in the order of their dependencies.
 
@@ -57,13 +64,14 @@ def assemble(
         trained: The schema of the run that is to be continued or repeated, whose centres are used; None for a new run.
         parents: The runs that it is made from.
         fitted: Cleaning and scalings to use; None to fit them to the training rows.
+        restored: Whether the caller loads all weights afterwards, so that pretrained ones are not needed.
+        world: The processes that train it.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
-    metric_names.learn(config.parts["metric"])
     # 1. Device and random numbers, then data, then a model for the data's shape.
-    device, threads = prepare(config)
+    device, threads = prepare(config, world)
     origin = next(iter(of_role(parents, "start")), None)
     data = load_data(config, device, trained, fitted, origin)
     starts: list[LayerStart] = []
@@ -74,7 +82,12 @@ def assemble(
             raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
         starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
 
-    model, task = build_model(config, data.schema, device, data.examples, start)
+    def others(model: nn.Module) -> None:
+        """Load weights that others have trained."""
+        starts.extend(pretrained.start(model, config, data.schema))
+
+    loaded = None if restored else others
+    model, task = build_model(config, data.schema, device, data.examples, start, loaded)
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
@@ -96,7 +109,7 @@ def assemble(
     average = member(config, "average", model=model, optimizer=optimizer, **length)
     teacher, taught = build_teacher(config, task, data, model, plan, of_role(parents, "teacher"), device)
     # 3. The parts that measure it.
-    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics)
+    evaluation = make_evaluation(config, data, average.model, task, loss, device, metrics, world)
     return Run(
         config=config,
         evaluation=evaluation,
@@ -144,6 +157,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
         config.split,
         device,
         whole=whole,
+        trained=schema.fingerprint,
         unlabeled=config.learns_without_labels,
     )
     data.schema.require(schema, name)
@@ -153,9 +167,9 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     return make_evaluation(config, data, model, task, loss, device, metrics)
 
 
-def prepare(config: Config) -> tuple[torch.device, ThreadChoice]:
+def prepare(config: Config, world: World = ALONE) -> tuple[torch.device, ThreadChoice]:
     """Set up the process: choose the device and the number of threads, and seed the random generators."""
-    device = devices.find(config.device)
+    device = devices.find(config.device, world.local_rank if world.size > 1 else None)
     devices.autocast(device, config.precision)
     threads = cpu.use_threads(config.threads)
     cpu.keep_memory()
@@ -240,9 +254,13 @@ def make_evaluation(
     loss: Loss,
     device: torch.device,
     metrics: Sequence[Metric],
+    world: World = ALONE,
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    return Evaluation(task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics))
+    return Evaluation(
+        task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics), world,
+        metric_names.own_maximized(config.parts["metric"]),
+    )  # fmt: skip
 
 
 def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
@@ -264,10 +282,10 @@ def build_optimizer(
         spared: Parameters without weight decay.
     """
     without_compiler()
-    distances = distance_to_output(model) if config.layer_decay != 1 else {}
+    distances = distance_to_output(model) if (config.layer_decay, config.head_lr_factor) != (1, 1) else {}
     groups: list[Mapping[str, Any]] = [
         group
-        for distance in sorted(set(distances.values())) or [0]  # from the output: the first group's rate is reported
+        for distance in _in_order(distances, config.head_lr_factor)
         for group in (
             {"params": [each for each in decayed if distances.get(each, 0) == distance]},
             {"params": [each for each in spared if distances.get(each, 0) == distance], "weight_decay": 0.0},
@@ -276,9 +294,19 @@ def build_optimizer(
     ]
     optimizer: torch.optim.Optimizer = member(config, "optimizer", params=groups)
     for group in optimizer.param_groups:
-        group["lr"] *= config.layer_decay ** distances.get(group["params"][0], 0)
+        distance = distances.get(group["params"][0], 0)
+        group["lr"] *= config.layer_decay**distance * (1 if distance else config.head_lr_factor)
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def _in_order(distances: Mapping[nn.Parameter, int], head_lr_factor: float) -> list[int]:
+    """Return the distances of layers to the output, first that of the layer whose rate is reported: `optimizer.lr`.
+
+    That is the output layer, or, if that has a rate of its own, the layer before it.
+    """
+    found = sorted(set(distances.values())) or [0]
+    return found if head_lr_factor == 1 else [*found[1:], found[0]]
 
 
 def build_constraints(
@@ -370,4 +398,4 @@ def make_plan(config: Config, rows: int, without_label: int = 0) -> Plan:
 
 
 def _rises(config: Config, group: str) -> bool:
-    return metric_names.maximize(config.monitored(group))
+    return metric_names.maximize(config.monitored(group), metric_names.own_maximized(config.parts["metric"]))

@@ -20,6 +20,7 @@ from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
 from trainctl.run.freezer import Freezer
+from trainctl.run.metric_names import maximize
 from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -65,6 +66,7 @@ class Evaluation:
         batch_size: Rows in a forward pass; no metric depends on it.
         metrics: Further metrics, computed from all rows of a split together.
         world: The processes that measure together.
+        maximized: The user's own metrics of which larger values are better.
     """
 
     task: Task
@@ -76,6 +78,11 @@ class Evaluation:
     batch_size: int
     metrics: tuple[Metric, ...] = ()
     world: World = ALONE
+    maximized: frozenset[str] = frozenset()
+
+    def maximizes(self, metric: str) -> bool:
+        """Return whether larger values of a metric are better."""
+        return maximize(metric, self.maximized)
 
     def new_sums(self, split: SplitName = "train") -> Sums:
         """Return running sums for the task's metrics over a split, initially zero."""
@@ -86,7 +93,7 @@ class Evaluation:
         if len(rows) and self.task != "classification":
             inputs, targets = rows.sample(TYPICAL)
             typical = targets if self.task == "regression" else self.data.input_scale(inputs)
-        return Sums(self.task, columns[self.task], units, self.device, self.world, typical)
+        return Sums(self.task, columns[self.task], units, self.device, typical)
 
 
 @dataclass(frozen=True)

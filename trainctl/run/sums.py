@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from trainctl.components.scale.base import Affine
-from trainctl.machine.world import ALONE, World
 
 MOST_WAITING = 1 << 15  # elements of outputs that are collected before they are summed
 ROUNDING = 1e-13  # of the squared distance from the shift: a smaller variance is a trace of rounding
@@ -28,7 +27,6 @@ class Sums:
         columns: Columns of the targets; 1 for classes.
         units: The scaling of the targets; None if they are not scaled.
         device: The device of outputs and targets.
-        world: The processes whose sums the metrics are computed from.
         typical: Some of the scaled targets ``(N, ...)``, whose mean is the shift; None for a shift of 0.
     """
 
@@ -38,10 +36,9 @@ class Sums:
         columns: int,
         units: Affine | None,
         device: torch.device,
-        world: World = ALONE,
         typical: Tensor | None = None,
     ) -> None:
-        self.task, self.columns, self.units, self.world = task, columns, units, world
+        self.task, self.columns, self.units = task, columns, units
         precision = torch.float32 if device.type == "mps" else torch.float64
         # loss, rows, then for classes: correct; for numbers: |error|, error^2, per column the shift s, y - s, (y - s)^2,
         # and, if a regression has several, per column |error| and error^2
@@ -108,6 +105,28 @@ class Sums:
         correct += (torch.cat(outputs).argmax(1) == torch.cat(targets)).sum().item()
         self._sums.copy_(torch.tensor([loss, rows, correct], dtype=self._sums.dtype))
 
+    def take(self) -> Tensor:
+        """Return the sums, and set them to zero."""
+        taken = self.sums.clone()
+        self.reset()
+        return taken
+
+    def put(self, taken: Tensor) -> None:
+        """Set the sums to those that were taken."""
+        self.sums.copy_(taken)
+
+    def fold(self, parts: Sequence[Tensor]) -> None:
+        """Add the sums of parts of the rows in their order, with the bits that adding their batches one by one has.
+
+        A sum of one batch is the number that a running sum would have added.
+        """
+        sums, shift = self.sums, slice(4, 4 + self.columns)
+        for part in parts:
+            added = part.to(sums)
+            if self.task != "classification":
+                added[shift] = 0  # the same for all parts
+            sums.add_(added)
+
     def reset(self) -> None:
         """Set all sums to zero; the shift stays."""
         self.sums[:4].zero_()
@@ -130,7 +149,7 @@ class Sums:
             self._part(4).copy_(saved[3].expand(columns) / columns)
 
     def values(self) -> dict[str, float]:
-        """Return the metrics of all processes by name; waits for the device.
+        """Return the metrics by name; waits for the device.
 
         Of a regression with several targets, RMSE and R2 are the means of those of the columns, as scikit-learn has them
         (``multioutput="uniform_average"``); a reconstruction's are of all its values together.
@@ -160,8 +179,7 @@ class Sums:
         ]
 
     def _total(self) -> list[float]:
-        """Return the sums of all processes, which have the same shift."""
-        total: list[float] = self.world.sum(self.sums).tolist()
+        total: list[float] = self.sums.tolist()
         return total
 
     def _spreads(self, sums: Sequence[float]) -> list[float]:

@@ -22,7 +22,9 @@ Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
+NAME, TAG = r"re:[A-Za-z0-9][A-Za-z0-9_.+=,-]{0,59}", r"re:[A-Za-z0-9][A-Za-z0-9_.+:-]{0,39}"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+SHORTEST_TIMEOUT = 1.0  # of distributed.timeout [s]
 
 
 class Resumable:
@@ -34,7 +36,7 @@ class Split:
     """How rows are split into training, validation and test."""
 
     val_fraction: Annotated[float, "(0, 1)"]
-    test_fraction: Annotated[float, "(0, 1)"]
+    test_fraction: Annotated[float, "[0, 1)"]
     seed: Annotated[int, "[0, 4294967295]"]
     labels: Positive | None = None
     omit: list[str | int] = field(default_factory=list)
@@ -72,11 +74,29 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
+class Distributed:
+    """How several processes train one run."""
+
+    sum: Annotated[Literal["exact", "fast"], Resumable]
+    restarts: Annotated[int, "[0, 100]", Resumable]
+    timeout: Annotated[Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"], Resumable]
+
+    @property
+    def seconds(self) -> float:
+        """The longest time that one process waits for another one inside a step [s]."""
+        return float(self.timeout[:-1]) * UNITS[self.timeout[-1]]
+
+
+@dataclass(frozen=True)
 class Output:
     """Where the run directory is created, and what it contains in addition to the records."""
 
     root: Annotated[str, "path"]
     plots: Annotated[bool, Resumable]
+    name: Annotated[str, NAME, "a name of letters, digits and ._+=,-"] | None = None
+    tags: Annotated[list[Annotated[str, TAG, "a word of letters, digits and ._+:-"]], Resumable] = field(
+        default_factory=list
+    )
 
 
 @dataclass(frozen=True)
@@ -89,13 +109,16 @@ class Config:
     threads: Annotated[  # OpenMP crashes with many more threads
         Annotated[int, "[1, 1024]"] | Literal["adapt"] | None, Resumable
     ]
+    processes: Annotated[Annotated[int, "[1, 65536]"] | Literal["auto"], Resumable]
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
     decay_norm_and_bias: bool
     layer_decay: Annotated[float, "(0, 1]"]
+    head_lr_factor: Annotated[float, "(0, inf)"]
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
     loop: Loop
     checkpoint: Checkpoint
+    distributed: Distributed
     output: Output
     parts: Mapping[str, Tree]
     tree: Tree
@@ -115,8 +138,14 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
-WITH_PATHS = ("dataset", "init", "teacher", "compress")  # groups whose members have paths
-SECTIONS: dict[str, type] = {"split": Split, "loop": Loop, "checkpoint": Checkpoint, "output": Output}
+WITH_PATHS = ("dataset", "model", "init", "teacher", "compress")  # groups whose members have paths
+SECTIONS: dict[str, type] = {
+    "split": Split,
+    "loop": Loop,
+    "checkpoint": Checkpoint,
+    "distributed": Distributed,
+    "output": Output,
+}
 
 
 @cache
@@ -217,8 +246,37 @@ def contradictions(tree: Tree) -> list[str]:
         )
     if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
         wrong.append(f"loop.max_time={loop['max_time']} leaves no time to train")
+    drawn = tree["init"]["name"]
+    if tree["model"].get("weights", "none") != "none" and drawn not in ("none", "run"):
+        wrong.append(
+            f"init={drawn} draws new weights in place of model.weights={spelling.spell(tree['model']['weights'])}: leave out one of them"
+        )
+    timeout = tree["distributed"]["timeout"]
+    if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
+        wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
+    if isinstance(tree["processes"], int):
+        wrong += obstacles(tree, tree["processes"])
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
         wrong.append(f"precision=fp16 needs a CUDA device; on {tree['device']} use precision=bf16")
+    return wrong
+
+
+def obstacles(tree: Tree, size: int) -> list[str]:
+    """Return a message for each setting with which so many processes cannot train; empty if one process does."""
+    if size == 1:
+        return []
+    batch, wrong = tree["loop"]["batch_size"], list[str]()
+    if batch != "full" and batch < size:
+        wrong.append(f"loop.batch_size={batch} is less than processes={size}: a process would have no row")
+    if tree["threads"] == "adapt":
+        wrong.append(f"threads=adapt: with processes={size}, every process needs the same number of threads: give one")
+    if tree["device"] == "mps":
+        wrong.append(f"device=mps: only one process can use it; use processes=1 instead of processes={size}")
+    if any(member["name"] == "int8" for member in tree["compress"].values()):
+        wrong.append(
+            "compress=int8 follows the ranges of the activations from one part of a batch to the next, which"
+            f" processes={size} cannot share: use processes=1"
+        )
     return wrong
 
 
@@ -267,7 +325,11 @@ def _absolute_paths(group: str, settings: Tree, packages: Sequence[str]) -> Tree
     def made(key: str, value: Any) -> Any:
         if isinstance(value, list) and schema.is_paths(annotations.get(key)):
             return [_absolute(f"{group}.{key}={item}", item) for item in value]
-        if isinstance(value, str) and schema.is_path(annotations.get(key)):
+        if (
+            isinstance(value, str)
+            and schema.is_path(annotations.get(key))
+            and not schema.is_word(value, annotations[key])
+        ):
             return _absolute(f"{group}.{key}={value}", value)
         return value
 

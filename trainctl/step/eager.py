@@ -13,7 +13,7 @@ from trainctl.machine.device import autocast
 from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
-from trainctl.step.pieces import pieces_of
+from trainctl.step.parts import batch_of, count
 from trainctl.step.teaching import teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
@@ -101,12 +101,11 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         mark("backward")
         gradients = _gradients(scaler.scale(total), parameters, run.freezer.held)
         mark("bookkeeping")
-        part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), None)
         seen = Seen(loss.detach(), labeled.detach(), targets)
-        if sums.waits:
-            part.seen = seen
-        else:
-            _count(run, seen, mark)
+        part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), seen)
+        if not sums.waits:
+            count(run, part, mark)
+            part.seen = None
         return part
 
     return compute
@@ -121,12 +120,6 @@ def _gradients(total: Tensor, parameters: list[Tensor], held: int) -> Sequence[T
         return torch.autograd.grad(total, parameters, allow_unused=True)
     found = iter(torch.autograd.grad(total, [each for each in parameters if each.requires_grad], allow_unused=True))
     return [next(found) if each.requires_grad else None for each in parameters]
-
-
-def _count(run: Run, seen: Seen, mark: Mark) -> None:
-    mark("metrics")
-    run.sums.add(*seen)
-    mark("bookkeeping")
 
 
 def _laid_out(gradient: Tensor | None, parameter: Tensor) -> Tensor | None:
@@ -146,7 +139,7 @@ def apply(run: Run) -> Callable[[], object]:
 def optimizer_step(
     run: Run, compute: Compute, update: Callable[[], object], *, closely: bool = False, mark: Mark = ignore
 ) -> Step:
-    """Return a step that computes a batch in ``loop.micro_batches`` parts and adds up their gradients.
+    """Return a step that computes a batch, in ``loop.micro_batches`` parts, and changes the weights.
 
     Args:
         run: The run to train.
@@ -160,7 +153,7 @@ def optimizer_step(
             ``closely`` also if the gradient's norm is not finite.
     """
     config, parameters = run.config, trained_parameters(run.optimizer)
-    pieces = pieces_of(run, mark)
+    batch = batch_of(run, compute, mark)
     compress = _compression(run, mark)
     change = _change(run, update, compress, mark)
     # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
@@ -177,16 +170,7 @@ def optimizer_step(
             prepare(run.state.step)
         # 1. The parts of the batch.
         compress("before")
-        total: Part | None = None
-        for piece in pieces(inputs, targets, taught):
-            part = compute(piece)
-            if part.seen is not None:
-                _count(run, part.seen, mark)
-            if total is None:
-                total = part
-            else:
-                total.add(part)
-        assert total is not None
+        total = batch(inputs, targets, taught)
         # 2. The gradient.
         if checked:
             _require_finite(run, float(total.loss), total.gradients if closely else ())

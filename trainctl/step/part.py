@@ -63,13 +63,17 @@ class Part:
     gradients: list[Tensor | None]
     seen: Seen | None
 
-    def add(self, other: "Part") -> None:
-        """Add the loss and the gradients of another part, in place."""
+    def plus(self, other: "Part") -> "Part":
+        """Add the loss and the gradients of another part in place, and return the sum."""
         self.loss.add_(other.loss)
+        own = [gradient for gradient in self.gradients if gradient is not None]
+        if len(set(map(id, own))) < len(own):  # of parameters that the model adds: autograd returns one tensor for both
+            self.gradients = [None if gradient is None else gradient.clone() for gradient in self.gradients]
         self.gradients = [
             theirs if ours is None else ours if theirs is None else ours.add_(theirs)
             for ours, theirs in zip(self.gradients, other.gradients, strict=True)
         ]
+        return self
 
 
 Compute = Callable[[Piece], Part]

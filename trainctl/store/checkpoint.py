@@ -50,7 +50,7 @@ def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ())
     directory = runpath.hold(directory)
     folder, state = directory / "checkpoints", run.state
     files.ensure_directory(folder)
-    optimizer, optimizer_numbers = _flatten_optimizer(run.optimizer)
+    optimizer, optimizer_numbers = flatten_optimizer(run.optimizer)
     last = tensors.write(folder / f"last-{state.step:08d}.safetensors", stored(run, _tensors(run) | optimizer))
     best = None
     if state.best:
@@ -108,7 +108,7 @@ def size(run: Run) -> int:
 
     Before the first step the optimizer has no state; it is then assumed to be twice as large as the weights.
     """
-    state = _flatten_optimizer(run.optimizer)[0] or {
+    state = flatten_optimizer(run.optimizer)[0] or {
         f"{index}.{name}": value for index in (1, 2) for name, value in run.model.named_parameters()
     }
     best = {f"best.{key}": value for key, value in run.model.state_dict().items()}
@@ -118,7 +118,7 @@ def size(run: Run) -> int:
 
 def all_tensors(run: Run) -> dict[str, Tensor]:
     """Return all tensors that a checkpoint written now would contain in its ``last`` file."""
-    named = _tensors(run) | _flatten_optimizer(run.optimizer)[0]
+    named = _tensors(run) | flatten_optimizer(run.optimizer)[0]
     return int8.decode(stored(run, named), "memory")
 
 
@@ -170,8 +170,8 @@ def fitted_tensors(fitted: Fitted) -> dict[str, Tensor]:
     }
 
 
-def _flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
-    """Split an optimizer's state into tensors by name, and plain numbers for JSON."""
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+    """Split an optimizer's state into tensors by name, ``optimizer.index.key``, and plain numbers for JSON."""
     named: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}
     for index, entries in optimizer.state_dict()["state"].items():

@@ -17,6 +17,8 @@ from trainctl.store import rundir
 from trainctl.store.manifest import Saved
 from trainctl.wording import listed
 
+PARTS = "tree"  # how the parts of a batch are computed; checkpoints of earlier versions do not say
+
 
 def check_origin(run: Run, saved: Saved) -> None:
     """Check that a checkpoint has the settings and the data of a run; some settings may differ.
@@ -69,11 +71,25 @@ def computed_otherwise(saved: Saved, config: Config) -> list[str]:
     """
     before = saved.manifest.written_by | {"threads": saved.manifest.threads}
     now: dict[str, Any] = written_by(config) | {"threads": torch.get_num_threads()}
-    return [
+    return parts_otherwise(saved, config) + [
         f"{name.replace('own_code', 'the code of your components')} was {before[name]}, is now {now[name]}"
         for name in ("torch", "processor", "threads", "own_code")
         if before.get(name) not in (None, now[name])
     ]
+
+
+def parts_otherwise(saved: Saved, config: Config) -> list[str]:
+    """Return a line for each reason why batches that are computed in parts may have other last bits than before."""
+    lines: list[str] = []
+    parts = config.loop.micro_batches
+    if parts > 1 and (saved.manifest.written_by or saved.manifest.step) and "parts" not in saved.manifest.written_by:
+        lines.append(
+            f"loop.micro_batches={parts}: the version that wrote the checkpoint added the parts of a batch in another order,"
+            " and gave them other random numbers"
+        )
+    if parts > 1 and config.distributed.sum == "fast":
+        lines.append("distributed.sum=fast: the last bits depend on the number of processes")
+    return lines
 
 
 def written_by(config: Config) -> dict[str, str]:
@@ -83,6 +99,7 @@ def written_by(config: Config) -> dict[str, str]:
         "torch": torch.__version__,
         "processor": device.processor(),
         "own_code": own_code(tuple(config.components)),
+        "parts": PARTS,
     }
 
 

@@ -97,7 +97,7 @@ def _restore(run: Run, saved: Saved) -> None:
         load_weights(run.average.model, _part(named, "average."), saved.path)
     if run.teacher.model is not None and run.teacher.changing_tensors:
         load_weights(run.teacher.model, _part(named, "teacher."), saved.path)
-    _restore_optimizer(run.optimizer, _part(named, "optimizer."), content.optimizer, saved.path)
+    load_optimizer(run.optimizer, _part(named, "optimizer."), content.optimizer, saved.path)
     restore_group_numbers(run.optimizer, content.groups)
     if run.scaler.is_enabled():
         run.scaler.load_state_dict(content.scaler)
@@ -209,12 +209,17 @@ def _part(named: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): value for key, value in named.items() if key.startswith(prefix)}
 
 
-def _restore_optimizer(
+def load_optimizer(
     optimizer: torch.optim.Optimizer,
     named: Mapping[str, Tensor],
     numbers: Mapping[str, Mapping[str, Any]],
     path: AnyPath,
 ) -> None:
+    """Load an optimizer's state: tensors by ``index.key``, and numbers by index.
+
+    Raises:
+        CheckpointError: If it belongs to another optimizer, or contains NaN.
+    """
     state: dict[int, dict[str, Any]] = {int(index): dict(entries) for index, entries in numbers.items()}
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     for name, value in named.items():

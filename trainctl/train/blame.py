@@ -34,7 +34,8 @@ def explain(
     names = {id(parameter): name for name, parameter in run.model.named_parameters()}
     pairs = zip(trained_parameters(run.optimizer), error.gradients, strict=False)
     gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
-    layer = first_layer(run.model, lambda: take_closely(*batch))
+    found = run.world.share(first_layer(run.model, lambda: take_closely(*batch)))  # each process computes other rows
+    layer = next(filter(None, found), "")
     bad_rows = [row for row, finite in zip(rows, _finite_rows(batch[0]), strict=True) if not finite]
     rate = learning_rate(run, schedule_position(run))
     facts = {

@@ -2,11 +2,14 @@
 
 import time
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from trainctl.machine.signals import StopRequest
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
+
+if TYPE_CHECKING:
+    from trainctl.machine.link import AgreedRequest
 
 Judge = Callable[[Row], str | None]  # an evaluation -> reason to stop training, or None to continue
 
@@ -42,13 +45,17 @@ class Clock:
 
     def __init__(self, run: Run) -> None:
         self.before, self.start = run.state.seconds, time.perf_counter()
+        self.seconds: Callable[[], float] = self.measured  # the time spent training so far [s]
+        if link := run.world.link:  # as the first process measures it, once in each step
+            link.clock, link.seconds = self.measured, run.state.seconds
+            self.seconds = lambda: link.seconds
 
-    def seconds(self) -> float:
-        """Return the time spent training so far [s]."""
+    def measured(self) -> float:
+        """Return the time spent training so far, as this process measures it [s]."""
         return self.before + time.perf_counter() - self.start
 
 
-def what_is_due(run: Run, request: StopRequest) -> Due:
+def what_is_due(run: Run, request: "StopRequest | AgreedRequest") -> Due:
     """Return what to do before the next step."""
     stop = request.received is not None or run.state.step == run.config.loop.stop_at_step
     return Due(look=evaluation_due(run), keep=stop or request.save, stop=stop)

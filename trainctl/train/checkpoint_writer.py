@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError, format_bytes
+from trainctl.machine import launch
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
@@ -55,6 +56,13 @@ class NullWriter(Writer):
         """Write nothing."""
 
 
+class Follower(NullWriter):
+    """Writes nothing, and knows no directory: of a process that is not the first one, perhaps on another machine."""
+
+    def __init__(self, run: Run) -> None:
+        self.run, self.reporter = run, Reporter()
+
+
 class CheckpointWriter(Writer):
     """Writes into the run directory, retries if that fails, and warns if space is scarce."""
 
@@ -79,6 +87,7 @@ class CheckpointWriter(Writer):
             raise StorageError(
                 f"no checkpoint was written at step {self.run.state.step}: {error}; {self._newest()}"
             ) from error
+        launch.tell({"saved": self.run.state.step})
         self._measure_space()
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:

@@ -11,6 +11,7 @@ from trainctl.data.centre import add
 from trainctl.data.order import fixed_order
 from trainctl.data.rows import SplitName
 from trainctl.machine.device import autocast
+from trainctl.machine.world import ALONE, World
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Evaluation, Run
 from trainctl.run.sums import Sums
@@ -20,15 +21,23 @@ Check = Callable[[], None]
 
 
 @torch.no_grad()
-def outputs(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Iterator[tuple[Tensor, Tensor]]:
+def outputs(
+    evaluation: Evaluation, split: SplitName, check: Check = lambda: None, world: World = ALONE
+) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield the model's outputs and the scaled targets in portions, in the order of the rows.
 
-    ``check`` is called before each portion; it may raise an exception to end the evaluation.
+    Args:
+        evaluation: The parts that measure the model.
+        split: The rows.
+        check: Called before each portion; it may raise an exception to end the evaluation.
+        world: The processes among which the portions are dealt: each gets those of its own.
     """
     model = evaluation.model
     model.eval()
     try:
-        for stored, targets in evaluation.data.splits[split].portions(evaluation.batch_size):
+        for number, (stored, targets) in enumerate(evaluation.data.splits[split].portions(evaluation.batch_size)):
+            if number % world.size != world.rank:
+                continue
             check()
             inputs, expected = scaled(evaluation, stored, targets)
             with autocast(evaluation.device, evaluation.precision):
@@ -41,7 +50,7 @@ def outputs(evaluation: Evaluation, split: SplitName, check: Check = lambda: Non
 def renew_statistics(run: Run, check: Check = lambda: None) -> None:
     """Compute the batch-norm statistics of averaged weights, if the run averages any."""
     if run.average.renews_statistics and run.state.averaged:
-        measure_statistics(run, check)
+        run.world.together(lambda: measure_statistics(run, check))
 
 
 @torch.no_grad()
@@ -107,6 +116,8 @@ class Measured:
 
 def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: None) -> Measured:
     """Measure a split in one pass; the outputs are kept only if a metric needs those of all rows together."""
+    if evaluation.world.size > 1:
+        return measure_together(evaluation, split, check)
     sums = evaluation.new_sums(split)
     kept: list[tuple[Tensor, Tensor]] = []
     wanted = [metric for metric in evaluation.metrics if metric.names]
@@ -114,13 +125,46 @@ def measure(evaluation: Evaluation, split: SplitName, check: Check = lambda: Non
         sums.add(evaluation.loss(portion, targets), portion, targets)
         if wanted:
             kept.append((portion.cpu(), targets.cpu()))
-    if not kept:
+    return Measured(sums, _computed(evaluation, kept))
+
+
+def measure_together(evaluation: Evaluation, split: SplitName, check: Check) -> Measured:
+    """Measure a split in one pass that the processes share; the result is that of one process, in each of them.
+
+    Portion i is measured by process i mod W; the sums of portions are added in their order.
+    """
+    world, sums = evaluation.world, evaluation.new_sums(split)
+    assert world.link is not None
+    wanted = any(metric.names for metric in evaluation.metrics)
+
+    def own() -> tuple[list[Tensor], list[tuple[Tensor, Tensor]]]:
+        rows: list[Tensor] = []
+        kept: list[tuple[Tensor, Tensor]] = []
+        for portion, targets in outputs(evaluation, split, check, world):
+            sums.add(evaluation.loss(portion, targets), portion, targets)
+            rows.append(sums.take())
+            if wanted:
+                kept.append((portion.cpu(), targets.cpu()))
+        return rows, kept
+
+    rows, kept = world.together(own)
+    sums.fold(world.link.dealt(rows))
+    if not wanted:
         return Measured(sums, {})
+    gathered = [world.link.dealt([pair[side] for pair in kept]) for side in (0, 1)]
+    return Measured(sums, _computed(evaluation, list(zip(*gathered, strict=True))))
+
+
+def _computed(evaluation: Evaluation, kept: list[tuple[Tensor, Tensor]]) -> dict[str, float]:
+    """Return the metrics of the group ``metric`` from the outputs and targets of all portions."""
+    if not kept:
+        return {}
     scores = scores_of(evaluation, torch.cat([each for each, _ in kept]), torch.cat([each for _, each in kept]))
     more: dict[str, float] = {}
-    for metric in wanted:
-        more |= dict(zip(metric.names, metric.compute(scores), strict=True))
-    return Measured(sums, more)
+    for metric in evaluation.metrics:
+        if metric.names:
+            more |= dict(zip(metric.names, metric.compute(scores), strict=True))
+    return more
 
 
 def scores_of(evaluation: Evaluation, predicted: Tensor, targets: Tensor) -> Scores:

@@ -22,6 +22,7 @@ from torch import Tensor
 from trainctl.errors import (
     Interrupted,
     NonFiniteError,
+    ProcessError,
     StorageError,
     Terminated,
     TrainctlError,
@@ -42,6 +43,7 @@ from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
 from trainctl.train.snapshot import Snapshot, masks, state_is_finite
+from trainctl.train.together import spread_state
 from trainctl.wording import shell_words
 
 EVERY_STEPS = (
@@ -112,7 +114,7 @@ class Health:
         try:
             self.engine.take(*batch)
         except (Exception, SystemExit) as error:
-            self.broken = True
+            self.broken = not isinstance(error, ProcessError)  # raised before any weight has changed
             if not isinstance(error, NonFiniteError) and not lacks_memory(error):
                 raise
             _release(run, error)
@@ -137,7 +139,7 @@ class Health:
                 f"precision=fp16 skips too many steps; by step {run.state.step} the scale of the loss fell to {scale:g}:"
                 f" {ADVICE}, or precision=bf16"
             )
-        if not state_is_finite(run, self.masks):
+        if not all(run.world.share(state_is_finite(run, self.masks))):
             self.broken = True
             self._look_closely(f"the state after step {run.state.step} is not finite")
             return False
@@ -171,7 +173,7 @@ class Health:
         self.broken = True
         try:
             self.take_closely(*batch)
-            if not state_is_finite(run, self.masks):
+            if not all(run.world.share(state_is_finite(run, self.masks))):
                 raise NonFiniteError(f"the update produces non-finite numbers {where(run)}")
         except NonFiniteError as error:
             return self._answer(error, batch)
@@ -204,10 +206,12 @@ class Health:
 
     def _rewind(self, message: str) -> None:
         run, state, rewinds = self.run, self.run.state, self.run.state.rewinds + 1
-        saved = restore.newest(self.writer.directory)
+        saved = restore.newest(self.writer.directory) if run.world.first else None
         self.broken = True  # until all of it is restored
         state.best_weights = {}
-        restore.restore(run, saved)
+        if saved:
+            restore.restore(run, saved)
+        spread_state(run)
         state.rewinds, self.broken = rewinds, False
         self._end_close_look()
         self.reporter.forget(state.step)
@@ -223,6 +227,8 @@ class Health:
             return
         self.reported_engine = text
         self.reporter.engine(text)
+        if not self.run.world.first:
+            return
         if facts := rundir.read_json(self.writer.directory / "run.json"):
             with suppress(StorageError):  # training continues even if this cannot be written
                 self.writer.write("run.json", facts | {"engine": text})
@@ -233,6 +239,8 @@ class Health:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if not self.run.world.first:
+            return
         if self.engine.decided or self.run.state.step > self.first_step:
             self._report_engine()
         if not isinstance(error, Exception | SystemExit) or isinstance(error, Interrupted | Terminated | StorageError):

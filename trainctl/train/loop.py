@@ -6,11 +6,9 @@ stopped and resumed, so a resumed run enters the loop where the previous session
 
 import math
 import time
-from contextlib import suppress
 
 from trainctl.machine.cpu import ThreadMonitor
 from trainctl.machine.signals import Stopped, StopRequest
-from trainctl.run import metric_names
 from trainctl.run.rate import learning_rate, set_learning_rate
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
@@ -21,6 +19,7 @@ from trainctl.train.checkpoint_writer import Writer, writer_for
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
 from trainctl.train.health import Health, warn
 from trainctl.train.heartbeat import Heartbeat
+from trainctl.train.together import compare_weights
 
 
 def train(
@@ -44,7 +43,8 @@ def train(
     state, clock, monitor = run.state, Clock(run), ThreadMonitor(run.device, adapt=run.config.threads == "adapt")
     begun, saved_at, writer = state.step, time.monotonic(), writer or writer_for(run, directory, reporter)
     heartbeat = Heartbeat(run, reporter)
-    with StopRequest() as request, Health(run, writer, reporter) as health:
+    with StopRequest() as received, Health(run, writer, reporter) as health:
+        request = run.world.agreed(received)
         source = run.order.batches(state.step)
         while True:
             due = what_is_due(run, request)
@@ -55,8 +55,10 @@ def train(
             # 1. Evaluate; on a GPU, only here does the host wait for the device.
             verdict = None
             if due.look:
-                with suppress(Stopped):  # the evaluation stays due, and is repeated when the run is resumed
-                    verdict = judge(look(run, reporter, clock, request.check))
+                try:
+                    verdict = run.world.of_first(judge(look(run, reporter, clock, request.check)))
+                except Stopped:  # the evaluation stays due, and is repeated when the run is resumed
+                    request.settle()
                 health.remember()
                 monitor.check(reporter.note)
 
@@ -91,6 +93,7 @@ def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None
         Stopped: From ``check``, if a signal was received during the evaluation; nothing has changed then.
     """
     state, config = run.state, run.config
+    compare_weights(run)
     # 1. Measure, before changing anything on which the measurements depend.
     rate, speed = learning_rate(run, state.position), samples_per_second(run)
     metrics = {f"train/{name}": value for name, value in run.sums.values().items()}
@@ -118,7 +121,7 @@ def keep_best(run: Run, value: float) -> None:
 
     Weights that are as small as compression is to make them are better than all weights before.
     """
-    state, sign, compressed = run.state, -1 if metric_names.maximize(run.config.monitor) else 1, run.compressed
+    state, sign, compressed = run.state, -1 if run.evaluation.maximizes(run.config.monitor) else 1, run.compressed
     if not math.isfinite(value):
         return
     first = state.best is None or (compressed and state.best_uncompressed)

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from trainctl.machine import device
+from trainctl.run import pretrained
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.records import MadeBy
@@ -29,6 +30,8 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         "processor": device.processor(),
         "device": device.name(run.device, replace(run.threads, reason="")),
         "threads": {"used": run.threads.threads, "reason": run.threads.reason},
+        "processes": run.world.size,
+        **({"hosts": run.world.link.hosts} if run.world.link else {}),
         "seed": run.config.seed,
         "data": {"fingerprint": run.data.schema.fingerprint}
         | {name: len(rows) for name, rows in run.data.splits.items()}
@@ -38,5 +41,6 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
         "made_by": asdict(made_by) if made_by else None,
         "starts": [vars(entry) for entry in run.starts],
+        "pretrained": dict(pretrained.facts(run.model)),
         "parents": [parent.facts() for parent in run.parents],
     }

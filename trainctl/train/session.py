@@ -1,5 +1,6 @@
 """A training session: from a configuration to the summary in the run directory."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
@@ -8,6 +9,7 @@ from pathlib import Path
 
 from trainctl.data.schema import Schema
 from trainctl.errors import (
+    Advice,
     CheckpointError,
     ConfigError,
     Interrupted,
@@ -16,14 +18,15 @@ from trainctl.errors import (
     TrainctlError,
     exit_called,
 )
-from trainctl.machine import threads
+from trainctl.machine import launch, threads
+from trainctl.machine.world import ALONE
 from trainctl.report import phrases
 from trainctl.report.reporters import Reporters
 from trainctl.report.reporters import records as run_files
-from trainctl.run import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
+from trainctl.settings import naming, processes
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
@@ -32,10 +35,15 @@ from trainctl.store.lock import LostLockError
 from trainctl.store.manifest import Saved
 from trainctl.store.records import MadeBy
 from trainctl.store.runpath import AnyPath, RunPath
-from trainctl.train import checkpoint_writer, loop, parentage, provenance
+from trainctl.train import checkpoint_writer, loop, parentage, provenance, together
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
 from trainctl.wording import shell_words
+
+
+def alone(run: Run) -> Run:
+    """Return the run as its first process measures it at the end, while the others wait."""
+    return replace(run, evaluation=replace(run.evaluation, world=ALONE))
 
 
 def no_judge(row: Row) -> None:
@@ -52,8 +60,9 @@ def begin(
     trained: Schema | None = None,
     parents: tuple[Parent, ...] | None = None,
     made_by: MadeBy | None = None,
+    parents_at: Path | None = None,
 ) -> Summary:
-    """Train a new run.
+    """Train a new run, together with the other processes that the environment names.
 
     Args:
         config: The run's configuration.
@@ -64,6 +73,7 @@ def begin(
         trained: The schema of the run that this one repeats; None for a run of its own.
         parents: The runs that it is made from; None for those that the configuration names.
         made_by: The command that makes it from them; None if the user composed it.
+        parents_at: The run directory from which ``parents`` were read; None if the configuration names them.
 
     Returns:
         The content of ``summary.json``.
@@ -71,11 +81,14 @@ def begin(
     Raises:
         TrainctlError: If training fails; if this happens before the first step, the run directory is removed.
     """
-    run = assemble.assemble(config, trained, parentage.find(config) if parents is None else parents)
+    world = together.enter()
+    config, note = processes.divided(config, world.size)
+    if note:
+        warnings.warn(note, Advice, stacklevel=2)
+    found = parentage.find(config) if parents is None else parents
+    run = together.assembled(config, trained, found, parents_at, world=world)
     if directory is None:
-        directory = rundir.create(
-            config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer"))
-        )
+        directory = rundir.create(config.output.root, naming.label(config, overrides if made_by is None else ()))
     else:
         rundir.make(directory)
     held = runpath.hold(directory)  # from here on, whatever becomes of its path
@@ -125,10 +138,13 @@ def resume(
         saved = restore.newest(directory)
         if not saved.skipped:  # keep checkpoints that seem damaged until there is a newer one
             checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
-        run = assemble.assemble(
+        run = together.assembled(
             with_threads(config, saved.manifest.threads),
             Schema.from_json(saved.manifest.data, saved.path),
             stored_parents.read(directory, config.components),
+            directory.path,
+            world=together.enter(),
+            restored=True,
         )
         restore.restore(run, saved)
         if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):
@@ -210,7 +226,9 @@ def lost_evaluations(run: Run, history: Sequence[Row]) -> tuple[int, list[int]]:
 
 def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[Row], judge: Judge) -> Summary:
     """Run the training loop and conclude; `summary.json` contains the outcome in every case."""
+    launch.tell({"directory": str(directory), "components": list(run.config.components)})
     try:
+        together.equalize(run)
         reporter.start(run, directory.path, history)
         try:
             ending = loop.train(run, directory, reporter, judge=judge)
@@ -220,7 +238,7 @@ def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[R
                 raise NonFiniteError(
                     f"{run.config.monitor} was never finite, so there are no best weights; the last weights are saved"
                 )
-            return finish(run, directory, reporter, ending.reason)
+            return finish(alone(run), directory, reporter, ending.reason)
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))

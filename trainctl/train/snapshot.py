@@ -70,7 +70,7 @@ def masks(run: Run) -> set[str]:
 
 @torch.no_grad()
 def state_is_finite(run: Run, masked: Collection[str] = ()) -> bool:
-    """Return whether weights, buffers, the optimizer's state and the running sums are finite; waits for the device.
+    """Return whether weights, buffers, the optimizer's state and the running sums are finite, in this process; waits for the device.
 
     Args:
         run: The run, between two steps.
@@ -88,4 +88,4 @@ def state_is_finite(run: Run, masked: Collection[str] = ()) -> bool:
     ]
     sums = [tensor.sum() for tensor in tensors if tensor.is_floating_point()]
     total = torch.stack([total.to(run.sums.sums) for total in sums]).sum()
-    return math.isfinite(float(run.world.sum(total)))
+    return math.isfinite(float(total))

@@ -1,0 +1,173 @@
+"""Signals and kills at random moments, torchrun and srun: whatever happens, a run of several processes can be resumed."""
+
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests import soak
+from tests.zygote import Process
+from trainctl.store import restore
+
+pytestmark = [
+    pytest.mark.soak,
+    pytest.mark.skipif(soak.FACTOR == 1, reason="takes minutes: only in make soak"),
+    pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
+]
+TINY = ("dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=2", "threads=1",
+        "output.plots=false", "loop.max_steps=12", "loop.eval_every_steps=5")  # fmt: skip
+LONG = (*TINY, "loop.max_steps=1000000", "checkpoint.every_seconds=0")
+
+
+def runs_in(folder: Path) -> list[Path]:
+    return [path.parent for path in folder.glob("*/config.yaml")]
+
+
+def workers() -> list[int]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            if b"trainctl.worker" in path.read_bytes():
+                found.append(int(path.parent.name))
+    return found
+
+
+@pytest.fixture
+def begun(start: Callable[..., Process], tmp_path: Path) -> Callable[..., tuple[Process, list[int]]]:
+    """Return a function that starts a run of two processes, and waits for its first evaluation."""
+
+    def run(*words: str) -> tuple[Process, list[int]]:
+        before = set(workers())
+        process = start(*LONG, "processes=2", *words)
+        for line in process.stdout:
+            if line.startswith("epoch"):
+                break
+        return process, sorted(set(workers()) - before)
+
+    return run
+
+
+def gone(pids: list[int], seconds: float = 30.0) -> bool:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if not set(pids) & set(workers()):
+            return True
+        time.sleep(0.05)
+    return False
+
+
+@pytest.mark.parametrize("target", ["command", 0, 1])
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGKILL"])
+def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, command, tmp_path):
+    process, pids = begun()
+    number = getattr(signal, name)
+    if target == "command":
+        process.send_signal(number)
+    else:
+        os.kill(pids[target], number)
+    if name == "SIGUSR1":
+        time.sleep(1)
+        assert len(set(workers()) & set(pids)) == 2
+        process.send_signal(signal.SIGTERM)
+    process.communicate(60)
+    expected = {
+        "SIGTERM": 143,
+        "SIGINT": 130,
+        "SIGHUP": 143,
+        "SIGUSR1": 143,
+        "SIGKILL": -9 if target == "command" else 7,
+    }
+    assert process.returncode == expected[name]
+    assert gone(pids)
+    (run,) = runs_in(tmp_path / "runs")
+    step = restore.newest(run).manifest.step
+    resumed = command("resume", f"loop.max_steps={step + 3}", "processes=1")
+    assert resumed.returncode == 0, resumed.stderr
+    assert command("verify", "processes=1", "from=start").returncode == 0
+
+
+def test_random_kills_leave_a_run_that_resumes_to_the_same_bits(begun, command, tmp_path):
+    generator = soak.seed("kills")
+    for number in range(soak.cases(1)):
+        process, pids = begun(f"output.root=kills{number}")
+        time.sleep(generator.random())
+        victim = generator.choice(["command", *pids])
+        if victim == "command":
+            process.send_signal(signal.SIGKILL)
+        else:
+            os.kill(victim, signal.SIGKILL)
+        process.communicate(60)
+        assert gone(pids)
+        (run,) = runs_in(tmp_path / f"kills{number}")
+        step = restore.newest(run).manifest.step + 4
+        done = command("resume", str(run), f"loop.max_steps={step}", f"processes={generator.choice([1, 2])}")
+        assert done.returncode == 0, done.stderr
+        assert command("verify", str(run), "processes=1", "from=start").returncode == 0
+
+
+def test_pairs_of_commands_at_once_get_different_ports_and_directories(start, tmp_path):
+    for _ in range(3):
+        both = [start(*TINY, "processes=2") for _ in range(2)]
+        for process in both:
+            _, errors = process.communicate(120)
+            assert process.returncode == 0, errors
+    assert len(runs_in(tmp_path / "runs")) == 6
+
+
+def environment(rank: int, port: int) -> dict[str, str]:
+    return {
+        "RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "words", [TINY, ("--help",), (*TINY, "optimizer.lr=many"), ("runs",)], ids=["train", "help", "wrong", "runs"]
+)
+def test_srun_is_joined_and_every_task_ends(words, start, tmp_path):
+    step = {
+        "SLURM_JOB_ID": str(random.randrange(10_000)), "SLURM_STEP_ID": "0", "SLURM_NTASKS": "2",
+        "SLURM_STEP_TASKS_PER_NODE": "2", "SLURM_NODEID": "0", "SLURM_STEP_NODELIST": "127.0.0.1",
+    }  # fmt: skip
+    tasks = [start(*words, **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank)) for rank in range(2)]
+    texts = [task.communicate(120) for task in tasks]
+    assert tasks[0].returncode == tasks[1].returncode == (2 if "optimizer.lr=many" in words else 0)
+    assert texts[1] == ("", "")
+    if words == TINY:
+        assert len(runs_in(tmp_path / "runs")) == 1
+
+
+def test_torchrun_is_joined_and_the_numbers_are_those_of_one_process(command, tmp_path):
+    torchrun = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "-m",
+        "trainctl",
+    ]
+    done = subprocess.run([*torchrun, *TINY], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
+    assert done.returncode == 0, done.stderr
+    assert command("verify", "processes=1").returncode == 0
+    failed = subprocess.run(
+        [*torchrun, *TINY, "loss=mse"], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert failed.returncode != 0
+    assert failed.stderr.count("trainctl: loss=mse") == 1
+
+
+def test_a_port_that_is_taken_is_named(command):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = command(*TINY, **environment(0, taken.getsockname()[1]))
+    assert done.returncode == 7
+    assert "another job uses this port: choose another MASTER_PORT" in done.stderr

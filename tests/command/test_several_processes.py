@@ -1,0 +1,140 @@
+"""The command `processes=N`: one run directory, one exit code, one message, and nothing left behind."""
+
+import json
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from trainctl.command import arguments
+from trainctl.errors import ConfigError, UnavailableError
+from trainctl.machine import launch
+from trainctl.machine.launch import GONE, Child, Launch
+from trainctl.settings import compose, processes
+
+TINY = ("dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=2", "threads=1",
+        "output.plots=false", "loop.max_steps=12", "loop.eval_every_steps=5")  # fmt: skip
+LONG = (*TINY, "loop.max_steps=1000000", "checkpoint.every_seconds=0")
+
+
+def attempt(codes: list[int], *, sent: tuple[int, ...] = (), ended: tuple[int, ...] = (), **told: Any) -> Launch:
+    children = [Child(rank, SimpleNamespace(poll=lambda code=code: code), None) for rank, code in enumerate(codes)]
+    return Launch(children, list(sent), told, set(ended))
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3, 4, 5, 6, 7, 130, 143])
+def test_the_exit_code_is_that_of_the_first_process_which_knows_who_failed(code):
+    assert launch.outcome(attempt([code, GONE])) == (code, "")
+    assert launch.outcome(attempt([code, code])) == (code, "")
+
+
+@pytest.mark.parametrize(
+    ("found", "code", "message"),
+    [
+        (attempt([GONE, -9], saved=120, directory="runs/x"), 7,
+         "was killed (SIGKILL), as when memory runs out; the state at step 120 is saved; resume with: trainctl resume runs/x"),
+        (attempt([-11, GONE]), 7, "process 0 on "),
+        (attempt([143, -9], ended=(0,)), 7, "process 1 on "),  # while the first one was loading
+        (attempt([-15, -15], sent=(15,)), 143, "stopped"),
+        (attempt([-2, GONE], sent=(2,)), 130, "stopped"),
+        (attempt([GONE, GONE], gone="process 1 has not answered"), 7, "process 1 has not answered"),
+        (attempt([GONE, -9], ended=(1,), gone="process 1 has not answered"), 7, "process 1 has not answered"),
+    ],
+    ids=["killed", "first killed", "killed early", "terminated early", "interrupted early", "gone", "hung"],
+)  # fmt: skip
+def test_a_process_that_cannot_say_what_happened_is_spoken_for(found, code, message):
+    exit_code, text = launch.outcome(found)
+    assert (exit_code, message in text) == (code, True), text
+
+
+@pytest.mark.parametrize(
+    ("word", "cpus", "gpus", "expected"),
+    [("1", 1, 0, 1), ("2", 2, 0, 2), ("auto", 8, 0, 1), ("auto", 8, 3, 3), ("auto", 8, 64, 20), ("3", 2, 3, 3)],
+)
+def test_auto_is_one_for_each_gpu_and_one_on_a_cpu(word, cpus, gpus, expected):
+    checked = compose.compose([*TINY, f"processes={word}"])
+    assert processes.wanted(checked, cpus, lambda: gpus, typed=True) == (expected, "")
+
+
+def test_more_processes_than_cpus_are_refused_where_they_were_typed_and_fewer_elsewhere():
+    checked = compose.compose([*TINY, "processes=4"])
+    with pytest.raises(ConfigError, match=r"processes=4: this machine has 2 CPUs for it: .* give processes=2"):
+        processes.wanted(checked, 2, lambda: 0, typed=True)
+    count, note = processes.wanted(checked, 2, lambda: 0, typed=False)
+    assert (count, note) == (2, "processes=2 instead of 4: this machine has 2 CPUs; the numbers stay the same")
+
+
+def test_a_number_that_the_launcher_contradicts_is_refused(monkeypatch):
+    place = {
+        "RANK": "0",
+        "WORLD_SIZE": "2",
+        "LOCAL_RANK": "0",
+        "LOCAL_WORLD_SIZE": "2",
+        "MASTER_ADDR": "a",
+        "MASTER_PORT": "1",
+    }
+    for name, value in place.items():
+        monkeypatch.setenv(name, value)
+    checked = compose.compose([*TINY, "processes=4"])
+    with pytest.raises(ConfigError, match="processes=4, but torchrun started 2: leave processes out"):
+        arguments.in_processes(checked, [], ["processes=4"])
+    assert arguments.in_processes(checked, [], []) is None
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-m", "processes=2", "seed=0,1"], "a trial of a sweep is trained by one process"),
+        (["-m", "processes=1,2"], "processes=2: a trial of a sweep is trained by one process"),
+        (["find-lr", "processes=2"], "processes=2: find-lr uses one process"),
+        (["profile", "processes=2"], "processes=2: profile uses one process"),
+    ],
+)
+def test_what_one_process_does_is_refused_by_name(command, words, message, tmp_path):
+    done = command(*words)
+    assert (done.returncode, message in done.stderr) == (2, True), done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_restart_resumes_the_run_unless_the_settings_are_wrong(monkeypatch):
+    starts: list[list[str]] = []
+    codes = iter([[GONE, -9], [0, 0]])
+
+    def started(words: list[str], count: int) -> Launch:
+        starts.append(list(words))
+        return attempt(next(codes), directory="runs/x", components=["mine"])
+
+    monkeypatch.setattr(launch, "_start", started)
+    monkeypatch.setattr(launch, "_wait", lambda found, timeout: None)
+    notes: list[str] = []
+    assert launch.run(["train"], 2, restarts=1, timeout=1, note=notes.append) == 0
+    assert starts == [["train"], ["resume", "runs/x", "components=[mine]"]]
+    assert "0 of 1 restarts are left" in notes[0]
+    for code in (2, 3, 130):
+        codes = iter([[code, GONE]])
+        assert launch.run(["train"], 2, restarts=1, timeout=1, note=notes.append) == code
+    codes = iter([[GONE, -9]])
+    with pytest.raises(UnavailableError, match="was killed"):
+        launch.run(["train"], 2, restarts=0, timeout=1, note=notes.append)
+
+
+def shown(text: str) -> list[str]:
+    """Return what a run prints, without what differs from run to run."""
+    lines = [
+        line for line in text.splitlines() if not line.startswith(("run ", "next", "time", " ", "device", "world"))
+    ]
+    return [line.partition("  lr ")[0] for line in lines]
+
+
+def test_the_command_trains_and_resumes_in_two_processes(command, tmp_path):
+    one = command(*TINY)
+    two = command(*TINY, "processes=2", "output.root=both")
+    assert (one.returncode, two.returncode) == (0, 0), two.stderr
+    assert shown(one.stdout) == shown(two.stdout)
+    (run,) = (path.parent for path in (tmp_path / "both").glob("*/config.yaml"))
+    assert json.loads((run / "run.json").read_text())["processes"] == 2
+    done = command("verify", "root=both", "processes=1")
+    assert (done.returncode, "bit-identical from the start" in done.stdout) == (0, True), done.stderr
+    wrong = command(*TINY, "processes=2", "model.hidden=[8]", "loss=mse", "output.root=none")
+    assert (wrong.returncode, wrong.stderr.count("loss=mse")) == (2, 1), wrong.stderr
+    assert not (tmp_path / "none").exists()

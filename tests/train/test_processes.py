@@ -1,0 +1,353 @@
+"""The number of processes that train a run changes nothing but the time; what ends one of them ends all, after one step."""
+
+import os
+import signal
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests import processes
+from trainctl.errors import ConfigError, DataError
+from trainctl.finished import open as opening
+from trainctl.finished.comparison import tensor_difference, tensors_of
+from trainctl.finished.verify import verify
+from trainctl.machine.link import Link
+from trainctl.settings import compose
+from trainctl.step import eager as eager_module
+from trainctl.step import parts as parts_module
+from trainctl.store import checkpoint, files, manifest, restore, rundir
+from trainctl.train import budget, following, loop, session, together
+
+COMMON = ("output.plots=false", "threads=1", "seed=3")
+# Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.
+TINY = (*COMMON, "dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=3",
+        "loop.max_steps=12", "loop.eval_every_steps=5", "loop.eval_batch_size=7")  # fmt: skip
+CLOCK = ("seconds", "samples_per_second")
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def begin(path: Path, words: Sequence[str]) -> Callable[[], dict[str, Any]]:
+    return lambda: session.begin(compose.compose(words), list(words), path)
+
+
+def train(path: Path, size: int, words: Sequence[str]) -> list[Any]:
+    return processes.run(size, begin(path, words))
+
+
+def resume(path: Path, size: int, *words: str) -> list[Any]:
+    def work() -> dict[str, Any]:
+        settings = opening.configuration(path, [], words, session_keys())
+        return session.resume(settings, list(words), path)
+
+    return processes.run(size, work)
+
+
+def session_keys() -> tuple[str, ...]:
+    from trainctl.settings import existing
+
+    return existing.MAY_CHANGE
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    return [{key: value for key, value in row.items() if key not in CLOCK} for row in rundir.read_metrics(path, None)]
+
+
+def same(one: Path, other: Path) -> bool:
+    """Return whether two runs have the same evaluations, and the same bits in all tensors of their newest checkpoints."""
+    saved = [restore.newest(path) for path in (one, other)]
+    tensors: list[dict[str, Tensor]] = [tensors_of(each) for each in saved]
+    return (
+        rows(one) == rows(other)
+        and saved[0].manifest.step == saved[1].manifest.step
+        and not tensor_difference(*tensors, saved[0].manifest.step)
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [
+        (TINY, (1, 2, 3)),
+        ((*TINY, "model.norm=batch", "average=ema", "optimizer=muon", "loop.clip_norm=0.5", "metric=[f1]",
+          "augment=[noise]", "regularizer=[l2,max_norm]"), (1, 2, 3)),
+        ((*COMMON, "dataset=diabetes", "model=mlp", "loop.batch_size=101", "loop.micro_batches=2", "loop.max_steps=6",
+          "average=swa", "early_stopping=patience", "loop.eval_every_steps=2"), (1, 2)),
+        ((*COMMON, "dataset=digits", "model=cnn", "model.channels=[4]", "model.norm=batch", "augment=[crop,mixup]",
+          "loop.batch_size=90", "loop.micro_batches=5", "loop.max_steps=5", "compress=[rigl]"), (1, 2)),
+        ((*COMMON, "dataset=digits", "model=mlp", "teacher=mean", "split.labels=100", "loop.batch_size=30",
+          "loop.micro_batches=4", "loop.max_steps=6"), (1, 2)),
+        ((*COMMON, "dataset=iris", "model=mlp", "loop.micro_batches=2", "loop.max_steps=14", "optimizer.lr=1e30",
+          "loop.on_nonfinite=skip", "checkpoint.every_seconds=0"), (1, 2)),
+    ],
+    ids=["tiny", "everything", "regression", "mixed", "semi", "skip"],
+)  # fmt: skip
+def test_the_bits_do_not_depend_on_the_number_of_processes(words, sizes, tmp_path):
+    for size in sizes:
+        train(tmp_path / str(size), size, words)
+    for size in sizes[1:]:
+        assert same(tmp_path / "1", tmp_path / str(size)), size
+    assert rundir.read_json(tmp_path / str(sizes[-1]) / "run.json")["processes"] == sizes[-1]
+
+
+@pytest.mark.parametrize(
+    "breakage",
+    [
+        lambda monkeypatch: monkeypatch.setattr(parts_module, "reseed", lambda run, step: None),
+        lambda monkeypatch: monkeypatch.setattr("trainctl.step.pieces.seed_generators", lambda *given, **own: None),
+        lambda monkeypatch: monkeypatch.setattr(Link, "exchange", lambda self, parts, sent, received: parts),
+    ],
+    ids=["no seed between steps", "no seeds of parts", "no exchange"],
+)
+def test_without_one_of_the_rules_the_bits_differ(breakage, tmp_path, monkeypatch):
+    breakage(monkeypatch)
+    words = [*TINY, "model.dropout=0.5"]
+    for size in (1, 2):
+        train(tmp_path / str(size), size, words)
+    assert not (tmp_path / "2").exists() or not same(tmp_path / "1", tmp_path / "2")
+
+
+def test_a_run_of_one_part_draws_other_numbers_than_one_of_two(tmp_path):
+    for parts in (1, 2):
+        train(
+            tmp_path / str(parts),
+            1,
+            [*TINY[:-4], "loop.max_steps=3", f"loop.micro_batches={parts}", "model.dropout=0.5"],
+        )
+    assert not same(tmp_path / "1", tmp_path / "2")
+
+
+def test_a_run_is_resumed_by_any_number_of_processes(tmp_path):
+    train(tmp_path / "whole", 1, TINY)
+    train(tmp_path / "parts", 2, [*TINY, "loop.stop_at_step=3"])
+    for size, stop in ((1, 5), (3, 8), (2, None)):
+        resume(tmp_path / "parts", size, f"loop.stop_at_step={stop or 'null'}")
+    assert same(tmp_path / "whole", tmp_path / "parts")
+
+
+def test_two_processes_verify_what_one_has_trained(tmp_path):
+    train(tmp_path / "run", 1, TINY)
+
+    def check() -> tuple[str, int]:
+        comparison = verify(opening.open(tmp_path / "run", [], [], []), "start", None)
+        return comparison.difference, comparison.evaluations
+
+    assert processes.run(2, check)[0] == ("", 3)
+
+
+def at_step(step: int, act: Callable[[], None], *, rank: int) -> None:
+    """Do something in a process when it begins to compute a step."""
+    own, batch_of = os.getpid(), eager_module.batch_of
+
+    def changed(run: Any, compute: Any, mark: Any) -> Any:
+        take = batch_of(run, compute, mark)
+
+        def batch(*given: Any) -> Any:
+            if run.state.step == step and run.world.rank == rank and os.getpid() != own:
+                act()
+            return take(*given)
+
+        return batch
+
+    eager_module.batch_of = changed
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    monkeypatch.setattr(eager_module, "batch_of", eager_module.batch_of)
+    monkeypatch.setattr("trainctl.step.engine.optimizer_step", eager_module.optimizer_step)
+    return at_step
+
+
+def failing() -> None:
+    raise DataError("no such row")
+
+
+@pytest.mark.parametrize(
+    ("act", "rank", "codes"),
+    [
+        (failing, 1, [3, 3]),
+        (failing, 0, [3, 75]),
+        (lambda: os.kill(os.getpid(), signal.SIGKILL), 1, [7, -9]),
+        (lambda: os.kill(os.getpid(), signal.SIGTERM), 1, [143, 1]),
+        (lambda: os.kill(os.getpid(), signal.SIGINT), 0, [130, 1]),
+    ],
+    ids=["raises", "first raises", "killed", "terminated", "interrupted"],
+)
+def test_what_ends_one_process_ends_all_and_the_last_step_is_saved(act, rank, codes, at, tmp_path, capfd):
+    at(7, act, rank=rank)
+    began = time.monotonic()
+    assert train(tmp_path / "run", 2, TINY)[0] == codes[0]
+    assert time.monotonic() - began < 40  # on a busy machine
+    saved = restore.newest(tmp_path / "run").manifest.step
+    assert saved in (7, 8) if rank else saved >= 5
+    assert rundir.read_json(tmp_path / "run" / "summary.json")["outcome"] in ("failed", "terminated", "interrupted")
+    assert capfd.readouterr().err.count("no such row") == (act is failing and not rank) + (act is failing and rank)
+
+
+def test_a_run_whose_peer_was_killed_resumes_to_the_same_bits(at, tmp_path, monkeypatch):
+    train(tmp_path / "whole", 1, TINY)
+    with monkeypatch.context() as patched:
+        patched.setattr(eager_module, "batch_of", eager_module.batch_of)
+        at(7, lambda: os.kill(os.getpid(), signal.SIGKILL), rank=1)
+        train(tmp_path / "run", 2, TINY)
+    resume(tmp_path / "run", 2)
+    assert same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_signal_in_an_evaluation_stops_all_and_it_is_repeated(rank, tmp_path, monkeypatch):
+    train(tmp_path / "whole", 1, TINY)
+    own, measure = os.getpid(), loop.evaluate
+
+    def interrupted(evaluation: Any, split: Any, check: Any) -> Any:
+        if evaluation.world.rank == rank and os.getpid() != own and evaluation.world.size > 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return measure(evaluation, split, check)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "evaluate", interrupted)
+        assert train(tmp_path / "run", 2, TINY)[0] == 143
+    assert restore.newest(tmp_path / "run").manifest.step == 5
+    resume(tmp_path / "run", 2)
+    assert same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_sigusr1_to_any_process_saves_and_training_continues(at, tmp_path, monkeypatch):
+    at(7, lambda: os.kill(os.getpid(), signal.SIGUSR1), rank=1)
+    saves = [*TINY, "checkpoint.every_seconds=1000", "checkpoint.keep=9"]
+    train(tmp_path / "run", 2, saves)
+    assert [saved.manifest.step for saved in restore.kept(tmp_path / "run")[0]] == [0, 8, 12]
+
+
+def test_the_clock_of_the_first_process_decides(tmp_path, monkeypatch):
+    def late(self: budget.Clock) -> float:
+        world = together.worlds.current()
+        return 1e6 if world.rank else self.before + 0.25 * (time.perf_counter() - self.start)
+
+    monkeypatch.setattr(budget.Clock, "measured", late)
+    found = train(tmp_path / "run", 2, [*TINY, "loop.max_time=1h"])
+    assert found[0]["reason"] == "reached loop.max_steps=12"
+
+
+def test_other_data_in_another_process_are_named(tmp_path, monkeypatch, capfd):
+    ready = together.ready
+
+    def other(run: Any, number: int) -> None:
+        if run.world.rank:
+            object.__setattr__(run.data.schema, "fingerprint", "f" * 64)
+        ready(run, number)
+
+    monkeypatch.setattr(together, "ready", other)
+    assert train(tmp_path / "run", 2, TINY)[0] == 3
+    assert "has other data: fingerprint ffffffffffff there, " in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_flipped_bit_is_noticed_at_the_next_evaluation(at, tmp_path, capfd, monkeypatch):
+    look = loop.look
+
+    def flipped(run: Any, *given: Any) -> Any:
+        if run.world.rank and run.state.step == 5:
+            next(run.model.parameters()).data.view(-1)[0] += 1e-6
+        return look(run, *given)
+
+    monkeypatch.setattr(loop, "look", flipped)
+    assert train(tmp_path / "run", 2, TINY)[0] == 7
+    assert "has other weights than process 0 since step 5 or before" in capfd.readouterr().err
+
+
+def test_a_process_that_hangs_is_named_after_the_timeout(at, tmp_path, capfd):
+    at(7, lambda: time.sleep(8), rank=1)
+    assert train(tmp_path / "run", 2, [*TINY, "distributed.timeout=1.5s"])[0] == 7
+    assert "has not answered for 1.5 s (distributed.timeout)" in capfd.readouterr().err
+    assert restore.newest(tmp_path / "run").manifest.step == 7
+
+
+def test_more_processes_than_parts_cannot_resume_a_run(tmp_path, capfd):
+    train(tmp_path / "run", 1, [*TINY, "loop.stop_at_step=2"])
+    assert resume(tmp_path / "run", 4)[0] == 2
+    assert "at most 3 processes can train it" in capfd.readouterr().err
+
+
+def test_a_run_gets_a_part_for_each_process(tmp_path):
+    words = [*TINY, "loop.micro_batches=1", "loop.max_steps=2"]
+    train(tmp_path / "run", 2, words)
+    assert rundir.read_config(tmp_path / "run")["loop"]["micro_batches"] == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (
+            ["processes=4", "loop.batch_size=2"],
+            "loop.batch_size=2 is less than processes=4: a process would have no row",
+        ),
+        (["processes=2", "threads=adapt"], "threads=adapt: with processes=2, every process needs the same number"),
+        (["processes=2", "compress=[int8]"], "compress=int8 follows the ranges of the activations"),
+        (["processes=2", "device=mps"], "device=mps: only one process can use it"),
+        (["processes=0"], "processes=0: expected"),
+        (["distributed.timeout=0.5s"], "distributed.timeout=0.5s must be at least 1s"),
+        (["distributed.sum=any"], "distributed.sum=any: expected"),
+    ],
+)
+def test_what_several_processes_cannot_do_is_refused_by_name(words, message):
+    with pytest.raises(ConfigError) as caught:
+        compose.compose(words)
+    assert message in str(caught.value)
+
+
+def test_a_buffer_that_follows_the_batches_is_refused_by_name(tmp_path, capfd, monkeypatch):
+    from trainctl.run import assemble
+
+    build = assemble.build_model
+
+    def counting(*given: Any) -> Any:
+        model, task = build(*given)
+        model.register_buffer("seen", torch.zeros(()))
+        model.register_forward_hook(lambda module, inputs, output: module.seen.add_(len(inputs[0])) and None)
+        return model, task
+
+    monkeypatch.setattr(assemble, "build_model", counting)
+    assert train(tmp_path / "run", 2, TINY)[0] == 2
+    assert "computing a batch changes its buffer seen" in capfd.readouterr().err
+
+
+def test_fast_sums_are_close_and_need_no_order(tmp_path):
+    train(tmp_path / "exact", 1, TINY)
+    train(tmp_path / "fast", 3, [*TINY, "distributed.sum=fast"])
+    one, other = (tensors_of(restore.newest(tmp_path / name)) for name in ("exact", "fast"))
+    assert all(
+        torch.allclose(one[key].double(), other[key].double(), atol=1e-4) for key in one if key.startswith("model.")
+    )
+
+
+def test_only_the_first_process_touches_the_run_directory_or_prints(tmp_path, capfd):
+    words = [*TINY, "loop.max_steps=6", "model.norm=batch", "average=ema"]
+
+    def other(link: Link) -> int:
+        def refuse(*given: Any, **named: Any) -> None:
+            raise AssertionError(f"a follower called for {given}")
+
+        for module in (files, rundir, checkpoint, manifest):
+            own = [name for name, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__]
+            for name in own:
+                if name not in ("flatten_optimizer", "group_numbers", "version") and not isinstance(
+                    getattr(module, name), type
+                ):
+                    setattr(module, name, refuse)
+        return following._serve(link)
+
+    assert processes.run(2, begin(tmp_path / "run", words), other)[1] == 0
+    printed = capfd.readouterr()
+    assert (printed.out, printed.err) == ("", "")

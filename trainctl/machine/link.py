@@ -1,0 +1,381 @@
+"""The connection to the other processes of a run: a store for what they wait for, and a group for what they compute.
+
+While a process loads data or writes, the others poll the store, without a time limit: nothing that one process does alone
+is waited for in a collective operation, whose limit is ``distributed.timeout``. Values travel as JSON and as bytes of
+tensors; nothing that is received is executed.
+"""
+
+import json
+import math
+import os
+import platform
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from trainctl.errors import ProcessError, TrainctlError, UnavailableError
+from trainctl.machine.environment import BY_US, Place
+from trainctl.machine.signals import Stopped, StopRequest
+from trainctl.wording import listed
+
+Value = TypeVar("Value")
+JOINING = 600.0  # for the first process to be found [s]
+POLL, POLL_MOST = 0.01, 0.2  # between two looks into the store, at first and later [s]
+EVIDENCE = 1.0  # after a process is gone, for another one to say why [s]
+FAREWELL = 5.0  # for the others to learn that all is done [s]
+LEAVING = 10.0  # for a process that failed to say why [s]
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass
+class Link:
+    """The connection of one process to the others.
+
+    Args:
+        place: The place of this process.
+        store: Keys and values that all processes read.
+        timeout: Limit of a collective operation [s].
+        staged: Whether tensors of a GPU travel through host memory.
+        fast: Whether gradients are added in any order.
+        seconds: Time spent training, as the first process measures it [s].
+        clock: Measures that time.
+        request: What signals request.
+        hosts: The machine of each process.
+    """
+
+    place: Place
+    store: Any
+    timeout: float = JOINING
+    staged: bool = False
+    fast: bool = False
+    seconds: float = 0.0
+    clock: Callable[[], float] = float
+    request: "AgreedRequest | None" = None
+    hosts: list[str] = field(default_factory=list)
+    connected: bool = False
+    job: int = 0
+
+    def next_job(self) -> int:
+        """Return the number of the next run that the processes train together."""
+        self.job += 1
+        return self.job
+
+    # 1. The store.
+
+    def publish(self, key: str, value: Any) -> None:
+        """Set a key in the store, unless the store is gone."""
+        with suppress(RuntimeError):
+            self.store.set(key, json.dumps(value))
+
+    def published(self, key: str) -> Any:
+        """Return the value of a key; None if it is not set.
+
+        Raises:
+            ProcessError: If the store is gone.
+        """
+        try:
+            return json.loads(self.store.get(key)) if self.store.check([key]) else None
+        except RuntimeError as error:
+            raise ProcessError("the first process is gone", known=False) from error
+
+    def wait_for(self, *keys: str) -> Any:
+        """Wait, without a limit, for the first of some keys, and return its value.
+
+        Raises:
+            ProcessError: If another process has failed, or the first one is gone.
+        """
+        pause = POLL
+        while True:
+            for key in keys:
+                if (value := self.published(key)) is not None:
+                    return value
+            if self.published("failed") is not None:
+                raise self.failure()
+            time.sleep(pause)
+            pause = min(pause * 1.5, POLL_MOST)
+
+    def fail(self, message: str, exit_code: int) -> None:
+        """Publish the reason why this process fails, before it leaves."""
+        entry = {"rank": self.place.rank, "host": platform.node(), "message": message, "exit_code": exit_code}
+        self.publish(f"failed/{self.place.rank}", entry)
+        self.publish("failed", self.place.rank)
+
+    def failure(self, wait: float = 0.0) -> ProcessError:
+        """Return the error of the process that failed; if it has not said why, wait for that [s]."""
+        end = time.monotonic() + wait
+        while True:
+            rank = None
+            with suppress(ProcessError):
+                rank = self.published("failed")
+                if rank is not None and (entry := self.published(f"failed/{rank}")):
+                    where = f"process {entry['rank']} on {entry['host']}"
+                    lines = [f"{where}: {line}" for line in entry["message"].split("\n")]
+                    return ProcessError("\n".join(lines), entry["exit_code"])
+            if time.monotonic() >= end:
+                return ProcessError("another process has failed", known=False)
+            time.sleep(POLL)
+
+    def farewell(self, exit_code: int) -> None:
+        """Let the other processes end, and wait until they know; the first process calls this."""
+        self.close()
+        self.publish("end", {"exit_code": exit_code})
+        end = time.monotonic() + FAREWELL
+        while time.monotonic() < end and not all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
+            if self._has("failed"):  # those that failed, and those that noticed, do not answer
+                time.sleep(POLL_MOST)
+                return
+            time.sleep(POLL)
+
+    # 2. The group.
+
+    def connect(self, device: torch.device, timeout: float) -> None:
+        """Open the connections for collective operations; every process must call it at about the same time.
+
+        Raises:
+            UnavailableError: If a process cannot be reached.
+        """
+        self.timeout = timeout
+        if self.connected:
+            return
+        options: dict[str, Any] = {}
+        own_gpu = device.type == "cuda" and self.place.local_size <= torch.cuda.device_count()
+        if own_gpu:
+            options["device_id"] = device  # else a barrier would use the first GPU in every process
+        self.staged = device.type == "cuda" and not own_gpu
+        if self.place.address in LOOPBACK:  # a name may lead to nothing in a container, or to another network
+            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if platform.system() == "Darwin" else "lo")
+        try:
+            dist.init_process_group(
+                "cpu:gloo,cuda:nccl" if own_gpu else "gloo",
+                store=self.store,
+                rank=self.place.rank,
+                world_size=self.place.size,
+                timeout=timedelta(seconds=timeout),
+                **options,
+            )
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UnavailableError(
+                f"process {self.place.rank} on {platform.node()} cannot reach the others ({reason[:200]}); if the machine"
+                " has several networks, name the right one in GLOO_SOCKET_IFNAME"
+            ) from error
+        self.connected = True
+
+    def close(self) -> None:
+        """Close the connections, which lets the others notice at once that this process is gone."""
+        if self.connected:
+            self.connected = False
+            with suppress(RuntimeError, ValueError):
+                dist.destroy_process_group()
+
+    def _call(self, operation: Callable[..., Any], *args: Any, **kwargs: Any) -> None:
+        """Run a collective operation.
+
+        Raises:
+            ProcessError: If a process is gone, or has not answered for ``distributed.timeout``.
+        """
+        if not self.connected:
+            raise ProcessError("the connection to the other processes is closed", known=False)
+        try:
+            operation(*args, **kwargs)
+        except RuntimeError as error:
+            raise self._gone(error) from error
+
+    def _gone(self, error: RuntimeError) -> ProcessError:
+        self.publish(f"lost/{self.place.rank}", True)
+        late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
+        self.close()
+        if self.place.rank:
+            return ProcessError("another process is gone", known=False)
+        found = self.failure(EVIDENCE)
+        if found.known:
+            return found
+        quiet = [
+            f"process {rank} on {self.hosts[rank]}"
+            for rank in range(1, self.place.size)
+            if not self._has(f"lost/{rank}")
+        ]
+        what = f"not answered for {self.timeout:g} s (distributed.timeout)" if late else "disappeared without a message"
+        verb = "have" if len(quiet) > 1 else "has"
+        return ProcessError(f"{listed(quiet) or 'another process'} {verb} {what}", known=False)
+
+    def _has(self, key: str) -> bool:
+        try:
+            return bool(self.store.check([key]))
+        except RuntimeError:
+            return False
+
+    def gather(self, tensor: Tensor) -> Tensor:
+        """Return the tensors of all processes, which have the same shape ``(...)``, as one ``(W, ...)``."""
+        sent = tensor.cpu() if self.staged else tensor
+        received = sent.new_empty((self.place.size, *tensor.shape))
+        self._call(dist.all_gather_into_tensor, received.view(-1), sent.contiguous().view(-1))
+        return received.to(tensor.device)
+
+    def exchange(self, parts: Tensor, sent: list[int], received: list[int]) -> Tensor:
+        """Send a piece of a tensor to each process, and return what all have sent to this one, by rank.
+
+        Args:
+            parts: One-dimensional, the pieces one after the other.
+            sent: Sizes of the pieces.
+            received: Sizes of what the others send.
+        """
+        source = parts.cpu() if self.staged else parts
+        target = source.new_empty(sum(received))
+        self._call(dist.all_to_all_single, target, source, received, sent)
+        return target.to(parts.device)
+
+    def add(self, tensor: Tensor) -> Tensor:
+        """Return the sum over all processes, added in whatever order the back end likes; may change the tensor."""
+        moved = tensor.cpu() if self.staged else tensor
+        self._call(dist.all_reduce, moved)
+        return moved.to(tensor.device)
+
+    def spread(self, content: bytes) -> bytes:
+        """Return the bytes of the first process."""
+        size = int(self.gather(torch.tensor([len(content)]))[0])
+        buffer = torch.empty(size, dtype=torch.uint8)
+        if not self.place.rank:
+            buffer.copy_(torch.frombuffer(bytearray(content), dtype=torch.uint8))
+        self._call(dist.broadcast, buffer, 0)
+        return buffer.numpy().tobytes()
+
+    def dealt(self, tensors: list[Tensor]) -> list[Tensor]:
+        """Return the tensors of all processes, on the host, where tensor i was dealt to process i mod W; any shapes."""
+        flat = [tensor.detach().cpu().contiguous() for tensor in tensors]
+        shapes = self.share([[str(each.dtype).removeprefix("torch."), list(each.shape)] for each in flat])
+        own = torch.cat([torch.zeros(0, dtype=torch.uint8), *(each.view(-1).view(torch.uint8) for each in flat)])
+        kinds = [[(getattr(torch, kind), shape) for kind, shape in each] for each in shapes]
+        sizes = [[kind.itemsize * math.prod(shape) for kind, shape in each] for each in kinds]
+        padded = torch.zeros(max(map(sum, sizes)), dtype=torch.uint8)
+        padded[: len(own)] = own
+        pieces = [
+            [
+                piece.clone().view(kind).view(shape)
+                for piece, (kind, shape) in zip(row.split([*some, len(row) - sum(some)]), each, strict=False)
+            ]
+            for row, some, each in zip(self.gather(padded), sizes, kinds, strict=True)
+        ]
+        total = sum(map(len, pieces))
+        return [pieces[number % self.place.size][number // self.place.size] for number in range(total)]
+
+    def share(self, value: Any) -> list[Any]:
+        """Return the values of all processes, by rank."""
+        text = torch.frombuffer(bytearray(json.dumps(value).encode()), dtype=torch.uint8)
+        sizes = self.gather(torch.tensor([len(text)])).flatten().tolist()
+        padded = torch.zeros(max(sizes), dtype=torch.uint8)
+        padded[: len(text)] = text
+        rows = self.gather(padded)
+        return [json.loads(row[:size].numpy().tobytes()) for row, size in zip(rows, sizes, strict=True)]
+
+    def together(self, work: Callable[[], Value]) -> Value:
+        """Do work in which the processes do not wait for each other; see :meth:`trainctl.machine.world.World.together`."""
+        trouble: Exception | SystemExit | None = None
+        value: Any = None
+        try:
+            value = work()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again below, once the others know
+            trouble = error
+        status = "stopped" if isinstance(trouble, Stopped) else "failed" if trouble else ""
+        everywhere = self.share(status)
+        if trouble is not None and status == "failed":
+            raise trouble
+        if "failed" in everywhere:
+            raise self.failure(0.0 if self.place.rank else LEAVING)
+        if "stopped" in everywhere:
+            raise Stopped
+        result: Value = value
+        return result
+
+    def listen(self, own: StopRequest) -> "AgreedRequest":
+        """Return what signals ask for, agreed with all processes; ``own`` receives those of this process."""
+        self.request = AgreedRequest(self, own)
+        return self.request
+
+
+class AgreedRequest:
+    """What signals to any of the processes request; it changes in all processes after the same step.
+
+    Args:
+        link: The connection to the others.
+        own: Receives the signals of this process.
+    """
+
+    def __init__(self, link: Link, own: StopRequest) -> None:
+        self.link, self.own = link, own
+        self.received: int | None = None
+        self.save = False
+        self.polled = time.monotonic()
+
+    def wishes(self) -> tuple[int, int]:
+        """Return the signal that this process received, or 0, and whether it is to save; the caller shares both."""
+        saves, self.own.save = self.own.save, False
+        return self.own.received or 0, int(saves)
+
+    def take_in(self, signals: list[int], saves: list[int]) -> None:
+        """Learn what all processes received."""
+        if self.received is None and any(signals):
+            self.received = max(signals)
+        self.save = self.save or any(saves)
+
+    def settle(self) -> None:
+        """Ask all processes what they have received; every one must call it."""
+        wishes = self.link.share(self.wishes())
+        self.take_in([signal for signal, _ in wishes], [saves for _, saves in wishes])
+
+    def check(self) -> None:
+        """Interrupt work that can be repeated, if any process has received a signal.
+
+        Raises:
+            Stopped: If one has.
+        """
+        if self.own.received is not None:
+            self.link.publish("stop", True)
+            raise Stopped
+        if time.monotonic() - self.polled > POLL_MOST:
+            self.polled = time.monotonic()
+            if self.link.published("stop"):
+                raise Stopped
+
+    def error(self, message: str) -> TrainctlError:
+        """Return the error for the signal; without a signal, a planned interruption."""
+        self.own.received = self.received
+        return self.own.error(message)
+
+
+def join(place: Place) -> Link:
+    """Find the other processes.
+
+    Raises:
+        UnavailableError: If the first process cannot be found, or its port is taken.
+    """
+    try:
+        return Link(place, dist.PrefixStore("trainctl", _store(place)))
+    except (RuntimeError, ValueError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        taken = "address already in use" in str(error).lower() or "eaddrinuse" in str(error).lower()
+        advice = "another job uses this port: choose another MASTER_PORT" if taken else reason[:200]
+        raise UnavailableError(
+            f"MASTER_ADDR={place.address}, MASTER_PORT={place.port}: cannot be used: {advice}"
+        ) from error
+
+
+def _store(place: Place) -> Any:
+    limit = timedelta(seconds=JOINING)
+    if place.by == "torchrun":  # whose agent may already serve the store
+        return next(dist.rendezvous("env://", place.rank, place.size, timeout=limit))[0]
+    listening: dict[str, Any] = {}
+    if place.by == "trainctl" and not place.rank:
+        listening["master_listen_fd"] = int(
+            os.environ[BY_US]
+        )  # opened by the launcher, so that nobody else has the port
+    return dist.TCPStore(
+        place.address, place.port, place.size, not place.rank, limit, wait_for_workers=False, **listening
+    )

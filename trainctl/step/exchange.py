@@ -1,0 +1,280 @@
+"""Add the gradients of all processes along the tree of parts, and gather what else belongs to a step.
+
+Each process sends the sums of its subtrees, cut in as many chunks as there are processes, adds the subtrees of one chunk,
+and gets the other chunks back. All additions are those that one process would make, so the bits are the same, whichever
+way the back end moves the bytes. Two processes with one subtree each need a single addition, and a + b = b + a: there the
+back end may add.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from trainctl.errors import ConfigError, NonFiniteError, ProcessError, lacks_memory
+from trainctl.machine.link import LEAVING
+from trainctl.run.model import batch_norms
+from trainctl.run.run import Run
+from trainctl.step import tree
+from trainctl.step.fused import trained_parameters
+from trainctl.step.part import Part
+from trainctl.step.tree import Node
+
+ALIGNED = 64  # bytes, as torch aligns what it allocates: kernels may round otherwise elsewhere
+HEADER = 6  # numbers: step, status, signal, whether to save, time, number of parts
+FINE, NOT_FINITE, NO_MEMORY, FAILED = range(4)  # status
+
+
+class Found(NamedTuple):
+    """What a process has computed of a batch.
+
+    Args:
+        leaves: Parts of the batch.
+        sums: Losses and gradients, added within subtrees.
+        norms: Batch-norm statistics of each of its parts.
+        metrics: Sums for the metrics of each of its parts.
+    """
+
+    leaves: int
+    sums: dict[Node, Part]
+    norms: list[Tensor]
+    metrics: list[Tensor]
+
+
+class Exchange:
+    """Completes a step that several processes have computed parts of.
+
+    Args:
+        run: The run to train.
+    """
+
+    def __init__(self, run: Run) -> None:
+        assert run.world.link is not None
+        self.run, self.link = run, run.world.link
+        self.parameters = trained_parameters(run.optimizer)
+        self.layout = Layout(self.parameters, run.world.size)
+        self.per_process = -(-run.config.loop.micro_batches // run.world.size)
+        self.watched: dict[str, Tensor] | None = _other_buffers(run)
+
+    def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
+        """Compute this process's parts, and return the sum of all parts, and their statistics and metrics in order.
+
+        Args:
+            compute: Computes the parts of this process.
+            statistics: Number of batch-norm statistics of a part.
+
+        Raises:
+            NonFiniteError, MemoryError: If this happened in any process.
+            ProcessError: If another process has failed, or is gone.
+            Exception: What ``compute`` raised in this process.
+        """
+        found, trouble = None, None
+        try:
+            found = compute()
+            self._require_no_other_buffers()
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in _read, once the others know
+            trouble = error
+        present, rows = self._agree(found, trouble, statistics)
+        assert found is not None
+        width = len(self.run.sums.sums)
+        norms = [row[width:] for row in rows]
+        metrics = [row[:width] for row in rows]
+        gradients = self._total(found)
+        loss, *others = gradients
+        kept = [value if given else None for value, given in zip(others, present, strict=True)]
+        return Part(loss, kept, None), norms, metrics
+
+    def _agree(
+        self, found: Found | None, trouble: BaseException | None, statistics: int
+    ) -> tuple[list[bool], list[Tensor]]:
+        """Exchange everything but gradients; return which gradients there are, and the rows of all parts, in order."""
+        run, link = self.run, self.link
+        header = self._header(found, trouble)
+        width = len(run.sums.sums) + statistics
+        own = torch.zeros(len(self.parameters) + self.per_process * width, dtype=torch.float64, device=run.device)
+        if found:
+            given = [
+                any(part.gradients[i] is not None for part in found.sums.values()) for i in range(len(self.parameters))
+            ]
+            own[: len(given)] = torch.tensor(given, dtype=torch.float64)
+            if found.metrics:
+                rows = [torch.cat([a.double(), b.double()]) for a, b in zip(found.metrics, found.norms, strict=True)]
+                own[len(given) : len(given) + len(rows) * width] = torch.cat(rows)
+        if run.device.type == "cpu":
+            everything = link.gather(torch.cat([header, own]))
+            headers, all_rows = everything[:, :HEADER], everything[:, HEADER:]
+        else:
+            headers, all_rows = link.gather(header), link.gather(own)
+        self._read(headers.tolist(), trouble)
+        assert found is not None
+        count = len(self.parameters)
+        present = (all_rows[:, :count] != 0).any(0).tolist()
+        parts = [
+            all_rows[rank, count + place * width : count + (place + 1) * width]
+            for rank, mine in enumerate(self._runs(found.leaves))
+            for place in range(len(mine))
+        ]
+        return present, parts
+
+    def _header(self, found: Found | None, trouble: BaseException | None) -> Tensor:
+        link = self.link
+        status = FINE
+        if trouble is not None:
+            status = NO_MEMORY if lacks_memory(trouble) else FAILED
+            status = NOT_FINITE if isinstance(trouble, NonFiniteError) else status
+        signal, saves = link.request.wishes() if link.request else (0, 0)
+        leaves = found.leaves if found else 0
+        return torch.tensor([self.run.state.step, status, signal, saves, link.clock(), leaves], dtype=torch.float64)
+
+    def _read(self, headers: list[list[float]], trouble: BaseException | None) -> None:
+        """Learn from the headers of all processes.
+
+        Raises:
+            NonFiniteError, MemoryError, ProcessError: If a process has failed, or is at another step.
+            BaseException: The trouble of this process.
+        """
+        steps, status, signals, saves, seconds, _ = (list(column) for column in zip(*headers, strict=True))
+        link = self.link
+        if link.request:
+            link.request.take_in(list(map(int, signals)), list(map(int, saves)))
+        link.seconds = seconds[0]
+        if trouble is not None:
+            raise trouble
+        if FAILED in status:
+            raise link.failure(0.0 if link.place.rank else LEAVING)
+        if len(set(steps)) > 1:
+            listed = ", ".join(f"{int(step) + 1} in process {rank}" for rank, step in enumerate(steps))
+            raise ProcessError(f"the processes are not at the same step: {listed}")
+        if NO_MEMORY in status:
+            raise MemoryError(f"process {status.index(NO_MEMORY)} is out of memory")
+        if NOT_FINITE in status:
+            raise NonFiniteError(f"the loss of process {status.index(NOT_FINITE)} is not finite")
+
+    def _total(self, found: Found) -> list[Tensor]:
+        """Return the loss and the gradients, added over all parts."""
+        size, rank, leaves = self.run.world.size, self.run.world.rank, found.leaves
+        subtrees = [tree.nodes(mine.start, mine.stop, leaves) for mine in self._runs(leaves)]
+        results: dict[int, Tensor] = {}
+        for flat in self.layout.flats:
+            own = flat.new(max(1, len(found.sums)))
+            for row, node in zip(own, subtrees[rank], strict=False):
+                part = found.sums[node]
+                flat.fill(row, [part.loss, *part.gradients])
+            if not found.sums:
+                own.zero_()
+            if self.link.fast or (size == 2 and all(len(each) == 1 for each in subtrees)):
+                for row in own[1:]:
+                    own[0].add_(row)
+                whole = self.link.add(own[0])
+            else:
+                whole = self._along_the_tree(own, subtrees, leaves)
+            results |= flat.views(whole)
+        return [results[index] for index in range(1 + len(self.parameters))]
+
+    def _along_the_tree(self, own: Tensor, subtrees: list[list[Node]], leaves: int) -> Tensor:
+        size, rank = self.run.world.size, self.run.world.rank
+        chunk = own.shape[1] // size
+        mine = len(subtrees[rank])
+        sent = own[:mine].reshape(mine, size, chunk).transpose(0, 1).contiguous().view(-1)
+        received = self.link.exchange(sent, [mine * chunk] * size, [len(each) * chunk for each in subtrees])
+        sums = dict(zip((node for each in subtrees for node in each), received.split(chunk), strict=True))
+        total = tree.total(sums, leaves, lambda one, other: one.add_(other))
+        return self.link.gather(total).view(-1)
+
+    def _runs(self, leaves: int) -> list[range]:
+        return [tree.run_of(rank, self.run.world.size, leaves) for rank in range(self.run.world.size)]
+
+    def _require_no_other_buffers(self) -> None:
+        """Check, after the first parts, that they have changed no buffer but the statistics of batch norms.
+
+        Raises:
+            ConfigError: If they have: it would differ between the processes.
+        """
+        if self.watched is None:
+            return
+        now = _other_buffers(self.run)
+        changed = [name for name, before in self.watched.items() if not torch.equal(before, now[name])]
+        self.watched = None
+        if changed:
+            model = self.run.config.parts["model"]["name"]
+            raise ConfigError(
+                f"model={model}: computing a batch changes its buffer {changed[0]}, which would differ between processes:"
+                " use processes=1"
+            )
+
+
+class Flat(NamedTuple):
+    """Tensors of one type, one after the other in one buffer.
+
+    Args:
+        indices: Which of the loss (0) and the parameters (from 1) they are.
+        like: Tensors with their shapes and strides, without memory.
+        starts: Where each of them begins [elements].
+        size: Of the buffer [elements].
+        kind: Their type.
+        device: Their device.
+    """
+
+    indices: list[int]
+    like: list[Tensor]
+    starts: list[int]
+    size: int
+    kind: torch.dtype
+    device: torch.device
+
+    def new(self, rows: int) -> Tensor:
+        """Return buffers ``(rows, size)``."""
+        return torch.empty((rows, self.size), dtype=self.kind, device=self.device)
+
+    def views(self, buffer: Tensor) -> dict[int, Tensor]:
+        """Return the tensors in a buffer ``(size,)``, by their indices."""
+        offset = buffer.storage_offset()
+        return {
+            index: buffer.as_strided(like.shape, like.stride(), offset + start)
+            for index, like, start in zip(self.indices, self.like, self.starts, strict=True)
+        }
+
+    @torch.no_grad()
+    def fill(self, buffer: Tensor, values: list[Tensor | None]) -> None:
+        """Copy values into a buffer; a gradient that does not exist is 0."""
+        targets: list[Tensor] = []
+        sources: list[Tensor] = []
+        for index, view in self.views(buffer).items():
+            value = values[index]
+            if value is None:
+                view.zero_()
+            else:
+                targets.append(view)
+                sources.append(value)
+        if targets:
+            torch._foreach_copy_(targets, sources)
+
+
+class Layout:
+    """Where the loss and each gradient lie in the buffers that are exchanged: one buffer for each type.
+
+    Args:
+        parameters: The trained parameters.
+        size: Number of processes; a buffer is divided evenly among them.
+    """
+
+    def __init__(self, parameters: list[Tensor], size: int) -> None:
+        device = parameters[0].device
+        like = [torch.empty((), device="meta"), *(torch.empty_like(each, device="meta") for each in parameters)]
+        self.flats: list[Flat] = []
+        for kind in dict.fromkeys(each.dtype for each in like):
+            indices = [index for index, each in enumerate(like) if each.dtype == kind]
+            unit, end, starts = max(1, ALIGNED // kind.itemsize), 0, list[int]()
+            for index in indices:
+                starts.append(end)
+                end += -(-like[index].numel() // unit) * unit
+            shared = unit * size
+            end = -(-end // shared) * shared
+            self.flats.append(Flat(indices, [like[index] for index in indices], starts, end, kind, device))
+
+
+def _other_buffers(run: Run) -> dict[str, Tensor]:
+    """Return copies of the buffers that are not statistics of batch norms."""
+    statistics = {id(buffer) for norm in batch_norms(run.model) for buffer in norm.buffers(recurse=False)}
+    return {name: each.clone() for name, each in run.model.named_buffers() if id(each) not in statistics}

@@ -1,0 +1,253 @@
+"""Let several processes train one run: they build it alike, start from one state, and compare their weights.
+
+The first process composes, decides and writes. It publishes what is to be trained as a job; each of the others builds the
+same run from it, receives the state, and takes part in every step, see :mod:`trainctl.train.following`.
+"""
+
+import hashlib
+import json
+import platform
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from trainctl.data.schema import Schema
+from trainctl.errors import ConfigError, DataError, UnavailableError
+from trainctl.machine import device as devices
+from trainctl.machine import environment, threads
+from trainctl.machine import world as worlds
+from trainctl.machine.environment import Place
+from trainctl.machine.link import Link, join
+from trainctl.machine.world import World
+from trainctl.run import assemble
+from trainctl.run.parent import Parent
+from trainctl.run.run import Run
+from trainctl.settings.config import Config, obstacles
+from trainctl.store import checkpoint, restore
+
+SHOWN = 12  # digits of a fingerprint in a message
+
+
+def enter() -> World:
+    """Join the processes that the environment names, and return them; later calls return them again.
+
+    Raises:
+        ConfigError: If the environment is incomplete.
+        UnavailableError: If the first process cannot be found.
+    """
+    world, place = worlds.current(), environment.read()
+    if place is None or world.link is not None:
+        return world
+    return enter_as(place, join(place))
+
+
+def enter_as(place: Place, link: Link) -> World:
+    """Become one of several processes."""
+    world = World(place.rank, place.size, place.local_rank, place.local_size, link)
+    worlds.set_current(world)
+    return world
+
+
+def assembled(
+    config: Config,
+    trained: Schema | None,
+    parents: tuple[Parent, ...],
+    parents_at: Path | None = None,
+    *,
+    world: World,
+    restored: bool = False,
+) -> Run:
+    """Build a run in the first process, while the others build it, too, from the same settings.
+
+    Args:
+        config: The run's configuration.
+        trained: The schema of the run that is continued or repeated; None for a new run.
+        parents: The runs that it is made from.
+        parents_at: The run directory in which the others find these; None for where the settings say.
+        world: The processes.
+        restored: Whether the caller loads all weights afterwards, so that pretrained ones are not needed.
+
+    Raises:
+        DataError: If another process reads other data.
+        ProcessError: If another process cannot build the run.
+        TrainctlError: If this one cannot.
+    """
+    link = world.link
+    if link is None:
+        return assemble.assemble(config, trained, parents, restored=restored)
+    require_possible(config, world)
+    config = replace(config, threads=threads_for(config, world))
+    number = link.next_job()
+    job = {
+        "tree": config.tree | {"threads": config.threads},
+        "trained": trained.to_json() if trained else None,
+        "parents_at": str(parents_at.absolute()) if parents_at else None,
+    }
+    link.publish(f"job/{number}", job)
+    run = assemble.assemble(config, trained, parents, restored=restored, world=world)
+    link.publish(f"loaded/{number}/{platform.node()}", True)
+    ready(run, number)
+    facts = [link.wait_for(f"ready/{number}/{rank}") for rank in range(world.size)]
+    link.hosts = [each["host"] for each in facts]
+    _require_alike(facts)
+    return run
+
+
+def ready(run: Run, number: int) -> None:
+    """Publish what must be the same in all processes."""
+    assert run.world.link is not None
+    facts = {
+        "host": platform.node(),
+        "fingerprint": run.data.schema.fingerprint,
+        "torch": torch.__version__,
+        "processor": devices.processor(),
+        "parameters": run.parameters,
+    }
+    run.world.link.publish(f"ready/{number}/{run.world.rank}", facts)
+
+
+def _require_alike(facts: list[dict[str, Any]]) -> None:
+    """Check that all processes have built the same run.
+
+    Raises:
+        DataError: If one reads other data.
+        UnavailableError: If one has another version of torch.
+    """
+    first = facts[0]
+    for rank, own in enumerate(facts):
+        where = f"process {rank} on {own['host']}"
+        if own["torch"] != first["torch"]:
+            raise UnavailableError(
+                f"{where} has torch {own['torch']}, process 0 on {first['host']} has {first['torch']}: install the same version"
+            )
+        if own["fingerprint"] != first["fingerprint"] or own["parameters"] != first["parameters"]:
+            there, here = own["fingerprint"][:SHOWN], first["fingerprint"][:SHOWN]
+            raise DataError(
+                f"{where} has other data: fingerprint {there} there, {here} on {first['host']}:"
+                " the files of the data set differ"
+            )
+
+
+def require_possible(config: Config, world: World) -> None:
+    """Check that a run can be trained by so many processes.
+
+    Raises:
+        ConfigError: If it cannot.
+    """
+    if wrong := obstacles(config.tree, world.size):
+        raise ConfigError(*wrong)
+    if config.loop.micro_batches < world.size:
+        raise ConfigError(
+            f"{world.size} processes, but this run computes a batch in {config.loop.micro_batches} parts"
+            f" (loop.micro_batches): at most {config.loop.micro_batches} processes can train it"
+        )
+
+
+def threads_for(config: Config, world: World) -> int:
+    """Return the number of threads of each process: the CPUs of this machine are shared, unless a number is set."""
+    if isinstance(config.threads, int):
+        return config.threads
+    if chosen := threads.from_environment():
+        return chosen.threads
+    granted = min(len(threads.allowed()), threads.quota() or float("inf"))
+    return max(1, int(granted / world.local_size + 0.01))
+
+
+def equalize(run: Run) -> None:
+    """Give all processes the state of the first one, before the first step; the first process calls this."""
+    link = run.world.link
+    if link is None:
+        return
+    link.publish(f"go/{link.job}", {"stop_at_step": run.config.loop.stop_at_step})
+    open_for(run)
+    spread_state(run)
+    compare_weights(run)
+
+
+def open_for(run: Run) -> None:
+    """Open the connections for collective operations, as the run's settings have it."""
+    link = run.world.link
+    assert link is not None
+    link.connect(run.device, run.config.distributed.seconds)
+    link.fast = run.config.distributed.sum == "fast"
+    link.seconds = run.state.seconds
+
+
+def spread_state(run: Run) -> None:
+    """Replace the state of every process by that of the first one."""
+    link = run.world.link
+    if link is None:
+        return
+    if run.world.first:
+        content = _packed(run)
+        link.spread(content)
+    else:
+        _unpack(run, link.spread(b""))
+    link.seconds = run.state.seconds
+
+
+def _packed(run: Run) -> bytes:
+    """Return everything that steps change, as bytes in the format of safetensors."""
+    random = {f"random.{name}": value for name, value in devices.random_states(run.device).items()}
+    best = {f"best.{name}": value for name, value in run.state.best_weights.items()}
+    optimizer, numbers = checkpoint.flatten_optimizer(run.optimizer)
+    state = {
+        "state": asdict(replace(run.state, best_weights={})),
+        "optimizer": numbers,
+        "groups": checkpoint.group_numbers(run.optimizer),
+        "scaler": run.scaler.state_dict(),
+    }
+    named = run.changing_tensors | random | best | optimizer
+    return safetensors.torch.save(
+        {name: value.detach().cpu().contiguous().clone() for name, value in named.items()},
+        {"state": json.dumps(state)},
+    )
+
+
+@torch.no_grad()
+def _unpack(run: Run, content: bytes) -> None:
+    named = safetensors.torch.load(content)
+    length = int.from_bytes(content[:8], "little")
+    state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
+    for name, tensor in run.changing_tensors.items():
+        tensor.copy_(named[name])
+    restore.load_optimizer(run.optimizer, _below(named, "optimizer."), state["optimizer"], Path("process 0"))
+    restore.restore_group_numbers(run.optimizer, state["groups"])
+    if run.scaler.is_enabled():
+        run.scaler.load_state_dict(state["scaler"])
+    for key, value in state["state"].items():
+        if key != "best_weights":
+            record = restore.RECORDS.get(key)
+            setattr(run.state, key, record(**value) if record and value is not None else value)
+    run.state.best_weights = {key: value.to(run.device) for key, value in _below(named, "best.").items()}
+    devices.restore_random_states(_below(named, "random."), run.device)
+
+
+def _below(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
+
+
+def compare_weights(run: Run) -> None:
+    """Check that all processes have the same weights and buffers, bit for bit.
+
+    Raises:
+        UnavailableError: If they do not.
+    """
+    if run.world.link is None:
+        return
+    digest = hashlib.sha256()
+    for name, tensor in run.changing_tensors.items():
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
+    own = [digest.hexdigest(), platform.node(), devices.processor()]
+    facts = run.world.share(own)
+    for rank, (found, host, processor) in enumerate(facts):
+        if found != facts[0][0]:
+            raise UnavailableError(
+                f"process {rank} on {host} has other weights than process 0 since step {run.state.step} or before:"
+                f" {processor} there, {facts[0][2]} on {facts[0][1]}"
+            )
