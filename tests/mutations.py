@@ -22,8 +22,8 @@ class Mutation(NamedTuple):
 MUTATIONS = [
     Mutation(
         "trainctl/components/scale/standard.py",
-        "shift_and_divide(*moments(values))",
-        "shift_and_divide(*reversed(moments(values)))",
+        "summary else moments(values)",
+        "summary else reversed(moments(values))",
         "tests/components/scale/test_standard.py",
     ),
     Mutation(
@@ -1171,7 +1171,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/load.py",
-        'else clean.spare(parts.dataset, parts.rows["train"])',
+        'else by_block.spare(clean, parts.dataset, parts.rows["train"], split.seed)',
         'else parts.rows["train"]',
         "tests/run/test_assemble.py",
     ),
@@ -1750,6 +1750,36 @@ MUTATIONS = [
         "            devices.restore_random_states(states, used)\n",
         "",
         "tests/api/test_api.py -k left_as_it_was",
+    ),
+    Mutation(
+        "trainctl/data/window_order.py",
+        "skipped = first - int(windows.starts[window := windows.at(first)])",
+        "skipped = 0 * int(windows.starts[window := windows.at(first)])",
+        "tests/data/test_window_order.py",
+    ),
+    Mutation(
+        "trainctl/data/window_order.py",
+        "derive(WITHIN, seed, epoch, window)",
+        "derive(WITHIN, seed, window)",
+        "tests/data/test_window_order.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/rows_file.py",
+        "            raise self._changed(index)\n        self._checked[index] = 1",
+        "            pass\n        self._checked[index] = 1",
+        "tests/data/test_window_order.py",
+    ),
+    Mutation(
+        "trainctl/components/scale/base.py",
+        "delta.square() * self.count * share",
+        "delta.square() * self.count",
+        "tests/train/test_on_disk.py -k scalings",
+    ),
+    Mutation(
+        "trainctl/fileformat/packed.py",
+        "if _status(source).digest != status.digest:",
+        "if False:",
+        "tests/fileformat/test_csv_rows.py -k changes_while",
     ),
     Mutation(
         "trainctl/fileformat/fetch.py",
