@@ -22,6 +22,7 @@ sys.path.insert(0, str(ROOT))
 from docs.make_catalogue import cell, spell  # noqa: E402
 from trainctl import errors  # noqa: E402
 from trainctl.settings import config, schema  # noqa: E402
+from trainctl.settings.comments import comments  # noqa: E402
 
 DOCS = ROOT / "docs"
 INDEX = ("<!-- index: written by `make docs` -->", "<!-- end of index -->")
@@ -32,7 +33,9 @@ SETTINGS = """\
 
 {note}
 
-Set any key with `key=value` on the command line. `trainctl --cfg job` prints all of them with the values of a run.
+Set any key with `key=value` on the command line, or for a whole project in [trainctl.yaml](../guide/project.md).
+`trainctl settings KEY` says what is said here, and which word or file has set the value; `trainctl --cfg job` prints all
+of them with the values of a run.
 The parameters of data sets, models, optimizers and so on are in the [catalogue](../catalogue.md).
 """
 
@@ -42,8 +45,8 @@ COMMANDS = """\
 {note}
 
 `trainctl [overrides]` trains. A first word without `=` is a command, and `trainctl COMMAND --help` prints what is
-said here. `trainctl --help` lists groups and settings, `trainctl --version` the version. `RUN` is a run's directory,
-its name, any part of the name that no other run has, or `last`.
+said here. `trainctl --help` lists the commands, `trainctl settings` explains every setting, and `trainctl --version`
+prints the version. `RUN` is a run's directory, its name, any part of the name that no other run has, or `last`.
 """
 
 EXIT_CODES = """\
@@ -57,8 +60,8 @@ Every error that you can fix is one line per problem, without a traceback. The e
 # The commands in the order of their use.
 ORDER = (
     "train", "resume", "inspect", "find-lr", "find-batch-size", "profile", "evaluate", "predict", "explain", "export",
-    "finetune", "distill", "prune", "quantize", "merge", "ensemble", "split", "lineage", "list", "runs", "sweeps", "compare",
-    "verify", "reproduce", "env",
+    "serve", "finetune", "distill", "prune", "quantize", "merge", "ensemble", "split", "lineage", "list", "settings",
+    "runs", "sweeps", "compare", "report", "remove", "verify", "reproduce", "init", "new", "trust", "env",
 )  # fmt: skip
 NO_COMMANDS = {"completion", "__init__", "arguments", "help"}  # modules of trainctl/command
 
@@ -89,26 +92,6 @@ def table(prefix: str, annotations: Mapping[str, Any], defaults: Mapping[str, An
         for key, annotation in annotations.items()
     ]
     return "\n".join(["| setting | default | allowed | meaning |", "|---|---|---|---|", *rows])
-
-
-def comments(text: str) -> dict[str, str]:
-    r"""Return the comment behind each key of a YAML of at most two levels; a line with a comment alone continues it.
-
-    >>> comments("a: 1  # one\nb:\n  c: 2  # two,\n        # and more\n")
-    {'a': 'one', 'b.c': 'two, and more'}
-    """
-    found: dict[str, str] = {}
-    section = key = ""
-    for line in text.splitlines():
-        if match := re.match(r"( *)(\w+):\s*(?:[^#\s][^#]*?)?(?:\s+# *(.*))?$", line):
-            indent, name, comment = match.groups()
-            section = section if indent else name
-            key = f"{section}.{name}" if indent else name
-            if comment:
-                found[key] = comment
-        elif (match := re.match(r" +# *(.*)$", line)) and key in found:
-            found[key] += f" {match[1]}"
-    return found
 
 
 def commands() -> str:

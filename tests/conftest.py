@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests import soak
+from tests import small_runs, soak
 from tests.zygote import EAGER, Process, Zygote, without_recording
 
 os.environ.setdefault(
@@ -44,6 +44,14 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])  # user components append their directory
     importlib.invalidate_caches()  # of a directory that was listed within the same tick of the file system's clock
+
+
+@pytest.fixture(scope="session")
+def small_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a directory with runs on small files of every kind, see `tests.small_runs`."""
+    root = tmp_path_factory.mktemp("small")
+    small_runs.train_all(root)
+    return root
 
 
 @pytest.fixture(scope="session")

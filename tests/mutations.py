@@ -112,7 +112,7 @@ MUTATIONS = [
         "tests/components/clean/test_impute.py",
     ),
     Mutation(
-        "trainctl/finished/predict.py",
+        "trainctl/finished/predictor.py",
         "yield list(map(str, row))",
         'yield [f"{value:.6g}" for value in row]',
         "tests/finished/test_numbers.py",
@@ -166,9 +166,9 @@ MUTATIONS = [
         "tests/components/augment/test_contract.py",
     ),
     Mutation(
-        "trainctl/report/files.py",
-        "        self._restart_loggers()\n        self.plain.start",
-        "        self.plain.start",
+        "trainctl/report/loggers.py",
+        "        self.restart(rows)",
+        "",
         "tests/components/logger/test_tensorboard.py",
     ),
     # What a resumed run needs.
@@ -591,6 +591,37 @@ MUTATIONS = [
         "len(SIGNS.findall(word)) > MOST_SIGNS",
         "False",
         "tests/test_cli.py -k no_parser",
+    ),
+    # What a project, or a frame of a live view, may not do.
+    Mutation(
+        "trainctl/settings/project.py",
+        "and not project.is_trusted",
+        "and False",
+        "tests/settings/test_project.py -k imported",
+    ),
+    Mutation(
+        "trainctl/settings/project_file.py",
+        "return set(self.packages) <= set(trusted.accepted(self.path) or ())",
+        "return trusted.accepted(self.path) is not None",
+        "tests/settings/test_project.py -k trust_is",
+    ),
+    Mutation(
+        "trainctl/settings/project_root.py",
+        "    return [here]\n",
+        "    return folders\n",
+        "tests/settings/test_project.py -k repository",
+    ),
+    Mutation(
+        "trainctl/report/terminal.py",
+        "rows = sum(max(1, -(-length // max(1, width))) for length in lengths)",
+        "rows = len(lines)",
+        "tests/report/test_console.py -k old_frame",
+    ),
+    Mutation(
+        "trainctl/store/removal.py",
+        "if entry.is_dir(follow_symlinks=False):",
+        "if entry.is_dir():",
+        "tests/command/test_remove.py -k link",
     ),
     # What lies around may not execute, or control the terminal.
     Mutation(
@@ -1103,10 +1134,10 @@ MUTATIONS = [
         "tests/store/test_restore.py",
     ),
     Mutation(
-        "docs/make_reference.py",
+        "trainctl/settings/comments.py",
         'found[key] += f" {match[1]}"',
         "pass",
-        "tests/docs/test_reference.py -k examples",
+        "trainctl/settings/comments.py",
     ),
     Mutation(
         "docs/conf.py",
@@ -1230,7 +1261,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/settings/user_files.py",
-        "and not (path.parents[1] == here and is_foreign(path))",
+        "and not (path.parents[1] in found and is_foreign(path))",
         "",
         "tests/settings/test_user_files.py",
     ),
@@ -1470,8 +1501,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/sweep/study.py",
-        "    _grow(study, points)  # none",
-        "    # none",
+        "        _grow(study, points)  # none",
+        "        # none",
         "tests/sweep/test_hostile_sweeps.py",
     ),
     Mutation(
@@ -1665,5 +1696,65 @@ MUTATIONS = [
         " and not bool(signed_zeros.any())",
         "",
         "tests/store/test_int8.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/fetch.py",
+        "if not digest.hexdigest().startswith(expected):",
+        "if False:",
+        "tests/fileformat/test_fetch.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/tensors.py",
+        "weights_only=True)",
+        "weights_only=False)",
+        "tests/fileformat/test_tensors.py",
+    ),
+    Mutation(
+        "trainctl/components/logger/csv.py",
+        "self.rows, self.columns = {}, []\n        for",
+        "for",
+        "tests/components/logger/test_contract.py -k csv",
+    ),
+    Mutation(
+        "trainctl/report/loggers.py",
+        "if self.failures[label] >= MOST_FAILURES:",
+        "if False:",
+        "tests/report/test_loggers.py",
+    ),
+    Mutation(
+        "trainctl/data/load.py",
+        "if fingerprint(dataset) == trained else parts",
+        "if fingerprint(dataset) != trained else parts",
+        "tests/finished/test_evaluate.py -k labels",
+    ),
+    Mutation(
+        "trainctl/sweep/record.py",
+        "maximize(self.monitor, self.maximized)",
+        "maximize(self.monitor)",
+        "tests/sweep/test_record.py -k users_own",
+    ),
+    Mutation(
+        "trainctl/finished/ensemble.py",
+        'parts.append(part | ({"compress": own} if own else {}))',
+        "parts.append(part)",
+        "tests/finished/test_ensemble.py -k 8_bits",
+    ),
+    Mutation(
+        "trainctl/train/cost.py",
+        "    if not (before and after):",
+        "    if not (before and after):\n        return\n    if not (before and after):",
+        "tests/finished/test_tolerance.py -k cannot_be_checked",
+    ),
+    Mutation(
+        "trainctl/fileformat/cells.py",
+        "        READ[key] = table",
+        "        pass",
+        "tests/fileformat/test_recognise.py -k second_time",
+    ),
+    Mutation(
+        "trainctl/train/conclusion.py",
+        "    if task != run.task:",
+        "    if False:",
+        "tests/train/test_finetune.py -k encoder_becomes",
     ),
 ]

@@ -154,9 +154,9 @@ def test_help_lists_and_mistakes_do_not_import_torch(tmp_path: Path, arguments: 
 
 def test_hydras_flags_answer(say: Say) -> None:
     assert say("--cfg", "job", "optimizer=sgd", "-p", "optimizer")[1].startswith("# @package optimizer\nname: sgd\n")
-    code, out, _ = say("--help")
+    code, out, _ = say("optimizer=sgd", "--help")
     assert code == 0
-    assert re.search(r"optimizer: .*adam, .*sgd", out)
+    assert re.search(r"optimizer: .*adam, .*sgd", out, re.DOTALL)
     assert "recipe: " in out
 
 
@@ -326,3 +326,61 @@ def test_a_standard_output_that_is_full_is_storage_also_when_python_ends(words: 
             [sys.executable, "-m", "trainctl", *words], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
     assert (done.returncode, done.stderr.count("\n")) == (5, 1), done.stderr
+
+
+NAMES = [
+    "optimizer=sgd",
+    "dataset=iris",
+    "-m",
+    "--help",
+    "help",
+    "list",
+    "runs",
+    "seed=1",
+    "+seed=1",
+    "--version",
+    "-c",
+]
+
+
+def test_a_file_changes_no_word_that_means_something(say: Say, tmp_path: Path) -> None:
+    asked = [["optimizer=sgd", "--cfg", "job"], ["dataset=iris", "--cfg", "job"], ["help", "list"], ["--help"], ["list"],
+             ["runs"], ["seed=1", "--cfg", "job"], ["--version"], ["-c", "job"], ["help"]]  # fmt: skip
+    before = [say(*words) for words in asked]
+    for name in NAMES:
+        (tmp_path / name).write_text("a,y\n1,p\n2,q\n")
+    assert [say(*words) for words in asked] == before
+
+
+@pytest.mark.parametrize(
+    "name", ["a=b.csv", "~t.csv", "-x.csv", "[a].csv", "${x}.csv", "'q'.csv", "--t.csv", "a b\n.csv"]
+)
+def test_a_table_of_any_name_can_be_given(say: Say, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("a,label\n" + "".join(f"{row % 7},{'pq'[row % 2]}\n" for row in range(40)))
+    code, out, err = say(name, "--cfg", "job")
+    assert code == 0, err
+    assert "dataset:" in out
+    assert "target: label" in out
+
+
+def test_the_configuration_of_a_run_imports_no_package_that_is_not_named(say: Say, tmp_path: Path) -> None:
+    for package in ("evil", "evil/schedule"):
+        (tmp_path / package).mkdir()
+        (tmp_path / package / "__init__.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\n")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("{}")
+    message = "uses components of your own, which are not loaded automatically: add components=[evil]"
+    for settings in (
+        "components: [evil]\n",
+        "components: [evil]\ndataset: {name: iris}\nmodel: {name: mlp}\nloss: {name: mse}\n",
+    ):
+        (tmp_path / "run" / "config.yaml").write_text(settings)
+        for words in (
+            ["run/config.yaml"],
+            ["inspect", "run/config.yaml"],
+            ["train", "run/config.yaml", "components=[os]"],
+        ):
+            code, _, err = say(*words)
+            assert code == 2
+            assert err == f"trainctl: run/config.yaml: {message}\n"
+    assert not (tmp_path / "canary").exists()

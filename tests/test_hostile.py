@@ -57,7 +57,7 @@ def say(monkeypatch, capfd, tmp_path):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*words):
-        compose.compose_members.cache_clear()
+        compose._compose_members.cache_clear()
         monkeypatch.setattr(sys, "argv", ["trainctl", *words])
         started = time.monotonic()
         code = cli.main()

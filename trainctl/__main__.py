@@ -12,6 +12,6 @@ except OSError:  # it has been removed, which the command line reports
 if sys.path[:1] in ([""], [here]) and not sys.flags.safe_path:
     del sys.path[0]
 
-from trainctl.cli import main
+from trainctl.entry import main
 
 sys.exit(main())

@@ -38,14 +38,17 @@ from trainctl.wording import did_you_mean, redacted, shortened
 
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 INFO = ["all", "config", "defaults", "defaults-tree", "plugins", "searchpath"]  # what Hydra can be asked for
-TRAINING = (
-    "train",
-    "resume",
-    "finetune",
-    "distill",
-    "verify",
-    "reproduce",
-)  # commands that several processes run together
+SWITCHES = (
+    ("--help", "-h"),
+    ("--hydra-help",),
+    ("--version",),
+    ("--resolve",),
+    ("--multirun", "-m"),
+    ("--shell-completion", "-sc"),
+)
+FLAGS = frozenset({"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}.union(*SWITCHES))
+# Commands that several processes run together.
+TRAINING = ("train", "resume", "finetune", "distill", "verify", "reproduce")
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 
 
@@ -239,11 +242,11 @@ def with_file_expanded(arguments: Sequence[str]) -> list[str]:
     """Return the arguments of a training with a file or directory replaced by the settings that it stands for."""
     words = list(arguments)
     rest = words[1:] if words[:1] == ["train"] else words
-    place = next((index for index, word in enumerate(rest) if not word.startswith(("-", "~"))), None)
+    place = next((index for index, word in enumerate(rest) if not _is_flag(word)), None)
     if place is None or (words[0] in COMMANDS and words[0] != "train"):
         return words
     path = rest[place]
-    if path in COMMANDS or ("=" in path and not os.path.lexists(path)) or not os.path.lexists(path):
+    if path in (*COMMANDS, "help") or not os.path.lexists(path) or is_setting(path):
         return words
     if set(rest[:place]) - {"-m", "--multirun"}:
         return words  # the value of a flag
@@ -258,6 +261,20 @@ def with_file_expanded(arguments: Sequence[str]) -> list[str]:
         table.line(f"the same as: {derive.command(words)}")
         table.flush()
     return words
+
+
+def _is_flag(word: str) -> bool:
+    """Return whether a word begins like a flag or a deleted key, and no file is called so, or it is a flag of ours."""
+    return word.startswith(("-", "~")) and (word.partition("=")[0] in FLAGS or not os.path.lexists(word))
+
+
+def is_setting(word: str) -> bool:
+    """Return whether a word is a setting, even if a file is called like it: `optimizer=sgd` means the same everywhere."""
+    if "=" not in word:
+        return False
+    from trainctl.command import arguments
+
+    return arguments.is_setting(word.partition("=")[0])
 
 
 def following(words: Sequence[str], place: int) -> str | None:
@@ -307,12 +324,13 @@ def inform(flags: argparse.Namespace, arguments: Sequence[str], overrides: Seque
     if flags.help:
         table.lines(command_help.text(overrides, flags.config_dir))
         return 0
-    from trainctl.settings import compose, hydra_flags
+    from trainctl.settings import hydra_flags, project
 
     words: list[str] = list(arguments)
-    if overrides or flags.config_dir is not None:
-        compose.compose(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
-        words = [word for word in words if word not in overrides] + hydra_flags.for_hydra(overrides, flags.config_dir)
+    _, layers = project.composed(overrides, flags.config_dir)  # to print error messages of ours instead of Hydra's
+    if layers.words or flags.config_dir is not None:
+        words = [word for word in words if word not in overrides]
+        words += hydra_flags.for_hydra(layers.words, flags.config_dir)
     text, code = hydra_flags.answer(["--hydra-help"] if flags.hydra_help else words, flags.config_dir)
     table.lines(text.rstrip("\n"))
     return code
@@ -330,14 +348,7 @@ def parse(arguments: Sequence[str]) -> tuple[argparse.Namespace, list[str]]:
             habit = habits.of_flag(word, following(arguments, place))
             raise ConfigError(f"{word}: unknown flag{habit or '; see trainctl --help'}")
     parser = argparse.ArgumentParser(prog="trainctl", add_help=False, allow_abbrev=False, exit_on_error=False)
-    for names in (
-        ("--help", "-h"),
-        ("--hydra-help",),
-        ("--version",),
-        ("--resolve",),
-        ("--multirun", "-m"),
-        ("--shell-completion", "-sc"),
-    ):
+    for names in SWITCHES:
         parser.add_argument(*names, action="store_true")
     parser.add_argument("--cfg", "-c", choices=["job", "hydra", "all"])
     parser.add_argument("--package", "-p")

@@ -55,6 +55,15 @@ class TrainctlError(Exception):
         """The lines of the message."""
         return tuple(map(str, self.args))
 
+    def within(self, before: str, after: str = "") -> tuple[str, ...]:
+        """Return the lines of an error that says more about this one, which may have several.
+
+        >>> print(TrainctlError(*TrainctlError("a", "b").within("x.yaml: ")))
+        x.yaml: a
+        x.yaml: b
+        """
+        return tuple(f"{before}{line}{after}" for line in self.lines)
+
 
 class ConfigError(TrainctlError):
     """The configuration asks for something that does not exist or does not make sense."""

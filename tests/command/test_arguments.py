@@ -59,6 +59,19 @@ def test_a_choice_is_returned_or_the_nearest_one_is_named():
         arguments.choice("which", "bst", ("best", "last"))
 
 
+@pytest.mark.parametrize("typed", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"], ["-cd=mine"]])
+def test_a_directory_of_configuration_files_is_a_flag_of_what_composes(typed):
+    parsed = arguments.parse([*typed, "run", "seed=1"], {"root": "runs"}, most_names=1, overrides=True, composes=True)
+    assert (parsed.config_dir, parsed.names, parsed.overrides) == ("mine", ["run"], ["seed=1"])
+    assert arguments.words_of(parsed.config_dir) == ["--config-dir", "mine"]
+    with pytest.raises(ConfigError, match=r"this command takes no flags other than --help;"):
+        arguments.parse(typed, {"root": "runs"}, most_names=1)
+    with pytest.raises(ConfigError, match=r"--root: this command takes no flags other than --help and --config-dir;"):
+        arguments.parse(["--root", *typed], {"root": "runs"}, most_names=1, composes=True)
+    with pytest.raises(ConfigError, match=r"expected a directory of configuration files$"):
+        arguments.parse([typed[0].partition("=")[0]], {"root": "runs"}, most_names=1, composes=True)
+
+
 def test_what_a_command_writes_must_not_exist(tmp_path):
     assert arguments.new_path("output", "") is None
     assert arguments.new_path("output", "new.csv").name == "new.csv"
@@ -80,3 +93,21 @@ def test_a_file_of_any_name_is_a_name(tmp_path):
     (tmp_path / "root=x").touch()
     parsed = arguments.parse(["device=cpu", "root=x"], {"root": "runs"}, most_names=2, overrides=True)
     assert (parsed.names, parsed.options, parsed.overrides) == ([], {"root": "x"}, ["device=cpu"])
+
+
+@pytest.mark.parametrize("key", ["root", "output"])
+def test_a_path_below_no_home_directory_is_refused_unless_it_exists(key, tmp_path):
+    with pytest.raises(
+        ConfigError, match=rf"{key}=~nosuchuser/x: there is no such home directory; .* give \./~nosuchuser/x"
+    ):
+        arguments.parse([f"{key}=~nosuchuser/x"], DEFAULTS, most_names=0)
+    assert arguments.parse([f"{key}=./~nosuchuser/x"], DEFAULTS, most_names=0).options[key] == "./~nosuchuser/x"
+    (tmp_path / "~nosuchuser").mkdir()
+    assert arguments.parse([f"{key}=~nosuchuser"], DEFAULTS, most_names=0).options[key] == "~nosuchuser"
+
+
+def test_a_tolerance_is_a_number_of_at_least_0():
+    assert [arguments.tolerance(text) for text in ("", "0", "0.0", "0e3", "0.5")] == [None, 0, 0, 0, 0.5]
+    for text in ("-1", "nan", "inf", "x", "1e999"):
+        with pytest.raises(ConfigError, match=rf"^tolerance={text}: expected a number in \[0, inf\)$"):
+            arguments.tolerance(text)

@@ -13,7 +13,7 @@ import yaml
 
 from tests.sweep.test_record import end, opened, write
 from trainctl.command import compare
-from trainctl.errors import CheckpointError, ConfigError
+from trainctl.errors import CheckpointError, ConfigError, StorageError
 
 HOME = Path(__file__).parents[2]
 
@@ -267,3 +267,79 @@ def test_it_imports_neither_torch_nor_hydra(root):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "seed" in done.stdout
+
+
+def measured(directory, value, half=0.01, curve=(0.5, 0.4), **more):
+    """Write a run whose test accuracy has an interval, and which has curves."""
+    make(directory, metrics={"val/loss": 0.5, "test/accuracy": value}, **more)
+    content = json.loads((directory / "summary.json").read_text())
+    content["intervals"] = {"test/accuracy": [value - half, value + half], "broken": [1.0]}
+    (directory / "summary.json").write_text(json.dumps(content))
+    rows = [{"step": n, "epoch": float(n), "lr": 0.1, "val/loss": loss} for n, loss in enumerate(curve, 1)]
+    (directory / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return directory
+
+
+def test_it_says_which_differences_are_more_than_chance(root, compared):
+    for name, value in (("a", 0.9), ("b", 0.8), ("c", 0.899)):
+        measured(root / name, value, optimizer={"name": name})
+    text = compared("a", "b", "c").partition("Distinguishable?")[2]
+    assert "test/accuracy: a is better than b: 0.9000 against 0.8000" in text
+    assert "test/accuracy: a and c cannot be distinguished: 0.9000 and 0.8990" in text
+    assert "5 % for all comparisons together" in text
+    content = json.loads(compared("a", "b", "format=json"))
+    assert content[0]["intervals"] == {"test/accuracy": [0.89, 0.91]}
+
+
+def test_runs_of_different_data_or_without_intervals_are_not_judged(root, compared):
+    measured(root / "a", 0.9)
+    measured(root / "b", 0.5, fingerprint="cd" * 16)
+    make(root / "c")
+    assert "Distinguishable?" not in compared("a", "b")
+    assert "Distinguishable?" not in compared("a", "c")
+
+
+def test_repeated_seeds_are_compared_by_seed(root, compared):
+    for model, value in (("mlp", 0.8), ("cnn", 0.9)):
+        for seed in range(3):
+            measured(
+                root / f"{model}-{seed}",
+                value + 0.01 * seed + (0.001 * seed if model == "cnn" else 0.0),
+                seed=seed,
+                model={"name": model},
+            )
+    text = compared(*(f"{model}-{seed}" for model in ("mlp", "cnn") for seed in range(3)))
+    assert re.search(
+        r"test/accuracy: model=cnn \(0\.91.*3 seeds\) is better than model=mlp .*\(paired by seed\)\.", text
+    )
+
+
+def test_curves_are_drawn_over_each_other(root, compared, capsys):
+    from matplotlib.image import imread
+
+    for name in "ab":
+        measured(root / name, 0.9)
+    assert compare.main(["a", "b", "output=curves.png", "format=json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)[0]["run"] == "a"
+    assert "wrote curves.png" in printed.err
+    assert imread("curves.png").shape[0] > 400
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "message"),
+    [
+        (["a", "b", "output=x.pdf"], ConfigError, "give a name that ends in .png"),
+        (["a", "b", "output=taken.png"], StorageError, "taken.png: file already exists"),
+        (["c", "d", "output=x.png"], ConfigError, "none of these runs has an evaluation to draw"),
+    ],
+)
+def test_pictures_that_cannot_be_drawn_are_errors(root, words, error, message):
+    Path("taken.png").write_text("")
+    for name in "ab":
+        measured(root / name, 0.9)
+    make(root / "c")
+    make(root / "d")
+    with pytest.raises(error, match=re.escape(message)):
+        compare.main(words)
+    assert not Path("x.png").exists()

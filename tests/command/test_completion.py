@@ -19,6 +19,24 @@ from trainctl.settings import component
 
 TOLD = [
     ([""], "resume", "mlp"),
+    (["help", ""], "resume", "optimizer"),
+    (["init", ""], "mnist_cnn", "adam"),
+    (["new", "sch"], "schedule", "schedule="),
+    (["new", ""], "recipe", "cosine"),
+    (["settings", "loop."], "loop.epochs", "loop.epochs="),
+    (["settings", ""], "optimizer", "train"),
+    (["runs", "status=f"], "status=failed", "status=running"),
+    (["runs", "mod"], "model=", "optimizer"),
+    (["runs", "format="], "format=csv", "format=text"),
+    (["env", ""], "format=", "optimizer="),
+    (["env", "format="], "format=json", "format=csv"),
+    (["evaluate", "last", "which="], "which=last", "which=all"),
+    (["remove", "x", "yes="], "yes=true", "yes=null"),
+    (["device="], "device=cpu", "device=adam"),
+    (["precision="], "precision=bf16", "precision=null"),
+    (["loop.max_steps="], "loop.max_steps=null", "loop.max_steps=true"),
+    (["--cfg", ""], "job", "--help"),
+    (["resume", ""], "last", "--help"),
     (["res"], "resume", "train"),
     (["optimizer="], "optimizer=sgd", "optimizer=mlp"),
     (["optimizer=sgd", "optimizer."], "optimizer.momentum=", "optimizer.beta1="),
@@ -51,6 +69,27 @@ def test_the_users_members_and_runs_are_offered(tmp_path):
     assert "model=mine" in completion.offers(["model=m"], COMMANDS)
     assert "model.own_key=" in completion.offers(["model=mine", "model.own"], COMMANDS)
     assert completion.offers(["resume", "2026"], COMMANDS) == ["20261129-digits"]
+    assert completion.offers(["remove", "x", "2026"], COMMANDS) == ["20261129-digits"]
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes" / "own.yaml").write_text("# @package _global_\n")
+    assert "recipe=own" in completion.offers(["recipe=o"], COMMANDS)
+
+
+def test_where_a_path_is_meant_nothing_is_offered_so_that_the_shell_completes_it():
+    assert completion.offers(["--config-dir", ""], COMMANDS) == []
+    assert completion.offers(["dataset=csv", "dataset.path=p"], COMMANDS) == []
+    assert completion.offers(["predict", "last", "pic"], COMMANDS) == []
+
+
+def test_runs_of_a_project_are_offered(tmp_path):
+    (tmp_path / "trainctl.yaml").write_text("output: {root: results}\n")
+    (tmp_path / "results" / "20261129-iris").mkdir(parents=True)
+    assert completion.offers(["evaluate", "2026"], COMMANDS) == ["20261129-iris"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_after_every_command_something_is_offered_without_an_error(command):
+    assert completion.offers([command, ""], COMMANDS)
 
 
 def test_bash_replaces_only_what_follows_its_last_break():
@@ -123,6 +162,9 @@ def test_a_long_line_takes_no_time():
 PRESS = {  # in each shell: define the completion, press TAB after a line, print what was offered
     "bash": 'eval "$(trainctl --shell-completion install=bash)"\nCOMP_LINE="$1" COMP_POINT=${#1}\n'
     'COMP_WORDS=(trainctl) COMP_CWORD=1\n_trainctl trainctl "" trainctl\nprintf "%s\\n" "${COMPREPLY[@]}"\n',
+    "zsh": "compdef() { }\ncompset() { }\n_files() { }\ncompadd() { print -l -- ${(P)argv[-1]} }\n"
+    'eval "$(trainctl --shell-completion install=zsh)"\nwords=(${(z)1})\n[[ $1 == *" " ]] && words+=("")\n'
+    "CURRENT=${#words}\n_trainctl\n",
     "fish": 'trainctl --shell-completion install=fish | source\ncomplete --do-complete "$argv[1]"\n',
 }
 

@@ -37,3 +37,20 @@ def test_help_is_a_command_too(capsys, monkeypatch) -> None:
     assert "== Commands ==" in run(capsys, monkeypatch, "help")[1]
     code, _, err = run(capsys, monkeypatch, "help", "resum")
     assert (code, "did you mean resume" in err) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("home", "shown"),
+    [("/home/me", "~/.cache/trainctl"), ("/", "/.cache/trainctl"), ("", None), (None, None)],
+    ids=["one", "root", "empty", "none"],
+)
+def test_any_home_directory_is_answered(capsys, monkeypatch, home: str | None, shown: str | None) -> None:
+    monkeypatch.setenv("HOME", home) if home is not None else monkeypatch.delenv("HOME")
+
+    def nobody(number: int) -> object:
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", nobody)
+    code, out, _ = run(capsys, monkeypatch, "env", "format=json")
+    assert code == 0
+    assert json.loads(out)["cache"] == (shown or "none: there is no home directory (set HOME)") or home == ""

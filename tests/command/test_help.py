@@ -13,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def codes_in(text: str) -> list[int]:
     """Return the exit codes in a sentence such as "Exit codes: 0 done, 1 internal error."."""
-    sentence = re.search(r"Exit codes: (.*?)\.\s", f"{text} ", re.DOTALL)
+    sentence = re.search(r"Exit codes: (.*?)\.\s", " ".join(f"{text} .".split()))
     assert sentence
     return [int(code) for code in re.findall(r"(?:^|[,;]\s+)`?(\d+)`? ", sentence[1])]
 
@@ -29,8 +29,9 @@ def test_every_command_is_listed_with_its_first_line() -> None:
     assert set(command_help.COMMANDS) == files - {"--init--", "arguments", "completion", "help"}
     lines = command_help.commands().splitlines()
     assert lines[0] == "== Commands =="
-    assert [line.split()[0] for line in lines[3:]] == list(command_help.COMMANDS)
-    assert all(len(line.split(maxsplit=1)[1]) > 15 for line in lines[3:])
+    lines = [line for line in lines[3:] if not line.startswith("    ")]  # without those that continue another
+    assert [line.split()[0] for line in lines] == list(command_help.COMMANDS)
+    assert all(len(line.split(maxsplit=1)[1]) > 15 for line in lines)
     assert "\ntrainctl: " not in "\n".join(lines)
 
 
@@ -54,5 +55,19 @@ def test_the_help_shows_the_settings_of_what_is_typed() -> None:
     assert "== Settings of trainctl optimizer=sgd optimizer.lr=0.25 ==" in text
     assert "\noptimizer:\n  name: sgd\n  lr: 0.25\n" in text
     assert "\nschedule: cosine, " in text
-    assert max(map(len, command_help.commands().splitlines())) < 100
+    assert max(map(len, command_help.commands().splitlines())) <= 100
+
+
+def test_the_help_begins_with_the_commands_and_fits_a_page(monkeypatch) -> None:
+    for width in (80, 120):
+        monkeypatch.setenv("COLUMNS", str(width))
+        text = command_help.text([], None)
+        assert max(map(len, text.splitlines())) <= min(width, 100)
+        assert len(text.splitlines()) < 80
+        assert text.index("== Commands ==") < text.index("== Settings ==") < text.index("Exit codes:")
+        assert "--shell-completion install=bash" in " ".join(text.split())
+
+
+def test_no_help_names_a_verb() -> None:
+    text = command_help.text(["optimizer=sgd"], None)
     assert "verb" not in text.lower()

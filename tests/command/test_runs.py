@@ -336,3 +336,70 @@ def test_it_imports_neither_torch_nor_hydra(root):
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert "finished" in done.stdout
+
+
+def with_settings(directory, **settings):
+    """Write a run with other settings."""
+    make(directory)
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    (directory / "config.yaml").write_text(yaml.safe_dump(config | settings))
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["tag=baseline"], ["a", "b"]),
+        (["tag=baseline,old"], ["b"]),
+        (["model=cnn"], ["b"]),
+        (["model=cnn,mlp"], ["a", "b", "c"]),
+        (["model=c*"], ["b"]),
+        (["optimizer.lr=1e-3"], ["a", "b", "c"]),
+        (["optimizer.lr=0.1"], []),
+        (["augment=crop"], ["c"]),
+        (["model=mlp", "tag=baseline"], ["a"]),
+        (["name=a"], ["a"]),
+        (["seed=0", "name=[bc]*"], ["b", "c"]),
+        (["loop.epochs=3"], []),  # which these runs do not have
+    ],
+    ids=lambda value: " ".join(value) if value else "none",
+)
+def test_runs_are_filtered_by_tag_name_and_any_setting(root, capsys, words, found):
+    with_settings(root / "a", output={"tags": ["baseline"]})
+    with_settings(root / "b", output={"tags": ["old", "baseline"]}, model={"name": "cnn"})
+    with_settings(
+        root / "c", output={"tags": "not a list"}, augment={"crop": {"name": "crop"}, "flip": {"name": "flip"}}
+    )
+    assert runs.main([*words, "sort=name"]) == 0
+    assert names(capsys.readouterr().out) == found
+
+
+def test_tags_are_a_column_where_a_run_has_some(root, listed):
+    with_settings(root / "a", output={"tags": ["x", "y"]})
+    make(root / "b")
+    assert row(listed(), "a")["tags"] == "x,y"
+    assert json.loads(listed("format=json", "name=a"))[0]["tags"] == ["x", "y"]
+
+
+def test_a_filter_that_is_no_setting_is_an_error(root):
+    with pytest.raises(ConfigError, match="modl=cnn: no such option"):
+        runs.main(["modl=cnn"])
+
+
+def test_the_data_set_is_called_by_its_file(root, listed):
+    with_settings(root / "a", dataset={"name": "csv", "path": "/data/penguins.csv"})
+    assert row(listed(), "a")["dataset"] == "penguins"
+
+
+def test_on_a_narrow_terminal_names_become_shorter_before_columns_are_hidden(root, monkeypatch, capsys):
+    for number in range(2):
+        make(root / f"20261120-22300{number}-digits-mlp-adam-e4eef{number}")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    shown = {}
+    for width in (200, 110, 60):
+        monkeypatch.setenv("COLUMNS", str(width))
+        assert runs.main([]) == 0
+        shown[width] = capsys.readouterr().out
+    assert "20261120-223000-digits-mlp-adam-e4eef0" in shown[200]
+    assert "\ndigits-mlp-adam-e4eef0 " in shown[110]
+    assert "20261120" not in shown[110]
+    assert "\ne4eef0 " in shown[60]

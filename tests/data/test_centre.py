@@ -19,6 +19,7 @@ from trainctl.components.dataset.series import series
 from trainctl.data.centre import add, centre_of, narrowed, subtract
 from trainctl.data.schema import Schema, fingerprint
 
+MORE = {"keep": "auto", "memory": None, "cache": None}
 CELLS, STEPS = (
     {**yaml.safe_load((ROOT / f"conf/dataset/{name}.yaml").read_text()), "schema": None} for name in ("csv", "series")
 )
@@ -119,7 +120,7 @@ def files(tmp_path: Path) -> dict[str, Dataset]:
     np.savez("t.npz", inputs=np.stack([stamps, np.arange(60)], 1), targets=prices)
     return {
         "csv": csv(**CELLS | {"path": "t.csv", "target": "y"}),
-        "arrays": arrays(path="t.npz", targets=None, task="auto", schema=None),
+        "arrays": arrays(path="t.npz", targets=None, task="auto", schema=None, **MORE),
         "series": series(**STEPS | {"path": "t.csv", "columns": ["t", "y"], "window": 3, "horizon": 2}),
     }
 
@@ -181,7 +182,7 @@ def test_many_columns_that_lose_digits_share_a_line():
 def test_digits_that_float64_lacks_are_said(kind):
     nanoseconds = (np.arange(30) + 1_700_000_000_000_000_000).astype(kind)
     np.savez("t.npz", inputs=np.stack([nanoseconds, np.arange(30).astype(kind)], 1), targets=nanoseconds)
-    notes = arrays(path="t.npz", targets=None, task="regression", schema=None).notes
+    notes = arrays(path="t.npz", targets=None, task="regression", schema=None, **MORE).notes
     assert [note.partition(" distinct")[0] for note in notes] == ["column 0: 30", "target_0: 30"]
     Path("t.csv").write_text("t,x,y\n" + "".join(f"{int(t)},{t % 7}.5,{int(t)}\n" for t in nanoseconds))
     notes = csv(**CELLS | {"path": "t.csv", "target": "y"}).notes
@@ -191,4 +192,4 @@ def test_digits_that_float64_lacks_are_said(kind):
 @pytest.mark.parametrize("kind", [bool, np.int8, np.uint8, np.int16, np.float16, np.float32])
 def test_types_that_float32_holds_are_not_copied_to_float64(kind):
     np.savez("t.npz", inputs=np.ones((30, 2), kind), targets=np.ones(30, np.float32))
-    assert arrays(path="t.npz", targets=None, task="regression", schema=None).inputs.dtype == torch.float32
+    assert arrays(path="t.npz", targets=None, task="regression", schema=None, **MORE).inputs.dtype == torch.float32

@@ -46,6 +46,14 @@ class Elsewhere:
         return len(self._stored)
 
     @property
+    def resident(self) -> bool:
+        return True
+
+    @property
+    def targets(self) -> Tensor:
+        return torch.stack([targets for _, targets in self._stored])
+
+    @property
     def nbytes(self) -> int:
         return sum(inputs.nbytes + targets.nbytes for inputs, targets in self._stored)
 

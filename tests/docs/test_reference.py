@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from trainctl import errors
+from trainctl.settings.comments import comments
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -35,7 +36,7 @@ def test_the_examples_in_the_generator_are_right() -> None:
 
 
 def test_a_comment_without_a_key_above_it_belongs_to_none() -> None:
-    assert make_reference.comments("# of the file\na: 1\n    # of a, which has no comment\n") == {}
+    assert comments("# of the file\na: 1\n    # of a, which has no comment\n") == {}
 
 
 def test_every_exit_code_is_listed_once() -> None:

@@ -20,7 +20,7 @@ from trainctl.errors import CheckpointError, ConfigError, DataError, Unavailable
 from trainctl.fileformat import boundary
 from trainctl.fileformat.archive import extract
 from trainctl.fileformat.boundary import reading
-from trainctl.settings import compose
+from trainctl.settings import compose, hydra_tree
 from trainctl.store import rundir
 from trainctl.train import session
 
@@ -127,9 +127,9 @@ CALLS = [
     ("trainctl.fileformat.tree.yaml.load", "model=mine", 2, "recipes/"),
     ("trainctl.fileformat.tree.yaml.parse", "recipe=mnist_cnn", 2, "recipes/"),
     ("trainctl.fileformat.tree.yaml.load", "list optimizer own", 2, "conf/optimizer/own.yaml"),
-    ("trainctl.settings.compose.OmegaConf.load", "recipe=mnist_cnn", 2, "recipes/"),
-    ("trainctl.settings.compose.hydra.compose", "seed=1", 2, "the default run: cannot be composed"),
-    ("trainctl.settings.compose.hydra.initialize_config_dir", "seed=1", 2, "the default run: cannot be composed"),
+    ("trainctl.settings.hydra_tree.OmegaConf.load", "recipe=mnist_cnn", 2, "recipes/"),
+    ("trainctl.settings.hydra_tree.hydra.compose", "seed=1", 2, "the default run: cannot be composed"),
+    ("trainctl.settings.hydra_tree.hydra.initialize_config_dir", "seed=1", 2, "the default run: cannot be composed"),
     ("trainctl.settings.compose.OmegaConf.to_container", "optimizer.lr=${seed}", 2, ""),
     ("trainctl.settings.hydra_flags.hydra.main", "--cfg job", 2, "configuration: cannot be shown"),
     ("trainctl.settings.overrides.OverridesParser.parse_override", "optimizer.lr=1", 2, "optimizer.lr=1"),
@@ -173,16 +173,16 @@ def say(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
 
     def run(typed: str, *, fresh: bool = True) -> tuple[int, str, str]:
         if fresh:
-            compose.compose_members.cache_clear()
-            compose._register_recipes.cache_clear()
+            hydra_tree._compose_members.cache_clear()
+            hydra_tree._register_recipes.cache_clear()
         monkeypatch.setattr(sys, "argv", ["trainctl", *typed.split()])
         code = cli.main()
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
     yield run
-    compose.compose_members.cache_clear()
-    compose._register_recipes.cache_clear()
+    hydra_tree._compose_members.cache_clear()
+    hydra_tree._register_recipes.cache_clear()
 
 
 @pytest.mark.parametrize(("function", "typed", "code", "named"), CALLS, ids=[f"{row[0]} {row[1]}" for row in CALLS])
@@ -271,7 +271,7 @@ TRUSTED = {
     "trainctl/components/dataset/base.py": {"np.loadtxt", "importlib.util.find_spec"},
     "trainctl/components/dataset/digits.py": {"gzip.open", "np.loadtxt"},
     "trainctl/components/dataset/diabetes.py": {"gzip.open", "np.loadtxt"},
-    "trainctl/settings/compose.py": {"OmegaConf.to_container"},
+    "trainctl/settings/hydra_tree.py": {"OmegaConf.to_container"},
     "trainctl/store/difference.py": {"json.loads"},
     "trainctl/finished/comparison.py": {"json.loads"},
     "trainctl/run/factory.py": {"importlib.util.find_spec"},

@@ -6,8 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainctl.cli import with_file_expanded
 from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat import cells
 from trainctl.fileformat.recognise import recognise
+from trainctl.fileformat.unpacked import read_unpacked
+from trainctl.run import assemble
 from trainctl.settings import compose, derive, from_file
 
 
@@ -121,7 +125,6 @@ def test_several_targets_are_measured_and_none_is_reconstruction(tmp_path: Path)
 
 
 def test_the_words_stand_where_the_file_stood(tmp_path: Path) -> None:
-    from trainctl.cli import with_file_expanded
 
     path = str(flowers(tmp_path / "f.csv"))
     words = with_file_expanded([path, "--cfg", "job", "--config-dir", "conf"])
@@ -168,3 +171,28 @@ def test_settings_come_from_a_file_too(tmp_path: Path) -> None:
 def test_the_command_that_is_printed_composes_the_same(tmp_path: Path) -> None:
     words = from_file.expanded(str(flowers(tmp_path / "f.csv")), ["loop.epochs=2"]).words
     assert derive.command(words).startswith("trainctl dataset=csv")
+
+
+@pytest.mark.parametrize("words", [[], ["dataset.delimiter=semicolon", "dataset.target=kind"]])
+def test_a_table_that_was_recognised_is_not_read_a_second_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    rows = "".join(f"{row % 7}.5;{row % 5};{'abc'[row % 3]}\n" for row in range(90))
+    (tmp_path / "t.csv").write_text(f"x;w;kind\n{rows}")
+    reads: list[Path] = []
+    monkeypatch.setattr(cells, "read_unpacked", lambda path: reads.append(path) or read_unpacked(path))
+
+    def columns() -> list[str]:
+        found = with_file_expanded(["t.csv", *words])
+        return list(assemble.assemble(compose.compose(found)).data.schema.input_names)
+
+    assert columns() == ["x", "w"]
+    assert len(reads) == 1
+    assert not cells.READ  # training has taken it
+    with_file_expanded(["t.csv", *words])
+    (tmp_path / "t.csv").write_text(f"x;z;kind\n{rows}")
+    assert columns() == ["x", "z"]
+    assert len(reads) == 3
+    cells.read_table(Path("t.csv"))
+    cells.read_table(Path("t.csv"))
+    assert len(reads) == 5  # nothing is kept for readers that come by chance

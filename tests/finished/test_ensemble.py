@@ -8,9 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
+import torch
+import yaml
 
 from tests.finished import made_of
 from tests.finished.made_of import Say, entries, snapshot
+from trainctl.finished.open import open as open_run
 from trainctl.settings import compose
 from trainctl.train import session
 
@@ -84,6 +88,58 @@ def test_it_is_a_run(trained: dict[str, list[Path]], say: Say) -> None:
     assert (code, "finetune" in err) == (4, True)
     summary = json.loads(Path("runs/all/summary.json").read_text())
     assert summary["size"]["parameters"] > summary["size"]["before"]["parameters"]
+
+
+@pytest.mark.parametrize("trained_with_int8", [False, True], ids=["quantized", "trained with rounding"])
+def test_a_part_computes_with_8_bits_and_the_others_do_not(
+    trained: dict[str, list[Path]], say: Say, images: Path, trained_with_int8: bool
+) -> None:
+    small = Path("runs/small")
+    if trained_with_int8:
+        session.begin(compose.compose([*made_of.SMALL, "seed=1", "compress=[int8,prune]"]), [], small)
+    else:
+        assert say("quantize", trained["alike"][1], f"output={small}", ROOT)[0] == 0
+    first = trained["unlike"][1]  # a CNN with another scaling
+    for name, parts in (("first", (small, first)), ("last", (first, small))):  # settings are those of the first
+        code, _, err = say("ensemble", *parts, f"output=runs/{name}", ROOT)
+        assert code == 0, err
+        rows, each = predicted(say, Path("runs", name), images), [predicted(say, part, images) for part in parts]
+        for row, *others in zip(rows, *each, strict=True):
+            p = np.mean([float(other["p_3"]) for other in others])
+            assert float(row["p_3"]) == pytest.approx(p, abs=1e-6)
+        for command in ("evaluate", "reproduce"):
+            assert say(command, f"runs/{name}")[0] == 0
+    model = open_run(Path("runs/last"), [], [], []).config.parts["model"]
+    assert ["compress" in part for part in model["parts"]] == [False, True]
+    stored = {name: tensor.dtype for name, tensor in tensors(Path("runs/last")).items()}
+    assert (stored["parts.1.model.1.weight"] == torch.int8) != trained_with_int8
+    assert stored["parts.0.model.0.weight"] == torch.float32
+
+
+def tensors(run: Path) -> dict[str, torch.Tensor]:
+    """Return the model's tensors in a run's file, as they are stored."""
+    (file,) = (path for path in (run / "checkpoints").glob("*.safetensors") if "best" in path.name)
+    return {name.removeprefix("model."): value for name, value in safetensors.torch.load_file(file).items()}
+
+
+@pytest.mark.parametrize(
+    ("compress", "message"),
+    [
+        ("8", "model.parts[0].compress: expected members of the group compress"),
+        ("{int8: {name: int16}}", "model.parts[0].model.compress.int8.name=int16: no such compress"),
+        ("{int8: {name: int8}}", "model.parts[0].model.compress.int8.begin is missing"),
+    ],
+)
+def test_a_part_with_another_compression_is_refused(
+    trained: dict[str, list[Path]], say: Say, compress: str, message: str
+) -> None:
+    assert say("quantize", trained["alike"][0], "output=runs/small", ROOT)[0] == 0
+    assert say("ensemble", "runs/small", trained["alike"][1], "output=runs/all", ROOT)[0] == 0
+    tree = yaml.safe_load(Path("runs/all/config.yaml").read_text())
+    tree["model"]["parts"][0]["compress"] = yaml.safe_load(compress)
+    Path("runs/all/config.yaml").write_text(yaml.safe_dump(tree))
+    code, _, err = say("evaluate", "runs/all")
+    assert (code, message in err) == (4, True), err
 
 
 @pytest.mark.slow
@@ -190,7 +246,7 @@ def test_autoencoders_are_averaged(say: Say, tmp_path: Path, images: Path) -> No
 
 DIFFERENCES = {
     "task": (["dataset=diabetes", "loss=mse"], "task is regression, not classification"),
-    "classes": (["dataset=wine"], "its number is 3, not 10 (class)"),
+    "classes": (["dataset=wine"], "number of entries (class): 3, not 10"),
     "autoencoder": (["model=autoencoder", "model.hidden=[8]"], "task is reconstruction, not classification"),
 }
 

@@ -43,6 +43,39 @@ def test_a_file_with_fewer_rows_than_a_batch_has_parts_is_measured_without_a_wor
     assert "loop." not in err
 
 
+@pytest.mark.parametrize("teacher", ["none", "mean"])
+def test_labels_that_were_hidden_stay_hidden_and_the_data_is_the_runs_own(
+    say: Say, tmp_path: Path, teacher: str
+) -> None:
+    words = ["dataset=digits", "model=linear", f"teacher={teacher}", "split.labels=50", "loop.max_steps=2"]
+    session.begin(compose.compose([*words, "output.plots=false"]), [], tmp_path / "run")
+    code, out, err = say("evaluate", tmp_path / "run", "split=all", "format=json")
+    assert code == 0, err
+    assert json.loads(out)["rows"] == 50 + 270 + 270
+    assert err == "trainctl: note: 1,207 rows have no label and are not measured\n"
+    for split, rows in (("train", 50), ("test", 270)):
+        code, out, err = say("evaluate", tmp_path / "run", f"split={split}", "format=json")
+        assert (code, json.loads(out)["rows"], err) == (0, rows, "")
+
+
+def test_all_labels_of_other_data_are_measured(say: Say, tmp_path: Path) -> None:
+    for name, last in (("t", 90), ("few", 5)):
+        (tmp_path / f"{name}.csv").write_text("".join(["x,y,kind\n", *ROWS[:last]]))
+    words = [
+        "dataset=csv",
+        f"dataset.path={tmp_path / 't.csv'}",
+        "dataset.target=kind",
+        "model=linear",
+        "loop.max_steps=2",
+    ]
+    session.begin(compose.compose([*words, "split.labels=10", "output.plots=false"]), [], tmp_path / "run")
+    code, out, err = say(
+        "evaluate", tmp_path / "run", f"dataset.path={tmp_path / 'few.csv'}", "split=all", "format=json"
+    )
+    assert (code, json.loads(out)["rows"]) == (0, 5), err
+    assert "this is not the data that the run was trained with" in err
+
+
 def test_what_is_measured_is_what_training_measured(run: Path) -> None:
     finished = open_run(run, [], [], [])
     trained = assemble.assemble(finished.config)

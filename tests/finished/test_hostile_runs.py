@@ -17,10 +17,13 @@ from tests.finished import test_open
 from tests.finished.test_open import TINY
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, StorageError
+from trainctl.finished import ensemble
 from trainctl.settings import compose
 from trainctl.store import files as storage
 from trainctl.store import runpath
 from trainctl.store.manifest import checksum
+from trainctl.store.parents import open_parent
+from trainctl.store.records import MadeBy
 from trainctl.train import session
 
 Say = Callable[..., tuple[int, str, str]]
@@ -76,17 +79,21 @@ def spoil(run: Path, name: str, chance: random.Random) -> None:
             path.write_text("".join(json.dumps(line) + "\n" for line in (tree if isinstance(tree, list) else [tree])))
         else:
             content = changed(json.loads(text), chance)
-            if isinstance(content, dict) and "checkpoints" in name:
+            if isinstance(content, dict) and ("checkpoints" in name or "parents" in name):
                 content["sha256"] = checksum(content)
             path.write_text(json.dumps(content))
 
 
 FILES = ("config.yaml", "overrides.yaml", "run.json", "summary.json", "metrics.jsonl", "checkpoints/step-*.json")
+SHORT = ("loop.epochs=1", "output.plots=false")
 COMMANDS = (
     ("resume", "run", "loop.epochs=3"), ("resume", "run"), ("evaluate", "run"), ("predict", "run", "rows.npy"),
     ("verify", "run"), ("reproduce", "run"), ("runs", "root=."), ("runs", "root=.", "format=json"),
     ("runs", "root=.", "format=csv", "sort=name"), ("compare", "run", "other"), ("evaluate", "root=."),
-    ("explain", "run", "rows.npy", "rows=1"),
+    ("explain", "run", "rows.npy", "rows=1"), ("lineage", "run"), ("lineage", "run", "format=json"),
+    ("merge", "run", "other", "method=mean"), ("ensemble", "run", "other"), ("prune", "run", "amount=0.5", "tune=false"),
+    ("quantize", "run", "calibrate=9"), ("split", "run", "parts=2"), ("export", "run", "output=x.safetensors"),
+    ("finetune", "run", *SHORT), ("distill", "run", *SHORT), ("run/config.yaml", *SHORT), ("inspect", "run/config.yaml"),
 )  # fmt: skip
 
 
@@ -103,7 +110,47 @@ def test_no_content_of_a_run_ends_in_a_traceback(say: Say, kept: Path, tmp_path:
         code, out, err = say(*words)
         assert code in (0, 2, 3, 4, 5, 6), (case, words, err)
         assert "other" in out or words[0] != "runs"
-        shutil.rmtree("run")
+        for path in ("run", "runs", "x.safetensors"):
+            shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink(missing_ok=True)
+
+
+OF_PARENTS = ("run.json", "parents/*/config.yaml", "parents/*/parent.json")
+WITH_PARENTS = (
+    ("evaluate", "run"), ("predict", "run", "rows.npy"), ("verify", "run"), ("reproduce", "run"), ("resume", "run"),
+    ("lineage", "run"), ("lineage", "run", "format=json"), ("runs", "root=."), ("compare", "run", "other"),
+    ("export", "run", "output=x.safetensors"), ("finetune", "run", *SHORT), ("explain", "run", "rows.npy", "rows=1"),
+    ("ensemble", "run", "other"), ("quantize", "run"), ("distill", "run", "model=linear", *SHORT),
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    """Return runs that contain what they need of others: one that was trained on, and one that consists of two."""
+    folder = tmp_path_factory.mktemp("made")
+    shutil.copytree(kept, folder / "a")
+    words = [*TINY, "seed=1", "init=run", f"init.run={folder / 'a'}"]
+    session.begin(compose.compose(words), words, folder / "tuned", made_by=MadeBy("finetune", {"overrides": []}))
+    parents = tuple(open_parent(folder / name, "part", "best", []) for name in ("a", "tuned"))
+    combined = ensemble.combine(ensemble.configuration(parents, str(folder)), parents)
+    return [folder / "tuned", ensemble.write(combined, folder / "both", None)]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", OF_PARENTS)
+def test_no_content_of_a_run_s_parents_ends_in_a_traceback(
+    say: Say, kept: Path, made: list[Path], tmp_path: Path, name: str
+) -> None:
+    np.save("rows.npy", np.zeros((2, 4)))
+    shutil.copytree(kept, "other")
+    chance = seed(f"contents of {name} of parents")
+    for case in range(cases(6)):
+        shutil.copytree(chance.choice(made), "run")
+        spoil(tmp_path / "run", name, chance)
+        words = chance.choice(WITH_PARENTS)
+        code, _, err = say(*words)
+        assert code in (0, 2, 3, 4, 5, 6), (case, words, err)
+        for path in ("run", "runs", "x.safetensors"):
+            shutil.rmtree(path) if Path(path).is_dir() else Path(path).unlink(missing_ok=True)
 
 
 USED = (

@@ -13,7 +13,7 @@ from tests.finished import test_open as test_loading
 from tests.finished.test_open import Say
 from trainctl.data import centre
 from trainctl.errors import Interrupted
-from trainctl.finished.predict import shortest
+from trainctl.finished.predictor import shortest
 from trainctl.settings import compose
 from trainctl.store import restore
 from trainctl.train import session

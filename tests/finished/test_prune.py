@@ -135,12 +135,24 @@ def test_the_strongest_units_are_kept(run, say, tmp_path):  # noqa: F811
     assert say("reproduce", "units", "root=.")[0] == 0
 
 
-def test_too_large_a_loss_is_exit_9_and_removes_all_rounds(run, say, tmp_path):  # noqa: F811
-    words = ("amount=0.97", "rounds=2", "loop.epochs=1", "optimizer.lr=1e-9", "tolerance=0.001", "output=small")
-    code, _, said = say("prune", "run", "root=.", *words)
-    assert code == 9
-    assert "nothing was kept" in said
-    assert not list(tmp_path.glob("small*"))
+def test_a_users_group_in_a_directory_of_configuration_files_is_a_setting_of_every_command(run, say, tmp_path):  # noqa: F811
+    (tmp_path / "mine" / "schedule").mkdir(parents=True)
+    (tmp_path / "mine" / "schedule" / "gentle.yaml").write_text(
+        "name: exponential\nwarmup_steps: 0\ngamma: 0.99\nstaircase: false\n"
+    )
+    more = ["--config-dir", "mine", "schedule=gentle", "loop.max_steps=2", "root=.", "output.root=new"]
+    for words in (["finetune"], ["distill"], ["prune", "amount=0.5", "output=pruned"]):
+        code, out, err = say(*words[:1], "run", *words[1:], *more)
+        assert code == 0, err
+        assert "the same as: trainctl --config-dir mine " in out
+        code, _, err = say(*words[:1], "run", *words[1:2], *more[2:])
+        assert (code, "schedule=gentle: no such schedule" in err) == (2, True), err
+    for words in (["find-lr", "steps=10"], ["list", "schedule", "gentle"], ["inspect"], ["evaluate", "run", "root=."]):
+        settings = ["schedule=gentle"] if words[0] in ("find-lr", "inspect") else []
+        code, out, err = say(*words, "--config-dir", "mine", *settings)
+        assert code == 0, err
+    made = tmp_path / "pruned" / "config.yaml"
+    assert "gamma: 0.99" in made.read_text()
 
 
 @pytest.mark.parametrize(

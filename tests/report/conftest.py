@@ -46,6 +46,7 @@ def tiny_config(model: str, loop: dict[str, Any]) -> Config:
             "monitor",
             "decay_norm_and_bias",
             "layer_decay",
+            "head_lr_factor",
             "components",
         )
     }

@@ -14,6 +14,7 @@ WRITERS = {
     "report/streams.py": {"stream"},  # hands all to table
     "report/console.py": {"stream", "rich"},  # escapes each line
     "report/view.py": {"rich"},  # escapes each fact
+    "report/notebook.py": {"rich"},  # escapes each line, and lets rich write HTML into memory
     "report/plain.py": {"stream"},  # escapes each line
     "report/reporters.py": {"stream"},  # chooses a stream, and writes nothing
     "report/waits.py": {"stream"},  # escapes each line
@@ -24,6 +25,7 @@ WRITERS = {
     "sweep/run.py": {"stream"},  # chooses a stream, and writes nothing
     "sweep/worker.py": {"stream", "print"},  # prints into the log of a trial
     "sweep/zygote.py": {"stream"},  # flushes
+    "entry.py": {"stream"},  # what completion offers: plain identifiers
     "cli.py": {"stream"},  # flushes, and names the stream for table
 }
 READS = {"isatty", "encoding", "fileno"}  # what any module may ask of a stream

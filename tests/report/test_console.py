@@ -14,10 +14,12 @@ import torch
 from rich.cells import cell_len
 from rich.console import Console as RichConsole
 from rich.control import strip_control_codes
+from rich.text import Text
 
 from trainctl.components.early_stopping.base import Stopping
 from trainctl.report.console import Console
-from trainctl.report.terminal import ASCII, BLOCKS, marks
+from trainctl.report.styles import BAD
+from trainctl.report.terminal import ASCII, BLOCKS, SYNCHRONIZED, QuietLive, marks
 from trainctl.report.view import Speed, View
 from trainctl.run.state import Best
 
@@ -154,7 +156,7 @@ def test_a_metric_that_is_not_a_number_stands_out(make_view):
     assert "nan" in next(line for line in lines if line.startswith("      2"))
     assert "val/loss    █!▁  0.3333" in lines
     line = view.table(110, 8)[2]
-    assert [line.plain[span.start : span.end].strip() for span in line.spans if "red" in str(span.style)] == ["nan"]
+    assert [line.plain[span.start : span.end].strip() for span in line.spans if span.style == BAD] == ["nan"]
 
 
 @pytest.mark.parametrize(
@@ -251,7 +253,7 @@ def test_no_color_is_respected(run, row, monkeypatch):
     console = Console(terminal())
     console.start(run, DIRECTORY, [row(1.0)])
     console.close()
-    assert not re.search(r"\x1b\[[0-9;]*3[0-7]", console.console.file.getvalue())
+    assert not re.search(r"\x1b\[[0-9;]*3[0-8]", console.console.file.getvalue())
 
 
 def test_user_text_is_neither_markup_nor_control_sequence(run, summary):
@@ -273,7 +275,7 @@ def test_the_view_ends_in_its_last_state_with_a_summary_below(run, row, summary)
     run.state.step = 800
     console.evaluation(row(20.0))
     console.finish(summary)
-    last = plain(console.console.file.getvalue()).rpartition("run     runs/")[2]
+    last = plain(console.console.file.getvalue().rpartition(SYNCHRONIZED[0])[2])
     assert "100 %" in last
     assert "time 3 min 05 s   45,120 samples/s" in last
     assert "eta" not in last
@@ -292,6 +294,19 @@ def test_a_command_to_paste_is_not_broken_into_lines(run, summary):
     assert f"trainctl evaluate {directory}\n" in plain(console.console.file.getvalue())
 
 
+def test_the_header_is_printed_once_above_the_view_and_whole(run):
+    console = Console(terminal(40))
+    console.start(run, DIRECTORY, [])
+    console.engine("recorded")
+    time.sleep(0.3)
+    console.close()
+    written = plain(console.console.file.getvalue())
+    header = ["run     ", "device  cpu (2 threads), fp32\n", "model   ", "engine  recorded\n"]
+    assert [written.count(line) for line in header] == [1, 1, 1, 1]
+    assert "samples of shape 3x4, 3 classes\n" in written
+    assert written.index("samples of shape") < written.index("step")
+
+
 def test_the_view_draws_itself_while_the_loop_makes_no_call(run):
     console = Console(terminal())
     console.start(run, DIRECTORY, [])
@@ -308,18 +323,141 @@ def test_the_view_draws_itself_while_the_loop_makes_no_call(run):
 def test_no_more_than_eight_frames_are_drawn_in_a_second(run):
     console = Console(terminal())
     console.start(run, DIRECTORY, [])
-    before = console.console.file.getvalue().count("device")
+    before = console.console.file.getvalue().count(SYNCHRONIZED[0])
     time.sleep(1.0)
-    drawn = console.console.file.getvalue().count("device") - before
+    drawn = console.console.file.getvalue().count(SYNCHRONIZED[0]) - before
     console.close()
     assert 1 <= drawn <= 9
+
+
+class Screen:
+    """A terminal of a few lines: what stands on it after it was written to; it breaks lines anew when it is resized."""
+
+    def __init__(self, width):
+        self.width, self.lines, self.row, self.column = width, [""], 0, 0
+        self.written = ""
+
+    def write(self, text):
+        self.written += text
+        for code, count, letter, plain in re.findall(
+            r"(\x1b\[\??(\d*)([A-Za-z]))|([^\x1b])", re.sub(r"\x1b\[[0-9;]*m", "", text)
+        ):
+            if plain == "\n":
+                self.row, self.column = self.row + 1, 0
+                self.lines += [""] * (self.row + 1 - len(self.lines))
+            elif plain == "\r":
+                self.column = 0
+            elif plain:
+                line = self.lines[self.row].ljust(self.column)
+                self.lines[self.row] = line[: self.column] + plain + line[self.column + 1 :]
+                self.column += 1
+            elif letter == "A":
+                assert self.row >= int(count), "the cursor leaves the frame"
+                self.row -= int(count)
+            elif letter == "B":
+                self.row += int(count)
+                assert self.row < len(self.lines), "the cursor leaves the frame"
+            elif letter == "K":
+                self.lines[self.row] = ""
+            elif letter == "J":
+                self.lines[self.row + 1 :] = []
+                self.lines[self.row] = self.lines[self.row][: self.column]
+            else:
+                assert letter in "hl", code
+
+    def resize(self, width):
+        whole, cursor = [line.rstrip() for line in self.lines], self.row
+        self.width, self.lines = width, []
+        for number, line in enumerate(whole):
+            self.lines += [line[start : start + width] for start in range(0, max(1, len(line)), width)]
+            if number == cursor:
+                self.row = len(self.lines) - 1
+
+    @property
+    def shown(self):
+        """Return its lines without the empty ones at its end."""
+        return "\n".join(line.rstrip() for line in self.lines).rstrip("\n").split("\n")
+
+
+FULL = ["x" * 40, "y" * 40, "z" * 40]  # as wide as the terminal
+FRAMES = [
+    FULL,
+    [*FULL[:2], "w" * 40],
+    ["w" * 40, *FULL[:2]],
+    ["a", "b", "c"],
+    ["a", "B", "c"],
+    ["a"],
+    ["a", "b", "c", "d"],
+    ["a", "b", "c", "d"],
+    ["x", "b"],
+    [""],
+    ["1", "2"],
+]
+
+
+def shown(frames, widths=(40,)):
+    """Show frames, one after the other, on terminals of the given widths in turn; yield the screen after each."""
+    current, screen = [""], Screen(widths[0])
+
+    class Lines:
+        def __rich_console__(self, console, options):
+            for line in current[0]:
+                yield Text(line, no_wrap=True, overflow="crop")
+
+    console = RichConsole(file=io.StringIO(), force_terminal=True, width=widths[0], height=30)
+    live = QuietLive(Lines(), console=console, auto_refresh=False)
+    current[0] = []
+    live.start()
+    for number, frame in enumerate(frames):
+        if (width := widths[number % len(widths)]) != screen.width:
+            screen.resize(width)
+            console._width = width
+        current[0] = frame
+        live.refresh()
+        screen.write(console.file.getvalue())
+        console.file.seek(0)
+        console.file.truncate()
+        yield screen, console
+    live.stop()
+
+
+def test_after_each_frame_the_screen_shows_it_and_nothing_else():
+    for frame, (screen, _) in zip(FRAMES, shown(FRAMES), strict=True):
+        assert screen.shown == frame
+
+
+def test_no_part_of_an_old_frame_stays_behind_when_the_terminal_is_resized():
+    frames = [[f"{letter * 35}{number}" for letter in "abc"] for number in range(6)]
+    for frame, (screen, _) in zip(frames, shown(frames, (40, 12, 40, 36)), strict=True):
+        assert screen.shown == [line[: screen.width] for line in frame]
+
+
+def test_only_lines_that_change_are_written_and_each_frame_is_one_synchronized_update():
+    sizes = []
+    for screen, _ in shown([["head", "step 1", "foot"], ["head", "step 2", "foot"], ["head", "step 2", "foot"]]):
+        sizes.append(screen.written)
+    first, second, third = sizes[0], sizes[1][len(sizes[0]) :], sizes[2][len(sizes[1]) :]
+    assert "head" in first
+    assert ("step 2" in second, "head" in second, "foot" in second) == (True, False, False)
+    assert not re.search("[a-z]{4}", third)
+    assert all(part.count(SYNCHRONIZED[0]) == part.count(SYNCHRONIZED[1]) == 1 for part in (second, third))
+
+
+def test_what_is_printed_above_the_view_stays_there():
+    frames = [["one", "two"], ["one", "2"], ["uno"]]
+    for number, (screen, console) in enumerate(shown(frames)):
+        console.print(f"note {number}")
+        screen.write(console.file.getvalue())
+        console.file.seek(0)
+        console.file.truncate()
+        assert screen.shown == [f"note {n}" for n in range(number + 1)] + frames[number]
 
 
 def test_close_gives_cursor_and_streams_back_and_may_be_called_again(run):
     streams = sys.stdout, sys.stderr
     console = Console(terminal())
     console.start(run, DIRECTORY, [])
-    assert console.console.file.getvalue().startswith(HIDE)
+    assert HIDE in console.console.file.getvalue()
     assert sys.stdout is not streams[0]  # what others print goes above the view
     console.close()
     written = console.console.file.getvalue()

@@ -11,7 +11,8 @@ import pytest
 from matplotlib.image import imread
 
 from trainctl.errors import StorageError
-from trainctl.report import plots
+from trainctl.report import chart_plot, plots
+from trainctl.report.curve_charts import Planned
 
 
 @pytest.fixture
@@ -25,6 +26,7 @@ def figures(monkeypatch):
         return write(figure, path)
 
     monkeypatch.setattr(plots, "_write", keep)
+    monkeypatch.setattr(chart_plot, "write", keep)
     return kept
 
 
@@ -40,19 +42,27 @@ def texts(axes):
     return [text.get_text() for text in axes.texts]
 
 
-def test_every_metric_and_the_learning_rate_have_a_file(tmp_path, row):
-    files = plots.curves([row(1.0), row(2.0)], tmp_path, "val/loss", 40)
+def test_every_metric_and_a_learning_rate_that_changes_have_a_file(tmp_path, row):
+    files = plots.curves([row(1.0), row(2.0, lr=0.01)], tmp_path, "val/loss", 40)
     assert files == [tmp_path / "plots" / f"{name}.png" for name in ("loss", "accuracy", "learning_rate")]
     for file in files:
         pixels = imread(file)
-        assert pixels.shape[:2] == (630, 1050)  # 4.2 x 7 inches
+        assert pixels.shape[0] in (630, 660)  # 4.2 inches, and 0.2 for a second line of the legend
+        assert pixels.shape[1] == 1050  # 7 inches
         assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 20
+
+
+def test_a_constant_learning_rate_is_not_drawn(tmp_path, row):
+    planned = Planned(0.001, lambda step: 1.0, 80)
+    for known in (None, planned):
+        files = plots.curves([row(1.0), row(2.0)], tmp_path, "val/loss", 40, known)
+        assert [file.stem for file in files] == ["loss", "accuracy"]
 
 
 def test_the_metrics_of_a_regression_have_a_file_each(tmp_path):
     row = {"step": 1, "epoch": 1.0, "lr": 0.1, "train/loss": 1.0, "val/loss": 1.0, "val/mae": 40.0, "val/r2": -3.0}
     names = [file.stem for file in plots.curves([row], tmp_path, "val/r2", 1)]
-    assert names == ["loss", "mae", "r2", "learning_rate"]
+    assert names == ["loss", "mae", "r2"]
 
 
 def test_both_splits_are_drawn_with_their_values(tmp_path, row, figures):
@@ -64,9 +74,8 @@ def test_both_splits_are_drawn_with_their_values(tmp_path, row, figures):
 
 def test_the_best_step_is_marked_with_its_value_on_the_monitored_metric(tmp_path, row, figures):
     plots.curves([row(1.0, 0.5), row(2.0, 0.25), row(3.0, 0.3)], tmp_path, "val/loss", 80)
-    assert lines(axes(figures, "loss"))["best: epoch 2, 0.2500"].get_xydata().tolist() == [[2, 0.25]]
-    for other in ("accuracy", "learning_rate"):
-        assert set(lines(axes(figures, other))["best: epoch 2"].get_xdata()) == {2}
+    assert lines(axes(figures, "loss"))["best by val/loss: epoch 2, 0.2500"].get_xydata().tolist() == [[2, 0.25]]
+    assert set(lines(axes(figures, "accuracy"))["best by val/loss: epoch 2"].get_xdata()) == {2}
 
 
 @pytest.mark.parametrize(
@@ -94,8 +103,10 @@ def test_a_run_without_a_finite_value_says_so(tmp_path, row, figures):
     assert texts(axes(figures, "loss")) == ["no finite value"]
 
 
-def test_a_run_without_an_evaluation_is_drawn(tmp_path):
-    assert [file.stem for file in plots.curves([], tmp_path, "val/loss", None)] == ["learning_rate"]
+def test_a_run_without_an_evaluation_has_the_planned_rate_at_most(tmp_path):
+    assert plots.curves([], tmp_path, "val/loss", None) == []
+    planned = Planned(0.1, lambda step: 1 - step / 80, 80)
+    assert [file.stem for file in plots.curves([], tmp_path, "val/loss", None, planned)] == ["learning_rate"]
 
 
 def test_counts_are_written_in_the_cells_and_recall_beside_them(tmp_path, figures):
@@ -105,7 +116,7 @@ def test_counts_are_written_in_the_cells_and_recall_beside_them(tmp_path, figure
     assert placed == {(0, 0): "3", (0, 1): "1", (1, 1): "4", (2, 2): "0"}  # [true, predicted]
     assert texts(recall) == ["75.0 %", "100.0 %", "no samples"]
     assert cells.get_images()[0].get_array().tolist() == [[0.75, 0.25, 0], [0, 1, 0], [0, 0, 0]]
-    assert figures["confusion"].get_suptitle() == "Confusion matrix: 7 of 8 correct (87.5 %)"
+    assert figures["confusion"].get_suptitle().strip() == "Confusion matrix: 7 of 8 correct (87.5 %)"
     assert (cells.get_ylabel(), cells.get_xlabel()) == ("true class", "predicted class")
 
 

@@ -185,6 +185,22 @@ def test_an_encoder_starts_a_classifier():
     assert torch.equal(new[1].weight, model.body[1].weight)
 
 
+def test_an_encoder_of_more_columns_starts_a_classifier_of_some():
+    wide, narrow = schema((5,), columns=tuple("abcde")), schema((4,), columns=tuple("xdba"))
+    words = ["model=autoencoder", "model.channels=[]", "model.hidden=[6]", "model.bottleneck=3", "model.norm=none"]
+    old, model = parent(words, wide)
+    config = compose.compose(["model=mlp", "model.hidden=[6,3]", "model.norm=none"])
+    new = bare_model(config, narrow)
+    before = new[1].weight.clone()
+    result = start(new, config, narrow, old, lambda: rows(narrow))
+    assert [entry.state for entry in result] == ["resized", "taken", "new"]
+    assert torch.equal(new[1].weight[:, 1:], model.body[1].weight[:, [3, 1, 0]])
+    assert torch.equal(new[1].weight[:, 0], before[:, 0])
+    other = schema((4,), columns=tuple("wxyz"))
+    with pytest.raises(CheckpointError, match=r"1\.weight has shape 6x5 there, 6x4 here"):
+        start(bare_model(config, other), config, other, old, lambda: rows(other))
+
+
 def test_nothing_that_fits_is_an_error():
     old, _ = parent([*MLP, "model.norm=none"], schema((7,)))
     config, data = compose.compose(["model=cnn", "model.channels=[5]"]), IMAGE

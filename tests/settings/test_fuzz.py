@@ -124,7 +124,7 @@ WORDS = "model.hidden=[8,{a:'b c'},\"x\",1e3,null,${seed}]"
 
 def as_user_file(text: str, folder: Path) -> object:
     (folder / "conf" / "model" / "own.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
-    compose.compose_members.cache_clear()
+    compose._compose_members.cache_clear()
     return compose.compose(["model=own"])
 
 

@@ -10,7 +10,7 @@ from trainctl.errors import ConfigError
 from trainctl.settings.points import Composer, distinct_points, read_sweep
 from trainctl.settings.space import Words
 from trainctl.settings.template import identity_of
-from trainctl.sweep.study import first_points
+from trainctl.sweep.first_points import first_points
 
 SPACES = (
     ("optimizer.lr=0.1,1e-3,1,5e-05", "loop.batch_size=8,full,32", "seed=0,1"),

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.faults import FailingDisk
-from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import files, rundir
+from trainctl.errors import CheckpointError, ConfigError, StorageError
+from trainctl.settings import compose
+from trainctl.store import configuration, files, rundir
 
 
 def make_run(root: Path, name: str) -> Path:
@@ -121,3 +122,49 @@ def test_what_a_run_wrote_loads_no_code(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError):
         rundir.read_config(tmp_path)
     assert not canary.exists()
+
+
+def test_a_sweep_and_a_copy_of_a_parent_are_named_as_what_they_are(tmp_path: Path) -> None:
+    make_run(tmp_path / "b-sweep", "0-x")
+    make_run(tmp_path / "b-sweep", "1-x")
+    (tmp_path / "b-sweep" / "sweep.json").write_text("{}")
+    with pytest.raises(
+        CheckpointError, match="b-sweep: is a sweep, not a run; choose one of its trials: b-sweep/0-x, "
+    ):
+        rundir.find("b-sweep", tmp_path)
+    with pytest.raises(CheckpointError, match="x: matches 2 runs: b-sweep/0-x, b-sweep/1-x"):
+        rundir.find("x", tmp_path)
+    parent = make_run(tmp_path / "run" / "parents", "0")
+    (parent / "parent.json").write_text("{}")
+    with pytest.raises(CheckpointError, match="is what a run keeps of a run that it was made from"):
+        rundir.find(str(parent), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x", "parents", "checkpoints/x", "a/b/c"])
+def test_no_run_is_created_inside_another_one_but_beside_any_other_config_yaml(tmp_path: Path, name: str) -> None:
+    run = make_run(tmp_path / "runs", "r")
+    with pytest.raises(ConfigError, match="would be inside the run"):
+        rundir.make(run / name) if (run / "run.json").touch() is None else None
+    assert sorted(path.name for path in run.iterdir()) == ["config.yaml", "run.json"]
+    (tmp_path / "config.yaml").touch()  # of a Hydra project
+    rundir.make(tmp_path / name)
+    assert (tmp_path / name).is_dir()
+
+
+def test_a_root_below_no_home_directory_is_refused() -> None:
+    for root in ("~nosuchuser", "~nosuchuser/x"):
+        with pytest.raises(ConfigError, match="there is no such home directory"):
+            rundir.root_of(root)
+    assert rundir.root_of("./~x") == Path("~x")
+
+
+def test_each_thing_that_is_wrong_in_a_configuration_has_a_line(tmp_path: Path) -> None:
+    tree = compose.compose(["dataset=iris"]).tree
+    tree = tree | {"seed": -1, "threads": 0, "precision": "a\nb"}
+    rundir.write_config(make_run(tmp_path, "r"), tree, [])
+    with pytest.raises(CheckpointError) as caught:
+        configuration.read(tmp_path / "r", [])
+    lines = str(caught.value).split("\n")
+    assert len(lines) == 3
+    assert all(line.startswith(f"{tmp_path / 'r' / 'config.yaml'}: ") for line in lines)
+    assert "a\\nb" in str(caught.value)

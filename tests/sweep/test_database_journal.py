@@ -170,7 +170,7 @@ def test_a_process_without_a_heartbeat_is_dead_after_the_lease_and_may_come_back
     look(other)
     assert other.alive(writer.name)
     assert other.elsewhere() == {writer.name}
-    assert other.whereabouts(writer.name).endswith(":/here/runs/mine")
+    assert other.whereabouts("0", 0).endswith(":/here/runs/mine")
     writer._ended.set()  # no more heartbeats
     silent = time.monotonic()
     while other.alive(writer.name):

@@ -4,6 +4,7 @@ import json
 import os
 import random
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
 from trainctl.store import files, journal, runpath
 from trainctl.sweep import places, study
+from trainctl.sweep.trial import Trial
 
 ODD: list[Any] = [
     None, True, -1, 0, 3, 1.5, 1e400, "", "x", "seed=1", "optimizer.lr=-1", "components=[os]", [], ["x"], [1], {}, {"a": 1},
@@ -163,3 +165,76 @@ def test_a_sweep_that_another_process_begins_in_the_same_moment_is_joined(
     joined = study.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"])
     assert joined.home.absolute() == home
     assert len(joined.ledger.trials) == 2
+
+
+EVIL = {
+    "a word": lambda record: {"words": [*record["words"], "components=[evil]"]},
+    "a word that adds": lambda record: {"words": [*record["words"], "++components=[evil]"]},
+    "a recipe": lambda record: {"words": [*record["words"], "recipe=evil"]},
+    "a component": lambda record: {"words": [*record["words"], "components=[evil]", "metric=[canary]"]},
+}
+
+
+@pytest.mark.parametrize("route", EVIL)
+def test_a_sweep_imports_no_package_that_is_not_named_again_however_it_is_set(
+    home: Path, tmp_path: Path, route: str
+) -> None:
+    package = tmp_path / "evil" / "metric"
+    package.mkdir(parents=True)
+    for path in (tmp_path / "evil" / "__init__.py", package / "__init__.py", package / "canary.py"):
+        path.write_text(f"open({str(tmp_path / 'canary')!r}, 'w')\n\ndef canary():\n    return None\n")
+    for group, text in (("recipe/evil", "components: [evil]\n"), ("metric/canary", "name: canary\n")):
+        path = tmp_path / "archive" / f"{group}.yaml"
+        path.parent.mkdir(parents=True)
+        path.write_text(f"# @package _global_\n{text}" if group.startswith("recipe") else text)
+    record = json.loads((home / "sweep.json").read_text())
+    hostile = record | {"config_dir": [str(tmp_path / "archive")]} | EVIL[route](record)
+    (home / "sweep.json").write_text(json.dumps(hostile))
+    with pytest.raises(ConfigError, match=r"name the packages of your components again, with components=\[evil\]"):
+        study.reopen(home)
+    assert not (tmp_path / "canary").exists()
+
+
+def test_a_point_names_no_packages(home: Path, tmp_path: Path) -> None:
+    (tmp_path / "evil").mkdir()
+    (home / "lists" / "000001.json").write_text(json.dumps([{"point": ["optimizer.lr=0.3", "components=[evil]"]}]))
+    opened = study.reopen(home)
+    with pytest.raises(CheckpointError, match="point 2 names other packages of components"):
+        opened.config(next(trial for trial in opened.ledger.trials.values() if trial.point == 2))
+
+
+def test_a_sweep_contacts_no_database_that_is_not_named_again(home: Path) -> None:
+    url = "postgresql://me@127.0.0.1:1/x?sslmode=require&connect_timeout=3"
+    record = json.loads((home / "sweep.json").read_text())
+    (home / "sweep.json").write_text(
+        json.dumps(record | {"storage": url, "words": [*record["words"], f"sweep.storage={url}"]})
+    )
+    with pytest.raises(CheckpointError, match=r"its journal is in a database; give 'sweep\.storage=postgresql:"):
+        study.reopen(home)
+
+
+def test_lines_that_a_shell_executes_are_named_again(home: Path) -> None:
+    record = json.loads((home / "sweep.json").read_text())
+    own = ["sweep.slurm=2", "sweep.slurm_setup=[touch canary]", "sweep.slurm_options=[--wrap=touch canary]"]
+    (home / "sweep.json").write_text(json.dumps(record | {"words": [*record["words"], *own]}))
+    with pytest.raises(
+        ConfigError, match=r"name again what its jobs execute, .*: 'sweep.slurm_setup=\[touch canary\]'"
+    ):
+        study.reopen(home, ["sweep.slurm=2"])
+    assert study.reopen(home, ["sweep.slurm=2", own[1], "sweep.slurm_options=[]"]).settings.slurm_options == []
+    assert study.reopen(home).settings.slurm_setup == []  # a process that joins executes none of them
+
+
+@pytest.mark.parametrize("name", ["0-x", "0-x/checkpoints", "0-x/checkpoints/last.safetensors"])
+def test_checkpoints_behind_a_link_are_not_removed(home: Path, tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim" / "checkpoints"
+    victim.mkdir(parents=True)
+    (victim / "last.safetensors").write_bytes(b"mine")
+    (home / name).parent.mkdir(parents=True, exist_ok=True)
+    (home / name).symlink_to(tmp_path / Path("victim", *Path(name).parts[1:]))
+    trial = Trial(0, ("x",), (), home / "0-x")
+    places.drop_checkpoints(runpath.hold(home), [trial])
+    with suppress(CheckpointError):
+        places.prepare(runpath.hold(home) / "0-x")
+    assert (victim / "last.safetensors").read_bytes() == b"mine"
+    assert os.path.lexists(home / name) or name != "0-x"

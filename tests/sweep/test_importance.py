@@ -22,7 +22,7 @@ def grid(metric, *sizes):
 
 
 def test_the_setting_that_decides_has_nearly_all():
-    shares = importances(standings(grid(lambda point: point[0] + 0.001 * point[1], 4, 5)), "val/accuracy")
+    shares = importances(standings(grid(lambda point: point[0] + 0.001 * point[1], 4, 5)), maximize=True)
     assert list(shares) == ["k0", "k1"]
     assert shares["k0"] > 0.9
     assert shares["k1"] < 0.1
@@ -31,22 +31,22 @@ def test_the_setting_that_decides_has_nearly_all():
 def test_settings_without_effect_have_nothing_on_average():
     source = random.Random(0)
     found = [
-        importances(standings(grid(lambda point: source.random(), 3, 3, 3)), "val/accuracy")["k0"] for _ in range(40)
+        importances(standings(grid(lambda point: source.random(), 3, 3, 3)), maximize=True)["k0"] for _ in range(40)
     ]
     assert sum(found) / len(found) < 0.06
 
 
 def test_a_diverged_point_weighs_no_more_than_another():
     points = grid(lambda point: float(point[0]), 4, 5)
-    plain = importances(standings(points), "val/accuracy")
+    plain = importances(standings(points), maximize=True)
     points[0] = (points[0][0], {"value": -1e30})
-    assert importances(standings(points), "val/accuracy")["k0"] == pytest.approx(plain["k0"], abs=0.02)
+    assert importances(standings(points), maximize=True)["k0"] == pytest.approx(plain["k0"], abs=0.02)
 
 
 def test_failed_points_count_as_the_worst():
     points = [(words, {"value": None, "status": "failed"} if words[0] == "k0=3" else more)
               for words, more in grid(lambda point: 0.5 + 0.01 * point[1], 4, 5)]  # fmt: skip
-    assert importances(standings(points), "val/accuracy")["k0"] > 0.3
+    assert importances(standings(points), maximize=True)["k0"] > 0.3
 
 
 def test_a_continuous_setting_is_grouped_by_size():
@@ -55,7 +55,7 @@ def test_a_continuous_setting_is_grouped_by_size():
     for _ in range(60):
         rate, other = source.random(), source.random()
         points.append(([f"rate={rate}", f"other={other}"], {"value": rate}))
-    shares = importances(standings(points), "val/accuracy")
+    shares = importances(standings(points), maximize=True)
     assert shares["rate"] > 0.9
     assert shares["other"] < 0.15
 
@@ -71,4 +71,4 @@ def test_a_continuous_setting_is_grouped_by_size():
     ],
 )
 def test_what_cannot_be_estimated_is_left_out(rows):
-    assert importances(standings(rows), "val/accuracy") == {}
+    assert importances(standings(rows), maximize=True) == {}

@@ -50,7 +50,9 @@ def trials():
 def view_of(made, seconds=60.0, encoding="utf-8"):
     """Return the view of a sweep, so many seconds after its start, with progress of its running trials."""
     now = [0.0]
-    view = View(HOME, MONITOR, [replace(each, status="waiting") for each in made], encoding, lambda: now[0])
+    view = View(
+        HOME, MONITOR, [replace(each, status="waiting") for each in made], encoding, lambda: now[0], maximize=True
+    )
     view.trials = made
     now[0] = seconds
     view.running = tuple(
@@ -114,7 +116,7 @@ def test_trials_that_were_over_before_do_not_count_for_the_speed():
         trial(90 + n, status="waiting") for n in range(10)
     ]
     now = [0.0]
-    view = View(HOME, MONITOR, made, "utf-8", lambda: now[0])
+    view = View(HOME, MONITOR, made, "utf-8", lambda: now[0], maximize=True)
     now[0] = 10.0
     assert "left ?" in "\n".join(frame(view))
     made[90] = replace(made[90], status="finished")
@@ -146,7 +148,7 @@ def test_an_error_in_a_frame_is_shown_instead_of_it():
 
 def test_a_failure_stays_above_the_view_with_its_log_and_the_cursor_returns():
     out, made = io.StringIO(), trials()
-    live = Live(terminal(file=out), HOME, MONITOR, made)
+    live = Live(terminal(file=out), HOME, MONITOR, made, maximize=True)
     live.started(made[3])
     live.running([Progress(made[3], 1.0, 10.0)])
     live.ended(made[6])
@@ -163,7 +165,10 @@ class Broken(io.StringIO):
 
 
 def test_a_terminal_that_disappears_does_not_end_the_sweep():
-    for watcher in (Live(terminal(file=Broken()), HOME, MONITOR, trials()), Lines(Broken(), MONITOR, trials())):
+    for watcher in (
+        Live(terminal(file=Broken()), HOME, MONITOR, trials(), maximize=True),
+        Lines(Broken(), MONITOR, trials()),
+    ):
         watcher.started(trials()[0])
         watcher.ended(trials()[6])
         watcher.note("text")
@@ -172,7 +177,7 @@ def test_a_terminal_that_disappears_does_not_end_the_sweep():
 
 def test_off_a_terminal_each_event_is_a_line():
     out, made = io.StringIO(), trials()
-    watcher = watch(out, HOME, MONITOR, made)
+    watcher = watch(out, HOME, MONITOR, made, maximize=True)
     watcher.started(replace(made[0], step=0))
     watcher.started(made[3])
     watcher.rung(replace(made[3], rungs={3: 0.5}), 3)
@@ -229,6 +234,7 @@ def test_a_running_trial_can_be_the_best_before_any_has_ended():
         MONITOR,
         made := [trial(n, [f"optimizer.lr=0.{n}"], 0, status="running", value=None) for n in (1, 2)],
         "utf-8",
+        maximize=True,
     )
     assert not any("best" in line for line in frame(view))
     rows = {1: [{MONITOR: 0.4}, {MONITOR: math.nan}], 2: [{MONITOR: 0.7}, {MONITOR: 0.6}]}

@@ -100,6 +100,17 @@ def test_the_best_is_highlighted_among_all_curves(trials, tmp_path, figures):
     assert sorted(float(line.get_ydata()[-1]) for line in red) == pytest.approx([0.75, 0.76])
 
 
+def test_a_trial_on_another_machine_has_the_curve_that_the_journal_has(tmp_path, figures):
+    made = [
+        trial(0, ["seed=0"], value=0.7, directory=tmp_path / "0", place="node:/there", curve=((1.0, 0.5), (2.0, 0.7))),
+        trial(1, ["seed=1"], value=0.6, directory=tmp_path / "1", curve=((1.0, 0.1),)),  # its files are newer
+    ]
+    write_curve(made[1], [0.2, 0.6])
+    draw(made, tmp_path)
+    lines = {line.get_color(): line.get_ydata().tolist() for line in figures["curves"].axes[0].get_lines()}
+    assert lines == {plots.BEST: [0.5, 0.7], plots.PALE: [0.2, 0.6]}
+
+
 def test_there_are_some_hundred_curves_at_most(tmp_path, figures, monkeypatch):
     monkeypatch.setattr(plots, "MOST_LINES", 3)
     trials = [
@@ -110,7 +121,7 @@ def test_there_are_some_hundred_curves_at_most(tmp_path, figures, monkeypatch):
     draw(trials, tmp_path)
     axes = figures["curves"].axes[0]
     assert len(axes.get_lines()) == 4
-    assert "(4 of 9 trials)" in axes.get_title(loc="left")
+    assert "(4 of 9 trials)" in figures["curves"].get_suptitle()
 
 
 def test_the_front_is_drawn_apart(trials, tmp_path, figures):

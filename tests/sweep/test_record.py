@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import time
 from pathlib import Path
@@ -9,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.sweep import many
+from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.store import journal, lock
-from trainctl.sweep import record, study
+from trainctl.sweep import compared, record, study
 
 
 def opened(*words: str) -> study.Study:
@@ -50,6 +52,71 @@ def test_a_complete_sweep_is_finished_and_its_best_point_is_the_best_mean() -> N
     assert sweep.best.metrics == {"val/loss": pytest.approx(0.35), "test/loss": pytest.approx(0.7)}
     assert sweep.fixed[0] == "dataset=iris"
     assert [word.split("=")[0] for word in sweep.fixed] == ["dataset", "threads"]
+
+
+PROFIT = '''"""A metric of the user's own."""
+from trainctl.components.metric.base import Metric
+
+
+def profit(*, maximize: bool) -> Metric:
+    """Return what hits earn."""
+    return Metric(("profit",), lambda scores: [100.0 * (scores.targets == scores.predicted).mean()], ("classification",))
+'''
+OWN = ("components=[shop]", "metric=[profit]", "monitor=val/profit")
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> None:
+    """Write a metric of which larger values are better."""
+    for path, text in (
+        ("shop/metric/profit.py", PROFIT),
+        ("conf/metric/profit.yaml", "# @package metric.profit\nname: profit\nmaximize: true\n"),
+    ):
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_sweep_knows_that_more_of_a_users_own_metric_is_better() -> None:
+    home = opened(*OWN, "optimizer.lr=0.1,0.2,0.3", "sweep.monitors=[val/profit,val/loss]")
+    for key, value in enumerate((20.0, 90.0, 50.0)):
+        values = {"val/profit": value, "val/loss": 1.0}
+        write(home, end(str(key), value, metrics=values, values=values))
+    assert home.policy.maximize
+    content = json.loads((home.home / "sweep.json").read_text())
+    assert content["maximize"] == ["profit"]
+    sweep = read(home)
+    assert sweep.best is not None
+    assert sweep.best.value == 90.0
+    ranking = compared._answer(sweep).rankings[0]
+    assert [standing.point for standing in ranking.standings] == [1, 2, 0]
+    assert [standing.front for standing in ranking.standings] == [True, False, False]
+    (home.home / "sweep.json").write_text(json.dumps(content | {"maximize": "profit"}))
+    assert read(home).trouble.endswith("sweep.json: damaged: maximize is not a list of metrics")
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("shop")
+def test_runs_and_sweeps_of_a_users_own_metric_are_ranked_to_the_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def said(*words: str) -> str:
+        monkeypatch.setattr("sys.argv", ["trainctl", *words])
+        assert cli.main() == 0
+        return capsys.readouterr().out
+
+    tiny = ("dataset=iris", "model=linear", "loop.epochs=6", "loop.batch_size=40", "sweep.workers=1", "threads=1")
+    out = said("-m", *tiny, *OWN, "optimizer.lr=1e-5,0.1", "sweep.name=s", "output.plots=false")
+    assert re.search(r"trainctl .*optimizer.lr=0.1", out.split("\n\n")[-1]), out  # the command that trains the winner
+    both = {run["path"]: run["metrics"] for run in json.loads(said("runs", "trials=true", "format=json"))}
+    better = max(both, key=lambda path: both[path]["val/profit"])
+    assert "optimizer.lr=0.1" in better
+    (listed,) = json.loads(said("sweeps", "format=json"))
+    assert (listed["best_settings"], listed["best"]) == ("optimizer.lr=0.1", both[better]["val/profit"])
+    first = json.loads(said("runs", "trials=true", "sort=val/profit", "format=json"))[0]
+    assert first["path"] == better
+    assert " *" in next(line for line in said("compare", *both).splitlines() if "val/profit" in line)
+    assert "optimizer.lr=0.1" in said("compare", "s").split("\n\n")[-1]
 
 
 def test_a_larger_metric_may_be_the_better_one() -> None:

@@ -43,17 +43,6 @@ place=$(dirname "$0")
 if [ "$1" = show ]; then echo "JobId=101 ArrayJobId=100 JobState=$(cat "$place/state" 2> /dev/null || echo RUNNING) Reason=None"
 else echo "$@" >> "$place/scontrol.log"; fi
 """
-SLOW = '''"""Waits after each epoch."""
-import time
-
-
-def slow(*, maximize: bool):
-    """Never stop."""
-    def update(state, value, epoch, seconds):
-        time.sleep(0.1)
-        return state
-    return update
-'''
 TINY = ("dataset=iris", "model=mlp", "model.hidden=[5]", "loop.batch_size=40", "threads=1")
 
 
@@ -67,18 +56,6 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (place / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{place}{os.pathsep}{os.environ['PATH']}")
     return place
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> str:
-    """Write a component that makes an epoch take a tenth of a second; return its package."""
-    for path, text in (
-        (tmp_path / "snail" / "early_stopping" / "slow.py", SLOW),
-        (tmp_path / "conf" / "early_stopping" / "slow.yaml", "name: slow\n"),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return "snail"
 
 
 def begun(*words: str) -> study.Study:

@@ -116,6 +116,8 @@ def test_machines_that_share_no_directory_share_the_trials_and_the_table(
     assert claims(url, "both") == dict.fromkeys("012345", 0)
     ends = [event["trial"] for event in events(server, url) if event["event"] == "end"]
     assert sorted(ends) == list("012345")  # each was trained once
+    curves = [event["curve"] for event in events(server, url) if event["event"] == "end"]
+    assert [[epoch for epoch, _ in curve] for curve in curves] == [list(range(1, 31))] * 6
 
     # The same command, with more values, grows it; a copy of the command elsewhere shows the same table.
     grown = command(*words[:7], "optimizer.lr=0.01,0.02,0.07", *words[8:], f"sweep.storage={url}", cwd=here)
@@ -124,6 +126,7 @@ def test_machines_that_share_no_directory_share_the_trials_and_the_table(
     again = command("resume", "runs/both", f"sweep.storage={url}", cwd=there)
     assert again.returncode == 0, again.stderr
     assert rows(there / "runs" / "both")["0.07"]["place"].endswith(":" + str(here / "runs" / "both"))
+    assert not (there / "runs" / "both" / "plots").exists()  # output.plots=false
 
 
 @pytest.mark.parametrize("how", ["killed", "stopped"])

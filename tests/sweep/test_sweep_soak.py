@@ -32,17 +32,6 @@ EARLY = 40  # trials after which everything that is loaded once is loaded
 # Bounds [bytes], about twice what was measured.
 MOST_GROWTH = {"pool": 8e6, "nursery": 8e6, "worker": 40e6}  # of private memory between the 40th and the 190th trial
 MOST_OF_A_TRIAL = 60e3  # on disk, without checkpoints
-SLOW = '''"""Waits after each epoch."""
-import time
-
-
-def slow(*, maximize: bool):
-    """Never stop."""
-    def update(state, value, epoch, seconds):
-        time.sleep(0.1)
-        return state
-    return update
-'''
 # A pool that believes to be on another machine: it must not ask this machine's kernel which processes live.
 ELSEWHERE = """
 import platform, socket, sys
@@ -128,18 +117,6 @@ def test_neither_memory_nor_disk_grow_over_200_trials(start: Callable[..., Any],
     assert not list(home.rglob(".trainctl-*"))
     assert len(list((home / "logs").iterdir())) == TRIALS + 1
     assert not children(process._pid)
-
-
-@pytest.fixture
-def slow(tmp_path: Path) -> str:
-    """Write a component that makes an epoch take a tenth of a second; return its package."""
-    for path, text in (
-        (tmp_path / "snail" / "early_stopping" / "slow.py", SLOW),
-        (tmp_path / "conf" / "early_stopping" / "slow.yaml", "name: slow\n"),
-    ):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return "snail"
 
 
 @pytest.fixture

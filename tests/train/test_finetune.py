@@ -18,7 +18,7 @@ from trainctl.run.layers import layers
 from trainctl.settings import component, compose, derive
 from trainctl.store import parents as stored
 from trainctl.store import records, restore
-from trainctl.train import parentage, session
+from trainctl.train import cost, parentage, session
 
 TWO = ("model.hidden=[6,5]", "model.norm=batch", "model.dropout=0.1")
 
@@ -45,6 +45,32 @@ def held(directory: Path, old: Path, count: int) -> list[str]:
     model = assemble.assemble(settings(*TWO)).model
     names = [name for layer in layers(model)[:count] for name in layer.tensors]
     return [name for name in names if not torch.equal(before[f"model.{name}"], now[f"model.{name}"])]
+
+
+def test_an_encoder_becomes_a_classifier_with_its_own_layers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encoder = compose.compose(
+        ["model=autoencoder", "model.hidden=[20]", "model.bottleneck=6", "loop.max_steps=3", "output.plots=false"]
+    )
+    session.begin(encoder, [], tmp_path / "encoder")
+    monkeypatch.setattr(cost, "SECONDS", 0.0)
+
+    def finetune(*words: str) -> tuple[int, str, str]:
+        monkeypatch.setattr("sys.argv", ["trainctl", "finetune", "encoder", "root=.", "output.root=new", *words])
+        return cli.main(), *capsys.readouterr()
+
+    code, out, err = finetune("model=mlp", "split.labels=30", "loop.max_steps=3")
+    assert code == 0, err
+    assert "'model.hidden=[20,6]'" in out.splitlines()[0]
+    assert "loss" not in out.splitlines()[0]
+    (new,) = (path for path in (tmp_path / "new").iterdir() if path.name[0] != ".")
+    starts = [entry["state"] for entry in records.read_json(new / "run.json")["starts"]]
+    assert starts == ["taken", "taken", "new"]
+    assert records.read_summary(new).size is not None
+    code, _, err = finetune("model=mlp", "model.hidden=[9]", "loop.max_steps=1")
+    assert code == 4
+    assert "1: 1.weight has shape 20x64 there, 9x64 here; 3: layers differ from 1 on" in err
 
 
 OPTIMIZERS = [name for name in component.names("optimizer") if name != "whatever"]
@@ -102,6 +128,15 @@ def test_layer_decay_lowers_the_rate_of_each_layer_towards_the_input(old: Path) 
     found = [{rates[id(parameters[name])] for name in layer.parameters} for layer in layers(run.model)]
     assert found == [{0.2}, {0.4}, {0.8}]
     assert run.optimizer.param_groups[0]["initial_lr"] == 0.8  # the rate that is reported
+
+
+def test_the_output_layer_can_have_a_rate_of_its_own(old: Path) -> None:
+    run = assemble.assemble(settings(*TWO, "layer_decay=0.5", "head_lr_factor=10", "optimizer.lr=0.8"))
+    parameters = dict(run.model.named_parameters())
+    rates = {id(each): group["initial_lr"] for group in run.optimizer.param_groups for each in group["params"]}
+    found = [{rates[id(parameters[name])] for name in layer.parameters} for layer in layers(run.model)]
+    assert found == [{0.2}, {0.4}, {8.0}]
+    assert run.optimizer.param_groups[0]["initial_lr"] == 0.4  # of the layer before it, which is reported
 
 
 def test_everything_works_with_the_parent_deleted(tmp_path: Path, old: Path) -> None:

@@ -469,4 +469,4 @@ def test_what_distill_answers_to_mistakes(
         capsys, monkeypatch, "distill", str(teacher), "model.hidden=[1]", "loop.max_steps=1", "tolerance=0.0001"
     )
     assert code == 9
-    assert "the run is complete and was kept" in err
+    assert "the new run is complete and was kept" in err

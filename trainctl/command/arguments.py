@@ -12,18 +12,27 @@ from pathlib import Path
 
 from trainctl.errors import ConfigError, StorageError, UnavailableError
 from trainctl.fileformat.boundary import reason
+from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.machine import environment, launch, threads
 from trainctl.report import table
-from trainctl.settings import component, config, processes
+from trainctl.settings import component, config, processes, project, project_file
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
 from trainctl.store.finding import find
 from trainctl.store.runpath import AnyPath
 
+ROOT = "runs"  # the directory for runs, unless the project or the user names another
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
 ALLOCATORS = ("PYTORCH_CUDA_ALLOC_CONF", "PYTORCH_HIP_ALLOC_CONF", "PYTORCH_ALLOC_CONF")
 MOST_DIGITS = 18  # of a whole number
+CONFIG_DIR = ("--config-dir", "-cd")
+MOST_QUANTILES = 99
+# Settings of a data set that say how a file of rows to predict is written.
+OF_A_FILE = tuple(
+    f"dataset.{key}"
+    for key in ("delimiter", "encoding", "header", "decimal", "thousands", "dates", "missing", "skip", "unknown")
+)
 
 
 @dataclass(frozen=True)
@@ -34,15 +43,22 @@ class ParsedArguments:
         names: Arguments without ``=``, in order.
         options: The command's own options; defaults are filled in.
         overrides: All other ``key=value`` arguments.
+        config_dir: The value of ``--config-dir``, a directory of the user's configuration files; None without.
     """
 
     names: list[str]
     options: dict[str, str]
     overrides: list[str]
+    config_dir: str | None = None
 
 
 def parse(
-    argv: Sequence[str], defaults: Mapping[str, str], *, most_names: int, overrides: bool = False
+    argv: Sequence[str],
+    defaults: Mapping[str, str],
+    *,
+    most_names: int,
+    overrides: bool = False,
+    composes: bool = False,
 ) -> ParsedArguments:
     """Split a command's arguments into names, options and overrides.
 
@@ -51,28 +67,31 @@ def parse(
         defaults: The command's options, with their defaults.
         most_names: Maximum number of arguments without ``=``.
         overrides: Whether the command accepts ``key=value`` arguments other than its options.
+        composes: Whether the command composes a configuration, and therefore accepts ``--config-dir``.
 
     Raises:
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
     """
-    parsed = ParsedArguments([], dict(defaults), [])
+    config_dir, argv = _config_dir(argv) if composes else (None, argv)
+    parsed = ParsedArguments([], _with_project(defaults), [], config_dir)
     for index, argument in enumerate(argv):
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
             parsed.names.append(argument)
-        elif argument.startswith("-"):
+        elif argument.startswith("-") and argument != "-":  # which is standard input
             option = argument.lstrip("-").partition("=")[0].replace("-", "_")
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
+            flags = "--help and --config-dir" if composes else "--help"
             hint = f": {option}={''.join(after) or 'VALUE'}" if option in defaults or is_setting(option) else ""
             raise ConfigError(
-                f"{argument}: this command takes no flags other than --help; write options as key=value{hint}"
+                f"{argument}: this command takes no flags other than {flags}; write options as key=value{hint}"
             )
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
         elif key in defaults and not value and not (key == "output" and defaults[key]):  # there, empty means no file
             raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
         elif key in defaults:
-            parsed.options[key] = os.path.expanduser(value) if key in PATHS else value  # noqa: PTH111 - never raises
+            parsed.options[key] = _home_expanded(key, value) if key in PATHS else value
         elif overrides:
             parsed.overrides.append(argument)
         else:
@@ -82,10 +101,70 @@ def parse(
     return parsed
 
 
+def words_of(config_dir: str | None) -> list[str]:
+    """Return the words that pass on ``--config-dir``, for a command that is printed."""
+    return [] if config_dir is None else [CONFIG_DIR[0], config_dir]
+
+
+def _config_dir(argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Return the value of ``--config-dir``, and the other arguments.
+
+    Raises:
+        ConfigError: If it has no value.
+    """
+    words, found = iter(argv), None
+    others: list[str] = []
+    for word in words:
+        name, equals, value = word.partition("=")
+        if name not in CONFIG_DIR:
+            others.append(word)
+        elif not (found := value if equals else next(words, "")):
+            raise ConfigError(f"{word}: expected a directory of configuration files")
+    return found, others
+
+
+def of_list(argv: Sequence[str], defaults: Mapping[str, str], hint: str = "") -> dict[str, str]:
+    """Return the options of a command that lists what is below ``root=``; it takes no names.
+
+    Args:
+        argv: The arguments after the command.
+        defaults: The command's options, with their defaults.
+        hint: What to do in place of giving a name.
+
+    Raises:
+        ConfigError: If there is a name, or the root that was given is not a directory.
+    """
+    parsed = parse(argv, defaults, most_names=len(argv))
+    if parsed.names:
+        raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], defaults)}{hint}")
+    root = Path(parsed.options["root"])
+    if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
+        raise ConfigError(f"root={root}: no such directory")
+    return parsed.options
+
+
+def _with_project(defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return the defaults of options with the project's directory for runs."""
+    found = project_file.current() if defaults.get("root") == ROOT else None
+    return dict(defaults) | ({"root": found.output_root} if found and found.output_root else {})
+
+
 def is_setting(key: str) -> bool:
     """Return whether a key is one of a run's settings, or lies in one of their sections."""
     first = key.partition(".")[0]
     return first in config.SECTIONS or first in component.SUPPLIED or first in config.knobs() or first == "recipe"
+
+
+def _home_expanded(key: str, value: str) -> str:
+    """Return a path with a leading ``~`` expanded.
+
+    Raises:
+        ConfigError: If there is no such home directory: a new directory of that name is never what was meant.
+    """
+    path = os.path.expanduser(value)  # noqa: PTH111 - pathlib's raises
+    if path.startswith("~") and not os.path.lexists(path):
+        raise ConfigError(f"{key}={value}: there is no such home directory; for a path of that name give ./{value}")
+    return path
 
 
 def _exists(path: str) -> bool:
@@ -93,9 +172,14 @@ def _exists(path: str) -> bool:
 
 
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides."""
+    """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides.
+
+    Without it, the packages are those of the project, if it is trusted.
+    """
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
-    value = lists[-1] if lists else "[]"
+    if not lists:
+        return list(project.packages()), list(overrides)
+    value = lists[-1]
     items = read_items(value)
     names = split(value) if items is None else items
     return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
@@ -260,7 +344,12 @@ def tolerance(text: str) -> float | None:
     >>> tolerance("0.01"), tolerance("")
     (0.01, None)
     """
-    return None if not text else 0.0 if text in ("0", "0.0") else number("tolerance", text, 0, math.inf)
+    if not text:
+        return None
+    try:
+        return float(text) and number("tolerance", text, 0, math.inf)
+    except (ConfigError, ValueError):
+        raise ConfigError(f"tolerance={text}: expected a number in [0, inf)") from None
 
 
 def several(names: Sequence[str], root: Path, command: str) -> list[Path]:
@@ -309,3 +398,20 @@ def new_path(key: str, text: str) -> Path | None:
     except OSError as error:
         raise StorageError(f"{key}={text}: cannot be written: {error.strerror}") from error
     raise StorageError(f"{key}={text}: {kind} already exists")
+
+
+def quantiles(text: str) -> list[float]:
+    """Parse ``quantiles=[0.05,0.95]``, with or without brackets; none if it is empty.
+
+    Raises:
+        ConfigError: If one is not in [0, 1], or is given twice.
+
+    >>> quantiles("[0.05,0.95]"), quantiles("0.5"), quantiles("")
+    ([0.05, 0.95], [0.5], [])
+    """
+    items = read_items(text)
+    words = [word.strip() for word in (split(text) if items is None else items)] if text else []
+    found = [0.0 if word in ("0", "0.0") else number("quantiles", word, 0, 1) for word in words]
+    if len(set(found)) < len(found) or len(found) > MOST_QUANTILES:
+        raise ConfigError(f"quantiles={text}: list each quantile only once, at most {MOST_QUANTILES}")
+    return found

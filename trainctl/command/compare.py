@@ -2,15 +2,23 @@
 
 Usage: trainctl compare SWEEP [root=DIR] [format=FORMAT]
        trainctl compare RUN|SWEEP RUN|SWEEP... [root=DIR] [format=FORMAT]
+                        [output=FILE.png]
 
   SWEEP, RUN     a directory, its name below the root, or a part of the name
                  that matches no other one
   root=DIR       directory of the runs and sweeps; default: runs
   format=FORMAT  table, json or csv
+  output=FILE    draw the curves of the runs over each other, as a PNG file,
+                 which must not exist
 
 One sweep shows its ranked table, from what is known so far. Among several, a
 sweep stands for its best point: its mean over the seeds, and then the first
 run of the point next to the other runs.
+
+Runs that were trained on the same data are compared by the 95 % intervals of
+their test metrics: which differences are more than chance. If the runs repeat
+their settings with several seeds, the settings are compared, paired by seed.
+`trainctl report RUN RUN` compares runs row by row, which can tell more.
 
 In each row of the results, * marks the best value. - means that the run does
 not have this setting or result.
@@ -18,29 +26,38 @@ not have this setting or result.
 Examples:
   trainctl compare 20250101-1200-sweep
   trainctl compare 20250101-1200 20250101-1210
+  trainctl compare 20250101-1200 20250101-1210 output=curves.png
   trainctl compare runs/20250101-120000-digits-mlp-a1b2c3 other/sweep
 """
 
 import math
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trainctl.command import arguments
-from trainctl.errors import ConfigError
-from trainctl.finished.record import Record, metric_columns, read
+from trainctl.errors import CheckpointError, ConfigError
+from trainctl.finished import distinguish
+from trainctl.finished.differing import differing
+from trainctl.finished.record import Record, metric_columns, read, rises
 from trainctl.report import phrases, table
-from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import finding, rundir
+from trainctl.store import records as records_of
 from trainctl.store.records import Sizes
 from trainctl.wording import shortened
 
-OPTIONS = {"root": "runs", "format": "table"}
+OPTIONS = {"root": "runs", "format": "table", "output": ""}
 FORMATS = ("table", "json", "csv")
 LONGEST = 200  # characters of a setting: an ensemble's has all of its parts
 DECIMALS = 6  # for metrics below 10
+MOST_CHARTS = 6  # of metrics in a picture
+ROWS_ONLY = (
+    "By the intervals of the metrics, 5 % for all comparisons together: what other test rows would change, not what other"
+    " seeds would. trainctl report compares the runs row by row, and a few seeds of each say more."
+)
 Best = dict[Path, dict[str, Any]]  # by the directory of its first run
 
 
@@ -53,9 +70,14 @@ def main(argv: Sequence[str]) -> int:
     """
     names, options = _names_and_options(argv)
     root, form = Path(options["root"]), arguments.choice("format", options["format"], FORMATS)
+    output = _picture(options["output"])
     sweeps = {name: path for name in names if (path := finding.find_sweep(name, root)) is not None}
     if len(names) == 1 and sweeps:
         from trainctl.sweep import compared
+
+        if output:
+            where = sweeps[names[0]] / "plots"
+            raise ConfigError(f"output={output}: draws the curves of runs; the plots of a sweep are in {where}")
 
         compared.show(sweeps[names[0]], root, form)
         return 0
@@ -67,6 +89,8 @@ def main(argv: Sequence[str]) -> int:
         )
     paths, best = _chosen(names, sweeps, root)
     records = [read(path, root) for path in paths]
+    if output:
+        _draw(records, output)
     if form == "table":
         _table(records, best)
     elif form == "json":
@@ -87,7 +111,9 @@ def _table(records: Sequence[Record], best: Best) -> None:
     table.line()
     comparable = len({record.fingerprint for record in records} - {None}) <= 1
     _results(records, comparable)
-    if not comparable:
+    if comparable:
+        _distinguish(records)
+    else:
         table.line()
         table.line('These runs were trained on different data (see the "data" row): metrics are not comparable.')
 
@@ -100,8 +126,9 @@ def _as_json(record: Record, records: Sequence[Record], best: Best) -> dict[str,
         "path": str(record.path),
         "outcome": record.outcome,
         "sweep": best.get(record.path),
-        "settings": {key: flattened.get(key) for key in _differing(records)},
+        "settings": {key: flattened.get(key) for key in differing(records)},
         "metrics": {name: record.metrics.get(name) for name in metric_columns(records)},
+        "intervals": _intervals(record),
         "steps": record.steps,
         "epochs": record.epochs,
         "seconds": record.seconds,
@@ -114,7 +141,7 @@ def _csv(rows: Sequence[dict[str, Any]]) -> None:
     """Print a row for each run, with a column for each setting that differs and each metric."""
     flat = []
     for row in rows:
-        cells = {key: value for key, value in row.items() if key not in ("sweep", "settings", "metrics")}
+        cells = {key: value for key, value in row.items() if key not in ("sweep", "settings", "metrics", "intervals")}
         settings = {key: "" if value is None else spell(value) for key, value in row["settings"].items()}
         point = {f"sweep_{key}": value for key, value in (row["sweep"] or {}).items() if not isinstance(value, dict)}
         flat.append({**cells, **settings, **row["metrics"], **point})
@@ -151,24 +178,63 @@ def _chosen(names: Sequence[str], sweeps: dict[str, Path], root: Path) -> tuple[
     return paths, best
 
 
-def _differing(records: Sequence[Record]) -> dict[str, list[str]]:
-    """Return the values of the settings that differ, in the order of the configurations; - where there is none."""
-    flattened = [leaves(record.config) for record in records]
-    rows = {}
-    for key in dict.fromkeys(key for settings in flattened for key in settings):
-        cells = [spell(settings[key]) if key in settings else "-" for settings in flattened]
-        if len(set(cells)) > 1:
-            rows[key] = cells
-    return rows
-
-
 def _settings(records: Sequence[Record]) -> None:
     """Print the settings that differ."""
-    differing = _differing(records)
-    if rows := [[key, *(shortened(cell, LONGEST) for cell in cells)] for key, cells in differing.items()]:
+    if rows := [[key, *(shortened(cell, LONGEST) for cell in cells)] for key, cells in differing(records).items()]:
         table.show(["setting", *_labels(records)], rows, title="Settings that differ")
     else:
         table.line("No settings differ.", style="bold")
+
+
+def _intervals(record: Record) -> dict[str, list[float]]:
+    """Return the 95 % intervals of a run's metrics, as far as its summary has them."""
+    try:
+        return records_of.read_summary(record.path).intervals
+    except CheckpointError:
+        return {}
+
+
+def _distinguish(records: Sequence[Record]) -> None:
+    """Print which differences are more than chance: between seeds if runs repeat them, else between test rows."""
+    from trainctl.sweep import repeated  # imports numpy
+
+    metrics = [name for name in metric_columns(records) if name.startswith("test/")] or metric_columns(records)
+    lines = repeated.sentences(records, metrics)
+    if not lines:
+        named = {record.name: record.metrics for record in records}
+        verdicts = distinguish.by_intervals(named, {record.name: _intervals(record) for record in records})
+        lines = [verdict.sentence for verdict in verdicts]
+        lines += [ROWS_ONLY] if lines else []
+    if lines:
+        table.line()
+        table.line("Distinguishable?", style="bold")
+    for line in lines:
+        table.line(line)
+
+
+def _picture(text: str) -> Path | None:
+    """Return the path of the picture to draw; None for none.
+
+    Raises:
+        ConfigError: If it is no PNG file.
+        StorageError: If it exists.
+    """
+    if text and not text.lower().endswith(".png"):
+        raise ConfigError(f"output={text}: the curves are drawn as PNG; give a name that ends in .png")
+    return arguments.new_path("output", text)
+
+
+def _draw(records: Sequence[Record], output: Path) -> None:
+    """Draw the curves of runs over each other."""
+    from trainctl.report import about, chart_plot, curve_charts
+
+    rows = {record.name: [row for row in rundir.read_metrics(record.path) if "lr" in row] for record in records}
+    data = dict.fromkeys(about.data_name(record.config.get("dataset") or {}) for record in records)
+    charts = curve_charts.over_each_other(rows, ", ".join(data))[:MOST_CHARTS]
+    if not charts:
+        raise ConfigError(f"output={output}: none of these runs has an evaluation to draw")
+    chart_plot.panel(charts, f"Curves of {len(records)} runs", charts[0].about, output)
+    table.line(f"trainctl: wrote {output}", stream=sys.stderr)
 
 
 def _results(records: Sequence[Record], comparable: bool) -> None:
@@ -203,7 +269,7 @@ def _metric(name: str, records: Sequence[Record], comparable: bool) -> list[str]
     """Return a metric's row; the best of comparable values is marked, unless all are equal."""
     values = [record.metrics.get(name) for record in records]
     numbers = [value for value in values if value is not None and not math.isnan(value)]
-    best = (max if maximize(name) else min)(numbers) if comparable and len(set(numbers)) > 1 else None
+    best = (max if rises(name, records) else min)(numbers) if comparable and len(set(numbers)) > 1 else None
     marks = [" *" if best is not None and value == best else "" for value in values]
     return [name, *(phrases.number(value, DECIMALS) + mark for value, mark in zip(values, marks, strict=True))]
 

@@ -1,26 +1,36 @@
-"""What TAB offers in bash, zsh and fish: commands, flags, groups, members, settings and runs. Imports no torch.
+"""What TAB offers in bash, zsh and fish: commands and their options, flags, groups, members, settings and runs. No torch.
 
 The names of files may come from a stranger, and a shell may expand what it is offered. So only plain identifiers are
-offered, whatever the files are called, and the scripts hand them to the shell as they are, one on each line.
+offered, whatever the files are called, and the scripts hand them to the shell as they are, one on each line. Where
+nothing is offered, the shell completes paths. Nothing here may take a tenth of a second, so each import is made where
+it is needed.
 """
 
+import ast
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, config
-from trainctl.settings.members import Members, home, options, overlays
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*")  # in ASCII; no shell expands any of these characters
 FLAGS = ("--help", "--hydra-help", "--version", "--resolve", "--multirun", "--cfg", "--config-dir", "--info")
-OF_RUNS = (  # commands that take a run
-    "resume", "verify", "reproduce", "evaluate", "predict", "compare", "explain", "export", "finetune", "distill", "prune",
-    "quantize", "merge", "ensemble", "split", "lineage",
+OF_FLAGS = {
+    "--cfg": ("job", "hydra", "all"),
+    "--info": ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath"),
+}
+# How many runs a command takes: one, or any number; what follows is a path.
+ONE_RUN = (
+    "resume", "verify", "reproduce", "evaluate", "predict", "explain", "export", "finetune", "prune", "quantize", "split",
+    "lineage",
+)  # fmt: skip
+RUNS = ("compare", "distill", "merge", "ensemble", "remove")
+# Commands that take the settings of a run. The others have options of their own only.
+TAKE_SETTINGS = (
+    "train", "resume", "find-lr", "find-batch-size", "profile", "inspect", "evaluate", "predict", "finetune", "distill",
+    "prune", "settings", "new", "runs",
 )  # fmt: skip
 MOST_RUNS = 1000  # of which the names are read
 LONGEST_LINE = 10_000  # characters
@@ -41,7 +51,7 @@ ZSH = """\
 _trainctl() {
     local -a found
     found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT]}" command trainctl --shell-completion query=zsh 2> /dev/null)"})
-    if (( ${#found} )); then compadd -S '' -a found; else _files; fi
+    if (( ${#found} )); then compadd -S '' -a found; else compset -P '*='; _files; fi
 }
 autoload -Uz compinit
 (( ${+functions[compdef]} )) || compinit
@@ -106,100 +116,104 @@ def _typed(line: str, point: str) -> list[str]:
 
 def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> Iterator[str]:
     """Yield all that fits in this place, whatever has been typed of it."""
-    command = before[0] if before and before[0] in commands else "train"
-    if not before:
-        yield from commands
+    command = before[0] if before and before[0] in (*commands, "help") else ""
+    last = before[-1] if before else ""
+    if last in ("--config-dir", "-cd"):
+        return  # a path
+    if last in OF_FLAGS:
+        yield from OF_FLAGS[last]
+        return
     if word.startswith("-"):
-        yield from FLAGS
+        yield from FLAGS if command in ("", "train") else ("--help",)
         return
-    members = _members()
-    if command == "list":
+    if not before:
+        yield from (*commands, "help")
+    if command:
         names = [name for name in before[1:] if "=" not in name]
-        yield from members if not names else members.get(names[0], ()) if len(names) == 1 else ()
-    elif command in OF_RUNS:
-        yield from _runs(Path("runs"))
+        yield from _names(command, names, commands)
     key, equals, _ = word.partition("=")
-    if equals:
-        yield from (f"{key}={value}" for value in _values(key, before, members))
-    elif command not in ("list", "runs", "sweeps", "compare"):
-        yield from (f"{group}=" for group in members)
-        yield from (f"{key}=" for key in _settings(before, members))
+    if command and command != "help":
+        options = _options(command)
+        if equals and key in options:
+            yield from (f"{key}={value}" for value in options[key])
+            return
+        yield from (f"{name}=" for name in options)
+    needs_name = {"new": 2, "settings": 1}.get(command, 0)
+    if command in ("", *TAKE_SETTINGS) and len([name for name in before[1:] if "=" not in name]) >= needs_name:
+        from trainctl.settings import offered
+
+        yield from offered.values(key, before) if equals else offered.keys(word, before)
 
 
-def _members() -> Members:
-    try:
-        return options(overlays())
-    except (ConfigError, OSError):
-        return options([])
+def _names(command: str, names: Sequence[str], commands: Sequence[str]) -> Iterator[str]:
+    """Yield what may be the next name among a command's arguments."""
+    if command == "help":
+        yield from commands if not names else ()
+    elif command in RUNS or (command in ONE_RUN and not names):
+        yield from _runs()
+    elif command in ("list", "new", "settings", "init"):
+        from trainctl.settings import offered
+
+        if command == "init":
+            yield from offered.members("recipe") if not names else ()
+        elif command == "settings":
+            yield from offered.explained() if not names else ()
+        elif not names:
+            yield from offered.groups()
+        elif command == "list" and len(names) == 1:
+            yield from offered.members(names[0])
 
 
-def _runs(root: Path) -> Iterator[str]:
-    """Yield the names of the directories in a directory."""
-    try:
-        with os.scandir(root) as entries:
-            yield from [entry.name for entry in islice(entries, MOST_RUNS) if entry.is_dir()]
-    except OSError:
-        return
+def _options(command: str) -> dict[str, tuple[str, ...]]:
+    """Return a command's own options with the values that they may have, from its source: importing it takes longer."""
+    from trainctl.fileformat.source import parse_python
 
-
-def _values(key: str, before: Sequence[str], members: Members) -> Iterator[str]:
-    """Yield the members of a group, or the words that a setting allows."""
-    if key in members:
-        yield from members[key]
-        return
-    for value in _words(_settings(before, members).get(key)):
-        yield "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _words(annotation: Any) -> Iterator[Any]:
-    """Yield the single values that an annotation allows.
-
-    >>> list(_words(Literal["a", "b"] | bool | float))
-    ['a', 'b', True, False]
-    """
-    if get_origin(annotation) is Literal:
-        yield from get_args(annotation)
-    elif annotation is bool:
-        yield from (True, False)
-    else:
-        for option in get_args(annotation):
-            yield from _words(option)
-
-
-def _settings(before: Sequence[str], members: Members) -> dict[str, Any]:
-    """Return the settings of the run, and of the members that are selected, with their annotations."""
-    found = dict(config.knobs())
-    for section, cls in config.SECTIONS.items():
-        found |= {f"{section}.{key}": annotation for key, annotation in config.knobs(cls).items()}
-    for group, name in _selected(before):
-        prefix = f"{group}.{name}" if group in component.ADDITIVE else group
-        if path := members.get(group, {}).get(name):
-            found |= {f"{prefix}.{key}": annotation for key, annotation in _parameters(group, path).items()}
+    tree = parse_python(Path(__file__).with_name(f"{command.replace('-', '_')}.py"))
+    found: dict[str, tuple[str, ...]] = {}
+    for node in ast.walk(tree):
+        if (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "OPTIONS"
+            and isinstance(node.value, ast.Dict)
+        ):
+            for key, value in zip(node.value.keys, node.value.values, strict=True):
+                truth = isinstance(value, ast.Constant) and value.value in ("true", "false")
+                found.setdefault(str(getattr(key, "value", "")), ("true", "false") if truth else ())
+        elif (
+            isinstance(node, ast.Assign)
+            and ast.unparse(node.targets[0]) == "CHOICES"
+            and isinstance(node.value, ast.Dict)
+        ):
+            for key, value in zip(node.value.keys, node.value.values, strict=True):
+                found[str(getattr(key, "value", ""))] = _texts(value, tree)
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "arguments.choice" and len(node.args) > 2:
+            key = node.args[0]
+            found |= {str(key.value): _texts(node.args[2], tree)} if isinstance(key, ast.Constant) else {}
     return found
 
 
-def _selected(before: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each selected member with its group, by default that of the default run."""
-    selected: dict[str, object] = {}
-    for entry in read_tree(home("conf") / "train.yaml").get("defaults", []):
-        selected |= entry if isinstance(entry, dict) else {}
-    selected |= {group: names for group, equals, names in (word.partition("=") for word in before) if equals}
-    for group in component.GROUPS:
-        names = selected.get(group)
-        for name in (
-            names.strip("[]").split(",") if isinstance(names, str) else names if isinstance(names, list) else ()
-        ):
-            yield group, str(name)
+def _texts(node: ast.expr, tree: ast.Module) -> tuple[str, ...]:
+    """Return the texts of a tuple in a module, which may have a name there, or in the module that it is imported from."""
+    from trainctl.fileformat.source import parse_python
+
+    if isinstance(node, ast.Tuple):
+        return tuple(str(item.value) for item in node.elts if isinstance(item, ast.Constant))
+    for statement in tree.body if isinstance(node, ast.Name) else ():
+        if isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) == ast.unparse(node):
+            return _texts(statement.value, tree)
+        if isinstance(statement, ast.ImportFrom) and any(item.name == ast.unparse(node) for item in statement.names):
+            path = Path(__file__).parents[2].joinpath(*(statement.module or "").split(".")).with_suffix(".py")
+            return _texts(node, parse_python(path)) if path.is_file() else ()
+    return ()
 
 
-def _parameters(group: str, path: Path) -> Mapping[str, Any]:
-    """Return a member's settings with their annotations, or with None if the component is not one of ours."""
+def _runs() -> Iterator[str]:
+    """Yield the names of the directories in the directory for runs, and `last`."""
+    from trainctl.settings import offered
+
+    yield "last"
     try:
-        tree = read_tree(path)
-        settings: dict[str, Any] = (
-            {str(key): None for key in tree if key not in ("name", "defaults")} if isinstance(tree, dict) else {}
-        )
-        code = component.source(group, str(tree.get("name")) if isinstance(tree, dict) else "")
-        return settings | dict(component.signature(code).parameters if code else {})
-    except ConfigError:
-        return {}
+        with os.scandir(offered.root()) as entries:
+            yield from [entry.name for entry in islice(entries, MOST_RUNS) if entry.is_dir()]
+    except (OSError, ValueError):
+        return

@@ -29,9 +29,9 @@ from trainctl.store import finding
 OPTIONS = {"which": "best", "tolerance": "", "root": "runs"}
 
 
-def main(argv: Sequence[str], config_dir: str | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Compose the new run, import torch and train; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, composes=True)
     which = arguments.choice("which", parsed.options["which"], ("best", "last"))
     tolerance = arguments.tolerance(parsed.options["tolerance"])
     root = Path(parsed.options["root"])
@@ -46,10 +46,10 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
     learn = ["teacher=run", f"teacher.runs={spell(teachers)}"] + ([f"teacher.which={which}"] if which != "best" else [])
     if tree["init"]["name"] == "run":  # the first teacher's own start; the new model begins anew
         learn.append("init=none")
-    config, words = derive.derived(tree, [*learn, *overrides], config_dir)
+    config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir)
     if (code := arguments.in_processes(config, ["distill", *argv], overrides)) is not None:
         return code
-    table.line(f"the same as: {derive.command(words)}")
+    table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
     arguments.import_torch()
     from trainctl.report import reporters
@@ -58,11 +58,11 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
 
     made_by = MadeBy("distill", {"runs": teachers, "overrides": list(overrides)})
     summary = session.begin(config, words, reporters=reporters.on_terminal, made_by=made_by)
-    if size := summary.get("size"):
-        before, after = cost.from_json(size)
-        if before:
-            table.line()
-            header, rows = cost.table(before, after)
-            table.show(header, rows, right=set(header[1:]))
-            cost.require_tolerable(before, after, tolerance, "the run is complete and was kept")
+    before, after = cost.from_json(summary.get("size"))
+    if before and after:
+        table.line()
+        header, rows = cost.table(before, after)
+        table.show(header, rows, right=set(header[1:]))
+    if summary["outcome"] == "finished":
+        cost.require_tolerable(before, after, tolerance)
     return 0

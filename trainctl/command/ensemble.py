@@ -10,13 +10,13 @@ below `root`. Its other settings are those of the first RUN.
     trainctl ensemble seed-0 seed-1 seed-2
     trainctl ensemble my-mlp my-cnn my-rnn output=runs/all
 
-`trainctl predict` on an ensemble has a last column `disagreement`, which is large where the parts differ. For a
+`trainctl predict` on an ensemble has a column `disagreement`, which is large where the parts differ. For a
 classification, it is the mean Kullback-Leibler divergence of the parts from their mean in nats, from 0 to the
 logarithm of the number of parts. For a regression, it is the standard deviation of what they predict, in the unit of
 the target (a column for each of several targets); for autoencoders, the root mean square of that over all values, in
 scaled units.
 
-`tolerance` is the largest loss of the monitored metric against the best run; if it is exceeded, nothing is written,
+`tolerance` is the largest loss of the monitored metric against the best run; if it is exceeded, the run is kept
 and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
 """
 
@@ -39,13 +39,12 @@ def main(argv: Sequence[str]) -> int:
     directories = arguments.several(parsed.names, root, "ensemble")
     packages, overrides = arguments.packages(parsed.overrides)
     arguments.import_torch()
-    from trainctl.finished import ensemble
-    from trainctl.finished.announcement import announce
+    from trainctl.finished import announcement, ensemble
     from trainctl.store.parents import open_parent
 
     parents = tuple(open_parent(directory, "part", which, packages) for directory in directories)
     combined = ensemble.combine(ensemble.configuration(parents, str(root), overrides), parents)
-    directory = ensemble.write(combined, output, tolerance)
+    directory = ensemble.write(combined, output)
     metric = combined.run.config.monitor
     values = zip(parents, combined.alone, strict=True)
     rows = [
@@ -53,5 +52,6 @@ def main(argv: Sequence[str]) -> int:
         for parent, value in values
     ]
     table.show(["part", "model", "step", metric], rows, right=["step", metric])
-    announce(directory, ensemble.notes(combined))
+    announcement.announce(directory, ensemble.notes(combined))
+    announcement.require_tolerable(directory, tolerance)
     return 0

@@ -56,9 +56,18 @@ def environment() -> dict[str, str]:
         "processor": device.processor(),
         "cores": f"{len(threads.allowed())} allowed of {os.cpu_count()}" + (f", quota {limit:g}" if limit else ""),
         "devices": ", ".join(_devices()),
-        "cache": str(Path("~/.cache/trainctl").expanduser()).replace(str(Path.home()), "~"),
+        "cache": cache(),
     }
     return facts | {name: os.environ[name] for name in VARIABLES if name in os.environ}
+
+
+def cache() -> str:
+    """Return where data are cached, without the name of the user."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return "none: there is no home directory (set HOME)"
+    return "~/.cache/trainctl" if home.is_absolute() and home != Path("/") else str(home / ".cache" / "trainctl")
 
 
 def _version(package: str) -> str:

@@ -21,6 +21,7 @@ Prints each metric as `split/name`; for a classification also precision, recall 
 import math
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ ERRORS = ("mae", "rmse", "r2")
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and evaluate; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
     options: dict[str, Any] = {key: arguments.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
@@ -51,7 +52,14 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.finished.open import open as open_run
 
     split, which = options["split"], options["which"]
-    run = open_run(directory, packages, overrides, ALLOWED, change=other_data, payloads=[which])
+    run = open_run(
+        directory,
+        packages,
+        overrides,
+        ALLOWED,
+        change=partial(other_data, config_dir=parsed.config_dir),
+        payloads=[which],
+    )
     scores = evaluate(run, split, which)
     if not scores.own_data:
         part = "" if split == "all" else f"; split={split} is only a part of it: use split=all to measure every row"
@@ -65,18 +73,18 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
+def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str], config_dir: str | None = None) -> Tree:
     """Return the run's configuration with other metrics, another data set, or other settings of its own data set."""
     if metrics := [word for word in overrides if word.startswith(("metric=", "metric."))]:
         packages = [f"components=[{','.join(tree['components'])}]"]
-        chosen = compose.compose([*packages, *metrics]).tree["metric"]
+        chosen = compose.compose([*packages, *metrics], config_dir).tree["metric"]
         tree = tree | {"metric": chosen}
         overrides = [word for word in overrides if word not in metrics]
     choice = [word for word in overrides if word.startswith("dataset=")]
     if choice:
         settings = [word for word in overrides if word.startswith("dataset.")]
         packages = [f"components=[{','.join(tree['components'])}]"]
-        tree = tree | {"dataset": compose.compose([*packages, *choice, *settings]).tree["dataset"]}
+        tree = tree | {"dataset": compose.compose([*packages, *choice, *settings], config_dir).tree["dataset"]}
         overrides = [word for word in overrides if word not in choice and word not in settings]
     return existing.change(tree, overrides, allowed)
 

@@ -84,6 +84,9 @@ def main(argv: Sequence[str]) -> int:
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     if not parsed.names:
         raise ConfigError("explain needs a run: trainctl explain RUN [INPUT]")
+    if arguments.is_setting(parsed.names[0]):
+        name = parsed.names[0]
+        raise ConfigError(f"{name}: is a setting, not a run; to explain it: trainctl settings {name}")
     options = checked(parsed.options, with_input=len(parsed.names) > 1)
     directory = rundir.find(parsed.names[0], Path(parsed.options["root"]))
     given = [Path(name) for name in parsed.names[1:]]

@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import compose
+from trainctl.settings import project
 from trainctl.wording import shell_words
 
 OPTIONS = {"max_size": "", "seconds": "0.5"}
@@ -28,10 +28,11 @@ OPTIONS = {"max_size": "", "seconds": "0.5"}
 
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
     most = arguments.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
     seconds = arguments.number("seconds", parsed.options["seconds"], 0, 3600)
-    checked = arguments.require_one_process(compose.compose(parsed.overrides), "find-batch-size")
+    checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    arguments.require_one_process(checked, "find-batch-size")
     arguments.import_torch()
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
@@ -58,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     end = "the largest that fits" if not speeds[-1].fits else "the largest tried; it fits"
     table.line()
     table.line(f"{largest.size} is {end}; suggested: {suggested.size} (*)")
-    advise(suggested.size, run.plan.batch_size, parsed.overrides)
+    advise(suggested.size, run.plan.batch_size, [*arguments.words_of(parsed.config_dir), *parsed.overrides])
     return 0
 
 

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.report import phrases, table
-from trainctl.settings import compose
+from trainctl.settings import project
 from trainctl.wording import shell_words
 
 if TYPE_CHECKING:
@@ -38,13 +38,14 @@ FALL = 0.02  # the loss must fall by this fraction of its first value, or no rat
 
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
     lowest, highest = (arguments.number(key, parsed.options[key], 0, math.inf) for key in ("min_lr", "max_lr"))
     steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     if lowest >= highest:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
     output = arguments.new_path("output", parsed.options["output"])
-    checked = arguments.require_one_process(compose.compose(parsed.overrides), "find-lr")
+    checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    arguments.require_one_process(checked, "find-lr")
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")
@@ -66,15 +67,16 @@ def main(argv: Sequence[str]) -> int:
         f" suggested: {curve.suggestion:g}, a tenth of the lowest"
     )
     if output:
-        from trainctl.report import plots
+        from trainctl.report import about, plots
 
-        plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, output)
+        what = about.about(str(checked.parts["model"]["name"]), checked.parts["dataset"], "train")
+        plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, output, what)
         table.line(f"curve: {output}")
     suggested = rates(optimizer, curve.suggestion)
     others = [override for override in parsed.overrides if override.partition("=")[0] not in suggested]
     settings = [f"{key}={value:g}" for key, value in suggested.items()]
     table.line()
-    table.line(f"Use: {shell_words(['trainctl', *settings, *others])}")
+    table.line(f"Use: {shell_words(['trainctl', *arguments.words_of(parsed.config_dir), *settings, *others])}")
     return 0
 
 

@@ -11,7 +11,7 @@ for each layer whether it was taken, resized or is new, and why.
     trainctl finetune my-run dataset.path=new.csv freeze=body    new data, only the output layer is trained
     trainctl finetune my-run model.hidden=[512,256]              a wider and deeper model that computes the same
     trainctl finetune my-run model.hidden=[64]                   a narrower one of the strongest units
-    trainctl finetune my-autoencoder model=mlp dataset=digits    an encoder becomes a classifier
+    trainctl finetune my-autoencoder model=mlp                   its encoder becomes a classifier; for numbers: loss=mse
 
 It prints the full command that it stands for. RUN is only read: the new run keeps a copy of what it needs. To continue
 the same run instead, use `trainctl resume`.
@@ -22,15 +22,15 @@ from pathlib import Path
 
 from trainctl.command import arguments
 from trainctl.report import table
-from trainctl.settings import derive
+from trainctl.settings import derive, encoder
 from trainctl.store import finding
 
 OPTIONS = {"which": "best", "root": "runs"}
 
 
-def main(argv: Sequence[str], config_dir: str | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Compose the new run, import torch and train; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
     which = arguments.choice("which", parsed.options["which"], ("best", "last"))
     directory = finding.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
@@ -38,10 +38,11 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
 
     tree = configuration.read(directory, packages).tree
     start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
-    config, words = derive.derived(tree, [*start, *overrides], config_dir)
+    start += encoder.words_of(tree, overrides)
+    config, words = derive.derived(tree, [*start, *overrides], parsed.config_dir)
     if (code := arguments.in_processes(config, ["finetune", *argv], overrides)) is not None:
         return code
-    table.line(f"the same as: {derive.command(words)}")
+    table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
     arguments.import_torch()
     from trainctl.report import reporters

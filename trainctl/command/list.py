@@ -4,6 +4,8 @@ Usage: trainctl list [GROUP [NAME]] [components=[PACKAGE,...]]
 
   GROUP                  one group's members with their parameters and defaults
   GROUP NAME             one member: formula, parameters, source, files
+  SECTION or KEY         settings that every run has: loop, or loop.epochs; see
+                         also trainctl settings
   components=[PACKAGE]   packages of your own components to list as well
 
 Components defined in ./conf/GROUP are listed with their files. * marks the
@@ -17,6 +19,7 @@ Examples:
   trainctl list model my_model components=[my_package]
 """
 
+import re
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -28,9 +31,10 @@ from trainctl.components.schedule.base import Reaction, Schedule, as_schedule
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
-from trainctl.report import phrases, prose, table
+from trainctl.report import phrases, prose, setting_table, table
+from trainctl.report.styles import LABEL
 from trainctl.run import factory
-from trainctl.settings import component, schema
+from trainctl.settings import component, explained, project_file, schema
 from trainctl.settings.docstring import Docstring, parse_docstring
 from trainctl.settings.members import home, options, overlays
 from trainctl.settings.signature import Signature
@@ -43,6 +47,7 @@ OTHER_REGULARIZATION = (
     " loop.clip_norm."
 )
 
+LONGEST = 120  # characters of the description of a recipe in a table
 EPOCHS, STEPS = 30, 40  # the default run's length, and its optimizer steps per epoch
 CURVE = "learning rate over a run"
 CURVES = (
@@ -61,8 +66,13 @@ def main(argv: Sequence[str]) -> int:
     """
     packages, rest = arguments.packages(argv)
     _check_packages(packages)
-    names = arguments.parse(rest, {"components": "[]"}, most_names=2).names
-    groups = options(overlays())
+    if not packages and len(rest) == len(argv) and (found := project_file.current()):
+        packages = [name for name in found.packages if component.folders(name)]  # nothing of them is executed here
+    parsed = arguments.parse(rest, {"components": "[]"}, most_names=2, composes=True)
+    names, groups = parsed.names, options(overlays(parsed.config_dir))
+    if len(names) == 1 and explained.is_setting(names[0]):  # sections and keys have no members
+        setting_table.show(explained.explain(names[0], [f"components=[{','.join(packages)}]"]))
+        return 0
     if names and names[0] not in groups:
         raise ConfigError(f"{names[0]}: {no_such('group', names[0], groups)}")
     if len(names) == 2 and names[1] not in groups[names[0]]:
@@ -96,7 +106,7 @@ def _catalogue(groups: Mapping[str, Members], packages: Sequence[str]) -> None:
     ]
     table.show(["group", "member", "*", "what it does"], rows, sections=True)
     table.line()
-    table.line("* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style="dim")
+    table.line("* marks the members that the default run uses. For details: trainctl list GROUP [NAME]", style=LABEL)
 
 
 def _group(group: str, members: Members, packages: Sequence[str]) -> None:
@@ -177,11 +187,24 @@ def _one_liner(group: str, name: str, members: Members, packages: Sequence[str])
     path = members[name]
     try:
         signature = None if group == "recipe" else _signature(group, name, members, packages)
-        text = signature.summary if signature else next(iter(_description(path)), "")
+        text = signature.summary if signature else _first_sentence(" ".join(_description(path)))
     except ConfigError as error:
         text = error.lines[0].replace(str(path), _short(path))
     ours = any(path.is_relative_to(home(directory)) for directory in ("conf", "recipes"))
     return prose.plain(text) if ours else f"{prose.plain(text)} [{_short(path)}]"
+
+
+def _first_sentence(text: str) -> str:
+    """Return the first sentence of a text, or its first clause if that is long.
+
+    >>> _first_sentence("Overfitting: it memorises. The loss rises."), _first_sentence("No end")
+    ('Overfitting: it memorises.', 'No end')
+    """
+    sentence = re.split(r"(?<=[^.\s]{2}[.?!]) ", text, maxsplit=1)[0]
+    for mark in (": ", "; ", ", "):
+        if len(sentence) > LONGEST:
+            sentence = sentence[: LONGEST + 1].rpartition(mark)[0] or sentence
+    return sentence
 
 
 def _settings_in_short(name: str, members: Members) -> str:
@@ -285,7 +308,8 @@ def _header(path: Path) -> tuple[list[str], str]:
 
 def _description(path: Path) -> list[str]:
     """Return the lines of a YAML file's header, without its commands."""
-    return [text for text in _header(path)[0] if text and not text.startswith(("trainctl ", "$ "))]
+    lines = [text for text in _header(path)[0] if text and not text.startswith(("trainctl ", "$ "))]
+    return [text for text in lines if "=" not in text.partition(" ")[0]]  # a command that goes on in a second line
 
 
 def _short(path: Path) -> str:

@@ -20,7 +20,7 @@ align=true      Match hidden units first: the units of two runs that did not sta
 
 A table shows what each run is worth, alone and in the mean. The statistics of batch norms are the mean of theirs, or
 are computed on the training rows; whichever is better on the validation rows is kept. `tolerance` is the largest loss
-of the monitored metric against the best run; if it is exceeded, nothing is written, and the exit code is 9. device,
+of the monitored metric against the best run; if it is exceeded, the run is kept and the exit code is 9. device,
 threads, dataset.root and dataset.download may be changed.
 """
 
@@ -53,17 +53,17 @@ def main(argv: Sequence[str]) -> int:
     directories = arguments.several(parsed.names, root, "merge")
     packages, overrides = arguments.packages(parsed.overrides)
     arguments.import_torch()
-    from trainctl.finished import merge
-    from trainctl.finished.announcement import announce
+    from trainctl.finished import announcement, merge
     from trainctl.store.parents import open_parent
 
     parents = tuple(open_parent(directory, "part", which, packages) for directory in directories)
     settings = merge.Settings(method, align)  # type: ignore[arg-type]  # one of METHODS
     config = merge.configuration(parents, settings, str(root), overrides)
     merged = merge.merge(config, parents, settings)
-    directory = merge.write(merged, output, tolerance)
+    directory = merge.write(merged, output)
     show(merged)
-    announce(directory, merge.notes(merged))
+    announcement.announce(directory, merge.notes(merged))
+    announcement.require_tolerable(directory, tolerance)
     return 0
 
 

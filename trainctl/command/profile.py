@@ -32,7 +32,7 @@ from trainctl.command import arguments
 from trainctl.errors import StorageError, format_bytes
 from trainctl.fileformat.waiting import waiting
 from trainctl.report import table
-from trainctl.settings import compose
+from trainctl.settings import project
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
@@ -52,12 +52,13 @@ HEADERS = ["", "part", "ms/step", "share", "GFLOP/s"]
 
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
     steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     output = parsed.options["output"]
     if output != DEFAULT:
         arguments.new_path("output", output)
-    checked = arguments.require_one_process(compose.compose(parsed.overrides), "profile")
+    checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    arguments.require_one_process(checked, "profile")
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # before torch: its profiler writes to stderr when it starts and ends

@@ -15,12 +15,14 @@ Then the new run trains with RUN's settings and the overrides on top; what is 0 
     trainctl prune my-run amount=0.9 tune=false                 without training
     trainctl prune my-run amount=0.9 compress.prune.scope=layer tolerance=0.01    exit code 9 if it is worse by more
 
-Magnitudes are compared over all layers, or within each with compress.prune.scope=layer. A pruned run can be pruned
-again. Prints the full command of each round and what both models cost. Zeros do not speed up dense kernels: they save
-space only once the weights are packed.
+With `tolerance`, the first round that is worse by more is the last one; all rounds are kept. Magnitudes are compared
+over all layers, or within each with compress.prune.scope=layer. A pruned run can be pruned again. Prints the full
+command of each round and what both models cost. Zeros do not speed up dense kernels: they save space only once the
+weights are packed.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -42,9 +44,9 @@ MOST_ROUNDS = 100
 DENSE = "note: zeros do not speed up dense kernels; they save space only once the weights are packed"
 
 
-def main(argv: Sequence[str], config_dir: str | None = None) -> int:
+def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and make the runs; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
     options = parsed.options
     scope = arguments.choice("scope", options["scope"], ("weights", "units"))
     flags = {key: arguments.choice(key, options[key], FLAGS) == "true" for key in ("rewind", "gradual", "tune")}
@@ -67,11 +69,12 @@ def main(argv: Sequence[str], config_dir: str | None = None) -> int:
 
     run = open_run(directory, packages, [], (), payloads=[which])
     plan = prune.Plan(amount, scope, rounds, which=which, tolerance=tolerance, **flags)  # type: ignore[arg-type]
-    config, _ = prune.words_of(run, directory.absolute(), plan, 1 - amount, overrides, config_dir)
-    directories = targets(output, Path(config.output.root), settings.parts["model"]["name"], rounds)
+    config, _ = prune.words_of(run, directory.absolute(), plan, 1 - amount, overrides, parsed.config_dir)
+    directories = targets(output, config.output.root, settings.parts["model"]["name"], rounds)
     prune.prune(
         run, plan, overrides, directories,
-        config_dir=config_dir, reporters=reporters.on_terminal, show=lambda done: show(done, plan.scope), say=table.line,
+        config_dir=parsed.config_dir, reporters=reporters.on_terminal, show=lambda done: show(done, plan.scope),
+        say=table.line,
     )  # fmt: skip
     return 0
 
@@ -84,10 +87,10 @@ def fraction(text: str) -> float:
     """
     if not text:
         raise ConfigError("amount is missing: give the fraction to remove, such as amount=0.9")
-    amount = arguments.number("amount", text, 0, 1)
-    if amount == 1:
-        raise ConfigError(f"amount={text}: expected a number in (0, 1): nothing would be left")
-    return amount
+    with suppress(ConfigError):
+        if (amount := arguments.number("amount", text, 0, 1)) < 1:
+            return amount
+    raise ConfigError(f"amount={text}: expected a number in (0, 1), the fraction to remove")
 
 
 def check(scope: str, rounds: int, flags: dict[str, bool]) -> None:
@@ -109,24 +112,23 @@ def check(scope: str, rounds: int, flags: dict[str, bool]) -> None:
         raise ConfigError("tune=false makes one run without training: leave out rounds, rewind and gradual")
 
 
-def targets(output: Path | None, root: Path, model: str, rounds: int) -> list[Path]:
+def targets(output: Path | None, root: str, model: str, rounds: int) -> list[Path]:
     """Return the directories of the new runs: the output, or one in it for each of several rounds."""
     label = rundir.new_name(f"prune-{model}")
-    base = output or root.expanduser() / label
+    base = output or rundir.root_of(root) / label
     return [base] if rounds == 1 else [base.with_name(f"{base.name}-round-{number}") for number in range(1, rounds + 1)]
 
 
 def show(done: "Round", scope: str) -> None:
     """Print what a round has made, next to the run from which the first one was made."""
-    from trainctl.finished.prune import after
     from trainctl.train import cost
 
     table.line()
     if done.before:
-        header, rows = cost.table(done.before, after(done.size))
+        header, rows = cost.table(done.before, done.after)
         table.show(header, rows, right=set(header[1:]))
-    if done.size.zeros:
-        parts = [[name, f"{part:.4g}"] for name, part in done.size.zeros.items()]
+    if done.zeros:
+        parts = [[name, f"{part:.4g}"] for name, part in done.zeros.items()]
         table.show(["weights", "of them 0"], parts, right={"of them 0"})
     if scope == "weights":
         table.line(DENSE)

@@ -42,10 +42,11 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.train import cost
 
     run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
-    made = quantize(run, which, rows, tolerance, output)
+    made = quantize(run, which, rows, output)
     header, rows_of_table = cost.table(made.before, made.after)
     table.show(header, rows_of_table, right=set(header[1:]))
     source = f"{made.rows:,} training rows" if made.rows else "training"
     table.line(f"ranges of activations: from {source}")
     table.line(f"run: {made.directory}")
+    cost.require_tolerable(made.before, made.after, tolerance)
     return 0

@@ -1,6 +1,7 @@
 """List runs and sweeps with their settings and results.
 
 Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
+                     [tag=TAG] [name=TEXT] [SETTING=VALUE]
                      [trials=true] [format=FORMAT]
 
   root=DIR         directory of the runs; default: runs
@@ -10,6 +11,11 @@ Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
                    interrupted, terminated, failed, running, unfinished (no
                    summary was written) or damaged (a file cannot be read)
   limit=N          show only the first N runs
+  tag=TAG          show only runs with this tag, see output.tags; with several,
+                   tag=a,b, those that have them all
+  name=TEXT        show only runs with this text in their name; * is any text
+  SETTING=VALUE    show only runs with this setting: model=cnn, seed=1,
+                   optimizer.lr=0.1,0.01 (any of these), dataset.path=*wine*
   trials=true      show the trials of sweeps instead of one line per sweep
   format=FORMAT    table, json or csv
 
@@ -21,6 +27,7 @@ Narrow terminals hide some columns; piped output contains them all.
 Examples:
   trainctl runs
   trainctl runs sort=val/accuracy limit=10
+  trainctl runs model=cnn tag=baseline
   trainctl runs status=failed root=/data/runs trials=true
   trainctl runs format=json | jq '.[].metrics'
 """
@@ -35,13 +42,15 @@ from typing import Any
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
-from trainctl.finished.record import OUTCOMES, Record, created, metric_columns, read
+from trainctl.finished.filters import Filter, filters
+from trainctl.finished.record import OUTCOMES, Record, created, metric_columns, read, rises
 from trainctl.report import phrases, table
-from trainctl.run.metric_names import maximize
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 
-OPTIONS = {"root": "runs", "sort": "time", "status": "", "limit": "", "trials": "false", "format": "table"}
+OPTIONS = {
+    "root": "runs", "sort": "time", "status": "", "limit": "", "tag": "", "name": "", "trials": "false", "format": "table",
+}  # fmt: skip
 FORMATS = ("table", "json", "csv")
 
 
@@ -51,7 +60,9 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: If an option is invalid, or no run has the metric to sort by.
     """
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv))
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    if unknown := [word for word in parsed.overrides if not arguments.is_setting(word.partition("=")[0])]:
+        raise ConfigError(f"{unknown[0]}: no such option{nearest(unknown[0].partition('=')[0], OPTIONS)}")
     if parsed.names:
         raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}")
     options = parsed.options
@@ -62,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
     root = Path(options["root"])
     if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
         raise ConfigError(f"root={root}: no such directory")
-    records = _select(root, options)
+    records = _select(root, options, filters(parsed.overrides, options["tag"], options["name"]))
     if options["format"] == "json":
         table.json([_as_json(record) for record in records])
     elif options["format"] == "csv":
@@ -70,11 +81,13 @@ def main(argv: Sequence[str]) -> int:
     elif records:
         _table(records, options["sort"])
     else:
-        table.line(f"There are no {options['status']} runs in {root}.".replace("  ", " "), stream=sys.stderr)
+        which = f" {options['status']}" if options["status"] else ""
+        such = " with these settings" if parsed.overrides or options["tag"] or options["name"] else ""
+        table.line(f"There are no{which} runs{such} in {root}.", stream=sys.stderr)
     return 0
 
 
-def _select(root: Path, options: Mapping[str, str]) -> list[Record]:
+def _select(root: Path, options: Mapping[str, str], wanted: Sequence[Filter]) -> list[Record]:
     """Return the records to print, in order; read only as many runs as the options require."""
     limit, sort = arguments.integer("limit", options["limit"], 1) if options["limit"] else None, options["sort"]
     troubles: list[str] = []
@@ -87,10 +100,11 @@ def _select(root: Path, options: Mapping[str, str]) -> list[Record]:
     for trouble in dict.fromkeys(troubles):
         table.line(f"trainctl: note: {trouble}", stream=sys.stderr)
     found.sort(key=lambda each: (each[0], each[1].name), reverse=True)
-    if sort == "time" and not options["status"]:
+    if sort == "time" and not options["status"] and not wanted:
         found = found[:limit]
     records = [_of_sweep(path, root) if is_sweep else read(path, root) for _, path, is_sweep in found]
     records = [record for record in records if options["status"] in ("", record.outcome)]
+    records = [record for record in records if all(meets(record) for meets in wanted)]
     if sort == "name":
         records.sort(key=lambda record: record.name)
     elif sort != "time" and records:
@@ -108,7 +122,7 @@ def _of_sweep(path: Path, root: Path) -> Record:
 def _ranked(records: Sequence[Record], metric: str) -> list[Record]:
     """Sort by a metric, best first; runs without it, or with NaN, come last."""
     arguments.choice("sort", metric, ["time", "name", *metric_columns(records)])
-    sign = -1 if maximize(metric) else 1
+    sign = -1 if rises(metric, records) else 1
 
     def rank(record: Record) -> tuple[bool, float]:
         value = record.metrics.get(metric, math.nan)
@@ -124,7 +138,8 @@ def _table(records: Sequence[Record], sort: str) -> None:
             "run": record.name,
             "outcome": record.outcome,
             "trials": phrases.count(record.trials),
-            "dataset": record.member("dataset") or "-",
+            "tags": ",".join(record.tags),
+            "dataset": record.data or "-",
             "model": record.member("model") or "-",
             "optimizer": record.member("optimizer") or "-",
             "lr": phrases.setting(record.lr),
@@ -135,11 +150,12 @@ def _table(records: Sequence[Record], sort: str) -> None:
         }
         for record in records
     ]
-    if all(record.trials is None for record in records):
-        rows = [{header: cell for header, cell in row.items() if header != "trials"} for row in rows]
+    absent = [header for header in ("trials", "tags") if all(row[header] in ("", "-") for row in rows)]
+    rows = [{header: cell for header, cell in row.items() if header not in absent} for row in rows]
     headers = list(rows[0])
-    hidden = sorted((name for name in reversed(shown) if name != sort), key=maximize)  # errors first, accuracy last
-    losses = [name for name in hidden if not maximize(name)]
+    names = [name for name in reversed(shown) if name != sort]
+    losses = [name for name in names if not rises(name, records)]
+    hidden = [*losses, *(name for name in names if name not in losses)]  # errors first, accuracy last
     optional = (
         *losses,
         "optimizer",
@@ -148,6 +164,7 @@ def _table(records: Sequence[Record], sort: str) -> None:
         "lr",
         "dataset",
         "epochs",
+        "tags",
         *hidden[len(losses) :],
         "trials",
         "best",
@@ -157,6 +174,7 @@ def _table(records: Sequence[Record], sort: str) -> None:
         [list(row.values()) for row in rows],
         right=("trials", "lr", "epochs", "time", *shown),
         optional=[name for name in optional if name in headers],
+        shorter={"run": phrases.shorter_names([record.name for record in records])},
     )
 
 
@@ -167,6 +185,7 @@ def _as_json(record: Record) -> dict[str, Any]:
         "path": str(record.path),
         "outcome": record.outcome,
         "created": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds"),
+        "tags": list(record.tags),
         **{group: record.member(group) for group in ("dataset", "model", "optimizer")},
         "lr": _finite(record.lr),
         "steps": record.steps,
@@ -190,6 +209,7 @@ def _csv(records: Sequence[Record]) -> None:
     rows: list[list[object]] = []
     for index, record in enumerate(records):
         row = {key: value for key, value in _as_json(record).items() if key != "metrics"}
+        row["tags"] = " ".join(record.tags)
         if index == 0:
             rows.append([*row, *names])
         rows.append([*row.values(), *map(record.metrics.get, names)])

@@ -15,7 +15,7 @@ so on. RUN is only read.
 Small models train faster than a wide one: the cost of a dense layer grows with the square of its width. Joined again,
 they compute the mean of their outputs. Splitting a run that was joined returns its parts to the last bit, unless it
 was trained since. `tolerance` is the largest loss of the monitored metric of a part against RUN; if it is exceeded,
-nothing is written, and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
+the parts are kept and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
 
 Source: B. Yuan et al., Distributed learning of fully connected neural networks using independent subnet training, 2022.
 """
@@ -43,14 +43,16 @@ def main(argv: Sequence[str]) -> int:
     directory = finding.find(parsed.names[0], root)
     packages, overrides = arguments.packages(parsed.overrides)
     arguments.import_torch()
-    from trainctl.finished import split
-    from trainctl.finished.announcement import announce
+    from trainctl.finished import announcement, split
     from trainctl.store.parents import open_parent, read
 
     whole = open_parent(directory, "start", which, packages)
     originals = split.originals_of(whole, read(directory, packages), parts)
     parents = (whole, *originals)
     pieces = split.split(split.configurations(parents, parts, str(root), overrides), parents)
-    for target in split.write(pieces, output, tolerance):
-        announce(target)
+    targets = split.write(pieces, output)
+    for target in targets:
+        announcement.announce(target)
+    for target in targets:
+        announcement.require_tolerable(target, tolerance)
     return 0

@@ -32,10 +32,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.command import arguments
-from trainctl.errors import ConfigError
-from trainctl.fileformat.place import is_directory
 from trainctl.report import phrases, table
-from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
 from trainctl.sweep.record import OUTCOMES, SweepRecord, created, read
 
@@ -49,19 +46,12 @@ def main(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: If an option is invalid.
     """
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv))
-    if parsed.names:
-        raise ConfigError(
-            f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}; for one sweep: trainctl compare SWEEP"
-        )
-    options = parsed.options
+    options = arguments.of_list(argv, OPTIONS, "; for one sweep: trainctl compare SWEEP")
     for key, allowed in (("format", ("table", "json", "csv")), ("sort", ("time", "name"))):
         arguments.choice(key, options[key], allowed)
     if options["status"]:
         arguments.choice("status", options["status"], OUTCOMES)
     root = Path(options["root"])
-    if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
-        raise ConfigError(f"root={root}: no such directory")
     sweeps = _select(root, options)
     if options["format"] == "json":
         table.json([_as_json(sweep) for sweep in sweeps])

@@ -13,34 +13,38 @@
     trainctl -m optimizer=adam,sgd seed=0,1,2   a sweep of six trials
     trainctl -m ... sweep.slurm=4               the same, as an array of four Slurm jobs
 
+Defaults of a project, `trainctl.yaml` or `[tool.trainctl]` in pyproject.toml, apply first; what is typed wins.
+
 The run directory is created below `output.root` (./runs): configuration, metrics.jsonl, checkpoints, plots,
 summary.json. Ctrl-C saves the run and prints the command that resumes it; a second Ctrl-C quits immediately.
 """
 
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from trainctl.command.arguments import import_torch, in_processes, require_started_once
 from trainctl.report import phrases, table
 
+if TYPE_CHECKING:  # they import Hydra
+    from trainctl.settings.project import Layered
+    from trainctl.sweep.study import Study
+
 
 def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: bool = False) -> int:
     """Check the configuration, import torch and train; return the exit code."""
-    from trainctl.settings import compose
+    from trainctl.settings import project
 
     if multirun:
         require_started_once()
-        from trainctl.sweep import run, slurm, study
-
-        if slurm.is_wanted(arguments):
-            return slurm.submit(lambda: study.begin(arguments, config_dir))
-        if slurm.is_in_job(arguments):
-            return slurm.work(lambda: study.begin(arguments, config_dir))
-        return run.run(study.begin(arguments, config_dir))
-    checked = compose.compose(arguments, config_dir)
+        return _sweep(project.layered(arguments, config_dir, multirun=True), config_dir)
+    checked, layers = project.composed(arguments, config_dir)
     words = ["train", *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
-    if (code := in_processes(checked, words, arguments)) is not None:
+    if (code := in_processes(checked, words, layers.words)) is not None:
         return code
+    if layers.summary:
+        table.line(layers.summary)
+        table.flush()
     if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line
         table.line(phrases.announcement(checked))
         table.flush()
@@ -48,5 +52,22 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
     from trainctl.report import reporters
     from trainctl.train import session
 
-    session.begin(checked, arguments, reporters=reporters.on_terminal)
+    session.begin(checked, layers.words, reporters=reporters.on_terminal)
     return 0
+
+
+def _sweep(layers: "Layered", config_dir: str | None) -> int:
+    """Run a sweep; return the exit code."""
+    from trainctl.sweep import run, slurm, study
+
+    def begin() -> "Study":
+        with layers.located():
+            return study.begin(layers.words, config_dir)
+
+    if layers.summary:
+        table.line(layers.summary)
+    if slurm.is_wanted(layers.words):
+        return slurm.submit(begin)
+    if slurm.is_in_job(layers.words):
+        return slurm.work(begin)
+    return run.run(begin())

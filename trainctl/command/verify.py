@@ -57,9 +57,7 @@ def main(argv: Sequence[str]) -> int:
     for note in comparison.notes:
         table.line(f"trainctl: {note}", stream=sys.stderr)
     if comparison.difference:
-        raise CheckpointError(
-            f"{directory.name} is not bit-identical: {comparison.difference}\n{comparison.explanation}"
-        )
+        raise CheckpointError(f"{directory.name} is not bit-identical: {comparison.difference}", comparison.explanation)
     start = f"step {comparison.start}" if comparison.start else "the start"
     table.line(f"{directory.name}: bit-identical from {start} to step {comparison.end}: {comparison.extent}")
     return 0

@@ -9,12 +9,13 @@ from torch import Tensor
 from trainctl.components.clean.base import Clean, missing_targets
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
-from trainctl.data import inherit, labels
+from trainctl.data import by_block, inherit, labels
 from trainctl.data.centre import narrowed
 from trainctl.data.inherit import Start
 from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
-from trainctl.data.schema import Schema
+from trainctl.data.schema import Schema, fingerprint
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
+from trainctl.data.stored_rows import StoredRows
 from trainctl.errors import DataError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
@@ -79,7 +80,7 @@ def share(build: Callable[[], Dataset], key: str) -> None:
 def load(
     dataset: Dataset,
     clean: Clean,
-    scale: Callable[[Tensor], Affine],
+    scale: Callable[..., Affine],
     split: Split,
     device: torch.device,
     *,
@@ -87,6 +88,7 @@ def load(
     fitted: Fitted | None = None,
     unlabeled: bool = False,
     start: Start | None = None,
+    by_sample: str = "",
 ) -> Data:
     """Prepare a data set for a new run: fill values, limits, vocabulary and scalings come from the training rows.
 
@@ -100,24 +102,25 @@ def load(
         fitted: The cleaning and scalings of another run, which are used instead; None to fit them.
         unlabeled: Whether rows without a label are kept, because a teacher makes them useful.
         start: The run from whose weights this one starts: its cleaning and scalings are used where they apply.
+        by_sample: The name of a scaling that needs all rows at once, so that those on disk are sampled; empty for others.
 
     Raises:
         ConfigError: If ``split.labels`` or ``split.omit`` does not match the data.
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
-    dataset, changes = clean.select(dataset, unlabeled=unlabeled)
+    dataset, changes = by_block.select(clean, dataset, unlabeled=unlabeled)
     parts = learn(Parts(dataset, _split(dataset, split), tuple(changes)))
     inferred: tuple[InferredLine, ...] = ()
     if fitted is None:
-        schema, (fitted, fitting) = Schema.of(parts.dataset), fit(parts, clean, scale, split)
+        schema, (fitted, fitting) = Schema.of(parts.dataset), fit(parts, clean, scale, split, by_sample)
         if start:
             fitted = inherit.inherited(schema, fitted, start)
             inferred = inherit.described(schema, fitted, start)
-        parts = hide(reuse(parts, clean, fitted), split) if start else fitting
+        parts = hide(reuse(parts, clean, fitted, split), split) if start else fitting
     else:
-        parts = hide(reuse(parts, clean, fitted), split)
+        parts = hide(reuse(parts, clean, fitted, split), split)
     with waiting("searching for equal rows"):
-        notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own))
+        notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own, seed=split.seed))
     data = resident(parts, fitted, device, notes)
     return replace(data, inferred=(*data.inferred, *inferred))
 
@@ -130,6 +133,7 @@ def load_to_measure(
     device: torch.device,
     *,
     whole: bool,
+    trained: str,
     unlabeled: bool = False,
 ) -> Data:
     """Prepare a data set to evaluate a finished run, with the cleaning and scalings that the run has fitted.
@@ -141,18 +145,34 @@ def load_to_measure(
         split: How rows are assigned to splits.
         device: Device to move the rows to.
         whole: Whether to measure all rows as one split, ``all``; the other splits then have the same rows.
+        trained: The fingerprint of the data that the run was trained with. Labels that were hidden from it stay hidden.
         unlabeled: Whether rows without a label are allowed; they are not measured.
 
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
     parts = divide(dataset, clean, split, whole=whole, unlabeled=unlabeled)
-    parts = reuse(parts, clean, fitted)
-    parts = parts if whole else hide(parts, split, strict=False)
-    notes = parts.dataset.notes
-    if whole and (count := int(missing_targets(dataset).sum())):
-        notes += (f"{count:,} rows have no label and are not measured",)
-    return resident(parts, fitted, device, notes)
+    parts = reuse(parts, clean, fitted, split)
+    before = len(parts.rows["train"])
+    parts = _as_hidden(parts, clean, split, trained) if whole else hide(parts, split, strict=False)
+    data = resident(parts, fitted, device)
+    notes = () if data.schema.fingerprint == trained else parts.dataset.notes  # of its own data, training said them
+    missing = int(missing_targets(dataset).sum()) + before - len(parts.rows["train"])
+    if whole and missing:
+        notes += (f"{missing:,} rows have no label and are not measured",)
+    return replace(data, notes=notes)
+
+
+def _as_hidden(parts: Parts, clean: Clean, split: Split, trained: str) -> Parts:
+    """Return all rows without those whose labels were hidden from a run, if they are the data that it was trained with."""
+    if split.labels is None:
+        return parts
+    try:
+        train = by_block.spare(clean, parts.dataset, _split(parts.dataset, split)["train"], split.seed)
+    except DataError:  # other data, which cannot be split
+        return parts
+    dataset = labels.hide(parts.dataset, train, split, strict=False)
+    return replace(parts, dataset=dataset, rows=all_rows(dataset)) if fingerprint(dataset) == trained else parts
 
 
 def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False, unlabeled: bool = False) -> Parts:
@@ -168,7 +188,7 @@ def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False,
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
-    dataset, changes = clean.select(dataset, unlabeled=unlabeled)
+    dataset, changes = by_block.select(clean, dataset, unlabeled=unlabeled)
     rows = all_rows(dataset) if whole else _split(dataset, split)
     return learn(Parts(dataset, rows, tuple(changes)))
 
@@ -197,54 +217,61 @@ def learn(parts: Parts) -> Parts:
     return replace(parts, dataset=dataset.learn(dataset, parts.rows["train"])) if dataset.learn else parts
 
 
-def fit(parts: Parts, clean: Clean, scale: Callable[[Tensor], Affine], split: Split) -> tuple[Fitted, Parts]:
+def fit(
+    parts: Parts, clean: Clean, scale: Callable[..., Affine], split: Split, by_sample: str = ""
+) -> tuple[Fitted, Parts]:
     """Fit cleaning and scalings to the training rows, with and without a label; labels are hidden before.
 
     Returns:
         The cleaning and scalings, and the parts without the training rows that have outliers, and without hidden labels.
     """
-    cleaner, train = clean.fit(parts.dataset, parts.rows["train"])
+    cleaner, train = by_block.fit(clean, parts.dataset, parts.rows["train"], split.seed)
     dataset = labels.hide(parts.dataset, train, split)
     known = train[~missing_targets(dataset)[train]]
     if not len(known):
         raise DataError(f"none of the {len(train):,} training rows has a label")
     fitted = Fitted(
         cleaner,
-        IDENTITY if dataset.vocabulary else scale(cleaner(dataset.inputs)[train]),
+        IDENTITY if dataset.vocabulary else by_block.scaled(scale, dataset, cleaner, train, by_sample, split.seed),
         scale(dataset.targets[known]) if dataset.task == "regression" else None,
     )
-    return fitted, _trimmed(replace(parts, dataset=dataset), train, clean, fitted)
+    lines = by_block.sampled(clean, dataset, train, by_sample, split.seed)
+    parts = replace(parts, dataset=dataset, changes=(*parts.changes, *lines))
+    return fitted, _trimmed(parts, train, clean, fitted)
 
 
-def reuse(parts: Parts, clean: Clean, fitted: Fitted) -> Parts:
+def reuse(parts: Parts, clean: Clean, fitted: Fitted, split: Split) -> Parts:
     """Return the parts without training rows that have outliers; if all rows are measured as one split, keep all."""
     whole = "all" in parts.rows
-    train = parts.rows["train"] if whole else clean.spare(parts.dataset, parts.rows["train"])
+    train = parts.rows["train"] if whole else by_block.spare(clean, parts.dataset, parts.rows["train"], split.seed)
     return _trimmed(parts, train, clean, fitted)
 
 
 def _trimmed(parts: Parts, train: Tensor, clean: Clean, fitted: Fitted) -> Parts:
     """Return the parts with fewer training rows, and with the list of what cleaning changes."""
-    changes = clean.changes(parts.dataset, fitted.cleaner, len(parts.rows["train"]) - len(train))
+    changes = by_block.changes(clean, parts.dataset, fitted.cleaner, len(parts.rows["train"]) - len(train))
     return replace(parts, rows=parts.rows | {"train": train}, changes=(*parts.changes, *changes))
 
 
 def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[str, ...] = ()) -> Data:
-    """Apply the fitted cleaning and scalings, and move the rows to the device.
+    """Apply the fitted cleaning and scalings, and move the rows to the device; inputs on disk stay there.
 
     Raises:
         DataError: If values are missing and cleaning does not fill them in.
     """
     dataset = parts.dataset
-    inputs = fitted.cleaner(dataset.inputs)
-    known = ~inputs.isinf() if fitted.cleaner.leaves_gaps else inputs.isfinite()
-    if inputs.is_floating_point() and not known.all():
-        raise DataError("values are missing, but the run was trained without imputation; fill them in")
+    inputs = fitted.cleaner(dataset.inputs) if dataset.stored is None else dataset.inputs
+    if inputs.is_floating_point() and dataset.stored is None:  # those on disk are checked whenever they are read
+        known = ~inputs.isinf() if fitted.cleaner.leaves_gaps else inputs.isfinite()
+        if not known.all():
+            raise DataError("values are missing, but the run was trained without imputation; fill them in")
     targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
     whole = "all" in parts.rows
     train, missing = parts.rows["train"], missing_targets(dataset)[parts.rows["train"]]
 
     def rows_of(numbers: Tensor) -> Rows:
+        if dataset.stored is not None:
+            return StoredRows(dataset.stored, numbers, targets[numbers].to(device), fitted.cleaner, device)
         if len(numbers) == len(inputs):  # all, in their order
             return ResidentRows(inputs.to(device), targets.to(device))
         return ResidentRows(inputs[numbers].to(device), targets[numbers].to(device))

@@ -10,8 +10,10 @@ from torch import Tensor
 from trainctl.components.clean.base import Cleaner
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
+from trainctl.data import stored_rows
 from trainctl.data.labels import Kept
 from trainctl.data.schema import Schema
+from trainctl.data.stored_rows import StoredRows
 from trainctl.fileformat.inferred import InferredLine, classes_line
 from trainctl.wording import listed
 
@@ -26,6 +28,14 @@ class Rows(Protocol):
     """The rows of one split, wherever they are stored; all methods return tensors on the run's device."""
 
     def __len__(self) -> int: ...
+
+    @property
+    def resident(self) -> bool:
+        """Whether the rows are in memory, so that any of them cost the same."""
+
+    @property
+    def targets(self) -> Tensor:
+        """Classes ``(N,)``, or scaled values ``(N, K)``, which are always in memory."""
 
     @property
     def nbytes(self) -> int:
@@ -55,6 +65,11 @@ class ResidentRows:
 
     def __len__(self) -> int:
         return len(self.inputs)
+
+    @property
+    def resident(self) -> bool:
+        """Whether the rows are in memory."""
+        return True
 
     @property
     def nbytes(self) -> int:
@@ -142,8 +157,11 @@ class Data:
         return self.input_scale(self.splits["train"].sample(MOST_EXAMPLES)[0])
 
 
-def joined(*parts: Rows) -> ResidentRows:
-    """Return the rows of several splits as one."""
+def joined(*parts: Rows) -> Rows:
+    """Return the rows of several splits as one; those on disk in the order of the file."""
+    if stored := [rows for rows in parts if isinstance(rows, StoredRows)]:
+        assert len(stored) == len(parts)
+        return stored_rows.joined(stored)
     batches = [batch for rows in parts for batch in rows.portions(len(rows))]
     return ResidentRows(torch.cat([inputs for inputs, _ in batches]), torch.cat([targets for _, targets in batches]))
 

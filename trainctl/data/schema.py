@@ -159,11 +159,14 @@ class Schema:
 
 
 def fingerprint(dataset: Dataset) -> str:
-    """Return the SHA-256 of a data set's inputs, targets and names [hex]."""
+    """Return the SHA-256 of a data set's inputs, targets and names [hex]; of inputs on disk, that of the hashes of their blocks."""
     digest = hashlib.sha256()
     for tensor in (dataset.inputs, dataset.targets):
         digest.update(f"{tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().numpy().data)
+        if tensor is dataset.inputs and dataset.stored is not None:
+            digest.update(dataset.stored.fingerprint.encode())
+        else:
+            digest.update(tensor.contiguous().numpy().data)
     digest.update(repr((dataset.class_names, dataset.input_names, dataset.target_names)).encode())
     if dataset.vocabulary:
         digest.update(repr(dataset.vocabulary).encode())
@@ -283,6 +286,7 @@ NUMBERS: dict[str, Callable[[object], Any]] = {
 ENCODING: dict[str, Callable[[object], Any]] = {
     "delimiter": _one_of(*DELIMITERS), "window": _count, "text": _text, "level": _one_of(*LEVELS), "lowercase": _flag,
     "normalize": _one_of(*FORMS), "whole_files": _flag, "pixel_range": _interval,
+    "keep": _one_of("disk"),
 }  # fmt: skip
 READERS: dict[str, Callable[[object], Any]] = {
     "task": _one_of(*TASKS), "outputs": _count, "input_shape": _counts, "class_names": _texts, "input_names": _texts,

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainctl.components.clean.base import missing_targets
 from trainctl.components.dataset.base import Dataset
+from trainctl.data import by_block
 from trainctl.data.rows import SPLITS, SplitName
 from trainctl.errors import DataError
 from trainctl.fileformat.target import NO_CLASS
@@ -54,13 +56,14 @@ def all_rows(dataset: Dataset) -> dict[SplitName, Tensor]:
     return dict.fromkeys((*SPLITS, "all"), rows)
 
 
-def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own: bool) -> list[str]:
+def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own: bool, seed: int = 0) -> list[str]:
     """Return notes on the splits, a line each: on classes with few rows, and on equal rows in several splits.
 
     Args:
         dataset: The data set.
         splits: The rows of each split.
         own: Whether the data are the user's own; only those are searched for equal rows, which takes time.
+        seed: Of the sample that is searched, if the rows stay on disk.
     """
     notes = []
     if dataset.task == "classification":
@@ -79,11 +82,14 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
         single = [name for name in SPLITS if len(splits[name]) == 1]
         notes += [f"{name} has only one row: R2 needs two, so {name}/r2 is undefined" for name in single]
     if own and not dataset.ordered:  # windows of a periodic series are often equal
-        notes += _in_several_splits(dataset, splits)
+        notes += _in_several_splits(dataset, splits, seed)
     return notes
 
 
-def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor]) -> Iterator[str]:
+def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], seed: int) -> Iterator[str]:
+    if dataset.stored is not None:
+        yield from _in_several_samples(dataset, splits, seed)
+        return
     trained = set(_hashes(dataset, splits["train"]))
     measured: tuple[SplitName, ...] = ("val", "test")
     for name in measured:
@@ -92,6 +98,32 @@ def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor]) -> 
                 f"{count} of {len(splits[name])} {name} rows equal training rows, so their metrics are too optimistic;"
                 " clean.duplicates=drop keeps one of equal rows"
             )
+
+
+def _in_several_samples(dataset: Dataset, splits: Mapping[SplitName, Tensor], seed: int) -> Iterator[str]:
+    """Yield what :func:`_in_several_splits` does, for rows on disk: by a sample of the training rows."""
+    train = by_block.drawn(dataset, splits["train"], seed)
+    trained = _sorted_hashes(dataset, train)
+    measured: tuple[SplitName, ...] = ("val", "test")
+    for name in measured:
+        some = by_block.drawn(dataset, splits[name], seed)
+        count = int(np.isin(_sorted_hashes(dataset, some), trained).sum())
+        if count:
+            part = "" if len(train) == len(splits["train"]) else f" in a sample of {len(train):,}"
+            yield (
+                f"{count} of {len(some):,} {name} rows equal training rows{part}, so their metrics are too optimistic: remove"
+                " equal rows from the file"
+            )
+
+
+def _sorted_hashes(dataset: Dataset, rows: Tensor) -> np.ndarray:
+    """Return a hash of each row on disk, inputs and target, in ascending order."""
+    found = []
+    for part, inputs in by_block.portions_of(dataset, rows):
+        targets = dataset.targets[part].numpy().reshape(len(part), -1)
+        keys = zip(map(bytes, inputs.flatten(1).numpy()), map(bytes, targets), strict=True)
+        found.append(np.fromiter(map(hash, keys), np.int64, len(part)))
+    return np.sort(np.concatenate(found)) if found else np.empty(0, np.int64)
 
 
 def _hashes(dataset: Dataset, rows: Tensor) -> Iterator[int]:

@@ -3,7 +3,8 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainctl.errors import DataError
@@ -11,7 +12,7 @@ from trainctl.fileformat.charset import decode
 from trainctl.fileformat.delimited import DELIMITERS, NUMBER, Rows, header_of, split_rows
 from trainctl.fileformat.json_table import read_records
 from trainctl.fileformat.number import MINUS, read_number
-from trainctl.fileformat.unpacked import ending, read_unpacked
+from trainctl.fileformat.unpacked import ending, plain, read_unpacked
 from trainctl.wording import did_you_mean, listed
 
 # What means that there is no value, compared in lower case: empty cells, words, and the errors of spreadsheets.
@@ -114,6 +115,10 @@ class Table:
         return DataError(f"{self.path}, line {self.lines[row]}, column {name}: {text}")
 
 
+# The table that was read last with ``again``, by its file and form; at most one, and whoever reads it next takes it.
+READ: dict[str, Table] = {}
+
+
 def is_missing(cell: str) -> bool:
     """Return whether a cell has no value: empty, NA, N/A, NaN, null, None, ``?``, or a spreadsheet's error, in any case."""
     return cell.lower() in MISSING
@@ -124,18 +129,44 @@ def is_no_number(cell: str) -> bool:
     return cell in MINUS or is_missing(cell)
 
 
-def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
+def read_table(
+    path: Path, form: TableFormat | str = "comma", content: bytes | None = None, *, again: bool = False
+) -> Table:
     """Read a CSV file, perhaps packed, or JSON records.
 
     Args:
         path: The file.
         form: How it is written, or its delimiter alone.
+        content: What is read instead of the file; the path is then a name in messages.
+        again: Whether the file will be read again in this way: then that reader gets the same table, unless the file has
+            changed. ``trainctl FILE`` finds out what a file contains, and then trains on it.
 
     Raises:
         DataError: With line and column, if it is not such a file.
     """
     form = TableFormat(delimiter=form) if isinstance(form, str) else form
-    content = read_unpacked(path)
+    if content is not None:
+        return _read_table(path, form, plain(path, content))
+    key = _version(path, form)
+    if (kept := READ.pop(key, None)) is not None:
+        return replace(kept, path=path)
+    table = _read_table(path, form, read_unpacked(path))
+    if again and key == _version(path, form):
+        READ.clear()
+        READ[key] = table
+    return table
+
+
+def _version(path: Path, form: TableFormat) -> str:
+    """Return what identifies the content of a file that is read in some way; its path alone if it cannot be found."""
+    with suppress(OSError, ValueError):
+        found = path.stat()
+        where = f"{found.st_dev}:{found.st_ino} {found.st_size} {found.st_mtime_ns}"
+        return f"{where} {form}"
+    return f"{path} {form}"
+
+
+def _read_table(path: Path, form: TableFormat, content: bytes) -> Table:
     text = decode(content, path, form.encoding)
     records = read_records(text, path) if ending(path) in JSON or RECORDS.match(text) else None
     rows = records or split_rows(text, path, form.delimiter, form.skip, form.usual)
@@ -146,12 +177,12 @@ def read_table(path: Path, form: TableFormat | str = "comma") -> Table:
         raise DataError(f"{path}: needs a header and at least one row{'' if rows.cells else '; it is empty'}")
     header = header_of(rows, path)
     nameless = tuple(name for name, typed in zip(header, rows.cells[0], strict=True) if not typed)
-    cells = _without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]
+    cells = without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]
     found = TableFormat(**vars(form) | {"delimiter": rows.delimiter})
     return Table(path, header, _one_spelling(cells) if form.ignore_case else cells, rows.lines[1:], nameless, found)
 
 
-def _without_missing(rows: Sequence[Sequence[str]], words: Sequence[str]) -> list[list[str]]:
+def without_missing(rows: Sequence[Sequence[str]], words: Sequence[str]) -> list[list[str]]:
     """Return the cells, empty where one is a word that means a missing value, or equals it as a number."""
     texts = {word.strip() for word in words}
     values = {value for word in texts if (value := read_number(word)) is not None}

@@ -31,12 +31,7 @@ def decode(content: bytes, path: Path, encoding: str = "auto", what: str = "cann
     Raises:
         DataError: If it is in another encoding, or contains a NUL; with the line, and the setting that helps.
     """
-    name = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
-    if encoding not in ("auto", "utf-8"):
-        name = encoding
-    if name == "utf-8" and _every_other_is_zero(content):
-        order = "utf-16-be" if content[0] == 0 else "utf-16-le"
-        raise DataError(f"{path}: {what}: it seems to be UTF-16; set dataset.encoding={order}, or save it as UTF-8")
+    name = encoding_of(content, path, encoding, what)
     try:
         text = content.decode(name)
     except UnicodeDecodeError as error:
@@ -51,6 +46,21 @@ def decode(content: bytes, path: Path, encoding: str = "auto", what: str = "cann
     if (position := text.find("\0")) >= 0:
         raise DataError(f"{path}, line {len(LINE_END.findall(text, 0, position)) + 1}: {what}: it contains a NUL byte")
     return text
+
+
+def encoding_of(content: bytes, path: Path, encoding: str, what: str = "cannot be read as CSV") -> str:
+    """Return Python's name for the encoding of a file, by its first bytes.
+
+    Raises:
+        DataError: If it seems to be UTF-16, and nothing says so.
+    """
+    name = next((name for mark, name in MARKS if content.startswith(mark)), "utf-8")
+    if encoding not in ("auto", "utf-8"):
+        name = encoding
+    if name == "utf-8" and _every_other_is_zero(content):
+        order = "utf-16-be" if content[0] == 0 else "utf-16-le"
+        raise DataError(f"{path}: {what}: it seems to be UTF-16; set dataset.encoding={order}, or save it as UTF-8")
+    return name
 
 
 def _every_other_is_zero(content: bytes) -> bool:

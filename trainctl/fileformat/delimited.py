@@ -59,16 +59,21 @@ def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[i
     if lines and (match := SEPARATOR.fullmatch(lines[0][1])):
         named = next((word for word in DELIMITERS if DELIMITERS[word] == match[1]), None)
         delimiter, lines = named or delimiter, lines[1:]
-    lines = _without_leading_comments(lines)
+    lines = without_leading_comments(lines)
     if delimiter == "auto":
         delimiter = guess_delimiter(lines, path, usual)
-    lines = list(_without_comments(lines, delimiter, path))
-    cells, starts = _parse(lines, path, delimiter)
-    _drop_trailing(cells)
+    lines = list(without_comments(lines, delimiter, path))
+    cells, starts = parse(lines, path, delimiter)
+    drop_trailing(cells)
     return Rows(cells, starts, delimiter)
 
 
-def _parse(lines: Sequence[Line], path: Path, delimiter: str) -> tuple[list[list[str]], list[int]]:
+def parse(lines: Sequence[Line], path: Path, delimiter: str) -> tuple[list[list[str]], list[int]]:
+    """Return the cells of each row, without spaces around them, and the line at which it starts.
+
+    Raises:
+        DataError: If a row cannot be read; with its line.
+    """
     rows: list[list[str]] = []
     starts: list[int] = []
     start = 0  # index of the line at which the next row starts
@@ -123,7 +128,7 @@ def _widths(texts: Sequence[str], word: str, path: Path) -> list[int]:
             return []
 
 
-def _without_leading_comments(lines: list[Line]) -> list[Line]:
+def without_leading_comments(lines: list[Line]) -> list[Line]:
     """Drop the lines with ``#`` before the header; the last of them is the header if what follows are only numbers."""
     count = next((n for n, (_, line) in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
     if count and count < len(lines):
@@ -136,7 +141,7 @@ def _without_leading_comments(lines: list[Line]) -> list[Line]:
     return lines[count:] if count < len(lines) else lines
 
 
-def _without_comments(lines: Sequence[Line], delimiter: str, path: Path) -> Iterator[Line]:
+def without_comments(lines: Sequence[Line], delimiter: str, path: Path) -> Iterator[Line]:
     """Yield the lines without those that begin with ``#`` and have another number of cells than the header.
 
     A row may begin with a name such as ``#1``, with a spreadsheet's ``#N/A``, and continue in the next line.
@@ -152,20 +157,29 @@ def _without_comments(lines: Sequence[Line], delimiter: str, path: Path) -> Iter
         yield number, line
 
 
-def _drop_trailing(rows: list[list[str]]) -> None:
-    """Drop the empty cells that a delimiter at the end of each line makes, with or without one in the header."""
+def drop_trailing(rows: list[list[str]]) -> str:
+    """Drop the empty cells that a delimiter at the end of each line makes, with or without one in the header.
+
+    Returns:
+        What was done: ``both`` if the header had such a cell too, ``rows`` if not, ``names`` if the header got an empty
+        name for R's row names; empty if nothing was.
+    """
     if len(rows) < 2:
-        return
+        return ""
     width = len(rows[0])
     if not rows[0][-1] and width > 1 and all(len(cells) == width and not cells[-1] for cells in rows[1:]):
         for cells in rows:
             cells.pop()
-    elif all(len(cells) == width + 1 for cells in rows[1:]):
+        return "both"
+    if all(len(cells) == width + 1 for cells in rows[1:]):
         if all(not cells[-1] for cells in rows[1:]):
             for cells in rows[1:]:
                 cells.pop()
-        elif len({cells[0] for cells in rows[1:]}) == len(rows) - 1 > 1:  # R's row names have no name in the header
+            return "rows"
+        if len({cells[0] for cells in rows[1:]}) == len(rows) - 1 > 1:  # R's row names have no name in the header
             rows[0].insert(0, "")
+            return "names"
+    return ""
 
 
 def header_of(rows: Rows, path: Path) -> list[str]:

@@ -8,7 +8,7 @@ EXCEL = "save the sheet as CSV UTF-8 (in Excel: File > Save As)"
 # What files of each kind start with, what they are, and what to do.
 STARTS = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "an old Excel workbook (.xls)", EXCEL),
-    (b"PAR1", "a Parquet file", "convert it: python -c \"import pandas; pandas.read_parquet('IN').to_csv('OUT', index=False)\""),
+    (b"PAR1", "a Parquet file", "read it with dataset=parquet"),
     (b"ARROW1", "an Arrow (Feather) file", "convert it: python -c \"import pandas; pandas.read_feather('IN').to_csv('OUT', index=False)\""),
     (b"Obj\x01", "an Avro file", "convert it to CSV"),
     (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "export the table as CSV"),

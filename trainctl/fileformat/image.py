@@ -35,6 +35,7 @@ SUFFIXES = {
 }
 AVIF = (".avif",)  # newer versions of Pillow can read it
 HEIF = (".heic", ".heif")  # the package pillow-heif can read it
+_quiet: list[bool] = []  # whether a block that shows no warnings runs
 HEIF_HINT = "pip install 'trainctl[heic]' to read .heic"
 
 
@@ -126,19 +127,36 @@ def image_range(path: Path) -> tuple[float, float] | None:
 
 
 @contextmanager
+def quiet() -> Iterator[None]:
+    """Show no warnings about transparency and unusual metadata in the block.
+
+    Python's filters belong to the whole process, so threads that decode do this once, around all of them.
+    """
+    if _quiet:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        _quiet.append(True)
+        try:
+            yield
+        finally:
+            _quiet.clear()
+
+
+@contextmanager
 def _opened(path: Path, content: bytes) -> "Iterator[Image.Image]":
     """Open an image, checked by its header; whatever Pillow raises in the block becomes a DataError."""
     from PIL import Image  # here, because most runs read no images
 
     with (
         reading(path, what="cannot be read as an image", explain=_explanation(path)),
-        warnings.catch_warnings(),
+        quiet(),
+        Image.open(io.BytesIO(content), formats=tuple(formats())) as image,
     ):
-        warnings.simplefilter("ignore")  # about transparency and unusual metadata
-        with Image.open(io.BytesIO(content), formats=tuple(formats())) as image:
-            if image.width * image.height > MOST_PIXELS:
-                raise Image.DecompressionBombError
-            yield image
+        if image.width * image.height > MOST_PIXELS:
+            raise Image.DecompressionBombError
+        yield image
 
 
 def _explanation(path: Path) -> Callable[[Exception], str | None]:

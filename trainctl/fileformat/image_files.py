@@ -10,7 +10,8 @@ from typing import Any, Literal
 import numpy as np
 
 from trainctl.errors import DataError
-from trainctl.fileformat.image import image_range, read_bytes, to_pixels
+from trainctl.fileformat.image import image_range, quiet, read_bytes, to_pixels
+from trainctl.fileformat.parallel import ordered
 from trainctl.fileformat.pixel_cache import PixelCache, status_of
 from trainctl.fileformat.pixels import Background, PixelFormat, Seen
 
@@ -146,7 +147,7 @@ def _decode(
 ) -> tuple[np.ndarray, Facts, str]:
     """Decode all files; return pixels, facts, and a digest of the bytes that were decoded."""
     limits = wanted.pixel_range
-    pixel_range = _measure(files[: wanted.measured]) if limits == "auto" else limits
+    pixel_range = measured(files[: wanted.measured]) if limits == "auto" else limits
     to = PixelFormat(
         channels=wanted.channels, height=wanted.size, width=wanted.size, background=wanted.background,
         pixel_range=pixel_range,
@@ -154,29 +155,40 @@ def _decode(
     pixels = np.empty((len(files), wanted.channels, wanted.size, wanted.size), dtype=np.uint8)
     tally, digest = Tally(), hashlib.sha256(part)
     damaged: list[tuple[int, str]] = []
-    for row, (file, name) in enumerate(zip(files, names, strict=True)):
-        content = _bytes_or_reason(file)
-        digest.update(_signature(name, content))
+
+    def decode(row: int) -> tuple[bytes, np.ndarray | None, Seen, str]:
+        content = _bytes_or_reason(files[row])
+        signature = _signature(names[row], content)
         try:
             if isinstance(content, DataError):
                 raise content
-            pixels[row - len(damaged)], seen = to_pixels(file, content, to)
-            tally.add(seen)
+            return signature, *to_pixels(files[row], content, to), ""
         except DataError as error:
-            damaged.append((row, str(error).removeprefix(f"{file}: ")))
+            return signature, None, Seen(), str(error).removeprefix(f"{files[row]}: ")
+
+    with quiet():
+        for row, (signature, decoded, seen, why) in enumerate(ordered(decode, range(len(files)))):
+            digest.update(signature)
+            if decoded is None:
+                damaged.append((row, why))
+                continue
+            pixels[row - len(damaged)] = decoded
+            tally.add(seen)
     facts = replace(tally.facts, damaged=tuple(damaged), pixel_range=pixel_range)
     return pixels[: len(files) - len(damaged)], facts, digest.hexdigest()
 
 
-def _measure(files: Sequence[Path]) -> tuple[float, float] | None:
+def measured(files: Sequence[Path]) -> tuple[float, float] | None:
     """Return the smallest and largest value of all images of more than 8 bits; None if there are none."""
-    ranges = []
-    for file in files:
+
+    def range_of(file: Path) -> tuple[float, float] | None:
         try:
-            found = image_range(file)
+            return image_range(file)
         except DataError:
-            continue  # reported when it is decoded
-        ranges += [] if found is None else [found]
+            return None  # reported when it is decoded
+
+    with quiet():
+        ranges = [found for found in ordered(range_of, files) if found is not None]
     low, high = min((low for low, _ in ranges), default=0.0), max((high for _, high in ranges), default=0.0)
     return (low, high) if low < high else None
 

@@ -1,15 +1,18 @@
 """JSON records, a list or one per line -> rows of cells, as a CSV file would have them. Imports no torch."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from trainctl.errors import DataError
+from trainctl.fileformat import utf8
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.delimited import Rows
-from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.limits import check_json
 
+ESCAPED_HALF, HALF = re.compile(r"\\u[dD][89a-fA-F]"), re.compile("[\ud800-\udfff]")
 EXPECTED = 'records such as [{"x": 1, "y": "a"}, ...], or one {...} per line'
 
 
@@ -29,12 +32,29 @@ def read_records(text: str, path: Path) -> Rows:
     for line, record in records:
         plain = {str(key).strip(): value for key, value in record.items()}
         rows.append([_cell(plain.get(name), f"{path}, line {line}, field {name}") for name in header])
+    if ESCAPED_HALF.search(text):
+        _check_characters(rows, [1, *(line for line, _ in records)], path)
     return Rows(rows, [1, *(line for line, _ in records)], "comma")
+
+
+def _check_characters(rows: Sequence[Sequence[str]], lines: Sequence[int], path: Path) -> None:
+    """Check that all texts consist of characters: JSON can escape one half of a pair alone, which no file can hold.
+
+    Raises:
+        DataError: If one does not.
+    """
+    for cells, line in zip(rows, lines, strict=True):
+        for cell in cells:
+            if half := HALF.search(cell):
+                raise DataError(
+                    f"{path}, line {line}: \\u{ord(half[0]):x} is half of a pair of surrogates, and no character: remove it,"
+                    " or write both halves"
+                )
 
 
 def _records(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
     """Return each record with its line; of records in a list, the line is the number of the record."""
-    lines = [(number, line) for number, line in enumerate(text.splitlines(), 1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(utf8.lines(text), 1) if line.strip()]
     if not lines:
         return []
     if text.lstrip()[0] == "{" and len(lines) > 1 and lines[0][1].rstrip().endswith("}"):
@@ -55,7 +75,7 @@ def _records(text: str, path: Path) -> list[tuple[int, Mapping[str, Any]]]:
 
 
 def _parsed(text: str, where: str) -> Any:
-    check_brackets_and_digits(text, where)
+    check_json(text, where)
     with reading(where, what=f"not JSON that can be read; expected {EXPECTED}"):
         return json.loads(text)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainctl.errors import DataError, TrainctlError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.limits import DEEPEST_BRACKETS, check_brackets_and_digits
+from trainctl.fileformat.limits import DEEPEST_BRACKETS, check_json
 from trainctl.fileformat.utf8 import read_text
 
 
@@ -33,6 +33,6 @@ def parse_json(
     Raises:
         TrainctlError: Of that class, if the text is not valid.
     """
-    check_brackets_and_digits(text, where, error, deepest)
+    check_json(text, where, error, deepest)
     with reading(where, error, "not valid JSON"):
         return json.loads(text)

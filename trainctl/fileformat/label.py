@@ -153,7 +153,7 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
     """
     if is_one_hot(answers):
         codes = answers.argmax(1).astype(np.int64)
-        return _known(codes.astype(str), file, known or tuple(map(str, range(answers.shape[1]))))
+        return _known(codes, file, known or tuple(map(str, range(answers.shape[1]))))
     labels = answers.reshape(len(answers), -1)
     whole = labels.dtype.kind == "U" or (np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53))
     if labels.shape[1] != 1 or not np.all(whole):
@@ -164,7 +164,7 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
         )
     values = labels[:, 0] if labels.dtype.kind == "U" else labels[:, 0].astype(np.int64)
     if known is not None:
-        return _known(values.astype(str), file, known)
+        return _known(values, file, known)
     names = distinct(values.tolist()) if values.dtype.kind == "U" else [*map(str, np.unique(values).tolist())]
     if len(names) < 2:
         raise DataError(f"{file}: has only one class ({names[0]})")
@@ -173,13 +173,13 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
             f"{file}: {len(names):,} distinct targets in {len(values):,} rows are too many to be classes;"
             " dataset.task=regression predicts amounts"
         )
-    return _known(values.astype(str), file, names)
+    return _known(values, file, names)
 
 
 def _known(values: np.ndarray, file: Path | str, names: Sequence[str]) -> Labels:
     different, positions = np.unique(values, return_inverse=True)
     numbers = Codes(names)
-    codes = [numbers.get(value) for value in different.tolist()]
+    codes = [numbers.get(str(value)) for value in different.tolist()]
     if None in codes:
         row = min(int((values == value).argmax()) for value, code in zip(different, codes, strict=True) if code is None)
         raise DataError(

@@ -12,21 +12,28 @@ MOST_SIGNS = 4000  # commas and the like in it; Hydra's parser takes quadratic t
 DEEPEST_WORD = 50  # nested brackets in it; OmegaConf recurses
 SIGNS = re.compile(r"[,:=\[\]{}()$'\"\\\s]")
 BRACKETS = re.compile(r"[\[\]{}()]")
+FLOW = re.compile(r"[\[\]{}]")  # brackets of JSON and YAML
+STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)  # of JSON
 LONG_NUMBER = re.compile(rf"[\d_:]{{{LONGEST_NUMBER + 1},}}")  # colons: YAML has numbers in base 60
 
 
 def check_brackets_and_digits(
-    text: str, where: Path | str, error: type[TrainctlError] = DataError, deepest: int = DEEPEST_BRACKETS
+    text: str,
+    where: Path | str,
+    error: type[TrainctlError] = DataError,
+    deepest: int = DEEPEST_BRACKETS,
+    brackets: re.Pattern[str] = BRACKETS,
 ) -> None:
     """Reject a text on which a parser would recurse too deeply or take too long.
 
-    Brackets in quotes and comments count too: no real file has hundreds of open brackets.
+    Brackets in quotes and comments count, too.
 
     Args:
         text: The text.
         where: The file, for the message.
         error: The class of the error.
         deepest: Maximum number of nested brackets.
+        brackets: Which ones count.
 
     Raises:
         TrainctlError: Of the class ``error``, if the text exceeds a limit.
@@ -38,10 +45,26 @@ def check_brackets_and_digits(
     trouble = ""
     if len(text) > LONGEST_NUMBER and LONG_NUMBER.search(text):
         trouble = f"a number of more than {LONGEST_NUMBER:,} digits"
-    if len(text) > deepest and _depth(text) > deepest:
+    if len(text) > deepest and _depth(text, brackets) > deepest:
         trouble = f"nested more than {deepest} levels deep"
     if trouble:
         raise error(f"{where}: {trouble}")
+
+
+def check_json(
+    text: str, where: Path | str, error: type[TrainctlError] = DataError, deepest: int = DEEPEST_BRACKETS
+) -> None:
+    """Reject a JSON text on which a parser would recurse too deeply or take too long.
+
+    What is in strings does not count: thousands of texts may contain an open bracket each. Arguments and errors are those of
+    :func:`check_brackets_and_digits`.
+
+    >>> check_json('["' + ":[" * 1000 + '"]', "a.json")
+    """
+    try:
+        check_brackets_and_digits(text, where, error, deepest, FLOW)
+    except error:
+        check_brackets_and_digits(STRING.sub('""', text), where, error, deepest, FLOW)
 
 
 def check_word(word: str) -> None:
@@ -65,10 +88,10 @@ def check_word(word: str) -> None:
         raise ConfigError(f"{where}: nested more than {DEEPEST_WORD} levels deep")
 
 
-def _depth(text: str) -> int:
+def _depth(text: str, brackets: re.Pattern[str] = BRACKETS) -> int:
     """Return the largest number of brackets that are open at once; unmatched closing brackets are ignored."""
     depth = deepest = 0
-    for bracket in BRACKETS.findall(text):
+    for bracket in brackets.findall(text):
         if bracket in "[{(":
             depth += 1
             deepest = max(deepest, depth)

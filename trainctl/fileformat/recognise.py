@@ -13,17 +13,21 @@ from trainctl.fileformat.array_parts import read_parts
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.cells import JSON, Table, TableFormat, is_missing, is_no_number, read_table
 from trainctl.fileformat.date import find_order
+from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import guess_task as task_of_array
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
+from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import guess_task
 from trainctl.fileformat.unpacked import ending
 from trainctl.fileformat.walk import describe_others, find
-from trainctl.wording import listed
+from trainctl.wording import listed, quoted
 
 TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
 ARRAYS = frozenset({".npz", ".npy"})
+PARQUET = frozenset({".parquet", ".pq"})
+LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 # Names of columns that people predict, in the order in which they are looked for.
 TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
@@ -68,11 +72,23 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in image.suffixes():
         raise ConfigError(f"{path}: is one image; give the directory that has a folder of images for each class")
     if kind in TABLES:
-        return _table(read_table(path, _form(typed)), typed)
+        return _table(_seen(path, kind, _form(typed)), typed)
+    if kind in PARQUET:
+        raise ConfigError(
+            f"{path}: a Parquet file; name the column to predict:"
+            f" trainctl dataset=parquet {quoted(f'dataset.path={path}')} dataset.target=COLUMN"
+        )
     raise ConfigError(
         f"{path}: not a kind of file that can be trained on: give a table ({', '.join(sorted(TABLES))}), arrays"
         f" ({', '.join(sorted(ARRAYS))}), a directory of images or texts, or settings (.yaml)"
     )
+
+
+def _seen(path: Path, kind: str, form: TableFormat) -> Table:
+    """Return the cells of a table; of a large one, those of its first megabytes."""
+    if kind in JSON or form.ignore_case or path.stat().st_size < LARGE:
+        return read_table(path, form, again=True)
+    return first_part(path, form)[1]
 
 
 def _form(typed: Mapping[str, Any]) -> TableFormat:
@@ -97,7 +113,7 @@ def _directory(path: Path) -> Recognised:
 
 def _arrays(path: Path) -> Recognised:
     parts = read_parts(path) if ending(path) == ".npz" else None
-    shape = read_array(path).shape if parts is None else parts.inputs.shape
+    shape = parts.inputs.shape if parts else (array_header(path) or read_array(path)).shape
     groups = {"model": {4: "cnn", 3: "rnn"}.get(len(shape), "mlp")}
     if len(shape) == 3 and shape[1] == shape[2]:
         groups["model"] = "cnn"  # images without channels

@@ -7,7 +7,7 @@ import yaml
 
 from trainctl.errors import ConfigError, TrainctlError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.limits import FLOW, check_brackets_and_digits
 from trainctl.fileformat.utf8 import decode, read_text
 
 LARGEST = 1_000_000  # bytes of a file; our longest configuration has 4,000
@@ -60,7 +60,7 @@ def check_size(
         error: The class of the error if the text is not valid.
         too_large: The class of the error if it exceeds a limit, or an alias refers to a node that contains it.
     """
-    check_brackets_and_digits(text, path, too_large)
+    check_brackets_and_digits(text, path, too_large, brackets=FLOW)
     sizes: dict[str, int] = {}
     open_nodes: list[tuple[str | None, int]] = []  # anchor, and the count at its start
     count = 0

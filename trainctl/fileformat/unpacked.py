@@ -4,7 +4,8 @@ import bz2
 import gzip
 import lzma
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path, PurePath
 from typing import IO
@@ -57,31 +58,72 @@ def read_unpacked(path: Path, what: str = "cannot be read as CSV") -> bytes:
             if packer and head.startswith(b"BZh") and head[4:6] != b"1A":  # a header such as BZh,x
                 packer = None
             content = _unpacked(path, packer, limit) if packer else file.read()
+    return plain(path, content)
+
+
+def plain(path: Path, content: bytes) -> bytes:
+    """Return content that may be plain text.
+
+    Raises:
+        DataError: If it is of a kind that contains none; the message says what it is and what to do.
+    """
     if kind := foreign(content[:HEAD]):
         raise DataError(f"{path}: this is {kind}")
     return content
 
 
+@contextmanager
+def opened(path: Path, what: str = "cannot be read as CSV") -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file to read its bytes one after the other, unpacked if necessary, and the most that there may be.
+
+    Raises:
+        DataError: As :func:`read_unpacked`.
+    """
+    check_file(path)
+    with ExitStack() as stack:
+        with reading(path, what=what):
+            file: IO[bytes] = stack.enter_context(path.open("rb"))
+            head = file.read(HEAD)
+            file.seek(0)
+            limit = max(MOST_BYTES, MOST_TIMES * path.stat().st_size)
+            if head[:4] in (b"PK\x03\x04", b"PK\x05\x06"):
+                archive = stack.enter_context(zipfile.ZipFile(file))
+                file = stack.enter_context(archive.open(_only(path, archive)))
+            else:
+                packer = next((PACKERS[start] for start in PACKERS if head.startswith(start)), None)
+                if packer and not (head.startswith(b"BZh") and head[4:6] != b"1A"):  # a header such as BZh,x
+                    file = stack.enter_context(packer(path))
+        yield file, limit
+
+
 def _member(path: Path, file: IO[bytes], limit: int) -> bytes:
-    with zipfile.ZipFile(file) as archive:
-        names = [entry.filename for entry in archive.infolist()]
-        if kind := in_zip(names):
-            raise DataError(f"{path}: this is {kind}")
-        plain = [
-            entry
-            for entry in archive.infolist()
-            if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")
-            and not PurePath(entry.filename).name.startswith(".")
-        ]  # fmt: skip
-        if len(plain) != 1:
-            shown = ", ".join(entry.filename for entry in plain[:5])
-            raise DataError(
-                f"{path}: this is a ZIP of {len(plain)} files ({shown}); unpack it and give the one with the table"
-            )
-        if plain[0].flag_bits & 1:
-            raise DataError(f"{path}: {plain[0].filename} is encrypted; unpack it first")
-        with archive.open(plain[0]) as member:
-            return _bounded(path, member, limit)
+    with zipfile.ZipFile(file) as archive, archive.open(_only(path, archive)) as member:
+        return _bounded(path, member, limit)
+
+
+def _only(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
+    """Return the only file of a ZIP.
+
+    Raises:
+        DataError: If there are several, or it is one that contains no plain text.
+    """
+    names = [entry.filename for entry in archive.infolist()]
+    if kind := in_zip(names):
+        raise DataError(f"{path}: this is {kind}")
+    plain = [
+        entry
+        for entry in archive.infolist()
+        if not entry.is_dir() and not entry.filename.startswith("__MACOSX/")
+        and not PurePath(entry.filename).name.startswith(".")
+    ]  # fmt: skip
+    if len(plain) != 1:
+        shown = ", ".join(entry.filename for entry in plain[:5])
+        raise DataError(
+            f"{path}: this is a ZIP of {len(plain)} files ({shown}); unpack it and give the one with the table"
+        )
+    if plain[0].flag_bits & 1:
+        raise DataError(f"{path}: {plain[0].filename} is encrypted; unpack it first")
+    return plain[0]
 
 
 def _unpacked(path: Path, packer: Callable[[Path], IO[bytes]], limit: int) -> bytes:

@@ -12,7 +12,7 @@ from typing import TypeVar
 Item = TypeVar("Item")
 
 
-@dataclass
+@dataclass(eq=False)  # two threads may read files of the same name
 class Wait:
     """A piece of work that may take long; another thread may read it at any time.
 

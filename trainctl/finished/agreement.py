@@ -6,7 +6,6 @@ import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -60,10 +59,10 @@ def validation_rows(run: Finished) -> Tensor:
     """
     config, name = run.config, run.config.parts["dataset"]["name"]
     assemble.prepare(config)
-    dataset = load.read(partial(factory.member, config, "dataset", schema=run.schema), f"dataset={name}", run.schema)
+    dataset = load.read(assemble.reader(config, run.schema), f"dataset={name}", run.schema)
     parts = load.divide(dataset, factory.member(config, "clean"), config.split)
     val = parts.rows["val"]
-    rows = parts.dataset.inputs[val[torch.linspace(0, len(val) - 1, min(ROWS, len(val))).long()]]
+    rows = parts.dataset.rows(val[torch.linspace(0, len(val) - 1, min(ROWS, len(val))).long()])
     if tuple(rows.shape[1:]) != run.schema.input_shape:
         raise DataError(
             f"dataset={name}: row shape is {tuple(rows.shape[1:])}, but the run was trained with {run.schema.input_shape}"

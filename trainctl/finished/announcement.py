@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
 from trainctl.report import table
 from trainctl.store import records, runpath
-from trainctl.store.records import Size
 from trainctl.train import cost
 from trainctl.train.cost import Cost
 
@@ -18,8 +18,7 @@ def announce(directory: Path, notes: Iterable[str] = ()) -> None:
         directory: Directory of the run.
         notes: What the user is to know, a line each; they go to standard error.
     """
-    size = records.read_summary(runpath.hold(directory)).size
-    after, before = as_cost(size), as_cost(size.before if size else None)
+    before, after = recorded(directory)
     if before and after:
         headers, rows = cost.table(before, after)
         table.show(headers, rows, right=headers[1:])
@@ -28,7 +27,16 @@ def announce(directory: Path, notes: Iterable[str] = ()) -> None:
         table.line(f"trainctl: note: {note}", stream=sys.stderr)
 
 
-def as_cost(size: Size | None) -> Cost | None:
-    """Return the cost that is recorded in a summary; None if a part of it is missing."""
-    values = [] if size is None else [getattr(size, key) for key in Cost.__dataclass_fields__]
-    return Cost(*values) if values and None not in values else None
+def require_tolerable(directory: Path, tolerance: float | None) -> None:
+    """Check that a made run is not worse than what it was made from by more than the user tolerates.
+
+    Raises:
+        ToleranceError: If it is; the run is kept.
+    """
+    cost.require_tolerable(*recorded(directory), tolerance)
+
+
+def recorded(directory: Path) -> tuple[Cost | None, Cost | None]:
+    """Return the cost of what a run was made from, and its own, as its `summary.json` has them."""
+    size = records.read_summary(runpath.hold(directory)).size
+    return cost.from_json(asdict(size) if size else None)

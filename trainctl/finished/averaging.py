@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from trainctl.finished.alignment import match, permuted
-from trainctl.run import metric_names
 from trainctl.run.model import batch_norms
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
@@ -152,4 +151,4 @@ def cost_of(run: Run, value: float) -> float:
     """Return a value of the run's metric such that smaller is better; infinite if it is not a number."""
     if math.isnan(value):
         return math.inf
-    return -value if metric_names.maximize(run.config.monitor) else value
+    return -value if run.evaluation.maximizes(run.config.monitor) else value

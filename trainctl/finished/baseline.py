@@ -7,8 +7,8 @@ from torch import Tensor
 
 from trainctl.data.centre import subtract
 from trainctl.data.rows import Rows
+from trainctl.data.shown import Kind
 from trainctl.errors import ConfigError, DataError
-from trainctl.finished.features import Kind
 from trainctl.finished.open import Finished, Weights, configuration
 from trainctl.finished.question import View
 from trainctl.run.assemble import assemble_evaluation

@@ -16,6 +16,7 @@ from trainctl.settings.config import Config
 from trainctl.store import records, restore, rundir
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import shell_words
 
 CLOCK = ("seconds", "samples_per_second")  # measured by the wall clock, and different in each run
 SECONDS = ("seconds", "evaluated_seconds")  # fields of a state that are measured by the wall clock
@@ -105,7 +106,7 @@ def newest_evaluated(run: Finished, plan: Plan) -> Saved:
     evaluated = [saved for saved in restore.kept(run.directory)[0] if not pending(saved, plan)]
     if not evaluated:
         raise CheckpointError(
-            f"{run.directory}: was stopped inside an evaluation; first run: trainctl resume {run.directory}"
+            f"{run.directory}: was stopped inside an evaluation; first run: {shell_words(['trainctl', 'resume', str(run.directory)])}"
         )
     return evaluated[-1]
 

@@ -60,8 +60,13 @@ def configuration(parents: Sequence[Parent], root: str, overrides: Sequence[str]
     parts: list[Tree] = []
     for parent in parents:
         shapes = {name: list(tensor.shape) for name, tensor in conversions(parent, outer, task).items()}
-        parts.append({"model": dict(parent.config.parts["model"]), "tensors": shapes})
-    return fit.configuration(parents, root, overrides, {"name": "ensemble", "parts": parts})
+        part: Tree = {"model": dict(parent.config.parts["model"]), "tensors": shapes}
+        own = fit.converting(parent.config)  # concerns its layers, not those of the other parts
+        parts.append(part | ({"compress": own} if own else {}))
+    first = parents[0].config
+    others = {label: one for label, one in first.parts["compress"].items() if label not in fit.converting(first)}
+    changes = {"model": {"name": "ensemble", "parts": parts}, "compress": others or {"none": {"name": "none"}}}
+    return fit.configuration(parents, root, overrides, changes)
 
 
 def combine(config: Config, parents: tuple[Parent, ...]) -> Combined:
@@ -148,22 +153,19 @@ def apart(run: Run) -> list[Evaluation]:
     return [replace(run.evaluation, model=Reconstruction(model) if reconstructs else model) for model in single]
 
 
-def write(combined: Combined, directory: Path | None, tolerance: float | None) -> Path:
+def write(combined: Combined, directory: Path | None) -> Path:
     """Write an ensemble, and return its directory.
 
     Args:
         combined: The ensemble.
         directory: Its directory; None for a new one below ``output.root``.
-        tolerance: By how much its metric may be worse than that of its best part; None: by any amount.
 
     Raises:
-        ToleranceError: If it is worse by more; nothing is written.
         StorageError: If it cannot be written.
     """
     run = combined.run
     best = min(zip(combined.alone, apart(run), strict=True), key=lambda pair: cost_of(run, pair[0]))[1]
     before = cost.measure(best, run.config.monitor)
-    cost.require_tolerable(before, replace(before, value=combined.value), tolerance)
     return make(run, combined.recipe.made_by, directory, before)
 
 

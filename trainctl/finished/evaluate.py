@@ -63,7 +63,7 @@ class Scores:
         classes: The scores of each class, in the order of the classes; empty unless the task is a classification.
         targets: The metrics of each target, in their order; empty unless a regression has several.
         own_data: Whether the data is the data that the run was trained with.
-        notes: What is odd about other data, a line each.
+        notes: What is odd about other data, and rows that are not measured, a line each.
     """
 
     step: int
@@ -94,7 +94,7 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     except ConfigError as error:
         if run.overrides:
             raise
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
+        raise CheckpointError(*error.within(f"{run.directory / 'config.yaml'}: ")) from error
     restore.load_weights(measured.model, weights.model, run.directory)
     int8.fix(measured.model)
     rows = len(measured.data.splits[split])
@@ -112,9 +112,8 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
     own_data = measured.data.schema.fingerprint == run.schema.fingerprint
-    notes = () if own_data else measured.data.notes  # of its own data, training said them
     targets = target_scores(found.sums, measured.data.schema)
-    return Scores(weights.step, rows, metrics, classes, targets, own_data, notes)
+    return Scores(weights.step, rows, metrics, classes, targets, own_data, measured.data.notes)
 
 
 def target_scores(sums: Sums, schema: Schema) -> tuple[TargetScores, ...]:

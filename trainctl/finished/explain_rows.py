@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 
 from trainctl.data.schema import Schema
+from trainctl.data.shown import shown_values, words
+from trainctl.errors import ConfigError
 from trainctl.fileformat.waiting import Wait, waiting
 from trainctl.finished import attribution, baseline, explained, features, question
 from trainctl.finished.attribution import Attributions
@@ -99,6 +101,8 @@ def prepare(run: Finished, given: Sequence[Path], which: str, options: Options) 
         score=options.score or None, class_name=options.class_name, target=options.target,
     )  # fmt: skip
     described, seen = features.features(run.schema), question.view(model, run.schema)
+    if options.patch and described.kind != "image":
+        raise ConfigError(f"patch={options.patch}: the rows of this run are no images, but of kind {described.kind}")
     base = baseline.choose(run, weights, described.kind, options.baseline, seen, device)
     paths, notes = expand(given, run.schema)
     several = len(given) > 1 or given[0].is_dir()
@@ -135,7 +139,7 @@ def _cells(work: Work, labels: Sequence[list[str]], portion: Tensor, values: Ten
         if work.features.kind != "text":
             yield [*label, *map(str, numbers)]
             continue
-        tokens = features.words(row.tolist(), work.schema.vocabulary)
+        tokens = words(row.tolist(), work.schema.vocabulary)
         for place, (token, number) in enumerate(zip(tokens, numbers, strict=False)):
             yield [*label, str(place), token, str(number)]
 
@@ -205,7 +209,7 @@ def keep_to_draw(work: Work, row: RowSums, stored: Tensor, scaled: Tensor, value
     if kind == "image":
         work.found.drawn.append(Drawn(title, values.reshape(shape[1:]).numpy(), picture=picture(stored)))
     elif kind == "table":
-        shown = features.shown_values(stored.reshape(1, -1), work.schema)[0]
+        shown = shown_values(stored.reshape(1, -1), work.schema)[0]
         names = work.features.columns
         cells = shown if len(shown) == len(names) else [""] * len(names)
         named = tuple(f"{name} = {cell}" if cell else name for name, cell in zip(names, cells, strict=True))
@@ -213,5 +217,5 @@ def keep_to_draw(work: Work, row: RowSums, stored: Tensor, scaled: Tensor, value
     elif kind == "series":
         work.found.drawn.append(Drawn(title, values.reshape(shape[0], -1).numpy(), work.features.columns))
     else:
-        tokens = features.words(stored.tolist(), work.schema.vocabulary)
+        tokens = words(stored.tolist(), work.schema.vocabulary)
         work.found.drawn.append(Drawn(title, values.numpy(), tuple(tokens)))

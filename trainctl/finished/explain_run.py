@@ -12,8 +12,8 @@ from trainctl.finished.features import Features, features
 from trainctl.finished.open import Finished, Weights
 from trainctl.finished.outcomes import Outcomes, outcomes
 from trainctl.finished.overview import Overview
+from trainctl.report import about, table
 from trainctl.report import overview_plots as plots
-from trainctl.report import table
 from trainctl.run.assemble import assemble_evaluation
 from trainctl.run.run import Evaluation
 from trainctl.store import restore, rundir
@@ -57,7 +57,8 @@ def explain(
     weights = run.weights(which)
     measured = _measured(run, weights)
     split = split if len(measured.data.splits[split]) else "val"
-    found = Overview(split, len(measured.data.splits[split]), folder, spreadsheet)
+    what = about.about(run.directory.name, run.config.parts["dataset"], split)
+    found = Overview(split, len(measured.data.splits[split]), folder, spreadsheet, what)
     if measured.data.schema.fingerprint != run.schema.fingerprint:
         found.notes.append("this is not the data that the run was trained with")
     described = features(measured.data.schema)
@@ -70,9 +71,9 @@ def explain(
         _calibrate_classes(results, found)
     elif results.task == "regression":
         _calibrate_numbers(measured, results, found)
-    about = {"run": run.directory.name, "step": weights.step, "which": which, "trainctl": rundir.version()}
+    facts = {"run": run.directory.name, "step": weights.step, "which": which, "trainctl": rundir.version()}
     asked = {"split": found.split, "rows": found.rows, "repeats": repeats, "embedding": embedding}
-    rundir.write_json(folder / "explain.json", about | asked | found.numbers | {"notes": found.notes})
+    rundir.write_json(folder / "explain.json", facts | asked | found.numbers | {"notes": found.notes})
     return found
 
 
@@ -83,7 +84,7 @@ def _measured(run: Finished, weights: Weights) -> Evaluation:
     except ConfigError as error:
         if run.overrides:
             raise
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
+        raise CheckpointError(*error.within(f"{run.directory / 'config.yaml'}: ")) from error
     restore.load_weights(measured.model, weights.model, run.directory)
     measured.model.eval()
     return measured
@@ -103,16 +104,18 @@ def _importance(measured: Evaluation, described: Features, found: Overview, repe
     header = [found.shuffled, found.effect, "spread", "rise of loss", "spread of loss"]
     lines = [[one.name, one.mean, one.spread, one.loss, one.loss_spread] for one in found.importances]
     found.write_csv("importance.csv", [name.replace(" ", "_").lower() for name in header], lines)
-    title, path = f"Permutation importance, {found.split} rows", found.picture("importance.png")
+    title, path = "Permutation importance", found.picture("importance.png")
     if described.kind == "image":
         squares = [
             (rows.start, columns.start, rows.stop, columns.stop) for rows, columns in permutation.squares(described)
         ]
-        plots.importance_of_squares([one.mean for one in found.importances], squares, found.effect, title, path)
+        plots.importance_of_squares(
+            [one.mean for one in found.importances], squares, found.effect, title, path, found.about
+        )
     else:
         unit = {"regression": " [units of the target]", "reconstruction": " [scaled units]"}.get(measured.task, "")
         names, means, spreads = zip(*((one.name, one.mean, one.spread) for one in found.importances), strict=True)
-        plots.importance(names, means, spreads, f"{found.effect}{unit}", title, path)
+        plots.importance(names, means, spreads, f"{found.effect}{unit}", title, path, found.about)
 
 
 def _filters(measured: Evaluation, described: Features, found: Overview) -> None:
@@ -129,11 +132,11 @@ def _filters(measured: Evaluation, described: Features, found: Overview) -> None
         if described.kind == "table":
             encoded = measured.data.schema.input_names
             names = encoded or [described.columns[column] for column in described.column_of]
-            plots.weights(weights.numpy(), names, "Weights of the first layer", path)
+            plots.weights(weights.numpy(), names, "Weights of the first layer", path, found.about)
             return
         kept = weights.reshape(-1, *shape)[:MOST_FILTERS]
         more = f", {len(kept)} of {len(weights)}" if len(kept) < len(weights) else ""
-        plots.filters(kept.numpy(), f"Filters of the first layer{more}", path)
+        plots.filters(kept.numpy(), f"Filters of the first layer{more}", path, found.about)
         return
 
 
@@ -156,16 +159,20 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
     if schema.task == "classification" and not measured.data.unlabelled:  # also of an autoencoder
         classes = rows.sample(EMBEDDED)[1].cpu()
         true = [[schema.class_names[index]] for index in classes.tolist()]
-        plots.embedding_of_classes(projected.places, projected.axes, classes.numpy(), schema.class_names, title, path)
+        plots.embedding_of_classes(
+            projected.places, projected.axes, classes.numpy(), schema.class_names, title, path, found.about
+        )
     elif results.task == "regression":
         name = schema.target_names[0] if schema.target_names else "target"
         true = [[number] for number in results.true[::every, 0].tolist()]
         plots.embedding_of_numbers(
-            projected.places, projected.axes, results.true[::every, 0].numpy(), name, title, path
+            projected.places, projected.axes, results.true[::every, 0].numpy(), name, title, path, found.about
         )
     else:
         label = "RMSE of the reconstruction (scaled units)"
-        plots.embedding_of_numbers(projected.places, projected.axes, results.error[::every].numpy(), label, title, path)
+        plots.embedding_of_numbers(
+            projected.places, projected.axes, results.error[::every].numpy(), label, title, path, found.about
+        )
     lines = [[index * every, *place, *true[index]] for index, place in enumerate(projected.places.tolist())]
     found.write_csv("embedding.csv", ["row", "x", "y", *(["true"] if any(true) else [])], lines)
 
@@ -183,7 +190,12 @@ def _calibrate_classes(results: Outcomes, found: Overview) -> None:
     bins = calibration.by_confidence(confidence, right)
     error = calibration.expected_error(bins)
     plots.calibration_of_classes(
-        [(one.rows, one.said, one.true) for one in bins], confidence, right, error, found.picture("calibration.png")
+        [(one.rows, one.said, one.true) for one in bins],
+        confidence,
+        right,
+        error,
+        found.picture("calibration.png"),
+        found.about,
     )
     means = f"mean confidence {confidence.mean():.1%}, accuracy {right.mean():.1%}"
     found.lines.append(f"calibration: {means}, expected calibration error {error:.4f}")
@@ -203,6 +215,6 @@ def _calibrate_numbers(measured: Evaluation, results: Outcomes, found: Overview)
         panels.append((name, said, true, shown, calibration.expected_error(bins)))
         lines += [[name, *one] for one in shown]
         found.lines.append(f"calibration: {name}: expected calibration error {table.number(panels[-1][-1])}")
-    plots.calibration_of_numbers(panels[:MOST_TARGETS], found.picture("calibration.png"))
+    plots.calibration_of_numbers(panels[:MOST_TARGETS], found.picture("calibration.png"), found.about)
     found.numbers["expected_calibration_error"] = {name: error for name, *_, error in panels}
     found.write_csv("calibration.csv", ["target", "rows", "predicted", "true"], lines)

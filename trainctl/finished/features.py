@@ -1,19 +1,15 @@
 """What the numbers of a row mean: the columns, pixels or tokens to which they belong, and how they are called."""
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from trainctl.data.centre import add
 from trainctl.data.schema import Schema
+from trainctl.data.shown import Kind, column_names, has_columns, kind_of
 from trainctl.finished.attribution import patches
 
-Kind = Literal["table", "series", "image", "text"]
 PATCHES = 14  # patches of an image along its longer side, unless the patch is given
 
 
@@ -87,50 +83,11 @@ class Features:
 
 def features(schema: Schema) -> Features:
     """Return the features of the rows that a run was trained with."""
-    shape = schema.input_shape
-    if schema.vocabulary:
-        return Features("text", shape, (), ())
-    if len(shape) == 3:
-        return Features("image", shape, (), ())
-    kind: Kind = "series" if len(shape) == 2 else "table"
-    width = shape[-1] if len(shape) < 3 else math.prod(shape)  # of a data set of your own, each number is a feature
-    if schema.columns and sum(len(column.names) for column in schema.columns) == width:
+    kind, shape = kind_of(schema), schema.input_shape
+    if kind in ("text", "image"):
+        return Features(kind, shape, (), ())
+    names = column_names(schema)
+    if has_columns(schema):
         owners = tuple(index for index, column in enumerate(schema.columns) for _ in column.names)
-        return Features(kind, shape, tuple(column.name for column in schema.columns), owners)
-    names = schema.input_names if len(schema.input_names) == width else tuple(f"input_{n}" for n in range(width))
-    return Features(kind, shape, tuple(names), tuple(range(width)))
-
-
-def shown_values(rows: Tensor, schema: Schema) -> list[list[str]]:
-    """Return the value of each column of rows of a table ``(N, F)``, cleaned but not scaled, as a text.
-
-    A category is called by its name; a date is the number of days that the model reads.
-    """
-    values = add(rows, schema.input_centre).tolist()
-    if sum(len(column.names) for column in schema.columns) != rows.shape[-1]:
-        return [[f"{value:.4g}" for value in row] for row in values]
-    shown = []
-    for row in values:
-        start, cells = 0, []
-        for column in schema.columns:
-            own = row[start : start + len(column.names)]
-            start += len(own)
-            cells.append(_category(own, column.categories) if column.categories else f"{own[0]:.6g}")
-        shown.append(cells)
-    return shown
-
-
-def _category(numbers: Sequence[float], categories: Sequence[str]) -> str:
-    """Return the category that a row has; a category that did not occur in training is encoded as none."""
-    largest = max(range(len(numbers)), key=numbers.__getitem__)
-    return categories[largest] if numbers[largest] > 0 else "(none of training)"
-
-
-def words(ids: Sequence[int], vocabulary: Sequence[str]) -> list[str]:
-    """Return the tokens of a text, without the padding after its end.
-
-    >>> words([2, 1, 0], ("<pad>", "<unknown>", "good"))
-    ['good', '<unknown>']
-    """
-    end = max((place for place, code in enumerate(ids, 1) if code), default=0)
-    return [vocabulary[code] for code in ids[:end]]
+        return Features(kind, shape, names, owners)
+    return Features(kind, shape, names, tuple(range(len(names))))

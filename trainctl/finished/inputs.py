@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has o
 ARRAYS = frozenset({".npz", ".npy"})
 DELIMITED = frozenset({".csv", ".tsv"})  # also packed: a.csv.gz
 Label = dict[str, object]  # what identifies a row: the cells before its prediction, by the names of their columns
+Keep = Literal["none", "inputs", "all"]  # which columns are copied to the predictions: what the run reads, or all
 COMMON = 5  # unknown tokens in a note
 
 

@@ -79,7 +79,7 @@ def configuration(parents: Sequence[Parent], settings: Settings, root: str, over
     fit.require_same_data(parents)
     fit.require_same_model(parents, widths=not joins)
     model = joined_widths([parent.config.parts["model"] for parent in parents]) if joins else None
-    return fit.configuration(parents, root, overrides, model)
+    return fit.configuration(parents, root, overrides, None if model is None else {"model": model})
 
 
 def merge(config: Config, parents: tuple[Parent, ...], settings: Settings) -> Merged:
@@ -134,21 +134,17 @@ def alone(run: Run, parent: Parent) -> Evaluation:
     return replace(run.evaluation, model=model.to(run.device))
 
 
-def write(merged: Merged, directory: Path | None, tolerance: float | None) -> Path:
+def write(merged: Merged, directory: Path | None) -> Path:
     """Write a merged run, and return its directory.
 
     Args:
         merged: The run.
         directory: Its directory; None for a new one below ``output.root``.
-        tolerance: By how much its metric may be worse than that of its best part; None: by any amount.
 
     Raises:
-        ToleranceError: If it is worse by more; nothing is written.
         StorageError: If it cannot be written.
     """
-    before = cost_before(merged)
-    cost.require_tolerable(before, replace(before, value=merged.value), tolerance)
-    return make(merged.run, merged.recipe.made_by, directory, before)
+    return make(merged.run, merged.recipe.made_by, directory, cost_before(merged))
 
 
 def cost_before(merged: Merged) -> Cost:

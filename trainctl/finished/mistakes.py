@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from trainctl.data.schema import Schema
-from trainctl.finished.features import Features, words
+from trainctl.data.shown import words
+from trainctl.finished.features import Features
 from trainctl.finished.outcomes import Outcomes
 from trainctl.finished.overview import Overview
 from trainctl.report import mistake_plots as plots
@@ -66,7 +67,7 @@ def report(measured: Evaluation, described: Features, results: Outcomes, found: 
     header, cells = _table(results, measured.data.schema)
     lines = [[*places.cells(row), *cells(row)] for row in (worst.tolist() if wrong else [])]
     found.write_csv("mistakes.csv", [*places.names, *header], lines)
-    _draw(measured, described, results, worst[:shown], places, f"{title}, {found.split} rows", found)
+    draw(measured, described, results, worst[:shown], places, title, found)
 
 
 class _Cells:
@@ -95,7 +96,7 @@ def _table(results: Outcomes, schema: Schema) -> tuple[list[str], _Cells]:
     return header if results.task == "regression" else ["rmse"], _Cells(results, ())
 
 
-def _draw(
+def draw(
     measured: Evaluation,
     described: Features,
     results: Outcomes,
@@ -108,10 +109,10 @@ def _draw(
     stored, _ = measured.data.splits[found.split].gather(rows.to(measured.device))
     path, schema, chosen = found.picture("mistakes.png"), measured.data.schema, rows.tolist()
     if described.kind == "image":
-        again = _reconstructed(measured, stored) if results.task == "reconstruction" else None
+        again = reconstructed(measured, stored) if results.task == "reconstruction" else None
         beside = None if again is None else [picture(row) for row in again]
-        captions = [_caption(results, row, schema.class_names) for row in chosen]
-        plots.pictures([picture(row) for row in stored], captions, title, path, beside)
+        captions = [caption(results, row, schema.class_names) for row in chosen]
+        plots.pictures([picture(row) for row in stored], captions, title, path, beside, found.about)
         return
     labels = [places.label(row) for row in chosen]
     if described.kind == "text":
@@ -119,12 +120,12 @@ def _draw(
     if results.task == "classification":
         cells = _Cells(results, schema.class_names)
         bars = [(label, *_swapped(cells(row))) for label, row in zip(labels, chosen, strict=True)]
-        plots.mistaken_classes(bars, title, path)
+        plots.mistaken_classes(bars, title, path, found.about)
     elif results.task == "regression":
-        plots.mistaken_numbers(_farthest(measured, results, chosen, labels), title, path)
+        plots.mistaken_numbers(_farthest(measured, results, chosen, labels), title, path, found.about)
     else:
         label = "RMSE of the reconstruction (scaled units)"
-        plots.errors(labels, results.error[rows].tolist(), label, title, path)
+        plots.errors(labels, results.error[rows].tolist(), label, title, path, found.about)
 
 
 def _swapped(cells: Sequence[object]) -> tuple[str, str, float, float]:
@@ -138,7 +139,7 @@ def _excerpt(ids: Sequence[int], vocabulary: Sequence[str]) -> str:
     return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
-def _caption(results: Outcomes, row: int, names: Sequence[str]) -> tuple[str, str]:
+def caption(results: Outcomes, row: int, names: Sequence[str]) -> tuple[str, str]:
     """Return two lines above an image."""
     if results.task == "classification":
         said = f"{names[int(results.predicted[row])]} ({float(results.confidence[row]):.0%})"
@@ -149,7 +150,7 @@ def _caption(results: Outcomes, row: int, names: Sequence[str]) -> tuple[str, st
 
 
 @torch.no_grad()
-def _reconstructed(measured: Evaluation, stored: Tensor) -> Tensor:
+def reconstructed(measured: Evaluation, stored: Tensor) -> Tensor:
     """Return the reconstructions of images, in the units of the images."""
     scale = measured.data.input_scale
     outputs = scale.inverse(measured.model(scale(stored)).float())

@@ -127,11 +127,28 @@ def load_model(run: Finished, weights: Weights) -> tuple[nn.Module, Task, torch.
     Raises:
         CheckpointError: If the model does not match the data or the weights.
     """
-    device = devices.find(run.config.device)
+    return with_weights(run.config, run.schema, weights.model, run.directory)
+
+
+def with_weights(
+    config: Config, schema: Schema, tensors: dict[str, Tensor], where: AnyPath
+) -> tuple[nn.Module, Task, torch.device]:
+    """Build a model and give it weights; return it in eval mode, with its task and device.
+
+    Args:
+        config: The run's configuration.
+        schema: Of its data.
+        tensors: The model's.
+        where: The run, for messages.
+
+    Raises:
+        CheckpointError: If the model does not match the data or the weights.
+    """
+    device = devices.find(config.device)
     try:
-        model, task = build_model(run.config, run.schema, device)
+        model, task = build_model(config, schema, device)
     except ConfigError as error:
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: does not match the run's data: {error}") from error
-    restore.load_weights(model, weights.model, run.directory)
+        raise CheckpointError(*error.within(f"{where / 'config.yaml'}: does not match the run's data: ")) from error
+    restore.load_weights(model, tensors, where)
     int8.fix(model)
     return model.eval(), task, device

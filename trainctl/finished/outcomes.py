@@ -55,12 +55,12 @@ def outcomes(measured: Evaluation, split: SplitName) -> Outcomes:
             inputs, expected = scaled(measured, stored, targets)
             with autocast(measured.device, measured.precision):
                 outputs = measured.model(inputs)
-            parts.append(tuple(tensor.cpu() for tensor in _portion(measured, outputs.float(), expected)))
+            parts.append(tuple(tensor.cpu() for tensor in portion(measured, outputs.float(), expected)))
             wait.advance(len(stored))
     return Outcomes(measured.task, *(torch.cat(kind) for kind in zip(*parts, strict=True)))
 
 
-def _portion(measured: Evaluation, outputs: Tensor, expected: Tensor) -> tuple[Tensor, ...]:
+def portion(measured: Evaluation, outputs: Tensor, expected: Tensor) -> tuple[Tensor, ...]:
     """Return the fields of :class:`Outcomes` for a portion, after the task."""
     nothing = outputs.new_zeros(0)
     if measured.task == "classification":

@@ -22,6 +22,7 @@ class Overview:
         rows: How many rows it has.
         folder: Where files are written.
         spreadsheet: Whether names that a spreadsheet would run as a formula get a quote in front.
+        about: Run, data and split, for the line below the title of a picture.
         shuffled: What was shuffled, in words.
         effect: What an importance is, in words.
         importances: Of each part, in their order.
@@ -35,6 +36,7 @@ class Overview:
     rows: int
     folder: AnyPath
     spreadsheet: bool = False
+    about: str = ""
     shuffled: str = ""
     effect: str = ""
     importances: list[Importance] = field(default_factory=list)

@@ -11,6 +11,7 @@ from trainctl.components.loss.base import Task
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
 from trainctl.finished.open import ELSEWHERE
+from trainctl.run import factory
 from trainctl.run.model import build_model
 from trainctl.run.parent import Parent
 from trainctl.run.units import WIDTHS
@@ -93,7 +94,7 @@ def notes_on_rows(parts: Sequence[Parent]) -> list[str]:
 
 
 def configuration(
-    parts: Sequence[Parent], root: str, overrides: Sequence[str] = (), model: Tree | None = None
+    parts: Sequence[Parent], root: str, overrides: Sequence[str] = (), changes: Tree | None = None
 ) -> Config:
     """Return the configuration of a run that is made of parts: that of the first, which no longer names other runs.
 
@@ -101,7 +102,7 @@ def configuration(
         parts: The runs.
         root: Directory below which the new run gets its own.
         overrides: Settings of the machine that the user changes, such as ``device=cpu``.
-        model: Settings of its model; None for those of the first.
+        changes: Groups that are not those of the first, such as ``model``.
 
     Raises:
         ConfigError: If this is not a valid configuration.
@@ -109,8 +110,16 @@ def configuration(
     tree = without_runs(parts[0].config.tree)
     tree["loop"] = tree["loop"] | {"stop_at_step": None}
     tree["output"] = tree["output"] | {"root": root}
-    changed = change(tree if model is None else tree | {"model": model}, overrides, ELSEWHERE)
+    changed = change(tree | (changes or {}), overrides, ELSEWHERE)
     return check(changed) if overrides else load(changed)
+
+
+def converting(config: Config) -> dict[str, Tree]:
+    """Return the members of ``compress`` that change with which layers a model computes, by their labels."""
+    members = config.parts["compress"].items()
+    return {
+        label: settings for label, settings in members if factory.build("compress", settings, config.components).convert
+    }
 
 
 def build_part(parent: Parent) -> tuple[nn.Module, Task]:
@@ -195,7 +204,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> str:
             index = next(index for index, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
             return f"{name} {index} is {_shown(theirs[index])}, not {_shown(ours[index])}: the same in another order"
         if len(ours) != len(theirs):
-            return f"its number is {len(theirs)}, not {len(ours)} ({name})"
+            return f"number of entries ({name}): {len(theirs)}, not {len(ours)}"
         index = next(index for index, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
         return f"{name} {index} is {_shown(theirs[index])}, not {_shown(ours[index])}"
     if isinstance(ours, _Fitted) and isinstance(theirs, _Fitted) and str(ours) == str(theirs):

@@ -1,7 +1,7 @@
 """Make sparser or narrower runs from a trained run: by tuning, in rounds, from its first weights, or without training."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,8 +16,8 @@ from trainctl.run.parent import Parent
 from trainctl.settings import derive, existing, smaller
 from trainctl.settings.config import Config
 from trainctl.store import parents as stored_parents
-from trainctl.store import records, rundir
-from trainctl.store.records import MadeBy, Sizes
+from trainctl.store import records
+from trainctl.store.records import MadeBy
 from trainctl.train import cost, made, session
 from trainctl.train.cost import Cost
 from trainctl.train.made import Recipe
@@ -58,12 +58,14 @@ class Round:
     Args:
         directory: Its run.
         before: The cost of the run from which the first round was made; None if that has other outputs.
-        size: What was measured of its own.
+        after: Its own cost.
+        zeros: Fraction of zeros among the weights of each layer.
     """
 
     directory: Path
     before: Cost | None
-    size: Sizes
+    after: Cost
+    zeros: Mapping[str, float]
 
 
 Show = Callable[[Round], None]
@@ -130,14 +132,14 @@ def prune(
     Raises:
         CheckpointError: If the run is damaged, or the first weights of a run that has none are needed.
         ConfigError: If a setting is wrong, or the run already is as sparse.
-        ToleranceError: If the metric becomes worse by more than the plan tolerates; all rounds are removed then.
+        ToleranceError: If a round is worse by more than the plan tolerates; it is the last one, and all are kept.
     """
     done, baseline = (sparsity(run, plan.which) if plan.scope == "weights" else 0.0), None
     if done >= plan.amount:
         raise ConfigError(
             f"amount={plan.amount:g}: {done:.4g} of the weights of {run.directory.name} already are 0; use a larger amount"
         )
-    previous, kept = run.directory.path.absolute(), list[Round]()
+    previous = run.directory.path.absolute()
     for number, remaining in enumerate(smaller.remaining(plan.amount, done, plan.rounds), 1):
         config, words = words_of(run, previous, plan, remaining, overrides, config_dir)
         settings = {"run": str(run.directory), "amount": plan.amount, "scope": plan.scope, "which": plan.which}
@@ -150,43 +152,36 @@ def prune(
         made_by = MadeBy("prune", settings, trained=plan.tune)
         target = directories[number - 1]
         if plan.tune:
-            say(f"the same as: {derive.command(words)}")
+            say(f"the same as: {derive.command(words, config_dir)}")
             found = _parents(run, previous, plan, config)
             session.begin(config, words, target, reporters=reporters, parents=found, made_by=made_by)
         else:
             _make(config, stored_parents.open_parent(previous, "start", plan.which, config.components), made_by, target)
-        size = records.read_summary(target).size
-        assert size
-        before = Cost(**vars(size.before)) if size.before else None
+        summary = records.read_summary(target)
+        before, after = cost.from_json(asdict(summary.size) if summary.size else None)
         baseline = baseline or before
-        kept.append(Round(target, baseline, size))
-        show(kept[-1])
-        _require_tolerable(kept, plan, remaining)
+        if summary.size and after:
+            show(Round(target, baseline, after, summary.size.zeros))
         say(f"run: {target}")
+        if not after:
+            break  # the training was stopped, which it has reported
+        _require_tolerable(
+            baseline, after, plan, f"round {number} of {plan.rounds}, with {remaining:.3g} left", previous
+        )
         previous = target.absolute()
 
 
-def _require_tolerable(rounds: list[Round], plan: Plan, remaining: float) -> None:
-    """Remove all rounds if the last one is worse than tolerated.
+def _require_tolerable(before: Cost | None, after: Cost, plan: Plan, what: str, previous: Path) -> None:
+    """Check that a round is not worse than tolerated.
 
     Raises:
-        ToleranceError: Then; the message says how much could be pruned.
+        ToleranceError: If it is; the message names the run before it.
     """
-    newest = rounds[-1]
-    if newest.before is None:
-        return
     try:
-        cost.require_tolerable(newest.before, after(newest.size), plan.tolerance)
+        cost.require_tolerable(before, after, plan.tolerance)
     except ToleranceError as error:
-        for one in rounds:
-            rundir.remove(one.directory)
-        hint = f"; this was round {len(rounds)} of {plan.rounds}, with {remaining:.3g} left" if plan.rounds > 1 else ""
+        hint = f"; this was {what}; the run before it is {previous}" if plan.rounds > 1 else ""
         raise ToleranceError(f"{error}{hint}") from error
-
-
-def after(size: Sizes) -> Cost:
-    """Return the cost in an entry ``size`` of `summary.json`."""
-    return Cost(**{key: value for key, value in vars(size).items() if key in Cost.__dataclass_fields__})
 
 
 def _parents(run: Finished, previous: Path, plan: Plan, config: Config) -> tuple[Parent, ...]:
@@ -216,7 +211,7 @@ def _make(config: Config, parent: Parent, made_by: MadeBy, target: Path) -> None
     """Make a run without training it."""
     new = made.build(recipe(existing.check(without_runs(config.tree, but="start")), parent, made_by))
     plain = existing.check(without_runs(parent.config.tree))
-    before = assemble(plain, parent.schema, (parent,), parent.fitted)
+    before = assemble(plain, parent.schema, (parent,), parent.fitted, restored=True)
     before.model.load_state_dict(parent.model)
     measured = cost.measure(replace(before.evaluation, model=before.model), parent.config.monitor)
     made.make(new, made_by, target, measured)

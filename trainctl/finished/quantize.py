@@ -8,6 +8,7 @@ import torch
 
 from trainctl.components.compress.int8 import fix, ranges
 from trainctl.errors import CheckpointError
+from trainctl.finished import announcement
 from trainctl.finished.open import Finished
 from trainctl.machine.device import autocast
 from trainctl.run.assemble import prepare
@@ -20,7 +21,6 @@ from trainctl.store import parents, records, restore
 from trainctl.store.records import MadeBy
 from trainctl.train import cost, made
 from trainctl.train.cost import Cost
-from trainctl.train.evaluation import evaluate
 from trainctl.train.made import Recipe
 from trainctl.train.parentage import without_runs
 
@@ -42,22 +42,18 @@ class Quantised:
     rows: int
 
 
-def quantize(
-    run: Finished, which: str, calibrate: int, tolerance: float | None, directory: Path | None = None
-) -> Quantised:
+def quantize(run: Finished, which: str, calibrate: int, directory: Path | None = None) -> Quantised:
     """Make a run with weights and activations of 8 bits, and measure both; the run itself is only read.
 
     Args:
         run: The run.
         which: Its weights: ``best`` or ``last``.
         calibrate: Most training rows from which the ranges of activations are recorded.
-        tolerance: Most by which the monitored metric may become worse, in its unit; None for any loss.
         directory: Directory of the new run; None for a new one below ``output.root``.
 
     Raises:
         CheckpointError: If the run is damaged, or already stored with 8 bits.
         ConfigError: If its model has no layer that can be quantised.
-        ToleranceError: If the metric becomes worse by more; nothing is kept.
     """
     facts = records.read_facts(run.directory)
     if facts.made_by and facts.made_by.verb == "quantize":
@@ -66,11 +62,10 @@ def quantize(
     made_by = MadeBy("quantize", {"run": str(run.directory), "which": which, "calibrate": calibrate}, trained=False)
     new, rows = quantised(recipe(parent, made_by))
     before = _cost_before(new, parent)
-    if tolerance is not None:
-        metric = new.config.monitor
-        cost.require_tolerable(before, replace(before, value=evaluate(new.evaluation, "val")[metric]), tolerance)
     target = made.make(new, made_by, directory, before)
-    return Quantised(target, before, _measured(target, before), rows)
+    _, after = announcement.recorded(target)
+    assert after
+    return Quantised(target, before, after, rows)
 
 
 def maker(run: Finished, given: tuple[Parent, ...], settings: dict[str, Any]) -> Recipe:
@@ -141,10 +136,3 @@ def _cost_before(run: Run, parent: Parent) -> Cost:
     stored = cost.stored_bytes(model)  # before its weights are rounded, in which form they would be stored as integers
     fix(model)
     return replace(cost.measure(replace(run.evaluation, model=model), run.config.monitor), bytes=stored)
-
-
-def _measured(directory: Path, before: Cost) -> Cost:
-    """Return the cost that `summary.json` of a new run records."""
-    size = records.read_summary(directory).size
-    assert size
-    return Cost(**{key: getattr(size, key) for key in vars(before)})

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from trainctl.errors import CheckpointError
-from trainctl.run.metric_names import learn, maximize
-from trainctl.settings import schema
+from trainctl.run.metric_names import maximize, own_maximized
+from trainctl.settings import naming, schema
 from trainctl.settings.config import Tree
 from trainctl.store import records, rundir, runpath
 from trainctl.store.records import BestValue, Facts, RunSummary, Sizes
@@ -36,10 +36,23 @@ class Record:
     metrics: Mapping[str, float]
     size: Sizes | None = None  # of a run whose model was made of others
     trials: int | None = None  # of a sweep; None for a run
+    maximized: frozenset[str] = frozenset()  # the user's own metrics of which larger values are better
 
     def member(self, group: str) -> str | None:
         """Return the name of the group's member that the run uses."""
         return _text(_tree(self.config.get(group)).get("name"))
+
+    @property
+    def data(self) -> str | None:
+        """Return the name of the data set: that of its file, if it has one."""
+        settings = _tree(self.config.get("dataset"))
+        return naming.data(settings) if _text(settings.get("name")) else None
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """Return the tags of the run."""
+        found = _tree(self.config.get("output")).get("tags")
+        return tuple(tag for tag in found if isinstance(tag, str)) if isinstance(found, list) else ()
 
     @property
     def lr(self) -> float | None:
@@ -60,10 +73,9 @@ def read(path: Path, root: Path) -> Record:
             config = rundir.read_config(held)
         except CheckpointError:
             damaged, summary = True, replace(summary, outcome=None)
-        learn(config.get("metric"))
         monitor = _text(config.get("monitor")) or "val/loss"
         if summary.outcome is None:
-            summary = _summary_so_far(held, replace(summary, monitor=summary.monitor or monitor))
+            summary = _summary_so_far(held, replace(summary, monitor=summary.monitor or monitor), config)
     best = summary.best or BestValue()
     return Record(
         path=path,
@@ -80,6 +92,7 @@ def read(path: Path, root: Path) -> Record:
         best=best.value,
         metrics=summary.metrics,
         size=summary.size,
+        maximized=own_maximized(config.get("metric")),
     )
 
 
@@ -107,7 +120,12 @@ def metric_columns(records: Iterable[Record]) -> list[str]:
     return sorted(names, key=lambda name: (order.get(name.partition("/")[0], 3), name))
 
 
-def _summary_so_far(directory: RunPath, summary: RunSummary) -> RunSummary:
+def rises(metric: str, records: Iterable[Record]) -> bool:
+    """Return whether larger values of a metric are better, as one of the runs has it."""
+    return maximize(metric, frozenset[str]().union(*(record.maximized for record in records)))
+
+
+def _summary_so_far(directory: RunPath, summary: RunSummary, config: Tree) -> RunSummary:
     """Complete the summary of a run that has not written one, from its evaluations."""
     try:
         rows = rundir.read_metrics(directory)
@@ -117,7 +135,8 @@ def _summary_so_far(directory: RunPath, summary: RunSummary) -> RunSummary:
         return summary
     monitor, last = summary.monitor or "val/loss", rows[-1]
     measured = [row for row in rows if not math.isnan(row.get(monitor, math.nan))]
-    best = (max if maximize(monitor) else min)(measured, key=lambda row: row[monitor], default=last)
+    larger = maximize(monitor, own_maximized(config.get("metric")))
+    best = (max if larger else min)(measured, key=lambda row: row[monitor], default=last)
     return replace(
         summary,
         steps=last["step"],

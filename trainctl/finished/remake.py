@@ -39,7 +39,7 @@ def remake(run: Finished) -> Comparison:
     try:
         again = build(MAKERS[made_by.verb](run, parents, made_by.settings))
     except ConfigError as error:
-        raise CheckpointError(f"{run.directory / 'config.yaml'}: {error}") from error
+        raise CheckpointError(*error.within(f"{run.directory / 'config.yaml'}: ")) from error
     before = {f"model.{key}": value for key, value in run.weights("last").model.items()}
     now = {f"model.{key}": value for key, value in again.model.state_dict().items()}
     return Comparison(0, 0, 0, len(before), tensor_difference(before, now, 0))

@@ -109,5 +109,6 @@ def _facts(record: Facts) -> dict[str, Any]:
         "the number of threads": record.threads.used,
         "the commit": record.git.commit if record.git else None,
         "the data": record.data.fingerprint,
+        "the file of pretrained weights": record.pretrained.get("sha256"),
     }
     return facts | {"the host": record.host, "the processor": record.processor, "the device": record.device}

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from trainctl.data.centre import narrowed_rows
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image
+from trainctl.fileformat import array, image, standard_input
 from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
 from trainctl.fileformat.unpacked import ENDINGS as PACKED
 from trainctl.fileformat.unpacked import ending
-from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Label
+from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Keep, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.table_inputs import read_table_inputs, table_form
 from trainctl.finished.text_inputs import read_text_inputs
@@ -40,6 +40,9 @@ class Source:
         notes: What is odd about the files, a line each; those that were read.
         failed: The errors of those that cannot be predicted.
         coverage: How much of their texts is known.
+        keep: Which further columns are kept with the rows.
+        contents: What is read instead of some of the files, such as standard input.
+        taken: Names that no kept column may have.
     """
 
     run: Finished
@@ -50,15 +53,16 @@ class Source:
     notes: list[str]
     failed: list[DataError] = field(default_factory=list)
     coverage: Coverage = field(default_factory=Coverage)
+    keep: Keep = "none"
+    contents: Mapping[Path, bytes] = field(default_factory=dict)
+    taken: frozenset[str] = frozenset()
 
     def parts(self) -> Iterator[tuple[list[Label], Tensor]]:
         """Yield the rows of each file, and what identifies them."""
         for file in self.files:
             try:
-                found = read_rows(self.run, file, self.ids)
-                narrow, lost = narrowed_rows(found.rows, self.run.schema)
-                rows = self.fitted.cleaner(narrow)
-                rows = rows if self.fitted.cleaner.leaves_gaps else without_gaps(rows, file, self.run.schema)
+                found = read_rows(self.run, file, self.ids, keep=self.keep, content=self.contents.get(file))
+                rows, lost = cleaned(found.rows, self.fitted, self.run.schema, file)
             except DataError as error:
                 if not self.several:
                     raise
@@ -80,11 +84,27 @@ class Source:
             raise DataError(*map(str, self.failed[:SHOWN]), *more)
 
     def _labels(self, file: Path, found: Inputs) -> Iterator[Label]:
-        name: Label = {"file": os.fsencode(file).decode("utf-8", "backslashreplace")} if self.several else {}
+        pictured = self.keep != "none" and ending(file) in image.suffixes()
+        name: Label = {"file": shown(file)} if self.several or pictured else {}
         numbers = range(len(found.rows)) if found.numbers is None else found.numbers
+        names = distinct(found.names, self.taken)
         for row, number in enumerate(numbers):
-            cells = dict(zip(found.names, found.cells[row], strict=True)) if found.names else {}
+            cells = dict(zip(names, found.cells[row], strict=True)) if names else {}
             yield name | {"row": number} | cells
+
+
+def distinct(names: Sequence[str], taken: frozenset[str]) -> list[str]:
+    """Return the names of kept columns, with `given_` before those that a column of the predictions has.
+
+    >>> distinct(["id", "price"], frozenset({"row", "price"}))
+    ['id', 'given_price']
+    """
+    found = []
+    for name in names:
+        while name in taken:
+            name = f"given_{name}"
+        found.append(name)
+    return found
 
 
 def background(run: Finished) -> Background:
@@ -108,7 +128,7 @@ def as_rows(values: np.ndarray, schema: Schema, source: Path) -> Tensor:
     many_rows = values.ndim > 1 and (values.shape[1:] in (shape, (size,)) or (1, *values.shape[1:]) == shape)
     if not values.size or not (one_row or many_rows):
         raise DataError(f"{source}: has shape {values.shape}; this run takes rows of shape {shape}")
-    rows = torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)).reshape(-1, *shape)
+    rows = torch.from_numpy(np.require(values, np.float64, ["C", "W"])).reshape(-1, *shape)
     if (infinite := rows.float().isinf().flatten(1).any(1)).any():
         raise DataError(f"{source}: row {int(infinite.nonzero()[0])} has infinite values")
     if vocabulary_size := len(schema.vocabulary):
@@ -132,6 +152,17 @@ def _pixels(rows: Tensor, values: np.ndarray, source: Path) -> Tensor:
     return rows.round().to(torch.uint8)
 
 
+def cleaned(rows: Tensor, fitted: Fitted, schema: Schema, source: Path) -> tuple[Tensor, tuple[str, ...]]:
+    """Return rows in float32, cleaned as in training, and a note on each column that loses digits.
+
+    Raises:
+        DataError: If a value is missing, and the run was trained without imputation.
+    """
+    narrow, lost = narrowed_rows(rows, schema)
+    values = fitted.cleaner(narrow)
+    return values if fitted.cleaner.leaves_gaps else without_gaps(values, source, schema), lost
+
+
 def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
     """Check that cleaned rows have no missing values, and return them.
 
@@ -148,37 +179,64 @@ def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
     )
 
 
-def read_rows(run: Finished, source: Path, ids: Sequence[str] = ()) -> Inputs:
+def read_rows(
+    run: Finished, source: Path, ids: Sequence[str] = (), *, keep: Keep = "none", content: bytes | None = None
+) -> Inputs:
     """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float64 with NaN.
 
     Args:
         run: The run, with the settings that the command changes.
         source: The file.
         ids: Columns that identify the rows; only a table has them.
+        keep: Which further columns are kept with the rows.
+        content: What is read instead of the file; its kind is found out.
 
     Raises:
         DataError: If the file cannot be read, or does not have the shape and columns that the run was trained with.
     """
-    schema, suffix = run.schema, ending(source)
+    schema = run.schema
+    suffix = ending(source) if content is None else kind_of(content, schema)
     settings = run.config.parts["dataset"]
     form = table_form(settings, [word.partition("=")[0] for word in run.overrides], schema)
     is_table = suffix in (TABLES | JSON | PACKED)
     if ids and (not is_table or (schema.vocabulary and suffix == ".txt")):
         raise DataError(f"{source}: id={','.join(ids)} needs a table with such a column")
     if suffix in image.suffixes():
-        return read_picture(source, schema, background(run))
+        return read_picture(source, schema, background(run), content)
     if schema.vocabulary and suffix not in ARRAYS and (is_table or schema.encoding.whole_files):
-        return read_text_inputs(source, schema, form, ids)
+        return read_text_inputs(source, schema, form, ids, keep=keep, content=content, suffix=suffix)
     if is_table:
-        found = read_table_inputs(source, schema, form, settings, ids)
+        found = read_table_inputs(source, schema, form, settings, ids, keep=keep, content=content)
         return replace(found, rows=as_rows(found.rows.numpy(), schema, source))
     if suffix in ARRAYS:
-        return Inputs(as_rows(array.read_array(source), schema, source))
+        return with_columns(Inputs(as_rows(array.read_array(source), schema, source)), schema, keep)
     kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
     raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
 
 
-def read_picture(source: Path, schema: Schema, background: Background) -> Inputs:
+def kind_of(content: bytes, schema: Schema) -> str:
+    """Return the suffix that a file with this content would have, if a run with this schema reads it."""
+    reads_images = len(schema.input_shape) == 3 and schema.input_shape[0] in (1, 3)
+    text = schema.encoding.text if schema.vocabulary else None
+    return standard_input.suffix_of(content, images=reads_images, text=text)
+
+
+def shown(source: Path) -> str:
+    """Return a path as text, with bytes that are not UTF-8 escaped."""
+    return os.fsencode(source).decode("utf-8", "backslashreplace")
+
+
+def with_columns(found: Inputs, schema: Schema, keep: Keep) -> Inputs:
+    """Return rows of an array with their values, if these are to be kept and each row is a list of numbers."""
+    if keep == "none" or len(schema.input_shape) != 1 or schema.vocabulary:
+        return found
+    width = schema.input_shape[0]
+    names = schema.input_names if len(schema.input_names) == width else [f"input_{index}" for index in range(width)]
+    cells = [["" if math.isnan(value) else value for value in row] for row in found.rows.tolist()]
+    return replace(found, names=tuple(names), cells=cells)
+
+
+def read_picture(source: Path, schema: Schema, background: Background, content: bytes | None = None) -> Inputs:
     """Read an image file as one row, converted as in training.
 
     Raises:
@@ -191,4 +249,5 @@ def read_picture(source: Path, schema: Schema, background: Background) -> Inputs
         channels=shape[0], height=shape[1], width=shape[2], background=background,
         pixel_range=schema.encoding.pixel_range,
     )  # fmt: skip
-    return Inputs(torch.from_numpy(image.read_image(source, to))[None])
+    pixels, _ = image.to_pixels(source, image.read_bytes(source) if content is None else content, to)
+    return Inputs(torch.from_numpy(pixels)[None])

@@ -62,7 +62,7 @@ def configurations(parents: tuple[Parent, ...], parts: int, root: str, overrides
     if parts > MOST:
         raise ConfigError(f"parts={parts}: at most {MOST}")
     models = [each.config.parts["model"] for each in originals] or joining.split_widths(model, parts)
-    return [fit.configuration([whole], root, overrides, each) for each in models]
+    return [fit.configuration([whole], root, overrides, {"model": each}) for each in models]
 
 
 def originals_of(whole: Parent, grandparents: tuple[Parent, ...], parts: int) -> tuple[Parent, ...]:
@@ -118,16 +118,14 @@ def divided(configs: Sequence[Config], parents: tuple[Parent, ...]) -> list[dict
     return joining.split(whole.model, structures, structure, [model.state_dict() for model in models])
 
 
-def write(pieces: Sequence[Piece], directory: Path | None, tolerance: float | None) -> list[Path]:
+def write(pieces: Sequence[Piece], directory: Path | None) -> list[Path]:
     """Write the parts of a run, and return their directories.
 
     Args:
         pieces: The parts.
         directory: Directory of the parts, ``part-0`` and so on; None for new ones below ``output.root``.
-        tolerance: By how much the metric of a part may be worse than that of the run; None: by any amount.
 
     Raises:
-        ToleranceError: If one is worse by more; nothing is written.
         StorageError: If one cannot be written.
     """
     run = pieces[0].run
@@ -135,9 +133,7 @@ def write(pieces: Sequence[Piece], directory: Path | None, tolerance: float | No
     model = fit.build_part(whole)[0]
     model.load_state_dict(whole.model)
     before = cost.measure(replace(run.evaluation, model=model.to(run.device)), run.config.monitor)
-    for piece in pieces if tolerance is not None else ():
-        cost.require_tolerable(before, cost.measure(piece.run.evaluation, run.config.monitor), tolerance)
-    root = directory.absolute().parent if directory else Path(run.config.output.root).expanduser()
+    root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
     staging = root / f"{BUILDING}{secrets.token_hex(6)}"
     try:
         parts = [

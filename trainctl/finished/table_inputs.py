@@ -12,9 +12,11 @@ from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import table
 from trainctl.fileformat.delimited import NUMBER
+from trainctl.fileformat.number import PLAIN
+from trainctl.fileformat.records import Records
 from trainctl.fileformat.series import check_long_enough, in_order, windows
 from trainctl.fileformat.table import rewritten
-from trainctl.finished.inputs import Inputs
+from trainctl.finished.inputs import Inputs, Keep
 from trainctl.wording import listed
 
 
@@ -42,7 +44,14 @@ def table_form(settings: Mapping[str, Any], changed: Sequence[str], schema: Sche
 
 
 def read_table_inputs(
-    source: Path, schema: Schema, form: table.TableFormat, settings: Mapping[str, Any], ids: Sequence[str] = ()
+    source: Path,
+    schema: Schema,
+    form: table.TableFormat,
+    settings: Mapping[str, Any],
+    ids: Sequence[str] = (),
+    *,
+    keep: Keep = "none",
+    content: bytes | None = None,
 ) -> Inputs:
     """Read the columns that the run was trained with, by their names; all columns in their order if they had no names.
 
@@ -52,26 +61,61 @@ def read_table_inputs(
         form: How the file is written.
         settings: Of the run's data set.
         ids: Columns that identify the rows.
+        keep: Which further columns are kept with the rows.
+        content: What is read instead of the file.
 
     Raises:
         DataError: If the file cannot be read as such rows; names line and column.
     """
-    cells, notes = _read(source, schema, form)
+    cells, notes = _read(source, schema, form, content)
+    return table_inputs(cells, schema, settings, ids, keep=keep, notes=notes)
+
+
+def table_inputs(
+    cells: table.Table,
+    schema: Schema,
+    settings: Mapping[str, Any],
+    ids: Sequence[str] = (),
+    *,
+    keep: Keep = "none",
+    notes: tuple[str, ...] = (),
+) -> Inputs:
+    """Return the columns of a table that the run was trained with; arguments and errors: :func:`read_table_inputs`."""
     found = schema.columns or tuple(map(table.Column, schema.input_names or tuple(cells.header)))
     unseen: table.Unseen | None = {} if settings.get("unknown", "ignore") == "ignore" else None
-    values = table.encode(cells, rewritten(cells, found), unseen)
+    values = table.encode(cells, _as_written(cells, found), unseen)
     notes = (*notes, *table.unseen_note(unseen or {}))
+    kept = kept_columns(cells.header, [column.name for column in found], ids, keep)
     if window := schema.encoding.window:
-        return _windows(cells, values, window, settings, ids, notes)
-    identified = list(zip(*(cells.cells(name) for name in ids), strict=True))
-    return Inputs(torch.from_numpy(values), tuple(ids), identified, notes)
+        return _windows(cells, values, window, settings, kept, notes)
+    identified = list(zip(*(cells.cells(name) for name in kept), strict=True))
+    return Inputs(torch.from_numpy(values), tuple(kept), identified, notes)
 
 
-def _read(source: Path, schema: Schema, form: table.TableFormat) -> tuple[table.Table, tuple[str, ...]]:
+def kept_columns(header: Sequence[str], inputs: Sequence[str], ids: Sequence[str], keep: Keep) -> list[str]:
+    """Return the columns that are kept with the rows, each once: first those that identify them.
+
+    >>> kept_columns(["n", "x", "y"], ["x"], ["n"], "inputs"), kept_columns(["n", "x"], ["x"], [], "all")
+    (['n', 'x'], ['n', 'x'])
+    """
+    more = {"none": [], "inputs": inputs, "all": header}[keep]
+    return list(dict.fromkeys([*ids, *more]))
+
+
+def _as_written(cells: table.Table, columns: Sequence[table.Column]) -> tuple[table.Column, ...]:
+    """Return the columns of a run as this table writes their numbers; numbers of records are not written at all."""
+    if not isinstance(cells, Records):
+        return rewritten(cells, columns)
+    return tuple(replace(column, number=PLAIN) if column.name in cells.typed else column for column in columns)
+
+
+def _read(
+    source: Path, schema: Schema, form: table.TableFormat, content: bytes | None
+) -> tuple[table.Table, tuple[str, ...]]:
     """Return the file's cells, with the run's names for its columns where the file has none."""
-    cells = table.read_table(source, form)
+    cells = table.read_table(source, form, content)
     if not schema.input_names and form.header and all(map(NUMBER.fullmatch, cells.header)):
-        cells = table.read_table(source, replace(form, header=False))
+        cells = table.read_table(source, replace(form, header=False), content)
         return cells, ("line 1 contains numbers, and is read as the first row: the file has no header",)
     names = [column.name for column in schema.columns] or list(schema.input_names)
     if not form.header and names and not set(names) <= set(cells.header):

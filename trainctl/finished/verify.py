@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
+from trainctl.components.model.base import Pretrained
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.comparison import (
@@ -21,6 +22,7 @@ from trainctl.finished.comparison import (
     tensors_of,
 )
 from trainctl.finished.open import Finished
+from trainctl.run.assemble import assemble
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, parents, restore
@@ -76,15 +78,14 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
     settings = session.with_threads(run.config, run.saved.manifest.threads)
+    given, world = parents.read(run.directory, run.config.components), together.enter()
     again = together.assembled(
-        settings,
-        run.schema,
-        parents.read(run.directory, run.config.components),
-        run.directory.path,
-        world=together.enter(),
+        settings, run.schema, given, run.directory.path, world=world, restored=world.link is None
     )
     newest = newest_evaluated(run, again.plan)
     first = _first_step(begin, kept, newest)
+    if not first and world.link is None and isinstance(again.model, Pretrained):
+        again = assemble(settings, run.schema, given)
     require_no_rewind(newest, kept.get(first))
     last = min(newest.manifest.step, first + steps if steps else newest.manifest.step)
     if last <= first:

@@ -34,7 +34,9 @@ class _Signals:
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
             # Signals that are ignored stay ignored: by nohup, or for a shell's background jobs.
-            numbers = [number for number in self._handled() if signal.getsignal(number) is not signal.SIG_IGN]
+            # A handler that was not installed from Python (None) could not be put back.
+            left = (signal.SIG_IGN, None)
+            numbers = [number for number in self._handled() if signal.getsignal(number) not in left]
             self._before = {number: signal.signal(number, self._handle) for number in numbers}
         return self
 

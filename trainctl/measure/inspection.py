@@ -2,20 +2,19 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from trainctl.components.dataset.base import Dataset
-from trainctl.data import load
+from trainctl.data import by_block, load
 from trainctl.data.rows import block
 from trainctl.data.schema import Schema
 from trainctl.data.split import notes_on_splits, split_rows
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.table import Column
-from trainctl.run.factory import member
+from trainctl.run.assemble import reader
 from trainctl.settings.config import Config
 
 MOST_CATEGORIES = 6  # named for a column
@@ -73,8 +72,8 @@ def inspect(config: Config) -> Inspection:
     Raises:
         DataError: If it cannot be read.
     """
-    build = partial(member, config, "dataset", schema=None)
-    dataset = load.read(build, f"dataset={config.parts['dataset']['name']}")
+    dataset = load.read(reader(config), f"dataset={config.parts['dataset']['name']}")
+    looked_at, sampled = _sampled(dataset)
     parts = split_rows(dataset, config.split)
     own = "path" in config.parts["dataset"]
     classes: dict[str, int] = {}
@@ -92,13 +91,22 @@ def inspect(config: Config) -> Inspection:
         schema=Schema.of(dataset),
         rows=len(dataset.inputs),
         dtype=str(dataset.inputs.dtype).removeprefix("torch."),
-        columns=tuple(_columns(dataset)),
+        columns=tuple(_columns(looked_at)),
         classes=classes,
         targets=targets,
         splits={name: len(rows) for name, rows in parts.items()},
         inferred=block(dataset),
-        notes=(*dataset.notes, *notes_on_splits(dataset, parts, own=own)),
+        notes=(*dataset.notes, *sampled, *notes_on_splits(dataset, parts, own=own)),
     )
+
+
+def _sampled(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
+    """Return the data set with inputs in memory: of rows that stay on disk a sample, and a note that says so."""
+    if dataset.stored is None:
+        return dataset, ()
+    rows = by_block.drawn(dataset, torch.arange(len(dataset.inputs)), 0)
+    note = f"columns are described by a sample of {len(rows):,} rows; the others stay on disk"
+    return replace(dataset, inputs=dataset.rows(rows), stored=None), (note,)
 
 
 def _columns(dataset: Dataset) -> Iterator[ColumnFacts]:

@@ -20,7 +20,6 @@ from trainctl.measure.steps import MOST_SECONDS, keep_weights, repeated, time_pa
 from trainctl.measure.trials import Trial, evaluation_trials, trials
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
-from trainctl.run import factory
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.step.eager import eager
@@ -158,8 +157,7 @@ def time_look(run: Run, take: Callable[[], object]) -> tuple[float, float, float
     meter, laps = Meter(time.perf_counter), list[dict[str, float]]()
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        loggers = factory.members(run.config, "logger", directory=directory)
-        timed = (Files(directory, loggers), Plain(io.StringIO()))
+        timed = (Files(directory, []), Plain(io.StringIO()))  # no loggers: they would record a run that is none
         reporter = MultiReporter(Border(meter, "reporting"), *timed, Border(meter, "evaluation"))
         try:
             reporter.start(run, directory, [])

@@ -10,12 +10,13 @@ from rich.live import Live
 from rich.text import Text
 
 from trainctl.report import phrases, table
-from trainctl.report.terminal import BAD, HARMLESS, HERTZ, LABEL, VALUE, QuietLive
+from trainctl.report.styles import BAD, BEST, LABEL, PAUSED, VALUE
+from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
 from trainctl.report.view import View
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
-OUTCOMES = {"finished": "bold green"} | dict.fromkeys(("stopped", "interrupted", "terminated"), "bold yellow")
+OUTCOMES = {"finished": BEST} | dict.fromkeys(("stopped", "interrupted", "terminated"), PAUSED)
 
 
 class Console(Reporter):
@@ -26,13 +27,17 @@ class Console(Reporter):
     """
 
     def __init__(self, console: RichConsole | None = None) -> None:
-        self.console = console or RichConsole()
+        self.console = console or table.console()
         self.view: View | None = None
         self.live: Live | None = None
 
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
-        """Start the live view; the cursor is hidden until :meth:`finish` or :meth:`close`."""
+        """Print the header and start the live view below it; the cursor is hidden until :meth:`finish` or :meth:`close`."""
         self.view = View(run, directory, history, self.console.encoding)
+        self.view.has_header = False
+        with suppress(*HARMLESS):
+            for line in self.view.lines(self.view.header):
+                self.console.print(line, soft_wrap=True)
         with suppress(*HARMLESS):
             self.live = QuietLive(self.view, console=self.console, refresh_per_second=HERTZ, vertical_overflow="crop")
             self.live.start(refresh=True)
@@ -49,9 +54,12 @@ class Console(Reporter):
         self.view.loss = row.get("train/loss")
 
     def engine(self, text: str) -> None:
-        """Show how steps are computed, next to the device, in the next frame."""
+        """Print how steps are computed below the header, above the view."""
         assert self.view
         self.view.engine = text
+        with suppress(*HARMLESS):
+            shown = table.printable(text, self.console.encoding)
+            self.console.print(self.view.lines([("engine", shown)])[0], soft_wrap=True)
 
     def forget(self, step: int) -> None:
         """Remove the evaluations after a step."""

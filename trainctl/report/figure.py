@@ -22,6 +22,7 @@ DPI = 150  # pixels per inch
 LONGEST_NAME = 22  # most characters of a class name that are shown
 LONGEST_ROW = 72  # most characters of what a row is called beside its bar
 LONGEST_LABEL = 30  # most characters of the name of a column, with its value
+BOLD, LIGHT = 0.64, 0.54  # mean widths of a character, in units of the size of the font
 # set here so that the user's matplotlibrc has no effect: LaTeX would fail on a class named a_b
 STYLE: Any = {
     "text.usetex": False, "text.parse_math": True, "font.family": ["DejaVu Sans"], "font.size": 10.0,
@@ -44,9 +45,53 @@ def cut(name: str, most: int = LONGEST_LABEL) -> str:
     return name if len(name) <= most else f"{name[: most - 1]}…"
 
 
-def headline(drawn: "Figure", title: str) -> None:
-    """Write the title of a whole figure; no part of it is read as a formula."""
-    drawn.suptitle(title, weight="bold", parse_math=False)
+def headline(drawn: "Figure", title: str, about: str = "") -> None:
+    """Write the title of a whole figure, and below it run, data and split; nothing else reaches into their space.
+
+    No part of them is read as a formula. What is too long is written smaller, then cut.
+    """
+    from matplotlib.text import Annotation
+
+    room = 72 * drawn.get_figwidth() - 18.0  # points
+    size = max(9.0, min(12.0, room / (BOLD * max(1, len(title)))))
+    shown = cut(title, max(8, int(room / (BOLD * size))))
+    text = f"{shown}\n " if about else shown  # the second line keeps the space of what it is about
+    drawn.suptitle(text, x=0.012, ha="left", weight="bold", fontsize=size, parse_math=False)
+    if about:
+        small = max(6.5, min(8.5, room / (LIGHT * len(about))))
+        line = Annotation(
+            cut(about, max(8, int(room / (LIGHT * small)))), (0.012, 1.0), xycoords="figure fraction",
+            xytext=(0, -9.0 - 1.25 * size), textcoords="offset points", ha="left", va="top", fontsize=small,
+            color="#666666", parse_math=False, annotation_clip=False,
+        )  # fmt: skip
+        line.set_in_layout(False)
+        drawn.add_artist(line)
+
+
+def plain(label: str) -> str:
+    """Return a label that a legend does not hide: it would leave out one that begins with an underscore."""
+    return f"\u200b{label}" if label.startswith("_") else label
+
+
+def legend_columns(width: float, labels: Sequence[str], most: int = 4) -> int:
+    """Return in how many columns a legend fits into a figure of a width [inches]."""
+    longest = max(map(len, labels), default=1)
+    return max(1, min(most, len(labels), int(width * 11.5 / (longest + 6))))
+
+
+def legend(drawn: "Figure", panels: Sequence["Axes"], columns: int = 4) -> None:
+    """Draw one legend below a figure, in which each label appears once; it never meets the title."""
+    once: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        for label, handle in zip(labels, handles, strict=True):
+            once.setdefault(label, handle)
+    if not once:
+        return
+    room = legend_columns(drawn.get_figwidth(), list(once), columns)
+    written = drawn.legend(once.values(), once.keys(), loc="outside lower left", ncols=room, fontsize=9)
+    for text in written.get_texts():
+        text.set_parse_math(False)
 
 
 def colour_bar(drawn: "Figure", image: Any, axes: Any, label: str) -> None:

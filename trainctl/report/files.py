@@ -8,12 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from trainctl.components.logger.base import Logger
+from trainctl.components.logger.base import Logger, Session
 from trainctl.errors import Advice
 from trainctl.fileformat.boundary import reason
+from trainctl.report.loggers import Loggers
 from trainctl.report.plain import Plain
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
+from trainctl.settings.config import leaves
 from trainctl.store import files as storage
 from trainctl.store import rundir
 from trainctl.store.runpath import AnyPath
@@ -28,10 +30,12 @@ class Files(Reporter):
     Args:
         directory: The run's directory.
         loggers: They receive each evaluation, too.
+        names: Their names, for messages.
     """
 
-    def __init__(self, directory: AnyPath, loggers: Sequence[Logger]) -> None:
-        self.directory, self.loggers = directory, loggers
+    def __init__(self, directory: AnyPath, loggers: Sequence[Logger], names: Sequence[str] = ()) -> None:
+        self.directory = directory
+        self.loggers = Loggers(loggers, names, self._try)
         self.metrics, self.log = directory / "metrics.jsonl", Log(directory / "log.txt", self._try)
         self.rows: list[Row] = []
         self.unsynced: list[Row] = []  # the rows that a power failure could destroy
@@ -43,14 +47,14 @@ class Files(Reporter):
         """Start the records; lines of `metrics.jsonl` that are not in the history are removed."""
         self.log.write(f"{time.strftime('%Y-%m-%d %H:%M:%S %z')}\n")
         self._record(*history)
-        self._restart_loggers()
+        self.loggers.start(Session(directory.name, leaves(run.config.tree)), self._logged_rows())
         self.plain.start(run, directory, history)
 
     def evaluation(self, row: Row) -> None:
         """Write the newest evaluation."""
         self._record(row)
         self.plain.evaluation(row)
-        self._to_loggers(int(row["step"]), _logged(row))
+        self.loggers.log(int(row["step"]), _logged(row))
 
     def engine(self, text: str) -> None:
         """Write how steps are computed."""
@@ -67,7 +71,7 @@ class Files(Reporter):
         self.rows = [row for row in self.rows if row["step"] <= step]
         self.unsynced = [row for row in self.unsynced if row["step"] <= step]
         self.intact = self._try("metrics.jsonl", self._rewrite)
-        self._restart_loggers()
+        self.loggers.restart(self._logged_rows())
 
     def note(self, text: str) -> None:
         """Write a line for the user."""
@@ -83,14 +87,14 @@ class Files(Reporter):
         if tested and summary["best"]:
             best = summary["best"]
             self._record({"step": best["step"], "epoch": best["epoch"]} | tested)
-            self._to_loggers(best["step"], tested)
+            self.loggers.log(best["step"], tested)
+        self.loggers.finish(summary)
         self.plain.finish(summary)
 
     def close(self) -> None:
-        """Write what could not be written before, and close the loggers."""
+        """Write what could not be written before, and close the loggers, which receive the plots."""
         self.unsaved()
-        for logger in self.loggers:
-            self._try("the logger", logger.close)
+        self.loggers.close(self.directory / "plots")
 
     def _record(self, *rows: Row) -> None:
         self.rows += rows
@@ -107,16 +111,9 @@ class Files(Reporter):
         storage.sync(self.metrics)
         self.unsynced.clear()
 
-    def _to_loggers(self, step: int, metrics: Mapping[str, float]) -> None:
-        for logger in self.loggers:
-            self._try("the logger", lambda log=logger.log: log(step, metrics))  # type: ignore[misc]
-
-    def _restart_loggers(self) -> None:
-        """Let loggers hold what metrics.jsonl holds: evaluations of which it knows nothing will be repeated."""
-        rows = [(int(row["step"]), _logged(row)) for row in self.rows]
-        for logger in self.loggers:
-            if logger.restart is not None:
-                self._try("the logger", lambda restart=logger.restart: restart(rows))  # type: ignore[misc]
+    def _logged_rows(self) -> list[tuple[int, dict[str, float]]]:
+        """Return what loggers are to hold: what metrics.jsonl holds."""
+        return [(int(row["step"]), _logged(row)) for row in self.rows]
 
     def _try(self, name: str, write: Callable[[], None]) -> bool:
         """Write, and return whether that succeeded; warn the user when it fails for the first time."""

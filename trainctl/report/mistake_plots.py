@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import cut, headline, names_at_bars, style, write
+from trainctl.report.figure import cut, headline, legend, names_at_bars, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 RIGHT, WRONG = "#55a868", "#c44e52"
 
@@ -22,6 +22,7 @@ def pictures(
     title: str,
     path: AnyPath,
     beside: Sequence[np.ndarray] | None = None,
+    about: str = "",
 ) -> AnyPath:
     """Draw images with two lines above each; with another image next to each, if there is one.
 
@@ -43,17 +44,20 @@ def pictures(
             panels[place][0].set_title(text, fontsize=8.5, fontweight="normal", loc="left", pad=4, parse_math=False)
             if beside:
                 panels[place][1].set_title("reconstruction", fontsize=8.5, fontweight="normal", loc="left", pad=4)
-        headline(figure, title)
+        headline(figure, title, about)
         return write(figure, path)
 
 
-def mistaken_classes(rows: Sequence[tuple[str, str, str, float, float]], title: str, path: AnyPath) -> AnyPath:
+def mistaken_classes(
+    rows: Sequence[tuple[str, str, str, float, float]], title: str, path: AnyPath, about: str = ""
+) -> AnyPath:
     """Draw for each row the probabilities of its true and of the predicted class.
 
     Args:
         rows: What identifies a row, true class, predicted class, and the probabilities of both.
         title: Of the picture.
         path: The PNG file.
+        about: Run, data and split, for the line below the title.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -74,12 +78,12 @@ def mistaken_classes(rows: Sequence[tuple[str, str, str, float, float]], title: 
         axes.set_xlim(0, 1.25)
         axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0 %", "25 %", "50 %", "75 %", "100 %"])
         axes.set_xlabel("probability", fontsize=9)
-        _legend_once(axes)
-        headline(figure, title)
+        headline(figure, title, about)
+        legend(figure, [axes])
         return write(figure, path)
 
 
-def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path: AnyPath) -> AnyPath:
+def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path: AnyPath, about: str = "") -> AnyPath:
     """Draw for each row its true and its predicted number, joined by a line.
 
     Raises:
@@ -94,12 +98,14 @@ def mistaken_numbers(rows: Sequence[tuple[str, float, float]], title: str, path:
             axes.plot([predicted], [place], "o", color=WRONG, markersize=6, label="predicted")
         names_at_bars(axes, [row[0] for row in rows])
         axes.set_xlabel("target, in its unit", fontsize=9)
-        _legend_once(axes)
-        headline(figure, title)
+        headline(figure, title, about)
+        legend(figure, [axes])
         return write(figure, path)
 
 
-def errors(names: Sequence[str], values: Sequence[float], label: str, title: str, path: AnyPath) -> AnyPath:
+def errors(
+    names: Sequence[str], values: Sequence[float], label: str, title: str, path: AnyPath, about: str = ""
+) -> AnyPath:
     """Draw an error for each row as a bar.
 
     Raises:
@@ -111,13 +117,5 @@ def errors(names: Sequence[str], values: Sequence[float], label: str, title: str
         axes.barh(range(len(names)), values, height=0.7, color=WRONG)
         names_at_bars(axes, names)
         axes.set_xlabel(label, fontsize=9, parse_math=False)
-        headline(figure, title)
+        headline(figure, title, about)
         return write(figure, path)
-
-
-def _legend_once(axes: "Axes") -> None:
-    """Draw a legend in which each label appears once."""
-    handles, labels = axes.get_legend_handles_labels()
-    once = dict(zip(labels, handles, strict=True))
-    if once:
-        axes.legend(once.values(), once.keys(), loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, fontsize=9)

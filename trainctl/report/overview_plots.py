@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import colour_bar, cut, headline, names_at_bars, style, write
+from trainctl.report.figure import colour_bar, cut, headline, names_at_bars, plain, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -25,7 +25,13 @@ Bin = tuple[int, float, float]  # the rows with similar values: how many, the me
 
 
 def importance(
-    names: Sequence[str], means: Sequence[float], spreads: Sequence[float], label: str, title: str, path: AnyPath
+    names: Sequence[str],
+    means: Sequence[float],
+    spreads: Sequence[float],
+    label: str,
+    title: str,
+    path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw the importance of each column, the largest first, with the spread between repetitions.
 
@@ -43,12 +49,17 @@ def importance(
         axes.axvline(0, color=GREY, linewidth=0.8)
         names_at_bars(axes, [names[index] for index in order])
         axes.set_xlabel(f"{label}; line: standard deviation", fontsize=9, parse_math=False)
-        headline(figure, title if len(order) == len(names) else f"{title}, {len(order)} of {len(names)} columns")
+        headline(figure, title if len(order) == len(names) else f"{title}, {len(order)} of {len(names)} columns", about)
         return write(figure, path)
 
 
 def importance_of_squares(
-    means: Sequence[float], squares: Sequence[tuple[int, int, int, int]], label: str, title: str, path: AnyPath
+    means: Sequence[float],
+    squares: Sequence[tuple[int, int, int, int]],
+    label: str,
+    title: str,
+    path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw the importance of each square of an image as a colour.
 
@@ -58,6 +69,7 @@ def importance_of_squares(
         label: What an importance is.
         title: Of the picture.
         path: The PNG file.
+        about: Run, data and split, for the line below the title.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -74,11 +86,11 @@ def importance_of_squares(
         axes.set_ylabel("pixel")
         axes.grid(False)
         colour_bar(figure, image, axes, label)
-        headline(figure, title)
+        headline(figure, title, about)
         return write(figure, path)
 
 
-def filters(weights: np.ndarray, title: str, path: AnyPath) -> AnyPath:
+def filters(weights: np.ndarray, title: str, path: AnyPath, about: str = "") -> AnyPath:
     """Draw filters ``(N, C, H, W)``: in colour if there are three channels, otherwise their mean over the channels.
 
     Raises:
@@ -93,16 +105,16 @@ def filters(weights: np.ndarray, title: str, path: AnyPath) -> AnyPath:
         axes = figure.subplots()  # one for all: a grid of axes takes seconds
         axes.set_axis_off()
         if coloured:
-            axes.imshow(_tiled((weights / limit + 1).transpose(0, 2, 3, 1) / 2, across, 1.0), interpolation="nearest")
+            axes.imshow(tiled((weights / limit + 1).transpose(0, 2, 3, 1) / 2, across, 1.0), interpolation="nearest")
         else:
-            tiles = _tiled(weights.mean(1)[..., None], across, np.nan)[..., 0]
+            tiles = tiled(weights.mean(1)[..., None], across, np.nan)[..., 0]
             image = axes.imshow(tiles, cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
             colour_bar(figure, image, axes, "weight" if weights.shape[1] == 1 else "weight (mean of the channels)")
-        headline(figure, title)
+        headline(figure, title, about)
         return write(figure, path)
 
 
-def _tiled(images: np.ndarray, across: int, gap: float) -> np.ndarray:
+def tiled(images: np.ndarray, across: int, gap: float) -> np.ndarray:
     """Return images ``(N, H, W, C)`` side by side in lines, as one image with gaps of a tenth of a side between them."""
     count, height, width, channels = images.shape
     room = max(1, round(max(height, width) / 10))
@@ -114,7 +126,7 @@ def _tiled(images: np.ndarray, across: int, gap: float) -> np.ndarray:
     return whole
 
 
-def weights(matrix: np.ndarray, names: Sequence[str], title: str, path: AnyPath) -> AnyPath:
+def weights(matrix: np.ndarray, names: Sequence[str], title: str, path: AnyPath, about: str = "") -> AnyPath:
     """Draw the weights of a dense layer ``(units, columns)``: the columns and units whose weights are largest.
 
     Raises:
@@ -134,7 +146,9 @@ def weights(matrix: np.ndarray, names: Sequence[str], title: str, path: AnyPath)
         axes.set_xticks([])
         axes.grid(False)
         colour_bar(figure, image, axes, "weight")
-        headline(figure, title if len(largest) == len(names) else f"{title}, {len(largest)} of {len(names)} columns")
+        headline(
+            figure, title if len(largest) == len(names) else f"{title}, {len(largest)} of {len(names)} columns", about
+        )
         return write(figure, path)
 
 
@@ -145,6 +159,7 @@ def embedding_of_classes(
     names: Sequence[str],
     title: str,
     path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw codes in two dimensions, coloured by their true class.
 
@@ -154,7 +169,7 @@ def embedding_of_classes(
     with style():
         from matplotlib import colormaps
 
-        figure, axes = _plane(axis_names, title)
+        figure, axes = _plane(axis_names, title, about)
         order = np.argsort(-np.bincount(classes, minlength=len(names)), kind="stable")[: MOST_CLASSES - 1]
         if len(names) <= MOST_CLASSES:
             order = np.arange(len(names))
@@ -172,14 +187,20 @@ def embedding_of_classes(
         for place, index in enumerate(order):
             own = places[classes == index]
             axes.scatter(
-                own[:, 0], own[:, 1], color=[palette(place % palette.N)], label=_plain(cut(names[index], 24)), **dots
+                own[:, 0], own[:, 1], color=[palette(place % palette.N)], label=plain(cut(names[index], 24)), **dots
             )
         _safe(axes.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=8.5, markerscale=1.8))
         return write(figure, path)
 
 
 def embedding_of_numbers(
-    places: np.ndarray, axis_names: tuple[str, str], values: np.ndarray, label: str, title: str, path: AnyPath
+    places: np.ndarray,
+    axis_names: tuple[str, str],
+    values: np.ndarray,
+    label: str,
+    title: str,
+    path: AnyPath,
+    about: str = "",
 ) -> AnyPath:
     """Draw codes in two dimensions, coloured by a number of each row.
 
@@ -187,14 +208,14 @@ def embedding_of_numbers(
         StorageError: If the file cannot be written.
     """
     with style():
-        figure, axes = _plane(axis_names, title)
+        figure, axes = _plane(axis_names, title, about)
         drawn = axes.scatter(places[:, 0], places[:, 1], c=values, cmap="viridis", s=12, alpha=0.8, linewidths=0)
         colour_bar(figure, drawn, axes, cut(label, 40))
         return write(figure, path)
 
 
 def calibration_of_classes(
-    bins: Sequence[Bin], confidences: np.ndarray, right: np.ndarray, error: float, path: AnyPath
+    bins: Sequence[Bin], confidences: np.ndarray, right: np.ndarray, error: float, path: AnyPath, about: str = ""
 ) -> AnyPath:
     """Draw the accuracy over the confidence, and how many rows have which confidence.
 
@@ -219,18 +240,19 @@ def calibration_of_classes(
         below.set_ylabel("rows")
         below.set_xlim(0, 1)
         below.legend(loc="upper left", fontsize=9)
-        headline(figure, f"Calibration: expected calibration error {error:.4f}")
+        headline(figure, f"Calibration: expected calibration error {error:.4f}", about)
         return write(figure, path)
 
 
 def calibration_of_numbers(
-    panels: Sequence[tuple[str, np.ndarray, np.ndarray, Sequence[Bin], float]], path: AnyPath
+    panels: Sequence[tuple[str, np.ndarray, np.ndarray, Sequence[Bin], float]], path: AnyPath, about: str = ""
 ) -> AnyPath:
     """Draw the true over the predicted numbers of each target, and their means in intervals of the prediction.
 
     Args:
         panels: Of each target its name, the predicted and true numbers, the intervals and the calibration error.
         path: The PNG file.
+        about: Run, data and split, for the line below the title.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -254,23 +276,18 @@ def calibration_of_numbers(
             axes.set_title(f"expected calibration error {error:.4g}", fontsize=9.5, fontweight="normal")
             axes.grid(True)
             axes.legend(fontsize=8.5)
-        headline(figure, "Calibration")
+        headline(figure, "Calibration", about)
         return write(figure, path)
 
 
-def _plane(axis_names: tuple[str, str], title: str) -> tuple[Any, "Axes"]:
+def _plane(axis_names: tuple[str, str], title: str, about: str) -> tuple[Any, "Axes"]:
     figure = _canvas(7.4, 5.6)
     axes = figure.subplots()
     axes.set_xlabel(axis_names[0])
     axes.set_ylabel(axis_names[1])
     axes.grid(True)
-    headline(figure, title)
+    headline(figure, title, about)
     return figure, axes
-
-
-def _plain(label: str) -> str:
-    """Return a label that a legend does not hide: it would leave out one that begins with an underscore."""
-    return f"\u200b{label}" if label.startswith("_") else label
 
 
 def _safe(legend: Any) -> None:

@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -16,6 +17,7 @@ if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.settings.config import Config, Loop
 
 LONGEST = 1e9  # of a time that a hint names; who gave more has no budget to raise
+MOST_LAYERS = 12  # lines of a header about the weights with which a model starts
 Line = tuple[str, str]  # a label and the text next to it
 
 
@@ -137,6 +139,17 @@ def _teacher(run: "Run") -> list[Line]:
     return [] if name == "none" else [("teacher", f"{name}: {names}" if names else name)]
 
 
+def _weights(run: "Run") -> list[Line]:
+    """Return how each layer starts; of many layers, those that are taken as they are become one line."""
+    taken = [entry for entry in run.starts if entry.state == "taken"]
+    many = len(taken) > MOST_LAYERS
+    shown = [entry for entry in run.starts if not many or entry.state != "taken"]
+    lines = [("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in shown]
+    return (
+        [("weights", f"{len(taken)} layers: taken, {taken[0].layer} to {taken[-1].layer}"), *lines] if many else lines
+    )
+
+
 def processes(run: "Run") -> str:
     """Return how many processes train a run, and on how many machines."""
     hosts = list(dict.fromkeys(run.world.link.hosts)) if run.world.link else []
@@ -164,7 +177,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         *((label, text) for label, text in data.inferred),
         *_teacher(run),
         *(("clean", change) for change in data.changes),
-        *(("weights", f"{entry.layer}: {entry.state}, {entry.why}") for entry in run.starts),
+        *_weights(run),
         *(("note", note) for note in data.notes),
     ]
 
@@ -213,7 +226,18 @@ def _json_number(value: float | None) -> str:
 def _effort(summary: Mapping[str, Any]) -> str:
     steps, passes = count(summary.get("steps")), epochs(summary.get("epochs"))
     speed = count(summary.get("samples_per_second"))
-    return f"{duration(summary.get('seconds'))}, {steps} steps, {passes} epochs, {speed} samples/s"
+    return (
+        f"{duration(summary.get('seconds'))}, {counted(steps, 'step')}, {counted(passes, 'epoch')}, {speed} samples/s"
+    )
+
+
+def counted(number: str, unit: str) -> str:
+    """Return a number with its unit, in the plural unless it is one.
+
+    >>> counted("1", "epoch"), counted("0.50", "epoch"), counted("-", "step")
+    ('1 epoch', '0.50 epochs', '- steps')
+    """
+    return f"{number} {unit}{'' if number == '1' else 's'}"
 
 
 def components_argument(packages: Sequence[str]) -> str:
@@ -307,3 +331,21 @@ def sparkline(values: Sequence[float | None], width: int, levels: str, ends: tup
     low, high = ends or (min(finite, default=0.0), max(finite, default=0.0))
     scale = (len(levels) - 1) / (high - low) if high > low else 0.0
     return "".join(levels[round((value - low) * scale)] if math.isfinite(value) else "!" for value in means)
+
+
+def shorter_names(names: Sequence[str]) -> list[list[str]]:
+    """Return run names without date and time, and their last parts alone: each is a part of one name, so that it is enough.
+
+    >>> shorter_names(["20261120-223000-iris-mlp-adam-e4eef6", "mine"])
+    [['iris-mlp-adam-e4eef6', 'mine'], ['e4eef6', 'mine']]
+    """
+    levels = []
+    for pattern in (r"\d{8}-\d{6}-(.+)", r"\d{8}-\d{6}-.*-([0-9a-f]{6})"):
+        parts = [match[1] if (match := re.fullmatch(pattern, name)) else name for name in names]
+        levels.append(
+            [
+                part if sum(part in other for other in names) == 1 else name
+                for part, name in zip(parts, names, strict=True)
+            ]
+        )
+    return levels

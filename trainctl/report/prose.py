@@ -4,6 +4,9 @@ import re
 import shutil
 import textwrap
 
+from trainctl.report import latex
+from trainctl.report.table import width
+
 WIDTH = 100  # most columns of a paragraph
 
 
@@ -26,30 +29,21 @@ def plain(text: str) -> str:
     >>> plain("the ``rate`` of :mod:`adam`")
     'the rate of adam'
     """
-    text = re.sub(r":math:`([^`]*)`", lambda match: _latex(match[1]), text)
+    text = re.sub(r":math:`([^`]*)`", lambda match: latex.plain(match[1]), text)
     return re.sub(r"(?::\w+:)?(`+)([^`]+)\1", r"\2", text)
 
 
 def formula(text: str) -> str:
     """Return the lines of a formula, indented, with its ``&`` columns aligned."""
-    lines = [[_latex(cell) for cell in line.split("&")] for line in re.split(r"\\\\\s*\n?|\n", text) if line.strip()]
-    columns = max(map(len, lines), default=0)
-    widths = [max((len(line[index]) for line in lines if index < len(line)), default=0) for index in range(columns)]
+    lines = [
+        [latex.plain(cell) for cell in line.split("&")] for line in re.split(r"\\\\\s*\n?|\n", text) if line.strip()
+    ]
+    aligned = [line for line in lines if len(line) > 1]  # a line without & is as wide as it is
+    columns = max(map(len, aligned), default=0)
+    widths = [max(width(line[index]) for line in aligned if index < len(line)) for index in range(columns)]
     drawn = []
     for line in lines:
-        cells = [cell.ljust(widths[index]) for index, cell in enumerate(line)]
+        wide = widths if len(line) > 1 else [0]
+        cells = [cell + " " * (wide[index] - width(cell)) for index, cell in enumerate(line)]
         drawn.append("    " + "    ".join([" ".join(cells[:2]), *cells[2:]]).rstrip())
     return "\n".join(drawn)
-
-
-def _latex(text: str) -> str:
-    r"""Return LaTeX without the commands for spaces, sizes and fonts.
-
-    >>> _latex(r"\left(1 + \tfrac12\right)\, x \quad\text{if } x")
-    '(1 + \\frac12) x    if x'
-    """
-    text = re.sub(r"\\(left|right)(?![A-Za-z])\.?|\\(begin|end)\{\w+\*?\}|\\!", "", text)
-    text = re.sub(r"\\(text|operatorname|mathrm)\{([^}]*)\}", r"\2", text)
-    text = re.sub(r"\\[td]frac", r"\\frac", text)
-    text = " ".join(re.sub(r"\\[,;:]|~", " ", text).split())
-    return re.sub(r"\s*\\q?quad\s*", "    ", text).strip()

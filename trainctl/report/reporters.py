@@ -2,11 +2,12 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import BinaryIO
 
 from trainctl.errors import CheckpointError
+from trainctl.report import table
 from trainctl.report.files import Files
 from trainctl.report.plain import Plain
 from trainctl.run.factory import members
@@ -26,7 +27,8 @@ def records(run: Run, directory: AnyPath) -> Reporter:
         return MultiReporter()
     held = runpath.hold(directory)
 
-    return Files(held, members(run.config, "logger", directory=held.path, folder=lambda name: RunFolder(held / name)))
+    loggers = members(run.config, "logger", directory=held.path, folder=lambda name: RunFolder(held / name))
+    return Files(held, loggers, [str(settings["name"]) for settings in run.config.members("logger")])
 
 
 class RunFolder:
@@ -68,3 +70,22 @@ def on_terminal(run: Run, directory: AnyPath) -> Reporter:
 
         return MultiReporter(records(run, directory), Console())
     return MultiReporter(records(run, directory), Plain(sys.stdout))
+
+
+def in_python(reasons: Sequence[str] = ()) -> Reporters:
+    """Return the reporters of a run that a Python program trains: a view in a notebook, else as on a terminal.
+
+    Args:
+        reasons: Lines to show before the run starts.
+    """
+
+    def chosen(run: Run, directory: AnyPath) -> Reporter:
+        from trainctl.report import notebook
+
+        if notebook.runs_here() and run.world.first:
+            return MultiReporter(records(run, directory), notebook.Notebook(reasons))
+        for line in reasons if run.world.first else ():
+            table.line(line)
+        return on_terminal(run, directory)
+
+    return chosen

@@ -12,8 +12,13 @@ import os
 import select
 import sys
 import unicodedata
-from collections.abc import Collection, Iterable, Sequence
-from typing import Any, TextIO
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from trainctl.report.styles import LABEL
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 GAP = 2  # columns of characters between two cells
 
@@ -25,6 +30,8 @@ def show(
     title: str | None = None,
     right: Collection[str] = (),
     optional: Sequence[str] = (),
+    shorter: Mapping[str, Sequence[Sequence[str]]] | None = None,
+    wrapped: Collection[str] = (),
     sections: bool = False,
     stream: TextIO | None = None,
 ) -> None:
@@ -36,6 +43,8 @@ def show(
         title: A line above the table.
         right: Headers of the right-aligned columns.
         optional: Headers of the columns that a narrow terminal hides, in this order.
+        shorter: For a column, shorter and shorter texts that mean the same, for a narrow terminal.
+        wrapped: Headers of the columns whose text may be wrapped on a terminal; empty: all.
         sections: Whether a terminal leaves the first cell empty where it repeats the one above it.
         stream: Where to print; standard output by default.
     """
@@ -46,12 +55,14 @@ def show(
     if not stream.isatty():
         _plain(table, [header in right for header in headers], stream)
         return
-    kept = _fitting(table, [headers.index(header) for header in optional], columns(stream))
+    places = [headers.index(header) for header in optional]
+    table, kept = _shortened(table, headers, places, shorter or {}, columns(stream), stream.encoding)
     fitting = [[row[index] for index in kept] for row in table]
-    _rich(fitting, [headers[index] in right for index in kept], sections, stream)
+    unbroken = [bool(wrapped) and headers[index] not in wrapped for index in kept]
+    _rich(fitting, [headers[index] in right for index in kept], unbroken, sections, stream)
     if dropped := [header for index, header in enumerate(headers) if index not in kept]:
         names = ", ".join(dropped)
-        line(f"Hidden for lack of width: {names}. Pipe the output to see all columns.", style="dim", stream=stream)
+        line(f"Hidden for lack of width: {names}. Pipe the output to see all columns.", style=LABEL, stream=stream)
 
 
 def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> None:
@@ -61,10 +72,9 @@ def line(text: str = "", *, style: str = "", stream: TextIO | None = None) -> No
     if not (style and stream.isatty()):
         print(text, file=stream)
         return
-    from rich.console import Console
     from rich.text import Text
 
-    Console(file=stream).print(Text(text, style=style), soft_wrap=True)
+    console(stream).print(Text(text, style=style), soft_wrap=True)
 
 
 def lines(text: str, *, stream: TextIO | None = None) -> None:
@@ -229,11 +239,21 @@ def _plain(table: Sequence[Sequence[str]], right: Sequence[bool], stream: TextIO
         print((" " * GAP).join(cells).rstrip(), file=stream)
 
 
-def columns(stream: TextIO) -> int:
-    """Return the width of a terminal."""
+def console(stream: TextIO | None = None) -> "Console":
+    """Return what draws on a terminal, by default standard output, in our colours.
+
+    A terminal that claims 16 colours, as tmux does, gets those of the palette of 256, which it knows or approximates: the
+    nearest of the 16, of which each terminal has its own, may be unreadable. Without colours it stays without.
+    """
     from rich.console import Console
 
-    return Console(file=stream).width
+    found = Console(file=stream, highlight=False)
+    return Console(file=stream, highlight=False, color_system="256") if found.color_system == "standard" else found
+
+
+def columns(stream: TextIO) -> int:
+    """Return the width of a terminal."""
+    return console(stream).width
 
 
 def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int) -> list[int]:
@@ -247,15 +267,43 @@ def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int)
     return kept
 
 
-def _rich(table: Sequence[Sequence[str]], right: Sequence[bool], sections: bool, stream: TextIO) -> None:
+def _shortened(
+    table: list[list[str]],
+    headers: Sequence[str],
+    optional: Sequence[int],
+    shorter: Mapping[str, Sequence[Sequence[str]]],
+    room: int,
+    encoding: str,
+) -> tuple[list[list[str]], list[int]]:
+    """Return the table with names as short as necessary, and the columns to keep.
+
+    A shorter name is worth less than a column at first, and more than half of them.
+    """
+    kept = _fitting(table, optional, room)
+    for header, levels in shorter.items():
+        for level, cells in enumerate(levels):
+            lost = len(headers) - len(kept)
+            if lost == 0 or (level and 2 * lost <= len(optional)):
+                break
+            place = headers.index(header)
+            table = [
+                [*row[:place], cell, *row[place + 1 :]]
+                for row, cell in zip(table, [header, *(printable(cell, encoding) for cell in cells)], strict=True)
+            ]
+            kept = _fitting(table, optional, room)
+    return table, kept
+
+
+def _rich(
+    table: Sequence[Sequence[str]], right: Sequence[bool], unbroken: Sequence[bool], sections: bool, stream: TextIO
+) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
-    for header, to_right in zip(table[0], right, strict=True):
-        drawn.add_column(Text(header), justify="right" if to_right else "left", overflow="fold")
+    for header, to_right, whole in zip(table[0], right, unbroken, strict=True):
+        drawn.add_column(Text(header), justify="right" if to_right else "left", overflow="fold", no_wrap=whole)
     above = None
     for row in table[1:]:
         if sections and above not in (None, row[0]):
@@ -263,4 +311,4 @@ def _rich(table: Sequence[Sequence[str]], right: Sequence[bool], sections: bool,
         first = "" if sections and row[0] == above else row[0]
         drawn.add_row(*(Text(cell) for cell in (first, *row[1:])))
         above = row[0]
-    Console(file=stream, highlight=False).print(drawn)
+    console(stream).print(drawn)

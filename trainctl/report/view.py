@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,9 @@ from rich.text import Text
 
 from trainctl.errors import format_bytes
 from trainctl.report import phrases
+from trainctl.report.styles import BAD, BEST, LABEL, VALUE
 from trainctl.report.table import printable
-from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
+from trainctl.report.terminal import flow, marks
 from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
@@ -54,6 +55,7 @@ class View:
         self.summary: Mapping[str, Any] | None = None
         self.header = [(label, printable(text, encoding)) for label, text in phrases.header(run, directory)]
         self.engine = ""  # how steps are computed, once it is known
+        self.has_header = True  # False if the header stands above the view, where nothing redraws it
         self.loss: float | None = None  # of the training rows since the newest evaluation
         self.speed = Speed()
         self.began, self.before = time.monotonic(), run.state.seconds
@@ -94,17 +96,23 @@ class View:
             facts["run"] = printable(self.directory.name, self.encoding)
         if self.engine:
             facts["device"] += f", {printable(self.engine, self.encoding)}"
-        header = [Text.assemble((f"{label:<8}", LABEL), text) for label, text in facts.items()]
+        header = self.lines(facts.items()) if self.has_header else []
         sparks = self.sparks(width)
         least = 1 + min(3, len(self.rows)) if self.rows else 0
         for above, below, gaps in ((4, 2, 1), (4, 2, 0), (4, 0, 0), (1, 2, 0), (1, 0, 0), (0, 0, 0)):
             shown = sparks[:below]
+            above = min(above, len(header))
             spare = room - above - len(shown) - gaps * (1 + bool(self.rows) + bool(shown))
             if spare >= least:
                 break
         table = self.table(width, min(MOST_ROWS, spare - 1)) if spare > 1 and self.rows else []
         gap = [Text()] * gaps
-        return header[:above] + gap, (gap + table if table else []) + (gap + shown if shown else [])
+        return (header[:above] + gap if header else []), (gap + table if table else []) + (gap + shown if shown else [])
+
+    @staticmethod
+    def lines(facts: Iterable[phrases.Line]) -> list[Text]:
+        """Return a line for each fact, with its label in front."""
+        return [Text.assemble((f"{label:<8}", LABEL), text) for label, text in facts]
 
     def status(self, width: int, now: float) -> list[Text]:
         """Return the progress bar and the numbers that change with every step."""

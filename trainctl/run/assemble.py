@@ -14,19 +14,22 @@ from trainctl.components.compress.base import Constraint, Training
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
 from trainctl.components.optimizer.base import without_compiler
+from trainctl.components.scale.base import Summary
 from trainctl.components.schedule.base import as_schedule
 from trainctl.components.teacher.base import Teacher
 from trainctl.data import load, statistics
 from trainctl.data.inherit import Start
+from trainctl.data.orders import check_batch
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
-from trainctl.machine import cpu
+from trainctl.fileformat.room import Room
+from trainctl.machine import cpu, memory
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
-from trainctl.run import checks, metric_names, panel, transfer
-from trainctl.run.factory import member, members
+from trainctl.run import checks, metric_names, panel, pretrained, transfer
+from trainctl.run.factory import member, members, takes
 from trainctl.run.freezer import Freezer
 from trainctl.run.layers import distance_to_output, layers
 from trainctl.run.model import build_model, decay_groups
@@ -51,6 +54,7 @@ def assemble(
     parents: tuple[Parent, ...] = (),
     fitted: Fitted | None = None,
     *,
+    restored: bool = False,
     world: World = ALONE,
 ) -> Run:
     """Build all parts of a run, in the order of their dependencies.
@@ -60,12 +64,12 @@ def assemble(
         trained: The schema of the run that is to be continued or repeated, whose centres are used; None for a new run.
         parents: The runs that it is made from.
         fitted: Cleaning and scalings to use; None to fit them to the training rows.
+        restored: Whether the caller loads all weights afterwards, so that pretrained ones are not needed.
         world: The processes that train it.
 
     Raises:
         TrainctlError: If a part cannot be built, or two parts are incompatible.
     """
-    metric_names.learn(config.parts["metric"])
     # 1. Device and random numbers, then data, then a model for the data's shape.
     device, threads = prepare(config, world)
     origin = next(iter(of_role(parents, "start")), None)
@@ -78,7 +82,12 @@ def assemble(
             raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
         starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
 
-    model, task = build_model(config, data.schema, device, data.examples, start)
+    def others(model: nn.Module) -> None:
+        """Load weights that others have trained."""
+        starts.extend(pretrained.start(model, config, data.schema))
+
+    loaded = None if restored else others
+    model, task = build_model(config, data.schema, device, data.examples, start, loaded)
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     checks.check_targets(config, task, data)
     loss = build_loss(config, task, data)
@@ -88,6 +97,7 @@ def assemble(
     rows = len(data.splits["train"])
     plan = make_plan(config, rows, 0 if data.without_label is None else len(data.without_label))
     checks.check_batches(config, model, plan, rows)
+    check_batch(data.splits["train"], plan.batch_size, config.loop.batch_size)
     checks.advise(config, plan, rows)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     optimizer = build_optimizer(config, model, decayed, spared)
@@ -139,7 +149,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     """
     device, _ = prepare(config)
     name = config.parts["dataset"]["name"]
-    dataset = load.read(_reader(config, schema), f"dataset={name}", schema)
+    dataset = load.read(reader(config, schema), f"dataset={name}", schema)
     data = load.load_to_measure(
         dataset,
         member(config, "clean"),
@@ -147,6 +157,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
         config.split,
         device,
         whole=whole,
+        trained=schema.fingerprint,
         unlabeled=config.learns_without_labels,
     )
     data.schema.require(schema, name)
@@ -171,14 +182,21 @@ def dataset_key(config: Config) -> str:
     return json.dumps([config.parts["dataset"], list(config.components), config.learns_without_labels], sort_keys=True)
 
 
-def _reader(config: Config, schema: Schema | None = None) -> Callable[[], Any]:
-    """Return the function that reads the data set; a data set may know how a row without a label is marked."""
-    return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels)
+def reader(config: Config, schema: Schema | None = None, trained: Schema | None = None) -> Callable[[], Any]:
+    """Return the function that reads the data set.
+
+    Args:
+        config: Of the run.
+        schema: The schema of a finished run, which its data must match; None for a run that is trained.
+        trained: The schema of the run that is continued or repeated; None for a new run.
+    """
+    room = Room(memory.available(), None if trained is None else trained.encoding.keep or "memory")
+    return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels, room=room)
 
 
 def share_dataset(config: Config) -> None:
     """Read the data set of a configuration for all trials of a sweep."""
-    load.share(_reader(config), dataset_key(config))
+    load.share(reader(config), dataset_key(config))
 
 
 def load_data(
@@ -191,10 +209,13 @@ def load_data(
     """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
     name = f"dataset={config.parts['dataset']['name']}"
     start = Start(origin.name, origin.schema, origin.fitted) if origin else None
-    dataset = load.read(_reader(config), name, trained, dataset_key(config), start)
+    dataset = load.read(reader(config, trained=trained), name, trained, dataset_key(config), start)
 
-    def scale(values: Tensor) -> Any:
-        return member(config, "scale", values=values)
+    def scale(values: Tensor, summary: Callable[[], Summary] | None = None) -> Any:
+        return member(config, "scale", values=values, summary=summary)
+
+    settings = config.parts["scale"]
+    by_sample = "" if takes("scale", settings, config.components, "summary") else str(settings["name"])
 
     return load.load(
         dataset,
@@ -206,6 +227,7 @@ def load_data(
         fitted=fitted,
         unlabeled=config.learns_without_labels,
         start=start,
+        by_sample=by_sample,
     )
 
 
@@ -229,8 +251,10 @@ def make_evaluation(
     world: World = ALONE,
 ) -> Evaluation:
     """Return the parts that measure a model."""
-    size = config.loop.eval_batch_size
-    return Evaluation(task, data, model, loss, device, config.precision, size, tuple(metrics), world)
+    return Evaluation(
+        task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics), world,
+        metric_names.own_maximized(config.parts["metric"]),
+    )  # fmt: skip
 
 
 def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
@@ -252,10 +276,10 @@ def build_optimizer(
         spared: Parameters without weight decay.
     """
     without_compiler()
-    distances = distance_to_output(model) if config.layer_decay != 1 else {}
+    distances = distance_to_output(model) if (config.layer_decay, config.head_lr_factor) != (1, 1) else {}
     groups: list[Mapping[str, Any]] = [
         group
-        for distance in sorted(set(distances.values())) or [0]  # from the output: the first group's rate is reported
+        for distance in _in_order(distances, config.head_lr_factor)
         for group in (
             {"params": [each for each in decayed if distances.get(each, 0) == distance]},
             {"params": [each for each in spared if distances.get(each, 0) == distance], "weight_decay": 0.0},
@@ -264,9 +288,19 @@ def build_optimizer(
     ]
     optimizer: torch.optim.Optimizer = member(config, "optimizer", params=groups)
     for group in optimizer.param_groups:
-        group["lr"] *= config.layer_decay ** distances.get(group["params"][0], 0)
+        distance = distances.get(group["params"][0], 0)
+        group["lr"] *= config.layer_decay**distance * (1 if distance else config.head_lr_factor)
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def _in_order(distances: Mapping[nn.Parameter, int], head_lr_factor: float) -> list[int]:
+    """Return the distances of layers to the output, first that of the layer whose rate is reported: `optimizer.lr`.
+
+    That is the output layer, or, if that has a rate of its own, the layer before it.
+    """
+    found = sorted(set(distances.values())) or [0]
+    return found if head_lr_factor == 1 else [*found[1:], found[0]]
 
 
 def build_constraints(
@@ -321,13 +355,15 @@ def build_teacher(
 ) -> tuple[Teacher, Tensor | None]:
     """Build the teacher; return it, and what it says about each training row, if that is always the same.
 
-    It is always the same if the teacher never changes, and sees rows without augmentation.
+    It is always the same if the teacher never changes, and sees rows without augmentation. It is not stored for rows on
+    disk, where it might take more memory than they would.
     """
     teachers = panel.panel(parents, data, task, device)
     teacher: Teacher = member(config, "teacher", model=model, panel=teachers, task=task, total_steps=plan.total_steps)
     checks.advise_teacher(config, teacher, data)
     plain = teacher.view == "plain" or all(each["name"] == "none" for each in config.members("augment"))
-    if not (teacher.fixed and plain and teacher.model is not None):
+    stays = all(rows.resident for rows in [data.splits["train"], data.without_label] if rows is not None)
+    if not (teacher.fixed and plain and stays and teacher.model is not None):
         return teacher, None
     rows = [data.splits["train"], *([] if data.without_label is None else [data.without_label])]
     return teacher, teacher.says(panel.answers(teacher.model, rows))
@@ -356,4 +392,4 @@ def make_plan(config: Config, rows: int, without_label: int = 0) -> Plan:
 
 
 def _rises(config: Config, group: str) -> bool:
-    return metric_names.maximize(config.monitored(group))
+    return metric_names.maximize(config.monitored(group), metric_names.own_maximized(config.parts["metric"]))

@@ -106,9 +106,10 @@ def check_batches(config: Config, model: nn.Module, plan: Plan, rows: int) -> No
     """
     parts = config.loop.micro_batches
     if batch_norms(model) and not plan.unlabeled_size and smallest_part(rows, plan.batch_size, parts) < 2:
+        norm = "model.norm=batch" if "norm" in config.parts["model"] else "batch norm"
         raise ConfigError(
             f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} training rows),"
-            " but model.norm=batch needs two: change loop.batch_size"
+            f" but {norm} needs two: change loop.batch_size"
         )
     if parts > plan.batch_size:
         raise ConfigError(

@@ -3,14 +3,13 @@
 import importlib
 import importlib.util
 import inspect
-import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
 from trainctl.errors import ConfigError
-from trainctl.settings.component import BUILT_IN, folders, source
+from trainctl.settings.component import BUILT_IN, folders, places, source
 from trainctl.settings.config import Config
 
 # The class that components of each group return; "callable" if a plain function is enough.
@@ -50,7 +49,7 @@ def bind(group: str, settings: Mapping[str, Any], packages: Iterable[str] = ()) 
         if not any((folder / group / f"{name}.py").is_file() for folder in folders(package)):
             continue
         if importlib.util.find_spec(package) is None:
-            sys.path.append(os.getcwd())
+            sys.path += [str(place) for place in places()]
         function = getattr(importlib.import_module(f"{package}.{group}.{name}"), name)
         return partial(function, **{key: value for key, value in settings.items() if key != "name"})
     raise AssertionError(f"{group} {name} was not checked")

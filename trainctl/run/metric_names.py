@@ -1,6 +1,6 @@
 """Which metrics each task has, and whether larger is better. Imports no torch."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -9,34 +9,44 @@ NAMES: dict[str, tuple[str, ...]] = {
     "reconstruction": ("loss", "mae", "rmse", "r2"),
 }
 # Of these metrics larger values are better, also with a suffix such as that of f1_weighted; of all others smaller ones.
-MAXIMIZE = {
+MAXIMIZE = (
     "accuracy", "r2", "balanced_accuracy", "precision", "recall", "f1", "auc", "average_precision", "top", "kappa",
     "matthews", "spearman",
-}  # fmt: skip
+)  # fmt: skip
 
 
-def maximize(name: str) -> bool:
+def maximize(name: str, own: Collection[str] = ()) -> bool:
     """Return whether larger values of a metric, with or without its ``split/``, are better.
+
+    Args:
+        name: Its name, perhaps with a suffix.
+        own: The user's own metrics of which larger values are better, see :func:`own_maximized`.
 
     >>> maximize("val/f1_weighted"), maximize("test/top_5"), maximize("loss"), maximize("val/median_error")
     (True, True, False, False)
+    >>> maximize("val/profit", {"profit"}), maximize("val/profit")
+    (True, False)
     """
     metric = name.rpartition("/")[2]
-    return any(metric == larger or metric.startswith(f"{larger}_") for larger in MAXIMIZE)
+    return any(metric == larger or metric.startswith(f"{larger}_") for larger in (*MAXIMIZE, *own))
 
 
-def learn(members: Mapping[str, Mapping[str, Any]] | Any) -> None:
-    """Note the direction of a user's own metrics: those with a parameter ``maximize`` that is true.
+def own_maximized(members: Mapping[str, Mapping[str, Any]] | Any) -> frozenset[str]:
+    """Return the user's own metrics of which larger values are better: those with a parameter ``maximize`` that is true.
 
     Args:
-        members: The settings of the group ``metric``, by the members' names.
+        members: The settings of the group ``metric``, by the members' names, as `config.yaml` has them; may be damaged.
+
+    >>> own_maximized({"profit": {"name": "profit", "maximize": True}, "f1": {"name": "f1"}})
+    frozenset({'profit'})
     """
-    if isinstance(members, Mapping):
-        MAXIMIZE.update(
-            str(name)
-            for name, settings in members.items()
-            if isinstance(settings, Mapping) and settings.get("maximize") is True
-        )
+    if not isinstance(members, Mapping):
+        return frozenset()
+    return frozenset(
+        str(name)
+        for name, settings in members.items()
+        if isinstance(settings, Mapping) and settings.get("maximize") is True
+    )
 
 
 def available(task: str, more: Iterable[str]) -> list[str]:

@@ -23,6 +23,7 @@ def build_model(
     device: torch.device,
     examples: Callable[[], Tensor] | None = None,
     start: Callable[..., None] | None = None,
+    pretrained: Callable[[nn.Module], None] | None = None,
 ) -> tuple[nn.Module, Task]:
     """Build and initialise the model, and try it on one row.
 
@@ -33,6 +34,7 @@ def build_model(
         examples: Returns training rows as the model receives them; None to skip the initialisation, because weights are
             loaded later.
         start: Loads the weights of another run into a model, for ``init=run``.
+        pretrained: Loads the weights of others into a model that starts from them; None if weights are loaded later.
 
     Returns:
         The model in training mode, and its task: the data's task, or reconstruction.
@@ -44,6 +46,8 @@ def build_model(
     model = bare_model(config, schema)
     if examples is not None:
         factory.member(config, "init", model=model, examples=examples, start=start)
+    if pretrained is not None:
+        pretrained(model)
     for compress in factory.members(config, "compress"):
         if compress.convert:
             compress.convert(model)
@@ -82,7 +86,13 @@ def bare_model(config: Config, schema: Schema) -> nn.Module:
     return model
 
 
-def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, Any]) -> nn.Module:
+def _build(
+    config: Config,
+    schema: Schema,
+    where: str,
+    settings: Mapping[str, Any],
+    compress: Mapping[str, Mapping[str, Any]] | None = None,
+) -> nn.Module:
     """Build a model, or a model that is a part of another one.
 
     Args:
@@ -90,6 +100,7 @@ def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, An
         schema: The data's schema.
         where: The key of its settings.
         settings: ``name`` and every parameter; those of a part have not been checked yet.
+        compress: The members of the group ``compress`` that a part was made with, by their labels; unchecked, too.
 
     Raises:
         ConfigError: If they are wrong, or do not suit the data.
@@ -106,6 +117,11 @@ def _build(config: Config, schema: Schema, where: str, settings: Mapping[str, An
         task=schema.task,
         build=partial(_build, config, schema),
     )
+    for label, member in (compress or {}).items():
+        if wrong := component.problems("compress", f"{where}.compress.{label}", member, config.components):
+            raise ConfigError(*wrong)
+        if convert := factory.build("compress", member, config.components).convert:
+            convert(model)
     return model
 
 

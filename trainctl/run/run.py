@@ -15,12 +15,12 @@ from trainctl.components.metric.base import Metric
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.components.teacher.base import Teacher
-from trainctl.data.order import Order
-from trainctl.data.paired_order import PairedOrder
+from trainctl.data.orders import AnyOrder, order_of
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
 from trainctl.run.freezer import Freezer
+from trainctl.run.metric_names import maximize
 from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -66,6 +66,7 @@ class Evaluation:
         batch_size: Rows in a forward pass; no metric depends on it.
         metrics: Further metrics, computed from all rows of a split together.
         world: The processes that measure together.
+        maximized: The user's own metrics of which larger values are better.
     """
 
     task: Task
@@ -77,6 +78,11 @@ class Evaluation:
     batch_size: int
     metrics: tuple[Metric, ...] = ()
     world: World = ALONE
+    maximized: frozenset[str] = frozenset()
+
+    def maximizes(self, metric: str) -> bool:
+        """Return whether larger values of a metric are better."""
+        return maximize(metric, self.maximized)
 
     def new_sums(self, split: SplitName = "train") -> Sums:
         """Return running sums for the task's metrics over a split, initially zero."""
@@ -166,13 +172,11 @@ class Run:
         return self.evaluation.world
 
     @property
-    def order(self) -> Order | PairedOrder:
+    def order(self) -> AnyOrder:
         """The training rows that each step visits."""
         rows, size, seed = self.data.splits["train"], self.plan.batch_size, self.config.seed
-        if self.data.without_label is None:
-            return Order(rows, size, seed, self.device, self.taught)
         free = self.data.without_label
-        return PairedOrder(rows, free, size, self.plan.unlabeled_size, seed, self.device, self.taught)
+        return order_of(rows, free, size, self.plan.unlabeled_size, seed, self.device, self.taught)
 
     @property
     def rows_per_step(self) -> float:

@@ -50,12 +50,14 @@ class Offer:
         weights: By the names of the new model's state.
         shapes: What shape each had in the other run.
         stopped: The first layer for which there is none, because it or one before it differs; empty if layers correspond.
+        why: In what that layer differs; empty if the other run has no such layer.
         identities: The layers that the other run does not have, and that pass on what they get.
     """
 
     weights: Mapping[str, Tensor]
     shapes: Mapping[str, torch.Size]
     stopped: str = ""
+    why: str = ""
     identities: frozenset[str] = frozenset()
 
 
@@ -100,8 +102,10 @@ def _load(layer: Layer, own: dict[str, Tensor], weights: Mapping[str, Tensor], o
     """Put the weights of a layer into the state of the new model, if all of them fit and nothing speaks against it."""
     for name in () if reason else layer.tensors:
         if name not in weights:
-            where = f"layers differ from {offer.stopped} on" if offer.stopped else f"{name} is not in the other run"
-            reason = where
+            differs = (
+                offer.why if offer.why and layer.name == offer.stopped else f"layers differ from {offer.stopped} on"
+            )
+            reason = differs if offer.stopped else f"{name} is not in the other run"
         elif weights[name].shape != own[name].shape:
             reason = f"{name} has shape {_shape(weights[name])} there, {_shape(own[name])} here"
         if reason:
@@ -127,7 +131,7 @@ def _offer(model: nn.Module, config: Config, schema: Schema, parent: Parent, exa
     }:
         raise CheckpointError(f"{parent.name}: its weights do not match its configuration")
     if parent.config.parts["model"]["name"] != config.parts["model"]["name"]:
-        return _by_layers(model, old_model, parent)
+        return _by_layers(model, old_model, parent, schema)
     identities: frozenset[str] = frozenset()
     if deeper := deepen.deeper(before, config, examples, _built):
         shallow = len(layers(old_model))
@@ -136,10 +140,10 @@ def _offer(model: nn.Module, config: Config, schema: Schema, parent: Parent, exa
     try:
         old, new = describe(old_model), describe(model)
     except ConfigError:
-        return _by_layers(model, old_model, before)
+        return _by_layers(model, old_model, before, schema)
     shapes = {key: value.shape for key, value in before.model.items()}
     if not _correspond(old, new):
-        return _by_layers(model, old_model, before)
+        return _by_layers(model, old_model, before, schema)
     own = {key: value.shape for key, value in model.state_dict().items()}
     return Offer(resized(before.model, old, new, own), shapes, identities=identities)
 
@@ -159,19 +163,40 @@ def _correspond(old: Structure, new: Structure) -> bool:
     return axes(old) == axes(new) and old.outputs == new.outputs
 
 
-def _by_layers(model: nn.Module, old_model: nn.Module, parent: Parent) -> Offer:
-    """Return the weights of the layers that are the same in two models, from the input up to the first that differs."""
+def _by_layers(model: nn.Module, old_model: nn.Module, parent: Parent, schema: Schema) -> Offer:
+    """Return the weights of the layers that are the same in two models, from the input up to the first that differs.
+
+    The first layer may read other columns, if some are the same; see :func:`_with_columns`.
+    """
+    before, after = parent.schema.input_names, schema.input_names
+    columns = (len(before), len(after)) if set(before) & set(after) else (0, 0)
     weights: dict[str, Tensor] = {}
-    own, stopped = model.state_dict(), ""
+    own, stopped, why = model.state_dict(), "", ""
     pairs = list(zip(layers(model), layers(old_model), strict=False))
     for new, old in pairs:
-        if len(new.tensors) != len(old.tensors) or any(
-            own[name].shape != parent.model[other].shape for name, other in zip(new.tensors, old.tensors, strict=True)
-        ):
+        if why := _difference(new, old, own, parent.model, columns):
             stopped = new.name
             break
+        columns = (0, 0)
         weights |= {name: parent.model[other] for name, other in zip(new.tensors, old.tensors, strict=True)}
-    return Offer(weights, {key: value.shape for key, value in weights.items()}, stopped or layers(model)[-1].name)
+    shapes = {key: value.shape for key, value in weights.items()}
+    return Offer(weights, shapes, stopped or layers(model)[-1].name, why)
+
+
+def _difference(
+    new: Layer, old: Layer, own: Mapping[str, Tensor], theirs: Mapping[str, Tensor], columns: tuple[int, int]
+) -> str:
+    """Return in what a layer differs from that of another model; empty if their tensors have the same shapes.
+
+    A weight may read so many columns in the other model, and so many in the new one.
+    """
+    if len(new.tensors) != len(old.tensors):
+        return f"has {len(old.tensors)} tensors there, {len(new.tensors)} here"
+    for name, other in zip(new.tensors, old.tensors, strict=True):
+        same = own[name].shape == theirs[other].shape
+        if not same and (theirs[other].shape[1:], own[name].shape[1:]) != (columns[:1], columns[1:]):
+            return f"{name} has shape {_shape(theirs[other])} there, {_shape(own[name])} here"
+    return ""
 
 
 def _with_columns(

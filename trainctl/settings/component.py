@@ -7,7 +7,6 @@ and docstrings are read from the source text, so that a check imports neither to
 """
 
 import importlib.util
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from importlib.machinery import PathFinder
@@ -17,15 +16,15 @@ from typing import Any
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import is_directory, is_file
-from trainctl.settings import schema
+from trainctl.settings import project_root, schema
 from trainctl.settings.signature import Signature, read_signature
 from trainctl.settings.spelling import nearest, no_such, spell
 
 # The arguments that assemble passes to the members of each group, in addition to the parameters in their YAML.
 SUPPLIED: dict[str, frozenset[str]] = {
-    "dataset": frozenset({"schema", "unlabeled"}),
+    "dataset": frozenset({"schema", "unlabeled", "room"}),
     "clean": frozenset(),
-    "scale": frozenset({"values"}),
+    "scale": frozenset({"values", "summary"}),
     "augment": frozenset({"input_shape", "dtype", "deviation", "draws", "pixel_limits", "task"}),
     "model": frozenset({"input_shape", "outputs", "vocabulary_size", "task", "build"}),
     "init": frozenset({"model", "examples", "start"}),
@@ -47,11 +46,11 @@ GROUPS = tuple(SUPPLIED)
 # Groups that take several members: `augment=[crop,flip]`; the others take one.
 ADDITIVE = frozenset({"augment", "regularizer", "compress", "metric", "logger"})
 # The parameters of components that may change when a run is resumed; "early_stopping." stands for all of the group.
-RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download")
+RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download", "dataset.memory", "dataset.cache")
 
 
 def folders(package: str) -> list[Path]:
-    """Return the directories of a package, installed or in the current directory, without importing it.
+    """Return the directories of a package, installed, in the current directory or at the project's root, without importing it.
 
     Returns:
         The directories, empty if there is no such package.
@@ -62,12 +61,21 @@ def folders(package: str) -> list[Path]:
     if package == "__main__":  # is whatever has started Python
         return []
     with reading(f"components=[{package}]", ConfigError, "cannot be looked up"):
-        spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [os.getcwd()])
+        spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [str(place) for place in places()])
         found = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
-    here = Path.cwd() / package
-    if (spec is None or spec.origin is None) and here not in found and is_directory(here):
-        found.insert(0, here)  # a directory without __init__.py, which a package of that name elsewhere does not hide
+    if (
+        spec is None or spec.origin is None
+    ):  # a directory without __init__.py, which a package of that name does not hide
+        for here in (place / package for place in reversed(places())):
+            if here not in found and is_directory(here):
+                found.insert(0, here)
     return found
+
+
+def places() -> list[Path]:
+    """Return the directories in which packages of the user are looked up, in addition to what is installed."""
+    file = project_root.project_file()
+    return [Path.cwd(), *([file.parent] if file and file.parent != Path.cwd() else [])]
 
 
 def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:

@@ -7,46 +7,23 @@ share one composition per choice of members.
 
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from functools import cache, reduce
+from functools import reduce
 from operator import getitem
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.core.config_store import ConfigStore
-from hydra.core.plugins import Plugins
-from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings import config, habits, hints, text
 from trainctl.settings.config import Config, Tree
+from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
-from trainctl.settings.members import Members, belongs_elsewhere, explain, home, left_out, options, overlays
+from trainctl.settings.members import Members, belongs_elsewhere, explain, left_out, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import headless, without_what_is_for_others
-from trainctl.settings.user_files import (
-    OF_HYDRA,
-    hidden,
-    is_ours,
-    left_alone,
-    refuse_hydras_settings,
-    refuse_other_bases,
-)
-from trainctl.settings.user_source import UserSource
-
-
-class Overlays(SearchPathPlugin):
-    """Adds the user's directories to Hydra's search path, after ours."""
-
-    directories: Sequence[Path] = ()
-
-    def manipulate_search_path(self, search_path: Any) -> None:
-        """Append each directory; Hydra calls this when it builds its search path."""
-        for directory in self.directories:
-            search_path.append(provider="user", path=f"user://{directory}")
+from trainctl.settings.user_files import hidden, hidden_recipes, left_alone
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
@@ -64,7 +41,9 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     parsed = parse(overrides)
     for note in left_out():
         warnings.warn(note, Advice, stacklevel=2)
-    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
+    recipes = [word.text.strip("[]").split(",") for word in parsed if word.key_or_group == "recipe"]
+    wrong = [*hidden(directories), *hidden_recipes(name for names in recipes for name in names)]
+    wrong += [line for override in parsed for line in misuses(override, members, sweep=False)]
     if wrong:
         raise ConfigError(*dict.fromkeys(wrong))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
@@ -260,97 +239,3 @@ def _stand_in(value: Any) -> Any:
     if isinstance(value, list):
         return [_stand_in(item) for item in value]
     return "" if value == "???" else text.escaped(value)
-
-
-@cache
-def compose_members(choices: tuple[str, ...], directories: tuple[Path, ...]) -> Tree:
-    """Let Hydra compose members; the plain tree is not checked or resolved, and is shared: copy it before a change.
-
-    Args:
-        choices: Words such as ``optimizer=adam``, or empty ones.
-        directories: The user's directories of configuration files.
-
-    Raises:
-        ConfigError: If a file cannot be read, or sets what is Hydra's own.
-    """
-    prepare(directories, recipes=bool(directories) or any(choice.startswith("recipe=") for choice in choices))
-    files = options(directories)
-    selected: list[Path] = []
-    for group, _, names in (choice.partition("=") for choice in choices):
-        selected += filter(None, map(files.get(group, {}).get, names.strip("[]").split(",")))
-    of_the_user = [path for path in selected if not is_ours(path)]
-    refuse_hydras_settings(of_the_user)
-    refuse_other_bases(of_the_user)
-    composed = _compose([choice for choice in choices if choice], selected)
-    OmegaConf.set_struct(composed, False)
-    settings = composed.pop("hydra")
-    if directories and _without_choices(settings) != _hydras_own():
-        raise ConfigError(f"{' '.join(choices)}: {OF_HYDRA}; a file in {directories[0]} does so in its `defaults`")
-    with reading(" ".join(choices) or "configuration", ConfigError, "cannot be composed"):
-        tree = OmegaConf.to_container(composed, resolve=False)
-    assert isinstance(tree, dict)
-    return {str(key): value for key, value in tree.items()}
-
-
-def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
-    """Register the user's directories and our recipes with Hydra.
-
-    Raises:
-        ConfigError: If one of the user's files is too large for Hydra.
-    """
-    Plugins.instance().register(UserSource)
-    Plugins.instance().register(Overlays)  # has no effect after the first call
-    Overlays.directories = directories
-    if recipes:
-        _register_recipes()
-
-
-@cache
-def _register_recipes() -> None:
-    """Register our recipes with Hydra, once per process: reading them takes a third of the time of a composition."""
-    for path in sorted(home("recipes").glob("*.yaml")):
-        node = _read(path)
-        ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
-
-
-def _read(path: Path) -> Any:
-    """Read a file as Hydra does, but with our limits on its size."""
-    read_tree(path)
-    with reading(path, ConfigError, explain=lambda error: not_yaml(error, path)):
-        return OmegaConf.to_container(OmegaConf.load(path), resolve=False)
-
-
-def _compose(words: Sequence[str], files: Iterable[Path]) -> DictConfig:
-    """Compose a configuration with Hydra.
-
-    Args:
-        words: Words such as ``optimizer=adam``.
-        files: The files of the selected members.
-
-    Raises:
-        ConfigError: If composition fails; names the file at fault if it is one of these.
-    """
-    try:
-        where = " ".join(words) or "the default run"
-        with reading(where, ConfigError, "cannot be composed", not_yaml), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Hydra 1.4 deprecates version_base, which 1.3 needs
-            with hydra.initialize_config_dir(str(home("conf")), job_name="trainctl", version_base="1.3"):
-                return hydra.compose("train", overrides=list(words), return_hydra_config=True)
-    except ConfigError:
-        for path in files:
-            _read(path)  # raises an error that names the file, if this file is at fault
-        raise
-
-
-@cache
-def _hydras_own() -> Tree:
-    """Return Hydra's own settings as composed without the user's files."""
-    Overlays.directories = ()
-    return _without_choices(_compose([], []).hydra)
-
-
-def _without_choices(settings: DictConfig) -> Tree:
-    """Return Hydra's settings without those that depend on the selected members."""
-    plain = OmegaConf.to_container(settings, resolve=False)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items() if key not in ("overrides", "job", "runtime")}

@@ -22,6 +22,7 @@ Tree = dict[str, Any]
 Positive = Annotated[int, "[1, inf)"]
 
 URL = re.compile(r"([a-z][a-z0-9+.-]+)://")
+NAME, TAG = r"re:[A-Za-z0-9][A-Za-z0-9_.+=,-]{0,59}", r"re:[A-Za-z0-9][A-Za-z0-9_.+:-]{0,39}"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 SHORTEST_TIMEOUT = 1.0  # of distributed.timeout [s]
 
@@ -35,7 +36,7 @@ class Split:
     """How rows are split into training, validation and test."""
 
     val_fraction: Annotated[float, "(0, 1)"]
-    test_fraction: Annotated[float, "(0, 1)"]
+    test_fraction: Annotated[float, "[0, 1)"]
     seed: Annotated[int, "[0, 4294967295]"]
     labels: Positive | None = None
     omit: list[str | int] = field(default_factory=list)
@@ -92,6 +93,10 @@ class Output:
 
     root: Annotated[str, "path"]
     plots: Annotated[bool, Resumable]
+    name: Annotated[str, NAME, "a name of letters, digits and ._+=,-"] | None = None
+    tags: Annotated[list[Annotated[str, TAG, "a word of letters, digits and ._+:-"]], Resumable] = field(
+        default_factory=list
+    )
 
 
 @dataclass(frozen=True)
@@ -108,6 +113,7 @@ class Config:
     monitor: Annotated[str, "re:val/[a-z0-9_]+", "a metric such as val/loss"]
     decay_norm_and_bias: bool
     layer_decay: Annotated[float, "(0, 1]"]
+    head_lr_factor: Annotated[float, "(0, inf)"]
     components: list[Annotated[str, r"re:[A-Za-z_]\w*", "the name of a package"]]
     split: Split
     loop: Loop
@@ -132,7 +138,7 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
-WITH_PATHS = ("dataset", "init", "teacher", "compress")  # groups whose members have paths
+WITH_PATHS = ("dataset", "model", "init", "teacher", "compress")  # groups whose members have paths
 SECTIONS: dict[str, type] = {
     "split": Split,
     "loop": Loop,
@@ -240,6 +246,11 @@ def contradictions(tree: Tree) -> list[str]:
         )
     if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
         wrong.append(f"loop.max_time={loop['max_time']} leaves no time to train")
+    drawn = tree["init"]["name"]
+    if tree["model"].get("weights", "none") != "none" and drawn not in ("none", "run"):
+        wrong.append(
+            f"init={drawn} draws new weights in place of model.weights={spelling.spell(tree['model']['weights'])}: leave out one of them"
+        )
     timeout = tree["distributed"]["timeout"]
     if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
@@ -314,7 +325,11 @@ def _absolute_paths(group: str, settings: Tree, packages: Sequence[str]) -> Tree
     def made(key: str, value: Any) -> Any:
         if isinstance(value, list) and schema.is_paths(annotations.get(key)):
             return [_absolute(f"{group}.{key}={item}", item) for item in value]
-        if isinstance(value, str) and schema.is_path(annotations.get(key)):
+        if (
+            isinstance(value, str)
+            and schema.is_path(annotations.get(key))
+            and not schema.is_word(value, annotations[key])
+        ):
             return _absolute(f"{group}.{key}={value}", value)
         return value
 

@@ -2,41 +2,59 @@
 
 from collections.abc import Iterable, Sequence
 
-from trainctl.settings import component, compose
-from trainctl.settings.compose import compose_members, resolved
+from trainctl.settings import component, compose, encoder
+from trainctl.settings.compose import resolved
 from trainctl.settings.config import Config, Tree, leaves
 from trainctl.settings.existing import completed
+from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.members import overlays
 from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
 
 BUDGETS = ("loop.epochs", "loop.max_steps", "loop.max_time")
-ONCE = ("loop.stop_at_step", "processes")  # were meant for the session in which they were typed
+# Were meant for the run or the session in which they were typed.
+ONCE = ("loop.stop_at_step", "processes", "output.name")
 
 
-def words_of(tree: Tree) -> list[str]:
-    """Return the words of the command line that compose a configuration: what differs from the default run.
+def differences(tree: Tree, config_dir: str | None = None) -> list[tuple[str, str, str]]:
+    """Return each setting that differs from the default run: its key, its value, and the default, as they are typed.
+
+    The settings of a member are compared with the defaults of that member.
 
     Args:
         tree: The configuration of a run, perhaps of an earlier version.
+        config_dir: The user's directory of configuration files.
 
     Raises:
         ConfigError: If it selects a member that does not exist.
     """
-    tree = completed(tree)
+    tree, directories = completed(tree), tuple(overlays(config_dir))
     selected = {group: _selected(group, tree[group]) for group in component.GROUPS}
-    default = compose_members((), tuple(overlays()))
+    default = compose_members((), directories)
     usual = {group: _selected(group, default[group]) for group in component.GROUPS}
-    choices = [f"{group}={name}" for group, name in selected.items() if name != usual[group]]
-    composed = compose_members(tuple(choices), tuple(overlays()))
+    choices = [(group, name, usual[group]) for group, name in selected.items() if name != usual[group]]
+    composed = compose_members(tuple(f"{group}={name}" for group, name, _ in choices), directories)
     plain = leaves(resolved(composed | {"monitor": tree["monitor"]}))
-    monitor = default["monitor"]
+    plain["monitor"] = default["monitor"]
     settings = [
-        f"{key}={spell(value)}"
+        (key, spell(value), spell(plain[key]) if key in plain else "-")
         for key, value in leaves(tree).items()
-        if not _is_name(key) and (value != monitor if key == "monitor" else key not in plain or plain[key] != value)
+        if not _is_name(key) and (key not in plain or plain[key] != value)
     ]
     return [*choices, *settings]
+
+
+def words_of(tree: Tree, config_dir: str | None = None) -> list[str]:
+    """Return the words of the command line that compose a configuration: what differs from the default run.
+
+    Args:
+        tree: The configuration of a run, perhaps of an earlier version.
+        config_dir: The user's directory of configuration files.
+
+    Raises:
+        ConfigError: If it selects a member that does not exist.
+    """
+    return [f"{key}={value}" for key, value, _ in differences(tree, config_dir)]
 
 
 def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None) -> tuple[Config, list[str]]:
@@ -54,15 +72,15 @@ def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None)
         ConfigError: With one line for each thing that is wrong.
     """
     typed = {word.partition("=")[0] for word in overrides}
-    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE}
-    words = [word for word in words_of(tree) if not _among(word.partition("=")[0], replaced)]
+    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE, *encoder.brought(tree, overrides)}
+    words = [word for word in words_of(tree, config_dir) if not _among(word.partition("=")[0], replaced)]
     words += overrides
     return compose.compose(words, config_dir), words
 
 
-def command(words: Iterable[str]) -> str:
+def command(words: Iterable[str], config_dir: str | None = None) -> str:
     """Return the command line that trains with these words, ready to paste."""
-    return shell_words(["trainctl", *words])
+    return shell_words(["trainctl", *([] if config_dir is None else ["--config-dir", config_dir]), *words])
 
 
 def _selected(group: str, settings: Tree) -> str:

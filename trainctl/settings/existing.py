@@ -7,8 +7,9 @@ from operator import getitem
 
 from trainctl.errors import ConfigError
 from trainctl.settings import component, config, hints, renamed
-from trainctl.settings.compose import compose_members, lift_epochs, resolved
+from trainctl.settings.compose import lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
+from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import overlays
 from trainctl.settings.overrides import parse, plain_value
@@ -112,7 +113,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
     """
     changed = copy.deepcopy(tree)
     settings = config.leaves(tree)
-    keys = sorted(key for key in settings if among(key, allowed))
+    keys = sorted(key for key in settings if among(key, allowed) and not is_name(key))
     wrong = []
     parsed = parse(overrides)
     for override in parsed:
@@ -138,6 +139,12 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
     if isinstance(changed.get("loop"), dict):
         lift_epochs(changed, [override.key_or_group for override in parsed])
     return changed
+
+
+def is_name(key: str) -> bool:
+    """Return whether a key is the name of a selected member, which makes it what it is."""
+    group, _, rest = key.partition(".")
+    return group in component.GROUPS and rest.rpartition(".")[2] == "name"
 
 
 def among(key: str, keys: Sequence[str]) -> bool:

@@ -4,15 +4,15 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
 from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, compose, derive, existing
-from trainctl.settings.config import SECTIONS, Tree, knobs, leaves
-from trainctl.settings.spelling import nearest, spell
+from trainctl.settings import component, compose, derive, existing, space_words, written
+from trainctl.settings.config import Tree
+from trainctl.settings.spelling import spell
+from trainctl.wording import shell_words
 
 SETTINGS = (".yaml", ".yml")
 
@@ -42,11 +42,12 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
         DataError: If it cannot be read.
     """
     if Path(path).suffix.lower() in SETTINGS and is_file(Path(path)):
-        return FromFile(_settings(Path(path)))
+        return FromFile(_settings(Path(path), typed))
     if is_file(Path(path) / "config.yaml"):
+        run, settings = shell_words([path]), shell_words([os.path.join(path, "config.yaml")])  # noqa: PTH118
         raise ConfigError(
-            f"{path}: is a run; continue it with trainctl resume {path}, start a new one from its weights with trainctl"
-            f" finetune {path}, or from its settings with trainctl {os.path.join(path, 'config.yaml')}"  # noqa: PTH118
+            f"{path}: is a run; continue it with trainctl resume {run}, start a new one from its weights with trainctl"
+            f" finetune {run}, or from its settings with trainctl {settings}"
         )
     from trainctl.fileformat.recognise import recognise
 
@@ -82,49 +83,53 @@ def parameters(group: str, name: str) -> Mapping[str, Any]:
     return component.signature(path).parameters
 
 
-def _settings(path: Path) -> list[str]:
-    """Return the words that compose the settings in a file: a whole configuration, or a part of one.
+def _settings(path: Path, typed: Sequence[str]) -> list[str]:
+    """Return the words that compose the settings in a file: a whole configuration, a part of one, or a recipe.
 
     Raises:
-        ConfigError: If it contains something else.
+        ConfigError: If it contains something else, or it is the configuration of a run and names packages that were not typed.
     """
     tree = read_tree(path)
     if not isinstance(tree, dict):
         raise ConfigError(f"{path}: expected settings, one on a line, such as optimizer: sgd")
-    if all(isinstance(tree.get(group), dict) and tree[group].get("name") for group in ("dataset", "model", "loss")):
-        return derive.words_of(existing.load(tree).tree)
-    words: list[str] = []
-    expected = {*component.GROUPS, *SECTIONS, *knobs(), "recipe"}
-    for key, value in tree.items():
-        if key not in expected:
-            raise ConfigError(f"{path}: {key}: no such setting{nearest(str(key), sorted(expected))}")
-        words += _group(key, value) if key in component.GROUPS else _plain(str(key), value)
-    return sorted(words, key=lambda word: "." in word.partition("=")[0])  # members first
+    whole = all(isinstance(tree.get(group), dict) and tree[group].get("name") for group in ("dataset", "model", "loss"))
+    if whole or _of_a_run(path):
+        _require_named(path, tree, typed)
+        tree = {key: value for key, value in tree.items() if key != "components"}
+    if "defaults" in tree:
+        return [_beside(word, path) for word in written.words_of_recipe(tree, str(path))]
+    if whole:
+        words = derive.words_of(existing.load(tree | {"components": space_words.packages_of(typed)}).tree)
+        return [word for word in words if not word.startswith("components=")]  # those were typed
+    return [_beside(word, path) for word in written.words_of(tree, str(path))]
 
 
-def _group(group: str, value: Any) -> list[str]:
-    """Return the words of a group: a member's name, a list of names, or mappings with their settings."""
-    if isinstance(value, str) or value is None:
-        return [f"{group}={value or 'none'}"]
-    if isinstance(value, list):
-        return [f"{group}={spell(value)}"]
-    if not isinstance(value, Mapping):
-        raise ConfigError(f"{group}={spell(value)}: expected the name of a member, or name: and its settings")
-    if group in component.ADDITIVE and "name" not in value:
-        names = [str(name) for name in value]
-        if wrong := [name for name, settings in value.items() if not isinstance(settings, Mapping | NoneType)]:
-            raise ConfigError(f"{group}.{wrong[0]}={spell(value[wrong[0]])}: expected its settings, such as p: 0.5")
-        members: Tree = {
-            name: {key: item for key, item in (settings or {}).items() if key != "name"}
-            for name, settings in value.items()
-        }
-        return [f"{group}=[{','.join(names)}]", *_plain(group, members)]
-    chosen = [f"{group}={value['name']}"] if value.get("name") else []
-    return [*chosen, *_plain(group, {key: item for key, item in value.items() if key != "name"})]
+def _of_a_run(path: Path) -> bool:
+    """Return whether a file is the configuration in the directory of a run, or of a parent in it."""
+    others = ("run.json", "overrides.yaml", "metrics.jsonl", "checkpoints", "parent.json")
+    return path.name == "config.yaml" and any(os.path.lexists(path.parent / name) for name in others)
 
 
-def _plain(key: str, value: Any) -> list[str]:
-    """Return a word for each setting below a key."""
-    if not isinstance(value, Mapping):
-        return [f"{key}={spell(value)}"]
-    return [f"{name}={spell(item)}" for name, item in leaves(value, f"{key}.").items() if item != {}]
+def _require_named(path: Path, tree: Tree, typed: Sequence[str]) -> None:
+    """Check that the packages in the configuration of a run are named again: a run may come from anybody.
+
+    Raises:
+        ConfigError: If one is not.
+    """
+    used = tree.get("components")
+    named = space_words.packages_of(typed)
+    missing = [name for name in used if name not in named] if isinstance(used, list) else []
+    if missing:
+        raise ConfigError(
+            f"{path}: uses components of your own, which are not loaded automatically: add"
+            f" components=[{','.join(map(str, missing))}]"
+        )
+
+
+def _beside(word: str, path: Path) -> str:
+    """Return a word whose path, if it does not exist here, leads to the directory of the file that it was read from."""
+    key, _, value = word.partition("=")
+    if key != "dataset.path" or os.path.isabs(value) or os.path.lexists(value):  # noqa: PTH117 - a text of the user
+        return word
+    near = path.parent / value
+    return f"{key}={spell(str(near))}" if os.path.lexists(near) else word

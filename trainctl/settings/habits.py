@@ -5,7 +5,7 @@ The words that an answer names work where it is given; `tests/settings/test_habi
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from trainctl.settings import component, config, kinds, schema
 from trainctl.settings.members import options
@@ -34,6 +34,7 @@ ELSEWHERE = {
     **dict.fromkeys(("test_split", "test_size"), "split.test_fraction"),
     **dict.fromkeys(("out", "out_dir", "output", "output_dir", "outdir", "save_dir"), "output.root"),
     **dict.fromkeys(("log_dir", "logdir", "default_root_dir"), "output.root"),
+    **dict.fromkeys(("name", "run_name", "exp_name", "experiment_name", "task_name"), "output.name"),
     **dict.fromkeys(("csv", "data", "data_path", "train_data", "train_file", "file"), "dataset=csv dataset.target=COLUMN dataset.path"),
     **dict.fromkeys(("patience",), "early_stopping=patience early_stopping.patience"),
     **dict.fromkeys(("warmup", "warmup_steps"), "schedule=cosine schedule.warmup_steps"),
@@ -53,22 +54,27 @@ COMMANDS = {
         ("explain", "interpret", "attribute", "shap", "captum", "feature_importance"),
         "a run is explained with trainctl explain RUN [INPUT]",
     ),
-    **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME"),
-    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with conf/recipe/NAME.yaml, type recipe=NAME"),
-    **dict.fromkeys(
-        ("name", "run_name", "exp_name", "experiment_name", "task_name"),
-        "a run is named after its time and members; to tell runs apart, give them a directory of their own: type output.root=VALUE",
-    ),
+    **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are typed as its name: trainctl VALUE"),
+    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with recipes/NAME.yaml, type recipe=NAME"),
+    **dict.fromkeys(("tag", "tags"), "type output.tags=[VALUE]"),
     **dict.fromkeys(("verbose", "debug", "quiet", "log_level"), "there are no levels of output; --cfg job shows the settings"),
     **dict.fromkeys(("dry_run", "fast_dev_run", "smoke"), "for a short trial, type loop.max_steps=1"),
     **dict.fromkeys(("lr_find", "auto_lr_find"), "a learning rate is found with trainctl find-lr"),
+    **dict.fromkeys(
+        ("pretrained", "use_pretrained", "pretrained_weights", "imagenet", "backbone"),
+        "pretrained weights are those of torchvision: type model=torchvision model.weights=default",
+    ),
+    **dict.fromkeys(("wandb", "use_wandb"), "type logger=wandb"),
+    **dict.fromkeys(("mlflow", "use_mlflow"), "type logger=mlflow"),
+    **dict.fromkeys(("tensorboard", "tb"), "type logger=tensorboard"),
+    **dict.fromkeys(("head_lr", "lr_head", "backbone_lr"), "the output layer has a rate of its own with head_lr_factor=10"),
     **dict.fromkeys(("list", "models"), "components are listed by trainctl list"),
     **dict.fromkeys(("rerun", "experimental_rerun"), "a run is repeated with trainctl reproduce"),
     **dict.fromkeys(("run", "train"), "training is what trainctl does without a command; leave it out"),
 }  # fmt: skip
 FLAGS = {
-    "config_name": "the settings of all runs are fixed; your own are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME",
-    "cn": "the settings of all runs are fixed; your own are a recipe: with conf/recipe/NAME.yaml, type recipe=NAME",
+    "config_name": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, type recipe=NAME",
+    "cn": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, type recipe=NAME",
     "config_path": "a directory of your own is given with --config-dir VALUE",
     "cp": "a directory of your own is given with --config-dir VALUE",
 }
@@ -140,6 +146,8 @@ def of_key(key: str, text: str) -> str:
         return f"; type device={_device(leaf, text)}"
     if leaf in ("amp", "fp16", "bf16", "mixed_precision"):
         return f"; type precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
+    if ELSEWHERE.get(leaf) == "model" and text.lower() in _architectures():
+        return f"; type model=torchvision model.architecture={text.lower()}"
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
         return f"; type {ELSEWHERE[leaf]}={text or 'VALUE'}"
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
@@ -166,6 +174,8 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     if key == "device":
         number = text.removeprefix("gpu:")
         instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
+    elif key == "model" and text in _architectures():
+        instead = f"torchvision model.architecture={text}"
     elif key == "precision":
         instead = PRECISIONS.get(text, "")
     elif key.rpartition(".")[2] in ("max_time", "trial_timeout"):
@@ -252,6 +262,13 @@ def of_bare(word: str, following: str | None) -> str:
         return f"; type {word}={following or 'VALUE'}"
     owners = [name for name, found in options([]).items() if word in found and name != "recipe"]
     return f"; type {owners[0]}={word}" if len(owners) == 1 else of_key(word, following or "")
+
+
+def _architectures() -> tuple[str, ...]:
+    """Return the names of torchvision's models that are no members of ours."""
+    path = component.source("model", "torchvision")
+    names = get_args(component.signature(path).parameters["architecture"]) if path else ()
+    return tuple(name for name in names if name not in component.names("model"))
 
 
 def _settings() -> set[str]:

@@ -14,8 +14,9 @@ from omegaconf import DictConfig
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
 from trainctl.settings import config, text
-from trainctl.settings.compose import choice, compose_members, compose_tree, prepare, with_members
+from trainctl.settings.compose import choice, compose_tree, with_members
 from trainctl.settings.config import Tree
+from trainctl.settings.hydra_tree import compose_members, prepare
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import home, options, overlays
 from trainctl.settings.overrides import Word, literal, parse, value_for

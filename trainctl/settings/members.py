@@ -11,7 +11,7 @@ from pathlib import Path
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, config, renamed
+from trainctl.settings import component, config, project_root, renamed
 from trainctl.wording import closest
 
 PACKAGE = Path(__file__).parents[1]
@@ -26,23 +26,36 @@ def home(name: str) -> Path:
 
 
 def overlays(config_dir: str | None = None) -> list[Path]:
-    """Return the user's own configuration directories: `--config-dir`, then `./conf`."""
+    """Return the user's own configuration directories: `--config-dir`, then `./conf`, then that of the project."""
     own = [Path(config_dir).absolute()] if config_dir is not None else []
     if own and not (config_dir and is_directory(own[0])):
         raise ConfigError(f"--config-dir {config_dir}: no such directory")
     if own and not _can_be_listed(own[0]):
         raise ConfigError(f"--config-dir {config_dir}: permission denied")
-    here = Path.cwd() / "conf"
-    if not is_directory(here) or here.resolve() == home("conf").resolve():
-        return own
-    return [*own, here] if _can_be_listed(here) else own  # nobody has named it, so no command may depend on it
+    ours = home("conf").resolve()
+    here = [folder for folder in _of_project("conf") if _can_be_listed(folder) and folder.resolve() != ours]
+    return [*own, *here]  # nobody has named those that cannot be listed, so no command may depend on them
+
+
+def recipe_folders() -> list[Path]:
+    """Return the directories called `recipes` with recipes of the user: here, and at the root of the project."""
+    ours = home("recipes").resolve()
+    return [folder for folder in _of_project("recipes") if _can_be_listed(folder) and folder.resolve() != ours]
+
+
+def _of_project(name: str) -> list[Path]:
+    """Return the directories of a name here and at the root of the project around the current directory."""
+    file = project_root.project_file()
+    places = [Path.cwd(), *([file.parent] if file else [])]
+    return [folder for place in dict.fromkeys(places) if is_directory(folder := place / name)]
 
 
 def left_out() -> list[str]:
-    """Return a note if there is a `./conf` whose files may not be read."""
+    """Return a note if there is a `./conf` whose files may not be read, or a project of another user."""
     here = Path.cwd() / "conf"
     denied = is_directory(here) and not _can_be_listed(here)
-    return [f"{here}: permission denied; its files are left out"] if denied else []
+    notes = [f"{here}: permission denied; its files are left out"] if denied else []
+    return [*notes, *project_root.left_out()]
 
 
 def _can_be_listed(folder: Path) -> bool:
@@ -54,7 +67,9 @@ def options(directories: Sequence[Path]) -> Members:
     members: Members = {}
     for group in (*component.GROUPS, "recipe"):
         files = [path for folder in (home("conf"), *directories) for path in sorted((folder / group).glob("*.yaml"))]
-        files = files + sorted(home("recipes").glob("*.yaml")) if group == "recipe" else files
+        if group == "recipe":
+            folders = [home("recipes"), *recipe_folders()]
+            files += [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
         members[group] = {path.stem: path for path in sorted(reversed(files), key=lambda path: path.stem)}
     return members
 
@@ -136,5 +151,14 @@ def _with_member(path: str, owners: Sequence[str]) -> str:
 
 def _default_member(group: str) -> str:
     """Return the member that the default run selects in a group that takes one."""
-    tree = read_tree(home("conf") / "train.yaml")
-    return next((str(entry[group]) for entry in tree["defaults"] if isinstance(entry, dict) and group in entry), "")
+    return next(iter(usual().get(group, ())), "")
+
+
+@cache
+def usual() -> dict[str, tuple[str, ...]]:
+    """Return the members that the default run selects, for each group."""
+    found: dict[str, tuple[str, ...]] = {}
+    for entry in read_tree(home("conf") / "train.yaml")["defaults"]:
+        for group, names in entry.items() if isinstance(entry, dict) else ():
+            found[group] = tuple(names) if isinstance(names, list) else (str(names),) if names else ()
+    return found

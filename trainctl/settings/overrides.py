@@ -23,6 +23,7 @@ from trainctl.settings import component, habits, schema, text
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members
 from trainctl.settings.spelling import misspelt, nearest, no_such, spell
+from trainctl.wording import shell_words
 
 SETTING = re.compile(r"(\+{0,2})([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)=(.*)", re.DOTALL)
 NUMBER = re.compile(r"([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)=(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:e[+-]?\d+)?)", re.ASCII)
@@ -123,7 +124,7 @@ def several(word: Word, annotation: Any = None) -> str:
     values = word._value
     if isinstance(values, ChoiceSweep) and values.simple_form and _is_list(annotation):
         return in_brackets(word)
-    return f"{line}: several values make a sweep; use trainctl -m {line}"
+    return f"{line}: several values make a sweep; use {shell_words(['trainctl', '-m', line])}"
 
 
 def in_brackets(word: Word) -> str:

@@ -9,7 +9,8 @@ from trainctl.settings.compose import compose_point, with_members
 from trainctl.settings.config import Config
 from trainctl.settings.members import Members, options, overlays
 from trainctl.settings.overrides import parse
-from trainctl.settings.space import MOST_POINTS, Space, Words, key_of, keys_of, read_space
+from trainctl.settings.space import MOST_POINTS, Space, Words, key_of, keys_of
+from trainctl.settings.space_words import read_space
 from trainctl.settings.sweep import Sweep, separate
 from trainctl.settings.template import Template, has_simple_values, identity_of
 from trainctl.settings.user_files import hidden

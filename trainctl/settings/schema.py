@@ -16,8 +16,11 @@ import sys
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from trainctl.wording import did_you_mean
+
 INTERVAL = re.compile(r"([\[(])\s*([^,\s]+)\s*,\s*([^,\s]+)\s*([\])])")
 LARGEST_INT = 2**63 - 1  # the largest size of a tensor, or argument of a kernel
+MOST_SHOWN = 30  # words that a message lists
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -34,8 +37,16 @@ def problem(value: object, annotation: Any) -> str | None:
     """Return what is wrong with ``value``, as ``expected ...``, or None if it matches the annotation."""
     if fits(value, annotation):
         return None
+    if isinstance(value, str) and (names := _names(annotation)):
+        return f"expected one of {len(names)} names{did_you_mean(value, names) or f', such as {names[0]}'}"
     huge = isinstance(value, int) and abs(value) > LARGEST_INT
     return f"expected {phrase(annotation)}{f', at most {LARGEST_INT}' if huge else ''}"
+
+
+def _names(annotation: Any) -> tuple[str, ...]:
+    """Return the words that an annotation lists, if they are too many to be shown; empty for others."""
+    names = get_args(annotation) if get_origin(annotation) is Literal else ()
+    return names if len(names) > MOST_SHOWN else ()
 
 
 def fits(value: object, annotation: Any) -> bool:
@@ -154,6 +165,20 @@ def is_path(annotation: Any) -> bool:
     if get_origin(annotation) is Annotated:
         return "path" in _texts(annotation)[:1]
     return get_origin(annotation) in (Union, UnionType) and any(map(is_path, get_args(annotation)))
+
+
+def is_word(value: object, annotation: Any) -> bool:
+    """Return whether a value is one of the words that an annotation lists.
+
+    >>> (
+    ...     is_word("auto", Literal["auto"] | Annotated[str, "path"]),
+    ...     is_word("x.csv", Literal["auto"] | Annotated[str, "path"]),
+    ... )
+    (True, False)
+    """
+    if get_origin(annotation) in (Union, UnionType):
+        return any(is_word(value, option) for option in get_args(annotation))
+    return get_origin(annotation) is Literal and value in get_args(annotation)
 
 
 def is_paths(annotation: Any) -> bool:

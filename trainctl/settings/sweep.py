@@ -143,7 +143,7 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
     if tree["points"] is not None and sampler != "grid":
         wrong.append(f"sweep.points={tree['points']} lists the points; leave out sweep={sampler}")
     if tree["rungs"] != sorted(set(tree["rungs"])) or not tree["rungs"]:
-        wrong.append(f"sweep.rungs={spelling.spell(tree['rungs'])}: expected rising numbers of epochs, such as [1,3,9]")
+        wrong.append(f"sweep.rungs={spelling.spell(tree['rungs'])}: expected rising numbers of epochs, such as [3,9]")
     if tree["prune"] == "none" and any(word.startswith(("sweep.rungs=", "sweep.finalists=")) for word in words):
         wrong.append("sweep.rungs and sweep.finalists take effect with sweep.prune=asha or sweep.prune=median only")
     if len(tree["monitors"]) != len(set(tree["monitors"])):

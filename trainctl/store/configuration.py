@@ -42,4 +42,4 @@ def read(directory: AnyPath, packages: Sequence[str]) -> Config:
         writer = (records.read_facts(directory).trainctl or "an unknown version")[:40]
         versions = f" (written by trainctl {writer}; this is trainctl {rundir.version()})"
         hint = "" if writer == rundir.version() else versions
-        raise CheckpointError(f"{directory / 'config.yaml'}: {error}{hint}") from error
+        raise CheckpointError(*error.within(f"{directory / 'config.yaml'}: ", hint)) from error

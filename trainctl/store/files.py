@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import secrets
+import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -230,6 +231,17 @@ def remove_directory(path: AnyPath) -> None:
         for name in runpath.names(path):
             remove(path / name)
         remove_if_empty(path)
+
+
+def remove_tree(path: AnyPath) -> None:
+    """Remove a directory and everything below it, without following links; what cannot be removed stays.
+
+    Raises:
+        StorageError: If the run's lock was lost.
+    """
+    _may_change(path)
+    with suppress(OSError), reached(path) as (folder, name):
+        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)  # refuses a link, also one that appears meanwhile
 
 
 def remove_if_empty(path: AnyPath) -> None:

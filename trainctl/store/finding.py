@@ -7,7 +7,9 @@ from pathlib import Path
 
 from trainctl.errors import CheckpointError
 from trainctl.fileformat.place import is_directory, is_file
+from trainctl.wording import listed
 
+OF_A_RUN = ("run.json", "checkpoints", "overrides.yaml")  # beside config.yaml
 LOOKS = {
     b"<!doctype html": "a web page",
     b"<html": "a web page",
@@ -89,12 +91,20 @@ def is_run(path: Path) -> bool:
     return False
 
 
+def run_around(path: Path) -> Path | None:
+    """Return the run directory that a path is in, if any: a config.yaml alone may be that of any project."""
+    with suppress(OSError):
+        for parent in path.absolute().parents:
+            if _has(parent, "config.yaml") and any(_has(parent, name) for name in OF_A_RUN):
+                return parent
+    return None
+
+
 def _not_a_run(path: Path) -> str:
     """Explain why a path is not a run directory, and what to give instead."""
+    if parent := run_around(path):
+        return f"inside a run; give the run's directory: {parent}"
     try:
-        for parent in path.absolute().parents:
-            if _has(parent, "config.yaml"):
-                return f"inside a run; give the run's directory: {parent}"
         if _has(path, "sweep.json"):
             return "is a sweep, not a run; choose one of its trials"
         if path.is_dir():
@@ -136,14 +146,19 @@ def find(name: str | None, root: Path) -> Path:
             raise CheckpointError("; ".join([f"{root}: no runs found", *troubles]))
         return max(runs, key=_changed)
     if is_run(Path(name)):
+        if _has(Path(name), "parent.json"):
+            raise CheckpointError(f"{name}: is what a run keeps of a run that it was made from; give the run itself")
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
-    matches = [names[name]] if name in names else [path for label, path in names.items() if name in label]
+    matches = [path for label, path in names.items() if name in label and name not in (".", "..")]
+    matches = [names[name]] if name in names else matches
     if len(matches) == 1:
         return matches[0]
     if matches:
-        examples = ", ".join(path.name for path in matches[:5]) + (", ..." if len(matches) > 5 else "")
-        raise CheckpointError(f"{name}: matches {len(matches)} runs: {examples}")
+        labels = [str(path.relative_to(root)) for path in matches]
+        if _has(root / name, "sweep.json"):
+            raise CheckpointError(f"{name}: is a sweep, not a run; choose one of its trials: {listed(labels)}")
+        raise CheckpointError(f"{name}: matches {len(matches)} runs: {listed(labels)}")
     reason = (
         _not_a_run(Path(name))
         if is_file(Path(name)) or is_directory(Path(name))
@@ -169,4 +184,4 @@ def looks_like(content: bytes) -> str:
     if not content.strip(b"\0"):
         return "a file that contains only NUL bytes" if content else "an empty file"
     start = content.lstrip().lower()
-    return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "something else")
+    return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "a file of another kind")

@@ -102,8 +102,8 @@ class Journal(ABC):
     def close(self) -> None:
         """Release what the journal holds; this process does not look at it any more."""
 
-    def whereabouts(self, writer: str) -> str:
-        """Return the sweep's directory of a writer as ``host:path``; empty if it is that of this process."""
+    def whereabouts(self, key: str, segment: int) -> str:
+        """Return the directory of the writer that claimed a segment as ``host:path``; empty if it is that of this process."""
         return ""
 
 

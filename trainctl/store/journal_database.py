@@ -199,8 +199,9 @@ class DatabaseJournal(Journal):
         """Close the connections to the database."""
         self.database.close()
 
-    def whereabouts(self, writer: str) -> str:
-        """Return the sweep's directory of a writer as ``host:path``; empty if it is that of this process."""
+    def whereabouts(self, key: str, segment: int) -> str:
+        """Return the directory of the writer that claimed a segment as ``host:path``; empty if it is that of this process."""
+        writer = self.claimant(key, segment)
         if writer not in self._hellos or self._place(writer) == self.place:
             return ""
         return str(self._hellos[writer][1]["where"])

@@ -47,9 +47,15 @@ class Threads:
 
 @dataclass(frozen=True)
 class DataFacts:
-    """The data of a run."""
+    """The data of a run: fingerprint, rows of each split, and what was said about them."""
 
     fingerprint: str | None = None
+    train: Count | None = None
+    val: Count | None = None
+    test: Count | None = None
+    cleaned: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    inferred: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ class Facts:
     """The content of `run.json`: the versions, machine and data that a run was trained with, and what it was made from."""
 
     created: str = ""
+    command: str = ""
     trainctl: str | None = None
     versions: dict[str, str] = field(default_factory=dict)
     git: Commit | None = None
@@ -109,6 +116,7 @@ class Facts:
     engine: str | None = None
     made_by: MadeBy | None = None
     parents: list[ParentFacts] = field(default_factory=list)
+    pretrained: dict[str, str] = field(default_factory=dict)
 
     @property
     def created_at(self) -> float | None:
@@ -140,6 +148,7 @@ class Size:
     ms_128: Seconds | None = None
     metric: str | None = None
     value: float | None = None
+    maximize: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -148,6 +157,14 @@ class Sizes(Size):
 
     before: Size | None = None
     zeros: dict[str, float] = field(default_factory=dict)  # fraction of each layer's weights
+
+
+@dataclass(frozen=True)
+class TrivialFacts:
+    """What a model that ignores the inputs predicts, and its metrics."""
+
+    what: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -167,6 +184,9 @@ class RunSummary:
     best: BestValue | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     size: Sizes | None = None
+    trivial: TrivialFacts | None = None
+    intervals: dict[str, list[float]] = field(default_factory=dict)
+    warning: str = ""
 
 
 def read_json(path: AnyPath, largest: int = LARGEST) -> dict[str, Any]:
@@ -216,7 +236,9 @@ def read_summary(directory: AnyPath) -> RunSummary:
     """Read `summary.json`."""
     content = read_json(runpath.hold(directory) / "summary.json")
     metrics = _metrics(content.pop("metrics", None))
-    return replace(typed.read_what_fits(RunSummary, content), metrics=metrics)
+    summary = typed.read_what_fits(RunSummary, content)
+    intervals = {name: ends for name, ends in summary.intervals.items() if len(ends) == 2}
+    return replace(summary, metrics=metrics, intervals=intervals)
 
 
 def _metrics(content: object) -> dict[str, float]:

@@ -8,6 +8,7 @@
         metrics.jsonl    one line per evaluation   log.txt          as on a plain terminal
         checkpoints/     see trainctl.store.checkpoint   summary.json     outcome, best and test metrics, time
         explain/<n>/     see trainctl.store.new_folder
+        report.html      see trainctl.report.html
         plots/*.png      lock.json        while a process is writing, see trainctl.store.lock
         parents/<n>/     what is needed of the runs that it was made from, see trainctl.store.parents
     <root>/<date>-<time>-sweep-<hash>/
@@ -34,9 +35,10 @@ from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import LARGEST, parse_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import files, runpath
-from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like
+from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like, run_around
 from trainctl.store.records import line, read_json, read_metrics, read_overrides
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import shell_words
 
 # Of the modules that this one is divided into, what the rest of the package uses.
 __all__ = ["all_runs", "all_sweeps", "find", "line", "looks_like", "read_json", "read_metrics", "read_overrides"]
@@ -73,25 +75,36 @@ def create(root: str | Path, label: str) -> Path:
     """Create a new directory ``<root>/<date>-<time>-<label>-<hash>`` that no other run has.
 
     Raises:
-        ConfigError: If the root is itself a run directory.
+        ConfigError: If the root is itself a run directory, or the home directory of nobody.
         StorageError: If it cannot be created.
     """
-    root = os.path.expanduser(root)  # noqa: PTH111 - pathlib's raises
-    if root.startswith("~"):
+    root = root_of(root)
+    if is_run(root):
         raise ConfigError(
-            f"output.root={root}: there is no such home directory; for a directory of that name give ./{root}"
-        )
-    if is_run(Path(root)):
-        raise ConfigError(
-            f"output.root={root} is a run directory; continue it with trainctl resume {root}, or give another root"
+            f"output.root={root} is a run directory; continue it with"
+            f" {shell_words(['trainctl', 'resume', str(root)])}, or give another root"
         )
     while True:
-        directory = Path(root) / new_name(label)
+        directory = root / new_name(label)
         try:
             make(directory)
         except FileExistsError:
             continue
         return directory
+
+
+def root_of(root: str | Path) -> Path:
+    """Return `output.root` as a path, a leading ``~`` expanded.
+
+    Raises:
+        ConfigError: If there is no such home directory.
+    """
+    path = os.path.expanduser(root)  # noqa: PTH111 - pathlib's raises
+    if str(path).startswith("~"):
+        raise ConfigError(
+            f"output.root={root}: there is no such home directory; for a directory of that name give ./{root}"
+        )
+    return Path(path)
 
 
 def new_name(label: str) -> str:
@@ -104,8 +117,13 @@ def make(directory: Path) -> None:
 
     Raises:
         FileExistsError: If it exists.
+        ConfigError: If it would be inside another run.
         StorageError: If it cannot be created.
     """
+    if around := run_around(directory):
+        raise ConfigError(
+            f"{directory}: would be inside the run {around}, which does not change; give another directory"
+        )
     try:
         _make_root(directory.parent)
         files.make_directory(directory)

@@ -287,7 +287,7 @@ def read_bytes(path: AnyPath, largest: int) -> bytes:
     """
     with reader(path) as file:
         size = os.fstat(file.fileno()).st_size
-        content = b"" if size > largest else file.read(largest + 1)
+        content = b"" if size > largest else file.read(size + 1)  # takes so much memory, however little there is
     if max(size, len(content)) > largest:
         raise CheckpointError(f"{path}: larger than {largest:,} bytes")
     return content

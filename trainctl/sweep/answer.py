@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from trainctl.run.metric_names import maximize
 from trainctl.settings.space import Words
 from trainctl.sweep.trial import Trial
 
@@ -149,12 +150,18 @@ class Answer:
         monitors: All metrics of the Pareto front; empty with one.
         rankings: One for each data set.
         overall: The settings that were trained in full on all data sets, by mean rank; empty with one data set.
+        maximized: The user's own metrics of which larger values are better.
     """
 
     monitor: str
     monitors: tuple[str, ...]
     rankings: tuple[Ranking, ...]
     overall: tuple[Overall, ...] = ()
+    maximized: frozenset[str] = frozenset()
+
+    def maximizes(self, metric: str) -> bool:
+        """Return whether larger values of a metric are better."""
+        return maximize(metric, self.maximized)
 
     @property
     def standings(self) -> list[Standing]:

@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 from trainctl.report import figure, phrases
-from trainctl.sweep.answer import Ranking
 from trainctl.sweep.importance import numbers
 
 if TYPE_CHECKING:
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 MOST_TICKS = 12
 FEW_TICKS = 6  # values of a number that are all written
+CROWDED = 0.14  # distance of values on an axis, as a fraction of it, below which their texts are turned
 RATIO = 5.0  # of the largest to the smallest value, from which on an axis may be logarithmic
 MISSING = "(default)"  # the value of a setting that does not apply, or is not set, at a point
 
@@ -94,7 +95,11 @@ class Scale:
             axes.set_xscale("log")
             axes.set_xlim(self.low / (self.high / self.low) ** 0.08, self.high * (self.high / self.low) ** 0.08)
         if self.kind != "category" and len(self.values) <= FEW_TICKS:
-            axes.set_xticks([float(text) for text in self.values], self.values, parse_math=False)
+            heights = sorted(self._height(float(text)) for text in self.values)
+            crowded = any(other - one < CROWDED for one, other in pairwise(heights))
+            axes.set_xticks(
+                [float(text) for text in self.values], self.values, parse_math=False, rotation=40 if crowded else 0
+            )
             axes.set_xticks([], minor=True)
 
 
@@ -159,8 +164,3 @@ def _unevenness(ordered: Sequence[float]) -> float:
     low, high = ordered[0], ordered[-1]
     steps = len(ordered) - 1
     return max(abs((value - low) / (high - low) - index / steps) for index, value in enumerate(ordered))
-
-
-def title(text: str, ranking: Ranking) -> str:
-    """Return the title of a plot, with the data set if it varies."""
-    return f"{text} ({figure.short(' '.join(ranking.dataset))})" if ranking.dataset else text

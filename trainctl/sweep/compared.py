@@ -73,4 +73,4 @@ def show_best(points: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _answer(sweep: SweepRecord) -> Answer:
-    return find_answer(sweep.trials, sweep.monitor or "val/loss", sweep.monitors)
+    return find_answer(sweep.trials, sweep.monitor or "val/loss", sweep.monitors, sweep.maximized)

@@ -4,7 +4,6 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from trainctl.run.metric_names import maximize
 from trainctl.settings.space import Words, key_of
 from trainctl.sweep.answer import Standing
 from trainctl.sweep.statistics import average_ranks
@@ -47,7 +46,7 @@ def numbers(values: Sequence[str]) -> list[float] | None:
     return result
 
 
-def importances(standings: Sequence[Standing], monitor: str) -> dict[str, float]:
+def importances(standings: Sequence[Standing], *, maximize: bool) -> dict[str, float]:
     r"""Return for each setting the share of the variance between points that its values explain alone, in [0, 1].
 
     The points are ranked, the failed ones last, so that a diverged point has no more weight than any other. With
@@ -61,7 +60,7 @@ def importances(standings: Sequence[Standing], monitor: str) -> dict[str, float]
 
     Args:
         standings: How each point did. Those that are not trained in full are ranked by what they reached.
-        monitor: The metric.
+        maximize: Whether larger values of the metric are better.
 
     Returns:
         The share of each key that varies, the largest first; without keys for which it cannot be estimated.
@@ -70,7 +69,7 @@ def importances(standings: Sequence[Standing], monitor: str) -> dict[str, float]
         of ranks in one-criterion variance analysis, 1952 (the ranks).
     """
     known = [each for each in standings if each.values or each.verdict in ("pruned", "paused", "failed")]
-    scores = _ranks(known, maximize(monitor))
+    scores = _ranks(known, maximize)
     shares = {}
     for key, column in values_of(known).items():
         share = _share(grouped(column), scores)

@@ -54,6 +54,7 @@ class Ledger:
 
     def __post_init__(self) -> None:
         self._place, self._over = self.home.path, -1
+        self._logs = self._place / "logs"
 
     def update(self) -> None:
         """Read what is new in the journal.
@@ -124,8 +125,8 @@ class Ledger:
         if trial is not None and segment > self.segments.get(key, -1):
             self.segments[key] = segment
             trial.status, trial.reason = "running", ""
-            trial.place = self.journal.whereabouts(self._claimant(key))
-            trial.log = self._place / "logs" / f"{trial.directory.name}.log"
+            trial.place = self.journal.whereabouts(key, segment)
+            trial.log = self._logs / f"{trial.directory.name}.log"
 
     def _apply(self, event: Mapping[str, Any]) -> None:
         """Apply an event of a trial: numbers of any segment, but an end only of the newest, which nobody has taken over."""
@@ -180,10 +181,16 @@ def _measure(trial: Trial, event: Mapping[str, Any]) -> None:
     for name in ("metrics", "values"):
         if isinstance(numbers := event.get(name), dict):
             setattr(trial, name, {str(key): float(value) for key, value in numbers.items() if _is_number(value)})
+    if isinstance(points := event.get("curve"), list):
+        trial.curve = tuple((float(one[0]), float(one[1])) for one in points if _is_point(one))
 
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float) and abs(value) <= sys.float_info.max  # type: ignore[arg-type]
+
+
+def _is_point(value: object) -> TypeGuard[list[float]]:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
 
 
 def _is_count(value: object) -> TypeGuard[int]:

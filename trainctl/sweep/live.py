@@ -2,7 +2,7 @@
 
 The pool owns the trials and calls, from any one thread:
 
-1. ``watcher = watch(stream, home, monitor, trials)``; the list is kept, so that trials may be appended to it.
+1. ``watcher = watch(stream, home, monitor, trials, maximize=...)``; the list is kept, so that trials may be appended to it.
 2. ``watcher.started(trial)``, ``watcher.rung(trial, epochs)``, ``watcher.ended(trial)`` as soon as it happened, after the
    trial's own fields were changed. ``ended`` is for every status with which a trial leaves its worker.
 3. ``watcher.running(progress)`` with a :class:`Progress` for each trial that runs, whenever there are newer numbers.
@@ -22,6 +22,7 @@ from rich.console import Console as RichConsole
 from rich.text import Text
 
 from trainctl.report import phrases, table
+from trainctl.report.styles import BAD
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
 from trainctl.sweep.results import amount, path_of, short_reason
 from trainctl.sweep.trial import Trial
@@ -95,6 +96,7 @@ def watch(
     monitor: str,
     trials: Sequence[Trial],
     *,
+    maximize: bool,
     live: bool = True,
     limits: Limits | None = None,
 ) -> Watcher:
@@ -105,11 +107,12 @@ def watch(
         home: The directory of the sweep.
         monitor: The metric that trials are ranked by.
         trials: All trials; the list may grow.
+        maximize: Whether larger values of the metric are better.
         live: Whether a terminal shows a live view; otherwise lines.
         limits: What ends the sweep, for the time left.
     """
     if live and stream.isatty():
-        return Live(RichConsole(file=stream), home, monitor, trials, limits)
+        return Live(table.console(stream), home, monitor, trials, limits, maximize=maximize)
     return Lines(stream, monitor, trials)
 
 
@@ -154,13 +157,21 @@ class Live(Watcher):
         monitor: The metric that trials are ranked by.
         trials: All trials; the list may grow.
         limits: What ends the sweep.
+        maximize: Whether larger values of the metric are better.
     """
 
     def __init__(
-        self, console: RichConsole, home: Path, monitor: str, trials: Sequence[Trial], limits: Limits | None = None
+        self,
+        console: RichConsole,
+        home: Path,
+        monitor: str,
+        trials: Sequence[Trial],
+        limits: Limits | None = None,
+        *,
+        maximize: bool,
     ) -> None:
         self.console, self.monitor = console, monitor
-        self.view = View(home, monitor, trials, console.encoding, limits=limits)
+        self.view = View(home, monitor, trials, console.encoding, limits=limits, maximize=maximize)
         self.live: QuietLive | None = None
         with suppress(*HARMLESS):
             self.live = QuietLive(self.view, console=console, refresh_per_second=HERTZ, vertical_overflow="crop")
@@ -169,7 +180,7 @@ class Live(Watcher):
     def ended(self, trial: Trial) -> None:
         """Print a failure above the view, where it stays; other endings are part of the view."""
         if trial.status == "failed":
-            self.note(ending(trial, self.monitor), style="red")
+            self.note(ending(trial, self.monitor), style=BAD)
 
     def running(self, progress: Sequence[Progress]) -> None:
         """Show the newest numbers in the next frame."""

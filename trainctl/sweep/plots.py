@@ -1,16 +1,16 @@
 """Draw the plots of a sweep as PNG files. A plot that cannot be drawn is a note, never an error. Imports no torch."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainctl.report import figure, phrases
-from trainctl.run.metric_names import maximize
+from trainctl.report.curve_charts import joined
 from trainctl.settings.config import slug
 from trainctl.store import rundir
 from trainctl.store.runpath import AnyPath
 from trainctl.sweep.answer import Answer, Ranking, Standing
-from trainctl.sweep.axes import Scale, metric_scale, scale_of, title, window
+from trainctl.sweep.axes import Scale, metric_scale, scale_of, window
 from trainctl.sweep.importance import importances, values_of
 from trainctl.sweep.trial import Trial
 
@@ -37,25 +37,26 @@ def draw(answer: Answer, directory: AnyPath) -> tuple[list[AnyPath], list[str]]:
     """
     files: list[AnyPath] = []
     notes: list[str] = []
-    plots: dict[str, Callable[[Ranking, Answer, AnyPath], bool]] = {
+    plots: dict[str, Callable[[Ranking, Answer, AnyPath, str], bool]] = {
         "parameters": parameters, "parallel": parallel, "importance": importance, "curves": curves, "front": front,
     }  # fmt: skip
     for number, ranking in enumerate(answer.rankings):
         place = directory / "plots"
         if len(answer.rankings) > 1:
             place = place / f"{number}-{slug(','.join(ranking.dataset) or 'run')}"
+        about = joined(directory.name, figure.short(" ".join(ranking.dataset)))
         for name, plot in plots.items():
             path = place / f"{name}.png"
             try:
                 with figure.style():
-                    if plot(ranking, answer, path):
+                    if plot(ranking, answer, path, about):
                         files.append(path)
             except Exception as error:  # noqa: BLE001 - no plot is worth a sweep
                 notes.append(f"cannot draw {path}: {type(error).__name__}: {' '.join(str(error).split())}")
     return files, notes
 
 
-def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def parameters(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw the metric over each setting, the points with their intervals; return whether there was anything to draw."""
     full = [each for each in ranking.standings if each.mean is not None]
     columns = dict(list(values_of(full).items())[:MOST_KEYS])
@@ -71,10 +72,10 @@ def parameters(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
             ]
             _dots(axes, [full[row] for row in chosen], [positions[row] for row in chosen], verdict)
         scale.label(axes, key)
-        _limit(axes, [each.mean for each in full if each.mean is not None], answer.monitor)
+        _limit(axes, [each.mean for each in full if each.mean is not None], answer.maximizes(answer.monitor))
     grid[0].set_ylabel(answer.monitor, parse_math=False)
     _legend(drawn, full)
-    drawn.suptitle(title(f"{answer.monitor} by setting", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
+    figure.headline(drawn, f"{answer.monitor} by setting", about)
     figure.write(drawn, path)
     return True
 
@@ -91,7 +92,7 @@ def _dots(axes: "Axes", standings: Sequence[Standing], positions: Sequence[float
     )  # fmt: skip
 
 
-def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def parallel(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw each point as a line through its settings and its metric; return whether there was anything to draw."""
     full = [each for each in ranking.standings if each.mean is not None][:MOST_LINES]
     columns = dict(list(values_of(full).items())[:MOST_KEYS])
@@ -103,7 +104,7 @@ def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     heights = []
     for index, (key, column) in enumerate(columns.items()):
         measured = key == answer.monitor
-        scale = metric_scale(means, larger=maximize(key)) if measured else scale_of(_by_number(full, column))
+        scale = metric_scale(means, larger=answer.maximizes(key)) if measured else scale_of(_by_number(full, column))
         heights.append(scale.heights(column))
         _upright(axes, index, key, scale)
     colour = _colours(len(full))
@@ -120,8 +121,8 @@ def parallel(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     axes.set_yticks([])
     axes.grid(False)
     axes.spines[:].set_visible(False)
-    axes.legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
-    axes.set_title(title("All points: dark lines are better", ranking), parse_math=False)
+    figure.legend(drawn, [axes])
+    figure.headline(drawn, "All points: dark lines are better", about)
     figure.write(drawn, path)
     return True
 
@@ -149,9 +150,9 @@ def _colours(count: int) -> list[Any]:
     return [palette(0.85 - 0.6 * row / max(1, count - 1)) for row in range(count)]
 
 
-def importance(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def importance(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw how much each setting matters; return whether there was anything to draw."""
-    shares = dict(list(importances(ranking.standings, answer.monitor).items())[:MOST_KEYS])
+    shares = dict(list(importances(ranking.standings, maximize=answer.maximizes(answer.monitor)).items())[:MOST_KEYS])
     if not shares:
         return False
     drawn, axes = figure.figure(7.0, 1.5 + 0.42 * len(shares))
@@ -164,16 +165,16 @@ def importance(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("share of the variance between points that the setting explains alone")
-    axes.set_title(title(f"What matters for {answer.monitor}", ranking), parse_math=False)
+    figure.headline(drawn, f"What matters for {answer.monitor}", about)
     figure.write(drawn, path)
     return True
 
 
-def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def curves(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw the learning curve of every trial, the best point's on top; return whether there was anything to draw."""
     best = ranking.best
     chosen = _evenly([trial for each in ranking.standings for trial in each.trials], best)
-    lines = [(trial, rundir.read_metrics(trial.directory)) for trial in chosen]
+    lines = [(trial, _rows(trial, answer.monitor)) for trial in chosen]
     drawn, axes = figure.figure(7.0, 4.2)
     shown: list[float] = []
     for trial, rows in reversed(lines):
@@ -190,15 +191,21 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
             shown += [value for value in values if math.isfinite(value)]
     if not shown:
         return False
-    _limit(axes, shown, answer.monitor, reach=10.0)  # the first epochs are worse
+    _limit(axes, shown, answer.maximizes(answer.monitor), reach=10.0)  # the first epochs are worse
     axes.locator_params(axis="x", integer=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel(answer.monitor, parse_math=False)
     total = sum(len(each.trials) for each in ranking.standings)
     some = f" ({len(chosen)} of {total:,} trials)" if len(chosen) < total else ""
-    axes.set_title(title(f"Learning curves{some}: the best point in red", ranking), parse_math=False)
+    figure.headline(drawn, f"Learning curves{some}: the best point in red", about)
     figure.write(drawn, path)
     return True
+
+
+def _rows(trial: Trial, monitor: str) -> Sequence[Mapping[str, float]]:
+    """Return the evaluations of a trial: from its files, or from the journal if they are on another machine."""
+    rows = [] if trial.place else rundir.read_metrics(trial.directory)
+    return rows or [{"epoch": epoch, monitor: value} for epoch, value in trial.curve]
 
 
 def _evenly(trials: Sequence[Trial], best: Standing | None) -> list[Trial]:
@@ -209,7 +216,7 @@ def _evenly(trials: Sequence[Trial], best: Standing | None) -> list[Trial]:
     return first + others[::step]
 
 
-def front(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
+def front(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
     """Draw the Pareto front of each pair of metrics; return whether there was anything to draw."""
     known = [each for each in ranking.standings if each.means]
     names = answer.monitors
@@ -225,10 +232,10 @@ def front(ranking: Ranking, answer: Answer, path: AnyPath) -> bool:
         axes.plot([e.means[across] for e in edge], [e.means[up] for e in edge], style, color=BEST, label="Pareto front")
         axes.set_xlabel(across, parse_math=False)
         axes.set_ylabel(up, parse_math=False)
-        _limit(axes, [each.means[across] for each in known], across, "x")
-        _limit(axes, [each.means[up] for each in known], up)
+        _limit(axes, [each.means[across] for each in known], answer.maximizes(across), "x")
+        _limit(axes, [each.means[up] for each in known], answer.maximizes(up))
     drawn.legend(*grid[0].get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    drawn.suptitle(title("Pareto front", ranking), weight="bold", parse_math=False, x=0.01, ha="left")
+    figure.headline(drawn, "Pareto front", about)
     figure.write(drawn, path)
     return True
 
@@ -248,12 +255,12 @@ def _grid(count: int, width: float, height: float) -> tuple[Any, list["Axes"]]:
 
 
 def _limit(
-    axes: "Axes", values: Sequence[float], monitor: str, direction: Literal["x", "y"] = "y", reach: float = 4.0
+    axes: "Axes", values: Sequence[float], larger: bool, direction: Literal["x", "y"] = "y", reach: float = 4.0
 ) -> None:
     """Choose the scale of a metric, so that diverged points do not flatten the others."""
     if phrases.is_wide(values):
         axes.set(**{f"{direction}scale": "log"})
-    elif (edges := window(values, larger=maximize(monitor), reach=reach)) is not None:
+    elif (edges := window(values, larger=larger, reach=reach)) is not None:
         margin = 0.06 * (edges[1] - edges[0])
         axes.set(**{f"{direction}lim": (edges[0] - margin, edges[1] + margin)})
         text = "worse values are outside"

@@ -1,19 +1,18 @@
 """The pool: keeps its workers busy with trials until nothing is left to do, whatever happens to any of them. No torch."""
 
-import os
 import signal
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from trainctl.machine.signals import SAVE, StopRequest
-from trainctl.report import phrases
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import live, places
+from trainctl.sweep.jobs import Worker, epochs_of, job
 from trainctl.sweep.live import Progress, Watcher
-from trainctl.sweep.messages import Channel, Message, wait_for
+from trainctl.sweep.messages import Message, wait_for
 from trainctl.sweep.nursery import Nursery, died, kill
 from trainctl.sweep.schedule import INTERRUPTED, Task
 from trainctl.sweep.study import Study
@@ -21,37 +20,6 @@ from trainctl.sweep.trial import Trial
 
 POLL = 0.2  # seconds between two looks at the journal and the clock, while nothing happens
 GRACE = 30.0  # seconds that a trial has to save itself
-
-
-@dataclass
-class Worker:
-    """A process that trains trials.
-
-    Args:
-        channel: The channel to it.
-        pid: Its process.
-        slot: Its place in the pool, which chooses its GPU.
-        key: The trial that it trains; None if it is free.
-        segment: The segment of that trial.
-        trial: That trial.
-        step: The newest step that it reported.
-        since: When that step changed [s of the monotonic clock].
-        killed: Why the pool has killed it.
-        best: The best value of the monitored metric so far.
-        progress: What is shown of the trial.
-    """
-
-    channel: Channel
-    pid: int
-    slot: int
-    key: str | None = None
-    segment: int = 0
-    trial: Trial | None = None
-    step: int = -1
-    since: float = 0.0
-    killed: str = ""
-    best: float | None = None
-    progress: Progress | None = None
 
 
 class Pool:
@@ -96,7 +64,7 @@ class Pool:
             self.journal.hurried = lambda: request.received is not None
             try:
                 if self._others_run() or self._something_left():  # else no process has to load PyTorch
-                    self.size = self.nursery.start(self.settings.workers, self._datasets())
+                    self.size = self.nursery.start(self.settings.workers, self.study.datasets())
                     while self._step(request):
                         pass
                 self._pause_all()
@@ -110,8 +78,8 @@ class Pool:
                 self.nursery.close()
                 self.writer.close()
             if request.received is not None:
-                command = f"trainctl resume {phrases.pasteable(self.study.home)}"
-                raise request.error(f"the sweep was stopped; running trials are paused; continue it with: {command}")
+                again = f"continue it with: {self.study.resume}"
+                raise request.error(f"the sweep was stopped; running trials are paused; {again}")
         return self.stopping
 
     def _step(self, request: StopRequest) -> bool:
@@ -205,17 +173,10 @@ class Pool:
             trial.value, trial.step, trial.epoch = None, 0, 0.0
         worker, now = self._free_worker(), time.monotonic()
         config = self.study.config(trial)
+        worker.take(task.key, segment, trial, now)
         rungs = [rung for rung in self.policy.rungs(task.full) if rung not in trial.rungs]
-        worker.key, worker.segment, worker.trial = task.key, segment, trial
-        worker.step, worker.since, worker.killed, worker.best = -1, now, "", trial.value
-        job = {
-            "home": str(self.study.home.absolute()), "name": trial.directory.name, "cwd": os.getcwd(),
-            "tree": config.tree, "words": self.study.words_of(trial), "rungs": rungs, "value": trial.value,
-            "monitors": self.settings.monitors, "continues": continues,
-        }  # fmt: skip
-        worker.channel.send(job)
-        epochs = config.loop.epochs if config.loop.max_steps is None and config.loop.max_time is None else None
-        until = rungs[0] if rungs else None
+        worker.channel.send(job(self.study, trial, config.tree, rungs, continues=continues))
+        epochs, until = epochs_of(config), rungs[0] if rungs else None
         worker.progress = Progress(trial, trial.epoch, epochs, until, (), now, trial.epoch)
         self.watcher.started(trial)
 
@@ -228,14 +189,6 @@ class Pool:
             free = Worker(channel, pid, slot)
             self.workers.append(free)
         return free
-
-    def _datasets(self) -> list[dict[str, Any]]:
-        """Return the configurations of the first trial on each data set."""
-        trees: dict[str, dict[str, Any]] = {}
-        for trial in list(self.ledger.trials.values())[:200]:
-            tree = self.study.config(trial).tree
-            trees.setdefault(str(tree["dataset"]), tree)
-        return list(trees.values())[:8]
 
     # Messages arrive.
 
@@ -297,7 +250,8 @@ class Pool:
         self.ledger.update()
         self.failures += worker.trial.status == "failed"
         maximize = self.policy.maximize
-        places.drop_checkpoints(places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize))
+        dropped = places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize)
+        places.drop_checkpoints(self.study.held, dropped)
         worker.progress = None
         self.watcher.ended(worker.trial)
         self.changed()

@@ -1,7 +1,7 @@
 """The ranked table of a sweep: one row for each point, and only what varies. Imports no torch."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trainctl.report import phrases, table
@@ -32,7 +32,9 @@ class Table:
     optional: list[str]
 
 
-def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), encoding: str = "utf-8") -> Table:
+def ranked_table(
+    ranking: Ranking, monitor: str, monitors: Sequence[str] = (), encoding: str = "utf-8", most: int | None = None
+) -> Table:
     """Return one row for each point, with the columns that vary.
 
     Args:
@@ -40,33 +42,24 @@ def ranked_table(ranking: Ranking, monitor: str, monitors: Sequence[str] = (), e
         monitor: The metric that they are ranked by.
         monitors: The metrics of the Pareto front; empty with one.
         encoding: That of the terminal: without ``±`` in it, intervals are written with ``+-``.
+        most: The number of rows, from the best on; the columns are those of all points. None for all rows.
     """
-    standings = ranking.standings
+    every, shown = ranking.standings, ranking.standings[:most]
     sign = plus_minus(encoding)
-    words = values_of(standings)
-    columns: dict[str, list[str]] = {"rank": _ranks(standings)}
-    columns |= {printed(key, encoding): [printed(cell, encoding) for cell in column] for key, column in words.items()}
+    columns: dict[str, list[str]] = {"rank": _ranks(shown)}
+    columns |= {
+        printed(key, encoding): [printed(cell, encoding) for cell in column[:most]]
+        for key, column in values_of(every).items()
+    }
     keys = list(columns)[1:]
-    columns[monitor] = [_metric(each, sign) for each in standings]
+    columns[monitor] = [_metric(each, sign) for each in shown]
     others = [name for name in monitors if name != monitor]
-    columns |= {name: [phrases.number(each.means.get(name)) for each in standings] for name in others}
-    details = {
-        "seeds": [str(len(each.values)) for each in standings],
-        "trials": [counted(each) for each in standings],
-        "epochs": [phrases.epochs(max(trial.epoch for trial in each.trials)) for each in standings],
-        "time": [phrases.duration(each.seconds) for each in standings],
-        "parameters": [phrases.count(each.parameters or None) for each in standings],
-    }
-    repeated = any(len(each.trials) > 1 for each in standings)
-    details = {
-        name: cells
-        for name, cells in details.items()
-        if name == "time" or (name == "seeds" and repeated) or (name != "seeds" and _tells(name, cells, standings))
-    }
+    columns |= {name: [phrases.number(each.means.get(name)) for each in shown] for name in others}
+    details = {name: list(map(cell, shown)) for name, cell in DETAILS.items() if _is_told(name, every)}
     columns |= details
     equals = len(ranking.indistinct) > 1
-    if any(verdict := [_verdict(each, equals, bool(others)) for each in standings]):
-        columns["verdict"] = verdict
+    if any(_verdict(each, equals, bool(others)) for each in every):
+        columns["verdict"] = [_verdict(each, equals, bool(others)) for each in shown]
     rows = [list(row) for row in zip(*columns.values(), strict=True)]
     numeric = {"rank", monitor, *others, *details} - {"trials"}
     return Table(list(columns), rows, numeric, [*reversed(details), *reversed(keys[4:])])
@@ -85,11 +78,15 @@ def plus_minus(encoding: str) -> str:
     return PLUS_MINUS
 
 
-def _tells(name: str, cells: Sequence[str], standings: Sequence[Standing]) -> bool:
+def _is_told(name: str, standings: Sequence[Standing]) -> bool:
     """Return whether a column says more than that everything is as expected."""
+    if name == "time":
+        return True
+    if name == "seeds":
+        return any(len(each.trials) > 1 for each in standings)
     if name == "trials":
         return any(trial.status != "finished" for each in standings for trial in each.trials)
-    return len(set(cells)) > 1
+    return len({DETAILS[name](each) for each in standings}) > 1
 
 
 def printed(text: str, encoding: str = "utf-8") -> str:
@@ -121,3 +118,13 @@ def _verdict(standing: Standing, equals: bool, several: bool) -> str:
     marks += ["cheapest of these"] * (standing.cheapest and equals)
     marks += ["Pareto front"] * (standing.front and several)
     return ", ".join(mark for mark in marks if mark)
+
+
+# What is said of a point's training, by the header of its column.
+DETAILS: dict[str, Callable[[Standing], str]] = {
+    "seeds": lambda each: str(len(each.values)),
+    "trials": counted,
+    "epochs": lambda each: phrases.epochs(max(trial.epoch for trial in each.trials)),
+    "time": lambda each: phrases.duration(each.seconds),
+    "parameters": lambda each: phrases.count(each.parameters or None),
+}

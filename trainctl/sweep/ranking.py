@@ -1,7 +1,7 @@
 """Rank the points of a sweep. Imports no torch."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -14,19 +14,24 @@ from trainctl.sweep.trial import Trial
 SIMILAR = 1.05  # ratio of training times below which the number of parameters decides what is cheaper
 
 
-def find_answer(trials: Sequence[Trial], monitor: str, monitors: Sequence[str] = ()) -> Answer:
+def find_answer(
+    trials: Sequence[Trial], monitor: str, monitors: Sequence[str] = (), own: Collection[str] = ()
+) -> Answer:
     """Return the answer of a sweep, finished or not.
 
     Args:
         trials: All trials, in any order.
         monitor: The metric that they are ranked by.
         monitors: The metrics of the Pareto front; empty with one.
+        own: The user's own metrics of which larger values are better.
     """
     by_dataset: dict[Words, list[Trial]] = {}
     for trial in trials:
         by_dataset.setdefault(dataset_words(trial.words), []).append(trial)
-    rankings = tuple(rank(each, monitor, monitors, dataset) for dataset, each in by_dataset.items())
-    return Answer(monitor, tuple(monitors), rankings, tuple(mean_ranks(rankings, monitor)))
+    rankings = tuple(rank(each, monitor, monitors, dataset, own) for dataset, each in by_dataset.items())
+    return Answer(
+        monitor, tuple(monitors), rankings, tuple(mean_ranks(rankings, maximize=maximize(monitor, own))), frozenset(own)
+    )
 
 
 def dataset_words(words: Iterable[str]) -> Words:
@@ -38,13 +43,20 @@ def dataset_words(words: Iterable[str]) -> Words:
     return tuple(word for word in words if key_of(word).partition(".")[0] == "dataset")
 
 
-def rank(trials: Sequence[Trial], monitor: str, monitors: Sequence[str] = (), dataset: Words = ()) -> Ranking:
+def rank(
+    trials: Sequence[Trial],
+    monitor: str,
+    monitors: Sequence[str] = (),
+    dataset: Words = (),
+    own: Collection[str] = (),
+) -> Ranking:
     """Rank the points of one data set."""
     import numpy as np
 
+    larger = maximize(monitor, own)
     groups = by_point(trial for trial in trials if not trial.confirms)
     array, blocks = table_of(groups)
-    comparison = compare(array, blocks, maximize=maximize(monitor))
+    comparison = compare(array, blocks, maximize=larger)
     compared = bool(comparison.tested.any())
     standings = []
     for row, group in enumerate(groups):
@@ -54,12 +66,10 @@ def rank(trials: Sequence[Trial], monitor: str, monitors: Sequence[str] = (), da
         means = _means(group, monitors)
         standing = Standing(group[0].point, group[0].words, tuple(group), verdict, tuple(full.tolist()), half, means)
         standings.append(standing)
-    keys = {
-        each.point: _order(each, float(comparison.means[row]), maximize(monitor)) for row, each in enumerate(standings)
-    }
+    keys = {each.point: _order(each, float(comparison.means[row]), larger) for row, each in enumerate(standings)}
     standings.sort(key=lambda each: keys[each.point])
-    standings = _with_front(_with_cheapest(standings) if compared else standings, monitors)
-    return Ranking(dataset, tuple(standings), tuple(confirm(trials, monitor)))
+    standings = _with_front(_with_cheapest(standings) if compared else standings, monitors, own)
+    return Ranking(dataset, tuple(standings), tuple(confirm(trials, maximize=larger)))
 
 
 def table_of(groups: Sequence[Sequence[Trial]]) -> tuple[Any, Blocks]:
@@ -141,10 +151,10 @@ def _with_cheapest(standings: Sequence[Standing]) -> list[Standing]:
     return [replace(each, cheapest=each.point == chosen) for each in standings]
 
 
-def _with_front(standings: Sequence[Standing], monitors: Sequence[str]) -> list[Standing]:
+def _with_front(standings: Sequence[Standing], monitors: Sequence[str], own: Collection[str]) -> list[Standing]:
     """Mark the points that no other dominates."""
     costs = {
-        each.point: [-each.means[name] if maximize(name) else each.means[name] for name in monitors]
+        each.point: [-each.means[name] if maximize(name, own) else each.means[name] for name in monitors]
         for each in standings
         if each.means
     }
@@ -163,7 +173,7 @@ def by_point(trials: Iterable[Trial]) -> list[list[Trial]]:
     return list(points.values())
 
 
-def confirm(trials: Iterable[Trial], monitor: str) -> list[Confirmation]:
+def confirm(trials: Iterable[Trial], *, maximize: bool) -> list[Confirmation]:
     """Return what points reached with fresh seeds, the best first."""
     import numpy as np
 
@@ -171,14 +181,14 @@ def confirm(trials: Iterable[Trial], monitor: str) -> list[Confirmation]:
     if not groups:
         return []
     array, blocks = table_of(groups)
-    comparison = compare(array, blocks, maximize=maximize(monitor))
+    comparison = compare(array, blocks, maximize=maximize)
     confirmations = []
     for row, group in enumerate(groups):
         values = tuple(array[row][np.isfinite(array[row])].tolist())
         half = half_width(array[row], blocks)
         worse = bool(comparison.worse[row])
         confirmations.append(Confirmation(group[0].point, group[0].words, values, half, _test(group), worse))
-    return sorted(confirmations, key=lambda each: -each.mean if maximize(monitor) else each.mean)
+    return sorted(confirmations, key=lambda each: -each.mean if maximize else each.mean)
 
 
 def _test(group: Sequence[Trial]) -> dict[str, tuple[float, float | None]]:
@@ -193,7 +203,7 @@ def _test(group: Sequence[Trial]) -> dict[str, tuple[float, float | None]]:
     return result
 
 
-def mean_ranks(rankings: Sequence[Ranking], monitor: str) -> list[Overall]:
+def mean_ranks(rankings: Sequence[Ranking], *, maximize: bool) -> list[Overall]:
     """Return the settings that were trained in full on every data set, by their mean rank; empty with one data set."""
     if len(rankings) < 2:
         return []
@@ -202,7 +212,7 @@ def mean_ranks(rankings: Sequence[Ranking], monitor: str) -> list[Overall]:
         full = {_without(each.words, ranking.dataset): each.mean for each in ranking.standings}
         means.append({words: mean for words, mean in full.items() if mean is not None})
     common = [words for words in means[0] if all(words in others for others in means)]
-    sign = -1 if maximize(monitor) else 1
+    sign = -1 if maximize else 1
     ranks = [average_ranks([sign * each[words] for words in common]) for each in means]
     rows = [Overall(words, tuple(column)) for words, column in zip(common, zip(*ranks, strict=True), strict=True)]
     return sorted(rows, key=lambda row: row.mean)

@@ -19,8 +19,9 @@ from trainctl.settings.sweep import is_ours, load, seconds
 from trainctl.store import journal, records, rundir, runpath
 from trainctl.sweep.answer import is_done
 from trainctl.sweep.ledger import Ledger
-from trainctl.sweep.study import require
+from trainctl.sweep.sweep_json import require
 from trainctl.sweep.trial import Trial
+from trainctl.wording import shell_words
 
 OUTCOMES = ("finished", "interrupted", "failed", "running", "elsewhere", "damaged")
 SILENCE = 2.0  # leases without a sign of life after which a process of another machine counts as gone
@@ -61,6 +62,7 @@ class SweepRecord:
         created: When it was begun [s since 1970].
         monitor: The metric that its points are ranked by.
         monitors: Those of the Pareto front; empty with one.
+        maximized: The user's own metrics of which larger values are better.
         fixed: The words of all its trials.
         points: The number of its points.
         trials: Its trials.
@@ -73,6 +75,7 @@ class SweepRecord:
     created: float
     monitor: str | None = None
     monitors: tuple[str, ...] = ()
+    maximized: frozenset[str] = frozenset()
     fixed: Words = ()
     points: int = 0
     trials: tuple[Trial, ...] = field(default=(), repr=False)
@@ -103,7 +106,7 @@ class SweepRecord:
             for trials in points.values()
             if 2 * len(trials) >= most
         ]
-        return (max if maximize(self.monitor) else min)(known, key=lambda each: each.value)
+        return (max if maximize(self.monitor, self.maximized) else min)(known, key=lambda each: each.value)
 
 
 def read(path: Path, root: Path) -> SweepRecord:
@@ -128,10 +131,14 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
     monitor = content.get("monitor")
     if not isinstance(monitor, str) or "/" not in monitor:
         raise CheckpointError(f"{path / 'sweep.json'}: damaged: monitor is not a metric such as val/loss")
+    maximized = content.get("maximize", [])  # of a version that did not write it, none
+    if not (isinstance(maximized, list) and all(isinstance(name, str) for name in maximized)):
+        raise CheckpointError(f"{path / 'sweep.json'}: damaged: maximize is not a list of metrics")
     if content.get("storage") is not None:
         raise ElsewhereError(
-            f"{path}: its journal is in a database; to see its results: trainctl resume {path} sweep.storage=URL, which"
-            " also continues it; those so far are in results.csv"
+            f"{path}: its journal is in a database; to see its results:"
+            f" {shell_words(['trainctl', 'resume', str(path)])} sweep.storage=URL, which also continues it; those so far"
+            " are in results.csv"
         )
     settings = load([word for word in content["words"] if is_ours(word)])
     ledger = Ledger(held, journal.DirectoryJournal(held, seconds(settings.lease)), content["digits"])
@@ -144,6 +151,7 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
         created=_created(path, content),
         monitor=monitor,
         monitors=tuple(settings.monitors),
+        maximized=frozenset(maximized),
         fixed=_fixed(content, ledger),
         points=len(ledger.points),
         trials=tuple(trials),
@@ -201,7 +209,7 @@ def as_run(sweep: SweepRecord, root: Path) -> Record:
     empty = Record(
         path=sweep.path, name=sweep.name, outcome=sweep.outcome, created=sweep.created, config={}, fingerprint=None,
         steps=None, epochs=None, seconds=sweep.seconds if sweep.trials else None, parameters=None,
-        monitor=sweep.monitor, best=None, metrics={}, trials=len(sweep.trials),
+        monitor=sweep.monitor, best=None, metrics={}, trials=len(sweep.trials), maximized=sweep.maximized,
     )  # fmt: skip
     if best is None:
         return empty

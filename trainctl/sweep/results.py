@@ -91,16 +91,15 @@ def show(answer: Answer, home: Path, fixed: Sequence[str] = (), stream: TextIO |
 
 
 def _show_ranking(ranking: Ranking, answer: Answer, stream: TextIO | None) -> None:
-    shown = ranked_table(ranking, answer.monitor, answer.monitors, getattr(stream, "encoding", None) or "utf-8")
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    shown = ranked_table(ranking, answer.monitor, answer.monitors, encoding, MOST_ROWS)
     trials = sum(len(each.trials) for each in ranking.standings)
     name = f"{' '.join(ranking.dataset)}: " if ranking.dataset else ""
     intervals = any(each.half_width is not None for each in ranking.standings)
     what = f"{answer.monitor}, mean and 95 % interval" if intervals else answer.monitor
     title = f"{name}{amount(len(ranking.standings), 'point')}, {amount(trials, 'trial')}, by {what}"
-    table.show(
-        shown.headers, shown.rows[:MOST_ROWS], title=title, right=shown.right, optional=shown.optional, stream=stream
-    )
-    if (hidden := len(shown.rows) - MOST_ROWS) > 0:
+    table.show(shown.headers, shown.rows, title=title, right=shown.right, optional=shown.optional, stream=stream)
+    if (hidden := len(ranking.standings) - MOST_ROWS) > 0:
         table.line(f"{amount(hidden, 'more point')}: see results.csv", stream=stream)
 
 

@@ -20,7 +20,6 @@ from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import Limits
-from trainctl.wording import shell_words
 
 PAUSE = 2.0  # seconds between two writes of results.csv
 FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
@@ -34,7 +33,8 @@ def run(study: Study) -> int:
         SweepError: At the end, if a trial failed.
     """
     trials = Results(study)
-    watcher = watch(sys.stdout, study.home, study.base.monitor, trials.all, limits=limits_of(study))
+    monitor, larger = study.base.monitor, study.policy.maximize
+    watcher = watch(sys.stdout, study.home, monitor, trials.all, maximize=larger, limits=limits_of(study))
     study.journal.say = watcher.note
     watcher.note(
         f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
@@ -53,9 +53,7 @@ def run(study: Study) -> int:
         study.journal.close()
         conclude(study, trials.all, draw=not complete and (over or not study.settings.requeue))
     if stopped:
-        table.line(
-            f"the sweep stopped: {stopped}; continue it with: {shell_words(['trainctl', 'resume', str(study.home)])}"
-        )
+        table.line(f"the sweep stopped: {stopped}; continue it with: {study.resume}")
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
         raise SweepError(f"{len(failed)} of {len(trials.all)} trials failed; see {study.home / 'results.csv'}")
     if trials.all and all(trial.status == "stopped" for trial in trials.all):
@@ -116,7 +114,7 @@ def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> Non
         trials: Its trials.
         draw: Whether there may be something new to draw; plots that are missing are drawn in any case.
     """
-    answer = find_answer(trials, study.base.monitor, study.settings.monitors)
+    answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
     notes: list[str] = []
     if study.draws and (draw or not runpath.names(study.held / "plots")):
         try:
@@ -149,7 +147,8 @@ def confirm(study: Study) -> bool:
 
 def best_points(study: Study) -> list[int]:
     """Return the winner and the runner-up of each data set."""
-    answer = find_answer(list(study.ledger.trials.values()), study.base.monitor, study.settings.monitors)
+    trials = list(study.ledger.trials.values())
+    answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
     return [standing.point for ranking in answer.rankings for standing in contenders(ranking)[:2]]
 
 

@@ -72,7 +72,7 @@ def ask(study: Study, seed: int) -> Words:
     """Return the point that the estimator proposes after the trials so far."""
     optuna = _optuna()
     monitors = study.settings.monitors or [study.base.monitor]
-    directions = ["maximize" if maximize(name) else "minimize" for name in monitors]
+    directions = ["maximize" if maximize(name, study.maximized) else "minimize" for name in monitors]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Optuna calls multivariate and constant_liar experimental
         sampler = optuna.samplers.TPESampler(seed=seed, multivariate=True, constant_liar=True)

@@ -15,6 +15,7 @@ from trainctl.store import database, files, journal
 from trainctl.store.journal_base import Journal
 from trainctl.store.journal_database import DatabaseJournal
 from trainctl.store.runpath import RunPath
+from trainctl.wording import typed
 
 # Settings that may differ between machines that share a database: where their files are.
 LOCAL = ("output.root", "dataset.root", "dataset.download")
@@ -64,7 +65,7 @@ def open_journal(held: RunPath, settings: Sweep, local: dict[str, Any]) -> tuple
         journal.prepare(held)
         return journal.DirectoryJournal(held, seconds(settings.lease)), local
     if settings.storage is None:
-        raise CheckpointError(f"{held}: its journal is in a database; give sweep.storage={begun}")
+        raise CheckpointError(f"{held}: its journal is in a database; give {typed('sweep.storage', str(begun))}")
     if begun is None:
         raise CheckpointError(f"{held}: its journal is in this directory; leave out sweep.storage")
     if not schema.fits(local.get("place"), str) or not schema.fits(local.get("sweep"), str):

@@ -29,7 +29,7 @@ SCRIPT = "slurm.sh"
 WARNING = 60  # seconds before the time limit at which Slurm sends SIGUSR1; a trial has 30 s to save itself
 PATIENCE = 60.0  # seconds that sbatch and scontrol have to answer
 # Settings of a sweep that each process has for itself.
-PER_PROCESS = ("workers", "trial_timeout", "retries", "on_error", "keep", "max_time", "lease")
+PER_PROCESS = ("storage", "workers", "trial_timeout", "retries", "on_error", "keep", "max_time", "lease")
 # States in which a job must not be put back into the queue: the user cancelled it, or it is being removed.
 OVER = ("CANCELLED", "COMPLETING", "DEADLINE", "REVOKED")
 

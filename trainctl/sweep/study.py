@@ -1,34 +1,33 @@
 """A sweep's directory: created, opened again, and compared with the command that wants to continue it. No torch."""
 
 import os
-import shlex
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.machine import threads
-from trainctl.run.metric_names import learn, maximize
-from trainctl.settings import schema
+from trainctl.machine.system import require_fork
+from trainctl.run.metric_names import maximize, own_maximized
 from trainctl.settings.config import Config
 from trainctl.settings.own_code import own_code
 from trainctl.settings.points import Composer, Point, distinct_points, read_sweep
-from trainctl.settings.space import Space, Words, key_of
+from trainctl.settings.space import Words, key_of
 from trainctl.settings.spelling import spell
-from trainctl.settings.storage import harmless
 from trainctl.settings.sweep import Sweep, is_ours, load
 from trainctl.store import journal, rundir, runpath
 from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
-from trainctl.sweep import shared, slurm_options
+from trainctl.sweep import named_again, shared
+from trainctl.sweep.first_points import first_points
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.schedule import Policy
+from trainctl.sweep.sweep_json import check_record, new_record, require
 from trainctl.sweep.trial import Trial
+from trainctl.wording import shell_words
 
-FORMAT = 1
 CREATION = 2.0  # seconds within which a new sweep says in its directory what it is
 # Settings of a sweep that decide which trials there are and how they are judged: the same for all that join it.
 LASTING = ("sampler", "seed", "prune", "rungs", "monitors", "points")
@@ -67,9 +66,9 @@ class Study:
     def __post_init__(self) -> None:
         self.base: Config = self.composer.compose(self._first_words(), self.composer.space.replicates[0]).config
         self.threads: int = self.record["threads"]  # CPU threads of each trial
-        learn(self.base.parts["metric"])
+        self.maximized = own_maximized(self.base.parts["metric"])  # of the user's own metrics
         self.ledger = Ledger(self.held, self.journal, self.record["digits"])
-        self.policy = Policy(self.settings, maximize(self.base.monitor))
+        self.policy = Policy(self.settings, maximize(self.base.monitor, self.maximized))
 
     def _first_words(self) -> Words:
         space = self.composer.space
@@ -78,6 +77,8 @@ class Study:
     def config(self, trial: Trial) -> Config:
         """Return the configuration of a trial, with the threads of this sweep."""
         config = self.composer.compose(trial.words, self.composer.space.replicates[0]).repeated(trial.replicate)
+        if config.components != self.base.components:  # lists of points may come from anybody
+            raise CheckpointError(f"{self.held / 'lists'}: point {trial.point} names other packages of components")
         tree = config.tree | {"threads": self.threads}
         return replace(config, threads=self.threads, tree=tree)
 
@@ -105,6 +106,22 @@ class Study:
             word for word in (*trial.words, *trial.replicate) if word.startswith(("dataset", "split.", "clean"))
         )
 
+    def datasets(self) -> list[dict[str, Any]]:
+        """Return the configurations of the first trial on each data set."""
+        trees: dict[str, dict[str, Any]] = {}
+        for trial in list(self.ledger.trials.values())[:200]:
+            tree = self.config(trial).tree
+            trees.setdefault(str(tree["dataset"]), tree)
+        return list(trees.values())[:8]
+
+    @property
+    def resume(self) -> str:
+        """Return the command that continues it, ready to paste."""
+        words = ["trainctl", "resume", str(self.home)]
+        words += [f"components=[{','.join(self.base.components)}]"] if self.base.components else []
+        words += [f"sweep.storage={self.settings.tree['storage']}"] if self.settings.storage else []
+        return shell_words(words)
+
     def words_of(self, trial: Trial) -> list[str]:
         """Return the words of the command that trains a trial by itself."""
         own = {key_of(word) for word in (*trial.words, *trial.replicate)} | {"threads"}
@@ -125,6 +142,7 @@ def begin(words: Sequence[str], config_dir: str | None = None) -> Study:
         ConfigError: With one line for each thing that is wrong at any point.
         CheckpointError: If a sweep of that name is another one.
     """
+    require_fork()
     settings, composer = _read(words, config_dir)
     points = distinct_points(composer, first_points(composer.space, settings))
     base = points[0].config
@@ -160,25 +178,6 @@ def _join(home: Path, settings: Sweep, composer: Composer, words: Sequence[str])
     return study
 
 
-def first_points(space: Space, settings: Sweep) -> Iterable[Words]:
-    """Return the points that are known before the first trial; tpe chooses all but the first later."""
-    if settings.sampler == "grid":
-        return space.grid()
-    if settings.sampler == "tpe":
-        return [space.draw(settings.seed, 0)]  # to check the words; the sampler draws the rest
-    return random_points(space, settings.seed, settings.trials or 16)
-
-
-def random_points(space: Space, seed: int, count: int) -> list[Words]:
-    """Return so many different random points, fewer if the space has no more; always the same for a seed."""
-    points: dict[Words, None] = {}
-    for number in range(100 * count):
-        if len(points) >= min(count, space.size):
-            break
-        points[space.draw(seed, number)] = None
-    return list(points)
-
-
 def _create(
     home: Path | None, settings: Sweep, composer: Composer, words: Sequence[str], points: Sequence[Point]
 ) -> Study:
@@ -188,7 +187,7 @@ def _create(
         home = rundir.create(base.output.root, "sweep")
     elif database is None:
         rundir.make(home)
-    about_runs, record = [word for word in words if not is_ours(word)], _record(settings, composer, words, points)
+    about_runs, record = [word for word in words if not is_ours(word)], new_record(settings, composer, words, points)
     if database is None:
         held = runpath.hold(home)
         journal.prepare(held)
@@ -209,36 +208,6 @@ def _create(
     return study
 
 
-def _record(settings: Sweep, composer: Composer, words: Sequence[str], points: Sequence[Point]) -> dict[str, Any]:
-    """Return what is written down of a sweep that begins; no password is in it."""
-    base, words = points[0].config, harmless(words)
-    count = max(len(points), settings.trials or 1)
-    return {
-        "format": FORMAT,
-        "created": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
-        "command": shlex.join(["trainctl", "-m", *words]),
-        "words": words,
-        "directory": str(Path.cwd()),
-        "config_dir": [str(path) for path in composer.directories],
-        "settings": settings.tree,
-        "threads": fixed_threads(settings, base),
-        "digits": len(str(count - 1)),
-        "monitor": base.monitor,
-        "trainctl": rundir.version(),
-        "own_code": own_code(tuple(base.components)),
-    }
-
-
-def fixed_threads(settings: Sweep, base: Config) -> int:
-    """Return the threads of every trial: they decide the last bits, so they are the same for all, on any machine."""
-    if settings.threads is not None:
-        return settings.threads
-    if isinstance(base.threads, int):
-        return base.threads
-    cores = len(threads.allowed()) if settings.slurm is None else slurm_options.cores(settings.slurm_options)
-    return max(1, cores // (cores if settings.workers == "auto" else settings.workers))
-
-
 def _open(
     held: RunPath,
     settings: Sweep,
@@ -251,41 +220,6 @@ def _open(
     study = Study(held, settings, composer, opened, record, tuple(about_runs))
     study.ledger.update()
     return study
-
-
-# The fields of `sweep.json` that are read again.
-FIELDS: dict[str, Any] = {
-    "format": int, "words": list[str], "directory": str, "config_dir": list[str], "threads": Annotated[int, "[1, 1024]"],
-    "digits": Annotated[int, "[1, 9]"], "trainctl": str, "own_code": str,
-}  # fmt: skip
-
-
-def require(held: RunPath) -> dict[str, Any]:
-    """Return the content of a sweep's `sweep.json`, each field that is read checked.
-
-    Raises:
-        CheckpointError: If it is missing, damaged, or of another version.
-    """
-    record = rundir.read_json(held / "sweep.json")
-    if record.get("format") is None:
-        raise CheckpointError(
-            f"{held}: is not a sweep that can be continued (sweep.json is missing, damaged, or of an earlier version)"
-        )
-    return check_record(record, str(held / "sweep.json"))
-
-
-def check_record(record: Any, where: str) -> dict[str, Any]:
-    """Check each field of a sweep's record that is read, and return the record.
-
-    Raises:
-        CheckpointError: If it is damaged, or of another version.
-    """
-    if not isinstance(record, dict) or record.get("format") != FORMAT:
-        form = record.get("format") if isinstance(record, dict) else None
-        raise CheckpointError(f"{where}: has format {form}, this trainctl reads {FORMAT}")
-    if wrong := [name for name, kind in FIELDS.items() if not schema.fits(record.get(name), kind)]:
-        raise CheckpointError(f"{where}: damaged: {wrong[0]} is not {schema.phrase(FIELDS[wrong[0]])}")
-    return record
 
 
 def check_same(study: Study, words: Sequence[str]) -> None:
@@ -304,7 +238,7 @@ def check_same(study: Study, words: Sequence[str]) -> None:
     old = {key_of(word): word for word in record["words"] if not is_ours(word)}
     new = {key_of(word): word for word in words if not is_ours(word)}
     fixed = {key_of(word) for word in study.composer.space.fixed}
-    may_differ = ("output.plots", "threads", *(shared.LOCAL if study.settings.storage else ()))
+    may_differ = ("output.plots", "threads", "components", *(shared.LOCAL if study.settings.storage else ()))
     wrong += [
         f"{new.get(key, key + ' is missing')}, but was {old.get(key, 'not given')}"
         for key in sorted(old.keys() | new.keys())
@@ -348,25 +282,24 @@ def reopen(home: Path, words: Sequence[str] = (), packages: Sequence[str] = ()) 
         ConfigError: If a word is not about the sweep.
         CheckpointError: If it cannot be continued.
     """
+    require_fork()
     held = runpath.hold(home.absolute())
     record = require(held)
     if foreign := [word for word in words if not is_ours(word)]:
         raise ConfigError(f"{foreign[0]}: a sweep is continued with its own settings; only sweep.* may change")
-    if any(key_of(word) == "components" for word in record["words"]) and not packages:
-        raise ConfigError(f"{home.name}: name the packages of your components again, with components=[...]")
-    changed = {key_of(word) for word in words} | {"components"}
-    kept = [word for word in record["words"] if key_of(word) not in changed]
-    kept += [f"components=[{','.join(packages)}]"] if packages else []
+    kept = named_again.kept(record["words"], words, packages, home.name)
     with suppress(
         OSError, ValueError
     ):  # ValueError: a NUL character; without it, paths that cannot be found are errors
         os.chdir(Path(record["directory"]))  # paths in the words are relative to it
     settings, composer = _read([*kept, *words], next(iter(record["config_dir"]), None))
-    points = distinct_points(composer, first_points(composer.space, settings))
     about_runs = [word for word in kept if not is_ours(word)]
     study = _open(held, settings, composer, about_runs, *shared.open_journal(held, settings, record))
+    named_again.require(study.base.components, packages, home.name)
     check_same(study, [*kept, *words])
-    _grow(study, points)  # none, unless it was killed while it was created
+    if words or not study.ledger.complete:  # else it has all of its points: to compose 10,000 takes a second
+        points = distinct_points(composer, first_points(composer.space, settings))
+        _grow(study, points)  # none, unless it was killed while it was created
     return study
 
 

@@ -27,6 +27,7 @@ class Trial:
         values: The values of all of ``sweep.monitors`` at the best step; empty with one monitor.
         metrics: The metrics of the best step, and of the test split if it is finished.
         rungs: The best value of the monitored metric at each rung that it has reached, by epochs.
+        curve: Epochs and values of its evaluations, where its files are on another machine.
         step: Optimizer steps so far.
         epoch: Epochs so far.
         seconds: Time spent training so far [s].
@@ -47,6 +48,7 @@ class Trial:
     values: dict[str, float] = field(default_factory=dict)
     metrics: dict[str, float] = field(default_factory=dict)
     rungs: dict[int, float] = field(default_factory=dict)
+    curve: tuple[tuple[float, float], ...] = ()
     step: int = 0
     epoch: float = 0.0
     seconds: float = 0.0

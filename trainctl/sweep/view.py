@@ -13,9 +13,9 @@ from rich.console import ConsoleOptions, RenderResult
 from rich.text import Text
 
 from trainctl.report import phrases
+from trainctl.report.styles import BAD, BEST, LABEL, VALUE
 from trainctl.report.table import printable, width
-from trainctl.report.terminal import BAD, BEST, LABEL, VALUE, flow, marks
-from trainctl.run.metric_names import maximize
+from trainctl.report.terminal import flow, marks
 from trainctl.sweep.results import short_reason
 from trainctl.sweep.trial import Trial
 
@@ -53,6 +53,7 @@ class View:
         encoding: That of the terminal.
         clock: The current time [s].
         limits: What ends the sweep.
+        maximize: Whether larger values of the metric are better.
     """
 
     def __init__(
@@ -63,7 +64,10 @@ class View:
         encoding: str,
         clock: Callable[[], float] = time.monotonic,
         limits: "Limits | None" = None,
+        *,
+        maximize: bool,
     ) -> None:
+        self.maximize = maximize
         self.home, self.monitor, self.trials, self.clock = home, monitor, trials, clock
         self.encoding, self.marks = encoding, marks(encoding)
         self.running: tuple[Progress, ...] = ()
@@ -145,7 +149,7 @@ class View:
 
     def best(self) -> list[Text]:
         """Return the best trial so far; one that runs counts with the best of its evaluations."""
-        sign = -1 if maximize(self.monitor) else 1
+        sign = -1 if self.maximize else 1
         known = [(trial.value, trial) for trial in self.trials if trial.status != "failed"]
         known += [(row.get(self.monitor), each.trial) for each in self.running for row in each.rows]
         finite = [

@@ -20,7 +20,7 @@ from trainctl.run import metric_names
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings import config
-from trainctl.store import files, records, runpath
+from trainctl.store import files, records, rundir, runpath
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.messages import Channel, Message
 from trainctl.sweep.schedule import INTERRUPTED
@@ -29,6 +29,7 @@ from trainctl.train import session
 SIGN_OF_LIFE = 0.5  # seconds between two reports of the step
 PATIENCE = 30.0  # seconds that a worker without a pool has to save its trial
 MOST_TRIALS = 100  # of one process, so that what libraries leak stays bounded
+MOST_POINTS = 59  # of a learning curve that is sent, apart from the last one
 
 
 def serve(channel: Channel) -> int:
@@ -118,7 +119,9 @@ class Judge:
         self.watch, self.rungs, self.value = watch, list(job["rungs"]), job["value"]
         self.monitor = job["tree"]["monitor"]
         self.monitors: list[str] = job["monitors"]
-        self.sign = -1 if metric_names.maximize(self.monitor) else 1
+        own = metric_names.own_maximized(job["tree"]["metric"])
+        self.sign = -1 if metric_names.maximize(self.monitor, own) else 1
+        self.sends_curve: bool = job["curve"]
         self.paused = ""
 
     def __call__(self, row: Row) -> str | None:
@@ -198,7 +201,17 @@ def measured(place: RunPath, judge: Judge) -> dict[str, Any]:
         "seconds": summary.seconds,
         "parameters": facts.model.parameters,
         "facts": {"data": {"fingerprint": facts.data.fingerprint}, "versions": facts.versions},
-    }
+    } | ({"curve": curve(directory, judge.monitor)} if judge.sends_curve else {})
+
+
+def curve(directory: RunPath, monitor: str) -> list[list[float]]:
+    """Return the learning curve of a run for other machines, which do not see its files: at most 60 epochs and values."""
+    with contextlib.suppress(TrainctlError):
+        rows = [row for row in rundir.read_metrics(directory) if math.isfinite(row.get(monitor, math.nan))]
+        points = [[round(row["epoch"], 3), float(f"{row[monitor]:.6g}")] for row in rows if "epoch" in row]
+        step = math.ceil(len(points) / MOST_POINTS)
+        return [*points[: -1 : max(1, step)], *points[-1:]]
+    return []
 
 
 @contextlib.contextmanager

@@ -16,10 +16,9 @@ from typing import Any
 
 from trainctl.sweep.messages import Channel
 
-# What a trial imports only when it needs it: imported once here.
-EARLY = (
-    "trainctl.train.session", "trainctl.sweep.worker", "trainctl.report.reporters", "torch._dynamo", "sklearn.datasets",
-)  # fmt: skip
+# What every trial imports: imported once here. What only some need (scikit-learn, torch._dynamo) comes with their data, or
+# once in each worker: a second or more that the other sweeps do not wait for.
+EARLY = ("trainctl.train.session", "trainctl.sweep.worker", "trainctl.report.reporters")
 POLL = 0.05  # seconds between two looks for workers that ended
 
 

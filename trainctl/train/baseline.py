@@ -81,12 +81,13 @@ def trivial(evaluation: Evaluation, split: SplitName) -> Trivial:
     It predicts the frequencies of the classes in the training rows, so always the most frequent class; the mean target or
     the mean input of the training rows; for a series the last values, with the period that fits the training rows best.
     """
-    model, what = _model(evaluation)
+    model, what = trivial_model(evaluation)
     plain = replace(evaluation, model=model.to(evaluation.device))
     return Trivial(what, evaluate(plain, split))
 
 
-def _model(evaluation: Evaluation) -> tuple[nn.Module, str]:
+def trivial_model(evaluation: Evaluation) -> tuple[nn.Module, str]:
+    """Return the trivial model of a task, and what it predicts, in words."""
     data = evaluation.data
     rows, schema = data.splits["train"], data.schema
     if evaluation.task == "classification":

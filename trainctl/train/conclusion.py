@@ -25,14 +25,18 @@ from trainctl.errors import (
 )
 from trainctl.fileformat.boundary import reason as shortly
 from trainctl.machine.signals import Terminate
+from trainctl.report import curve_charts
+from trainctl.report.about import about
 from trainctl.run.model import build_model
 from trainctl.run.panel import Panel
+from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
-from trainctl.store import rundir
+from trainctl.store import rundir, runpath
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, checkpoint_writer, cost
+from trainctl.train.cost import Cost
 from trainctl.train.evaluation import confusion, evaluate
 from trainctl.wording import shell_words
 
@@ -130,14 +134,19 @@ def size_of_smaller(run: Run) -> dict[str, Any] | None:
     origin = next((parent for parent in run.parents if parent.role in ("ranking", "start")), None)
     if not compressed and (origin is None or _weights(origin.model) == _weights(run.model.state_dict())):
         return None
-    before = None
-    if origin and same_rows(origin.schema, run.data.schema):
-        model, _ = build_model(origin.config, origin.schema, run.device)
-        model.load_state_dict(origin.model)
-        data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
-        before = cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
+    before = _cost_of_origin(run, origin) if origin and same_rows(origin.schema, run.data.schema) else None
     own = cost.measure(run.evaluation, run.config.monitor)
     return cost.as_json(own, before) | {"zeros": cost.zeros(run.evaluation.model) if compressed else {}}
+
+
+def _cost_of_origin(run: Run, origin: Parent) -> Cost | None:
+    """Return what the model of another run costs on the rows of a run; None if it does another task, as an encoder did."""
+    model, task = build_model(origin.config, origin.schema, run.device)
+    if task != run.task:
+        return None
+    model.load_state_dict(origin.model)
+    data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
+    return cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
 
 
 def same_rows(one: Schema, other: Schema) -> bool:
@@ -258,12 +267,20 @@ def draw(run: Run, directory: AnyPath, rows: Sequence[Row], matrix: Sequence[Seq
         return
     try:
         from trainctl.report import plots  # matplotlib is imported only now, as that takes a second
+        from trainctl.train import first_batch
 
+        name, dataset = directory.name, run.config.parts["dataset"]
         evaluations = [row for row in rows if "lr" in row]
+        best = run.state.best.step if run.state.best else None
         if evaluations:
-            plots.curves(evaluations, directory, run.config.monitor, run.state.best.step if run.state.best else None)
+            planned = curve_charts.planned(run)
+            plots.curves(evaluations, directory, run.config.monitor, best, planned, about(name, dataset))
         if matrix:
-            plots.confusion(matrix, run.data.schema.class_names, directory / "plots" / "confusion.png")
+            tested = "test" if len(run.data.splits["test"]) else "val"
+            path, names = directory / "plots" / "confusion.png", run.data.schema.class_names
+            plots.confusion(matrix, names, path, about(name, dataset, tested))
+        if not runpath.kind(batch := directory / "plots" / "batch.png"):  # it is the same after each session
+            first_batch.draw(run, batch, about(name, dataset, "train"))
     except LostLockError:
         raise
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a library raises

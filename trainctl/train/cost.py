@@ -4,7 +4,7 @@ import math
 import statistics
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -20,6 +20,7 @@ from trainctl.train.evaluation import evaluate
 
 BATCHES = (1, 128)  # rows in a timed forward pass
 SECONDS, LEAST, MOST = 0.25, 5, 200  # of timing for each batch size [s]; number of passes
+KEPT = "the new run is complete and was kept"
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Cost:
         ms_128: Time for a row in a forward pass of 128 rows [ms].
         metric: The metric that the run monitors, such as ``val/accuracy``.
         value: Its value.
+        maximize: Whether larger values of it are better; None where an earlier version has not recorded it.
     """
 
     parameters: int
@@ -43,6 +45,7 @@ class Cost:
     ms_128: float
     metric: str
     value: float
+    maximize: bool | None = None
 
 
 def measure(evaluation: Evaluation, metric: str) -> Cost:
@@ -56,7 +59,9 @@ def measure(evaluation: Evaluation, metric: str) -> Cost:
     parameters, nonzero = counts(model)
     value = evaluate(evaluation, "val")[metric]
     alone, together = (milliseconds(evaluation, size) for size in BATCHES)
-    return Cost(parameters, nonzero, stored_bytes(model), alone, together, metric, value)
+    return Cost(
+        parameters, nonzero, stored_bytes(model), alone, together, metric, value, evaluation.maximizes(metric)
+    )  # fmt: skip
 
 
 def counts(model: nn.Module) -> tuple[int, int]:
@@ -122,10 +127,15 @@ def as_json(cost: Cost, before: Cost | None = None) -> dict[str, Any]:
     return {**vars(cost), "before": None if before is None else dict(vars(before))}
 
 
-def from_json(size: Mapping[str, Any]) -> tuple[Cost | None, Cost]:
-    """Return the costs in an entry ``size``: of the model from which it was made, if there is one, and of the model."""
-    own = {key: value for key, value in size.items() if key != "before"}
-    return Cost(**size["before"]) if size.get("before") else None, Cost(**own)
+def from_json(size: Mapping[str, Any] | None) -> tuple[Cost | None, Cost | None]:
+    """Return the costs in an entry ``size``: of the model from which it was made, and of the model; None if it has none."""
+    return _cost((size or {}).get("before")), _cost(size)
+
+
+def _cost(size: Mapping[str, Any] | None) -> Cost | None:
+    values = {key: (size or {}).get(key) for key in Cost.__dataclass_fields__}
+    complete = None not in (value for key, value in values.items() if key != "maximize")
+    return Cost(**values) if complete else None  # type: ignore[arg-type]  # whose types `records` has checked
 
 
 ROWS = (
@@ -153,41 +163,45 @@ def _shown(value: float) -> str:
     return f"{value:,}" if isinstance(value, int) else f"{value:.3g}"
 
 
+def _rises(cost: Cost) -> bool:
+    """Return whether larger values of the metric are better."""
+    return metric_names.maximize(cost.metric) if cost.maximize is None else cost.maximize
+
+
 def worse_by(before: Cost, after: Cost) -> float:
     """Return by how much the metric is worse than before, in its unit; negative if it is better."""
     difference = before.value - after.value
-    return difference if metric_names.maximize(after.metric) else -difference
+    return difference if _rises(after) else -difference
 
 
-def require_tolerable(before: Cost, after: Cost, tolerance: float | None, kept: str = "nothing was kept") -> None:
-    """Check that the metric has not become worse by more than the user tolerates.
+def require_tolerable(before: Cost | None, after: Cost | None, tolerance: float | None) -> None:
+    """Check that the metric of a new run is not worse by more than the user tolerates; the run is kept in any case.
 
     Args:
-        before: Of the model from which the new one was made.
+        before: Of the model from which the new one was made; None if it was not measured, because its outputs are others.
         after: Of the new model.
         tolerance: In the unit of the metric; None: any loss is tolerated.
-        kept: What has become of the new model, for the message.
 
     Raises:
-        ToleranceError: If it has, or is not a number.
+        ToleranceError: If it is, is not a number, or cannot be compared.
     """
+    if tolerance is None:
+        return
+    if not (before and after):
+        raise ToleranceError(
+            f"tolerance={tolerance:g} cannot be checked: the metric of what the run was made from is not measured, because its"
+            f" outputs are others, or reconstructions; {KEPT}"
+        )
     loss = worse_by(before, after)
-    if tolerance is not None and not loss <= tolerance:
+    if not loss <= tolerance:
         raise ToleranceError(
             f"{after.metric} was {before.value:.6g}, is now {after.value:.6g}: worse by {loss:.3g}, more than"
-            f" tolerance={tolerance:g}; {kept}"
+            f" tolerance={tolerance:g}; {KEPT}"
         )
 
 
 def total(costs: Sequence[Cost]) -> Cost:
     """Return the cost of several models together: sums of sizes and times, and the best value."""
-    best = max if metric_names.maximize(costs[0].metric) else min
-    return Cost(
-        sum(cost.parameters for cost in costs),
-        sum(cost.nonzero for cost in costs),
-        sum(cost.bytes for cost in costs),
-        sum(cost.ms_1 for cost in costs),
-        sum(cost.ms_128 for cost in costs),
-        costs[0].metric,
-        best(cost.value for cost in costs),
-    )
+    best = max if _rises(costs[0]) else min
+    sums = {key: sum(getattr(cost, key) for cost in costs) for _, key in ROWS}
+    return replace(costs[0], **sums, value=best(cost.value for cost in costs))

@@ -87,7 +87,7 @@ def take_part(link: Link, number: int, job: dict[str, Any]) -> None:
         loaded = link.wait_for(f"loaded/{number}/{platform.node()}", "end")
         if loaded is not True:  # the first process has failed
             return
-    run = assemble.assemble(settings, trained, parents, world=together.enter())
+    run = assemble.assemble(settings, trained, parents, restored=True, world=together.enter())  # it receives the state
     link.publish(f"loaded/{number}/{platform.node()}", True)
     together.ready(run, number)
     go = link.wait_for(f"go/{number}", "end")

@@ -9,7 +9,6 @@ import time
 
 from trainctl.machine.cpu import ThreadMonitor
 from trainctl.machine.signals import Stopped, StopRequest
-from trainctl.run import metric_names
 from trainctl.run.rate import learning_rate, set_learning_rate
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
@@ -122,7 +121,7 @@ def keep_best(run: Run, value: float) -> None:
 
     Weights that are as small as compression is to make them are better than all weights before.
     """
-    state, sign, compressed = run.state, -1 if metric_names.maximize(run.config.monitor) else 1, run.compressed
+    state, sign, compressed = run.state, -1 if run.evaluation.maximizes(run.config.monitor) else 1, run.compressed
     if not math.isfinite(value):
         return
     first = state.best is None or (compressed and state.best_uncompressed)

@@ -1,6 +1,8 @@
 """Make a run without training it: a complete run directory of step 0, whose weights come from other runs."""
 
+import re
 import secrets
+import stat
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -16,7 +18,7 @@ from trainctl.run.assemble import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, lock, restore, rundir, runpath
+from trainctl.store import checkpoint, files, lock, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
 from trainctl.store.records import MadeBy
 from trainctl.train import checkpoint_writer, conclusion, cost, provenance
@@ -24,7 +26,8 @@ from trainctl.train.cost import Cost
 from trainctl.train.evaluation import evaluate
 from trainctl.train.loop import keep_best
 
-BUILDING = ".making-"  # prefix of the directory in which a run is built before it gets its name
+# The directory in which a run is built before it gets its name.
+BUILDING, BUILT = ".making-", re.compile(r"\.making-[0-9a-f]{12}")
 ABANDONED = 3600.0  # age of such a directory that nobody is writing to any more [s]
 
 
@@ -55,7 +58,7 @@ def build(recipe: Recipe) -> Run:
     Raises:
         TrainctlError: If a part cannot be built, or the weights do not fit the model.
     """
-    run = assemble(recipe.config, recipe.schema, recipe.parents, recipe.fitted)
+    run = assemble(recipe.config, recipe.schema, recipe.parents, recipe.fitted, restored=True)
     restore.load_weights(run.model, recipe.weights, Path(run.config.output.root))
     if run.average.model is not run.model:
         restore.load_weights(run.average.model, recipe.weights, Path(run.config.output.root))
@@ -79,11 +82,11 @@ def make(run: Run, made_by: MadeBy, directory: Path | None = None, before: Cost 
     """
     groups = ("dataset", "model")
     label = "-".join([made_by.verb, *(run.config.parts[group]["name"] for group in groups)])
-    root = directory.absolute().parent if directory else Path(run.config.output.root).expanduser()
+    root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
     _remove_abandoned(root)
     building = root / f"{BUILDING}{secrets.token_hex(6)}"
-    rundir.make(building / "run")
     try:
+        rundir.make(building / "run")
         _write(run, building / "run", made_by, before)
         target = directory or root / rundir.new_name(label)
         try:
@@ -120,13 +123,14 @@ def _write(run: Run, directory: Path, made_by: MadeBy, before: Cost | None) -> N
 
 def _remove_abandoned(root: Path) -> None:
     """Remove what processes have left that were killed while they built a run."""
-    with suppress(OSError):
-        for path in root.glob(f"{BUILDING}*"):
-            old = time.time() - path.lstat().st_mtime > ABANDONED
-            if not old or path.is_symlink():
+    with suppress(OSError, TrainctlError):
+        for path in (root / name for name in runpath.names(root) if BUILT.fullmatch(name)):  # not a user's .making-of
+            found = path.lstat()
+            if not stat.S_ISDIR(found.st_mode) or time.time() - found.st_mtime < ABANDONED:
                 continue
             with suppress(TrainctlError):  # another process holds the lock
-                if (path / "run").exists():
-                    with lock.hold(runpath.hold(path / "run")):
+                held = runpath.hold(path) / "run"
+                if runpath.kind(held) == "a directory":
+                    with lock.hold(runpath.enter(held)):
                         pass
-                rundir.remove(path)
+                files.remove_tree(path)

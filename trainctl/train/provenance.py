@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from trainctl.machine import device
+from trainctl.run import pretrained
 from trainctl.run.run import Run
 from trainctl.store import rundir
 from trainctl.store.records import MadeBy
@@ -40,5 +41,6 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         "model": {"name": run.config.parts["model"]["name"], "parameters": run.parameters},
         "made_by": asdict(made_by) if made_by else None,
         "starts": [vars(entry) for entry in run.starts],
+        "pretrained": dict(pretrained.facts(run.model)),
         "parents": [parent.facts() for parent in run.parents],
     }

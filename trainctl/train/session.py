@@ -26,7 +26,7 @@ from trainctl.report.reporters import records as run_files
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
-from trainctl.settings import processes
+from trainctl.settings import naming, processes
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
@@ -88,9 +88,7 @@ def begin(
     found = parentage.find(config) if parents is None else parents
     run = together.assembled(config, trained, found, parents_at, world=world)
     if directory is None:
-        directory = rundir.create(
-            config.output.root, "-".join(config.parts[group]["name"] for group in ("dataset", "model", "optimizer"))
-        )
+        directory = rundir.create(config.output.root, naming.label(config, overrides if made_by is None else ()))
     else:
         rundir.make(directory)
     held = runpath.hold(directory)  # from here on, whatever becomes of its path
@@ -146,6 +144,7 @@ def resume(
             stored_parents.read(directory, config.components),
             directory.path,
             world=together.enter(),
+            restored=True,
         )
         restore.restore(run, saved)
         if any(word.startswith(("early_stopping.", "loop.")) for word in overrides):

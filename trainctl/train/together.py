@@ -59,6 +59,7 @@ def assembled(
     parents_at: Path | None = None,
     *,
     world: World,
+    restored: bool = False,
 ) -> Run:
     """Build a run in the first process, while the others build it, too, from the same settings.
 
@@ -68,6 +69,7 @@ def assembled(
         parents: The runs that it is made from.
         parents_at: The run directory in which the others find these; None for where the settings say.
         world: The processes.
+        restored: Whether the caller loads all weights afterwards, so that pretrained ones are not needed.
 
     Raises:
         DataError: If another process reads other data.
@@ -76,7 +78,7 @@ def assembled(
     """
     link = world.link
     if link is None:
-        return assemble.assemble(config, trained, parents)
+        return assemble.assemble(config, trained, parents, restored=restored)
     require_possible(config, world)
     config = replace(config, threads=threads_for(config, world))
     number = link.next_job()
@@ -86,7 +88,7 @@ def assembled(
         "parents_at": str(parents_at.absolute()) if parents_at else None,
     }
     link.publish(f"job/{number}", job)
-    run = assemble.assemble(config, trained, parents, world=world)
+    run = assemble.assemble(config, trained, parents, restored=restored, world=world)
     link.publish(f"loaded/{number}/{platform.node()}", True)
     ready(run, number)
     facts = [link.wait_for(f"ready/{number}/{rank}") for rank in range(world.size)]

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from trainctl.components.average.ema import ema
 
@@ -31,3 +32,22 @@ def test_statistics_are_averaged_and_counters_copied():
     assert average.model.running_mean.tolist() == [1.0, 1.0]
     assert average.model.num_batches_tracked == 7
     assert not any(weight.requires_grad for weight in average.model.parameters())
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.5, 0.99])
+def test_from_the_same_first_weights_on_it_is_pytorch_s(decay):
+    generator = torch.Generator().manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 2))
+    averaged = AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    averaged.update_parameters(model)  # its first update copies the weights, from which ours begins
+    average, count = ema(model=model, decay=decay, warm_up=False), 0
+    for step in range(1, 30):
+        with torch.no_grad():
+            for value in model.state_dict().values():
+                value.copy_(torch.randn(value.shape, generator=generator) if value.is_floating_point() else value + 1)
+        averaged.update_parameters(model)
+        count = average.update(step, count)
+        theirs = averaged.module.state_dict()
+        for name, value in average.model.state_dict().items():
+            if value.is_floating_point():
+                torch.testing.assert_close(value, theirs[name], rtol=1e-5, atol=1e-6)

@@ -8,6 +8,7 @@ from trainctl.components.dataset.arrays import arrays
 from trainctl.data.centre import narrowed
 from trainctl.errors import ConfigError, DataError
 
+MORE = {"keep": "auto", "memory": None, "cache": None}
 BYTES = np.arange(2 * 3 * 4 * 5, dtype=np.uint8).reshape(2, 3, 4, 5)
 CLASSES = np.array([1, 0])
 
@@ -16,7 +17,7 @@ CLASSES = np.array([1, 0])
 def load(tmp_path):
     def read(inputs, targets, task="auto"):
         np.savez(tmp_path / "my.npz", inputs=inputs, targets=targets)
-        return arrays(path=str(tmp_path / "my.npz"), targets=None, task=task, schema=None)
+        return arrays(path=str(tmp_path / "my.npz"), targets=None, task=task, schema=None, **MORE)
 
     return read
 
@@ -59,7 +60,7 @@ def test_the_task_is_told_by_the_targets_or_given(load, targets, task, found, na
 def test_two_files_do_as_well_as_one(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((2, 3)))
     np.save(tmp_path / "y.npy", CLASSES)
-    paths = {"path": str(tmp_path / "x.npy"), "task": "auto", "schema": None}
+    paths = {"path": str(tmp_path / "x.npy"), "task": "auto", "schema": None, **MORE}
     assert arrays(targets=str(tmp_path / "y.npy"), **paths).targets.tolist() == [1, 0]
     with pytest.raises(ConfigError, match=r"dataset\.targets=null: x\.npy contains only inputs"):
         arrays(targets=None, **paths)
@@ -92,7 +93,7 @@ def test_arrays_that_do_not_fit_are_named(load, inputs, targets, message):
 def test_a_file_that_is_no_archive_is_named(tmp_path):
     (tmp_path / "my.npz").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(DataError, match=r"my\.npz: cannot be read"):
-        arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
+        arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None, **MORE)
 
 
 def test_the_only_array_of_a_file_is_not_its_inputs_and_its_targets(tmp_path):
@@ -102,9 +103,28 @@ def test_the_only_array_of_a_file_is_not_its_inputs_and_its_targets(tmp_path):
             DataError,
             match=rf"my\.npz: has no array `\w+` \(arrays: {name}\); name the array to use `(inputs|targets)`",
         ):
-            arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
+            arrays(
+                path=str(tmp_path / "my.npz"),
+                targets=None,
+                task="auto",
+                keep="auto",
+                memory=None,
+                cache=None,
+                schema=None,
+            )
     np.save(tmp_path / "y.npy", np.ones(4))
-    assert arrays(path=str(tmp_path / "my.npz"), targets=str(tmp_path / "y.npy"), task="auto", schema=None).outputs == 1
+    assert (
+        arrays(
+            path=str(tmp_path / "my.npz"),
+            targets=str(tmp_path / "y.npy"),
+            task="auto",
+            keep="auto",
+            memory=None,
+            cache=None,
+            schema=None,
+        ).outputs
+        == 1
+    )
 
 
 def test_a_number_beyond_float32_is_infinite_without_a_warning(load):
@@ -117,7 +137,15 @@ def test_a_header_that_never_ends_is_named(tmp_path):
     np.save(tmp_path / "my.npy", np.ones((4, 3)))
     (tmp_path / "my.npy").write_bytes((tmp_path / "my.npy").read_bytes().replace(b"}", b" "))
     with pytest.raises(DataError, match=r"my\.npy: cannot be read: "):
-        arrays(path=str(tmp_path / "my.npy"), targets=str(tmp_path / "my.npy"), task="auto", schema=None)
+        arrays(
+            path=str(tmp_path / "my.npy"),
+            targets=str(tmp_path / "my.npy"),
+            task="auto",
+            keep="auto",
+            memory=None,
+            cache=None,
+            schema=None,
+        )
 
 
 @pytest.mark.parametrize(
@@ -160,7 +188,7 @@ def test_the_splits_of_other_libraries_are_taken(tmp_path, x, y, middle):
     for number, (part, size) in enumerate(parts.items()):
         content |= {x.format(part): np.full((size, 2), number), y.format(part): np.arange(size) % 2}
     np.savez(tmp_path / "my.npz", **content)
-    found = arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None)
+    found = arrays(path=str(tmp_path / "my.npz"), targets=None, task="auto", schema=None, **MORE)
     assert (found.val_rows, found.test_rows, len(found.inputs)) == (3 if middle else 0, 2, sum(parts.values()))
     assert found.inputs[-1].unique().tolist() == [len(parts) - 1]
     assert ("splits", f"as the file has them: {', '.join(x.format(part) for part in parts)}") in found.inferred

@@ -1,5 +1,7 @@
 """What every data set is: finite tensors of the promised types that fit together, or a message that names the place."""
 
+import io
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,22 @@ def example(name, folder):
             pixels = generator.integers(0, 256, (5, 4), dtype=np.uint8)
             Image.fromarray(pixels).save(folder / "images" / f"class_{row % 2}" / f"{row}.png")
         return {"path": str(folder / "images"), "size": 6, "cache": str(folder / "cache")}
+    if name == "parquet":
+        pa = pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+        pq = pytest.importorskip("pyarrow.parquet")
+        table = pa.table({"a": generator.normal(size=120), "b": ["u", "v", "w"] * 40, "y": ["no", "yes"] * 60})
+        pq.write_table(table, folder / "example.parquet")
+        return {"path": str(folder / "example.parquet"), "target": "y", "cache": str(folder / "cache")}
+    if name == "tar":
+        with tarfile.open(folder / "example.tar", "w") as shard:
+            for row in range(104):
+                stream = io.BytesIO()
+                Image.fromarray(generator.integers(0, 256, (5, 4), dtype=np.uint8)).save(stream, "PNG")
+                for ending, content in (("png", stream.getvalue()), ("cls", b"%d" % (row % 2))):
+                    member = tarfile.TarInfo(f"{row:03}.{ending}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
+        return {"path": str(folder / "example.tar"), "size": 6, "cache": str(folder / "cache")}
     raise AssertionError(f"dataset={name} needs an example")
 
 

@@ -9,10 +9,11 @@ from tests.schemas import schema
 from trainctl.components.dataset.base import Encoding
 from trainctl.components.dataset.image_folder import image_folder
 from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat import packed_images, parallel, rows_file
 
 KEYS = {
     "size": 4, "channels": 3, "background": "white", "range": None, "splits": "auto", "drop": [], "damaged": "error",
-    "schema": None,
+    "keep": "auto", "memory": None, "schema": None,
 }  # fmt: skip
 COLOURS = {"cat": (255, 0, 0), "dog": (0, 0, 255)}
 
@@ -201,3 +202,63 @@ def test_transparent_images_are_put_on_a_ground(folder, load):
     assert load(root, background="black").inputs[1, :, 2, 2].tolist() == [0, 0, 0]
     assert load(root, background="ignore").inputs[1, :, 2, 2].tolist() == [1, 2, 3]
     assert "1 transparent, put on white (dataset.background)" in load(root).inferred[0][1]
+
+
+# On disk.
+
+
+def test_images_on_disk_are_those_in_memory_and_decoded_once(folder, load, monkeypatch):
+    root = folder("train", "val", "test", count=5)
+    whole, disk = load(root, keep="memory"), load(root, keep="disk")
+    assert disk.stored is not None
+    assert torch.equal(disk.rows(torch.arange(30)), whole.inputs)
+    for name in ("class_names", "val_rows", "test_rows", "notes"):
+        assert getattr(disk, name) == getattr(whole, name)
+    assert torch.equal(disk.targets, whole.targets)
+    assert "stay on disk" in dict(disk.inferred)["rows"]
+    monkeypatch.setattr(packed_images, "to_pixels", None)
+    again = load(root, keep="disk")
+    assert torch.equal(again.rows(torch.arange(30)), whole.inputs)
+
+
+@pytest.mark.parametrize("splits", ["", "train"])
+def test_images_on_disk_are_shuffled_within_their_split(folder, load, monkeypatch, splits):
+    monkeypatch.setattr(rows_file, "BLOCK_BYTES", 4 * 4 * 3)
+    root = folder("", count=60) if not splits else folder("train", "val", "test", count=60)
+    whole, disk = load(root, keep="memory"), load(root, keep="disk")
+    assert (disk.val_rows, disk.test_rows) == (whole.val_rows, whole.test_rows)
+    colours = disk.rows(torch.arange(len(disk.inputs)))[:, 2, 2, 2] > 128
+    assert torch.equal(colours.long(), disk.targets)
+    for start in range(0, len(disk.inputs), 120):
+        part = disk.targets[start : start + 120]
+        assert int(part.sum()) == 60
+        assert 30 < int(part.diff().abs().sum()) < 90
+    assert any("sorted by class, so they were shuffled once" in note for note in disk.notes)
+
+
+def test_damaged_images_on_disk_are_listed_or_skipped(folder, load):
+    root = folder("", count=4)
+    (root / "cat" / "2.png").write_bytes(b"none")
+    with pytest.raises(DataError, match=r"2.png: cannot be read as an image.*dataset.damaged=skip"):
+        load(root, keep="disk")
+    whole, disk = (load(root, keep=keep, damaged="skip") for keep in ("memory", "disk"))
+    assert torch.equal(disk.rows(torch.arange(7)), whole.inputs)
+    assert torch.equal(disk.targets, whole.targets)
+    assert disk.notes == whole.notes
+
+
+def test_an_image_that_is_added_is_decoded_and_told(folder, load):
+    root = folder("", count=4)
+    load(root, keep="disk")
+    Image.new("RGB", (9, 7), (0, 255, 0)).save(root / "cat" / "new.png")
+    found = load(root, keep="disk")
+    assert len(found.inputs) == 9
+
+
+@pytest.mark.parametrize("workers", [1, 5])
+def test_the_number_of_decoders_changes_nothing(folder, load, monkeypatch, workers):
+    root = folder("", count=20)
+    whole = load(root)
+    monkeypatch.setattr(parallel, "workers", lambda: workers)
+    (root.parent / "cache").rename(root.parent / "old")
+    assert torch.equal(load(root).inputs, whole.inputs)

@@ -137,13 +137,13 @@ class Clean:
             return Cleaner(), train
         low, high = self._limits(values, dataset) if self.outliers == "clip" else (None, None)
         values = values if low is None else values.clamp(low, high)
-        fill = None if self.missing != "impute" else self._fill(values.flatten(0, -2), categories(dataset), dataset)
+        fill = None if self.missing != "impute" else self.fill(values.flatten(0, -2), categories(dataset), dataset)
         return Cleaner(fill, low, high), train
 
     def _limits(self, values: Tensor, dataset: Dataset) -> tuple[Tensor, Tensor]:
         return limits(values, categories(dataset), self.rule, self.limit or LIMITS[self.rule])
 
-    def _fill(self, rows: Tensor, groups: Sequence[range], dataset: Dataset) -> Tensor:
+    def fill(self, rows: Tensor, groups: Sequence[range], dataset: Dataset) -> Tensor:
         """Return the fill value of each column of ``(N, F)``; a missing category becomes the most frequent one."""
         if self.strategy == "constant":
             centre = torch.tensor(dataset.input_centre or [0.0], dtype=torch.float64)

@@ -2,7 +2,8 @@
 
 import importlib.util
 import os
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal, Protocol, Self
@@ -14,9 +15,13 @@ from torch import Tensor
 from trainctl.errors import ConfigError, DataError, UnavailableError
 from trainctl.fileformat.cifar import read_batch
 from trainctl.fileformat.download import download as fetch
+from trainctl.fileformat.gathered import columns_of
 from trainctl.fileformat.idx import read_idx
 from trainctl.fileformat.inferred import InferredLine
-from trainctl.fileformat.table import Column
+from trainctl.fileformat.packed import Packed, Source, existing
+from trainctl.fileformat.room import Choice, Room, choose
+from trainctl.fileformat.stored import Stored
+from trainctl.fileformat.table import Column, unseen_note
 
 Task = Literal["classification", "regression"]
 PathText = Annotated[str, "path"]  # made absolute when a configuration is loaded
@@ -32,6 +37,8 @@ Level = Literal["characters", "words"]
 Normalize = Literal["nfc", "nfkc", "none", "legacy"]  # see trainctl.fileformat.tokens
 SplitFolders = Literal["auto", "folders", "none"]  # see trainctl.fileformat.class_folders
 Damaged = Literal["error", "skip"]  # see trainctl.fileformat.damage
+Keep = Literal["auto", "memory", "disk"]  # see trainctl.fileformat.room
+Size = Annotated[str, r"re:\d+(\.\d+)?[KMGT]B", "a size such as 500MB or 16GB"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +54,7 @@ class Encoding:
         normalize: How the characters of a text are composed; None for a run of the first version.
         whole_files: Whether each file is one text, rather than each line.
         pixel_range: The values that become 0 and 255 in images of more than 8 bits.
+        keep: ``disk`` if the rows of the run stay on disk, on which their order depends.
     """
 
     delimiter: Delimiter | None = None
@@ -57,6 +65,7 @@ class Encoding:
     normalize: Normalize | None = None
     whole_files: bool | None = None
     pixel_range: tuple[float, float] | None = None
+    keep: Literal["disk"] | None = None
 
 
 class SchemaLike(Protocol):
@@ -77,6 +86,10 @@ class SchemaLike(Protocol):
     @property
     def input_names(self) -> tuple[str, ...]:
         """Name of each column of a table or sequence; empty for images."""
+
+    @property
+    def input_centre(self) -> tuple[float, ...]:
+        """Number that was subtracted from each column of the inputs; empty if none was."""
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -123,6 +136,8 @@ class Dataset:
         task_reason: Why the task is what it is, and the key that changes it; empty if there is nothing to choose.
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         unlabelled: Whether there are no targets: only a model that reconstructs its input can learn from the rows.
+        stored: The inputs, if they stay on disk; ``inputs`` then has their shape and type, and no memory: it is on the device
+            ``meta``, where whatever reads a value fails.
     """
 
     inputs: Tensor
@@ -148,6 +163,7 @@ class Dataset:
     task_reason: str = ""
     other_task: str = ""
     unlabelled: bool = False
+    stored: Stored | None = None
 
     @property
     def outputs(self) -> int:
@@ -160,12 +176,19 @@ class Dataset:
         test = int((rows >= size - self.test_rows).sum())
         return replace(
             self,
-            inputs=self.inputs[rows],
+            inputs=self.inputs[rows]
+            if self.stored is None
+            else self.inputs.new_empty((len(rows), *self.inputs.shape[1:])),
+            stored=None if self.stored is None else self.stored.take(rows.numpy()),
             targets=self.targets[rows],
             test_rows=test,
             val_rows=int((rows >= size - own).sum()) - test,
             lines=None if self.lines is None else self.lines[rows],
         )
+
+    def rows(self, numbers: Tensor) -> Tensor:
+        """Return the inputs of some of the rows, given in ascending order, in memory."""
+        return self.inputs[numbers] if self.stored is None else torch.from_numpy(self.stored.read(numbers.numpy()))
 
     def locate(self, row: int, step: int = 0) -> str:
         """Return the location of a row or of a step of a window, for a message."""
@@ -178,6 +201,121 @@ class Dataset:
     def window_lines(self) -> Tensor | None:
         """Lines of each window and of its targets; None if rows are not windows of a file."""
         return self.lines if self.lines is not None and self.lines.ndim == 2 else None
+
+
+def shape_of(stored: Stored) -> Tensor:
+    """Return a tensor with the shape and the type of inputs that stay on disk, and without memory."""
+    dtype = torch.uint8 if stored.images else torch.float64 if stored.wide else torch.float32
+    return torch.empty((len(stored), *stored.shape), dtype=dtype, device="meta")
+
+
+def schema_json(schema: SchemaLike | None) -> object:
+    """Return what of a finished run's schema changes how a file is converted, plain values."""
+    if schema is None:
+        return None
+    return [schema.task, schema.class_names, schema.input_names, repr(schema.columns), bool(schema.input_centre)]
+
+
+def kept(found: Packed, keep: Keep, memory: str | None, room: Room | None) -> Dataset:
+    """Return the data set of a table that was converted, in memory or on disk as the settings say."""
+    images = found.inputs.dtype == np.uint8
+    need = found.inputs.nbytes if images else found.inputs.nbytes // found.inputs.dtype.itemsize * 4
+    choice = choose(keep, memory, need, room, len(found.inputs))
+    dataset = table_on_disk(found, choice.lines)
+    return dataset if choice.disk else in_memory(dataset)
+
+
+def images_on_disk(
+    found: Packed,
+    targets: np.ndarray,
+    names: tuple[str, ...],
+    choice: Choice,
+    *,
+    lines: Sequence[InferredLine],
+    notes: Sequence[str],
+    encoding: Encoding,
+    val_rows: int = 0,
+    test_rows: int = 0,
+) -> Dataset:
+    """Return the data set of images that were decoded, in memory or on disk as the settings say.
+
+    Args:
+        found: Their pixels.
+        targets: Their classes ``(N,)``.
+        names: The name of each class.
+        choice: Where they are.
+        lines: What was found, for the block at the start.
+        notes: What may surprise, a line each.
+        encoding: Further settings for reading such images.
+        val_rows: Number of images of the source's own validation split.
+        test_rows: Number of images of the source's own test split.
+    """
+    stored = Stored(found.inputs, root=found.root, finite=True)
+    directory = found.inputs.path.parent
+    mixed = (
+        (f"images are sorted by class, so they were shuffled once, in {directory}",) if found.facts["shuffled"] else ()
+    )
+    dataset = Dataset(
+        inputs=shape_of(stored),
+        stored=stored,
+        targets=torch.from_numpy(targets),
+        task="classification",
+        class_names=names,
+        val_rows=val_rows,
+        test_rows=test_rows,
+        encoding=replace(encoding, keep="disk"),
+        notes=(*found.notes, *notes, *found.facts["notes"], *(mixed if choice.disk else ())),
+        inferred=(*lines, *choice.lines),
+    )
+    return dataset if choice.disk else in_memory(dataset)
+
+
+def in_memory(dataset: Dataset) -> Dataset:
+    """Return a data set with its inputs read into memory, as the file has them."""
+    stored = dataset.stored
+    assert stored is not None
+    inputs = torch.from_numpy(stored.exact(np.arange(len(stored))))
+    return replace(dataset, inputs=inputs, stored=None, encoding=replace(dataset.encoding, keep=None))
+
+
+def of_same_columns(source: Source, schema: SchemaLike) -> Packed | None:
+    """Return a table that was converted for training, if its columns and classes are those of a finished run."""
+    found = existing(source)
+    if found is None or columns_of(found) != schema.columns or tuple(found.facts["classes"]) != schema.class_names:
+        return None
+    return found
+
+
+def table_on_disk(found: Packed, lines: Sequence[InferredLine]) -> Dataset:
+    """Return the data set of a table that was converted.
+
+    Args:
+        found: Its rows; the facts are those of :class:`~trainctl.fileformat.gathered.Gathered` and of the data set.
+        lines: What else to say in the block at the start.
+    """
+    facts, columns = found.facts, columns_of(found)
+    stored = Stored(found.inputs, root=found.root, finite=facts["finite"])
+    unseen = {name: Counter(texts) for name, texts in facts["unseen"].items()}
+    mixed = (
+        f"{facts['source']}: its rows are sorted by class, so they were shuffled once, in {found.inputs.path.parent}",
+    )
+    return Dataset(
+        inputs=shape_of(stored),
+        stored=stored,
+        targets=torch.from_numpy(found.targets),
+        task=facts["task"],
+        class_names=tuple(facts["classes"]),
+        input_names=tuple(name for column in columns for name in column.names),
+        target_names=tuple(facts["targets"]),
+        columns=columns,
+        encoding=Encoding(delimiter=facts["delimiter"], keep="disk"),
+        source=facts["source"],
+        notes=(*found.notes, *facts["notes"], *unseen_note(unseen), *(mixed if facts["shuffled"] else ())),
+        inferred=(*((label, text) for label, text in facts["lines"]), *lines),
+        task_reason=facts["reason"],
+        other_task=facts["other"],
+        unlabelled=not facts["targets"],
+    )
 
 
 def sklearn_file(name: str) -> Path:

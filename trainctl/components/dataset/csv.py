@@ -1,6 +1,7 @@
 """Your own CSV file."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,16 +15,26 @@ from trainctl.components.dataset.base import (
     Decimal,
     Delimiter,
     Encoding,
+    Keep,
     PathText,
     SchemaLike,
+    Size,
     Thousands,
+    cache_directory,
+    of_same_columns,
     required,
+    schema_json,
+    table_on_disk,
 )
 from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.csv_rows import Plan, convert, texts_of, without_values
 from trainctl.fileformat.digits import beyond_float64
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.number import PLAIN, NumberFormat
+from trainctl.fileformat.packed import Packer, Source, packed
+from trainctl.fileformat.place import check_file
+from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
 from trainctl.fileformat.table import (
     Column,
@@ -41,8 +52,11 @@ from trainctl.fileformat.table import (
     unclear_notes,
     unseen_note,
 )
+from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import read_target, reason_of
 from trainctl.wording import listed, typed
+
+READING = 20  # times the size of a file: memory while it is read whole
 
 
 def csv(
@@ -63,7 +77,11 @@ def csv(
     skip: list[int],
     ignore_case: bool,
     unknown: Literal["ignore", "error"],
+    keep: Keep,
+    memory: Size | None,
+    cache: PathText | None,
     schema: SchemaLike | None,
+    room: Room | None = None,
 ) -> Dataset:
     r"""Return your own CSV file: numbers, dates and categories, with a column to predict.
 
@@ -99,7 +117,13 @@ def csv(
         ignore_case: Whether texts that differ only in upper and lower case or spaces are one value.
         unknown: What ``evaluate`` and ``predict`` do with a category that did not occur in training: ``ignore``: encode it
             as no category, and report it; ``error``.
+        keep: ``memory``: the file is read whole. ``disk``: it is read part by part, and converted once to rows on disk, which
+            may be larger than memory; the first megabytes show what each column contains. ``auto``: on disk if reading the
+            file whole would take more than half of the memory that is free.
+        memory: The most memory that rows may take; null: half of what is free.
+        cache: Directory of converted rows; null: ``~/.cache/trainctl/rows``.
         schema: A finished run's schema, which determines the columns and the classes. Supplied by ``assemble``.
+        room: The memory that is free. Supplied by ``assemble``.
 
     Returns:
         A table ``(N, F)`` with NaN for missing values; classes ``(N,)`` or values ``(N, K)``.
@@ -115,10 +139,18 @@ def csv(
         delimiter=delimiter, encoding=encoding, header=header, decimal=decimal, thousands=thousands, dates=dates,
         missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
     )  # fmt: skip
+    check_file(file)
+    choice = choose(keep, memory, READING * file.stat().st_size, room)
+    if choice.disk:
+        settings = [vars(form), target, task, columns, drop, categorical, unknown]
+        source = Source([file], file.name, settings, Path(cache) if cache else cache_directory("cache") / "rows")
+        if schema and (same := of_same_columns(source, schema)):
+            return table_on_disk(same, choice.lines)
+        source = replace(source, settings=[*settings, schema_json(schema)]) if schema else source
+        wish = Wish(target, task, columns, drop, categorical, unknown, schema)
+        return table_on_disk(packed(source, lambda packer: _convert(packer, file, form, wish)), choice.lines)
     table = read_table(file, form)
-    if target == "none" and target not in table.header:
-        target = None
-    names = table.named(target)
+    names = _targeted(table, target)
     _check_targets(table, names, task, drop, categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
@@ -147,10 +179,86 @@ def csv(
         source=file.name,
         lines=torch.tensor(table.lines),
         notes=(*notes, *unseen_note(unseen or {})),
-        inferred=_lines(table, found, unused),
+        inferred=(*_lines(table, found, unused), *choice.lines),
         unlabelled=not names,
         **targets,
     )
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What the settings say about the columns of a file; see :func:`csv`."""
+
+    target: str | list[str] | None
+    task: str
+    columns: list[str]
+    drop: list[str]
+    categorical: list[str]
+    unknown: str
+    schema: SchemaLike | None
+
+
+def _targeted(table: Table, target: str | list[str] | None) -> list[str]:
+    """Return the columns to predict."""
+    return table.named(None if target == "none" and target not in table.header else target)
+
+
+def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
+    """Write the rows of a file; its first part shows what the columns contain."""
+    layout, table, alone = first_part(file, form)
+    names, schema = _targeted(table, wish.target), wish.schema
+    _check_targets(table, names, wish.task, wish.drop, wish.categorical)
+    known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+    inputs, unused = (
+        ([column.name for column in known], ()) if known else _inputs(table, names, wish.columns, wish.drop)
+    )
+    chosen = frozenset(() if known else _selected(table, "categorical", wish.categorical))
+    numeric = find_numeric(table, [*inputs, *names])
+    empty = [] if alone or known else without_values(table, inputs)
+    usable = [name for name in inputs if name not in empty]
+    worded = () if alone or known else texts_of(table, usable, numeric)  # whether they are categories shows at the end
+    seen = find_columns(table, usable, [*chosen, *worded], numeric)
+    found = {column.name: column for column in rewritten(table, known) or seen} | {name: Column(name) for name in empty}
+    columns = tuple(found[name] for name in inputs)
+    formats = [Column(name, number=_format(numeric, name, wish.task)) for name in names]
+    guessed = (
+        reason_of(table, names, schema.task if schema else wish.task, formats[0].number)
+        if names
+        else Guessed("regression")
+    )
+    texts = frozenset(column.name for column in columns if column.categories) | (frozenset(empty) & chosen)
+    plan = Plan(
+        columns=columns if known else tuple(replace(column, categories=()) for column in columns),
+        texts=texts,
+        targets=tuple(formats),
+        classes=guessed.task == "classification",
+        chosen=chosen,
+        class_names=schema.class_names if schema and schema.class_names else None,
+        known=bool(known),
+        unknown=wish.unknown,
+        wide=bool(schema and schema.input_centre),
+    )
+    notes: list[str] = []
+    if not schema:
+        values = encode(table, seen)
+        answers = (
+            _targets(table, names, numeric, guessed.task, None) if alone else {"targets": torch.zeros(len(values), 1)}
+        )
+        notes = [*unclear_notes(table, numeric), *impossible_notes(table, seen)]
+        notes += _odd(table, names, seen, values, answers) if alone else []
+    first = () if alone else (("columns", f"what they contain was seen in the first {len(table.rows):,} rows"),)
+    amounts = [] if plan.classes else [Column(name) for name in names]
+    packer.facts |= {
+        "targets": names,
+        "task": guessed.task,
+        "reason": "" if schema else guessed.reason,
+        "other": "" if schema else guessed.other,
+        "notes": [*beyond_float64(table, [*seen, *amounts]), *notes],
+        "delimiter": layout.form.delimiter,
+        "lines": [*_lines(table, seen, unused), *first],
+        "source": file.name,
+    }
+    convert(packer, layout, plan)
 
 
 def _check_targets(

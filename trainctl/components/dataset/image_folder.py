@@ -3,25 +3,32 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
+import numpy as np
 import torch
 
 from trainctl.components.dataset.base import (
     Damaged,
     Dataset,
     Encoding,
+    Keep,
     PathText,
     SchemaLike,
+    Size,
     SplitFolders,
     cache_directory,
+    images_on_disk,
     required,
 )
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.class_folders import NO_NAME, ClassFiles, Layout, read_class_folders
 from trainctl.fileformat.damage import Damage
-from trainctl.fileformat.image import HEIF, HEIF_HINT, suffixes
-from trainctl.fileformat.image_files import Facts, Wanted, read_images
-from trainctl.fileformat.pixels import TOP
+from trainctl.fileformat.image import HEIF, HEIF_HINT, read_bytes, suffixes
+from trainctl.fileformat.image_files import Facts, Wanted, measured, read_images
+from trainctl.fileformat.packed import Packer, Source, packed
+from trainctl.fileformat.packed_images import Images, mixed_order, pack
+from trainctl.fileformat.pixels import TOP, PixelFormat
 from trainctl.fileformat.place import check_directory
+from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.target import NO_CLASS
 
 
@@ -36,8 +43,11 @@ def image_folder(
     drop: list[str],
     damaged: Damaged,
     cache: PathText | None,
+    keep: Keep,
+    memory: Size | None,
     schema: SchemaLike | None,
     unlabeled: bool = False,
+    room: Room | None = None,
 ) -> Dataset:
     """Return your own images: ``<path>/<class>/**/*.png``, or ``<path>/train/<class>/**/*.png``.
 
@@ -47,8 +57,9 @@ def image_folder(
     files and files of other types are not used; the number of the latter is reported. Links to directories are
     followed, but no directory is read twice.
 
-    Images are decoded once. The cache is found by the content of the files: all their bytes are read again if the size, a
-    time or the inode of one of them is not as it was. It replaces an older one of the same directory and settings.
+    Images are decoded once, several at a time. The cache is found by the content of the files: all their bytes are read
+    again if the size, a time or the inode of one of them is not as it was. It replaces an older one of the same directory
+    and settings.
 
     Args:
         path: The directory.
@@ -64,10 +75,14 @@ def image_folder(
         drop: Names of folders that are neither classes nor splits.
         damaged: ``error``: images that cannot be read are listed, and the run does not start; ``skip``: it starts
             without them, with a note.
-        cache: Directory of decoded images; null: ``~/.cache/trainctl/images``.
+        cache: Directory of decoded images; null: ``~/.cache/trainctl/images``, or ``rows`` for those that stay on disk.
+        keep: ``memory``: all images are in memory. ``disk``: they stay on disk, and are visited in windows of neighbouring
+            images that are shuffled. ``auto``: on disk if they would take more than half of the memory that is free.
+        memory: The most memory that images may take; null: half of what is free.
         schema: A finished run's schema, which determines the classes and the range. Supplied by ``assemble``.
         unlabeled: Whether images in a folder called ``unlabeled``, in ``path`` or in ``train``, are training rows without a
             class; if not, it is a class. Supplied by ``assemble``: true with a teacher.
+        room: The memory that is free. Supplied by ``assemble``.
 
     Returns:
         Images ``(N, channels, size, size)`` as uint8 and classes ``(N,)``, named after the folders.
@@ -96,6 +111,11 @@ def image_folder(
         measured=training,
         skip=damaged == "skip",
     )
+    choice = choose(keep, memory, len(found.files) * channels * size * size, room, len(found.files))
+    if choice.disk:
+        return _on_disk(
+            root, found, wanted, Path(cache) if cache else cache_directory("cache") / "rows", schema, choice
+        )
     directory = Path(cache) if cache else cache_directory("cache") / "images"
     pixels, facts = read_images(found.files, root, wanted, directory)
     damage = Damage(
@@ -115,8 +135,53 @@ def image_folder(
         test_rows=found.test - sum(row >= training + found.val for row in lost),
         encoding=Encoding(pixel_range=facts.pixel_range),
         notes=(*found.notes, *damage.notes, *_notes(facts)),
-        inferred=_inferred(found, facts, background),
+        inferred=(*_inferred(found, facts, background), *choice.lines),
     )
+
+
+def _on_disk(
+    root: Path, found: ClassFiles, wanted: Wanted, cache: Path, schema: SchemaLike | None, choice: Choice
+) -> Dataset:
+    """Return images whose pixels stay on disk.
+
+    Raises:
+        DataError: If an image cannot be read, or a class has none that can.
+    """
+    training = len(found.files) - found.val - found.test
+    source = Source(
+        found.files, root.name, ["images", vars(wanted), found.classes, found.val, found.test], cache, str(root)
+    )
+
+    def write(packer: Packer) -> None:
+        limits = measured(found.files[: wanted.measured]) if wanted.pixel_range == "auto" else wanted.pixel_range
+        to = PixelFormat(
+            channels=wanted.channels,
+            height=wanted.size,
+            width=wanted.size,
+            background=wanted.background,
+            pixel_range=limits,
+        )
+        images = Images(
+            str(root), len(found.files), lambda row: (found.files[row], read_bytes(found.files[row])), to,
+            "skip" if wanted.skip else "error",
+        )  # fmt: skip
+        codes = np.unique(np.array(found.classes), return_inverse=True)[1].reshape(-1)
+        pack(packer, images, mixed_order(codes, [training, found.val, found.test], wanted.channels * wanted.size**2))
+
+    rows = packed(source, write)
+    facts, kept = Facts.from_json(rows.facts["images"]), rows.targets
+    names = [found.classes[row] for row in kept.tolist()]
+    if not schema and (empty := [name for name in found.names if name not in {*names}]):
+        raise DataError(f"{root}: class {empty[0]} has no image that can be read")
+    codes = [found.names.index(name) if name != NO_NAME else NO_CLASS for name in names]
+    return images_on_disk(
+        rows, np.array(codes, np.int64), found.names, choice,
+        lines=_inferred(found, facts, wanted.background),
+        notes=(*found.notes, *_notes(facts)),
+        encoding=Encoding(pixel_range=facts.pixel_range),
+        val_rows=int(((kept >= training) & (kept < training + found.val)).sum()),
+        test_rows=int((kept >= training + found.val).sum()),
+    )  # fmt: skip
 
 
 def _hints() -> dict[str, str]:

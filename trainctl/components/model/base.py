@@ -1,7 +1,10 @@
 """The parts of models: activations, norm layers, dropout, settings per layer, and the check of shapes."""
 
-from collections.abc import Sequence
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Annotated, Literal, TypeVar
 
 import numpy as np
@@ -52,6 +55,48 @@ class Reconstruction(nn.Module):
     def parts(self) -> list[nn.Module]:
         """Return modules whose chain has the same outputs."""
         return [self.body]
+
+
+@dataclass(frozen=True)
+class Started:
+    """How a part of a model starts.
+
+    Args:
+        layer: Its path in the model.
+        state: Whether its weights were taken as they are, taken and resized, or are new.
+        why: From where, or why not.
+    """
+
+    layer: str
+    state: Literal["taken", "resized", "new"]
+    why: str
+
+
+class Pretrained(nn.Module, abc.ABC):
+    """A model that may start from weights that others have trained.
+
+    ``facts`` is what `run.json` records of them; empty if none were loaded.
+    """
+
+    facts: Mapping[str, str] = MappingProxyType({})
+
+    @property
+    @abc.abstractmethod
+    def wants_weights(self) -> bool:
+        """Whether there are weights to load."""
+
+    @property
+    @abc.abstractmethod
+    def classes(self) -> Sequence[str]:
+        """The classes of the output layer, if that comes with the weights; empty if it does not, or they are unknown."""
+
+    @abc.abstractmethod
+    def load(self) -> list[Started]:
+        """Load the weights in place of those of a new model; return how each part starts.
+
+        Raises:
+            TrainctlError: If they cannot be had, or are those of another model.
+        """
 
 
 class Chain(nn.Module):

@@ -111,7 +111,7 @@ def ensemble(
     *,
     parts: list[dict[str, Any]],
     task: Literal["classification", "regression"],
-    build: Callable[[str, Mapping[str, Any]], nn.Module],
+    build: Callable[[str, Mapping[str, Any], Mapping[str, Any]], nn.Module],
 ) -> nn.Module:
     r"""Return the mean of several trained models; ``trainctl ensemble RUN RUN`` makes such a run.
 
@@ -122,10 +122,10 @@ def ensemble(
     its rows themselves.
 
     Args:
-        parts: For each part, ``model``, its settings with ``name``, and ``tensors``, the shapes of the tensors of its own
-            cleaning and scaling. Written by ``trainctl ensemble``.
+        parts: For each part, ``model``, its settings with ``name``; ``tensors``, the shapes of the tensors of its own
+            cleaning and scaling; and perhaps ``compress``, what computes in its layers, such as ``int8``. Written by ``trainctl ensemble``.
         task: Of the data. Supplied by ``assemble``.
-        build: Builds a part from its place in the configuration and its settings. Supplied by ``assemble``.
+        build: Builds a part from its place in the configuration, its settings and those of its compression. Supplied by ``assemble``.
 
     Raises:
         ConfigError: If there are no parts.
@@ -138,12 +138,14 @@ def ensemble(
     built = []
     for number, part in enumerate(parts):
         where = f"model.parts[{number}]"
-        settings, shapes = part.get("model"), part.get("tensors", {})
-        if not isinstance(settings, dict) or set(part) - {"model", "tensors"}:
-            raise ConfigError(f"{where}: expected model and tensors")
+        settings, shapes, compress = part.get("model"), part.get("tensors", {}), part.get("compress", {})
+        if not isinstance(settings, dict) or set(part) - {"model", "tensors", "compress"}:
+            raise ConfigError(f"{where}: expected model, tensors and perhaps compress")
         if not isinstance(shapes, dict) or not all(map(_is_shape, shapes, shapes.values())):
             raise ConfigError(f"{where}.tensors: expected the shapes of {', '.join(TENSORS)}")
-        built.append((build(f"{where}.model", settings), shapes))
+        if not isinstance(compress, dict) or not all(isinstance(member, dict) for member in compress.values()):
+            raise ConfigError(f"{where}.compress: expected members of the group compress with their settings")
+        built.append((build(f"{where}.model", settings, compress), shapes))
     reconstructs = [isinstance(model, Reconstruction) for model, _ in built]
     if len(set(reconstructs)) > 1:
         raise ConfigError("model.parts: either all or none of them must be autoencoders")

@@ -1,11 +1,13 @@
 """Standardisation to mean 0 and standard deviation 1."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
-from trainctl.components.scale.base import Affine, moments, shift_and_divide
+from trainctl.components.scale.base import Affine, Summary, moments, shift_and_divide
 
 
-def standard(*, values: Tensor) -> Affine:
+def standard(*, values: Tensor, summary: Callable[[], Summary] | None = None) -> Affine:
     r"""Scale to mean 0 and standard deviation 1, per column of a table and per channel of images.
 
     .. math:: x' = (x - \mu) / \sigma, \qquad \sigma^2 = \tfrac1n \sum (x_i - \mu)^2
@@ -15,8 +17,10 @@ def standard(*, values: Tensor) -> Affine:
 
     Args:
         values: The training split, ``(N, F)``, ``(N, T, F)`` or ``(N, C, H, W)``. Supplied by ``assemble``.
+        summary: Returns the statistics of rows that are not in memory, of which ``values`` are a sample; None: ``values``
+            are all rows. Supplied by ``assemble``.
 
     Source: Hastie, Tibshirani, Friedman, The Elements of Statistical Learning, 2009, section 14.5;
     equals scikit-learn's ``StandardScaler``.
     """
-    return shift_and_divide(*moments(values))
+    return shift_and_divide(*(summary().moments if summary else moments(values)))

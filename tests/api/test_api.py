@@ -1,0 +1,294 @@
+"""The Python door: its names, and what they do in the process that uses them."""
+
+import inspect
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import trainctl
+from tests import small_runs
+
+QUICK = ("dataset=iris", "model=linear", "loop.epochs=2", "output.plots=false", "threads=1")
+ROOT = Path(trainctl.__file__).parents[1]
+NAMES = {
+    "Advice", "CheckpointError", "ConfigError", "DataError", "Interrupted", "NonFiniteError", "Predictions", "Run",
+    "StorageError", "Table", "TrainctlError", "UnavailableError", "load", "runs", "sklearn", "train",
+}  # fmt: skip
+SIGNATURES = {
+    "train": "(*words, settings=None, quiet=False, config_dir=None)",
+    "load": "(run='last', *words, root='runs', which='best', components=())",
+    "runs": "(root='runs')",
+    "Run.predict": "(self, rows, *, quantiles=())",
+    "Run.evaluate": "(self, split='test')",
+    "Table.column": "(self, name)",
+    "Table.to_pandas": "(self)",
+}
+PROPERTIES = {
+    "Run": {"classes", "config", "metrics", "model", "name", "path", "summary", "which"},
+    "Predictions": {"classes", "columns", "notes", "probabilities", "values"},
+    "Table": {"columns"},
+}
+METHODS = {
+    "Run": {"evaluate", "predict"},
+    "Predictions": {"column", "count", "index", "to_pandas"},
+    "Table": {"column", "count", "index", "to_pandas"},
+}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("iris"))
+        found = trainctl.train(*QUICK, settings={"optimizer.lr": 0.1}, quiet=True)
+        return trainctl.load(found.path.resolve())
+
+
+def public(value):
+    return {name for name in dir(value) if not name.startswith("_")}
+
+
+def test_the_public_names_and_signatures_are_these():
+    assert set(trainctl.__all__) == NAMES
+    assert set(dir(trainctl)) == NAMES | {"__version__"}
+    assert trainctl.__version__
+    for path, expected in SIGNATURES.items():
+        name, _, attribute = path.partition(".")
+        found = getattr(trainctl, name)
+        signature = inspect.signature(getattr(found, attribute) if attribute else found)
+        plain = [parameter.replace(annotation=inspect.Parameter.empty) for parameter in signature.parameters.values()]
+        shown = str(signature.replace(parameters=plain, return_annotation=inspect.Signature.empty))
+        assert shown == expected, path
+    with pytest.raises(AttributeError, match="module 'trainctl' has no attribute 'fit'"):
+        _ = trainctl.fit
+
+
+def test_the_public_attributes_of_what_is_returned_are_these(run):
+    found = {"Run": run, "Predictions": run.predict([[1, 2, 3, 4]]), "Table": run.metrics}
+    for name, value in found.items():
+        assert public(value) == PROPERTIES[name] | METHODS[name]
+
+
+def test_importing_trainctl_imports_nothing_heavy():
+    script = (
+        "import sys, time; began = time.perf_counter(); import trainctl; dir(trainctl); trainctl.ConfigError\n"
+        "print(time.perf_counter() - began, *({'torch', 'numpy', 'hydra', 'rich', 'sklearn'} & {*sys.modules}))"
+    )
+    seconds, *heavy = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout.split()
+    assert heavy == []
+    assert float(seconds) < 0.5  # 0.01 on an idle machine
+
+
+def test_train_is_a_function_whatever_was_imported_before():
+    import trainctl.train.loop
+
+    assert callable(trainctl.train)
+    assert trainctl.train is sys.modules["trainctl.train"]
+    assert trainctl.train.loop is sys.modules["trainctl.train.loop"]
+
+
+def test_a_run_has_its_settings_records_and_predictions(run):
+    assert run.config["optimizer"]["lr"] == 0.1
+    run.config["optimizer"]["lr"] = 5
+    assert run.config["optimizer"]["lr"] == 0.1
+    assert run.classes == ("setosa", "versicolor", "virginica")
+    assert run.summary["outcome"] == "finished"
+    assert [row["epoch"] for row in run.metrics if "val/loss" in row] == [1, 2]
+    assert run.metrics.column("test/loss")[-1] == run.summary["metrics"]["test/loss"]
+    assert run.evaluate()["test/accuracy"] == run.summary["metrics"]["test/accuracy"]
+    assert run.name in repr(run)
+    found = run.predict(np.array([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]]))
+    assert found.values.tolist() == ["setosa", "virginica"]
+    assert found.probabilities.shape == (2, 3)
+    assert found.columns == ["row", "prediction", "p_setosa", "p_versicolor", "p_virginica"]
+    assert found[1]["p_virginica"] == pytest.approx(float(found.probabilities[1, 2]))
+
+
+def test_the_model_takes_raw_rows_and_says_what_predict_says(run):
+    rows = torch.tensor([[5.1, 3.5, 1.4, 0.2], [6.7, 3.0, 5.2, 2.3]])
+    assert torch.allclose(run.model(rows), torch.tensor(run.predict(rows).probabilities), atol=1e-6)
+    assert not run.model.training
+    moved = run.model.to(torch.device("cpu"), torch.float32)
+    assert torch.allclose(moved(rows).sum(1), torch.ones(2))
+    assert run.model(torch.tensor([[float("nan"), 1, 1, 1]])).isnan().all()
+    with torch.no_grad():
+        next(run.model.parameters()).zero_()
+    assert run.predict(rows).values.tolist() == ["setosa", "virginica"]  # which has weights of its own
+
+
+@pytest.mark.parametrize("kind", ["prices", "cities", "images", "lines", "series"])
+def test_each_kind_of_rows_is_predicted_as_from_its_file(small_root, kind):
+    run = trainctl.load(small_runs.find(small_root, kind))
+    for given, path in rows_in_memory(small_root, kind):
+        expected, found = run.predict(path), run.predict(given)
+        assert np.array_equal(found.values, expected.values)
+        names = [name for name in found.columns if name not in ("file", "line")]
+        assert [[row[name] for name in names] for row in found] == [[row[name] for name in names] for row in expected]
+
+
+def rows_in_memory(root, kind):
+    """Yield rows, and a file with the same ones."""
+    if kind in ("prices", "cities"):
+        records = [{"city": "Ulm", "age": 3, "price": 1.5}, {"city": "Bern", "age": 40.25, "price": 2.0}]
+        Path("rows.csv").write_text("price,age,city\n1.5,3,Ulm\n2.0,40.25,Bern\n")
+        yield records, "rows.csv"
+        yield {name: [row[name] for row in records] for name in records[0]}, Path("rows.csv")
+        pandas = pytest.importorskip("pandas")
+        yield pandas.DataFrame(records), ["rows.csv"]
+        yield pandas.DataFrame(records).astype({"age": "float32", "city": "category"}), "rows.*"
+    elif kind == "images":
+        image = root / "pets" / "cat" / "3.png"
+        yield image.read_bytes(), image
+        yield [image.read_bytes()], str(image)
+    elif kind == "lines":
+        Path("new.txt").write_text("cat 1\nnew dog\n")
+        yield ["cat 1", "new dog"], "new.txt"
+        yield [{"text": "cat 1"}, {"text": "new dog"}], Path("new.txt")
+    else:
+        Path("rows.csv").write_text("load\n1\n2\n3\n4\n")
+        yield {"load": [1, 2, 3, 4]}, "rows.csv"
+        yield [[[1.0], [2.0], [3.0]], [[2.0], [3.0], [4.0]]], "rows.csv"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([[1, 2]], r"rows: has shape \(1, 2\); this run takes rows of shape \(4,\)"),
+        ([], "has shape"),
+        ([["a", "b", "c", "d"]], "contains texts; expected numbers"),
+        ([{"sepal_length": 1}], "column sepal_width is missing"),
+        ([[1, 2, 3, None]], "row 0, column petal_width has a missing value"),
+        ("nowhere.csv", "nowhere.csv: no such file"),
+        ([{"a": 1}, 3], "row 1 is of another kind"),
+        (object(), "expected numbers"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_wrong_rows_are_data_errors(run, given, expected):
+    with pytest.raises(trainctl.DataError, match=expected):
+        run.predict(given)
+
+
+def test_errors_are_those_of_the_command_line():
+    for words, error, expected in (
+        (["optimizer=adm"], trainctl.ConfigError, "did you mean adam"),
+        (["-m", "seed=0,1"], trainctl.ConfigError, "flags are for the command line"),
+        (["dataset=csv", "dataset.path=no.csv", "dataset.target=x"], trainctl.DataError, "no such file"),
+    ):
+        with pytest.raises(error, match=expected):
+            trainctl.train(*words, quiet=True)
+    with pytest.raises(trainctl.ConfigError, match="no such setting"):
+        trainctl.train(settings={"lr": 1}, quiet=True)
+    with pytest.raises(trainctl.CheckpointError, match="no runs found"):
+        trainctl.load()
+    with pytest.raises(trainctl.CheckpointError, match="nowhere"):
+        trainctl.load("nowhere")
+    assert list(trainctl.runs()) == []
+    assert not Path("runs").exists()
+
+
+def test_quantiles_need_an_ensemble(run):
+    with pytest.raises(trainctl.ConfigError, match="ensemble"):
+        run.predict([[1, 2, 3, 4]], quantiles=[0.5])
+    with pytest.raises(trainctl.ConfigError, match=r"expected numbers in \[0, 1\]"):
+        run.predict([[1, 2, 3, 4]], quantiles=[5])
+
+
+def test_the_process_is_left_as_it_was_in_any_thread(capfd):
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    torch.set_num_threads(1)
+    threads, path, here = set(threading.enumerate()), list(sys.path), Path.cwd()
+    state, drawn = torch.get_rng_state(), (random.getstate(), np.random.get_state()[1].tolist())
+    found = []
+
+    def work():
+        run = trainctl.train(*QUICK, quiet=True)
+        found.append(run.predict([[5.1, 3.5, 1.4, 0.2]]).values)
+
+    work()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join(60)
+    assert len(found) == 2
+    assert found[0] == found[1]
+    assert {number: signal.getsignal(number) for number in handlers} == handlers
+    assert torch.equal(torch.get_rng_state(), state)
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == drawn
+    assert (set(threading.enumerate()), sys.path, Path.cwd()) == (threads, path, here)
+    assert torch.get_num_threads() == 1
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_file_is_a_word_and_its_reasons_are_shown(small_root, capfd):
+    table = (small_root / "table.csv").read_text()
+    Path("table.csv").write_text(table)
+    words = ("dataset.target=city", "dataset.drop=[customer]", "model=linear", "loop.max_steps=1", "output.plots=false")
+    run = trainctl.train("table.csv", *words)
+    out = capfd.readouterr()[0]
+    assert out.startswith("table.csv: ")
+    assert "finished" in out
+    assert run.config["dataset"]["name"] == "csv"
+    assert [row["run"] for row in trainctl.runs()] == [run.name]
+    assert trainctl.load().path == run.path
+    os.utime(run.path)
+    assert trainctl.runs()[0]["dataset"] == "csv"
+
+
+def test_an_interrupt_saves_the_run_and_raises():
+    def interrupt():
+        while not any(path.stat().st_size for path in Path("runs").glob("*/metrics.jsonl")):
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
+    with pytest.raises(trainctl.Interrupted, match="the run is saved; resume with: trainctl resume"):
+        trainctl.train(*QUICK[:2], "loop.epochs=100000", "output.plots=false", "threads=1", quiet=True)
+    assert trainctl.load("last").summary["outcome"] == "interrupted"
+
+
+def test_a_table_is_a_list_of_rows_and_a_data_frame():
+    found = trainctl.Table([{"a": 1, "b": "<x>"}, {"a": 2.5}] + [{"a": 3}] * 20)
+    assert found.column("b")[:2] == ["<x>", None]
+    assert found[1:2] == trainctl.Table([{"a": 2.5}])
+    assert "&lt;x&gt;" in found._repr_html_()
+    assert repr(found).endswith("and 2 more rows")
+    with pytest.raises(KeyError, match="no such column"):
+        found.column("c")
+    frame = pytest.importorskip("pandas") and found.to_pandas()
+    assert frame["a"].tolist() == found.column("a")
+
+
+def test_a_users_script_is_typed(tmp_path):
+    pytest.importorskip("mypy")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import trainctl\n"
+        "run = trainctl.train('optimizer=adam', settings={'optimizer.lr': 0.1}, quiet=True)\n"
+        "reveal_type(run)\n"
+        "reveal_type(trainctl.load('last').predict([[1.0]]).probabilities)\n"
+        "reveal_type(run.metrics[0]['val/loss'])\n"
+        "reveal_type(trainctl.sklearn.Classifier(epochs=3).epochs)\n"
+        "trainctl.load(3)\n"
+        "trainctl.train(quiet=1.5)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "mypy", "--no-error-summary", "--cache-dir", str(ROOT / ".mypy_cache" / "api"), str(script)],
+        capture_output=True, text=True, cwd=tmp_path, env=os.environ | {"MYPYPATH": str(ROOT)},
+    )  # fmt: skip
+    lines = [line.partition(": ")[2] for line in done.stdout.splitlines() if line.startswith(script.name)]
+    assert lines[0] == 'note: Revealed type is "trainctl.api.opened.Run"'
+    assert "numpy.ndarray" in lines[1]
+    assert "None" in lines[1]
+    assert lines[2] == 'note: Revealed type is "Any"'
+    assert "int" in lines[3]
+    assert [line.startswith("error: Argument") for line in lines] == [False] * 4 + [True] * 2

@@ -1,0 +1,154 @@
+"""Charts: one description for a PNG file and for a page, the learning rate of all steps, titles that meet nothing."""
+
+import math
+
+import pytest
+
+from trainctl.report import batch_plot, chart_plot, curve_charts, mistake_plots, overview_plots, plots
+from trainctl.report.chart import Chart, Mark, Series
+from trainctl.report.curve_charts import Planned
+
+LONG = "a-run-with-a-very-long-name-" * 4
+
+
+@pytest.fixture
+def figures(monkeypatch, tmp_path):
+    """Keep the figures that are written, whichever module draws them."""
+    kept = {}
+
+    def keep(figure, path):
+        figure.canvas.draw()
+        kept[path.stem] = figure
+        return path
+
+    for module in (chart_plot, mistake_plots, overview_plots, batch_plot):
+        monkeypatch.setattr(module, "write", keep)
+    monkeypatch.setattr(plots, "_write", keep)
+    return kept
+
+
+def boxes(figure):
+    """Return where the title, the line below it, the axes with their labels, and legends are [pixels]."""
+    about = [artist for artist in figure.artists if hasattr(artist, "xyann")]
+    title = figure._suptitle.get_window_extent()
+    shown = figure._suptitle.get_text().rstrip()
+    lines = figure._suptitle.get_text().count("\n") + 1
+    title = type(title).from_extents(
+        title.x0, title.y1 - title.height * (shown.count("\n") + 1) / lines, title.x1, title.y1
+    )
+    return {
+        "title": [title],
+        "about": [one.get_window_extent() for one in about],
+        "legend": [legend.get_window_extent() for legend in figure.legends],
+        "axes": [axes.get_tightbbox() for axes in figure.axes if axes.axison],
+    }
+
+
+def drawn_in_every_way(tmp_path, about):
+    """Draw every kind of picture with long names."""
+    import numpy as np
+
+    generator = np.random.default_rng(0)
+    rows = [{"step": 10 * n, "epoch": float(n), "lr": 0.1 / n, "train/loss": 1 / n, "val/loss": 2 / n, "val/r2": -1.0 * n}
+            for n in range(1, 9)]  # fmt: skip
+    plots.curves(rows, tmp_path, "val/loss", 40, Planned(0.1, lambda step: 1 / (1 + step), 100), about)
+    names = [f"{LONG}{n}" for n in range(4)]
+    plots.confusion(np.eye(4, dtype=int).tolist(), names, tmp_path / "confusion.png", about)
+    plots.range_test([1e-4, 1e-3, 1e-2], [3.0, 2.0, 9.0], [3.0, 2.0, 9.0], 1e-3, tmp_path / "range.png")
+    mistake_plots.mistaken_classes(
+        [(LONG, names[0], names[1], 0.1, 0.9)], "Most confident mistakes", tmp_path / "wrong.png", about
+    )
+    mistake_plots.mistaken_numbers([(LONG, 1.0, 2.0)], "Largest errors", tmp_path / "far.png", about)
+    images = [generator.random((8, 8)) for _ in range(7)]
+    captions = [(LONG, LONG)] * 7
+    mistake_plots.pictures(images, captions, "Most confident mistakes", tmp_path / "images.png", images, about)
+    overview_plots.calibration_of_classes(
+        [(3, 0.5, 0.4), (2, 0.9, 1.0)], generator.random(5), np.array([True] * 3 + [False] * 2), 0.1,
+        tmp_path / "calibration.png", about,
+    )  # fmt: skip
+    batch_plot.images(images, [LONG] * 7, f"First training batch: {LONG}", about, tmp_path / "batch.png")
+    batch_plot.table(
+        names, generator.random((3, 4)), [names] * 3, names[:3], "First training batch", about, tmp_path / "cells.png"
+    )
+    batch_plot.texts([(LONG, LONG * 9)] * 3, "First training batch", about, tmp_path / "texts.png")
+    windows = generator.random((5, 6, 2))
+    batch_plot.series(
+        windows, windows[:, :2], ["a", LONG], [LONG] * 5, "First training batch", about, tmp_path / "series.png"
+    )
+    series = tuple(Series(f"{LONG}{n}", [1, 2, 3], [n, 2, 1], colour=n) for n in range(9))
+    chart = Chart("many", f"Many runs: {LONG}", about, "epoch", LONG, series, Mark(2, 2, "best"))
+    chart_plot.draw(chart, tmp_path / "many.png")
+    chart_plot.panel([chart, chart], "Curves of 9 runs", about, tmp_path / "panel.png")
+
+
+def test_titles_name_what_they_are_about_and_meet_nothing(tmp_path, figures):
+    about = f"{LONG} · penguins.csv · test rows"
+    drawn_in_every_way(tmp_path, about)
+    assert len(figures) >= 15
+    for name, figure in figures.items():
+        found = boxes(figure)
+        width, height = figure.canvas.get_width_height()
+        assert bool(found["about"]) == (name != "range"), name
+        upper = [*found["title"], *found["about"]]
+        for box in [*upper, *found["legend"]]:
+            assert box.x0 >= 0, name
+            assert box.x1 <= width + 1, name
+            assert box.y0 >= -1, name
+            assert box.y1 <= height + 1, name
+        for box in upper:
+            for other in [*found["legend"], *found["axes"]]:
+                assert not box.overlaps(other), name
+        if found["about"]:
+            assert not found["title"][0].overlaps(found["about"][0]), name
+            assert found["about"][0].y1 <= found["title"][0].y0 + 2, name
+
+
+def rows_of(*rates, every=10):
+    return [{"step": every * n, "epoch": float(n), "lr": rate} for n, rate in enumerate(rates, 1)]
+
+
+def test_the_learning_rate_is_that_of_each_step():
+    planned = Planned(0.1, lambda step: 1.0 if step < 5 else 0.5, 20)
+    chart = curve_charts.learning_rate(rows_of(0.05, 0.05), planned, "x")
+    (line,) = chart.series
+    assert list(line.x) == list(range(20))
+    assert line.y == [0.1] * 5 + [0.05] * 15
+
+
+def test_a_rate_that_evaluations_have_changed_is_drawn_as_it_was():
+    chart = curve_charts.learning_rate(rows_of(0.1, 0.05, 0.05), Planned(0.1, lambda step: 1.0, 30), "x")
+    (line,) = chart.series
+    assert line.y == [0.1] * 10 + [0.05] * 20
+
+
+def test_what_is_left_of_a_run_that_was_stopped_is_drawn_as_planned():
+    chart = curve_charts.learning_rate(rows_of(0.09), Planned(0.1, lambda step: 1 - step / 90, 90), "x")
+    taken, rest = chart.series
+    assert (taken.x[-1], rest.x[0], rest.x[-1], rest.kind) == (9, 10, 89, "dashed") or (taken.x[-1], rest.x[0]) == (
+        9,
+        10,
+    )
+    assert rest.y[-1] == pytest.approx(0.09 / (1 - 9 / 90) * (1 - 89 / 90))
+
+
+def test_a_schedule_that_follows_the_clock_is_drawn_at_its_evaluations():
+    chart = curve_charts.learning_rate(rows_of(0.1, 0.02), Planned(0.1, lambda step: 1.0, 100, by_step=False), "x")
+    assert chart.series[0].x == [10.0, 20.0]
+
+
+@pytest.mark.parametrize(
+    "planned", [None, Planned(0.1, lambda step: 1.0, 10**6), Planned(0.0, lambda step: 0.5**step, 9)]
+)
+def test_what_is_constant_is_not_drawn(planned):
+    rate = 0.0 if planned and not planned.base else 0.1
+    assert curve_charts.learning_rate(rows_of(rate, rate), planned, "x") is None
+
+
+def test_runs_are_drawn_over_each_other_by_metric():
+    runs = {
+        "a": [{"epoch": 1.0, "val/loss": 0.5, "train/loss": 1.0}],
+        "b": [{"epoch": 1.0, "val/loss": math.nan}],
+        "c": [],
+    }
+    (chart,) = curve_charts.over_each_other(runs, "digits")
+    assert (chart.name, chart.about, [series.name for series in chart.series]) == ("loss", "digits · validation", ["a"])

@@ -1,0 +1,41 @@
+"""A run's name tells its data, its model and what was changed."""
+
+import pytest
+
+from trainctl.settings import compose, naming
+from trainctl.settings.config import slug
+
+NAMES = [
+    ([], "digits-mlp-adam"),
+    (["optimizer.lr=0.1", "schedule=cosine"], "digits-mlp-adam-lr=0.1-cosine"),
+    (["model=cnn", "optimizer=sgd", "seed=3"], "digits-cnn-sgd-seed=3"),
+    (["recipe=overfit"], "diabetes-mlp-adam-overfit"),
+    (["schedule=none", "optimizer=adam"], "digits-mlp-adam"),  # what the default run has, too
+    (["device=cpu", "threads=1", "output.plots=false", "output.tags=[x]"], "digits-mlp-adam"),
+    (["output.name=baseline", "seed=3"], "baseline"),
+    (["augment=[noise,flip]"], "digits-mlp-adam-noise+flip"),
+    (["dataset=csv", "dataset.path=/data/my wine.csv.gz", "dataset.target=x"], "my-wine-mlp-adam"),
+    (["model.hidden=[64,64]", "split.seed=3"], "digits-mlp-adam-hidden=64+64-seed=3"),
+]
+
+
+@pytest.mark.parametrize(("words", "name"), NAMES, ids=[name for _, name in NAMES])
+def test_a_name_tells_the_data_the_model_and_what_was_changed(words, name):
+    assert slug(naming.label(compose.compose(words), words)) == name
+
+
+def test_a_name_keeps_its_last_changes_and_a_length_that_a_table_has_room_for():
+    words = [
+        f"loop.{key}={value}"
+        for key, value in (("epochs", 7), ("batch_size", 64), ("clip_norm", 1.0), ("eval_every_steps", 9))
+    ]
+    name = naming.label(compose.compose(words), words)
+    assert len(name) <= naming.LONGEST
+    assert name.endswith("eval_every_steps=9")
+
+
+def test_defaults_of_the_project_are_in_no_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trainctl.yaml").write_text("seed: 3\n")
+    words = ["seed=3", "optimizer.lr=0.1"]
+    assert naming.label(compose.compose(words), words) == "digits-mlp-adam-lr=0.1"

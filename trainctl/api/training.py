@@ -1,0 +1,114 @@
+"""Train a run from Python, and list runs."""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainctl.api.table import Table
+from trainctl.errors import Advice, ConfigError
+from trainctl.finished.record import Record, read
+from trainctl.settings import compose, from_file, hydra_tree
+from trainctl.settings.spelling import spell
+from trainctl.store.finding import all_runs
+
+if TYPE_CHECKING:  # it imports torch
+    from trainctl.api.opened import Run
+
+
+def train(
+    *words: str,
+    settings: Mapping[str, object] | None = None,
+    quiet: bool = False,
+    config_dir: str | Path | None = None,
+) -> "Run":
+    """Train a run, as ``trainctl WORD...`` does on the command line.
+
+    In a notebook and on a terminal, a live view shows it; elsewhere, one line for each evaluation. The process stays as it
+    was: its signal handlers, number of threads and random generators. An interrupt (Ctrl-C, or the button of a notebook)
+    ends the step, saves the run and raises ``Interrupted``.
+
+    Args:
+        words: Settings and choices of components: ``"optimizer=adam"``, ``"optimizer.lr=0.1"``; the first may be a file or
+            directory of data, or a file of settings.
+        settings: Further settings, by their keys, as values of Python: ``{"optimizer.lr": 0.1}``.
+        quiet: Whether nothing is shown.
+        config_dir: Your directory of configuration files, in addition to ``./conf``.
+
+    Returns:
+        The run, opened with its best weights.
+
+    Raises:
+        TrainctlError: If settings or data are wrong, or training fails: of the subclass that says what is wrong.
+    """
+    if flags := [word for word in words if word.startswith("-")]:
+        raise ConfigError(
+            f"{flags[0]}: flags are for the command line; train() takes settings such as 'optimizer=adam'"
+        )
+    hydra_tree.forget()
+    typed, reasons = _expanded([*words, *(f"{key}={spell(value)}" for key, value in (settings or {}).items())])
+    config = compose.compose(typed, None if config_dir is None else str(config_dir))
+    from trainctl.api.opened import ALLOWED, Run
+    from trainctl.api.surroundings import as_before
+    from trainctl.finished.open import open as open_run
+    from trainctl.report import reporters
+    from trainctl.train import session
+
+    chosen = reporters.records if quiet else reporters.in_python(reasons)
+    directories = []
+
+    def begun(run: Any, directory: Any) -> Any:
+        directories.append(directory)
+        return chosen(run, directory)
+
+    with as_before():
+        session.begin(config, typed, reporters=begun)
+        return Run(open_run(directories[0], config.components, (), ALLOWED, payloads=["best"]), "best")
+
+
+def _expanded(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
+    """Replace a file or directory in front by the settings that it stands for; return them with the reasons for each."""
+    first = words[0] if words else ""
+    if not first or ("=" in first and not os.path.lexists(first)) or not os.path.lexists(first):
+        return list(words), ()
+    found = from_file.expanded(first, words[1:])
+    return [*found.words, *words[1:]], tuple(f"{first}: {reason}" for reason in found.reasons)
+
+
+def runs(root: str | Path = "runs") -> Table:
+    """Return the runs below a directory, the newest first, as ``trainctl runs`` shows them.
+
+    Each row has the run's name, path, outcome, settings and metrics by ``split/name``; trials of sweeps are among them.
+
+    Args:
+        root: The directory of the runs.
+
+    Raises:
+        CheckpointError: If it cannot be read.
+    """
+    troubles: list[str] = []
+    found = [read(path, Path(root)) for path in all_runs(Path(root), troubles)]
+    for trouble in dict.fromkeys(troubles):
+        warnings.warn(trouble, Advice, stacklevel=2)
+    found.sort(key=lambda record: (record.created, record.name), reverse=True)
+    return Table([_row(record) for record in found])
+
+
+def _row(record: Record) -> dict[str, Any]:
+    return {
+        "run": record.name,
+        "path": str(record.path),
+        "outcome": record.outcome,
+        "created": datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="seconds"),
+        **{group: record.member(group) for group in ("dataset", "model", "optimizer")},
+        "lr": record.lr,
+        "steps": record.steps,
+        "epochs": record.epochs,
+        "seconds": record.seconds,
+        "parameters": record.parameters,
+        "monitor": record.monitor,
+        "best": record.best,
+        **record.metrics,
+    }

@@ -1,0 +1,201 @@
+"""Your own Parquet files."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from trainctl.components.dataset.base import (
+    Dataset,
+    Keep,
+    PathText,
+    SchemaLike,
+    Size,
+    cache_directory,
+    kept,
+    of_same_columns,
+    required,
+    schema_json,
+)
+from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.csv_rows import Plan
+from trainctl.fileformat.label import Guessed
+from trainctl.fileformat.packed import Packer, Source, packed
+from trainctl.fileformat.parquet import Files, arrow, columns, convert, files_of
+from trainctl.fileformat.room import Room
+from trainctl.fileformat.suspect import kinds
+from trainctl.fileformat.table import Column, select
+from trainctl.fileformat.target import guess_task
+from trainctl.wording import listed, typed
+
+
+def parquet(
+    *,
+    path: PathText | None,
+    target: str | list[str] | None,
+    task: Literal["auto", "classification", "regression"],
+    columns: list[str],
+    drop: list[str],
+    categorical: list[str],
+    unknown: Literal["ignore", "error"],
+    keep: Keep,
+    memory: Size | None,
+    cache: PathText | None,
+    schema: SchemaLike | None,
+    room: Room | None = None,
+) -> Dataset:
+    """Return your own Parquet files: numbers, dates and categories, with a column to predict.
+
+    The files are converted once, to rows of numbers in the cache; after that, pyarrow is not needed. Numbers and booleans
+    are numbers; a date is days since the first one, a time of day hours since midnight. Texts are categories, if there are
+    at most 10 distinct values, or at most 100 distinct values, each occurring 3 times on average, and are one-hot encoded.
+    Nulls and NaN are missing values: see ``clean``. Needs the extra ``parquet``: ``pip install 'trainctl[parquet]'``.
+
+    Args:
+        path: A file; a directory, of which all ``.parquet`` files in and below it are read, in the order of their names; or
+            a pattern such as ``'data/2024-*.parquet'``.
+        target: Name of the column to predict; a list of names is a regression with several targets; null: no column, for a
+            model that reconstructs its input, such as ``model=autoencoder``.
+        task: ``auto``: a classification if the target is text or boolean, or if it has whole numbers with at most 20
+            distinct values in the first 100,000 rows; otherwise a regression.
+        columns: Columns to use as inputs, names or patterns such as ``gene_*``; empty: all but the target.
+        drop: Columns to ignore, names or patterns.
+        categorical: Columns of texts that contain categories although they have many values, and columns of numbers that
+            contain categories; names or patterns.
+        unknown: What ``evaluate`` does with a category that did not occur in training: ``ignore``: encode it as no category,
+            and report it; ``error``.
+        keep: ``memory``: all rows are in memory. ``disk``: they stay on disk, and are visited in windows of neighbouring rows
+            that are shuffled. ``auto``: on disk if they would take more than half of the memory that is free.
+        memory: The most memory that rows may take; null: half of what is free.
+        cache: Directory of converted rows; null: ``~/.cache/trainctl/rows``.
+        schema: A finished run's schema, which determines the columns and the classes. Supplied by ``assemble``.
+        room: The memory that is free. Supplied by ``assemble``.
+
+    Returns:
+        A table ``(N, F)`` with NaN for missing values; classes ``(N,)`` or values ``(N, K)``.
+
+    Raises:
+        ConfigError: If ``path`` is null, or settings contradict each other.
+        DataError: If a file is damaged, or its columns are not those of the others.
+        UnavailableError: If pyarrow is not installed.
+
+    Source: Apache Parquet, file format 2.
+    """
+    place = required("path", path, "FILE.parquet")
+    files, name = files_of(place), Path(place).name
+    settings = ["parquet", target, task, columns, drop, categorical, unknown]
+    source = Source(files, name, settings, Path(cache) if cache else cache_directory("cache") / "rows", place)
+
+    if schema and (same := of_same_columns(source, schema)):
+        return kept(same, keep, memory, room)
+    source = replace(source, settings=[*settings, schema_json(schema)]) if schema else source
+
+    def write(packer: Packer) -> None:
+        arrow()
+        opened = Files(files, name)
+        targets = [target] if isinstance(target, str) else list(target or ())
+        plan, guessed, unused = _plan(opened, targets, task, columns, drop, categorical, unknown, schema)
+        packer.facts |= {
+            "targets": targets,
+            "task": guessed.task,
+            "reason": "" if schema else guessed.reason,
+            "other": "" if schema else guessed.other,
+            "notes": [],
+            "delimiter": None,
+            "lines": [*kinds([column for column in plan.columns if column.name not in plan.texts]), *unused],
+            "source": name,
+        }
+        convert(packer, opened, plan)
+
+    return kept(packed(source, write), keep, memory, room)
+
+
+def _plan(
+    files: Files,
+    targets: Sequence[str],
+    task: str,
+    wanted: Sequence[str],
+    drop: Sequence[str],
+    categorical: Sequence[str],
+    unknown: str,
+    schema: SchemaLike | None,
+) -> tuple[Plan, Guessed, list[tuple[str, str]]]:
+    """Return what the columns contain, the task, and which columns are not used.
+
+    Raises:
+        ConfigError: If settings contradict each other.
+        DataError: If a column does not exist.
+    """
+    for name in targets:
+        files.require(name)
+        if name in drop:
+            raise ConfigError(f"{typed('dataset.drop', [name])}: this is the target, which cannot be dropped")
+    if len(targets) > 1 and task == "classification":
+        raise ConfigError(
+            f"dataset.target=[{','.join(targets)}]: several targets are a regression; classes need one target"
+        )
+    known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+    unused: list[tuple[str, str]] = []
+    if known:
+        found, texts = known, frozenset(column.name for column in known if column.categories)
+        for column in known:
+            files.require(column.name)
+        chosen = frozenset[str]()
+    else:
+        named, dropped, chosen = (
+            _selected(files, *each) for each in (("columns", wanted), ("drop", drop), ("categorical", categorical))
+        )
+        inputs = [name for name in files.kinds if name not in (*targets, *dropped) and (name in named or not wanted)]
+        if not inputs:
+            raise DataError(f"{files.name}: has no columns other than the target and the dropped ones")
+        found, texts = columns(files, inputs)
+        texts |= chosen & set(inputs)
+        out = [name for name in files.kinds if name in dropped]
+        unused = [("unused", f"{listed(out)} (dataset.drop)")] if out else []
+    guessed = _guess(files, targets, schema.task if schema else task)
+    plan = Plan(
+        columns=found,
+        texts=texts,
+        targets=tuple(map(Column, targets)),
+        classes=guessed.task == "classification",
+        chosen=chosen,
+        class_names=schema.class_names if schema and schema.class_names else None,
+        known=bool(known),
+        unknown=unknown,
+        wide=bool(schema and schema.input_centre),
+    )
+    return plan, guessed, unused
+
+
+def _selected(files: Files, key: str, patterns: Sequence[str]) -> frozenset[str]:
+    """Return the columns that names and patterns match.
+
+    Raises:
+        ConfigError: If a pattern matches none.
+        DataError: If a name does not exist.
+    """
+    found, missing = select([*files.kinds], patterns)
+    for name in missing:
+        if set("*?[") & set(name):
+            raise ConfigError(f"dataset.{key}=[{name}]: matches no column")
+        files.require(name)
+    return frozenset(found)
+
+
+def _guess(files: Files, targets: Sequence[str], task: str) -> Guessed:
+    """Return the task, and why.
+
+    Raises:
+        DataError: If a target is neither numbers nor texts.
+    """
+    for name in targets:
+        kind = files.kinds[name]
+        if kind.word not in ("number", "text") or (kind.word == "text" and (len(targets) > 1 or task == "regression")):
+            raise DataError(f"{files.name}: column {name} is {kind.typed}, which cannot be predicted as {task} target")
+    if len(targets) > 1:
+        return Guessed("regression", "one output for each target")
+    if not targets:
+        return Guessed("regression")
+    if task != "auto":
+        return Guessed(task, f"as dataset.task={task} says")
+    return guess_task(files.first(targets[0]))

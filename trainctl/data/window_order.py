@@ -1,0 +1,175 @@
+"""The order in which training visits rows on disk: windows of neighbouring rows, each read whole and then shuffled.
+
+The blocks of the file, of about 1 MiB, are shuffled; 64 of them make a window, whose rows are shuffled again. Everything is
+a function of the seed, the epoch and the number of the window: each row comes once in an epoch, any position is found at
+once, and nothing has to be saved.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from trainctl.components.augment.base import Visit
+from trainctl.data.ahead import read_ahead
+from trainctl.data.stored_rows import StoredRows
+from trainctl.fileformat import rows_file
+from trainctl.machine.device import derive
+
+BLOCKS, WITHIN = 6, 7  # so that the seeds of blocks and of windows differ from each other and from others
+
+
+@dataclass(frozen=True)
+class Windows:
+    """How an epoch divides the blocks of a file into windows.
+
+    Args:
+        blocks: The blocks in the order in which they are read ``(B,)``.
+        starts: The position in the epoch at which each window starts ``(W + 1,)``; the last entry is the number of rows.
+    """
+
+    blocks: Tensor
+    starts: Tensor
+
+    def __len__(self) -> int:
+        return len(self.starts) - 1
+
+    def at(self, position: int) -> int:
+        """Return the window of a position; those without rows are skipped."""
+        return int(torch.searchsorted(self.starts, position, right=True)) - 1
+
+
+@lru_cache(maxsize=4)
+def windows_of(rows: StoredRows, seed: int, epoch: int) -> Windows:
+    """Return the windows of an epoch: a function of the rows, the seed and the epoch."""
+    counts = rows.bounds.diff()
+    blocks = torch.randperm(len(counts), generator=torch.Generator().manual_seed(derive(BLOCKS, seed, epoch)))
+    totals = torch.cat([counts.new_zeros(1), counts[blocks].cumsum(0)])
+    ends = (
+        torch.arange(0, len(counts) + rows_file.WINDOW_BLOCKS, rows_file.WINDOW_BLOCKS).clamp(max=len(counts)).unique()
+    )
+    return Windows(blocks, totals[ends])
+
+
+@lru_cache(maxsize=4)  # those of a window are asked for by every step
+def window_rows(rows: StoredRows, seed: int, epoch: int, window: int) -> Tensor:
+    """Return the numbers of the rows of a window ``(N,)``, in the order in which they are visited."""
+    found = _in_file_order(rows, windows_of(rows, seed, epoch), window)
+    return found[_shuffled(len(found), seed, epoch, window)]
+
+
+def _in_file_order(rows: StoredRows, windows: Windows, window: int) -> Tensor:
+    blocks = (
+        windows.blocks[window * rows_file.WINDOW_BLOCKS : (window + 1) * rows_file.WINDOW_BLOCKS].sort().values.tolist()
+    )
+    bounds = rows.bounds
+    return torch.cat([torch.arange(int(bounds[block]), int(bounds[block + 1])) for block in blocks])
+
+
+def _shuffled(count: int, seed: int, epoch: int, window: int) -> Tensor:
+    return torch.randperm(count, generator=torch.Generator().manual_seed(derive(WITHIN, seed, epoch, window)))
+
+
+@dataclass(frozen=True)
+class WindowOrder:
+    """The rows on disk that each step visits: a function of the step alone, so a checkpoint need not save it.
+
+    Args:
+        rows: The training split.
+        batch_size: Rows in a step.
+        seed: The run's seed.
+        device: The device of the indices.
+        taught: What a teacher says about each row ``(N, ...)``; None if that is not stored.
+    """
+
+    rows: StoredRows
+    batch_size: int
+    seed: int
+    device: torch.device
+    taught: Tensor | None = None
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Steps in an epoch; the last batch may be smaller."""
+        return -(-len(self.rows) // self.batch_size)
+
+    def batches(self, step: int) -> Iterator[tuple[Tensor, ...]]:
+        """Yield the batches of this step and all later ones, without end; inputs are as stored, not scaled.
+
+        A thread reads one window ahead.
+        """
+        epoch, position = divmod(step, self.steps_per_epoch)
+        first = position * self.batch_size
+        windows = windows_of(self.rows, self.seed, epoch)
+        skipped = first - int(windows.starts[window := windows.at(first)])
+        rest: tuple[Tensor, ...] | None = None
+        for parts, ends in read_ahead(self._keys(epoch, window), self._load):
+            parts = tuple(part[skipped:] for part in parts)
+            skipped = 0
+            if rest is not None:  # completed by the first rows of this window; the others are not copied
+                missing = self.batch_size - len(rest[0])
+                rest = tuple(torch.cat([old, part[:missing]]) for old, part in zip(rest, parts, strict=True))
+                parts = tuple(part[missing:] for part in parts)
+                if len(rest[0]) == self.batch_size or (ends and not len(parts[0])):
+                    yield rest
+                    rest = None
+                if not len(parts[0]):
+                    continue
+            whole = len(parts[0]) // self.batch_size * self.batch_size
+            yield from self._cut(tuple(part[:whole] for part in parts))
+            # Copied, so that the window can be freed while its last rows wait for those of the next one.
+            rest = tuple(part[whole:].clone() for part in parts) if whole < len(parts[0]) else None
+            if ends and rest is not None:
+                yield rest
+                rest = None
+            del parts
+
+    def _cut(self, parts: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
+        if len(parts[0]):
+            yield from zip(*(part.split(self.batch_size) for part in parts), strict=True)
+
+    def _keys(self, epoch: int, window: int) -> Iterator[tuple[int, int]]:
+        """Yield epoch and window from a window on, without end."""
+        while True:
+            yield from ((epoch, each) for each in range(window, len(windows_of(self.rows, self.seed, epoch))))
+            epoch, window = epoch + 1, 0
+
+    def _load(self, key: tuple[int, int]) -> tuple[tuple[Tensor, ...], bool]:
+        """Read a window; return its rows in the order in which they are visited, and whether it ends the epoch."""
+        epoch, window = key
+        windows = windows_of(self.rows, self.seed, epoch)
+        numbers = _in_file_order(self.rows, windows, window)
+        order = _shuffled(len(numbers), self.seed, epoch, window)
+        inputs = self.rows.inputs(numbers)[order].to(self.device)
+        numbers = numbers[order]
+        targets = self.rows.targets.index_select(0, numbers.to(self.rows.targets.device))
+        words = () if self.taught is None else (self.taught.index_select(0, numbers.to(self.taught.device)),)
+        return (inputs, targets, *words), window + 1 == len(windows)
+
+    def visit(self, step: int, first: int, count: int, *, unlabeled: bool = False) -> Visit:
+        """Return the epoch of a step, and the numbers ``(count,)`` of rows in its batch, see :class:`~trainctl.data.order.Order`."""
+        assert not unlabeled
+        epoch, position = divmod(step, self.steps_per_epoch)
+        positions = (torch.arange(count) + (position * self.batch_size + first)) % len(self.rows)
+        return Visit(epoch, self._numbers(epoch, positions).to(self.device))
+
+    def row_numbers(self, step: int) -> list[int]:
+        """Return the numbers of the rows in the batch of a step."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        first = position * self.batch_size
+        numbers: list[int] = self._numbers(
+            epoch, torch.arange(first, min(len(self.rows), first + self.batch_size))
+        ).tolist()
+        return numbers
+
+    def _numbers(self, epoch: int, positions: Tensor) -> Tensor:
+        windows = windows_of(self.rows, self.seed, epoch)
+        which = torch.searchsorted(windows.starts, positions, right=True) - 1
+        numbers = torch.empty_like(positions)
+        for window in which.unique().tolist():
+            here = which == window
+            rows = window_rows(self.rows, self.seed, epoch, window)
+            numbers[here] = rows[positions[here] - windows.starts[window]]
+        return numbers

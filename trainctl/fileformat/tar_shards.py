@@ -1,0 +1,124 @@
+"""Tar files of samples, as WebDataset writes them -> an index, by which any member is read at once. Imports no torch.
+
+A tar is read through once, header by header, which skips the contents; nothing is extracted. The members of a sample have
+one name and different endings: ``0001.jpg`` and ``0001.cls``.
+"""
+
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainctl.errors import DataError
+from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.place import open_regular
+from trainctl.fileformat.waiting import counted
+
+LARGEST_LABEL = 1 << 10  # bytes
+LARGEST_IMAGE = 1 << 30
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file in a tar.
+
+    Args:
+        shard: The tar.
+        name: The name of the sample.
+        ending: What follows the first dot of its name, in lower case.
+        start: Where it begins [bytes].
+        size: Its size [bytes].
+    """
+
+    shard: Path
+    name: str
+    ending: str
+    start: int
+    size: int
+
+    @property
+    def path(self) -> Path:
+        """Return what it is called in messages."""
+        return Path(f"{self.shard}:{self.name}.{self.ending}")
+
+    def read(self, largest: int = LARGEST_IMAGE) -> bytes:
+        """Return its bytes.
+
+        Raises:
+            DataError: If the tar ends before, or cannot be read.
+        """
+        if self.size > largest:
+            raise DataError(f"{self.path}: is larger than {largest:,} bytes")
+        with reading(self.path), open_regular(self.shard) as file:
+            file.seek(self.start)
+            content = file.read(self.size)
+        if len(content) < self.size:
+            raise DataError(f"{self.path}: the tar ends before; it is truncated")
+        return content
+
+
+@dataclass
+class Index:
+    """The samples of tar files, in the order in which they are there.
+
+    Args:
+        images: The image of each sample.
+        labels: The label of each sample; None if it has none.
+        others: How many members are neither.
+    """
+
+    images: list[Member] = field(default_factory=list)
+    labels: list[Member | None] = field(default_factory=list)
+    others: int = 0
+
+
+def index_of(shards: Sequence[Path], endings: frozenset[str], label: str) -> Index:
+    """Return the samples of tar files.
+
+    Args:
+        shards: The files.
+        endings: The last endings of images, with a dot.
+        label: The ending of labels, without a dot.
+
+    Raises:
+        DataError: If a file is no tar, is packed or damaged, or a sample has several images.
+    """
+    found = Index()
+    for shard in counted(shards, "indexing", len(shards), "files"):
+        members = _members(shard)
+        samples: dict[str, tuple[Member | None, Member | None]] = {}
+        for member in members:
+            image, text = samples.get(member.name, (None, None))
+            if member.ending == label:
+                text = member
+            elif f".{member.ending.rpartition('.')[2]}" in endings:
+                if image is not None:
+                    raise DataError(f"{member.path}: a second image of this sample, besides .{image.ending}")
+                image = member
+            else:
+                found.others += 1
+                continue
+            samples[member.name] = image, text
+        for image, text in samples.values():
+            if image is None:
+                assert text is not None
+                raise DataError(f"{text.path}: this sample has no image")
+            found.images.append(image)
+            found.labels.append(text)
+    return found
+
+
+def _members(shard: Path) -> list[Member]:
+    def explain(error: Exception) -> str | None:
+        if isinstance(error, tarfile.ReadError | tarfile.CompressionError):
+            return f"{shard}: cannot be read as a tar; a packed one is unpacked first (gunzip), so that any member can be read"
+        return None
+
+    found = []
+    with reading(shard, explain=explain), open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as opened:
+        for member in opened:
+            path = Path(member.name)
+            if member.isreg() and not path.name.startswith("."):
+                name, _, ending = path.name.partition(".")
+                found.append(Member(shard, str(path.parent / name), ending.lower(), member.offset_data, member.size))
+    return found

@@ -1,0 +1,93 @@
+"""What a served run expects and returns, as plain values: the answer of `/schema`, from which the page makes its form."""
+
+import math
+from collections.abc import Sequence
+from datetime import date
+from typing import Any
+
+import torch
+
+from trainctl.data.centre import add
+from trainctl.data.schema import Schema
+from trainctl.fileformat.table import Column
+from trainctl.finished.features import features
+from trainctl.finished.predictor import Predictor
+
+TYPES = {
+    "table": ["application/json", "application/x-ndjson", "text/csv"],
+    "series": ["application/json", "application/x-ndjson", "text/csv"],
+    "text": ["application/json", "application/x-ndjson", "text/csv", "text/plain"],
+    "image": ["image/*", "application/json"],
+}
+
+
+def describe(predictor: Predictor, name: str, step: int, limits: dict[str, Any]) -> dict[str, Any]:
+    """Return what a run expects and returns.
+
+    Args:
+        predictor: Its model.
+        name: Of the run.
+        step: Number of optimizer steps that its weights were trained for.
+        limits: Of a request.
+    """
+    schema = predictor.schema
+    kind = features(schema).kind
+    about: dict[str, Any] = {
+        "run": name,
+        "step": step,
+        "task": predictor.task,
+        "input": kind,
+        "shape": list(schema.input_shape),
+        "accepts": TYPES[kind],
+        "classes": list(schema.class_names),
+        "targets": list(schema.target_names),
+        "columns": ["row", *predictor.columns],
+        "limits": limits,
+    }
+    if kind in ("table", "series"):
+        about["inputs"] = inputs(predictor)
+    if kind == "text":
+        about["text"] = {
+            "column": schema.encoding.text,
+            "level": schema.encoding.level,
+            "length": schema.input_shape[0],
+        }
+    return about
+
+
+def inputs(predictor: Predictor) -> list[dict[str, Any]]:
+    """Return the columns of a row: name, type, categories, and a typical value."""
+    schema = predictor.schema
+    width = schema.input_shape[-1]
+    middle = add(predictor.fitted.input_scale.inverse(torch.zeros(1, width)), schema.input_centre).reshape(-1).tolist()
+    found, place = [], 0
+    for column in columns_of(schema):
+        found.append(described(column, middle[place] if place < len(middle) else 0.0))
+        place += max(1, len(column.categories))
+    return found
+
+
+def columns_of(schema: Schema) -> Sequence[Column]:
+    """Return the columns that a record has; those of an array are called ``input_0``, ``input_1``, ..."""
+    names = schema.input_names or tuple(f"input_{index}" for index in range(schema.input_shape[-1]))
+    return schema.columns or tuple(map(Column, names))
+
+
+def described(column: Column, middle: float) -> dict[str, Any]:
+    """Return what a column contains.
+
+    >>> described(Column("age"), 31.25)
+    {'name': 'age', 'type': 'number', 'example': 31.25}
+    """
+    if column.categories:
+        categories = list(column.categories)
+        return {"name": column.name, "type": "category", "categories": categories, "example": categories[0]}
+    middle = middle if math.isfinite(middle) else 0.0
+    if column.date == "time":
+        minutes = round(60 * min(max(middle, 0.0), 23.98))
+        return {"name": column.name, "type": "time", "example": f"{minutes // 60:02d}:{minutes % 60:02d}"}
+    if column.date:
+        day = min(max(1, int(column.origin + middle) + 1), date.max.toordinal())
+        return {"name": column.name, "type": "date", "example": date.fromordinal(day).isoformat()}
+    found: dict[str, Any] = {"name": column.name, "type": "number", "example": float(f"{middle:.4g}")}
+    return found | ({"unit": column.number.unit} if column.number.unit else {})

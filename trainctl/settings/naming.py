@@ -1,0 +1,69 @@
+"""Name a run after its data, its model and what was changed, so that a list of runs tells them apart. Imports no torch."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+from trainctl.settings import component, project_file, written
+from trainctl.settings.config import Config, slug
+from trainctl.settings.members import usual
+
+LONGEST = 48  # characters
+NAMED = ("dataset", "model", "optimizer")  # the members of these groups are in every name
+# What does not tell runs apart: where they ran, where they were written, and what every run of a project has.
+PLACES = (
+    "output", "components", "device", "threads", "processes", "distributed", "checkpoint", "init", "teacher",
+)  # fmt: skip
+WITHOUT_FILE = ("", "-", ".")
+
+
+def label(config: Config, words: Sequence[str] = ()) -> str:
+    """Return the middle part of a run directory's name.
+
+    Args:
+        config: The run's configuration.
+        words: The words that composed it; those that change a setting are in the name, the last ones first, as many as
+            there is room for.
+    """
+    if config.output.name:
+        return config.output.name
+    text = "-".join([data(config.parts["dataset"]), *(str(config.parts[group]["name"]) for group in NAMED[1:])])
+    room, kept = LONGEST - len(text), []
+    for part in reversed(changes(words)):
+        if (room := room - len(part) - 1) < 0:
+            break
+        kept.append(part)
+    return "-".join([text, *reversed(kept)])
+
+
+def data(settings: Mapping[str, Any]) -> str:
+    """Return the name of a data set: that of its file or directory, if it has one.
+
+    >>> data({"name": "csv", "path": "/data/penguins.csv"}), data({"name": "digits"})
+    ('penguins', 'digits')
+    """
+    path = settings.get("path")
+    stem = PurePath(path).name.partition(".")[0] if isinstance(path, str) else ""
+    return slug(stem, 30) if stem not in WITHOUT_FILE else str(settings.get("name"))
+
+
+def changes(words: Sequence[str]) -> list[str]:
+    """Return what words change, each as a part of a name; without what every run of the project has.
+
+    >>> changes(["dataset=iris", "optimizer.lr=0.1", "schedule=cosine", "output.root=x"])
+    ['lr=0.1', 'cosine']
+    """
+    project = project_file.current()
+    given = {setting.word for setting in project.settings} if project else set()
+    found: dict[str, str] = {}
+    for word in words:
+        key, _, value = word.partition("=")
+        key = written.key_of(word)
+        group, _, rest = key.partition(".")
+        if word in given or group in PLACES or key in NAMED or group == "dataset":
+            continue
+        value = value.strip("[]").replace(",", "+")  # a comma is left out by completion
+        is_member = not rest and (group in component.GROUPS or group == "recipe")
+        if not (is_member and value in usual().get(key, ())):
+            found[key] = value if is_member else f"{key.rpartition('.')[2]}={value}"
+    return [part for part in (slug(text, 24) for text in found.values()) if part]
