@@ -16,10 +16,9 @@ from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.machine import environment, launch, threads
 from trainctl.report import table
-from trainctl.settings import component, config, existing, processes, project, project_file
+from trainctl.settings import component, config, processes, project, project_file
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
-from trainctl.store import configuration
 from trainctl.store.finding import find
 from trainctl.store.runpath import AnyPath
 
@@ -276,6 +275,9 @@ def in_processes_of(
     Raises:
         TrainctlError: If the run's configuration cannot be read, or such a change is not allowed.
     """
+    from trainctl.settings import existing  # these know Hydra, which most commands need not
+    from trainctl.store import configuration
+
     typed = any(word.startswith(("processes=", "distributed.")) for word in overrides)
     if not typed and environment.read() is None and configuration.read_tree(directory, own).get("processes", 1) == 1:
         return None
