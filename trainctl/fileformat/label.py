@@ -99,10 +99,10 @@ def is_one_hot(answers: np.ndarray) -> bool:
     return bool(((answers == 0) | (answers == 1)).all() and (answers.sum(1) == 1).all())
 
 
-def guess_task(answers: np.ndarray) -> Guessed:
+def task_of_array(answers: np.ndarray) -> Guessed:
     """Return the task that an array of targets suggests.
 
-    >>> guess_task(np.array([0, 1, 1])).task, guess_task(np.array([0.0, 1.0])).task, guess_task(np.eye(2)).task
+    >>> task_of_array(np.array([0, 1, 1])).task, task_of_array(np.array([0.0, 1.0])).task, task_of_array(np.eye(2)).task
     ('classification', 'regression', 'regression')
     """
     classes = "dataset.task=classification"

@@ -14,7 +14,7 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.cells import JSON, Table, TableFormat, is_missing, is_no_number, read_table
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.in_place import array_header
-from trainctl.fileformat.label import guess_task as task_of_array
+from trainctl.fileformat.label import task_of_array
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
