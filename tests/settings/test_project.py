@@ -171,7 +171,7 @@ def test_nothing_of_a_project_is_imported_before_it_is_trusted(downloaded, say, 
     code, out, err = say(*words)
     assert (code, out) == (2, "")
     assert "trainctl.yaml, line 1: components=[downloaded_package]: is code of this project" in err
-    assert "type trainctl trust" in err
+    assert "run `trainctl trust`" in err
     assert "downloaded_package" not in sys.modules
     assert not (downloaded / "runs").exists()
 

@@ -18,7 +18,7 @@ from trainctl.wording import listed
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 BOOLEANS = frozenset({"true", "false"})
-MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as amounts
+MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as quantities
 MOST_SPARSE = 100  # distinct whole numbers in an array that are classes although they are not 0, 1, 2, ...
 
 
@@ -117,7 +117,11 @@ def task_of_array(answers: np.ndarray) -> Guessed:
     if answers.dtype.kind in "iub":
         amounts = "dataset.task=regression"
         if len(values) <= MOST_SPARSE or (values[0] == 0 and values[-1] == len(values) - 1):
-            reason = "" if answers.dtype.kind == "b" else f"its whole numbers are classes; as amounts: {amounts}"
+            reason = (
+                ""
+                if answers.dtype.kind == "b"
+                else f"its whole numbers are treated as classes; to predict quantities: {amounts}"
+            )
             return Guessed("classification", reason, amounts)
         return Guessed(
             "regression", f"its whole numbers have {len(values):,} distinct values; as classes: {classes}", classes
@@ -171,7 +175,7 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
     if 2 * len(names) > len(values) and len(names) > MOST_SPARSE:
         raise DataError(
             f"{file}: {len(names):,} distinct targets in {len(values):,} rows are too many to be classes;"
-            " dataset.task=regression predicts amounts"
+            " dataset.task=regression predicts quantities"
         )
     return _known(values, file, names)
 
