@@ -273,7 +273,7 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("lengths that differ", npz(inputs=ROWS, targets=LABELS[:19]), ARRAYS, "my.npz: inputs have shape (20, 3), targets (19,)"),
     ("one class", npz(inputs=ROWS, targets=0 * LABELS), ARRAYS, "my.npz: has only one class (0)"),
     ("too many classes", npz(inputs=np.zeros((300, 2)), targets=7 * np.arange(300)), f"{ARRAYS} dataset.task=classification",
-     "my.npz: 300 distinct targets in 300 rows are too many to be classes; dataset.task=regression predicts amounts"),
+     "my.npz: 300 distinct targets in 300 rows are too many to be classes; dataset.task=regression predicts quantities"),
     ("a class with a fraction", npz(inputs=ROWS, targets=LABELS + 0.5), f"{ARRAYS} dataset.task=classification",
      "my.npz: target [0.5] in row 0 is not a class"),
     ("a class that is missing", npz(inputs=ROWS, targets=np.where(LABELS, np.nan, 0)), f"{ARRAYS} dataset.task=classification",

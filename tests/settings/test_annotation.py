@@ -126,7 +126,7 @@ MISUNDERSTOOD = [
     ("from typing import Optional", "Optional", "Optional needs arguments in brackets"),
     ("from typing import Annotated", "Annotated[float]", "Annotated takes a type, a constraint"),
     ("from typing import Annotated", "Annotated[float, 3]", "3 is not a string, as a constraint must be"),
-    ("from typing import Annotated", 'Annotated[float, f"{1}"]', "is not a text, as a constraint must be"),
+    ("from typing import Annotated", 'Annotated[float, f"{1}"]', "is not a string, as a constraint must be"),
     ("from typing import Annotated", 'Annotated[int, "1..3"]', "'1..3' is not an interval such as '[0, 1)'"),
     ("from typing import Annotated", 'Annotated[int, "[3, 1]"]', "'[3, 1]' is not an interval"),
     ("from typing import Annotated", 'Annotated[int, "[a, b]"]', "'[a, b]' is not an interval"),

@@ -9,7 +9,7 @@ import pytest
 from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.errors import Advice, ConfigError
-from trainctl.settings import compose, hydra_flags
+from trainctl.settings import compose, hydra_flags, hydra_tree
 
 MINE = "# @package _global_\ndefaults:\n  - override /dataset: csv\ndataset:\n  path: t.csv\n"
 
@@ -20,7 +20,7 @@ def write(path, text):
 
 
 def message(*words):
-    compose._compose_members.cache_clear()
+    hydra_tree._compose_members.cache_clear()
     with pytest.raises(ConfigError) as caught:
         compose.compose(list(words))
     return str(caught.value)
@@ -40,7 +40,7 @@ def test_words_that_yaml_reads_as_something_else_are_named_and_the_advice_works(
         assert said[1].endswith(f"quote it, drop: ['a', '{item}']")
         advice = [line.rpartition("quote it, ")[2] for line in said]
         write("conf/recipe/mine.yaml", MINE + "".join(f"  {line}\n" for line in advice))
-        compose._compose_members.cache_clear()
+        hydra_tree._compose_members.cache_clear()
         tree = compose.compose(["recipe=mine"]).tree["dataset"]
         assert (tree["target"], tree["drop"]) == (word, ["a", item])
 

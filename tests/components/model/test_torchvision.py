@@ -309,6 +309,7 @@ def test_another_scaling_is_answered_with_advice(file, tmp_path):
 def test_a_kept_head_needs_the_classes_of_the_weights(hub):
     with pytest.raises(
         ConfigError,
-        match=r"model.head=kept: the classes of the weights \(tench, goldfish, .* and 997 more\) are not those of the data \(0, 1, 2 and 7 more\)",
+        match=r"model.head=kept: the classes of the weights \(tench, goldfish, .* and 997 more\) are not those of the data"
+        r" \(0, 1, 2 and 7 more\)",
     ):
         assemble(settings("model.weights=default", "model.head=kept"))
