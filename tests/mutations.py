@@ -1012,7 +1012,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/rundir.py",
-        '                return f"{where}{key!r}: expected a text as key"\n',
+        '                return f"{where}{key!r}: expected a string as key"\n',
         "                continue\n",
         "tests/finished/test_hostile_runs.py -k traceback",
     ),

@@ -13,7 +13,7 @@ import pytest
 from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.command.help import COMMANDS
-from trainctl.settings import compose
+from trainctl.settings import hydra_tree
 from trainctl.settings.own_code import own_code
 from trainctl.train import session
 
@@ -57,7 +57,7 @@ def say(monkeypatch, capfd, tmp_path):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
 
     def run(*words):
-        compose._compose_members.cache_clear()
+        hydra_tree._compose_members.cache_clear()
         monkeypatch.setattr(sys, "argv", ["trainctl", *words])
         started = time.monotonic()
         code = cli.main()

@@ -331,7 +331,7 @@ def test_arrays_of_objects_and_arrays_that_are_not_there_are_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "huge.npz", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("inputs.npy", header.getvalue() + bytes(10**6))
     for name in ("huge.npy", "huge.npz"):
-        with pytest.raises(DataError, match="the header promises"):
+        with pytest.raises(DataError, match="the header declares"):
             read_array(tmp_path / name)
 
 

@@ -118,7 +118,7 @@ class SweepError(TrainctlError):
 
 
 class ToleranceError(TrainctlError):
-    """What was made of a run differs from it by more than is tolerated; nothing was kept."""
+    """A result differs from the original run by more than the tolerance. An export is discarded; a new run is kept."""
 
     exit_code = 9
 

@@ -366,7 +366,7 @@ def test_a_link_in_the_run_is_not_followed(explain, trained):
         ("rows.npy class=rose", 2, "class=rose: no such class"),
         ("rows.npy target=x", 2, "target=x: only a regression has targets"),
         ("rows.npy patch=3", 2, "patch=3: only method=occlusion"),
-        ("rows.npy method=occlusion patch=3", 2, "patch=3: the rows of this run are no images, but of kind table"),
+        ("rows.npy method=occlusion patch=3", 2, "patch=3: the rows of this run are not images, but of kind table"),
         ("rows.npy steps=0", 2, "steps=0: expected a whole number"),
         ("rows.npy steps=9999999", 2, "expected a whole number in [1, 4096]"),
         ("rows.npy rows=200", 2, "expected a whole number in [1, 100]"),

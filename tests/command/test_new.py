@@ -152,7 +152,7 @@ def test_a_package_that_was_there_before_is_not_trusted_by_writing_beside_it(her
     (here / "my_components" / "__init__.py").write_text("raise SystemExit('executed')\n")
     code, out, _ = say("new", "schedule", "halving")
     assert code == 0
-    assert "to run its code, type trainctl trust" in out
+    assert "to allow its code, run `trainctl trust`" in out
     assert not trusted.store().exists()
     assert say("schedule=halving", "--cfg", "job")[0] == 2
 

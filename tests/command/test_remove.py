@@ -54,7 +54,7 @@ def test_a_run_is_removed_once_it_is_confirmed(root, say):
     make(root / "a"), make(root / "b")
     code, out, err = say("remove", "a")
     assert (code, (root / "a").exists()) == (2, True)
-    assert "nobody can be asked here; to remove these without a question, type yes=true" in err
+    assert "cannot ask (not a terminal); add yes=true" in err
     code, out, _ = say("remove", "a", "yes=true")
     assert (code, sorted(path.name for path in root.iterdir())) == (0, ["b"])
     assert out.startswith("runs/a: 1.")
@@ -89,7 +89,7 @@ def test_a_run_from_which_another_was_made_needs_a_word(root, say):
     make(root / "child", [root / "parent"])
     code, _, err = say("remove", "parent", "yes=true")
     assert (code, (root / "parent").exists()) == (4, True)
-    assert "child was made from it; to remove it nevertheless, type parents=true" in err
+    assert "child was made from it; to remove it anyway, add parents=true" in err
     assert say("remove", "parent", "child", "yes=true")[0] == 0
     make(root / "parent"), make(root / "child", [root / "parent"])
     assert say("remove", "parent", "parents=true", "yes=true")[0] == 0

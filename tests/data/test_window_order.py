@@ -180,9 +180,9 @@ def test_a_block_that_is_not_what_it_was_is_named(make: Make, way: int) -> None:
     rows = make(31, 4, 3)
     path = rows.source.file.path
     list(damaged(path))[way]()
-    with pytest.raises(DataError, match=r"block \d+ \(rows \d+ to \d+\) is not what it was"):
+    with pytest.raises(DataError, match=r"block \d+ \(rows \d+ to \d+\) has changed or is damaged"):
         visited(WindowOrder(rows, 4, 5, CPU), 0, 8)
-    with pytest.raises(DataError, match="is not what it was"):
+    with pytest.raises(DataError, match="has changed or is damaged"):
         list(rows.portions(4))
     if way == 1:
         assert rows.gather(torch.tensor([30]))[1].tolist() == [300]  # other blocks can be read

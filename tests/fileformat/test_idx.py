@@ -17,8 +17,12 @@ DAMAGED = [
     (b"\0\0\x0d\x01\0\0\0\x01\0\0\0\0", "not an IDX file of unsigned bytes", "IDX of floats"),
     (b"\0\0\x08\0", "not an IDX file", "no dimensions"),
     (HEADER[:9], "truncated inside its header (9 bytes)", "cut inside the header"),
-    (HEADER + b"1234567", "the header promises 8 bytes of data (2, 2, 2), the file contains 7", "one byte short"),
-    (HEADER + b"123456789", "the header promises 8 bytes of data (2, 2, 2), the file contains 9", "one byte too many"),
+    (HEADER + b"1234567", "the header declares 8 bytes of data (2, 2, 2), but the file contains 7", "one byte short"),
+    (
+        HEADER + b"123456789",
+        "the header declares 8 bytes of data (2, 2, 2), but the file contains 9",
+        "one byte too many",
+    ),
 ]
 
 

@@ -147,7 +147,7 @@ def test_a_narrower_model_keeps_the_strongest_units(norm):
 def test_an_output_layer_for_other_classes_is_new_even_if_there_are_as_many():
     result, old, new = moved([*MLP, "model.norm=none"], [], other=schema(classes="xyz"))
     assert [entry.state for entry in result] == ["taken", "taken", "new"]
-    assert result[-1].why == "its outputs are other classes"
+    assert result[-1].why == "its output classes differ"
     assert not torch.equal(new[-1].weight, old[-1].weight)
     assert torch.equal(new[1].weight, old[1].weight)
 

@@ -125,8 +125,8 @@ MISUNDERSTOOD = [
     ("", "dict[str]", "dict does not take these arguments"),
     ("from typing import Optional", "Optional", "Optional needs arguments in brackets"),
     ("from typing import Annotated", "Annotated[float]", "Annotated takes a type, a constraint"),
-    ("from typing import Annotated", "Annotated[float, 3]", "3 is not a text, as a constraint must be"),
-    ("from typing import Annotated", 'Annotated[float, f"{1}"]', "is not a text, as a constraint must be"),
+    ("from typing import Annotated", "Annotated[float, 3]", "3 is not a string, as a constraint must be"),
+    ("from typing import Annotated", 'Annotated[float, f"{1}"]', "is not a string, as a constraint must be"),
     ("from typing import Annotated", 'Annotated[int, "1..3"]', "'1..3' is not an interval such as '[0, 1)'"),
     ("from typing import Annotated", 'Annotated[int, "[3, 1]"]', "'[3, 1]' is not an interval"),
     ("from typing import Annotated", 'Annotated[int, "[a, b]"]', "'[a, b]' is not an interval"),
@@ -137,7 +137,7 @@ MISUNDERSTOOD = [
     ("from typing import Annotated", 'Annotated[list[int], "[0, 1]"]', "constrains int and float only"),
     ("from typing import Annotated", 'Annotated[Annotated[int, "[0, 9]"], "[1, 2]"]', "constrains int and float only"),
     ("from typing import Literal", "Literal[int]", "int is not a constant, as Literal needs"),
-    ("from typing import Literal", "Literal[0.5]", "0.5 is not a text, a whole number"),
+    ("from typing import Literal", "Literal[0.5]", "0.5 is not a string, a whole number"),
     ("from annotated_package.kinds import Loop", "Loop", "refers to itself"),
     ("Mine = list['Mine']", "Mine", "refers to itself"),
     ("", "int" + " | int" * 400, "nested too deeply"),
@@ -286,7 +286,12 @@ def without_references(kind: Any, names: dict[str, Any]) -> Any:
 @pytest.mark.parametrize(
     ("kind", "fitting", "others", "words"),
     [
-        (tuple[int, str], [[1, "a"]], [[1], ["a", 1], [1, "a", 2], [], 1], "a list of 2 items: a whole number, a text"),
+        (
+            tuple[int, str],
+            [[1, "a"]],
+            [[1], ["a", 1], [1, "a", 2], [], 1],
+            "a list of 2 items: a whole number, a string",
+        ),
         (dict[str, int], [{}, {"a": 1}], [{"a": "b"}, {1: 1}, []], "a mapping, each value a whole number"),
         (Annotated[int, "[1, 9]", object()], [1], [0], "a whole number in [1, 9]"),
         (Annotated[bool, object()], [True], [1], "true or false"),

@@ -434,5 +434,5 @@ def test_a_budget_that_is_typed_alone_is_the_only_one(typed, epochs):
 def test_a_users_file_that_ours_would_hide_is_an_error(tmp_path):
     (tmp_path / "conf" / "model").mkdir(parents=True)
     (tmp_path / "conf" / "model" / "mlp.yaml").write_text("name: mlp\nhidden: [7]\n")
-    with pytest.raises(ConfigError, match=r"conf/model/mlp\.yaml: trainctl has a model of this name"):
+    with pytest.raises(ConfigError, match=r"conf/model/mlp\.yaml: has the same name as a built-in model"):
         compose.compose([])

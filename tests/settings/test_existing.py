@@ -111,7 +111,7 @@ def test_hydras_flags_leave_the_process_as_it_was(argv: tuple[str, ...], capsys:
 
 def test_a_habit_is_answered_when_a_run_is_resumed_too():
     tree = compose.compose(["dataset=iris"]).tree
-    for typed, answer in (("device=gpu", "type device=cuda"), ("loop.max_time=90", "type loop.max_time=90s")):
+    for typed, answer in (("device=gpu", "use device=cuda"), ("loop.max_time=90", "use loop.max_time=90s")):
         with pytest.raises(ConfigError, match=answer):
             existing.check(existing.change(tree, [typed], existing.MAY_CHANGE))
 

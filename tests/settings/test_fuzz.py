@@ -16,7 +16,7 @@ from trainctl.errors import CheckpointError, ConfigError, DataError
 from trainctl.fileformat.json_text import parse_json
 from trainctl.fileformat.tree import read_tree
 from trainctl.run import assemble
-from trainctl.settings import component, compose, config, existing, points
+from trainctl.settings import component, compose, config, existing, hydra_tree, points
 from trainctl.settings import members as catalogue
 from trainctl.settings.overrides import parse
 from trainctl.store import records, rundir
@@ -124,7 +124,7 @@ WORDS = "model.hidden=[8,{a:'b c'},\"x\",1e3,null,${seed}]"
 
 def as_user_file(text: str, folder: Path) -> object:
     (folder / "conf" / "model" / "own.yaml").write_text(text, encoding="utf-8", errors="surrogatepass")
-    compose._compose_members.cache_clear()
+    hydra_tree._compose_members.cache_clear()
     return compose.compose(["model=own"])
 
 

@@ -133,7 +133,7 @@ def hints():
     """Yield every word of a hint in the tables of habits."""
     texts = [*habits.COMMANDS.values(), *habits.FLAGS.values(), *habits.HYDRA.values()]
     for text in texts:
-        yield from re.findall(r"(?:type |with )((?:-m )?(?:[\w.]+=[\w.]+ ?)+|trainctl [\w-]+|--config-dir \.?)", text)
+        yield from re.findall(r"(?:use |with )((?:-m )?(?:[\w.]+=[\w.]+ ?)+|trainctl [\w-]+|--config-dir \.?)", text)
     yield from (f"{key}=1" for keys in habits.ELSEWHERE.values() for key in keys.split(" ")[-1:])
 
 

@@ -172,8 +172,8 @@ def downloaded(here):
 def test_nothing_of_a_project_is_imported_before_it_is_trusted(downloaded, say, words):
     code, out, err = say(*words)
     assert (code, out) == (2, "")
-    assert "trainctl.yaml, line 1: components=[downloaded_package]: is code of this project" in err
-    assert "type trainctl trust" in err
+    assert "trainctl.yaml, line 1: components=[downloaded_package]: is this project's code" in err
+    assert "run `trainctl trust`" in err
     assert "downloaded_package" not in sys.modules
     assert not (downloaded / "runs").exists()
 
@@ -191,7 +191,7 @@ def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):
     assert tree("schedule=boom")["components"] == ["downloaded_package"]
     write(downloaded / "another/__init__.py", HOSTILE)
     write(downloaded / "trainctl.yaml", "components: [downloaded_package, another]\n")
-    assert "has not been trusted yet" in say("--cfg", "job")[2]
+    assert "which you have not trusted" in say("--cfg", "job")[2]
     write(downloaded / "trainctl.yaml", "components: [downloaded_package]\n")
     assert say("trust", "yes=false")[0] == 0
     assert say("--cfg", "job")[0] == 2

@@ -9,7 +9,7 @@ import pytest
 from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.errors import Advice, ConfigError
-from trainctl.settings import compose, hydra_flags
+from trainctl.settings import compose, hydra_flags, hydra_tree
 
 MINE = "# @package _global_\ndefaults:\n  - override /dataset: csv\ndataset:\n  path: t.csv\n"
 
@@ -20,7 +20,7 @@ def write(path, text):
 
 
 def message(*words):
-    compose._compose_members.cache_clear()
+    hydra_tree._compose_members.cache_clear()
     with pytest.raises(ConfigError) as caught:
         compose.compose(list(words))
     return str(caught.value)
@@ -35,12 +35,12 @@ def test_words_that_yaml_reads_as_something_else_are_named_and_the_advice_works(
         write("conf/recipe/mine.yaml", f"{MINE}  target: {word}\n  drop: [a, {item}]\n")
         said = message("recipe=mine").splitlines()
         assert [line.partition("=")[0] for line in said] == ["dataset.target", "dataset.drop"], number
-        assert f"mine.yaml, line 6, YAML reads {word} without quotes as something else than a text" in said[0]
+        assert f"mine.yaml, line 6, without quotes, YAML does not read {word} as a string" in said[0]
         assert said[0].endswith(f": quote it, target: '{word}'")
         assert said[1].endswith(f"quote it, drop: ['a', '{item}']")
         advice = [line.rpartition("quote it, ")[2] for line in said]
         write("conf/recipe/mine.yaml", MINE + "".join(f"  {line}\n" for line in advice))
-        compose._compose_members.cache_clear()
+        hydra_tree._compose_members.cache_clear()
         tree = compose.compose(["recipe=mine"]).tree["dataset"]
         assert (tree["target"], tree["drop"]) == (word, ["a", item])
 
@@ -48,7 +48,7 @@ def test_words_that_yaml_reads_as_something_else_are_named_and_the_advice_works(
 @pytest.mark.parametrize("word", ["1:30", "010", "1:30:00", "007"])
 def test_a_number_in_another_base_is_never_read_in_silence(word):
     write("conf/recipe/mine.yaml", f"# @package _global_\nloop:\n  epochs: {word}\n")
-    assert f"mine.yaml, line 3: epochs: YAML does not read {word} as it looks" in message("recipe=mine")
+    assert f"mine.yaml, line 3: epochs: YAML does not read {word} the way it looks" in message("recipe=mine")
 
 
 def test_another_projects_directory_is_left_alone(monkeypatch, capsys):
@@ -59,14 +59,14 @@ def test_another_projects_directory_is_left_alone(monkeypatch, capsys):
     tree = compose.compose([]).tree
     assert (tree["seed"], tree["optimizer"]["lr"], tree["model"]["name"]) == (0, 0.001, "mlp")
     write("conf/optimizer/adam.yaml", "name: adam\nlr: 0.5\n")
-    assert "trainctl has a optimizer of this name" in message()
+    assert "has the same name as a built-in optimizer" in message()
     Path("conf/optimizer/adam.yaml").unlink()
     Path("conf").rename("theirs")
-    with pytest.raises(ConfigError, match="trainctl has a model of this name"):  # what is named is meant
+    with pytest.raises(ConfigError, match="has the same name as a built-in model"):  # what is named is meant
         compose.compose([], "theirs")
     Path("theirs/model/mlp.yaml").unlink()
     with pytest.warns(
-        Advice, match=r"theirs/config.yaml: is not read; to use its settings, move it to .*type recipe=config"
+        Advice, match=r"theirs/config.yaml: is not read; to use its settings, move it to .*use recipe=config"
     ):
         compose.compose([], "theirs")
     monkeypatch.setattr(sys, "argv", ["trainctl", "--config-dir", "theirs", "--cfg", "job"])

@@ -90,7 +90,7 @@ def test_a_sync_that_fails_is_no_lack_of_one(tmp_path: Path, monkeypatch: pytest
 
 def test_a_file_system_that_takes_no_bytes_ends_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "os", Other(write=lambda handle, content: 0))
-    with pytest.raises(StorageError, match="takes no more bytes"):
+    with pytest.raises(StorageError, match="accepted no more bytes"):
         files.write_bytes(tmp_path / "x", b"x")
     assert list(tmp_path.iterdir()) == []
 

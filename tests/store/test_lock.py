@@ -39,7 +39,7 @@ def ended() -> int:
 def test_a_second_writer_is_refused_and_told_by_whom(tmp_path: Path) -> None:
     with (
         lock.hold(tmp_path),
-        pytest.raises(StorageError, match=rf"process {os.getpid()} on .* since \d.*wait for it or end it"),
+        pytest.raises(StorageError, match=rf"process {os.getpid()} on .* since \d.*wait for it to finish, or stop it"),
     ):
         lock.take(tmp_path)
     assert list(tmp_path.iterdir()) == []

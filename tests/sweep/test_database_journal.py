@@ -198,7 +198,7 @@ def test_waiting_ends_when_the_user_is_in_a_hurry_or_the_sweep_was_removed(serve
     threading.Timer(2, lambda: setattr(one, "hurried", lambda: True)).start()
     with pytest.raises(AwayError, match="cannot be reached"):
         look_anew(one)
-    assert "waiting for the database postgresql://trainer@127.0.0.1" in said[0]
+    assert "cannot reach the database postgresql://trainer@127.0.0.1" in said[0]
     assert "not currently accepting connections" in said[0]
     server.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
     one.hurried = lambda: False

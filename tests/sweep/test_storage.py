@@ -180,7 +180,7 @@ def test_a_database_that_is_away_for_a_while_costs_no_trial(
     for process in processes:
         out, err = process.communicate(240)
         assert process.returncode == 0, out + err
-        assert "waiting for the database postgresql://trainer@127.0.0.1" in out
+        assert "cannot reach the database postgresql://trainer@127.0.0.1" in out
         assert "is back after" in out
     assert claims(url, "away") == {"0": 0, "1": 0}  # nobody took anybody for dead
 

@@ -22,7 +22,7 @@ def test_of_classes_it_is_the_frequencies() -> None:
     rows = evaluation.data.splits["test"].sample(10**6)[1]
     assert plain.metrics["test/loss"] == pytest.approx(float(-frequencies[rows].log().mean()))
     assert plain.metrics["test/accuracy"] == pytest.approx(float((rows == frequencies.argmax()).double().mean()))
-    assert plain.what.startswith("predicting always the class ")
+    assert plain.what.startswith("always predicting class ")
 
 
 def test_of_numbers_it_is_the_mean_so_r2_is_about_0() -> None:
@@ -77,7 +77,7 @@ def test_the_bootstrap_covers_the_mean_about_95_times_of_100() -> None:
 def test_a_run_that_learns_nothing_says_so(tmp_path: Path) -> None:
     session.begin(settings("optimizer=sgd", "optimizer.lr=1e-9", "loop.max_steps=1"), [], tmp_path / "bad")
     summary = json.loads((tmp_path / "bad" / "summary.json").read_text())
-    assert summary["warning"].startswith("the model is no better than a trivial one: test/accuracy is ")
+    assert summary["warning"].startswith("the model is no better than a trivial baseline: test/accuracy is ")
     assert "warning" in (tmp_path / "bad" / "log.txt").read_text()
     session.begin(settings("loop.epochs=20", "optimizer.lr=0.05"), [], tmp_path / "good")
     summary = json.loads((tmp_path / "good" / "summary.json").read_text())

@@ -15,7 +15,7 @@ array, texts, or a directory of such files.
     trainctl explain my-run                          what the run relies on, its worst mistakes, its calibration
 
 With INPUT, each column, pixel or token of a row gets a number, its attribution. It explains the log-odds of the
-predicted class, log(p / (1 - p)), or those of class=; with score=, its logit or its probability. Of a regression it
+predicted class, log(p / (1 - p)), or those of class=; with score=, its logit or its probability. For a regression, it
 explains a target in its unit, and of an autoencoder the mean squared error of its reconstruction. Columns that encode
 one category are added, as are the channels of a pixel and the numbers of a token's embedding.
 
@@ -26,7 +26,7 @@ A row is compared with a baseline, which is named in the output: the mean of the
                          The number of steps doubles until they agree to 1 % (or, where attributions of both signs
                          cancel, to 0.1 % of the sum of their sizes), up to steps=; if they do not, a note says so.
   saliency               the size of the gradient: what the prediction is most sensitive to, in scaled units
-  occlusion              the fall of F if a column, a token or a square of patch= pixels is replaced by the baseline
+  occlusion              the drop in F if a column, a token or a square of patch= pixels is replaced by the baseline
 
 Without INPUT, the run's own data is read. For rows of split=, this measures how much worse the metric gets if the
 values of a column (or of a square of pixels) are shuffled (method=permutation), `repeats` times; it draws the worst

@@ -64,7 +64,7 @@ def _from_file(path: str, typed: list[str]) -> from_file.FromFile:
     except ConfigError as error:
         if WITHOUT_TARGET not in str(error):
             raise
-        note = "no target: it is not plain which column is to be predicted; name it with dataset.target=COLUMN"
+        note = "no target: it is not clear which column to predict; name it with dataset.target=COLUMN"
         found = from_file.expanded(path, [*typed, "dataset.target=null"])
         return from_file.FromFile([*found.words, "dataset.target=null"], (*found.reasons, note))
 

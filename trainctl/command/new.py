@@ -135,7 +135,7 @@ def _component(group: str, name: str, template: str, package: str) -> int:
         if is_new:
             _trust(file, place.package)
         else:
-            table.line(f"{place.package} existed before; to run its code, type trainctl trust")
+            table.line(f"{place.package} existed before; to allow its code, run `trainctl trust`")
     words = [f"{group}=[{name}]" if group in component.ADDITIVE else f"{group}={name}"]
     words += [] if place.is_named else [f"components=[{place.package}]"]
     table.line(f"it is a copy of {group}={template}; to train with it: {shell_words(['trainctl', *words])}")

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
         removal.check_unused(each)
     if not parents and (made := removal.children(found, root)):
         path, names = next(iter(made.items()))
-        raise CheckpointError(f"{path}: {listed(names)} was made from it; to remove it nevertheless, type parents=true")
+        raise CheckpointError(f"{path}: {listed(names)} was made from it; to remove it anyway, add parents=true")
     for each in found:
         trials = f", {len(each.trials):,} trials" if each.trials else ""
         table.line(f"{phrases.pasteable(each.path)}: {format_bytes(each.size)}{trials}")
@@ -68,7 +68,7 @@ def _confirmed(count: int) -> bool:
         ConfigError: If nobody can be asked.
     """
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
-        raise ConfigError("remove: nobody can be asked here; to remove these without a question, type yes=true")
+        raise ConfigError("remove: cannot ask (not a terminal); add yes=true")
     table.line(f"Remove {'it' if count == 1 else f'these {count:,}'}? [y/N]")
     table.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -24,7 +24,7 @@ is wrong with a request is answered with 400 to 503 and {"error": ...}. Rows are
 
 Only this machine can reach 127.0.0.1. There is no password and no encryption: before you choose another host, put a
 server in front that has them. A request may have max_rows rows and max_mb megabytes, and timeout seconds to arrive and
-as many to be answered; while `queue` requests are in work, others get 503. Ctrl-C or SIGTERM answers what is in work
+as many to be answered; while `queue` requests are in progress, others get 503. Ctrl-C or SIGTERM answers those
 and ends with exit code 0.
 
 This needs the extra `serve`: pip install 'trainctl[serve]'.

@@ -213,7 +213,7 @@ def _counts(value: object) -> tuple[int, ...]:
 
 def _texts(value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise ValueError("a list of texts")
+        raise ValueError("a list of strings")
     return tuple(value)
 
 

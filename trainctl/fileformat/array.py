@@ -91,6 +91,6 @@ def _array(file: IO[bytes], size: int) -> np.ndarray:
             " x.astype(str)"
         )
     if any(length < 0 for length in shape) or math.prod(shape) * kind.itemsize > size - file.tell():
-        raise ValueError(f"the header promises {shape} of {kind}, the file ends before")
+        raise ValueError(f"the header declares {shape} of {kind}, but the file ends early")
     file.seek(0)
     return np.lib.format.read_array(file, allow_pickle=False)

@@ -82,10 +82,10 @@ class Table:
         if name not in self.header:
             hint = did_you_mean(name, self.header)
             if len(parts := name.split(",")) > 1 and set(parts) <= set(self.header):
-                hint = f"; type a list in brackets: [{name}]"
+                hint = f"; write a list in brackets: [{name}]"
             for own, around in (('"', "'"), ("'", '"')):  # quotes around a whole value are not part of it
                 if f"{own}{name}{own}" in self.header:
-                    hint = f"; did you mean the column {own}{name}{own}? type it as {around}{own}{name}{own}{around}"
+                    hint = f"; did you mean the column {own}{name}{own}? write it as {around}{own}{name}{own}{around}"
             if sum(NUMBER.fullmatch(cell) is not None for cell in self.header) * 2 > len(self.header):
                 hint = "; line 1 seems to be data: add a line with names, or set dataset.header=false (column_1, ...)"
             if len(self.header) == 1 and (other := [word for word in DELIMITERS if DELIMITERS[word] in self.header[0]]):

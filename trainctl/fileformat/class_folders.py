@@ -283,7 +283,7 @@ def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layo
     if loose := sum(len(found.files) for found in unused):
         first = next(found.files[0] for found in unused if found.files)
         notes.append(
-            f"not used, because in no class folder: {loose:,} {layout.what}, such as {first.relative_to(root)}"
+            f"not used, because they are in no class folder: {loose:,} {layout.what}, such as {first.relative_to(root)}"
         )
     others: Counter[str] = Counter()
     for found in used:
@@ -295,5 +295,5 @@ def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layo
     if irregular := [path for found in used for path in found.irregular]:
         shown = ", ".join(str(path.relative_to(root)) for path in irregular[:NAMED])
         more = f" and {len(irregular) - NAMED:,} more" if len(irregular) > NAMED else ""
-        notes.append(f"not used, because they are broken links or no regular files: {shown}{more}")
+        notes.append(f"not used, because they are broken links or not regular files: {shown}{more}")
     return notes

@@ -51,7 +51,7 @@ def convert(packer: Packer, layout: Layout, plan: Plan) -> None:
     path = layout.path
     texts = {name: Texts(f"{path}, column {name}", "; drop it with dataset.drop") for name in plan.texts}
     target = plan.targets[0].name if plan.classes else ""
-    hint = "; amounts are predicted with dataset.task=regression"
+    hint = "; quantities are predicted with dataset.task=regression"
     classes = Texts(f"{path}, column {target}", hint) if plan.classes else None
     gathered = Gathered(path, packer, plan.columns, texts, classes, plan.chosen, plan.known)
     inputs = {column.name: replace(column, origin=0.0) for column in plan.columns}

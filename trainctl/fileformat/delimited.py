@@ -194,7 +194,7 @@ def header_of(rows: Rows, path: Path) -> list[str]:
     for line, cells in zip(rows.lines[1:], rows.cells[1:], strict=True):
         if len(cells) != len(header):
             raise DataError(
-                f"{path}, line {line}: has {len(cells)} cells, but the header has {len(header)}; a line that is no row"
-                f" is skipped with dataset.skip=[{line}]"
+                f"{path}, line {line}: has {len(cells)} cells, but the header has {len(header)}; if the line is not data,"
+                f" skip it with dataset.skip=[{line}]"
             )
     return header

@@ -53,6 +53,6 @@ def _read(file: BinaryIO | gzip.GzipFile, path: Path) -> np.ndarray:
     if len(content) != size:
         more = " or more" if len(content) > size else ""
         raise DataError(
-            f"{path}: the header promises {size} bytes of data {shape}, the file contains {len(content)}{more}"
+            f"{path}: the header declares {size} bytes of data {shape}, but the file contains {len(content)}{more}"
         )
     return np.frombuffer(content, dtype=np.uint8).reshape(shape)

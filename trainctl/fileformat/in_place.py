@@ -46,7 +46,7 @@ def array_header(path: Path) -> RowsFile | None:
         )
     found = RowsFile(path, offset, shape, kind, cure=CURE)
     if found.nbytes > path.stat().st_size - offset:
-        raise DataError(f"{path}: cannot be read: the header promises {shape} of {kind}, the file ends before")
+        raise DataError(f"{path}: cannot be read: the header declares {shape} of {kind}, but the file ends early")
     return found
 
 

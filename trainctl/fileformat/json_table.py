@@ -82,7 +82,7 @@ def _parsed(text: str, where: str) -> Any:
 
 def _object(value: object, where: str) -> Mapping[str, Any]:
     if not isinstance(value, dict):
-        raise DataError(f"{where}: is no object; expected {EXPECTED}")
+        raise DataError(f"{where}: is not an object; expected {EXPECTED}")
     return value
 
 

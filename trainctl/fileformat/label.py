@@ -18,7 +18,7 @@ from trainctl.wording import listed
 
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?", re.ASCII)
 BOOLEANS = frozenset({"true", "false"})
-MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as amounts
+MOST_CLASSES = 20  # distinct whole numbers in a column; with more, they are treated as quantities
 MOST_SPARSE = 100  # distinct whole numbers in an array that are classes although they are not 0, 1, 2, ...
 
 
@@ -99,10 +99,10 @@ def is_one_hot(answers: np.ndarray) -> bool:
     return bool(((answers == 0) | (answers == 1)).all() and (answers.sum(1) == 1).all())
 
 
-def guess_task(answers: np.ndarray) -> Guessed:
+def task_of_array(answers: np.ndarray) -> Guessed:
     """Return the task that an array of targets suggests.
 
-    >>> guess_task(np.array([0, 1, 1])).task, guess_task(np.array([0.0, 1.0])).task, guess_task(np.eye(2)).task
+    >>> task_of_array(np.array([0, 1, 1])).task, task_of_array(np.array([0.0, 1.0])).task, task_of_array(np.eye(2)).task
     ('classification', 'regression', 'regression')
     """
     classes = "dataset.task=classification"
@@ -117,7 +117,11 @@ def guess_task(answers: np.ndarray) -> Guessed:
     if answers.dtype.kind in "iub":
         amounts = "dataset.task=regression"
         if len(values) <= MOST_SPARSE or (values[0] == 0 and values[-1] == len(values) - 1):
-            reason = "" if answers.dtype.kind == "b" else f"its whole numbers are classes; as amounts: {amounts}"
+            reason = (
+                ""
+                if answers.dtype.kind == "b"
+                else f"its whole numbers are treated as classes; to predict quantities: {amounts}"
+            )
             return Guessed("classification", reason, amounts)
         return Guessed(
             "regression", f"its whole numbers have {len(values):,} distinct values; as classes: {classes}", classes
@@ -171,7 +175,7 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
     if 2 * len(names) > len(values) and len(names) > MOST_SPARSE:
         raise DataError(
             f"{file}: {len(names):,} distinct targets in {len(values):,} rows are too many to be classes;"
-            " dataset.task=regression predicts amounts"
+            " dataset.task=regression predicts quantities"
         )
     return _known(values, file, names)
 

@@ -70,7 +70,7 @@ def _pattern(decimal: str, thousands: str) -> re.Pattern[str]:
 
 
 def split_cell(cell: str) -> tuple[str, str, str, str] | None:
-    """Return the sign, the digits with their marks, the scale, and the unit of a cell; None if it is no number.
+    """Return the sign, the digits with their marks, the scale, and the unit of a cell; None if it is not a number.
 
     >>> split_cell("(1,234.50)"), split_cell("12 %"), split_cell("-$5M"), split_cell("5-"), split_cell("a")
     (('-', '1,234.50', '', ''), ('', '12', '', '%'), ('-', '5', 'M', '$'), ('-', '5', '', ''), None)

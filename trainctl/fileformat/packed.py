@@ -192,7 +192,7 @@ def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
     """Open a conversion; None if its description is damaged.
 
     Raises:
-        DataError: If the targets are not what they were.
+        DataError: If the targets have changed or are damaged.
     """
     cure = f"it has changed on disk since it was converted; remove {directory} to convert again"
     try:

@@ -203,7 +203,7 @@ def convert(packer: Packer, files: Files, plan: Plan) -> None:
     hints = {name: f"; drop it with {typed('dataset.drop', [name])}" for name in plan.texts}
     texts = {name: Texts(f"{files.name}, column {name}", hint) for name, hint in hints.items()}
     target = plan.targets[0].name if plan.classes else ""
-    classes = Texts(f"{files.name}, column {target}", "; amounts are predicted with dataset.task=regression")
+    classes = Texts(f"{files.name}, column {target}", "; quantities are predicted with dataset.task=regression")
     gathered = Gathered(
         Path(files.name), packer, plan.columns, texts, classes if plan.classes else None, plan.chosen, plan.known
     )

@@ -14,7 +14,7 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.cells import JSON, Table, TableFormat, is_missing, is_no_number, read_table
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.in_place import array_header
-from trainctl.fileformat.label import guess_task as task_of_array
+from trainctl.fileformat.label import task_of_array
 from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
@@ -61,7 +61,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
             list of names, or None for no target.
 
     Raises:
-        ConfigError: If it is nothing that can be trained on, or the target is not plain; says what to type.
+        ConfigError: If it is nothing that can be trained on, or the target is not clear; says what to type.
         DataError: If it cannot be read.
     """
     if is_directory(path):
@@ -211,7 +211,7 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
     """Return the column to predict, and why.
 
     Raises:
-        ConfigError: If it is not plain.
+        ConfigError: If it is not clear.
     """
     by_name = {name.strip().lower(): name for name in table.header}
     for word in TARGETS:

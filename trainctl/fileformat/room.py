@@ -78,7 +78,7 @@ def choose(keep: Keep, memory: str | None, need: float, room: Room | None, rows:
     least = WINDOWS * WINDOW_BYTES + rows * BYTES_A_ROW
     if bound is not None and disk and least > bound:
         raise ConfigError(
-            f"dataset.memory={memory}: reading these rows from disk takes up to {format_bytes(least)} of memory: allow so much"
+            f"dataset.memory={memory}: reading these rows from disk takes up to {format_bytes(least)} of memory: raise it to at least that"
         )
     return Choice(disk, _lines(keep, memory, need, room, disk=disk))
 

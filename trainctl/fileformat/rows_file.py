@@ -49,7 +49,7 @@ class RowsFile:
         shape: ``(N, *shape)``.
         dtype: Of the numbers, in the byte order of the file.
         hashes: The SHA-256 of each block; empty: what is read is not checked.
-        cure: The end of the message if a block is not what it was: what happened, and what to do.
+        cure: The end of the message if a block has changed or is damaged: what happened, and what to do.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class RowsFile:
         """Return the rows from ``first`` up to, but not including, ``last``.
 
         Raises:
-            DataError: If the file is shorter, cannot be read, or a block is not what it was.
+            DataError: If the file is shorter, cannot be read, or a block has changed or is damaged.
         """
         rows = self._read(first, last)
         if self.hashes and first < last:
@@ -139,7 +139,7 @@ class RowsFile:
     def _changed(self, index: int) -> DataError:
         first, last = self.block(index)
         return DataError(
-            f"{self.path}: block {index:,} (rows {first:,} to {last - 1:,}) is not what it was: {self.cure}"
+            f"{self.path}: block {index:,} (rows {first:,} to {last - 1:,}) has changed or is damaged: {self.cure}"
         )
 
     def _read(self, first: int, last: int) -> np.ndarray:

@@ -41,10 +41,10 @@ def spelling_notes(table: Table, names: Sequence[str]) -> Iterator[str]:
 
 
 def identifier_note(name: str, values: np.ndarray) -> str:
-    """Return a note if a column of numbers counts the rows, or names them; empty if it does not.
+    """Return a note if a column of numbers numbers the rows, or names them; empty if it does not.
 
     >>> identifier_note("Id", np.arange(20.0))
-    'column Id counts the rows (0, 1, 2, ...), an index? It is used as an input; drop it with dataset.drop=[Id]'
+    'column Id numbers the rows (0, 1, 2, ...): is it an index? It is used as an input; drop it with dataset.drop=[Id]'
     """
     if len(values) < FEWEST or not np.isfinite(values).all() or (values != np.rint(values)).any():
         return ""
@@ -52,9 +52,9 @@ def identifier_note(name: str, values: np.ndarray) -> str:
     steps = np.diff(values)
     if values[0] in (0, 1) and (steps == 1).all():
         first = int(values[0])
-        return f"column {name} counts the rows ({first}, {first + 1}, {first + 2}, ...), an index? {drop}"
+        return f"column {name} numbers the rows ({first}, {first + 1}, {first + 2}, ...): is it an index? {drop}"
     if NAMED_ID.search(name) and len(np.unique(values)) == len(values):
-        return f"column {name} has another whole number in each row, an identifier? {drop}"
+        return f"column {name} has a different whole number in every row: is it an identifier? {drop}"
     return ""
 
 

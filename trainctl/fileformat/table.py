@@ -126,7 +126,7 @@ def _refuse_lost_numbers(table: Table, name: str, present: Sequence[tuple[int, s
             row,
             name,
             f"{short(cell)} is not a number with {form}" + f"; it looks like {formats}" * bool(formats)
-            + f". Name it in {typed('dataset.categorical', [name])} if it is no number",
+            + f". Name it in {typed('dataset.categorical', [name])} if it is not meant to be a number",
         )  # fmt: skip
 
 
@@ -187,6 +187,6 @@ def impossible_notes(table: Table, columns: Sequence[Column]) -> list[str]:
             if found:
                 lines.append(
                     f"column {column.name}: {len(found)} date{'s do' if len(found) > 1 else ' does'} not exist, the first is"
-                    f" {found[0]}; the day is counted on into the next month"
+                    f" {found[0]}; extra days roll over into the next month"
                 )
     return lines

@@ -68,7 +68,7 @@ def parts(path: Path, encoding: str) -> Generator[Part]:
         while content:
             size += len(content)
             if size > limit:
-                raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is right")
+                raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is expected")
             following = _read(file, path)
             text = _decoded(decoder, content, path, first + rest.count("\n"), name, last=not following)
             rest += text.removeprefix("\ufeff") if first == 1 and not rest else text

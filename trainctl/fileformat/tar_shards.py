@@ -45,7 +45,7 @@ class Member:
         """Return its bytes.
 
         Raises:
-            DataError: If the tar ends before, or cannot be read.
+            DataError: If the tar file ends early, or cannot be read.
         """
         if self.size > largest:
             raise DataError(f"{self.path}: is larger than {largest:,} bytes")
@@ -53,7 +53,7 @@ class Member:
             file.seek(self.start)
             content = file.read(self.size)
         if len(content) < self.size:
-            raise DataError(f"{self.path}: the tar ends before; it is truncated")
+            raise DataError(f"{self.path}: the tar file ends early: it is truncated")
         return content
 
 

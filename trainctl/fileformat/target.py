@@ -75,7 +75,9 @@ def guess_task(present: Sequence[str], form: NumberFormat = PLAIN) -> Guessed:
     repeated = 2 * len(amounts) <= len(values)
     if len(amounts) <= MOST_CLASSES and repeated:
         change = "dataset.task=regression"
-        return Guessed("classification", f"its few whole numbers are taken for classes; as amounts: {change}", change)
+        return Guessed(
+            "classification", f"its few whole numbers are treated as classes; to predict quantities: {change}", change
+        )
     change = "dataset.task=classification"
     reason = f"its whole numbers have {len(amounts):,} distinct values; as classes: {change}"
     return Guessed("regression", reason, change if repeated and len(amounts) <= MOST_LIKELY_CLASSES else "")

@@ -73,7 +73,7 @@ def _require_stored(path: Path) -> None:
     with reading(path, what="damaged"), zipfile.ZipFile(path) as archive:
         packed = [entry.filename for entry in archive.infolist() if entry.compress_type != zipfile.ZIP_STORED]
     if packed:
-        raise DataError(f"{path}: {packed[0]} is compressed, which it is in no file that PyTorch writes")
+        raise DataError(f"{path}: {packed[0]} is compressed; PyTorch never writes such files")
 
 
 def _refused(error: Exception, path: Path) -> str | None:

@@ -134,5 +134,5 @@ def _unpacked(path: Path, packer: Callable[[Path], IO[bytes]], limit: int) -> by
 def _bounded(path: Path, file: IO[bytes], limit: int) -> bytes:
     content = file.read(limit + 1)
     if len(content) > limit:
-        raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is right")
+        raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is expected")
     return content

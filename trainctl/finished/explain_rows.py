@@ -102,7 +102,7 @@ def prepare(run: Finished, given: Sequence[Path], which: str, options: Options) 
     )  # fmt: skip
     described, seen = features.features(run.schema), question.view(model, run.schema)
     if options.patch and described.kind != "image":
-        raise ConfigError(f"patch={options.patch}: the rows of this run are no images, but of kind {described.kind}")
+        raise ConfigError(f"patch={options.patch}: the rows of this run are not images, but of kind {described.kind}")
     base = baseline.choose(run, weights, described.kind, options.baseline, seen, device)
     paths, notes = expand(given, run.schema)
     several = len(given) > 1 or given[0].is_dir()

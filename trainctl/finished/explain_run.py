@@ -99,9 +99,9 @@ def _importance(measured: Evaluation, described: Features, found: Overview, repe
     usual, found.importances = permutation.importances(measured, found.split, shuffled, repeats, seed)
     metric = permutation.METRICS[measured.task]
     found.shuffled = "square of pixels" if described.kind == "image" else "column"
-    found.effect = "fall of accuracy" if metric == "accuracy" else f"rise of {metric.upper()}"
+    found.effect = "drop in accuracy" if metric == "accuracy" else f"increase in {metric.upper()}"
     found.numbers["importance_metrics"] = usual
-    header = [found.shuffled, found.effect, "spread", "rise of loss", "spread of loss"]
+    header = [found.shuffled, found.effect, "spread", "increase in loss", "spread of loss"]
     lines = [[one.name, one.mean, one.spread, one.loss, one.loss_spread] for one in found.importances]
     found.write_csv("importance.csv", [name.replace(" ", "_").lower() for name in header], lines)
     title, path = "Permutation importance", found.picture("importance.png")

@@ -155,7 +155,7 @@ def of_array(run: Finished, given: object, name: str) -> Inputs:
     with reading(name, what=f"expected {EXPECTED}"):
         values = np.asarray(given)
     if values.dtype.kind == "O":  # such as None for a missing value
-        with reading(name, what=f"contains something that is no number; expected {EXPECTED}"):
+        with reading(name, what=f"contains something that is not a number; expected {EXPECTED}"):
             values = values.astype(np.float64)
     if values.dtype.kind not in "biuf":
         kind = "texts" if values.dtype.kind in "US" else str(values.dtype)

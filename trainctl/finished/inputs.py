@@ -108,7 +108,7 @@ def expand(given: Sequence[Path], schema: Schema) -> tuple[list[Path], list[str]
         if found.others:
             notes.append(f"{path}: not used, because this run reads {what}: {describe_others(found.others)}")
         notes += [
-            f"{irregular}: not used, because it is a broken link or no regular file" for irregular in found.irregular
+            f"{irregular}: not used, because it is a broken link or not a regular file" for irregular in found.irregular
         ]
     return files, notes
 

@@ -30,7 +30,7 @@ class Importance:
         name: The column, or the square of pixels.
         mean: Mean loss of the metric over the repetitions: how much accuracy falls, or RMSE rises.
         spread: Its standard deviation; 0 for one repetition.
-        loss: Mean rise of the loss.
+        loss: Mean increase in the loss.
         loss_spread: Its standard deviation.
     """
 

@@ -71,7 +71,7 @@ def _of_torchrun(environment: Mapping[str, str], given: list[str]) -> Place | No
     if not (rank < size and local_rank < local_size <= size and 0 < port < 1 << 16):
         raise ConfigError(
             f"RANK={rank}, WORLD_SIZE={size}, LOCAL_RANK={local_rank}, LOCAL_WORLD_SIZE={local_size}, MASTER_PORT={port}:"
-            " these do not belong together; start with torchrun, or unset them"
+            " these are inconsistent; start with torchrun, or unset them"
         )
     by = "trainctl" if environment.get(BY_US) else "torchrun"
     return Place(rank, size, local_rank, local_size, environment["MASTER_ADDR"], port, by)
@@ -94,7 +94,7 @@ def _of_slurm(environment: Mapping[str, str], first_host: Callable[[str], str]) 
     if not (rank < size and local_rank < local_size <= size):
         raise ConfigError(
             f"SLURM_PROCID={rank}, SLURM_NTASKS={size}, SLURM_LOCALID={local_rank}, {local_size} tasks on this machine:"
-            " these do not belong together; start with srun, or unset them"
+            " these are inconsistent; start with srun, or unset them"
         )
     return Place(rank, size, local_rank, local_size, address, _number({"MASTER_PORT": port}, "MASTER_PORT"), "srun")
 

@@ -26,7 +26,7 @@ def start(model: nn.Module, config: Config, schema: Schema) -> list[LayerStart]:
         return []
     if (scale := config.parts["scale"]["name"]) != "pixels":
         warnings.warn(
-            f"scale={scale}: model={config.parts['model']['name']} expects pixels in 0..1: leave out scale={scale}, or type"
+            f"scale={scale}: model={config.parts['model']['name']} expects pixels in 0..1: leave out scale={scale}, or use"
             " scale=pixels",
             Advice,
             stacklevel=2,

@@ -151,7 +151,7 @@ class Sums:
     def values(self) -> dict[str, float]:
         """Return the metrics by name; waits for the device.
 
-        Of a regression with several targets, RMSE and R2 are the means of those of the columns, as scikit-learn has them
+        For a regression with several targets, RMSE and R2 are the means of those of the columns, as scikit-learn has them
         (``multioutput="uniform_average"``); a reconstruction's are of all its values together.
         """
         sums = self._total()

@@ -116,7 +116,7 @@ def _load(layer: Layer, own: dict[str, Tensor], weights: Mapping[str, Tensor], o
     for name in layer.tensors:
         own[name] = weights[name].to(own[name].device, own[name].dtype)
     if layer.name in offer.identities:
-        return LayerStart(layer.name, "new", "passes on what it gets (the identity)")
+        return LayerStart(layer.name, "new", "starts as the identity")
     if not changed:
         return LayerStart(layer.name, "taken", _shape(own[layer.tensors[0]]))
     first = changed[0]
@@ -232,8 +232,8 @@ def _why_new_outputs(schema: Schema, parent: Parent, body_only: bool) -> str:
     if body_only:
         return "init.layers=body"
     if schema.task == parent.schema.task == "classification" and schema.class_names != parent.schema.class_names:
-        return "its outputs are other classes"
-    return "" if same_targets(schema, parent.schema) else "its outputs are other targets"
+        return "its output classes differ"
+    return "" if same_targets(schema, parent.schema) else "its targets differ"
 
 
 def _shape(tensor: Tensor) -> str:

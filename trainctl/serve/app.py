@@ -48,7 +48,7 @@ class Limits:
         most_bytes: Of a body.
         most_rows: Of a request.
         seconds: For a body to arrive, for the answer to be computed, and for the answer to be taken, each.
-        waiting: Requests that are in work at the same time; more are refused.
+        waiting: Requests that are in progress at the same time; more are refused.
     """
 
     most_bytes: int
@@ -252,7 +252,7 @@ class App:
             raise Refused(408, late, connection="close") from error
 
     def close(self) -> None:
-        """End the threads; requests that are in work are answered first."""
+        """End the threads; requests that are in progress are answered first."""
         self.readers.shutdown(wait=True)
         self.service.close()
 

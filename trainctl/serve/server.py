@@ -61,11 +61,11 @@ class Impatient(H11Protocol):
 
 
 class Server(uvicorn.Server):
-    """Serves an application until it is asked to stop; requests in work are answered before.
+    """Serves an application until it is asked to stop; requests in progress are answered before.
 
     Args:
         app: The application.
-        seconds: How long requests in work may take after that.
+        seconds: How long requests in progress may take after that.
     """
 
     def __init__(self, app: App, seconds: float) -> None:

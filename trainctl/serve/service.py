@@ -165,7 +165,7 @@ def decoded(item: object) -> bytes:
         DataError: If it is none.
     """
     if not isinstance(item, str):
-        raise DataError(f"{BODY}: an image must be a text in base64")
+        raise DataError(f"{BODY}: an image must be a string in base64")
     text = item.partition(";base64,")[2] if item.startswith("data:") else item
     try:
         return base64.b64decode(text, validate=True)

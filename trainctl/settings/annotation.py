@@ -172,7 +172,7 @@ def _constant(item: ast.expr) -> str | int | bool | None:
         raise NotUnderstood(f"{_short(item)} is not a constant, as Literal needs") from error
     if isinstance(value, str | int | bool | None):
         return value
-    raise NotUnderstood(f"{_short(item)} is not a text, a whole number, true, false or null, as Literal needs")
+    raise NotUnderstood(f"{_short(item)} is not a string, a whole number, true, false or null, as Literal needs")
 
 
 def _text(item: ast.expr, module: Module, depth: int) -> str:
@@ -180,7 +180,7 @@ def _text(item: ast.expr, module: Module, depth: int) -> str:
     target = _resolve(item, module, depth) if isinstance(item, ast.Name | ast.Attribute) else (item, module)
     if isinstance(target, tuple) and isinstance(target[0], ast.Constant) and isinstance(target[0].value, str):
         return target[0].value
-    raise NotUnderstood(f"{_short(item)} is not a text, as a constraint must be")
+    raise NotUnderstood(f"{_short(item)} is not a string, as a constraint must be")
 
 
 def _resolve(name: ast.expr, module: Module, depth: int) -> str | tuple[ast.expr, Module]:

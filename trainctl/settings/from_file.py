@@ -38,7 +38,7 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
         typed: The other words of the command line, which win.
 
     Raises:
-        ConfigError: If nothing can be trained on it, or it is not plain what is to be predicted.
+        ConfigError: If nothing can be trained on it, or it is not clear what is to be predicted.
         DataError: If it cannot be read.
     """
     if Path(path).suffix.lower() in SETTINGS and is_file(Path(path)):

@@ -55,37 +55,37 @@ COMMANDS = {
         "a run is explained with trainctl explain RUN [INPUT]",
     ),
     **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are typed as its name: trainctl VALUE"),
-    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with recipes/NAME.yaml, type recipe=NAME"),
-    **dict.fromkeys(("tag", "tags"), "type output.tags=[VALUE]"),
+    **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with recipes/NAME.yaml, use recipe=NAME"),
+    **dict.fromkeys(("tag", "tags"), "use output.tags=[VALUE]"),
     **dict.fromkeys(("verbose", "debug", "quiet", "log_level"), "there are no levels of output; --cfg job shows the settings"),
-    **dict.fromkeys(("dry_run", "fast_dev_run", "smoke"), "for a short trial, type loop.max_steps=1"),
+    **dict.fromkeys(("dry_run", "fast_dev_run", "smoke"), "for a short trial, use loop.max_steps=1"),
     **dict.fromkeys(("lr_find", "auto_lr_find"), "a learning rate is found with trainctl find-lr"),
     **dict.fromkeys(
         ("pretrained", "use_pretrained", "pretrained_weights", "imagenet", "backbone"),
-        "pretrained weights are those of torchvision: type model=torchvision model.weights=default",
+        "pretrained weights are those of torchvision: use model=torchvision model.weights=default",
     ),
-    **dict.fromkeys(("wandb", "use_wandb"), "type logger=wandb"),
-    **dict.fromkeys(("mlflow", "use_mlflow"), "type logger=mlflow"),
-    **dict.fromkeys(("tensorboard", "tb"), "type logger=tensorboard"),
+    **dict.fromkeys(("wandb", "use_wandb"), "use logger=wandb"),
+    **dict.fromkeys(("mlflow", "use_mlflow"), "use logger=mlflow"),
+    **dict.fromkeys(("tensorboard", "tb"), "use logger=tensorboard"),
     **dict.fromkeys(("head_lr", "lr_head", "backbone_lr"), "the output layer has a rate of its own with head_lr_factor=10"),
     **dict.fromkeys(("list", "models"), "components are listed by trainctl list"),
     **dict.fromkeys(("rerun", "experimental_rerun"), "a run is repeated with trainctl reproduce"),
     **dict.fromkeys(("run", "train"), "training is what trainctl does without a command; leave it out"),
 }  # fmt: skip
 FLAGS = {
-    "config_name": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, type recipe=NAME",
-    "cn": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, type recipe=NAME",
+    "config_name": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, use recipe=NAME",
+    "cn": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, use recipe=NAME",
     "config_path": "a directory of your own is given with --config-dir VALUE",
     "cp": "a directory of your own is given with --config-dir VALUE",
 }
 HYDRA = {
-    "run.dir": "run directories are created below output.root: type output.root=VALUE",
-    "sweep.dir": "run directories are created below output.root: type output.root=VALUE",
+    "run.dir": "run directories are created below output.root: use output.root=VALUE",
+    "sweep.dir": "run directories are created below output.root: use output.root=VALUE",
     "sweep.subdir": "the trials of a sweep are numbered; leave it out",
     "job.chdir": "trainctl never changes the current directory; leave it out",
-    "launcher": "several trials at once: type -m sweep.workers=2",
-    "sweeper": "points are chosen by a sampler: type -m sweep=tpe sweep.trials=20",
-    "sweeper.n_trials": "type -m sweep=tpe sweep.trials=VALUE",
+    "launcher": "several trials at once: use -m sweep.workers=2",
+    "sweeper": "points are chosen by a sampler: use -m sweep=tpe sweep.trials=20",
+    "sweeper.n_trials": "use -m sweep=tpe sweep.trials=VALUE",
     "searchpath": "a directory of your own is given with --config-dir DIR",
 }
 PRECISIONS = {
@@ -105,7 +105,7 @@ def of_hydra(key: str, text: str) -> str:
     """Return what to do instead of changing one of Hydra's own settings.
 
     >>> of_hydra("hydra.run.dir", "out")
-    'run directories are created below output.root: type output.root=out'
+    'run directories are created below output.root: use output.root=out'
     """
     return _filled(HYDRA.get(key[6:], "leave it out"), text)
 
@@ -118,7 +118,7 @@ def of_flag(word: str, following: str | None) -> str:
         following: The next word, unless it is a setting or a flag.
 
     >>> of_flag("--epochs", "5"), of_flag("--config-path", "conf")
-    ('; type loop.epochs=5', '; a directory of your own is given with --config-dir conf')
+    ('; use loop.epochs=5', '; a directory of your own is given with --config-dir conf')
     """
     name, equals, text = word.lstrip("-").partition("=")
     text = text if equals else following or ""
@@ -139,17 +139,17 @@ def of_key(key: str, text: str) -> str:
     """Return the end of a message about a key that does not exist; empty if no habit is known.
 
     >>> of_key("trainer.max_epochs", "3"), of_key("gpus", "1"), of_key("foo", "1")
-    ('; type loop.epochs=3', '; type device=cuda', '')
+    ('; use loop.epochs=3', '; use device=cuda', '')
     """
     leaf = key.rpartition(".")[2].lower()
     if leaf in ("gpu", "gpus", "cuda", "use_cuda", "devices", "accelerator", "cpu", "tpu", "no_cuda"):
-        return f"; type device={_device(leaf, text)}"
+        return f"; use device={_device(leaf, text)}"
     if leaf in ("amp", "fp16", "bf16", "mixed_precision"):
-        return f"; type precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
+        return f"; use precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
     if ELSEWHERE.get(leaf) == "model" and text.lower() in _architectures():
-        return f"; type model=torchvision model.architecture={text.lower()}"
+        return f"; use model=torchvision model.architecture={text.lower()}"
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
-        return f"; type {ELSEWHERE[leaf]}={text or 'VALUE'}"
+        return f"; use {ELSEWHERE[leaf]}={text or 'VALUE'}"
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
 
 
@@ -167,7 +167,7 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     """Return the end of a message about a value that is not allowed; empty if no habit is known.
 
     >>> of_value("device", "gpu"), of_value("precision", 16), of_value("loop.max_time", "1:30")
-    ('; type device=cuda', '; type precision=fp16', '; type loop.max_time=90s')
+    ('; use device=cuda', '; use precision=fp16', '; use loop.max_time=90s')
     """
     text = str(value).lower()
     instead = ""
@@ -190,7 +190,7 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
         instead = str(int(value))
     else:
         instead = _nearby(key, value)
-    return f"; type {key}={instead}" if instead else ""
+    return f"; use {key}={instead}" if instead else ""
 
 
 def _nearby(key: str, value: object) -> str:
@@ -210,12 +210,12 @@ def of_mapping(group: str, value: object) -> str:
     """Return the words for a member and its settings that were typed as a mapping; empty for anything else.
 
     >>> of_mapping("optimizer", {"name": "adam", "lr": 0.1})
-    '; type optimizer=adam optimizer.lr=0.1'
+    '; use optimizer=adam optimizer.lr=0.1'
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or group in component.ADDITIVE:
         return ""
     words = [f"{group if key == 'name' else f'{group}.{key}'}={spell(item)}" for key, item in value.items()]
-    return f"; type {' '.join(words)}"
+    return f"; use {' '.join(words)}"
 
 
 def _duration(text: str) -> str:
@@ -231,17 +231,17 @@ def of_deletion(key: str, members: Mapping[str, Any]) -> str:
     """Return what to type instead of ``~key``.
 
     >>> of_deletion("augment", {"augment": {"none": ""}}), of_deletion("loop.clip_norm", {})
-    ('; type augment=none', '; type loop.clip_norm=null')
+    ('; use augment=none', '; use loop.clip_norm=null')
     """
     group = key.partition(".")[0]
     if key in members:
-        return f"; type {key}=none" if "none" in members[key] else f"; a run needs one: type {key}=NAME for another"
+        return f"; use {key}=none" if "none" in members[key] else f"; a run needs one: use {key}=NAME for another"
     found = kinds.kinds_of(key)
     for value in (None, 0, False):
         if found and all(schema.fits(value, kind) for kind in found):
-            return f"; type {key}={'null' if value is None else str(value).lower()}"
+            return f"; use {key}={'null' if value is None else str(value).lower()}"
     if group in members and group != key and "none" in members[group]:
-        return f"; leave it out, or type {group}=none"
+        return f"; leave it out, or add {group}=none"
     return "; leave it out: the default applies"
 
 
@@ -253,15 +253,15 @@ def of_bare(word: str, following: str | None) -> str:
         following: The next word, unless it is a setting or a flag.
 
     >>> of_bare("optimizer.lr", "0.1"), of_bare("dataset/csv", None)
-    ('; type optimizer.lr=0.1', '; type dataset=csv')
+    ('; use optimizer.lr=0.1', '; use dataset=csv')
     """
     group, slash, member = word.partition("/")
     if slash and group in (*component.GROUPS, "recipe"):
-        return f"; type {group}={member}" if member in options([])[group] else ""
+        return f"; use {group}={member}" if member in options([])[group] else ""
     if word in (*component.GROUPS, "recipe") or word in _settings():
-        return f"; type {word}={following or 'VALUE'}"
+        return f"; use {word}={following or 'VALUE'}"
     owners = [name for name, found in options([]).items() if word in found and name != "recipe"]
-    return f"; type {owners[0]}={word}" if len(owners) == 1 else of_key(word, following or "")
+    return f"; use {owners[0]}={word}" if len(owners) == 1 else of_key(word, following or "")
 
 
 def _architectures() -> tuple[str, ...]:

@@ -25,7 +25,7 @@ def explained(lines: Sequence[str], tree: Tree, selected: Sequence[tuple[str, Pa
     """Return the lines of a message about values, each with what to write instead, where that is known.
 
     Args:
-        lines: What is wrong, one line for each key, such as ``dataset.target=false: expected a text``.
+        lines: What is wrong, one line for each key, such as ``dataset.target=false: expected a string``.
         tree: The configuration.
         selected: The groups and the files of the members that were selected by name.
     """
@@ -66,7 +66,7 @@ def _of_yaml(key: str, group: str, path: Path, tree: Tree) -> str:
     if not words:
         return ""
     where = f"{path}, line {node.start_mark.line + 1}" if node else str(path)
-    said = f"; in {where}, YAML reads {words[0]} without quotes as something else than a text"
+    said = f"; in {where}, without quotes, YAML does not read {words[0]} as a string"
     texts = [item.value for item in items if isinstance(item, yaml.ScalarNode)]
     listed = isinstance(node, yaml.SequenceNode)
     if kind is not None and not schema.fits(texts if listed else texts[0], kind):
@@ -108,6 +108,6 @@ def other_bases(path: Path) -> Iterator[str]:
             if _is_word(item) and item.tag != TEXT and OTHER_BASE.fullmatch(item.value):
                 leaf, line = name.rpartition(".")[2], item.start_mark.line + 1
                 yield (
-                    f"{path}, line {line}: {leaf}: YAML does not read {item.value} as it looks: quote it if it is a text,"
+                    f"{path}, line {line}: {leaf}: YAML does not read {item.value} the way it looks: quote it if it is a string,"
                     f" {leaf}: '{item.value}', or write a plain number"
                 )

@@ -84,8 +84,8 @@ def untrusted(project: Project) -> str:
     """Return why the packages of a project are not imported, and what to do."""
     names = ",".join(project.packages)
     return (
-        f"{project_file.shown(project.path)}, line {project.line}: components=[{names}]: is code of this project, which has not been"
-        " trusted yet; to run it, type trainctl trust; to train without it, type components=[]"
+        f"{project_file.shown(project.path)}, line {project.line}: components=[{names}]: is this project's code, which you have not"
+        " trusted; to allow it, run `trainctl trust`; to train without it, add components=[]"
     )
 
 

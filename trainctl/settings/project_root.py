@@ -51,7 +51,7 @@ def left_out(here: Path | None = None) -> list[str]:
     path = nearest(here)
     if path is None or _may_be_read(path):
         return []
-    return [f"{path}: belongs to another user, so it is not read; to accept it, type trainctl trust {path}"]
+    return [f"{path}: belongs to another user, so it is not read; to accept it, run `trainctl trust {path}`"]
 
 
 def _candidates(here: Path) -> list[Path]:

@@ -25,7 +25,7 @@ WORDS = {
     int: "a whole number",
     float: "a number",
     bool: "true or false",
-    str: "a text",
+    str: "a string",
     NoneType: "null",
     dict: "a mapping",
     list: "a list",

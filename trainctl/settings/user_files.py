@@ -61,7 +61,7 @@ def hidden(directories: Sequence[Path]) -> Iterator[str]:
         ours = {path.name for path in (home("conf") / group).glob("*.yaml")}
         for path in (path for directory in directories for path in sorted((directory / group).glob("*.yaml"))):
             if path.name in ours and not (path.parents[1] in found and is_foreign(path)):
-                yield f"{path}: trainctl has a {group} of this name, which would hide it; rename the file"
+                yield f"{path}: has the same name as a built-in {group}, which it would hide; rename the file"
 
 
 def hidden_recipes(names: Iterable[str]) -> Iterator[str]:
@@ -85,4 +85,4 @@ def is_foreign(path: Path) -> bool:
 def left_alone(directory: Path) -> Iterator[str]:
     """Yield a note for each file at the top of `--config-dir`, where Hydra projects have the settings of all runs."""
     for path in sorted(directory.glob("*.yaml")):
-        yield f"{path}: is not read; to use its settings, move it to {directory / 'recipe' / path.name} and type recipe={path.stem}"
+        yield f"{path}: is not read; to use its settings, move it to {directory / 'recipe' / path.name} and use recipe={path.stem}"

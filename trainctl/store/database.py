@@ -150,7 +150,7 @@ class Database:
                     raise AwayError(f"{self.shown}: cannot be reached: {reason}") from None
                 if away - reminded >= REMIND:
                     since = f" for {away:.0f} s" if reminded >= 0 else ""
-                    self.say(f"waiting for the database {self.shown}, which is away{since}: {reason}; trials continue")
+                    self.say(f"cannot reach the database {self.shown}{since}: {reason}; retrying, trials continue")
                     reminded = away
                 self._sleep(next(pauses, PAUSES[-1]))
                 self._steady_since = time.monotonic()

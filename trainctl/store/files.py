@@ -401,7 +401,7 @@ def _write(handle: int, content: bytes | bytearray | memoryview) -> None:
     rest = memoryview(content)
     while rest:
         if not (written := os.write(handle, rest)):
-            raise OSError(errno.EIO, "the file system takes no more bytes, and does not say why")
+            raise OSError(errno.EIO, "the file system accepted no more bytes and reported no error")
         rest = rest[written:]
 
 

@@ -127,7 +127,7 @@ def _owner(other: Lock | None, *, copied: bool) -> str:
 def _in_use(other: Lock, held: RunPath) -> str:
     who = f"process {other.pid} on {other.host} has been writing to this run since {other.since}"
     if _here(other):
-        return f"{held}: {who}; wait for it or end it"
+        return f"{held}: {who}; wait for it to finish, or stop it"
     moved = f", or if this is a copy of {other.directory} there" if other.directory else ""
     return f"{held}: {who}; if it no longer runs{moved}, remove {held / NAME}"
 

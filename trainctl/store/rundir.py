@@ -244,7 +244,7 @@ def _not_plain(value: object, where: str) -> str:
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
-                return f"{where}{key!r}: expected a text as key"
+                return f"{where}{key!r}: expected a string as key"
             if wrong := _not_plain(item, f"{where}{key}."):
                 return wrong
     elif isinstance(value, list):

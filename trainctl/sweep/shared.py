@@ -69,7 +69,7 @@ def open_journal(held: RunPath, settings: Sweep, local: dict[str, Any]) -> tuple
     if begun is None:
         raise CheckpointError(f"{held}: its journal is in this directory; leave out sweep.storage")
     if not schema.fits(local.get("place"), str) or not schema.fits(local.get("sweep"), str):
-        raise CheckpointError(f"{held / 'sweep.json'}: damaged: place or sweep is not a text")
+        raise CheckpointError(f"{held / 'sweep.json'}: damaged: place or sweep is not a string")
     opened = _open(database.Database(settings.storage, seconds(settings.lease)), held.path, local["place"])
     if not isinstance(opened.record, dict):
         raise database.missing(shown(settings.storage), held.path.name)

@@ -100,7 +100,7 @@ def trivial_model(evaluation: Evaluation) -> tuple[nn.Module, str]:
         most = shortened(names[int(counts.argmax())], 40) if names else str(int(counts.argmax()))
         return Constant(
             ((counts + smallest) / (counts + smallest).sum()).log().float()
-        ), f"predicting always the class {most}"
+        ), f"always predicting class {most}"
     if evaluation.task == "reconstruction":
         return Constant(_mean(evaluation, of_inputs=True)), "predicting the mean of the training rows"
     if periods := _periods(data):
@@ -146,7 +146,7 @@ def no_better(metrics: Mapping[str, float], plain: Trivial, task: str, split: st
     better = value > other if metric_names.maximize(name) else value < other
     if better or math.isnan(value) or math.isnan(other):
         return ""
-    return f"the model is no better than a trivial one: {name} is {value:.4g}, and {plain.what} gives {other:.4g}"
+    return f"the model is no better than a trivial baseline: {name} is {value:.4g}, and {plain.what} gives {other:.4g}"
 
 
 def intervals(evaluation: Evaluation, split: SplitName, metrics: Mapping[str, float]) -> dict[str, list[float]]:

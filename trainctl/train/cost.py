@@ -178,7 +178,7 @@ def require_tolerable(before: Cost | None, after: Cost | None, tolerance: float 
     """Check that the metric of a new run is not worse by more than the user tolerates; the run is kept in any case.
 
     Args:
-        before: Of the model from which the new one was made; None if it was not measured, because its outputs are others.
+        before: Of the model from which the new one was made; None if it was not measured, because its outputs differ.
         after: Of the new model.
         tolerance: In the unit of the metric; None: any loss is tolerated.
 
@@ -190,7 +190,7 @@ def require_tolerable(before: Cost | None, after: Cost | None, tolerance: float 
     if not (before and after):
         raise ToleranceError(
             f"tolerance={tolerance:g} cannot be checked: the metric of what the run was made from is not measured, because its"
-            f" outputs are others, or reconstructions; {KEPT}"
+            f" outputs differ or are reconstructions; {KEPT}"
         )
     loss = worse_by(before, after)
     if not loss <= tolerance:

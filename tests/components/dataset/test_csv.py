@@ -150,7 +150,7 @@ def test_numbers_with_a_letter_are_classes_of_a_target_and_amounts_of_an_input(l
         ("c", "", ""),
         (
             "v",
-            "its few whole numbers are taken for classes; as amounts: dataset.task=regression",
+            "its few whole numbers are treated as classes; to predict quantities: dataset.task=regression",
             "dataset.task=regression",
         ),
         ("u", "its numbers have decimals", ""),
@@ -165,8 +165,16 @@ def test_the_reason_of_the_task_is_given_with_the_setting_that_changes_it(load, 
 @pytest.mark.parametrize(
     ("header", "row", "note"),
     [
-        ("Id,y", lambda row: f"{row},{'ab'[row % 7 % 2]}", "column Id counts the rows (0, 1, 2, ...), an index?"),
-        ("customer_id,y", lambda row: f"{row * 7919 % 1009},{'ab'[row % 7 % 2]}", "another whole number in each row"),
+        (
+            "Id,y",
+            lambda row: f"{row},{'ab'[row % 7 % 2]}",
+            "column Id numbers the rows (0, 1, 2, ...): is it an index?",
+        ),
+        (
+            "customer_id,y",
+            lambda row: f"{row * 7919 % 1009},{'ab'[row % 7 % 2]}",
+            "a different whole number in every row",
+        ),
         ("x,y", lambda row: f"{row % 4},{'ab'[row % 2]}", "column x alone determines the target"),
         ("x,y", lambda row: f"{row / 3:.6f},{row / 3 * 2 + 1:.6f}", "column x alone determines the target"),
         ("x,y", lambda row: f"{row % 11 / 2 if row % 6 else -999},{'ab'[row % 7 % 2]}", "set dataset.missing=[-999]"),
@@ -188,7 +196,7 @@ def test_what_is_odd_about_a_column_is_noted(load, header, row, note):
 def test_an_index_without_a_name_is_not_used(load):
     found = load(",x,y\n" + "".join(f"{row},{row % 13 / 2},{'ab'[row % 7 % 2]}\n" for row in range(30)))
     assert found.input_names == ("x",)
-    assert ("unused", "column_1 (without a name, counts the rows: an index)") in found.inferred
+    assert ("unused", "column_1 (unnamed row-number column)") in found.inferred
 
 
 def test_an_unknown_category_is_none_of_them_and_noted(load):

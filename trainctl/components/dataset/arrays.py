@@ -25,7 +25,7 @@ from trainctl.fileformat.array_parts import read_parts
 from trainctl.fileformat.digits import as_floats
 from trainctl.fileformat.in_place import array_header, stored_in_place
 from trainctl.fileformat.inferred import InferredLine
-from trainctl.fileformat.label import as_classes, guess_task, without_class
+from trainctl.fileformat.label import as_classes, task_of_array, without_class
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.room import Choice, Room, choose
@@ -109,7 +109,7 @@ def arrays(
         inputs, lines, notes = _inputs(values, file)
     amounts = answers.dtype.kind == "f" and (schema.task if schema else task) != "classification"
     missing = without_class(answers) if unlabeled and not amounts else np.zeros(len(answers), bool)
-    found = guess_task(answers[~missing]) if task == "auto" and not schema else None
+    found = task_of_array(answers[~missing]) if task == "auto" and not schema else None
     chosen: Task = schema.task if schema else found.task if found else task  # type: ignore[assignment]
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()

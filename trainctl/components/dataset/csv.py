@@ -308,9 +308,9 @@ def _inputs(
         raise DataError(f"{table.path}: has no columns other than the target and the dropped ones")
     out = [name for name in others if name in dropped]
     unused = [f"{listed(out)} (dataset.drop)"] if out else []
-    unused += [f"{name} (without a name, counts the rows: an index)" for name in indices if name not in dropped]
+    unused += [f"{name} (unnamed row-number column)" for name in indices if name not in dropped]
     if columns:
-        unused.append(f"{len(table.header) - len(targets) - len(others)} columns that dataset.columns does not name")
+        unused.append(f"{len(table.header) - len(targets) - len(others)} columns not listed in dataset.columns")
     return inputs, tuple(unused)
 
 

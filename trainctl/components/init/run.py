@@ -21,7 +21,7 @@ def run(
     A layer is taken if its weights have the same shape, and resized if only widths differ. Wider layers copy units and
     divide what reads them between the copies, and new hidden layers are the identity, so the model computes the same as
     before; where that is impossible (because of a norm over units, or an activation), the run does not start. Narrower
-    layers keep the units with the largest weights. The output layer is new if its classes or targets are others. All
+    layers keep the units with the largest weights. The output layer is new if its classes or targets differ. All
     layers that are new keep PyTorch's own initialisation. Each layer is listed at the start of the run.
 
     Where inputs are of the same kind, the other run's vocabulary, cleaning and scaling are used, too. What is needed of

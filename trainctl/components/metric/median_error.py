@@ -8,7 +8,7 @@ from trainctl.components.metric.base import NUMBERS, Metric, Scores, single
 def median_error() -> Metric:
     r"""Report the median of the absolute errors, in the unit of the target; few rows with large errors do not change it.
 
-    Of several targets, the mean of their medians. Equal to ``sklearn.metrics.median_absolute_error``.
+    With several targets, the mean of their medians. Equal to ``sklearn.metrics.median_absolute_error``.
 
     Source: P. Rousseeuw, A. Leroy, Robust regression and outlier detection, 1987.
     """

@@ -8,7 +8,7 @@ from trainctl.components.metric.base import NUMBERS, Metric, Scores, single
 def spearman() -> Metric:
     r"""Report the correlation between the ranks of predictions and targets: whether larger is predicted as larger.
 
-    Of several targets, the mean. Undefined if predictions or targets are constant. Equal to ``scipy.stats.spearmanr``.
+    With several targets, the mean. Undefined if predictions or targets are constant. Equal to ``scipy.stats.spearmanr``.
 
     Source: C. Spearman, The proof and measurement of association between two things, 1904.
     """

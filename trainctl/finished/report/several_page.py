@@ -23,7 +23,7 @@ from trainctl.wording import shortened
 LONGEST = 120  # characters of a setting
 MOST_CHARTS = 12
 ROWS = {"classification": "accuracy", "regression": "mae", "reconstruction": "rmse"}
-FEWER = "These say what other test rows of the same kind would change. What other seeds would change, they do not say."
+FEWER = "These say what other test rows of the same kind would change. They do not account for variation between seeds."
 
 
 def gather(
