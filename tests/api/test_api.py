@@ -247,6 +247,9 @@ def test_a_file_is_a_word_and_its_reasons_are_shown(small_root, capfd):
 
 
 def test_an_interrupt_saves_the_run_and_raises():
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # a shell's job in the background
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
     def interrupt():
         while not any(path.stat().st_size for path in Path("runs").glob("*/metrics.jsonl")):
             time.sleep(0.05)
