@@ -22,8 +22,8 @@ class Mutation(NamedTuple):
 MUTATIONS = [
     Mutation(
         "trainctl/components/scale/standard.py",
-        "shift_and_divide(*moments(values))",
-        "shift_and_divide(*reversed(moments(values)))",
+        "summary else moments(values)",
+        "summary else reversed(moments(values))",
         "tests/components/scale/test_standard.py",
     ),
     Mutation(
@@ -1171,7 +1171,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/load.py",
-        'else clean.spare(parts.dataset, parts.rows["train"])',
+        'else by_block.spare(clean, parts.dataset, parts.rows["train"], split.seed)',
         'else parts.rows["train"]',
         "tests/run/test_assemble.py",
     ),
@@ -1696,6 +1696,90 @@ MUTATIONS = [
         " and not bool(signed_zeros.any())",
         "",
         "tests/store/test_int8.py",
+    ),
+    Mutation(
+        "trainctl/serve/batcher.py",
+        " if job.future.set_running_or_notify_cancel()",
+        "",
+        "tests/serve/test_batcher.py -k nobody",
+    ),
+    Mutation(
+        "trainctl/serve/batcher.py",
+        "start += len(job.rows)",
+        "start += 1",
+        "tests/serve/test_batcher.py -k busy",
+    ),
+    Mutation(
+        "trainctl/serve/app.py",
+        "                    if size > most:\n                        raise too_large\n",
+        "",
+        "tests/serve/test_server.py -k 'too_large and chunked'",
+    ),
+    Mutation(
+        "trainctl/serve/app.py",
+        "        self._check_origin(headers)\n",
+        "",
+        "tests/serve/test_app.py -k other_sites",
+    ),
+    Mutation(
+        "trainctl/serve/server.py",
+        "            self.waiting = self.loop.call_later(PATIENCE, self.transport.close)",
+        "            self.waiting = self.loop.call_later(60 * PATIENCE, self.transport.close)",
+        "tests/serve/test_server.py -k slow",
+    ),
+    Mutation(
+        "trainctl/finished/table_inputs.py",
+        "replace(column, number=PLAIN) if column.name in cells.typed else column",
+        "column",
+        "tests/finished/test_given.py",
+    ),
+    Mutation(
+        "trainctl/finished/source.py",
+        'name = f"given_{name}"',
+        "return list(names)",
+        "tests/command/test_predict.py -k never_take",
+    ),
+    Mutation(
+        "trainctl/finished/predictor.py",
+        "found = torch.quantile(values, wanted, dim=0).permute(1, 2, 0).cpu()",
+        "found = torch.quantile(values, 1 - wanted, dim=0).permute(1, 2, 0).cpu()",
+        "tests/command/test_predict.py -k quantiles",
+    ),
+    Mutation(
+        "trainctl/api/surroundings.py",
+        "            devices.restore_random_states(states, used)\n",
+        "",
+        "tests/api/test_api.py -k left_as_it_was",
+    ),
+    Mutation(
+        "trainctl/data/window_order.py",
+        "skipped = first - int(windows.starts[window := windows.at(first)])",
+        "skipped = 0 * int(windows.starts[window := windows.at(first)])",
+        "tests/data/test_window_order.py",
+    ),
+    Mutation(
+        "trainctl/data/window_order.py",
+        "derive(WITHIN, seed, epoch, window)",
+        "derive(WITHIN, seed, window)",
+        "tests/data/test_window_order.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/rows_file.py",
+        "            raise self._changed(index)\n        self._checked[index] = 1",
+        "            pass\n        self._checked[index] = 1",
+        "tests/data/test_window_order.py",
+    ),
+    Mutation(
+        "trainctl/components/scale/base.py",
+        "delta.square() * self.count * share",
+        "delta.square() * self.count",
+        "tests/train/test_on_disk.py -k scalings",
+    ),
+    Mutation(
+        "trainctl/fileformat/packed.py",
+        "if _status(source).digest != status.digest:",
+        "if False:",
+        "tests/fileformat/test_csv_rows.py -k changes_while",
     ),
     Mutation(
         "trainctl/fileformat/fetch.py",

@@ -9,9 +9,9 @@
     ├── StorageError         5   a file or directory that cannot be written
     ├── NonFiniteError       6   a loss, gradient or weight that is not finite
     ├── UnavailableError     7   a device, memory or an optional package that is missing
+    │   └── ProcessError         another process of the run that failed, with the code of that process
     ├── SweepError           8   a sweep with failed trials
     ├── ToleranceError       9   a result that differs by more than is tolerated
-    ├── ProcessError         7   another process of the run that failed, with the code of that process
     ├── Interrupted        130   Ctrl-C; the run was saved
     └── Terminated         143   SIGTERM or SIGHUP; the run was saved
 
@@ -123,7 +123,7 @@ class ToleranceError(TrainctlError):
     exit_code = 9
 
 
-class ProcessError(TrainctlError):
+class ProcessError(UnavailableError):
     """Another process of the run failed or is gone; the weights are still those after the last step.
 
     Args:

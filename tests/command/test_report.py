@@ -216,6 +216,19 @@ def test_damaged_weights_leave_a_page_without_predictions(trained, report, tmp_p
     assert headings(read((run / "report.html").read_bytes())) == [*USUAL, *END]
 
 
+def test_a_run_whose_model_computes_nan_has_a_page(report, monkeypatch):
+    words = ["dataset=iris", "optimizer=sgd", "optimizer.lr=1e12", "loop.epochs=3", "output.plots=false", "threads=1"]
+    monkeypatch.setattr(sys, "argv", ["trainctl", *words])
+    assert cli.main() == 6
+    code, _, err = report()
+    assert code == 0, err
+    assert "Warning" not in err
+    (run,) = Path("runs").glob("*-iris-*")
+    reader = read((run / "report.html").read_bytes())
+    assert headings(reader) == ["results", "predictions", "data", "settings", "cost", "lineage", "reproduce"]
+    assert any("is not finite for" in text for text in reader.texts)
+
+
 def test_several_runs_have_one_page_that_compares_them_row_by_row(trained, report):
     runs = [directory(trained, kind) for kind in ("iris", "iris2")]
     code, out, err = report(*runs)

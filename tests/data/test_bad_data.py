@@ -46,7 +46,7 @@ QUICK = "loop.max_steps=1 output.plots=false"
 CSV = "dataset=csv dataset.path=my.csv dataset.target=y"
 IMAGE_KEYS = {
     "size": 8, "channels": 3, "background": "white", "range": None, "splits": "auto", "drop": [], "damaged": "error",
-    "schema": None,
+    "keep": "auto", "memory": None, "schema": None,
 }  # fmt: skip
 IMAGES = "dataset=image_folder dataset.path=pets dataset.size=8 dataset.cache=cache"
 ARRAYS = "dataset=arrays dataset.path=my.npz"

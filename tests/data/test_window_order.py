@@ -100,6 +100,12 @@ def test_epochs_and_seeds_have_different_orders_and_rows_move_further_than_a_win
     assert max(first) - min(first) > 12
 
 
+def test_a_window_that_has_all_rows_is_shuffled_anew_in_each_epoch(make: Make) -> None:
+    order = WindowOrder(make(40, 4, 100), 10, 5, CPU)
+    epochs = [[*chain(*visited(order, start, 4))] for start in (0, 4, 8)]
+    assert len(set(map(tuple, epochs))) == 3
+
+
 def test_what_is_augmented_is_told_the_numbers_of_its_rows(make: Make) -> None:
     order = WindowOrder(make(31, 4, 3, every=2), 5, 5, CPU)
     for step in range(9):

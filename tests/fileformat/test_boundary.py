@@ -278,6 +278,7 @@ TRUSTED = {
     "trainctl/finished/agreement.py": {"csv.reader"},  # of what predict wrote
     "trainctl/finished/weights_file.py": {"json.loads", "safetensors.torch.load"},  # of what it wrote
     "trainctl/command/export.py": {"importlib.util.find_spec"},
+    "trainctl/command/serve.py": {"importlib.util.find_spec"},
 }
 
 

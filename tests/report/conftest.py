@@ -21,7 +21,7 @@ from trainctl.run.freezer import Freezer
 from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
-from trainctl.settings.config import Checkpoint, Config, Loop, Output, Split
+from trainctl.settings.config import Checkpoint, Config, Distributed, Loop, Output, Split
 
 CONF = Path(__file__).parents[2] / "conf" / "train.yaml"
 
@@ -32,6 +32,7 @@ def tiny_config(model: str, loop: dict[str, Any]) -> Config:
     sections = {
         "split": Split(**tree["split"]),
         "checkpoint": Checkpoint(**tree["checkpoint"]),
+        "distributed": Distributed(**tree["distributed"]),
         "output": Output(**tree["output"]),
     }
     own = {
@@ -41,6 +42,7 @@ def tiny_config(model: str, loop: dict[str, Any]) -> Config:
             "device",
             "precision",
             "threads",
+            "processes",
             "monitor",
             "decay_norm_and_bias",
             "layer_decay",

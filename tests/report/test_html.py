@@ -57,6 +57,13 @@ class Reader(HTMLParser):
         raise AssertionError(data)
 
 
+def strings(value):
+    """Return all texts in plain values."""
+    if isinstance(value, list):
+        return [text for each in value for text in strings(each)]
+    return [value] if isinstance(value, str) else []
+
+
 def read(content: bytes) -> Reader:
     """Parse a page, and check what holds for every page."""
     reader = Reader()
@@ -81,7 +88,9 @@ def read(content: bytes) -> Reader:
             elif name == "clip-path":
                 assert value.removeprefix("url(#").removesuffix(")") in ids, value
             elif name == "data-hover":
-                assert isinstance(json.loads(value), list)
+                stops = json.loads(value)
+                assert isinstance(stops, list)
+                assert all(text.isprintable() for text in strings(stops))  # a mouse shows them
     assert reader.raw == [("style", style.STYLE), ("script", style.SCRIPT)]
     policy = next(a["content"] for _, a in reader.elements if a.get("http-equiv") == "Content-Security-Policy")
     for constant in (style.STYLE, style.SCRIPT):

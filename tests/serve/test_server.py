@@ -88,7 +88,7 @@ def test_no_bytes_end_the_server_or_are_answered_with_a_traceback(served):
     [
         (HEAD + b"content-length: 99999999999999999999999\r\n\r\n", b"400"),
         (HEAD + b"content-length: 300000\r\n\r\n", b"413"),
-        (HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"fffff\r\n" + b"x" * 0xFFFFF + b"\r\n", b"413"),
+        (HEAD + b"transfer-encoding: chunked\r\n\r\n" + b"fffff\r\n" + b"x" * 0xFFFFF + b"\r\n0\r\n\r\n", b"413"),
         (HEAD + b"content-length: -1\r\n\r\n", b"400"),
         (HEAD + b"content-length: 1\r\ncontent-length: 2\r\n\r\n", b"400"),
         (HEAD + b"x: " + b"y" * 100_000 + b"\r\n\r\n", b"4"),

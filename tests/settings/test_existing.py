@@ -90,9 +90,9 @@ def test_a_sweep_names_each_mistake_once() -> None:
 def test_the_fields_say_what_may_change_and_the_help_of_resume_lists_it() -> None:
     assert set(existing.MAY_CHANGE) == {
         "device", "threads", "processes", "distributed.sum", "distributed.restarts", "distributed.timeout", "loop.epochs",
-        "loop.max_steps", "loop.max_time", "loop.eval_batch_size", "loop.stop_at_step",
-        "loop.on_nonfinite", "checkpoint.every_seconds", "checkpoint.keep", "output.plots", "early_stopping.", "dataset.root",
-        "dataset.download",
+        "loop.max_steps", "loop.max_time", "loop.eval_batch_size", "loop.stop_at_step", "loop.on_nonfinite",
+        "checkpoint.every_seconds", "checkpoint.keep", "output.plots", "output.tags", "early_stopping.", "dataset.root",
+        "dataset.download", "dataset.memory", "dataset.cache",
     }  # fmt: skip
     text = resume.__doc__ or ""
     for key in existing.MAY_CHANGE:

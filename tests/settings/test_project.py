@@ -6,7 +6,9 @@ import sys
 import pytest
 
 from trainctl import cli
+from trainctl.errors import ConfigError
 from trainctl.settings import component, compose, project, project_file, project_root, trusted
+from trainctl.settings.members import home
 
 
 @pytest.fixture
@@ -233,3 +235,15 @@ def test_recipes_are_found_in_recipes_and_in_conf(here):
 def test_a_recipe_of_the_user_cannot_reach_hydra(here, say, text):
     write(here / "recipes/a.yaml", text)
     assert say("recipe=a", "--cfg", "job")[0] == 2
+
+
+def test_a_copy_of_our_recipes_changes_nothing_and_an_edited_one_is_named(here):
+    before = tree("recipe=overfit")
+    copy = write(here / "recipes/overfit.yaml", (home("recipes") / "overfit.yaml").read_text())
+    assert tree("recipe=overfit") == before
+    copy.write_text(copy.read_text() + "seed: 3\n")
+    with pytest.raises(
+        ConfigError, match=r"overfit.yaml: trainctl has a recipe of this name, which would hide it; rename"
+    ):
+        tree("recipe=overfit")
+    assert tree("recipe=overfit_and_cure")["seed"] == 0

@@ -32,6 +32,7 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Write a table of which a window has a small part, with some values missing."""
     monkeypatch.setattr(rows_file, "BLOCK_BYTES", 16 * COLUMNS * 4)
     monkeypatch.setattr(rows_file, "WINDOW_BLOCKS", 4)
+    monkeypatch.setattr(by_block, "PORTION_BYTES", 2000)
     generator = np.random.default_rng(0)
     values = generator.normal(3, 2, (ROWS, COLUMNS)).astype(np.float32)
     np.save(tmp_path / "targets.npy", (values.sum(1) > 15).astype(np.int64))

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainctl.api.predictions import Predictions
 from trainctl.api.surroundings import as_before
 from trainctl.api.table import Table
+from trainctl.api.turn import TURN
 from trainctl.api.whole import Whole
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.fileformat.pattern import files_of
@@ -178,4 +179,5 @@ def load(
     if which not in ("best", "last"):
         raise ConfigError(f"which={which}: expected best or last")
     directory = find(str(run), Path(root))
-    return Run(open_run(directory, list(components), list(words), ALLOWED, payloads=[which]), which)
+    with TURN:  # an old configuration is completed with the help of Hydra
+        return Run(open_run(directory, list(components), list(words), ALLOWED, payloads=[which]), which)

@@ -1,17 +1,15 @@
 """Leave a Python process as it was: threads, random numbers; and turn errors of the machine into ours."""
 
 import errno
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 
+from trainctl.api.turn import TURN
 from trainctl.errors import StorageError, UnavailableError, lacks_memory, out_of_memory
 from trainctl.machine import device as devices
 
-# Training seeds the random generators of the process, of which there is one set: runs of several threads take turns.
-TURN = threading.RLock()
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.api.table import Table
+from trainctl.api.turn import TURN
 from trainctl.errors import Advice, ConfigError
 from trainctl.finished.record import Record, read
 from trainctl.settings import compose, from_file, hydra_tree
@@ -47,9 +48,14 @@ def train(
         raise ConfigError(
             f"{flags[0]}: flags are for the command line; train() takes settings such as 'optimizer=adam'"
         )
+    with TURN:
+        return _train(words, settings or {}, quiet=quiet, config_dir=None if config_dir is None else str(config_dir))
+
+
+def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool, config_dir: str | None) -> "Run":
     hydra_tree.forget()
-    typed, reasons = _expanded([*words, *(f"{key}={spell(value)}" for key, value in (settings or {}).items())])
-    config = compose.compose(typed, None if config_dir is None else str(config_dir))
+    typed, reasons = _expanded([*words, *(f"{key}={spell(value)}" for key, value in settings.items())])
+    config = compose.compose(typed, config_dir)
     from trainctl.api.opened import ALLOWED, Run
     from trainctl.api.surroundings import as_before
     from trainctl.finished.open import open as open_run

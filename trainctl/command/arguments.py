@@ -16,10 +16,9 @@ from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.machine import environment, launch, threads
 from trainctl.report import table
-from trainctl.settings import component, config, existing, processes, project, project_file
+from trainctl.settings import component, config, processes, project, project_file
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
-from trainctl.store import configuration
 from trainctl.store.finding import find
 from trainctl.store.runpath import AnyPath
 
@@ -59,6 +58,7 @@ def parse(
     *,
     most_names: int,
     overrides: bool = False,
+    standard_input: bool = False,
     composes: bool = False,
 ) -> ParsedArguments:
     """Split a command's arguments into names, options and overrides.
@@ -68,6 +68,7 @@ def parse(
         defaults: The command's options, with their defaults.
         most_names: Maximum number of arguments without ``=``.
         overrides: Whether the command accepts ``key=value`` arguments other than its options.
+        standard_input: Whether `-` is the name of standard input.
         composes: Whether the command composes a configuration, and therefore accepts ``--config-dir``.
 
     Raises:
@@ -79,7 +80,7 @@ def parse(
         key, equals, value = argument.partition("=")
         if key not in defaults and not is_setting(key) and _exists(argument):  # a file may be called -x or a=b
             parsed.names.append(argument)
-        elif argument.startswith("-") and argument != "-":  # which is standard input
+        elif argument.startswith("-") and not (standard_input and argument == "-"):
             option = argument.lstrip("-").partition("=")[0].replace("-", "_")
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
             flags = "--help and --config-dir" if composes else "--help"
@@ -274,6 +275,9 @@ def in_processes_of(
     Raises:
         TrainctlError: If the run's configuration cannot be read, or such a change is not allowed.
     """
+    from trainctl.settings import existing  # these know Hydra, which most commands need not
+    from trainctl.store import configuration
+
     typed = any(word.startswith(("processes=", "distributed.")) for word in overrides)
     if not typed and environment.read() is None and configuration.read_tree(directory, own).get("processes", 1) == 1:
         return None

@@ -67,9 +67,10 @@ def main(argv: Sequence[str]) -> int:
         f" suggested: {curve.suggestion:g}, a tenth of the lowest"
     )
     if output:
-        from trainctl.report import plots
+        from trainctl.report import about, plots
 
-        plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, output)
+        what = about.about(str(checked.parts["model"]["name"]), checked.parts["dataset"], "train")
+        plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, output, what)
         table.line(f"curve: {output}")
     suggested = rates(optimizer, curve.suggestion)
     others = [override for override in parsed.overrides if override.partition("=")[0] not in suggested]

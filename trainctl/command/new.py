@@ -24,7 +24,7 @@ from pathlib import Path
 
 from trainctl.command import arguments
 from trainctl.errors import ConfigError
-from trainctl.fileformat.tree import read_tree
+from trainctl.fileformat.tree import parse_tree, read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.report import phrases, table
 from trainctl.settings import component, project, project_file, project_root, starter, trusted, written
@@ -165,15 +165,11 @@ def _with_package(path: Path, package: str) -> bytes | None:
     """Return the text of a project's file with a package; None if a line at its end would not do."""
     before, tree = read_text(path, ConfigError), read_tree(path)
     text = before.rstrip("\n") + f"\ncomponents: [{package}]\n"
-    if tree is None:
-        return text.encode()
-    import yaml
-
     try:
-        after = yaml.safe_load(text)
-    except yaml.YAMLError:
+        after = parse_tree(text.encode(), path)
+    except ConfigError:
         return None
-    return text.encode() if after == tree | {"components": [package]} else None
+    return text.encode() if after == (tree or {}) | {"components": [package]} else None
 
 
 def _trust(file: Path, package: str) -> None:

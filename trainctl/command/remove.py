@@ -2,10 +2,10 @@
 
     trainctl remove RUN... [yes=true] [parents=true] [root=runs]
 
-RUN is a run's or a sweep's directory, its name, or a part of the name that no other has. The command shows what it would
-remove and asks; where nobody can be asked, it needs yes=true. It refuses runs that a process writes to, single trials of
-a sweep, and runs from which others were made, unless parents=true is given: these others keep what they need of them,
-but their lineage then leads to a run that is gone.
+RUN is a run's or a sweep's directory, its name, or a part of the name that no other has. The command shows what it
+would remove and asks; where nobody can be asked, it needs yes=true. It refuses runs that a process writes to, single
+trials of a sweep, and runs from which others were made, unless parents=true is given: these others keep what they need
+of them, but their lineage then leads to a run that is gone.
 
     trainctl remove 20261120-2230
     trainctl remove runs/my-sweep yes=true

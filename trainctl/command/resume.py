@@ -15,9 +15,9 @@ starting over.
 
 Settings that may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
 loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, output.tags, device, threads, processes,
-distributed.*, dataset.root, dataset.download. Changing any other setting would make it a different run. Your own
-components must be named again: components=[my_package]; so must the sweep.storage of a sweep, and what its Slurm jobs
-execute.
+distributed.*, dataset.root, dataset.download, dataset.memory, dataset.cache. Changing any other setting would make
+it a different run. Your own components must be named again: components=[my_package]; so must the sweep.storage of a
+sweep, and what its Slurm jobs execute.
 """
 
 from collections.abc import Sequence

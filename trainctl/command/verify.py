@@ -15,8 +15,8 @@ and best weights are compared with the checkpoint.
 Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs and what has changed
 since then, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time,
 early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device,
-threads, processes, distributed.*, dataset.root and dataset.download may be changed. A run that was made of others without training is made
-again, and its weights are compared.
+threads, processes, distributed.*, dataset.root and dataset.download may be changed. A run that was made of others
+without training is made again, and its weights are compared.
 """
 
 import sys

@@ -41,6 +41,11 @@ def order_of(
     return Order(rows, batch_size, seed, device, taught)
 
 
+def largest_batch(rows: Rows) -> int:
+    """Return how many rows a batch may have: all, but of those on disk no more than a window, which is what is in memory."""
+    return rows.source.file.block_rows * rows_file.WINDOW_BLOCKS if isinstance(rows, StoredRows) else len(rows)
+
+
 def check_batch(rows: Rows, batch_size: int, typed: object) -> None:
     """Check that a batch of rows on disk is smaller than a window, which is what is in memory.
 
@@ -52,8 +57,8 @@ def check_batch(rows: Rows, batch_size: int, typed: object) -> None:
     Raises:
         ConfigError: If it is not.
     """
-    if isinstance(rows, StoredRows) and batch_size > rows.source.file.block_rows * rows_file.WINDOW_BLOCKS:
-        most = rows.source.file.block_rows * rows_file.WINDOW_BLOCKS
+    most = largest_batch(rows)
+    if isinstance(rows, StoredRows) and batch_size > most:
         size = format_bytes(batch_size * rows.source.row_bytes)
         raise ConfigError(
             f"loop.batch_size={typed}: the rows stay on disk, and a batch of {batch_size:,} rows takes {size} of memory: give"

@@ -81,7 +81,7 @@ class Packer:
 
     Args:
         directory: A new one.
-        facts: What is to be kept beside the rows, plain values.
+        facts: What is to be kept with the rows, plain values.
     """
 
     directory: Path

@@ -292,4 +292,5 @@ def _coded(texts: Texts, cells: Sequence[str], places: np.ndarray) -> np.ndarray
     for cell, count in zip(cells, np.bincount(places, minlength=len(cells)).tolist(), strict=True):
         counts[cell] = counts.get(cell, 0) + count
     known = texts.learn(counts)
-    return np.array([known[cell] for cell in cells])[places]
+    codes: np.ndarray = np.array([known[cell] for cell in cells])[places]
+    return codes

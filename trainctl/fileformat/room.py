@@ -1,4 +1,4 @@
-"""Whether the rows of a data set stay on disk: what was asked for, the memory that is free, and what a run did before.
+"""Whether the rows of a data set stay on disk: the settings, the memory that is free, and what a run did before.
 
 Imports no torch.
 """

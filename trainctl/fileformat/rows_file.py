@@ -22,7 +22,7 @@ SPAN_BYTES = 1 << 23  # most that is read at once for rows with gaps between the
 WINDOW_BLOCKS = 64  # blocks whose rows are shuffled together in training; the order of a run depends on it
 RUNS_A_BLOCK = 4  # of rows of one class; with fewer, a window has few of them
 HEADER_BYTES = 256  # of a .npy that we write
-WRITTEN_BYTES = 1 << 26  # of rows in memory while they are written in another order
+WRITTEN_BYTES = 1 << 24  # of rows in memory while they are written in another order
 LARGEST_READ = 1 << 30  # of one call of the system, which reads at most 2 GiB
 
 
@@ -249,7 +249,7 @@ def reordered(source: RowsFile, order: np.ndarray | None, size: int = 0) -> Iter
     Args:
         source: The rows.
         order: The number in the source of each row that is yielded ``(N,)``; None: as they are.
-        size: How many at once; 0: so many that they take 64 MiB.
+        size: How many at once; 0: so many that they take 16 MiB.
     """
     size = size or max(1, WRITTEN_BYTES // max(1, source.row_bytes))
     for first in range(0, len(source), size):

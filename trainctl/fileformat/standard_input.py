@@ -1,8 +1,6 @@
 """Read rows from standard input, within limits, and find out what they are. Imports no torch."""
 
-import csv
 import sys
-from contextlib import suppress
 
 from trainctl.errors import DataError
 from trainctl.fileformat.cells import RECORDS
@@ -57,11 +55,8 @@ def suffix_of(content: bytes, *, images: bool, text: str | None) -> str:
     if text is None:
         return ".csv"
     line = next(iter(first.splitlines()), "")
-    for mark in (",", ";", "\t", "|"):
-        with suppress(csv.Error):
-            if text in [cell.strip() for cell in next(csv.reader([line], delimiter=mark), [])]:
-                return ".csv"
-    return ".txt"
+    headers = ([cell.strip().strip('"') for cell in line.split(mark)] for mark in ",;\t|")
+    return ".csv" if any(text in header for header in headers) else ".txt"
 
 
 def _is_binary(content: bytes) -> bool:

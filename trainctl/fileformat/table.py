@@ -77,11 +77,11 @@ def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bo
     present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
     if not present:
         raise DataError(f"{table.path}, column {name}: has no value in {len(cells)} rows; {drop}")
+    if form and not categorical:
+        return Column(name, number=form)
     distinct = label.distinct(cell for _, cell in present)
     if categorical:
         return Column(name, tuple(distinct))
-    if form:
-        return Column(name, number=form)
     if date := _date(table, name, present):
         return date
     row, cell = present[0]

@@ -106,6 +106,13 @@ def end_capture(device: torch.device) -> None:
         generator.graphsafe_set_state(generator.clone_state())
 
 
+def free_memory(device: torch.device | None) -> float:
+    """Return the memory of a GPU that is free [bytes]; infinity for other devices, whose memory is this machine's."""
+    if device is None or device.type != "cuda":
+        return math.inf
+    return float(torch.cuda.mem_get_info(device)[0])
+
+
 def derive(*parts: int) -> int:
     """Derive an independent seed from numbers such as (seed, epoch), the same on every machine.
 

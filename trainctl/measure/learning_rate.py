@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
+from trainctl.data.orders import largest_batch
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
 from trainctl.fileformat.waiting import counted
 from trainctl.machine import memory
@@ -150,7 +151,11 @@ def batch_sizes(run: Run, most: int | None) -> list[int]:
     """Return the sizes to try: powers of two up to the training split that give every batch norm at least two rows."""
     rows = len(run.data.splits["train"])
     normed = bool(batch_norms(run.model))
-    sizes = [2**power for power in range(rows.bit_length()) if 2**power <= min(rows, most or rows)]
+    sizes = [
+        2**power
+        for power in range(rows.bit_length())
+        if 2**power <= min(most or rows, largest_batch(run.data.splits["train"]))
+    ]
     return [size for size in sizes if not normed or smallest_part(rows, size, run.config.loop.micro_batches) > 1]
 
 

@@ -185,7 +185,9 @@ def measure_memory(run: Run) -> dict[str, float]:
     sizes = {"peak of the process": memory.peak()}
     if run.device.type == "cuda":
         sizes["peak on the device"] = float(torch.cuda.max_memory_allocated(run.device))
-    sizes["data"] = float(sum(rows.nbytes for rows in run.data.splits.values()))
+    sizes["data"] = float(
+        sum(rows.nbytes if rows.resident else rows.targets.nbytes for rows in run.data.splits.values())
+    )
     groups: dict[str, Iterable[Any]] = {
         "weights": weights.values(),
         "averaged weights": average,

@@ -149,7 +149,7 @@ def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole
     """
     device, _ = prepare(config)
     name = config.parts["dataset"]["name"]
-    dataset = load.read(reader(config, schema), f"dataset={name}", schema)
+    dataset = load.read(reader(config, schema, device=device), f"dataset={name}", schema)
     data = load.load_to_measure(
         dataset,
         member(config, "clean"),
@@ -182,15 +182,21 @@ def dataset_key(config: Config) -> str:
     return json.dumps([config.parts["dataset"], list(config.components), config.learns_without_labels], sort_keys=True)
 
 
-def reader(config: Config, schema: Schema | None = None, trained: Schema | None = None) -> Callable[[], Any]:
+def reader(
+    config: Config, schema: Schema | None = None, trained: Schema | None = None, device: torch.device | None = None
+) -> Callable[[], Any]:
     """Return the function that reads the data set.
 
     Args:
         config: Of the run.
         schema: The schema of a finished run, which its data must match; None for a run that is trained.
         trained: The schema of the run that is continued or repeated; None for a new run.
+        device: Where rows in memory are to be; None: in this machine's memory, whatever the device of the run.
     """
-    room = Room(memory.available(), None if trained is None else trained.encoding.keep or "memory")
+    room = Room(
+        min(memory.available(), devices.free_memory(device)),
+        None if trained is None else trained.encoding.keep or "memory",
+    )
     return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels, room=room)
 
 
@@ -209,7 +215,7 @@ def load_data(
     """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
     name = f"dataset={config.parts['dataset']['name']}"
     start = Start(origin.name, origin.schema, origin.fitted) if origin else None
-    dataset = load.read(reader(config, trained=trained), name, trained, dataset_key(config), start)
+    dataset = load.read(reader(config, trained=trained, device=device), name, trained, dataset_key(config), start)
 
     def scale(values: Tensor, summary: Callable[[], Summary] | None = None) -> Any:
         return member(config, "scale", values=values, summary=summary)

@@ -23,7 +23,7 @@ from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members, belongs_elsewhere, explain, left_out, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import headless, without_what_is_for_others
-from trainctl.settings.user_files import hidden, left_alone
+from trainctl.settings.user_files import hidden, hidden_recipes, left_alone
 
 
 def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
@@ -41,7 +41,9 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     parsed = parse(overrides)
     for note in left_out():
         warnings.warn(note, Advice, stacklevel=2)
-    wrong = [*hidden(directories), *(line for override in parsed for line in misuses(override, members, sweep=False))]
+    recipes = [word.text.strip("[]").split(",") for word in parsed if word.key_or_group == "recipe"]
+    wrong = [*hidden(directories), *hidden_recipes(name for names in recipes for name in names)]
+    wrong += [line for override in parsed for line in misuses(override, members, sweep=False)]
     if wrong:
         raise ConfigError(*dict.fromkeys(wrong))
     typed = {override.key_or_group: str(override.input_line) for override in parsed}

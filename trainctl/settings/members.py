@@ -68,7 +68,7 @@ def options(directories: Sequence[Path]) -> Members:
     for group in (*component.GROUPS, "recipe"):
         files = [path for folder in (home("conf"), *directories) for path in sorted((folder / group).glob("*.yaml"))]
         if group == "recipe":
-            folders = [*recipe_folders(), home("recipes")]  # Hydra prefers those of the user, too
+            folders = [home("recipes"), *recipe_folders()]
             files += [path for folder in folders for path in sorted(folder.glob("*.yaml"))]
         members[group] = {path.stem: path for path in sorted(reversed(files), key=lambda path: path.stem)}
     return members

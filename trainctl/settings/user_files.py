@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from trainctl.errors import ConfigError
+from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.settings import component, hints
-from trainctl.settings.members import home, overlays
+from trainctl.settings.members import home, overlays, recipe_folders
 
 OF_HYDRA = "sets Hydra's own settings, which are fixed because they name code that Hydra calls"
 PACKAGE = re.compile(r"^#\s*@package\s+hydra", re.MULTILINE)
@@ -61,6 +62,15 @@ def hidden(directories: Sequence[Path]) -> Iterator[str]:
         for path in (path for directory in directories for path in sorted((directory / group).glob("*.yaml"))):
             if path.name in ours and not (path.parents[1] in found and is_foreign(path)):
                 yield f"{path}: has the same name as a built-in {group}, which it would hide; rename the file"
+
+
+def hidden_recipes(names: Iterable[str]) -> Iterator[str]:
+    """Yield a message for each of the user's recipes that is hidden by one of ours with the same name; copies are fine."""
+    for name in names:
+        ours = home("recipes") / f"{name}.yaml"
+        for path in (folder / ours.name for folder in recipe_folders()):
+            if is_file(ours) and is_file(path) and read_text(path, ConfigError) != read_text(ours, ConfigError):
+                yield f"{path}: trainctl has a recipe of this name, which would hide it; rename the file"
 
 
 def is_foreign(path: Path) -> bool:

@@ -16,6 +16,7 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import is_directory, is_file
 from trainctl.fileformat.tree import LARGEST, check_size, not_yaml
 from trainctl.fileformat.utf8 import read_text
+from trainctl.settings.members import home
 
 GROUP = "recipe"
 
@@ -84,7 +85,8 @@ class RecipeSource(UserSource):
 
     def list(self, config_path: str, results_filter: ObjectType | None) -> list[str]:
         """Return the recipes; a file in a directory below is none."""
-        return super().list("", ObjectType.CONFIG) if config_path == GROUP else []
+        names = super().list("", ObjectType.CONFIG) if config_path == GROUP else []
+        return [name for name in names if self._inside(f"{GROUP}/{name}")]
 
     def load_config(self, config_path: str) -> ConfigResult:
         """Read a recipe.
@@ -97,4 +99,5 @@ class RecipeSource(UserSource):
     def _inside(self, config_path: str) -> str | None:
         """Return the name of a recipe's file; None if the path is not one of a recipe."""
         group, slash, name = self._normalize_file_name(config_path).partition("/")
-        return name if slash and group == GROUP and "/" not in name else None
+        is_ours = (home("recipes") / name).is_file()  # which are registered with Hydra in another way
+        return name if slash and group == GROUP and "/" not in name and not is_ours else None

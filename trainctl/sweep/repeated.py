@@ -4,9 +4,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from trainctl.finished.record import Record
+from trainctl.finished.record import Record, rises
 from trainctl.report import phrases
-from trainctl.run.metric_names import maximize
 from trainctl.settings.config import leaves
 from trainctl.settings.spelling import spell
 from trainctl.sweep.statistics import Blocks, compare, half_width
@@ -68,7 +67,7 @@ def sentences(records: Sequence[Record], metrics: Sequence[str]) -> list[str]:
         values = np.array(
             [[_value(group.runs.get(seed), metric) for seed in seeds] for group in found]
         )  # (groups, seeds)
-        compared = compare(values, blocks, maximize=maximize(metric))
+        compared = compare(values, blocks, maximize=rises(metric, records))
         if compared.best is None or not compared.tested.any():
             continue
         shown = [_shown(group.name, values[row], blocks) for row, group in enumerate(found)]

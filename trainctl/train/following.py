@@ -84,7 +84,9 @@ def take_part(link: Link, number: int, job: dict[str, Any]) -> None:
     )
     trained = Schema.from_json(job["trained"], Path("process 0")) if job["trained"] else None
     if link.place.local_rank:  # the first one on this machine downloads and converts what is missing
-        link.wait_for(f"loaded/{number}/{platform.node()}", "end")
+        loaded = link.wait_for(f"loaded/{number}/{platform.node()}", "end")
+        if loaded is not True:  # the first process has failed
+            return
     run = assemble.assemble(settings, trained, parents, restored=True, world=together.enter())  # it receives the state
     link.publish(f"loaded/{number}/{platform.node()}", True)
     together.ready(run, number)

@@ -141,7 +141,8 @@ def planned(run: Finished, measured: Evaluation) -> Planned | None:
     if not isinstance(base, int | float) or not math.isfinite(base):
         return None
     plan = plan_of(run, measured)
-    rises = metric_names.maximize(run.config.monitored("schedule"))
+    own = metric_names.own_maximized(run.config.parts["metric"])
+    rises = metric_names.maximize(run.config.monitored("schedule"), own)
     length = {"total_steps": plan.total_steps, "steps_per_epoch": plan.steps_per_epoch}
     schedule = as_schedule(member(run.config, "schedule", maximize=rises, **length))
     return Planned(float(base), schedule.multiplier, plan.total_steps, run.config.loop.max_seconds is None)

@@ -7,6 +7,7 @@ from typing import Any
 from trainctl.errors import CheckpointError, DataError, TrainctlError
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.open import Finished
+from trainctl.finished.record import rises
 from trainctl.finished.report import classes, facts, numbers, rows
 from trainctl.finished.report.facts import Files
 from trainctl.finished.report.measured import Measured, measure, planned
@@ -15,7 +16,6 @@ from trainctl.report.chart import Chart
 from trainctl.report.curve_charts import Planned
 from trainctl.report.document import Block, Cards, Charts, Document, Facts, Prose, Section, Table
 from trainctl.run.assemble import assemble
-from trainctl.run.metric_names import maximize
 from trainctl.store import parents
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, cost, first_batch
@@ -179,7 +179,7 @@ def _best_step(files: Files) -> int | None:
     """Return the step of the best evaluation of a run without a summary."""
     monitor = files.record.monitor or "val/loss"
     measured = [row for row in files.evaluations if row.get(monitor) is not None and row[monitor] == row[monitor]]
-    best = (max if maximize(monitor) else min)(measured, key=lambda row: row[monitor], default=None)
+    best = (max if rises(monitor, [files.record]) else min)(measured, key=lambda row: row[monitor], default=None)
     return None if best is None else int(best["step"])
 
 
@@ -187,6 +187,9 @@ def _answers(files: Files, measured: Measured | None, shown: int, folder: AnyPat
     """Return what the model predicts for the rows of a split."""
     if measured is None:
         return []
+    if broken := _not_finite(measured):
+        told = f"What the model computes is not finite for {broken:,} of {measured.rows:,} rows, so its predictions are not drawn."
+        return [Section("Predictions", [Prose(told, "warning")])]
     about = files.about(measured.split)
     with waiting("drawing"):
         if measured.results.task == "classification":
@@ -196,6 +199,14 @@ def _answers(files: Files, measured: Measured | None, shown: int, folder: AnyPat
         else:
             found = rows.reconstructions(measured, about, folder)
         return [*found, rows.section(measured, about, shown, folder)]
+
+
+def _not_finite(measured: Measured) -> int:
+    """Return for how many rows the model computes something that is not finite."""
+    results = measured.results
+    kinds = {"classification": results.confidence, "regression": results.predicted, "reconstruction": results.error}
+    broken = ~kinds[results.task].reshape(measured.rows, -1).isfinite()
+    return int(broken.any(1).sum())
 
 
 def _data(files: Files, measured: Measured | None) -> Section:

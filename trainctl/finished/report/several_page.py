@@ -10,14 +10,13 @@ from trainctl.errors import CheckpointError, DataError
 from trainctl.finished import distinguish, record
 from trainctl.finished.differing import differing
 from trainctl.finished.open import open as open_run
-from trainctl.finished.record import Record, metric_columns
+from trainctl.finished.record import Record, metric_columns, rises
 from trainctl.finished.report import facts
 from trainctl.finished.report.facts import Files
 from trainctl.finished.report.measured import Measured, measure
 from trainctl.finished.report.run_page import Gathered
 from trainctl.report import about, curve_charts, phrases
 from trainctl.report.document import Block, Charts, Document, Prose, Section, Table
-from trainctl.run.metric_names import maximize
 from trainctl.store import runpath
 from trainctl.wording import shortened
 
@@ -104,7 +103,8 @@ def _results(files: Sequence[Files], names: Sequence[str], *, comparable: bool) 
     for metric in metrics:
         values = [each.record.metrics.get(metric) for each in files]
         known = [value for value in values if value is not None and value == value]
-        best = (max if maximize(metric) else min)(known) if comparable and len(set(known)) > 1 else None
+        larger = rises(metric, [each.record for each in files])
+        best = (max if larger else min)(known) if comparable and len(set(known)) > 1 else None
         columns.append(
             [f"{phrases.number(value)}{' *' if best is not None and value == best else ''}" for value in values]
         )
