@@ -11,6 +11,7 @@ import os
 import pickle
 import pwd
 import random
+import re
 import resource
 import shutil
 import struct
@@ -616,7 +617,13 @@ def test_a_finished_run_meets_data_that_differ_from_its_own(
 
 def of(trained: Path, kind: str) -> Path:
     """Return the first run on a kind of data."""
-    return sorted((trained / "runs").glob(f"*{kind}*"), key=lambda path: path.stat().st_mtime_ns)[0]
+    return runs_on(trained, kind)[0]
+
+
+def runs_on(trained: Path, kind: str) -> list[Path]:
+    """Return the runs on a kind of data, the end of its name, in the order in which they were trained."""
+    files = sorted((trained / "runs").glob("*/config.yaml"), key=lambda path: path.stat().st_mtime_ns)
+    return [file.parent for file in files if re.search(rf"^  name: \w*{kind}$", file.read_text(), re.M)]
 
 
 def test_all_rows_of_a_file_are_measured_where_that_is_asked_for(say: Say, trained: Path, tmp_path: Path) -> None:
@@ -793,7 +800,7 @@ RUN_FILES = {
 def test_a_run_with_random_damage_is_read_or_refused_without_a_traceback(
     say: Say, trained: Path, tmp_path: Path, pattern: str
 ) -> None:
-    first, second = sorted((trained / "runs").glob("*csv*"))
+    first, second = runs_on(trained, "csv")
     run, other = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
     shutil.copytree(second, other)
     put(tmp_path, {"new.csv": "age,city\n1,Ulm\n"})
