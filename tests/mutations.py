@@ -1266,7 +1266,7 @@ MUTATIONS = [
         "tests/settings/test_user_files.py",
     ),
     Mutation(
-        "trainctl/settings/hints.py",
+        "trainctl/settings/yaml_values.py",
         "if _is_word(item) and item.tag != TEXT and OTHER_BASE",
         "if False and _is_word(item) and item.tag != TEXT and OTHER_BASE",
         "tests/settings/test_user_files.py",

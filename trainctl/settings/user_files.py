@@ -9,7 +9,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
-from trainctl.settings import component, hints
+from trainctl.settings import component, yaml_values
 from trainctl.settings.members import home, overlays, recipe_folders
 
 OF_HYDRA = "sets Hydra's own settings, which are fixed because they name code that Hydra calls"
@@ -45,7 +45,7 @@ def refuse_other_bases(files: Iterable[Path]) -> None:
     wrong: list[str] = []
     for path in files:
         with contextlib.suppress(ConfigError):  # reported by the composition
-            wrong += hints.other_bases(path)
+            wrong += yaml_values.other_bases(path)
     if wrong:
         raise ConfigError(*wrong)
 
