@@ -601,8 +601,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/settings/project_file.py",
-        "return set(self.packages) <= set(trusted.accepted(self.path) or ())",
-        "return trusted.accepted(self.path) is not None",
+        "return set(self.packages) <= set(trust_store.accepted(self.path) or ())",
+        "return trust_store.accepted(self.path) is not None",
         "tests/settings/test_project.py -k trust_is",
     ),
     Mutation(
