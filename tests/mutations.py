@@ -1464,10 +1464,10 @@ MUTATIONS = [
         "tests/finished/test_calibration.py -k hand",
     ),
     Mutation(
-        "trainctl/finished/code.py",
+        "trainctl/finished/embedding.py",
         "return model.get_submodule(model.code), False",
         "pass",
-        "tests/finished/test_code.py -k bottleneck",
+        "tests/finished/test_embedding.py -k bottleneck",
     ),
     Mutation(
         "trainctl/store/new_folder.py",
