@@ -1302,7 +1302,7 @@ MUTATIONS = [
         "tests/fileformat/test_table_formats.py",
     ),
     Mutation(
-        "trainctl/fileformat/unpacked.py",
+        "trainctl/fileformat/decompress.py",
         "if len(content) > limit:",
         "if False:",
         "tests/fileformat/test_table_formats.py",

@@ -255,7 +255,7 @@ def test_a_file_of_another_kind_is_named_with_what_to_do(tmp_path: Path, start: 
 
 
 def test_a_packed_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainctl.fileformat.unpacked.MOST_BYTES", 1000)
+    monkeypatch.setattr("trainctl.fileformat.decompress.MOST_BYTES", 1000)
     path = tmp_path / "my.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 100_000))
     with pytest.raises(DataError, match="unpacks to more than"):
