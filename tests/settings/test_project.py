@@ -187,7 +187,10 @@ def test_commands_that_only_look_need_no_trust(downloaded, say, words):
 def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):
     code, out, _ = say("trust")
     assert (code, out.endswith("its packages are imported from now on: downloaded_package\n")) == (0, True)
-    assert oct(trust_store.store().stat().st_mode & 0o077) == "0o0" or trust_store.store().parent.stat().st_mode & 0o077 == 0
+    assert (
+        oct(trust_store.store().stat().st_mode & 0o077) == "0o0"
+        or trust_store.store().parent.stat().st_mode & 0o077 == 0
+    )
     assert tree("schedule=boom")["components"] == ["downloaded_package"]
     write(downloaded / "another/__init__.py", HOSTILE)
     write(downloaded / "trainctl.yaml", "components: [downloaded_package, another]\n")
