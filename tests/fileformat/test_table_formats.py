@@ -376,5 +376,5 @@ def test_a_name_in_brackets_or_quotes_is_found_where_only_it_exists(tmp_path, ta
 
 def test_several_columns_with_commas_are_answered_with_brackets(tmp_path):
     table = Table(tmp_path / "t.csv", ["u", "v"], [], [])
-    with pytest.raises(DataError, match=r"column u,v is missing; type a list in brackets: \[u,v\]"):
+    with pytest.raises(DataError, match=r"column u,v is missing; write a list in brackets: \[u,v\]"):
         table.cells("u,v")
