@@ -22,7 +22,7 @@ class Constant(nn.Module):
         return self.outputs.expand(len(rows), -1)
 
 
-def build(_: str, settings: dict) -> nn.Module:
+def build(_: str, settings: dict, compress: dict) -> nn.Module:
     return Constant(*settings["outputs"])
 
 
@@ -107,8 +107,8 @@ def test_it_can_be_traced() -> None:
     ("parts", "message"),
     [
         ([], r"consists of finished runs: use trainctl ensemble RUN RUN"),
-        ([{"tensors": {}}], r"model\.parts\[0\]: expected model and tensors"),
-        ([{"model": {"outputs": [1.0]}, "weights": 1}], r"model\.parts\[0\]: expected model and tensors"),
+        ([{"tensors": {}}], r"model\.parts\[0\]: expected model, tensors and perhaps compress"),
+        ([{"model": {"outputs": [1.0]}, "weights": 1}], r"model\.parts\[0\]: expected model, tensors and perhaps compress"),
         ([{"model": {"outputs": [1.0]}, "tensors": {"fill": [0]}}], r"model\.parts\[0\]\.tensors: expected the shapes of fill"),
         ([{"model": {"outputs": [1.0]}, "tensors": {"other": [1]}}], r"model\.parts\[0\]\.tensors: expected the shapes"),
         ([{"model": {"outputs": [1.0]}, "tensors": {"fill": [True]}}], r"model\.parts\[0\]\.tensors: expected the shapes"),
