@@ -246,7 +246,7 @@ def test_a_copy_of_our_recipes_changes_nothing_and_an_edited_one_is_named(here):
     assert tree("recipe=overfit") == before
     copy.write_text(copy.read_text() + "seed: 3\n")
     with pytest.raises(
-        ConfigError, match=r"overfit.yaml: trainctl has a recipe of this name, which would hide it; rename"
+        ConfigError, match=r"overfit.yaml: has the same name as a built-in recipe, which would hide it; rename"
     ):
         tree("recipe=overfit")
     assert tree("recipe=overfit_and_cure")["seed"] == 0
