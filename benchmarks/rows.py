@@ -65,7 +65,7 @@ def ours(folder: Path, batch: int, *, disk: bool) -> Callable[[int], Iterator[An
     import torch
 
     from trainctl.components.clean.base import Cleaner
-    from trainctl.data.orders import order_of
+    from trainctl.data.choose_order import order_of
     from trainctl.data.rows import ResidentRows, Rows
     from trainctl.data.stored_rows import StoredRows
     from trainctl.fileformat.in_place import array_header, stored_in_place

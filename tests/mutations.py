@@ -601,8 +601,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/settings/project_file.py",
-        "return set(self.packages) <= set(trusted.accepted(self.path) or ())",
-        "return trusted.accepted(self.path) is not None",
+        "return set(self.packages) <= set(trust_store.accepted(self.path) or ())",
+        "return trust_store.accepted(self.path) is not None",
         "tests/settings/test_project.py -k trust_is",
     ),
     Mutation(
@@ -1266,7 +1266,7 @@ MUTATIONS = [
         "tests/settings/test_user_files.py",
     ),
     Mutation(
-        "trainctl/settings/hints.py",
+        "trainctl/settings/yaml_values.py",
         "if _is_word(item) and item.tag != TEXT and OTHER_BASE",
         "if False and _is_word(item) and item.tag != TEXT and OTHER_BASE",
         "tests/settings/test_user_files.py",
@@ -1302,7 +1302,7 @@ MUTATIONS = [
         "tests/fileformat/test_table_formats.py",
     ),
     Mutation(
-        "trainctl/fileformat/unpacked.py",
+        "trainctl/fileformat/decompress.py",
         "if len(content) > limit:",
         "if False:",
         "tests/fileformat/test_table_formats.py",
@@ -1464,10 +1464,10 @@ MUTATIONS = [
         "tests/finished/test_calibration.py -k hand",
     ),
     Mutation(
-        "trainctl/finished/code.py",
+        "trainctl/finished/embedding.py",
         "return model.get_submodule(model.code), False",
         "pass",
-        "tests/finished/test_code.py -k bottleneck",
+        "tests/finished/test_embedding.py -k bottleneck",
     ),
     Mutation(
         "trainctl/store/new_folder.py",

@@ -14,7 +14,7 @@ from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.command.help import COMMANDS
 from trainctl.settings import hydra_tree
-from trainctl.settings.own_code import own_code
+from trainctl.settings.code_digest import own_code
 from trainctl.train import session
 
 UNSAFE = re.compile("[\x00-\x09\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")

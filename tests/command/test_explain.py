@@ -280,7 +280,7 @@ def test_a_run_is_explained_as_a_whole(explain, kind, pictures):
     assert written["rows"] > 0
     assert written["split"] == "test"
     if kind == "table":
-        cost = {row["column"]: float(row["fall_of_accuracy"]) for row in read("out/importance.csv")}
+        cost = {row["column"]: float(row["drop_in_accuracy"]) for row in read("out/importance.csv")}
         assert abs(cost["noise"]) < 0.1 < min(cost["$age_^{$"], cost["city"])
         assert "expected calibration error" in out
         worst = read("out/mistakes.csv")

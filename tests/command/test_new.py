@@ -8,7 +8,7 @@ import yaml
 
 from trainctl import cli
 from trainctl.run import assemble
-from trainctl.settings import component, compose, project, starter, trusted
+from trainctl.settings import component, compose, project, starter, trust_store
 from trainctl.settings.members import home, options
 
 SMALL = ["device=cpu", "loop.max_steps=2", "output.plots=false"]
@@ -153,7 +153,7 @@ def test_a_package_that_was_there_before_is_not_trusted_by_writing_beside_it(her
     code, out, _ = say("new", "schedule", "halving")
     assert code == 0
     assert "to allow its code, run `trainctl trust`" in out
-    assert not trusted.store().exists()
+    assert not trust_store.store().exists()
     assert say("schedule=halving", "--cfg", "job")[0] == 2
 
 

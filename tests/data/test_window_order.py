@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests import soak
 from trainctl.components.clean.base import Cleaner
-from trainctl.data.orders import check_batch, order_of
+from trainctl.data.choose_order import check_batch, order_of
 from trainctl.data.rows import ResidentRows
 from trainctl.data.stored_rows import StoredRows
 from trainctl.data.window_order import WindowOrder

@@ -110,7 +110,7 @@ def test_links_are_followed_but_not_in_circles(tree, tmp_path):
     names = [file.name for file, name in zip(found.files, found.classes, strict=True) if name == "a"]
     assert sorted(names) == ["1.png", "2.png", "3.png", "file.png"]
     assert found.classes.count("b") == 1
-    assert "broken links or no regular files: b/loop.png, b/pipe.png" in found.notes[0]
+    assert "broken links or not regular files: b/loop.png, b/pipe.png" in found.notes[0]
     assert find(root / "a" / "up", (".png",)).files == find(root / "a" / "here", (".png",)).files == []
 
 

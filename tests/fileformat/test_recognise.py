@@ -9,8 +9,8 @@ from PIL import Image
 from trainctl.cli import with_file_expanded
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import cells
+from trainctl.fileformat.decompress import read_unpacked
 from trainctl.fileformat.recognise import recognise
-from trainctl.fileformat.unpacked import read_unpacked
 from trainctl.run import assemble
 from trainctl.settings import compose, derive, from_file
 

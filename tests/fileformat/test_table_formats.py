@@ -255,7 +255,7 @@ def test_a_file_of_another_kind_is_named_with_what_to_do(tmp_path: Path, start: 
 
 
 def test_a_packed_file_that_unpacks_to_too_much_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainctl.fileformat.unpacked.MOST_BYTES", 1000)
+    monkeypatch.setattr("trainctl.fileformat.decompress.MOST_BYTES", 1000)
     path = tmp_path / "my.csv.gz"
     path.write_bytes(gzip.compress(b"a,b\n" + b"1,2\n" * 100_000))
     with pytest.raises(DataError, match="unpacks to more than"):
@@ -376,5 +376,5 @@ def test_a_name_in_brackets_or_quotes_is_found_where_only_it_exists(tmp_path, ta
 
 def test_several_columns_with_commas_are_answered_with_brackets(tmp_path):
     table = Table(tmp_path / "t.csv", ["u", "v"], [], [])
-    with pytest.raises(DataError, match=r"column u,v is missing; type a list in brackets: \[u,v\]"):
+    with pytest.raises(DataError, match=r"column u,v is missing; write a list in brackets: \[u,v\]"):
         table.cells("u,v")

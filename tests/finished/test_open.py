@@ -16,7 +16,7 @@ from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.run import assemble
 from trainctl.settings import compose, config, existing
-from trainctl.settings.own_code import own_code
+from trainctl.settings.code_digest import own_code
 from trainctl.store import restore, rundir
 from trainctl.store.configuration import read_tree
 from trainctl.store.manifest import FORMAT, Manifest, checksum

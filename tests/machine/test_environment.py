@@ -51,9 +51,9 @@ def test_the_environment_says_which_process_this_is(environment, expected):
         (RUN | {"RANK": "four"}, "RANK=four: expected a whole number"),
         (
             RUN | {"RANK": "4"},
-            "RANK=4, WORLD_SIZE=4, LOCAL_RANK=1, LOCAL_WORLD_SIZE=2, MASTER_PORT=29500: these do not",
+            "RANK=4, WORLD_SIZE=4, LOCAL_RANK=1, LOCAL_WORLD_SIZE=2, MASTER_PORT=29500: these are inconsistent",
         ),
-        (RUN | {"MASTER_PORT": "0"}, "MASTER_PORT=0: these do not"),
+        (RUN | {"MASTER_PORT": "0"}, "MASTER_PORT=0: these are inconsistent"),
         (STEP | {"SLURM_PROCID": "x"}, "SLURM_PROCID=x: expected a whole number"),
         (STEP | {"SLURM_PROCID": "4"}, "SLURM_PROCID=4, SLURM_NTASKS=4"),
     ],

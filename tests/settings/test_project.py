@@ -7,7 +7,7 @@ import pytest
 
 from trainctl import cli
 from trainctl.errors import ConfigError
-from trainctl.settings import component, compose, project, project_file, project_root, trusted
+from trainctl.settings import component, compose, project, project_file, project_root, trust_store
 from trainctl.settings.members import home
 
 
@@ -187,7 +187,10 @@ def test_commands_that_only_look_need_no_trust(downloaded, say, words):
 def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):
     code, out, _ = say("trust")
     assert (code, out.endswith("its packages are imported from now on: downloaded_package\n")) == (0, True)
-    assert oct(trusted.store().stat().st_mode & 0o077) == "0o0" or trusted.store().parent.stat().st_mode & 0o077 == 0
+    assert (
+        oct(trust_store.store().stat().st_mode & 0o077) == "0o0"
+        or trust_store.store().parent.stat().st_mode & 0o077 == 0
+    )
     assert tree("schedule=boom")["components"] == ["downloaded_package"]
     write(downloaded / "another/__init__.py", HOSTILE)
     write(downloaded / "trainctl.yaml", "components: [downloaded_package, another]\n")
@@ -199,7 +202,7 @@ def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):
 
 def test_a_list_of_trusted_files_that_is_damaged_trusts_nobody(downloaded, say):
     for text in ("{", "[]", '{"trusted": 3}', '{"trusted": {"x": 3}}'):
-        write(trusted.store(), text)
+        write(trust_store.store(), text)
         assert say("--cfg", "job")[0] == 2
 
 
@@ -243,7 +246,7 @@ def test_a_copy_of_our_recipes_changes_nothing_and_an_edited_one_is_named(here):
     assert tree("recipe=overfit") == before
     copy.write_text(copy.read_text() + "seed: 3\n")
     with pytest.raises(
-        ConfigError, match=r"overfit.yaml: trainctl has a recipe of this name, which would hide it; rename"
+        ConfigError, match=r"overfit.yaml: has the same name as a built-in recipe, which would hide it; rename"
     ):
         tree("recipe=overfit")
     assert tree("recipe=overfit_and_cure")["seed"] == 0

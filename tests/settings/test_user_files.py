@@ -35,7 +35,7 @@ def test_words_that_yaml_reads_as_something_else_are_named_and_the_advice_works(
         write("conf/recipe/mine.yaml", f"{MINE}  target: {word}\n  drop: [a, {item}]\n")
         said = message("recipe=mine").splitlines()
         assert [line.partition("=")[0] for line in said] == ["dataset.target", "dataset.drop"], number
-        assert f"mine.yaml, line 6, without quotes, YAML does not read {word} as a string" in said[0]
+        assert f"mine.yaml, line 6, YAML does not read {word} as a string without quotes" in said[0]
         assert said[0].endswith(f": quote it, target: '{word}'")
         assert said[1].endswith(f"quote it, drop: ['a', '{item}']")
         advice = [line.rpartition("quote it, ")[2] for line in said]

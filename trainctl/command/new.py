@@ -27,7 +27,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import parse_tree, read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.report import phrases, table
-from trainctl.settings import component, project, project_file, project_root, starter, trusted, written
+from trainctl.settings import component, project, project_file, project_root, starter, trust_store, written
 from trainctl.settings.config import leaves
 from trainctl.settings.members import options, overlays
 from trainctl.settings.spelling import nearest, no_such
@@ -174,6 +174,6 @@ def _with_package(path: Path, package: str) -> bytes | None:
 
 def _trust(file: Path, package: str) -> None:
     """Trust a file that this command has written."""
-    folder = trusted.store().parent
+    folder = trust_store.store().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.write_bytes(trusted.store(), trusted.with_entry(file, [package]))
+    files.write_bytes(trust_store.store(), trust_store.with_entry(file, [package]))

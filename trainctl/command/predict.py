@@ -21,10 +21,10 @@ are predicted by one process. The result goes to standard output, or to FILE, wh
     trainctl predict my-run rows.csv what=code      what the network makes of each row
 
 The columns of a CSV are matched by name; columns that the run was not trained with are ignored, unless `id=` copies
-them to the predictions. keep=inputs copies the columns that the run reads (of texts, the text), keep=all every column of
-the file; a copied column whose name a column of the predictions has, too, gets `given_` in front. The delimiter is
-found in the file; settings such as `dataset.decimal=comma` say how the file
-is written if it differs from the training data. A category that did not occur in training is encoded as none, with a
+them to the predictions. keep=inputs copies the columns that the run reads (for texts, the text), keep=all every column
+of the file; a copied column whose name a column of the predictions has, too, gets `given_` in front. The delimiter is
+found in the file; settings such as `dataset.decimal=comma` say how the file is written if it differs from the training
+data. A category that did not occur in training is encoded as none, with a
 note; `dataset.unknown=error` rejects it. For a run on texts, a .txt contains one text per line. An .npz must contain
 exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images are converted
 to the run's channels and size.

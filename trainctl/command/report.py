@@ -16,10 +16,10 @@ The page of a run shows the settings that differ from the defaults, the data, cu
 rate of each step, metrics with intervals next to those of a trivial model, the confusion matrix or the residuals, the
 most confident mistakes as images, texts or lines of the table, forecasts or reconstructions, cost, lineage, and the
 commands that repeat it. That of a sweep has its ranked table, plots, failures, and the command that trains the winner.
-For several runs, it has the settings that differ, the curves over each other, and which differences are distinguishable,
-row by row.
+For several runs, it has the settings that differ, the curves over each other, and which differences are
+distinguishable, row by row.
 
-The page is written to RUN/report.html or SWEEP/report.html and replaces the one before; of several runs to
+The page is written to RUN/report.html or SWEEP/report.html and overwrites the previous one; for several runs, to
 ./report.html. A FILE must not exist. Every chart is also drawn as a PNG file in RUN/plots, with plots/batch.png: the
 first training batch as the model sees it. The page loads nothing from elsewhere, so it can be sent and opened as it
 is. It contains rows of the data, names of columns and classes, and paths.

@@ -18,14 +18,15 @@
 
 JSON is a list of records, {"rows": [...]}, one record, a list of lists of numbers, {"texts": [...]}, or
 {"images": [...]} in base64. The answer is {"predictions": [...], "notes": [...]}: an object for each row, with the
-columns of `trainctl predict`; with the header `accept: text/csv`, it is its CSV. /predict?id=COLUMN copies a column. What
-is wrong with a request is answered with 400 to 503 and {"error": ...}. Rows are read, cleaned and predicted as by
-`trainctl predict`; numbers differ in their last digits at most, since requests that arrive together are computed together.
+columns of `trainctl predict`; with the header `accept: text/csv`, it is its CSV. /predict?id=COLUMN copies a column.
+What is wrong with a request is answered with 400 to 503 and {"error": ...}. Rows are read, cleaned and predicted as by
+`trainctl predict`; numbers differ in their last digits at most, since requests that arrive together are computed
+together.
 
 Only this machine can reach 127.0.0.1. There is no password and no encryption: before you choose another host, put a
 server in front that has them. A request may have max_rows rows and max_mb megabytes, and timeout seconds to arrive and
-as many to be answered; while `queue` requests are in progress, others get 503. Ctrl-C or SIGTERM answers those
-and ends with exit code 0.
+as many to be answered; while `queue` requests are in progress, others get 503. Ctrl-C or SIGTERM answers
+those in progress and ends with exit code 0.
 
 This needs the extra `serve`: pip install 'trainctl[serve]'.
 """

@@ -20,7 +20,7 @@ from trainctl.command import arguments
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.report import table
-from trainctl.settings import project_file, project_root, trusted
+from trainctl.settings import project_file, project_root, trust_store
 from trainctl.store import files
 
 OPTIONS = {"yes": "true"}
@@ -40,9 +40,9 @@ def main(argv: Sequence[str]) -> int:
             f"{Path.cwd()}: no {project_root.YAML}, and no pyproject.toml with [tool.trainctl], in this project"
         )
     packages = project_file.read(path).packages
-    folder = trusted.store().parent
+    folder = trust_store.store().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.write_bytes(trusted.store(), trusted.with_entry(path, packages if yes else None))
+    files.write_bytes(trust_store.store(), trust_store.with_entry(path, packages if yes else None))
     names, shown = ", ".join(packages), project_file.shown(path)
     if not yes:
         table.line(f"{shown}: no longer trusted")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from trainctl.errors import DataError
 from trainctl.fileformat.charset import decode
+from trainctl.fileformat.decompress import ending, plain, read_unpacked
 from trainctl.fileformat.delimited import DELIMITERS, NUMBER, Rows, header_of, split_rows
 from trainctl.fileformat.json_table import read_records
 from trainctl.fileformat.number import MINUS, read_number
-from trainctl.fileformat.unpacked import ending, plain, read_unpacked
 from trainctl.wording import did_you_mean, listed
 
 # What means that there is no value, compared in lower case: empty cells, words, and the errors of spreadsheets.

@@ -12,8 +12,8 @@ from trainctl.errors import DataError
 from trainctl.fileformat.charset import decode
 from trainctl.fileformat.class_folders import NO_NAME, Layout, read_class_folders
 from trainctl.fileformat.damage import Damage
+from trainctl.fileformat.decompress import read_unpacked
 from trainctl.fileformat.table import Table
-from trainctl.fileformat.unpacked import read_unpacked
 from trainctl.fileformat.walk import find, ignored, subfolders
 
 SUFFIX = ".txt"

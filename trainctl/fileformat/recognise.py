@@ -13,6 +13,7 @@ from trainctl.fileformat.array_parts import read_parts
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.cells import JSON, Table, TableFormat, is_missing, is_no_number, read_table
 from trainctl.fileformat.date import find_order
+from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import task_of_array
 from trainctl.fileformat.place import is_directory
@@ -20,7 +21,6 @@ from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import guess_task
-from trainctl.fileformat.unpacked import ending
 from trainctl.fileformat.walk import describe_others, find
 from trainctl.wording import listed, quoted
 

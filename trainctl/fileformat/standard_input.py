@@ -4,8 +4,8 @@ import sys
 
 from trainctl.errors import DataError
 from trainctl.fileformat.cells import RECORDS
+from trainctl.fileformat.decompress import MOST_BYTES
 from trainctl.fileformat.pattern import STANDARD_INPUT
-from trainctl.fileformat.unpacked import MOST_BYTES
 from trainctl.fileformat.waiting import waiting
 
 NAME = "standard input"

@@ -14,6 +14,7 @@ from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.cells import JSON, RECORDS, Table, TableFormat, without_missing
 from trainctl.fileformat.charset import encoding_of
+from trainctl.fileformat.decompress import ending, opened
 from trainctl.fileformat.delimited import (
     DELIMITERS,
     SEPARATOR,
@@ -27,7 +28,6 @@ from trainctl.fileformat.delimited import (
     without_leading_comments,
 )
 from trainctl.fileformat.foreign import HEAD, foreign
-from trainctl.fileformat.unpacked import ending, opened
 
 CHUNK = 1 << 22  # characters of a part; its cells take some twenty times as much memory
 LONGEST = 16  # parts, after which a quote that was opened should have been closed

@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from trainctl.data.rows import SplitName
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.finished import calibration, code, mistakes, permutation, projection
+from trainctl.finished import calibration, mistakes, permutation, projection
+from trainctl.finished.embedding import Encoder, encoder
 from trainctl.finished.features import Features, features
 from trainctl.finished.open import Finished, Weights
 from trainctl.finished.outcomes import Outcomes, outcomes
@@ -147,7 +148,7 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
         found.notes.append(f"the codes are not drawn: {len(rows)} rows are too few")
         return
     try:
-        encode = code.encoder(measured.model, measured.data.schema, measured.device)
+        encode = encoder(measured.model, measured.data.schema, measured.device)
     except ConfigError as error:
         found.lines.append(f"embedding: not drawn: {str(error).removeprefix('what=code: ')}")
         return
@@ -178,7 +179,7 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
 
 
 @torch.no_grad()
-def _codes(measured: Evaluation, encode: code.Encoder, stored: Tensor) -> Tensor:
+def _codes(measured: Evaluation, encode: Encoder, stored: Tensor) -> Tensor:
     """Return the codes of rows ``(N, D)``, float32 on the CPU."""
     parts = stored.split(measured.batch_size)
     return torch.cat([encode(measured.data.input_scale(part)).float().cpu() for part in parts])

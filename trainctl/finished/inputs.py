@@ -13,7 +13,7 @@ from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import image
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.unpacked import ending
+from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.walk import Found, describe_others, find
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line, or is one text

@@ -14,7 +14,7 @@ from trainctl.data.centre import add
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError
-from trainctl.finished import code, disagreement
+from trainctl.finished import disagreement, embedding
 from trainctl.finished.open import Finished, Weights, load_model
 from trainctl.machine.device import autocast
 
@@ -56,14 +56,14 @@ class Predictor:
     precision: str
     schema: Schema
     fitted: Fitted
-    encode: code.Encoder | None = None
+    encode: embedding.Encoder | None = None
     quantiles: tuple[float, ...] = ()
 
     @property
     def columns(self) -> list[str]:
         """The names of the columns of a prediction."""
         if self.encode:
-            return code.names(self.encode.width)
+            return embedding.names(self.encode.width)
         own = columns(self.task, self.schema)
         parted = disagreement.columns(self.model, self.task, self.schema)
         return [*own, *parted, *quantile_columns(self.task, self.schema, self.quantiles)]
@@ -117,7 +117,7 @@ def predictor(
         ConfigError: If the model has no code, or is no ensemble and quantiles are wanted.
     """
     model, task, device = load_model(run, weights)
-    encode = code.encoder(model, run.schema, device) if what == "code" else None
+    encode = embedding.encoder(model, run.schema, device) if what == "code" else None
     if quantiles and (ensemble_in(model) is None or task == "reconstruction" or encode):
         raise ConfigError(
             "quantiles: only for the predictions of an ensemble of classifiers or regressions; make one of several runs:"

@@ -16,9 +16,9 @@ from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat import array, image, standard_input
 from trainctl.fileformat.cells import JSON
+from trainctl.fileformat.decompress import ENDINGS as PACKED
+from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
-from trainctl.fileformat.unpacked import ENDINGS as PACKED
-from trainctl.fileformat.unpacked import ending
 from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Keep, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.table_inputs import read_table_inputs, table_form

@@ -11,8 +11,8 @@ from trainctl.errors import DataError
 from trainctl.fileformat import table, tokens, utf8
 from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.charset import decode
+from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.documents import read_document
-from trainctl.fileformat.unpacked import ending
 from trainctl.finished.inputs import Coverage, Inputs, Keep
 from trainctl.finished.table_inputs import kept_columns
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from trainctl.data.orders import largest_batch
+from trainctl.data.choose_order import largest_batch
 from trainctl.errors import NonFiniteError, UnavailableError, lacks_memory
 from trainctl.fileformat.waiting import counted
 from trainctl.machine import memory

@@ -18,8 +18,8 @@ from trainctl.components.scale.base import Summary
 from trainctl.components.schedule.base import as_schedule
 from trainctl.components.teacher.base import Teacher
 from trainctl.data import load, statistics
+from trainctl.data.choose_order import check_batch
 from trainctl.data.inherit import Start
-from trainctl.data.orders import check_batch
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError

@@ -15,7 +15,7 @@ from trainctl.components.metric.base import Metric
 from trainctl.components.regularizer.base import Regularizer
 from trainctl.components.schedule.base import Schedule
 from trainctl.components.teacher.base import Teacher
-from trainctl.data.orders import AnyOrder, order_of
+from trainctl.data.choose_order import AnyOrder, order_of
 from trainctl.data.rows import Data, SplitName
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World

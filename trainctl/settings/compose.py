@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.settings import config, habits, hints, text
+from trainctl.settings import config, habits, text, yaml_values
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
@@ -58,7 +58,7 @@ def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
         return config.load(tree)
     except ConfigError as error:
         selected = [(word.key_or_group, path) for word in parsed for path in _files_of(word, members)]
-        raise ConfigError(*hints.explained(error.lines, tree, selected)) from error
+        raise ConfigError(*yaml_values.explained(error.lines, tree, selected)) from error
 
 
 def _files_of(word: Word, members: Members) -> list[Path]:

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import getitem
 
 from trainctl.errors import ConfigError
-from trainctl.settings import component, config, hints, renamed
+from trainctl.settings import component, config, renamed, yaml_values
 from trainctl.settings.compose import lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.hydra_tree import compose_members
@@ -51,7 +51,7 @@ def check(tree: Tree) -> Config:
     try:
         return config.load(tree)
     except ConfigError as error:
-        raise ConfigError(*hints.explained(error.lines, tree)) from error
+        raise ConfigError(*yaml_values.explained(error.lines, tree)) from error
 
 
 def completed(tree: Tree) -> Tree:

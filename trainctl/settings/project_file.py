@@ -2,7 +2,7 @@
 
 ::
 
-    components: [my_package]     packages with components; used once the file is trusted, see trainctl.settings.trusted
+    components: [my_package]     packages with components; used once the file is trusted, see trainctl.settings.trust_store
     output: {root: results}      defaults of settings; a dotted key, output.root: results, means the same
     optimizer: sgd               defaults of groups, as in a file of settings
 
@@ -23,7 +23,7 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.limits import check_brackets_and_digits
 from trainctl.fileformat.tree import LARGEST, read_tree
 from trainctl.fileformat.utf8 import read_text
-from trainctl.settings import component, config, kinds, project_root, schema, trusted, written
+from trainctl.settings import component, config, kinds, project_root, schema, trust_store, written
 from trainctl.settings.lines import line_of, lines_of
 from trainctl.settings.spelling import nearest, spell
 
@@ -75,7 +75,7 @@ class Project:
     @property
     def is_trusted(self) -> bool:
         """Return whether the user has trusted the file with all the packages that it names."""
-        return set(self.packages) <= set(trusted.accepted(self.path) or ())
+        return set(self.packages) <= set(trust_store.accepted(self.path) or ())
 
     @property
     def output_root(self) -> str | None:

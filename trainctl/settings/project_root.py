@@ -12,7 +12,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import LARGEST
 from trainctl.fileformat.utf8 import read_text
-from trainctl.settings import trusted
+from trainctl.settings import trust_store
 
 NAMES = YAML, TOML = "trainctl.yaml", "pyproject.toml"
 TABLE = re.compile(r"^\s*\[\s*tool\s*\.\s*trainctl\s*[\].]", re.MULTILINE)  # in pyproject.toml
@@ -71,4 +71,4 @@ def _may_be_read(path: Path) -> bool:
         owner = path.stat().st_uid
     except OSError:
         return False
-    return owner in (os.getuid(), 0) or trusted.accepted(path) is not None
+    return owner in (os.getuid(), 0) or trust_store.accepted(path) is not None

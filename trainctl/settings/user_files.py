@@ -9,7 +9,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
-from trainctl.settings import component, hints
+from trainctl.settings import component, yaml_values
 from trainctl.settings.members import home, overlays, recipe_folders
 
 OF_HYDRA = "sets Hydra's own settings, which are fixed because they name code that Hydra calls"
@@ -45,7 +45,7 @@ def refuse_other_bases(files: Iterable[Path]) -> None:
     wrong: list[str] = []
     for path in files:
         with contextlib.suppress(ConfigError):  # reported by the composition
-            wrong += hints.other_bases(path)
+            wrong += yaml_values.other_bases(path)
     if wrong:
         raise ConfigError(*wrong)
 
@@ -61,7 +61,7 @@ def hidden(directories: Sequence[Path]) -> Iterator[str]:
         ours = {path.name for path in (home("conf") / group).glob("*.yaml")}
         for path in (path for directory in directories for path in sorted((directory / group).glob("*.yaml"))):
             if path.name in ours and not (path.parents[1] in found and is_foreign(path)):
-                yield f"{path}: has the same name as a built-in {group}, which it would hide; rename the file"
+                yield f"{path}: has the same name as a built-in {group}, which would hide it; rename the file"
 
 
 def hidden_recipes(names: Iterable[str]) -> Iterator[str]:
@@ -70,7 +70,7 @@ def hidden_recipes(names: Iterable[str]) -> Iterator[str]:
         ours = home("recipes") / f"{name}.yaml"
         for path in (folder / ours.name for folder in recipe_folders()):
             if is_file(ours) and is_file(path) and read_text(path, ConfigError) != read_text(ours, ConfigError):
-                yield f"{path}: trainctl has a recipe of this name, which would hide it; rename the file"
+                yield f"{path}: has the same name as a built-in recipe, which would hide it; rename the file"
 
 
 def is_foreign(path: Path) -> bool:

@@ -76,10 +76,10 @@ def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ())
         written_by=difference.written_by(run.config),
     )
     manifest.write(directory, content)
-    prune(directory, state.step, run.config.checkpoint.keep)
+    remove_old(directory, state.step, run.config.checkpoint.keep)
 
 
-def prune(directory: AnyPath, step: int, keep: int) -> None:
+def remove_old(directory: AnyPath, step: int, keep: int) -> None:
     """Keep the newest ``keep`` complete checkpoints up to ``step`` and their files; remove our other files.
 
     Checkpoints of later steps are removed, too: they were skipped as damaged when the run was resumed, and their steps are

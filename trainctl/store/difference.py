@@ -9,9 +9,9 @@ from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
+from trainctl.settings.code_digest import own_code
 from trainctl.settings.config import Config, leaves
 from trainctl.settings.existing import MAY_CHANGE, among
-from trainctl.settings.own_code import own_code
 from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved

@@ -11,8 +11,8 @@ from typing import Any
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.machine.system import require_fork
 from trainctl.run.metric_names import maximize, own_maximized
+from trainctl.settings.code_digest import own_code
 from trainctl.settings.config import Config
-from trainctl.settings.own_code import own_code
 from trainctl.settings.points import Composer, Point, distinct_points, read_sweep
 from trainctl.settings.space import Words, key_of
 from trainctl.settings.spelling import spell

@@ -10,8 +10,8 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import threads
 from trainctl.run.metric_names import own_maximized
 from trainctl.settings import schema
+from trainctl.settings.code_digest import own_code
 from trainctl.settings.config import Config
-from trainctl.settings.own_code import own_code
 from trainctl.settings.points import Composer, Point
 from trainctl.settings.storage import harmless
 from trainctl.settings.sweep import Sweep

@@ -100,7 +100,7 @@ class CheckpointWriter(Writer):
 
     def _make_space(self, error: StorageError) -> None:
         self.reporter.note(f"{error}; retrying")
-        checkpoint.prune(self.directory, self.run.state.step, keep=2)
+        checkpoint.remove_old(self.directory, self.run.state.step, keep=2)
 
     def _measure_space(self) -> None:
         available, needed = disk.free(self.directory), checkpoint.size(self.run)

@@ -137,7 +137,7 @@ def resume(
         rundir.prepare(directory)
         saved = restore.newest(directory)
         if not saved.skipped:  # keep checkpoints that seem damaged until there is a newer one
-            checkpoint.prune(directory, saved.manifest.step, config.checkpoint.keep)
+            checkpoint.remove_old(directory, saved.manifest.step, config.checkpoint.keep)
         run = together.assembled(
             with_threads(config, saved.manifest.threads),
             Schema.from_json(saved.manifest.data, saved.path),

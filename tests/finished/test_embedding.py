@@ -13,7 +13,7 @@ from trainctl.components.model.base import Reconstruction
 from trainctl.components.model.linear import linear
 from trainctl.components.model.mlp import mlp
 from trainctl.errors import ConfigError
-from trainctl.finished.code import encoder, names
+from trainctl.finished.embedding import encoder, names
 
 CPU = torch.device("cpu")
 

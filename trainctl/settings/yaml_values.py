@@ -66,7 +66,7 @@ def _of_yaml(key: str, group: str, path: Path, tree: Tree) -> str:
     if not words:
         return ""
     where = f"{path}, line {node.start_mark.line + 1}" if node else str(path)
-    said = f"; in {where}, without quotes, YAML does not read {words[0]} as a string"
+    said = f"; in {where}, YAML does not read {words[0]} as a string without quotes"
     texts = [item.value for item in items if isinstance(item, yaml.ScalarNode)]
     listed = isinstance(node, yaml.SequenceNode)
     if kind is not None and not schema.fits(texts if listed else texts[0], kind):
