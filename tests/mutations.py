@@ -222,7 +222,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/pieces.py",
-        "generator.manual_seed(derive(run.config.seed, run.state.step))",
+        "generator.manual_seed(derive(run.config.seed, run.state.step) if seed is None else seed)",
         "generator.seed()",
         "tests/train/test_resume.py",
     ),
@@ -576,7 +576,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/fileformat/limits.py",
-        "if len(text) > deepest and _depth(text) > deepest:",
+        "if len(text) > deepest and _depth(text, brackets) > deepest:",
         "if False:",
         "tests/fileformat/test_limits.py",
     ),
@@ -706,8 +706,8 @@ MUTATIONS = [
     # What the user is told.
     Mutation(
         "trainctl/cli.py",
-        "return complain(str(error), error.exit_code)",
-        "return complain(str(error), 1)",
+        "except TrainctlError as error:\n        return complain(str(error), error.exit_code)",
+        "except TrainctlError as error:\n        return complain(str(error), 1)",
         "tests/test_cli.py",
     ),
     Mutation(
@@ -817,8 +817,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/loop.py",
-        "with suppress(Stopped):",
-        "with suppress(KeyError):",
+        "except Stopped:  # the evaluation",
+        "except KeyError:  # the evaluation",
         "tests/train/test_health.py",
     ),
     Mutation(

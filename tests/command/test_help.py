@@ -47,7 +47,9 @@ def test_every_exit_code_is_listed_wherever_they_are() -> None:
     assert codes_in(command_help.exit_codes()) == codes
     assert codes_in(README) == codes
     table = re.findall(r"^ +[├└]── (\w+) +(\d+) ", errors.__doc__ or "", re.MULTILINE)
-    assert {name: int(code) for name, code in table} == {cls.__name__: cls.exit_code for cls in classes}
+    assert {name: int(code) for name, code in table} == {
+        cls.__name__: cls.exit_code for cls in classes if cls is not errors.ProcessError  # its code is another's
+    }
 
 
 def test_the_help_shows_the_settings_of_what_is_typed() -> None:
@@ -63,7 +65,7 @@ def test_the_help_begins_with_the_commands_and_fits_a_page(monkeypatch) -> None:
         monkeypatch.setenv("COLUMNS", str(width))
         text = command_help.text([], None)
         assert max(map(len, text.splitlines())) <= min(width, 100)
-        assert len(text.splitlines()) < 80
+        assert len(text.splitlines()) < 90
         assert text.index("== Commands ==") < text.index("== Settings ==") < text.index("Exit codes:")
         assert "--shell-completion install=bash" in " ".join(text.split())
 

@@ -86,7 +86,9 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
 
 def _seen(path: Path, kind: str, form: TableFormat) -> Table:
     """Return the cells of a table; of a large one, those of its first megabytes."""
-    if kind in JSON or form.ignore_case or path.stat().st_size < LARGE:
+    with reading(path):
+        size = path.stat().st_size
+    if kind in JSON or form.ignore_case or size < LARGE:
         return read_table(path, form, again=True)
     return first_part(path, form)[1]
 

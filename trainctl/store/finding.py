@@ -175,6 +175,9 @@ def _changed(path: Path) -> int:
         return 0
 
 
+ANOTHER = "a file of another kind"  # of which its first bytes tell nothing
+
+
 def looks_like(content: bytes) -> str:
     """Guess the kind of an unexpected file from its first bytes.
 
@@ -184,4 +187,4 @@ def looks_like(content: bytes) -> str:
     if not content.strip(b"\0"):
         return "a file that contains only NUL bytes" if content else "an empty file"
     start = content.lstrip().lower()
-    return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), "a file of another kind")
+    return next((kind for mark, kind in LOOKS.items() if start.startswith(mark)), ANOTHER)

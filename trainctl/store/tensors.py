@@ -21,7 +21,7 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.boundary import reading
-from trainctl.store import files, int8, rundir, runpath
+from trainctl.store import files, finding, int8, runpath
 from trainctl.store.runpath import AnyPath
 
 # In the library's order: the widest dtypes first, so that all tensors are aligned.
@@ -88,8 +88,8 @@ def check(path: AnyPath, sha256: str) -> None:
 
 def _require_same(path: AnyPath, actual: str, expected: str, start: bytes) -> None:
     if actual != expected:
-        kind = rundir.looks_like(start)
-        hint = "" if kind == "something else" else f": {kind}"
+        kind = finding.looks_like(start)
+        hint = "" if kind == finding.ANOTHER else f": {kind}"
         raise CheckpointError(f"{path}: damaged (its SHA-256 does not match{hint})")
 
 

@@ -25,7 +25,7 @@ def wandb(
     project: str,
     entity: str | None,
 ) -> Logger:
-    """Record the run in Weights & Biases: settings, metrics by step, plots, and how it ended; needs ``trainctl[wandb]``.
+    """Record the run in Weights and Biases: settings, metrics by step, plots, and how it ended; needs ``trainctl[wandb]``.
 
     ``offline`` writes files to ``<run>/wandb`` and uses no network; ``wandb sync <run>/wandb/offline-run-*`` sends them
     later. A resumed run writes all evaluations that still count to new files in place of the old ones, so each of them is
