@@ -132,7 +132,7 @@ def made(kept: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     session.begin(compose.compose(words), words, folder / "tuned", made_by=MadeBy("finetune", {"overrides": []}))
     parents = tuple(open_parent(folder / name, "part", "best", []) for name in ("a", "tuned"))
     combined = ensemble.combine(ensemble.configuration(parents, str(folder)), parents)
-    return [folder / "tuned", ensemble.write(combined, folder / "both", None)]
+    return [folder / "tuned", ensemble.write(combined, folder / "both")]
 
 
 @pytest.mark.soak

@@ -155,7 +155,7 @@ DIFFERENCES = {
     "width": (["model.hidden=[12,9]"], "model.hidden is [12,9], not [12,8]"),
     "norm": (["model.norm=none"], "model.norm is none, not batch"),
     "task": (["dataset=diabetes", "loss=mse"], "task is regression, not classification"),
-    "classes": (["dataset=wine"], "number is 3, not 10 (class)"),
+    "classes": (["dataset=wine"], "number of entries (class): 3, not 10"),
     "scale": (["scale=minmax"], "scale (fitted to its training rows) is minmax, not standard"),
     "rows": (["split.seed=1"], "scale (fitted to its training rows): other numbers, because other rows were used"),
 }  # fmt: skip
@@ -189,7 +189,7 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_left(
         (["{0}", "{1}", "method=sum"], 2, "method=sum: no such method"),
         (["{0}", "{1}", "align=maybe"], 2, "align=maybe: no such align"),
         (["{0}", "{1}", "method=join", "align=true"], 2, "align=true: method=join keeps the units of all parts"),
-        (["{0}", "{1}", "tolerance=-1"], 2, "tolerance=-1: expected a number in (0, inf)"),
+        (["{0}", "{1}", "tolerance=-1"], 2, "tolerance=-1: expected a number in [0, inf)"),
         (["{0}", "{1}", "output={0}"], 5, "already exists"),
         (["{0}", "{1}", "model.hidden=[3]"], 2, "cannot change in an existing run"),
     ],

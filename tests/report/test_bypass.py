@@ -26,6 +26,7 @@ WRITERS = {
     "sweep/worker.py": {"stream", "print"},  # prints into the log of a trial
     "sweep/zygote.py": {"stream"},  # flushes
     "entry.py": {"stream"},  # what completion offers: plain identifiers
+    "train/following.py": {"stream"},  # the traceback of an internal error
     "cli.py": {"stream"},  # flushes, and names the stream for table
 }
 READS = {"isatty", "encoding", "fileno"}  # what any module may ask of a stream
