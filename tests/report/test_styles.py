@@ -44,7 +44,7 @@ def test_the_measure_knows_a_colour_that_is_too_light():
 def test_no_module_has_a_colour_of_its_own():
     paths = [path for folder in ("report", "sweep", "command") for path in (ROOT / folder).glob("*.py")]
     assert len(paths) > 60
-    drawn = ("plots", "canvas", "figure", "picture")  # their colours are those of pictures on white
+    drawn = ("plot", "canvas", "figure", "picture")  # their colours are those of pictures on white
     for path in paths:
         if not any(word in path.stem for word in drawn):
             assert not NAMED.findall(path.read_text(encoding="utf-8")), path

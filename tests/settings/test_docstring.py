@@ -84,8 +84,8 @@ def test_formulas_are_aligned_and_running_text_is_filled(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
     doc = parse_docstring(DOC)
     assert [prose.block(text) for text in doc.body] == [
-        "With a_1 and b:",
-        "    x = a_1\n    y < b\n    z = Var(x)",
+        "With a₁ and b:",
+        "    x = a₁\n    y < b\n    z = Var(x)",
         "Then more.",
     ]
     assert prose.block("- one\n- two ``b``") == "- one\n- two b"
