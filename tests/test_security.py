@@ -311,7 +311,7 @@ def test_a_packed_file_is_unpacked_as_far_as_its_header_promises(tmp_path):
         for _ in range(64):
             file.write(bytes(2**20))
     tracemalloc.start()
-    with pytest.raises(DataError, match="promises 100 bytes"):
+    with pytest.raises(DataError, match="declares 100 bytes"):
         read_idx(tmp_path / "x")
     assert tracemalloc.get_traced_memory()[1] < 4e6
     tracemalloc.stop()

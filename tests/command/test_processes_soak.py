@@ -19,7 +19,7 @@ from trainctl.store import restore
 
 pytestmark = [
     pytest.mark.soak,
-    pytest.mark.skipif(soak.FACTOR == 1, reason="takes minutes: only in make soak"),
+    pytest.mark.skipif(soak.FACTOR < 10, reason="takes minutes: only in the whole of make soak"),
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
 TINY = ("dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=2", "threads=1",
