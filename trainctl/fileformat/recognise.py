@@ -15,7 +15,7 @@ from trainctl.fileformat.cells import JSON, Table, TableFormat, is_missing, is_n
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import task_of_array
-from trainctl.fileformat.place import is_directory
+from trainctl.fileformat.place import check_file, is_directory
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
@@ -71,6 +71,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
         return _arrays(path)
     if kind in image.suffixes():
         raise ConfigError(f"{path}: is one image; give the directory that has a folder of images for each class")
+    check_file(path)
     if kind in TABLES:
         return _table(_seen(path, kind, _form(typed)), typed)
     if kind in PARQUET:
