@@ -184,7 +184,7 @@ def _create(
     base = points[0].config
     database = shared.connect(settings)
     if home is None:
-        home = rundir.create(base.output.root, "sweep")
+        home = rundir.create(base.output.root, base.output.name or "sweep")
     elif database is None:
         rundir.make(home)
     about_runs, record = [word for word in words if not is_ours(word)], new_record(settings, composer, words, points)
