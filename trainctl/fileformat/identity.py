@@ -1,0 +1,16 @@
+"""Tell whether fingerprints are known to be those of different data. Imports no torch."""
+
+from collections.abc import Iterable
+
+# Begins the fingerprint of data that stay on disk: made of hashes of blocks, it says nothing about one of rows in memory.
+BLOCKS = "blocks:"
+
+
+def differ(fingerprints: Iterable[str | None]) -> bool:
+    """Return whether two of some fingerprints are of the same kind, and different; None is unknown.
+
+    >>> differ(["ab", "ab", None]), differ(["ab", "cd"]), differ(["ab", "blocks:cd"])
+    (False, True, False)
+    """
+    known = {one for one in fingerprints if one}
+    return any(len({one for one in known if one.startswith(BLOCKS) is kind}) > 1 for kind in (False, True))
