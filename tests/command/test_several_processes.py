@@ -84,9 +84,9 @@ def test_a_number_that_the_launcher_contradicts_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-m", "processes=2", "seed=0,1"], "a trial of a sweep is trained by one process"),
-        (["-m", "processes=1,2"], "processes=2: a trial of a sweep is trained by one process"),
-        (["find-lr", "processes=2"], "processes=2: find-lr uses one process"),
+        (["-m", "processes=2", "seed=0,1"], "a trial of a sweep is trained by one process: add processes=1"),
+        (["-m", "processes=1,2"], "processes=2: a trial of a sweep is trained by one process: add processes=1"),
+        (["find-lr", "processes=2"], "processes=2: find-lr uses one process: add processes=1"),
         (["profile", "processes=2"], "processes=2: profile uses one process"),
     ],
 )

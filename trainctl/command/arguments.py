@@ -247,8 +247,8 @@ def require_one_process(checked: config.Config, command: str) -> config.Config:
     """
     if checked.processes != 1:
         raise ConfigError(
-            f"processes={checked.processes}: {command} uses one process; to compute a batch in as many parts, set"
-            " loop.micro_batches"
+            f"processes={checked.processes}: {command} uses one process: add processes=1; to compute a batch in as many"
+            " parts, set loop.micro_batches"
         )
     return checked
 

@@ -220,7 +220,8 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
             return by_name[word], f"the target is {by_name[word]}, by its name"
     categories = columns.of("categories")
     if len(categories) == 1:
-        return categories[0], f"the target is {categories[0]}, the only column of categories"
+        why = "the only column of categories; for another: dataset.target=COLUMN"
+        return categories[0], f"the target is {categories[0]}, {why}"
     if categories and categories[-1] == table.header[-1]:
         return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
     shown = [f"{name} ({kind})" for name, kind in columns.kinds.items()]
