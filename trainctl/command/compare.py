@@ -247,7 +247,7 @@ def _results(records: Sequence[Record], comparable: bool) -> None:
         ["epochs", *(phrases.epochs(record.epochs) for record in records)],
         ["parameters", *(phrases.count(record.parameters) for record in records)],
         *_costs(records),
-        ["data", *((record.fingerprint or "-").removeprefix(identity.BLOCKS)[:12] for record in records)],
+        ["data", *(identity.shown(record.fingerprint or "-") for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
     ]
     table.show(["result", *_labels(records)], rows, title="Results (* best)" if comparable else "Results")

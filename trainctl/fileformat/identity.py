@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 # Begins the fingerprint of data that stay on disk: made of hashes of blocks, it says nothing about one of rows in memory.
 BLOCKS = "blocks:"
+DIGITS = 12  # of a fingerprint in a message
 
 
 def differ(fingerprints: Iterable[str | None]) -> bool:
@@ -14,3 +15,12 @@ def differ(fingerprints: Iterable[str | None]) -> bool:
     """
     known = {one for one in fingerprints if one}
     return any(len({one for one in known if one.startswith(BLOCKS) is kind}) > 1 for kind in (False, True))
+
+
+def shown(fingerprint: str) -> str:
+    """Return the first digits of a fingerprint, for a message.
+
+    >>> shown("blocks:0123456789abcdef")
+    '0123456789ab'
+    """
+    return fingerprint.removeprefix(BLOCKS)[:DIGITS]
