@@ -140,8 +140,8 @@ def require_possible(config: Config, world: World) -> None:
     """
     if wrong := obstacles(config.tree, world.size):
         raise ConfigError(*wrong)
-    if wrong := too_few_parts(config.loop.micro_batches, world.size):
-        raise ConfigError(wrong)
+    if missing := too_few_parts(config.loop.micro_batches, world.size):
+        raise ConfigError(missing)
 
 
 def threads_for(config: Config, world: World) -> int:
