@@ -49,6 +49,8 @@ SWITCHES = (
 FLAGS = frozenset({"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}.union(*SWITCHES))
 # Commands that several processes run together.
 TRAINING = ("train", "resume", "finetune", "distill", "verify", "reproduce")
+# Commands that train, be it a few steps in memory, with the words of the command line.
+COMPOSING = ("train", "find-lr", "find-batch-size", "profile")
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 
 
@@ -239,14 +241,21 @@ def with_command_first(arguments: Sequence[str]) -> list[str]:
 
 
 def with_file_expanded(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of a training with a file or directory replaced by the settings that it stands for."""
+    """Return the arguments of what trains with a file or directory replaced by the settings that it stands for."""
     words = list(arguments)
-    rest = words[1:] if words[:1] == ["train"] else words
+    command = words[:1] if words and words[0] in COMPOSING else []
+    rest = words[len(command) :]
     place = next((index for index, word in enumerate(rest) if not _is_flag(word)), None)
-    if place is None or (words[0] in COMMANDS and words[0] != "train"):
+    if place is None or (words[0] in COMMANDS and not command):
         return words
     path = rest[place]
-    if path in (*COMMANDS, "help") or not os.path.lexists(path) or is_setting(path):
+    if path in (*COMMANDS, "help") or is_setting(path):
+        return words
+    if not os.path.lexists(path):
+        if Path(path).suffix or path.endswith("/"):
+            from trainctl.settings import from_file
+
+            from_file.require_no_data(path)
         return words
     if set(rest[:place]) - {"-m", "--multirun"}:
         return words  # the value of a flag
@@ -254,7 +263,8 @@ def with_file_expanded(arguments: Sequence[str]) -> list[str]:
 
     others = [*rest[:place], *rest[place + 1 :]]
     found = from_file.expanded(path, [word for word in others if "=" in word and not word.startswith("-")])
-    words = [*rest[:place], *found.words, *rest[place + 1 :]]
+    command = [] if command == ["train"] else command
+    words = [*command, *rest[:place], *found.words, *rest[place + 1 :]]
     if not any(word.startswith("-") for word in rest[place:]):  # else they ask for something that is to be read alone
         for reason in found.reasons:
             table.line(f"{path}: {reason}")

@@ -183,6 +183,8 @@ def test_errors_are_those_of_the_command_line():
     for words, error, expected in (
         (["optimizer=adm"], trainctl.ConfigError, "did you mean adam"),
         (["-m", "seed=0,1"], trainctl.ConfigError, "flags are for the command line"),
+        (["processes=2"], trainctl.ConfigError, "this process alone"),
+        (["no.csv"], trainctl.DataError, "no such file"),
         (["dataset=csv", "dataset.path=no.csv", "dataset.target=x"], trainctl.DataError, "no such file"),
     ):
         with pytest.raises(error, match=expected):

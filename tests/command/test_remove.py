@@ -105,7 +105,9 @@ def test_a_sweep_is_removed_whole_and_a_trial_is_not(root, say):
     with lock.hold(root / "sweep" / "1-b"):
         assert say("remove", "sweep", "yes=true")[0] == 5
     assert (root / "sweep" / "0-a" / "config.yaml").exists()
-    assert say("remove", "sweep", "yes=true")[0] == 0
+    make(root / "single")
+    code, out, _ = say("remove", "sweep", "single", "yes=true")
+    assert (code, "removed 1 run and 1 sweep, " in out) == (0, True), out
     assert list(root.iterdir()) == []
 
 

@@ -1,10 +1,12 @@
 """The command `processes=N`: one run directory, one exit code, one message, and nothing left behind."""
 
+import importlib
 import json
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from trainctl.command import arguments
 from trainctl.errors import ConfigError, UnavailableError
@@ -84,9 +86,9 @@ def test_a_number_that_the_launcher_contradicts_is_refused(monkeypatch):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["-m", "processes=2", "seed=0,1"], "a trial of a sweep is trained by one process"),
-        (["-m", "processes=1,2"], "processes=2: a trial of a sweep is trained by one process"),
-        (["find-lr", "processes=2"], "processes=2: find-lr uses one process"),
+        (["-m", "processes=2", "seed=0,1"], "a trial of a sweep is trained by one process: add processes=1"),
+        (["-m", "processes=1,2"], "processes=2: a trial of a sweep is trained by one process: add processes=1"),
+        (["find-lr", "processes=2"], "processes=2: find-lr uses one process: add processes=1"),
         (["profile", "processes=2"], "processes=2: profile uses one process"),
     ],
 )
@@ -94,6 +96,15 @@ def test_what_one_process_does_is_refused_by_name(command, words, message, tmp_p
     done = command(*words)
     assert (done.returncode, message in done.stderr) == (2, True), done.stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("command", ["verify", "reproduce", "resume"])
+def test_a_run_that_exists_keeps_the_parts_of_its_batches(command, tmp_path, monkeypatch):
+    monkeypatch.setattr(arguments, "in_processes", lambda *_: pytest.fail("starts processes"))
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(compose.compose([*TINY, "loop.micro_batches=1"]).tree))
+    with pytest.raises(ConfigError, match=r"processes=2: this run computes a batch in 1 part .*, so one process can"):
+        importlib.import_module(f"trainctl.command.{command}").main([str(tmp_path / "run"), "processes=2"])
 
 
 def test_a_restart_resumes_the_run_unless_the_settings_are_wrong(monkeypatch):

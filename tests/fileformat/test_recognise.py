@@ -132,6 +132,37 @@ def test_the_words_stand_where_the_file_stood(tmp_path: Path) -> None:
     assert words[0].startswith("dataset=csv")
 
 
+@pytest.mark.parametrize("command", ["find-lr", "find-batch-size", "profile"])
+def test_commands_that_train_a_few_steps_take_a_file_too(
+    tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = str(flowers(tmp_path / "f.csv"))
+    words = with_file_expanded([command, path, "steps=20"])
+    assert words[:2] == [command, "dataset=csv"]
+    assert words[-1] == "steps=20"
+    assert f"the same as: trainctl {command} dataset=csv" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("place", [[], ["train"], ["find-lr"], ["-m"]], ids=" ".join)
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("flwers.csv", r"flwers\.csv: no such file; did you mean flowers\.csv\?"),
+        ("data.npz", r"data\.npz: no such file"),
+        ("my.yaml", r"my\.yaml: no such file"),
+        ("photos/", "photos: no such directory"),
+    ],
+)
+def test_a_file_that_does_not_exist_is_no_unknown_command(
+    tmp_path: Path, place: list[str], name: str, message: str
+) -> None:
+    flowers(tmp_path / "flowers.csv")
+    with pytest.raises(DataError, match=message):
+        with_file_expanded([*place, f"{tmp_path}/{name}"])
+    for other in ("dataset/csv", "optimizer.lr"):  # a habit, which is answered elsewhere
+        assert with_file_expanded([*place, other]) == [*place, other]
+
+
 def test_names_with_any_characters_become_words(tmp_path: Path) -> None:
     path = table(tmp_path / "it's [1], x=2.csv", '"a,b",[z],class', lambda n: f"{n * 7 % 5}.5,{n}.25,{'xy'[n % 2]}")
     config = compose.compose(from_file.expanded(str(path), []).words)

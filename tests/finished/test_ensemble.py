@@ -76,6 +76,35 @@ def test_it_predicts_the_mean_of_the_parts_probabilities(
         assert row["prediction"] == classes[p.mean(0).argmax()].removeprefix("p_")
 
 
+def test_where_rows_are_kept_and_how_many_trained_is_no_difference(
+    trained: dict[str, list[Path]], say: Say, tmp_path: Path
+) -> None:
+    table = tmp_path / "table.csv"
+    table.write_text("a,b,kind\n" + "".join(f"{n % 7}.5,{n * 3 % 11},{'xy'[n % 2]}\n" for n in range(80)))
+    runs = [tmp_path / "memory", tmp_path / "disk"]
+    for directory in runs:
+        words = ["dataset=csv", f"dataset.path={table}", "dataset.target=kind", f"dataset.cache={tmp_path / 'cache'}"]
+        words += [
+            f"dataset.keep={directory.name}",
+            "model.hidden=[4]",
+            "loop.epochs=1",
+            "output.plots=false",
+            "threads=1",
+        ]
+        session.begin(compose.compose(words), [], directory)
+        saved = yaml.safe_load((directory / "config.yaml").read_text())  # the bits of two processes are those of one
+        (directory / "config.yaml").write_text(yaml.safe_dump(saved | {"processes": 2}))
+    for command, parts in (("ensemble", runs[::-1]), ("merge", runs), ("quantize", runs[1:])):
+        made = tmp_path / command
+        code, _, err = say(command, *parts, f"output={made}", ROOT)
+        assert (code, "other data" in err) == (0, False), err
+        assert yaml.safe_load((made / "config.yaml").read_text())["processes"] == 1
+    assert "not the data" not in "".join(map(str, say("evaluate", runs[1], "dataset.keep=memory")))
+    assert "not comparable" not in "".join(map(str, say("compare", *runs)))
+    table.write_text(table.read_text().replace("0.5", "9.5"))
+    assert "not the data" in "".join(map(str, say("evaluate", runs[0])))
+
+
 def test_it_is_a_run(trained: dict[str, list[Path]], say: Say) -> None:
     parts = trained["unlike"]
     assert say("ensemble", *parts, "output=runs/all", ROOT)[0] == 0

@@ -66,6 +66,11 @@ WRONG = [
         ["optimizer.name=sgd: select a member of the group with optimizer=sgd"],
         "a member is chosen by its group",
     ),
+    (
+        ["model.name=resnet18"],
+        ["model.name=resnet18: select a member of the group with model=torchvision model.architecture=resnet18"],
+        "an architecture is no member",
+    ),
     # values
     (["optimizer.lr=big"], ["optimizer.lr=big: expected a number in (0, inf)"], "a text"),
     (["optimizer.lr='0.1'"], ["optimizer.lr=0.1: expected a number"], "a number in quotes"),

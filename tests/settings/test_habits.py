@@ -53,6 +53,7 @@ HABITS = [
     ("device=gpu:1", "device=cuda:1"),
     ("device=rocm", "device=cuda"),
     ("model=resnet50", "model=torchvision model.architecture=resnet50"),
+    ("name=resnet50", "model=torchvision model.architecture=resnet50"),
     ("arch=vit_b_16", "model=torchvision model.architecture=vit_b_16"),
     ("arch=cnn", "model=cnn"),
     ("model.pretrained=true", "model=torchvision model.weights=default"),

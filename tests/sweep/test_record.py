@@ -229,3 +229,9 @@ def test_ten_thousand_trials_are_read_in_a_second_or_two() -> None:
     assert (found.outcome, len(found.trials)) == ("finished", 10_000)
     assert found.best is not None
     assert time.process_time() - began < 2  # 0.5 s on an idle machine
+
+
+def test_a_sweep_has_the_name_of_its_runs_if_all_have_the_same(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for words, name in ((["output.name=mine"], "-mine-"), (["output.name=a,b"], "-sweep-"), ([], "-sweep-")):
+        assert name in study.begin(["dataset=iris", "seed=0,1", *words]).home.name

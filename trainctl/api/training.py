@@ -11,6 +11,7 @@ from trainctl.api.table import Table
 from trainctl.api.turn import TURN
 from trainctl.errors import Advice, ConfigError
 from trainctl.finished.record import Record, read
+from trainctl.machine import environment
 from trainctl.settings import compose, from_file, hydra_tree
 from trainctl.settings.spelling import spell
 from trainctl.store.finding import all_runs
@@ -56,6 +57,11 @@ def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool,
     hydra_tree.forget()
     typed, reasons = _expanded([*words, *(f"{key}={spell(value)}" for key, value in settings.items())])
     config = compose.compose(typed, config_dir)
+    if config.processes not in (1, "auto") and environment.read() is None:
+        raise ConfigError(
+            f"processes={config.processes}: train() uses this process alone: run trainctl processes={config.processes} in"
+            " a shell; to compute a batch in as many parts, set loop.micro_batches"
+        )
     from trainctl.api.opened import ALLOWED, Run
     from trainctl.api.surroundings import as_before
     from trainctl.finished.open import open as open_run
@@ -77,7 +83,8 @@ def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool,
 def _expanded(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Replace a file or directory in front by the settings that it stands for; return them with the reasons for each."""
     first = words[0] if words else ""
-    if not first or ("=" in first and not os.path.lexists(first)) or not os.path.lexists(first):
+    if not first or not os.path.lexists(first):
+        from_file.require_no_data(first)
         return list(words), ()
     found = from_file.expanded(first, words[1:])
     return [*found.words, *words[1:]], tuple(f"{first}: {reason}" for reason in found.reasons)

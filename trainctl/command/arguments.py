@@ -247,8 +247,8 @@ def require_one_process(checked: config.Config, command: str) -> config.Config:
     """
     if checked.processes != 1:
         raise ConfigError(
-            f"processes={checked.processes}: {command} uses one process; to compute a batch in as many parts, set"
-            " loop.micro_batches"
+            f"processes={checked.processes}: {command} uses one process: add processes=1; to compute a batch in as many"
+            " parts, set loop.micro_batches"
         )
     return checked
 
@@ -281,8 +281,12 @@ def in_processes_of(
     typed = any(word.startswith(("processes=", "distributed.")) for word in overrides)
     if not typed and environment.read() is None and configuration.read_tree(directory, own).get("processes", 1) == 1:
         return None
-    tree = existing.change(configuration.read(directory, own).tree, overrides, allowed)
-    return in_processes(existing.check(tree), words, overrides)
+    checked = existing.check(existing.change(configuration.read(directory, own).tree, overrides, allowed))
+    if isinstance(checked.processes, int) and (
+        wrong := processes.too_few_parts(checked.loop.micro_batches, checked.processes)
+    ):
+        raise ConfigError(wrong)
+    return in_processes(checked, words, overrides)
 
 
 def import_torch() -> None:

@@ -1,6 +1,6 @@
 """Suggest a batch size: find the largest that fits in memory and the fastest.
 
-    trainctl find-batch-size [overrides] [max_size=N] [seconds=0.5]
+    trainctl find-batch-size [FILE] [overrides] [max_size=N] [seconds=0.5]
 
 It times optimizer steps with 1, 2, 4, ... samples, up to the size of the training split or `max_size`, on a copy in
 memory, and stops when memory runs out. It suggests the smallest batch that reaches at least 95 % of the highest
@@ -8,10 +8,11 @@ speed: larger batches are not faster, and leave fewer steps per epoch.
 
     trainctl find-batch-size
     trainctl find-batch-size model=cnn device=cpu
+    trainctl find-batch-size penguins.csv
     trainctl find-batch-size recipe=mnist_cnn max_size=4096 seconds=2
 
-It accepts every override that training accepts. Each size is measured for about `seconds`. A different batch size
-usually needs a different learning rate: see the note below the table. It writes no files.
+It accepts every FILE and override that training accepts. Each size is measured for about `seconds`. A different batch
+size usually needs a different learning rate: see the note below the table. It writes no files.
 """
 
 import math

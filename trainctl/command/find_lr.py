@@ -1,6 +1,6 @@
 """Suggest a learning rate: train briefly with a rising rate, and record the loss.
 
-    trainctl find-lr [overrides] [min_lr=1e-7] [max_lr=10] [steps=100] [output=FILE.png]
+    trainctl find-lr [FILE] [overrides] [min_lr=1e-7] [max_lr=10] [steps=100] [output=FILE.png]
 
 This is the range test of L. Smith (2017): the rate rises exponentially from min_lr to max_lr, one batch per step,
 until the loss diverges. The suggestion is a tenth of the rate at which the smoothed loss is lowest (S. Gugger,
@@ -8,10 +8,11 @@ until the loss diverges. The suggestion is a tenth of the rate at which the smoo
 
     trainctl find-lr
     trainctl find-lr model=cnn optimizer=sgd augment=[crop,flip]
+    trainctl find-lr penguins.csv
     trainctl find-lr recipe=mnist_cnn loop.batch_size=512 output=lr.png
     trainctl find-lr optimizer=sgd min_lr=1e-5 max_lr=100 steps=300
 
-It accepts every override that training accepts, and ignores the schedule. It prints the curve and the command that
+It accepts every FILE and override that training accepts, and ignores the schedule. It prints the curve and the command that
 uses the suggestion. It writes no file except the PNG named by output=, which must not exist yet.
 """
 

@@ -1,6 +1,6 @@
 """Show where the time of a training step goes, and what to change.
 
-    trainctl profile [overrides] [steps=50] [output=trainctl-profile.json]
+    trainctl profile [FILE] [overrides] [steps=50] [output=trainctl-profile.json]
 
 It trains a copy in memory for a few steps in several ways: split into parts that are timed separately; whole, as in
 training; and whole with one setting changed, alternating with the unchanged run. It recommends only changes that were
@@ -9,10 +9,11 @@ steps between two evaluations. It uses a learning rate of 0, so the weights do n
 
     trainctl profile
     trainctl profile model=cnn loop.batch_size=256 device=cuda
+    trainctl profile penguins.csv
     trainctl profile recipe=mnist_cnn steps=200 output=before.json
     trainctl profile optimizer=sgd output=
 
-It accepts every override that training accepts. Operations are counted in matrix products and convolutions; a
+It accepts every FILE and override that training accepts. Operations are counted in matrix products and convolutions; a
 multiplication and an addition count as two. The peak is the speed of a large matrix product in this process, with the
 same threads, device and precision. The only file written is a trace for chrome://tracing or
 https://ui.perfetto.dev: by default trainctl-profile.json, which the next profile replaces; a file named by output=

@@ -55,9 +55,10 @@ def main(argv: Sequence[str]) -> int:
         return 0
     for each in found:
         removal.remove(each)
-    table.line(
-        f"removed {len(found):,} run{'s' if len(found) != 1 else ''}, {format_bytes(sum(each.size for each in found))}"
-    )
+    sweeps = sum(bool(each.trials) for each in found)
+    counted = [(len(found) - sweeps, "run"), (sweeps, "sweep")]
+    what = " and ".join(f"{count:,} {word}{'s' if count != 1 else ''}" for count, word in counted if count)
+    table.line(f"removed {what}, {format_bytes(sum(each.size for each in found))}")
     return 0
 
 

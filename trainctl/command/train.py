@@ -1,9 +1,11 @@
 """Train a model, or run a sweep with -m.
 
-    trainctl [train] [overrides] [--config-dir DIR] [-m]
+    trainctl [train] [FILE] [overrides] [--config-dir DIR] [-m]
 
-`trainctl` alone trains the default run. Overrides select components and set any key:
+`trainctl` alone trains the default run. FILE is a table, an array file, a directory of images or texts, or settings
+(.yaml): the line that is printed first says what was chosen. Overrides select components and set any key:
 
+    trainctl penguins.csv                       a file of your own; dataset.target=COLUMN says what to predict
     trainctl optimizer=adam schedule=cosine     components; see `trainctl list`
     trainctl optimizer.lr=3e-4 loop.epochs=50   settings; see `trainctl --cfg job`
     trainctl augment=[crop,flip]                groups that take several members

@@ -16,7 +16,7 @@ from trainctl.fileformat.date import find_order
 from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import task_of_array
-from trainctl.fileformat.place import is_directory
+from trainctl.fileformat.place import check_file, is_directory
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
@@ -71,6 +71,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
         return _arrays(path)
     if kind in image.suffixes():
         raise ConfigError(f"{path}: is one image; give the directory that has a folder of images for each class")
+    check_file(path)
     if kind in TABLES:
         return _table(_seen(path, kind, _form(typed)), typed)
     if kind in PARQUET:
@@ -221,7 +222,8 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
             return by_name[word], f"the target is {by_name[word]}, by its name"
     categories = columns.of("categories")
     if len(categories) == 1:
-        return categories[0], f"the target is {categories[0]}, the only column of categories"
+        why = "the only column of categories; for another: dataset.target=COLUMN"
+        return categories[0], f"the target is {categories[0]}, {why}"
     if categories and categories[-1] == table.header[-1]:
         return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
     shown = [f"{name} ({kind})" for name, kind in columns.kinds.items()]

@@ -1,7 +1,7 @@
 """Check that runs fit together before they become one: the first difference is named."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from trainctl.components.loss.base import Task
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
+from trainctl.fileformat import identity
 from trainctl.finished.open import ELSEWHERE
 from trainctl.run import factory
 from trainctl.run.model import build_model
@@ -25,6 +26,8 @@ from trainctl.wording import shortened
 ONLY_IN_TRAINING = ("dropout", "hidden_dropout")
 CPU = torch.device("cpu")
 LONGEST = 80  # characters of a value in a message
+# How rows of files are read that changes no row: where they are kept.
+NOT_OF_A_ROW = ("keep",)
 # The fields of a schema that must agree, in the order in which they are compared, and what they are called.
 SCHEMA = {
     "task": "task", "class_names": "class", "target_names": "target", "outputs": "number of outputs",
@@ -83,7 +86,7 @@ def notes_on_rows(parts: Sequence[Parent]) -> list[str]:
     first = parts[0]
     notes = []
     for part in parts[1:]:
-        other_data = part.schema.fingerprint != first.schema.fingerprint
+        other_data = identity.differ([part.schema.fingerprint, first.schema.fingerprint])
         if other_data or vars(part.config.split) != vars(first.config.split):
             what = "other data" if other_data else "another split"
             notes.append(
@@ -159,6 +162,9 @@ def _schema_values(part: Parent) -> Iterator[tuple[str, Any]]:
         value = getattr(part.schema, key)
         if key == "columns":
             yield "how its columns are encoded", value
+        elif key == "encoding":
+            settings = asdict(value).items() if value else ()
+            yield from ((f"{word}: {name}", one) for name, one in settings if name not in NOT_OF_A_ROW)
         else:
             yield word, value
 

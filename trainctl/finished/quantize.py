@@ -86,7 +86,7 @@ def recipe(parent: Parent, made_by: MadeBy) -> Recipe:
 
 
 def with_int8(config: Config) -> Config:
-    """Return the configuration of a run whose model computes with 8 bits."""
+    """Return the configuration of a run whose model computes with 8 bits, in one process."""
     members = {label: one for label, one in config.parts["compress"].items() if one["name"] != "none"}
     members |= {} if "int8" in members else {"int8": {"name": "int8", "begin": 0.0}}
     return existing.check(without_runs(config.tree | {"compress": members}))

@@ -27,6 +27,8 @@ from trainctl.machine.signals import SAVE, STOP
 from trainctl.wording import shell_words
 
 LAUNCHER = "TRAINCTL_LAUNCHER"  # the number of the socket to the launcher
+# The stack traces of torch's own connections; a process that ends before the others have joined is no news to the user.
+QUIET = {"TORCH_CPP_LOG_LEVEL": "ERROR"}
 GONE = 75  # exit code of a process that left because another one had left; never that of the command
 LOOK = 0.03  # between two looks at the processes [s]
 LEAVE = 5.0  # for the others to leave by themselves after one has ended [s]
@@ -123,7 +125,7 @@ def _start(words: Sequence[str], count: int) -> Launch:
             with theirs:
                 process = subprocess.Popen(
                     [sys.executable, "-m", "trainctl.worker", *([] if rank else words)],
-                    env=os.environ | {key: str(value) for key, value in place.items()},
+                    env=QUIET | os.environ | {key: str(value) for key, value in place.items()},
                     stdin=subprocess.DEVNULL if rank else None,
                     pass_fds=[theirs.fileno(), *([] if rank else [listening.fileno()])],
                     start_new_session=True,

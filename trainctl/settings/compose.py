@@ -212,7 +212,8 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
         node = node.get(name) if isinstance(node, dict) else None
     if leaf == "name" and parent.partition(".")[0] in members:
         group = parent.partition(".")[0]
-        return [f"{typed}: select a member of the group with {group}={override.value()}"]
+        habit = "" if override.text in members[group] else habits.of_value(group, override.text, list(members[group]))
+        return [f"{typed}: select a member of the group with {habit[6:] or f'{group}={override.value()}'}"]
     if isinstance(node, dict) and isinstance(node.get(leaf), dict):
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.place import is_file
+from trainctl.fileformat.place import check_directory, check_file, is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings import component, compose, derive, existing, space_words, written
 from trainctl.settings.config import Tree
@@ -60,6 +60,22 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
     words += [f"dataset.{key}={spell(value)}" for key, value in found.settings.items()]
     words += [f"{group}={name}" for group, name in found.groups.items()]
     return FromFile([word for word in words if word.partition("=")[0] not in keys], found.reasons)
+
+
+def require_no_data(word: str) -> None:
+    """Check that a word that names no file does not end like a file or directory that can be trained on.
+
+    Raises:
+        DataError: If it does; the message names a similar file.
+    """
+    from trainctl.fileformat.recognise import ARRAYS, PARQUET, TABLES
+
+    if "=" in word:
+        return
+    if word.endswith("/"):
+        check_directory(Path(word))
+    if Path(word).suffix.lower() in {*TABLES, *ARRAYS, *PARQUET, *SETTINGS}:
+        check_file(Path(word))
 
 
 def _of_tables(typed: Sequence[str]) -> dict[str, Any]:

@@ -146,7 +146,7 @@ def of_key(key: str, text: str) -> str:
         return f"; use device={_device(leaf, text)}"
     if leaf in ("amp", "fp16", "bf16", "mixed_precision"):
         return f"; use precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
-    if ELSEWHERE.get(leaf) == "model" and text.lower() in _architectures():
+    if (leaf == "name" or ELSEWHERE.get(leaf) == "model") and text.lower() in _architectures():
         return f"; use model=torchvision model.architecture={text.lower()}"
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
         return f"; use {ELSEWHERE[leaf]}={text or 'VALUE'}"

@@ -150,8 +150,8 @@ def distinct_points(composer: Composer, candidates: Iterable[Words]) -> list[Poi
                 continue
             if point.config.processes != 1:
                 wrong[
-                    f"processes={point.config.processes}: a trial of a sweep is trained by one process; train several trials"
-                    " at once with sweep.workers"
+                    f"processes={point.config.processes}: a trial of a sweep is trained by one process: add processes=1; train"
+                    " several trials at once with sweep.workers"
                 ] = None
             if replicate == first:
                 points.setdefault(point.identity, point)

@@ -44,3 +44,15 @@ def wanted(config: Config, cpus: int, gpus: Callable[[], int], *, typed: bool) -
             f"processes={count}: this machine has {cpus} CPU{plural} for it: each process needs one; give processes={cpus}"
         )
     return cpus, f"processes={cpus} instead of {count}: this machine has {cpus} CPU{plural}; the numbers stay the same"
+
+
+def too_few_parts(parts: int, size: int) -> str:
+    """Return why so many processes cannot train a run that exists, whose batches have so many parts; empty if they can.
+
+    >>> too_few_parts(2, 2), too_few_parts(1, 2)[:48]
+    ('', 'processes=2: this run computes a batch in 1 part')
+    """
+    if parts >= size:
+        return ""
+    counted, most = (f"{parts} part", "one process") if parts == 1 else (f"{parts} parts", f"at most {parts} processes")
+    return f"processes={size}: this run computes a batch in {counted} (loop.micro_batches), so {most} can train it"

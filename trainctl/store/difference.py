@@ -7,6 +7,7 @@ import torch
 
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
+from trainctl.fileformat import identity
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.settings.code_digest import own_code
@@ -60,7 +61,7 @@ def data_differ(run: Run, before: Schema, saved: Saved) -> list[str]:
     if (saved.manifest.rows or rows) != rows:
         counts = sum(saved.manifest.rows.values()), sum(rows.values())
         differing.append(f"{counts[0]:,} rows in the checkpoint, {counts[1]:,} in this run")
-    old, new = before.fingerprint[:12], run.data.schema.fingerprint[:12]
+    old, new = identity.shown(before.fingerprint), identity.shown(run.data.schema.fingerprint)
     return [*(differing or ["values differ"]), f"fingerprint {old} in the checkpoint, {new} in this run"]
 
 

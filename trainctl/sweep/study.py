@@ -184,7 +184,8 @@ def _create(
     base = points[0].config
     database = shared.connect(settings)
     if home is None:
-        home = rundir.create(base.output.root, "sweep")
+        names = {point.config.output.name for point in points}
+        home = rundir.create(base.output.root, (names.pop() if len(names) == 1 else None) or "sweep")
     elif database is None:
         rundir.make(home)
     about_runs, record = [word for word in words if not is_ours(word)], new_record(settings, composer, words, points)

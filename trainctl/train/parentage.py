@@ -42,7 +42,7 @@ def without_runs(tree: Tree, *, but: Role | None = None) -> Tree:
         tree: The configuration.
         but: The role of runs that it still names; None for no runs at all.
     """
-    tree = dict(tree)
+    tree = dict(tree) | ({"processes": 1} if but is None else {})  # what trains nothing is made by one process
     for group, member, key, role in NAMING:
         if role == but:
             continue

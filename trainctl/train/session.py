@@ -82,7 +82,7 @@ def begin(
         TrainctlError: If training fails; if this happens before the first step, the run directory is removed.
     """
     world = together.enter()
-    config, note = processes.divided(config, world.size)
+    config, note = (config, "") if trained else processes.divided(config, world.size)  # a repeated run keeps its parts
     if note:
         warnings.warn(note, Advice, stacklevel=2)
     found = parentage.find(config) if parents is None else parents

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError, DataError, UnavailableError
+from trainctl.fileformat import identity
 from trainctl.machine import device as devices
 from trainctl.machine import environment, threads
 from trainctl.machine import world as worlds
@@ -27,9 +28,8 @@ from trainctl.run import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
 from trainctl.settings.config import Config, obstacles
+from trainctl.settings.processes import too_few_parts
 from trainctl.store import checkpoint, restore
-
-SHOWN = 12  # digits of a fingerprint in a message
 
 
 def enter() -> World:
@@ -125,7 +125,7 @@ def _require_alike(facts: list[dict[str, Any]]) -> None:
                 f"{where} has torch {own['torch']}, process 0 on {first['host']} has {first['torch']}: install the same version"
             )
         if own["fingerprint"] != first["fingerprint"] or own["parameters"] != first["parameters"]:
-            there, here = own["fingerprint"][:SHOWN], first["fingerprint"][:SHOWN]
+            there, here = identity.shown(own["fingerprint"]), identity.shown(first["fingerprint"])
             raise DataError(
                 f"{where} has other data: fingerprint {there} there, {here} on {first['host']}:"
                 " the files of the data set differ"
@@ -140,11 +140,8 @@ def require_possible(config: Config, world: World) -> None:
     """
     if wrong := obstacles(config.tree, world.size):
         raise ConfigError(*wrong)
-    if config.loop.micro_batches < world.size:
-        raise ConfigError(
-            f"{world.size} processes, but this run computes a batch in {config.loop.micro_batches} parts"
-            f" (loop.micro_batches): at most {config.loop.micro_batches} processes can train it"
-        )
+    if missing := too_few_parts(config.loop.micro_batches, world.size):
+        raise ConfigError(missing)
 
 
 def threads_for(config: Config, world: World) -> int:
