@@ -1,4 +1,4 @@
-"""Tell whether fingerprints are known to be those of different data. Imports no torch."""
+"""Whether fingerprints are known to be those of different data. Imports no torch."""
 
 from collections.abc import Iterable
 
