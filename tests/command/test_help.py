@@ -48,7 +48,9 @@ def test_every_exit_code_is_listed_wherever_they_are() -> None:
     assert codes_in(README) == codes
     table = re.findall(r"^ +[├└]── (\w+) +(\d+) ", errors.__doc__ or "", re.MULTILINE)
     assert {name: int(code) for name, code in table} == {
-        cls.__name__: cls.exit_code for cls in classes if cls is not errors.ProcessError  # its code is another's
+        cls.__name__: cls.exit_code
+        for cls in classes
+        if cls is not errors.ProcessError  # its code is another's
     }
 
 
