@@ -1,4 +1,4 @@
-"""Whether fingerprints are known to be those of different data. Imports no torch."""
+"""Compare fingerprints of data sets: whether they are known to be those of different data. Imports no torch."""
 
 from collections.abc import Iterable
 
