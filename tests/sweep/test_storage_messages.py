@@ -143,7 +143,7 @@ def test_the_password_is_in_no_file_and_a_name_belongs_to_one_sweep(
     assert "its journal is in this directory; leave out sweep.storage" in plain.stderr
 
     # 3. The password comes from the environment as well, and is nowhere.
-    again = command("resume", "runs/mine", cwd=here, PGPASSWORD=PASSWORD)
+    again = command("resume", "runs/mine", *storage.harmless([f"sweep.storage={url}"]), cwd=here, PGPASSWORD=PASSWORD)
     assert again.returncode in (0, 8), again.stderr
     printed = [text for done in (first, other, lost, without, plain, again) for text in (done.stdout, done.stderr)]
     files = [path for path in tmp_path.rglob("*") if path.is_file()]

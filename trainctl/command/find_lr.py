@@ -12,8 +12,8 @@ until the loss diverges. The suggestion is a tenth of the rate at which the smoo
     trainctl find-lr recipe=mnist_cnn loop.batch_size=512 output=lr.png
     trainctl find-lr optimizer=sgd min_lr=1e-5 max_lr=100 steps=300
 
-It accepts every FILE and override that training accepts, and ignores the schedule. It prints the curve and the command that
-uses the suggestion. It writes no file except the PNG named by output=, which must not exist yet.
+It accepts every FILE and override that training accepts, and ignores the schedule. It prints the curve and the
+command that uses the suggestion. It writes no file except the PNG named by output=, which must not exist yet.
 """
 
 import math
