@@ -21,7 +21,7 @@ HEAD = """\
 trainctl trains networks from composable YAML groups.
 
   trainctl                                  the default run
-  trainctl penguins.csv                     your own file or directory of images
+  trainctl penguins.csv                     a file or directory of your own
   trainctl optimizer=sgd schedule=cosine    other components
   trainctl optimizer.lr=0.01 seed=1         any setting
   trainctl recipe=mnist_cnn                 a recipe
