@@ -49,7 +49,7 @@ def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Comman
     assert {path.name for path in (run / "plots").iterdir()} == {
         "accuracy.png",
         "confusion.png",
-        "learning_rate.png",
+        "batch.png",
         "loss.png",
     }
     assert {path.name for path in run.iterdir()} == {
