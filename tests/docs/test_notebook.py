@@ -4,6 +4,7 @@ python -m tests.docs.test_notebook      execute it, and write what it prints int
 """
 
 import asyncio
+import gc
 import os
 import re
 import sys
@@ -23,10 +24,16 @@ def execute(directory: Path) -> Any:
     import nbformat
     from nbclient import NotebookClient
 
-    asyncio.set_event_loop(asyncio.new_event_loop())  # nbclient asks for the current one
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
-    resources = {"metadata": {"path": str(directory)}}
-    NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)  # nbclient asks for the current one
+    try:
+        notebook = nbformat.read(NOTEBOOK, as_version=4)
+        resources = {"metadata": {"path": str(directory)}}
+        NotebookClient(notebook, timeout=SECONDS, kernel_name="python3", resources=resources).execute()
+    finally:
+        asyncio.set_event_loop(None)
+        loop.close()
+        gc.collect()  # here, and not in a later test, what the libraries left open is reported
     return notebook
 
 
