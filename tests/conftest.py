@@ -94,3 +94,17 @@ def command(tmp_path: Path, start: Callable[..., Process]) -> Callable[..., subp
         return subprocess.CompletedProcess(typed, process.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def say(monkeypatch, capsys):
+    """Return a function that runs the command line in this process: exit code, stdout, stderr."""
+    from trainctl import cli
+
+    def run(*words):
+        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
+        code = cli.main()
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run

@@ -1,12 +1,10 @@
 """What trainctl writes to start from runs at once, says how, and never takes the place of a file."""
 
 import ast
-import sys
 
 import pytest
 import yaml
 
-from trainctl import cli
 from trainctl.run import assemble
 from trainctl.settings import component, compose, project, starter, trust_store
 from trainctl.settings.members import home, options
@@ -21,17 +19,6 @@ def here(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
-        code = cli.main()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def files(folder):

@@ -2,12 +2,10 @@
 
 import json
 import os
-import sys
 
 import pytest
 import yaml
 
-from trainctl import cli
 from trainctl.command import remove
 from trainctl.store import lock
 
@@ -17,17 +15,6 @@ def root(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
     return tmp_path / "runs"
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
-        code = cli.main()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def make(directory, parents=()):

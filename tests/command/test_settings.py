@@ -1,11 +1,9 @@
 """Every setting is explained: what it means, what it may be, and which word or file has set it."""
 
 import json
-import sys
 
 import pytest
 
-from trainctl import cli
 from trainctl.settings import component, config, explained
 from trainctl.settings.docstring import parse_docstring
 
@@ -15,17 +13,6 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
-        code = cli.main()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def own_keys():

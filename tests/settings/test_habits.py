@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import sys
 
 import pytest
 
@@ -91,19 +90,6 @@ HABITS = [
     ("model.hidden=64", "model.hidden=[64]"),
     ("optimizer={name:sgd,lr:0.1}", "optimizer=sgd optimizer.lr=0.1"),
 ]
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    """Return a function that runs the command line in this process: exit code, stdout, stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
-        code = cli.main()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def works(words):

@@ -5,7 +5,6 @@ import sys
 
 import pytest
 
-from trainctl import cli
 from trainctl.errors import ConfigError
 from trainctl.settings import component, compose, project, project_file, project_root, trust_store
 from trainctl.settings.members import home
@@ -19,17 +18,6 @@ def here(tmp_path, monkeypatch):
     folder.mkdir()
     monkeypatch.chdir(folder)
     return folder
-
-
-@pytest.fixture
-def say(monkeypatch, capsys):
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["trainctl", *words])
-        code = cli.main()
-        printed = capsys.readouterr()
-        return code, printed.out, printed.err
-
-    return run
 
 
 def write(path, text):
