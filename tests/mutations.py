@@ -1248,7 +1248,7 @@ MUTATIONS = [
         "tests/settings/test_text.py",
     ),
     Mutation(
-        "trainctl/settings/config.py",
+        "trainctl/settings/paths.py",
         "if os.path.lexists(value):",
         "if False:",
         "tests/settings/test_text.py",

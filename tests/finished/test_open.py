@@ -15,7 +15,7 @@ import yaml
 from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.run import assemble
-from trainctl.settings import compose, config, existing
+from trainctl.settings import compose, config, existing, validation
 from trainctl.settings.code_digest import own_code
 from trainctl.store import restore, rundir
 from trainctl.store.configuration import read_tree
@@ -418,7 +418,7 @@ def test_a_saved_configuration_without_newer_keys_gets_their_defaults(run: Path,
     (run / "config.yaml").write_text(yaml.safe_dump(tree))
 
     completed = existing.completed(read_tree(run, []))
-    assert config.problems(completed) == []
+    assert validation.problems(completed) == []
     assert completed["loop"]["record"] == "auto"
     assert completed["average"] == {"name": "none"}
     assert completed["optimizer"]["lr"] == tree["optimizer"]["lr"]

@@ -5,7 +5,7 @@ import copy
 import pytest
 
 from trainctl.errors import ConfigError
-from trainctl.settings import component, compose, config
+from trainctl.settings import component, compose, config, validation
 
 CONTRADICTIONS = [
     ({"loop.epochs": None}, "loop.epochs=null needs another budget", "nothing ends the run"),
@@ -52,14 +52,14 @@ def put(tree, changes):
 
 @pytest.mark.parametrize(("changes", "message", "reason"), CONTRADICTIONS, ids=[row[-1] for row in CONTRADICTIONS])
 def test_settings_that_contradict_each_other_are_named(tree, changes, message, reason):
-    found = config.problems(put(tree, changes))
+    found = validation.problems(put(tree, changes))
     assert len(found) == 1, reason
     assert message in found[0], reason
 
 
 @pytest.mark.parametrize(("changes", "reason"), SENSIBLE, ids=[row[-1] for row in SENSIBLE])
 def test_sensible_settings_have_no_problem(tree, changes, reason):
-    assert config.problems(put(tree, changes)) == [], reason
+    assert validation.problems(put(tree, changes)) == [], reason
 
 
 def test_everything_that_is_wrong_is_told_at_once(tree):
@@ -67,7 +67,7 @@ def test_everything_that_is_wrong_is_told_at_once(tree):
     tree["extra"] = 1
     del tree["scale"], tree["loop"]["max_time"]
     with pytest.raises(ConfigError) as caught:
-        config.load(tree)
+        validation.load(tree)
     assert [line.split(":")[0].split("=")[0].split(" is ")[0] for line in str(caught.value).splitlines()] == [
         "extra", "scale", "seed", "loop.max_time", "loop.epochs", "augment.none.name", "optimizer.lr",
     ]  # fmt: skip
@@ -76,18 +76,18 @@ def test_everything_that_is_wrong_is_told_at_once(tree):
 @pytest.mark.parametrize("section", sorted(config.SECTIONS))
 def test_a_section_that_is_a_value_is_answered_with_its_settings(tree, section):
     tree[section] = 3
-    found = config.problems(tree)
+    found = validation.problems(tree)
     assert found[0].startswith(f"{section}=3: is a section, not a value; set one of: {section}.")
 
 
 @pytest.mark.parametrize("group", component.GROUPS)
 def test_a_group_that_is_a_value_is_answered_with_its_members(tree, group):
     tree[group] = 3
-    assert config.problems(tree)[0].startswith(f"{group}=3: expected a member of the group (choose from: ")
+    assert validation.problems(tree)[0].startswith(f"{group}=3: expected a member of the group (choose from: ")
 
 
 def test_loading_types_the_sections_and_keeps_the_tree(tree):
-    loaded = config.load(tree)
+    loaded = validation.load(tree)
     assert (loaded.seed, loaded.loop.batch_size, loaded.split.val_fraction, loaded.output.root) == (0, 32, 0.15, "runs")
     assert loaded.parts["optimizer"] == tree["optimizer"]
     assert loaded.tree == tree
@@ -101,7 +101,7 @@ def test_members_of_a_group_that_adds_up_are_a_list_in_order():
 
 @pytest.mark.parametrize(("text", "seconds"), [(None, None), ("90s", 90), ("10m", 600), ("1.5h", 5400), ("2d", 172800)])
 def test_the_wall_clocks_budget_is_given_in_seconds(tree, text, seconds):
-    assert config.load(put(tree, {"loop.max_time": text})).loop.max_seconds == seconds
+    assert validation.load(put(tree, {"loop.max_time": text})).loop.max_seconds == seconds
 
 
 def test_every_setting_of_the_defaults_file_is_a_knob(tree):

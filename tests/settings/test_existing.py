@@ -9,7 +9,7 @@ import pytest
 from trainctl import cli
 from trainctl.command import resume
 from trainctl.errors import ConfigError
-from trainctl.settings import component, compose, config, existing, hydra_flags, points, schema
+from trainctl.settings import component, compose, config, existing, hydra_flags, points, schema, validation
 
 QUICK = ("dataset=iris", "loop.max_steps=1", "output.plots=false")
 
@@ -18,13 +18,13 @@ QUICK = ("dataset=iris", "loop.max_steps=1", "output.plots=false")
 def checks(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """Return a list to which each check of a whole configuration adds what it checks."""
     seen: list[object] = []
-    whole = config.problems
+    whole = validation.problems
 
     def counted(tree: config.Tree) -> list[str]:
         seen.append(tree)
         return whole(tree)
 
-    monkeypatch.setattr(config, "problems", counted)
+    monkeypatch.setattr(validation, "problems", counted)
     return seen
 
 

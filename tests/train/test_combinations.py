@@ -17,7 +17,7 @@ from trainctl.run import assemble, factory
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
-from trainctl.settings import component, compose, config
+from trainctl.settings import component, compose, config, validation
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train import loop
 
@@ -69,7 +69,7 @@ def settings(row: Row) -> config.Config:
             tree[group] = {name: dict(keys(group, name))} if group in component.ADDITIVE else dict(keys(group, name))
     if row.get("teacher", "none") != "none":
         tree["split"] = tree["split"] | {"labels": 100}
-    return config.load(tree)
+    return validation.load(tree)
 
 
 # Which members fit which data, found by trying.

@@ -16,7 +16,7 @@ from trainctl.fileformat.place import is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.machine import environment, launch, threads
 from trainctl.report import table
-from trainctl.settings import component, config, processes, project, project_file
+from trainctl.settings import component, config, processes, project, project_file, validation
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
 from trainctl.store.finding import find
@@ -216,7 +216,7 @@ def in_processes(checked: config.Config, words: Sequence[str], overrides: Sequen
         table.line(f"trainctl: note: {note}", stream=sys.stderr)
     if count == 1:
         return None
-    if wrong := config.obstacles(checked.tree, count):
+    if wrong := validation.obstacles(checked.tree, count):
         raise ConfigError(*wrong)
     distributed = checked.distributed
 

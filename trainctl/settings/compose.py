@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.settings import config, habits, text, yaml_values
+from trainctl.settings import habits, text, validation, yaml_values
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
@@ -55,7 +55,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
 def _checked(tree: Tree, parsed: Sequence[Word], members: Members) -> Config:
     """Check a configuration; what is wrong with a value is explained by the file that it was read from."""
     try:
-        return config.load(tree)
+        return validation.load(tree)
     except ConfigError as error:
         selected = [(word.key_or_group, path) for word in parsed for path in _files_of(word, members)]
         raise ConfigError(*yaml_values.explained(error.lines, tree, selected)) from error

@@ -6,7 +6,7 @@ from functools import reduce
 from operator import getitem
 
 from trainctl.errors import ConfigError
-from trainctl.settings import component, config, renamed, yaml_values
+from trainctl.settings import component, config, renamed, validation, yaml_values
 from trainctl.settings.compose import lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.hydra_tree import compose_members
@@ -34,12 +34,12 @@ def load(tree: Tree) -> Config:
         ConfigError: With one line for each thing that this version does not understand.
     """
     try:
-        return config.load(tree)
+        return validation.load(tree)
     except ConfigError:
         completed_tree = completed(tree)
         if completed_tree == tree:
             raise
-        return config.load(completed_tree)
+        return validation.load(completed_tree)
 
 
 def check(tree: Tree) -> Config:
@@ -49,7 +49,7 @@ def check(tree: Tree) -> Config:
         ConfigError: With one line for each thing that is wrong.
     """
     try:
-        return config.load(tree)
+        return validation.load(tree)
     except ConfigError as error:
         raise ConfigError(*yaml_values.explained(error.lines, tree)) from error
 

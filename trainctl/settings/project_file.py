@@ -23,7 +23,7 @@ from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.limits import check_brackets_and_digits
 from trainctl.fileformat.tree import LARGEST, read_tree
 from trainctl.fileformat.utf8 import read_text
-from trainctl.settings import component, config, kinds, project_root, schema, trust_store, written
+from trainctl.settings import component, config, kinds, paths, project_root, schema, trust_store, written
 from trainctl.settings.lines import line_of, lines_of
 from trainctl.settings.spelling import nearest, spell
 
@@ -184,7 +184,7 @@ def _from_root(word: str, root: Path, packages: tuple[str, ...]) -> str:
     )
     if key not in ("output.root", "sweep.points") and not of_component:
         return word
-    if text in ("", "null") or os.path.isabs(text) or text.startswith("~") or config.URL.match(text):  # noqa: PTH117
+    if text in ("", "null") or os.path.isabs(text) or text.startswith("~") or paths.URL.match(text):  # noqa: PTH117
         return word
     return f"{key}={os.path.relpath(root / text)}"
 

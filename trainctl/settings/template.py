@@ -12,11 +12,12 @@ from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.settings import schema
-from trainctl.settings.config import SECTIONS, Config, Tree, contradictions, knobs
+from trainctl.settings.config import SECTIONS, Config, Tree, knobs
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members
 from trainctl.settings.overrides import misuses, parse, value_for, with_number
 from trainctl.settings.spelling import spell
+from trainctl.settings.validation import contradictions
 
 BUDGETS = ("loop.max_steps", "loop.max_time")  # decide about loop.epochs
 MOST_TEXTS = 10_000

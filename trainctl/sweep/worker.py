@@ -19,7 +19,7 @@ from trainctl.report import reporters as reporting
 from trainctl.run import metric_names
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
-from trainctl.settings import config
+from trainctl.settings import validation
 from trainctl.store import files, records, rundir, runpath
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.messages import Channel, Message
@@ -164,7 +164,7 @@ def train(job: Message, place: RunPath, watch: Watch, judge: Judge) -> tuple[dic
 
     try:
         with ExitImmediately():
-            settings = config.load(job["tree"])
+            settings = validation.load(job["tree"])
             if job["continues"]:
                 summary = session.resume(settings, [], runpath.enter(place), reporters=reporters, judge=judge)
             else:

@@ -60,9 +60,9 @@ def main(descriptor: int) -> int:
 def share(tree: dict[str, Any]) -> None:
     """Read a data set for all workers; one that cannot be read is reported by the trials that need it."""
     assemble: Any = importlib.import_module("trainctl.run.assemble")
-    config: Any = importlib.import_module("trainctl.settings.config")
+    validation: Any = importlib.import_module("trainctl.settings.validation")
     with suppress(Exception):
-        assemble.share_dataset(config.load(tree))
+        assemble.share_dataset(validation.load(tree))
 
 
 def reap(pool: Channel) -> None:

@@ -25,7 +25,7 @@ from trainctl.machine.link import Link, join
 from trainctl.machine.signals import Terminate
 from trainctl.run import assemble
 from trainctl.run.reporter import Reporter
-from trainctl.settings import config
+from trainctl.settings import validation
 from trainctl.store import parents as stored_parents
 from trainctl.train import loop, parentage, together
 from trainctl.train.checkpoint_writer import Follower
@@ -76,7 +76,7 @@ def _serve(link: Link) -> int:
 
 def take_part(link: Link, number: int, job: dict[str, Any]) -> None:
     """Build a run and take part in training it."""
-    settings = config.load(job["tree"])
+    settings = validation.load(job["tree"])
     parents = (
         stored_parents.read(Path(job["parents_at"]), settings.components)
         if job["parents_at"]

@@ -27,8 +27,9 @@ from trainctl.machine.world import World
 from trainctl.run import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
-from trainctl.settings.config import Config, obstacles
+from trainctl.settings.config import Config
 from trainctl.settings.processes import too_few_parts
+from trainctl.settings.validation import obstacles
 from trainctl.store import checkpoint, restore
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from trainctl.data.centre import narrowed
 from trainctl.errors import ConfigError, DataError
 from trainctl.run import factory
-from trainctl.settings import config
+from trainctl.settings import paths
 
 CONF = Path(__file__).parents[3] / "conf" / "dataset"
 KEYS = {path.stem: yaml.safe_load(path.read_text()) for path in sorted(CONF.glob("*.yaml"))}
@@ -153,6 +153,6 @@ def test_a_file_that_is_not_there_is_named(make, name, tmp_path):
 def test_paths_are_made_absolute_when_a_configuration_is_loaded(name, tmp_path):
     key = "root" if name in ELSEWHERE else "path"
     given = {word: value for word, value in KEYS[name].items() if word != "defaults"}
-    assert config.absolute("dataset", given | {key: "some/../place"}, [])[key] == str(tmp_path / "place")
-    assert config.absolute("dataset", given | {key: "~/place"}, [])[key] == str(Path.home() / "place")
-    assert config.absolute("dataset", given | {key: None}, [])[key] is None
+    assert paths.absolute("dataset", given | {key: "some/../place"}, [])[key] == str(tmp_path / "place")
+    assert paths.absolute("dataset", given | {key: "~/place"}, [])[key] == str(Path.home() / "place")
+    assert paths.absolute("dataset", given | {key: None}, [])[key] is None
