@@ -269,6 +269,7 @@ READERS = {
 # Not files of users: scikit-learn's own, what was written just before, and Hydra's own settings.
 TRUSTED = {
     "trainctl/machine/link.py": {"json.loads"},  # of what the other processes of the run say
+    "trainctl/machine/notices.py": {"json.loads"},  # the same
     "trainctl/train/together.py": {"json.loads", "safetensors.torch.load"},  # likewise
     "trainctl/machine/launch.py": {"json.loads"},  # of whole lines that our own processes wrote
     "trainctl/components/logger/wandb.py": {"Image.open", "json.loads"},  # of plots and lines that we wrote

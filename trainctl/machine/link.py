@@ -1,8 +1,8 @@
 """The connection to the other processes of a run: a store for what they wait for, and a group for what they compute.
 
-While a process loads data or writes, the others poll the store, without a time limit: nothing that one process does alone
-is waited for in a collective operation, whose limit is ``distributed.timeout``. Values travel as JSON and as bytes of
-tensors; nothing that is received is executed.
+While a process loads data or writes, the others poll the store (:mod:`trainctl.machine.notices`), without a time limit:
+nothing that one process does alone is waited for in a collective operation, whose limit is ``distributed.timeout``.
+Values travel as JSON and as bytes of tensors; nothing that is received is executed.
 """
 
 import json
@@ -20,14 +20,15 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trainctl.errors import ProcessError, TrainctlError, UnavailableError
+from trainctl.errors import ProcessError, UnavailableError
+from trainctl.machine.agreed import AgreedRequest
 from trainctl.machine.environment import BY_US, Place
+from trainctl.machine.notices import POLL, POLL_MOST, Notices
 from trainctl.machine.signals import Stopped, StopRequest
 from trainctl.wording import listed
 
 Value = TypeVar("Value")
 JOINING = 600.0  # for the first process to be found [s]
-POLL, POLL_MOST = 0.01, 0.2  # between two looks into the store, at first and later [s]
 EVIDENCE = 1.0  # after a process is gone, for another one to say why [s]
 FAREWELL = 5.0  # for the others to learn that all is done [s]
 LEAVING = 10.0  # for a process that failed to say why [s]
@@ -35,7 +36,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 @dataclass
-class Link:
+class Link(Notices):
     """The connection of one process to the others.
 
     Args:
@@ -50,8 +51,6 @@ class Link:
         hosts: The machine of each process.
     """
 
-    place: Place
-    store: Any
     timeout: float = JOINING
     staged: bool = False
     fast: bool = False
@@ -67,61 +66,6 @@ class Link:
         self.job += 1
         return self.job
 
-    # 1. The store.
-
-    def publish(self, key: str, value: Any) -> None:
-        """Set a key in the store, unless the store is gone."""
-        with suppress(RuntimeError):
-            self.store.set(key, json.dumps(value))
-
-    def published(self, key: str) -> Any:
-        """Return the value of a key; None if it is not set.
-
-        Raises:
-            ProcessError: If the store is gone.
-        """
-        try:
-            return json.loads(self.store.get(key)) if self.store.check([key]) else None
-        except RuntimeError as error:
-            raise ProcessError("the first process is gone", known=False) from error
-
-    def wait_for(self, *keys: str) -> Any:
-        """Wait, without a limit, for the first of some keys, and return its value.
-
-        Raises:
-            ProcessError: If another process has failed, or the first one is gone.
-        """
-        pause = POLL
-        while True:
-            for key in keys:
-                if (value := self.published(key)) is not None:
-                    return value
-            if self.published("failed") is not None:
-                raise self.failure()
-            time.sleep(pause)
-            pause = min(pause * 1.5, POLL_MOST)
-
-    def fail(self, message: str, exit_code: int) -> None:
-        """Publish the reason why this process fails, before it leaves."""
-        entry = {"rank": self.place.rank, "host": platform.node(), "message": message, "exit_code": exit_code}
-        self.publish(f"failed/{self.place.rank}", entry)
-        self.publish("failed", self.place.rank)
-
-    def failure(self, wait: float = 0.0) -> ProcessError:
-        """Return the error of the process that failed; if it has not said why, wait for that [s]."""
-        end = time.monotonic() + wait
-        while True:
-            rank = None
-            with suppress(ProcessError):
-                rank = self.published("failed")
-                if rank is not None and (entry := self.published(f"failed/{rank}")):
-                    where = f"process {entry['rank']} on {entry['host']}"
-                    lines = [f"{where}: {line}" for line in entry["message"].split("\n")]
-                    return ProcessError("\n".join(lines), entry["exit_code"])
-            if time.monotonic() >= end:
-                return ProcessError("another process has failed", known=False)
-            time.sleep(POLL)
-
     def farewell(self, exit_code: int) -> None:
         """Let the other processes end, and wait until they know; the first process calls this."""
         self.close()
@@ -132,8 +76,6 @@ class Link:
                 time.sleep(POLL_MOST)
                 return
             time.sleep(POLL)
-
-    # 2. The group.
 
     def connect(self, device: torch.device, timeout: float) -> None:
         """Open the connections for collective operations; every process must call it at about the same time.
@@ -205,12 +147,6 @@ class Link:
         what = f"not answered for {self.timeout:g} s (distributed.timeout)" if late else "disappeared without a message"
         verb = "have" if len(quiet) > 1 else "has"
         return ProcessError(f"{listed(quiet) or 'another process'} {verb} {what}", known=False)
-
-    def _has(self, key: str) -> bool:
-        try:
-            return bool(self.store.check([key]))
-        except RuntimeError:
-            return False
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all processes, which have the same shape ``(...)``, as one ``(W, ...)``."""
@@ -298,56 +234,6 @@ class Link:
         """Return what signals ask for, agreed with all processes; ``own`` receives those of this process."""
         self.request = AgreedRequest(self, own)
         return self.request
-
-
-class AgreedRequest:
-    """What signals to any of the processes request; it changes in all processes after the same step.
-
-    Args:
-        link: The connection to the others.
-        own: Receives the signals of this process.
-    """
-
-    def __init__(self, link: Link, own: StopRequest) -> None:
-        self.link, self.own = link, own
-        self.received: int | None = None
-        self.save = False
-        self.polled = time.monotonic()
-
-    def wishes(self) -> tuple[int, int]:
-        """Return the signal that this process received, or 0, and whether it is to save; the caller shares both."""
-        saves, self.own.save = self.own.save, False
-        return self.own.received or 0, int(saves)
-
-    def take_in(self, signals: list[int], saves: list[int]) -> None:
-        """Learn what all processes received."""
-        if self.received is None and any(signals):
-            self.received = max(signals)
-        self.save = self.save or any(saves)
-
-    def settle(self) -> None:
-        """Ask all processes what they have received; every one must call it."""
-        wishes = self.link.share(self.wishes())
-        self.take_in([signal for signal, _ in wishes], [saves for _, saves in wishes])
-
-    def check(self) -> None:
-        """Interrupt work that can be repeated, if any process has received a signal.
-
-        Raises:
-            Stopped: If one has.
-        """
-        if self.own.received is not None:
-            self.link.publish("stop", True)
-            raise Stopped
-        if time.monotonic() - self.polled > POLL_MOST:
-            self.polled = time.monotonic()
-            if self.link.published("stop"):
-                raise Stopped
-
-    def error(self, message: str) -> TrainctlError:
-        """Return the error for the signal; without a signal, a planned interruption."""
-        self.own.received = self.received
-        return self.own.error(message)
 
 
 def join(place: Place) -> Link:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from trainctl.machine.signals import StopRequest
 
 if TYPE_CHECKING:
-    from trainctl.machine.link import AgreedRequest, Link
+    from trainctl.machine.agreed import AgreedRequest
+    from trainctl.machine.link import Link
 
 Value = TypeVar("Value")
 

@@ -9,7 +9,7 @@ from trainctl.run.reporter import Row
 from trainctl.run.run import Run
 
 if TYPE_CHECKING:
-    from trainctl.machine.link import AgreedRequest
+    from trainctl.machine.agreed import AgreedRequest
 
 Judge = Callable[[Row], str | None]  # an evaluation -> reason to stop training, or None to continue
 
