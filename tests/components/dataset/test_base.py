@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from trainctl.components.dataset.base import sklearn_file
+from trainctl.components.dataset._published import sklearn_file
 from trainctl.components.dataset.mnist import mnist
 from trainctl.errors import DataError, UnavailableError
 

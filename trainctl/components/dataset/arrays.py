@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from trainctl.components.dataset._on_disk import shape_of
 from trainctl.components.dataset.base import (
     Dataset,
     Encoding,
@@ -17,7 +18,6 @@ from trainctl.components.dataset.base import (
     Task,
     cache_directory,
     required,
-    shape_of,
 )
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array

@@ -1,6 +1,7 @@
 """Breast tumours, benign or malignant, from scikit-learn."""
 
-from trainctl.components.dataset.base import Dataset, sklearn_classes
+from trainctl.components.dataset._published import sklearn_classes
+from trainctl.components.dataset.base import Dataset
 
 MEASURES = (
     "radius", "texture", "perimeter", "area", "smoothness",

@@ -1,6 +1,7 @@
 """The small colour photographs of CIFAR-10."""
 
-from trainctl.components.dataset.base import Dataset, PathText, cifar_images
+from trainctl.components.dataset._published import cifar_images
+from trainctl.components.dataset.base import Dataset, PathText
 
 CLASSES = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",

@@ -1,6 +1,7 @@
 """The small colour photographs of CIFAR-100."""
 
-from trainctl.components.dataset.base import Dataset, PathText, cifar_images
+from trainctl.components.dataset._published import cifar_images
+from trainctl.components.dataset.base import Dataset, PathText
 
 CLASSES = (
     "apple", "aquarium_fish", "baby", "bear", "beaver", "bed", "bee", "beetle", "bicycle", "bottle", "bowl", "boy",

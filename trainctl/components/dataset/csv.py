@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from trainctl.components.dataset._on_disk import of_same_columns, schema_json, table_on_disk
 from trainctl.components.dataset.base import (
     Charset,
     Dataset,
@@ -21,10 +22,7 @@ from trainctl.components.dataset.base import (
     Size,
     Thousands,
     cache_directory,
-    of_same_columns,
     required,
-    schema_json,
-    table_on_disk,
 )
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.csv_rows import Plan, convert, texts_of, without_values

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.components.dataset.base import Dataset, sklearn_file
+from trainctl.components.dataset._published import sklearn_file
+from trainctl.components.dataset.base import Dataset
 
 
 def diabetes() -> Dataset:

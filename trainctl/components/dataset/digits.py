@@ -5,7 +5,8 @@ import gzip
 import numpy as np
 import torch
 
-from trainctl.components.dataset.base import Dataset, sklearn_file
+from trainctl.components.dataset._published import sklearn_file
+from trainctl.components.dataset.base import Dataset
 
 
 def digits() -> Dataset:

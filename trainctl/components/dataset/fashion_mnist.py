@@ -1,6 +1,7 @@
 """The articles of clothing of Fashion-MNIST."""
 
-from trainctl.components.dataset.base import Dataset, PathText, idx_images
+from trainctl.components.dataset._published import idx_images
+from trainctl.components.dataset.base import Dataset, PathText
 
 CLASSES = ("t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import numpy as np
 import torch
 
+from trainctl.components.dataset._on_disk import images_on_disk
 from trainctl.components.dataset.base import (
     Damaged,
     Dataset,
@@ -16,7 +17,6 @@ from trainctl.components.dataset.base import (
     Size,
     SplitFolders,
     cache_directory,
-    images_on_disk,
     required,
 )
 from trainctl.errors import ConfigError, DataError

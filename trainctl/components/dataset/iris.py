@@ -1,6 +1,7 @@
 """Fisher's iris flowers, from scikit-learn."""
 
-from trainctl.components.dataset.base import Dataset, sklearn_classes
+from trainctl.components.dataset._published import sklearn_classes
+from trainctl.components.dataset.base import Dataset
 
 
 def iris() -> Dataset:

@@ -1,6 +1,7 @@
 """The cursive Japanese characters of Kuzushiji-MNIST."""
 
-from trainctl.components.dataset.base import Dataset, PathText, idx_images
+from trainctl.components.dataset._published import idx_images
+from trainctl.components.dataset.base import Dataset, PathText
 
 CLASSES = ("o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo")
 

@@ -1,6 +1,7 @@
 """The handwritten digits of MNIST."""
 
-from trainctl.components.dataset.base import Dataset, PathText, idx_images
+from trainctl.components.dataset._published import idx_images
+from trainctl.components.dataset.base import Dataset, PathText
 
 
 def mnist(*, root: PathText | None, download: bool) -> Dataset:

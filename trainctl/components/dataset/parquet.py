@@ -5,18 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from trainctl.components.dataset.base import (
-    Dataset,
-    Keep,
-    PathText,
-    SchemaLike,
-    Size,
-    cache_directory,
-    kept,
-    of_same_columns,
-    required,
-    schema_json,
-)
+from trainctl.components.dataset._on_disk import kept, of_same_columns, schema_json
+from trainctl.components.dataset.base import Dataset, Keep, PathText, SchemaLike, Size, cache_directory, required
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.label import Guessed

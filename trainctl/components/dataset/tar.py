@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
+from trainctl.components.dataset._on_disk import images_on_disk
 from trainctl.components.dataset.base import (
     Damaged,
     Dataset,
@@ -14,7 +15,6 @@ from trainctl.components.dataset.base import (
     SchemaLike,
     Size,
     cache_directory,
-    images_on_disk,
     required,
 )
 from trainctl.errors import DataError

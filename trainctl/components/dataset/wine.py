@@ -1,6 +1,7 @@
 """Chemical analyses of wines, from scikit-learn."""
 
-from trainctl.components.dataset.base import Dataset, sklearn_classes
+from trainctl.components.dataset._published import sklearn_classes
+from trainctl.components.dataset.base import Dataset
 
 COLUMNS = (
     "alcohol", "malic_acid", "ash", "alcalinity_of_ash", "magnesium", "total_phenols", "flavanoids",
