@@ -1668,7 +1668,7 @@ MUTATIONS = [
         "tests/components/compress/test_rigl.py",
     ),
     Mutation(
-        "trainctl/components/compress/int8.py",
+        "trainctl/components/compress/_int8_layers.py",
         ".bfloat16().float().clamp(min=SMALLEST)",
         ".clamp(min=SMALLEST)",
         "tests/components/compress/test_int8.py",

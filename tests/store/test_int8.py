@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from trainctl.components.compress.int8 import rounded
+from trainctl.components.compress._int8_layers import rounded
 from trainctl.errors import CheckpointError
 from trainctl.store import int8, tensors
 

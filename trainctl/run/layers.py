@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainctl.components.compress.int8 import Range
+from trainctl.components.compress._int8_layers import Range
 
 NORMS = (_BatchNorm, nn.LayerNorm, nn.GroupNorm, nn.LocalResponseNorm)
 

@@ -16,7 +16,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from trainctl.components.compress.int8 import scales
+from trainctl.components.compress._int8_layers import scales
 from trainctl.errors import CheckpointError
 
 FORMAT, PLAIN = 1, 255

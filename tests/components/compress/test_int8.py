@@ -7,18 +7,9 @@ import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence
 
+from trainctl.components.compress._int8_layers import Range, rounded, scales
 from trainctl.components.compress.base import Moment, Training
-from trainctl.components.compress.int8 import (
-    Range,
-    convert,
-    fix,
-    int8,
-    quantised_weights,
-    ranges,
-    rounded,
-    scales,
-    without_ranges,
-)
+from trainctl.components.compress.int8 import convert, fix, int8, quantised_weights, ranges, without_ranges
 from trainctl.errors import ConfigError
 
 
