@@ -1,13 +1,20 @@
 """Your own CSV file."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import torch
 
+from trainctl.components.dataset._columns import (
+    check_targets,
+    choose_inputs,
+    column_lines,
+    odd_notes,
+    read_targets,
+    selected,
+    target_format,
+)
 from trainctl.components.dataset._on_disk import of_same_columns, schema_json, table_on_disk
 from trainctl.components.dataset.base import (
     Charset,
@@ -24,19 +31,14 @@ from trainctl.components.dataset.base import (
     cache_directory,
     required,
 )
-from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.csv_rows import Plan, convert, texts_of, without_values
 from trainctl.fileformat.digits import beyond_float64
-from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.label import Guessed
-from trainctl.fileformat.number import PLAIN, NumberFormat
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.room import Room, choose
-from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
 from trainctl.fileformat.table import (
     Column,
-    Numeric,
     Table,
     TableFormat,
     Unseen,
@@ -46,13 +48,11 @@ from trainctl.fileformat.table import (
     impossible_notes,
     read_table,
     rewritten,
-    select,
     unclear_notes,
     unseen_note,
 )
 from trainctl.fileformat.table_stream import first_part
-from trainctl.fileformat.target import read_target, reason_of
-from trainctl.wording import listed, typed
+from trainctl.fileformat.target import reason_of
 
 READING = 20  # times the size of a file: memory while it is read whole
 
@@ -149,15 +149,19 @@ def csv(
         return table_on_disk(packed(source, lambda packer: _convert(packer, file, form, wish)), choice.lines)
     table = read_table(file, form)
     names = _targeted(table, target)
-    _check_targets(table, names, task, drop, categorical)
+    check_targets(table, names, task, drop, categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
-    inputs, unused = _inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
-    chosen = [] if known else [*_selected(table, "categorical", categorical)]
+    inputs, unused = (
+        choose_inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
+    )
+    chosen = [] if known else [*selected(table, "categorical", categorical)]
     numeric = find_numeric(table, [*inputs, *names])
     found = rewritten(table, known) or find_columns(table, inputs, chosen, numeric)
     unseen: Unseen | None = {} if schema and unknown == "ignore" else None
     values = encode(table, found, unseen)
-    targets = _targets(table, names, numeric, schema.task if schema else task, schema.class_names if schema else None)
+    targets = read_targets(
+        table, names, numeric, schema.task if schema else task, schema.class_names if schema else None
+    )
     input_names = tuple(name for column in found for name in column.names)
     amounts = [] if targets.get("class_names") else [Column(name) for name in names]
     notes = beyond_float64(table, [*found, *amounts])
@@ -166,7 +170,7 @@ def csv(
             *notes,
             *unclear_notes(table, numeric),
             *impossible_notes(table, found),
-            *_odd(table, names, found, values, targets),
+            *odd_notes(table, names, found, values, targets),
         )
     return Dataset(
         inputs=torch.from_numpy(values),
@@ -177,7 +181,7 @@ def csv(
         source=file.name,
         lines=torch.tensor(table.lines),
         notes=(*notes, *unseen_note(unseen or {})),
-        inferred=(*_lines(table, found, unused), *choice.lines),
+        inferred=(*column_lines(table, found, unused), *choice.lines),
         unlabelled=not names,
         **targets,
     )
@@ -205,12 +209,12 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
     """Write the rows of a file; its first part shows what the columns contain."""
     layout, table, alone = first_part(file, form)
     names, schema = _targeted(table, wish.target), wish.schema
-    _check_targets(table, names, wish.task, wish.drop, wish.categorical)
+    check_targets(table, names, wish.task, wish.drop, wish.categorical)
     known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
     inputs, unused = (
-        ([column.name for column in known], ()) if known else _inputs(table, names, wish.columns, wish.drop)
+        ([column.name for column in known], ()) if known else choose_inputs(table, names, wish.columns, wish.drop)
     )
-    chosen = frozenset(() if known else _selected(table, "categorical", wish.categorical))
+    chosen = frozenset(() if known else selected(table, "categorical", wish.categorical))
     numeric = find_numeric(table, [*inputs, *names])
     empty = [] if alone or known else without_values(table, inputs)
     usable = [name for name in inputs if name not in empty]
@@ -218,7 +222,7 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
     seen = find_columns(table, usable, [*chosen, *worded], numeric)
     found = {column.name: column for column in rewritten(table, known) or seen} | {name: Column(name) for name in empty}
     columns = tuple(found[name] for name in inputs)
-    formats = [Column(name, number=_format(numeric, name, wish.task)) for name in names]
+    formats = [Column(name, number=target_format(numeric, name, wish.task)) for name in names]
     guessed = (
         reason_of(table, names, schema.task if schema else wish.task, formats[0].number)
         if names
@@ -240,10 +244,12 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
     if not schema:
         values = encode(table, seen)
         answers = (
-            _targets(table, names, numeric, guessed.task, None) if alone else {"targets": torch.zeros(len(values), 1)}
+            read_targets(table, names, numeric, guessed.task, None)
+            if alone
+            else {"targets": torch.zeros(len(values), 1)}
         )
         notes = [*unclear_notes(table, numeric), *impossible_notes(table, seen)]
-        notes += _odd(table, names, seen, values, answers) if alone else []
+        notes += odd_notes(table, names, seen, values, answers) if alone else []
     first = () if alone else (("columns", f"what they contain was seen in the first {len(table.rows):,} rows"),)
     amounts = [] if plan.classes else [Column(name) for name in names]
     packer.facts |= {
@@ -253,104 +259,7 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
         "other": "" if schema else guessed.other,
         "notes": [*beyond_float64(table, [*seen, *amounts]), *notes],
         "delimiter": layout.form.delimiter,
-        "lines": [*_lines(table, seen, unused), *first],
+        "lines": [*column_lines(table, seen, unused), *first],
         "source": file.name,
     }
     convert(packer, layout, plan)
-
-
-def _check_targets(
-    table: Table, names: Sequence[str], task: str, drop: Sequence[str], categorical: Sequence[str]
-) -> None:
-    """Raise ConfigError if the targets contradict other settings, DataError if one does not exist."""
-    for name in names:
-        table.cells(name)  # raises if it does not exist
-        if name in drop:
-            raise ConfigError(f"{typed('dataset.drop', [name])}: this is the target, which cannot be dropped")
-        if name in categorical:
-            raise ConfigError(
-                f"{typed('dataset.categorical', [name])}: this is the target; use dataset.task=classification to predict classes"
-            )
-    if len(set(names)) != len(names):
-        raise ConfigError(f"dataset.target=[{','.join(names)}]: list each column only once")
-    if len(names) > 1 and task == "classification":
-        raise ConfigError(
-            f"dataset.target=[{','.join(names)}]: several targets are a regression; classes need one target"
-        )
-
-
-def _selected(table: Table, key: str, patterns: Sequence[str]) -> set[str]:
-    """Return the columns that names and patterns match.
-
-    Raises:
-        ConfigError: If a pattern matches none.
-        DataError: If a name does not exist.
-    """
-    found, missing = select(table.header, patterns)
-    for name in missing:
-        if set("*?[") & set(name):
-            raise ConfigError(f"dataset.{key}=[{name}]: matches no column")
-        table.cells(name)  # raises, with the nearest name
-    return found
-
-
-def _inputs(
-    table: Table, targets: Sequence[str], columns: Sequence[str], drop: Sequence[str]
-) -> tuple[list[str], tuple[str, ...]]:
-    """Return the names of the input columns, and why others are not used, a line each."""
-    kept, dropped = _selected(table, "columns", columns), _selected(table, "drop", drop)
-    others = [name for name in table.header if name not in targets and (name in kept or not columns)]
-    indices = [name for name in table.nameless if name in others and counts_rows(table, name)]
-    inputs = [name for name in others if name not in dropped and name not in indices]
-    if not inputs:
-        raise DataError(f"{table.path}: has no columns other than the target and the dropped ones")
-    out = [name for name in others if name in dropped]
-    unused = [f"{listed(out)} (dataset.drop)"] if out else []
-    unused += [f"{name} (unnamed row-number column)" for name in indices if name not in dropped]
-    if columns:
-        unused.append(f"{len(table.header) - len(targets) - len(others)} columns not listed in dataset.columns")
-    return inputs, tuple(unused)
-
-
-def _targets(
-    table: Table, names: Sequence[str], numeric: Numeric, task: str, class_names: Sequence[str] | None
-) -> dict[str, Any]:
-    """Return the fields of a data set that depend on its targets."""
-    if not names:
-        return {"targets": torch.zeros(len(table.rows), 1), "task": "regression"}
-    task = "regression" if len(names) > 1 else task
-    formats = [_format(numeric, name, task) for name in names]
-    read = [read_target(table, name, task, class_names, form) for name, form in zip(names, formats, strict=True)]
-    values, classes = read[0]
-    guessed = reason_of(table, names, task, formats[0]) if class_names is None else Guessed(task)
-    return {
-        "targets": torch.from_numpy(values if classes else np.stack([column for column, _ in read], axis=1)),
-        "task": "classification" if classes else "regression",
-        "class_names": classes,
-        "task_reason": guessed.reason,
-        "other_task": guessed.other,
-    }
-
-
-def _format(numeric: Numeric, name: str, task: str) -> NumberFormat:
-    """Return how a target is written; numbers with a letter, such as 5a, are names unless the task says otherwise."""
-    form = numeric.formats.get(name, PLAIN)
-    return PLAIN if form.is_worded and task == "auto" else form
-
-
-def _odd(
-    table: Table, names: Sequence[str], columns: Sequence[Column], values: np.ndarray, targets: dict[str, Any]
-) -> list[str]:
-    """Return what is odd about the columns, a line each."""
-    classes = targets.get("class_names", ())
-    answers = targets["targets"].numpy() if targets.get("class_names") else targets["targets"].numpy()[:, 0]
-    texts = [column.name for column in columns if column.categories]
-    texts += names if classes else []
-    return [*spelling_notes(table, texts), *column_notes(columns, values, answers, classes)]
-
-
-def _lines(table: Table, columns: Sequence[Column], unused: Sequence[str]) -> tuple[InferredLine, ...]:
-    """Return the lines of the block at the start of a run."""
-    form = table.form.delimiter
-    cells = [("cells", f"separated by {form}s; dataset.delimiter changes it")] if form != "comma" else []
-    return (*cells, *kinds(columns), *(("unused", line) for line in unused))
