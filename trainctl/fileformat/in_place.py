@@ -9,7 +9,8 @@ import numpy as np
 
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.packed import Source, read_record, replace_file
+from trainctl.fileformat.cache_record import read_record, replace_file
+from trainctl.fileformat.packed import Source
 from trainctl.fileformat.pixel_cache import status_of
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.rows_file import RowsFile

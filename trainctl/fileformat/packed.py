@@ -19,14 +19,12 @@ from typing import IO, Any
 import numpy as np
 
 from trainctl.errors import DataError, StorageError, format_bytes
-from trainctl.fileformat.json_text import parse_json
+from trainctl.fileformat.cache_record import read_record, replace_file, sync_directory
 from trainctl.fileformat.pixel_cache import Status, status_of
 from trainctl.fileformat.rows_file import HEADER_BYTES, RowsFile, RowsWriter
-from trainctl.fileformat.utf8 import read_text
 from trainctl.fileformat.waiting import waiting
 
 VERSION = 1  # of the conversion: changed where the same files give other rows
-LARGEST_RECORD = 1 << 30  # bytes; a million hashes take 70 MB
 CHUNK = 1 << 22  # bytes that are hashed at once
 
 
@@ -178,16 +176,6 @@ def _about(directory: Path) -> dict[str, Any]:
     return read_record(directory / "about.json")
 
 
-def read_record(path: Path) -> dict[str, Any]:
-    """Return the content of a JSON file of ours; nothing if it is missing or damaged."""
-    try:
-        size = path.stat().st_size  # so much memory is taken to read it
-        content = parse_json(read_text(path, largest=min(size, LARGEST_RECORD)), path)
-    except (OSError, DataError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
 def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
     """Open a conversion; None if its description is damaged.
 
@@ -273,26 +261,6 @@ def _content(source: Source) -> str:
                 inner.update(f"error {error.strerror}".encode())
             digest.update(inner.digest())
     return digest.hexdigest()
-
-
-def replace_file(path: Path, content: bytes) -> None:
-    """Write a file under another name, wait until the disk has it, and rename it."""
-    aside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
-    with aside.open("xb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    aside.replace(path)
-
-
-def sync_directory(path: Path) -> None:
-    """Wait until the disk has the names in a directory, where the system can do that."""
-    with suppress(OSError):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 @contextmanager
