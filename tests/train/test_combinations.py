@@ -13,7 +13,7 @@ import yaml
 
 from trainctl.components.model.base import Reconstruction
 from trainctl.errors import ConfigError
-from trainctl.run import assemble, factory
+from trainctl.run import assemble, factory, training_parts
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
@@ -101,7 +101,7 @@ def takes(group: str, name: str, dataset: str, task: Any) -> bool:
             supplied = {"model": plain(dataset).model, "panel": torch.nn.Identity(), "task": task, "total_steps": 3}
             return bool(factory.build(group, keys(group, name), **supplied))
         if group == "augment":
-            return bool(assemble.build_augment(chosen, task, data, torch.device("cpu")))
+            return bool(training_parts.build_augment(chosen, task, data, torch.device("cpu")))
         return bool(assemble.build_loss(chosen, task, data))
     except ConfigError:
         return False

@@ -18,7 +18,7 @@ from trainctl.data.rows import Fitted
 from trainctl.errors import ConfigError, DataError, ToleranceError
 from trainctl.finished.open import Finished
 from trainctl.finished.predict import predict
-from trainctl.run import assemble, factory
+from trainctl.run import assemble, datasets, factory
 
 ROWS = 14  # validation rows that are compared
 SIZES = (1, 2, 7)  # how many at a time
@@ -59,7 +59,7 @@ def validation_rows(run: Finished) -> Tensor:
     """
     config, name = run.config, run.config.parts["dataset"]["name"]
     assemble.prepare(config)
-    dataset = load.read(assemble.reader(config, run.schema), f"dataset={name}", run.schema)
+    dataset = load.read(datasets.reader(config, run.schema), f"dataset={name}", run.schema)
     parts = load.divide(dataset, factory.member(config, "clean"), config.split)
     val = parts.rows["val"]
     rows = parts.dataset.rows(val[torch.linspace(0, len(val) - 1, min(ROWS, len(val))).long()])

@@ -14,7 +14,7 @@ from trainctl.data.schema import Schema
 from trainctl.data.split import notes_on_splits, split_rows
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.table import Column
-from trainctl.run.assemble import reader
+from trainctl.run.datasets import reader
 from trainctl.settings.config import Config
 
 MOST_CATEGORIES = 6  # named for a column

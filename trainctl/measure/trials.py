@@ -9,7 +9,8 @@ import torch
 from trainctl.errors import NonFiniteError, lacks_memory
 from trainctl.machine import memory, threads
 from trainctl.measure.steps import duel, repeated
-from trainctl.run import assemble, checks
+from trainctl.run import checks
+from trainctl.run.plan import make_plan
 from trainctl.run.run import Run
 from trainctl.step.engine import Engine
 from trainctl.step.part import ignore
@@ -102,7 +103,7 @@ def changes(run: Run, recorded: bool, taken: float) -> Iterator[tuple[str, Run, 
         if size := next((size for size in sizes if checks.smallest_part(rows, size, parts) > 1), None):
             changed = _with_loop(run, batch_size=size)
             free = 0 if run.data.without_label is None else len(run.data.without_label)
-        yield f"loop.batch_size={size}", replace(changed, plan=assemble.make_plan(changed.config, rows, free)), 0
+        yield f"loop.batch_size={size}", replace(changed, plan=make_plan(changed.config, rows, free)), 0
 
 
 def _with_loop(run: Run, **settings: Any) -> Run:

@@ -1,51 +1,35 @@
 """Assemble a Run or an Evaluation from a configuration; the only module that determines the order of construction."""
 
-import json
-import math
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from trainctl.components.augment.base import Augment, Mixer, Tracker
-from trainctl.components.compress.base import Constraint, Training
 from trainctl.components.loss.base import Loss, Task
 from trainctl.components.metric.base import Metric
-from trainctl.components.optimizer.base import without_compiler
-from trainctl.components.scale.base import Summary
 from trainctl.components.schedule.base import as_schedule
-from trainctl.components.teacher.base import Teacher
 from trainctl.data import load, statistics
 from trainctl.data.choose_order import check_batch
-from trainctl.data.inherit import Start
 from trainctl.data.rows import Data, Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
-from trainctl.fileformat.room import Room
-from trainctl.machine import cpu, memory
+from trainctl.machine import cpu
 from trainctl.machine import device as devices
 from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
-from trainctl.run import checks, metric_names, panel, pretrained, transfer
-from trainctl.run.factory import member, members, takes
+from trainctl.run import checks, metric_names, pretrained, transfer
+from trainctl.run.datasets import load_data, reader
+from trainctl.run.factory import member, members
 from trainctl.run.freezer import Freezer
-from trainctl.run.layers import distance_to_output, layers
+from trainctl.run.layers import layers
 from trainctl.run.model import build_model, decay_groups
 from trainctl.run.parent import Parent, of_role
-from trainctl.run.run import Evaluation, Plan, Run
+from trainctl.run.plan import make_plan
+from trainctl.run.run import Evaluation, Run
 from trainctl.run.state import TrainState
+from trainctl.run.training_parts import build_augment, build_constraints, build_optimizer, build_teacher
 from trainctl.run.transfer import LayerStart
 from trainctl.settings.config import Config
-
-# If only loop.max_time ends a run, its schedule is planned for this many epochs.
-EPOCHS_BY_CLOCK = 100
-# Optimizers that update each weight by its own gradients only.
-ELEMENTWISE = frozenset(
-    {"adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "lion", "nadam", "radam", "rmsprop", "sgd"}
-)
-SIDES = 2  # so that the seed of the rows' random numbers differs from those of steps and epochs
 
 
 def assemble(
@@ -177,66 +161,6 @@ def prepare(config: Config, world: World = ALONE) -> tuple[torch.device, ThreadC
     return device, threads
 
 
-def dataset_key(config: Config) -> str:
-    """Return what two configurations have in common if they read the same data set."""
-    return json.dumps([config.parts["dataset"], list(config.components), config.learns_without_labels], sort_keys=True)
-
-
-def reader(
-    config: Config, schema: Schema | None = None, trained: Schema | None = None, device: torch.device | None = None
-) -> Callable[[], Any]:
-    """Return the function that reads the data set.
-
-    Args:
-        config: Of the run.
-        schema: The schema of a finished run, which its data must match; None for a run that is trained.
-        trained: The schema of the run that is continued or repeated; None for a new run.
-        device: Where rows in memory are to be; None: in this machine's memory, whatever the device of the run.
-    """
-    room = Room(
-        min(memory.available(), devices.free_memory(device)),
-        None if trained is None else trained.encoding.keep or "memory",
-    )
-    return partial(member, config, "dataset", schema=schema, unlabeled=config.learns_without_labels, room=room)
-
-
-def share_dataset(config: Config) -> None:
-    """Read the data set of a configuration for all trials of a sweep."""
-    load.share(reader(config), dataset_key(config))
-
-
-def load_data(
-    config: Config,
-    device: torch.device,
-    trained: Schema | None = None,
-    fitted: Fitted | None = None,
-    origin: Parent | None = None,
-) -> Data:
-    """Load the data set of a run to be trained, see :func:`assemble`; ``origin`` is the run that it starts from."""
-    name = f"dataset={config.parts['dataset']['name']}"
-    start = Start(origin.name, origin.schema, origin.fitted) if origin else None
-    dataset = load.read(reader(config, trained=trained, device=device), name, trained, dataset_key(config), start)
-
-    def scale(values: Tensor, summary: Callable[[], Summary] | None = None) -> Any:
-        return member(config, "scale", values=values, summary=summary)
-
-    settings = config.parts["scale"]
-    by_sample = "" if takes("scale", settings, config.components, "summary") else str(settings["name"])
-
-    return load.load(
-        dataset,
-        member(config, "clean"),
-        scale,
-        config.split,
-        device,
-        own="path" in config.parts["dataset"],
-        fitted=fitted,
-        unlabeled=config.learns_without_labels,
-        start=start,
-        by_sample=by_sample,
-    )
-
-
 def build_loss(config: Config, task: Task, data: Data) -> Loss:
     """Build the loss; raise ConfigError if it does not support the task."""
     outputs = data.schema.outputs
@@ -268,133 +192,6 @@ def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
     metrics: list[Metric] = members(config, "metric", class_names=data.schema.class_names)
     checks.check_metrics(config, task, metrics)
     return metrics
-
-
-def build_optimizer(
-    config: Config, model: nn.Module, decayed: list[nn.Parameter], spared: list[nn.Parameter]
-) -> torch.optim.Optimizer:
-    """Build the optimizer, and store each parameter group's base learning rate, which the schedule multiplies.
-
-    Args:
-        config: The run's configuration.
-        model: The model to train.
-        decayed: Parameters with weight decay.
-        spared: Parameters without weight decay.
-    """
-    without_compiler()
-    distances = distance_to_output(model) if (config.layer_decay, config.head_lr_factor) != (1, 1) else {}
-    groups: list[Mapping[str, Any]] = [
-        group
-        for distance in _in_order(distances, config.head_lr_factor)
-        for group in (
-            {"params": [each for each in decayed if distances.get(each, 0) == distance]},
-            {"params": [each for each in spared if distances.get(each, 0) == distance], "weight_decay": 0.0},
-        )
-        if group["params"]
-    ]
-    optimizer: torch.optim.Optimizer = member(config, "optimizer", params=groups)
-    for group in optimizer.param_groups:
-        distance = distances.get(group["params"][0], 0)
-        group["lr"] *= config.layer_decay**distance * (1 if distance else config.head_lr_factor)
-        group["initial_lr"] = group["lr"]
-    return optimizer
-
-
-def _in_order(distances: Mapping[nn.Parameter, int], head_lr_factor: float) -> list[int]:
-    """Return the distances of layers to the output, first that of the layer whose rate is reported: `optimizer.lr`.
-
-    That is the output layer, or, if that has a rate of its own, the layer before it.
-    """
-    found = sorted(set(distances.values())) or [0]
-    return found if head_lr_factor == 1 else [*found[1:], found[0]]
-
-
-def build_constraints(
-    config: Config, model: nn.Module, plan: Plan, parents: tuple[Parent, ...], freezer: Freezer
-) -> tuple[Constraint, ...]:
-    """Build the constraints that compression puts on the weights, in their order.
-
-    Raises:
-        ConfigError: If several members decide which weights are 0.
-    """
-    chosen = members(config, "compress")
-    checks.check_compress(config, chosen)
-    ranking = of_role(parents, "ranking")
-    held = {id(parameter) for layer in freezer.layers[: freezer.freeze.held(0)] for parameter in layer}
-    frozen = frozenset(name for name, parameter in model.named_parameters() if id(parameter) in held)
-    joint = config.loop.clip_norm is not None or config.parts["optimizer"]["name"] not in ELEMENTWISE
-    training = Training(plan.total_steps, config.seed, frozen, joint, ranking[0].model if ranking else {})
-    return tuple(compress.constrain(model, training) for compress in chosen)
-
-
-def build_augment(
-    config: Config, task: Task, data: Data, device: torch.device
-) -> tuple[Augment | Mixer | Tracker, ...]:
-    """Build the augmentations, in their order."""
-    rows = data.splits["train"]
-    count = len(rows) + (0 if data.without_label is None else len(data.without_label))
-
-    def draws() -> Tensor:
-        """Draw a random number in [0, 1) for each training row; a function of (seed, row)."""
-        generator = torch.Generator().manual_seed(devices.derive(SIDES, config.seed))
-        return torch.rand(count, generator=generator).to(device)
-
-    supplied: dict[str, Any] = {
-        "input_shape": data.schema.input_shape,
-        "dtype": statistics.stored_type(rows),
-        "task": task,
-        "deviation": lambda: statistics.deviation(rows),
-        "draws": draws,
-        "pixel_limits": cache(lambda: statistics.pixel_limits(rows)),
-    }
-    return tuple(members(config, "augment", **supplied))
-
-
-def build_teacher(
-    config: Config,
-    task: Task,
-    data: Data,
-    model: nn.Module,
-    plan: Plan,
-    parents: tuple[Parent, ...],
-    device: torch.device,
-) -> tuple[Teacher, Tensor | None]:
-    """Build the teacher; return it, and what it says about each training row, if that is always the same.
-
-    It is always the same if the teacher never changes, and sees rows without augmentation. It is not stored for rows on
-    disk, where it might take more memory than they would.
-    """
-    teachers = panel.panel(parents, data, task, device)
-    teacher: Teacher = member(config, "teacher", model=model, panel=teachers, task=task, total_steps=plan.total_steps)
-    checks.advise_teacher(config, teacher, data)
-    plain = teacher.view == "plain" or all(each["name"] == "none" for each in config.members("augment"))
-    stays = all(rows.resident for rows in [data.splits["train"], data.without_label] if rows is not None)
-    if not (teacher.fixed and plain and stays and teacher.model is not None):
-        return teacher, None
-    rows = [data.splits["train"], *([] if data.without_label is None else [data.without_label])]
-    return teacher, teacher.says(panel.answers(teacher.model, rows))
-
-
-def make_plan(config: Config, rows: int, without_label: int = 0) -> Plan:
-    """Convert the run's budget into optimizer steps.
-
-    Args:
-        config: The run's configuration.
-        rows: Number of training rows with a label.
-        without_label: Number of training rows without one.
-    """
-    loop = config.loop
-    batch_size = rows if loop.batch_size == "full" else min(loop.batch_size, rows)
-    steps_per_epoch, unlabeled_size = math.ceil(rows / batch_size), 0
-    if without_label:  # a user's own teacher may have no such key
-        factor = int(config.parts["teacher"].get("unlabeled_factor", 1))
-        unlabeled_size = without_label if loop.batch_size == "full" else min(factor * batch_size, without_label)
-        steps_per_epoch = max(steps_per_epoch, math.ceil(without_label / unlabeled_size))
-    budgets = [loop.max_steps, None if loop.epochs is None else loop.epochs * steps_per_epoch]
-    limits = [budget for budget in budgets if budget is not None]
-    total = min(limits, default=EPOCHS_BY_CLOCK * steps_per_epoch)
-    every = loop.eval_every_steps or steps_per_epoch
-    return Plan(batch_size, steps_per_epoch, total, every, by_clock=not limits, unlabeled_size=unlabeled_size)
 
 
 def _rises(config: Config, group: str) -> bool:

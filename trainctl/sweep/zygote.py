@@ -59,10 +59,11 @@ def main(descriptor: int) -> int:
 
 def share(tree: dict[str, Any]) -> None:
     """Read a data set for all workers; one that cannot be read is reported by the trials that need it."""
-    assemble: Any = importlib.import_module("trainctl.run.assemble")
+    datasets: Any = importlib.import_module("trainctl.run.datasets")
     validation: Any = importlib.import_module("trainctl.settings.validation")
+    load, read = validation.load, datasets.share_dataset
     with suppress(Exception):
-        assemble.share_dataset(validation.load(tree))
+        read(load(tree))
 
 
 def reap(pool: Channel) -> None:

@@ -18,8 +18,9 @@ from trainctl.finished.open import Finished
 from trainctl.finished.outcomes import Outcomes, portion
 from trainctl.report.curve_charts import Planned
 from trainctl.run import metric_names
-from trainctl.run.assemble import assemble_evaluation, make_plan
+from trainctl.run.assemble import assemble_evaluation
 from trainctl.run.factory import member
+from trainctl.run.plan import make_plan
 from trainctl.run.run import Evaluation, Plan
 from trainctl.store import restore
 from trainctl.train import baseline
