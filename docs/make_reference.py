@@ -63,7 +63,15 @@ ORDER = (
     "serve", "finetune", "distill", "prune", "quantize", "merge", "ensemble", "split", "lineage", "list", "settings",
     "runs", "sweeps", "compare", "report", "remove", "verify", "reproduce", "init", "new", "trust", "env",
 )  # fmt: skip
-NO_COMMANDS = {"completion", "__init__", "arguments", "help"}  # modules of trainctl/command
+NO_COMMANDS = {
+    "completion",
+    "__init__",
+    "arguments",
+    "flags",
+    "help",
+    "launching",
+    "option_values",
+}  # modules of trainctl/command
 
 
 def settings() -> str:

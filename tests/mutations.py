@@ -1029,7 +1029,7 @@ MUTATIONS = [
         "tests/store/test_lock.py -k number",
     ),
     Mutation(
-        "trainctl/command/arguments.py",
+        "trainctl/command/option_values.py",
         "low < value <= high and math.isfinite(value)",
         "low < value <= high",
         "tests/command/test_arguments.py",

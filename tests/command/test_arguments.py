@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.errors import ConfigError, StorageError
 
 DEFAULTS = {"root": "runs", "output": ""}
@@ -35,7 +35,7 @@ def test_an_argument_that_the_command_does_not_take_is_named(argument, message):
 
 @pytest.mark.parametrize(("text", "low", "high"), [("0.5", 0, 1), ("1", 0, 1), ("1e300", 0, math.inf)])
 def test_a_number_in_the_range_is_read(text, low, high):
-    assert arguments.number("key", text, low, high) == float(text)
+    assert option_values.number("key", text, low, high) == float(text)
 
 
 @pytest.mark.parametrize(
@@ -50,13 +50,13 @@ def test_a_number_in_the_range_is_read(text, low, high):
 )
 def test_a_number_outside_the_range_is_an_error(text, high, allowed):
     with pytest.raises(ConfigError, match=re.escape(f"key={text}: expected a number in {allowed}")):
-        arguments.number("key", text, 0, high)
+        option_values.number("key", text, 0, high)
 
 
 def test_a_choice_is_returned_or_the_nearest_one_is_named():
-    assert arguments.choice("which", "best", ("best", "last")) == "best"
+    assert option_values.choice("which", "best", ("best", "last")) == "best"
     with pytest.raises(ConfigError, match=r"which=bst: no such which; did you mean best\?"):
-        arguments.choice("which", "bst", ("best", "last"))
+        option_values.choice("which", "bst", ("best", "last"))
 
 
 @pytest.mark.parametrize("typed", [["--config-dir", "mine"], ["--config-dir=mine"], ["-cd", "mine"], ["-cd=mine"]])
@@ -73,14 +73,14 @@ def test_a_directory_of_configuration_files_is_a_flag_of_what_composes(typed):
 
 
 def test_what_a_command_writes_must_not_exist(tmp_path):
-    assert arguments.new_path("output", "") is None
-    assert arguments.new_path("output", "new.csv").name == "new.csv"
+    assert option_values.new_path("output", "") is None
+    assert option_values.new_path("output", "new.csv").name == "new.csv"
     (tmp_path / "old.csv").touch()
     (tmp_path / "old").mkdir()
     with pytest.raises(StorageError, match=r"^output=old\.csv: file already exists$"):
-        arguments.new_path("output", "old.csv")
+        option_values.new_path("output", "old.csv")
     with pytest.raises(StorageError, match=r"^output=old: directory already exists$"):
-        arguments.new_path("output", "old")
+        option_values.new_path("output", "old")
 
 
 def test_a_file_of_any_name_is_a_name(tmp_path):
@@ -107,7 +107,7 @@ def test_a_path_below_no_home_directory_is_refused_unless_it_exists(key, tmp_pat
 
 
 def test_a_tolerance_is_a_number_of_at_least_0():
-    assert [arguments.tolerance(text) for text in ("", "0", "0.0", "0e3", "0.5")] == [None, 0, 0, 0, 0.5]
+    assert [option_values.tolerance(text) for text in ("", "0", "0.0", "0e3", "0.5")] == [None, 0, 0, 0, 0.5]
     for text in ("-1", "nan", "inf", "x", "1e999"):
         with pytest.raises(ConfigError, match=rf"^tolerance={text}: expected a number in \[0, inf\)$"):
-            arguments.tolerance(text)
+            option_values.tolerance(text)

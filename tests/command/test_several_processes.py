@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from trainctl.command import arguments
+from trainctl.command import launching
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.machine import launch
 from trainctl.machine.launch import GONE, Child, Launch
@@ -79,8 +79,8 @@ def test_a_number_that_the_launcher_contradicts_is_refused(monkeypatch):
         monkeypatch.setenv(name, value)
     checked = compose.compose([*TINY, "processes=4"])
     with pytest.raises(ConfigError, match="processes=4, but torchrun started 2: leave processes out"):
-        arguments.in_processes(checked, [], ["processes=4"])
-    assert arguments.in_processes(checked, [], []) is None
+        launching.in_processes(checked, [], ["processes=4"])
+    assert launching.in_processes(checked, [], []) is None
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_one_process_does_is_refused_by_name(command, words, message, tmp_p
 
 @pytest.mark.parametrize("command", ["verify", "reproduce", "resume"])
 def test_a_run_that_exists_keeps_the_parts_of_its_batches(command, tmp_path, monkeypatch):
-    monkeypatch.setattr(arguments, "in_processes", lambda *_: pytest.fail("starts processes"))
+    monkeypatch.setattr(launching, "in_processes", lambda *_: pytest.fail("starts processes"))
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "config.yaml").write_text(yaml.safe_dump(compose.compose([*TINY, "loop.micro_batches=1"]).tree))
     with pytest.raises(ConfigError, match=r"processes=2: this run computes a batch in 1 part .*, so one process can"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from trainctl.cli import with_file_expanded
+from trainctl.command.flags import with_file_expanded
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import cells
 from trainctl.fileformat.decompress import read_unpacked

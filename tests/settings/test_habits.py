@@ -5,7 +5,7 @@ import shlex
 
 import pytest
 
-from trainctl import cli
+from trainctl.command import flags
 from trainctl.command.help import COMMANDS
 from trainctl.settings import compose, config, habits, points
 
@@ -141,9 +141,9 @@ def test_each_hint_of_the_tables_names_what_exists():
     "words", [["-m", "train"], ["train", "-m"], ["--multirun", "train"], ["train", "seed=0", "-m"]]
 )
 def test_the_flag_of_a_sweep_may_stand_anywhere(words):
-    arranged = cli.with_command_first(words)
+    arranged = flags.with_command_first(words)
     assert arranged[0] == "train"
-    assert cli.parse(arranged[1:])[0].multirun
+    assert flags.parse(arranged[1:])[0].multirun
 
 
 def test_a_setting_without_a_habit_keeps_its_message(say):

@@ -36,7 +36,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.fileformat import identity
 from trainctl.finished import distinguish
@@ -70,7 +70,7 @@ def main(argv: Sequence[str]) -> int:
         CheckpointError: If a run or sweep does not exist, cannot be read, or has no best point yet.
     """
     names, options = _names_and_options(argv)
-    root, form = Path(options["root"]), arguments.choice("format", options["format"], FORMATS)
+    root, form = Path(options["root"]), option_values.choice("format", options["format"], FORMATS)
     output = _picture(options["output"])
     sweeps = {name: path for name in names if (path := finding.find_sweep(name, root)) is not None}
     if len(names) == 1 and sweeps:
@@ -222,7 +222,7 @@ def _picture(text: str) -> Path | None:
     """
     if text and not text.lower().endswith(".png"):
         raise ConfigError(f"output={text}: the curves are drawn as PNG; give a name that ends in .png")
-    return arguments.new_path("output", text)
+    return option_values.new_path("output", text)
 
 
 def _draw(records: Sequence[Record], output: Path) -> None:

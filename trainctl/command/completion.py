@@ -186,7 +186,7 @@ def _options(command: str) -> dict[str, tuple[str, ...]]:
         ):
             for key, value in zip(node.value.keys, node.value.values, strict=True):
                 found[str(getattr(key, "value", ""))] = _texts(value, tree)
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "arguments.choice" and len(node.args) > 2:
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "option_values.choice" and len(node.args) > 2:
             key = node.args[0]
             found |= {str(key.value): _texts(node.args[2], tree)} if isinstance(key, ast.Constant) else {}
     return found

@@ -19,7 +19,7 @@ RUNs are only read: the new run keeps a copy of what it needs. For all settings:
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.settings import derive
@@ -32,8 +32,8 @@ OPTIONS = {"which": "best", "tolerance": "", "root": "runs"}
 def main(argv: Sequence[str]) -> int:
     """Compose the new run, import torch and train; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, composes=True)
-    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
-    tolerance = arguments.tolerance(parsed.options["tolerance"])
+    which = option_values.choice("which", parsed.options["which"], ("best", "last"))
+    tolerance = option_values.tolerance(parsed.options["tolerance"])
     root = Path(parsed.options["root"])
     names: list[str | None] = [*parsed.names] or [None]
     teachers = [str(finding.find(name, root).absolute()) for name in names]
@@ -47,11 +47,11 @@ def main(argv: Sequence[str]) -> int:
     if tree["init"]["name"] == "run":  # the first teacher's own start; the new model begins anew
         learn.append("init=none")
     config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir)
-    if (code := arguments.in_processes(config, ["distill", *argv], overrides)) is not None:
+    if (code := launching.in_processes(config, ["distill", *argv], overrides)) is not None:
         return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.report import reporters
     from trainctl.store.records import MadeBy
     from trainctl.train import cost, session

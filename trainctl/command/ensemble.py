@@ -23,7 +23,7 @@ and the exit code is 9. device, threads, dataset.root and dataset.download may b
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.report import table
 
 OPTIONS = {"which": "best", "tolerance": "", "output": "", "root": "runs"}
@@ -33,12 +33,12 @@ def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and make the ensemble; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     options, root = parsed.options, Path(parsed.options["root"])
-    which = arguments.choice("which", options["which"], ("best", "last"))
-    tolerance = arguments.tolerance(options["tolerance"])
-    output = arguments.new_path("output", options["output"])
+    which = option_values.choice("which", options["which"], ("best", "last"))
+    tolerance = option_values.tolerance(options["tolerance"])
+    output = option_values.new_path("output", options["output"])
     directories = arguments.several(parsed.names, root, "ensemble")
     packages, overrides = arguments.packages(parsed.overrides)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished import announcement, ensemble
     from trainctl.store.parents import open_parent
 

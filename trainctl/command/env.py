@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.machine import threads
 from trainctl.report import table
 from trainctl.store import rundir
@@ -32,8 +32,8 @@ VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "NO_C
 def main(argv: Sequence[str]) -> int:
     """Print the environment; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0)
-    form = arguments.choice("format", parsed.options["format"], ("text", "json"))
-    arguments.import_torch()
+    form = option_values.choice("format", parsed.options["format"], ("text", "json"))
+    launching.import_torch()
     facts = environment()
     if form == "json":
         table.json(facts)

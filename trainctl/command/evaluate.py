@@ -25,14 +25,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.report import phrases, table
 from trainctl.settings import compose, existing
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
 
 if TYPE_CHECKING:
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.evaluate import Scores
 
 OPTIONS = {"split": "test", "which": "best", "format": "text", "root": "runs"}
@@ -45,7 +45,7 @@ ERRORS = ("mae", "rmse", "r2")
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and evaluate; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
-    options: dict[str, Any] = {key: arguments.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
+    options: dict[str, Any] = {key: option_values.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.finished.evaluate import as_json, evaluate

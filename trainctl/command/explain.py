@@ -42,7 +42,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.place import check_file, is_directory
 from trainctl.report import table
@@ -50,7 +50,7 @@ from trainctl.store import new_folder, rundir, runpath
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.explained import Explained
     from trainctl.finished.open import Finished
     from trainctl.finished.overview import Overview
@@ -90,14 +90,14 @@ def main(argv: Sequence[str]) -> int:
     options = checked(parsed.options, with_input=len(parsed.names) > 1)
     directory = rundir.find(parsed.names[0], Path(parsed.options["root"]))
     given = [Path(name) for name in parsed.names[1:]]
-    target = arguments.new_path("output", parsed.options["output"])
+    target = option_values.new_path("output", parsed.options["output"])
     for path in given:
         if not is_directory(path):
             check_file(path)
     packages, overrides = arguments.packages(parsed.overrides)
     where = target or runpath.hold(directory) / FOLDER
     with new_folder.filled(where, numbered=target is None) as filling:
-        arguments.import_torch()
+        launching.import_torch()
         from trainctl.finished.open import open as open_run
 
         settings = tuple(f"dataset.{key}" for key in OF_A_FILE) if given else ()
@@ -127,22 +127,22 @@ def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:
             )
             raise ConfigError(f"{key}={typed[key]}: does not apply here; {where}")
     if typed["method"]:
-        method = arguments.choice("method", typed["method"], METHODS)
+        method = option_values.choice("method", typed["method"], METHODS)
         if (method == "permutation") == with_input:
             raise ConfigError(
                 f"method={method}: "
                 + ("needs rows with known targets: leave INPUT out" if with_input else "explains rows: give an INPUT")
             )
     if typed["score"]:
-        arguments.choice("score", typed["score"], SCORES)
+        option_values.choice("score", typed["score"], SCORES)
     if typed["patch"] and typed["method"] != "occlusion":
         raise ConfigError(f"patch={typed['patch']}: only method=occlusion covers squares of an image")
-    arguments.choice("spreadsheet", typed["spreadsheet"], ("true", "false"))
+    option_values.choice("spreadsheet", typed["spreadsheet"], ("true", "false"))
     return typed | {
         "method": typed["method"] or METHODS[0],
-        "which": arguments.choice("which", typed["which"], ("best", "last")),
-        "split": arguments.choice("split", typed["split"], ("train", "val", "test")),
-        "embedding": arguments.choice("embedding", typed["embedding"], ("pca", "tsne")),
+        "which": option_values.choice("which", typed["which"], ("best", "last")),
+        "split": option_values.choice("split", typed["split"], ("train", "val", "test")),
+        "embedding": option_values.choice("embedding", typed["embedding"], ("pca", "tsne")),
         "steps": _count("steps", typed["steps"], MOST_STEPS),
         "rows": _count("rows", typed["rows"] or ("6" if with_input else "12"), MOST_ROWS),
         "repeats": _count("repeats", typed["repeats"], MOST_REPEATS),
@@ -153,7 +153,7 @@ def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:
 
 def _count(key: str, text: str, most: int) -> int:
     """Return a whole number in [1, most]."""
-    count = arguments.integer(key, text, 1)
+    count = option_values.integer(key, text, 1)
     if count > most:
         raise ConfigError(f"{key}={text}: expected a whole number in [1, {most}]")
     return count

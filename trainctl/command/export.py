@@ -32,7 +32,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, StorageError, UnavailableError, format_bytes
 from trainctl.fileformat.place import is_directory
 from trainctl.report import phrases, table
@@ -50,10 +50,10 @@ def main(argv: Sequence[str]) -> int:
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     if not parsed.names:
         raise ConfigError("export needs a run: trainctl export RUN")
-    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    which = option_values.choice("which", parsed.options["which"], ("best", "last"))
     form = form_of(parsed.options["format"], parsed.options["output"])
     opset = opset_of(parsed.options["opset"], form)
-    stages = arguments.integer("stages", parsed.options["stages"], 1)
+    stages = option_values.integer("stages", parsed.options["stages"], 1)
     if stages > 1 and form == "safetensors":
         raise ConfigError(f"stages={stages}: format=safetensors contains no program that could be cut; use format=onnx")
     directory = rundir.find(parsed.names[0], Path(parsed.options["root"]))
@@ -61,7 +61,7 @@ def main(argv: Sequence[str]) -> int:
     packages, overrides = arguments.packages(parsed.overrides)
     if form == "onnx":
         require_packages()
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.export import export
     from trainctl.finished.open import open as open_run
 
@@ -93,7 +93,7 @@ def form_of(form: str, output: str) -> str:
     implied = SUFFIXES.get(suffix)
     if not form:
         return implied or "onnx"
-    arguments.choice("format", form, SUFFIXES.values())
+    option_values.choice("format", form, SUFFIXES.values())
     if implied and implied != form:
         raise ConfigError(f"output={output}: {suffix} is the ending of format={implied}, not of format={form}")
     return form
@@ -107,7 +107,7 @@ def opset_of(text: str, form: str) -> int:
     """
     if text and form != "onnx":
         raise ConfigError(f"opset={text}: only for format=onnx, not for format={form}")
-    opset = arguments.integer("opset", text, 1) if text else OPSET
+    opset = option_values.integer("opset", text, 1) if text else OPSET
     if opset not in OPSETS:
         raise ConfigError(f"opset={opset}: expected a whole number in [{OPSETS.start}, {OPSETS.stop - 1}]")
     return opset
@@ -122,7 +122,7 @@ def target_of(output: str, directory: Path, form: str, stages: int) -> Path:
     suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == form)
     name = directory.absolute().name
     text = output or (f"{name}{suffix}" if stages == 1 else f"{name}-stages")
-    target = arguments.new_path("output", text)
+    target = option_values.new_path("output", text)
     assert target is not None
     if not is_directory(target.parent):
         raise StorageError(f"output={text}: {target.parent}: no such directory")

@@ -18,7 +18,7 @@ size usually needs a different learning rate: see the note below the table. It w
 import math
 from collections.abc import Sequence
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.settings import project
@@ -30,11 +30,11 @@ OPTIONS = {"max_size": "", "seconds": "0.5"}
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
-    most = arguments.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
-    seconds = arguments.number("seconds", parsed.options["seconds"], 0, 3600)
+    most = option_values.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
+    seconds = option_values.number("seconds", parsed.options["seconds"], 0, 3600)
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
-    arguments.require_one_process(checked, "find-batch-size")
-    arguments.import_torch()
+    launching.require_one_process(checked, "find-batch-size")
+    launching.import_torch()
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
     from trainctl.train import parentage

@@ -20,14 +20,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import phrases, table
 from trainctl.settings import project
 from trainctl.wording import shell_words
 
 if TYPE_CHECKING:
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.measure.learning_rate import Curve
 
 OPTIONS = {"min_lr": "1e-7", "max_lr": "10", "steps": "100", "output": ""}
@@ -40,13 +40,13 @@ FALL = 0.02  # the loss must fall by this fraction of its first value, or no rat
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
-    lowest, highest = (arguments.number(key, parsed.options[key], 0, math.inf) for key in ("min_lr", "max_lr"))
-    steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
+    lowest, highest = (option_values.number(key, parsed.options[key], 0, math.inf) for key in ("min_lr", "max_lr"))
+    steps = option_values.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     if lowest >= highest:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
-    output = arguments.new_path("output", parsed.options["output"])
+    output = option_values.new_path("output", parsed.options["output"])
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
-    arguments.require_one_process(checked, "find-lr")
+    launching.require_one_process(checked, "find-lr")
     optimizer = checked.parts["optimizer"]
     if "lr" not in optimizer:
         raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")

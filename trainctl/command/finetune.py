@@ -20,7 +20,7 @@ the same run instead, use `trainctl resume`.
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.report import table
 from trainctl.settings import derive, encoder
 from trainctl.store import finding
@@ -31,7 +31,7 @@ OPTIONS = {"which": "best", "root": "runs"}
 def main(argv: Sequence[str]) -> int:
     """Compose the new run, import torch and train; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
-    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    which = option_values.choice("which", parsed.options["which"], ("best", "last"))
     directory = finding.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     from trainctl.store import configuration
@@ -40,11 +40,11 @@ def main(argv: Sequence[str]) -> int:
     start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
     start += encoder.words_of(tree, overrides)
     config, words = derive.derived(tree, [*start, *overrides], parsed.config_dir)
-    if (code := arguments.in_processes(config, ["finetune", *argv], overrides)) is not None:
+    if (code := launching.in_processes(config, ["finetune", *argv], overrides)) is not None:
         return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
     table.flush()
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.report import reporters
     from trainctl.store.records import MadeBy
     from trainctl.train import session

@@ -17,13 +17,13 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.settings import from_file, project
 
 if TYPE_CHECKING:
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.measure.inspection import Inspection
 
 OPTIONS = {"format": "text"}
@@ -33,14 +33,14 @@ WITHOUT_TARGET = "which column is to be predicted?"
 def main(argv: Sequence[str]) -> int:
     """Read the data set and print what it contains; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
-    form = arguments.choice("format", parsed.options["format"], ("text", "json"))
+    form = option_values.choice("format", parsed.options["format"], ("text", "json"))
     words: list[str] = list(parsed.overrides)
     reasons: tuple[str, ...] = ()
     if parsed.names:
         found = _from_file(parsed.names[0], words)
         words, reasons = [*found.words, *words], found.reasons
     checked = project.composed(words, parsed.config_dir)[0]
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.measure.inspection import inspect
 
     inspection = inspect(checked)

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.finished.lineage import Ancestor, lineage
 from trainctl.report import table
 from trainctl.store import finding
@@ -26,7 +26,7 @@ OPTIONS = {"format": "text", "root": "runs"}
 def main(argv: Sequence[str]) -> int:
     """Print the lineage; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1)
-    form = arguments.choice("format", parsed.options["format"], ("text", "json"))
+    form = option_values.choice("format", parsed.options["format"], ("text", "json"))
     directory = finding.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     tree = lineage(directory)
     if form == "json":

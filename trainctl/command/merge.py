@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.report import table
 
 if TYPE_CHECKING:
@@ -45,14 +45,14 @@ def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and merge; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     options, root = parsed.options, Path(parsed.options["root"])
-    method = arguments.choice("method", options["method"], METHODS)
-    align = arguments.choice("align", options["align"], ("true", "false")) == "true"
-    which = arguments.choice("which", options["which"], ("best", "last"))
-    tolerance = arguments.tolerance(options["tolerance"])
-    output = arguments.new_path("output", options["output"])
+    method = option_values.choice("method", options["method"], METHODS)
+    align = option_values.choice("align", options["align"], ("true", "false")) == "true"
+    which = option_values.choice("which", options["which"], ("best", "last"))
+    tolerance = option_values.tolerance(options["tolerance"])
+    output = option_values.new_path("output", options["output"])
     directories = arguments.several(parsed.names, root, "merge")
     packages, overrides = arguments.packages(parsed.overrides)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished import announcement, merge
     from trainctl.store.parents import open_parent
 

@@ -53,7 +53,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import standard_input
 from trainctl.fileformat.pattern import STANDARD_INPUT, files_of
@@ -77,20 +77,20 @@ def main(argv: Sequence[str]) -> int:
     typed_ids = parsed.options["id"]
     options: dict[str, Any] = {
         "ids": [name for name in read_items(typed_ids) or typed_ids.split(",") if name],
-        "keep": arguments.choice("keep", parsed.options["keep"], ("none", "inputs", "all")),
-        "what": arguments.choice("what", parsed.options["what"], ("prediction", "code")),
-        "quantiles": arguments.quantiles(parsed.options["quantiles"]),
+        "keep": option_values.choice("keep", parsed.options["keep"], ("none", "inputs", "all")),
+        "what": option_values.choice("what", parsed.options["what"], ("prediction", "code")),
+        "quantiles": option_values.quantiles(parsed.options["quantiles"]),
         "form": form_of(parsed.options["format"], parsed.options["output"]),
-        "spreadsheet": arguments.choice("spreadsheet", parsed.options["spreadsheet"], ("true", "false")) == "true",
+        "spreadsheet": option_values.choice("spreadsheet", parsed.options["spreadsheet"], ("true", "false")) == "true",
     }
-    which = arguments.choice("which", parsed.options["which"], ("best", "last"))
+    which = option_values.choice("which", parsed.options["which"], ("best", "last"))
     directory = rundir.find(parsed.names[0], Path(parsed.options["root"]))
-    target = arguments.new_path("output", parsed.options["output"])
+    target = option_values.new_path("output", parsed.options["output"])
     given = files_of(parsed.names[1:])
     packages, overrides = arguments.packages(parsed.overrides)
     piped = Path(STANDARD_INPUT)
     options["contents"] = {piped: standard_input.read_all()} if piped in given else {}
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.predict import Options, predict
 
@@ -124,5 +124,5 @@ def form_of(form: str, output: str) -> str:
     ('jsonl', 'csv', 'jsonl')
     """
     if form:
-        return arguments.choice("format", form, ("csv", "jsonl"))
+        return option_values.choice("format", form, ("csv", "jsonl"))
     return "jsonl" if Path(output).suffix.lower() in JSON_LINES else "csv"

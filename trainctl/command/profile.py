@@ -29,7 +29,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import StorageError, format_bytes
 from trainctl.fileformat.waiting import waiting
 from trainctl.report import table
@@ -37,7 +37,7 @@ from trainctl.settings import project
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.measure.profile import Profile
     from trainctl.measure.trials import Trial
 
@@ -54,12 +54,12 @@ HEADERS = ["", "part", "ms/step", "share", "GFLOP/s"]
 def main(argv: Sequence[str]) -> int:
     """Check all arguments, import torch and measure; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=0, overrides=True, composes=True)
-    steps = arguments.integer("steps", parsed.options["steps"], FEWEST_STEPS)
+    steps = option_values.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     output = parsed.options["output"]
     if output != DEFAULT:
-        arguments.new_path("output", output)
+        option_values.new_path("output", output)
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
-    arguments.require_one_process(checked, "profile")
+    launching.require_one_process(checked, "profile")
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"
     )  # before torch: its profiler writes to stderr when it starts and ends

@@ -26,7 +26,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
 from trainctl.settings import smaller
@@ -48,13 +48,13 @@ def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and make the runs; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
     options = parsed.options
-    scope = arguments.choice("scope", options["scope"], ("weights", "units"))
-    flags = {key: arguments.choice(key, options[key], FLAGS) == "true" for key in ("rewind", "gradual", "tune")}
-    amount, rounds = fraction(options["amount"]), arguments.integer("rounds", options["rounds"], 1)
+    scope = option_values.choice("scope", options["scope"], ("weights", "units"))
+    flags = {key: option_values.choice(key, options[key], FLAGS) == "true" for key in ("rewind", "gradual", "tune")}
+    amount, rounds = fraction(options["amount"]), option_values.integer("rounds", options["rounds"], 1)
     check(scope, rounds, flags)
-    which = arguments.choice("which", options["which"], ("best", "last"))
-    tolerance = arguments.tolerance(options["tolerance"])
-    output = arguments.new_path("output", options["output"])
+    which = option_values.choice("which", options["which"], ("best", "last"))
+    tolerance = option_values.tolerance(options["tolerance"])
+    output = option_values.new_path("output", options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     if typed := [word for word in overrides if word.startswith("processes=") and word != "processes=1"]:
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     settings = configuration.read(directory, packages)
     if scope == "units":
         smaller.narrower(settings.parts["model"], 1 - amount)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished import prune
     from trainctl.finished.open import open as open_run
     from trainctl.report import reporters
@@ -88,7 +88,7 @@ def fraction(text: str) -> float:
     if not text:
         raise ConfigError("amount is missing: give the fraction to remove, such as amount=0.9")
     with suppress(ConfigError):
-        if (amount := arguments.number("amount", text, 0, 1)) < 1:
+        if (amount := option_values.number("amount", text, 0, 1)) < 1:
             return amount
     raise ConfigError(f"amount={text}: expected a number in (0, 1), the fraction to remove")
 

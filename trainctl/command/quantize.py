@@ -18,7 +18,7 @@ rounding: `trainctl finetune RUN compress=int8`, then quantize the result.
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.report import table
 from trainctl.store import rundir
 
@@ -30,13 +30,13 @@ def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and make the run; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     options = parsed.options
-    which = arguments.choice("which", options["which"], ("best", "last"))
-    rows = arguments.integer("calibrate", options["calibrate"], 1)
-    tolerance = arguments.tolerance(options["tolerance"])
-    output = arguments.new_path("output", options["output"])
+    which = option_values.choice("which", options["which"], ("best", "last"))
+    rows = option_values.integer("calibrate", options["calibrate"], 1)
+    tolerance = option_values.tolerance(options["tolerance"])
+    output = option_values.new_path("output", options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.quantize import quantize
     from trainctl.train import cost

@@ -16,7 +16,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.errors import CheckpointError, ConfigError, format_bytes
 from trainctl.report import phrases, table
 from trainctl.store import finding, removal
@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
     """
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv))
     yes, parents = (
-        arguments.choice(key, parsed.options[key], ("true", "false")) == "true" for key in ("yes", "parents")
+        option_values.choice(key, parsed.options[key], ("true", "false")) == "true" for key in ("yes", "parents")
     )
     if not parsed.names:
         raise ConfigError("remove: name the runs to remove: trainctl remove RUN...")

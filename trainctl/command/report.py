@@ -33,7 +33,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, TrainctlError
 from trainctl.report import table
 from trainctl.store import files, finding, rundir, runpath
@@ -59,13 +59,13 @@ def main(argv: Sequence[str]) -> int:
     """
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     options, root = parsed.options, Path(parsed.options["root"])
-    arguments.choice("which", options["which"], ("best", "last"))
+    option_values.choice("which", options["which"], ("best", "last"))
     if options["split"]:
-        arguments.choice("split", options["split"], ("train", "val", "test"))
-    shown = arguments.integer("rows", options["rows"], 1)
+        option_values.choice("split", options["split"], ("train", "val", "test"))
+    shown = option_values.integer("rows", options["rows"], 1)
     if shown > MOST_ROWS:
         raise ConfigError(f"rows={shown}: expected a whole number in [1, {MOST_ROWS}]")
-    output = arguments.new_path("output", options["output"])
+    output = option_values.new_path("output", options["output"])
     packages, overrides = arguments.packages(parsed.overrides)
     if len(parsed.names) == 1 and (sweep := finding.find_sweep(parsed.names[0], root)):
         return _sweep(sweep, root, output, overrides)
@@ -92,7 +92,7 @@ def _run(
 
     rundir.read_config(directory)  # a damaged configuration is an error
     known = record.read(directory.path, root)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.open import Finished, configuration
     from trainctl.finished.open import open as open_run
     from trainctl.finished.report import facts, run_page
@@ -130,11 +130,11 @@ def _several(
     overrides: Sequence[str],
 ) -> int:
     """Write the page of several runs."""
-    target = output or arguments.new_path("output", PAGE)
+    target = output or option_values.new_path("output", PAGE)
     assert target is not None
     for directory in directories:
         rundir.read_config(directory)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.report import several_page
 
     found = several_page.gather(

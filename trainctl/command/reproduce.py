@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.report import table
 from trainctl.settings import existing
@@ -39,14 +39,14 @@ OPTIONS = {"output": "", "root": "runs"}
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and train; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
-    output = arguments.new_path("output", parsed.options["output"])
+    output = option_values.new_path("output", parsed.options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     if (
-        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["reproduce", *argv])
+        code := launching.in_processes_of(directory, packages, overrides, existing.AGAIN, ["reproduce", *argv])
     ) is not None:
         return code
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.remake import remake, was_made
     from trainctl.finished.reproduce import reproduce

@@ -23,7 +23,7 @@ sweep, and what its Slurm jobs execute.
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching
 from trainctl.errors import CheckpointError
 from trainctl.report import phrases, table
 from trainctl.settings import existing
@@ -38,7 +38,7 @@ def main(argv: Sequence[str]) -> int:
     directory = finding.find_sweep(name, root) or finding.find(name, root)
     packages, overrides = arguments.packages(parsed.overrides)
     if (directory / "sweep.json").exists():
-        arguments.require_started_once()
+        launching.require_started_once()
         from trainctl.sweep import run, slurm, study
 
         if slurm.is_wanted(overrides):
@@ -49,10 +49,10 @@ def main(argv: Sequence[str]) -> int:
         run.try_again(sweep)
         return run.run(sweep)
     if (
-        code := arguments.in_processes_of(directory, packages, overrides, existing.MAY_CHANGE, ["resume", *argv])
+        code := launching.in_processes_of(directory, packages, overrides, existing.MAY_CHANGE, ["resume", *argv])
     ) is not None:
         return code
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.open import configuration
     from trainctl.report import reporters
     from trainctl.train import session

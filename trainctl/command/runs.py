@@ -39,7 +39,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.finished.filters import Filter, filters
@@ -66,10 +66,10 @@ def main(argv: Sequence[str]) -> int:
     if parsed.names:
         raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}")
     options = parsed.options
-    arguments.choice("format", options["format"], FORMATS)
-    arguments.choice("trials", options["trials"], ("true", "false"))
+    option_values.choice("format", options["format"], FORMATS)
+    option_values.choice("trials", options["trials"], ("true", "false"))
     if options["status"]:
-        arguments.choice("status", options["status"], OUTCOMES)
+        option_values.choice("status", options["status"], OUTCOMES)
     root = Path(options["root"])
     if not is_directory(root) and any(argument.startswith("root=") for argument in argv):
         raise ConfigError(f"root={root}: no such directory")
@@ -89,7 +89,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _select(root: Path, options: Mapping[str, str], wanted: Sequence[Filter]) -> list[Record]:
     """Return the records to print, in order; read only as many runs as the options require."""
-    limit, sort = arguments.integer("limit", options["limit"], 1) if options["limit"] else None, options["sort"]
+    limit, sort = option_values.integer("limit", options["limit"], 1) if options["limit"] else None, options["sort"]
     troubles: list[str] = []
     trials = options["trials"] == "true"
     found = [(created(path), path, False) for path in rundir.all_runs(root, troubles, trials=trials)]
@@ -121,7 +121,7 @@ def _of_sweep(path: Path, root: Path) -> Record:
 
 def _ranked(records: Sequence[Record], metric: str) -> list[Record]:
     """Sort by a metric, best first; runs without it, or with NaN, come last."""
-    arguments.choice("sort", metric, ["time", "name", *metric_columns(records)])
+    option_values.choice("sort", metric, ["time", "name", *metric_columns(records)])
     sign = -1 if rises(metric, records) else 1
 
     def rank(record: Record) -> tuple[bool, float]:

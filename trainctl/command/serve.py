@@ -39,7 +39,7 @@ from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.report import table
 from trainctl.store import rundir
@@ -59,11 +59,13 @@ def main(argv: Sequence[str]) -> int:
     if not parsed.names:
         raise ConfigError("serve needs a run: trainctl serve RUN")
     options = parsed.options
-    which = arguments.choice("which", options["which"], ("best", "last"))
-    quantiles = arguments.quantiles(options["quantiles"])
-    most_rows, megabytes, waiting = (arguments.integer(key, options[key], 1) for key in ("max_rows", "max_mb", "queue"))
-    seconds = arguments.number("timeout", options["timeout"], 0, MOST_SECONDS)
-    port = arguments.integer("port", options["port"], 0)
+    which = option_values.choice("which", options["which"], ("best", "last"))
+    quantiles = option_values.quantiles(options["quantiles"])
+    most_rows, megabytes, waiting = (
+        option_values.integer(key, options[key], 1) for key in ("max_rows", "max_mb", "queue")
+    )
+    seconds = option_values.number("timeout", options["timeout"], 0, MOST_SECONDS)
+    port = option_values.integer("port", options["port"], 0)
     if port > HIGHEST_PORT:
         raise ConfigError(f"port={port}: expected a whole number in [0, {HIGHEST_PORT}]")
     directory = rundir.find(parsed.names[0], Path(options["root"]))
@@ -73,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
 
     listener = listen(options["host"], port)  # before torch is loaded: a port in use is reported at once
     try:
-        arguments.import_torch()
+        launching.import_torch()
         from trainctl.finished.open import open as open_run
         from trainctl.serve.app import Limits
         from trainctl.serve.server import server_for

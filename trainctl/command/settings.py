@@ -16,7 +16,7 @@ group, for the selected member. Overrides, and the defaults of the project, appl
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.report import setting_table, table
 from trainctl.settings import explained
 
@@ -26,7 +26,7 @@ OPTIONS = {"format": "text"}
 def main(argv: Sequence[str]) -> int:
     """Print the settings; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
-    form = arguments.choice("format", parsed.options["format"], ("text", "json"))
+    form = option_values.choice("format", parsed.options["format"], ("text", "json"))
     found = explained.explain(parsed.names[0] if parsed.names else None, parsed.overrides)
     if form == "json":
         table.json([asdict(each) for each in found])

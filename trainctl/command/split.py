@@ -23,7 +23,7 @@ Source: B. Yuan et al., Distributed learning of fully connected neural networks 
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.store import finding
 
@@ -36,13 +36,13 @@ def main(argv: Sequence[str]) -> int:
     options, root = parsed.options, Path(parsed.options["root"])
     if not parsed.names:
         raise ConfigError("split needs a run: trainctl split RUN parts=2")
-    parts = arguments.integer("parts", options["parts"], 2)
-    which = arguments.choice("which", options["which"], ("best", "last"))
-    tolerance = arguments.tolerance(options["tolerance"])
-    output = arguments.new_path("output", options["output"])
+    parts = option_values.integer("parts", options["parts"], 2)
+    which = option_values.choice("which", options["which"], ("best", "last"))
+    tolerance = option_values.tolerance(options["tolerance"])
+    output = option_values.new_path("output", options["output"])
     directory = finding.find(parsed.names[0], root)
     packages, overrides = arguments.packages(parsed.overrides)
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished import announcement, split
     from trainctl.store.parents import open_parent, read
 

@@ -31,7 +31,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.report import phrases, table
 from trainctl.store import rundir
 from trainctl.sweep.record import OUTCOMES, SweepRecord, created, read
@@ -48,9 +48,9 @@ def main(argv: Sequence[str]) -> int:
     """
     options = arguments.of_list(argv, OPTIONS, "; for one sweep: trainctl compare SWEEP")
     for key, allowed in (("format", ("table", "json", "csv")), ("sort", ("time", "name"))):
-        arguments.choice(key, options[key], allowed)
+        option_values.choice(key, options[key], allowed)
     if options["status"]:
-        arguments.choice("status", options["status"], OUTCOMES)
+        option_values.choice("status", options["status"], OUTCOMES)
     root = Path(options["root"])
     sweeps = _select(root, options)
     if options["format"] == "json":
@@ -66,7 +66,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _select(root: Path, options: Mapping[str, str]) -> list[SweepRecord]:
     """Return the sweeps to print, in order; read only as many as the options require."""
-    limit = arguments.integer("limit", options["limit"], 1) if options["limit"] else None
+    limit = option_values.integer("limit", options["limit"], 1) if options["limit"] else None
     troubles: list[str] = []
     paths = list(rundir.all_sweeps(root, troubles))  # sorted by name
     for trouble in troubles:

@@ -25,7 +25,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from trainctl.command.arguments import import_torch, in_processes, require_started_once
+from trainctl.command.launching import import_torch, in_processes, require_started_once
 from trainctl.report import phrases, table
 
 if TYPE_CHECKING:  # they import Hydra

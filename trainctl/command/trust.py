@@ -16,7 +16,7 @@ trust back.
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, option_values
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.report import table
@@ -33,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         ConfigError: If there is no project, or its file is not valid.
     """
     parsed = arguments.parse(argv, OPTIONS, most_names=1)
-    yes = arguments.choice("yes", parsed.options["yes"], ("true", "false")) == "true"
+    yes = option_values.choice("yes", parsed.options["yes"], ("true", "false")) == "true"
     path = _file(parsed.names[0]) if parsed.names else project_root.nearest()
     if path is None:
         raise ConfigError(

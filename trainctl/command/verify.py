@@ -23,7 +23,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.command import arguments
+from trainctl.command import arguments, launching, option_values
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.report import table
 from trainctl.settings import existing
@@ -38,16 +38,16 @@ def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and verify; return the exit code."""
     parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
     begin = parsed.options["from"]
-    if begin not in BEGIN and not (begin.isdecimal() and len(begin) <= arguments.MOST_DIGITS):
+    if begin not in BEGIN and not (begin.isdecimal() and len(begin) <= option_values.MOST_DIGITS):
         raise ConfigError(f"from={begin}: expected a step or one of these{nearest(begin, BEGIN)}")
-    steps = arguments.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
+    steps = option_values.integer("steps", parsed.options["steps"], 1) if parsed.options["steps"] else None
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     if (
-        code := arguments.in_processes_of(directory, packages, overrides, existing.AGAIN, ["verify", *argv])
+        code := launching.in_processes_of(directory, packages, overrides, existing.AGAIN, ["verify", *argv])
     ) is not None:
         return code
-    arguments.import_torch()
+    launching.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.remake import remake, was_made
     from trainctl.finished.verify import verify
