@@ -1035,7 +1035,7 @@ MUTATIONS = [
         "tests/command/test_arguments.py",
     ),
     Mutation(
-        "trainctl/report/phrases.py",
+        "trainctl/report/run_lines.py",
         "number(math.nan if value is None else value)",
         "number(value)",
         "tests/report/test_phrases.py",

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from trainctl.report import phrases, table
+from trainctl.report import phrases, run_lines, table
 from trainctl.settings.config import Loop
 
 
@@ -113,7 +113,7 @@ def test_a_spark_line_of_next_to_nothing_is_drawn(values, width, shown):
 
 
 def test_the_header_names_the_parts_of_a_run(run):
-    assert phrases.labelled(phrases.header(run, Path("runs/x"))) == [
+    assert phrases.labelled(run_lines.header(run, Path("runs/x"))) == [
         "run     runs/x",
         "device  cpu (2 threads), fp32",
         "model   mlp, 1,300 parameters",
@@ -122,7 +122,7 @@ def test_the_header_names_the_parts_of_a_run(run):
 
 
 def test_the_closing_says_what_came_out_and_what_to_type_next(run, summary):
-    assert phrases.labelled(phrases.closing(summary, Path("runs/x"), run.config.loop)) == [
+    assert phrases.labelled(run_lines.closing(summary, Path("runs/x"), run.config.loop)) == [
         "finished  completed all 20 epochs",
         "best      val/loss 0.1234 at epoch 7, step 280",
         "test      loss 0.2000, accuracy 0.9500",
@@ -137,33 +137,33 @@ def test_the_closing_says_what_came_out_and_what_to_type_next(run, summary):
 
 @pytest.mark.parametrize("outcome", ["interrupted", "terminated"])
 def test_after_an_interruption_the_next_command_is_to_resume_without_a_change(run, outcome):
-    assert phrases.next_commands(Path("runs/x"), outcome, run.config.loop)[0] == "trainctl resume runs/x"
+    assert run_lines.next_commands(Path("runs/x"), outcome, run.config.loop)[0] == "trainctl resume runs/x"
 
 
 def test_after_a_failure_nothing_is_offered_that_needs_a_checkpoint_that_is_not_there(run, tmp_path):
-    assert phrases.next_commands(tmp_path, "failed", run.config.loop) == []
+    assert run_lines.next_commands(tmp_path, "failed", run.config.loop) == []
     (tmp_path / "checkpoints").mkdir()
-    assert phrases.next_commands(tmp_path, "failed", run.config.loop) == ["trainctl resume ."]  # in it
+    assert run_lines.next_commands(tmp_path, "failed", run.config.loop) == ["trainctl resume ."]  # in it
     (tmp_path / "nonfinite.json").write_text("{}")
-    assert phrases.next_commands(tmp_path, "failed", run.config.loop) == [
+    assert run_lines.next_commands(tmp_path, "failed", run.config.loop) == [
         "trainctl resume . loop.on_nonfinite=skip",
         "trainctl resume . loop.on_nonfinite=rewind",
     ]
 
 
 def test_null_in_a_summary_is_not_a_number(run, summary):
-    lines = dict(phrases.closing(summary | {"metrics": {"test/loss": None}}, Path("x"), run.config.loop))
+    lines = dict(run_lines.closing(summary | {"metrics": {"test/loss": None}}, Path("x"), run.config.loop))
     assert lines["test"] == "loss nan"
 
 
 def test_an_untested_run_without_a_best_step_has_no_lines_for_them(run, summary):
-    lines = phrases.closing(summary | {"best": None, "metrics": {}}, Path("x"), run.config.loop)
+    lines = run_lines.closing(summary | {"best": None, "metrics": {}}, Path("x"), run.config.loop)
     assert [label for label, _ in lines][:3] == ["finished", "time", "run"]
 
 
 def test_every_budget_of_a_run_is_doubled(run):
     loop = replace(run.config.loop, max_steps=500, max_time="2.5m")
-    assert phrases.longer(loop) == ["loop.epochs=40", "loop.max_steps=1000", "loop.max_time=5m"]
+    assert run_lines.longer(loop) == ["loop.epochs=40", "loop.max_steps=1000", "loop.max_time=5m"]
 
 
 def test_a_path_can_be_pasted(tmp_path, monkeypatch):
@@ -177,4 +177,4 @@ def test_a_path_can_be_pasted(tmp_path, monkeypatch):
 
 def test_a_time_beyond_all_use_is_not_doubled():
     loop = Loop(20, None, "9" * 400 + "s", 32, 1024, 1, None, None, None, None, "stop", "auto")
-    assert phrases.longer(loop) == ["loop.epochs=40"]
+    assert run_lines.longer(loop) == ["loop.epochs=40"]

@@ -26,7 +26,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from trainctl.command.launching import import_torch, in_processes, require_started_once
-from trainctl.report import phrases, table
+from trainctl.report import run_lines, table
 
 if TYPE_CHECKING:  # they import Hydra
     from trainctl.settings.project import Layered
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
         table.line(layers.summary)
         table.flush()
     if sys.stdout.isatty():  # PyTorch takes seconds to load; elsewhere nobody waits for the first line
-        table.line(phrases.announcement(checked))
+        table.line(run_lines.announcement(checked))
         table.flush()
     import_torch()
     from trainctl.report import reporters

@@ -9,7 +9,7 @@ from rich.console import Console as RichConsole
 from rich.live import Live
 from rich.text import Text
 
-from trainctl.report import phrases, table
+from trainctl.report import run_lines, table
 from trainctl.report.styles import BAD, BEST, LABEL, PAUSED, VALUE
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
 from trainctl.report.view import View
@@ -78,7 +78,7 @@ class Console(Reporter):
         self.close()
         with suppress(*HARMLESS):
             settings = self.view.run.config
-            lines = phrases.closing(summary, self.view.directory, settings.loop, settings.components)
+            lines = run_lines.closing(summary, self.view.directory, settings.loop, settings.components)
             width = max(len(label) for label, _ in lines)
             self.console.print()
             for label, text in lines:

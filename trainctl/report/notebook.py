@@ -15,7 +15,7 @@ from typing import Any
 from rich.console import Console as RichConsole
 from rich.text import Text
 
-from trainctl.report import phrases, table
+from trainctl.report import phrases, run_lines, table
 from trainctl.report.terminal import HARMLESS, HERTZ
 from trainctl.report.view import View
 from trainctl.run.reporter import Reporter, Row
@@ -124,5 +124,5 @@ class Notebook(Reporter):
         if self.view.summary is None:
             return []
         settings = self.view.run.config
-        lines = phrases.closing(self.view.summary, self.view.directory, settings.loop, settings.components)
+        lines = run_lines.closing(self.view.summary, self.view.directory, settings.loop, settings.components)
         return [(label, text) for label, text in lines if label not in ("next", "")]

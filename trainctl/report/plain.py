@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
-from trainctl.report import phrases, table
+from trainctl.report import phrases, run_lines, table
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
@@ -28,7 +28,7 @@ class Plain(Reporter):
     def start(self, run: Run, directory: Path, history: Sequence[Row]) -> None:
         """Write the header: the run's directory, device, model and data."""
         self.run, self.directory = run, directory
-        for line in phrases.labelled(phrases.header(run, directory)):
+        for line in phrases.labelled(run_lines.header(run, directory)):
             self._write(line)
         if history:
             self._write(f"resumed at step {run.state.step:,}, after {len(history)} evaluations")
@@ -69,7 +69,7 @@ class Plain(Reporter):
     def finish(self, summary: Mapping[str, Any]) -> None:
         """Write how the run ended and which commands make sense next."""
         settings = self.run.config
-        for line in phrases.labelled(phrases.closing(summary, self.directory, settings.loop, settings.components)):
+        for line in phrases.labelled(run_lines.closing(summary, self.directory, settings.loop, settings.components)):
             self._write(line)
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ from rich.segment import Segment
 from rich.text import Text
 
 from trainctl.errors import format_bytes
-from trainctl.report import phrases
+from trainctl.report import phrases, run_lines
 from trainctl.report.styles import BAD, BEST, LABEL, VALUE
 from trainctl.report.table import printable
 from trainctl.report.terminal import flow, marks
@@ -53,7 +53,7 @@ class View:
         self.encoding, self.marks = encoding, marks(encoding)
         self.rows: list[Row] = list(history)
         self.summary: Mapping[str, Any] | None = None
-        self.header = [(label, printable(text, encoding)) for label, text in phrases.header(run, directory)]
+        self.header = [(label, printable(text, encoding)) for label, text in run_lines.header(run, directory)]
         self.engine = ""  # how steps are computed, once it is known
         self.has_header = True  # False if the header stands above the view, where nothing redraws it
         self.loss: float | None = None  # of the training rows since the newest evaluation

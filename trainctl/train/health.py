@@ -31,7 +31,7 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.machine import device
-from trainctl.report import phrases
+from trainctl.report import run_lines
 from trainctl.run.rate import REWIND_FACTOR
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
@@ -253,7 +253,7 @@ class Health:
         if not isinstance(error, TrainctlError):
             path, own = (
                 shell_words([str(self.writer.directory)]),
-                phrases.components_argument(self.run.config.components),
+                run_lines.components_argument(self.run.config.components),
             )
             saved += f"; fix the error, then resume with: trainctl resume {path}{own}"
         self.reporter.note(saved)

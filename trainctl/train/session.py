@@ -20,7 +20,7 @@ from trainctl.errors import (
 )
 from trainctl.machine import launch, threads
 from trainctl.machine.world import ALONE
-from trainctl.report import phrases
+from trainctl.report import run_lines
 from trainctl.report.reporters import Reporters
 from trainctl.report.reporters import records as run_files
 from trainctl.run.parent import Parent
@@ -242,7 +242,7 @@ def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[R
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            own = phrases.components_argument(run.config.components)
+            own = run_lines.components_argument(run.config.components)
             command = shell_words(["trainctl", "resume", str(directory)]) + own
             *others, last = error.lines
             error.args = (*others, f"{last}; resume with: {command}")

@@ -9,7 +9,7 @@ from typing import Any
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.finished import lineage
 from trainctl.finished.record import Record
-from trainctl.report import about, phrases
+from trainctl.report import about, phrases, run_lines
 from trainctl.report.document import Block, Code, Commands, Facts, Prose, Section, Table, Tree
 from trainctl.settings import derive
 from trainctl.settings.spelling import spell
@@ -198,7 +198,9 @@ def commands(files: Files) -> Section:
     path = phrases.pasteable(files.directory.path)
     packages = files.record.config.get("components")
     own = (
-        phrases.components_argument([str(name) for name in packages]) if isinstance(packages, list) and packages else ""
+        run_lines.components_argument([str(name) for name in packages])
+        if isinstance(packages, list) and packages
+        else ""
     )
     items = []
     if files.different is not None and files.facts.made_by is None:
