@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import files, runpath
+from trainctl.store import files, runfile, runpath
 from trainctl.store.runpath import RunPath
 
 READS: dict[str, Callable[[RunPath], object]] = {
-    "read": lambda held: runpath.read_bytes(held / "inner" / "file", 100),
-    "list": lambda held: runpath.names(held / "inner"),
+    "read": lambda held: runfile.read_bytes(held / "inner" / "file", 100),
+    "list": lambda held: runfile.names(held / "inner"),
     "enter": lambda held: runpath.enter(held / "inner"),
 }
 CHANGES: dict[str, Callable[[RunPath], object]] = {

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import CheckpointError
-from trainctl.store import records, runpath
+from trainctl.store import records, runfile, runpath
 from trainctl.store.records import MadeBy, ParentFacts
 from trainctl.store.runpath import AnyPath, RunPath
 
@@ -57,7 +57,7 @@ def state_of(parent: ParentFacts) -> str:
     """Return whether a parent is still what it was: ``unchanged``, ``changed`` or ``gone``."""
     try:
         held = runpath.hold(Path(parent.path))
-        config = hashlib.sha256(runpath.read_bytes(held / "config.yaml", LARGEST)).hexdigest()
+        config = hashlib.sha256(runfile.read_bytes(held / "config.yaml", LARGEST)).hexdigest()
     except CheckpointError:
         return "gone"
     return "unchanged" if config == parent.config_sha256 and parent.weights_sha256 in _weights(held) else "changed"
@@ -68,7 +68,7 @@ def _weights(directory: RunPath) -> set[str]:
     found: set[str] = set()
     with suppress(CheckpointError):
         folder = directory / "checkpoints"
-        for name in runpath.names(folder):
+        for name in runfile.names(folder):
             content = records.read_json(folder / name) if name.endswith(".json") else {}
             found |= {str(payload.get("sha256")) for payload in content.values() if isinstance(payload, dict)}
     return found

@@ -8,7 +8,7 @@ from typing import Any
 from trainctl.components.logger.base import Logger, Session, Steps
 from trainctl.errors import Advice, CheckpointError
 from trainctl.fileformat.waiting import waiting
-from trainctl.store import runpath
+from trainctl.store import runfile
 from trainctl.store.runpath import AnyPath
 
 MOST_FAILURES = 3  # in a row, after which a logger is not called again
@@ -79,7 +79,7 @@ class Loggers:
 def pictures(folder: AnyPath) -> Iterable[tuple[str, bytes]]:
     """Yield name and content of each PNG in a folder of the run; those that cannot be read are left out."""
     with suppress(CheckpointError):
-        for name in sorted(runpath.names(folder)):
+        for name in sorted(runfile.names(folder)):
             if name.endswith(".png"):
                 with suppress(CheckpointError):
-                    yield name, runpath.read_bytes(folder / name, LARGEST_PICTURE)
+                    yield name, runfile.read_bytes(folder / name, LARGEST_PICTURE)

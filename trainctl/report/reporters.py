@@ -13,7 +13,7 @@ from trainctl.report.plain import Plain
 from trainctl.run.factory import members
 from trainctl.run.reporter import MultiReporter, Reporter
 from trainctl.run.run import Run
-from trainctl.store import files, runpath
+from trainctl.store import files, runfile, runpath
 from trainctl.store.runpath import AnyPath, RunPath
 
 LARGEST_LOG = 2**28  # bytes of one file of a logger that are read again
@@ -48,12 +48,12 @@ class RunFolder:
 
     def names(self) -> list[str]:
         """Return the names in the folder."""
-        return runpath.names(self.path)
+        return runfile.names(self.path)
 
     def read(self, name: str) -> bytes:
         """Return the content of a file; nothing if it cannot be read, or is too large."""
         with suppress(CheckpointError):
-            return runpath.read_bytes(self.path / name, LARGEST_LOG)
+            return runfile.read_bytes(self.path / name, LARGEST_LOG)
         return b""
 
     def remove(self, name: str) -> None:

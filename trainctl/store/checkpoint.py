@@ -26,7 +26,7 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
-from trainctl.store import difference, files, int8, manifest, rundir, runpath, tensors
+from trainctl.store import difference, files, int8, manifest, rundir, runfile, runpath, tensors
 from trainctl.store.manifest import Manifest, NewerFormatError
 from trainctl.store.runpath import AnyPath
 
@@ -98,7 +98,7 @@ def remove_old(directory: AnyPath, step: int, keep: int) -> None:
         }
         kept = dict(list(complete.items())[: max(keep, 2)])
         needed = {*kept, *(payload.file for content in kept.values() for payload in content.payloads())}
-        for name in runpath.names(folder) if kept else ():
+        for name in runfile.names(folder) if kept else ():
             if OURS.fullmatch(name) and name not in needed:
                 files.remove(folder / name)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import runpath
+from trainctl.store import runfile, runpath
 from trainctl.store.disk import failure, require_unable_to_sync
 from trainctl.store.runpath import AnyPath, RunPath, reached
 
@@ -228,7 +228,7 @@ def remove(path: AnyPath) -> None:
 def remove_directory(path: AnyPath) -> None:
     """Remove a directory and the files in it; ignore if it does not exist or cannot be removed."""
     with suppress(OSError, CheckpointError):
-        for name in runpath.names(path):
+        for name in runfile.names(path):
             remove(path / name)
         remove_if_empty(path)
 

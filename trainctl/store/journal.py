@@ -22,7 +22,7 @@ from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.store import files, journal_base, lock, runpath
+from trainctl.store import files, journal_base, lock, runfile
 from trainctl.store.journal_base import Event, Journal
 from trainctl.store.records import require_list
 from trainctl.store.runpath import MissingError, RunPath
@@ -101,12 +101,12 @@ class Reader:
 
         A line that is damaged is skipped, and an unfinished last one is left for the next look.
         """
-        for name in runpath.names(self.home / "journal"):
+        for name in runfile.names(self.home / "journal"):
             writer, dot, suffix = name.rpartition(".")
             if not dot or suffix != "jsonl":
                 continue
             path, start = self.home / "journal" / name, self._positions.get(writer, 0)
-            with suppress(CheckpointError), runpath.reader(path) as file:
+            with suppress(CheckpointError), runfile.reader(path) as file:
                 file.seek(start)
                 content = file.read(LARGEST)
                 complete = content[: content.rfind(b"\n") + 1]
@@ -118,7 +118,7 @@ class Reader:
     def claims(self) -> dict[str, int]:
         """Return the newest segment of each trial that is claimed, by the trial's key."""
         newest: dict[str, int] = {}
-        for name in runpath.names(self.home / "claims"):
+        for name in runfile.names(self.home / "claims"):
             key, _, segment = name.rpartition(".")
             if key and segment.isdecimal() and len(segment) < 10:
                 newest[key] = max(newest.get(key, 0), int(segment))
@@ -127,7 +127,7 @@ class Reader:
     def claimant(self, key: str, segment: int) -> str:
         """Return the writer that claimed a segment; empty if the file is unreadable."""
         with suppress(CheckpointError):
-            content = runpath.read_bytes(self.home / "claims" / f"{key}.{segment}", LARGEST_CLAIM)
+            content = runfile.read_bytes(self.home / "claims" / f"{key}.{segment}", LARGEST_CLAIM)
             return content.decode("utf-8", errors="replace").strip()
         return ""
 
@@ -196,7 +196,7 @@ class Liveness:
         now = time.monotonic()
         count = b""
         with suppress(CheckpointError):
-            count = runpath.read_bytes(self.home / "journal" / f"{writer}.beat", LARGEST_CLAIM)
+            count = runfile.read_bytes(self.home / "journal" / f"{writer}.beat", LARGEST_CLAIM)
         before, since = self._beats.get(writer, (b"", now))
         if count != before:
             since = now

@@ -30,7 +30,7 @@ from typing import Annotated
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.settings import schema
-from trainctl.store import files, records, runpath, typed
+from trainctl.store import files, records, runfile, runpath, typed
 from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.store.typed import Count
 
@@ -213,7 +213,7 @@ def highest_fence(directory: AnyPath) -> int:
     """Return the largest fencing number of a run's checkpoints; 0 if there are none."""
     folder = runpath.hold(directory) / "checkpoints"
     try:
-        names = [name for name in runpath.names(folder) if name.startswith("step-") and name.endswith(".json")]
+        names = [name for name in runfile.names(folder) if name.startswith("step-") and name.endswith(".json")]
     except CheckpointError:
         return 0
     return max((fence_of(folder / name) for name in names), default=0)

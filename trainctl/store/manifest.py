@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError
 from trainctl.run.state import TrainState
-from trainctl.store import lock, records, rundir, runpath, tensors, typed
+from trainctl.store import lock, records, rundir, runfile, runpath, tensors, typed
 from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.store.tensors import Payload
 from trainctl.store.typed import Count, WrongTypeError
@@ -125,7 +125,7 @@ def all_paths(directory: AnyPath) -> list[RunPath]:
         CheckpointError: If the directory of checkpoints cannot be read, or is a link.
     """
     folder = runpath.hold(directory) / "checkpoints"
-    return sorted((folder / name for name in runpath.names(folder) if NAME.fullmatch(name)), key=step_of)
+    return sorted((folder / name for name in runfile.names(folder) if NAME.fullmatch(name)), key=step_of)
 
 
 def newest_first(directory: AnyPath) -> list[tuple[RunPath, "Manifest | CheckpointError"]]:
@@ -251,7 +251,7 @@ def _appearance(path: AnyPath, error: CheckpointError) -> str:
     if (kind := runpath.kind(path)) != "a file":
         return f"is {kind}, not a file" if kind else str(error).removeprefix(f"{path}: ")
     try:
-        with runpath.reader(path) as file:
+        with runfile.reader(path) as file:
             start, size = file.read(512), file.seek(0, 2)
     except CheckpointError:
         return str(error).removeprefix(f"{path}: ")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from trainctl.errors import StorageError
-from trainctl.store import files, runpath
+from trainctl.store import files, runfile, runpath
 from trainctl.store.runpath import AnyPath, RunPath
 
 
@@ -64,5 +64,5 @@ def filled(target: AnyPath, *, numbered: bool = False) -> Iterator[Filling]:
 
 def _next(folder: AnyPath) -> str:
     """Return the first number above all that are names in a directory."""
-    taken = [int(name) for name in runpath.names(folder) if name.isascii() and name.isdecimal() and len(name) < 10]
+    taken = [int(name) for name in runfile.names(folder) if name.isascii() and name.isdecimal() and len(name) < 10]
     return str(max(taken, default=0) + 1)

@@ -17,7 +17,19 @@ from typing import Any
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
 from trainctl.run.parent import Parent, Role
-from trainctl.store import checkpoint, configuration, files, manifest, records, restore, rundir, runpath, tensors, typed
+from trainctl.store import (
+    checkpoint,
+    configuration,
+    files,
+    manifest,
+    records,
+    restore,
+    rundir,
+    runfile,
+    runpath,
+    tensors,
+    typed,
+)
 from trainctl.store.records import MadeBy, ParentFacts, Sha256
 from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.store.typed import Count
@@ -108,7 +120,7 @@ def read(directory: AnyPath, packages: list[str]) -> tuple[Parent, ...]:
     held = runpath.hold(directory)
     if runpath.kind(held / "parents") == "":
         return ()
-    numbers = sorted(int(name) for name in runpath.names(held / "parents") if name.isdecimal() and len(name) < 5)
+    numbers = sorted(int(name) for name in runfile.names(held / "parents") if name.isdecimal() and len(name) < 5)
     if numbers != list(range(len(numbers))) or len(numbers) > MOST:
         raise CheckpointError(f"{held / 'parents'}: damaged (expected the directories 0 to {len(numbers) - 1})")
     return tuple(_read(runpath.enter(held / "parents" / str(number)), packages) for number in numbers)
@@ -145,4 +157,4 @@ def _model(named: dict[str, Any]) -> dict[str, Any]:
 
 
 def _sha256_of_config(directory: RunPath) -> str:
-    return hashlib.sha256(runpath.read_bytes(directory / "config.yaml", LARGEST_CONFIG)).hexdigest()
+    return hashlib.sha256(runfile.read_bytes(directory / "config.yaml", LARGEST_CONFIG)).hexdigest()

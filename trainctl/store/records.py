@@ -16,7 +16,7 @@ from trainctl.errors import CheckpointError
 from trainctl.fileformat import json_text, utf8
 from trainctl.fileformat.tree import parse_tree
 from trainctl.settings import schema
-from trainctl.store import runpath, typed
+from trainctl.store import runfile, runpath, typed
 from trainctl.store.runpath import AnyPath, MissingError
 from trainctl.store.typed import Count, Seconds
 
@@ -223,7 +223,7 @@ def require_list(path: AnyPath, largest: int = LARGEST) -> list[Any]:
 
 
 def _parsed(path: AnyPath, largest: int) -> Any:
-    text = utf8.decode(runpath.read_bytes(path, largest), str(path), CheckpointError)
+    text = utf8.decode(runfile.read_bytes(path, largest), str(path), CheckpointError)
     return json_text.parse_json(text, str(path), CheckpointError, deepest=DEEPEST)
 
 
@@ -251,7 +251,7 @@ def read_overrides(directory: AnyPath) -> list[str]:
     """Read `overrides.yaml`; return an empty list if it is missing or damaged, since it is only informative."""
     path = runpath.hold(directory) / "overrides.yaml"
     try:
-        words = parse_tree(runpath.read_bytes(path, LARGEST), path.path, CheckpointError)
+        words = parse_tree(runfile.read_bytes(path, LARGEST), path.path, CheckpointError)
     except CheckpointError:
         return []
     return [str(word) for word in words if isinstance(word, str | int | float)] if isinstance(words, list) else []
@@ -274,7 +274,7 @@ def read_metrics(directory: AnyPath, last_step: int | None = None, more: Sequenc
         CheckpointError: If the file exists but cannot be read, or is a link, a pipe or a device.
     """
     try:
-        content = runpath.read_bytes(runpath.hold(directory) / "metrics.jsonl", LARGEST_METRICS)
+        content = runfile.read_bytes(runpath.hold(directory) / "metrics.jsonl", LARGEST_METRICS)
     except MissingError:
         content = b""
     # An invalid byte damages only its line.

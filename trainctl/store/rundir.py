@@ -34,7 +34,7 @@ import yaml
 from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import LARGEST, parse_tree
 from trainctl.settings.config import Tree, slug
-from trainctl.store import files, runpath
+from trainctl.store import files, runfile, runpath
 from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like, run_around
 from trainctl.store.records import line, read_json, read_metrics, read_overrides
 from trainctl.store.runpath import AnyPath
@@ -177,12 +177,12 @@ def prepare(directory: AnyPath) -> None:
     """
     held = runpath.hold(directory)
     for folder in (held, held / "checkpoints", held / "plots"):
-        for name in runpath.names(folder):
+        for name in runfile.names(folder):
             if files.TEMPORARY.fullmatch(name) or LEFTOVERS.fullmatch(name):
                 files.remove(folder / name)
     log = held / "log.txt"
     if (found := runpath.status(log)) and found.st_nlink > 1:
-        files.write_bytes(log, runpath.read_bytes(log, LARGEST_LOG))
+        files.write_bytes(log, runfile.read_bytes(log, LARGEST_LOG))
 
 
 def require_plain(directory: AnyPath) -> None:
@@ -192,11 +192,11 @@ def require_plain(directory: AnyPath) -> None:
         CheckpointError: If one of them is a link, a pipe, a device or the like; names it.
     """
     held = runpath.hold(directory)
-    for name in runpath.names(held):
+    for name in runfile.names(held):
         wanted = "a file" if name in NAMES or LEFTOVERS.fullmatch(name) else "a directory" if name in FOLDERS else ""
         if wanted and runpath.kind(held / name) != wanted:
             raise runpath.unreadable(held / name, OSError(), wanted)
-        for inside in runpath.names(held / name) if wanted == "a directory" else ():
+        for inside in runfile.names(held / name) if wanted == "a directory" else ():
             if USED.fullmatch(inside) and runpath.kind(held / name / inside) != "a file":
                 raise runpath.unreadable(held / name / inside, OSError())
 
@@ -231,7 +231,7 @@ def read_config(directory: AnyPath) -> Tree:
         CheckpointError: If it is missing or damaged, or is not a regular file.
     """
     path = runpath.hold(directory) / "config.yaml"
-    tree = parse_tree(runpath.read_bytes(path, LARGEST), path.path, CheckpointError)
+    tree = parse_tree(runfile.read_bytes(path, LARGEST), path.path, CheckpointError)
     if not isinstance(tree, dict):
         raise CheckpointError(f"{path}: damaged (not a mapping of settings)")
     if wrong := _not_plain(tree, ""):

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.boundary import reading
-from trainctl.store import files, finding, int8, runpath
+from trainctl.store import files, finding, int8, runfile, runpath
 from trainctl.store.runpath import AnyPath
 
 # In the library's order: the widest dtypes first, so that all tensors are aligned.
@@ -79,7 +79,7 @@ def check(path: AnyPath, sha256: str) -> None:
     Raises:
         CheckpointError: If it is missing, damaged or cannot be read.
     """
-    with runpath.reader(path) as file:
+    with runfile.reader(path) as file:
         start = file.read(START)
         file.seek(0)
         actual = hashlib.file_digest(file, "sha256").hexdigest()
@@ -99,7 +99,7 @@ def read(path: AnyPath, sha256: str) -> dict[str, Tensor]:
     Raises:
         CheckpointError: If it is missing, damaged or has another format.
     """
-    with runpath.reader(path) as file:
+    with runfile.reader(path) as file:
         content = file.read()
     _require_same(path, hashlib.sha256(content).hexdigest(), sha256, content[:START])  # of the same bytes that are used
     with reading(str(path), CheckpointError, "not a safetensors file"):

@@ -9,7 +9,7 @@ from trainctl.finished.report.facts import signature
 from trainctl.report import phrases
 from trainctl.report.chart import GREY, RED, Chart, Series, thinned, wide
 from trainctl.report.document import Block, Cards, Charts, Commands, Document, Drawing, Facts, Prose, Section, Table
-from trainctl.store import rundir, runpath
+from trainctl.store import rundir, runfile, runpath
 from trainctl.store.runpath import AnyPath
 from trainctl.sweep import plots, results
 from trainctl.sweep.answer import Answer, Ranking, Standing, is_done
@@ -112,7 +112,7 @@ def _plots(files: Sequence[AnyPath]) -> list[Block]:
     for file in files:
         name = file.name.removesuffix(".png")
         if name in SHOWN:
-            found.append(Drawing(runpath.read_bytes(file, LARGEST), SHOWN[name]))
+            found.append(Drawing(runfile.read_bytes(file, LARGEST), SHOWN[name]))
     return found
 
 

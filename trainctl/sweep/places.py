@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import files, lock, runpath
+from trainctl.store import files, lock, runfile, runpath
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.trial import Trial
@@ -31,7 +31,7 @@ def prepare(directory: RunPath) -> bool:
     """Return whether a trial's run can be continued; what was begun without a checkpoint is removed."""
     if not runpath.kind(directory):
         return False
-    if any(name.startswith("step-") and name.endswith(".json") for name in runpath.names(directory / "checkpoints")):
+    if any(name.startswith("step-") and name.endswith(".json") for name in runfile.names(directory / "checkpoints")):
         return True
     files.remove_tree(directory)
     return False

@@ -10,7 +10,7 @@ from trainctl.fileformat.boundary import reason
 from trainctl.report import table
 from trainctl.settings.space import Words, key_of
 from trainctl.settings.sweep import seconds
-from trainctl.store import runpath
+from trainctl.store import runfile, runpath
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.live import watch
@@ -116,7 +116,7 @@ def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> Non
     """
     answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
     notes: list[str] = []
-    if study.draws and (draw or not runpath.names(study.held / "plots")):
+    if study.draws and (draw or not runfile.names(study.held / "plots")):
         try:
             from trainctl.sweep import plots
 

@@ -18,7 +18,7 @@ from trainctl.run.assemble import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, files, lock, restore, rundir, runpath
+from trainctl.store import checkpoint, files, lock, restore, rundir, runfile, runpath
 from trainctl.store import parents as stored_parents
 from trainctl.store.records import MadeBy
 from trainctl.train import checkpoint_writer, conclusion, cost, provenance
@@ -124,7 +124,7 @@ def _write(run: Run, directory: Path, made_by: MadeBy, before: Cost | None) -> N
 def _remove_abandoned(root: Path) -> None:
     """Remove what processes have left that were killed while they built a run."""
     with suppress(OSError, TrainctlError):
-        for path in (root / name for name in runpath.names(root) if BUILT.fullmatch(name)):  # not a user's .making-of
+        for path in (root / name for name in runfile.names(root) if BUILT.fullmatch(name)):  # not a user's .making-of
             found = path.lstat()
             if not stat.S_ISDIR(found.st_mode) or time.time() - found.st_mtime < ABANDONED:
                 continue
