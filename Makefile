@@ -11,6 +11,8 @@ UPGRADE := .venv-upgrade
 UPGRADE_READY := $(UPGRADE)/.installed
 LOCK := requirements/lock.txt
 BENCH_LOCK := benchmarks/lock.txt
+# Or each of the many processes that tests start would compile trainctl anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
 	{ echo "trainctl needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
