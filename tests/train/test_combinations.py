@@ -52,7 +52,9 @@ class Narrow(resnet.ResNet):
 @pytest.fixture(autouse=True)
 def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make the member ``torchvision`` small, too."""
-    monkeypatch.setattr(resnet, "_resnet", lambda block, layers, weights, progress, **given: Narrow(block, layers, **given))
+    monkeypatch.setattr(
+        resnet, "_resnet", lambda block, layers, weights, progress, **given: Narrow(block, layers, **given)
+    )
 
 
 @cache
