@@ -11,6 +11,10 @@ UPGRADE := .venv-upgrade
 UPGRADE_READY := $(UPGRADE)/.installed
 LOCK := requirements/lock.txt
 BENCH_LOCK := benchmarks/lock.txt
+# One process for each CPU and each file in one of them, so that what the tests of a file share is made once.
+PYTEST := python -m pytest -q -n auto --dist loadfile
+# Or each of the many processes that tests start would compile trainctl anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 CHECK_PYTHON = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null || \
 	{ echo "trainctl needs Python 3.11 or newer; $(PYTHON) is: $$($(PYTHON) --version 2>&1). Try: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; exit 1; }
@@ -30,7 +34,7 @@ endef
 define test_with
 @echo "Installed in $(1), with $$($(1)/bin/python --version):"
 @$(1)/bin/python -m pip freeze -q --all --exclude-editable | paste -s -d ' ' - | fold -s -w 116 | sed 's/^/  /'
-@$(1)/bin/python -m pytest -q -n auto $(ARGS)
+@$(1)/bin/$(PYTEST) $(ARGS)
 endef
 
 .DEFAULT_GOAL := help
@@ -46,10 +50,10 @@ train: $(READY)  ## Train; overrides in ARGS
 	@$(BIN)/trainctl $(ARGS)
 
 test: $(READY)  ## Run the tests and doctests; pytest's options in ARGS
-	@$(BIN)/python -m pytest -q -n auto $(ARGS)
+	@$(BIN)/$(PYTEST) $(ARGS)
 
 coverage: $(READY)  ## Run them more slowly, with what they cover
-	@$(BIN)/python -m pytest -q -n auto --cov --cov-report=term $(ARGS)
+	@$(BIN)/$(PYTEST) --cov --cov-report=term $(ARGS)
 
 check: lint types test  ## What CI runs after a part of soak: lint, types, test
 
@@ -72,7 +76,7 @@ torture: $(READY)  ## Kill trainings 500 times at random moments and compare the
 
 # New cases each time: a failure prints TRAINCTL_SEED or hypothesis' blob, which repeat it.
 soak: $(READY)  ## Let every generator of inputs try 20 times as many cases (FACTOR=100; pytest's options in ARGS)
-	@TRAINCTL_SOAK=$(FACTOR) $(BIN)/python -m pytest -q -n auto -m soak $(ARGS)
+	@TRAINCTL_SOAK=$(FACTOR) $(BIN)/$(PYTEST) -m soak $(ARGS) $(if $(findstring tests/,$(ARGS)),,$$(grep -rl --include='test_*.py' mark.soak tests | sort))
 
 mutate: $(READY)  ## Break the code line by line: the tests must notice (a part of a file's name in ARGS)
 	@$(BIN)/python tests/mutate.py $(ARGS)

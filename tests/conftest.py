@@ -10,13 +10,14 @@ from pathlib import Path
 import pytest
 
 from tests import small_runs, soak
-from tests.zygote import EAGER, Process, Zygote, without_recording
+from tests.zygote import EAGER, Process, Zygote, without_recording, without_waiting_for_the_disk
 
 os.environ.setdefault(
     "OMP_NUM_THREADS", "1"
 )  # before torch: spinning threads of neighbours make small steps ten times slower
 ROOT = Path(__file__).parents[1]
 os.environ["PYTHONPATH"] = str(ROOT)  # what tests start as a process of its own is this tree
+without_waiting_for_the_disk()
 if EAGER:
     without_recording()
 # Small and fast, with everything that draws random numbers: what a resumed run has to get right.

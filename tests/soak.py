@@ -1,13 +1,13 @@
 """How much the generators of inputs try: little in `make test`, TRAINCTL_SOAK times as much in `make soak`.
 
 A generator is a test marked ``soak`` that draws its cases: with ``@generated(60)`` from hypothesis, or with
-``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers. In `make test` the cases are the same
+``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers, or with ``some(name, choices, 3)``. In `make test` the cases are the same
 each time; in `make soak` they are new ones, and the seed that is printed at the end repeats them.
 """
 
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import hypothesis
@@ -26,6 +26,12 @@ def cases(count: int) -> int:
 def seed(name: object) -> random.Random:
     """Return the random numbers of a generator; in `make soak` they depend on TRAINCTL_SEED, too."""
     return random.Random(f"{name}" if FACTOR == 1 else f"{name} {SEED}")
+
+
+def some(name: object, of: Sequence[Any], count: int) -> list[Any]:
+    """Return ``count`` of these in `make test`, in `make soak` TRAINCTL_SOAK times as many or all, in their order."""
+    chosen = seed(name).sample(range(len(of)), min(cases(count), len(of)))
+    return [of[index] for index in sorted(chosen)]
 
 
 def generated(count: int) -> Callable[[Any], Any]:

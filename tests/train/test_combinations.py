@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from torchvision.models import resnet
 
 from trainctl.components.model.base import Reconstruction
 from trainctl.errors import ConfigError
@@ -28,13 +29,32 @@ ELSEWHERE = {("init", "run"), ("model", "ensemble")}  # need finished runs
 DATA = ("digits", "breast_cancer", "diabetes")
 CONVOLVING = ("airbench", "autoencoder", "cnn", "resnet")  # the models that begin with a convolution, on images
 # Small models: what a default measures is measured elsewhere.
-SMALL = {"hidden": [6], "channels": [3], "hidden_size": 5, "bottleneck": 4}
+SMALL = {"hidden": [6], "channels": [3], "hidden_size": 5, "bottleneck": 4, "depth": 8}
 
 MEETING = ("augment", "loss", "teacher")  # depend on the model's task, too
 Row = dict[str, str]
 Pair = frozenset[tuple[str, str]]
 
 pytestmark = pytest.mark.filterwarnings("ignore:init=zeros")
+
+
+class Narrow(resnet.ResNet):
+    """What torchvision calls resnet18, with one block for two and a sixteenth of the channels."""
+
+    def __init__(self, block: Any, _layers: list[int], num_classes: int = 1000) -> None:
+        super().__init__(block, [1, 1, 1, 1])
+        self.fc = torch.nn.Linear(512 // 16, num_classes)
+
+    def _make_layer(self, block: Any, planes: int, *given: Any, **more: Any) -> torch.nn.Sequential:
+        return super()._make_layer(block, planes // 16, *given, **more)
+
+
+@pytest.fixture(autouse=True)
+def _narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the member ``torchvision`` small, too."""
+    monkeypatch.setattr(
+        resnet, "_resnet", lambda block, layers, weights, progress, **given: Narrow(block, layers, **given)
+    )
 
 
 @cache

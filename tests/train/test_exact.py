@@ -5,6 +5,7 @@ import random
 import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests import soak
 from tests.train.test_resume import timeless
 from trainctl.components.model.base import ByteDropout
 from trainctl.errors import Interrupted
@@ -68,24 +70,38 @@ def bits(directory: Path) -> dict[str, bytes]:
     return {key: value.numpy().tobytes() for key, value in tensors.items()} | {"state": repr(numbers).encode()}
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """Return a function that trains without a stop, once for all cuts; nothing writes into what it returns."""
+
+    @cache
+    def train(*way: str) -> Path:
+        directory = tmp_path_factory.mktemp("whole") / "whole"
+        assert session.begin(settings(*way), [], directory)["steps"] == 9
+        return directory
+
+    return train
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("way", list(WAYS.values())[:2], ids=list(WAYS)[:2])
-def test_a_stop_at_any_step_changes_no_bit_and_no_line(tmp_path: Path, way: tuple[str, ...]) -> None:
+def test_a_stop_at_any_step_changes_no_bit_and_no_line(
+    tmp_path: Path, whole: Callable[..., Path], way: tuple[str, ...]
+) -> None:
     chosen = settings(*way)
-    session.begin(chosen, [], tmp_path / "whole")
-    steps = assemble.assemble(chosen).plan.total_steps
-    assert steps == 9
-    for cut in range(1, steps):
+    for cut in soak.some(way, range(1, 9), 3):
         with pytest.raises(Interrupted):
             session.begin(until(chosen, cut), [], tmp_path / str(cut))
         session.resume(chosen, [], tmp_path / str(cut))
-        assert bits(tmp_path / str(cut)) == bits(tmp_path / "whole"), cut
-        assert timeless(rundir.read_metrics(tmp_path / str(cut))) == timeless(rundir.read_metrics(tmp_path / "whole"))
+        assert bits(tmp_path / str(cut)) == bits(whole(*way)), cut
+        assert timeless(rundir.read_metrics(tmp_path / str(cut))) == timeless(rundir.read_metrics(whole(*way))), cut
 
 
 @IDS
-def test_a_stop_at_every_step_changes_no_bit_and_no_line(tmp_path: Path, way: tuple[str, ...]) -> None:
+def test_a_stop_at_every_step_changes_no_bit_and_no_line(
+    tmp_path: Path, whole: Callable[..., Path], way: tuple[str, ...]
+) -> None:
     chosen = settings(*way)
-    session.begin(chosen, [], tmp_path / "whole")
     with pytest.raises(Interrupted):
         session.begin(until(chosen, 1), [], tmp_path / "cut")
     for cut in range(2, 9):
@@ -93,19 +109,18 @@ def test_a_stop_at_every_step_changes_no_bit_and_no_line(tmp_path: Path, way: tu
             session.resume(until(chosen, cut), [], tmp_path / "cut")
     session.resume(chosen, [], tmp_path / "cut")
 
-    assert bits(tmp_path / "cut") == bits(tmp_path / "whole")
-    assert timeless(rundir.read_metrics(tmp_path / "cut")) == timeless(rundir.read_metrics(tmp_path / "whole"))
+    assert bits(tmp_path / "cut") == bits(whole(*way))
+    assert timeless(rundir.read_metrics(tmp_path / "cut")) == timeless(rundir.read_metrics(whole(*way)))
 
 
-def test_a_run_stopped_with_recorded_steps_goes_on_with_eager_ones(tmp_path: Path) -> None:
+def test_a_run_stopped_with_recorded_steps_goes_on_with_eager_ones(tmp_path: Path, whole: Callable[..., Path]) -> None:
     way = WAYS["plateau-ema-early-stopping"]
-    session.begin(settings(*way), [], tmp_path / "whole")
     with pytest.raises(Interrupted):
         session.begin(until(settings(*way), 5), [], tmp_path / "cut")
     after = settings(*way, "loop.record=never")
     session.resume(replace(after, tree=settings(*way).tree), [], tmp_path / "cut")
 
-    assert bits(tmp_path / "cut") == bits(tmp_path / "whole")
+    assert bits(tmp_path / "cut") == bits(whole(*way))
 
 
 class Killed(BaseException):

@@ -1,11 +1,13 @@
 """What every member of compress does: it keeps its state and its promises, and a run can be stopped at any step."""
 
+from functools import cache
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
 
+from tests import soak
 from tests.train.test_exact import bits, settings, until
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.finished.open import open as open_run
@@ -45,15 +47,28 @@ def test_there_are_members_and_each_is_tried():
     assert all(yaml.safe_load((CONF / f"{name}.yaml").read_text())["name"] == name for name in MEMBERS)
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_stop_at_any_step_changes_no_bit(tmp_path, way):
-    chosen = settings(*way)
-    session.begin(chosen, [], tmp_path / "whole")
-    for cut in (1, 3, 4, 6, 8):
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Return a function that trains in a way, once for all tests; nothing writes into what it returns."""
+
+    @cache
+    def train(way):
+        directory = tmp_path_factory.mktemp("whole") / "whole"
+        session.begin(settings(*WAYS[way]), [], directory)
+        return directory
+
+    return train
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stop_at_any_step_changes_no_bit(tmp_path, trained, way):
+    chosen = settings(*WAYS[way])
+    for cut in soak.some(way, range(1, 9), 1):
         with pytest.raises(Interrupted):
             session.begin(until(chosen, cut), [], tmp_path / str(cut))
         session.resume(chosen, [], tmp_path / str(cut))
-        assert bits(tmp_path / str(cut)) == bits(tmp_path / "whole"), cut
+        assert bits(tmp_path / str(cut)) == bits(trained(way)), cut
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
@@ -70,17 +85,15 @@ def test_a_stop_at_every_step_changes_no_bit_and_recorded_steps_are_eager_ones(t
 
 
 @pytest.mark.parametrize("way", ["prune", "rigl", "int8", "prune-int8"])
-def test_it_is_verified_and_reproduced(tmp_path, way):
-    session.begin(settings(*WAYS[way]), [], tmp_path / "run")
-    run = open_run(tmp_path / "run", [], [], ())
+def test_it_is_verified_and_reproduced(tmp_path, trained, way):
+    run = open_run(trained(way), [], [], ())
     assert verify(run, "start", None).difference == ""
     assert reproduce(run, tmp_path / "again").difference == ""
 
 
 @pytest.mark.parametrize("way", [way for way in WAYS if "int8" not in way])
-def test_what_is_0_is_0_in_the_trained_the_averaged_and_the_best_weights(tmp_path, way):
-    session.begin(settings(*WAYS[way]), [], tmp_path / "run")
-    saved = restore.newest(tmp_path / "run")
+def test_what_is_0_is_0_in_the_trained_the_averaged_and_the_best_weights(trained, way):
+    saved = restore.newest(trained(way))
     last, best = saved.tensors("last"), saved.tensors("best")
     masks = {key.removeprefix("compress.0."): value for key, value in last.items() if key.startswith("compress.0.")}
     assert all(mask.dtype == torch.bool for mask in masks.values())
