@@ -63,8 +63,10 @@ class Started:
                 os.kill(pid, signal.SIGKILL)
 
 
-def start(size: int, first: Callable[[], Any], others: Callable[[Link], Any] | None = None) -> Started:
-    """Fork processes: the first one calls ``first``, the others follow it, or call ``others``."""
+def start(
+    size: int, first: Callable[[], Any], others: Callable[[Link], Any] | None = None, by: str = "trainctl"
+) -> Started:
+    """Fork processes: the first one calls ``first``, the others follow it, or call ``others``; ``by`` is their launcher."""
     listening = socket.create_server(("127.0.0.1", 0))
     port, pids, pipes = listening.getsockname()[1], list[int](), list[int]()
     sys.stdout.flush()
@@ -74,7 +76,7 @@ def start(size: int, first: Callable[[], Any], others: Callable[[Link], Any] | N
         pid = os.fork()
         if pid == 0:
             os.close(out)
-            place = Place(rank, size, rank, size, "127.0.0.1", port, "trainctl")
+            place = Place(rank, size, rank, size, "127.0.0.1", port, by)
             if rank:
                 listening.close()
             else:

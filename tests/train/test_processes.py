@@ -1,7 +1,10 @@
 """The number of processes that train a run changes nothing but the time; what ends one of them ends all, after one step."""
 
+import logging
 import os
+import platform
 import signal
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -13,16 +16,18 @@ import torch
 from torch import Tensor
 
 from tests import processes
-from trainctl.errors import ConfigError, DataError
+from trainctl.errors import ConfigError, DataError, ProcessError
 from trainctl.finished import open as opening
 from trainctl.finished.comparison import tensor_difference, tensors_of
 from trainctl.finished.verify import verify
+from trainctl.machine import presence
 from trainctl.machine.link import Link
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
 from trainctl.step import parts as parts_module
 from trainctl.store import checkpoint, files, manifest, restore, rundir
 from trainctl.train import budget, following, loop, session, together
+from trainctl.train.remarks import Sender
 
 COMMON = ("output.plots=false", "threads=1", "seed=3")
 # Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.
@@ -240,17 +245,102 @@ def test_the_clock_of_the_first_process_decides(tmp_path, monkeypatch):
     assert found[0]["reason"] == "reached loop.max_steps=12"
 
 
-def test_other_data_in_another_process_are_named(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(("victim", "by"), [(1, "srun"), (2, "trainctl"), (0, "srun")])
+def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victim, by, tmp_path, capfd, monkeypatch):
+    from trainctl.run import assemble
+
+    own, build = os.getpid(), assemble.assemble
+
+    def dying(*given: Any, **named: Any) -> Any:
+        if together.worlds.current().rank == victim and os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1.0)
+        return build(*given, **named)
+
+    monkeypatch.setattr(assemble, "assemble", dying)
+    began = time.monotonic()
+    codes = processes.start(3, begin(tmp_path / "run", TINY), by=by).results()
+    assert time.monotonic() - began < 40  # on a busy machine
+    assert codes[victim] == -9
+    assert codes[0] == 7 if victim else codes[1:] == [7, 7]
+    printed = capfd.readouterr().err
+    if victim:
+        assert printed.count(f"process {victim} on {platform.node()} has ended without a message, before training") == 1
+    else:
+        assert printed.count("process 0 on 127.0.0.1 is gone") == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_never_starts_is_named(monkeypatch):
+    monkeypatch.setattr(presence, "LEAST", 0.5)
+
+    def first() -> str:
+        link = together.worlds.current().link
+        link.timeout = 0.1
+        with socket.create_connection(("127.0.0.1", link.published("presence")[0])) as stranger:
+            stranger.sendall(b"GET / HTTP/1.0")
+            with pytest.raises(ProcessError) as caught:
+                link.wait_for("ready/1/2")
+        return str(caught.value)
+
+    def other(link: Link) -> None:
+        kept = presence.attend(link) if link.place.rank == 1 else None
+        time.sleep(2)
+        del kept
+
+    assert processes.run(3, first, other)[0] == "process 2 has not started within 0.5 s"
+
+
+def test_what_other_processes_have_to_say_is_in_the_log_once_with_their_machine(at, tmp_path, capfd, monkeypatch):
+    def speak() -> None:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            warnings.warn("the clock of this machine is off", UserWarning, stacklevel=1)
+        logging.getLogger("a.library").propagate = False  # past the handlers of pytest
+        logging.getLogger("a.library").warning("%s is slow", "its disk")
+
+    at(7, speak, rank=1)
+    at(8, speak, rank=1)
+    train(tmp_path / "run", 2, [*TINY, "optimizer.lr=1e30", "loop.on_nonfinite=skip"])
+    lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
+    before = f"process 1 on {platform.node()}: "
+    said = [line.removeprefix(before) for line in lines if line.startswith("process 1")]
+    assert said == ["UserWarning: the clock of this machine is off", "its disk is slow"]
+    assert any("skipped step" in line for line in lines)
+    printed = capfd.readouterr()
+    assert "clock" not in printed.out + printed.err
+
+
+def test_the_traceback_of_another_process_is_in_the_log(at, tmp_path, capfd):
+    at(7, lambda: {}["absent"], rank=1)
+    train(tmp_path / "run", 2, TINY)
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"process 1 on {platform.node()}: KeyError: 'absent'" in log
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "code", "message"),
+    [
+        ("f" * 64, 3, "has other data: fingerprint ffffffffffff there, "),
+        (
+            "blocks:" + "f" * 64,
+            2,
+            "differ in whether rows fit in memory: set dataset.keep=disk, or dataset.keep=memory",
+        ),
+    ],
+)
+def test_other_data_in_another_process_are_named(fingerprint, code, message, tmp_path, monkeypatch, capfd):
     ready = together.ready
 
     def other(run: Any, number: int) -> None:
         if run.world.rank:
-            object.__setattr__(run.data.schema, "fingerprint", "f" * 64)
+            object.__setattr__(run.data.schema, "fingerprint", fingerprint)
         ready(run, number)
 
     monkeypatch.setattr(together, "ready", other)
-    assert train(tmp_path / "run", 2, TINY)[0] == 3
-    assert "has other data: fingerprint ffffffffffff there, " in capfd.readouterr().err
+    assert train(tmp_path / "run", 2, TINY)[0] == code
+    assert message in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -346,7 +436,7 @@ def test_only_the_first_process_touches_the_run_directory_or_prints(tmp_path, ca
                     getattr(module, name), type
                 ):
                     setattr(module, name, refuse)
-        return following._serve(link)
+        return following._serve(link, Sender(link))
 
     assert processes.run(2, begin(tmp_path / "run", words), other)[1] == 0
     printed = capfd.readouterr()

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from trainctl.errors import ProcessError, TrainctlError, UnavailableError
 from trainctl.machine.environment import BY_US, Place
+from trainctl.machine.presence import Presence
 from trainctl.machine.signals import Stopped, StopRequest
 from trainctl.wording import listed
 
@@ -48,6 +49,9 @@ class Link:
         clock: Measures that time.
         request: What signals request.
         hosts: The machine of each process.
+        presence: In the first process: who of the others lives.
+        said: Lines that the first process has shown.
+        is_lost: Whether the first process, and with it the store, is gone.
     """
 
     place: Place
@@ -59,8 +63,16 @@ class Link:
     clock: Callable[[], float] = float
     request: "AgreedRequest | None" = None
     hosts: list[str] = field(default_factory=list)
+    presence: Presence | None = None
+    said: set[str] = field(default_factory=set)
+    is_lost: bool = False
     connected: bool = False
     job: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all processes are on this machine."""
+        return self.place.address in LOOPBACK
 
     def next_job(self) -> int:
         """Return the number of the next run that the processes train together."""
@@ -83,10 +95,16 @@ class Link:
         try:
             return json.loads(self.store.get(key)) if self.store.check([key]) else None
         except RuntimeError as error:
-            raise ProcessError("the first process is gone", known=False) from error
+            self.is_lost = True
+            raise ProcessError(f"process 0 on {self.place.address} is gone", known=False) from error
+
+    def noticed(self, key: str) -> Any:
+        """Return the value of a key; None if it is not set, or the store is gone."""
+        with suppress(ProcessError):
+            return self.published(key)
 
     def wait_for(self, *keys: str) -> Any:
-        """Wait, without a limit, for the first of some keys, and return its value.
+        """Wait, as long as the others live, for the first of some keys, and return its value.
 
         Raises:
             ProcessError: If another process has failed, or the first one is gone.
@@ -98,6 +116,8 @@ class Link:
                     return value
             if self.published("failed") is not None:
                 raise self.failure()
+            if self.presence:
+                self.presence.check()
             time.sleep(pause)
             pause = min(pause * 1.5, POLL_MOST)
 
@@ -149,7 +169,7 @@ class Link:
         if own_gpu:
             options["device_id"] = device  # else a barrier would use the first GPU in every process
         self.staged = device.type == "cuda" and not own_gpu
-        if self.place.address in LOOPBACK:  # a name may lead to nothing in a container, or to another network
+        if self.is_local:  # a name may lead to nothing in a container, or to another network
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if platform.system() == "Darwin" else "lo")
         try:
             dist.init_process_group(
@@ -161,6 +181,8 @@ class Link:
                 **options,
             )
         except (RuntimeError, ValueError) as error:
+            if self.presence:
+                self.presence.check()
             reason = str(error).strip().partition("\n")[0]
             raise UnavailableError(
                 f"process {self.place.rank} on {platform.node()} cannot reach the others ({reason[:200]}); if the machine"
@@ -193,7 +215,9 @@ class Link:
         late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
         self.close()
         if self.place.rank:
-            return ProcessError("another process is gone", known=False)
+            self.noticed("end")
+            lost = f"process 0 on {self.place.address}" if self.is_lost else "another process"
+            return ProcessError(f"{lost} is gone", known=False)
         found = self.failure(EVIDENCE)
         if found.known:
             return found
@@ -372,7 +396,7 @@ def _store(place: Place) -> Any:
     if place.by == "torchrun":  # whose agent may already serve the store
         return next(dist.rendezvous("env://", place.rank, place.size, timeout=limit))[0]
     listening: dict[str, Any] = {}
-    if place.by == "trainctl" and not place.rank:
+    if BY_US in os.environ and not place.rank:
         listening["master_listen_fd"] = int(
             os.environ[BY_US]
         )  # opened by the launcher, so that nobody else has the port
