@@ -7,119 +7,26 @@ import signal
 import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests import processes
+from tests.together import TINY, begin, resume, same, train
 from trainctl.errors import ConfigError, DataError, ProcessError
 from trainctl.finished import open as opening
-from trainctl.finished.comparison import tensor_difference, tensors_of
+from trainctl.finished.comparison import tensors_of
 from trainctl.finished.verify import verify
 from trainctl.machine import presence
 from trainctl.machine.link import Link
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
-from trainctl.step import parts as parts_module
 from trainctl.store import checkpoint, files, manifest, restore, rundir
-from trainctl.train import budget, following, loop, session, together
+from trainctl.train import budget, following, loop, together
 from trainctl.train.remarks import Sender
 
-COMMON = ("output.plots=false", "threads=1", "seed=3")
-# Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.
-TINY = (*COMMON, "dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=3",
-        "loop.max_steps=12", "loop.eval_every_steps=5", "loop.eval_batch_size=7")  # fmt: skip
-CLOCK = ("seconds", "samples_per_second")
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def begin(path: Path, words: Sequence[str]) -> Callable[[], dict[str, Any]]:
-    return lambda: session.begin(compose.compose(words), list(words), path)
-
-
-def train(path: Path, size: int, words: Sequence[str]) -> list[Any]:
-    return processes.run(size, begin(path, words))
-
-
-def resume(path: Path, size: int, *words: str) -> list[Any]:
-    def work() -> dict[str, Any]:
-        settings = opening.configuration(path, [], words, session_keys())
-        return session.resume(settings, list(words), path)
-
-    return processes.run(size, work)
-
-
-def session_keys() -> tuple[str, ...]:
-    from trainctl.settings import existing
-
-    return existing.MAY_CHANGE
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in CLOCK} for row in rundir.read_metrics(path, None)]
-
-
-def same(one: Path, other: Path) -> bool:
-    """Return whether two runs have the same evaluations, and the same bits in all tensors of their newest checkpoints."""
-    saved = [restore.newest(path) for path in (one, other)]
-    tensors: list[dict[str, Tensor]] = [tensors_of(each) for each in saved]
-    return (
-        rows(one) == rows(other)
-        and saved[0].manifest.step == saved[1].manifest.step
-        and not tensor_difference(*tensors, saved[0].manifest.step)
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "sizes"),
-    [
-        (TINY, (1, 2, 3)),
-        ((*TINY, "model.norm=batch", "average=ema", "optimizer=muon", "loop.clip_norm=0.5", "metric=[f1]",
-          "augment=[noise]", "regularizer=[l2,max_norm]"), (1, 2, 3)),
-        ((*COMMON, "dataset=diabetes", "model=mlp", "loop.batch_size=101", "loop.micro_batches=2", "loop.max_steps=6",
-          "average=swa", "early_stopping=patience", "loop.eval_every_steps=2"), (1, 2)),
-        ((*COMMON, "dataset=digits", "model=cnn", "model.channels=[4]", "model.norm=batch", "augment=[crop,mixup]",
-          "loop.batch_size=90", "loop.micro_batches=5", "loop.max_steps=5", "compress=[rigl]"), (1, 2)),
-        ((*COMMON, "dataset=digits", "model=mlp", "teacher=mean", "split.labels=100", "loop.batch_size=30",
-          "loop.micro_batches=4", "loop.max_steps=6"), (1, 2)),
-        ((*COMMON, "dataset=iris", "model=mlp", "loop.micro_batches=2", "loop.max_steps=14", "optimizer.lr=1e30",
-          "loop.on_nonfinite=skip", "checkpoint.every_seconds=0"), (1, 2)),
-    ],
-    ids=["tiny", "everything", "regression", "mixed", "semi", "skip"],
-)  # fmt: skip
-def test_the_bits_do_not_depend_on_the_number_of_processes(words, sizes, tmp_path):
-    for size in sizes:
-        train(tmp_path / str(size), size, words)
-    for size in sizes[1:]:
-        assert same(tmp_path / "1", tmp_path / str(size)), size
-    assert rundir.read_json(tmp_path / str(sizes[-1]) / "run.json")["processes"] == sizes[-1]
-
-
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        lambda monkeypatch: monkeypatch.setattr(parts_module, "reseed", lambda run, step: None),
-        lambda monkeypatch: monkeypatch.setattr("trainctl.step.pieces.seed_generators", lambda *given, **own: None),
-        lambda monkeypatch: monkeypatch.setattr(Link, "exchange", lambda self, parts, sent, received: parts),
-    ],
-    ids=["no seed between steps", "no seeds of parts", "no exchange"],
-)
-def test_without_one_of_the_rules_the_bits_differ(breakage, tmp_path, monkeypatch):
-    breakage(monkeypatch)
-    words = [*TINY, "model.dropout=0.5"]
-    for size in (1, 2):
-        train(tmp_path / str(size), size, words)
-    assert not (tmp_path / "2").exists() or not same(tmp_path / "1", tmp_path / "2")
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def test_a_run_of_one_part_draws_other_numbers_than_one_of_two(tmp_path):
@@ -132,14 +39,6 @@ def test_a_run_of_one_part_draws_other_numbers_than_one_of_two(tmp_path):
     assert not same(tmp_path / "1", tmp_path / "2")
 
 
-def test_a_run_is_resumed_by_any_number_of_processes(tmp_path):
-    train(tmp_path / "whole", 1, TINY)
-    train(tmp_path / "parts", 2, [*TINY, "loop.stop_at_step=3"])
-    for size, stop in ((1, 5), (3, 8), (2, None)):
-        resume(tmp_path / "parts", size, f"loop.stop_at_step={stop or 'null'}")
-    assert same(tmp_path / "whole", tmp_path / "parts")
-
-
 def test_two_processes_verify_what_one_has_trained(tmp_path):
     train(tmp_path / "run", 1, TINY)
 
@@ -148,30 +47,6 @@ def test_two_processes_verify_what_one_has_trained(tmp_path):
         return comparison.difference, comparison.evaluations
 
     assert processes.run(2, check)[0] == ("", 3)
-
-
-def at_step(step: int, act: Callable[[], None], *, rank: int) -> None:
-    """Do something in a process when it begins to compute a step."""
-    own, batch_of = os.getpid(), eager_module.batch_of
-
-    def changed(run: Any, compute: Any, mark: Any) -> Any:
-        take = batch_of(run, compute, mark)
-
-        def batch(*given: Any) -> Any:
-            if run.state.step == step and run.world.rank == rank and os.getpid() != own:
-                act()
-            return take(*given)
-
-        return batch
-
-    eager_module.batch_of = changed
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    monkeypatch.setattr(eager_module, "batch_of", eager_module.batch_of)
-    monkeypatch.setattr("trainctl.step.engine.optimizer_step", eager_module.optimizer_step)
-    return at_step
 
 
 def failing() -> None:
