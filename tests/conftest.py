@@ -4,6 +4,7 @@ import importlib
 import os
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -95,6 +96,25 @@ def command(tmp_path: Path, start: Callable[..., Process]) -> Callable[..., subp
         return subprocess.CompletedProcess(typed, process.returncode, out, err)
 
     return run
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Let warnings pass: processes that the test forks do not share what was warned of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@pytest.fixture
+def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that lets one of several forked processes do something at a step, see `tests.together`."""
+    from tests import together
+    from trainctl.step import eager
+
+    monkeypatch.setattr(eager, "batch_of", eager.batch_of)
+    monkeypatch.setattr("trainctl.step.engine.optimizer_step", eager.optimizer_step)
+    return together.at_step
 
 
 @pytest.fixture

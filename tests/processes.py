@@ -15,6 +15,7 @@ from trainctl.errors import TrainctlError
 from trainctl.machine import environment
 from trainctl.machine.environment import BY_US, Place
 from trainctl.machine.link import Link, join
+from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.train import following, together
 
 PATIENCE = 60.0  # for all processes to end [s]
@@ -63,8 +64,10 @@ class Started:
                 os.kill(pid, signal.SIGKILL)
 
 
-def start(size: int, first: Callable[[], Any], others: Callable[[Link], Any] | None = None) -> Started:
-    """Fork processes: the first one calls ``first``, the others follow it, or call ``others``."""
+def start(
+    size: int, first: Callable[[], Any], others: Callable[[Link], Any] | None = None, by: str = "trainctl"
+) -> Started:
+    """Fork processes: the first one calls ``first``, the others follow it, or call ``others``; ``by`` is their launcher."""
     listening = socket.create_server(("127.0.0.1", 0))
     port, pids, pipes = listening.getsockname()[1], list[int](), list[int]()
     sys.stdout.flush()
@@ -74,7 +77,7 @@ def start(size: int, first: Callable[[], Any], others: Callable[[Link], Any] | N
         pid = os.fork()
         if pid == 0:
             os.close(out)
-            place = Place(rank, size, rank, size, "127.0.0.1", port, "trainctl")
+            place = Place(rank, size, rank, size, "127.0.0.1", port, by)
             if rank:
                 listening.close()
             else:
@@ -91,6 +94,7 @@ def _become(place: Place, pipe: int, work: Callable[..., Any] | None) -> None:
     code = 1
     try:
         environment.read = lambda: place if place.size > 1 else None  # type: ignore[assignment]
+        ExitImmediately().__enter__()
         if place.size == 1:
             result = work() if work else None
         elif place.rank and work is None:
@@ -111,6 +115,8 @@ def _become(place: Place, pipe: int, work: Callable[..., Any] | None) -> None:
     except TrainctlError as error:
         print(f"[process {place.rank}] {error}", file=sys.stderr)
         code = error.exit_code
+    except KeyboardInterrupt as error:
+        code = 143 if isinstance(error, Terminate) else 130
     except BaseException:  # noqa: BLE001 - a forked process must not return into the test
         traceback.print_exc()
     finally:

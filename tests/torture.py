@@ -1,17 +1,20 @@
 """`make torture`: kill a training at random moments, with SIGKILL, resume it, and compare its end with an undisturbed one's.
 
-Every run is killed again and again until it gets through; then a new one is started, until there were enough kills.
+Every run is killed again and again until it gets through; then a new one is started, until there were enough kills. With
+``--processes 2``, two processes train: the command, the first or the second process is killed, the run is resumed by one
+process or two, and its end is compared with that of one process.
 """
 
 import argparse
 import os
 import random
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,12 @@ TRAIN = (
     "dataset=iris", "model=mlp", "model.hidden=[16]", "optimizer=adam", "loop.batch_size=20", "loop.epochs=4",
     "loop.eval_every_steps=3", "checkpoint.every_seconds=0", "output.plots=false", "threads=1",
 )  # fmt: skip
+MANY = (
+    "loop.micro_batches=2",
+    "loop.epochs=12",
+)  # a part for each of two processes, and steps that take as long as imports
+LEAVE = 30.0  # for the processes of a command that was killed to save and end, on a busy machine [s]
+PROMPTLY = 5.0  # the same, where nobody else uses the machine [s]
 Start = Callable[..., Process]
 
 
@@ -34,16 +43,22 @@ class Report:
     unborn: int = 0
     taken_over: int = 0
     runs: int = 0
-    wrong: list[str] | None = None
+    late: int = 0
+    victims: dict[str, int] = field(default_factory=dict)
+    wrong: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
+        victims = ", ".join(f"{name}: {count}" for name, count in sorted(self.victims.items()))
         return (
-            f"{self.kills} kills ({self.unborn} before the first checkpoint), {self.runs} runs resumed to their end,"
-            f" {self.taken_over} locks taken over, {len(self.wrong or [])} wrong"
+            f"{self.kills} kills ({victims}; {self.unborn} before the first checkpoint), {self.runs} runs resumed to their"
+            f" end, {self.taken_over} locks taken over, {self.late} commands whose processes needed more than {PROMPTLY:g} s"
+            f" to end, {len(self.wrong)} wrong"
         )
 
 
-def torture(start: Start, folder: Path, kills: int, seed: int = 0) -> Report:
+def torture(
+    start: Start, folder: Path, kills: int, seed: int = 0, processes: int = 1, report: Report | None = None
+) -> Report:
     """Kill, resume and compare.
 
     Args:
@@ -51,46 +66,91 @@ def torture(start: Start, folder: Path, kills: int, seed: int = 0) -> Report:
         folder: An empty one.
         kills: How many.
         seed: Of the moments.
+        processes: The most that train a run.
+        report: Filled in as the kills are made; None for a new one.
     """
-    report, chance = Report(wrong=[]), random.Random(seed)
-    finish(start, *TRAIN, f"output.root={folder / 'first'}")  # imports what later ones find imported
-    began = time.perf_counter()
-    finish(start, *TRAIN, f"output.root={folder / 'whole'}")
-    seconds = time.perf_counter() - began
+    report, chance = report or Report(), random.Random(seed)
+    train, many = (TRAIN, []) if processes == 1 else ((*TRAIN, *MANY), [f"processes={processes}"])
+    finish(start, *train, *many, f"output.root={folder / 'first'}")  # imports what later ones find imported
+    finish(start, *train, f"output.root={folder / 'whole'}")
     whole = outcome(only_run(folder / "whole"))
+    began = time.perf_counter()
+    finish(start, *train, *many, f"output.root={folder / 'timed'}")
+    seconds = time.perf_counter() - began
     while report.kills < kills:
         root = folder / f"{report.runs}-{report.kills}"
-        killed(start, chance.uniform(0, seconds), report, *TRAIN, f"output.root={root}")
+        killed(start, chance, seconds, report, *train, *many, f"output.root={root}")
         directory = only_run(root)
         if directory is None or not has_checkpoint(directory):
             report.unborn += 1
             continue
-        while report.kills < kills and not rundir.read_json(directory / "summary.json"):
-            killed(start, chance.uniform(0, seconds), report, "resume", str(directory))
+        while report.kills < kills and not has_finished(directory):
+            again = [f"processes={chance.randint(1, processes)}"] if many else []
+            killed(start, chance, seconds, report, "resume", str(directory), *again)
             if not has_checkpoint(directory):
                 report.wrong.append(f"{directory}: its checkpoint is lost")
         # Without a summary, or with a lock: it was killed before its end, or between its summary and the lock's release.
-        if not rundir.read_json(directory / "summary.json") or (directory / "lock.json").exists():
-            finish(start, "resume", str(directory))
+        if not has_finished(directory) or (directory / "lock.json").exists():
+            finish(start, "resume", str(directory), *(["processes=1"] if many else []))
         report.runs += 1
         report.taken_over += (directory / "log.txt").read_text().count("took over the lock")
+        if len(list(rundir.all_runs(root))) > 1:
+            report.wrong.append(f"{root}: has several runs")
         if outcome(directory) != whole:
             report.wrong.append(f"{directory}: ended otherwise than the undisturbed run")
     return report
 
 
-def killed(start: Start, seconds: float, report: Report, *arguments: str) -> bool:
-    """Start a command and kill it after a time; say whether it was still running."""
+def killed(start: Start, chance: random.Random, seconds: float, report: Report, *arguments: str) -> None:
+    """Start a command, and kill it, or one of the processes that it has started, after a random time."""
     process = start(*arguments)
-    time.sleep(seconds)
+    time.sleep(chance.uniform(0, seconds))
+    own = children(process.pid)
+    victims = [("command", process.pid), *((f"process {rank}", pid) for rank, pid in enumerate(own))]
+    name, pid = chance.choice(victims)
     with suppress(ProcessLookupError):
-        process.send_signal(9)
+        os.kill(pid, signal.SIGKILL)
     _, errors = process.communicate()
-    if process.returncode == -9:
+    if process.returncode == -signal.SIGKILL or (name != "command" and process.returncode == 7):
         report.kills += 1
+        report.victims[name] = report.victims.get(name, 0) + 1
     elif process.returncode != 0:
-        report.wrong.append(f"exit code {process.returncode}: {errors}")
-    return process.returncode == -9
+        report.wrong.append(f"{name} was killed: exit code {process.returncode}: {errors}")
+    if process.returncode == 7 and "was killed (SIGKILL)" not in errors:
+        report.wrong.append(f"{name} was killed: {errors}")
+    wait_for_the_end(own, report)
+
+
+def wait_for_the_end(pids: list[int], report: Report) -> None:
+    """Wait until processes have ended; a killed command must leave none."""
+    began = time.monotonic()
+    while any(is_worker(pid) for pid in pids):
+        if time.monotonic() - began > LEAVE:
+            report.wrong.append(f"processes {[pid for pid in pids if is_worker(pid)]} still run")
+            return
+        time.sleep(0.02)
+    report.late += time.monotonic() - began > PROMPTLY
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that a command has started for a run, in the order of their start."""
+    try:
+        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
+    return [int(each) for each in found if is_worker(int(each))]
+
+
+def is_worker(pid: int) -> bool:
+    """Return whether a process is one of several that train a run."""
+    try:
+        return b"trainctl.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+
+
+def has_finished(directory: Path) -> bool:
+    return rundir.read_json(directory / "summary.json").get("outcome") == "finished"
 
 
 def finish(start: Start, *arguments: str) -> None:
@@ -127,14 +187,18 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=500)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=1)
     options = parser.parse_args()
     zygote = Zygote()
-    with tempfile.TemporaryDirectory() as folder:
-        report = torture(
+    report = Report()
+    with tempfile.TemporaryDirectory() as folder, suppress(KeyboardInterrupt):
+        torture(
             lambda *arguments: zygote.start(arguments, Path(folder), os.environ),
             Path(folder),
             options.kills,
             options.seed,
+            options.processes,
+            report,
         )
     zygote.close()
     print(report)

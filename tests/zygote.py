@@ -52,10 +52,10 @@ class Process:
         self.stderr = stderr
         self.returncode: int | None = None
         self._answers = answers
-        self._pid = int(answers.recv(64))
+        self.pid = int(answers.recv(64))
 
     def send_signal(self, number: int) -> None:
-        os.kill(self._pid, number)
+        os.kill(self.pid, number)
 
     def communicate(self, timeout: float = 120) -> tuple[str, str]:
         """Read what is printed until it ends, and set the exit code."""

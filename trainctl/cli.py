@@ -55,6 +55,8 @@ def main() -> int:
         place = None
     if place is None:
         return alone()
+    for name, value in launch.QUIET.items():
+        os.environ.setdefault(name, value)
     if place.rank:
         return follow(place)
     code = 1

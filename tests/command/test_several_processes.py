@@ -98,6 +98,17 @@ def test_what_one_process_does_is_refused_by_name(command, words, message, tmp_p
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.parametrize("word", ["processes=2", "distributed.timeout=1m"])
+@pytest.mark.parametrize(
+    "command",
+    ["evaluate", "explain", "predict", "report", "export", "quantize", "split", "ensemble", "merge", "serve"],
+)
+def test_a_command_that_trains_nothing_refuses_processes_before_it_looks_for_the_run(command, word, monkeypatch):
+    monkeypatch.setattr(launching, "import_torch", lambda: pytest.fail("imports torch"))
+    with pytest.raises(ConfigError, match=f"{word}: {command} uses one process, whatever has trained the run: leave"):
+        importlib.import_module(f"trainctl.command.{command}").main(["no-such-run", "other", word])
+
+
 @pytest.mark.parametrize("command", ["verify", "reproduce", "resume"])
 def test_a_run_that_exists_keeps_the_parts_of_its_batches(command, tmp_path, monkeypatch):
     monkeypatch.setattr(launching, "in_processes", lambda *_: pytest.fail("starts processes"))

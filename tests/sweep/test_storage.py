@@ -137,7 +137,7 @@ def test_the_trials_of_a_lost_machine_start_again(
     words = (*TINY, "optimizer.lr=0.01,0.02", "loop.epochs=200", "sweep.workers=1", "sweep.lease=5s", "sweep.name=lost")
     lost = start(*words, f"sweep.storage={url}", cwd=here)
     wait_until(lambda: list(here.glob("runs/lost/0-*/checkpoints/step-*.json")))
-    pids = family(lost._pid)
+    pids = family(lost.pid)
     other = start(*words, f"sweep.storage={url}", cwd=there)
     if how == "killed":
         signalled(pids, signal.SIGKILL)

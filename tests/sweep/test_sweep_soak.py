@@ -92,11 +92,11 @@ def test_neither_memory_nor_disk_grow_over_200_trials(start: Callable[..., Any],
     process = start("-m", *TINY, rates, "loop.max_steps=1", "sweep.workers=1", "sweep.keep=none", "sweep.name=s")
     home = tmp_path / "runs" / "s"
     wait_for(lambda: ended(home) >= EARLY, "the first trials")
-    early, began = memory(process._pid), size(home)
+    early, began = memory(process.pid), size(home)
     count = ended(home)
     peak = dict.fromkeys(early, 0)
     while (now := ended(home)) < TRIALS - 10:
-        peak = {name: max(peak[name], used) for name, used in memory(process._pid).items()}
+        peak = {name: max(peak[name], used) for name, used in memory(process.pid).items()}
         time.sleep(0.1)
     grown = size(home) - began
     assert process.communicate(120)[1] == ""
@@ -116,7 +116,7 @@ def test_neither_memory_nor_disk_grow_over_200_trials(start: Callable[..., Any],
     assert not list(home.rglob("checkpoints/*"))
     assert not list(home.rglob(".trainctl-*"))
     assert len(list((home / "logs").iterdir())) == TRIALS + 1
-    assert not children(process._pid)
+    assert not children(process.pid)
 
 
 @pytest.fixture
@@ -190,13 +190,13 @@ def test_of_two_pools_one_is_killed_and_one_sleeps_longer_than_its_lease(
     pools.append(start("-m", *words))
     wait_for(lambda: all(evaluations(home, name) > 2 for name in names), "both pools train")
     writers = claimants(home)
-    mine = {pool: key for key, writer in writers.items() for pool in pools if f"-{pool._pid}-" in writer}
+    mine = {pool: key for key, writer in writers.items() for pool in pools if f"-{pool.pid}-" in writer}
     assert sorted(mine.values()) == ["0", "1"]
     killed, sleeper = pools
     number, second = int(mine[sleeper]), writers[mine[sleeper]]
 
     # 2. One is killed, the other sleeps, with all its processes; a third one, elsewhere, finishes the sweep.
-    asleep = [sleeper._pid, *children(sleeper._pid)]
+    asleep = [sleeper.pid, *children(sleeper.pid)]
     asleep += [worker for nursery in asleep[1:] for worker in children(nursery)]
     assert len(asleep) == 3
     stop(asleep)

@@ -15,11 +15,11 @@ import torch
 
 from tests.soak import cases, seed
 from trainctl.data import by_block
-from trainctl.errors import ConfigError, DataError, Interrupted
+from trainctl.errors import CheckpointError, ConfigError, DataError, Interrupted
 from trainctl.fileformat import rows_file
 from trainctl.measure import inspection
 from trainctl.run import assemble
-from trainctl.settings import compose, config
+from trainctl.settings import compose, config, existing
 from trainctl.store import restore, rundir
 from trainctl.train import session
 
@@ -197,6 +197,22 @@ def test_a_run_keeps_its_rows_where_they_were(data: Path, tmp_path: Path, monkey
     session.begin(settings(data, keep="disk"), [], tmp_path / "other")
     ours, theirs = tensors(tmp_path / "run"), tensors(tmp_path / "other")
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+
+
+@pytest.mark.parametrize(("before", "now", "there"), [("disk", "memory", "on disk"), ("memory", "disk", "in memory")])
+def test_a_run_whose_rows_were_elsewhere_says_so(before: str, now: str, there: str, data: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(Interrupted):
+        session.begin(settings(data, "loop.stop_at_step=3", keep=before), [], run)
+    with pytest.raises(
+        ConfigError, match=rf"dataset.keep={now}: cannot change in an existing run: rows on disk are visited"
+    ):
+        existing.change(rundir.read_config(run), [f"dataset.keep={now}"], existing.MAY_CHANGE)
+    built = assemble.assemble(settings(data, keep=now))
+    built.config.tree["dataset"]["keep"] = before
+    saved = restore.newest(run)
+    with pytest.raises(CheckpointError, match=f"its rows were {there}, .* keep them {there}"):
+        restore.restore(built, saved)
 
 
 def test_a_data_set_on_disk_is_described_by_a_sample(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:

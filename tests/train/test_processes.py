@@ -1,120 +1,32 @@
 """The number of processes that train a run changes nothing but the time; what ends one of them ends all, after one step."""
 
+import logging
 import os
+import platform
 import signal
+import socket
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from tests import processes
-from trainctl.errors import ConfigError, DataError
+from tests.together import TINY, begin, resume, same, train
+from trainctl.errors import ConfigError, DataError, ProcessError
 from trainctl.finished import open as opening
-from trainctl.finished.comparison import tensor_difference, tensors_of
+from trainctl.finished.comparison import tensors_of
 from trainctl.finished.verify import verify
+from trainctl.machine import presence
 from trainctl.machine.link import Link
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
-from trainctl.step import parts as parts_module
 from trainctl.store import checkpoint, files, manifest, restore, rundir
-from trainctl.train import budget, following, loop, session, together
+from trainctl.train import budget, following, loop, together
+from trainctl.train.remarks import Sender
 
-COMMON = ("output.plots=false", "threads=1", "seed=3")
-# Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.
-TINY = (*COMMON, "dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=3",
-        "loop.max_steps=12", "loop.eval_every_steps=5", "loop.eval_batch_size=7")  # fmt: skip
-CLOCK = ("seconds", "samples_per_second")
-
-
-@pytest.fixture(autouse=True)
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
-
-
-def begin(path: Path, words: Sequence[str]) -> Callable[[], dict[str, Any]]:
-    return lambda: session.begin(compose.compose(words), list(words), path)
-
-
-def train(path: Path, size: int, words: Sequence[str]) -> list[Any]:
-    return processes.run(size, begin(path, words))
-
-
-def resume(path: Path, size: int, *words: str) -> list[Any]:
-    def work() -> dict[str, Any]:
-        settings = opening.configuration(path, [], words, session_keys())
-        return session.resume(settings, list(words), path)
-
-    return processes.run(size, work)
-
-
-def session_keys() -> tuple[str, ...]:
-    from trainctl.settings import existing
-
-    return existing.MAY_CHANGE
-
-
-def rows(path: Path) -> list[dict[str, Any]]:
-    return [{key: value for key, value in row.items() if key not in CLOCK} for row in rundir.read_metrics(path, None)]
-
-
-def same(one: Path, other: Path) -> bool:
-    """Return whether two runs have the same evaluations, and the same bits in all tensors of their newest checkpoints."""
-    saved = [restore.newest(path) for path in (one, other)]
-    tensors: list[dict[str, Tensor]] = [tensors_of(each) for each in saved]
-    return (
-        rows(one) == rows(other)
-        and saved[0].manifest.step == saved[1].manifest.step
-        and not tensor_difference(*tensors, saved[0].manifest.step)
-    )
-
-
-@pytest.mark.parametrize(
-    ("words", "sizes"),
-    [
-        (TINY, (1, 2, 3)),
-        ((*TINY, "model.norm=batch", "average=ema", "optimizer=muon", "loop.clip_norm=0.5", "metric=[f1]",
-          "augment=[noise]", "regularizer=[l2,max_norm]"), (1, 2, 3)),
-        ((*COMMON, "dataset=diabetes", "model=mlp", "loop.batch_size=101", "loop.micro_batches=2", "loop.max_steps=6",
-          "average=swa", "early_stopping=patience", "loop.eval_every_steps=2"), (1, 2)),
-        ((*COMMON, "dataset=digits", "model=cnn", "model.channels=[4]", "model.norm=batch", "augment=[crop,mixup]",
-          "loop.batch_size=90", "loop.micro_batches=5", "loop.max_steps=5", "compress=[rigl]"), (1, 2)),
-        ((*COMMON, "dataset=digits", "model=mlp", "teacher=mean", "split.labels=100", "loop.batch_size=30",
-          "loop.micro_batches=4", "loop.max_steps=6"), (1, 2)),
-        ((*COMMON, "dataset=iris", "model=mlp", "loop.micro_batches=2", "loop.max_steps=14", "optimizer.lr=1e30",
-          "loop.on_nonfinite=skip", "checkpoint.every_seconds=0"), (1, 2)),
-    ],
-    ids=["tiny", "everything", "regression", "mixed", "semi", "skip"],
-)  # fmt: skip
-def test_the_bits_do_not_depend_on_the_number_of_processes(words, sizes, tmp_path):
-    for size in sizes:
-        train(tmp_path / str(size), size, words)
-    for size in sizes[1:]:
-        assert same(tmp_path / "1", tmp_path / str(size)), size
-    assert rundir.read_json(tmp_path / str(sizes[-1]) / "run.json")["processes"] == sizes[-1]
-
-
-@pytest.mark.parametrize(
-    "breakage",
-    [
-        lambda monkeypatch: monkeypatch.setattr(parts_module, "reseed", lambda run, step: None),
-        lambda monkeypatch: monkeypatch.setattr("trainctl.step.pieces.seed_generators", lambda *given, **own: None),
-        lambda monkeypatch: monkeypatch.setattr(Link, "exchange", lambda self, parts, sent, received: parts),
-    ],
-    ids=["no seed between steps", "no seeds of parts", "no exchange"],
-)
-def test_without_one_of_the_rules_the_bits_differ(breakage, tmp_path, monkeypatch):
-    breakage(monkeypatch)
-    words = [*TINY, "model.dropout=0.5"]
-    for size in (1, 2):
-        train(tmp_path / str(size), size, words)
-    assert not (tmp_path / "2").exists() or not same(tmp_path / "1", tmp_path / "2")
+pytestmark = pytest.mark.usefixtures("quiet")
 
 
 def test_a_run_of_one_part_draws_other_numbers_than_one_of_two(tmp_path):
@@ -127,14 +39,6 @@ def test_a_run_of_one_part_draws_other_numbers_than_one_of_two(tmp_path):
     assert not same(tmp_path / "1", tmp_path / "2")
 
 
-def test_a_run_is_resumed_by_any_number_of_processes(tmp_path):
-    train(tmp_path / "whole", 1, TINY)
-    train(tmp_path / "parts", 2, [*TINY, "loop.stop_at_step=3"])
-    for size, stop in ((1, 5), (3, 8), (2, None)):
-        resume(tmp_path / "parts", size, f"loop.stop_at_step={stop or 'null'}")
-    assert same(tmp_path / "whole", tmp_path / "parts")
-
-
 def test_two_processes_verify_what_one_has_trained(tmp_path):
     train(tmp_path / "run", 1, TINY)
 
@@ -143,30 +47,6 @@ def test_two_processes_verify_what_one_has_trained(tmp_path):
         return comparison.difference, comparison.evaluations
 
     assert processes.run(2, check)[0] == ("", 3)
-
-
-def at_step(step: int, act: Callable[[], None], *, rank: int) -> None:
-    """Do something in a process when it begins to compute a step."""
-    own, batch_of = os.getpid(), eager_module.batch_of
-
-    def changed(run: Any, compute: Any, mark: Any) -> Any:
-        take = batch_of(run, compute, mark)
-
-        def batch(*given: Any) -> Any:
-            if run.state.step == step and run.world.rank == rank and os.getpid() != own:
-                act()
-            return take(*given)
-
-        return batch
-
-    eager_module.batch_of = changed
-
-
-@pytest.fixture
-def at(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    monkeypatch.setattr(eager_module, "batch_of", eager_module.batch_of)
-    monkeypatch.setattr("trainctl.step.engine.optimizer_step", eager_module.optimizer_step)
-    return at_step
 
 
 def failing() -> None:
@@ -240,17 +120,102 @@ def test_the_clock_of_the_first_process_decides(tmp_path, monkeypatch):
     assert found[0]["reason"] == "reached loop.max_steps=12"
 
 
-def test_other_data_in_another_process_are_named(tmp_path, monkeypatch, capfd):
+@pytest.mark.parametrize(("victim", "by"), [(1, "srun"), (2, "trainctl"), (0, "srun")])
+def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victim, by, tmp_path, capfd, monkeypatch):
+    from trainctl.run import assemble
+
+    own, build = os.getpid(), assemble.assemble
+
+    def dying(*given: Any, **named: Any) -> Any:
+        if together.worlds.current().rank == victim and os.getpid() != own:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(1.0)
+        return build(*given, **named)
+
+    monkeypatch.setattr(assemble, "assemble", dying)
+    began = time.monotonic()
+    codes = processes.start(3, begin(tmp_path / "run", TINY), by=by).results()
+    assert time.monotonic() - began < 40  # on a busy machine
+    assert codes[victim] == -9
+    assert codes[0] == 7 if victim else codes[1:] == [7, 7]
+    printed = capfd.readouterr().err
+    if victim:
+        assert printed.count(f"process {victim} on {platform.node()} has ended without a message, before training") == 1
+    else:
+        assert printed.count("process 0 on 127.0.0.1 is gone") == 2
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_process_that_never_starts_is_named(monkeypatch):
+    monkeypatch.setattr(presence, "LEAST", 0.5)
+
+    def first() -> str:
+        link = together.worlds.current().link
+        link.timeout = 0.1
+        with socket.create_connection(("127.0.0.1", link.published("presence")[0])) as stranger:
+            stranger.sendall(b"GET / HTTP/1.0")
+            with pytest.raises(ProcessError) as caught:
+                link.wait_for("ready/1/2")
+        return str(caught.value)
+
+    def other(link: Link) -> None:
+        kept = presence.attend(link) if link.place.rank == 1 else None
+        time.sleep(2)
+        del kept
+
+    assert processes.run(3, first, other)[0] == "process 2 has not started within 0.5 s"
+
+
+def test_what_other_processes_have_to_say_is_in_the_log_once_with_their_machine(at, tmp_path, capfd, monkeypatch):
+    def speak() -> None:
+        warnings.simplefilter("default")
+        for _ in range(2):
+            warnings.warn("the clock of this machine is off", UserWarning, stacklevel=1)
+        logging.getLogger("a.library").propagate = False  # past the handlers of pytest
+        logging.getLogger("a.library").warning("%s is slow", "its disk")
+
+    at(7, speak, rank=1)
+    at(8, speak, rank=1)
+    train(tmp_path / "run", 2, [*TINY, "optimizer.lr=1e30", "loop.on_nonfinite=skip"])
+    lines = (tmp_path / "run" / "log.txt").read_text().splitlines()
+    before = f"process 1 on {platform.node()}: "
+    said = [line.removeprefix(before) for line in lines if line.startswith("process 1")]
+    assert said == ["UserWarning: the clock of this machine is off", "its disk is slow"]
+    assert any("skipped step" in line for line in lines)
+    printed = capfd.readouterr()
+    assert "clock" not in printed.out + printed.err
+
+
+def test_the_traceback_of_another_process_is_in_the_log(at, tmp_path, capfd):
+    at(7, lambda: {}["absent"], rank=1)
+    train(tmp_path / "run", 2, TINY)
+    log = (tmp_path / "run" / "log.txt").read_text()
+    assert f"process 1 on {platform.node()}: KeyError: 'absent'" in log
+    assert capfd.readouterr().err.count("Traceback") == 1
+
+
+@pytest.mark.parametrize(
+    ("fingerprint", "code", "message"),
+    [
+        ("f" * 64, 3, "has other data: fingerprint ffffffffffff there, "),
+        (
+            "blocks:" + "f" * 64,
+            2,
+            "differ in whether rows fit in memory: set dataset.keep=disk, or dataset.keep=memory",
+        ),
+    ],
+)
+def test_other_data_in_another_process_are_named(fingerprint, code, message, tmp_path, monkeypatch, capfd):
     ready = together.ready
 
     def other(run: Any, number: int) -> None:
         if run.world.rank:
-            object.__setattr__(run.data.schema, "fingerprint", "f" * 64)
+            object.__setattr__(run.data.schema, "fingerprint", fingerprint)
         ready(run, number)
 
     monkeypatch.setattr(together, "ready", other)
-    assert train(tmp_path / "run", 2, TINY)[0] == 3
-    assert "has other data: fingerprint ffffffffffff there, " in capfd.readouterr().err
+    assert train(tmp_path / "run", 2, TINY)[0] == code
+    assert message in capfd.readouterr().err
     assert not (tmp_path / "run").exists()
 
 
@@ -346,7 +311,7 @@ def test_only_the_first_process_touches_the_run_directory_or_prints(tmp_path, ca
                     getattr(module, name), type
                 ):
                     setattr(module, name, refuse)
-        return following._serve(link)
+        return following._serve(link, Sender(link))
 
     assert processes.run(2, begin(tmp_path / "run", words), other)[1] == 0
     printed = capfd.readouterr()

@@ -47,6 +47,7 @@ def parse(
     overrides: bool = False,
     standard_input: bool = False,
     composes: bool = False,
+    one_process: str = "",
 ) -> ParsedArguments:
     """Split a command's arguments into names, options and overrides.
 
@@ -57,6 +58,7 @@ def parse(
         overrides: Whether the command accepts ``key=value`` arguments other than its options.
         standard_input: Whether `-` is the name of standard input.
         composes: Whether the command composes a configuration, and therefore accepts ``--config-dir``.
+        one_process: The command's name, if it trains nothing, so that settings of several processes are refused.
 
     Raises:
         ConfigError: If there are a flag, too many names, or an option that the command does not have.
@@ -81,6 +83,8 @@ def parse(
             raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
         elif key in defaults:
             parsed.options[key] = _home_expanded(key, value) if key in PATHS else value
+        elif overrides and one_process and key.partition(".")[0] in ("processes", "distributed"):
+            raise ConfigError(f"{argument}: {one_process} uses one process, whatever has trained the run: leave it out")
         elif overrides:
             parsed.overrides.append(argument)
         else:

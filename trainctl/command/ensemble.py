@@ -31,7 +31,7 @@ OPTIONS = {"which": "best", "tolerance": "", "output": "", "root": "runs"}
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and make the ensemble; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, one_process="ensemble")
     options, root = parsed.options, Path(parsed.options["root"])
     which = option_values.choice("which", options["which"], ("best", "last"))
     tolerance = option_values.tolerance(options["tolerance"])

@@ -44,7 +44,7 @@ ERRORS = ("mae", "rmse", "r2")
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and evaluate; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True, one_process="evaluate")
     options: dict[str, Any] = {key: option_values.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)

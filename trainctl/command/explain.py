@@ -81,7 +81,7 @@ MOST_STEPS, MOST_PATCH, MOST_ROWS, MOST_REPEATS = 4096, 1 << 16, 100, 1000
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and explain; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, one_process="explain")
     if not parsed.names:
         raise ConfigError("explain needs a run: trainctl explain RUN [INPUT]")
     if arguments.is_setting(parsed.names[0]):

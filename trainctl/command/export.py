@@ -47,7 +47,7 @@ OPSET, OPSETS = 18, range(13, 24)
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and export; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, one_process="export")
     if not parsed.names:
         raise ConfigError("export needs a run: trainctl export RUN")
     which = option_values.choice("which", parsed.options["which"], ("best", "last"))

@@ -43,7 +43,7 @@ METHODS = ("greedy", "mean", "join")
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and merge; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, one_process="merge")
     options, root = parsed.options, Path(parsed.options["root"])
     method = option_values.choice("method", options["method"], METHODS)
     align = option_values.choice("align", options["align"], ("true", "false")) == "true"

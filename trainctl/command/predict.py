@@ -71,7 +71,9 @@ ALLOWED = ("device", "loop.eval_batch_size", *arguments.OF_A_FILE)
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and predict; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, standard_input=True)
+    parsed = arguments.parse(
+        argv, OPTIONS, most_names=len(argv), overrides=True, standard_input=True, one_process="predict"
+    )
     if len(parsed.names) < 2:
         raise ConfigError("predict needs a run and an input: trainctl predict RUN INPUT")
     typed_ids = parsed.options["id"]

@@ -28,7 +28,7 @@ ALLOWED = ("device", "threads", "dataset.root", "dataset.download", "loop.eval_b
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and make the run; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, one_process="quantize")
     options = parsed.options
     which = option_values.choice("which", options["which"], ("best", "last"))
     rows = option_values.integer("calibrate", options["calibrate"], 1)

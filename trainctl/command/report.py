@@ -57,7 +57,7 @@ def main(argv: Sequence[str]) -> int:
         CheckpointError: If a run or sweep does not exist.
         StorageError: If the page cannot be written.
     """
-    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, one_process="report")
     options, root = parsed.options, Path(parsed.options["root"])
     option_values.choice("which", options["which"], ("best", "last"))
     if options["split"]:

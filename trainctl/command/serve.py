@@ -55,7 +55,7 @@ MOST_SECONDS = 3600
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, listen, import torch, load the model and serve; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, one_process="serve")
     if not parsed.names:
         raise ConfigError("serve needs a run: trainctl serve RUN")
     options = parsed.options

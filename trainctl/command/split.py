@@ -32,7 +32,7 @@ OPTIONS = {"parts": "2", "which": "best", "tolerance": "", "output": "", "root":
 
 def main(argv: Sequence[str]) -> int:
     """Check the arguments, import torch and split; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True)
+    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, one_process="split")
     options, root = parsed.options, Path(parsed.options["root"])
     if not parsed.names:
         raise ConfigError("split needs a run: trainctl split RUN parts=2")

@@ -17,6 +17,15 @@ def differ(fingerprints: Iterable[str | None]) -> bool:
     return any(len({one for one in known if one.startswith(BLOCKS) is kind}) > 1 for kind in (False, True))
 
 
+def in_other_form(one: str, other: str) -> bool:
+    """Return whether two fingerprints cannot be compared, because one of them is of rows that stay on disk.
+
+    >>> in_other_form("ab", "blocks:ab"), in_other_form("ab", "cd")
+    (True, False)
+    """
+    return one.startswith(BLOCKS) is not other.startswith(BLOCKS)
+
+
 def shown(fingerprint: str) -> str:
     """Return the first digits of a fingerprint, for a message.
 

@@ -169,6 +169,8 @@ def _install(attempt: Launch) -> dict[int, object]:
     def forward(number: int, frame: FrameType | None) -> None:
         if number != SAVE:
             attempt.sent.append(number)
+        elif "directory" not in attempt.told:  # nothing to save, and Python kills a process that has just started
+            return
         if attempt.sent.count(signal.SIGINT) > 2:
             number = signal.SIGKILL
         for child in attempt.children:

@@ -49,6 +49,7 @@ class Link(Notices):
         clock: Measures that time.
         request: What signals request.
         hosts: The machine of each process.
+        said: Lines that the first process has shown.
     """
 
     timeout: float = JOINING
@@ -58,8 +59,14 @@ class Link(Notices):
     clock: Callable[[], float] = float
     request: "AgreedRequest | None" = None
     hosts: list[str] = field(default_factory=list)
+    said: set[str] = field(default_factory=set)
     connected: bool = False
     job: int = 0
+
+    @property
+    def is_local(self) -> bool:
+        """Whether all processes are on this machine."""
+        return self.place.address in LOOPBACK
 
     def next_job(self) -> int:
         """Return the number of the next run that the processes train together."""
@@ -91,7 +98,7 @@ class Link(Notices):
         if own_gpu:
             options["device_id"] = device  # else a barrier would use the first GPU in every process
         self.staged = device.type == "cuda" and not own_gpu
-        if self.place.address in LOOPBACK:  # a name may lead to nothing in a container, or to another network
+        if self.is_local:  # a name may lead to nothing in a container, or to another network
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if platform.system() == "Darwin" else "lo")
         try:
             dist.init_process_group(
@@ -103,6 +110,8 @@ class Link(Notices):
                 **options,
             )
         except (RuntimeError, ValueError) as error:
+            if self.presence:
+                self.presence.check()
             reason = str(error).strip().partition("\n")[0]
             raise UnavailableError(
                 f"process {self.place.rank} on {platform.node()} cannot reach the others ({reason[:200]}); if the machine"
@@ -135,7 +144,9 @@ class Link(Notices):
         late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
         self.close()
         if self.place.rank:
-            return ProcessError("another process is gone", known=False)
+            self.noticed("end")
+            lost = f"process 0 on {self.place.address}" if self.is_lost else "another process"
+            return ProcessError(f"{lost} is gone", known=False)
         found = self.failure(EVIDENCE)
         if found.known:
             return found
@@ -258,7 +269,7 @@ def _store(place: Place) -> Any:
     if place.by == "torchrun":  # whose agent may already serve the store
         return next(dist.rendezvous("env://", place.rank, place.size, timeout=limit))[0]
     listening: dict[str, Any] = {}
-    if place.by == "trainctl" and not place.rank:
+    if BY_US in os.environ and not place.rank:
         listening["master_listen_fd"] = int(
             os.environ[BY_US]
         )  # opened by the launcher, so that nobody else has the port

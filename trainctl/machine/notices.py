@@ -4,11 +4,12 @@ import json
 import platform
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from trainctl.errors import ProcessError
 from trainctl.machine.environment import Place
+from trainctl.machine.presence import Presence
 
 POLL, POLL_MOST = 0.01, 0.2  # between two looks into the store, at first and later [s]
 
@@ -20,10 +21,14 @@ class Notices:
     Args:
         place: The place of this process.
         store: Keys and values that all processes read.
+        presence: In the first process: who of the others lives.
+        is_lost: Whether the first process, and with it the store, is gone.
     """
 
     place: Place
     store: Any
+    presence: Presence | None = field(default=None, kw_only=True)
+    is_lost: bool = field(default=False, kw_only=True)
 
     def publish(self, key: str, value: Any) -> None:
         """Set a key in the store, unless the store is gone."""
@@ -39,10 +44,16 @@ class Notices:
         try:
             return json.loads(self.store.get(key)) if self.store.check([key]) else None
         except RuntimeError as error:
-            raise ProcessError("the first process is gone", known=False) from error
+            self.is_lost = True
+            raise ProcessError(f"process 0 on {self.place.address} is gone", known=False) from error
+
+    def noticed(self, key: str) -> Any:
+        """Return the value of a key; None if it is not set, or the store is gone."""
+        with suppress(ProcessError):
+            return self.published(key)
 
     def wait_for(self, *keys: str) -> Any:
-        """Wait, without a limit, for the first of some keys, and return its value.
+        """Wait, as long as the others live, for the first of some keys, and return its value.
 
         Raises:
             ProcessError: If another process has failed, or the first one is gone.
@@ -54,6 +65,8 @@ class Notices:
                     return value
             if self.published("failed") is not None:
                 raise self.failure()
+            if self.presence:
+                self.presence.check()
             time.sleep(pause)
             pause = min(pause * 1.5, POLL_MOST)
 

@@ -54,17 +54,24 @@ class _Signals:
 
 
 class ExitImmediately(_Signals):
-    """Signals end the process immediately: no work is lost that a resumed run does not repeat."""
+    """Signals end the process immediately: no work is lost that a resumed run does not repeat.
+
+    SIGUSR1 requests a checkpoint, and there is nothing to save: it is ignored, where the system would kill the process.
+    """
+
+    def _handled(self) -> tuple[int, ...]:
+        return STOP if SAVE is None else (*STOP, SAVE)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        self._exit(number)
+        if number != SAVE:
+            self._exit(number)
 
 
 class ExitAlsoToSave(ExitImmediately):
     """SIGUSR1 ends the process, too: in a Slurm job it says that the time limit is near."""
 
-    def _handled(self) -> tuple[int, ...]:
-        return STOP if SAVE is None else (*STOP, SAVE)
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        self._exit(number)
 
 
 class StopRequest(_Signals):

@@ -30,6 +30,14 @@ def check_origin(run: Run, saved: Saved) -> None:
     if differing := settings_differ(run.config, saved):
         raise CheckpointError(f"{saved.path}: belongs to another run: {listed(differing, '; ')}")
     trained = Schema.from_json(saved.manifest.data, saved.path)
+    if identity.in_other_form(trained.fingerprint, run.data.schema.fingerprint):
+        before, now = (
+            ("on disk", "in memory") if trained.fingerprint.startswith(identity.BLOCKS) else ("in memory", "on disk")
+        )
+        raise CheckpointError(
+            f"{saved.path}: its rows were {before}, and are {now} here: their order is another one, and their fingerprints"
+            f" cannot be compared; keep them {before} (dataset.keep, dataset.memory), or start a new run"
+        )
     if trained.fingerprint != run.data.schema.fingerprint:
         raise CheckpointError(
             f"{saved.path}: was created from different data: {listed(data_differ(run, trained, saved), '; ')}"

@@ -59,8 +59,8 @@ class NullWriter(Writer):
 class Follower(NullWriter):
     """Writes nothing, and knows no directory: of a process that is not the first one, perhaps on another machine."""
 
-    def __init__(self, run: Run) -> None:
-        self.run, self.reporter = run, Reporter()
+    def __init__(self, run: Run, reporter: Reporter) -> None:
+        self.run, self.reporter = run, reporter
 
 
 class CheckpointWriter(Writer):

@@ -22,13 +22,15 @@ from trainctl.errors import (
 from trainctl.machine.environment import Place
 from trainctl.machine.launch import GONE
 from trainctl.machine.link import Link, join
+from trainctl.machine.presence import attend
 from trainctl.machine.signals import Terminate
+from trainctl.report import table
 from trainctl.run import assemble
-from trainctl.run.reporter import Reporter
 from trainctl.settings import validation
 from trainctl.store import parents as stored_parents
 from trainctl.train import loop, parentage, together
 from trainctl.train.checkpoint_writer import Follower
+from trainctl.train.remarks import Sender
 
 
 def follow(place: Place) -> int:
@@ -36,10 +38,14 @@ def follow(place: Place) -> int:
     warnings.simplefilter("ignore", Advice)  # the first process gives it
     link = join(place)
     together.enter_as(place, link)
+    sender = Sender(link)
+    sender.take_warnings()
+    connection = None
     try:
-        return _serve(link)
+        connection = attend(link)
+        return _serve(link, sender)
     except ProcessError as error:
-        return error.exit_code if error.known else GONE
+        return _left(link, error)
     except TrainctlError as error:
         return _failed(link, str(error), error.exit_code)
     except KeyboardInterrupt as signal:
@@ -50,9 +56,24 @@ def follow(place: Place) -> int:
         if lacks_memory(error):
             return _failed(link, out_of_memory(error), UnavailableError.exit_code)
         traceback.print_exc(file=sys.stderr)
+        for line in traceback.format_exc().splitlines():
+            sender.note(line)
         return _failed(link, f"{type(error).__name__}: {error}", 1)
     finally:
         link.close()
+        if connection:
+            connection.close()
+
+
+def _left(link: Link, error: ProcessError) -> int:
+    """Return the exit code of a process that cannot continue without another one; where nobody else can say why, say it."""
+    if error.known:
+        return error.exit_code
+    if link.place.by == "trainctl":  # the launcher says what became of the other one
+        return GONE
+    if link.is_lost:
+        table.line(f"trainctl: process {link.place.rank} on {platform.node()}: {error}", stream=sys.stderr)
+    return error.exit_code
 
 
 def _failed(link: Link, message: str, exit_code: int) -> int:
@@ -60,7 +81,7 @@ def _failed(link: Link, message: str, exit_code: int) -> int:
     return exit_code
 
 
-def _serve(link: Link) -> int:
+def _serve(link: Link, sender: Sender) -> int:
     """Train what the first process publishes, until it says that this was all; return its exit code."""
     while True:
         number = link.next_job()
@@ -69,13 +90,13 @@ def _serve(link: Link) -> int:
             link.publish(f"left/{link.place.rank}", True)
             return int(job["exit_code"])
         try:
-            take_part(link, number, job)
+            take_part(link, number, job, sender)
         except (Interrupted, Terminated):  # agreed by all: the first process saves, and ends
             continue
 
 
-def take_part(link: Link, number: int, job: dict[str, Any]) -> None:
-    """Build a run and take part in training it."""
+def take_part(link: Link, number: int, job: dict[str, Any], sender: Sender) -> None:
+    """Build a run and take part in training it; ``sender`` receives messages."""
     settings = validation.load(job["tree"])
     parents = (
         stored_parents.read(Path(job["parents_at"]), settings.components)
@@ -97,4 +118,5 @@ def take_part(link: Link, number: int, job: dict[str, Any]) -> None:
     together.open_for(run)
     together.spread_state(run)
     together.compare_weights(run)
-    loop.train(run, Path(), Reporter(), Follower(run))
+    sender.run = run
+    loop.train(run, Path(), sender, Follower(run, sender))

@@ -38,6 +38,7 @@ from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.train import checkpoint_writer, loop, parentage, provenance, together
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
+from trainctl.train.remarks import listening
 from trainctl.wording import shell_words
 
 
@@ -101,7 +102,7 @@ def begin(
             stored_parents.write(held, run.parents)
             # So that a run that is killed in its first seconds can be resumed.
             checkpoint_writer.retried(lambda: checkpoint.save(run, held), lambda error: None)
-            reporter = reporters(run, held)
+            reporter = listening(reporters(run, held), run)
         except BaseException:
             rundir.remove(directory)
             raise
@@ -156,7 +157,7 @@ def resume(
         rows = rundir.read_metrics(directory, run.state.evaluated, saved.manifest.evaluations)
         history = [row for row in rows if not any(key.startswith("test/") for key in row)]
         _record_changes(run, directory, overrides)
-        reporter = reporters(run, directory)
+        reporter = listening(reporters(run, directory), run)
         for line in (note, *_warnings(run, saved, history)):
             if line:
                 reporter.note(line)

@@ -23,6 +23,7 @@ from trainctl.machine import environment, threads
 from trainctl.machine import world as worlds
 from trainctl.machine.environment import Place
 from trainctl.machine.link import Link, join
+from trainctl.machine.presence import Presence
 from trainctl.machine.world import World
 from trainctl.run import assemble
 from trainctl.run.parent import Parent
@@ -31,6 +32,7 @@ from trainctl.settings.config import Config
 from trainctl.settings.processes import too_few_parts
 from trainctl.settings.validation import obstacles
 from trainctl.store import checkpoint, restore
+from trainctl.train import remarks
 
 
 def enter() -> World:
@@ -50,6 +52,9 @@ def enter_as(place: Place, link: Link) -> World:
     """Become one of several processes."""
     world = World(place.rank, place.size, place.local_rank, place.local_size, link)
     worlds.set_current(world)
+    if world.first:
+        link.presence = Presence(link)
+        remarks.remember_warnings(link)
     return world
 
 
@@ -81,6 +86,7 @@ def assembled(
     if link is None:
         return assemble.assemble(config, trained, parents, restored=restored)
     require_possible(config, world)
+    link.timeout = config.distributed.seconds
     config = replace(config, threads=threads_for(config, world))
     number = link.next_job()
     job = {
@@ -115,6 +121,7 @@ def _require_alike(facts: list[dict[str, Any]]) -> None:
     """Check that all processes have built the same run.
 
     Raises:
+        ConfigError: If one keeps its rows elsewhere.
         DataError: If one reads other data.
         UnavailableError: If one has another version of torch.
     """
@@ -124,6 +131,11 @@ def _require_alike(facts: list[dict[str, Any]]) -> None:
         if own["torch"] != first["torch"]:
             raise UnavailableError(
                 f"{where} has torch {own['torch']}, process 0 on {first['host']} has {first['torch']}: install the same version"
+            )
+        if identity.in_other_form(own["fingerprint"], first["fingerprint"]):
+            raise ConfigError(
+                f"{where} and process 0 on {first['host']} differ in whether rows fit in memory: set dataset.keep=disk, or"
+                " dataset.keep=memory"
             )
         if own["fingerprint"] != first["fingerprint"] or own["parameters"] != first["parameters"]:
             there, here = identity.shown(own["fingerprint"]), identity.shown(first["fingerprint"])

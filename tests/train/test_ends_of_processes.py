@@ -1,0 +1,151 @@
+"""Tables of how several processes end: every exit code, and every signal at every moment, in any of the processes."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests import processes, soak
+from tests.together import TINY, begin, resume, same, train
+from trainctl import errors
+from trainctl.machine import launch
+from trainctl.machine.launch import Child, Launch
+from trainctl.run import assemble
+from trainctl.store import restore, rundir
+from trainctl.train import checkpoint_writer, loop, together
+
+pytestmark = pytest.mark.usefixtures("quiet")
+ERRORS: dict[int, BaseException] = {
+    1: KeyError("absent"), 2: errors.ConfigError("a wrong setting"), 3: errors.DataError("no such row"),
+    4: errors.CheckpointError("damaged"), 5: errors.StorageError("full"), 6: errors.NonFiniteError("not finite"),
+    7: errors.UnavailableError("no such device"),
+}  # fmt: skip
+SIGNALS = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 143, "SIGUSR1": 0}
+MOMENTS = ("step", "evaluation", "save", "loading")
+
+
+def chosen(table: list[Any], few: int) -> list[Any]:
+    """Return a table in `make soak`, and a few of its rows, the same each time, in `make test`."""
+    return table if soak.FACTOR > 1 else soak.seed("ends").sample(table, few)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("code", "rank"), chosen(list(product(ERRORS, (0, 1))), 4))
+def test_the_exit_code_is_that_of_the_process_that_failed(code, rank, at, tmp_path):
+    def fail() -> None:
+        raise ERRORS[code]
+
+    at(7, fail, rank=rank)
+    found = train(tmp_path / "run", 2, TINY)
+    assert found[0] == code
+    assert found[1] != 0
+    summary = rundir.read_json(tmp_path / "run" / "summary.json")
+    assert summary["outcome"] == "failed"
+    assert restore.newest(tmp_path / "run").manifest.step in (5, 7)
+
+
+def disturb(
+    patch: pytest.MonkeyPatch, at: Callable[..., None], moment: str, rank: int, act: Callable[[], None]
+) -> None:
+    """Do something in a forked process, once, at a moment of its run."""
+    own, done = os.getpid(), list[bool]()
+
+    def once(process: int) -> None:
+        if process == rank and os.getpid() != own and not done:
+            done.append(True)
+            act()
+
+    if moment == "step":
+        at(7, act, rank=rank)
+    elif moment == "loading":
+        build = assemble.assemble
+        patch.setattr(assemble, "assemble", lambda *a, **b: (once(together.worlds.current().rank), build(*a, **b))[1])
+    elif moment == "evaluation":
+        measure = loop.evaluate
+        patch.setattr(loop, "evaluate", lambda e, *a: (e.world.size > 1 and once(e.world.rank), measure(e, *a))[1])
+    else:
+        for kind in (checkpoint_writer.CheckpointWriter, checkpoint_writer.NullWriter):
+            save = kind.save
+            patch.setattr(kind, "save", lambda self, save=save: (once(self.run.world.rank), save(self))[1])
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("name", "rank", "moment"), chosen(list(product(SIGNALS, (0, 1), MOMENTS)), 6))
+def test_a_signal_at_any_moment_stops_all_and_the_run_continues_to_the_same_bits(
+    name, rank, moment, at, tmp_path, monkeypatch
+):
+    words = [*TINY, "checkpoint.every_seconds=0"]
+    with monkeypatch.context() as patch:
+        disturb(patch, at, moment, rank, lambda: os.kill(os.getpid(), getattr(signal, name)))
+        began = time.monotonic()
+        found = train(tmp_path / "run", 2, words)[0]
+        assert time.monotonic() - began < 40  # on a busy machine
+    if name == "SIGUSR1":
+        assert found["outcome"] == "finished"
+    else:
+        assert found == SIGNALS[name]
+        assert (tmp_path / "run").exists() is (moment != "loading")
+    if (tmp_path / "run").exists():
+        train(tmp_path / "whole", 1, words)
+        resume(tmp_path / "run", 1)
+        assert same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_who_saves_slowly_may_finish_though_another_process_has_failed(monkeypatch):
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(launch, "_send", lambda child, number: sent.append((child.rank, number)))
+    running = type("Running", (), {"poll": lambda self: None})
+    attempt = Launch([Child(rank, running(), None) for rank in range(2)])
+    for seconds in (4.9, 5.1, 9.9, 10.1, 40.0, 304.0):  # the first one needs minutes for a slow disk
+        launch._end_all(attempt, seconds, timeout=300.0)
+    assert (0, signal.SIGKILL) not in sent
+    assert (1, signal.SIGKILL) in sent
+    launch._end_all(attempt, 306.0, timeout=300.0)
+    assert (0, signal.SIGKILL) in sent
+
+
+def test_sigusr1_is_passed_on_once_there_is_something_to_save(monkeypatch):
+    sent: list[int] = []
+    monkeypatch.setattr(launch, "_send", lambda child, number: sent.append(number))
+    attempt = Launch([Child(0, None, None)])
+    before = launch._install(attempt)
+    try:
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert sent == []
+        attempt.told["directory"] = "runs/x"
+        os.kill(os.getpid(), signal.SIGUSR1)
+        assert sent == [signal.SIGUSR1]
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def test_the_first_process_of_a_machine_loads_before_the_others(tmp_path, monkeypatch):
+    build, marks = assemble.assemble, tmp_path / "marks"
+
+    def loading(*given: Any, **named: Any) -> Any:
+        with marks.open("a") as file:
+            print("begins", file=file, flush=True)
+            time.sleep(0.3)
+            run = build(*given, **named)
+            print("ends", file=file, flush=True)
+        return run
+
+    monkeypatch.setattr(assemble, "assemble", loading)
+    processes.run(3, begin(tmp_path / "run", [*TINY, "loop.max_steps=2"]))
+    assert marks.read_text().split()[:2] == ["begins", "ends"]
+
+
+def test_a_rewind_goes_to_the_same_step_everywhere_however_slow_the_disk_is(tmp_path, monkeypatch):
+    words = [*TINY, "loop.on_nonfinite=rewind", "checkpoint.every_seconds=0", "optimizer=sgd", "optimizer.lr=1e18"]
+    train(tmp_path / "one", 1, words)
+    newest = restore.newest
+    monkeypatch.setattr(restore, "newest", lambda *a, **b: (time.sleep(0.2), newest(*a, **b))[1])
+    train(tmp_path / "two", 2, words)
+    assert same(tmp_path / "one", tmp_path / "two")
+    assert "(rewind 1 of" in Path(tmp_path / "two" / "log.txt").read_text()

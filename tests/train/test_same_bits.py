@@ -1,0 +1,106 @@
+"""The number of processes that train a run changes no bit of it: 12 kinds of runs, by 1 to 4 processes, stopped anywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import soak
+from tests.together import COMMON, resume, same, train
+from trainctl.fileformat import rows_file
+from trainctl.machine.link import Link
+from trainctl.step import parts as parts_module
+from trainctl.store import restore, rundir
+
+pytestmark = pytest.mark.usefixtures("quiet")
+# Iris has 106 training rows: with 26 in a batch, the last batch of an epoch has 2, less than there are processes.
+UNEVEN = (*COMMON, "dataset=iris", "model=mlp", "model.hidden=[8]", "model.dropout=0.3", "loop.batch_size=26",
+          "loop.micro_batches=4", "loop.max_steps=9", "loop.eval_every_steps=4", "loop.eval_batch_size=7")  # fmt: skip
+DIGITS = (*COMMON, "dataset=digits", "loop.micro_batches=4", "loop.max_steps=5")
+RUNS = {
+    "uneven": UNEVEN,
+    "everything": (*UNEVEN, "model.norm=batch", "average=ema", "optimizer=muon", "loop.clip_norm=0.5", "metric=[f1]",
+                   "augment=[noise]", "regularizer=[l2,max_norm]", "schedule=cosine", "loop.batch_size=49"),
+    "regression": (*COMMON, "dataset=diabetes", "model=mlp", "loop.batch_size=101", "loop.micro_batches=4",
+                   "loop.max_steps=6", "average=swa", "early_stopping=patience", "loop.eval_every_steps=2"),
+    "images": (*DIGITS, "model=cnn", "model.channels=[4]", "model.norm=batch", "augment=[crop,mixup]",
+               "loop.batch_size=90", "loop.micro_batches=5", "compress=[rigl]"),
+    "recorded": (*DIGITS, "model=cnn", "model.channels=[4]", "loop.batch_size=60", "loop.record=always"),
+    "unlabelled": (*DIGITS, "model=mlp", "teacher=mean", "split.labels=100", "loop.batch_size=30"),
+    "autoencoder": (*DIGITS, "model=autoencoder", "model.hidden=[16]", "loss=mse", "loop.batch_size=50"),
+    "frozen": (*DIGITS, "model=mlp", "freeze=gradual", "loop.batch_size=500", "optimizer=lion"),
+    "words": (*COMMON, "dataset=text", "dataset.path=texts", "dataset.level=words", "model=rnn", "model.hidden_size=4",
+              "loop.batch_size=8", "loop.micro_batches=4", "loop.max_steps=5"),
+    "skip": (*UNEVEN, "optimizer.lr=1e30", "loop.on_nonfinite=skip", "checkpoint.every_seconds=0"),
+    "rewind": (*UNEVEN, "loop.on_nonfinite=rewind", "checkpoint.every_seconds=0", "optimizer=sgd", "optimizer.lr=1e18"),
+    "on disk": (*COMMON, "dataset=arrays", "dataset.path=inputs.npy", "dataset.targets=targets.npy",
+                "dataset.keep=disk", "dataset.cache=cache", "model=mlp", "model.hidden=[8]", "loop.batch_size=50",
+                "loop.micro_batches=4", "loop.max_steps=14", "loop.eval_every_steps=6"),
+}  # fmt: skip
+
+
+def write_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Write the data that some of the runs read, in the current directory; those on disk have many windows."""
+    monkeypatch.setattr(rows_file, "BLOCK_BYTES", 16 * 5 * 4)
+    monkeypatch.setattr(rows_file, "WINDOW_BLOCKS", 4)
+    values = np.random.default_rng(0).normal(3, 2, (400, 5)).astype(np.float32)
+    np.save("inputs.npy", values)
+    np.save("targets.npy", (values.sum(1) > 15).astype(np.int64))
+    for name in ("cat", "dog"):
+        Path("texts").mkdir(exist_ok=True)
+        lines = [f"{name if row % 3 else 'pet'} {'big ' * (row % 4)}{row % 7}\n" for row in range(40)]
+        Path("texts", f"{name}.txt").write_text("".join(lines))
+
+
+SAID = {"recorded": "recorded", "skip": "skipped step", "rewind": "(rewind 1 of", "on disk": "stay on disk"}
+FEW = {"everything": 4, "images": 3, "recorded": 2, "words": 3, "rewind": 2, "on disk": 4}  # in `make test`
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("name", RUNS if soak.FACTOR > 1 else FEW)
+def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monkeypatch):
+    write_data(monkeypatch)
+    train(tmp_path / "1", 1, RUNS[name])
+    assert SAID.get(name, "") in (tmp_path / "1" / "log.txt").read_text()
+    for size in (2, 3, 4) if soak.FACTOR > 1 else (FEW[name],):
+        train(tmp_path / str(size), size, RUNS[name])
+        assert same(tmp_path / "1", tmp_path / str(size)), size
+        assert rundir.read_json(tmp_path / str(size) / "run.json")["processes"] == size
+
+
+BROKEN = {
+    "no seed between steps": (UNEVEN, 2, lambda patch: patch.setattr(parts_module, "reseed", lambda run, step: None)),
+    "no seeds of parts": (
+        UNEVEN,
+        2,
+        lambda patch: patch.setattr("trainctl.step.pieces.seed_generators", lambda *_, **__: 0),
+    ),
+    "no exchange": (UNEVEN, 3, lambda patch: patch.setattr(Link, "exchange", lambda self, parts, *sizes: parts)),
+    "any order": ((*RUNS["unlabelled"], "distributed.sum=fast"), 4, lambda patch: None),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_without_one_of_the_rules_the_bits_differ(name, tmp_path, monkeypatch):
+    words, size, breakage = BROKEN[name]
+    breakage(monkeypatch)
+    for count in (1, size):
+        train(tmp_path / str(count), count, words)
+    assert not (tmp_path / str(size)).exists() or not same(tmp_path / "1", tmp_path / str(size))
+
+
+@pytest.mark.soak
+def test_a_run_is_continued_by_any_number_of_processes_from_any_step(tmp_path, monkeypatch):
+    write_data(monkeypatch)
+    chance = soak.seed("elastic")
+    for number in range(soak.cases(1)):
+        name = chance.choice(["everything", "regression", "on disk"])
+        last = int(next(word for word in RUNS[name] if word.startswith("loop.max_steps=")).partition("=")[2])
+        whole, parts = tmp_path / f"whole{number}", tmp_path / f"parts{number}"
+        train(whole, 1, RUNS[name])
+        stops = sorted(chance.sample(range(1, last), 3 if soak.FACTOR == 1 else min(10, last - 1)))
+        train(parts, 2, [*RUNS[name], f"loop.stop_at_step={stops[0]}"])
+        for place, stop in enumerate([*stops[1:], None]):
+            assert restore.newest(parts).manifest.step == stops[place]
+            resume(parts, (1, 4, 3, 2)[place % 4], f"loop.stop_at_step={stop or 'null'}")
+        assert same(whole, parts), (name, stops)
