@@ -58,6 +58,7 @@ class Loop:
     stop_at_step: Annotated[Positive | None, Resumable]
     on_nonfinite: Annotated[Literal["stop", "skip", "rewind"], Resumable]
     record: Literal["auto", "always", "never"]
+    checkpoint_activations: Annotated[bool, Resumable]
 
     @property
     def max_seconds(self) -> float | None:

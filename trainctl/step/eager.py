@@ -14,6 +14,7 @@ from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
 from trainctl.step.parts import batch_of, count
+from trainctl.step.recompute import forward_of
 from trainctl.step.teaching import teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
@@ -75,7 +76,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
 
     If the metrics are updated later (see :class:`trainctl.run.sums.Sums`), it returns the values that they need instead.
     """
-    model, scaler, sums, parameters = run.model, run.scaler, run.sums, trained_parameters(run.optimizer)
+    forward, scaler, sums, parameters = forward_of(run), run.scaler, run.sums, trained_parameters(run.optimizer)
     context = autocast(run.device, run.config.precision)
     penalties = [
         (f"penalty:{member['name']}", regularizer.penalty)
@@ -89,7 +90,7 @@ def differentiate(run: Run, mark: Mark = ignore) -> Compute:
         inputs, targets = scaled(run.evaluation, piece.inputs, piece.targets, piece.augmented)
         mark("forward")
         with context:
-            outputs, lesson = teach(piece, inputs, model(inputs).float())
+            outputs, lesson = teach(piece, inputs, forward(inputs).float())
             labeled = outputs if len(targets) == len(outputs) else outputs[: len(targets)]
             loss, targets = compare(run, labeled, targets, piece.mixings)
         total = loss if lesson is None else loss * run.teacher.label_weight

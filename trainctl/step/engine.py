@@ -17,6 +17,7 @@ from trainctl.step.cuda_graph import Graphs
 from trainctl.step.eager import Step, apply, differentiate, optimizer_step
 from trainctl.step.fused import Update, lacking, trained_parameters
 from trainctl.step.part import Part, Piece, Seen
+from trainctl.step.recompute import draws
 from trainctl.step.record import MOST_BYTES, Build, Program, Recorder, Recording, Unsupported
 
 CHECK_EVERY = (
@@ -57,6 +58,8 @@ def accelerator(run: Run) -> tuple[Accelerator | None, str]:
         return None, f"steps are not recorded on device={run.device.type}"
     if mode == "auto" and run.config.components:
         return None, "components of your own are recorded only with loop.record=always"
+    if run.config.loop.checkpoint_activations and draws(run.model):
+        return None, "a recorded step cannot draw the random numbers of a layer twice (loop.checkpoint_activations)"
     if run.device.type == "cuda":
         graphs = Graphs(keep=run.config.loop.micro_batches > 1)
         return Accelerator("CUDA graph", graphs.build, exact=False, keeps_calls=False), ""
