@@ -23,6 +23,7 @@ from trainctl.errors import ConfigError
 from trainctl.machine.device import random_states, restore_random_states
 from trainctl.run.run import Run
 from trainctl.step.teaching import evaluating
+from trainctl.step.unchanged import unchanged
 
 FEWEST = 3  # parts of a sequence that is worth cutting
 KNOWN = ("torch.nn.", "torchvision.", "trainctl.")  # packages whose modules say in an attribute if they draw numbers
@@ -101,7 +102,8 @@ def blocks_of(run: Run, model: nn.Module) -> Blocks:
             " list of parts; set loop.checkpoint_activations=false"
         )
     row = run.evaluation.data.input_scale(run.data.splits["train"].sample(1)[0][:1])
-    sizes = _sizes(model, row, [part for chain in chains for part in chain.parts])
+    with unchanged(run):  # a model of the user's may draw random numbers in evaluation, too
+        sizes = _sizes(model, row, [part for chain in chains for part in chain.parts])
     sums = [list(accumulate(sizes[id(part)].inside for part in chain.parts)) for chain in chains]
     limits = sorted({limit for each in sums for limit in each})
 
@@ -182,7 +184,10 @@ def _grouped(chain: Chain, sizes: dict[int, Size], limit: int) -> list[list[nn.M
 
 
 def _forwards(
-    chain: Chain, blocks: list[list[nn.Module]], again: Callable[..., Any], last: list[nn.Module]
+    chain: Chain,
+    blocks: list[list[nn.Module]],
+    again: Callable[..., Any],
+    last: list[nn.Module],
 ) -> Iterator[tuple[nn.Module, Callable[..., Any]]]:
     """Yield modules, and the functions that take the places of their ``forward``."""
     if chain.owner is None:
