@@ -29,7 +29,7 @@ def test_the_cost_is_said_once_for_each_shape_and_changes_no_bit(monkeypatch: py
     engine = Engine(make(*WORDS), notes.append)
     found = train(engine.run, engine.take, 6)
     assert all(torch.equal(*pair) for pair in zip(expected, found, strict=True))
-    assert len(notes) == 2 + 1  # two of 500 rows, one of 257
+    assert len(notes) == 2  # batches of 500 rows, and one of 257
     assert re.match(
         r"compiling the model for 500 rows took \d+\.\d s; a step computes in .* ms instead of .* ms", notes[0]
     )

@@ -192,14 +192,15 @@ class RowsWriter:
         path: The file, which must not exist.
         row: Shape of a row.
         dtype: Of the numbers.
+        hashes: Whether to hash the blocks.
     """
 
-    def __init__(self, path: Path, row: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, path: Path, row: tuple[int, ...], dtype: np.dtype, *, hashes: bool = True) -> None:
         self.path, self.row, self.dtype = path, row, np.dtype(dtype)
         self.block_rows = rows_in_block(math.prod(row) * self.dtype.itemsize)
         self.hashes: list[bytes] = []
         self.rows = 0
-        self._hash, self._held = hashlib.sha256(), 0
+        self._hash, self._held, self._hashes = hashlib.sha256(), 0, hashes
         self._file = path.open("xb")
         self._file.write(header(0, row, self.dtype))
 
@@ -209,7 +210,7 @@ class RowsWriter:
         assert rows.shape[1:] == self.row
         self._file.write(rows.data if rows.size else b"")
         self.rows += len(rows)
-        while len(rows):
+        while self._hashes and len(rows):
             part, rows = rows[: self.block_rows - self._held], rows[self.block_rows - self._held :]
             self._hash.update(part.data)
             self._held += len(part)
