@@ -153,6 +153,7 @@ QUIET = Profile(
     uncounted=(),
     peak=1e10,
     peak_size=1024,
+    footprints=[],
     memory={"weights": 1e3},
     trials=(Trial("threads=1", 100.0, 109.0), Trial("precision=bf16", 100.0, 50.0)),
 )

@@ -5,7 +5,8 @@
 It trains a copy in memory for a few steps in several ways: split into parts that are timed separately; whole, as in
 training; and whole with one setting changed, alternating with the unchanged run. It recommends only changes that were
 measured to be faster. Evaluation, reports and checkpoints are measured too; their time is divided by the number of
-steps between two evaluations. It uses a learning rate of 0, so the weights do not change.
+steps between two evaluations. It uses a learning rate of 0, so the weights do not change. Memory is what is held
+between steps, and what a step takes in addition, with activations kept and computed again.
 
     trainctl profile
     trainctl profile model=cnn loop.batch_size=256 device=cuda
@@ -38,6 +39,7 @@ from trainctl.store import files as storage
 
 if TYPE_CHECKING:
     launching.import_torch()
+    from trainctl.measure.footprint import Footprint
     from trainctl.measure.profile import Profile
     from trainctl.measure.trials import Trial
 
@@ -181,7 +183,16 @@ def facts(profile: "Profile") -> list[tuple[str, str]]:
         achieved = f"{giga(profile.achieved)} GFLOP/s, {100 * profile.achieved / profile.peak:.3g} % of {peak}"
         facts.append(("arithmetic", f"{count / 1e6:,.4g} MFLOP per step: {achieved}"))
     facts.append(("memory", ", ".join(f"{name} {format_bytes(size)}" for name, size in profile.memory.items())))
+    facts += [("of a step", footprint(each)) for each in profile.footprints]
     return facts
+
+
+def footprint(measured: "Footprint") -> str:
+    """Describe the memory that an eager step takes in addition."""
+    return (
+        f"{format_bytes(measured.peak)} more at its peak, {format_bytes(measured.activations)} of it activations, in"
+        f" {milliseconds(measured.seconds)} ms with {measured.word}"
+    )
 
 
 def advise(profile: "Profile") -> list[str]:
@@ -231,6 +242,8 @@ def _remark(profile: "Profile", trial: "Trial") -> str:
         "loop.clip_value": ", if the training is stable without clipping",
         "loop.eval_batch_size": " in evaluation",
         "loop.record": "; results stay the same",
+        "loop.checkpoint_activations": ", if there is memory for the activations; results stay the same",
+        "loop.compile": ", and nothing is compiled at the start; results change in the last digits",
     }.get(key, "")
 
 

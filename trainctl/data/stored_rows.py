@@ -1,5 +1,6 @@
 """Rows that stay on disk, and are read by number when they are needed."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -81,13 +82,48 @@ class StoredRows:
             DataError: If the file has changed, or a value is missing that cleaning does not fill in.
         """
         values = self.cleaner(torch.from_numpy(self.source.read(self.numbers[indices].numpy())))
-        if values.is_floating_point():
-            known = ~values.isinf() if self.cleaner.leaves_gaps else values.isfinite()
-            if not known.all():
-                raise DataError(
-                    f"{self.source.file.path}: values are missing, but the run was trained without imputation; fill them in"
-                )
+        if not self._surely_known(values):
+            self._require_known(values)
         return values
+
+    def of_blocks(self, blocks: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        """Return all inputs of some blocks of the file, cleaned, and which of them are rows of this split.
+
+        Args:
+            blocks: The blocks, ascending.
+
+        Returns:
+            The inputs ``(M, *shape)``, the numbers of the rows of this split ``(N,)``, and the places of these in the
+            inputs ``(N,)``.
+
+        Raises:
+            DataError: As :meth:`inputs`.
+        """
+        file, edges = self.source.file, self.bounds.tolist()
+        parts, places, begin = [], [], 0
+        for block in blocks:
+            first, last = file.block(block)
+            rows = torch.arange(edges[block], edges[block + 1])
+            parts.append(rows)
+            places.append(torch.from_numpy(self.source.in_file(self.numbers[rows].numpy()) - (first - begin)))
+            begin += last - first
+        values, where = self.cleaner(torch.from_numpy(self.source.read_blocks(blocks))), torch.cat(places)
+        if not self._surely_known(values):
+            self._require_known(values[where])  # rows of other splits may lack values that are dropped there
+        return values, torch.cat(parts), where
+
+    def _surely_known(self, values: Tensor) -> bool:
+        """Return whether all values are known at a glance: each that is missing or infinite makes their sum so."""
+        if not values.is_floating_point() or (self.source.finite and self.source.as_it_is):
+            return True
+        return math.isfinite(float(values.sum()))
+
+    def _require_known(self, values: Tensor) -> None:
+        known = ~values.isinf() if self.cleaner.leaves_gaps else values.isfinite()
+        if not known.all():
+            raise DataError(
+                f"{self.source.file.path}: values are missing, but the run was trained without imputation; fill them in"
+            )
 
 
 def joined(parts: list[StoredRows]) -> StoredRows:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from trainctl.components.augment.base import Visit
 from trainctl.data.ahead import read_ahead
+from trainctl.data.order import GATHERED_BYTES
 from trainctl.data.stored_rows import StoredRows
 from trainctl.fileformat import rows_file
 from trainctl.machine.device import derive
@@ -61,15 +62,40 @@ def window_rows(rows: StoredRows, seed: int, epoch: int, window: int) -> Tensor:
 
 
 def _in_file_order(rows: StoredRows, windows: Windows, window: int) -> Tensor:
-    blocks = (
-        windows.blocks[window * rows_file.WINDOW_BLOCKS : (window + 1) * rows_file.WINDOW_BLOCKS].sort().values.tolist()
-    )
-    bounds = rows.bounds
-    return torch.cat([torch.arange(int(bounds[block]), int(bounds[block + 1])) for block in blocks])
+    bounds = rows.bounds.tolist()
+    return torch.cat([torch.arange(bounds[block], bounds[block + 1]) for block in _blocks(windows, window)])
+
+
+def _blocks(windows: Windows, window: int) -> list[int]:
+    """Return the blocks of a window, ascending."""
+    first = window * rows_file.WINDOW_BLOCKS
+    blocks: list[int] = windows.blocks[first : first + rows_file.WINDOW_BLOCKS].sort().values.tolist()
+    return blocks
 
 
 def _shuffled(count: int, seed: int, epoch: int, window: int) -> Tensor:
     return torch.randperm(count, generator=torch.Generator().manual_seed(derive(WITHIN, seed, epoch, window)))
+
+
+@dataclass(frozen=True)
+class Window:
+    """The rows of a window, in memory in the order of the file; they are gathered in the order in which they are visited.
+
+    Args:
+        values: Inputs, targets and, if they are stored, a teacher's words, each with the places in it of the rows in their
+            order ``(N,)``.
+        ends: Whether it is the last window of an epoch.
+    """
+
+    values: tuple[tuple[Tensor, Tensor], ...]
+    ends: bool
+
+    def __len__(self) -> int:
+        return len(self.values[0][1])
+
+    def gather(self, first: int, last: int) -> tuple[Tensor, ...]:
+        """Return copies of the rows from ``first`` up to, but not including, ``last``."""
+        return tuple(each.index_select(0, places[first:last]) for each, places in self.values)
 
 
 @dataclass(frozen=True)
@@ -101,34 +127,29 @@ class WindowOrder:
         A thread reads one window ahead.
         """
         epoch, position = divmod(step, self.steps_per_epoch)
-        first = position * self.batch_size
+        first, size = position * self.batch_size, self.batch_size
         windows = windows_of(self.rows, self.seed, epoch)
-        skipped = first - int(windows.starts[window := windows.at(first)])
+        start = first - int(windows.starts[at := windows.at(first)])
+        together = max(1, GATHERED_BYTES // (size * self.rows.source.row_bytes)) * size
         rest: tuple[Tensor, ...] | None = None
-        for parts, ends in read_ahead(self._keys(epoch, window), self._load):
-            parts = tuple(part[skipped:] for part in parts)
-            skipped = 0
-            if rest is not None:  # completed by the first rows of this window; the others are not copied
-                missing = self.batch_size - len(rest[0])
-                rest = tuple(torch.cat([old, part[:missing]]) for old, part in zip(rest, parts, strict=True))
-                parts = tuple(part[missing:] for part in parts)
-                if len(rest[0]) == self.batch_size or (ends and not len(parts[0])):
+        for window in read_ahead(self._keys(epoch, at), self._load):
+            if rest is not None:  # completed by the first rows of this window
+                start = min(len(window), size - len(rest[0]))
+                rest = tuple(torch.cat(pair) for pair in zip(rest, window.gather(0, start), strict=True))
+                if len(rest[0]) == size:
                     yield rest
                     rest = None
-                if not len(parts[0]):
-                    continue
-            whole = len(parts[0]) // self.batch_size * self.batch_size
-            yield from self._cut(tuple(part[:whole] for part in parts))
-            # Copied, so that the window can be freed while its last rows wait for those of the next one.
-            rest = tuple(part[whole:].clone() for part in parts) if whole < len(parts[0]) else None
-            if ends and rest is not None:
+            while len(window) - start >= size:
+                end = start + min(together, (len(window) - start) // size * size)
+                yield from zip(*(part.split(size) for part in window.gather(start, end)), strict=True)
+                start = end
+            if start < len(window):
+                rest = window.gather(start, len(window))
+            if window.ends and rest is not None:
                 yield rest
                 rest = None
-            del parts
-
-    def _cut(self, parts: tuple[Tensor, ...]) -> Iterator[tuple[Tensor, ...]]:
-        if len(parts[0]):
-            yield from zip(*(part.split(self.batch_size) for part in parts), strict=True)
+            start = 0
+            del window  # before the next one is awaited
 
     def _keys(self, epoch: int, window: int) -> Iterator[tuple[int, int]]:
         """Yield epoch and window from a window on, without end."""
@@ -136,17 +157,16 @@ class WindowOrder:
             yield from ((epoch, each) for each in range(window, len(windows_of(self.rows, self.seed, epoch))))
             epoch, window = epoch + 1, 0
 
-    def _load(self, key: tuple[int, int]) -> tuple[tuple[Tensor, ...], bool]:
-        """Read a window; return its rows in the order in which they are visited, and whether it ends the epoch."""
+    def _load(self, key: tuple[int, int]) -> "Window":
+        """Read a window."""
         epoch, window = key
         windows = windows_of(self.rows, self.seed, epoch)
-        numbers = _in_file_order(self.rows, windows, window)
+        inputs, numbers, places = self.rows.of_blocks(_blocks(windows, window))
         order = _shuffled(len(numbers), self.seed, epoch, window)
-        inputs = self.rows.inputs(numbers)[order].to(self.device)
-        numbers = numbers[order]
-        targets = self.rows.targets.index_select(0, numbers.to(self.rows.targets.device))
-        words = () if self.taught is None else (self.taught.index_select(0, numbers.to(self.taught.device)),)
-        return (inputs, targets, *words), window + 1 == len(windows)
+        values = [(inputs.to(self.device), places[order].to(self.device))]
+        others = [self.rows.targets] if self.taught is None else [self.rows.targets, self.taught]
+        values += [(each, numbers[order].to(each.device)) for each in others]
+        return Window(tuple(values), window + 1 == len(windows))
 
     def visit(self, step: int, first: int, count: int, *, unlabeled: bool = False) -> Visit:
         """Return the epoch of a step, and the numbers ``(count,)`` of rows in its batch, see :class:`~trainctl.data.order.Order`."""

@@ -5,6 +5,7 @@ says in which line the trouble is. Imports no torch; pyarrow only where it is us
 """
 
 import io
+import math
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -123,7 +124,7 @@ def _is_numeric(name: str, column: Column, texts: Mapping[str, Texts]) -> bool:
 
 def _numbers(column: Any, layout: Layout) -> np.ndarray:
     """Return the numbers of a column; raise ValueError if our own reader would refuse one."""
-    values: np.ndarray = column.to_numpy().astype(np.float64)
+    values = numpy_of(column)
     if (np.abs(values) > LARGEST).any():
         raise ValueError
     words = {value for word in layout.form.missing if (value := read_number(word.strip())) is not None}
@@ -132,12 +133,20 @@ def _numbers(column: Any, layout: Layout) -> np.ndarray:
     return values
 
 
+def numpy_of(column: Any) -> np.ndarray:
+    """Return the numbers of a column of pyarrow, NaN where one is missing; its own ``to_numpy`` imports pandas, which takes a second."""
+    array = column.combine_chunks() if hasattr(column, "combine_chunks") else column
+    if array.null_count:
+        array = array.cast("float64").fill_null(math.nan)
+    return np.from_dlpack(array) if len(array) else np.zeros(0)
+
+
 def _words(encoded: Any, layout: Layout) -> tuple[list[str], np.ndarray, np.ndarray]:
     """Return the distinct cells of a column, the place of the cell of each row, and how often each occurs."""
     cells = [cell.strip() for cell in encoded.dictionary.to_pylist()]
     if layout.form.missing:
         cells = [row[0] for row in without_missing([[cell] for cell in cells], layout.form.missing)]
-    places = encoded.indices.to_numpy(zero_copy_only=False)
+    places = numpy_of(encoded.indices)
     return cells, places, np.bincount(places, minlength=len(cells))
 
 

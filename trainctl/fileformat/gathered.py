@@ -141,7 +141,7 @@ class Gathered:
     targets: list[np.ndarray] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.writer = self.packer.writer("columns", (len(self.columns),), np.float64)
+        self.writer = self.packer.writer("columns", (len(self.columns),), np.float64, hashes=False)
         self.first = np.full(len(self.columns), np.inf)
 
     def add(self, values: np.ndarray, targets: np.ndarray) -> None:

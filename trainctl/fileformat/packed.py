@@ -87,9 +87,9 @@ class Packer:
     inputs: RowsFile | None = None
     targets: RowsFile | None = None
 
-    def writer(self, name: str, row: tuple[int, ...], dtype: Any) -> RowsWriter:
-        """Return what writes a file of rows."""
-        return RowsWriter(self.directory / f"{name}.npy", row, np.dtype(dtype))
+    def writer(self, name: str, row: tuple[int, ...], dtype: Any, *, hashes: bool = True) -> RowsWriter:
+        """Return what writes a file of rows, without hashes if it is read once and removed."""
+        return RowsWriter(self.directory / f"{name}.npy", row, np.dtype(dtype), hashes=hashes)
 
     def add_targets(self, targets: np.ndarray) -> None:
         """Write the targets, which are in memory."""

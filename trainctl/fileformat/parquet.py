@@ -11,6 +11,7 @@ import numpy as np
 
 from trainctl.errors import DataError, UnavailableError
 from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.csv_arrow import numpy_of
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.encode import LARGEST, Column
 from trainctl.fileformat.gathered import Gathered, Texts
@@ -263,8 +264,7 @@ def _numbers(files: Files, name: str, column: Any) -> np.ndarray:
 
 
 def _float(column: Any) -> np.ndarray:
-    values: np.ndarray = column.to_numpy(zero_copy_only=False)
-    found: np.ndarray = np.asarray(values, np.float64)
+    found: np.ndarray = np.asarray(numpy_of(column), np.float64)
     return found
 
 
@@ -284,7 +284,7 @@ def _words(files: Files, column: Any) -> tuple[list[str], np.ndarray]:
         column = column.dictionary_decode()
     encoded = column.dictionary_encode(null_encoding="encode")
     cells = ["" if value is None or value != value else word(value).strip() for value in encoded.dictionary.to_pylist()]
-    return cells, encoded.indices.to_numpy(zero_copy_only=False)
+    return cells, numpy_of(encoded.indices)
 
 
 def _coded(texts: Texts, cells: Sequence[str], places: np.ndarray) -> np.ndarray:

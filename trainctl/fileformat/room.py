@@ -65,9 +65,16 @@ def choose(keep: Keep, memory: str | None, need: float, room: Room | None, rows:
         rows: Number of rows, if it is known.
 
     Raises:
-        ConfigError: If rows in memory would take more than ``dataset.memory``, or reading them from disk would.
+        ConfigError: If rows in memory would take more than ``dataset.memory``, or reading them from disk would; or if the
+            rows of the run that is continued or repeated are elsewhere.
     """
     bound = bytes_of(memory)
+    if room and room.before and keep not in ("auto", room.before):
+        there = {"memory": "in memory", "disk": "on disk"}
+        raise ConfigError(
+            f"dataset.keep={keep}: the rows of this run are {there[room.before]}, and are visited in another order"
+            f" {there[keep]}: leave it out, or start a new run from its weights: trainctl finetune RUN dataset.keep={keep}"
+        )
     limit = bound if bound is not None else (room.free / 2 if room else float("inf"))
     before = room.before if room else None
     disk = before == "disk" if keep == "auto" and before else keep == "disk" or (keep == "auto" and need > limit)

@@ -83,13 +83,18 @@ class RowsFile:
         """Return the first row of a block, and the first one after it."""
         return index * self.block_rows, min(len(self), (index + 1) * self.block_rows)
 
-    def read(self, first: int, last: int) -> np.ndarray:
+    def read(self, first: int, last: int, into: np.ndarray | None = None) -> np.ndarray:
         """Return the rows from ``first`` up to, but not including, ``last``.
+
+        Args:
+            first: The first row.
+            last: The first row after the last one.
+            into: Where to read them, contiguous, of the file's type; None: new memory.
 
         Raises:
             DataError: If the file is shorter, cannot be read, or a block has changed or is damaged.
         """
-        rows = self._read(first, last)
+        rows = self._read(first, last, into)
         if self.hashes and first < last:
             for index in range(first // self.block_rows, (last - 1) // self.block_rows + 1):
                 if not self._checked[index]:
@@ -107,8 +112,10 @@ class RowsFile:
         rows = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         for start, end in self._runs(numbers):
             first, last = int(numbers[start]), int(numbers[end - 1]) + 1
-            span = self.read(first, last)
-            rows[start:end] = span if last - first == end - start else span[numbers[start:end] - first]
+            if last - first == end - start:
+                self.read(first, last, rows[start:end])
+            else:
+                np.take(self.read(first, last), numbers[start:end] - first, 0, rows[start:end], "clip")
         return rows
 
     @property
@@ -142,8 +149,8 @@ class RowsFile:
             f"{self.path}: block {index:,} (rows {first:,} to {last - 1:,}) has changed or is damaged: {self.cure}"
         )
 
-    def _read(self, first: int, last: int) -> np.ndarray:
-        rows = np.empty((last - first, *self.shape[1:]), self.dtype)
+    def _read(self, first: int, last: int, into: np.ndarray | None = None) -> np.ndarray:
+        rows = np.empty((last - first, *self.shape[1:]), self.dtype) if into is None else into
         if not rows.nbytes:
             return rows
         view = memoryview(rows.reshape(-1).view(np.uint8).data)
@@ -185,14 +192,15 @@ class RowsWriter:
         path: The file, which must not exist.
         row: Shape of a row.
         dtype: Of the numbers.
+        hashes: Whether to hash the blocks.
     """
 
-    def __init__(self, path: Path, row: tuple[int, ...], dtype: np.dtype) -> None:
+    def __init__(self, path: Path, row: tuple[int, ...], dtype: np.dtype, *, hashes: bool = True) -> None:
         self.path, self.row, self.dtype = path, row, np.dtype(dtype)
         self.block_rows = rows_in_block(math.prod(row) * self.dtype.itemsize)
         self.hashes: list[bytes] = []
         self.rows = 0
-        self._hash, self._held = hashlib.sha256(), 0
+        self._hash, self._held, self._hashes = hashlib.sha256(), 0, hashes
         self._file = path.open("xb")
         self._file.write(header(0, row, self.dtype))
 
@@ -202,7 +210,7 @@ class RowsWriter:
         assert rows.shape[1:] == self.row
         self._file.write(rows.data if rows.size else b"")
         self.rows += len(rows)
-        while len(rows):
+        while self._hashes and len(rows):
             part, rows = rows[: self.block_rows - self._held], rows[self.block_rows - self._held :]
             self._hash.update(part.data)
             self._held += len(part)

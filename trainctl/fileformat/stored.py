@@ -1,6 +1,6 @@
 """The inputs of a data set that stay on disk: a file of rows, which of them are used, and how they are read. No torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -86,6 +86,30 @@ class Stored:
             DataError: If the file has changed, or cannot be read.
         """
         return self.converted(self.file.take(self.in_file(rows)))
+
+    @property
+    def as_it_is(self) -> bool:
+        """Whether rows of the file are inputs without any conversion."""
+        plain = self.layout == "rows" and not (self.centre and not self.images)
+        return plain and self.file.dtype == self.dtype and self.file.dtype.isnative
+
+    def read_blocks(self, blocks: Sequence[int]) -> np.ndarray:
+        """Return the inputs of all rows of some blocks of the file, in their order.
+
+        Raises:
+            DataError: As :meth:`read`.
+        """
+        bounds = [self.file.block(block) for block in blocks]
+        inputs = np.empty((sum(last - first for first, last in bounds), *self.shape), self.dtype)
+        done = 0
+        for first, last in bounds:
+            part = inputs[done : done + last - first]
+            if self.as_it_is:
+                self.file.read(first, last, part)
+            else:
+                part[:] = self.converted(self.file.read(first, last))
+            done += last - first
+        return inputs
 
     def exact(self, rows: np.ndarray) -> np.ndarray:
         """Return the numbers of rows of the data set as the file has them, in ascending order, in float64 if necessary."""

@@ -74,11 +74,11 @@ def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bo
     drop = f"drop it with {typed('dataset.drop', [name])}"
     if name in table.nameless:
         raise DataError(f"{table.path}, line 1: {name} has no name in the header (an index?); {drop}")
-    present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
-    if not present:
+    if all(map(is_missing, cells)):
         raise DataError(f"{table.path}, column {name}: has no value in {len(cells)} rows; {drop}")
     if form and not categorical:
         return Column(name, number=form)
+    present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]
     distinct = label.distinct(cell for _, cell in present)
     if categorical:
         return Column(name, tuple(distinct))

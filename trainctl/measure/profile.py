@@ -15,6 +15,7 @@ from torch import Tensor
 
 from trainctl.machine import device, memory
 from trainctl.measure import flops
+from trainctl.measure.footprint import Footprint, footprints
 from trainctl.measure.marks import Meter
 from trainctl.measure.steps import MOST_SECONDS, keep_weights, repeated, time_parts, time_steps
 from trainctl.measure.trials import Trial, evaluation_trials, trials
@@ -24,6 +25,7 @@ from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.step.eager import eager
 from trainctl.step.engine import Engine
+from trainctl.step.fused import trained_parameters
 from trainctl.step.part import Mark, ignore
 from trainctl.store import checkpoint
 from trainctl.train import loop
@@ -54,6 +56,7 @@ class Profile:
         peak: Operations per second in a large matrix product.
         peak_size: Number of rows, and of columns, of its matrices.
         memory: Memory for each purpose [bytes].
+        footprints: What a step takes in addition, as it is and with activations that are kept or computed again.
         trials: Changes that were tried.
     """
 
@@ -72,6 +75,7 @@ class Profile:
     peak: float
     peak_size: int
     memory: Mapping[str, float]
+    footprints: Sequence[Footprint]
     trials: Sequence[Trial]
 
     def part(self, name: str) -> float | None:
@@ -128,6 +132,7 @@ def measure(run: Run, steps: int) -> Profile:
         peak=peak,
         peak_size=size,
         memory=sizes,
+        footprints=footprints(run, steps),
         trials=[*trials(run, engine.recorded, steps, taken), *(evaluation_trials(run) if slow else ())],
     )
 
@@ -191,6 +196,7 @@ def measure_memory(run: Run) -> dict[str, float]:
     groups: dict[str, Iterable[Any]] = {
         "weights": weights.values(),
         "averaged weights": average,
+        "gradients": [each.grad for each in trained_parameters(run.optimizer)],
         "optimizer": optimizer,
     }
     sizes |= {

@@ -90,7 +90,11 @@ def changes(run: Run, recorded: bool, taken: float) -> Iterator[tuple[str, Run, 
     if config.loop.clip_norm is not None or config.loop.clip_value is not None:
         words = [f"loop.{key}=null" for key in ("clip_norm", "clip_value") if getattr(config.loop, key) is not None]
         yield " ".join(words), _with_loop(run, clip_norm=None, clip_value=None), 0
-    if run.device.type == "cpu":
+    if config.loop.checkpoint_activations:
+        yield "loop.checkpoint_activations=false", _with_loop(run, checkpoint_activations=False), 0
+    if config.loop.compile:
+        yield "loop.compile=false", _with_loop(run, compile=False), 0
+    if run.device.type == "cpu" and not config.loop.compile:
         mode = "never" if recorded else "always"
         if mode == "never" or (config.loop.record == "auto" and config.components):
             yield f"loop.record={mode}", _with_loop(run, record=mode), 0

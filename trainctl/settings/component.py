@@ -46,7 +46,7 @@ GROUPS = tuple(SUPPLIED)
 # Groups that take several members: `augment=[crop,flip]`; the others take one.
 ADDITIVE = frozenset({"augment", "regularizer", "compress", "metric", "logger"})
 # The parameters of components that may change when a run is resumed; "early_stopping." stands for all of the group.
-RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download", "dataset.memory", "dataset.cache")
+RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download", "dataset.keep", "dataset.memory", "dataset.cache")
 
 
 def folders(package: str) -> list[Path]:

@@ -51,6 +51,8 @@ class Loop:
     stop_at_step: Annotated[Positive | None, Resumable]
     on_nonfinite: Annotated[Literal["stop", "skip", "rewind"], Resumable]
     record: Literal["auto", "always", "never"]
+    checkpoint_activations: Annotated[bool, Resumable]
+    compile: bool
 
     @property
     def max_seconds(self) -> float | None:

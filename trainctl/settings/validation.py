@@ -99,6 +99,16 @@ def contradictions(tree: Tree) -> list[str]:
         wrong.append(
             f"init={drawn} draws new weights in place of model.weights={spelling.spell(tree['model']['weights'])}: leave out one of them"
         )
+    if loop["compile"] and loop["record"] == "always":
+        wrong.append("loop.compile=true: compiled steps are not recorded: leave out loop.record=always")
+    if loop["compile"] and loop["checkpoint_activations"]:
+        wrong.append(
+            "loop.compile=true: a compiled model chooses itself what it computes again: leave out loop.checkpoint_activations=true"
+        )
+    if loop["compile"] and tree["threads"] == "adapt":
+        wrong.append(
+            "loop.compile=true: a compiled model keeps its number of threads: give one instead of threads=adapt"
+        )
     timeout = tree["distributed"]["timeout"]
     if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
@@ -118,6 +128,10 @@ def obstacles(tree: Tree, size: int) -> list[str]:
         wrong.append(f"loop.batch_size={batch} is less than processes={size}: a process would have no row")
     if tree["threads"] == "adapt":
         wrong.append(f"threads=adapt: with processes={size}, every process needs the same number of threads: give one")
+    if tree["loop"]["compile"]:
+        wrong.append(
+            f"loop.compile=true: with processes={size}, one that cannot compile would compute other bits: set loop.compile=false"
+        )
     if tree["device"] == "mps":
         wrong.append(f"device=mps: only one process can use it; use processes=1 instead of processes={size}")
     if any(member["name"] == "int8" for member in tree["compress"].values()):

@@ -14,6 +14,7 @@ from trainctl.run.run import Evaluation, Run
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
 from trainctl.step.parts import batch_of, count
+from trainctl.step.recompute import Forward, forward_of
 from trainctl.step.teaching import teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
@@ -61,21 +62,31 @@ def eager(run: Run, mark: Mark = ignore) -> Step:
     return optimizer_step(run, differentiate(run, mark), apply(run), mark=mark)
 
 
-def closely(run: Run) -> Step:
-    """Return an eager step that also checks every gradient before it changes the weights.
+def closely(run: Run, compute: Compute | None = None) -> Step:
+    """Return a step that also checks every gradient before it changes the weights.
+
+    Args:
+        run: The run to train.
+        compute: Computes a part; None: eagerly.
 
     Raises:
         NonFiniteError: From the step, if the loss or the gradient's norm is not finite.
     """
-    return optimizer_step(run, differentiate(run), apply(run), closely=True)
+    return optimizer_step(run, compute or differentiate(run), apply(run), closely=True)
 
 
-def differentiate(run: Run, mark: Mark = ignore) -> Compute:
+def differentiate(run: Run, mark: Mark = ignore, forward: Forward | None = None) -> Compute:
     """Return the function that computes a part's contribution to the loss and gradient, and updates the metrics.
+
+    Args:
+        run: The run to train.
+        mark: Called at the start of each phase.
+        forward: Another forward pass of the model; None for that of the run.
 
     If the metrics are updated later (see :class:`trainctl.run.sums.Sums`), it returns the values that they need instead.
     """
-    model, scaler, sums, parameters = run.model, run.scaler, run.sums, trained_parameters(run.optimizer)
+    model, parameters = forward or forward_of(run), trained_parameters(run.optimizer)
+    scaler, sums = run.scaler, run.sums
     context = autocast(run.device, run.config.precision)
     penalties = [
         (f"penalty:{member['name']}", regularizer.penalty)

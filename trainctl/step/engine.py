@@ -1,7 +1,6 @@
 """Choice of how to take optimizer steps: eagerly, or by a recording whose results match those of the eager step."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -10,14 +9,17 @@ from torch import Tensor
 
 from trainctl.components.compress.base import one_phase
 from trainctl.errors import lacks_memory
-from trainctl.machine.device import random_states, restore_random_states
+from trainctl.machine.device import random_states
 from trainctl.run.run import Run
 from trainctl.step import replay
+from trainctl.step.compiled import Compiled
 from trainctl.step.cuda_graph import Graphs
 from trainctl.step.eager import Step, apply, differentiate, optimizer_step
 from trainctl.step.fused import Update, lacking, trained_parameters
 from trainctl.step.part import Part, Piece, Seen
+from trainctl.step.recompute import draws
 from trainctl.step.record import MOST_BYTES, Build, Program, Recorder, Recording, Unsupported
+from trainctl.step.unchanged import changing, unchanged
 
 CHECK_EVERY = (
     5000  # recorded parts of a batch between two comparisons; a comparison takes as long as 5 to 10 small steps
@@ -51,12 +53,16 @@ class Accelerator:
 def accelerator(run: Run) -> tuple[Accelerator | None, str]:
     """Return the accelerator for a run's steps, or None and the reason why there is none."""
     mode = run.config.loop.record
+    if run.config.loop.compile:
+        return None, "loop.compile=true"
     if mode == "never":
         return None, "loop.record=never"
     if run.device.type not in MOST_BYTES:
         return None, f"steps are not recorded on device={run.device.type}"
     if mode == "auto" and run.config.components:
         return None, "components of your own are recorded only with loop.record=always"
+    if run.config.loop.checkpoint_activations and draws(run.model):
+        return None, "a recorded step cannot draw the random numbers of a layer twice (loop.checkpoint_activations)"
     if run.device.type == "cuda":
         graphs = Graphs(keep=run.config.loop.micro_batches > 1)
         return Accelerator("CUDA graph", graphs.build, exact=False, keeps_calls=False), ""
@@ -77,6 +83,9 @@ class Engine:
 
     def __init__(self, run: Run, note: Callable[[str], None]) -> None:
         self.run, self.note, self.compute = run, note, differentiate(run)
+        self.compiled: Compiled | None = None
+        if run.config.loop.compile:
+            self.compute = self.compiled = Compiled(run, note)
         self.accelerator, self.reason = accelerator(run)
         self.phases = [constraint.phase for constraint in run.constraints if constraint.phase is not one_phase]
         self.count = 1 + len(trained_parameters(run.optimizer))  # a part's loss and gradients
@@ -100,6 +109,8 @@ class Engine:
 
     def __str__(self) -> str:
         """Return how steps are taken and, if that is not the fastest way, why."""
+        if self.compiled:
+            return f"eager: {self.compiled.reason}" if self.compiled.reason else "compiled"
         name = self.accelerator.name if self.accelerator and self.recorded else "eager"
         why = "; ".join(filter(None, [self.reason, f"this torch has no {self.missing}" if self.missing else ""]))
         return f"{name}: {why}" if why else name
@@ -150,7 +161,7 @@ class Engine:
             self._give_up(recorder.trouble)
             return results
         try:
-            with self._unchanged():
+            with unchanged(self.run):
                 self.unchecked[kind] = way.build(Recording(compute, arguments, results, recorder.calls))
         except Unsupported as error:
             self._give_up(str(error))
@@ -166,7 +177,7 @@ class Engine:
         program, trouble, outcomes = self.unchecked[kind], "", []
         for again in [program] if way.exact else [program, compute]:
             try:
-                with self._unchanged():
+                with unchanged(self.run):
                     outcomes.append(self._outcome(again(*arguments)))
             except Exception as error:
                 if again is compute and not lacks_memory(error):
@@ -193,24 +204,9 @@ class Engine:
         self.trusted.clear()
         self.left = CHECK_EVERY
 
-    @contextmanager
-    def _unchanged(self) -> Iterator[None]:
-        """Restore the buffers, metrics and random states, which computing a part changes in addition to its results."""
-        device, changing = self.run.device, self._changing()
-        before, random = [tensor.clone() for tensor in changing], random_states(device)
-        try:
-            yield
-        finally:
-            for tensor, saved in zip(changing, before, strict=True):
-                tensor.copy_(saved)
-            restore_random_states(random, device)
-
     def _outcome(self, results: list[Any]) -> "Outcome":
-        after = [tensor.clone() for tensor in self._changing()]
+        after = [tensor.clone() for tensor in changing(self.run)]
         return Outcome([*results, *after], random_states(self.run.device))
-
-    def _changing(self) -> list[Tensor]:
-        return [*self.run.model.buffers(), self.run.sums.sums]
 
     def _disagree(self, kind: Any, what: str) -> None:
         """Compute eagerly from now on, and report why to the user."""

@@ -89,7 +89,8 @@ class Health:
     reporter: Reporter
 
     def __post_init__(self) -> None:
-        self.engine, self.take_closely = Engine(self.run, self.reporter.note), closely(self.run)
+        self.engine = Engine(self.run, self.reporter.note)
+        self.take_closely = closely(self.run, self.engine.compute)
         self.reported_engine, self.first_step = "", self.run.state.step
         self.good, self.masks = Snapshot(self.run), masks(self.run)
         self.until: int | None = (
@@ -186,7 +187,7 @@ class Health:
         run, state, random = self.run, self.run.state, device.random_states(self.run.device)
         self._put_back()
         self.broken = True  # because the step is computed once more
-        message, facts = explain(run, error, batch, self.take_closely)
+        message, facts = explain(run, error, batch, closely(run))
         self._put_back()
         try:
             self.writer.write(FILE, facts)

@@ -242,14 +242,10 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
     )
     notes: list[str] = []
     if not schema:
-        values = encode(table, seen)
-        answers = (
-            read_targets(table, names, numeric, guessed.task, None)
-            if alone
-            else {"targets": torch.zeros(len(values), 1)}
-        )
         notes = [*unclear_notes(table, numeric), *impossible_notes(table, seen)]
-        notes += odd_notes(table, names, seen, values, answers) if alone else []
+        if alone:  # all rows are known
+            answers = read_targets(table, names, numeric, guessed.task, None)
+            notes += odd_notes(table, names, seen, encode(table, seen), answers)
     first = () if alone else (("columns", f"what they contain was seen in the first {len(table.rows):,} rows"),)
     amounts = [] if plan.classes else [Column(name) for name in names]
     packer.facts |= {

@@ -145,7 +145,7 @@ class ByteDropout(nn.Dropout):
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return the kept values, divided by the probability of being kept, and zeros for all others."""
-        if not (self.training and self.p) or inputs.device.type != "cpu":
+        if not (self.training and self.p) or inputs.device.type != "cpu" or torch.compiler.is_compiling():
             return super().forward(inputs)
         return inputs * self.kept(inputs)
 
