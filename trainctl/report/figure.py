@@ -137,10 +137,14 @@ def style() -> Iterator[None]:
 
 
 def write(drawn: "Figure", path: AnyPath) -> AnyPath:
-    """Write a figure as PNG; create its directory if necessary."""
+    """Write a figure as PNG; create its directory if necessary.
+
+    ``Figure.savefig`` would draw it twice: once to find the layout, and again for the file.
+    """
     content = io.BytesIO()
     with reading(str(path), StorageError, "cannot be drawn"):
-        drawn.savefig(content, format="png", dpi=DPI)
+        drawn.set_dpi(DPI)
+        drawn.canvas.print_png(content)  # type: ignore[attr-defined]  # of the canvas that canvas.figure has chosen
     storage.ensure_directory(path.parent)
     storage.write_bytes(path, content.getvalue())
     return path

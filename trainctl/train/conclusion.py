@@ -279,7 +279,8 @@ def draw(run: Run, directory: AnyPath, rows: Sequence[Row], matrix: Sequence[Seq
             tested = "test" if len(run.data.splits["test"]) else "val"
             path, names = directory / "plots" / "confusion.png", run.data.schema.class_names
             plots.confusion(matrix, names, path, about(name, dataset, tested))
-        if not runpath.kind(batch := directory / "plots" / "batch.png"):  # it is the same after each session
+        batch = directory / "plots" / "batch.png"
+        if evaluations and not runpath.kind(batch):  # made without training: no batch; resumed: it is there
             first_batch.draw(run, batch, about(name, dataset, "train"))
     except LostLockError:
         raise
