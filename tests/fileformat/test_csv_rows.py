@@ -1,6 +1,7 @@
 """A CSV file that is converted part by part becomes the rows that reading it whole gives, by pyarrow or without it."""
 
 import gzip
+import json
 import multiprocessing
 import os
 import random
@@ -17,6 +18,7 @@ import yaml
 
 from tests.conftest import ROOT
 from tests.soak import cases, seed
+from tests.surprises import changed
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.dataset.csv import csv
 from trainctl.data.centre import narrowed
@@ -322,6 +324,25 @@ def test_a_conversion_that_was_damaged_is_never_used(table: Path, name: str, way
     )
     with pytest.raises(DataError, match=message):
         read(table, keep="disk").rows(torch.arange(50))
+
+
+@pytest.mark.soak
+def test_whatever_the_description_of_a_conversion_says_the_rows_are_those_of_the_file(table: Path) -> None:
+    source = seed("descriptions of conversions")
+    whole = read(table, keep="disk")
+    for number in range(cases(12)):
+        (directory,) = conversions(table)
+        path = directory / "about.json"
+        if number % 2:
+            content = bytearray(path.read_bytes())
+            content[source.randrange(len(content))] ^= 1 << source.randrange(7)
+            path.write_bytes(content)
+        else:
+            path.write_text(json.dumps(changed(json.loads(path.read_text()), source)))
+        found = read(table, keep="disk")
+        assert (found.class_names, found.input_names, found.task) == (whole.class_names, whole.input_names, whole.task)
+        assert torch.equal(found.rows(torch.arange(50)), whole.rows(torch.arange(50)))
+        assert torch.equal(found.targets, whole.targets)
 
 
 def test_several_processes_that_convert_at_once_share_one_conversion(table: Path) -> None:

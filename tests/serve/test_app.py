@@ -13,6 +13,7 @@ import pytest
 
 from tests import small_runs
 from tests.serve.conftest import LIMITS
+from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.serve.page import PAGE
 
@@ -137,6 +138,33 @@ def test_a_body_of_the_wrong_kind_is_refused(served, kind, content_type, body, s
     found = served(kind).predict(body, content_type)
     assert found[0] == status, found
     assert found[1]["error"]
+
+
+VALUES = [
+    "null", "true", "-1", "1e999", "NaN", "9" * 400, "-" + "9" * 999, "9" * 1001, "1e308", "-0.0", '""', '"x"', '"1,5"',
+    '"1e999"', "[]", "{}", "[[]]", '{"a": 1}', r'"\ud800"', r'"\u001b]0;x\u0007"', r'"\u0000"', '"2024-01-01"',
+    '"9999-99-99"', '"nan"', "[" * 19 + "]" * 19,
+]  # fmt: skip
+BODIES = [
+    '[{"%s": %s}]',
+    '{"rows": [{"%s": %s}]}',
+    '{"%s": [%s]}',
+    '{"%s": %s}',
+    "[%.0s%s]",
+    '{"texts": [%.0s%s]}',
+    '{"images": [%.0s%s]}',
+]
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", ["prices", "cities", "series", "lines", "images"])
+def test_any_value_in_a_row_is_answered_and_is_no_error_of_ours(served, kind):
+    source = seed(f"values for {kind}")
+    names = ["age", "city", "price", "load", "text", "image", "rows", "row", "prediction"]
+    for _ in range(cases(30)):
+        body = source.choice(BODIES) % (source.choice(names), source.choice(VALUES))
+        status, found = served(kind).predict(body)
+        assert status in (200, 400, 413), (body, found)
 
 
 def test_paths_methods_and_options_that_do_not_exist_are_refused(served):

@@ -1,11 +1,13 @@
 """A project's own settings: typed words win, file and line are named, and nothing of a project runs before it is trusted."""
 
+import importlib.util
 import os
 import sys
 
 import pytest
 
 from trainctl.errors import ConfigError
+from trainctl.run import factory
 from trainctl.settings import component, compose, project, project_file, project_root, trust_store
 from trainctl.settings.members import home
 
@@ -211,6 +213,35 @@ def test_packages_of_the_project_are_found_from_a_directory_below(here, monkeypa
     (here / "sub").mkdir()
     monkeypatch.chdir(here / "sub")
     assert component.source("schedule", "flat", ["package_of_root"]) == here / "package_of_root/schedule/flat.py"
+
+
+@pytest.mark.parametrize("initial", ["__init__.py", ""], ids=["package", "directory"])
+@pytest.mark.parametrize("place", ["root", "nowhere"])
+def test_a_directory_below_a_trusted_project_brings_no_package_of_its_name(here, say, monkeypatch, initial, place):
+    name = f"package_of_{place}_{bool(initial)}"  # of its own: Python remembers what was imported
+    component_of = {folder: folder / name / "schedule/level.py" for folder in (here, here / "downloads/unpacked")}
+    for folder, path in component_of.items():
+        text = "" if folder == here else HOSTILE
+        write(path, f"{text}def level():\n    return lambda step: 1.0\n")
+        if initial:
+            write(folder / name / initial, text)
+        write(folder / "conf/schedule/level.yaml", "name: level\n")
+    (here / ".git").mkdir()
+    write(here / "trainctl.yaml", f"components: [{name}]\n")
+    write(here / "downloads/unpacked/module_of_nobody.py", HOSTILE)
+    assert say("trust")[0] == 0
+    if place == "nowhere":
+        (here / name).rename(here / "removed")
+    monkeypatch.chdir(here / "downloads/unpacked")
+    code, _, err = say("schedule=level", "--cfg", "job")
+    if place == "nowhere":
+        assert (code, "no such package, neither installed nor in" in err) == (2, True)
+        assert project.packages() == ()
+        return
+    assert code == 0, err
+    assert component.source("schedule", "level", project.packages()) == component_of[here]
+    factory.bind("schedule", {"name": "level"}, project.packages())  # imports it
+    assert importlib.util.find_spec("module_of_nobody") is None
 
 
 def test_recipes_are_found_in_recipes_and_in_conf(here):

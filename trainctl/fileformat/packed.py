@@ -155,7 +155,7 @@ def _find(source: Source, status: Status, content: str = "") -> Packed | None:
     for directory in _directories(source):
         about = _about(directory)
         same = about.get("content") == content if content else about.get("status") == status.digest and status.digest
-        if same and (found := _open(directory, about)):
+        if same and about.get("seal") == _seal(about) and (found := _open(directory, about)):
             return found
     return None
 
@@ -174,6 +174,12 @@ def _same_content(source: Source, content: str, status: Status) -> Packed | None
 def _about(directory: Path) -> dict[str, Any]:
     """Return what is known of a conversion; nothing if it is damaged."""
     return read_record(directory / "about.json")
+
+
+def _seal(about: dict[str, Any]) -> str:
+    """Return the hash of a description [hex]; a damaged one, such as another name of a class, would change results silently."""
+    sealed = {key: value for key, value in about.items() if key not in ("seal", "status")}
+    return hashlib.sha256(json.dumps(sealed, sort_keys=True).encode()).hexdigest()
 
 
 def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
@@ -196,7 +202,7 @@ def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
             for name in ("inputs", "targets")
         )
         facts = dict(about["facts"])
-    except (KeyError, TypeError, ValueError, AssertionError):
+    except Exception:  # noqa: BLE001 - plain values of any kind, in our constructors and NumPy's
         return None
     if targets.dtype.kind not in "fi" or inputs.dtype.kind not in "fui":
         return None
@@ -223,7 +229,8 @@ def _convert(source: Source, convert: Callable[[Packer], None], content: str, st
                 "targets": _described(packer.targets),
                 "facts": packer.facts,
             }
-            replace_file(aside / "about.json", json.dumps(about).encode())
+            about = json.loads(json.dumps(about))  # as it is read: the keys of JSON are texts
+            replace_file(aside / "about.json", json.dumps(about | {"seal": _seal(about)}).encode())
             sync_directory(aside)
             if _status(source).digest != status.digest:
                 raise DataError(f"{source.name}: changed while it was converted: start again")

@@ -9,6 +9,8 @@ from trainctl.errors import DataError
 from trainctl.fileformat.cells import Table, is_missing
 from trainctl.wording import did_you_mean, listed
 
+LARGEST_INTEGER = 4096  # bits; float64 has numbers of 1024
+
 
 @dataclass(frozen=True)
 class Records(Table):
@@ -72,7 +74,9 @@ def _named(records: Sequence[Mapping[str, object]]) -> list[Mapping[str, object]
 
 def _is_number(value: object) -> bool:
     plain = _plain(value)
-    return isinstance(plain, int | float) and not isinstance(plain, bool) and not math.isnan(plain)
+    if isinstance(plain, float):
+        return not math.isnan(plain)
+    return isinstance(plain, int) and not isinstance(plain, bool)  # one of any size: math.isnan would raise for 10**400
 
 
 def _plain(value: object) -> object:
@@ -95,6 +99,8 @@ def _cell(value: object, where: str) -> str:
         raise DataError(
             f"{where}: contains {'an object' if isinstance(value, Mapping) else 'a list'}; expected one value"
         )
+    if isinstance(value, int) and value.bit_length() > LARGEST_INTEGER:
+        raise DataError(f"{where}: a number of more than {LARGEST_INTEGER:,} bits")  # Python refuses to write it
     if callable(written := getattr(value, "isoformat", None)):
         return str(written()).removesuffix("T00:00:00")
     return repr(value) if isinstance(value, float) else str(value)

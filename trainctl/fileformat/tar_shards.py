@@ -4,18 +4,22 @@ A tar is read through once, header by header, which skips the contents; nothing 
 one name and different endings: ``0001.jpg`` and ``0001.cls``.
 """
 
+import os
 import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, BinaryIO
 
-from trainctl.errors import DataError
+from trainctl.errors import DataError, lacks_memory
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import open_regular
 from trainctl.fileformat.waiting import counted
 
 LARGEST_LABEL = 1 << 10  # bytes
 LARGEST_IMAGE = 1 << 30
+LARGEST_HEADER = 1 << 20  # bytes that are read at once; a name of 100,000 characters takes a tenth of it
+BLOCK = 512  # bytes; a tar ends with blocks of zeros
 
 
 @dataclass(frozen=True)
@@ -65,11 +69,13 @@ class Index:
         images: The image of each sample.
         labels: The label of each sample; None if it has none.
         others: How many members are neither.
+        cut: What is wrong with files that end early, or are damaged so that no more of their members are found.
     """
 
     images: list[Member] = field(default_factory=list)
     labels: list[Member | None] = field(default_factory=list)
     others: int = 0
+    cut: list[str] = field(default_factory=list)
 
 
 def index_of(shards: Sequence[Path], endings: frozenset[str], label: str) -> Index:
@@ -85,7 +91,8 @@ def index_of(shards: Sequence[Path], endings: frozenset[str], label: str) -> Ind
     """
     found = Index()
     for shard in counted(shards, "indexing", len(shards), "files"):
-        members = _members(shard)
+        members, cut = _members(shard)
+        found.cut += cut
         samples: dict[str, tuple[Member | None, Member | None]] = {}
         for member in members:
             image, text = samples.get(member.name, (None, None))
@@ -99,6 +106,8 @@ def index_of(shards: Sequence[Path], endings: frozenset[str], label: str) -> Ind
                 found.others += 1
                 continue
             samples[member.name] = image, text
+        if cut and members and None in samples.get(members[-1].name, ()):
+            del samples[members[-1].name]  # its other member is lost
         for image, text in samples.values():
             if image is None:
                 assert text is not None
@@ -108,17 +117,51 @@ def index_of(shards: Sequence[Path], endings: frozenset[str], label: str) -> Ind
     return found
 
 
-def _members(shard: Path) -> list[Member]:
+class _Headers:
+    """A file of which tarfile reads headers alone: what claims to be a longer one would fill the memory."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file, self.seek, self.tell = file, file.seek, file.tell
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes.
+
+        Raises:
+            ReadError: If they are more than a header has.
+        """
+        if not 0 <= size <= LARGEST_HEADER:
+            raise tarfile.ReadError("a header of a damaged size")
+        return self.file.read(size)
+
+
+def _members(shard: Path) -> tuple[list[Member], list[str]]:
+    """Return the files in a tar, and what is wrong if it ends early; tarfile takes a damaged header for the end."""
+
     def explain(error: Exception) -> str | None:
         if isinstance(error, tarfile.ReadError | tarfile.CompressionError):
             return f"{shard}: cannot be read as a tar; a packed one is unpacked first (gunzip), so that any member can be read"
         return None
 
-    found = []
-    with reading(shard, explain=explain), open_regular(shard) as file, tarfile.open(fileobj=file, mode="r:") as opened:
-        for member in opened:
-            path = Path(member.name)
-            if member.isreg() and not path.name.startswith("."):
-                name, _, ending = path.name.partition(".")
-                found.append(Member(shard, str(path.parent / name), ending.lower(), member.offset_data, member.size))
-    return found
+    found: list[Member] = []
+    with reading(shard, explain=explain), open_regular(shard) as file:
+        headers: Any = _Headers(file)
+        with tarfile.open(fileobj=headers, mode="r:") as opened:
+            try:
+                for member in opened:
+                    if member.size < 0:  # whose end is before its beginning: tarfile would find it again, for ever
+                        break
+                    path = Path(member.name)
+                    if member.isreg() and not path.name.startswith("."):
+                        name, _, ending = path.name.partition(".")
+                        name = str(path.parent / name)
+                        found.append(Member(shard, name, ending.lower(), member.offset_data, member.size))
+            except Exception as error:
+                if lacks_memory(error):
+                    raise
+            file.seek(max(0, opened.offset))
+            end, length = file.read(BLOCK), file.seek(0, os.SEEK_END)
+    if end == bytes(BLOCK):
+        return found, []
+    found = [member for member in found if member.start + member.size <= length]
+    what = "it is damaged there" if end else "its end is missing"
+    return found, [f"{shard}: no more members are found from byte {max(0, opened.offset):,} on: {what}"]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from trainctl.errors import ConfigError
-from trainctl.settings.component import BUILT_IN, folders, places, source
+from trainctl.settings.component import BUILT_IN, folders, place_of, source
 from trainctl.settings.config import Config
 
 # The class that components of each group return; "callable" if a plain function is enough.
@@ -48,8 +48,8 @@ def bind(group: str, settings: Mapping[str, Any], packages: Iterable[str] = ()) 
     for package in (BUILT_IN, *packages):
         if not any((folder / group / f"{name}.py").is_file() for folder in folders(package)):
             continue
-        if importlib.util.find_spec(package) is None:
-            sys.path += [str(place) for place in places()]
+        if importlib.util.find_spec(package) is None and (place := place_of(package)):
+            sys.path.append(str(place))
         function = getattr(importlib.import_module(f"{package}.{group}.{name}"), name)
         return partial(function, **{key: value for key, value in settings.items() if key != "name"})
     raise AssertionError(f"{group} {name} was not checked")

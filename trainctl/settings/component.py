@@ -50,7 +50,7 @@ RESUMABLE = ("early_stopping.", "dataset.root", "dataset.download", "dataset.kee
 
 
 def folders(package: str) -> list[Path]:
-    """Return the directories of a package, installed, in the current directory or at the project's root, without importing it.
+    """Return the directories of a package, installed, at the project's root or in the current directory, without importing it.
 
     Returns:
         The directories, empty if there is no such package.
@@ -60,22 +60,33 @@ def folders(package: str) -> list[Path]:
     """
     if package == "__main__":  # is whatever has started Python
         return []
+    place = place_of(package)
     with reading(f"components=[{package}]", ConfigError, "cannot be looked up"):
-        spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [str(place) for place in places()])
+        spec = importlib.util.find_spec(package) or PathFinder.find_spec(package, [str(place)] if place else [])
         found = [Path(folder) for folder in spec.submodule_search_locations or ()] if spec else []
-    if (
-        spec is None or spec.origin is None
-    ):  # a directory without __init__.py, which a package of that name does not hide
-        for here in (place / package for place in reversed(places())):
-            if here not in found and is_directory(here):
-                found.insert(0, here)
+    is_bare = spec is None or spec.origin is None  # no __init__.py: a package of that name does not hide the directory
+    if place and is_bare and place / package not in found:
+        found.insert(0, place / package)
     return found
 
 
-def places() -> list[Path]:
-    """Return the directories in which packages of the user are looked up, in addition to what is installed."""
+def place_of(package: str) -> Path | None:
+    """Return the one directory from which a package that is not installed is imported; None if it is in none.
+
+    Inside a project that is its root, so that a directory below, which may come from anybody, cannot bring a package of
+    the same name that is imported instead.
+    """
     file = project_root.project_file()
-    return [Path.cwd(), *([file.parent] if file and file.parent != Path.cwd() else [])]
+    places = [*([file.parent] if file else []), Path.cwd()]
+    return next((place for place in places if is_directory(place / package)), None)
+
+
+def is_of_project(package: str, root: Path) -> bool:
+    """Return whether a package is installed or lies at a project's root: what that project may name."""
+    if is_directory(root / package):
+        return True
+    with reading(f"components=[{package}]", ConfigError, "cannot be looked up"):
+        return importlib.util.find_spec(package) is not None
 
 
 def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:

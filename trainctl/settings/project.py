@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import project_file, written
+from trainctl.settings import component, project_file, written
 from trainctl.settings.members import options, overlays, usual
 from trainctl.settings.project_file import OF_SWEEPS, Project, Setting
 from trainctl.wording import shell_words
@@ -77,6 +77,14 @@ def layered(typed: Sequence[str], config_dir: str | None = None, *, multirun: bo
     applied = tuple(each for each in settings if each.word in kept)
     if any(each.key == "components" for each in applied) and not project.is_trusted:
         raise ConfigError(untrusted(project))
+    if any(each.key == "components" for each in applied) and (missing := _missing(project)):
+        where = f"{project_file.shown(project.path)}, line {project.line}"
+        raise ConfigError(
+            *(
+                f"{where}: components=[{name}]: no such package, neither installed nor in {project.root}"
+                for name in missing
+            )
+        )
     return Layered([*(each.word for each in applied), *typed], project, applied)
 
 
@@ -105,7 +113,14 @@ def composed(typed: Sequence[str], config_dir: str | None = None) -> "tuple[Conf
 def packages() -> tuple[str, ...]:
     """Return the packages that the project around the current directory names, if it is trusted."""
     project = project_file.current()
-    return project.packages if project and project.is_trusted else ()
+    if not (project and project.is_trusted):
+        return ()
+    return tuple(name for name in project.packages if name not in _missing(project))
+
+
+def _missing(project: Project) -> list[str]:
+    """Return the packages of a project that are neither installed nor at its root: those of other places are not its own."""
+    return [name for name in project.packages if not component.is_of_project(name, project.root)]
 
 
 def _of_recipes(typed: Sequence[str], config_dir: str | None) -> list[str]:

@@ -13,6 +13,7 @@ from PIL import Image
 
 from tests.conftest import ROOT
 from tests.schemas import schema
+from tests.soak import cases, seed
 from trainctl.components.dataset.base import Dataset
 from trainctl.components.dataset.tar import tar
 from trainctl.errors import DataError
@@ -127,6 +128,40 @@ def test_what_is_wrong_with_a_tar_is_named(load: Load, tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:3000])
     with pytest.raises(DataError, match=r"w\.tar"):
         load(whole)
+
+
+@pytest.mark.soak
+def test_a_tar_that_ends_early_or_is_damaged_loses_no_sample_silently(load: Load, tmp_path: Path) -> None:
+    source = seed("damaged tars")
+    whole = write(tmp_path / "whole.tar", samples(0, 12)).read_bytes()
+    headers = [place for place in range(0, len(whole), 512) if whole[place : place + 2] == b"s/"]
+    assert len(headers) == 24
+    for number in range(cases(12)):
+        content, path = bytearray(whole), tmp_path / f"{number}.tar"
+        if source.random() < 0.5:
+            del content[source.choice((source.randrange(6000, len(whole) - 9000), source.choice(headers[9:]))) :]
+        else:
+            place = source.choice(headers[9:])
+            sizes = (
+                b"\xff" * 4 + source.choice((-512, -1024, -(2**40), 2**62)).to_bytes(8, "big", signed=True),
+                bytes(12),
+            )
+            content[place + 124 : place + 136] = source.choice(sizes)
+            if source.random() < 0.5:  # with the right checksum
+                content[place + 148 : place + 156] = b" " * 8
+                content[place + 148 : place + 156] = b"%06o\0 " % sum(content[place : place + 512])
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=rf"{number}\.tar"):
+            load(path)
+        found = load(path, damaged="skip")
+        assert found.inputs[:, 0, 0, 0].tolist() == [*range(len(found.targets))]
+        assert any("no more members are found" in note or "skipped" in note for note in found.notes)
+
+
+def test_a_label_that_is_no_text_is_named_and_becomes_no_class(load: Load, tmp_path: Path) -> None:
+    members = samples(0, 6) | {"s/001.cls": "é".encode("latin-1"), "s/003.cls": "è".encode("latin-1")}
+    with pytest.raises(DataError, match=r"s/001\.cls: byte 0 is not UTF-8"):
+        load(write(tmp_path / "a.tar", members))
 
 
 def test_a_damaged_image_is_skipped_with_a_note(load: Load, tmp_path: Path) -> None:

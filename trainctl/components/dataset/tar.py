@@ -60,7 +60,7 @@ def tar(
         background: What is put behind transparent pixels: ``white``, ``grey`` or ``black``; ``ignore``: transparency is
             discarded.
         damaged: ``error``: images that cannot be read are listed, and the run does not start; ``skip``: it starts without
-            them, with a note.
+            them, with a note. Likewise for files that are damaged or end early, so that not all samples are found.
         keep: ``memory``: all images are in memory. ``disk``: they stay on disk, and are visited in windows of neighbouring
             images that are shuffled. ``auto``: on disk if they would take more than half of the memory that is free.
         memory: The most memory that images may take; null: half of what is free.
@@ -88,6 +88,8 @@ def tar(
 
     def write(packer: Packer) -> None:
         index = index_of(shards, suffixes(), label)
+        if index.cut and damaged == "error":
+            raise DataError(*index.cut, f"{place}: dataset.damaged=skip uses what comes before")
         if not index.images:
             raise DataError(f"{place}: has no images")
         words = [*ordered(_word, index.labels)]
@@ -97,6 +99,7 @@ def tar(
         )
         pack(packer, images, mixed_order(codes, [len(words)], channels * size * size))
         packer.facts |= {"words": words, "others": index.others, "shards": len(shards)}
+        packer.facts["notes"] += index.cut
 
     found = packed(source, write)
     words = [str(found.facts["words"][row]) for row in found.targets.tolist()]
@@ -130,4 +133,9 @@ def tar(
 
 def _word(member: Member | None) -> str:
     """Return the text of a label; empty if there is none."""
-    return "" if member is None else member.read(LARGEST_LABEL).decode("utf-8", "replace").strip()
+    if member is None:
+        return ""
+    try:
+        return member.read(LARGEST_LABEL).decode("utf-8").strip()
+    except UnicodeDecodeError as error:  # replaced, two classes could become one
+        raise DataError(f"{member.path}: byte {error.start} is not UTF-8") from error
