@@ -140,7 +140,7 @@ def _run_pytest(tree: Path, arguments: Sequence[str], output: Path) -> NoReturn:
         for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "trainctl")]:
             del sys.modules[name]
         code = int(importlib.import_module("pytest").main(list(arguments)))
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever it is
         traceback.print_exc()
     finally:
         sys.stdout.flush()
