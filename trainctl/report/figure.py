@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.errors import StorageError
 from trainctl.fileformat.boundary import reading
 from trainctl.report import canvas, table
+from trainctl.store import directories
 from trainctl.store import files as storage
 from trainctl.store.runpath import AnyPath
 
@@ -141,6 +142,6 @@ def write(drawn: "Figure", path: AnyPath) -> AnyPath:
     content = io.BytesIO()
     with reading(str(path), StorageError, "cannot be drawn"):
         drawn.savefig(content, format="png", dpi=DPI)
-    storage.ensure_directory(path.parent)
+    directories.ensure_directory(path.parent)
     storage.write_bytes(path, content.getvalue())
     return path
