@@ -1,4 +1,4 @@
-"""Disks that fail, and disks that lose their power: stand-ins for ``os`` in :mod:`trainctl.store.files`."""
+"""Disks that fail, and disks that lose their power: stand-ins for ``os`` in the modules that change files."""
 
 import errno
 import os
@@ -7,12 +7,21 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from trainctl.store import files as storage
+import pytest
 
+from trainctl.store import directories, files, operations
+
+WRITERS = (files, directories, operations)
 OPERATIONS = ("open", "write", "fsync", "replace", "unlink", "mkdir")
 ERRORS = (
     errno.ENOSPC, errno.EIO, errno.EROFS, errno.EDQUOT, errno.EMFILE, errno.EACCES, errno.ENAMETOOLONG, errno.ESTALE,
 )  # fmt: skip
+
+
+def replace_os(patch: pytest.MonkeyPatch, stand_in: Any) -> None:
+    """Let every module that changes files use another ``os``."""
+    for module in WRITERS:
+        patch.setattr(module, "os", stand_in)
 
 
 class FailingDisk:
@@ -181,4 +190,4 @@ def lay_out(left: dict[str, bytes | None], root: Path, place: Path) -> None:
 
 
 assert all(hasattr(os, name) for name in OPERATIONS)
-assert storage.os is os
+assert all(module.os is os for module in WRITERS)

@@ -4,17 +4,25 @@
 
 Each breakage of tests/mutations.py is made in a copy of the tree, where its selection of tests must fail.
 The exit code is 1 if a breakage survives or no longer fits the code, 2 if a selection does not even run.
+
+The tests run in a process that is forked from this one, after the libraries were imported here: that takes longer than
+most of the selections. Nothing of trainctl or its tests is imported before the fork, but for the list of breakages.
 """
 
+import importlib
+import math
 import os
 import shlex
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -36,7 +44,22 @@ COPIED = (
 )
 # pytest's exit codes: 0 all passed, 1 some failed; the others say that the selection could not be judged.
 VERDICTS = {0: "survived", 1: "caught"}
-SECONDS = 600
+STOPPED = (
+    "stopped"  # did not end, which somebody would notice; it is reported apart, because a busy machine is slow, too
+)
+NOTICED = ("caught", STOPPED)
+SECONDS = 1800.0
+LIBRARIES = (
+    "pytest",
+    "hypothesis",
+    "torch",
+    "torchvision",
+    "numpy",
+    "sklearn",
+    "matplotlib.pyplot",
+    "hydra",
+    "omegaconf",
+)
 
 
 def mutate(text: str, mutation: Mutation) -> str:
@@ -54,15 +77,15 @@ def mutate(text: str, mutation: Mutation) -> str:
 
 
 def verdict(code: int | None) -> str:
-    """Say what pytest's exit code means for a breakage; None stands for a run that did not end, which is noticed."""
-    return "caught" if code is None else VERDICTS.get(code, f"not judged: pytest ended with {code}")
+    """Say what pytest's exit code means for a breakage; None stands for a run that did not end."""
+    return STOPPED if code is None else VERDICTS.get(code, f"not judged: pytest ended with {code}")
 
 
 def exit_code(verdicts: Sequence[str]) -> int:
     """Return 0 if every breakage was caught, 1 if one survived, else 2."""
     if "survived" in verdicts:
         return 1
-    return 0 if all(verdict == "caught" for verdict in verdicts) else 2
+    return 0 if all(verdict in NOTICED for verdict in verdicts) else 2
 
 
 def copy_tree(target: Path) -> None:
@@ -74,19 +97,55 @@ def copy_tree(target: Path) -> None:
             shutil.copy(ROOT / name, target / name)
 
 
-def run_tests(tree: Path, tests: str) -> int | None:
+def run_tests(tree: Path, tests: str, seconds: float = SECONDS) -> int | None:
     """Run a selection in a copy and return pytest's exit code; None if it had to be stopped."""
-    # The copy goes before an editable install. No byte code is kept: a breakage may be as long as what it
-    # replaces and as old to the second, which is all that Python looks at.
-    environment = os.environ | {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *shlex.split(tests)]
+    output = tree / "pytest.out"
+    pid = os.fork()
+    if pid == 0:
+        known = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that a library has imported
+        _run_pytest(tree, ["-x", "-q", "-p", "no:cacheprovider", "-W", known, *shlex.split(tests)], output)
+    deadline = time.monotonic() + seconds
+    while True:
+        ended, status = os.waitpid(pid, os.WNOHANG)
+        if ended:
+            break
+        if time.monotonic() > deadline:
+            os.killpg(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            return None
+        time.sleep(0.05)
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)  # what a broken command has left behind
+    code = os.waitstatus_to_exitcode(status)
+    if code not in VERDICTS:
+        print(output.read_text(encoding="utf-8", errors="replace")[-4000:], file=sys.stderr)
+    return code
+
+
+def _run_pytest(tree: Path, arguments: Sequence[str], output: Path) -> NoReturn:
+    """Become a process that runs pytest in a copy, and end with its exit code."""
+    code = 3
     try:
-        done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return None
-    if done.returncode not in VERDICTS:
-        print(done.stdout[-2000:] + done.stderr[-2000:], file=sys.stderr)
-    return done.returncode
+        os.setsid()
+        file = os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        null = os.open(os.devnull, os.O_RDONLY)
+        for target, source in ((0, null), (1, file), (2, file)):
+            os.dup2(source, target)
+        os.chdir(tree)
+        # The copy goes before an editable install. No byte code is kept: a breakage may be as long as what it
+        # replaces and as old to the second, which is all that Python looks at.
+        os.environ |= {"PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        sys.dont_write_bytecode = True
+        sys.path[:] = [str(tree), *(each for each in sys.path if Path(each).resolve() not in (ROOT, ROOT / "tests"))]
+        for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "trainctl")]:
+            del sys.modules[name]
+        code = int(importlib.import_module("pytest").main(list(arguments)))
+    except BaseException:  # noqa: BLE001 - the process ends here, whatever it is
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def main(wanted: Sequence[str]) -> int:
@@ -95,12 +154,14 @@ def main(wanted: Sequence[str]) -> int:
     if not chosen:
         print(f"no breakage of a file like {' or '.join(wanted)}", file=sys.stderr)
         return 2
+    for library in LIBRARIES:
+        importlib.import_module(library)
     broken = {mutation: mutate((ROOT / mutation.file).read_text(encoding="utf-8"), mutation) for mutation in chosen}
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="trainctl-mutate-") as folder:
         tree = Path(folder)
         copy_tree(tree)
-        healthy = run_tests(tree, " ".join(dict.fromkeys(mutation.tests for mutation in chosen)))
+        healthy = run_tests(tree, " ".join(dict.fromkeys(mutation.tests for mutation in chosen)), math.inf)
         if healthy != 0:
             print("the tests fail without any breakage: nothing can be judged", file=sys.stderr)
             return 2
@@ -114,7 +175,8 @@ def main(wanted: Sequence[str]) -> int:
             print(
                 f"{verdicts[-1]:9} {seconds:5.1f} s  {mutation.file}: {mutation.old!r} -> {mutation.new!r}", flush=True
             )
-    print(f"{verdicts.count('caught')} of {len(verdicts)} breakages caught")
+    stopped = f", {verdicts.count(STOPPED)} did not end" if STOPPED in verdicts else ""
+    print(f"{verdicts.count('caught')} of {len(verdicts)} breakages caught{stopped}")
     return exit_code(verdicts)
 
 

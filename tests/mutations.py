@@ -964,7 +964,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/files.py",
-        "                _sync_folder(folder, path)\n            except BaseException:",
+        "                sync_folder(folder, path)\n            except BaseException:",
         "            except BaseException:",
         "tests/train/test_faults.py -k power",
     ),
@@ -982,7 +982,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/files.py",
-        "                _may_change(path)\n                os.replace(temporary, name,",
+        "                may_change(path)\n                os.replace(temporary, name,",
         "                os.replace(temporary, name,",
         "tests/store/test_two_writers.py",
     ),
@@ -1061,7 +1061,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/files.py",
-        "                _unlink(temporary, folder)\n                raise\n",
+        "                unlink(temporary, folder)\n                raise\n",
         "                raise\n",
         "tests/store/test_rundir.py -k write_that_fails",
     ),
@@ -1471,7 +1471,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/new_folder.py",
-        "files.remove_directory(filling.folder)",
+        "directories.remove_directory(filling.folder)",
         "pass",
         "tests/store/test_new_folder.py -k failed",
     ),

@@ -37,7 +37,7 @@ def test_a_breakage_that_does_not_fit_is_an_error(text, old, new, message):
     [
         (0, "survived"),
         (1, "caught"),
-        (None, "caught"),
+        (None, "stopped"),
         (4, "not judged: pytest ended with 4"),
         (5, "not judged: pytest ended with 5"),
     ],
@@ -50,7 +50,7 @@ def test_only_failing_tests_catch_a_breakage(code, word):
 @pytest.mark.parametrize(
     ("verdicts", "code"),
     [
-        (["caught"], 0),
+        (["caught", "stopped"], 0),
         (["caught", "survived"], 1),
         (["caught", "not judged: ..."], 2),
         (["survived", "not judged: ..."], 1),

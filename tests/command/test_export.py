@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import FailingDisk
+from tests.faults import FailingDisk, replace_os
 from tests.finished import test_open as test_loading
 from tests.finished.test_open import Say
 from tests.zygote import Process
@@ -17,7 +17,7 @@ from trainctl.command import export
 from trainctl.errors import StorageError
 from trainctl.finished import export as exporting
 from trainctl.settings import compose
-from trainctl.store import files
+from trainctl.store import directories
 from trainctl.train import session
 
 say = test_loading.say
@@ -95,9 +95,9 @@ def test_a_directory_of_stages_appears_whole_or_not_at_all(tmp_path: Path, monke
     for n in range(1, 50):
         with monkeypatch.context() as patch:
             disk = FailingDisk(n, persistent=False, only=operations)
-            patch.setattr(files, "os", disk)
+            replace_os(patch, disk)
             try:
-                files.write_directory(tmp_path / "parts", contents)
+                directories.write_directory(tmp_path / "parts", contents)
             except StorageError:
                 left = [path.name for path in tmp_path.iterdir()]
                 assert left in ([], ["parts"]), (n, left)  # the last operations only sync what is there

@@ -27,7 +27,7 @@ from trainctl.finished import onnx_file, portable, torch_file, weights_file
 from trainctl.finished.export import export
 from trainctl.finished.open import open as open_run
 from trainctl.settings import compose
-from trainctl.store import files, rundir
+from trainctl.store import operations, rundir
 from trainctl.train import session
 
 say = test_loading.say
@@ -431,7 +431,7 @@ def test_a_write_that_fails_leaves_nothing(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(files, "_sync", full)
+    monkeypatch.setattr(operations, "sync_open", full)
     for words in (["output=m.onnx"], ["output=parts", "stages=2"]):
         code, _, err = say("export", trained("cnn"), *words)
         assert code == 5

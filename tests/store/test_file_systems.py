@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults import replace_os
 from tests.train.test_faults import settings
 from trainctl.errors import Advice, Interrupted, StorageError
 from trainctl.store import disk, files, restore, rundir, runpath
@@ -57,8 +58,8 @@ def test_a_file_system_without_sync_works_and_is_told_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     disk.TOLD.clear()
-    for module in (files, runpath):
-        monkeypatch.setattr(module, "os", Other(**SYSTEMS[name]))
+    replace_os(monkeypatch, Other(**SYSTEMS[name]))
+    monkeypatch.setattr(runpath, "os", Other(**SYSTEMS[name]))
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always", Advice)
         with pytest.raises(Interrupted):
@@ -83,13 +84,13 @@ def test_links_are_refused_too_where_directories_cannot_be_opened(
 
 
 def test_a_sync_that_fails_is_no_lack_of_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "os", Other(fsync=refusing(errno.EIO, directories=True)))
+    replace_os(monkeypatch, Other(fsync=refusing(errno.EIO, directories=True)))
     with pytest.raises(StorageError, match="Input/output error"):
         files.write_bytes(tmp_path / "x", b"x")
 
 
 def test_a_file_system_that_takes_no_bytes_ends_the_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(files, "os", Other(write=lambda handle, content: 0))
+    replace_os(monkeypatch, Other(write=lambda handle, content: 0))
     with pytest.raises(StorageError, match="accepted no more bytes"):
         files.write_bytes(tmp_path / "x", b"x")
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from tests.train.test_faults import settings
 from trainctl.errors import StorageError
 from trainctl.run import assemble
 from trainctl.run.run import Run
-from trainctl.store import checkpoint, files, lock, manifest, restore, runpath
+from trainctl.store import checkpoint, directories, files, lock, manifest, restore, runpath
 from trainctl.train import session
 
 
@@ -99,8 +99,8 @@ def test_who_has_lost_the_lock_changes_nothing_more(
         for change in (
             lambda: files.write_bytes(held / "a", b"new"), lambda: files.append(held / "a", b"new"),
             lambda: files.create(held / "new", b"new"), lambda: files.remove(held / "checkpoints" / "b"),
-            lambda: files.make_directory(held / "new"), lambda: files.rename(held / "a", held / "new"),
-            lambda: files.open_new(held / "new"), lambda: files.ensure_directory(held / "new"),
+            lambda: directories.make_directory(held / "new"), lambda: files.rename(held / "a", held / "new"),
+            lambda: files.open_new(held / "new"), lambda: directories.ensure_directory(held / "new"),
         ):  # fmt: skip
             with pytest.raises(lock.LostLockError, match="took over this run" if taken else "its lock was removed"):
                 change()

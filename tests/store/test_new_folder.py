@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.faults import FailingDisk
+from tests.faults import FailingDisk, replace_os
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.store import files, new_folder, runpath
 
@@ -99,7 +99,7 @@ def test_a_link_that_appears_meanwhile_is_not_followed(tmp_path):
 @pytest.mark.parametrize("only", ["open", "mkdir", "replace", "write"])
 def test_a_disk_that_fails_is_reported_and_leaves_no_result(tmp_path, monkeypatch, only):
     disk = FailingDisk(1, persistent=True, only=(only,))
-    monkeypatch.setattr(files, "os", disk)
+    replace_os(monkeypatch, disk)
     with pytest.raises(StorageError):
         fill(tmp_path / "out")
     assert disk.fired

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults import FailingDisk
+from tests.faults import FailingDisk, replace_os
 from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.settings import compose
-from trainctl.store import configuration, files, rundir
+from trainctl.store import configuration, rundir
 
 
 def make_run(root: Path, name: str) -> Path:
@@ -58,7 +58,7 @@ def test_a_root_that_is_a_file_is_a_storage_error(tmp_path: Path) -> None:
 def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "summary.json"
     rundir.write(path, "old")
-    monkeypatch.setattr(files, "os", FailingDisk(1, persistent=False, only=("replace",)))
+    replace_os(monkeypatch, FailingDisk(1, persistent=False, only=("replace",)))
     with pytest.raises(StorageError):
         rundir.write(path, "new")
     assert path.read_text() == "old"

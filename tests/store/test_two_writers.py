@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from tests.faults import replace_os
 from tests.soak import cases, seed
 from trainctl.errors import StorageError
 from trainctl.store import files, lock, runpath
@@ -100,7 +101,7 @@ def interleave(directory: Path, chance: random.Random, patch: pytest.MonkeyPatch
     """Let two writers go on in any order, and a user remove the lock; return them, and what happened."""
     (directory / "checkpoints").mkdir(parents=True)
     writers = [Writer(directory, name, chance.randint(1, 4)) for name in "ab"]
-    patch.setattr(files, "os", Suspended(writers))
+    replace_os(patch, Suspended(writers))
     patch.setattr(lock, "_gone", lambda other: False)  # both are alive, as far as each other knows
     happened = []
     for writer in writers:

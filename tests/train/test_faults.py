@@ -21,14 +21,13 @@ from typing import Any
 
 import pytest
 
-from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out
+from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out, replace_os
 from tests.train.test_resume import timeless
 from trainctl.data.rows import SplitName
 from trainctl.errors import Advice, Interrupted, StorageError, Terminated
 from trainctl.run.run import Evaluation, Run
 from trainctl.settings import compose, config
 from trainctl.store import checkpoint, disk, lock, restore, rundir
-from trainctl.store import files as storage
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train import evaluation, loop, provenance, session
 
@@ -69,7 +68,7 @@ def result(directory: Path) -> tuple[Any, ...]:
 def ended_under(disk: FailingDisk, directory: Path, monkeypatch: pytest.MonkeyPatch, *, resumed: bool = False) -> bool:
     """Train on a disk; say whether it trained to the end. Any other error than of storage is the test's."""
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "os", disk)
+        replace_os(patch, disk)
         try:
             session.resume(settings(), [], directory) if resumed else session.begin(settings(), [], directory)
         except StorageError:
@@ -140,7 +139,7 @@ def test_a_disk_that_fails_while_a_run_is_resumed_costs_nothing(
 def test_records_that_cannot_be_written_are_told_once_and_end_nothing(tmp_path: Path, whole: Path, file: str) -> None:
     directory = tmp_path / "run"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(storage, "os", Forbidding(file))
+        replace_os(patch, Forbidding(file))
         with pytest.warns(Advice, match=file.partition(".")[0]) as told:
             session.begin(settings(*(["output.plots=true"] if file == "plots" else [])), [], directory)
     assert len(told) == 1
@@ -219,7 +218,7 @@ def recorded(
         disk.mark(run.state.step)
 
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "os", disk)
+        replace_os(patch, disk)
         patch.setattr(checkpoint, "save", marked)
         session.begin(settings(), [], directory)
     return disk.log, good
@@ -233,7 +232,7 @@ def test_a_full_disk_stops_the_run_and_says_what_was_needed_and_what_is_kept(
             self.calls = 0 if not (tmp_path / "run" / "checkpoints" / "step-00000001.json").exists() else self.n
             return super().__getattr__(name)
 
-    monkeypatch.setattr(storage, "os", Full(2, persistent=True, error=errno.ENOSPC, only=("write",)))
+    replace_os(monkeypatch, Full(2, persistent=True, error=errno.ENOSPC, only=("write",)))
     with pytest.raises(StorageError) as caught:
         session.begin(settings(), [], tmp_path / "run")
     assert re.fullmatch(
@@ -306,7 +305,7 @@ def test_a_save_at_the_step_of_the_newest_checkpoint_that_fails_costs_nothing(
             session.begin(chosen, [], directory)
     assert restore.newest(directory).manifest.step == 2
     with monkeypatch.context() as patch:
-        patch.setattr(storage, "os", Forbidding("best-"))
+        replace_os(patch, Forbidding("best-"))
         with pytest.raises(StorageError, match="the newest checkpoint is that of step 2"):
             session.resume(settings("loop.epochs=2"), [], directory)
     session.resume(settings(), [], directory)

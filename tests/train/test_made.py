@@ -9,9 +9,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.faults import FailingDisk
+from tests.faults import FailingDisk, replace_os
 from trainctl.errors import StorageError
-from trainctl.store import files, lock, runpath
+from trainctl.store import lock, runpath
 from trainctl.store.records import MadeBy
 from trainctl.train import made
 
@@ -71,7 +71,7 @@ def test_a_full_disk_leaves_nothing_of_a_run_that_was_to_be_made(
     parts = {"dataset": {"name": "iris"}, "model": {"name": "mlp"}}
     config = SimpleNamespace(parts=parts, output=SimpleNamespace(root=str(tmp_path / "runs")))
     (tmp_path / "runs").mkdir()
-    monkeypatch.setattr(files, "os", FailingDisk(1, persistent=True, error=errno.ENOSPC, only=("write",)))
+    replace_os(monkeypatch, FailingDisk(1, persistent=True, error=errno.ENOSPC, only=("write",)))
     with pytest.raises(StorageError):
         made.make(SimpleNamespace(config=config), MadeBy("merge"))  # type: ignore[arg-type]
     assert list((tmp_path / "runs").iterdir()) == []

@@ -36,7 +36,7 @@ from typing import TYPE_CHECKING
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, TrainctlError
 from trainctl.report import table
-from trainctl.store import files, finding, rundir, runpath
+from trainctl.store import directories, files, finding, rundir, runpath
 from trainctl.store.runpath import AnyPath, RunPath
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _write(document: "Document", target: AnyPath) -> AnyPath:
     from trainctl.report.html.page import page
 
     if isinstance(target, Path):
-        files.ensure_directory(target.parent)
+        directories.ensure_directory(target.parent)
     files.write_bytes(target, page(document))
     return target
 

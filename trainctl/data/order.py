@@ -21,12 +21,14 @@ StepRows = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
-class Order:
-    """The rows that each step visits: a function of the step alone, so a checkpoint need not save it.
+class StepwiseOrder:
+    """What orders of one split have in common, wherever its rows are: :class:`Order` in memory, ``WindowOrder`` on disk.
+
+    The rows that a step visits are a function of the step alone, so a checkpoint need not save them.
 
     Args:
         rows: The training split.
-        batch_size: Rows in a step; if these are all rows, they are not shuffled.
+        batch_size: Rows in a step; if these are all rows, :class:`Order` does not shuffle them.
         seed: The run's seed.
         device: The device of the indices.
         taught: What a teacher says about each row ``(N, ...)``; None if that is not stored.
@@ -42,6 +44,11 @@ class Order:
     def steps_per_epoch(self) -> int:
         """Steps in an epoch; the last batch may be smaller."""
         return -(-len(self.rows) // self.batch_size)
+
+
+@dataclass(frozen=True)
+class Order(StepwiseOrder):
+    """The rows in memory that each step visits: all of them are shuffled in each epoch."""
 
     def batches(self, step: int) -> Iterator[StepRows]:
         """Yield the batches of this step and all later ones, without end; inputs are as stored, not scaled."""

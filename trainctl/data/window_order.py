@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainctl.components.augment.base import Visit
 from trainctl.data.ahead import read_ahead
-from trainctl.data.order import GATHERED_BYTES
+from trainctl.data.order import GATHERED_BYTES, StepwiseOrder
 from trainctl.data.stored_rows import StoredRows
 from trainctl.fileformat import rows_file
 from trainctl.machine.device import derive
@@ -99,27 +99,10 @@ class Window:
 
 
 @dataclass(frozen=True)
-class WindowOrder:
-    """The rows on disk that each step visits: a function of the step alone, so a checkpoint need not save it.
-
-    Args:
-        rows: The training split.
-        batch_size: Rows in a step.
-        seed: The run's seed.
-        device: The device of the indices.
-        taught: What a teacher says about each row ``(N, ...)``; None if that is not stored.
-    """
+class WindowOrder(StepwiseOrder):
+    """The rows on disk that each step visits: the windows are shuffled in each epoch, and the rows inside each window."""
 
     rows: StoredRows
-    batch_size: int
-    seed: int
-    device: torch.device
-    taught: Tensor | None = None
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Steps in an epoch; the last batch may be smaller."""
-        return -(-len(self.rows) // self.batch_size)
 
     def batches(self, step: int) -> Iterator[tuple[Tensor, ...]]:
         """Yield the batches of this step and all later ones, without end; inputs are as stored, not scaled.

@@ -22,7 +22,7 @@ from trainctl.finished import (
 )
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.portable import Stage
-from trainctl.store import files
+from trainctl.store import directories, files
 
 Format = Literal["onnx", "torch", "safetensors"]
 SUFFIXES: dict[Format, str] = {"onnx": ".onnx", "torch": ".pt2", "safetensors": ".safetensors"}
@@ -154,7 +154,7 @@ def _write(target: Path, contents: Sequence[bytes], suffix: str) -> tuple[Path, 
         files.write_bytes(target, contents[0])
         return (target,)
     named = {f"stage-{number}{suffix}": content for number, content in enumerate(contents, 1)}
-    files.write_directory(target, named)
+    directories.write_directory(target, named)
     return tuple(target / name for name in named)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.errors import StorageError
 from trainctl.fileformat.boundary import reading
 from trainctl.report import canvas, table
+from trainctl.store import directories
 from trainctl.store import files as storage
 from trainctl.store.runpath import AnyPath
 
@@ -145,6 +146,6 @@ def write(drawn: "Figure", path: AnyPath) -> AnyPath:
     with reading(str(path), StorageError, "cannot be drawn"):
         drawn.set_dpi(DPI)
         drawn.canvas.print_png(content)  # type: ignore[attr-defined]  # of the canvas that canvas.figure has chosen
-    storage.ensure_directory(path.parent)
+    directories.ensure_directory(path.parent)
     storage.write_bytes(path, content.getvalue())
     return path

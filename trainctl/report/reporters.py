@@ -13,7 +13,7 @@ from trainctl.report.plain import Plain
 from trainctl.run.factory import members
 from trainctl.run.reporter import MultiReporter, Reporter
 from trainctl.run.run import Run
-from trainctl.store import files, runfile, runpath
+from trainctl.store import directories, files, runfile, runpath
 from trainctl.store.runpath import AnyPath, RunPath
 
 LARGEST_LOG = 2**28  # bytes of one file of a logger that are read again
@@ -43,7 +43,7 @@ class RunFolder:
 
     def create(self, name: str) -> BinaryIO:
         """Create a file, and the folder if it does not exist."""
-        files.ensure_directory(self.path)
+        directories.ensure_directory(self.path)
         return files.open_new(self.path / name)
 
     def names(self) -> list[str]:

@@ -25,7 +25,7 @@ from trainctl.run.layers import layers
 from trainctl.run.model import build_model, decay_groups
 from trainctl.run.parent import Parent, of_role
 from trainctl.run.plan import make_plan
-from trainctl.run.run import Evaluation, Run
+from trainctl.run.run import Evaluation, Plan, Run
 from trainctl.run.state import TrainState
 from trainctl.run.training_parts import build_augment, build_constraints, build_optimizer, build_teacher
 from trainctl.run.transfer import LayerStart
@@ -58,31 +58,11 @@ def assemble(
     device, threads = prepare(config, world)
     origin = next(iter(of_role(parents, "start")), None)
     data = load_data(config, device, trained, fitted, origin)
-    starts: list[LayerStart] = []
-
-    def start(model: nn.Module, *, body_only: bool) -> None:
-        """Load the weights of the run that this one starts from."""
-        if origin is None:
-            raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
-        starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
-
-    def others(model: nn.Module) -> None:
-        """Load weights that others have trained."""
-        starts.extend(pretrained.start(model, config, data.schema))
-
-    loaded = None if restored else others
-    model, task = build_model(config, data.schema, device, data.examples, start, loaded)
+    model, task, starts = _start_model(config, data, device, origin, restored=restored)
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
-    checks.check_targets(config, task, data)
-    loss = build_loss(config, task, data)
-    metrics = build_metrics(config, task, data)
-    checks.check_monitors(config, task, len(data.splits["val"]), metrics)
+    loss, metrics = _loss_and_metrics(config, task, data)
     # 2. The parts that train the model.
-    rows = len(data.splits["train"])
-    plan = make_plan(config, rows, 0 if data.without_label is None else len(data.without_label))
-    checks.check_batches(config, model, plan, rows)
-    check_batch(data.splits["train"], plan.batch_size, config.loop.batch_size)
-    checks.advise(config, plan, rows)
+    plan = _plan(config, data, model)
     decayed, spared = decay_groups(model, decay_norm_and_bias=config.decay_norm_and_bias)
     optimizer = build_optimizer(config, model, decayed, spared)
     freeze = member(config, "freeze", layers=len(layers(model)), steps_per_epoch=plan.steps_per_epoch)
@@ -115,8 +95,52 @@ def assemble(
         threads=threads,
         freezer=freezer,
         parents=parents,
-        starts=tuple(starts),
+        starts=starts,
     )
+
+
+def _start_model(
+    config: Config, data: Data, device: torch.device, origin: Parent | None, *, restored: bool
+) -> tuple[nn.Module, Task, tuple[LayerStart, ...]]:
+    """Build the model with the weights that training starts from; return it, its task, and where each layer's come from.
+
+    Raises:
+        TrainctlError: If it cannot be built for the data, or weights to start from are missing.
+    """
+    starts: list[LayerStart] = []
+
+    def start(model: nn.Module, *, body_only: bool) -> None:
+        """Load the weights of the run that this one starts from."""
+        if origin is None:
+            raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
+        starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
+
+    def others(model: nn.Module) -> None:
+        """Load weights that others have trained."""
+        starts.extend(pretrained.start(model, config, data.schema))
+
+    loaded = None if restored else others
+    model, task = build_model(config, data.schema, device, data.examples, start, loaded)
+    return model, task, tuple(starts)
+
+
+def _loss_and_metrics(config: Config, task: Task, data: Data) -> tuple[Loss, list[Metric]]:
+    """Build what judges the model; raise ConfigError if one of them, or what monitors them, does not suit the data."""
+    checks.check_targets(config, task, data)
+    loss = build_loss(config, task, data)
+    metrics = build_metrics(config, task, data)
+    checks.check_monitors(config, task, len(data.splits["val"]), metrics)
+    return loss, metrics
+
+
+def _plan(config: Config, data: Data, model: nn.Module) -> Plan:
+    """Return the plan of a run; raise ConfigError if a batch of it suits neither the model nor the rows."""
+    train = data.splits["train"]
+    plan = make_plan(config, len(train), 0 if data.without_label is None else len(data.without_label))
+    checks.check_batches(config, model, plan, len(train))
+    check_batch(train, plan.batch_size, config.loop.batch_size)
+    checks.advise(config, plan, len(train))
+    return plan
 
 
 def assemble_evaluation(config: Config, schema: Schema, fitted: Fitted, *, whole: bool = False) -> Evaluation:

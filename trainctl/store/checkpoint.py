@@ -26,7 +26,7 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
-from trainctl.store import difference, files, int8, manifest, rundir, runfile, runpath, tensors
+from trainctl.store import difference, directories, files, int8, manifest, rundir, runfile, runpath, tensors
 from trainctl.store.manifest import Manifest, NewerFormatError
 from trainctl.store.runpath import AnyPath
 
@@ -49,7 +49,7 @@ def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ())
     """
     directory = runpath.hold(directory)
     folder, state = directory / "checkpoints", run.state
-    files.ensure_directory(folder)
+    directories.ensure_directory(folder)
     optimizer, optimizer_numbers = flatten_optimizer(run.optimizer)
     last = tensors.write(folder / f"last-{state.step:08d}.safetensors", stored(run, _tensors(run) | optimizer))
     best = None

@@ -1,6 +1,6 @@
-"""Write, sync, rename and remove the files of a run; no other module does. Imports no torch.
+"""Write, sync, rename and remove the files of a run; only :mod:`trainctl.store.directories` does so as well.
 
-Every operation is one call of ``os``, so that the tests can make each of them fail, once or permanently, and can replay
+Imports no torch. Every operation is one call of ``os``, so that the tests can make each of them fail, once or permanently, and can replay
 a power failure. A file is written under a random temporary name in the same directory, synced and renamed, and then the
 directory is synced: after a crash the file has either its old or its new content, complete. No link is followed, see
 :mod:`trainctl.store.runpath`. While a run is locked, each change first checks that the lock is still held, see
@@ -10,23 +10,17 @@ directory is synced: after a crash the file has either its old or its new conten
 import errno
 import hashlib
 import os
-import re
-import secrets
-import shutil
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from pathlib import Path
 from typing import BinaryIO
 
-from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import runfile, runpath
-from trainctl.store.disk import failure, require_unable_to_sync
-from trainctl.store.runpath import AnyPath, RunPath, reached
+from trainctl.store import runpath
+from trainctl.store.disk import failure
+from trainctl.store.operations import NEW, beside, create_synced, may_change, sync_folder, sync_open, unlink, write_all
+from trainctl.store.runpath import AnyPath, reached
 
 PORTION = 1 << 20  # bytes written at once, for a dummy file and for small pieces of content
-TEMPORARY = re.compile(r"\.trainctl-[0-9a-f]{16}\.tmp")
-NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | runpath.NO_LINK
 APPEND = os.O_WRONLY | os.O_APPEND | runpath.NO_LINK | runpath.NO_WAIT
 
 
@@ -50,14 +44,14 @@ def write(path: AnyPath, portions: Iterable[bytes | memoryview], size: int) -> s
 
     try:
         with reached(path) as (folder, name):
-            temporary = _beside(name)
+            temporary = beside(name)
             try:
-                _write_new(temporary, folder, digested(), path)
-                _may_change(path)
+                create_synced(temporary, folder, digested(), path)
+                may_change(path)
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-                _sync_folder(folder, path)
+                sync_folder(folder, path)
             except BaseException:
-                _unlink(temporary, folder)
+                unlink(temporary, folder)
                 raise
     except OSError as error:
         raise failure(path, error, size) from error
@@ -100,7 +94,7 @@ def append(path: AnyPath, content: bytes, flags: int = os.O_CREAT) -> None:
     """
     handle = open_to_append(path, flags)
     try:
-        _write(handle, content)
+        write_all(handle, content)
     except OSError as error:
         raise failure(path, error, len(content)) from error
     finally:
@@ -118,7 +112,7 @@ def open_to_append(path: AnyPath, flags: int = os.O_CREAT) -> int:
         StorageError: If it cannot be opened, or is a link, a special file, or one with a second name.
     """
     try:
-        _may_change(path)
+        may_change(path)
         with reached(path) as (folder, name):
             handle = os.open(name, APPEND | flags, 0o666, dir_fd=folder)
         found = os.fstat(handle)
@@ -136,7 +130,7 @@ def create_whole(path: AnyPath, content: bytes) -> bool:
     Raises:
         StorageError: If it cannot be written.
     """
-    aside = path.parent / os.path.basename(_beside(path.name))
+    aside = path.parent / os.path.basename(beside(path.name))
     if not create(aside, content):
         return False  # a random name that is taken: as good as another process's file
     try:
@@ -158,9 +152,9 @@ def create(path: AnyPath, content: bytes) -> bool:
         StorageError: If it cannot be written; it then does not exist.
     """
     try:
-        _may_change(path)
+        may_change(path)
         with reached(path) as (folder, name):
-            _write_new(name, folder, [content], path)
+            create_synced(name, folder, [content], path)
     except FileExistsError:
         return False
     except OSError as error:
@@ -175,43 +169,11 @@ def open_new(path: AnyPath) -> BinaryIO:
         StorageError: If it cannot be created.
     """
     try:
-        _may_change(path)
+        may_change(path)
         with reached(path) as (folder, name):
             return os.fdopen(os.open(name, NEW, 0o666, dir_fd=folder), "wb")
     except OSError as error:
         raise failure(path, error, 0) from error
-
-
-def make_directory(path: AnyPath) -> None:
-    """Create a directory and sync its parent; the directory must not exist yet.
-
-    Raises:
-        OSError: If it cannot be created.
-    """
-    _may_change(path)
-    with reached(path) as (folder, name):
-        os.mkdir(name, dir_fd=folder)
-        try:
-            _sync_folder(folder, path)
-        except OSError:
-            with suppress(OSError):
-                os.rmdir(name, dir_fd=folder)
-            raise
-
-
-def ensure_directory(path: AnyPath) -> None:
-    """Create a directory unless it exists.
-
-    Raises:
-        StorageError: If it cannot be created, or something else has its name.
-    """
-    try:
-        if isinstance(path, Path):
-            path.mkdir(parents=True, exist_ok=True)
-        elif runpath.kind(path) != "a directory":
-            make_directory(path)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot create directory: {error.strerror}") from error
 
 
 def remove(path: AnyPath) -> None:
@@ -220,64 +182,9 @@ def remove(path: AnyPath) -> None:
     Raises:
         StorageError: If the run's lock was lost.
     """
-    _may_change(path)
+    may_change(path)
     with suppress(OSError), reached(path) as (folder, name):
         os.unlink(name, dir_fd=folder)
-
-
-def remove_directory(path: AnyPath) -> None:
-    """Remove a directory and the files in it; ignore if it does not exist or cannot be removed."""
-    with suppress(OSError, CheckpointError):
-        for name in runfile.names(path):
-            remove(path / name)
-        remove_if_empty(path)
-
-
-def remove_tree(path: AnyPath) -> None:
-    """Remove a directory and everything below it, without following links; what cannot be removed stays.
-
-    Raises:
-        StorageError: If the run's lock was lost.
-    """
-    _may_change(path)
-    with suppress(OSError), reached(path) as (folder, name):
-        shutil.rmtree(name, ignore_errors=True, dir_fd=folder)  # refuses a link, also one that appears meanwhile
-
-
-def remove_if_empty(path: AnyPath) -> None:
-    """Remove a directory unless something is in it; ignore if it cannot be removed."""
-    with suppress(OSError), reached(path) as (folder, name):
-        os.rmdir(name, dir_fd=folder)
-
-
-def write_directory(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Create a directory with files, all of it or nothing, and sync it to disk.
-
-    Args:
-        path: The directory, which must not exist yet.
-        contents: Content of each file, by its name.
-
-    Raises:
-        StorageError: If it cannot be written.
-    """
-    temporary = Path(_beside(str(path)))
-    size = sum(map(len, contents.values()))
-    try:
-        try:
-            os.mkdir(temporary)
-            for name, content in contents.items():
-                _write_new(str(temporary / name), None, [content], path)
-            _sync_folder(None, temporary / "any")
-            os.rename(temporary, path)
-            _sync_folder(None, path)
-        except BaseException:
-            for name in contents:
-                _unlink(str(temporary / name), None)
-            with suppress(OSError):
-                os.rmdir(temporary)
-            raise
-    except OSError as error:
-        raise failure(path, error, size) from error
 
 
 def rename(source: AnyPath, target: AnyPath) -> bool:
@@ -287,7 +194,7 @@ def rename(source: AnyPath, target: AnyPath) -> bool:
         StorageError: If it exists and cannot be renamed.
     """
     try:
-        _may_change(source)
+        may_change(source)
         with reached(source) as (folder, name):
             os.replace(name, target.name if folder is not None else str(target), src_dir_fd=folder, dst_dir_fd=folder)
     except FileNotFoundError:
@@ -328,7 +235,7 @@ def sync(path: AnyPath) -> None:
         access = os.O_RDWR if os.name == "nt" else os.O_RDONLY
         handle = os.open(name, access | runpath.NO_LINK | runpath.NO_WAIT, dir_fd=folder)
         try:
-            _sync(handle, path)
+            sync_open(handle, path)
         finally:
             os.close(handle)
 
@@ -346,81 +253,15 @@ def rehearse(path: AnyPath, size: int) -> None:
     portions = (bytes(min(PORTION, size - start)) for start in range(0, size, PORTION))
     try:
         with reached(path) as (folder, name):
-            temporary = _beside(name)
+            temporary = beside(name)
             try:
-                _write_new(temporary, folder, portions, path)
+                create_synced(temporary, folder, portions, path)
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-                _sync_folder(folder, path)
+                sync_folder(folder, path)
                 os.unlink(name, dir_fd=folder)
             except OSError:
                 for rest in (temporary, name):
-                    _unlink(rest, folder)
+                    unlink(rest, folder)
                 raise
     except OSError as error:
         raise failure(path.parent, error, size) from error
-
-
-def _may_change(path: AnyPath) -> None:
-    """Check that the run's lock is still held; called last before each change.
-
-    Raises:
-        StorageError: If it was lost.
-    """
-    if isinstance(path, RunPath):
-        path.anchor.guard()
-
-
-def _beside(name: str) -> str:
-    """Return a random name in the same directory, as :data:`TEMPORARY` describes; nobody can guess it and put a link there."""
-    return os.path.join(os.path.dirname(name), f".trainctl-{secrets.token_hex(8)}.tmp")
-
-
-def _write_new(
-    name: str, folder: int | None, portions: Iterable[bytes | bytearray | memoryview], path: AnyPath
-) -> None:
-    """Write and sync a file, which must not exist yet; remove it if that fails."""
-    handle = os.open(name, NEW, 0o666, dir_fd=folder)
-    try:
-        try:
-            for portion in portions:
-                _write(handle, portion)
-            _sync(handle, path)
-        finally:
-            os.close(handle)
-    except BaseException:
-        _unlink(name, folder)
-        raise
-
-
-def _unlink(name: str, folder: int | None) -> None:
-    with suppress(OSError):
-        os.unlink(name, dir_fd=folder)
-
-
-def _write(handle: int, content: bytes | bytearray | memoryview) -> None:
-    rest = memoryview(content)
-    while rest:
-        if not (written := os.write(handle, rest)):
-            raise OSError(errno.EIO, "the file system accepted no more bytes and reported no error")
-        rest = rest[written:]
-
-
-def _sync(handle: int, path: AnyPath) -> None:
-    """Sync an open file; if the file system cannot sync, only tell the user, once."""
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        require_unable_to_sync(error, path, "files")
-
-
-def _sync_folder(folder: int | None, path: AnyPath) -> None:
-    if os.name == "nt":
-        return  # Windows cannot open a directory, and renames need no sync
-    try:
-        handle = os.open("." if folder is not None else str(path.parent), os.O_RDONLY, dir_fd=folder)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-    except OSError as error:
-        require_unable_to_sync(error, path, "directories")

@@ -22,7 +22,7 @@ from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.store import files, journal_base, lock, runfile
+from trainctl.store import directories, files, journal_base, lock, runfile
 from trainctl.store.journal_base import Event, Journal
 from trainctl.store.records import require_list
 from trainctl.store.runpath import MissingError, RunPath
@@ -35,7 +35,7 @@ LARGEST_CLAIM = 1000  # bytes
 def prepare(home: RunPath) -> None:
     """Create the directories of a journal, where they do not exist."""
     for name in FOLDERS:
-        files.ensure_directory(home / name)
+        directories.ensure_directory(home / name)
 
 
 class Writer(journal_base.Writer):

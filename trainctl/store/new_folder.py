@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from trainctl.errors import StorageError
-from trainctl.store import files, runfile, runpath
+from trainctl.store import directories, files, runfile, runpath
 from trainctl.store.runpath import AnyPath, RunPath
 
 
@@ -40,13 +40,13 @@ def filled(target: AnyPath, *, numbered: bool = False) -> Iterator[Filling]:
     if isinstance(parent, RunPath) and (kind := runpath.kind(parent)) not in ("", "a directory"):
         advice = "; nothing in a run directory may be a link" if kind == "a link" else ""
         raise StorageError(f"{parent}: is {kind}, not a directory{advice}")
-    files.ensure_directory(parent)
+    directories.ensure_directory(parent)
     filling = Filling(parent / f".trainctl-{secrets.token_hex(8)}.tmp")
     try:
-        files.make_directory(filling.folder)
+        directories.make_directory(filling.folder)
     except OSError as error:
         if numbered:
-            files.remove_if_empty(parent)
+            directories.remove_if_empty(parent)
         raise StorageError(f"{parent}: cannot create a directory in it: {error.strerror}") from error
     try:
         yield filling
@@ -56,9 +56,9 @@ def filled(target: AnyPath, *, numbered: bool = False) -> Iterator[Filling]:
         files.rename(filling.folder, final)
         filling.path = final
     except BaseException:
-        files.remove_directory(filling.folder)
+        directories.remove_directory(filling.folder)
         if numbered:
-            files.remove_if_empty(parent)
+            directories.remove_if_empty(parent)
         raise
 
 

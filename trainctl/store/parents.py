@@ -20,7 +20,7 @@ from trainctl.run.parent import Parent, Role
 from trainctl.store import (
     checkpoint,
     configuration,
-    files,
+    directories,
     manifest,
     records,
     restore,
@@ -99,10 +99,10 @@ def write(directory: AnyPath, parents: tuple[Parent, ...]) -> None:
     """
     held = runpath.hold(directory)
     if parents:
-        files.ensure_directory(held / "parents")
+        directories.ensure_directory(held / "parents")
     for number, parent in enumerate(parents):
         folder = held / "parents" / str(number)
-        files.ensure_directory(folder)
+        directories.ensure_directory(folder)
         rundir.write(folder / "config.yaml", rundir.config_text(parent.config.tree))
         weights = {f"model.{key}": value for key, value in parent.model.items()}
         payload = tensors.write(folder / "weights.safetensors", weights | checkpoint.fitted_tensors(parent.fitted))

@@ -34,7 +34,7 @@ import yaml
 from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import LARGEST, parse_tree
 from trainctl.settings.config import Tree, slug
-from trainctl.store import files, runfile, runpath
+from trainctl.store import directories, files, operations, runfile, runpath
 from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like, run_around
 from trainctl.store.records import line, read_json, read_metrics, read_overrides
 from trainctl.store.runpath import AnyPath
@@ -126,7 +126,7 @@ def make(directory: Path) -> None:
         )
     try:
         _make_root(directory.parent)
-        files.make_directory(directory)
+        directories.make_directory(directory)
     except FileExistsError:
         if directory.exists():
             raise
@@ -142,9 +142,9 @@ def _make_root(root: Path) -> None:
     for parent in reversed(root.parents):
         if not parent.exists():
             with suppress(FileExistsError):
-                files.make_directory(parent)
+                directories.make_directory(parent)
     try:
-        files.make_directory(root)
+        directories.make_directory(root)
     except FileExistsError:
         if not root.is_dir():
             raise
@@ -178,7 +178,7 @@ def prepare(directory: AnyPath) -> None:
     held = runpath.hold(directory)
     for folder in (held, held / "checkpoints", held / "plots"):
         for name in runfile.names(folder):
-            if files.TEMPORARY.fullmatch(name) or LEFTOVERS.fullmatch(name):
+            if operations.TEMPORARY.fullmatch(name) or LEFTOVERS.fullmatch(name):
                 files.remove(folder / name)
     log = held / "log.txt"
     if (found := runpath.status(log)) and found.st_nlink > 1:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 from trainctl.errors import CheckpointError, StorageError
-from trainctl.store import files, lock, runfile, runpath
+from trainctl.store import directories, lock, runfile, runpath
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.ledger import Ledger
 from trainctl.sweep.trial import Trial
@@ -33,14 +33,14 @@ def prepare(directory: RunPath) -> bool:
         return False
     if any(name.startswith("step-") and name.endswith(".json") for name in runfile.names(directory / "checkpoints")):
         return True
-    files.remove_tree(directory)
+    directories.remove_tree(directory)
     return False
 
 
 def drop_checkpoints(home: RunPath, trials: Iterable[Trial]) -> None:
     """Remove the checkpoints of trials that are not to be kept; no link in the sweep's directory is followed."""
     for trial in trials:
-        files.remove_tree(home / trial.directory.name / "checkpoints")
+        directories.remove_tree(home / trial.directory.name / "checkpoints")
 
 
 def not_kept(which: str, ended: Trial, ledger: Ledger, *, maximize: bool) -> list[Trial]:
@@ -73,7 +73,7 @@ def take_over(directory: RunPath, segment: int) -> None:
     aside = lost / f"{directory.name}.{segment}"
     ignored = shutil.ignore_patterns("lock.json*")
     try:
-        files.ensure_directory(lost)
+        directories.ensure_directory(lost)
         directory.path.rename(aside.path)
         check(aside)  # a link that took its place by now
         shutil.copytree(aside.path, directory.path, symlinks=True, copy_function=_link_or_copy, ignore=ignored)

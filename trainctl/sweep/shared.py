@@ -11,7 +11,7 @@ from trainctl.report import table
 from trainctl.settings import schema
 from trainctl.settings.storage import shown
 from trainctl.settings.sweep import Sweep, seconds
-from trainctl.store import database, files, journal
+from trainctl.store import database, directories, journal
 from trainctl.store.journal_base import Journal
 from trainctl.store.journal_database import DatabaseJournal
 from trainctl.store.runpath import RunPath
@@ -91,4 +91,4 @@ def _open(connected: database.Database, home: Path, place: str) -> DatabaseJourn
 
 def prepare(held: RunPath) -> None:
     """Create the directories that a sweep with its journal in a database has here, too."""
-    files.ensure_directory(held / "logs")
+    directories.ensure_directory(held / "logs")

@@ -185,7 +185,11 @@ def clopper_pearson(right: int, rows: int) -> list[float]:
 
 
 def _quantile(a: float, b: float, level: float) -> float:
-    """Return the quantile of a beta distribution; scipy would compute it, but its import takes a fifth of a second."""
+    """Return the quantile of a beta distribution.
+
+    This is our own because torch.special has neither the quantile nor the distribution function (the incomplete beta
+    function), and training must not import scipy, which takes a fifth of a second.
+    """
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2

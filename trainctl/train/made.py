@@ -18,7 +18,7 @@ from trainctl.run.assemble import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, files, lock, restore, rundir, runfile, runpath
+from trainctl.store import checkpoint, directories, lock, restore, rundir, runfile, runpath
 from trainctl.store import parents as stored_parents
 from trainctl.store.records import MadeBy
 from trainctl.train import checkpoint_writer, conclusion, cost, provenance
@@ -133,4 +133,4 @@ def _remove_abandoned(root: Path) -> None:
                 if runpath.kind(held) == "a directory":
                     with lock.hold(runpath.enter(held)):
                         pass
-                files.remove_tree(path)
+                directories.remove_tree(path)

@@ -1,12 +1,15 @@
-"""Which columns of a table are used, and how its targets become numbers."""
+"""Which columns of a table are used, and how its targets become numbers; for CSV and Parquet files."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
+from trainctl.components.dataset.base import SchemaLike
 from trainctl.errors import ConfigError, DataError
+from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.number import PLAIN, NumberFormat
@@ -21,12 +24,33 @@ from trainctl.fileformat.target import read_target, reason_of
 from trainctl.wording import listed, typed
 
 
+def known_columns(schema: SchemaLike | None) -> tuple[Column, ...]:
+    """Return the columns of a finished run, which its data must have; none for a new run."""
+    return (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+
+
 def check_targets(
-    table: Table, names: Sequence[str], task: str, drop: Sequence[str], categorical: Sequence[str]
+    names: Sequence[str],
+    task: str,
+    drop: Sequence[str],
+    categorical: Sequence[str],
+    require: Callable[[str], object],
 ) -> None:
-    """Raise ConfigError if the targets contradict other settings, DataError if one does not exist."""
+    """Check that targets exist and do not contradict other settings.
+
+    Args:
+        names: The targets.
+        task: ``dataset.task``.
+        drop: ``dataset.drop``.
+        categorical: ``dataset.categorical``.
+        require: Raises DataError if there is no column of a name.
+
+    Raises:
+        ConfigError: If they contradict each other.
+        DataError: If one does not exist.
+    """
     for name in names:
-        table.cells(name)  # raises if it does not exist
+        require(name)
         if name in drop:
             raise ConfigError(f"{typed('dataset.drop', [name])}: this is the target, which cannot be dropped")
         if name in categorical:
@@ -41,26 +65,34 @@ def check_targets(
         )
 
 
-def selected(table: Table, key: str, patterns: Sequence[str]) -> set[str]:
+def selected(
+    header: Sequence[str], require: Callable[[str], object], key: str, patterns: Sequence[str]
+) -> frozenset[str]:
     """Return the columns that names and patterns match.
+
+    Args:
+        header: All columns.
+        require: Raises DataError if there is no column of a name, and names the nearest one.
+        key: The setting without ``dataset.``.
+        patterns: Its value.
 
     Raises:
         ConfigError: If a pattern matches none.
         DataError: If a name does not exist.
     """
-    found, missing = select(table.header, patterns)
+    found, missing = select(header, patterns)
     for name in missing:
         if set("*?[") & set(name):
             raise ConfigError(f"dataset.{key}=[{name}]: matches no column")
-        table.cells(name)  # raises, with the nearest name
-    return found
+        require(name)
+    return frozenset(found)
 
 
 def choose_inputs(
     table: Table, targets: Sequence[str], columns: Sequence[str], drop: Sequence[str]
 ) -> tuple[list[str], tuple[str, ...]]:
     """Return the names of the input columns, and why others are not used, a line each."""
-    kept, dropped = selected(table, "columns", columns), selected(table, "drop", drop)
+    kept, dropped = (selected(table.header, table.cells, *each) for each in (("columns", columns), ("drop", drop)))
     others = [name for name in table.header if name not in targets and (name in kept or not columns)]
     indices = [name for name in table.nameless if name in others and counts_rows(table, name)]
     inputs = [name for name in others if name not in dropped and name not in indices]
@@ -116,3 +148,70 @@ def column_lines(table: Table, columns: Sequence[Column], unused: Sequence[str])
     form = table.form.delimiter
     cells = [("cells", f"separated by {form}s; dataset.delimiter changes it")] if form != "comma" else []
     return (*cells, *kinds(columns), *(("unused", line) for line in unused))
+
+
+def plan_of(
+    columns: Sequence[Column],
+    texts: Iterable[str],
+    targets: Sequence[Column],
+    task: str,
+    chosen: frozenset[str],
+    unknown: str,
+    schema: SchemaLike | None,
+) -> Plan:
+    """Return how the rows of a file are converted part by part.
+
+    Args:
+        columns: What the inputs contain.
+        texts: Those among them that contain texts.
+        targets: The columns to predict.
+        task: ``classification`` or ``regression``.
+        chosen: Columns that ``dataset.categorical`` names.
+        unknown: ``dataset.unknown``.
+        schema: A finished run's schema, whose columns and classes these are; None for a new run.
+    """
+    known = bool(known_columns(schema))
+    return Plan(
+        columns=tuple(columns) if known else tuple(replace(column, categories=()) for column in columns),
+        texts=frozenset(texts),
+        targets=tuple(targets),
+        classes=task == "classification",
+        chosen=chosen,
+        class_names=schema.class_names if schema and schema.class_names else None,
+        known=known,
+        unknown=unknown,
+        wide=bool(schema and schema.input_centre),
+    )
+
+
+def facts_of(
+    source: str,
+    targets: Sequence[str],
+    guessed: Guessed,
+    schema: SchemaLike | None,
+    *,
+    lines: Sequence[InferredLine],
+    notes: Sequence[str] = (),
+    delimiter: str | None = None,
+) -> dict[str, Any]:
+    """Return what is kept with converted rows, as :func:`trainctl.components.dataset._on_disk.table_on_disk` reads it.
+
+    Args:
+        source: The name of the file, for messages.
+        targets: The columns to predict.
+        guessed: The task, and why; the reason is told for a new run alone.
+        schema: A finished run's schema; None for a new run.
+        lines: What was inferred, for the block at the start.
+        notes: What may surprise.
+        delimiter: Between the cells; None if the file has none.
+    """
+    return {
+        "source": source,
+        "targets": list(targets),
+        "task": guessed.task,
+        "reason": "" if schema else guessed.reason,
+        "other": "" if schema else guessed.other,
+        "lines": list(lines),
+        "notes": list(notes),
+        "delimiter": delimiter,
+    }

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 import torch
 
+from trainctl.components.dataset._array_inputs import inputs_of
 from trainctl.components.dataset._on_disk import shape_of
 from trainctl.components.dataset.base import (
     Dataset,
@@ -32,8 +33,6 @@ from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.rows_file import RowsFile, is_sorted_by_class, reordered
 from trainctl.fileformat.stored import Layout, Stored
 from trainctl.fileformat.target import NO_CLASS
-
-SMALLEST_IMAGE = 8  # pixels, from which on a square of numbers may be an image
 
 
 def arrays(
@@ -86,27 +85,11 @@ def arrays(
         raise ConfigError(f"dataset.targets=null: {file.name} contains only inputs; set dataset.targets=FILE.npy")
     rows = array_header(file) if targets else None
     choice = _where(file, rows, keep, memory, room)
-    values: np.ndarray | RowsFile
-    if targets:  # the only array of one file would be both inputs and targets
-        answers = read_array(Path(targets), "targets", texts=True)
-        values = rows if rows and choice.disk else read_array(file)
-        val_rows, test_rows, taken = 0, 0, ""
-    else:
-        values, answers, val_rows, test_rows, taken = read_parts(file)
-    if (
-        len(values.shape) < 2
-        or not answers.ndim
-        or 0 in values.shape
-        or not answers.size
-        or len(values) != len(answers)
-    ):
-        raise DataError(
-            f"{file}: inputs have shape {values.shape}, targets {answers.shape}: each row of inputs needs one target"
-        )
+    values, answers, val_rows, test_rows, taken = _read(file, targets, rows if choice.disk else None)
     lines: tuple[InferredLine, ...] = ()
     notes: tuple[str, ...] = ()
     if isinstance(values, np.ndarray):
-        inputs, lines, notes = _inputs(values, file)
+        inputs, lines, notes = inputs_of(values, file)
     amounts = answers.dtype.kind == "f" and (schema.task if schema else task) != "classification"
     missing = without_class(answers) if unlabeled and not amounts else np.zeros(len(answers), bool)
     found = task_of_array(answers[~missing]) if task == "auto" and not schema else None
@@ -114,11 +97,7 @@ def arrays(
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
     if chosen == "classification":
-        if missing.all():
-            raise DataError(f"{targets or file}: no row has a class: with a teacher, -1 means that a row has none")
-        some, classes = as_classes(answers[~missing], targets or file, schema.class_names if schema else None)
-        known = np.full(len(answers), NO_CLASS, dtype=np.int64)
-        known[~missing] = some
+        known, classes = _classes(answers, missing, targets or file, schema)
     else:
         names = tuple(f"target_{column}" for column in range(answers.size // len(answers)))
         known, lost = _values(answers, names, targets or file)
@@ -143,6 +122,54 @@ def arrays(
         task_reason=found.reason if found else "" if schema else f"as dataset.task={task} says",
         other_task=found.other if found else "",
     )
+
+
+def _read(
+    file: Path, targets: str | None, rows: RowsFile | None
+) -> tuple[np.ndarray | RowsFile, np.ndarray, int, int, str]:
+    """Return inputs, targets, the numbers of rows of the source's own splits, and where these were found.
+
+    Args:
+        file: The file of the inputs, or of both.
+        targets: The file of the targets; None if they are in the same one.
+        rows: The inputs, if they stay on disk.
+
+    Raises:
+        DataError: If they cannot be read, or do not match.
+    """
+    values: np.ndarray | RowsFile
+    if targets:  # the only array of one file would be both inputs and targets
+        answers = read_array(Path(targets), "targets", texts=True)
+        values, val_rows, test_rows, taken = rows or read_array(file), 0, 0, ""
+    else:
+        values, answers, val_rows, test_rows, taken = read_parts(file)
+    if (
+        len(values.shape) < 2
+        or not answers.ndim
+        or 0 in values.shape
+        or not answers.size
+        or len(values) != len(answers)
+    ):
+        raise DataError(
+            f"{file}: inputs have shape {values.shape}, targets {answers.shape}: each row of inputs needs one target"
+        )
+    return values, answers, val_rows, test_rows, taken
+
+
+def _classes(
+    answers: np.ndarray, missing: np.ndarray, file: Path | str, schema: SchemaLike | None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the class of each row ``(N,)``, and the names of the classes.
+
+    Raises:
+        DataError: If no row has one, or they are not those of a finished run.
+    """
+    if missing.all():
+        raise DataError(f"{file}: no row has a class: with a teacher, -1 means that a row has none")
+    some, classes = as_classes(answers[~missing], file, schema.class_names if schema else None)
+    known = np.full(len(answers), NO_CLASS, dtype=np.int64)
+    known[~missing] = some
+    return known, classes
 
 
 def _where(file: Path, rows: RowsFile | None, keep: Keep, memory: str | None, room: Room | None) -> Choice:
@@ -232,59 +259,3 @@ def _values(answers: np.ndarray, names: Sequence[str], file: Path | str) -> tupl
             f"{file}: targets are texts, which only a classification can predict: dataset.task=classification"
         )
     return as_floats(answers.reshape(len(answers), -1), names)
-
-
-def _inputs(values: np.ndarray, file: Path) -> tuple[torch.Tensor, tuple[InferredLine, ...], tuple[str, ...]]:
-    """Return images as bytes ``(N, C, H, W)``, others as floating-point numbers; with what they were taken for, and notes.
-
-    Raises:
-        DataError: If no model can read their shape.
-    """
-    shape = "x".join(map(str, values.shape[1:]))
-    if values.dtype == np.uint8 and values.ndim == 3:
-        line = (
-            f"grey images of {shape} pixels, as bytes (uint8) in 3 dimensions are; stored as float32 they are sequences"
-        )
-        return torch.from_numpy(np.ascontiguousarray(values[:, None])), (("inputs", line),), ()
-    if values.ndim == 4:
-        values = _bytes(values, file)
-        if values.shape[1] not in (1, 3) and values.shape[3] in (1, 3):
-            values = values.transpose(0, 3, 1, 2)
-        line = "x".join(map(str, values.shape[1:]))
-        return torch.from_numpy(np.ascontiguousarray(values)), (("inputs", f"images of {line}"),), ()
-    if values.ndim not in (2, 3):
-        raise DataError(f"{file}: inputs have shape {values.shape}; tables have 2 dimensions, sequences 3, images 4")
-    floats, notes = as_floats(values, [f"column {index}" for index in range(values.shape[-1])])
-    if values.ndim == 2:
-        return torch.from_numpy(floats), (("inputs", f"a table of {shape} columns"),), notes
-    line = f"sequences of {values.shape[1]} steps with {values.shape[2]} numbers each"
-    if min(values.shape[1:]) < SMALLEST_IMAGE or not values.min() >= 0 or values.max() > 255:
-        return torch.from_numpy(floats), (("inputs", line),), notes
-    images = "(255 * x).round().astype('uint8')" if values.max() <= 1 else "x.astype('uint8')"
-    return (
-        torch.from_numpy(floats),
-        (("inputs", line),),
-        (
-            *notes,
-            f"inputs are read as {line}; if they are grey images of {shape} pixels, store them as {images}",
-        ),
-    )
-
-
-def _bytes(values: np.ndarray, file: Path) -> np.ndarray:
-    """Return pixels as bytes, where that loses nothing.
-
-    Raises:
-        DataError: If they are no whole numbers in 0..255, or all in 0..1, as if scaled.
-    """
-    if values.dtype == np.uint8:
-        return values
-    low, high = float(values.min()), float(values.max())
-    whole = values.dtype.kind in "iu" or bool((values == np.rint(values)).all())
-    if values.dtype.kind in "iuf" and whole and low >= 0 and 1 < high <= 255:
-        return values.astype(np.uint8)
-    scaled = values.dtype.kind in "bf" and low >= 0 and high <= 1
-    repair = "; store (255 * x).round().astype('uint8')" if scaled else ""
-    raise DataError(
-        f"{file}: images must be bytes (uint8) in 0..255; found {values.dtype} in {low:g}..{high:g}{repair}"
-    )

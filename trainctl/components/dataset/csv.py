@@ -10,7 +10,10 @@ from trainctl.components.dataset._columns import (
     check_targets,
     choose_inputs,
     column_lines,
+    facts_of,
+    known_columns,
     odd_notes,
+    plan_of,
     read_targets,
     selected,
     target_format,
@@ -31,10 +34,10 @@ from trainctl.components.dataset.base import (
     cache_directory,
     required,
 )
-from trainctl.fileformat.csv_rows import Plan, convert, texts_of, without_values
+from trainctl.fileformat.csv_rows import convert, texts_of, without_values
 from trainctl.fileformat.digits import beyond_float64
 from trainctl.fileformat.label import Guessed
-from trainctl.fileformat.packed import Packer, Source, packed
+from trainctl.fileformat.packed import Packed, Packer, Source, packed
 from trainctl.fileformat.place import check_file
 from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.table import (
@@ -140,21 +143,16 @@ def csv(
     check_file(file)
     choice = choose(keep, memory, READING * file.stat().st_size, room)
     if choice.disk:
-        settings = [vars(form), target, task, columns, drop, categorical, unknown]
-        source = Source([file], file.name, settings, Path(cache) if cache else cache_directory("cache") / "rows")
-        if schema and (same := of_same_columns(source, schema)):
-            return table_on_disk(same, choice.lines)
-        source = replace(source, settings=[*settings, schema_json(schema)]) if schema else source
         wish = Wish(target, task, columns, drop, categorical, unknown, schema)
-        return table_on_disk(packed(source, lambda packer: _convert(packer, file, form, wish)), choice.lines)
+        rows = _converted(file, form, wish, Path(cache) if cache else cache_directory("cache") / "rows")
+        return table_on_disk(rows, choice.lines)
     table = read_table(file, form)
-    names = _targeted(table, target)
-    check_targets(table, names, task, drop, categorical)
-    known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+    names, known = _targeted(table, target), known_columns(schema)
+    check_targets(names, task, drop, categorical, table.cells)
     inputs, unused = (
         choose_inputs(table, names, columns, drop) if not known else ([column.name for column in known], ())
     )
-    chosen = [] if known else [*selected(table, "categorical", categorical)]
+    chosen = [] if known else [*selected(table.header, table.cells, "categorical", categorical)]
     numeric = find_numeric(table, [*inputs, *names])
     found = rewritten(table, known) or find_columns(table, inputs, chosen, numeric)
     unseen: Unseen | None = {} if schema and unknown == "ignore" else None
@@ -205,16 +203,26 @@ def _targeted(table: Table, target: str | list[str] | None) -> list[str]:
     return table.named(None if target == "none" and target not in table.header else target)
 
 
+def _converted(file: Path, form: TableFormat, wish: Wish, cache: Path) -> Packed:
+    """Return the rows of a file on disk, from the cache or converted now."""
+    settings = [vars(form), wish.target, wish.task, wish.columns, wish.drop, wish.categorical, wish.unknown]
+    source, schema = Source([file], file.name, settings, cache), wish.schema
+    if schema:
+        if same := of_same_columns(source, schema):
+            return same
+        source = replace(source, settings=[*settings, schema_json(schema)])
+    return packed(source, lambda packer: _convert(packer, file, form, wish))
+
+
 def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
     """Write the rows of a file; its first part shows what the columns contain."""
     layout, table, alone = first_part(file, form)
-    names, schema = _targeted(table, wish.target), wish.schema
-    check_targets(table, names, wish.task, wish.drop, wish.categorical)
-    known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+    names, schema, known = _targeted(table, wish.target), wish.schema, known_columns(wish.schema)
+    check_targets(names, wish.task, wish.drop, wish.categorical, table.cells)
     inputs, unused = (
         ([column.name for column in known], ()) if known else choose_inputs(table, names, wish.columns, wish.drop)
     )
-    chosen = frozenset(() if known else selected(table, "categorical", wish.categorical))
+    chosen = selected(table.header, table.cells, "categorical", () if known else wish.categorical)
     numeric = find_numeric(table, [*inputs, *names])
     empty = [] if alone or known else without_values(table, inputs)
     usable = [name for name in inputs if name not in empty]
@@ -229,17 +237,7 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
         else Guessed("regression")
     )
     texts = frozenset(column.name for column in columns if column.categories) | (frozenset(empty) & chosen)
-    plan = Plan(
-        columns=columns if known else tuple(replace(column, categories=()) for column in columns),
-        texts=texts,
-        targets=tuple(formats),
-        classes=guessed.task == "classification",
-        chosen=chosen,
-        class_names=schema.class_names if schema and schema.class_names else None,
-        known=bool(known),
-        unknown=wish.unknown,
-        wide=bool(schema and schema.input_centre),
-    )
+    plan = plan_of(columns, texts, formats, guessed.task, chosen, wish.unknown, schema)
     notes: list[str] = []
     if not schema:
         notes = [*unclear_notes(table, numeric), *impossible_notes(table, seen)]
@@ -248,14 +246,13 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
             notes += odd_notes(table, names, seen, encode(table, seen), answers)
     first = () if alone else (("columns", f"what they contain was seen in the first {len(table.rows):,} rows"),)
     amounts = [] if plan.classes else [Column(name) for name in names]
-    packer.facts |= {
-        "targets": names,
-        "task": guessed.task,
-        "reason": "" if schema else guessed.reason,
-        "other": "" if schema else guessed.other,
-        "notes": [*beyond_float64(table, [*seen, *amounts]), *notes],
-        "delimiter": layout.form.delimiter,
-        "lines": [*column_lines(table, seen, unused), *first],
-        "source": file.name,
-    }
+    packer.facts |= facts_of(
+        file.name,
+        names,
+        guessed,
+        schema,
+        lines=[*column_lines(table, seen, unused), *first],
+        notes=[*beyond_float64(table, [*seen, *amounts]), *notes],
+        delimiter=layout.form.delimiter,
+    )
     convert(packer, layout, plan)

@@ -5,18 +5,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
+from trainctl.components.dataset._columns import check_targets, facts_of, known_columns, plan_of, selected
 from trainctl.components.dataset._on_disk import kept, of_same_columns, schema_json
 from trainctl.components.dataset.base import Dataset, Keep, PathText, SchemaLike, Size, cache_directory, required
-from trainctl.errors import ConfigError, DataError
+from trainctl.errors import DataError
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.parquet import Files, arrow, columns, convert, files_of
 from trainctl.fileformat.room import Room
 from trainctl.fileformat.suspect import kinds
-from trainctl.fileformat.table import Column, select
+from trainctl.fileformat.table import Column
 from trainctl.fileformat.target import guess_task
-from trainctl.wording import listed, typed
+from trainctl.wording import listed
 
 
 def parquet(
@@ -85,16 +86,8 @@ def parquet(
         opened = Files(files, name)
         targets = [target] if isinstance(target, str) else list(target or ())
         plan, guessed, unused = _plan(opened, targets, task, columns, drop, categorical, unknown, schema)
-        packer.facts |= {
-            "targets": targets,
-            "task": guessed.task,
-            "reason": "" if schema else guessed.reason,
-            "other": "" if schema else guessed.other,
-            "notes": [],
-            "delimiter": None,
-            "lines": [*kinds([column for column in plan.columns if column.name not in plan.texts]), *unused],
-            "source": name,
-        }
+        lines = [*kinds([column for column in plan.columns if column.name not in plan.texts]), *unused]
+        packer.facts |= facts_of(name, targets, guessed, schema, lines=lines)
         convert(packer, opened, plan)
 
     return kept(packed(source, write), keep, memory, room)
@@ -116,15 +109,8 @@ def _plan(
         ConfigError: If settings contradict each other.
         DataError: If a column does not exist.
     """
-    for name in targets:
-        files.require(name)
-        if name in drop:
-            raise ConfigError(f"{typed('dataset.drop', [name])}: this is the target, which cannot be dropped")
-    if len(targets) > 1 and task == "classification":
-        raise ConfigError(
-            f"dataset.target=[{','.join(targets)}]: several targets are a regression; classes need one target"
-        )
-    known = (schema.columns or tuple(map(Column, schema.input_names))) if schema else ()
+    check_targets(targets, task, drop, categorical, files.require)
+    known = known_columns(schema)
     unused: list[tuple[str, str]] = []
     if known:
         found, texts = known, frozenset(column.name for column in known if column.categories)
@@ -133,7 +119,8 @@ def _plan(
         chosen = frozenset[str]()
     else:
         named, dropped, chosen = (
-            _selected(files, *each) for each in (("columns", wanted), ("drop", drop), ("categorical", categorical))
+            selected([*files.kinds], files.require, *each)
+            for each in (("columns", wanted), ("drop", drop), ("categorical", categorical))
         )
         inputs = [name for name in files.kinds if name not in (*targets, *dropped) and (name in named or not wanted)]
         if not inputs:
@@ -143,33 +130,8 @@ def _plan(
         out = [name for name in files.kinds if name in dropped]
         unused = [("unused", f"{listed(out)} (dataset.drop)")] if out else []
     guessed = _guess(files, targets, schema.task if schema else task)
-    plan = Plan(
-        columns=found,
-        texts=texts,
-        targets=tuple(map(Column, targets)),
-        classes=guessed.task == "classification",
-        chosen=chosen,
-        class_names=schema.class_names if schema and schema.class_names else None,
-        known=bool(known),
-        unknown=unknown,
-        wide=bool(schema and schema.input_centre),
-    )
+    plan = plan_of(found, texts, [*map(Column, targets)], guessed.task, chosen, unknown, schema)
     return plan, guessed, unused
-
-
-def _selected(files: Files, key: str, patterns: Sequence[str]) -> frozenset[str]:
-    """Return the columns that names and patterns match.
-
-    Raises:
-        ConfigError: If a pattern matches none.
-        DataError: If a name does not exist.
-    """
-    found, missing = select([*files.kinds], patterns)
-    for name in missing:
-        if set("*?[") & set(name):
-            raise ConfigError(f"dataset.{key}=[{name}]: matches no column")
-        files.require(name)
-    return frozenset(found)
 
 
 def _guess(files: Files, targets: Sequence[str], task: str) -> Guessed:

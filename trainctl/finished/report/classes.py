@@ -1,5 +1,7 @@
 """The charts and tables of a classification: confusion, classes, ROC, precision and recall, calibration."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from trainctl.finished import calibration
@@ -137,15 +139,12 @@ def roc(measured: Measured, chances: list[Chance], about: str) -> Chart | None:
     names, drawn = measured.evaluation.data.schema.class_names, [_diagonal("chance")]
     chosen = sorted(chances, key=lambda each: each[3])[:MOST_CURVES]
     for place, (index, own, said, area, _) in enumerate(chosen):
-        false, true, thresholds = roc_curve(own, said)
-        kept = _kept(len(false))
-        said_so = [f"threshold {thresholds[k]:.3f}: {true[k]:.1%} found, {false[k]:.1%} false alarms" for k in kept]
-        name = f"{names[index]}: AUC {area:.4f}"
-        drawn.append(Series(name, false[kept].tolist(), true[kept].tolist(), "line", place, texts=said_so))
-    return Chart(
-        name="roc", title=f"ROC{_some(chosen, chances)}", about=about, x_label="false positive rate",
-        y_label="true positive rate", series=tuple(drawn), square=True, bottom=-0.02, top=1.02, nearest=True,
-    )  # fmt: skip
+        false, true, thresholds = (part[_kept(len(part))] for part in roc_curve(own, said))
+        points = zip(thresholds, true, false, strict=True)
+        texts = [f"threshold {least:.3f}: {hits:.1%} found, {wrong:.1%} false alarms" for least, hits, wrong in points]
+        drawn.append(_line(f"{names[index]}: AUC {area:.4f}", false, true, place, texts))
+    title = f"ROC{_some(chosen, chances)}"
+    return _square("roc", title, about, "false positive rate", "true positive rate", drawn)
 
 
 def precision_recall(measured: Measured, chances: list[Chance], about: str) -> Chart | None:
@@ -158,14 +157,25 @@ def precision_recall(measured: Measured, chances: list[Chance], about: str) -> C
         share = float(chances[0][1].mean())
         drawn.append(Series(f"chance: {share:.1%}", [0.0, 1.0], [share, share], "dashed", GREY))
     for place, (index, own, said, _, area) in enumerate(chosen):
-        recall, precision, thresholds = precision_recall_curve(own, said)
-        kept = _kept(len(recall))
-        said_so = [f"threshold {thresholds[k]:.3f}: precision {precision[k]:.1%}, recall {recall[k]:.1%}" for k in kept]
-        name = f"{names[index]}: average precision {area:.4f}"
-        drawn.append(Series(name, recall[kept].tolist(), precision[kept].tolist(), "line", place, texts=said_so))
+        recall, precision, thresholds = (part[_kept(len(part))] for part in precision_recall_curve(own, said))
+        points = zip(thresholds, precision, recall, strict=True)
+        texts = [f"threshold {least:.3f}: precision {right:.1%}, recall {hits:.1%}" for least, right, hits in points]
+        drawn.append(_line(f"{names[index]}: average precision {area:.4f}", recall, precision, place, texts))
+    title = f"Precision and recall{_some(chosen, chances)}"
+    return _square("precision_recall", title, about, "recall", "precision", drawn)
+
+
+def _line(name: str, x: np.ndarray, y: np.ndarray, colour: int, texts: Sequence[str]) -> Series:
+    return Series(name, x.tolist(), y.tolist(), "line", colour, texts=texts)
+
+
+def _square(
+    name: str, title: str, about: str, x_label: str, y_label: str, series: Sequence[Series], note: str = ""
+) -> Chart:
+    """Return a chart whose axes both go from 0 to 1."""
     return Chart(
-        name="precision_recall", title=f"Precision and recall{_some(chosen, chances)}", about=about, x_label="recall",
-        y_label="precision", series=tuple(drawn), square=True, bottom=-0.02, top=1.02, nearest=True,
+        name=name, title=title, about=about, x_label=x_label, y_label=y_label, series=tuple(series), square=True,
+        bottom=-0.02, top=1.02, nearest=True, note=note,
     )  # fmt: skip
 
 
@@ -191,8 +201,5 @@ def _calibration(measured: Measured, about: str, folder: AnyPath) -> Chart:
         f"Expected calibration error {error:.4f}: the mean distance from the diagonal. Mean confidence"
         f" {confidence.mean():.1%}, accuracy {right.mean():.1%}."
     )
-    return Chart(
-        name="calibration", title="Calibration", about=about, x_label="confidence: probability of the predicted class",
-        y_label="fraction that is right", series=(_diagonal("perfect"), said), square=True, bottom=-0.02, top=1.02,
-        nearest=True, note=note,
-    )  # fmt: skip
+    x_label, y_label = "confidence: probability of the predicted class", "fraction that is right"
+    return _square("calibration", "Calibration", about, x_label, y_label, [_diagonal("perfect"), said], note)
