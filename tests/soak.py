@@ -1,8 +1,9 @@
 """How much the generators of inputs try: little in `make test`, TRAINCTL_SOAK times as much in `make soak`.
 
 A generator is a test marked ``soak`` that draws its cases: with ``@generated(60)`` from hypothesis, or with
-``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers, or with ``some(name, choices, 3)``. In `make test` the cases are the same
-each time; in `make soak` they are new ones, and the seed that is printed at the end repeats them.
+``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers, or with ``some(name, choices, 3)``. In
+`make test` the cases are the same each time; in `make soak` they are new ones, and the seed that is printed at the end
+repeats them.
 """
 
 import os
