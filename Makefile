@@ -55,7 +55,7 @@ test: $(READY)  ## Run the tests and doctests; pytest's options in ARGS
 coverage: $(READY)  ## Run them more slowly, with what they cover
 	@$(BIN)/$(PYTEST) --cov --cov-report=term $(ARGS)
 
-check: lint types test  ## What CI runs after a part of soak: lint, types, test
+check: lint types test  ## What CI runs, there with twice as many generated inputs: lint, types, test
 
 lint: $(READY)  ## ruff, yamllint, codespell, and the layers of the architecture
 	@$(BIN)/ruff check --quiet .

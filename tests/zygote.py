@@ -10,6 +10,7 @@ import atexit
 import contextlib
 import importlib
 import io
+import itertools
 import json
 import os
 import pkgutil
@@ -19,9 +20,11 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import IO, Any
 
 MEASURED = "COVERAGE_PROCESS_CONFIG"  # what pytest-cov leaves to processes that tests start
@@ -104,6 +107,82 @@ class Zygote:
         self._process.wait(timeout=30)
 
 
+class Forked:
+    """A Python that a command starts, itself forked, since it would only import again what is there.
+
+    As much of subprocess.Popen as `trainctl.sweep.nursery` and `trainctl.machine.launch` need. What the command has
+    imported, opened and set is undone.
+    """
+
+    returncode: int | None = None
+    modules: frozenset[str] = frozenset()  # of the zygote
+    path: tuple[str, ...] = ()
+
+    def __init__(
+        self, typed: list[str], *, pass_fds: list[int], env: dict[str, str], stdin: int | None,
+        start_new_session: bool, stdout: int | None = None, stderr: int | None = None,
+    ) -> None:  # fmt: skip
+        assert (typed[0], start_new_session, stdout) == (sys.executable, True, stderr)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._pid = os.fork()
+        if self._pid == 0:
+            code = 1
+            try:
+                code = self._become(typed[1:], pass_fds, env, stdin, stdout)
+            except BaseException:  # noqa: BLE001 - as Python does
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(code)
+
+    def _become(
+        self, typed: list[str], kept: list[int], env: dict[str, str], stdin: int | None, log: int | None
+    ) -> int:
+        os.setsid()
+        for number in set(signal.Signals) - {signal.SIGKILL, signal.SIGSTOP}:
+            signal.signal(number, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.environ.clear()
+        os.environ.update(env)
+        if stdin is not None:
+            with Path(os.devnull).open() as nothing:
+                os.dup2(nothing.fileno(), 0)
+        if log is not None:
+            os.dup2(log, 1)
+            os.dup2(log, 2)
+        for first, last in itertools.pairwise([2, *sorted(kept), 4096]):
+            os.closerange(first + 1, last)
+        for name in set(sys.modules) - self.modules:
+            del sys.modules[name]
+        sys.path[:] = self.path
+        if typed[0] == "-m":
+            sys.path.insert(0, str(Path.cwd()))
+            return run(typed[1], typed[2:])
+        assert typed[:2] == ["-P", "-c"]
+        assert "trainctl.sweep.zygote" in typed[2]
+        return int(importlib.import_module("trainctl.sweep.zygote").main(int(typed[3])))
+
+    def poll(self) -> int | None:
+        if self.returncode is None and os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            self.wait()
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        end = time.monotonic() + (timeout or 0)
+        while self.returncode is None:
+            if timeout is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired("a process", timeout)
+            ended, status = os.waitpid(self._pid, 0 if timeout is None else os.WNOHANG)
+            if ended:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            else:
+                time.sleep(0.005)
+        return self.returncode
+
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+
+
 def serve(requests: socket.socket) -> None:
     """Fork for every request until the tests hang up; return in the process that is to run a command."""
     while True:
@@ -141,16 +220,17 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], ignored:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background would ignore it
     for number in ignored:
         signal.signal(number, signal.SIG_IGN)
-    sys.argv, sys.path[0] = ["trainctl", *arguments], cwd
+    sys.argv[1:], sys.path[0] = arguments, cwd
     if MEASURED in environment:
         importlib.import_module("coverage").process_startup(force=True)
 
 
-def run() -> int:
+def run(module: str, words: list[str]) -> int:
     """Run the command and what Python does at an exit."""
     code: Any = 0
+    sys.argv = [module, *words]
     try:
-        runpy.run_module("trainctl", run_name="__main__", alter_sys=True)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ending:
         code = ending.code
     except BaseException:  # noqa: BLE001 - as Python does
@@ -168,7 +248,7 @@ def run() -> int:
 def import_everything() -> None:
     """Import what commands import, early or late, and compute nothing: threads of a computation do not survive a fork."""
     for module in pkgutil.walk_packages(importlib.import_module("trainctl").__path__, "trainctl."):
-        if module.name != "trainctl.__main__":
+        if module.name not in ("trainctl.__main__", "trainctl.worker"):  # run as programs
             importlib.import_module(module.name)
     for name in ("sklearn.datasets", "torch._dynamo"):  # what a data set and PyTorch's optimizers import
         importlib.import_module(name)
@@ -179,9 +259,13 @@ def import_everything() -> None:
     without_waiting_for_the_disk()
     if EAGER:
         without_recording()
+    Forked.modules, Forked.path = frozenset(sys.modules), tuple(sys.path[1:])
+    for name in ("trainctl.sweep.nursery", "trainctl.machine.launch"):
+        starting: Any = importlib.import_module(name)
+        starting.subprocess = SimpleNamespace(**vars(subprocess) | {"Popen": Forked})
 
 
 if __name__ == "__main__":
     import_everything()
     serve(socket.socket(fileno=int(sys.argv[1])))
-    os._exit(run())  # objects are not torn down one by one: a second of work that shows nothing
+    os._exit(run("trainctl", sys.argv[1:]))  # objects are not torn down one by one: a second of work that shows nothing

@@ -171,18 +171,24 @@ def say(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         (tmp_path / name).write_bytes(content)
     shutil.copytree(trained, tmp_path / "run")
 
+    def forget() -> None:
+        hydra_tree._compose_members.cache_clear()
+        hydra_tree._register_recipes.cache_clear()
+
+    anew = []
+
     def run(typed: str, *, fresh: bool = True) -> tuple[int, str, str]:
         if fresh:
-            hydra_tree._compose_members.cache_clear()
-            hydra_tree._register_recipes.cache_clear()
+            forget()
+            anew.append(typed)
         monkeypatch.setattr(sys, "argv", ["trainctl", *typed.split()])
         code = cli.main()
         printed = capsys.readouterr()
         return code, printed.out, printed.err
 
     yield run
-    hydra_tree._compose_members.cache_clear()
-    hydra_tree._register_recipes.cache_clear()
+    if anew:
+        forget()
 
 
 @pytest.mark.parametrize(("function", "typed", "code", "named"), CALLS, ids=[f"{row[0]} {row[1]}" for row in CALLS])

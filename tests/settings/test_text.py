@@ -68,7 +68,7 @@ def shown_job(monkeypatch, capsys, *typed):
 
 
 @pytest.mark.soak
-@generated(60)
+@generated(25)
 @given(names, st.lists(names, max_size=3))
 @example("a\\", ["[a", "b]"])
 def test_names_are_read_as_they_are_and_mean_the_same_to_hydra(target, drop):
@@ -88,7 +88,7 @@ def test_names_are_read_as_they_are_and_mean_the_same_to_hydra(target, drop):
 
 
 @pytest.mark.soak
-@generated(40)
+@generated(20)
 @given(names.filter(lambda name: "/" not in name and name.strip(".")))
 @example("~x")
 @example("-dash.csv")

@@ -84,7 +84,7 @@ DIFFERENT = {  # name: (a maker of sweeps in which point 7 is 3 deviations worse
 
 def claims(name, make, point=None):
     """Return in how many sweeps any point, or the given one, is called worse, of how many."""
-    total = cases(100)
+    total = cases(50)
     source = np.random.default_rng(seed(name).randrange(2**32))
     found = 0
     for _ in range(total):

@@ -167,15 +167,15 @@ def test_a_database_that_is_away_for_a_while_costs_no_trial(
     words = (
         *TINY,
         "optimizer.lr=0.01,0.02",
-        "loop.max_time=30s",
+        "loop.max_time=16s",
         "sweep.workers=1",
-        "sweep.lease=5s",
+        "sweep.lease=3s",
         "sweep.name=away",
     )
     processes = [start(*words, f"sweep.storage={url}", cwd=place) for place in machines]
     wait_until(lambda: all(list(place.glob("runs/away/*/checkpoints/step-*.json")) for place in machines))
     server.stop("immediate")
-    time.sleep(8)  # longer than the lease
+    time.sleep(5)  # longer than the lease
     server.start()
     for process in processes:
         out, err = process.communicate(240)
@@ -188,12 +188,12 @@ def test_a_database_that_is_away_for_a_while_costs_no_trial(
 def test_ctrl_c_while_the_database_is_away_saves_the_trials(
     server: Server, url: str, tmp_path: Path, start: Callable[..., Any], command: Callable[..., Any]
 ) -> None:
-    words = (*TINY, "optimizer.lr=0.01", "loop.max_time=25s", "sweep.workers=1", "sweep.name=gone")
+    words = (*TINY, "optimizer.lr=0.01", "loop.max_time=12s", "sweep.workers=1", "sweep.name=gone")
     process = start(*words, f"sweep.storage={url}")
     wait_until(lambda: list(tmp_path.glob("runs/gone/0-*/checkpoints/step-*.json")))
     server.stop("immediate")
     try:
-        time.sleep(4)
+        time.sleep(3)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(60)
         assert process.returncode == 130, out + err
