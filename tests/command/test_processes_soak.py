@@ -67,6 +67,7 @@ def gone(pids: list[int], seconds: float = 30.0) -> bool:
 @pytest.mark.parametrize("target", ["command", 0, 1])
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGKILL"])
 def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, command, tmp_path):
+    shared = {path.name for path in Path("/dev/shm").iterdir()}
     process, pids = begun()
     number = getattr(signal, name)
     if target == "command":
@@ -87,6 +88,8 @@ def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, comm
     }
     assert process.returncode == expected[name]
     assert gone(pids)
+    left = {path.name for path in Path("/dev/shm").iterdir()} - shared
+    assert not [each for each in left if "torch" in each or "trainctl" in each]
     (run,) = runs_in(tmp_path / "runs")
     step = restore.newest(run).manifest.step
     resumed = command("resume", f"loop.max_steps={step + 3}", "processes=1")
@@ -114,12 +117,12 @@ def test_random_kills_leave_a_run_that_resumes_to_the_same_bits(begun, command, 
 
 
 def test_pairs_of_commands_at_once_get_different_ports_and_directories(start, tmp_path):
-    for _ in range(3):
+    for _ in range(10):
         both = [start(*TINY, "processes=2") for _ in range(2)]
         for process in both:
             _, errors = process.communicate(120)
             assert process.returncode == 0, errors
-    assert len(runs_in(tmp_path / "runs")) == 6
+    assert len(runs_in(tmp_path / "runs")) == 20
 
 
 def environment(rank: int, port: int) -> dict[str, str]:
@@ -143,6 +146,64 @@ def test_srun_is_joined_and_every_task_ends(words, start, tmp_path):
     assert texts[1] == ("", "")
     if words == TINY:
         assert len(runs_in(tmp_path / "runs")) == 1
+
+
+SRUN = """#!/bin/bash
+# As srun --kill-on-bad-exit=1 does: two tasks; the exit code is the largest of theirs.
+[ "$1" = --kill-on-bad-exit=1 ] && shift || exit 99
+for rank in 0 1; do
+    SLURM_STEP_ID=0 SLURM_NTASKS=2 SLURM_STEP_TASKS_PER_NODE=2 SLURM_NODEID=0 SLURM_STEP_NODELIST=127.0.0.1 \\
+        SLURM_PROCID=$rank SLURM_LOCALID=$rank "$@" &
+    pids+=($!)
+done
+echo "${pids[@]}" > tasks
+worst=0
+for pid in "${pids[@]}"; do
+    wait $pid; code=$?
+    [ $code -gt $worst ] && worst=$code
+done
+exit $worst
+"""
+
+
+def test_the_sbatch_file_of_the_manual_trains_stops_and_resumes(command, tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "scale.md").read_text()
+    (script,) = (
+        block.partition("```")[0] for block in page.split("```bash\n")[1:] if "srun" in block.partition("```")[0]
+    )
+    tools = {
+        "srun": SRUN,
+        "trainctl": f'#!/bin/bash\nexec {sys.executable} -m trainctl "$@"\n',
+        "scontrol": f'#!/bin/bash\necho "$@" >> {tmp_path}/scontrol.txt\n',
+    }
+    for name, text in tools.items():
+        (tmp_path / "bin").mkdir(exist_ok=True)
+        (tmp_path / "bin" / name).write_text(text)
+        (tmp_path / "bin" / name).chmod(0o755)
+    words = " ".join(f"'{word}'" for word in (*TINY, "loop.max_steps=400", "checkpoint.every_seconds=0"))
+    (tmp_path / "run.sbatch").write_text(script.replace("recipe=mnist_cnn", words))
+    job = {
+        "PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", "SLURM_JOB_ID": str(random.randrange(10_000)),
+        "SLURM_CPUS_PER_TASK": "1", "SLURM_JOB_NAME": "run.sbatch",
+    }  # fmt: skip
+
+    def run() -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["bash", "run.sbatch"], cwd=tmp_path, env=os.environ | job)
+
+    first, root = run(), tmp_path / f"runs-{job['SLURM_JOB_ID']}"
+    end = time.monotonic() + 400
+    while not list(root.glob("*/metrics.jsonl")) and time.monotonic() < end:
+        time.sleep(0.1)
+    for pid in (tmp_path / "tasks").read_text().split():
+        os.kill(int(pid), signal.SIGTERM)  # as Slurm does before the time limit
+    first.wait(200)
+    assert (tmp_path / "scontrol.txt").read_text() == f"requeue {job['SLURM_JOB_ID']}\n"
+    stopped = restore.newest(runs_in(root)[0]).manifest.step
+    run().wait(400)
+    (found,) = runs_in(root)
+    assert stopped < restore.newest(found).manifest.step == 400
+    assert len((tmp_path / "scontrol.txt").read_text().splitlines()) == 1
+    assert command("verify", str(found), "processes=1", "from=start").returncode == 0
 
 
 def test_torchrun_is_joined_and_the_numbers_are_those_of_one_process(command, tmp_path):

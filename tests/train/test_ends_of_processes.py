@@ -9,20 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tests import processes, soak
 from tests.together import TINY, begin, resume, same, train
+from tests.train.test_same_bits import RUNS, write_data
 from trainctl import errors
-from trainctl.machine import launch
+from trainctl.machine import launch, threads
+from trainctl.machine.environment import Place
 from trainctl.machine.launch import Child, Launch
+from trainctl.machine.link import Link
+from trainctl.machine.world import World
 from trainctl.run import assemble
+from trainctl.settings import compose
+from trainctl.step import eager
 from trainctl.store import restore, rundir
 from trainctl.train import checkpoint_writer, loop, together
 
 pytestmark = pytest.mark.usefixtures("quiet")
 ERRORS: dict[int, BaseException] = {
     1: KeyError("absent"), 2: errors.ConfigError("a wrong setting"), 3: errors.DataError("no such row"),
-    4: errors.CheckpointError("damaged"), 5: errors.StorageError("full"), 6: errors.NonFiniteError("not finite"),
+    4: errors.CheckpointError("damaged"), 5: errors.StorageError("full"),
     7: errors.UnavailableError("no such device"),
 }  # fmt: skip
 SIGNALS = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 143, "SIGUSR1": 0}
@@ -46,7 +53,13 @@ def test_the_exit_code_is_that_of_the_process_that_failed(code, rank, at, tmp_pa
     assert found[1] != 0
     summary = rundir.read_json(tmp_path / "run" / "summary.json")
     assert summary["outcome"] == "failed"
-    assert restore.newest(tmp_path / "run").manifest.step in (5, 7)
+    full = (code, rank) == (5, 0)  # the first process cannot save
+    assert restore.newest(tmp_path / "run").manifest.step in ((0,) if full else (5, 7))
+
+
+def test_numbers_that_are_not_finite_end_all_with_the_code_of_one_process(tmp_path, capfd):
+    assert train(tmp_path / "run", 2, [*TINY, "optimizer.lr=1e30"])[0] == 6
+    assert capfd.readouterr().err.count("try a smaller optimizer.lr") == 1
 
 
 def disturb(
@@ -81,6 +94,7 @@ def test_a_signal_at_any_moment_stops_all_and_the_run_continues_to_the_same_bits
 ):
     words = [*TINY, "checkpoint.every_seconds=0"]
     with monkeypatch.context() as patch:
+        patch.setattr(eager, "batch_of", eager.batch_of)
         disturb(patch, at, moment, rank, lambda: os.kill(os.getpid(), getattr(signal, name)))
         began = time.monotonic()
         found = train(tmp_path / "run", 2, words)[0]
@@ -149,3 +163,40 @@ def test_a_rewind_goes_to_the_same_step_everywhere_however_slow_the_disk_is(tmp_
     train(tmp_path / "two", 2, words)
     assert same(tmp_path / "one", tmp_path / "two")
     assert "(rewind 1 of" in Path(tmp_path / "two" / "log.txt").read_text()
+
+
+def test_sigterm_to_all_processes_saves_though_rows_are_read_from_disk(at, tmp_path, monkeypatch):
+    write_data(monkeypatch)
+    train(tmp_path / "whole", 1, RUNS["on disk"])
+    with monkeypatch.context() as patch:
+        patch.setattr(eager, "batch_of", eager.batch_of)
+        for rank in range(2):
+            at(7, lambda: os.kill(os.getpid(), signal.SIGTERM), rank=rank)
+        assert train(tmp_path / "run", 2, RUNS["on disk"])[0] == 143
+    assert restore.newest(tmp_path / "run").manifest.step == 8
+    resume(tmp_path / "run", 1)
+    assert same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_processes_share_the_cpus_of_their_machine(monkeypatch):
+    monkeypatch.setattr(threads, "allowed", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(threads, "quota", lambda: None)
+    monkeypatch.setattr(threads, "from_environment", lambda: None)
+    words = compose.compose([word for word in TINY if not word.startswith("threads=")])
+    assert [together.threads_for(words, World(0, size, 0, size)) for size in (1, 2, 3, 8)] == [4, 2, 1, 1]
+    assert together.threads_for(compose.compose(TINY), World(0, 2, 0, 2)) == 1
+
+
+def test_processes_that_cannot_connect_name_the_variable_to_set(monkeypatch):
+    def refuse(*given: Any, **named: Any) -> None:
+        raise RuntimeError("[enforce fail] connect [10.0.0.7]:41: Connection refused\nframe #0: c10")
+
+    monkeypatch.setattr(torch.distributed, "init_process_group", refuse)
+    monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
+    link = Link(Place(1, 2, 1, 2, "127.0.0.1", 1, "srun"), None)
+    with pytest.raises(
+        errors.UnavailableError, match=r"process 1 on .* \(.*10.0.0.7.*\); .*GLOO_SOCKET_IFNAME"
+    ) as caught:
+        link.connect(torch.device("cpu"), 1.0)
+    assert "frame" not in str(caught.value)
+    assert os.environ["GLOO_SOCKET_IFNAME"] in ("lo", "lo0")

@@ -85,24 +85,6 @@ def test_a_run_whose_peer_was_killed_resumes_to_the_same_bits(at, tmp_path, monk
     assert same(tmp_path / "whole", tmp_path / "run")
 
 
-@pytest.mark.parametrize("rank", [0, 1])
-def test_a_signal_in_an_evaluation_stops_all_and_it_is_repeated(rank, tmp_path, monkeypatch):
-    train(tmp_path / "whole", 1, TINY)
-    own, measure = os.getpid(), loop.evaluate
-
-    def interrupted(evaluation: Any, split: Any, check: Any) -> Any:
-        if evaluation.world.rank == rank and os.getpid() != own and evaluation.world.size > 1:
-            os.kill(os.getpid(), signal.SIGTERM)
-        return measure(evaluation, split, check)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(loop, "evaluate", interrupted)
-        assert train(tmp_path / "run", 2, TINY)[0] == 143
-    assert restore.newest(tmp_path / "run").manifest.step == 5
-    resume(tmp_path / "run", 2)
-    assert same(tmp_path / "whole", tmp_path / "run")
-
-
 def test_sigusr1_to_any_process_saves_and_training_continues(at, tmp_path, monkeypatch):
     at(7, lambda: os.kill(os.getpid(), signal.SIGUSR1), rank=1)
     saves = [*TINY, "checkpoint.every_seconds=1000", "checkpoint.keep=9"]
