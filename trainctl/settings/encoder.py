@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from trainctl.errors import ConfigError
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import spell
 
@@ -11,18 +12,30 @@ SAME = ("activation", "norm", "dropout")  # settings that the layers of both mod
 def words_of(tree: Tree, overrides: Sequence[str]) -> list[str]:
     """Return the words with which ``model=mlp`` has the layers of a run's encoder; none for other runs or models.
 
-    An autoencoder with convolutions has no counterpart: those of ``model=cnn`` have other strides.
-
     Args:
         tree: The configuration of the run.
         overrides: What the user has typed, which is not set again.
+
+    Raises:
+        ConfigError: If the run is an autoencoder with convolutions: no other model has convolutions of stride 2, and its
+            weights in layers with other strides, whose shapes are equal, would compute something else.
 
     >>> ae = {"model": {"name": "autoencoder", "channels": [], "hidden": [64], "bottleneck": 8, "norm": "none"}}
     >>> words_of(ae, ["model=mlp"]), words_of(ae, ["model=mlp", "model.hidden=[5]"]), words_of(ae, [])
     (['model.hidden=[64,8]', 'model.norm=none'], ['model.norm=none'], [])
     """
     model = tree["model"]
-    if model["name"] != "autoencoder" or model.get("channels") or "model=mlp" not in overrides:
+    models = [word for word in overrides if word.startswith("model=")]
+    if model["name"] != "autoencoder" or not models or models[-1] == "model=autoencoder":
+        return []
+    if model.get("channels"):
+        raise ConfigError(
+            f"{models[-1]}: the encoder of this run has convolutions of stride 2 (model.channels={spell(model['channels'])}),"
+            " which no other model has",
+            "to start a classifier from an encoder, train the autoencoder with dense layers: model.channels=[]",
+            "to use this encoder as it is, train on its codes: trainctl predict RUN INPUT what=code",
+        )
+    if models[-1] != "model=mlp":
         return []
     typed = {word.partition("=")[0] for word in overrides}
     settings = {"hidden": [*model["hidden"], model["bottleneck"]]} | {key: model[key] for key in SAME if key in model}

@@ -1,5 +1,6 @@
 """The types that every compression returns, and the masks that keep pruned weights at 0."""
 
+import math
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 Sparsity = "[0, 1)"
+SAMPLE = 1024  # values that suggest where a limit is
 
 
 class Moment(NamedTuple):
@@ -119,16 +121,17 @@ class Masks:
     def __init__(self, model: nn.Module, without: frozenset[str] = frozenset()) -> None:
         self.weights = {name: weight for name, weight in prunable(model).items() if name not in without}
         self.masks = {name: _mask(weight.detach()) for name, weight in self.weights.items()}
+        # For every step: two lists that are ready, of tensors that autograd does not watch.
+        self.pair = [weight.detach() for weight in self.weights.values()], list(self.masks.values())
 
     def thawed(self) -> dict[str, Tensor]:
         """Return the masks of the layers that are not frozen now."""
         return {name: mask for name, mask in self.masks.items() if self.weights[name].requires_grad}
 
-    @torch.no_grad()
     def clear_weights(self) -> None:
         """Set masked weights to 0; infinite ones become NaN, which the checks of a run's state notice."""
         if self.masks:
-            torch._foreach_mul_(list(self.weights.values()), list(self.masks.values()))
+            torch._foreach_mul_(*self.pair)
 
     @torch.no_grad()
     def clear_gradients(self) -> None:
@@ -163,13 +166,32 @@ def largest(values: Tensor, count: int) -> Tensor:
     >>> largest(torch.tensor([3.0, 1.0, 2.0, 2.0]), 2)
     tensor([ True, False, False,  True])
     """
-    dropped = values.numel() - count
-    if dropped <= 0:
-        return torch.ones_like(values, dtype=torch.bool)
-    limit = values.flatten().kthvalue(dropped).values
-    below, equal = values < limit, values == limit
-    spare = dropped - below.sum()  # of the equal ones, those to drop
-    return ~(below | (equal & (equal.flatten().cumsum(0).view(values.shape) <= spare)))
+    if count <= 0 or count >= values.numel():
+        return torch.full_like(values, count > 0, dtype=torch.bool)
+    flat = values.flatten()
+    limit = nth_largest(flat, count)
+    chosen = flat > limit
+    equal = (flat == limit).nonzero().squeeze(1)
+    chosen[equal[len(equal) - (count - int(chosen.sum())) :]] = True
+    return chosen.view(values.shape)
+
+
+def nth_largest(values: Tensor, count: int) -> Tensor:
+    """Return the ``count``-th largest value, in a fraction of the time that selecting it from all values takes.
+
+    A sample says above which value it probably is; if at least ``count`` values are, the others need not be looked at.
+
+    Args:
+        values: One dimension, without NaN.
+        count: From 1 to the number of values.
+    """
+    sample = values[:: max(1, len(values) // SAMPLE)]
+    share = count / len(values) * len(sample)
+    rank = math.ceil(share + 4 * math.sqrt(share) + 4)  # so that it is too low in about one of 10,000 cases
+    if rank < len(sample) // 2:
+        upper = values[values >= sample.topk(rank).values[-1]]
+        values = upper if len(upper) >= count else values
+    return values.kthvalue(len(values) - count + 1).values
 
 
 def ranked(magnitudes: Mapping[str, Tensor], sparsity: float, *, by_layer: bool) -> dict[str, Tensor]:

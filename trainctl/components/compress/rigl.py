@@ -96,7 +96,10 @@ def moved(weight: Tensor, gradient: Tensor, mask: Tensor, count: int) -> Tensor:
     >>> moved(torch.tensor([3.0, 1.0, 0.0, 0.0]), torch.tensor([0.0, 0.0, 1.0, -2.0]), torch.tensor([1.0, 1, 0, 0]), 1)
     tensor([ True, False, False,  True])
     """
-    kept_ones = largest(weight.abs().where(mask > 0, -1.0), int(mask.count_nonzero()) - count)
+    connected = mask > 0
+    strengths = weight[connected].abs()  # the few that are connected
+    kept_ones = torch.zeros_like(connected)
+    kept_ones[connected] = largest(strengths, len(strengths) - count)
     return kept_ones | largest(gradient.abs().where(~kept_ones, -1.0), count)
 
 
@@ -139,6 +142,6 @@ def erk(shapes: Mapping[str, Sequence[int]], sparsity: float) -> dict[str, float
 
 
 def _finite(masks: Masks) -> bool:
-    """Return whether all gradients are finite: with fp16, a step that overflows is skipped."""
+    """Return whether all gradients are finite, as their sums tell: with fp16, a step that overflows is skipped."""
     gradients = [weight.grad for weight in masks.weights.values() if weight.grad is not None]
-    return all(bool(gradient.isfinite().all()) for gradient in gradients)
+    return all(bool(gradient.sum().isfinite()) for gradient in gradients)
