@@ -15,7 +15,7 @@ FILES = sorted(path for path in (ROOT / "conf").glob("*/*.yaml"))
 MODULES = sorted(
     path
     for path in (ROOT / "trainctl" / "components").glob("*/*.py")
-    if path.parent.name in component.GROUPS and path.stem not in ("__init__", "base")
+    if path.parent.name in component.GROUPS and path.stem != "base" and not path.stem.startswith("_")
 )
 RECIPES = sorted((ROOT / "recipes").glob("*.yaml"))
 FOUND = [(path.parent.name, path.stem) for path in MODULES]

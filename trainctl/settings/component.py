@@ -88,14 +88,17 @@ def source(group: str, name: str, packages: Iterable[str] = ()) -> Path | None:
 
 
 def names(group: str, packages: Iterable[str] = ()) -> list[str]:
-    """Return the names of a group's components, sorted; ``base`` contains shared code and is not a component."""
+    """Return the names of a group's components, sorted.
+
+    ``base`` contains shared code, and a file whose name begins with an underscore is a part of others: neither is a component.
+    """
     files = [
         file
         for package in (BUILT_IN, *packages)
         for folder in folders(package)
         for file in (folder / group).glob("*.py")
     ]
-    return sorted({file.stem for file in files} - {"__init__", "base"})
+    return sorted({file.stem for file in files if not file.stem.startswith("_")} - {"base"})
 
 
 def signature(path: Path) -> Signature:

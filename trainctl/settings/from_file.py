@@ -78,6 +78,21 @@ def require_no_data(word: str) -> None:
         check_file(Path(word))
 
 
+def require_one(path: str, other: str) -> None:
+    """Check that a word beside a file or directory is not another one.
+
+    Args:
+        path: The file or directory.
+        other: Another word, which is neither a setting nor a flag.
+
+    Raises:
+        ConfigError: If it names a file, or ends like one.
+    """
+    require_no_data(other)
+    if os.path.lexists(other):
+        raise ConfigError(f"{other}: a run reads one file or directory, and {path} is given already; leave one out")
+
+
 def _of_tables(typed: Sequence[str]) -> dict[str, Any]:
     """Return the settings of ``dataset=csv`` among typed words, by their names.
 

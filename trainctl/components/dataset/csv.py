@@ -22,7 +22,6 @@ from trainctl.components.dataset.base import (
     Thousands,
     cache_directory,
     of_same_columns,
-    required,
     schema_json,
     table_on_disk,
 )
@@ -33,7 +32,7 @@ from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.number import PLAIN, NumberFormat
 from trainctl.fileformat.packed import Packer, Source, packed
-from trainctl.fileformat.place import check_file
+from trainctl.fileformat.place import check_file, required
 from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.suspect import column_notes, counts_rows, kinds, spelling_notes
 from trainctl.fileformat.table import (

@@ -14,7 +14,6 @@ from trainctl.components.dataset.base import (
     cache_directory,
     kept,
     of_same_columns,
-    required,
     schema_json,
 )
 from trainctl.errors import ConfigError, DataError
@@ -22,6 +21,7 @@ from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.parquet import Files, arrow, columns, convert, files_of
+from trainctl.fileformat.place import required
 from trainctl.fileformat.room import Room
 from trainctl.fileformat.suspect import kinds
 from trainctl.fileformat.table import Column, select
