@@ -96,7 +96,7 @@ HABITS = [
     ("--optimizer sdg", "optimizer=sgd"),
     ("optimizer sdg", "optimizer=sgd"),
     ("optim=sdg", "optimizer=sgd"),
-    ("optimzer=sdg", "optimizer=sgd"),
+    ("optimizr=sdg", "optimizer=sgd"),
     ("metric=accuracy", "leave it out"),
     ("metric=roc_auc", "metric=auc"),
     ("monitor=val_acc", "monitor=val/accuracy"),

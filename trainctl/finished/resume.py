@@ -1,6 +1,7 @@
 """Continue a run that exists: check that it can be, and with which settings."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from trainctl.errors import CheckpointError
 from trainctl.finished.open import configuration
@@ -8,13 +9,12 @@ from trainctl.report import phrases
 from trainctl.settings import existing
 from trainctl.settings.config import Config, Tree
 from trainctl.store import records
-from trainctl.store.runpath import AnyPath
 from trainctl.train.conclusion import Summary
 
 BUDGETS = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
 
 
-def settings(directory: AnyPath, packages: Sequence[str], overrides: Sequence[str]) -> Config:
+def settings(directory: Path, packages: Sequence[str], overrides: Sequence[str]) -> Config:
     """Return the configuration with which a run continues.
 
     Args:
@@ -30,7 +30,7 @@ def settings(directory: AnyPath, packages: Sequence[str], overrides: Sequence[st
     return configuration(directory, packages, overrides, existing.MAY_CHANGE, change=past_its_stop)
 
 
-def require_trained(directory: AnyPath) -> None:
+def require_trained(directory: Path) -> None:
     """Check that a run was trained.
 
     Raises:

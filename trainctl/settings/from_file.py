@@ -9,7 +9,7 @@ from typing import Any
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import check_directory, check_file, is_file
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, compose, derive, existing, space_words, written
+from trainctl.settings import component, compose, derive, existing, recipes, space_words, written
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
@@ -160,7 +160,7 @@ def _require_named(path: Path, tree: Tree, typed: Sequence[str]) -> None:
 def _beside(word: str, path: Path) -> str:
     """Return a word whose path, if it does not exist here, leads to the directory of the file that it was read from."""
     key, _, value = word.partition("=")
-    if key != "dataset.path" or os.path.isabs(value) or os.path.lexists(value):  # noqa: PTH117 - a text of the user
+    if key not in [".".join(each) for each in recipes.FILES] or os.path.isabs(value) or os.path.lexists(value):  # noqa: PTH117 - a text of the user
         return word
     near = path.parent / value
     return f"{key}={spell(str(near))}" if os.path.lexists(near) else word
