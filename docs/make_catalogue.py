@@ -1,4 +1,4 @@
-"""Write docs/catalogue.md: every component with its formula, parameters and source, from docstrings and YAML.
+"""Write docs/catalogue.md: every component with its formula, parameters and source, and every setting of a run.
 
     python docs/make_catalogue.py            write it
     python docs/make_catalogue.py --check    exit with 1 if it is stale
@@ -18,7 +18,8 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from trainctl.settings import component, schema  # noqa: E402
+from trainctl.settings import component, config, schema, sweep  # noqa: E402
+from trainctl.settings.comments import comments  # noqa: E402
 from trainctl.settings.docstring import parse_docstring  # noqa: E402
 from trainctl.settings.spelling import spell  # noqa: E402
 
@@ -32,6 +33,9 @@ Select a component with `group=name` and set its parameters with `group.paramete
 list, and have the component's name in the key: `augment=[crop,flip] augment.crop.padding=4`.
 
 """
+SETTINGS = """\
+Of the run itself, and of sweeps, with `key=value`. The meanings are the comments in `conf/train.yaml` and
+`conf/sweep.yaml`; `trainctl settings KEY` prints them with what has set the value."""
 
 
 def markdown(text: str) -> str:
@@ -99,6 +103,43 @@ def member(group: str, name: str) -> Iterator[str]:
     yield f"[code](../trainctl/components/{group}/{name}.py), [defaults](../conf/{group}/{name}.yaml)"
 
 
+def setting_tables(level: str) -> Iterator[str]:
+    """Yield the settings that every run has, and those of sweeps: a heading, what a section is for, and a table of each.
+
+    Args:
+        level: The marks of a heading, such as ``##``.
+    """
+    text = (ROOT / "conf" / "train.yaml").read_text(encoding="utf-8")
+    defaults, meanings = yaml.safe_load(text), comments(text)
+    yield f"{level} The run"
+    yield table("", config.knobs(), defaults, meanings)
+    for section, cls in config.SECTIONS.items():
+        yield f"{level} {section}"
+        yield (cls.__doc__ or "").strip()
+        yield table(f"{section}.", config.knobs(cls), defaults[section], meanings)
+    text = (ROOT / "conf" / "sweep.yaml").read_text(encoding="utf-8")
+    yield f"{level} sweep"
+    yield "How a sweep (`-m`) chooses, runs, prunes and compares its trials."
+    found = {f"sweep.{key}": meaning for key, meaning in comments(text).items()}
+    yield table("sweep.", config.knobs(sweep.Sweep), yaml.safe_load(text), found)
+
+
+def table(prefix: str, annotations: Mapping[str, Any], defaults: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
+    """Return the table of a section.
+
+    Args:
+        prefix: Of each key, such as ``loop.``.
+        annotations: What each key may be.
+        defaults: The value of each key in the default run.
+        meanings: The comments of all keys.
+    """
+    rows = [
+        f"| `{prefix}{key}` | `{cell(spell(defaults[key]))}` | {cell(schema.phrase(annotation))} | {cell(meanings[prefix + key])} |"
+        for key, annotation in annotations.items()
+    ]
+    return "\n".join(["| setting | default | allowed | meaning |", "|---|---|---|---|", *rows])
+
+
 def catalogue() -> str:
     """Return the whole page."""
     pages = [
@@ -107,7 +148,8 @@ def catalogue() -> str:
         ).strip()
     ]
     members = {group: component.names(group) for group in component.GROUPS}
-    pages.append("\n".join(f"- [{group}](#{group}): {len(names)}" for group, names in members.items()))
+    lines = [f"- [{group}](#{group}): {len(names)}" for group, names in members.items()]
+    pages.append("\n".join([*lines, "- [settings](#settings) that every run has, and those of sweeps"]))
     for group, names in members.items():
         summaries = {
             name: component.signature(ROOT / "trainctl" / "components" / group / f"{name}.py").summary for name in names
@@ -116,6 +158,7 @@ def catalogue() -> str:
         pages.append("\n".join(f"- [{name}](#{group}{name}): {inline(summary)}" for name, summary in summaries.items()))
         for name in names:
             pages += member(group, name)
+    pages += ["## settings", SETTINGS, *setting_tables("###")]
     return "\n\n".join(pages) + "\n"
 
 

@@ -10,19 +10,14 @@ import ast
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from docs.make_catalogue import cell, spell  # noqa: E402
+from docs.make_catalogue import cell, setting_tables  # noqa: E402
 from trainctl import errors  # noqa: E402
-from trainctl.settings import config, schema  # noqa: E402
-from trainctl.settings.comments import comments  # noqa: E402
 
 DOCS = ROOT / "docs"
 INDEX = ("<!-- index: written by `make docs` -->", "<!-- end of index -->")
@@ -76,30 +71,8 @@ NO_COMMANDS = {
 
 def settings() -> str:
     """Return the page of settings: every key with its default, its range and its meaning."""
-    text = (ROOT / "conf" / "train.yaml").read_text(encoding="utf-8")
-    defaults, meanings = yaml.safe_load(text), comments(text)
-    parts = [SETTINGS.format(note=NOTE.format(source="conf/train.yaml and trainctl/settings/config.py"))]
-    parts += ["## The run", table("", config.knobs(), defaults, meanings)]
-    for section, cls in config.SECTIONS.items():
-        parts += [f"## {section}", (cls.__doc__ or "").strip()]
-        parts += [table(f"{section}.", config.knobs(cls), defaults[section], meanings)]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def table(prefix: str, annotations: Mapping[str, Any], defaults: Mapping[str, Any], meanings: Mapping[str, str]) -> str:
-    """Return the table of a section.
-
-    Args:
-        prefix: Of each key, such as ``loop.``.
-        annotations: What each key may be.
-        defaults: The value of each key in the default run.
-        meanings: The comments of all keys.
-    """
-    rows = [
-        f"| `{prefix}{key}` | `{cell(spell(defaults[key]))}` | {cell(schema.phrase(annotation))} | {cell(meanings[prefix + key])} |"
-        for key, annotation in annotations.items()
-    ]
-    return "\n".join(["| setting | default | allowed | meaning |", "|---|---|---|---|", *rows])
+    head = SETTINGS.format(note=NOTE.format(source="conf/train.yaml, conf/sweep.yaml and trainctl/settings"))
+    return "\n\n".join(part.strip() for part in (head, *setting_tables("##"))) + "\n"
 
 
 def commands() -> str:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from trainctl.settings.comments import comments
 from trainctl.settings.docstring import parse_docstring
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -49,10 +50,21 @@ def test_the_catalogue_is_fresh():
 
 
 def test_every_component_is_in_the_catalogue():
-    headings = [line for line in make_catalogue.catalogue().splitlines() if line.startswith("### ")]
+    components = make_catalogue.catalogue().partition("\n## settings\n")[0]
+    headings = [line for line in components.splitlines() if line.startswith("### ")]
     files = list((ROOT / "conf").glob("*/*.yaml"))
     assert len(files) >= 30
     assert sorted(headings) == sorted(f"### {path.parent.name}={path.stem}" for path in files)
+
+
+def test_every_setting_of_runs_and_sweeps_is_in_the_catalogue():
+    settings = make_catalogue.catalogue().partition("\n## settings\n")[2]
+    for name, prefix in (("train", ""), ("sweep", "sweep.")):
+        text = (ROOT / "conf" / f"{name}.yaml").read_text(encoding="utf-8")
+        for key, meaning in comments(text).items():
+            assert re.search(
+                rf"^\| `{prefix}{key}` \| `.+` \| .+ \| {re.escape(make_catalogue.cell(meaning))} \|$", settings, re.M
+            )
 
 
 def test_formulas_become_githubs():

@@ -64,7 +64,9 @@ def test_the_wheel_holds_every_module_and_every_yaml_file(wheel):
     yaml = [path for folder in MAPPED for path in sources(folder, "*.yaml")]
     assert len(yaml) >= 30, "conf/ and recipes/ were not found"
     expected = {path.as_posix() for path in sources("trainctl", "*.py")} | {*more}
-    expected |= {f"trainctl/{path.as_posix()}" for path in [*yaml, *sources("recipes", "*.csv")]}
+    expected |= {
+        f"trainctl/{path.as_posix()}" for path in [*yaml, *sources("recipes", "*.csv"), *sources("recipes", "*.tar")]
+    }
     held = set(zipfile.ZipFile(wheel).namelist())
     assert sorted(expected - held) == []
 

@@ -29,16 +29,17 @@ SIGNATURES = {
     "runs": "(root='runs')",
     "Run.predict": "(self, rows, *, quantiles=())",
     "Run.evaluate": "(self, split='test')",
+    "Run.resume": "(self, *words, quiet=False)",
     "Table.column": "(self, name)",
     "Table.to_pandas": "(self)",
 }
 PROPERTIES = {
-    "Run": {"classes", "config", "metrics", "model", "name", "path", "summary", "which"},
+    "Run": {"classes", "components", "config", "metrics", "model", "name", "path", "summary", "which"},
     "Predictions": {"classes", "columns", "notes", "probabilities", "values"},
     "Table": {"columns"},
 }
 METHODS = {
-    "Run": {"evaluate", "predict"},
+    "Run": {"evaluate", "predict", "resume"},
     "Predictions": {"column", "count", "index", "to_pandas"},
     "Table": {"column", "count", "index", "to_pandas"},
 }
@@ -305,3 +306,28 @@ def test_a_users_script_is_typed(tmp_path):
     assert lines[2] == 'note: Revealed type is "Any"'
     assert "int" in lines[3]
     assert [line.startswith("error: Argument") for line in lines] == [False] * 4 + [True] * 2
+
+
+def test_a_resumed_run_is_one_that_was_never_stopped(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    whole = trainctl.train(*QUICK, "loop.epochs=3", quiet=True)
+    with pytest.raises(trainctl.Interrupted):
+        trainctl.train(*QUICK, "loop.epochs=3", "loop.stop_at_step=5", quiet=True)
+    stopped = trainctl.load("last")
+    before, threads = np.random.get_state()[1].tolist(), torch.get_num_threads()
+    found = stopped.resume(quiet=True)
+    assert (found.path, found.which, found.summary["outcome"]) == (stopped.path, "best", "finished")
+    losses = [[row.get("train/loss") for row in each.metrics] for each in (found, whole)]
+    assert losses[0] == losses[1]
+    assert found.predict([[5.1, 3.5, 1.4, 0.2]]).probabilities == pytest.approx(
+        whole.predict([[5.1, 3.5, 1.4, 0.2]]).probabilities, abs=0
+    )
+    assert (np.random.get_state()[1].tolist(), torch.get_num_threads()) == (before, threads)
+    assert capsys.readouterr().out == ""
+    with pytest.warns(trainctl.Advice, match="is finished .* nothing to do; to train longer, raise loop.epochs"):
+        found.resume(quiet=True)
+    assert found.resume("loop.epochs=4", quiet=True).summary["steps"] == 16
+    with pytest.raises(trainctl.ConfigError, match="cannot change in an existing run"):
+        found.resume("optimizer.lr=1", quiet=True)
+    with pytest.raises(trainctl.ConfigError, match="processes"):
+        found.resume("processes=2", "loop.epochs=5", quiet=True)

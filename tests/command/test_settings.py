@@ -94,6 +94,10 @@ def test_sections_are_listed_like_groups(say):
     assert "optimizer.beta1" in say("settings", "optimizer")[1]
 
 
+def test_explain_explains_a_setting_too(say):
+    assert say("explain", "optimizer.lr", "optimizer=sgd") == say("settings", "optimizer.lr", "optimizer=sgd")
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -102,7 +106,7 @@ def test_sections_are_listed_like_groups(say):
         (["settings", "xyzzy"], "no such setting (sections and groups: "),
         (["settings", "sweep.workrs"], "did you mean sweep.workers?"),
         (["settings", "seed", "seed=x"], "seed=x: expected a whole number"),
-        (["explain", "optimizer.lr"], "is a setting, not a run; to explain it: trainctl settings optimizer.lr"),
+        (["explain", "optimizer.lr", "rows.csv"], "is a setting, not a run, so nothing can follow it"),
     ],
 )
 def test_what_is_no_setting_is_answered_with_the_nearest(say, words, message):

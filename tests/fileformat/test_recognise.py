@@ -132,6 +132,26 @@ def test_the_words_stand_where_the_file_stood(tmp_path: Path) -> None:
     assert words[0].startswith("dataset=csv")
 
 
+@pytest.mark.parametrize(
+    "before",
+    [["--cfg", "job"], ["-c", "job", "seed=1"], ["--config-dir", "."], ["loop.epochs=2"], ["-i", "config"], ["-m"]],
+)
+def test_a_file_may_follow_flags_and_settings(tmp_path: Path, before: list[str]) -> None:
+    words = with_file_expanded([*before, str(flowers(tmp_path / "f.csv"))])
+    assert words[: len(before) + 1] == [*before, "dataset=csv"]
+
+
+@pytest.mark.parametrize(("second", "message"), [("g.csv", "f.csv is given already"), ("no.csv", "no such file")])
+def test_a_second_file_is_refused_before_anything_is_chosen(
+    tmp_path: Path, second: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("f.csv", "g.csv"):
+        flowers(tmp_path / name)
+    with pytest.raises((ConfigError, DataError), match=message):
+        with_file_expanded([f"{tmp_path}/f.csv", "seed=1", f"{tmp_path}/{second}"])
+    assert capsys.readouterr().out == ""
+
+
 @pytest.mark.parametrize("command", ["find-lr", "find-batch-size", "profile"])
 def test_commands_that_train_a_few_steps_take_a_file_too(
     tmp_path: Path, command: str, capsys: pytest.CaptureFixture[str]

@@ -51,9 +51,18 @@ def small_cifar(tmp_path):
 
 
 @pytest.fixture
-def assembled(request):
+def weights(tmp_path):
+    """Write weights of a network as torchvision's files are written, and return what makes a recipe start from them."""
+    from torchvision.models import shufflenet_v2_x0_5
+
+    torch.save(shufflenet_v2_x0_5().state_dict(), tmp_path / "shufflenetv2_x0.5.pth")
+    return [f"model.weights={tmp_path / 'shufflenetv2_x0.5.pth'}"]
+
+
+@pytest.fixture
+def assembled(request, tmp_path):
     """Return a function that assembles a recipe on data that is at hand."""
-    data = {"csv": [f"dataset.path={WINE}"], "text": [f"dataset.path={NAMES}"]}
+    data = {"csv": [f"dataset.path={WINE}"], "text": [f"dataset.path={NAMES}"], "tar": [f"dataset.cache={tmp_path}"]}
 
     def make(name, *overrides):
         words = [f"recipe={name}", "device=cpu", *overrides]
@@ -61,6 +70,7 @@ def assembled(request):
         if source in ("mnist", "cifar10"):
             words += request.getfixturevalue(f"small_{source.removesuffix('10')}")
         words += data.get(source, [])
+        words += request.getfixturevalue("weights") if name == "transfer_photos" else []
         return assemble.assemble(compose.compose(words))
 
     return make
@@ -166,3 +176,12 @@ def test_noise_is_what_the_autoencoder_learns_to_remove(assembled):
     clean = run.data.input_scale(inputs)
     assert torch.equal(wanted[0], clean)
     assert not torch.allclose(seen[0], clean, atol=0.1)
+
+
+def test_the_photos_start_from_weights_of_a_file_with_two_rates_and_a_frozen_body(assembled):
+    run = assembled("transfer_photos")
+    rates = {group["lr"] for group in run.optimizer.param_groups}
+    assert rates == {0.001, 0.01}
+    held = [run.freezer.freeze.held(step) for step in (0, 10 * run.plan.steps_per_epoch)]
+    assert (held[0] > 0, held[1]) == (True, 0)
+    assert int(run.data.splits["train"].targets.shape[0]) == 40

@@ -124,6 +124,13 @@ def test_a_wrong_body_is_answered_with_what_is_wrong(served, body, status, expec
     assert served("prices").predict(ROWS)[0] == 200
 
 
+def test_what_is_sent_as_an_image_is_answered_as_one(served):
+    for content_type in ("image/png", "image/jpeg", "application/octet-stream"):
+        status, answer = served("images").predict("a,b\n1,2\n", content_type)
+        assert (status, "body: " in answer["error"], "image" in answer["error"]) == (400, True, True), answer
+        assert "column" not in answer["error"]
+
+
 @pytest.mark.parametrize(
     ("kind", "content_type", "body", "status"),
     [

@@ -89,6 +89,21 @@ HABITS = [
     ("optimizer.lr=1/100", "optimizer.lr=0.01"),
     ("model.hidden=64", "model.hidden=[64]"),
     ("optimizer={name:sgd,lr:0.1}", "optimizer=sgd optimizer.lr=0.1"),
+    ("optimizer={name:sdg,lr:0.1}", "optimizer=sgd optimizer.lr=0.1"),
+    ("optimizer.name=sdg", "optimizer=sgd"),
+    ("optimizer.name=xyzzy", "optimizer=NAME"),
+    ("optimizer/sdg", "optimizer=sgd"),
+    ("--optimizer sdg", "optimizer=sgd"),
+    ("optimizer sdg", "optimizer=sgd"),
+    ("optim=sdg", "optimizer=sgd"),
+    ("optimizr=sdg", "optimizer=sgd"),
+    ("metric=accuracy", "leave it out"),
+    ("metric=roc_auc", "metric=auc"),
+    ("monitor=val_acc", "monitor=val/accuracy"),
+    ("monitor=f1", "monitor=val/f1"),
+    ("version", "trainctl --version"),
+    ("ls", "trainctl runs"),
+    ("tune", "-m optimizer.lr=0.1,0.01"),
 ]
 
 
@@ -99,7 +114,7 @@ def works(words):
     if "--config-dir" in words:
         compose.compose([], words[words.index("--config-dir") + 1])
     elif words[0] == "trainctl":
-        assert words[1] in COMMANDS
+        assert words[1] in (*COMMANDS, "--version")
     elif words[0] == "-m":
         points.compose_points([*words[1:], "seed=0,1"])
     else:
@@ -146,8 +161,34 @@ def test_the_flag_of_a_sweep_may_stand_anywhere(words):
     assert flags.parse(arranged[1:])[0].multirun
 
 
+def test_a_setting_of_the_member_that_is_selected_is_the_one_that_is_meant(say):
+    assert say("dataset=csv", "target=y")[2].endswith("no such setting; did you mean dataset.target=y?\n")
+    assert say("optimizer=sgd", "momentum=0.5")[2].endswith("; did you mean optimizer.momentum=0.5?\n")
+
+
+def misspelt_members():
+    """Yield words that name a member of a group with two letters exchanged, as habits have it."""
+    for key, setting in habits.ELSEWHERE.items():
+        group = setting.rpartition(" ")[2]
+        names = [name for name in compose.options([]).get(group, ()) if len(name) > 3 and name[1] != name[2]]
+        for name in names[:3]:
+            wrong = f"{name[0]}{name[2]}{name[1]}{name[3:]}"
+            yield from (f"{key}={wrong}", f"--{key}={wrong}", f"{group}.name={wrong}", f"{group}={{name:{wrong}}}")
+
+
+def test_no_hint_names_a_member_that_does_not_exist(say):
+    typed = sorted(set(misspelt_members()))
+    assert len(typed) > 50
+    members = compose.options([])
+    for word in typed[:: max(1, len(typed) // 24)]:
+        err = say(word)[2]
+        hints = re.findall(r"(?:use |with |did you mean |; )(\w+)=(\w+)", err)
+        assert hints, err
+        assert {name for group, name in hints if group in members} <= {"NAME"}.union(*members.values()), err
+
+
 def test_a_setting_without_a_habit_keeps_its_message(say):
-    assert say("foo=1")[2] == "trainctl: foo=1: no such setting (trainctl --help shows all settings)\n"
+    assert say("foo=1")[2] == "trainctl: foo=1: no such setting (trainctl settings lists those of all runs)\n"
     assert say("--foo")[2] == "trainctl: --foo: unknown flag; see trainctl --help\n"
     assert set(config.knobs()) & set(habits.ELSEWHERE) == set()
 

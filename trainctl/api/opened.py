@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from trainctl.api.predictions import Predictions
 from trainctl.api.surroundings import as_before
 from trainctl.api.table import Table
+from trainctl.api.training import resume
 from trainctl.api.turn import TURN
 from trainctl.api.whole import Whole
 from trainctl.errors import CheckpointError, ConfigError
@@ -55,6 +56,11 @@ class Run:
     def name(self) -> str:
         """The name of the run's directory."""
         return self._opened.directory.name
+
+    @property
+    def components(self) -> tuple[str, ...]:
+        """The packages with components of yours that the run uses."""
+        return tuple(self._opened.config.components)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -144,6 +150,28 @@ class Run:
         notes += [f"not predicted: {error}" for error in source.failed]
         notes += source.coverage.notes(found.schema.input_shape[0])
         return Predictions(found, answers, labels, notes)
+
+    def resume(self, *words: str, quiet: bool = False) -> "Run":
+        """Continue the training from the latest checkpoint, as ``trainctl resume RUN WORD...`` does on the command line.
+
+        A finished run continues if its budget is raised, as by ``run.resume("loop.epochs=50")``; otherwise nothing happens,
+        and a warning of the category ``Advice`` says so. What is shown, and what stays as it was, is as for ``train``.
+
+        Args:
+            words: Settings that change; `trainctl help resume` lists those that may.
+            quiet: Whether nothing is shown.
+
+        Returns:
+            The run, opened anew with the same choice of weights; this object keeps those that it has.
+
+        Raises:
+            ConfigError: If a setting may not change.
+            CheckpointError: If no checkpoint is intact, or the run was not trained.
+            StorageError: If another process trains it.
+        """
+        resume(self, words, quiet=quiet)
+        with TURN:
+            return Run(open_run(self.path, self.components, (), ALLOWED, payloads=[self.which]), self.which)
 
     def evaluate(self, split: SplitName = "test") -> dict[str, float]:
         """Return the metrics of a split of the run's data, by ``split/name``; read again from where they were.

@@ -80,6 +80,26 @@ def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool,
         return Run(open_run(directories[0], config.components, (), ALLOWED, payloads=["best"]), "best")
 
 
+def resume(run: "Run", words: Sequence[str], *, quiet: bool) -> None:
+    """Continue the training of a run, see :meth:`trainctl.Run.resume`."""
+    with TURN:
+        from trainctl.api.surroundings import as_before
+        from trainctl.finished import resume as resuming
+        from trainctl.report import reporters
+        from trainctl.train import session
+
+        config = resuming.settings(run.path, run.components, list(words))
+        if config.processes not in (1, "auto") and environment.read() is None:
+            raise ConfigError(
+                f"processes={config.processes}: resume() uses this process alone, with the same result: add processes=1"
+            )
+        with as_before():
+            chosen = reporters.records if quiet else reporters.in_python()
+            summary = session.resume(config, list(words), run.path, reporters=chosen)
+    if note := resuming.note(summary, run.name):
+        warnings.warn(note, Advice, stacklevel=3)
+
+
 def _expanded(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     """Replace a file or directory in front by the settings that it stands for; return them with the reasons for each."""
     first = words[0] if words else ""

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
-from trainctl.settings import component, config, project, project_file
+from trainctl.settings import component, config, habits, project, project_file
 from trainctl.settings.spelling import nearest
 from trainctl.settings.text import read_items, split
 from trainctl.store.finding import find
+from trainctl.wording import closest
 
 ROOT = "runs"  # the directory for runs, unless the project or the user names another
 PATHS = ("root", "output")  # options in which a leading ~ is expanded; the shell does so only at the start of a word
@@ -85,13 +86,21 @@ def parse(
             parsed.options[key] = _home_expanded(key, value) if key in PATHS else value
         elif overrides and one_process and key.partition(".")[0] in ("processes", "distributed"):
             raise ConfigError(f"{argument}: {one_process} uses one process, whatever has trained the run: leave it out")
-        elif overrides:
+        elif overrides and (is_setting(key) or not _is_option(key, defaults)):
             parsed.overrides.append(argument)
         else:
             raise ConfigError(f"{argument}: no such option{nearest(key, defaults)}")
     if len(parsed.names) > most_names:
-        raise ConfigError(f"{parsed.names[most_names]}: unexpected argument; write options as key=value")
+        extra = parsed.names[most_names]
+        others = overrides and most_names and _exists(extra)
+        hint = f"; other data are given with dataset.path={extra}" if others else "; write options as key=value"
+        raise ConfigError(f"{extra}: unexpected argument{hint}")
     return parsed
+
+
+def _is_option(key: str, defaults: Mapping[str, str]) -> bool:
+    """Return whether a word that is no setting looks like a misspelt option of the command."""
+    return closest(key, defaults) is not None and not habits.of_key(key, "")
 
 
 def words_of(config_dir: str | None) -> list[str]:

@@ -60,9 +60,18 @@ compdef _trainctl trainctl
 FISH = """\
 function __trainctl_complete
     set -lx COMP_LINE (commandline --current-process --cut-at-cursor)
-    command trainctl --shell-completion query=fish 2> /dev/null
+    set -l found (command trainctl --shell-completion query=fish 2> /dev/null)
+    if set -q found[1]
+        printf '%s\\n' $found
+    else
+        set -l word (commandline --current-token --cut-at-cursor)
+        set -l key (string match --regex '^[\\w.]+=' -- $word)
+        for path in (__fish_complete_path (string replace -- "$key" "" $word))
+            echo "$key$path"
+        end
+    end
 end
-complete --command trainctl --arguments '(__trainctl_complete)'
+complete --command trainctl --no-files --arguments '(__trainctl_complete)'
 """
 INSTALL = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 UNINSTALL = {

@@ -4,6 +4,7 @@
         [score=log_odds|logit|probability] [baseline=...] [steps=1024] [patch=...] [rows=6] [id=COLUMN]
         [spreadsheet=false] [output=DIR] [which=best] [dataset settings] [device=...] [root=runs]
     trainctl explain RUN [split=test] [repeats=5] [embedding=pca|tsne] [rows=12] [output=DIR] [which=best] [device=...]
+    trainctl explain optimizer.lr                   a setting, as `trainctl settings optimizer.lr` does
 
 RUN is a run's directory, its name, or a part of the name. INPUT is what `trainctl predict` reads: images, a table, an
 array, texts, or a directory of such files.
@@ -37,6 +38,7 @@ Writes a new directory: RUN/explain/1, RUN/explain/2, ..., or DIR, which must no
 files with all numbers, and explain.json. Nothing else in the run is changed.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -45,7 +47,8 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.place import check_file, is_directory
-from trainctl.report import table
+from trainctl.report import setting_table, table
+from trainctl.settings import explained
 from trainctl.store import new_folder, rundir, runpath
 from trainctl.store.runpath import AnyPath
 
@@ -84,9 +87,11 @@ def main(argv: Sequence[str]) -> int:
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, one_process="explain")
     if not parsed.names:
         raise ConfigError("explain needs a run: trainctl explain RUN [INPUT]")
-    if arguments.is_setting(parsed.names[0]):
-        name = parsed.names[0]
-        raise ConfigError(f"{name}: is a setting, not a run; to explain it: trainctl settings {name}")
+    if arguments.is_setting(parsed.names[0]) and not os.path.lexists(parsed.names[0]):
+        if len(parsed.names) > 1:
+            raise ConfigError(f"{parsed.names[0]}: is a setting, not a run, so nothing can follow it")
+        setting_table.show(explained.explain(parsed.names[0], parsed.overrides))
+        return 0
     options = checked(parsed.options, with_input=len(parsed.names) > 1)
     directory = rundir.find(parsed.names[0], Path(parsed.options["root"]))
     given = [Path(name) for name in parsed.names[1:]]
@@ -102,14 +107,14 @@ def main(argv: Sequence[str]) -> int:
 
         settings = tuple(f"dataset.{key}" for key in OF_A_FILE) if given else ()
         run = open_run(directory, packages, overrides, (*ANYWHERE, *settings), payloads=[options["which"]])
-        explained = _rows(run, given, options, filling.folder) if given else None
+        rows = _rows(run, given, options, filling.folder) if given else None
         overview = None if given else _run(run, options, filling.folder)
-    found = explained or overview
+    found = rows or overview
     assert found is not None
     table.line(f"trainctl: wrote {filling.path}: {', '.join(found.pictures)}", stream=sys.stderr)
     for note in (*run.notes, *(f"note: {note}" for note in found.notes)):
         table.line(f"trainctl: {note}", stream=sys.stderr)
-    return _failures(explained.failed, explained.files) if explained else 0
+    return _failures(rows.failed, rows.files) if rows else 0
 
 
 def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from trainctl.command.help import COMMANDS
@@ -21,7 +21,8 @@ SWITCHES = (
     ("--multirun", "-m"),
     ("--shell-completion", "-sc"),
 )
-FLAGS = frozenset({"--cfg", "-c", "--package", "-p", "--config-dir", "-cd", "--info", "-i"}.union(*SWITCHES))
+VALUED = ("--cfg", "-c", "--package", "-p", "--config-dir", "-cd")  # flags that a value follows
+FLAGS = frozenset({*VALUED, "--info", "-i"}.union(*SWITCHES))
 # Commands that train, be it a few steps in memory, with the words of the command line.
 COMPOSING = ("train", "find-lr", "find-batch-size", "profile")
 
@@ -42,36 +43,54 @@ def with_command_first(arguments: Sequence[str]) -> list[str]:
 
 
 def with_file_expanded(arguments: Sequence[str]) -> list[str]:
-    """Return the arguments of what trains with a file or directory replaced by the settings that it stands for."""
+    """Return the arguments of what trains with a file or directory replaced by the settings that it stands for.
+
+    Raises:
+        ConfigError: If there are two, or nothing can be trained on it.
+        DataError: If it does not exist.
+    """
     words = list(arguments)
     command = words[:1] if words and words[0] in COMPOSING else []
     rest = words[len(command) :]
-    place = next((index for index, word in enumerate(rest) if not _is_flag(word)), None)
-    if place is None or (words[0] in COMMANDS and not command):
+    place = next(_bare(rest), None)
+    if place is None or (words[0] in COMMANDS and not command) or rest[place] in (*COMMANDS, "help"):
         return words
     path = rest[place]
-    if path in (*COMMANDS, "help") or is_setting(path):
-        return words
+    if any(_is_flag(word) and word.partition("=")[0] not in FLAGS for word in rest[:place]):
+        return words  # perhaps the value of a flag that does not exist
     if not os.path.lexists(path):
         if Path(path).suffix or path.endswith("/"):
             from trainctl.settings import from_file
 
             from_file.require_no_data(path)
         return words
-    if set(rest[:place]) - {"-m", "--multirun"}:
-        return words  # the value of a flag
     from trainctl.settings import derive, from_file
 
     others = [*rest[:place], *rest[place + 1 :]]
+    for other in _bare(others):
+        from_file.require_one(path, others[other])
     found = from_file.expanded(path, [word for word in others if "=" in word and not word.startswith("-")])
     command = [] if command == ["train"] else command
     words = [*command, *rest[:place], *found.words, *rest[place + 1 :]]
-    if not any(word.startswith("-") for word in rest[place:]):  # else they ask for something that is to be read alone
-        for reason in found.reasons:
+    if not any(word.startswith("-") for word in others if word not in ("-m", "--multirun")):
+        for reason in found.reasons:  # flags ask for something that is to be read alone
             table.line(f"{path}: {reason}")
         table.line(f"the same as: {derive.command(words)}")
         table.flush()
     return words
+
+
+def _bare(words: Sequence[str]) -> Iterator[int]:
+    """Yield the places of the words that are neither flags with their values nor settings: files, or what is misspelt.
+
+    >>> list(_bare(["--cfg", "job", "-m", "seed=1", "no-file.csv"]))
+    [4]
+    """
+    value = False
+    for place, word in enumerate(words):
+        if not (value or _is_flag(word) or is_setting(word) or ("=" in word and not os.path.lexists(word))):
+            yield place
+        value = word in VALUED or (word in ("--info", "-i") and words[place + 1 : place + 2] in [[one] for one in INFO])
 
 
 def _is_flag(word: str) -> bool:

@@ -1,4 +1,4 @@
-"""Write a recipe, to be edited, into the current directory, with the small data set that it uses.
+"""Write a recipe, to be edited, into the current directory, with the small files that it uses.
 
     trainctl init [RECIPE] [output=FILE.yaml]
 
@@ -8,6 +8,7 @@ with it. Nothing is overwritten.
 
     trainctl init
     trainctl init csv_with_missing_values
+    trainctl init transfer_photos
     trainctl init mnist_cnn output=my_cnn.yaml
 """
 
@@ -26,7 +27,7 @@ from trainctl.wording import shell_words
 
 OPTIONS = {"output": ""}
 DEFAULT = "train.yaml"
-LARGEST = 10_000_000  # bytes of a data set that is copied
+LARGEST = 10_000_000  # bytes of a file that is copied
 
 
 def main(argv: Sequence[str]) -> int:
@@ -44,11 +45,11 @@ def main(argv: Sequence[str]) -> int:
     if target.suffix not in (".yaml", ".yml"):
         raise ConfigError(f"output={target}: expected a name that ends in .yaml")
     shown = shell_words([str(target)])
-    text, data = starter.copied_recipe(recipes[name], shown) if name else (starter.default_recipe(shown), None)
+    text, others = starter.copied_recipe(recipes[name], shown) if name else (starter.default_recipe(shown), [])
     wanted = {target: text.encode()}
-    if data is not None:
-        with open_regular(data, ConfigError) as file:
-            wanted[target.with_name(data.name)] = file.read(LARGEST)
+    for other in others:
+        with open_regular(other, ConfigError) as file:
+            wanted[target.with_name(other.name)] = file.read(LARGEST)
     for path in write_new(wanted):
         table.line(f"wrote {path}")
     table.line(f"to train with it: trainctl {shown}")

@@ -59,13 +59,29 @@ from trainctl.fileformat import standard_input
 from trainctl.fileformat.pattern import STANDARD_INPUT, files_of
 from trainctl.report import table
 from trainctl.settings.text import read_items
-from trainctl.store import rundir
+from trainctl.store import directories, rundir
 
 OPTIONS = {
     "output": "", "format": "", "id": "", "keep": "none", "quantiles": "", "what": "prediction", "which": "best",
     "spreadsheet": "false", "root": "runs",
 }  # fmt: skip
 JSON_LINES = (".jsonl", ".ndjson")
+# Endings of files in which nobody expects CSV or JSON lines.
+OTHERS = (
+    ".json",
+    ".xlsx",
+    ".xls",
+    ".ods",
+    ".parquet",
+    ".pq",
+    ".feather",
+    ".arrow",
+    ".npz",
+    ".npy",
+    ".html",
+    ".yaml",
+    ".pkl",
+)
 ALLOWED = ("device", "loop.eval_batch_size", *arguments.OF_A_FILE)
 
 
@@ -99,6 +115,7 @@ def main(argv: Sequence[str]) -> int:
     run = open_run(directory, packages, overrides, ALLOWED, payloads=[which])
     found = predict(run, given, which, Options(**options))
     if target:
+        directories.ensure_directory(target.parent)
         rundir.write(target, found.text)
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)
     else:
@@ -120,11 +137,16 @@ def form_of(form: str, output: str) -> str:
     """Return the form of the output: as typed, or as the ending of the file says.
 
     Raises:
-        ConfigError: If there is no such form.
+        ConfigError: If there is no such form, or the ending is that of another one.
 
     >>> form_of("", "new.jsonl"), form_of("", ""), form_of("jsonl", "")
     ('jsonl', 'csv', 'jsonl')
     """
     if form:
         return option_values.choice("format", form, ("csv", "jsonl"))
-    return "jsonl" if Path(output).suffix.lower() in JSON_LINES else "csv"
+    suffix = Path(output).suffix.lower()
+    if suffix in OTHERS:
+        raise ConfigError(
+            f"output={output}: predictions are written as CSV or JSON lines: name the file .csv or .jsonl, or add format=csv"
+        )
+    return "jsonl" if suffix in JSON_LINES else "csv"

@@ -24,11 +24,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.command import arguments, launching
-from trainctl.errors import CheckpointError
-from trainctl.report import phrases, table
+from trainctl.report import table
 from trainctl.settings import existing
-from trainctl.settings.config import Tree
-from trainctl.store import finding, records
+from trainctl.store import finding
 
 
 def main(argv: Sequence[str]) -> int:
@@ -53,39 +51,12 @@ def main(argv: Sequence[str]) -> int:
     ) is not None:
         return code
     launching.import_torch()
-    from trainctl.finished.open import configuration
+    from trainctl.finished import resume
     from trainctl.report import reporters
     from trainctl.train import session
 
-    require_trained(directory)
-    settings = configuration(directory, packages, overrides, existing.MAY_CHANGE, change=past_its_stop)
+    settings = resume.settings(directory, packages, overrides)
     summary = session.resume(settings, overrides, directory, reporters=reporters.on_terminal)
-    if not summary["resumed"]:
-        budgets = "loop.epochs, loop.max_steps, loop.max_time or early_stopping.patience"
-        table.line(
-            f"{directory.name} is finished ({summary['reason']}): nothing to do; to train longer, raise {budgets}"
-        )
+    if note := resume.note(summary, directory.name):
+        table.line(note)
     return 0
-
-
-def require_trained(directory: Path) -> None:
-    """Check that a run was trained.
-
-    Raises:
-        CheckpointError: If a command made it from other runs without training.
-    """
-    made_by = records.read_facts(directory).made_by
-    if made_by and not made_by.trained:
-        command = made_by.verb
-        raise CheckpointError(
-            f"{directory.name}: was made by {command} without training, so there is nothing to resume; to train it:"
-            f" trainctl finetune {phrases.pasteable(directory)}"
-        )
-
-
-def past_its_stop(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree:
-    """Return the run's configuration with some settings changed, and without an unchanged ``stop_at_step``."""
-    changed = existing.change(tree, overrides, allowed)
-    if changed["loop"]["stop_at_step"] == tree["loop"]["stop_at_step"]:
-        changed["loop"]["stop_at_step"] = None
-    return changed

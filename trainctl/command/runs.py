@@ -45,8 +45,10 @@ from trainctl.fileformat.place import is_directory
 from trainctl.finished.filters import Filter, filters
 from trainctl.finished.record import OUTCOMES, Record, created, metric_columns, read, rises
 from trainctl.report import phrases, table
+from trainctl.settings import component, config
 from trainctl.settings.spelling import nearest
 from trainctl.store import rundir
+from trainctl.wording import did_you_mean
 
 OPTIONS = {
     "root": "runs", "sort": "time", "status": "", "limit": "", "tag": "", "name": "", "trials": "false", "format": "table",
@@ -62,7 +64,10 @@ def main(argv: Sequence[str]) -> int:
     """
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True)
     if unknown := [word for word in parsed.overrides if not arguments.is_setting(word.partition("=")[0])]:
-        raise ConfigError(f"{unknown[0]}: no such option{nearest(unknown[0].partition('=')[0], OPTIONS)}")
+        key = unknown[0].partition("=")[0]
+        names = [*OPTIONS, *component.GROUPS, *config.SECTIONS, *config.knobs()]
+        hint = did_you_mean(key, names) or " (any setting selects the runs that have it, such as model=cnn)"
+        raise ConfigError(f"{unknown[0]}: no such option or setting{hint} (options: {', '.join(OPTIONS)})")
     if parsed.names:
         raise ConfigError(f"{parsed.names[0]}: expected key=value{nearest(parsed.names[0], OPTIONS)}")
     options = parsed.options

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.clean.base import Clean, missing_targets
-from trainctl.components.dataset.base import Dataset
+from trainctl.components.dataset.base import Dataset, Times
 from trainctl.components.scale.base import Affine
 from trainctl.data import by_block, inherit, labels
 from trainctl.data.centre import narrowed
@@ -292,6 +292,7 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
         other_task=dataset.other_task,
         unlabelled=dataset.unlabelled,
         lines=lines(dataset, parts.rows if whole else numbers),
+        times=times(dataset, parts.rows if whole else numbers),
         without_label=rows_of(train[missing]) if missing.any() else None,
         kept=None if whole else labels.kept(dataset, train),
     )
@@ -304,3 +305,9 @@ def lines(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName,
         return {}
     ends = found if found.ndim == 1 else found[:, dataset.inputs.shape[1] - 1]
     return {name: ends[numbers] for name, numbers in rows.items()}
+
+
+def times(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName, Times]:
+    """Return when the rows of each split are; empty for a data set that says nothing about that."""
+    found = dataset.times
+    return {} if found is None else {name: found.take(numbers) for name, numbers in rows.items()}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from trainctl.components.clean.base import Cleaner
-from trainctl.components.dataset.base import Dataset
+from trainctl.components.dataset.base import Dataset, Times
 from trainctl.components.scale.base import Affine
 from trainctl.data import stored_rows
 from trainctl.data.labels import Kept
@@ -115,6 +115,7 @@ class Data:
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         unlabelled: Whether there are no targets.
         lines: The line of each row of a split in the file ``(N,)``, of a window its last; empty if there is no such file.
+        times: When the first target of each window of a split is; empty if rows are no windows of one dated series.
         without_label: The training rows without a label, which a teacher makes useful; None if there are none. The train
             split has the others.
         kept: Which training rows have a label; None if all have one.
@@ -131,6 +132,7 @@ class Data:
     other_task: str = ""
     unlabelled: bool = False
     lines: dict[SplitName, Tensor] = field(default_factory=dict)
+    times: dict[SplitName, Times] = field(default_factory=dict)
     without_label: Rows | None = None
     kept: Kept | None = None
 

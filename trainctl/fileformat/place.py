@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from trainctl.errors import DataError, TrainctlError
+from trainctl.errors import ConfigError, DataError, TrainctlError
 from trainctl.wording import did_you_mean
 
 MOST_COMPARED = 10_000  # names in a directory, to find one that was misspelt
@@ -27,6 +27,17 @@ def is_directory(path: Path) -> bool:
         return path.is_dir()
     except (OSError, ValueError):
         return False
+
+
+def required(key: str, value: str | None, example: str) -> str:
+    """Return the value of a setting of the data set that has no default.
+
+    Raises:
+        ConfigError: If it is null.
+    """
+    if value is None:
+        raise ConfigError(f"dataset.{key}=null: set dataset.{key}={example}")
+    return value
 
 
 def check_file(path: Path, error: type[TrainctlError] = DataError) -> None:
@@ -84,6 +95,14 @@ def _hint(path: Path) -> str:
         if path.is_symlink():
             return f"; it is a broken link to {path.readlink()}"
         if not path.parent.is_dir():
-            return f"; only {next(parent for parent in path.parents if parent.is_dir())} exists"
-        return did_you_mean(path.name, sorted(other.name for other in islice(path.parent.iterdir(), MOST_COMPARED)))
+            *_, missing = (parent for parent in path.parents if not parent.is_dir())
+            if missing.exists():
+                return f"; {missing} is a file, not a directory"
+            return f"; there is no directory {missing}{did_you_mean(missing.name, _names(missing.parent))}"
+        return did_you_mean(path.name, _names(path.parent))
     return ""
+
+
+def _names(directory: Path) -> list[str]:
+    """Return names in a directory, at most so many that comparing them takes no time."""
+    return sorted(other.name for other in islice(directory.iterdir(), MOST_COMPARED))

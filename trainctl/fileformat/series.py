@@ -25,12 +25,16 @@ class Sequences:
         names: Of the series; one empty name if there is only one.
         times: The time of each row ``(N,)``; its number if no column says it.
         notes: What is odd about the order, a line each.
+        column: The column that says the times; empty if none does.
+        dated: Whether the times are days since 0001-01-01.
     """
 
     groups: tuple[np.ndarray, ...]
     names: tuple[str, ...]
     times: np.ndarray
     notes: tuple[str, ...] = ()
+    column: str = ""
+    dated: bool = False
 
 
 def in_order(table: Table, time: str | None = None, entity: str | None = None) -> Sequences:
@@ -50,13 +54,14 @@ def in_order(table: Table, time: str | None = None, entity: str | None = None) -
     if name is None:
         return Sequences(groups, names, np.arange(len(table.rows), dtype=float))
     times = _times(table, name, required=time is not None)
-    notes = impossible_notes(table, [Column(name, date=find_order(table.cells(name), table.form.dates))])
+    order = find_order(table.cells(name), table.form.dates)
+    notes = impossible_notes(table, [Column(name, date=order)])
     if time:
         groups = tuple(group[np.argsort(times[group], kind="stable")] for group in groups)
     else:
         groups = _oldest_first(table, name, groups, times, notes)
     notes += _irregular(table, name, groups, times, one=entity is None)
-    return Sequences(groups, names, times, tuple(notes))
+    return Sequences(groups, names, times, tuple(notes), name, order not in ("", "time"))
 
 
 def windows(found: Sequences, length: int) -> tuple[np.ndarray, np.ndarray]:

@@ -180,7 +180,13 @@ def without_gaps(inputs: Tensor, source: Path, schema: Schema) -> Tensor:
 
 
 def read_rows(
-    run: Finished, source: Path, ids: Sequence[str] = (), *, keep: Keep = "none", content: bytes | None = None
+    run: Finished,
+    source: Path,
+    ids: Sequence[str] = (),
+    *,
+    keep: Keep = "none",
+    content: bytes | None = None,
+    is_image: bool = False,
 ) -> Inputs:
     """Read a file as rows in the format of the run's data: uint8 for images, int64 for tokens, else float64 with NaN.
 
@@ -190,12 +196,13 @@ def read_rows(
         ids: Columns that identify the rows; only a table has them.
         keep: Which further columns are kept with the rows.
         content: What is read instead of the file; its kind is found out.
+        is_image: Whether that is an image, whatever it looks like.
 
     Raises:
         DataError: If the file cannot be read, or does not have the shape and columns that the run was trained with.
     """
     schema = run.schema
-    suffix = ending(source) if content is None else kind_of(content, schema)
+    suffix = ".png" if is_image else ending(source) if content is None else kind_of(content, schema)
     settings = run.config.parts["dataset"]
     form = table_form(settings, [word.partition("=")[0] for word in run.overrides], schema)
     is_table = suffix in (TABLES | JSON | PACKED)

@@ -1,5 +1,6 @@
 """Read a table as inputs of a finished run, with the columns that identify its rows."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -82,6 +83,11 @@ def table_inputs(
 ) -> Inputs:
     """Return the columns of a table that the run was trained with; arguments and errors: :func:`read_table_inputs`."""
     found = schema.columns or tuple(map(table.Column, schema.input_names or tuple(cells.header)))
+    if len(shape := schema.input_shape) == 3 and len(found) != math.prod(shape):
+        raise DataError(
+            f"{cells.path}: this run predicts images of {'x'.join(map(str, shape))}: give images, or a table with a column"
+            f" for each of their {math.prod(shape):,} numbers; this one has {len(found):,}"
+        )
     unseen: table.Unseen | None = {} if settings.get("unknown", "ignore") == "ignore" else None
     values = table.encode(cells, _as_written(cells, found), unseen)
     notes = (*notes, *table.unseen_note(unseen or {}))

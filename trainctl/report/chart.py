@@ -84,6 +84,7 @@ class Chart:
         x_word: What a place on the horizontal axis is called, such as ``epoch``; empty for the label.
         x_texts: What to show for places on the horizontal axis instead of the number, such as a date.
         note: A sentence below the chart.
+        dates: Whether places on the horizontal axis are days since 0001-01-01, to be written as dates.
     """
 
     name: str
@@ -102,6 +103,7 @@ class Chart:
     x_word: str = ""
     x_texts: dict[float, str] = field(default_factory=dict)
     note: str = ""
+    dates: bool = False
 
     @property
     def drawable(self) -> bool:

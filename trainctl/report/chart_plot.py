@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from trainctl.report import dates
 from trainctl.report.canvas import figure as _canvas
 from trainctl.report.chart import Chart, Mark, Series
 from trainctl.report.figure import cut, headline, legend, legend_columns, plain, style, write
@@ -115,6 +116,10 @@ def _limits(axes: "Axes", chart: Chart) -> None:
     axes.set_xlim(*chart.x_range())
     if chart.square:
         axes.set_aspect("equal")
+    if chart.dates:
+        named = dates.ticks(*chart.x_range(), 7)
+        axes.set_xticks([place for place, _ in named], [text for _, text in named])
+        return
     places = {x for series in chart.series for x, _ in series.points}
     if chart.x_word and len(places) == 1:
         axes.set_xticks(list(places))

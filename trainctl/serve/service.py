@@ -75,7 +75,7 @@ class Service:
         Raises:
             DataError: If they cannot be read, or do not have the shape and columns that the run was trained with.
         """
-        found = self._json(content, ids) if kind == "json" else self._file(content, ids)
+        found = self._json(content, ids) if kind == "json" else self._file(content, ids, is_image=kind == "image")
         if len(found.rows) > self.most_rows:
             raise TooManyRowsError(f"{BODY}: {len(found.rows):,} rows; one request may have {self.most_rows:,}")
         numbers = range(len(found.rows)) if found.numbers is None else found.numbers
@@ -86,11 +86,11 @@ class Service:
         ]
         return Asked(found.rows, labels, notes_of(found, self.run.schema))
 
-    def _file(self, content: bytes, ids: Sequence[str]) -> Inputs:
+    def _file(self, content: bytes, ids: Sequence[str], *, is_image: bool) -> Inputs:
         """Read a body as `predict` reads standard input."""
         if not content.strip():
             raise DataError(f"{BODY}: is empty")
-        found = read_rows(self.run, Path(BODY), ids, content=content)
+        found = read_rows(self.run, Path(BODY), ids, content=content, is_image=is_image)
         rows, lost = cleaned(found.rows, self.predictor.fitted, self.run.schema, Path(BODY))
         return replace(found, rows=rows, notes=(*found.notes, *lost))
 

@@ -16,11 +16,11 @@ from omegaconf import OmegaConf
 
 from trainctl.errors import Advice, ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.settings import habits, text, validation, yaml_values
+from trainctl.settings import component, habits, text, validation, yaml_values
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
-from trainctl.settings.members import Members, belongs_elsewhere, explain, left_out, options, overlays
+from trainctl.settings.members import Members, as_member, belongs_elsewhere, explain, left_out, options, overlays
 from trainctl.settings.overrides import Word, literal, misuses, parse, unresolved, value_for
 from trainctl.settings.recipes import headless, without_what_is_for_others
 from trainctl.settings.user_files import hidden, hidden_recipes, left_alone
@@ -213,14 +213,14 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
     if leaf == "name" and parent.partition(".")[0] in members:
         group = parent.partition(".")[0]
         habit = "" if override.text in members[group] else habits.of_value(group, override.text, list(members[group]))
-        return [f"{typed}: select a member of the group with {habit[6:] or f'{group}={override.value()}'}"]
+        exists = "" if habit or override.text in members[group] else f"no such {group}; "
+        instead = habit[6:] or f"{group}={as_member(group, override.text)}"
+        return [f"{typed}: {exists}select a member of the group with {instead}"]
     if isinstance(node, dict) and isinstance(node.get(leaf), dict):
         settings = ", ".join(f"{key}.{name}" for name in node[leaf])
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
     if not isinstance(node, dict) or leaf not in node:
-        section = composed.get(key.partition(".")[0])
-        selected = (section.get("name") or ", ".join(section)) if isinstance(section, dict) else ""
-        line, habit = explain(key, typed, members, selected), habits.of_key(key, override.text)
+        line, habit = explain(key, typed, members, _chosen(composed)), habits.of_key(key, override.text)
         known = not habit or " belongs to " in line or habit.rpartition(" ")[2] in line
         return [line if known else f"{typed}: no such setting{habit}"]
     kind = kind_of(key, composed)
@@ -233,6 +233,15 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
         exact[key] = node[leaf]
         node[leaf] = _stand_in(node[leaf])
     return []
+
+
+def _chosen(composed: Tree) -> dict[str, str]:
+    """Return the members that are selected, for each group."""
+    return {
+        group: str(section.get("name") or ", ".join(section))
+        for group in component.GROUPS
+        if isinstance(section := composed.get(group), dict)
+    }
 
 
 def _stand_in(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import check_directory, check_file, is_file
 from trainctl.fileformat.tree import read_tree
-from trainctl.settings import component, compose, derive, existing, space_words, written
+from trainctl.settings import component, compose, derive, existing, recipes, space_words, written
 from trainctl.settings.config import Tree
 from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
@@ -76,6 +76,21 @@ def require_no_data(word: str) -> None:
         check_directory(Path(word))
     if Path(word).suffix.lower() in {*TABLES, *ARRAYS, *PARQUET, *SETTINGS}:
         check_file(Path(word))
+
+
+def require_one(path: str, other: str) -> None:
+    """Check that a word beside a file or directory is not another one.
+
+    Args:
+        path: The file or directory.
+        other: Another word, which is neither a setting nor a flag.
+
+    Raises:
+        ConfigError: If it names a file, or ends like one.
+    """
+    require_no_data(other)
+    if os.path.lexists(other):
+        raise ConfigError(f"{other}: a run reads one file or directory, and {path} is given already; leave one out")
 
 
 def _of_tables(typed: Sequence[str]) -> dict[str, Any]:
@@ -145,7 +160,7 @@ def _require_named(path: Path, tree: Tree, typed: Sequence[str]) -> None:
 def _beside(word: str, path: Path) -> str:
     """Return a word whose path, if it does not exist here, leads to the directory of the file that it was read from."""
     key, _, value = word.partition("=")
-    if key != "dataset.path" or os.path.isabs(value) or os.path.lexists(value):  # noqa: PTH117 - a text of the user
+    if key not in [".".join(each) for each in recipes.FILES] or os.path.isabs(value) or os.path.lexists(value):  # noqa: PTH117 - a text of the user
         return word
     near = path.parent / value
     return f"{key}={spell(str(near))}" if os.path.lexists(near) else word

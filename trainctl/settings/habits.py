@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from trainctl.settings import component, config, kinds, schema
-from trainctl.settings.members import options
+from trainctl.settings.members import as_member, options
 from trainctl.settings.spelling import spell
 
 # What a setting is called elsewhere -> its key here. `VALUE` is replaced by what was typed.
@@ -68,9 +68,19 @@ COMMANDS = {
     **dict.fromkeys(("mlflow", "use_mlflow"), "use logger=mlflow"),
     **dict.fromkeys(("tensorboard", "tb"), "use logger=tensorboard"),
     **dict.fromkeys(("head_lr", "lr_head", "backbone_lr"), "the output layer has a rate of its own with head_lr_factor=10"),
-    **dict.fromkeys(("list", "models"), "components are listed by trainctl list"),
+    **dict.fromkeys(("models", "optimizers", "datasets", "losses", "recipes"), "components are listed by trainctl list"),
+    **dict.fromkeys(("list",), "components are listed by trainctl list"),
+    **dict.fromkeys(("ls", "history", "experiments"), "runs are listed with trainctl runs"),
+    **dict.fromkeys(("rm", "delete", "del", "clean_runs"), "runs are removed with trainctl remove"),
+    **dict.fromkeys(("plot", "plots", "html"), "a page with all charts is written with trainctl report"),
+    **dict.fromkeys(("sweep", "search", "tune", "hpo", "optimize"), "a sweep is -m: use -m optimizer.lr=0.1,0.01"),
+    **dict.fromkeys(("benchmark", "bench", "speed"), "speed is measured with trainctl profile"),
+    **dict.fromkeys(("doctor", "info", "diagnose"), "versions and devices are shown with trainctl env"),
+    **dict.fromkeys(("onnx", "convert", "save"), "a run is exported with trainctl export"),
+    **dict.fromkeys(("deploy", "api", "server"), "predictions are served with trainctl serve"),
+    **dict.fromkeys(("version", "v"), "the version is printed by trainctl --version"),
     **dict.fromkeys(("rerun", "experimental_rerun"), "a run is repeated with trainctl reproduce"),
-    **dict.fromkeys(("run", "train"), "training is what trainctl does without a command; leave it out"),
+    **dict.fromkeys(("run", "train", "fit", "start"), "training is what trainctl does without a command; leave it out"),
 }  # fmt: skip
 FLAGS = {
     "config_name": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, use recipe=NAME",
@@ -97,6 +107,24 @@ DEVICES = {
     **dict.fromkeys(("gpu", "cuda:all", "-1", "nvidia", "rocm", "hip"), "cuda"),  # PyTorch calls AMD's GPUs cuda, too
     **dict.fromkeys(("metal", "apple"), "mps"),
 }
+# What is measured in every run, and other names of metrics.
+MEASURED = ("loss", "accuracy", "acc", "mae", "rmse", "mse", "r2", "r_squared")
+METRICS = {
+    **dict.fromkeys(("roc_auc", "auroc", "rocauc", "roc"), "auc"),
+    **dict.fromkeys(("ap", "pr_auc", "auprc", "map", "mean_average_precision"), "average_precision"),
+    **dict.fromkeys(("f1_score", "f1_macro", "macro_f1", "fscore", "fbeta"), "f1"),
+    **dict.fromkeys(("top5", "top3", "top_5", "topk", "top5_accuracy", "top_k_accuracy"), "top_k"),
+    **dict.fromkeys(("mcc", "matthews_corrcoef"), "matthews"),
+    **dict.fromkeys(("ece", "expected_calibration_error"), "calibration_error"),
+    **dict.fromkeys(("cohen_kappa", "cohens_kappa"), "kappa"),
+    **dict.fromkeys(("logloss", "nll"), "log_loss"),
+    **dict.fromkeys(("bacc", "balanced_acc"), "balanced_accuracy"),
+    **dict.fromkeys(("sensitivity", "tpr"), "recall"),
+    **dict.fromkeys(("medae", "median_absolute_error"), "median_error"),
+    "brier_score": "brier",
+    "spearmanr": "spearman",
+}  # fmt: skip
+SPLITS = {"valid": "val", "validation": "val", "eval": "val", "dev": "val"}
 TRUTHS = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
 TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
 
@@ -132,7 +160,7 @@ def of_flag(word: str, following: str | None) -> str:
 
 def _as_setting(key: str, text: str) -> str:
     exists = key in component.GROUPS or key == "recipe" or key in _settings()
-    return f"; settings are typed without dashes: {key}={text or 'VALUE'}" if exists else ""
+    return f"; settings are typed without dashes: {key}={as_member(key, text) or 'VALUE'}" if exists else ""
 
 
 def of_key(key: str, text: str) -> str:
@@ -149,7 +177,8 @@ def of_key(key: str, text: str) -> str:
     if (leaf == "name" or ELSEWHERE.get(leaf) == "model") and text.lower() in _architectures():
         return f"; use model=torchvision model.architecture={text.lower()}"
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
-        return f"; use {ELSEWHERE[leaf]}={text or 'VALUE'}"
+        words, _, last = ELSEWHERE[leaf].rpartition(" ")
+        return f"; use {words}{' ' * bool(words)}{last}={as_member(last, text) or 'VALUE'}"
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
 
 
@@ -176,6 +205,12 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
         instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
     elif key == "model" and text in _architectures():
         instead = f"torchvision model.architecture={text}"
+    elif key == "metric" and text in MEASURED:
+        return "; it is measured in every run that has it: leave it out"
+    elif key == "metric" and text in METRICS:
+        instead = METRICS[text]
+    elif key == "monitor":
+        instead = _monitored(text)
     elif key == "precision":
         instead = PRECISIONS.get(text, "")
     elif key.rpartition(".")[2] in ("max_time", "trial_timeout"):
@@ -214,8 +249,22 @@ def of_mapping(group: str, value: object) -> str:
     """
     if not isinstance(value, Mapping) or not isinstance(value.get("name"), str) or group in component.ADDITIVE:
         return ""
-    words = [f"{group if key == 'name' else f'{group}.{key}'}={spell(item)}" for key, item in value.items()]
+    words = [f"{group}={as_member(group, value['name'])}"]
+    words += [f"{group}.{key}={spell(item)}" for key, item in value.items() if key != "name"]
     return f"; use {' '.join(words)}"
+
+
+def _monitored(text: str) -> str:
+    """Return what is meant by the name of a metric as others write it.
+
+    >>> _monitored("val_acc"), _monitored("f1"), _monitored("valid/loss")
+    ('val/accuracy', 'val/f1', 'val/loss')
+    """
+    split, mark, name = text.partition("/") if "/" in text else text.partition("_")
+    if SPLITS.get(split, split) not in ("train", "val", "test"):
+        split, mark, name = "val", "/", text
+    name = METRICS.get(name, "accuracy" if name == "acc" else name)
+    return f"{SPLITS.get(split, split)}/{name}" if mark and re.fullmatch(r"\w+", name) else ""
 
 
 def _duration(text: str) -> str:
@@ -257,9 +306,9 @@ def of_bare(word: str, following: str | None) -> str:
     """
     group, slash, member = word.partition("/")
     if slash and group in (*component.GROUPS, "recipe"):
-        return f"; use {group}={member}" if member in options([])[group] else ""
+        return f"; use {group}={as_member(group, member) or 'NAME'}"
     if word in (*component.GROUPS, "recipe") or word in _settings():
-        return f"; use {word}={following or 'VALUE'}"
+        return f"; use {word}={as_member(word, following or '') or 'VALUE'}"
     owners = [name for name, found in options([]).items() if word in found and name != "recipe"]
     return f"; use {owners[0]}={word}" if len(owners) == 1 else of_key(word, following or "")
 

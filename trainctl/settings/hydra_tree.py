@@ -18,6 +18,7 @@ from trainctl.fileformat.place import is_file
 from trainctl.fileformat.tree import not_yaml, read_tree
 from trainctl.settings.config import Tree
 from trainctl.settings.members import home, options, recipe_folders
+from trainctl.settings.recipes import FILES
 from trainctl.settings.user_files import OF_HYDRA, is_ours, refuse_hydras_settings, refuse_other_bases
 from trainctl.settings.user_source import RecipeSource, UserSource
 
@@ -94,15 +95,16 @@ def prepare(directories: Sequence[Path], *, recipes: bool = True) -> None:
 def _register_recipes() -> None:
     """Register our recipes with Hydra, once per process: reading them takes a third of the time of a composition."""
     for path in sorted(home("recipes").glob("*.yaml")):
-        node = with_data(_read(path), path.parent)
+        node = with_files(_read(path), path.parent)
         ConfigStore.instance().store(name=path.stem, node=node, group="recipe", package="_global_", provider="trainctl")
 
 
-def with_data(node: Any, folder: Path) -> Any:
-    """Return one of our recipes with the path of the data in the same directory, wherever trainctl is installed."""
-    dataset = node.get("dataset") if isinstance(node, dict) else None
-    if isinstance(dataset, dict) and is_file(folder / str(dataset.get("path"))):
-        dataset["path"] = str(folder / dataset["path"])
+def with_files(node: Any, folder: Path) -> Any:
+    """Return one of our recipes with the paths of the files in the same directory, wherever trainctl is installed."""
+    for group, key in FILES:
+        section = node.get(group) if isinstance(node, dict) else None
+        if isinstance(section, dict) and is_file(folder / str(section.get(key))):
+            section[key] = str(folder / section[key])
     return node
 
 

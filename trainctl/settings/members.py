@@ -4,7 +4,7 @@ Imports neither Hydra nor torch.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -94,6 +94,25 @@ def _owners(members: Members) -> dict[str, list[str]]:
     return owners
 
 
+def as_member(key: str, value: str) -> str:
+    """Return a value for a key in a hint: for a group only members that exist, the nearest ones to those that were typed.
+
+    >>> (
+    ...     as_member("optimizer", "sdg"),
+    ...     as_member("augment", "[flip,corp]"),
+    ...     as_member("model", "x"),
+    ...     as_member("seed", "1"),
+    ... )
+    ('sgd', '[flip,crop]', 'NAME', '1')
+    """
+    if not value or key not in (*component.GROUPS, "recipe"):
+        return value
+    names = list(options(overlays())[key])
+    items = [word.strip() for word in value.removeprefix("[").removesuffix("]").split(",")]
+    items = [word if word in names else closest(word, names) or "NAME" for word in items]
+    return f"[{','.join(items)}]" if value.startswith("[") or len(items) > 1 else items[0]
+
+
 @cache
 def _settings_of_members(directories: tuple[Path, ...]) -> frozenset[str]:
     return frozenset(key for key, names in _owners(options(directories)).items() if names)
@@ -106,28 +125,32 @@ def belongs_elsewhere(key: str, members: Members) -> bool:
     return key in _settings_of_members(tuple(sorted(folders)))
 
 
-def explain(key: str, line: str, members: Members, selected: str) -> str:
+def explain(key: str, line: str, members: Members, chosen: Mapping[str, str]) -> str:
     """Return the message for a key that does not exist or belongs to another member, with a suggestion.
 
     Args:
         key: The key.
         line: The override as it was typed.
         members: All members.
-        selected: The member of the key's group that is selected.
+        chosen: The members that are selected, for each group.
     """
     owners = _owners(members)
     if names := owners.get(key):
         group, named = key.partition(".")[0], sorted(names)
         add = f"; add {' or '.join(f'{group}={name}' for name in named)}"
-        return f"{line}: {key} belongs to {group}={' and '.join(named)}, but {group}={selected} is selected{add}"
+        belongs = f"{key} belongs to {group}={' and '.join(named)}"
+        return f"{line}: {belongs}, but {group}={chosen.get(group, '')} is selected{add}"
     if old := renamed.hint(key):
         return f"{line}: no such setting{old}"
-    return f"{line}: no such setting{_suggest(key, line.partition('=')[2], owners, members)}"
+    return f"{line}: no such setting{_suggest(key, line.partition('=')[2], owners, members, chosen)}"
 
 
-def _suggest(key: str, value: str, owners: dict[str, list[str]], members: Members) -> str:
+def _suggest(key: str, value: str, owners: dict[str, list[str]], members: Members, chosen: Mapping[str, str]) -> str:
     settings = list(owners)
     same_leaf = [path for path in settings if path.rpartition(".")[2] == key]
+    here = [path for path in same_leaf if chosen.get(path.partition(".")[0]) in owners[path]]
+    if len(here) == 1:
+        return f"; did you mean {here[0]}={value}?"
     if same_leaf:
         words = [f"{_with_member(path, owners[path])}={value}" for path in sorted(same_leaf)]
         return f"; did you mean {' or '.join(words)}?"
@@ -135,10 +158,12 @@ def _suggest(key: str, value: str, owners: dict[str, list[str]], members: Member
         path = key.partition(".")[2]
         return f"; did you mean {_with_member(path, owners[path])}={value}?"
     if close := closest(key, settings if "." in key else [*settings, *members]):
-        return f"; did you mean {close}={value}?"
+        return f"; did you mean {close}={as_member(close, value)}?"
     section = key.partition(".")[0]
     inside = sorted(path for path in settings if path.startswith(f"{section}."))
-    return f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl --help shows all settings)"
+    return (
+        f" (settings of {section}: {', '.join(inside)})" if inside else " (trainctl settings lists those of all runs)"
+    )
 
 
 def _with_member(path: str, owners: Sequence[str]) -> str:

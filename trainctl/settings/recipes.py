@@ -12,6 +12,8 @@ from trainctl.settings.config import Tree
 from trainctl.settings.spelling import spell
 
 HEADER = "@package _global_"
+# Settings that name a file next to a recipe: its data, and its pretrained weights.
+FILES = (("dataset", "path"), ("model", "weights"))
 
 
 def headless(files: Iterable[Path]) -> list[str]:

@@ -14,7 +14,7 @@ from trainctl.fileformat.tree import read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.settings import component
 from trainctl.settings.members import home, options, usual
-from trainctl.settings.recipes import HEADER
+from trainctl.settings.recipes import FILES, HEADER
 
 # The member of each group that a new one starts as a copy of: a short one that trains on the data of the default run. Of
 # several, the first that there is.
@@ -84,8 +84,8 @@ def component_test(group: str, name: str, package: str) -> str:
     return TEST.format(group=group, name=name, package=package, selection=selection)
 
 
-def copied_recipe(path: Path, file: str) -> tuple[str, Path | None]:
-    """Return a recipe's text for a copy of it in the user's directory, and the file of data next to the recipe.
+def copied_recipe(path: Path, file: str) -> tuple[str, list[Path]]:
+    """Return a recipe's text for a copy of it in the user's directory, and the files next to the recipe that it uses.
 
     Args:
         path: The recipe.
@@ -93,10 +93,9 @@ def copied_recipe(path: Path, file: str) -> tuple[str, Path | None]:
     """
     text = re.sub(rf"\brecipe={re.escape(path.stem)}\b", lambda _: file, read_text(path, ConfigError))
     tree = read_tree(path)
-    dataset = tree.get("dataset") if isinstance(tree, dict) else None
-    name = dataset.get("path") if isinstance(dataset, dict) else None
-    data = path.parent / name if isinstance(name, str) else None
-    return text, data if data and data.is_file() else None
+    sections = [(tree.get(group), key) for group, key in FILES] if isinstance(tree, dict) else []
+    names = [section.get(key) for section, key in sections if isinstance(section, dict)]
+    return text, [path.parent / name for name in names if isinstance(name, str) and (path.parent / name).is_file()]
 
 
 def default_recipe(file: str) -> str:

@@ -7,9 +7,11 @@ from trainctl.errors import ConfigError, StorageError
 from trainctl.fileformat.place import is_file, open_regular
 from trainctl.store import files
 
+DATA = (".csv", ".tar")
+
 
 def write_new(wanted: Mapping[Path, bytes]) -> list[Path]:
-    """Write files that must not exist yet; one of data (.csv) that has the wanted content already is left as it is.
+    """Write files that must not exist yet; one of data that has the wanted content already is left as it is.
 
     Args:
         wanted: The content of each file.
@@ -40,7 +42,7 @@ def _is_there(path: Path, content: bytes) -> bool:
     """
     if not path.exists() and not path.is_symlink():
         return False
-    if path.suffix == ".csv" and is_file(path):
+    if path.suffix in DATA and is_file(path):
         with open_regular(path, ConfigError) as file:
             if file.read(len(content) + 1) == content:
                 return True

@@ -122,7 +122,7 @@ def parallel(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -
     axes.grid(False)
     axes.spines[:].set_visible(False)
     figure.legend(drawn, [axes])
-    figure.headline(drawn, "All points: dark lines are better", about)
+    figure.headline(drawn, "All points: the stronger a line, the better", about)
     figure.write(drawn, path)
     return True
 

@@ -21,7 +21,8 @@ from torchvision.models import (
 )
 
 from trainctl.components.model import torchvision as component
-from trainctl.components.model.torchvision import Architecture, Front, ImageModel, Origin
+from trainctl.components.model._weights import NAMED, Origin, last_layer
+from trainctl.components.model.torchvision import Architecture, Front, ImageModel
 from trainctl.errors import Advice, ConfigError, DataError, UnavailableError
 from trainctl.finished import open as opening
 from trainctl.finished.reproduce import reproduce
@@ -62,9 +63,9 @@ def test_the_names_are_those_of_torchvision():
 
 def test_the_names_of_weights_are_those_of_torchvision():
     names = {name for each in typing.get_args(Architecture) for name in get_model_weights(each).__members__}
-    assert names - {"DEFAULT", "IMAGENET1K_FEATURES"} == set(component.NAMED)
+    assert names - {"DEFAULT", "IMAGENET1K_FEATURES"} == set(NAMED)
     (words,) = (part for part in typing.get_args(component.Weights) if typing.get_origin(part) is typing.Literal)
-    assert set(typing.get_args(words)) == {"none", "default", *component.NAMED}
+    assert set(typing.get_args(words)) == {"none", "default", *NAMED}
 
 
 FAMILIES = [
@@ -82,7 +83,7 @@ def test_of_every_family_the_last_layer_is_the_output():
             "cpu" if name.startswith("regnet") else "meta"
         ):  # regnet computes with the widths of its blocks
             model = component._built(name, 7, (size, size), 1, pretrained=True)
-        last = model.get_submodule(component._last_layer(model))
+        last = model.get_submodule(last_layer(model))
         assert getattr(last, "out_features", 7) == 7 == getattr(last, "out_channels", 7), name
 
 
@@ -178,7 +179,7 @@ def test_files_in_older_formats_are_understood(name, tmp_path):
     torch.save(old | {"aux1.fc.weight": torch.ones(1)}, tmp_path / "old.pth")  # a plain mapping: no version numbers
     torch.manual_seed(2)
     model = loaded(small(name), tmp_path / "old.pth")
-    own, last = model.body.state_dict(), component._last_layer(model.body)
+    own, last = model.body.state_dict(), last_layer(model.body)
     assert all(torch.equal(own[key], state[key]) for key in own if not key.startswith(f"{last}."))
     again = copy.deepcopy(model)
     again.load_state_dict(dict(model.state_dict()))  # as from a checkpoint, which has no version numbers

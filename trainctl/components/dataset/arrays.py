@@ -18,7 +18,6 @@ from trainctl.components.dataset.base import (
     Size,
     Task,
     cache_directory,
-    required,
 )
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.array import read_array
@@ -28,7 +27,7 @@ from trainctl.fileformat.in_place import array_header, stored_in_place
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.label import as_classes, task_of_array, without_class
 from trainctl.fileformat.packed import Packer, Source, packed
-from trainctl.fileformat.place import check_file
+from trainctl.fileformat.place import check_file, required
 from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.rows_file import RowsFile, is_sorted_by_class, reordered
 from trainctl.fileformat.stored import Layout, Stored

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Protocol, Self
 import torch
 from torch import Tensor
 
-from trainctl.errors import ConfigError, UnavailableError
+from trainctl.errors import UnavailableError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.stored import Stored
 from trainctl.fileformat.table import Column
@@ -95,6 +95,25 @@ class SchemaLike(Protocol):
 
 
 @dataclass(frozen=True)
+class Times:
+    """When the first target of each window of a series is.
+
+    Args:
+        values: Of each row ``(N,)`` in float64: days since 0001-01-01, or the numbers of the column.
+        column: The file's column that says it.
+        dated: Whether they are days.
+    """
+
+    values: Tensor
+    column: str
+    dated: bool
+
+    def take(self, rows: Tensor) -> "Times":
+        """Return those of some of the rows."""
+        return replace(self, values=self.values[rows])
+
+
+@dataclass(frozen=True)
 class Dataset:
     """A whole data set on the host, not yet cleaned, split or scaled.
 
@@ -117,6 +136,7 @@ class Dataset:
         source: The file, for messages.
         lines: First line of each row in the file ``(N,)``, or lines of each window and of its targets ``(N, W + H)``;
             None if it was not read from a file.
+        times: When the first target of each window of a series is; None if no column says it, or there are several series.
         learn: A function of the data set and its training rows; returns the data set with an encoding determined from
             those rows alone. None if the encoding does not depend on rows.
         notes: Messages for the user, a line each.
@@ -145,6 +165,7 @@ class Dataset:
     encoding: Encoding = Encoding()
     source: str = ""
     lines: Tensor | None = None
+    times: Times | None = None
     learn: Callable[["Dataset", Tensor], "Dataset"] | None = None
     notes: tuple[str, ...] = ()
     input_centre: tuple[float, ...] = ()
@@ -174,6 +195,7 @@ class Dataset:
             test_rows=test,
             val_rows=int((rows >= size - own).sum()) - test,
             lines=None if self.lines is None else self.lines[rows],
+            times=None if self.times is None else self.times.take(rows),
         )
 
     def rows(self, numbers: Tensor) -> Tensor:
@@ -191,17 +213,6 @@ class Dataset:
     def window_lines(self) -> Tensor | None:
         """Lines of each window and of its targets; None if rows are not windows of a file."""
         return self.lines if self.lines is not None and self.lines.ndim == 2 else None
-
-
-def required(key: str, value: str | None, example: str) -> str:
-    """Return the value of a setting that has no default.
-
-    Raises:
-        ConfigError: If it is null.
-    """
-    if value is None:
-        raise ConfigError(f"dataset.{key}=null: set dataset.{key}={example}")
-    return value
 
 
 def cache_directory(key: str) -> Path:

@@ -32,13 +32,12 @@ from trainctl.components.dataset.base import (
     Size,
     Thousands,
     cache_directory,
-    required,
 )
 from trainctl.fileformat.csv_rows import convert, texts_of, without_values
 from trainctl.fileformat.digits import beyond_float64
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.packed import Packed, Packer, Source, packed
-from trainctl.fileformat.place import check_file
+from trainctl.fileformat.place import check_file, required
 from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.table import (
     Column,

@@ -17,7 +17,6 @@ from trainctl.components.dataset.base import (
     Size,
     SplitFolders,
     cache_directory,
-    required,
 )
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.class_folders import NO_NAME, ClassFiles, Layout, read_class_folders
@@ -27,7 +26,7 @@ from trainctl.fileformat.image_files import Facts, Wanted, measured, read_images
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.packed_images import Images, mixed_order, pack
 from trainctl.fileformat.pixels import TOP, PixelFormat
-from trainctl.fileformat.place import check_directory
+from trainctl.fileformat.place import check_directory, required
 from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.target import NO_CLASS
 

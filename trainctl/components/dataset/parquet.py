@@ -7,12 +7,13 @@ from typing import Literal
 
 from trainctl.components.dataset._columns import check_targets, facts_of, known_columns, plan_of, selected
 from trainctl.components.dataset._on_disk import kept, of_same_columns, schema_json
-from trainctl.components.dataset.base import Dataset, Keep, PathText, SchemaLike, Size, cache_directory, required
+from trainctl.components.dataset.base import Dataset, Keep, PathText, SchemaLike, Size, cache_directory
 from trainctl.errors import DataError
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.parquet import Files, arrow, columns, convert, files_of
+from trainctl.fileformat.place import required
 from trainctl.fileformat.room import Room
 from trainctl.fileformat.suspect import kinds
 from trainctl.fileformat.table import Column

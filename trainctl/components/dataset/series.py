@@ -16,12 +16,13 @@ from trainctl.components.dataset.base import (
     PathText,
     SchemaLike,
     Thousands,
-    required,
+    Times,
 )
 from trainctl.errors import ConfigError
 from trainctl.fileformat.digits import beyond_float64
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.number import PLAIN
+from trainctl.fileformat.place import required
 from trainctl.fileformat.series import Sequences, check_long_enough, gap_rows, in_order, windows
 from trainctl.fileformat.table import (
     Column,
@@ -123,6 +124,7 @@ def series(
         encoding=Encoding(window=window, delimiter=table.form.delimiter),  # type: ignore[arg-type]
         source=file.name,
         lines=torch.tensor(table.lines)[torch.from_numpy(rows)],
+        times=_moments(found, rows[:, window]),
         notes=(
             *beyond_float64(table, written),
             *(() if schema else unclear_notes(table, numeric)),
@@ -131,6 +133,13 @@ def series(
         ),
         inferred=_lines(found, time, entity),
     )
+
+
+def _moments(found: Sequences, rows: np.ndarray) -> Times | None:
+    """Return when some rows of one series are; None if no column says it, or there are several series."""
+    if not found.column or len(found.groups) > 1:
+        return None
+    return Times(torch.from_numpy(found.times[rows]), found.column, found.dated)
 
 
 def _in_time(found: Sequences, rows: np.ndarray, window: int) -> np.ndarray:

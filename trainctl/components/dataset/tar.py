@@ -15,7 +15,6 @@ from trainctl.components.dataset.base import (
     SchemaLike,
     Size,
     cache_directory,
-    required,
 )
 from trainctl.errors import DataError
 from trainctl.fileformat.image import suffixes
@@ -25,6 +24,7 @@ from trainctl.fileformat.packed_images import Images, mixed_order, pack
 from trainctl.fileformat.parallel import ordered
 from trainctl.fileformat.parquet import files_of
 from trainctl.fileformat.pixels import PixelFormat
+from trainctl.fileformat.place import required
 from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.tar_shards import LARGEST_LABEL, Member, index_of
 from trainctl.fileformat.target import NO_CLASS, classes

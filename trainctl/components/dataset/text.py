@@ -23,13 +23,13 @@ from trainctl.components.dataset.base import (
     SchemaLike,
     SplitFolders,
     Task,
-    required,
 )
 from trainctl.fileformat import tokens, utf8
 from trainctl.fileformat.class_folders import NO_NAME
 from trainctl.fileformat.damage import Damage
 from trainctl.fileformat.documents import Documents, read_documents
 from trainctl.fileformat.label import Guessed
+from trainctl.fileformat.place import required
 from trainctl.fileformat.table import Table, TableFormat, read_table
 from trainctl.fileformat.target import NO_CLASS, classes, read_target, reason_of
 

@@ -1,6 +1,7 @@
 """The charts and tables of a regression: predicted against true values, residuals, and forecasts over time."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,7 +10,7 @@ from trainctl.data.centre import add
 from trainctl.finished import calibration
 from trainctl.finished.evaluate import target_scores
 from trainctl.finished.report.measured import Measured
-from trainctl.report import phrases
+from trainctl.report import dates, phrases
 from trainctl.report.chart import GREY, Chart, Series
 from trainctl.report.document import Block, Charts, Section, Table
 from trainctl.step.eager import scaled
@@ -147,18 +148,35 @@ def _over_time(measured: Measured, plain: np.ndarray, what: str, column: int, na
     """Return what was forecast one step ahead, next to what came; of a long split the end."""
     said, true = measured.results.predicted[:, column].numpy(), measured.results.true[:, column].numpy()
     start = max(0, len(said) - LONGEST_SERIES)
-    places = list(range(start, len(said)))
-    ends = measured.evaluation.data.lines.get(measured.split)
-    texts = {} if ends is None else {float(place): f"after line {int(ends[place])}" for place in places}
+    end = f", the last {LONGEST_SERIES:,} rows" if start else ""
+    places, axis = _when(measured, start, end)
     drawn = (
         Series(f"trivial: {what}", places, plain[start:, column].tolist(), "thin", GREY),
         Series("true", places, true[start:].tolist(), "line", 2), Series("predicted", places, said[start:].tolist(), "line", 0),
     )  # fmt: skip
-    end = f", the last {LONGEST_SERIES:,}" if start else ""
     return Chart(
         name=f"forecast_{column}", title=f"Forecasts of {name}, one step ahead", about=about,
-        x_label=f"row, in order of time{end}", y_label=name, series=drawn, x_word="row", x_texts=texts,
+        y_label=name, series=drawn, **axis,
     )  # fmt: skip
+
+
+def _when(measured: Measured, start: int, end: str) -> tuple[list[float], dict[str, Any]]:
+    """Return where the rows of a split from one on are on the axis of time, and the settings of the axis.
+
+    They are the dates, or the numbers, of the column that orders the rows; without one, the numbers of the rows.
+    """
+    data = measured.evaluation.data
+    times = data.times.get(measured.split)
+    values = None if times is None else times.values[start:].numpy().round(9)
+    if times is None or values is None or np.any(np.diff(values) <= 0):
+        places = [float(row) for row in range(start, len(measured.results.true))]
+        ends = data.lines.get(measured.split)
+        texts = {} if ends is None else {place: f"after line {int(ends[int(place)])}" for place in places}
+        return places, {"x_label": f"row, in order of time{end}", "x_word": "row", "x_texts": texts}
+    axis: dict[str, Any] = {"x_label": f"{times.column}{end}", "dates": times.dated}
+    if times.dated:
+        axis["x_texts"] = {place: dates.written(place) for place in values.tolist()}
+    return values.tolist(), axis
 
 
 def _by_lead(measured: Measured, plain: np.ndarray, what: str, column: int, name: str, about: str) -> Chart:

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 
-from trainctl.report import phrases, table
+from trainctl.report import dates, phrases, table
 from trainctl.report.chart import GREY, Chart, Series, thinned
 from trainctl.report.html.element import Element, element
 from trainctl.report.html.scale import Axis, written
@@ -87,12 +87,9 @@ def _grid(chart: Chart, across: Axis, up: Axis, height: float) -> list[Element]:
         y = up.place(tick)
         found.append(element("line", x1=across.start, x2=across.end, y1=_r(y), y2=_r(y), class_="grid"))
         found.append(element("text", written(tick), x=LEFT - 6, y=_r(y + 3.5), text_anchor="end", class_="tick"))
-    for tick in across.ticks(5 if chart.square else 7):
-        if chart.counted and tick != int(tick):
-            continue
+    for tick, label in _below(chart, across):
         x = across.place(tick)
         found.append(element("line", x1=_r(x), x2=_r(x), y1=up.start, y2=up.start + 4, class_="axis"))
-        label = chart.x_texts.get(tick, written(tick))
         found.append(element("text", label, x=_r(x), y=up.start + 16, text_anchor="middle", class_="tick"))
     found.append(element("line", x1=across.start, x2=across.end, y1=up.start, y2=up.start, class_="axis"))
     middle = (across.start + across.end) / 2
@@ -110,6 +107,14 @@ def _grid(chart: Chart, across: Axis, up: Axis, height: float) -> list[Element]:
         )
     )
     return found
+
+
+def _below(chart: Chart, across: Axis) -> list[tuple[float, str]]:
+    """Return the places of the horizontal axis that are named, and their names."""
+    if chart.dates:
+        return dates.ticks(across.low, across.high, 6)
+    found = across.ticks(5 if chart.square else 7)
+    return [(tick, chart.x_texts.get(tick, written(tick))) for tick in found if not chart.counted or tick == int(tick)]
 
 
 def _fitting(label: str, room: float) -> str:

@@ -92,6 +92,8 @@ padding:.25rem .5rem;font-size:.82rem;line-height:1.35;max-width:22rem;white-spa
 .gallery .two img{width:calc(50% - .15rem)}
 .gallery p{margin:.1rem 0 0;font-size:.82rem;line-height:1.35}
 .drawing img{max-width:100%;height:auto;background:#fff;border-radius:4px}
+/* Pictures are drawn on white: in the dark, light and dark change places, and hues stay. Pixels of data are not touched. */
+@media screen and (prefers-color-scheme:dark){.drawing img{filter:invert(.89) hue-rotate(180deg)}}
 .matrix .cell{text-anchor:middle;fill:var(--ink)}
 .matrix .cell.dark{fill:var(--paper)}
 .matrix rect{fill:var(--c0)}
