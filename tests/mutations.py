@@ -595,13 +595,13 @@ MUTATIONS = [
     # What a project, or a frame of a live view, may not do.
     Mutation(
         "trainctl/settings/project.py",
-        "and not project.is_trusted",
-        "and False",
+        "if not project.is_trusted([name]):",
+        "if False:",
         "tests/settings/test_project.py -k imported",
     ),
     Mutation(
         "trainctl/settings/project_file.py",
-        "return set(self.packages) <= set(trust_store.accepted(self.path) or ())",
+        "return set(powers) <= set(trust_store.accepted(self.path) or ())",
         "return trust_store.accepted(self.path) is not None",
         "tests/settings/test_project.py -k trust_is",
     ),

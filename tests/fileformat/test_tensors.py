@@ -47,6 +47,23 @@ def test_weights_are_found_under_their_plain_names(tmp_path, content):
     assert all(torch.equal(found[name], STATE[name]) for name in STATE)
 
 
+ODD = {
+    "sparse": lambda tensor: tensor.to_sparse(),
+    "compressed": lambda tensor: torch.ones(2, 2).to_sparse_csr(),
+    "meta": lambda tensor: tensor.to("meta"),
+    "complex": lambda tensor: tensor.to(torch.complex64),
+    "repeated": lambda tensor: torch.zeros(1).expand(2**40),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR tensor support:UserWarning")
+@pytest.mark.parametrize("kind", ODD)
+def test_tensors_that_are_no_plain_ones_are_named(tmp_path, kind):
+    (tmp_path / "odd.pth").write_bytes(saved(STATE | {"0.weight": ODD[kind](STATE["0.weight"])}))
+    with pytest.raises(DataError, match=r"odd\.pth: 0\.weight is .*; expected plain tensors"):
+        read_weights(tmp_path / "odd.pth")
+
+
 class Harmful:
     """Creates a file when it is unpickled."""
 

@@ -3,9 +3,11 @@
 import importlib.util
 import os
 import sys
+import time
 
 import pytest
 
+from tests.soak import cases, seed
 from trainctl.errors import ConfigError
 from trainctl.run import factory
 from trainctl.settings import component, compose, project, project_file, project_root, trust_store
@@ -140,6 +142,30 @@ def test_lines_of_toml_are_named_too(here, say, text, message):
     assert message in err
 
 
+@pytest.mark.soak
+def test_any_depth_of_keys_in_a_project_s_file_is_answered_at_once(here):
+    source = seed("keys of projects")
+    for _ in range(cases(30)):
+        parts = ".".join(source.choice(("a", "loop", '"b c"', "'d'", "é" * (source.random() < 0.1) or "x"))
+                         for _ in range(source.choice((60, 700, 30_000))))  # fmt: skip
+        start = source.choice(("", "loop.", "optimizer.", "augment.", "sweep."))
+        tables = [
+            f"{start}{parts} = 1",
+            f"{start}x = " + f"{{{parts[:150]} = " * 9 + "1" + "}" * 9,
+            f"[tool.trainctl.{start}{parts}]\nx = 1",
+        ]
+        written = {
+            "trainctl.yaml": f"{start}{parts}: 1\n",
+            "pyproject.toml": f"[tool.trainctl]\n{source.choice(tables)}\n",
+        }
+        name = source.choice(list(written))
+        write(here / name, written[name])
+        started = time.monotonic()
+        with pytest.raises(ConfigError):
+            project_file.read(here / name)
+        assert time.monotonic() - started < 5
+
+
 def test_a_pyproject_of_others_is_left_alone(here):
     write(here / "pyproject.toml", "this is [not toml\n# tool.trainctl\n")
     assert project_file.current() is None
@@ -172,6 +198,61 @@ def test_nothing_of_a_project_is_imported_before_it_is_trusted(downloaded, say, 
 def test_commands_that_only_look_need_no_trust(downloaded, say, words):
     assert say(*words)[0] == 0
     assert "downloaded_package" not in sys.modules
+
+
+BRINGING = {
+    "recipes/brings.yaml": "recipe: brings",
+    "conf/recipe/brings.yaml": "recipe: brings",
+    "recipes/inner.yaml": "recipe: outer",
+    "conf/metric/brings.yaml": "metric: [brings]",
+}
+
+
+@pytest.mark.parametrize("path", BRINGING)
+def test_nothing_that_a_project_selects_brings_code_before_it_is_trusted(downloaded, say, path):
+    write(downloaded / path, "# @package _global_\ncomponents: [downloaded_package]\nschedule: {name: boom, a: 1}\n")
+    write(downloaded / "recipes/outer.yaml", "# @package _global_\ndefaults: [inner]\n")
+    write(downloaded / "trainctl.yaml", f"{BRINGING[path]}\n")
+    for words in ((), ("--cfg", "job"), ("-m", "seed=0,1"), ("find-lr",)):
+        code, out, err = say(*words)
+        assert (code, out) == (2, "")
+        assert (
+            f"trainctl.yaml, line 1: {BRINGING[path].replace(': ', '=')}: brings components=[downloaded_package]" in err
+        )
+    assert "downloaded_package" not in sys.modules
+    assert say("trust") == (
+        0,
+        "trainctl.yaml: trusted; its packages are imported from now on: downloaded_package\n",
+        "",
+    )
+    if "recipe" in path:
+        assert tree()["components"] == ["downloaded_package"]
+
+
+POWERS = {
+    "sweep.slurm_setup": "[touch canary]",
+    "sweep.slurm_options": "[--wrap=x]",
+    "sweep.slurm": "2",
+    "sweep.storage": "postgresql://host.of.nobody/x",
+    "logger.mlflow.uri": "http://host.of.nobody",
+    "logger.wandb.mode": "online",
+}
+
+
+@pytest.mark.parametrize("key", POWERS)
+def test_a_project_decides_what_is_executed_or_contacted_only_if_it_is_trusted(here, say, key):
+    first, *_, last = key.split(".")
+    nested = f"logger: {{{key.split('.')[1]}: {{{last}: '{POWERS[key]}'}}}}"
+    write(here / "trainctl.yaml", f"{nested if first == 'logger' else f'{key}: {POWERS[key]}'}\n")
+    typed = ["-m", "seed=0,1"] if key.startswith("sweep") else ["--cfg", "job"]
+    code, out, err = say(*typed)
+    assert (code, out) == (2, "")
+    assert f"{key}=" in err
+    assert "a file may not decide what is executed or contacted, unless you trust it" in err
+    project.layered([f"{key}=null"], multirun=True)  # typed: the file's does not count
+    code, out, _ = say("trust")
+    assert (code, f"these settings count from now on: {key}=" in out or f"'{key}=" in out) == (0, True)
+    assert any(each.key == key for each in project.layered([], multirun=True).applied)
 
 
 def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):

@@ -156,7 +156,7 @@ def _place(package: str) -> Place:
         return Place(Path.cwd(), chosen, f"{HEAD}components: [{chosen}]\n".encode(), is_named=True)
     chosen = package or next(iter(found.packages), PACKAGE)
     if chosen in found.packages:
-        return Place(found.root, chosen, None, is_named=found.is_trusted)
+        return Place(found.root, chosen, None, is_named=found.is_trusted(found.packages))
     longer = None if found.packages or found.path.name != project_root.YAML else _with_package(found.path, chosen)
     return Place(found.root, chosen, longer, is_named=longer is not None)
 
@@ -176,4 +176,4 @@ def _trust(file: Path, package: str) -> None:
     """Trust a file that this command has written."""
     folder = trust_store.store().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.write_bytes(trust_store.store(), trust_store.with_entry(file, [package]))
+    files.write_bytes(trust_store.store(), trust_store.with_entry(file, [*(trust_store.accepted(file) or ()), package]))

@@ -1,12 +1,13 @@
-"""Trust the project of the current directory to name packages whose code runs.
+"""Trust the project of the current directory to decide what is executed and contacted.
 
     trainctl trust [FILE] [yes=true|false]
 
 FILE is a trainctl.yaml or pyproject.toml; without it, that of the project around the current directory. A project may
 name packages of components (components: [my_package]), which are code. Because a directory may come from anywhere, they
-are not imported until you have said once that you trust it. The packages are remembered with the path of the file, in
-your own configuration directory; if the file names other packages later, it must be trusted again. yes=false takes the
-trust back.
+are not imported until you have said once that you trust it. The same holds for settings that contact a server or run lines
+of a shell (sweep.storage, sweep.slurm and its lines, logger.mlflow.uri, logger.wandb.mode=online). The packages and these
+settings are remembered with the path of the file, in your own configuration directory; if the file names others later, it
+must be trusted again. yes=false takes the trust back.
 
     trainctl trust
     trainctl trust ~/project/trainctl.yaml
@@ -20,8 +21,9 @@ from trainctl.command import arguments, option_values
 from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.report import table
-from trainctl.settings import project_file, project_root, trust_store
+from trainctl.settings import project, project_file, project_root, trust_store
 from trainctl.store import files
+from trainctl.wording import shell_words
 
 OPTIONS = {"yes": "true"}
 
@@ -39,17 +41,21 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(
             f"{Path.cwd()}: no {project_root.YAML}, and no pyproject.toml with [tool.trainctl], in this project"
         )
-    packages = project_file.read(path).packages
+    found = project_file.read(path)
+    powers = list(project.powers(found, found.settings)) if yes else []
     folder = trust_store.store().parent
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    files.write_bytes(trust_store.store(), trust_store.with_entry(path, packages if yes else None))
-    names, shown = ", ".join(packages), project_file.shown(path)
+    files.write_bytes(trust_store.store(), trust_store.with_entry(path, powers if yes else None))
+    names, shown = ", ".join(name for name in powers if "=" not in name), project_file.shown(path)
+    settings = shell_words(word for word in powers if "=" in word)
     if not yes:
         table.line(f"{shown}: no longer trusted")
-    elif packages:
+    elif names:
         table.line(f"{shown}: trusted; its packages are imported from now on: {names}")
     else:
         table.line(f"{shown}: trusted; it names no packages")
+    if yes and settings:
+        table.line(f"{shown}: these settings count from now on: {settings}")
     return 0
 
 

@@ -14,6 +14,10 @@ SIGNS = re.compile(r"[,:=\[\]{}()$'\"\\\s]")
 BRACKETS = re.compile(r"[\[\]{}()]")
 FLOW = re.compile(r"[\[\]{}]")  # brackets of JSON and YAML
 STRING = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)  # of JSON
+DEEPEST_KEY = (
+    50  # parts of a dotted key of TOML, whose parser takes quadratic time; and levels of the tree that it returns
+)
+LONG_KEY = re.compile(rf"""(?:(?:"(?:[^"\\\n]|\\.)*"|'[^'\n]*'|[\w-]+)[ \t]*\.[ \t]*){{{DEEPEST_KEY}}}""")
 LONG_NUMBER = re.compile(rf"[\d_:]{{{LONGEST_NUMBER + 1},}}")  # colons: YAML has numbers in base 60
 
 
@@ -65,6 +69,20 @@ def check_json(
         check_brackets_and_digits(text, where, error, deepest, FLOW)
     except error:
         check_brackets_and_digits(STRING.sub('""', text), where, error, deepest, FLOW)
+
+
+def check_depth(tree: object, where: Path | str, error: type[TrainctlError] = DataError) -> None:
+    """Reject a tree with too many levels for code that recurses.
+
+    >>> check_depth({"a": [{"b": 1}]}, "a.toml")
+    """
+    level = [tree]
+    for _ in range(DEEPEST_KEY):
+        inside = [node.values() if isinstance(node, dict) else node for node in level if isinstance(node, dict | list)]
+        level = [item for items in inside for item in items]
+        if not level:
+            return
+    raise error(f"{where}: nested more than {DEEPEST_KEY} levels deep")
 
 
 def check_word(word: str) -> None:

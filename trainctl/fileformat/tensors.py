@@ -46,7 +46,26 @@ def read_weights(path: Path) -> dict[str, "Tensor"]:
     with open_regular(path) as file:
         head = file.read(64)
         file.seek(0)
-        return _plain_names(_state(_load(file, head, path), path))
+        weights = _state(_load(file, head, path), path)
+    for name, tensor in weights.items():
+        if kind := _odd(tensor):
+            raise DataError(f"{path}: {name} is {kind}; expected plain tensors; {EXPECTED}")
+    return _plain_names(weights)
+
+
+def _odd(tensor: "Tensor") -> str:
+    """Return what a tensor is that is no plain one in memory; empty if it is one. Other kinds lack operations."""
+    import torch
+
+    if tensor.device.type != "cpu":
+        return f"on the device {tensor.device.type}, without values"
+    if tensor.layout != torch.strided or tensor.is_nested:
+        return "sparse or nested"
+    if tensor.is_quantized or tensor.is_complex() or type(tensor) not in (torch.Tensor, torch.nn.Parameter):
+        return f"of type {str(tensor.dtype).removeprefix('torch.')}"
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        return "larger than its values in the file"  # one value, repeated by strides of 0
+    return ""
 
 
 def _load(file: BinaryIO, head: bytes, path: Path) -> object:

@@ -3,7 +3,7 @@
 Imports Hydra only to compose, and no torch.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -75,25 +75,53 @@ def layered(typed: Sequence[str], config_dir: str | None = None, *, multirun: bo
     over = [*_of_recipes(typed, config_dir), *typed]
     kept = set(written.without_typed([each.word for each in settings], over, usual()))
     applied = tuple(each for each in settings if each.word in kept)
-    if any(each.key == "components" for each in applied) and not project.is_trusted:
-        raise ConfigError(untrusted(project))
-    if any(each.key == "components" for each in applied) and (missing := _missing(project)):
-        where = f"{project_file.shown(project.path)}, line {project.line}"
-        raise ConfigError(
-            *(
-                f"{where}: components=[{name}]: no such package, neither installed nor in {project.root}"
-                for name in missing
-            )
-        )
+    _require_trust(project, applied, {written.key_of(word) for word in over}, config_dir)
     return Layered([*(each.word for each in applied), *typed], project, applied)
 
 
-def untrusted(project: Project) -> str:
-    """Return why the packages of a project are not imported, and what to do."""
-    names = ",".join(project.packages)
+def powers(project: Project, settings: Sequence[Setting], config_dir: str | None = None) -> dict[str, Setting]:
+    """Return what the user has to trust: packages, and words that execute or contact something, with the settings at fault."""
+    from trainctl.settings.brought import brought  # composes
+
+    found = {name: Setting(f"components=[{','.join(project.packages)}]", project.line) for name in project.packages}
+    found |= {each.word: each for each in settings if each.is_power}
+    return found | {name: setting for name, setting in brought(settings, config_dir).items() if name not in found}
+
+
+def _require_trust(
+    project: Project, applied: Sequence[Setting], typed: Collection[str], config_dir: str | None = None
+) -> None:
+    """Check that the user has trusted what applies of a project's file, and that its packages are its own.
+
+    Raises:
+        ConfigError: If not.
+    """
+    wrong: dict[str, None] = {}
+    for name, setting in powers(project, applied, config_dir).items():
+        key = written.key_of(name) if "=" in name else "components"
+        if key in typed:  # takes its place
+            continue
+        where = f"{project_file.shown(project.path)}, line {setting.line}"
+        if not project.is_trusted([name]):
+            wrong[f"{where}: {_untrusted(name, setting)}"] = None
+        elif key == "components" and not component.is_of_project(name, project.root):
+            wrong[f"{where}: components=[{name}]: no such package, neither installed nor in {project.root}"] = None
+    if wrong:
+        raise ConfigError(*wrong)
+
+
+def _untrusted(name: str, setting: Setting) -> str:
+    """Return why something of a project does not count, and what to do."""
+    if "=" not in name:
+        brings = "" if setting.key == "components" else f"brings components=[{name}], which "
+        return (
+            f"{setting.word}: {brings}is this project's code, which you have not trusted; to allow it, run `trainctl trust`; to"
+            " train without it, add components=[]"
+        )
+    brings = "" if name == setting.word else f"{setting.word}: brings "
     return (
-        f"{project_file.shown(project.path)}, line {project.line}: components=[{names}]: is this project's code, which you have not"
-        " trusted; to allow it, run `trainctl trust`; to train without it, add components=[]"
+        f"{brings}{name}: a file may not decide what is executed or contacted, unless you trust it; to allow it, run `trainctl"
+        f" trust`, or type {written.key_of(name)}=... yourself"
     )
 
 
@@ -113,7 +141,7 @@ def composed(typed: Sequence[str], config_dir: str | None = None) -> "tuple[Conf
 def packages() -> tuple[str, ...]:
     """Return the packages that the project around the current directory names, if it is trusted."""
     project = project_file.current()
-    if not (project and project.is_trusted):
+    if not (project and project.is_trusted(project.packages)):
         return ()
     return tuple(name for name in project.packages if name not in _missing(project))
 

@@ -12,7 +12,7 @@ Paths are relative to the directory of the file.
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,7 +20,7 @@ from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading
-from trainctl.fileformat.limits import check_brackets_and_digits
+from trainctl.fileformat.limits import DEEPEST_KEY, LONG_KEY, check_brackets_and_digits, check_depth
 from trainctl.fileformat.tree import LARGEST, read_tree
 from trainctl.fileformat.utf8 import read_text
 from trainctl.settings import component, config, kinds, paths, project_root, schema, trust_store, written
@@ -30,7 +30,22 @@ from trainctl.settings.spelling import nearest, spell
 OF_SWEEPS = "sweep"  # this section counts with -m only
 HEADER = re.compile(r"^\s*\[+\s*([^\]]+?)\s*\]+\s*(?:#.*)?$")
 KEY = re.compile(r"^\s*([\w.\"'-]+)\s*=")
+# Settings that let a file decide what is executed or contacted, and the values that do neither.
+POWERS = (
+    "sweep.storage",
+    "sweep.slurm",
+    "sweep.slurm_options",
+    "sweep.slurm_setup",
+    "logger.mlflow.uri",
+    "logger.wandb.mode",
+)
+HARMLESS = ("null", "[]", "offline")
 PACKAGE = re.compile(r"[A-Za-z_]\w*", re.ASCII)
+
+
+def as_power(word: str) -> bool:
+    """Return whether a word makes trainctl execute something or contact a machine."""
+    return written.key_of(word) in POWERS and word.partition("=")[2] not in HARMLESS
 
 
 @dataclass(frozen=True)
@@ -49,6 +64,11 @@ class Setting:
     def key(self) -> str:
         """Return its key."""
         return written.key_of(self.word)
+
+    @property
+    def is_power(self) -> bool:
+        """Return whether it makes trainctl execute something or contact a machine."""
+        return as_power(self.word)
 
 
 @dataclass(frozen=True)
@@ -72,10 +92,9 @@ class Project:
         """Return its directory."""
         return self.path.parent
 
-    @property
-    def is_trusted(self) -> bool:
-        """Return whether the user has trusted the file with all the packages that it names."""
-        return set(self.packages) <= set(trust_store.accepted(self.path) or ())
+    def is_trusted(self, powers: Iterable[str]) -> bool:
+        """Return whether the user has trusted the file with some of these."""
+        return set(powers) <= set(trust_store.accepted(self.path) or ())
 
     @property
     def output_root(self) -> str | None:
@@ -159,6 +178,8 @@ def _nested(tree: Mapping[Any, Any], path: Path, lines: Mapping[str, int]) -> di
     nested: dict[str, Any] = {}
     for key, value in tree.items():
         *sections, leaf = str(key).split(".")
+        if len(sections) > DEEPEST_KEY:
+            raise ConfigError(f"{path}, line {line_of(str(key), lines)}: a key of more than {DEEPEST_KEY} parts")
         node = nested
         for section in sections:
             below = node.setdefault(section, {})
@@ -201,6 +222,8 @@ def _yaml(path: Path) -> tuple[Any, dict[str, int]]:
 def _toml(path: Path) -> tuple[Any, dict[str, int]]:
     text = read_text(path, ConfigError, largest=LARGEST)
     check_brackets_and_digits(text, path, ConfigError)
+    if LONG_KEY.search(text):
+        raise ConfigError(f"{path}: a key of more than {DEEPEST_KEY} parts")
 
     def explain(error: Exception) -> str | None:
         match = re.search(r"(.*) \(at (?:line (\d+)|end of document)", str(error))
@@ -210,6 +233,7 @@ def _toml(path: Path) -> tuple[Any, dict[str, int]]:
         content: Any = tomllib.loads(text)
     for name in ("tool", "trainctl"):
         content = content.get(name, {}) if isinstance(content, Mapping) else {}
+    check_depth(content, path, ConfigError)
     return content, dict(_lines_of_toml(text))
 
 

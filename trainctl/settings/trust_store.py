@@ -1,7 +1,7 @@
-"""Which projects this user has trusted to name packages that are imported. Imports no Hydra, no torch.
+"""Which projects this user has trusted to decide what is imported, executed or contacted. Imports no Hydra, no torch.
 
-The list lies in the user's own configuration directory, never in a project. An entry names a file and the packages that it
-named when it was trusted, so a file that names others later asks again.
+The list lies in the user's own configuration directory, never in a project. An entry names a file, and the packages and
+settings that it contained when it was trusted, so a file that contains others later asks again.
 """
 
 import json
@@ -22,15 +22,15 @@ def store() -> Path:
 
 
 def accepted(path: Path) -> tuple[str, ...] | None:
-    """Return the packages that a project's file may name; None if the file is not trusted at all."""
+    """Return the packages and settings that a project's file may contain; None if the file is not trusted at all."""
     return _entries().get(_identity(path))
 
 
-def with_entry(path: Path, packages: Sequence[str] | None) -> bytes:
-    """Return the content of the list with an entry for a file, or without one if its packages are None."""
+def with_entry(path: Path, powers: Sequence[str] | None) -> bytes:
+    """Return the content of the list with an entry for a file, or without one if what it may contain is None."""
     entries = {name: list(names) for name, names in _entries().items() if name != _identity(path)}
-    if packages is not None:
-        entries[_identity(path)] = list(packages)
+    if powers is not None:
+        entries[_identity(path)] = list(powers)
     return (json.dumps({"trusted": entries}, indent=2, ensure_ascii=True) + "\n").encode()
 
 
