@@ -1,7 +1,7 @@
 """Compare a run with its repetition, bit by bit: evaluations, tensors, and likely causes of a difference.
 
 For `verify` and `reproduce`; `compare` shows :mod:`trainctl.finished.differing` settings, and whether the results of different
-runs can be told apart (:mod:`trainctl.finished.distinguish`).
+runs differ by more than chance (:mod:`trainctl.finished.distinguish`).
 """
 
 import json
