@@ -1566,7 +1566,7 @@ MUTATIONS = [
         "tests/finished/test_ensemble.py -k averaged_in_units",
     ),
     Mutation(
-        "trainctl/finished/parts.py",
+        "trainctl/finished/compatibility.py",
         "return first.shape == second.shape and torch.equal(first, second)",
         "return first.shape == second.shape",
         "tests/finished/test_merge.py -k 'do_not_fit and rows'",

@@ -1,4 +1,8 @@
-"""The order in which training visits the rows: a function of the seed and the epoch."""
+"""The order in which training visits rows in memory: a function of the seed and the epoch.
+
+Rows on disk have :mod:`trainctl.data.window_order`, rows of which some have no label :mod:`trainctl.data.paired_order`;
+:mod:`trainctl.data.choose_order` chooses.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

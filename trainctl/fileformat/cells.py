@@ -1,4 +1,7 @@
-"""Read the cells of a CSV file, packed or not, or of JSON records. Imports no torch."""
+"""Read the cells of a CSV file, compressed or not, or of JSON records: texts, whose meaning :mod:`trainctl.fileformat.table` finds.
+
+Imports no torch.
+"""
 
 import re
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Records in memory, such as JSON objects or the rows of a data frame -> a table as a file would give it. Imports no torch."""
+"""Rows in memory, such as JSON objects or those of a data frame -> a table as a file would give it. Imports no torch."""
 
 import math
 from collections.abc import Mapping, Sequence

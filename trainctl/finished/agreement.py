@@ -1,4 +1,4 @@
-"""Compare what an exported file computes with what `predict` says of the same rows."""
+"""Compare what an exported file computes with what `predict` says of the same rows: for `export`, not for two runs."""
 
 import csv
 import io

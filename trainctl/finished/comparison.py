@@ -1,4 +1,8 @@
-"""Compare a run with its repetition: evaluations, tensors, and likely causes of a difference."""
+"""Compare a run with its repetition, bit by bit: evaluations, tensors, and likely causes of a difference.
+
+For `verify` and `reproduce`; `compare` shows :mod:`trainctl.finished.differing` settings, and whether the results of different
+runs differ by more than chance (:mod:`trainctl.finished.distinguish`).
+"""
 
 import json
 from collections.abc import Iterator, Mapping

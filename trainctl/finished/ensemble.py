@@ -14,7 +14,7 @@ from trainctl.components.model.ensemble import Ensemble, ensemble_in
 from trainctl.components.scale.base import Affine
 from trainctl.data.load import IDENTITY
 from trainctl.data.rows import Fitted
-from trainctl.finished import parts as fit
+from trainctl.finished import compatibility
 from trainctl.finished.averaging import cost_of
 from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
@@ -54,19 +54,21 @@ def configuration(parents: Sequence[Parent], root: str, overrides: Sequence[str]
     Raises:
         CheckpointError: If two runs do not fit; the message names the first difference.
     """
-    fit.require_same_data(parents)
-    task = fit.require_same_task(parents)
+    compatibility.require_same_data(parents)
+    task = compatibility.require_same_task(parents)
     outer = fitted(parents, task)
     parts: list[Tree] = []
     for parent in parents:
         shapes = {name: list(tensor.shape) for name, tensor in conversions(parent, outer, task).items()}
         part: Tree = {"model": dict(parent.config.parts["model"]), "tensors": shapes}
-        own = fit.converting(parent.config)  # concerns its layers, not those of the other parts
+        own = compatibility.converting(parent.config)  # concerns its layers, not those of the other parts
         parts.append(part | ({"compress": own} if own else {}))
     first = parents[0].config
-    others = {label: one for label, one in first.parts["compress"].items() if label not in fit.converting(first)}
+    others = {
+        label: one for label, one in first.parts["compress"].items() if label not in compatibility.converting(first)
+    }
     changes = {"model": {"name": "ensemble", "parts": parts}, "compress": others or {"none": {"name": "none"}}}
-    return fit.configuration(parents, root, overrides, changes)
+    return compatibility.configuration(parents, root, overrides, changes)
 
 
 def combine(config: Config, parents: tuple[Parent, ...]) -> Combined:
@@ -87,7 +89,7 @@ def combine(config: Config, parents: tuple[Parent, ...]) -> Combined:
 
 def recipe_of(config: Config, parents: tuple[Parent, ...]) -> Recipe:
     """Return what an ensemble is made of: the weights of its parts, and their own cleaning and scaling."""
-    task = fit.require_same_task(parents)
+    task = compatibility.require_same_task(parents)
     outer = fitted(parents, task)
     prefix = "body.parts" if task == "reconstruction" else "parts"
     weights: dict[str, Tensor] = {}
@@ -108,10 +110,12 @@ def fitted(parents: Sequence[Parent], task: Task) -> Fitted:
         CheckpointError: If autoencoders clean their rows in different ways: they would learn to return different rows.
     """
     first = parents[0].fitted
-    cleaned = all(fit.same_tensors(first.cleaner, parent.fitted.cleaner) for parent in parents)
-    scaled = cleaned and all(fit.same_tensors(first.input_scale, parent.fitted.input_scale) for parent in parents)
+    cleaned = all(compatibility.same_tensors(first.cleaner, parent.fitted.cleaner) for parent in parents)
+    scaled = cleaned and all(
+        compatibility.same_tensors(first.input_scale, parent.fitted.input_scale) for parent in parents
+    )
     if task == "reconstruction":
-        fit.require_same_cleaning(parents)
+        compatibility.require_same_cleaning(parents)
         return first
     fills = [parent.fitted.cleaner.fill for parent in parents]
     filled = all(fill is not None for fill in fills)
@@ -126,13 +130,13 @@ def conversions(parent: Parent, outer: Fitted, task: Task) -> dict[str, Tensor]:
     """
     own = parent.fitted
     tensors: dict[str, Tensor] = {}
-    if not fit.same_tensors(own.cleaner, outer.cleaner):
+    if not compatibility.same_tensors(own.cleaner, outer.cleaner):
         tensors = {key: value for key, value in vars(own.cleaner).items() if value is not None}
-    if not fit.same_tensors(own.input_scale, outer.input_scale):
+    if not compatibility.same_tensors(own.input_scale, outer.input_scale):
         tensors |= named("input", outer.input_scale, own.input_scale)
         if task == "reconstruction":
             tensors |= named("output", own.input_scale, outer.input_scale)
-    if own.target_scale and outer.target_scale and not fit.same_tensors(own.target_scale, outer.target_scale):
+    if own.target_scale and outer.target_scale and not compatibility.same_tensors(own.target_scale, outer.target_scale):
         tensors |= named("output", own.target_scale, outer.target_scale)
     return tensors
 
@@ -171,7 +175,7 @@ def write(combined: Combined, directory: Path | None) -> Path:
 
 def notes(combined: Combined) -> list[str]:
     """Return what the user is to know of an ensemble, a line each."""
-    run, found = combined.run, fit.notes_on_rows(combined.recipe.parents)
+    run, found = combined.run, compatibility.notes_on_rows(combined.recipe.parents)
     best = min(combined.alone, key=lambda value: cost_of(run, value))
     if cost_of(run, combined.value) > cost_of(run, best):
         name = combined.recipe.parents[combined.alone.index(best)].name

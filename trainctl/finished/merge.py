@@ -8,7 +8,7 @@ from typing import Any, Literal
 from torch import Tensor
 
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.finished import parts as fit
+from trainctl.finished import compatibility
 from trainctl.finished.averaging import Trial, average, cost_of, measured, ranked
 from trainctl.finished.joining import join, joined_widths, require_addition, require_no_mixing
 from trainctl.finished.open import Finished
@@ -76,10 +76,10 @@ def configuration(parents: Sequence[Parent], settings: Settings, root: str, over
     joins = settings.method == "join"
     if joins and settings.align:
         raise ConfigError("align=true: method=join keeps the units of all parts, so there is nothing to match")
-    fit.require_same_data(parents)
-    fit.require_same_model(parents, widths=not joins)
+    compatibility.require_same_data(parents)
+    compatibility.require_same_model(parents, widths=not joins)
     model = joined_widths([parent.config.parts["model"] for parent in parents]) if joins else None
-    return fit.configuration(parents, root, overrides, None if model is None else {"model": model})
+    return compatibility.configuration(parents, root, overrides, None if model is None else {"model": model})
 
 
 def merge(config: Config, parents: tuple[Parent, ...], settings: Settings) -> Merged:
@@ -117,8 +117,8 @@ def joined(config: Config, parents: Sequence[Parent]) -> dict[str, Tensor]:
         CheckpointError: If a norm computes statistics over units of several parts, or a width is no setting.
         ConfigError: If the hidden units of the model are not known.
     """
-    large, _ = build_model(config, parents[0].schema, fit.CPU)
-    structures, whole = [describe(fit.build_part(parent)[0]) for parent in parents], describe(large)
+    large, _ = build_model(config, parents[0].schema, compatibility.CPU)
+    structures, whole = [describe(compatibility.build_part(parent)[0]) for parent in parents], describe(large)
     try:
         require_addition(whole, structures)
     except CheckpointError as error:
@@ -129,7 +129,7 @@ def joined(config: Config, parents: Sequence[Parent]) -> dict[str, Tensor]:
 
 def alone(run: Run, parent: Parent) -> Evaluation:
     """Return what measures a part with its own model on the rows of a run."""
-    model, _ = fit.build_part(parent)
+    model, _ = compatibility.build_part(parent)
     restore.load_weights(model, parent.model, Path(parent.path))
     return replace(run.evaluation, model=model.to(run.device))
 
@@ -158,7 +158,7 @@ def cost_before(merged: Merged) -> Cost:
 def notes(merged: Merged) -> list[str]:
     """Return what the user is to know of a merged run, a line each."""
     run, (best, value) = merged.run, merged.ranking[0]
-    found = fit.notes_on_rows(merged.recipe.parents)
+    found = compatibility.notes_on_rows(merged.recipe.parents)
     settings = merged.recipe.made_by.settings
     if cost_of(run, merged.value) > cost_of(run, value):
         aligned = "" if settings["align"] or settings["method"] == "join" else " align=true matches their hidden units;"

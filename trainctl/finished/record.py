@@ -1,4 +1,7 @@
-"""Read the settings, outcome and metrics of a run from its files. Imports no torch."""
+"""A run as a line of `trainctl runs` shows it: settings, outcome and metrics, as far as its files can be read.
+
+:mod:`trainctl.store.records` reads single files of a run, and raises an error if one is damaged. Imports no torch.
+"""
 
 import math
 from collections.abc import Iterable, Mapping

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from trainctl.errors import CheckpointError, ConfigError, StorageError
-from trainctl.finished import joining
-from trainctl.finished import parts as fit
+from trainctl.finished import compatibility, joining
 from trainctl.finished.merge import joined
 from trainctl.finished.open import Finished
 from trainctl.run.model import build_model
@@ -62,7 +61,7 @@ def configurations(parents: tuple[Parent, ...], parts: int, root: str, overrides
     if parts > MOST:
         raise ConfigError(f"parts={parts}: at most {MOST}")
     models = [each.config.parts["model"] for each in originals] or joining.split_widths(model, parts)
-    return [fit.configuration([whole], root, overrides, {"model": each}) for each in models]
+    return [compatibility.configuration([whole], root, overrides, {"model": each}) for each in models]
 
 
 def originals_of(whole: Parent, grandparents: tuple[Parent, ...], parts: int) -> tuple[Parent, ...]:
@@ -107,8 +106,8 @@ def divided(configs: Sequence[Config], parents: tuple[Parent, ...]) -> list[dict
     whole, *originals = parents
     if originals:
         return [part.model for part in originals]
-    models = [build_model(config, whole.schema, fit.CPU)[0] for config in configs]
-    structures, structure = [describe(model) for model in models], describe(fit.build_part(whole)[0])
+    models = [build_model(config, whole.schema, compatibility.CPU)[0] for config in configs]
+    structures, structure = [describe(model) for model in models], describe(compatibility.build_part(whole)[0])
     if not structure.groups:
         raise ConfigError(f"{whole.name}: model={whole.config.parts['model']['name']} has no hidden units to split")
     try:
@@ -130,7 +129,7 @@ def write(pieces: Sequence[Piece], directory: Path | None) -> list[Path]:
     """
     run = pieces[0].run
     whole = pieces[0].recipe.parents[0]
-    model = fit.build_part(whole)[0]
+    model = compatibility.build_part(whole)[0]
     model.load_state_dict(whole.model)
     before = cost.measure(replace(run.evaluation, model=model.to(run.device)), run.config.monitor)
     root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)

@@ -1,4 +1,4 @@
-"""What all plots share: their style, their size, and how they are written. matplotlib is imported inside the functions.
+"""What all PNG files of plots share: their style, their size, and how they are written. matplotlib is imported inside the functions.
 
 Imports no torch.
 """

@@ -1,4 +1,4 @@
-"""Rows of pixels as pictures that can be drawn."""
+"""Rows of pixels as arrays that matplotlib can draw: the images of a data set, not plots (:mod:`trainctl.report.figure`)."""
 
 import numpy as np
 import torch

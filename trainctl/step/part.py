@@ -1,4 +1,8 @@
-"""A part of a batch, the result of computing it, and the types of the functions that compute it."""
+"""The parts of a batch as types: a :class:`Piece` is the rows of a part, a :class:`Part` what was computed from them.
+
+:mod:`trainctl.step.pieces` divides a batch into pieces; :mod:`trainctl.step.parts` has parts computed and adds them.
+``loop.micro_batches`` says how many there are.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""A batch in several parts, whoever computes them: the same random numbers, statistics, metrics and sums of gradients."""
+"""The parts of a batch are computed, whoever does that, and added: the same random numbers, statistics, metrics and gradients."""
 
 from collections.abc import Callable, Sequence
 

@@ -1,4 +1,4 @@
-"""A batch is divided into micro-batches, and each of them is augmented."""
+"""The rows of a batch become pieces, one for each of its parts, and each piece is augmented."""
 
 import inspect
 from collections.abc import Callable, Iterable

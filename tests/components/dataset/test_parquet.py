@@ -132,6 +132,8 @@ def test_a_finished_run_reads_other_rows_in_its_own_encoding(read: Read, tmp_pat
 @pytest.mark.parametrize(("changes", "message"), [
     ({"target": "z"}, "column z is missing"),
     ({"drop": ["y"]}, "this is the target"),
+    ({"target": ["count", "count"]}, "list each column only once"),
+    ({"categorical": ["y"]}, "this is the target; use dataset.task=classification"),
     ({"columns": ["q*"]}, "matches no column"),
     ({"target": ["y", "count"]}, "is string, which cannot be predicted"),
     ({"target": "y", "task": "regression"}, "is string, which cannot be predicted"),

@@ -199,7 +199,7 @@ def facts_of(
     Args:
         source: The name of the file, for messages.
         targets: The columns to predict.
-        guessed: The task, and why; the reason is told for a new run alone.
+        guessed: The task, and why; only a new run reports the reason.
         schema: A finished run's schema; None for a new run.
         lines: What was inferred, for the block at the start.
         notes: What may surprise.
