@@ -80,6 +80,8 @@ class Distributed:
     sum: Annotated[Literal["exact", "fast"], Resumable]
     restarts: Annotated[int, "[0, 100]", Resumable]
     timeout: Annotated[Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"], Resumable]
+    split_state: Annotated[bool, Resumable] = False
+    shard: Annotated[bool, Resumable] = False
 
     @property
     def seconds(self) -> float:
@@ -138,6 +140,10 @@ class Config:
         return str(self.parts[group].get("monitor", self.monitor))
 
 
+# Optimizers that update each parameter from its own gradient and state.
+BY_PARAMETER = (
+    "adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "lion", "muon", "nadam", "radam", "rmsprop", "sgd",
+)  # fmt: skip
 WITH_PATHS = ("dataset", "model", "init", "teacher", "compress")  # groups whose members have paths
 SECTIONS: dict[str, type] = {
     "split": Split,
@@ -254,6 +260,11 @@ def contradictions(tree: Tree) -> list[str]:
     timeout = tree["distributed"]["timeout"]
     if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
+    if tree["distributed"].get("shard"):
+        wrong.append(
+            "distributed.shard=true is planned, and not built: every process holds all weights; to divide the optimizer's"
+            " state, which is the larger part, use distributed.split_state=true"
+        )
     if isinstance(tree["processes"], int):
         wrong += obstacles(tree, tree["processes"])
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
@@ -276,6 +287,24 @@ def obstacles(tree: Tree, size: int) -> list[str]:
         wrong.append(
             "compress=int8 follows the ranges of the activations from one part of a batch to the next, which"
             f" processes={size} cannot share: use processes=1"
+        )
+    if tree["distributed"].get("split_state"):
+        wrong += _undivided(tree)
+    return wrong
+
+
+def _undivided(tree: Tree) -> list[str]:
+    """Return why the processes of a run cannot divide its optimizer's state, a line each; empty if they can."""
+    wrong, optimizer = list[str](), tree["optimizer"]["name"]
+    if optimizer not in BY_PARAMETER:
+        wrong.append(
+            f"distributed.split_state=true: optimizer={optimizer} may look at all parameters together, which no process"
+            " has the state of; leave it out, or use an optimizer of trainctl's own"
+        )
+    if tree["precision"] == "fp16":
+        wrong.append(
+            "distributed.split_state=true: precision=fp16 skips a step if any gradient overflows, and a process looks at its"
+            " own share only: use precision=bf16"
         )
     return wrong
 
