@@ -94,6 +94,10 @@ def _become(place: Place, pipe: int, work: Callable[..., Any] | None) -> None:
     code = 1
     try:
         environment.read = lambda: place if place.size > 1 else None  # type: ignore[assignment]
+        signal.signal(
+            signal.SIGINT, signal.default_int_handler
+        )  # tests in the background, or under nohup, ignore these
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         ExitImmediately().__enter__()
         if place.size == 1:
             result = work() if work else None

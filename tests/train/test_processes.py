@@ -244,6 +244,14 @@ def test_a_run_gets_a_part_for_each_process(tmp_path):
         (["processes=2", "compress=[int8]"], "compress=int8 follows the ranges of the activations"),
         (["processes=2", "device=mps"], "device=mps: only one process can use it"),
         (["processes=0"], "processes=0: expected"),
+        (
+            ["processes=2", "distributed.split_state=true", "precision=fp16", "device=cuda"],
+            "distributed.split_state=true: precision=fp16 skips a step if any gradient overflows",
+        ),
+        (
+            ["distributed.shard=true"],
+            "distributed.shard=true is planned, and not built: every process holds all weights",
+        ),
         (["distributed.timeout=0.5s"], "distributed.timeout=0.5s must be at least 1s"),
         (["distributed.sum=any"], "distributed.sum=any: expected"),
     ],

@@ -1,16 +1,20 @@
 """The number of processes that train a run changes no bit of it: 12 kinds of runs, by 1 to 4 processes, stopped anywhere."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from tests import soak
+from tests import processes, soak
 from tests.together import COMMON, resume, same, train
 from trainctl.fileformat import rows_file
+from trainctl.finished import open as opening
+from trainctl.finished.verify import verify
 from trainctl.machine.link import Link
 from trainctl.step import parts as parts_module
 from trainctl.store import restore, rundir
+from trainctl.train import loop
 
 pytestmark = pytest.mark.usefixtures("quiet")
 # Iris has 106 training rows: with 26 in a batch, the last batch of an epoch has 2, less than there are processes.
@@ -31,6 +35,8 @@ RUNS = {
     "frozen": (*DIGITS, "model=mlp", "freeze=gradual", "loop.batch_size=500", "optimizer=lion"),
     "words": (*COMMON, "dataset=text", "dataset.path=texts", "dataset.level=words", "model=rnn", "model.hidden_size=4",
               "loop.batch_size=8", "loop.micro_batches=4", "loop.max_steps=5"),
+    "divided": (*DIGITS, "model=mlp", "model.hidden=[16,16]", "optimizer=adamw", "average=ema", "loop.clip_norm=1",
+                "distributed.split_state=true", "checkpoint.every_seconds=0", "loop.eval_every_steps=2"),
     "skip": (*UNEVEN, "optimizer.lr=1e30", "loop.on_nonfinite=skip", "checkpoint.every_seconds=0"),
     "rewind": (*UNEVEN, "loop.on_nonfinite=rewind", "checkpoint.every_seconds=0", "optimizer=sgd", "optimizer.lr=1e18"),
     "on disk": (*COMMON, "dataset=arrays", "dataset.path=inputs.npy", "dataset.targets=targets.npy",
@@ -53,7 +59,15 @@ def write_data(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SAID = {"recorded": "recorded", "skip": "skipped step", "rewind": "(rewind 1 of", "on disk": "stay on disk"}
-FEW = {"everything": 4, "images": 3, "recorded": 2, "words": 3, "rewind": 2, "on disk": 4}  # in `make test`
+FEW = {
+    "everything": 4,
+    "images": 3,
+    "recorded": 2,
+    "words": 3,
+    "rewind": 2,
+    "divided": 3,
+    "on disk": 4,
+}  # in `make test`
 
 
 @pytest.mark.soak
@@ -89,12 +103,37 @@ def test_without_one_of_the_rules_the_bits_differ(name, tmp_path, monkeypatch):
     assert not (tmp_path / str(size)).exists() or not same(tmp_path / "1", tmp_path / str(size))
 
 
+@pytest.mark.parametrize(("optimizer", "size"), [("muon", 2), ("sgd", 3)])
+def test_processes_that_divide_the_optimizer_s_state_keep_a_share_and_save_all(optimizer, size, tmp_path, monkeypatch):
+    words = [*RUNS["divided"], f"optimizer={optimizer}", "loop.on_nonfinite=rewind"]
+    if optimizer == "sgd":
+        words += ["optimizer.momentum=0.9", "freeze=gradual"]
+    kept, train_loop = tmp_path / "kept", loop.train
+
+    def noted(run: Any, *given: Any, **named: Any) -> Any:
+        try:
+            return train_loop(run, *given, **named)
+        finally:
+            Path(f"{kept}-{run.world.size}-{run.world.rank}").write_text(str(len(run.optimizer.state)))
+
+    monkeypatch.setattr(loop, "train", noted)
+    train(tmp_path / "1", 1, words)
+    train(tmp_path / "parts", size, [*words, "loop.stop_at_step=3"])
+    shares = [int(Path(f"{kept}-{size}-{rank}").read_text()) for rank in range(size)]
+    assert 0 < max(shares) < int(Path(f"{kept}-1-0").read_text())
+    resume(tmp_path / "parts", 1, "loop.stop_at_step=4")
+    resume(tmp_path / "parts", 4, "loop.stop_at_step=null")
+    assert same(tmp_path / "1", tmp_path / "parts")
+    found = processes.run(2, lambda: verify(opening.open(tmp_path / "parts", [], [], []), "start", None).difference)
+    assert found[0] == ""
+
+
 @pytest.mark.soak
 def test_a_run_is_continued_by_any_number_of_processes_from_any_step(tmp_path, monkeypatch):
     write_data(monkeypatch)
     chance = soak.seed("elastic")
     for number in range(soak.cases(1)):
-        name = chance.choice(["everything", "regression", "on disk"])
+        name = chance.choice(["everything", "regression", "divided", "on disk"])
         last = int(next(word for word in RUNS[name] if word.startswith("loop.max_steps=")).partition("=")[2])
         whole, parts = tmp_path / f"whole{number}", tmp_path / f"parts{number}"
         train(whole, 1, RUNS[name])

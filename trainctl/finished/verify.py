@@ -77,7 +77,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     require_repeatable(run.config)
     undamaged, troubles = restore.kept(run.directory)
     kept = {saved.manifest.step: saved for saved in undamaged}
-    settings = session.with_threads(run.config, run.saved.manifest.threads)
+    settings = together.undivided(session.with_threads(run.config, run.saved.manifest.threads))
     given, world = parents.read(run.directory, run.config.components), together.enter()
     again = together.assembled(
         settings, run.schema, given, run.directory.path, world=world, restored=world.link is None

@@ -10,6 +10,11 @@ from trainctl.settings.paths import absolute
 
 SHORTEST_TIMEOUT = 1.0  # of distributed.timeout [s]
 
+# Optimizers that update each parameter from its own gradient and state.
+BY_PARAMETER = (
+    "adadelta", "adagrad", "adam", "adamax", "adamw", "asgd", "lion", "muon", "nadam", "radam", "rmsprop", "sgd",
+)  # fmt: skip
+
 
 def problems(tree: Tree) -> list[str]:
     """Return everything that is wrong with a configuration, one message each; empty if nothing is."""
@@ -99,23 +104,37 @@ def contradictions(tree: Tree) -> list[str]:
         wrong.append(
             f"init={drawn} draws new weights in place of model.weights={spelling.spell(tree['model']['weights'])}: leave out one of them"
         )
-    if loop["compile"] and loop["record"] == "always":
-        wrong.append("loop.compile=true: compiled steps are not recorded: leave out loop.record=always")
-    if loop["compile"] and loop["checkpoint_activations"]:
-        wrong.append(
-            "loop.compile=true: a compiled model chooses itself what it computes again: leave out loop.checkpoint_activations=true"
-        )
-    if loop["compile"] and tree["threads"] == "adapt":
-        wrong.append(
-            "loop.compile=true: a compiled model keeps its number of threads: give one instead of threads=adapt"
-        )
+    wrong += _compiled(tree)
     timeout = tree["distributed"]["timeout"]
     if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
+    if tree["distributed"].get("shard"):
+        wrong.append(
+            "distributed.shard=true is planned, and not built: every process holds all weights; to divide the optimizer's"
+            " state, which is the larger part, use distributed.split_state=true"
+        )
     if isinstance(tree["processes"], int):
         wrong += obstacles(tree, tree["processes"])
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
         wrong.append(f"precision=fp16 needs a CUDA device; on {tree['device']} use precision=bf16")
+    return wrong
+
+
+def _compiled(tree: Tree) -> list[str]:
+    """Return a message for each setting with which a model cannot be compiled; empty if it is not."""
+    loop, wrong = tree["loop"], list[str]()
+    if not loop["compile"]:
+        return wrong
+    if loop["record"] == "always":
+        wrong.append("loop.compile=true: compiled steps are not recorded: leave out loop.record=always")
+    if loop["checkpoint_activations"]:
+        wrong.append(
+            "loop.compile=true: a compiled model chooses itself what it computes again: leave out loop.checkpoint_activations=true"
+        )
+    if tree["threads"] == "adapt":
+        wrong.append(
+            "loop.compile=true: a compiled model keeps its number of threads: give one instead of threads=adapt"
+        )
     return wrong
 
 
@@ -138,6 +157,24 @@ def obstacles(tree: Tree, size: int) -> list[str]:
         wrong.append(
             "compress=int8 follows the ranges of the activations from one part of a batch to the next, which"
             f" processes={size} cannot share: use processes=1"
+        )
+    if tree["distributed"].get("split_state"):
+        wrong += _undivided(tree)
+    return wrong
+
+
+def _undivided(tree: Tree) -> list[str]:
+    """Return why the processes of a run cannot divide its optimizer's state, a line each; empty if they can."""
+    wrong, optimizer = list[str](), tree["optimizer"]["name"]
+    if optimizer not in BY_PARAMETER:
+        wrong.append(
+            f"distributed.split_state=true: optimizer={optimizer} may look at all parameters together, which no process"
+            " has the state of; leave it out, or use an optimizer of trainctl's own"
+        )
+    if tree["precision"] == "fp16":
+        wrong.append(
+            "distributed.split_state=true: precision=fp16 skips a step if any gradient overflows, and a process looks at its"
+            " own share only: use precision=bf16"
         )
     return wrong
 

@@ -33,16 +33,20 @@ from trainctl.store.runpath import AnyPath
 OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\.tmp)?|\.trainctl-[0-9a-f]{16}\.tmp")
 # The fields of a state that are saved in the manifest; the best weights are saved in a file of their own.
 NUMBERS = tuple(field.name for field in fields(TrainState) if field.name != "best_weights")
+Flattened = tuple[dict[str, Tensor], dict[str, dict[str, Any]]]  # an optimizer's state: tensors by name, numbers
 SET_BY_THE_LOOP = ("lr", "initial_lr", "momentum")
 
 
-def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ()) -> None:
+def save(
+    run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = (), whole: Flattened | None = None
+) -> None:
     """Write a checkpoint of the run between two steps, and remove the checkpoints that are no longer needed.
 
     Args:
         run: The run to save.
         directory: The run's directory.
         rows: Evaluations that are missing from `metrics.jsonl` because it could not be written.
+        whole: The optimizer's state, of which each process has a share; None if this process has all of it.
 
     Raises:
         StorageError: If the checkpoint cannot be written; earlier checkpoints are kept.
@@ -50,7 +54,7 @@ def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = ())
     directory = runpath.hold(directory)
     folder, state = directory / "checkpoints", run.state
     directories.ensure_directory(folder)
-    optimizer, optimizer_numbers = flatten_optimizer(run.optimizer)
+    optimizer, optimizer_numbers = whole or flatten_optimizer(run.optimizer)
     last = tensors.write(folder / f"last-{state.step:08d}.safetensors", stored(run, _tensors(run) | optimizer))
     best = None
     if state.best:
@@ -170,7 +174,7 @@ def fitted_tensors(fitted: Fitted) -> dict[str, Tensor]:
     }
 
 
-def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, dict[str, Any]]]:
+def flatten_optimizer(optimizer: torch.optim.Optimizer) -> Flattened:
     """Split an optimizer's state into tensors by name, ``optimizer.index.key``, and plain numbers for JSON."""
     named: dict[str, Tensor] = {}
     numbers: dict[str, dict[str, Any]] = {}

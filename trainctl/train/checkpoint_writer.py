@@ -9,6 +9,7 @@ from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.machine import launch
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
+from trainctl.step import split
 from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
@@ -50,7 +51,8 @@ class NullWriter(Writer):
     """Writes nothing: for steps repeated in memory, and for all processes of a run except the first."""
 
     def save(self) -> None:
-        """Write nothing."""
+        """Write nothing; if the processes divide the optimizer's state, send this one's share."""
+        split.whole(self.run)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write nothing."""
@@ -78,9 +80,9 @@ class CheckpointWriter(Writer):
             StorageError: If it cannot be written, or if another process is writing to the run.
         """
         lock.check(self.directory)
-        rows = self.reporter.unsaved()
+        rows, whole = self.reporter.unsaved(), split.whole(self.run)
         try:
-            retried(lambda: checkpoint.save(self.run, self.directory, rows), self._make_space)
+            retried(lambda: checkpoint.save(self.run, self.directory, rows, whole), self._make_space)
         except LostLockError:
             raise
         except StorageError as error:

@@ -39,6 +39,7 @@ from trainctl.run.state import TrainState
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
+from trainctl.step.split import is_divided
 from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
@@ -264,7 +265,7 @@ class Health:
         try:
             if self.broken:
                 self._put_back()
-            if state_is_finite(self.run, self.masks):
+            if not is_divided(self.run) and state_is_finite(self.run, self.masks):
                 self.writer.save()
                 return f"the state at step {self.run.state.step} is saved"
         except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that caused this

@@ -65,7 +65,7 @@ def train(
             # 2. Save; an evaluation at the start of a session is saved at once, so that no rewind goes back before it.
             ending = ended(run, verdict)
             stop = request.received is not None or (due.stop and ending is None)
-            waited = time.monotonic() - saved_at >= run.config.checkpoint.every_seconds
+            waited = due.look and run.world.of_first(time.monotonic() - saved_at >= run.config.checkpoint.every_seconds)
             if due.keep or stop or (due.look and (ending or waited or state.step == begun)):
                 writer.save()
                 saved_at, request.save = time.monotonic(), False

@@ -31,6 +31,7 @@ from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.settings.processes import too_few_parts
 from trainctl.settings.validation import obstacles
+from trainctl.step import split
 from trainctl.store import checkpoint, restore
 from trainctl.train import remarks
 
@@ -167,6 +168,16 @@ def threads_for(config: Config, world: World) -> int:
     return max(1, int(granted / world.local_size + 0.01))
 
 
+def undivided(config: Config) -> Config:
+    """Return a configuration with which every process has the optimizer's whole state, to compare it; the bits are the same."""
+    distributed = config.tree["distributed"] | {"split_state": False}
+    return replace(
+        config,
+        distributed=replace(config.distributed, split_state=False),
+        tree=config.tree | {"distributed": distributed},
+    )
+
+
 def equalize(run: Run) -> None:
     """Give all processes the state of the first one, before the first step; the first process calls this."""
     link = run.world.link
@@ -197,6 +208,7 @@ def spread_state(run: Run) -> None:
         link.spread(content)
     else:
         _unpack(run, link.spread(b""))
+    split.forget_the_others(run)
     link.seconds = run.state.seconds
 
 
