@@ -112,7 +112,7 @@ def _is_plain(text: str, layout: Layout, part: Part) -> bool:
     last = part.first + text.count("\n") + layout.top[0]
     if form.delimiter == "space" or any(part.first <= line <= last for line in form.skip):
         return False
-    if text.startswith("#") or "\n#" in text or "\r" in text.replace("\r\n", ""):
+    if text.startswith("#") or "\n#" in text or text.count("\r") != text.count("\r\n"):
         return False
     mark = re.escape(DELIMITERS[form.delimiter])
     return '"' not in text or re.search(ODD_QUOTE.format(mark=mark), text) is None

@@ -140,7 +140,7 @@ def csv(
         missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
     )  # fmt: skip
     check_file(file)
-    choice = choose(keep, memory, READING * file.stat().st_size, room)
+    choice = choose(keep, memory, READING * file.stat().st_size, room, whole=True)
     if choice.disk:
         settings = [vars(form), target, task, columns, drop, categorical, unknown]
         source = Source([file], file.name, settings, Path(cache) if cache else cache_directory("cache") / "rows")
@@ -256,6 +256,7 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
         "lines": [*_lines(table, seen, unused), *first],
         "source": file.name,
     }
+    del table  # its cells take many times the memory of their text
     convert(packer, layout, plan)
 
 
