@@ -40,6 +40,14 @@ def arrow() -> Any:
     return pyarrow.csv
 
 
+def release() -> None:
+    """Give back the memory that pyarrow keeps for the next part."""
+    if arrow() is not None:
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()
+
+
 def read_part(
     layout: Layout, part: Part, columns: Mapping[str, Column], texts: Mapping[str, Texts]
 ) -> dict[str, np.ndarray] | None:
