@@ -176,6 +176,7 @@ def lacks_memory(error: BaseException) -> bool:
         for words in (
             "out of memory", "can't allocate memory", "cannot allocate memory", "bad_alloc", "bad allocation",
             "failed to map segment",  # while a library is loaded
+            "can't start new thread",  # whose stack has no room
         )
     )  # fmt: skip
 

@@ -95,7 +95,7 @@ def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], see
     for name in measured:
         if count := sum(key in trained for key in _hashes(dataset, splits[name])):
             yield (
-                f"{count} of {len(splits[name])} {name} rows equal training rows, so their metrics are too optimistic;"
+                f"{count:,} of {len(splits[name]):,} {name} rows equal training rows, so their metrics are too optimistic;"
                 " clean.duplicates=drop keeps one of equal rows"
             )
 
@@ -111,7 +111,7 @@ def _in_several_samples(dataset: Dataset, splits: Mapping[SplitName, Tensor], se
         if count:
             part = "" if len(train) == len(splits["train"]) else f" in a sample of {len(train):,}"
             yield (
-                f"{count} of {len(some):,} {name} rows equal training rows{part}, so their metrics are too optimistic: remove"
+                f"{count:,} of {len(some):,} {name} rows equal training rows{part}, so their metrics are too optimistic: remove"
                 " equal rows from the file"
             )
 

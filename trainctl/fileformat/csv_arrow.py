@@ -40,6 +40,14 @@ def arrow() -> Any:
     return pyarrow.csv
 
 
+def release() -> None:
+    """Give back the memory that pyarrow keeps for the next part."""
+    if arrow() is not None:
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()
+
+
 def read_part(
     layout: Layout, part: Part, columns: Mapping[str, Column], texts: Mapping[str, Texts]
 ) -> dict[str, np.ndarray] | None:
@@ -112,7 +120,7 @@ def _is_plain(text: str, layout: Layout, part: Part) -> bool:
     last = part.first + text.count("\n") + layout.top[0]
     if form.delimiter == "space" or any(part.first <= line <= last for line in form.skip):
         return False
-    if text.startswith("#") or "\n#" in text or "\r" in text.replace("\r\n", ""):
+    if text.startswith("#") or "\n#" in text or text.count("\r") != text.count("\r\n"):
         return False
     mark = re.escape(DELIMITERS[form.delimiter])
     return '"' not in text or re.search(ODD_QUOTE.format(mark=mark), text) is None

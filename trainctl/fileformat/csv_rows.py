@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trainctl.fileformat.csv_arrow import read_part
+from trainctl.fileformat.csv_arrow import read_part, release
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.encode import Column, days, numbers
 from trainctl.fileformat.gathered import Gathered, Texts
@@ -66,6 +66,7 @@ def convert(packer: Packer, layout: Layout, plan: Plan) -> None:
                 rows = len(next(iter(found.values())))
                 gathered.add(_stacked(found, inputs, rows), _answers(found, plan, rows))
                 wait.advance(rows)
+        release()
         gathered.finish(plan.class_names, plan.unknown, wide=plan.wide)
     finally:
         gathered.writer.abandon()

@@ -19,7 +19,14 @@ from trainctl.fileformat.encode import Column
 from trainctl.fileformat.label import Codes, distinct
 from trainctl.fileformat.number import NumberFormat
 from trainctl.fileformat.packed import Packed, Packer
-from trainctl.fileformat.rows_file import WRITTEN_BYTES, RowsFile, is_sorted_by_class, reordered, rows_in_block
+from trainctl.fileformat.rows_file import (
+    COPIED_BYTES,
+    WRITTEN_BYTES,
+    RowsFile,
+    is_sorted_by_class,
+    reordered,
+    rows_in_block,
+)
 from trainctl.fileformat.table import FEW, MOST, OFTEN
 from trainctl.fileformat.target import NO_CLASS
 from trainctl.wording import listed, typed
@@ -263,7 +270,8 @@ class Gathered:
         wide = wide or spread.wide
         writer = self.packer.writer("inputs", (row,), np.float64 if wide else np.float32)
         finite = True
-        for part in reordered(raw, order, max(1, WRITTEN_BYTES // (8 * row))):
+        most = COPIED_BYTES if order is None else WRITTEN_BYTES
+        for part in reordered(raw, order, max(1, most // (8 * row))):
             encoded = np.concatenate([*_encoded(part, columns, places)], axis=1)
             finite &= bool(np.isfinite(encoded).all())
             writer.add(encoded)

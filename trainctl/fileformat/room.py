@@ -54,7 +54,9 @@ def bytes_of(memory: str | None) -> float | None:
     return None if memory is None else float(memory[:-2]) * UNITS[memory[-2:].upper()]
 
 
-def choose(keep: Keep, memory: str | None, need: float, room: Room | None, rows: int = 0) -> Choice:
+def choose(
+    keep: Keep, memory: str | None, need: float, room: Room | None, rows: int = 0, *, whole: bool = False
+) -> Choice:
     """Return whether rows stay on disk: if they would take more than half of the memory that is free.
 
     Args:
@@ -63,6 +65,7 @@ def choose(keep: Keep, memory: str | None, need: float, room: Room | None, rows:
         need: Memory that the rows would take, or reading them [bytes].
         room: The memory that is free; None: unknown.
         rows: Number of rows, if it is known.
+        whole: Whether ``need`` is an estimate of what it takes to read a file as a whole.
 
     Raises:
         ConfigError: If rows in memory would take more than ``dataset.memory``, or reading them from disk would; or if the
@@ -78,25 +81,32 @@ def choose(keep: Keep, memory: str | None, need: float, room: Room | None, rows:
     limit = bound if bound is not None else (room.free / 2 if room else float("inf"))
     before = room.before if room else None
     disk = before == "disk" if keep == "auto" and before else keep == "disk" or (keep == "auto" and need > limit)
+    size = format_bytes(need)
     if bound is not None and not disk and need > bound:
-        raise ConfigError(
-            f"dataset.memory={memory}: the rows take {format_bytes(need)} in memory; set dataset.keep=disk, or allow more"
-        )
+        takes = f"reading the file as a whole takes about {size}" if whole else f"the rows take {size} in memory"
+        raise ConfigError(f"dataset.memory={memory}: {takes}; set dataset.keep=disk, or allow more")
     least = WINDOWS * WINDOW_BYTES + rows * BYTES_A_ROW
     if bound is not None and disk and least > bound:
         raise ConfigError(
             f"dataset.memory={memory}: reading these rows from disk takes up to {format_bytes(least)} of memory: raise it to at least that"
         )
-    return Choice(disk, _lines(keep, memory, need, room, disk=disk))
+    return Choice(
+        disk,
+        _lines(
+            keep, memory, need, f"{size} to read the file as a whole" if whole else f"{size} in memory", room, disk=disk
+        ),
+    )
 
 
-def _lines(keep: Keep, memory: str | None, need: float, room: Room | None, *, disk: bool) -> tuple[InferredLine, ...]:
+def _lines(
+    keep: Keep, memory: str | None, need: float, said: str, room: Room | None, *, disk: bool
+) -> tuple[InferredLine, ...]:
     free = f"; {format_bytes(room.free)} of memory are free" if room else ""
     if memory is not None:
         free = f"; dataset.memory={memory}"
     if disk:
         order = f"visited in windows of {WINDOW_BYTES >> 20} MiB"
-        return (("rows", f"stay on disk: {format_bytes(need)} in memory{free}; {order} (dataset.keep)"),)
+        return (("rows", f"stay on disk: {said}{free}; {order} (dataset.keep)"),)
     if need < WORTH_A_LINE and keep == "auto":
         return ()
     return (("rows", f"in memory: {format_bytes(need)}{free} (dataset.keep)"),)

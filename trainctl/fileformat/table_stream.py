@@ -127,7 +127,13 @@ def _end_of_rows(text: str) -> int:
 
 
 def _count_lines(text: str) -> int:
-    return sum(1 for _ in io.StringIO(text, newline=""))
+    r"""Return the number of lines, which end with ``\n``, ``\r`` or ``\r\n``.
+
+    >>> [_count_lines(text) for text in ("a", "a\n", "a\r\nb", "a\rb\r", "a\n\rb")]
+    [1, 1, 2, 2, 3]
+    """
+    ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+    return ends + (not text.endswith(("\n", "\r")))
 
 
 @dataclass(frozen=True)

@@ -140,7 +140,7 @@ def csv(
         missing=tuple(map(str, missing)), skip=tuple(skip), ignore_case=ignore_case,
     )  # fmt: skip
     check_file(file)
-    choice = choose(keep, memory, READING * file.stat().st_size, room)
+    choice = choose(keep, memory, READING * file.stat().st_size, room, whole=True)
     if choice.disk:
         wish = Wish(target, task, columns, drop, categorical, unknown, schema)
         rows = _converted(file, form, wish, Path(cache) if cache else cache_directory("cache") / "rows")
@@ -254,4 +254,5 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
         notes=[*beyond_float64(table, [*seen, *amounts]), *notes],
         delimiter=layout.form.delimiter,
     )
+    del table  # its cells take many times the memory of their text
     convert(packer, layout, plan)
