@@ -4,8 +4,8 @@
 
 RUN is a run's directory, its name, or a part of the name; without it, the newest run. Makes a new run whose weights
 are 8-bit integers with one scale for each channel, about a quarter of the bytes. The inputs of its layers have 8
-bits, too; their ranges are recorded on `calibrate` training rows. A run that was trained with compress=int8 keeps the
-ranges of its training. RUN is only read.
+bits, too; their ranges are recorded on every k-th training row, at most `calibrate` of them. A run that was trained
+with compress=int8 keeps the ranges of its training. RUN is only read.
 
     trainctl quantize my-run
     trainctl quantize my-run calibrate=2000 tolerance=0.01    exit code 9 if the monitored metric is worse by more

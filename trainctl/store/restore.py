@@ -53,7 +53,8 @@ def newest(directory: AnyPath, which: Sequence[str] = ("last", "best")) -> Saved
             lost = "the best weights are damaged in every checkpoint: the best evaluation from now on is kept instead"
             without = replace(intact, best=None, state=intact.state | {"best": None})
             return Saved(without, path, (*troubles, lost))
-    raise CheckpointError("; ".join([f"{directory}: has no checkpoint to continue from", *troubles]))
+    reasons = troubles or ["it ended before the first one, so nothing was trained: start it again"]
+    raise CheckpointError("; ".join([f"{directory}: has no checkpoint to continue from", *reasons]))
 
 
 def _intact(path: AnyPath, content: Manifest | CheckpointError, which: Sequence[str]) -> Manifest:
