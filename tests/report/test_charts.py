@@ -4,9 +4,11 @@ import math
 
 import pytest
 
-from trainctl.report import batch_plot, chart_plot, curve_charts, mistake_plots, overview_plots, plots
+from trainctl.report import batch_plot, chart_plot, curve_charts, dates, mistake_plots, overview_plots, plots
 from trainctl.report.chart import Chart, Mark, Series
 from trainctl.report.curve_charts import Planned
+from trainctl.report.html import drawing
+from trainctl.report.html.element import write
 
 LONG = "a-run-with-a-very-long-name-" * 4
 
@@ -152,3 +154,27 @@ def test_runs_are_drawn_over_each_other_by_metric():
     }
     (chart,) = curve_charts.over_each_other(runs, "digits")
     assert (chart.name, chart.about, [series.name for series in chart.series]) == ("loss", "digits · validation", ["a"])
+
+
+@pytest.mark.parametrize("days", [0.001, 0.3, 2, 9, 40, 400, 4_000, 90_000, 3_652_000])
+def test_dates_on_an_axis_are_few_round_and_told_apart(days):
+    for low in (0.0, 738_000.3):
+        found = dates.ticks(low, min(low + days, dates.LATEST), 7)
+        places, texts = [place for place, _ in found], [text for _, text in found]
+        assert 1 <= len(found) <= 7
+        assert places == sorted(places)
+        assert len({*texts}) == len(texts)
+        assert low - 1e-9 <= places[0] <= places[-1] <= low + days + 1e-9
+
+
+def test_a_chart_over_dates_names_them_in_both_forms(figures, tmp_path):
+    days = [738_000.0 + day for day in range(60)]
+    texts = {day: dates.written(day) for day in days}
+    chart = Chart("dated", "t", "", "date", "sales", (Series("true", days, days),), dates=True, x_texts=texts)
+    chart_plot.draw(chart, tmp_path / "dated.png")
+    page = "".join(write(drawing.figure(chart)))
+    named = [label.get_text() for label in figures["dated"].axes[0].get_xticklabels()]
+    assert named == [text for _, text in dates.ticks(*chart.x_range(), 7)]
+    assert all(f">{text}</text>" in page for _, text in dates.ticks(*chart.x_range(), 6))
+    assert "2021-07-30" in page
+    assert "738" not in "".join(named)

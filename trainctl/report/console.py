@@ -11,12 +11,13 @@ from rich.text import Text
 
 from trainctl.report import run_lines, table
 from trainctl.report.styles import BAD, BEST, LABEL, PAUSED, VALUE
-from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
+from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive, hanging
 from trainctl.report.view import View
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 
 OUTCOMES = {"finished": BEST} | dict.fromkeys(("stopped", "interrupted", "terminated"), PAUSED)
+PASTED = ("run", "next", "")  # labels of lines that are copied as a whole
 
 
 class Console(Reporter):
@@ -36,8 +37,9 @@ class Console(Reporter):
         self.view = View(run, directory, history, self.console.encoding)
         self.view.has_header = False
         with suppress(*HARMLESS):
-            for line in self.view.lines(self.view.header):
-                self.console.print(line, soft_wrap=True)
+            for label, text in self.view.header:
+                for line in hanging(f"{label:<8}", LABEL, Text(text), self.console.width, whole=label in PASTED):
+                    self.console.print(line, soft_wrap=True)
         with suppress(*HARMLESS):
             self.live = QuietLive(self.view, console=self.console, refresh_per_second=HERTZ, vertical_overflow="crop")
             self.live.start(refresh=True)
@@ -59,7 +61,8 @@ class Console(Reporter):
         self.view.engine = text
         with suppress(*HARMLESS):
             shown = table.printable(text, self.console.encoding)
-            self.console.print(self.view.lines([("engine", shown)])[0], soft_wrap=True)
+            for line in hanging(f"{'engine':<8}", LABEL, Text(shown), self.console.width):
+                self.console.print(line, soft_wrap=True)
 
     def forget(self, step: int) -> None:
         """Remove the evaluations after a step."""
@@ -84,8 +87,9 @@ class Console(Reporter):
             for label, text in lines:
                 outcome = OUTCOMES.get(label, BAD) if label == summary.get("outcome") else LABEL
                 shown = table.printable(text, self.console.encoding)
-                line = Text.assemble((f"{label:<{width}}  ", outcome), (shown, VALUE if label in ("next", "") else ""))
-                self.console.print(line, soft_wrap=True)  # no line breaks of ours inside a command to paste
+                said = Text(shown, VALUE if label in ("next", "") else "")
+                for line in hanging(f"{label:<{width}}  ", outcome, said, self.console.width, whole=label in PASTED):
+                    self.console.print(line, soft_wrap=True)
 
     def close(self) -> None:
         """Stop the view and show the cursor again; a second call does nothing."""

@@ -23,7 +23,7 @@ def written(days: float) -> str:
     """Return a date, with its time unless that is midnight.
 
     >>> written(738_000.0), written(738_000.5), written(738_000.500_15)
-    ('2021-07-28', '2021-07-28 12:00', '2021-07-28 12:00:13')
+    ('2021-07-30', '2021-07-30 12:00', '2021-07-30 12:00:13')
     """
     moment = _moment(days)
     if not (moment.hour or moment.minute or moment.second):
@@ -37,7 +37,7 @@ def ticks(low: float, high: float, most: int) -> list[tuple[float, str]]:
     >>> [text for _, text in ticks(738_000.0, 738_400.0, 6)]
     ['2021-10', '2022-01', '2022-04', '2022-07']
     >>> [text for _, text in ticks(738_000.0, 738_001.0, 4)]
-    ['07-28 00:00', '07-28 12:00', '07-29 00:00']
+    ['07-30 00:00', '07-30 12:00', '07-31 00:00']
     """
     low, high = max(0.0, low), min(LATEST, high)
     unit, count = next(

@@ -1,5 +1,6 @@
 """What the live views share: characters, styles, and a display that no error ends. Imports no torch."""
 
+import textwrap
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from trainctl.report import phrases
 from trainctl.report.styles import LABEL, VALUE
 
 HERTZ = 8
+NARROW = 20  # columns beside a label, below which a terminal breaks lines as it likes
 Line = list[Segment]
 CODE: list[tuple[ControlType]] = [(ControlType.CARRIAGE_RETURN,)]  # marks a segment as one that takes no room
 # rich exits the process when a pipe breaks; a terminal that disappears must not end a training run
@@ -144,3 +146,26 @@ def _rewritten(before: Sequence[Line], lines: Sequence[Line]) -> list[Segment]:
     if len(lines) < rows:
         written.append(_code(ERASED))
     return written
+
+
+def hanging(label: str, style: str, text: Text, width: int, *, whole: bool = False) -> list[Text]:
+    """Return a text in lines that end at words, below each other and beside its label.
+
+    Args:
+        label: What is in front of the first line, with the spaces behind it.
+        style: Of the label.
+        text: The text.
+        width: Of the terminal.
+        whole: Whether the text is a command or a path, to be pasted: then the terminal breaks the line, and not we.
+
+    >>> [line.plain for line in hanging("data  ", "bold", Text("one two three, four five"), 26)]
+    ['data  one two three, four', '      five']
+    """
+    room = width - len(label)
+    found = textwrap.wrap(text.plain, max(room, 1), break_long_words=False, break_on_hyphens=False)
+    if whole or len(found) < 2 or room < NARROW or cell_len(text.plain) != len(text.plain):
+        return [Text.assemble((label, style), text)]
+    return [
+        Text.assemble((label if not number else " " * len(label), style), (line, text.style))
+        for number, line in enumerate(found)
+    ]
