@@ -86,3 +86,33 @@ def test_a_column_is_of_numbers_only_if_all_of_its_values_are():
     found = from_records([{"a": 1, "b": "1", "c": None}, {"a": 2.5, "b": 2, "c": None}], "rows")
     assert found.typed == {"a"}
     assert found.rows == [["1", "1", ""], ["2.5", "2", ""]]
+
+
+class Odd:
+    """Cannot be written."""
+
+    def __str__(self):
+        raise ValueError("no text")
+
+
+UNEXPECTED = [
+    10**400, 10**5000, -(10**400), 1j, Odd(), object(), {}, [], b"x", "\ud800", np.zeros(()), np.zeros((0, 4)), np.zeros((2, 3, 4)),
+    np.array([object()]), np.zeros(2, "M8[s]"), np.zeros(2, [("a", "f4")]), torch.zeros(2, 4).to_sparse(), torch.zeros(2, 4, device="meta"),
+    torch.zeros(2, 4, dtype=torch.complex64), torch.zeros(2, 4, requires_grad=True), torch.zeros(2, 4, dtype=torch.bfloat16),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("index", range(len(UNEXPECTED)))
+def test_whatever_is_given_is_read_or_refused(index):
+    given = UNEXPECTED[index]
+    for rows in (given, [given], {"price": given}, [{"price": given, "when": "2024-01-03", "size": "s"}]):
+        try:
+            read(rows)
+        except DataError as error:
+            assert len(error.lines[0]) < 500  # noqa: PT017 - some are read
+
+
+def test_a_tensor_of_sixteen_bits_is_read_as_its_numbers():
+    plain = schema(input_shape=(4,))
+    assert read(torch.tensor([[1.5, -2.0, 0, 0]], dtype=torch.bfloat16), plain) == [[1.5, -2.0, 0, 0]]
+    assert read(torch.tensor([[1.5, -2.0, 0, 0]], dtype=torch.float64), plain) == [[1.5, -2.0, 0, 0]]

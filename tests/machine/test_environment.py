@@ -2,6 +2,7 @@
 
 import pytest
 
+from tests.soak import cases, seed
 from trainctl.errors import ConfigError
 from trainctl.machine.environment import Place, outside_step, read
 
@@ -80,3 +81,38 @@ def test_the_first_machine_of_a_list_is_asked_of_scontrol(tmp_path, monkeypatch)
     script.write_text("#!/bin/sh\nexit 1\n")
     with pytest.raises(ConfigError, match="set MASTER_ADDR to the first machine"):
         read(STEP)
+
+
+TEXTS = (
+    "",
+    "0",
+    "1",
+    "2",
+    "-1",
+    "x",
+    "1.5",
+    " 1 ",
+    "0x1",
+    "9" * 5000,
+    "٣",
+    "²",
+    "2(x3)",
+    "2(x999999),1",
+    "a[1-9]",
+    "\x1b]0;x\x07",
+    "::1",
+)
+
+
+@pytest.mark.soak
+def test_any_variables_of_launchers_are_a_place_or_one_error():
+    source = seed("variables of launchers")
+    for _ in range(cases(300)):
+        environment = dict(source.choice((RUN, STEP, RUN | STEP, {})))
+        for name in source.sample(sorted({*RUN, *STEP, "SLURM_STEP_NUM_TASKS", "TRAINCTL_PROCESS"}), 3):
+            environment[name] = source.choice(TEXTS)
+        try:
+            place = read(environment, lambda hosts: "node1")
+        except ConfigError:
+            continue
+        assert place is None or (0 <= place.rank < place.size and 0 < place.port < 1 << 16)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import DataError
+from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.cells import Table, is_missing
 from trainctl.wording import did_you_mean, listed
 
@@ -80,8 +81,8 @@ def _is_number(value: object) -> bool:
 
 
 def _plain(value: object) -> object:
-    """Return a scalar of NumPy as Python's."""
-    return value.item() if type(value).__module__ == "numpy" and hasattr(value, "item") else value
+    """Return a scalar of NumPy as Python's, and an array as a list."""
+    return value.tolist() if type(value).__module__ == "numpy" and hasattr(value, "tolist") else value
 
 
 def _cell(value: object, where: str) -> str:
@@ -101,6 +102,9 @@ def _cell(value: object, where: str) -> str:
         )
     if isinstance(value, int) and value.bit_length() > LARGEST_INTEGER:
         raise DataError(f"{where}: a number of more than {LARGEST_INTEGER:,} bits")  # Python refuses to write it
-    if callable(written := getattr(value, "isoformat", None)):
-        return str(written()).removesuffix("T00:00:00")
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return repr(value)
+    with reading(where, what="cannot be written as a text"):  # an object of any class
+        if callable(written := getattr(value, "isoformat", None)):
+            return str(written()).removesuffix("T00:00:00")
+        return str(value)

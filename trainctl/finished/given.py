@@ -92,8 +92,10 @@ def _of_columns(columns: Mapping[Any, Any], name: str) -> list[Mapping[str, obje
     """Return a mapping of columns as records; one whose values are plain is a record itself."""
     if not any(isinstance(values, list | tuple | np.ndarray) for values in columns.values()):
         return [{str(key): value for key, value in columns.items()}]
-    lists = {str(key): list(values) if hasattr(values, "__iter__") and not isinstance(values, str) else [values]
-             for key, values in columns.items()}  # fmt: skip
+    with reading(name, what=f"expected {EXPECTED}"):
+        lists = {str(key): list(np.atleast_1d(values) if isinstance(values, np.ndarray) else values)
+                 if hasattr(values, "__iter__") and not isinstance(values, str) else [values]
+                 for key, values in columns.items()}  # fmt: skip
     lengths = {len(values) for values in lists.values()}
     if len(lengths) > 1:
         shown = ", ".join(f"{key} {len(values)}" for key, values in list(lists.items())[:5])
@@ -150,9 +152,11 @@ def of_array(run: Finished, given: object, name: str) -> Inputs:
     if isinstance(given, list | tuple) and {isinstance(each, Mapping | str | bytes) for each in given} == {True, False}:
         other = next(row for row, each in enumerate(given) if not isinstance(each, type(given[0])))
         raise DataError(f"{name}: row {other} is of another kind than row 0; expected {EXPECTED}")
-    if isinstance(given, torch.Tensor):
-        given = given.detach().cpu().numpy()
     with reading(name, what=f"expected {EXPECTED}"):
+        if isinstance(given, torch.Tensor):
+            given = given.detach().cpu()
+            narrow = given.is_floating_point() and given.element_size() < 4  # NumPy has no bfloat16
+            given = (given.float() if narrow else given).numpy()
         values = np.asarray(given)
     if values.dtype.kind == "O":  # such as None for a missing value
         with reading(name, what=f"contains something that is not a number; expected {EXPECTED}"):

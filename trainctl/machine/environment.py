@@ -87,16 +87,22 @@ def _of_slurm(environment: Mapping[str, str], first_host: Callable[[str], str]) 
         (_number(environment, name) for name in SLURM),
     )
     here = environment.get("SLURM_STEP_TASKS_PER_NODE") or environment.get("SLURM_TASKS_PER_NODE") or str(size)
-    local_size = _tasks_of_node(here, int(environment.get("SLURM_NODEID") or 0))
+    local_size = _tasks_of_node(
+        here, _number({"SLURM_NODEID": "0"} | _given(environment, "SLURM_NODEID"), "SLURM_NODEID")
+    )
     hosts = environment.get("SLURM_STEP_NODELIST") or environment.get("SLURM_NODELIST") or ""
-    port = environment.get("MASTER_PORT") or str(FIRST_PORT + int((environment.get("SLURM_JOB_ID") or "0")[-4:]))
+    digits = {"SLURM_JOB_ID": (environment.get("SLURM_JOB_ID") or "0").strip()[-4:]}
+    port = environment.get("MASTER_PORT") or str(FIRST_PORT + _number(digits, "SLURM_JOB_ID"))
     address = environment.get("MASTER_ADDR") or (first_host(hosts) if hosts else "127.0.0.1")
     if not (rank < size and local_rank < local_size <= size):
         raise ConfigError(
             f"SLURM_PROCID={rank}, SLURM_NTASKS={size}, SLURM_LOCALID={local_rank}, {local_size} tasks on this machine:"
             " these are inconsistent; start with srun, or unset them"
         )
-    return Place(rank, size, local_rank, local_size, address, _number({"MASTER_PORT": port}, "MASTER_PORT"), "srun")
+    number = _number({"MASTER_PORT": port}, "MASTER_PORT")
+    if not 0 < number < 1 << 16:
+        raise ConfigError(f"MASTER_PORT={number}: expected 1 to 65535; set another one, or unset it")
+    return Place(rank, size, local_rank, local_size, address, number, "srun")
 
 
 def in_step(environment: Mapping[str, str]) -> bool:
@@ -116,6 +122,10 @@ def outside_step(environment: Mapping[str, str] = os.environ) -> str:
     )
 
 
+def _given(environment: Mapping[str, str], name: str) -> dict[str, str]:
+    return {name: environment[name]} if environment.get(name) else {}
+
+
 def _number(environment: Mapping[str, str], name: str) -> int:
     text = environment[name].strip()
     if not (text.isascii() and text.isdecimal() and len(text) <= 7 and int(text) <= MOST):
@@ -129,11 +139,11 @@ def _tasks_of_node(text: str, node: int) -> int:
     >>> _tasks_of_node("2(x3),1", 2), _tasks_of_node("2(x3),1", 3), _tasks_of_node("4", 0)
     (2, 1, 4)
     """
-    counts: list[int] = []
+    found, nodes = 1, 0
     for part in text.split(","):
-        if match := re.fullmatch(r"(\d{1,6})(?:\(x(\d{1,6})\))?", part.strip()):
-            counts += [int(match[1])] * int(match[2] or 1)
-    return counts[min(node, len(counts) - 1)] if counts else 1
+        if nodes <= node and (match := re.fullmatch(r"([0-9]{1,6})(?:\(x([0-9]{1,6})\))?", part.strip())):
+            found, nodes = int(match[1]), nodes + int(match[2] or 1)
+    return found
 
 
 def _first_host(hosts: str) -> str:
