@@ -13,7 +13,7 @@ import pytest
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
 from trainctl.store import files, journal, runpath
-from trainctl.sweep import opening, places, study
+from trainctl.sweep import opening, places
 from trainctl.sweep.trial import Trial
 
 ODD: list[Any] = [
@@ -163,7 +163,7 @@ def test_a_sweep_that_another_process_begins_in_the_same_moment_is_joined(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([False, True])
-    monkeypatch.setattr(study, "_is_begun", lambda path: next(answers))
+    monkeypatch.setattr(opening, "_is_begun", lambda path: next(answers))
     joined = opening.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"])
     assert joined.home.absolute() == home
     assert len(joined.ledger.trials) == 2
