@@ -1218,6 +1218,30 @@ MUTATIONS = [
         "tests/sweep/test_ranking.py",
     ),
     Mutation(
+        "trainctl/sweep/sampler.py",
+        "math.nextafter(max(column), math.inf) if",
+        "max(column) if",
+        "tests/sweep/test_sampler.py -k failed",
+    ),
+    Mutation(
+        "trainctl/sweep/schedule.py",
+        "if epochs is None or rung < epochs]",
+        "]",
+        "tests/sweep/test_schedule.py -k last_epoch",
+    ),
+    Mutation(
+        "trainctl/settings/space.py",
+        "for end in (0, 1):",
+        "for end in (0,):",
+        "tests/settings/test_template.py -k drawn_later",
+    ),
+    Mutation(
+        "trainctl/sweep/zygote.py",
+        "            kill_group(pid)  # before",
+        "            # before",
+        "tests/sweep/test_pool.py -k every_kind_of_end",
+    ),
+    Mutation(
         "trainctl/sweep/results_csv.py",
         "return repr(value) if math.isfinite(value) else str(value)",
         'return f"{value:.6g}"',
@@ -1500,7 +1524,7 @@ MUTATIONS = [
         "tests/sweep/test_hostile_sweeps.py",
     ),
     Mutation(
-        "trainctl/sweep/study.py",
+        "trainctl/sweep/opening.py",
         "        _grow(study, points)  # none",
         "        # none",
         "tests/sweep/test_hostile_sweeps.py",

@@ -2,7 +2,6 @@
 
 import argparse
 import errno
-import gc
 import importlib
 import os
 import sys
@@ -28,7 +27,7 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.fileformat import waiting
-from trainctl.machine import launch
+from trainctl.machine import launch, memory
 from trainctl.machine.environment import Place
 from trainctl.machine.environment import read as read_place
 from trainctl.machine.signals import ExitImmediately, Terminate
@@ -233,13 +232,8 @@ def train(arguments: Sequence[str]) -> int:
             table.line("trainctl (a checkout, not installed)")
         return 0
     if flags.help or flags.hydra_help or flags.cfg or flags.info or flags.shell_completion:
-        collects = gc.isenabled()
-        gc.disable()  # a garbage collection takes 10 ms after a composition, and the process ends soon
-        try:
+        with memory.without_collections():  # one takes 10 ms after a composition, and the process ends soon
             return inform(flags, arguments, overrides)
-        finally:
-            if collects:
-                gc.enable()
     from trainctl.command import train as command
 
     return command.main(overrides, flags.config_dir, multirun=flags.multirun)

@@ -10,7 +10,7 @@ from trainctl.errors import ConfigError
 from trainctl.settings.points import Composer, distinct_points, read_sweep
 from trainctl.settings.space import Words
 from trainctl.settings.template import identity_of
-from trainctl.sweep.first_points import first_points
+from trainctl.sweep.first_points import check_extremes, first_points
 
 SPACES = (
     ("optimizer.lr=0.1,1e-3,1,5e-05", "loop.batch_size=8,full,32", "seed=0,1"),
@@ -113,16 +113,48 @@ def test_what_is_wrong_with_a_later_point_is_reported_as_with_the_first(words: W
 def test_points_that_become_equal_are_one_however_they_were_composed(tmp_path: Path) -> None:
     path = tmp_path / "points.csv"
     rows = [
-        ("optimizer", "optimizer.lr", "seed"),
+        ("optimizer", "optimizer.lr", "optimizer.weight_decay"),
         ("adam", "0.001", ""),
-        ("", "0.001", "0"),
+        ("", "0.001", "0.0"),
         ("adam", "", ""),
-        ("", "", "0"),
+        ("", "", "0.0"),
     ]
     with path.open("w", newline="") as file:
         csv.writer(file).writerows(rows)
     _, composer = read_sweep([f"sweep.points={path}"])
     assert len(distinct_points(composer, composer.space.grid())) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["model.dropout=interval(0,2)", "sweep=tpe"],
+         "model.dropout=interval(0,2): contains 1.9998; expected a number in [0, 1)"),
+        (["loop.batch_size=interval(8,64)", "sweep=random"], "whole numbers: loop.batch_size=int(interval(8,64))"),
+        (["optimizer=adam,sgd", "optimizer.momentum=tag(log,interval(0.1,3))", "sweep=tpe"], "contains 2.99"),
+        (["optimizer.lr=interval(0,1)", "optimizer=adam,sgdd", "sweep=tpe"], "did you mean sgd?"),
+        (["optimizer.lr=interval(0,1)", "loop.batch_size=int(interval(0,8))", "sweep=tpe"], "contains 0; expected"),
+    ],
+    ids=["upper end", "whole numbers", "of one member", "an option", "lower end"],
+)  # fmt: skip
+def test_no_point_that_is_drawn_later_can_be_invalid(words: list[str], line: str) -> None:
+    settings, composer = read_sweep([*words, "sweep.trials=3"])
+    with pytest.raises(ConfigError) as caught:
+        check_extremes(composer, settings)
+    assert line in str(caught.value)
+
+
+def test_the_ends_of_an_interval_may_be_excluded_and_many_options_take_no_time() -> None:
+    words = ["optimizer.lr=interval(0,1)", "loop.batch_size=range(1,20)", "loop.epochs=range(1,20)"]
+    settings, composer = read_sweep([*words, "sweep=tpe", "sweep.trials=3"])
+    check_extremes(composer, settings)
+    assert len(list(composer.space.extremes())) == 2 * 19
+
+
+@pytest.mark.parametrize("axis", ["p=zip(seed=[1,2],optimizer.lr=[1,2])", "split.seed=int(interval(0,9))"])
+def test_a_seed_is_no_part_of_a_point(axis: str) -> None:
+    with pytest.raises(ConfigError, match=r"repeats points, and is part of none"):
+        read_sweep([axis, "sweep=random", "sweep.trials=3"])
 
 
 @pytest.mark.parametrize(

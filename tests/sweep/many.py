@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from trainctl.sweep import study
+from trainctl.sweep import opening, study
 
 FIRST = "{}-optimizer.lr=0.001,optimizer.weight_decay=0,loop.batch_size="  # the directory of the first point
 SIDES = ("optimizer.lr", "optimizer.weight_decay", "loop.batch_size", "model.dropout")
@@ -61,7 +61,7 @@ def add_curves(opened: study.Study) -> None:
 
 def write(name: str, count: int, extra: Sequence[str] = (), *, curves: bool = False) -> Path:
     """Write a sweep of so many finished trials below `runs`; return its directory."""
-    opened = study.begin(["dataset=iris", *words(count), f"sweep.name={name}", *extra])
+    opened = opening.begin(["dataset=iris", *words(count), f"sweep.name={name}", *extra])
     finish(opened)
     if curves:
         add_curves(opened)

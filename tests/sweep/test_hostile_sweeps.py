@@ -13,7 +13,7 @@ import pytest
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
 from trainctl.store import files, journal, runpath
-from trainctl.sweep import places, study
+from trainctl.sweep import opening, places
 from trainctl.sweep.trial import Trial
 
 ODD: list[Any] = [
@@ -31,7 +31,9 @@ EVENTS: list[Any] = [
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     """Return a sweep of two points, none of which has begun."""
-    return study.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"]).home.absolute()
+    return opening.begin(
+        ["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"]
+    ).home.absolute()
 
 
 def mutated(content: Any, source: random.Random) -> Any:
@@ -49,7 +51,7 @@ def mutated(content: Any, source: random.Random) -> Any:
 
 def look(home: Path) -> None:
     """Do what a resumed sweep does before its first trial."""
-    opened = study.reopen(home)
+    opened = opening.reopen(home)
     for key in opened.ledger.trials:
         for rung in (1, 3, 9):
             opened.policy.at_rung(opened.ledger, key, rung)
@@ -58,7 +60,7 @@ def look(home: Path) -> None:
 
 
 def open_with_its_log(home: Path) -> None:
-    os.close(files.open_to_append(study.reopen(home).held / "logs" / "workers.log"))
+    os.close(files.open_to_append(opening.reopen(home).held / "logs" / "workers.log"))
 
 
 @pytest.mark.soak
@@ -92,7 +94,7 @@ def test_no_content_of_a_sweeps_files_ends_in_a_traceback(home: Path, tmp_path: 
 def test_a_list_of_points_that_cannot_be_is_named(home: Path, entry: object) -> None:
     (home / "lists" / "000001.json").write_text(json.dumps([entry]))
     with pytest.raises(CheckpointError, match="lists: a list of points is damaged"):
-        study.reopen(home)
+        opening.reopen(home)
 
 
 @pytest.mark.parametrize("name", ["journal", "lists", "claims", "logs", "sweep.json", "lists/000000.json"])
@@ -125,7 +127,7 @@ def test_a_log_and_a_trial_that_are_links_lead_nowhere(home: Path, tmp_path: Pat
 
 def test_a_sweep_that_was_killed_before_its_points_were_listed_gets_them_when_it_is_resumed(home: Path) -> None:
     (home / "lists" / "000000.json").unlink()
-    assert [trial.words for trial in study.reopen(home).ledger.trials.values()] == [
+    assert [trial.words for trial in opening.reopen(home).ledger.trials.values()] == [
         ("optimizer.lr=0.1",), ("optimizer.lr=0.2",)
     ]  # fmt: skip
 
@@ -134,7 +136,7 @@ def test_components_of_a_sweep_are_named_again(tmp_path: Path, home: Path) -> No
     record = json.loads((home / "sweep.json").read_text())
     (home / "sweep.json").write_text(json.dumps(record | {"words": [*record["words"], "+components=[evil]"]}))
     with pytest.raises(TrainctlError, match="name the packages of your components again"):
-        study.reopen(home)
+        opening.reopen(home)
 
 
 def test_a_taken_over_run_leaves_links_and_the_old_directory_behind(home: Path, tmp_path: Path) -> None:
@@ -153,7 +155,7 @@ def test_a_directory_that_is_no_sweep_is_named_and_left_alone(tmp_path: Path) ->
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match=r"exists, and is not a sweep; remove it, or give another sweep\.name"):
-        study.begin(["dataset=iris", "seed=0,1", "sweep.name=mine"])
+        opening.begin(["dataset=iris", "seed=0,1", "sweep.name=mine"])
     assert [path.name for path in (tmp_path / "runs" / "mine").iterdir()] == ["notes.txt"]
 
 
@@ -161,8 +163,8 @@ def test_a_sweep_that_another_process_begins_in_the_same_moment_is_joined(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = iter([False, True])
-    monkeypatch.setattr(study, "_is_begun", lambda path: next(answers))
-    joined = study.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"])
+    monkeypatch.setattr(opening, "_is_begun", lambda path: next(answers))
+    joined = opening.begin(["dataset=iris", "optimizer.lr=0.1,0.2", "sweep.prune=asha", "sweep.name=mine"])
     assert joined.home.absolute() == home
     assert len(joined.ledger.trials) == 2
 
@@ -191,14 +193,14 @@ def test_a_sweep_imports_no_package_that_is_not_named_again_however_it_is_set(
     hostile = record | {"config_dir": [str(tmp_path / "archive")]} | EVIL[route](record)
     (home / "sweep.json").write_text(json.dumps(hostile))
     with pytest.raises(ConfigError, match=r"name the packages of your components again, with components=\[evil\]"):
-        study.reopen(home)
+        opening.reopen(home)
     assert not (tmp_path / "canary").exists()
 
 
 def test_a_point_names_no_packages(home: Path, tmp_path: Path) -> None:
     (tmp_path / "evil").mkdir()
     (home / "lists" / "000001.json").write_text(json.dumps([{"point": ["optimizer.lr=0.3", "components=[evil]"]}]))
-    opened = study.reopen(home)
+    opened = opening.reopen(home)
     with pytest.raises(CheckpointError, match="point 2 names other packages of components"):
         opened.config(next(trial for trial in opened.ledger.trials.values() if trial.point == 2))
 
@@ -210,7 +212,7 @@ def test_a_sweep_contacts_no_database_that_is_not_named_again(home: Path) -> Non
         json.dumps(record | {"storage": url, "words": [*record["words"], f"sweep.storage={url}"]})
     )
     with pytest.raises(CheckpointError, match=r"its journal is in a database; give 'sweep\.storage=postgresql:"):
-        study.reopen(home)
+        opening.reopen(home)
 
 
 def test_lines_that_a_shell_executes_are_named_again(home: Path) -> None:
@@ -220,9 +222,9 @@ def test_lines_that_a_shell_executes_are_named_again(home: Path) -> None:
     with pytest.raises(
         ConfigError, match=r"name again what its jobs execute, .*: 'sweep.slurm_setup=\[touch canary\]'"
     ):
-        study.reopen(home, ["sweep.slurm=2"])
-    assert study.reopen(home, ["sweep.slurm=2", own[1], "sweep.slurm_options=[]"]).settings.slurm_options == []
-    assert study.reopen(home).settings.slurm_setup == []  # a process that joins executes none of them
+        opening.reopen(home, ["sweep.slurm=2"])
+    assert opening.reopen(home, ["sweep.slurm=2", own[1], "sweep.slurm_options=[]"]).settings.slurm_options == []
+    assert opening.reopen(home).settings.slurm_setup == []  # a process that joins executes none of them
 
 
 @pytest.mark.parametrize("name", ["0-x", "0-x/checkpoints", "0-x/checkpoints/last.safetensors"])

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ import torch
 
 from trainctl.errors import Interrupted, StorageError
 from trainctl.settings import compose
+from trainctl.settings.code_digest import own_code
 from trainctl.store import restore, rundir
-from trainctl.sweep import pool, run, study
+from trainctl.sweep import crew, opening, run, study
 from trainctl.sweep.live import Watcher
 from trainctl.sweep.nursery import Nursery
 from trainctl.sweep.pool import Pool
@@ -23,16 +25,19 @@ from trainctl.train import session
 
 TINY = ("dataset=iris", "model=mlp", "model.hidden=[5]", "loop.batch_size=40", "loop.epochs=2")
 FAULTY = '''"""Ends its process, or its trial, in one of many ways."""
-import ctypes, os, signal, sys, time
+import ctypes, os, pathlib, signal, subprocess, sys, time
 
 
 def {name}(*, maximize: bool):
     """Stop in a way of its own."""
+    {first}
     def update(state, value, epoch, seconds):
         {line}
         return state
     return update
 '''
+FORSAKE = "pathlib.Path('forsaken').write_text(str(subprocess.Popen(['sleep', '9999']).pid))"
+FIRST = {"terminated": "os.kill(os.getpid(), signal.SIGTERM)"}  # before the first step
 FAULTS = {
     "raises": ("raise ZeroDivisionError('a bug')", "ZeroDivisionError: a bug"),
     "exits": ("sys.exit(0)", "called sys.exit(0)"),
@@ -41,6 +46,8 @@ FAULTS = {
     "aborts": ("os.abort()", "ended by signal SIGABRT"),
     "killed": ("os.kill(os.getpid(), signal.SIGKILL)", "ended by signal SIGKILL, probably for lack of memory"),
     "hangs": ("time.sleep(999)", "took no step for sweep.trial_timeout=4s"),
+    "terminated": ("", "ended by SIGTERM, before it took a step"),
+    "forsakes": (f"{FORSAKE}; os._exit(3)", "exited with code 3"),
     "exhausts": ("raise MemoryError", "out of memory"),
 }
 
@@ -61,13 +68,18 @@ class Silent(Watcher):
 
 def sweep(*words: str, display: Silent | None = None) -> tuple[study.Study, Silent, str]:
     """Run a sweep in the working directory."""
-    return ran(study.begin([*TINY, *words]), display)
+    return ran(opening.begin([*TINY, *words]), display)
 
 
 def ran(opened: study.Study, display: Silent | None = None) -> tuple[study.Study, Silent, str]:
     shown = display or Silent()
     reason = Pool(opened, shown, Sampler(opened).more, lambda: run.confirm(opened)).run()
     return opened, shown, reason
+
+
+def runs(pid: str) -> bool:
+    state = subprocess.run(["ps", "-o", "stat=", "-p", pid], capture_output=True, text=True, check=False).stdout.strip()
+    return state != "" and not state.startswith("Z")
 
 
 def bits(directory: Path) -> dict[str, Any]:
@@ -91,7 +103,9 @@ def nursery() -> Iterator[Nursery]:
 class Shared(Nursery):
     """A nursery that is started by the first sweep, and outlives it."""
 
-    def start(self, workers: int | str, trees: list[dict[str, Any]]) -> int:
+    def start(
+        self, workers: int | str, trees: list[dict[str, Any]], meanwhile: Callable[[], None] = lambda: None
+    ) -> int:
         if self.channel is None or not self.channel.open:
             super().start(workers, [])
         return workers if isinstance(workers, int) else 2
@@ -105,7 +119,7 @@ def _shared_nursery(nursery: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
         nursery.study = study
         return nursery
 
-    monkeypatch.setattr(pool, "Nursery", of)
+    monkeypatch.setattr(crew, "Nursery", of)
 
 
 @pytest.fixture
@@ -113,7 +127,10 @@ def faulty(tmp_path: Path) -> str:
     """Write a component for each fault, and return the name of their package."""
     for name, (line, _) in FAULTS.items():
         for path, text in (
-            (tmp_path / "faulty" / "early_stopping" / f"{name}.py", FAULTY.format(name=name, line=line)),
+            (
+                tmp_path / "faulty" / "early_stopping" / f"{name}.py",
+                FAULTY.format(name=name, first=FIRST.get(name, ""), line=line),
+            ),
             (tmp_path / "conf" / "early_stopping" / f"{name}.yaml", f"name: {name}\n"),
         ):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -133,6 +150,7 @@ def test_every_kind_of_end_is_a_row_with_its_reason_and_the_others_go_on(faulty:
         status, reason = reasons[name]
         assert status == "failed", name
         assert expected in reason, name
+    assert not runs((tmp_path / "forsaken").read_text())  # what a component started ends with its trial
     log = next(trial.log for trial in opened.ledger.trials.values() if trial.words[0].endswith("raises"))
     assert "Traceback" in log.read_text()
     assert "faulty/early_stopping/raises.py" in log.read_text()
@@ -141,8 +159,8 @@ def test_every_kind_of_end_is_a_row_with_its_reason_and_the_others_go_on(faulty:
     fixed = tmp_path / "faulty" / "early_stopping" / "leaves.py"
     fixed.write_text(fixed.read_text().replace("os._exit(3)", "pass"))
     record = rundir.read_json(opened.home / "sweep.json")
-    rundir.write_json(opened.home / "sweep.json", record | {"own_code": study.own_code((faulty,))})
-    again = study.reopen(opened.home, ["sweep.on_error=stop", "sweep.workers=1"], [faulty])
+    rundir.write_json(opened.home / "sweep.json", record | {"own_code": own_code((faulty,))})
+    again = opening.reopen(opened.home, ["sweep.on_error=stop", "sweep.workers=1"], [faulty])
     run.try_again(again)
     _, shown, reason = ran(again)
     assert reason == "a trial failed, and sweep.on_error=stop"
@@ -201,7 +219,7 @@ def test_the_pool_ends_without_orphans_when_it_is_killed_and_another_takes_over(
         time.sleep(0.1)
     process.send_signal(signal.SIGKILL)
     process.communicate(60)
-    opened, shown, _ = ran(study.reopen(home))
+    opened, shown, _ = ran(opening.reopen(home))
     assert {trial.status for trial in opened.ledger.trials.values()} == {"finished"}
     assert all(continues for _, continues in shown.begun)
 
@@ -214,7 +232,8 @@ def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run_even_without_i
 
     monkeypatch.setattr(run.results_csv, "write_csv", failing)
     with pytest.raises(Interrupted, match="all 2 trials stopped"):
-        run.run(study.begin([*TINY, "seed=0,1", "loop.stop_at_step=1", "output.plots=false"]))
+        run.run(opening.begin([*TINY, "seed=0,1", "loop.stop_at_step=1", "output.plots=false", "sweep.prune=median"]))
     printed = capsys.readouterr()
     assert "1 point, 2 trials" in printed.out
+    assert "note: sweep.prune=median has no effect: it compares trials after 3 epochs first" in printed.out
     assert "note: results.csv could not be written" in printed.err

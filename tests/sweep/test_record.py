@@ -13,11 +13,11 @@ from tests.sweep import many
 from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.store import journal, lock
-from trainctl.sweep import compared, record, study
+from trainctl.sweep import compared, opening, record, study
 
 
 def opened(*words: str) -> study.Study:
-    return study.begin(["dataset=iris", "sweep.name=s", *words])
+    return opening.begin(["dataset=iris", "sweep.name=s", *words])
 
 
 def write(home: study.Study, *events: dict, claims: int | None = None, writer: str = f"host-1-{0:08x}") -> None:
@@ -234,4 +234,4 @@ def test_ten_thousand_trials_are_read_in_a_second_or_two() -> None:
 def test_a_sweep_has_the_name_of_its_runs_if_all_have_the_same(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for words, name in ((["output.name=mine"], "-mine-"), (["output.name=a,b"], "-sweep-"), ([], "-sweep-")):
-        assert name in study.begin(["dataset=iris", "seed=0,1", *words]).home.name
+        assert name in opening.begin(["dataset=iris", "seed=0,1", *words]).home.name

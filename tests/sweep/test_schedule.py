@@ -205,6 +205,13 @@ def train(sweep: Fake, rules: Policy, task: Task, losses: list[list[float]], sou
     sweep.end(task.key, "finished", value=min(losses[trial.point]))
 
 
+def test_a_rung_is_before_the_last_epoch_of_a_trial() -> None:
+    rules = policy("sweep.prune=asha", "sweep.rungs=[3,9]")
+    assert rules.rungs(full=False) == [3, 9]
+    assert [rules.rungs(full=False, epochs=epochs) for epochs in (10.0, 9.0, 3.0)] == [[3, 9], [3], []]
+    assert rules.rungs(full=True, epochs=10.0) == []
+
+
 def test_the_key_of_a_trial_names_its_seeds() -> None:
     assert key_of(2, ()) == "2"
     assert key_of(2, ("seed=3",)) != key_of(23, ())

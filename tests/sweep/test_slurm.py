@@ -20,7 +20,7 @@ import torch
 from tests.sweep.test_record import end, opened, write
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.store import journal, restore
-from trainctl.sweep import slurm, study
+from trainctl.sweep import opening, slurm, study
 
 SBATCH = """#!{python}
 import os, re, shlex, subprocess, sys
@@ -59,7 +59,7 @@ def cluster(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def begun(*words: str) -> study.Study:
-    return study.begin([*TINY, "optimizer.lr=0.1,0.01", "sweep.name=s", "loop.epochs=2", *words])
+    return opening.begin([*TINY, "optimizer.lr=0.1,0.01", "sweep.name=s", "loop.epochs=2", *words])
 
 
 def directives(text: str) -> dict[str, str]:
@@ -132,7 +132,7 @@ def test_the_threads_of_a_trial_follow_the_cpus_of_a_job_not_those_of_the_login_
     words: list[str], threads: int
 ) -> None:
     about = [word for word in TINY if not word.startswith("threads")]
-    found = study.begin([*about, "optimizer.lr=0.1,0.01", "sweep.name=s", "sweep.slurm=2", *words])
+    found = opening.begin([*about, "optimizer.lr=0.1,0.01", "sweep.name=s", "sweep.slurm=2", *words])
     assert found.threads == threads
 
 

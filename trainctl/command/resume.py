@@ -37,13 +37,13 @@ def main(argv: Sequence[str]) -> int:
     packages, overrides = arguments.packages(parsed.overrides)
     if (directory / "sweep.json").exists():
         launching.require_started_once()
-        from trainctl.sweep import run, slurm, study
+        from trainctl.sweep import opening, run, slurm
 
         if slurm.is_wanted(overrides):
-            return slurm.submit(lambda: study.reopen(directory, overrides, packages))
+            return slurm.submit(lambda: opening.reopen(directory, overrides, packages))
         if slurm.is_in_job(overrides):
-            return slurm.work(lambda: study.reopen(directory, overrides, packages))
-        sweep = study.reopen(directory, overrides, packages)
+            return slurm.work(lambda: opening.reopen(directory, overrides, packages))
+        sweep = opening.reopen(directory, overrides, packages)
         run.try_again(sweep)
         return run.run(sweep)
     if (

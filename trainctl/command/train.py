@@ -61,11 +61,11 @@ def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: b
 
 def _sweep(layers: "Layered", config_dir: str | None) -> int:
     """Run a sweep; return the exit code."""
-    from trainctl.sweep import run, slurm, study
+    from trainctl.sweep import opening, run, slurm
 
     def begin() -> "Study":
         with layers.located():
-            return study.begin(layers.words, config_dir)
+            return opening.begin(layers.words, config_dir)
 
     if layers.summary:
         table.line(layers.summary)

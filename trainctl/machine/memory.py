@@ -1,9 +1,10 @@
 """The memory that is available, and the memory that this process has used."""
 
+import gc
 import math
 import sys
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,18 @@ from trainctl.machine.threads import groups
 
 if TYPE_CHECKING:
     import torch
+
+
+@contextmanager
+def without_collections() -> Iterator[None]:
+    """Create many objects that stay, without looking for garbage among them again and again, which takes as long."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 def free(device: "torch.device") -> float:

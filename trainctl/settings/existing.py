@@ -7,12 +7,9 @@ from operator import getitem
 
 from trainctl.errors import ConfigError
 from trainctl.settings import component, config, renamed, validation, yaml_values
-from trainctl.settings.compose import lift_epochs, resolved
 from trainctl.settings.config import Config, Tree
-from trainctl.settings.hydra_tree import compose_members
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import overlays
-from trainctl.settings.overrides import parse, plain_value
 from trainctl.settings.spelling import nearest
 
 # The settings that may change when a run is resumed; changing others would make it a different run.
@@ -65,6 +62,9 @@ def completed(tree: Tree) -> Tree:
     Missing groups, sections and keys of the selected members are added, and renamed settings get their current names.
     Values do not change, so a key that this version does not have is still an error when the configuration is checked.
     """
+    from trainctl.settings.compose import resolved  # these know Hydra, which a process that only trains need not import
+    from trainctl.settings.hydra_tree import compose_members
+
     tree = _as_first_version(renamed.with_new_names(tree))
     selected = {
         group: f"[{','.join(map(str, settings))}]" if group in component.ADDITIVE else str(settings.get("name"))
@@ -116,6 +116,9 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
     Raises:
         ConfigError: If a key does not exist or may not change.
     """
+    from trainctl.settings.compose import lift_epochs
+    from trainctl.settings.overrides import parse, plain_value
+
     changed = copy.deepcopy(tree)
     settings = config.leaves(tree)
     keys = sorted(key for key in settings if among(key, allowed) and not is_name(key))

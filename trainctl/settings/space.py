@@ -9,8 +9,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 MOST_POINTS = 10_000
+MOST_COMBINATIONS = 256  # of options that are checked with the ends of intervals; else each option is, once
 ZIP = re.compile(r"([A-Za-z_]\w*)=zip\((.*)\)", re.DOTALL)
 Words = tuple[str, ...]
+INSIDE = 1e-4  # of an interval: the margin of what is checked before any number is drawn
 SEEDS = ("seed", "split.seed")  # what is varied to repeat a point, not to choose one
 
 
@@ -59,6 +61,21 @@ class Interval:
         number = min(max(number, self.low), self.high)
         return (f"{self.label}={round(number) if self.whole else f'{number:.6g}'}",)
 
+    @property
+    def ends(self) -> tuple[Words, Words]:
+        """Return the words of its smallest and its largest number; not quite, unless it is whole, as 0 is hardly ever drawn.
+
+        >>> Interval("optimizer.lr", 0, 1, logarithmic=False, whole=False).ends
+        (('optimizer.lr=0.0001',), ('optimizer.lr=0.9999',))
+        """
+        if self.whole:
+            return self.word(self.low), self.word(self.high)
+        if self.logarithmic:
+            factor = (self.high / self.low) ** INSIDE
+            return self.word(self.low * factor), self.word(self.high / factor)
+        margin = INSIDE * (self.high - self.low)
+        return self.word(self.low + margin), self.word(self.high - margin)
+
 
 Axis = Choice | Interval
 
@@ -104,6 +121,25 @@ class Space:
         options = [axis.options for axis in self.axes if isinstance(axis, Choice)]
         for choices in itertools.product(*options):
             yield tuple(itertools.chain.from_iterable(choices))
+
+    def extremes(self) -> Iterator[Words]:
+        """Yield points that have each option, and both ends of each interval, with all combinations of options if they are few."""
+        listed = [axis.options if isinstance(axis, Choice) else () for axis in self.axes]
+        count = math.prod(len(options) for options in listed if options)
+        rows = max(map(len, listed), default=1)
+        for number in range(count if count <= MOST_COMBINATIONS else max(1, rows)):
+            for end in (0, 1):
+                yield tuple(itertools.chain.from_iterable(self._extreme(number, end, every=count <= MOST_COMBINATIONS)))
+
+    def _extreme(self, number: int, end: int, *, every: bool) -> Iterator[Words]:
+        """Yield the words of each axis: the option of that number, counted over all combinations or on each axis alone."""
+        for axis in self.axes:
+            if isinstance(axis, Interval):
+                yield axis.ends[end]
+                continue
+            yield axis.options[number % len(axis.options)]
+            if every:
+                number //= len(axis.options)
 
     def draw(self, seed: int, number: int) -> Words:
         """Return a random point, a function of the seed and of its number alone."""

@@ -86,6 +86,11 @@ def _conflicts(fixed: Sequence[str], axes: Sequence[Axis], settings: Sweep) -> l
         seen |= keys
         if isinstance(axis, Interval) and settings.sampler == "grid":
             wrong.append(f"{axis.label}: an interval has no grid; add sweep=random or sweep=tpe, and sweep.trials=20")
+        wrong += [
+            f"{key} repeats points, and is part of none: instead of one in {axis.label}, give {key}=0,1,2 or sweep.{count}=3"
+            for key, count in zip(SEEDS, ("seeds", "splits"), strict=True)
+            if key in keys and not (isinstance(axis, Choice) and axis.label == key)
+        ]
     swept = {key for axis in axes for key in keys_of(axis)}
     for key, setting, count in (("seed", "seeds", settings.seeds), ("split.seed", "splits", settings.splits)):
         if count > 1 and key in swept:

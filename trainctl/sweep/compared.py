@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import CheckpointError
+from trainctl.machine import memory
 from trainctl.report import phrases, table
 from trainctl.sweep import plain, results
 from trainctl.sweep.answer import Answer
@@ -14,6 +15,7 @@ from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.record import SweepRecord, require_readable
 
 
+@memory.without_collections()  # there may be 10,000 points
 def show(path: Path, root: Path, form: str) -> None:
     """Print the ranked points of a sweep as its journal has them now.
 

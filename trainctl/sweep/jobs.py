@@ -1,12 +1,14 @@
 """What the pool keeps of each of its workers, and the message that gives one of them a trial. Imports no torch."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from trainctl.settings.config import Config, Tree
 from trainctl.sweep.live import Progress
 from trainctl.sweep.messages import Channel, Message
+from trainctl.sweep.schedule import INTERRUPTED
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 
@@ -23,6 +25,7 @@ class Worker:
         segment: The segment of that trial.
         trial: That trial.
         step: The newest step that it reported.
+        first: The step with which it began.
         since: When that step changed [s of the monotonic clock].
         killed: Why the pool has killed it.
         best: The best value of the monitored metric so far.
@@ -36,6 +39,7 @@ class Worker:
     segment: int = 0
     trial: Trial | None = None
     step: int = -1
+    first: int = 0
     since: float = 0.0
     killed: str = ""
     best: float | None = None
@@ -44,7 +48,12 @@ class Worker:
     def take(self, key: str, segment: int, trial: Trial, now: float) -> None:
         """Note the trial that it gets."""
         self.key, self.segment, self.trial = key, segment, trial
-        self.step, self.since, self.killed, self.best = -1, now, "", trial.value
+        self.step, self.first, self.since, self.killed, self.best = -1, trial.step, now, "", trial.value
+
+    def is_stuck(self, ending: Mapping[str, Any]) -> bool:
+        """Return whether its trial was interrupted before it took a step: continued each time, it would never end."""
+        interrupted = ending["status"] == "paused" and ending["reason"] == INTERRUPTED
+        return interrupted and (ending.get("step") or 0) <= self.first
 
 
 def job(study: Study, trial: Trial, tree: Tree, rungs: Sequence[int], *, continues: bool) -> Message:

@@ -67,7 +67,8 @@ class Ledger:
         claims = self.journal.claims()
         events = list(self.journal.new_events())
         for key, segment in claims.items():
-            self._claimed(key, segment)
+            if segment > self.segments.get(key, -1):
+                self._claimed(key, segment)
         for _, event in events:
             self._apply(event)
         self.dead = {key for key in self.running() if not self.journal.alive(self._claimant(key))}
@@ -122,7 +123,7 @@ class Ledger:
 
     def _claimed(self, key: str, segment: int) -> None:
         trial = self.trials.get(key)
-        if trial is not None and segment > self.segments.get(key, -1):
+        if trial is not None:
             self.segments[key] = segment
             trial.status, trial.reason = "running", ""
             trial.place = self.journal.whereabouts(key, segment)

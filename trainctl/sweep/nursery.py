@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -34,10 +35,20 @@ class Nursery:
         self._trees: list[dict[str, Any]] = []
         self._gpus = 0
 
-    def start(self, workers: int | str, trees: list[dict[str, Any]]) -> int:
-        """Start the process, let it read the data sets, and return how many workers there can be."""
+    def start(
+        self, workers: int | str, trees: list[dict[str, Any]], meanwhile: Callable[[], None] = lambda: None
+    ) -> int:
+        """Start the process, let it read the data sets, and return how many workers there can be.
+
+        Args:
+            workers: Their number, or ``auto``.
+            trees: The configuration of one trial on each data set.
+            meanwhile: Called while the process starts.
+        """
         self._trees = trees
         self._launch()
+        meanwhile()
+        self._await()
         if isinstance(workers, int):
             return workers
         if self._gpus:
@@ -61,6 +72,9 @@ class Nursery:
             )
         self.channel = Channel(ours)
         self.channel.send({"read": self._trees})
+
+    def _await(self) -> None:
+        assert self.channel
         ready = self.channel.wait()
         if ready is None:
             raise UnavailableError(f"no worker can be started; see {self.study.home / 'logs' / 'workers.log'}")
@@ -70,6 +84,7 @@ class Nursery:
         """Start the process again; workers that it forked continue."""
         self.close()
         self._launch()
+        self._await()
 
     def fork(self, slot: int) -> tuple[Channel, int]:
         """Return a new worker's channel and process."""

@@ -164,7 +164,7 @@ def importance(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "")
     axes.set_xlim(0, 1.1)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1.0], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("share of the variance between points that the setting explains alone")
+    axes.set_xlabel("share of the variance of the ranks that the setting explains alone")
     figure.headline(drawn, f"What matters for {answer.monitor}", about)
     figure.write(drawn, path)
     return True

@@ -1,6 +1,5 @@
 """The pool: keeps its workers busy with trials until nothing is left to do, whatever happens to any of them. No torch."""
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,10 +9,10 @@ from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import live, places
+from trainctl.sweep.crew import Crew
 from trainctl.sweep.jobs import Worker, epochs_of, job
 from trainctl.sweep.live import Progress, Watcher
-from trainctl.sweep.messages import Message, wait_for
-from trainctl.sweep.nursery import Nursery, died, kill
+from trainctl.sweep.messages import Message
 from trainctl.sweep.schedule import INTERRUPTED, Task
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
@@ -31,6 +30,7 @@ class Pool:
         more: Called when no trial is waiting: adds points, and returns whether it added any.
         finale: Called when everything else is done: adds last trials, and returns whether it added any.
         changed: Called after a trial ended.
+        meanwhile: Called once, while PyTorch is imported elsewhere and this process would wait.
     """
 
     def __init__(
@@ -40,15 +40,14 @@ class Pool:
         more: Callable[[], bool],
         finale: Callable[[], bool],
         changed: Callable[[], None] = lambda: None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
         self.study, self.watcher, self.more, self.finale = study, watcher, more, finale
-        self.changed = changed
+        self.changed, self.meanwhile = changed, meanwhile
         self.settings, self.ledger, self.policy = study.settings, study.ledger, study.policy
         self.journal = study.journal
         self.writer = self.journal.writer()
-        self.workers: list[Worker] = []
-        self.nursery = Nursery(study)
-        self.size = 1
+        self.crew = Crew(study)
         self.began, self.failures = time.monotonic(), 0
         self.stopping = ""
         self._left: tuple[str, float] = "", 0.0
@@ -64,7 +63,7 @@ class Pool:
             self.journal.hurried = lambda: request.received is not None
             try:
                 if self._others_run() or self._something_left():  # else no process has to load PyTorch
-                    self.size = self.nursery.start(self.settings.workers, self.study.datasets())
+                    self.crew.start(self.settings.workers, self.study.datasets(), self.meanwhile)
                     while self._step(request):
                         pass
                 self._pause_all()
@@ -74,8 +73,7 @@ class Pool:
                 if request.received is None:
                     raise
             finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
-                self._shut_down()
-                self.nursery.close()
+                self.crew.close()
                 self.writer.close()
             if request.received is not None:
                 again = f"continue it with: {self.study.resume}"
@@ -90,16 +88,16 @@ class Pool:
             self.stopping = self._why_stop(request)
         if not self.stopping:
             self._assign()
-        elif any(worker.key for worker in self.workers):
+        else:
             self._pause_all()
-        busy = [worker for worker in self.workers if worker.key]
+        busy = self.crew.busy
         if not busy and (self.stopping or not self._others_run()):
             return not self.stopping and self._something_left()
         if not busy and self.settings.requeue:  # what others run may need no help: leave the machine to other jobs
             return False
         self._listen()
         self._check_timeouts()
-        self.watcher.running([worker.progress for worker in self.workers if worker.progress])
+        self.watcher.running([worker.progress for worker in self.crew.busy if worker.progress])
         return True
 
     def _why_stop(self, request: StopRequest) -> str:
@@ -140,7 +138,7 @@ class Pool:
 
     def _assign(self) -> None:
         """Give every free worker a trial; start workers up to the size of the pool."""
-        while len([worker for worker in self.workers if worker.key]) < self.size:
+        while len(self.crew.busy) < self.crew.size:
             task = self.policy.next_task(self.ledger)
             if task is None and self.more():
                 self.ledger.update()
@@ -171,41 +169,25 @@ class Pool:
         """Give a trial to a worker."""
         if not continues:  # perhaps for the second time, since its checkpoints are on another machine
             trial.value, trial.step, trial.epoch = None, 0, 0.0
-        worker, now = self._free_worker(), time.monotonic()
+        worker, now = self.crew.free(), time.monotonic()
         config = self.study.config(trial)
         worker.take(task.key, segment, trial, now)
-        rungs = [rung for rung in self.policy.rungs(task.full) if rung not in trial.rungs]
+        epochs = epochs_of(config)
+        rungs = [rung for rung in self.policy.rungs(task.full, epochs) if rung not in trial.rungs]
         worker.channel.send(job(self.study, trial, config.tree, rungs, continues=continues))
-        epochs, until = epochs_of(config), rungs[0] if rungs else None
+        until = rungs[0] if rungs else None
         worker.progress = Progress(trial, trial.epoch, epochs, until, (), now, trial.epoch)
         self.watcher.started(trial)
-
-    def _free_worker(self) -> Worker:
-        free = next((worker for worker in self.workers if worker.key is None), None)
-        if free is None:
-            taken = {worker.slot for worker in self.workers}
-            slot = next(number for number in range(len(taken) + 1) if number not in taken)
-            channel, pid = self.nursery.fork(slot)
-            free = Worker(channel, pid, slot)
-            self.workers.append(free)
-        return free
 
     # Messages arrive.
 
     def _listen(self) -> None:
-        """Handle what workers say, and workers that ended."""
-        channels = {worker.channel: worker for worker in self.workers}
-        ready = wait_for([*channels, *self.nursery.channels], POLL)
-        for channel in ready:
-            for message in channel.received():
-                if channel in channels:
-                    self._handle(channels[channel], message)
-                else:
-                    self.nursery.note(message)
-        for worker in [worker for worker in self.workers if not worker.channel.open]:
-            self._lost(worker)
-        if not all(channel.open for channel in self.nursery.channels):
-            self.nursery.restart()
+        """Handle what workers say, and workers that ended without a word."""
+        for worker, message in self.crew.heard(POLL):
+            self._handle(worker, message)
+        for worker, reason in self.crew.lost():
+            status, why = ("paused", INTERRUPTED) if self.stopping else ("failed", reason)
+            self._ended(worker, {"status": status, "reason": why, "value": worker.best})
 
     def _handle(self, worker: Worker, message: Message) -> None:
         key, trial = worker.key, worker.trial
@@ -233,7 +215,7 @@ class Pool:
         worker.channel.send({"verdict": verdict})
         worker.since = time.monotonic()  # it has waited for this, perhaps for long
         if verdict == "continue" and worker.progress is not None:
-            later = [rung for rung in self.settings.rungs if rung > message["rung"]]
+            later = [rung for rung in self.policy.rungs(False, worker.progress.total) if rung > message["rung"]]
             worker.progress = replace(worker.progress, until=later[0] if later else None)
         self.watcher.rung(trial, message["rung"])
 
@@ -246,6 +228,8 @@ class Pool:
         assert worker.trial
         if trouble := self.study.other_facts(worker.trial, message.get("facts")):
             message = {**message, "status": "failed", "reason": trouble}
+        if not (self.stopping or self.journal.hurried()) and worker.is_stuck(message):
+            message = {**message, "status": "failed", "reason": "ended by SIGTERM, before it took a step"}
         self._record(worker, "end", message)
         self.ledger.update()
         self.failures += worker.trial.status == "failed"
@@ -256,33 +240,19 @@ class Pool:
         self.watcher.ended(worker.trial)
         self.changed()
         worker.key, worker.trial = None, None
-        if message.get("last") and worker in self.workers:  # its process ends
-            self.workers.remove(worker)
-            worker.channel.close()
-
-    def _lost(self, worker: Worker) -> None:
-        """Record the end of a worker that ended without a word."""
-        self.workers.remove(worker)
-        worker.channel.close()
-        if worker.key is not None:
-            code = self.nursery.exit_code(worker.pid)
-            reason = worker.killed or died(code)
-            status = "paused" if self.stopping else "failed"
-            self._ended(
-                worker, {"status": status, "reason": INTERRUPTED if self.stopping else reason, "value": worker.best}
-            )
+        if message.get("last"):  # its process ends
+            self.crew.let_go(worker)
 
     def _give_up(self) -> None:
         """Kill workers whose trials others have taken over, since this process was stopped for longer than its lease.
 
         They write to a directory that was moved away. Nothing is recorded: the trial is not this process's any more.
         """
-        for worker in list(self.workers):
+        for worker in self.crew.busy:
             key, trial = worker.key, worker.trial
             if key is not None and trial is not None and self.ledger.segments.get(key, 0) > worker.segment:
-                kill(worker.pid, signal.SIGKILL)
-                self.workers.remove(worker)
-                worker.channel.close()
+                self.crew.kill(worker)
+                self.crew.let_go(worker)
                 why = f"another process has taken it over after sweep.lease={self.settings.lease}"
                 self.watcher.note(f"given up  {live.name(trial)}: {why}")
 
@@ -290,29 +260,18 @@ class Pool:
         """Kill workers that take no step for too long."""
         if self.settings.trial_timeout is None:
             return
-        limit = seconds(self.settings.trial_timeout)
-        for worker in self.workers:
-            if worker.key and not worker.killed and time.monotonic() - worker.since > limit:
-                worker.killed = f"took no step for sweep.trial_timeout={self.settings.trial_timeout}"
-                kill(worker.pid, signal.SIGKILL)
+        for worker in self.crew.without_step(seconds(self.settings.trial_timeout)):
+            self.crew.kill(worker, f"took no step for sweep.trial_timeout={self.settings.trial_timeout}")
 
     # Trials are stopped.
 
     def _pause_all(self) -> None:
         """Let every trial save itself, and record that it is paused; kill what does not end."""
         deadline = time.monotonic() + GRACE
-        for worker in self.workers:
-            if worker.key:
-                kill(worker.pid, signal.SIGTERM)
-        while any(worker.key for worker in self.workers):
+        self.crew.pause()
+        while self.crew.busy:
             if time.monotonic() > deadline:
-                for worker in self.workers:
-                    kill(worker.pid, signal.SIGKILL)
+                for worker in self.crew.busy:
+                    self.crew.kill(worker)
                 deadline += GRACE
             self._listen()
-
-    def _shut_down(self) -> None:
-        for worker in self.workers:
-            worker.channel.send({"job": "end"})
-            worker.channel.close()
-        self.workers.clear()

@@ -13,6 +13,7 @@ from typing import Any
 from trainctl.errors import CheckpointError, TrainctlError
 from trainctl.finished import record as runs
 from trainctl.finished.record import Record
+from trainctl.machine import memory
 from trainctl.run.metric_names import maximize
 from trainctl.settings.space import ZIP, Words, key_of
 from trainctl.settings.sweep import is_ours, load, seconds
@@ -142,7 +143,8 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
         )
     settings = load([word for word in content["words"] if is_ours(word)])
     ledger = Ledger(held, journal.DirectoryJournal(held, seconds(settings.lease)), content["digits"])
-    ledger.update()
+    with memory.without_collections():
+        ledger.update()
     trials = _as_they_are(ledger, held, seconds(settings.lease))
     return SweepRecord(
         path=path,

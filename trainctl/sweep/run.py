@@ -7,12 +7,15 @@ from contextlib import suppress
 
 from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
+from trainctl.machine import memory
 from trainctl.report import table
 from trainctl.settings.space import Words, key_of
 from trainctl.settings.sweep import seconds
 from trainctl.store import runfile, runpath
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import results, results_csv
+from trainctl.sweep.answer import Answer
+from trainctl.sweep.jobs import epochs_of
 from trainctl.sweep.live import watch
 from trainctl.sweep.pool import Pool
 from trainctl.sweep.ranking import contenders, find_answer
@@ -21,6 +24,7 @@ from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import Limits
 
+MOST_LOOKED_AT = 100  # trials whose length is looked at
 PAUSE = 2.0  # seconds between two writes of results.csv
 FRESH = 1_000_000  # the first seed of trials that confirm a result; nobody types it
 
@@ -41,7 +45,9 @@ def run(study: Study) -> int:
     )
     if trials.unchanged:
         watcher.note("nothing is left to do: these are the results so far")
-    pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update)
+    if without_effect := rungs_without_effect(study):
+        watcher.note(without_effect)
+    pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update, lambda: prepare(study))
     over = False
     try:
         stopped = pool.run()
@@ -106,8 +112,34 @@ class Results:
                 results_csv.write_csv(self.all, self.study.base.monitor, self.study.held)
 
 
+def rungs_without_effect(study: Study) -> str:
+    """Return a line that says that nothing can be pruned, since all trials end before they would be compared; else ""."""
+    settings, first = study.settings, study.settings.rungs[0]
+    if settings.prune == "none":
+        return ""
+    epochs = [epochs_of(study.config(trial)) for trial in list(study.ledger.trials.values())[:MOST_LOOKED_AT]]
+    known = [each for each in epochs if each is not None]
+    if len(known) < len(epochs) or any(each > first for each in known) or not known:
+        return ""
+    return (
+        f"note: sweep.prune={settings.prune} has no effect: it compares trials after {first} epochs first, and none is longer"
+        f" than {max(known):g}; choose smaller sweep.rungs, or a larger loop.epochs"
+    )
+
+
+def prepare(study: Study) -> None:
+    """Import what the plots need, while the workers import PyTorch; whatever is wrong with it is noted when they are drawn."""
+    if study.draws:
+        with suppress(Exception):
+            from trainctl.report import canvas
+            from trainctl.sweep import plots  # noqa: F401
+
+            canvas.load()
+
+
+@memory.without_collections()  # there may be 10,000 points
 def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> None:
-    """Draw the plots of a sweep and print its answer; what cannot be drawn or written is a note.
+    """Print the answer of a sweep, then draw its plots; what cannot be drawn or written is a note.
 
     Args:
         study: The sweep.
@@ -115,20 +147,29 @@ def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> Non
         draw: Whether there may be something new to draw; plots that are missing are drawn in any case.
     """
     answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
-    notes: list[str] = []
-    if study.draws and (draw or not runfile.names(study.held / "plots")):
-        try:
-            from trainctl.sweep import plots
-
-            _, notes = plots.draw(answer, study.held)
-        except Exception as error:  # noqa: BLE001 - whatever a library raises
-            notes = [f"the plots are incomplete: {reason(error)}"]
+    typed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
+    try:
+        results.show(answer, study.home, [*typed, f"threads={study.threads}"])
+        table.flush()
+    finally:  # also if nobody reads the answer any more
+        notes = draw_plots(study, answer) if draw or not runfile.names(study.held / "plots") else []
     if not runpath.kind(study.held / "results.csv"):
         notes.append("results.csv could not be written")
     for note in notes:
         table.line(f"note: {note}", stream=sys.stderr)
-    typed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
-    results.show(answer, study.home, [*typed, f"threads={study.threads}"])
+
+
+def draw_plots(study: Study, answer: Answer) -> list[str]:
+    """Draw the plots of a sweep unless its words say that there are none; return a line for each that is missing."""
+    if not study.draws:
+        return []
+    try:
+        from trainctl.sweep import plots
+
+        _, notes = plots.draw(answer, study.held)
+    except Exception as error:  # noqa: BLE001 - whatever a library raises
+        return [f"the plots are incomplete: {reason(error)}"]
+    return notes
 
 
 def confirm(study: Study) -> bool:

@@ -6,12 +6,13 @@ Estimator, arXiv:2304.11127 (the multivariate form, and the constant liar for tr
 
 import itertools
 import logging
+import math
 import warnings
 from collections.abc import Iterator
 from statistics import fmean
 from typing import Any
 
-from trainctl.errors import UnavailableError
+from trainctl.errors import ConfigError, UnavailableError
 from trainctl.run.metric_names import maximize
 from trainctl.settings.points import Point
 from trainctl.settings.space import Axis, Choice, Words
@@ -51,7 +52,10 @@ class Sampler:
         if self._known is None:
             self._known = {self._point(words).identity for words in self.study.ledger.points}
         for drawn in self._candidates():
-            point = self._point(drawn)
+            try:
+                point = self._point(drawn)
+            except ConfigError:  # each value was checked, but these do not go together
+                continue
             if point.identity not in self._known:
                 self._known.add(point.identity)
                 yield drawn, point
@@ -93,7 +97,7 @@ def _history(
 ) -> list[tuple[dict[str, Any], list[float] | None]]:
     """Return the parameters and values of each point; None as values while none of its trials has ended.
 
-    A point with a trial that failed has the worst values that were seen: another one like it is not worth a try.
+    A point with a trial that failed is worse than all others: another one like it is not worth a try.
     """
     measured: dict[int, list[float] | None] = {}
     for number in range(len(study.ledger.points)):
@@ -107,7 +111,7 @@ def _history(
     if not finite:
         return []
     worst = [
-        (max if way == "minimize" else min)(column)
+        math.nextafter(max(column), math.inf) if way == "minimize" else math.nextafter(min(column), -math.inf)
         for way, column in zip(directions, zip(*finite, strict=True), strict=True)
     ]
     history = []

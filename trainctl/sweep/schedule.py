@@ -90,9 +90,16 @@ class Policy:
             return "continue" if key in self._top(ledger, rung) else "pause"
         return "continue"
 
-    def rungs(self, full: bool) -> list[int]:
-        """Return the epochs after which a trial is compared with others."""
-        return [] if full or self.settings.prune == "none" else list(self.settings.rungs)
+    def rungs(self, full: bool, epochs: float | None = None) -> list[int]:
+        """Return after which epochs a trial is compared with others: before its last one, for then it is complete.
+
+        Args:
+            full: Whether it is trained to its end.
+            epochs: Those of its schedule; None if steps or a clock limit it.
+        """
+        if full or self.settings.prune == "none":
+            return []
+        return [rung for rung in self.settings.rungs if epochs is None or rung < epochs]
 
     def _resumes(self, trial: Trial) -> bool:
         """Return whether a trial continues before any new one begins: it was interrupted, or is tried again."""

@@ -96,7 +96,7 @@ class Watch:
             self._news.notify_all()
         os.kill(os.getpid(), signal.SIGTERM)  # the trial is saved, and can be continued
         time.sleep(PATIENCE)
-        os._exit(1)
+        os.killpg(os.getpgrp(), signal.SIGKILL)  # with what its components have started
 
     def _report(self) -> None:
         while not self._gone:

@@ -70,14 +70,24 @@ def reap(pool: Channel) -> None:
     """Report workers that ended."""
     with suppress(ChildProcessError):
         while True:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if pid == 0:
+            ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            if ended is None:
                 return
+            pid = ended.si_pid
+            kill_group(pid)  # before its number can be given to another process
+            _, status = os.waitpid(pid, 0)
             pool.send({"exited": pid, "code": os.waitstatus_to_exitcode(status)})
 
 
+def kill_group(worker: int) -> None:
+    """Kill a worker, and whatever its components have started and left behind."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(worker, signal.SIGKILL)
+
+
 def work(device: str, descriptor: int) -> int:
-    """Become a worker, for a GPU if one is named."""
+    """Become a worker, for a GPU if one is named, with a process group of its own."""
+    os.setpgid(0, 0)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with suppress(OSError):  # the kernel takes a trial for lack of memory, never the sweep
         Path("/proc/self/oom_score_adj").write_text("800", encoding="ascii")
@@ -87,6 +97,7 @@ def work(device: str, descriptor: int) -> int:
     code = worker.serve(Channel(socket.socket(fileno=descriptor)))
     sys.stdout.flush()
     sys.stderr.flush()
+    kill_group(os.getpid())
     os._exit(code)
 
 
