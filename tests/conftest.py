@@ -32,7 +32,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::trainctl.errors.Advice")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Print what repeats a run of the generators of inputs."""
     if soak.FACTOR > 1:
         terminalreporter.write_line(f"Repeat it with TRAINCTL_SOAK={soak.FACTOR} TRAINCTL_SEED={soak.SEED}")
