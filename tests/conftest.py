@@ -45,7 +45,7 @@ def pytest_sessionfinish() -> None:
     gc.unfreeze()
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+def pytest_terminal_summary(terminalreporter: "pytest.TerminalReporter") -> None:
     """Print what repeats a run of the generators of inputs."""
     if soak.FACTOR > 1:
         terminalreporter.write_line(f"Repeat it with TRAINCTL_SOAK={soak.FACTOR} TRAINCTL_SEED={soak.SEED}")
