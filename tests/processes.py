@@ -18,7 +18,7 @@ from trainctl.machine.link import Link, join
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.train import following, together
 
-PATIENCE = 60.0  # for all processes to end [s]
+PATIENCE = 180.0  # for all processes to end, on a busy machine [s]
 
 
 class Started:

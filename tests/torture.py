@@ -30,6 +30,7 @@ MANY = (
     "loop.micro_batches=2",
     "loop.epochs=12",
 )  # a part for each of two processes, and steps that take as long as imports
+PATIENCE = 400.0  # for a command to end, on a busy machine [s]
 LEAVE = 30.0  # for the processes of a command that was killed to save and end, on a busy machine [s]
 PROMPTLY = 5.0  # the same, where nobody else uses the machine [s]
 Start = Callable[..., Process]
@@ -98,6 +99,7 @@ def torture(
             report.wrong.append(f"{root}: has several runs")
         if outcome(directory) != whole:
             report.wrong.append(f"{directory}: ended otherwise than the undisturbed run")
+        print(f"so far: {report}", file=sys.stderr, flush=True)
     return report
 
 
@@ -110,7 +112,7 @@ def killed(start: Start, chance: random.Random, seconds: float, report: Report, 
     name, pid = chance.choice(victims)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
-    _, errors = process.communicate()
+    _, errors = process.communicate(PATIENCE)
     if process.returncode == -signal.SIGKILL or (name != "command" and process.returncode == 7):
         report.kills += 1
         report.victims[name] = report.victims.get(name, 0) + 1

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -193,7 +194,8 @@ def test_processes_that_cannot_connect_name_the_variable_to_set(monkeypatch):
 
     monkeypatch.setattr(torch.distributed, "init_process_group", refuse)
     monkeypatch.delenv("GLOO_SOCKET_IFNAME", raising=False)
-    link = Link(Place(1, 2, 1, 2, "127.0.0.1", 1, "srun"), None)
+    store = SimpleNamespace(clone=lambda: None, check=lambda keys: False)
+    link = Link(Place(1, 2, 1, 2, "127.0.0.1", 1, "srun"), store)
     with pytest.raises(
         errors.UnavailableError, match=r"process 1 on .* \(.*10.0.0.7.*\); .*GLOO_SOCKET_IFNAME"
     ) as caught:

@@ -128,6 +128,25 @@ def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victi
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_ends_while_the_others_connect_is_not_waited_for(sign, tmp_path, capfd, monkeypatch):
+    connect = Link.connect
+
+    def ending(link: Link, *given: Any) -> None:
+        if link.place.rank == 1:
+            time.sleep(0.5)
+            os.kill(os.getpid(), sign)
+        connect(link, *given)
+
+    monkeypatch.setattr(Link, "connect", ending)
+    began = time.monotonic()
+    codes = processes.start(3, begin(tmp_path / "run", TINY)).results()
+    assert time.monotonic() - began < 40  # and not distributed.timeout=10m
+    assert codes[:2] == ([7, -9] if sign == signal.SIGKILL else [143, 143])
+    assert codes[2] != 0
+    assert "process 1 on " in capfd.readouterr().err
+
+
 def test_a_process_that_never_starts_is_named(monkeypatch):
     monkeypatch.setattr(presence, "LEAST", 0.5)
 

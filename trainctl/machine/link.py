@@ -9,6 +9,7 @@ import json
 import math
 import os
 import platform
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -101,23 +102,50 @@ class Link(Notices):
         if self.is_local:  # a name may lead to nothing in a container, or to another network
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo0" if platform.system() == "Darwin" else "lo")
         try:
-            dist.init_process_group(
+            self._open(
                 "cpu:gloo,cuda:nccl" if own_gpu else "gloo",
-                store=self.store,
+                store=self.store.clone(),  # a client answers one question at a time
                 rank=self.place.rank,
                 world_size=self.place.size,
                 timeout=timedelta(seconds=timeout),
                 **options,
             )
         except (RuntimeError, ValueError) as error:
-            if self.presence:
-                self.presence.check()
             reason = str(error).strip().partition("\n")[0]
             raise UnavailableError(
                 f"process {self.place.rank} on {platform.node()} cannot reach the others ({reason[:200]}); if the machine"
                 " has several networks, name the right one in GLOO_SOCKET_IFNAME"
             ) from error
         self.connected = True
+
+    def _open(self, backend: str, **options: Any) -> None:
+        """Open the process group in a thread, while this one looks whether the others live and receives signals.
+
+        Raises:
+            ProcessError: If another process has failed or is gone: the call itself would wait for it until its timeout.
+        """
+        failed: list[Exception] = []
+
+        def work() -> None:
+            try:
+                if (device := options.get("device_id")) is not None:
+                    torch.cuda.set_device(device)
+                dist.init_process_group(backend, **options)
+            except Exception as error:  # noqa: BLE001 - raised below
+                failed.append(error)
+
+        thread = threading.Thread(target=work, daemon=True, name="connections of the processes")
+        thread.start()
+        while thread.is_alive():
+            thread.join(POLL)
+            if self.published("failed") is not None:
+                raise self.failure()
+            if self.presence:
+                self.presence.check()
+            elif self.published("end") is not None:
+                raise ProcessError("another process is gone", known=False)
+        if failed:
+            raise failed[0]
 
     def close(self) -> None:
         """Close the connections, which lets the others notice at once that this process is gone."""
