@@ -247,7 +247,9 @@ def test_rows_stay_on_disk_if_reading_them_takes_more_than_half_of_the_memory_th
         if disk:
             assert "stay on disk" in lines["rows"]
             assert "of memory are free" in lines["rows"]
-    with pytest.raises(ConfigError, match=r"dataset.memory=1KB: the rows take .* set dataset.keep=disk"):
+    with pytest.raises(
+        ConfigError, match=r"dataset.memory=1KB: reading the file as a whole takes about .* set dataset.keep=disk"
+    ):
         read(path, keep="memory", memory="1KB")
     with pytest.raises(ConfigError, match=r"dataset.memory=1MB: reading these rows from disk takes up to"):
         read(path, keep="disk", memory="1MB")

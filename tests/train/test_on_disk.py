@@ -287,6 +287,9 @@ def limited(words: list[str], folder: Path, extra: int) -> subprocess.CompletedP
 import resource, sys
 import torch, numpy, trainctl.cli, trainctl.train.session, trainctl.run.assemble, trainctl.command.train
 import torch.optim, torch._dynamo
+from trainctl.fileformat import csv_arrow
+if csv_arrow.arrow():
+    import pyarrow.compute
 torch.ones(100, 100) @ torch.ones(100, 100)
 used = next(int(line.split()[1]) * 1024 for line in open('/proc/self/status') if line.startswith('VmData'))
 resource.setrlimit(resource.RLIMIT_DATA, (used + {extra}, used + {extra}))
@@ -294,12 +297,12 @@ sys.argv = ['trainctl', *{words!r}]
 sys.exit(trainctl.cli.main())
 """
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
-    return subprocess.run(
-        [sys.executable, "-c", code],
+    return subprocess.run(  # the limit counts the stacks of threads, 8 MB each by default, of which little is used
+        ["sh", "-c", 'ulimit -s 1024; exec "$@"', "sh", sys.executable, "-c", code],
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=500,
+        timeout=1500,
         env=environment,
         check=False,
     )
@@ -340,8 +343,7 @@ def test_data_half_as_large_again_as_the_memory_that_may_be_used_are_trained_on(
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
 @pytest.mark.parametrize("quoted", [False, True], ids=["by pyarrow", "by our own reader"])
 def test_a_csv_half_as_large_again_as_the_memory_that_may_be_used_is_converted(tmp_path: Path, quoted: bool) -> None:
-    limit = 300_000_000
-    rows = 1000
+    limit, rows = 400_000_000, 1000
     values = np.random.default_rng(0).normal(size=(rows, 40))
     inside = 'say ""no"" to it' if quoted else "no"  # a quote inside a cell is left to our own reader
     part = "".join(
@@ -354,7 +356,7 @@ def test_a_csv_half_as_large_again_as_the_memory_that_may_be_used_is_converted(t
             file.write(part)
     words = [
         "dataset=csv", "dataset.path=rows.csv", "dataset.cache=cache", "dataset.target=answer", "dataset.keep=disk",
-        f"dataset.memory={limit // 10**6 + 100}MB", "loop.max_steps=5", "loop.eval_every_steps=5", "model.hidden=[8]",
+        f"dataset.memory={limit // 10**6}MB", "loop.max_steps=5", "loop.eval_every_steps=5", "model.hidden=[8]",
         "output.plots=false",
     ]  # fmt: skip
     done = limited(words, tmp_path, limit)
