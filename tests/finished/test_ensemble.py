@@ -138,7 +138,9 @@ def test_a_part_computes_with_8_bits_and_the_others_do_not(
             assert float(row["p_3"]) == pytest.approx(p, abs=1e-6)
         for command in ("evaluate", "reproduce"):
             assert say(command, f"runs/{name}")[0] == 0
-    model = open_run(Path("runs/last"), [], [], []).config.parts["model"]
+    led, followed = (open_run(Path("runs", name), [], [], []).config.parts for name in ("first", "last"))
+    assert list(led["compress"]) == ["none"]  # or a student of the ensemble would be pruned like one part
+    model = followed["model"]
     assert ["compress" in part for part in model["parts"]] == [False, True]
     stored = {name: tensor.dtype for name, tensor in tensors(Path("runs/last")).items()}
     assert (stored["parts.1.model.1.weight"] == torch.int8) != trained_with_int8

@@ -63,11 +63,8 @@ def configuration(parents: Sequence[Parent], root: str, overrides: Sequence[str]
         part: Tree = {"model": dict(parent.config.parts["model"]), "tensors": shapes}
         own = compatibility.converting(parent.config)  # concerns its layers, not those of the other parts
         parts.append(part | ({"compress": own} if own else {}))
-    first = parents[0].config
-    others = {
-        label: one for label, one in first.parts["compress"].items() if label not in compatibility.converting(first)
-    }
-    changes = {"model": {"name": "ensemble", "parts": parts}, "compress": others or {"none": {"name": "none"}}}
+    # Which weights were pruned in training says nothing about the other parts, nor about a student of all.
+    changes = {"model": {"name": "ensemble", "parts": parts}, "compress": {"none": {"name": "none"}}}
     return compatibility.configuration(parents, root, overrides, changes)
 
 
