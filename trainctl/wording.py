@@ -20,14 +20,21 @@ PASSWORDS = (
 def closest(word: str, options: Iterable[str]) -> str | None:
     """Return the option that is most similar to a word, in any case; None if none is.
 
-    >>> closest("Adma", ["adam", "sgd"]), closest("x", ["adam", "sgd"])
-    ('adam', None)
+    Letters that are exchanged make the best match; the beginning of one option alone is a match if nothing else is.
+
+    >>> closest("Adma", ["adam", "sgd"]), closest("x", ["adam", "sgd"]), closest("prot", ["root", "port"])
+    ('adam', None, 'port')
+    >>> closest("csv", ["csv_with_missing_values", "csv_and_more"]), closest("csv_with", ["csv_with_missing_values"])
+    (None, 'csv_with_missing_values')
     """
     options = [option for option in options if len(option) <= LONGEST_WORD]
     if len(word) > LONGEST_WORD:
         return None
     close = get_close_matches(word, options, n=1) or get_close_matches(word.lower(), options, n=1)
-    return close[0] if close else None
+    if exchanged := [option for option in options if sorted(option) == sorted(word)]:
+        return exchanged[0]
+    begun = [option for option in options if len(word) > 2 and option.startswith(word)]
+    return close[0] if close else begun[0] if len(begun) == 1 else None
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

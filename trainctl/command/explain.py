@@ -48,9 +48,10 @@ from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.place import check_file, is_directory
 from trainctl.report import setting_table, table
-from trainctl.settings import explained
+from trainctl.settings import component, config, explained
 from trainctl.store import new_folder, rundir, runpath
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import closest
 
 if TYPE_CHECKING:
     launching.import_torch()
@@ -87,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
     parsed = arguments.parse(argv, OPTIONS, most_names=len(argv), overrides=True, one_process="explain")
     if not parsed.names:
         raise ConfigError("explain needs a run: trainctl explain RUN [INPUT]")
-    if arguments.is_setting(parsed.names[0]) and not os.path.lexists(parsed.names[0]):
+    if _is_setting(parsed.names[0]) and not os.path.lexists(parsed.names[0]):
         if len(parsed.names) > 1:
             raise ConfigError(f"{parsed.names[0]}: is a setting, not a run, so nothing can follow it")
         setting_table.show(explained.explain(parsed.names[0], parsed.overrides))
@@ -115,6 +116,12 @@ def main(argv: Sequence[str]) -> int:
     for note in (*run.notes, *(f"note: {note}" for note in found.notes)):
         table.line(f"trainctl: {note}", stream=sys.stderr)
     return _failures(rows.failed, rows.files) if rows else 0
+
+
+def _is_setting(word: str) -> bool:
+    """Return whether a word is a setting, or a misspelt one, such as ``optimzer.lr``."""
+    first, dot, _ = word.partition(".")
+    return arguments.is_setting(word) or bool(dot and closest(first, (*component.GROUPS, *config.SECTIONS)))
 
 
 def checked(typed: dict[str, str], *, with_input: bool) -> dict[str, Any]:

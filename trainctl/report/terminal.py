@@ -149,7 +149,7 @@ def _rewritten(before: Sequence[Line], lines: Sequence[Line]) -> list[Segment]:
 
 
 def hanging(label: str, style: str, text: Text, width: int, *, whole: bool = False) -> list[Text]:
-    """Return a text in lines that end at words, below each other and beside its label.
+    """Return a text in lines that end at words, below each other and next to its label.
 
     Args:
         label: What is in front of the first line, with the spaces behind it.

@@ -79,7 +79,7 @@ def require_no_data(word: str) -> None:
 
 
 def require_one(path: str, other: str) -> None:
-    """Check that a word beside a file or directory is not another one.
+    """Check that a word next to a file or directory is not another one.
 
     Args:
         path: The file or directory.

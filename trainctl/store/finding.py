@@ -108,7 +108,9 @@ def _not_a_run(path: Path) -> str:
         if _has(path, "sweep.json"):
             return "is a sweep, not a run; choose one of its trials"
         if path.is_dir():
-            return "not a run directory (it has no config.yaml)"
+            inside = next(all_runs(path), None)
+            hint = f"; there are runs in it, such as {inside}" if inside else ""
+            return f"not a run directory (it has no config.yaml){hint}"
         return f"not a run directory, but {looks_like(_start(path))}"
     except OSError as error:
         return f"cannot be read: {error.strerror}"
