@@ -100,6 +100,18 @@ def test_arrays_and_directories(tmp_path: Path) -> None:
             recognise(path)
 
 
+def test_the_loss_suits_a_target_in_any_format_of_numbers(tmp_path: Path) -> None:
+    for name, written in {
+        "comma": "{},5",
+        "currency": "{}.25 €",
+        "percent": "{},25 %",
+        "thousands": "1.{:03d},75",
+    }.items():
+        path = tmp_path / f"{name}.csv"
+        path.write_text("x;price\n" + "".join(f"{row * 7 % 50};{written.format(row)}\n" for row in range(60)))
+        assert recognise(path, {"target": "price"}).groups == {"loss": "mse"}, name
+
+
 def test_what_is_typed_wins(tmp_path: Path) -> None:
     path = flowers(tmp_path / "f.csv")
     typed = ["dataset.drop=[]", "clean=drop", "optimizer=sgd"]

@@ -16,6 +16,7 @@ from trainctl.fileformat.date import find_order
 from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import task_of_array
+from trainctl.fileformat.number import PLAIN
 from trainctl.fileformat.place import check_file, is_directory
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
@@ -175,7 +176,8 @@ def _of_task(table: Table, targets: Sequence[str]) -> dict[str, str]:
         return {"model": "autoencoder", "loss": "mse"}
     if len(targets) > 1:
         return {"loss": "mse"}
-    task = guess_task([cell for cell in table.cells(targets[0]) if not is_missing(cell)]).task
+    form = find_numeric(table, table.header).formats.get(targets[0], PLAIN)  # as the data set will read them
+    task = guess_task([cell for cell in table.cells(targets[0]) if not is_missing(cell)], form).task
     return {} if task == "classification" else {"loss": "mse"}
 
 
