@@ -119,7 +119,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _is_setting(word: str) -> bool:
-    """Return whether a word is a setting, or a misspelt one, such as ``optimzer.lr``."""
+    """Return whether a word is a setting, or a misspelt one, such as ``optimiser.lr``."""
     first, dot, _ = word.partition(".")
     return arguments.is_setting(word) or bool(dot and closest(first, (*component.GROUPS, *config.SECTIONS)))
 
