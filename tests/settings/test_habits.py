@@ -7,7 +7,7 @@ import pytest
 
 from trainctl.command import flags
 from trainctl.command.help import COMMANDS
-from trainctl.settings import compose, config, habits, points
+from trainctl.settings import compose, config, elsewhere, habits, points
 
 # What was typed, and the words of the answer.
 HABITS = [
@@ -133,10 +133,10 @@ def test_a_habit_is_answered_with_words_that_work(say, typed, answer):
 
 def hints():
     """Yield every word of a hint in the tables of habits."""
-    texts = [*habits.COMMANDS.values(), *habits.FLAGS.values(), *habits.HYDRA.values()]
+    texts = [*elsewhere.COMMANDS.values(), *elsewhere.FLAGS.values(), *elsewhere.HYDRA.values()]
     for text in texts:
         yield from re.findall(r"(?:use |with )((?:-m )?(?:[\w.]+=[\w.]+ ?)+|trainctl [\w-]+|--config-dir \.?)", text)
-    yield from (f"{key}=1" for keys in habits.ELSEWHERE.values() for key in keys.split(" ")[-1:])
+    yield from (f"{key}=1" for keys in elsewhere.ELSEWHERE.values() for key in keys.split(" ")[-1:])
 
 
 def test_each_hint_of_the_tables_names_what_exists():
@@ -149,7 +149,7 @@ def test_each_hint_of_the_tables_names_what_exists():
             key for key in keys if key.partition(".")[0] != "sweep" and key not in {*settings, *compose.options([])}
         ] == []
     assert {hint.split()[1] for hint in found if hint.startswith("trainctl")} <= set(COMMANDS)
-    assert {habits.PRECISIONS[key] for key in habits.PRECISIONS} == {"fp32", "bf16", "fp16"}
+    assert {elsewhere.PRECISIONS[key] for key in elsewhere.PRECISIONS} == {"fp32", "bf16", "fp16"}
 
 
 @pytest.mark.parametrize(
@@ -168,7 +168,7 @@ def test_a_setting_of_the_member_that_is_selected_is_the_one_that_is_meant(say):
 
 def misspelt_members():
     """Yield words that name a member of a group with two letters exchanged, as habits have it."""
-    for key, setting in habits.ELSEWHERE.items():
+    for key, setting in elsewhere.ELSEWHERE.items():
         group = setting.rpartition(" ")[2]
         names = [name for name in compose.options([]).get(group, ()) if len(name) > 3 and name[1] != name[2]]
         for name in names[:3]:
@@ -190,7 +190,7 @@ def test_no_hint_names_a_member_that_does_not_exist(say):
 def test_a_setting_without_a_habit_keeps_its_message(say):
     assert say("foo=1")[2] == "trainctl: foo=1: no such setting (trainctl settings lists those of all runs)\n"
     assert say("--foo")[2] == "trainctl: --foo: unknown flag; see trainctl --help\n"
-    assert set(config.knobs()) & set(habits.ELSEWHERE) == set()
+    assert set(config.knobs()) & set(elsewhere.ELSEWHERE) == set()
 
 
 def test_a_command_says_how_its_options_are_written(say):

@@ -15,10 +15,10 @@ import numpy as np
 
 from trainctl.errors import DataError
 from trainctl.fileformat.cells import MISSING, is_no_number, without_missing
+from trainctl.fileformat.column_values import Texts
 from trainctl.fileformat.date import read_days
 from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.encode import LARGEST, Column
-from trainctl.fileformat.gathered import Texts
 from trainctl.fileformat.number import MINUS, PLAIN, read_number
 from trainctl.fileformat.table_stream import Layout, Part
 

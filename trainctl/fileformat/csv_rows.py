@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trainctl.fileformat.column_values import Texts
 from trainctl.fileformat.csv_arrow import read_part, release
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.encode import Column, days, numbers
-from trainctl.fileformat.gathered import Gathered, Texts
+from trainctl.fileformat.gathered import Gathered
 from trainctl.fileformat.packed import Packer
 from trainctl.fileformat.table import Numeric, Table, is_missing, is_no_number
 from trainctl.fileformat.table_stream import Layout, cells_of, parts

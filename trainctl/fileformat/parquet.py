@@ -11,10 +11,11 @@ import numpy as np
 
 from trainctl.errors import DataError, UnavailableError
 from trainctl.fileformat.boundary import reading
+from trainctl.fileformat.column_values import Texts
 from trainctl.fileformat.csv_arrow import numpy_of
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.encode import LARGEST, Column
-from trainctl.fileformat.gathered import Gathered, Texts
+from trainctl.fileformat.gathered import Gathered
 from trainctl.fileformat.packed import Packer
 from trainctl.fileformat.place import check_file, is_directory
 from trainctl.fileformat.waiting import waiting

@@ -94,9 +94,8 @@ class Health:
         self.take_closely = closely(self.run, self.engine.compute)
         self.reported_engine, self.first_step = "", self.run.state.step
         self.good, self.masks = Snapshot(self.run), masks(self.run)
-        self.until: int | None = (
-            None  # the step at which a problem was noticed; up to this step, every gradient is checked
-        )
+        # The step at which a problem was noticed; up to this step, every gradient is checked.
+        self.until: int | None = None
         self.broken = False  # inside a step, or not finite: the last good state is the snapshot
 
     def step(self, *batch: Tensor) -> bool:

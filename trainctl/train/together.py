@@ -22,7 +22,8 @@ from trainctl.machine import device as devices
 from trainctl.machine import environment, threads
 from trainctl.machine import world as worlds
 from trainctl.machine.environment import Place
-from trainctl.machine.link import Link, join
+from trainctl.machine.joining import join
+from trainctl.machine.link import Link
 from trainctl.machine.presence import Presence
 from trainctl.machine.world import World
 from trainctl.run import assemble
