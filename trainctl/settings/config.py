@@ -75,8 +75,8 @@ class Distributed:
     sum: Annotated[Literal["exact", "fast"], Resumable]
     restarts: Annotated[int, "[0, 100]", Resumable]
     timeout: Annotated[Annotated[str, r"re:\d+(\.\d+)?[smhd]", "a time such as 90s, 10m, 2h or 1d"], Resumable]
-    split_state: Annotated[bool, Resumable] = False
-    shard: Annotated[bool, Resumable] = False
+    split_state: Annotated[bool, Resumable]
+    shard: Annotated[bool, Resumable]
 
     @property
     def seconds(self) -> float:

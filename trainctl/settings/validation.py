@@ -108,7 +108,7 @@ def contradictions(tree: Tree) -> list[str]:
     timeout = tree["distributed"]["timeout"]
     if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
-    if tree["distributed"].get("shard"):
+    if tree["distributed"]["shard"]:
         wrong.append(
             "distributed.shard=true is planned, and not built: every process holds all weights; to divide the optimizer's"
             " state, which is the larger part, use distributed.split_state=true"
@@ -158,7 +158,7 @@ def obstacles(tree: Tree, size: int) -> list[str]:
             "compress=int8 follows the ranges of the activations from one part of a batch to the next, which"
             f" processes={size} cannot share: use processes=1"
         )
-    if tree["distributed"].get("split_state"):
+    if tree["distributed"]["split_state"]:
         wrong += _undivided(tree)
     return wrong
 

@@ -128,7 +128,7 @@ class Size:
 
 def _chains(module: nn.Module) -> Iterator[Chain]:
     """Yield the outermost sequences and lists of parts in a module."""
-    children = [child for child in module.children() if any(True for _ in child.modules())]
+    children = list(module.children())
     if isinstance(module, nn.Sequential) and type(module).forward is nn.Sequential.forward and len(children) >= FEWEST:
         yield Chain(module, children)
     elif isinstance(module, nn.ModuleList) and len(children) > 1 and any(any(each.children()) for each in children):
