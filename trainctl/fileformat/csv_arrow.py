@@ -7,7 +7,8 @@ says in which line the trouble is. Imports no torch; pyarrow only where it is us
 import io
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -40,12 +41,23 @@ def arrow() -> Any:
     return pyarrow.csv
 
 
-def release() -> None:
-    """Give back the memory that pyarrow keeps for the next part."""
-    if arrow() is not None:
-        import pyarrow as pa
+@contextmanager
+def memory_of_the_system() -> Iterator[None]:
+    """Let pyarrow, if it is installed, take memory from the system for each part, and give it back at once.
 
-        pa.default_memory_pool().release_unused()
+    Its own allocator reserves a gigabyte, which a limit of the system on the memory of a process counts, and keeps what it has.
+    """
+    if arrow() is None:
+        yield
+        return
+    import pyarrow as pa
+
+    before = pa.default_memory_pool()
+    pa.set_memory_pool(pa.system_memory_pool())
+    try:
+        yield
+    finally:
+        pa.set_memory_pool(before)
 
 
 def read_part(

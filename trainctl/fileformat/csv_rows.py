@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from trainctl.fileformat.column_values import Texts
-from trainctl.fileformat.csv_arrow import read_part, release
+from trainctl.fileformat.csv_arrow import memory_of_the_system, read_part
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.encode import Column, days, numbers
 from trainctl.fileformat.gathered import Gathered
@@ -59,7 +59,7 @@ def convert(packer: Packer, layout: Layout, plan: Plan) -> None:
     wanted = inputs | {column.name: column for column in plan.targets}
     all_texts = texts | ({target: classes} if classes else {})
     try:
-        with waiting(f"converting {path.name}", unit="rows") as wait:
+        with memory_of_the_system(), waiting(f"converting {path.name}", unit="rows") as wait:
             for part in parts(path, layout.form.encoding):
                 found = read_part(layout, part, wanted, all_texts)
                 if found is None:
@@ -67,7 +67,6 @@ def convert(packer: Packer, layout: Layout, plan: Plan) -> None:
                 rows = len(next(iter(found.values())))
                 gathered.add(_stacked(found, inputs, rows), _answers(found, plan, rows))
                 wait.advance(rows)
-        release()
         gathered.finish(plan.class_names, plan.unknown, wide=plan.wide)
     finally:
         gathered.writer.abandon()

@@ -12,7 +12,7 @@ import numpy as np
 from trainctl.errors import DataError, UnavailableError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.column_values import Texts
-from trainctl.fileformat.csv_arrow import numpy_of
+from trainctl.fileformat.csv_arrow import memory_of_the_system, numpy_of
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.encode import LARGEST, Column
 from trainctl.fileformat.gathered import Gathered
@@ -213,7 +213,7 @@ def convert(packer: Packer, files: Files, plan: Plan) -> None:
     answers = [column.name for column in plan.targets]
     rounded: dict[str, None] = {}
     try:
-        with waiting(f"converting {files.name}", files.rows, "rows") as wait:
+        with memory_of_the_system(), waiting(f"converting {files.name}", files.rows, "rows") as wait:
             for file, batch in files.batches([*dict.fromkeys([*names, *answers])]):
                 with reading(file):
                     found = {name: batch.column(name) for name in {*names, *answers}}
