@@ -301,13 +301,13 @@ MUTATIONS = [
         "tests/step/test_engine.py",
     ),
     Mutation(
-        "trainctl/step/engine.py",
-        "            restore_random_states(random, device)",
-        "            random",
+        "trainctl/step/unchanged.py",
+        "        restore_random_states(random, run.device)",
+        "        random",
         "tests/step/test_engine.py",
     ),
     Mutation(
-        "trainctl/step/engine.py",
+        "trainctl/step/unchanged.py",
         "tensor.copy_(saved)",
         "tensor.copy_(tensor)",
         "tests/step/test_engine.py",
@@ -1777,8 +1777,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/window_order.py",
-        "skipped = first - int(windows.starts[window := windows.at(first)])",
-        "skipped = 0 * int(windows.starts[window := windows.at(first)])",
+        "start = first - int(windows.starts[at := windows.at(first)])",
+        "start = 0 * int(windows.starts[at := windows.at(first)])",
         "tests/data/test_window_order.py",
     ),
     Mutation(

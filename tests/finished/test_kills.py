@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from tests import soak
+from tests.faults import replace_os
 from tests.finished.made_of import entries, snapshot
 from tests.torture import has_checkpoint, outcome
 from trainctl import cli
 from trainctl.settings import compose
-from trainctl.store import files as storage
 from trainctl.store import records, rundir
 from trainctl.train import cost, made, provenance, session
 
@@ -113,7 +113,7 @@ def forked(place: Path, words: tuple[str, ...], disk: DeadlyDisk | None = None, 
             sys.stdout, sys.stderr = (os.fdopen(number, "w", buffering=1, closefd=False) for number in (1, 2))
             sys.argv = ["trainctl", *words]
             if disk is not None:
-                storage.os = disk  # type: ignore[assignment]
+                replace_os(pytest.MonkeyPatch(), disk)
             code = cli.main()
             if disk is not None:
                 Path("operations").write_text(str(disk.calls))

@@ -182,7 +182,8 @@ def test_a_damaged_older_checkpoint_is_told_too(run: Path, say: Say) -> None:
         (("from=often",), 2, "from=often: expected a step"),
         (("steps=0",), 2, "steps=0: expected a whole number"),
         (("optimizer.lr=1",), 2, "cannot change in an existing run"),
-        (("step=3",), 2, "no such setting"),
+        (("step=3",), 2, "no such option; did you mean steps?"),
+        (("stride=3",), 2, "no such setting"),
     ],
 )
 def test_wrong_words_are_answered(run: Path, say: Say, words: tuple[str, ...], code: int, message: str) -> None:

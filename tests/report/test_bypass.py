@@ -65,7 +65,7 @@ def uses(path: Path) -> set[str]:
             "logging.basicConfig",
         ):
             found.add("stream")
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.write" and path.name != "files.py":
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "os.write" and path.name != "operations.py":
             found.add("stream")
     return found
 

@@ -176,5 +176,5 @@ def test_a_path_can_be_pasted(tmp_path, monkeypatch):
 
 
 def test_a_time_beyond_all_use_is_not_doubled():
-    loop = Loop(20, None, "9" * 400 + "s", 32, 1024, 1, None, None, None, None, "stop", "auto")
+    loop = Loop(20, None, "9" * 400 + "s", 32, 1024, 1, None, None, None, None, "stop", "auto", False, False)
     assert run_lines.longer(loop) == ["loop.epochs=40"]

@@ -92,7 +92,8 @@ def test_the_fields_say_what_may_change_and_the_help_of_resume_lists_it() -> Non
         "device", "threads", "processes", "distributed.sum", "distributed.restarts", "distributed.timeout", "loop.epochs",
         "loop.max_steps", "loop.max_time", "loop.eval_batch_size", "loop.stop_at_step", "loop.on_nonfinite",
         "checkpoint.every_seconds", "checkpoint.keep", "output.plots", "output.tags", "early_stopping.", "dataset.root",
-        "dataset.download", "dataset.memory", "dataset.cache",
+        "dataset.download", "dataset.keep", "dataset.memory", "dataset.cache", "distributed.shard", "distributed.split_state",
+        "loop.checkpoint_activations",
     }  # fmt: skip
     text = resume.__doc__ or ""
     for key in existing.MAY_CHANGE:

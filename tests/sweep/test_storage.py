@@ -167,15 +167,15 @@ def test_a_database_that_is_away_for_a_while_costs_no_trial(
     words = (
         *TINY,
         "optimizer.lr=0.01,0.02",
-        "loop.max_time=16s",
+        "loop.max_time=24s",
         "sweep.workers=1",
-        "sweep.lease=3s",
+        "sweep.lease=5s",
         "sweep.name=away",
     )
     processes = [start(*words, f"sweep.storage={url}", cwd=place) for place in machines]
     wait_until(lambda: all(list(place.glob("runs/away/*/checkpoints/step-*.json")) for place in machines))
     server.stop("immediate")
-    time.sleep(5)  # longer than the lease
+    time.sleep(7)  # longer than the lease
     server.start()
     for process in processes:
         out, err = process.communicate(240)

@@ -19,7 +19,7 @@ from trainctl.errors import CheckpointError, ConfigError, DataError, Interrupted
 from trainctl.fileformat import rows_file
 from trainctl.measure import inspection
 from trainctl.run import assemble
-from trainctl.settings import compose, config, existing
+from trainctl.settings import compose, config
 from trainctl.store import restore, rundir
 from trainctl.train import session
 
@@ -210,10 +210,6 @@ def test_a_run_whose_rows_were_elsewhere_says_so(before: str, now: str, there: s
     run = tmp_path / "run"
     with pytest.raises(Interrupted):
         session.begin(settings(data, "loop.stop_at_step=3", keep=before), [], run)
-    with pytest.raises(
-        ConfigError, match=rf"dataset.keep={now}: cannot change in an existing run: rows on disk are visited"
-    ):
-        existing.change(rundir.read_config(run), [f"dataset.keep={now}"], existing.MAY_CHANGE)
     built = assemble.assemble(settings(data, keep=now))
     built.config.tree["dataset"]["keep"] = before
     saved = restore.newest(run)
@@ -272,7 +268,7 @@ def test_every_command_reads_rows_on_disk(
         done = command("finetune", str(run), *data, *SMALL)
         assert done.returncode == 0, done.stderr
     done = command("resume", str(run), "loop.epochs=4", "dataset.keep=memory")
-    assert (done.returncode, "dataset.keep=memory: cannot change in an existing run" in done.stderr) == (2, True)
+    assert (done.returncode, "dataset.keep=memory: the rows of this run are on disk" in done.stderr) == (2, True)
     (cached,) = (path for path in (tmp_path / "cache").iterdir() if path.is_dir())
     content = bytearray((cached / "inputs.npy").read_bytes())
     content[5000] ^= 1
@@ -352,7 +348,7 @@ def test_a_csv_half_as_large_again_as_the_memory_that_may_be_used_is_converted(t
     )
     with (tmp_path / "rows.csv").open("w") as file:
         file.write(",".join([*(f"c{index}" for index in range(40)), "answer"]) + "\n")
-        while file.tell() < (1.5 if cases(1) > 2 else 0.1) * limit:  # the whole in `make soak`, which takes minutes
+        while file.tell() < (1.5 if cases(1) > 2 else 0.25) * limit:  # the whole in `make soak`, which takes minutes
             file.write(part)
     words = [
         "dataset=csv", "dataset.path=rows.csv", "dataset.cache=cache", "dataset.target=answer", "dataset.keep=disk",

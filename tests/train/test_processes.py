@@ -109,7 +109,10 @@ def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victi
     own, build = os.getpid(), assemble.assemble
 
     def dying(*given: Any, **named: Any) -> Any:
-        if together.worlds.current().rank == victim and os.getpid() != own:
+        world = together.worlds.current()
+        if world.rank == victim and os.getpid() != own:
+            while not victim and None in [world.link.published(f"here/{rank}") for rank in (1, 2)]:
+                time.sleep(0.01)  # who comes after the first one is gone waits for it, as it would for one that is late
             os.kill(os.getpid(), signal.SIGKILL)
         time.sleep(1.0)
         return build(*given, **named)

@@ -14,10 +14,10 @@ starting over.
     trainctl resume runs/my-sweep sweep.workers=4
 
 Settings that may change: loop.epochs, loop.max_steps, loop.max_time, loop.stop_at_step, loop.eval_batch_size,
-loop.on_nonfinite, checkpoint.*, early_stopping.*, output.plots, output.tags, device, threads, processes,
-distributed.*, dataset.root, dataset.download, dataset.memory, dataset.cache. Changing any other setting would make
-it a different run. Your own components must be named again: components=[my_package]; so must the sweep.storage of a
-sweep, and what its Slurm jobs execute.
+loop.on_nonfinite, loop.checkpoint_activations, checkpoint.*, early_stopping.*, output.plots, output.tags, device,
+threads, processes, distributed.*, dataset.root, dataset.download, dataset.memory, dataset.cache, and dataset.keep if
+the rows stay where they were. Changing any other setting would make it a different run. Your own components must be
+named again: components=[my_package]; so must the sweep.storage of a sweep, and what its Slurm jobs execute.
 """
 
 from collections.abc import Sequence

@@ -3,11 +3,11 @@
     trainctl trust [FILE] [yes=true|false]
 
 FILE is a trainctl.yaml or pyproject.toml; without it, that of the project around the current directory. A project may
-name packages of components (components: [my_package]), which are code. Because a directory may come from anywhere, they
-are not imported until you have said once that you trust it. The same holds for settings that contact a server or run lines
-of a shell (sweep.storage, sweep.slurm and its lines, logger.mlflow.uri, logger.wandb.mode=online). The packages and these
-settings are remembered with the path of the file, in your own configuration directory; if the file names others later, it
-must be trusted again. yes=false takes the trust back.
+name packages of components (components: [my_package]), which are code. Because a directory may come from anywhere,
+they are not imported until you have said once that you trust it. The same holds for settings that contact a server or
+run lines of a shell (sweep.storage, sweep.slurm and its lines, logger.mlflow.uri, logger.wandb.mode=online). The
+packages and these settings are remembered with the path of the file, in your own configuration directory; if the file
+names others later, it must be trusted again. yes=false takes the trust back.
 
     trainctl trust
     trainctl trust ~/project/trainctl.yaml

@@ -155,7 +155,7 @@ def longer(loop: "Loop") -> list[str]:
 
     >>> from dataclasses import replace
     >>> from trainctl.settings.config import Loop
-    >>> loop = Loop(20, None, "1.5h", 32, 1024, 1, None, None, None, None, "stop", "auto")
+    >>> loop = Loop(20, None, "1.5h", 32, 1024, 1, None, None, None, None, "stop", "auto", False, False)
     >>> longer(loop), longer(replace(loop, epochs=None, max_steps=100, max_time=None))
     (['loop.epochs=40', 'loop.max_time=3h'], ['loop.max_steps=200'])
     """

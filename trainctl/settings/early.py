@@ -17,7 +17,7 @@ EXAMPLES = {
     "parquet": "FILE.parquet", "tar": "'shards/*.tar'",
 }  # fmt: skip
 PATTERNS = ("parquet", "tar")  # their path may be a pattern
-LARGEST = 1 << 26  # bytes of a table that is read twice at most
+LARGEST = 1 << 22  # bytes of a table; the cells of a larger one take too much memory and time to be read twice
 
 
 def require_data(checked: Config) -> None:
@@ -44,14 +44,15 @@ def require_data(checked: Config) -> None:
 
 def _require_columns(path: Path, settings: Mapping[str, Any]) -> None:
     """Check the names of the columns to predict, and of those that say when and of which series a row is."""
-    if path.stat().st_size > LARGEST:
+    if path.stat().st_size > LARGEST or settings.get("keep") == "disk" or settings.get("memory") is not None:
         return
     try:
         table = read_table(path, _form(settings), again=True)
     except DataError:
         return  # the data set says it, after what it has to say before
     names = [settings[key] for key in ("time", "entity") if settings.get(key) is not None]
-    names += table.named(settings.get("target"))
+    target = settings.get("target")
+    names += [] if target == "none" else table.named(target)
     names += settings["columns"] if settings["name"] == "series" else []
     for name in names:
         table.cells(name)

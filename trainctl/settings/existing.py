@@ -17,11 +17,6 @@ MAY_CHANGE = (*config.resumable(), *component.RESUMABLE)
 # Those that may change when a run is measured, or repeated, on another machine or in other processes.
 ELSEWHERE = ("device", "threads", "dataset.root", "dataset.download")
 AGAIN = (*ELSEWHERE, "processes", "distributed.")
-# Settings whose change would make another run, for a reason that is worth saying.
-FIXED = {
-    "dataset.keep": "cannot change in an existing run: rows on disk are visited in another order than rows in memory; leave"
-    " it out, or continue from its weights in a new run: trainctl finetune",
-}
 # Settings of components that are newer than the first version, and change what it did: (group, name) -> what it did.
 FIRST_VERSION: dict[tuple[str, str], Tree] = {
     ("dataset", "image_folder"): {"background": "ignore"},
@@ -128,10 +123,7 @@ def change(tree: Tree, overrides: Sequence[str], allowed: Sequence[str]) -> Tree
         key = override.key_or_group
         if key not in keys:
             if key in settings or key in component.GROUPS:  # the nearest name would be another setting
-                reason = (
-                    FIXED.get(key)
-                    or f"cannot change in an existing run; start a new one (choose from: {', '.join(keys)})"
-                )
+                reason = f"cannot change in an existing run; start a new one (choose from: {', '.join(keys)})"
             else:
                 reason = f"no such setting{renamed.hint(key) or nearest(key, keys)}"
             wrong.append(f"{override.input_line}: {reason}")
