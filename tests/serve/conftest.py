@@ -62,9 +62,9 @@ def serving(directory: Path, limits: Limits = LIMITS, *, local: bool = True):
         assert not thread.is_alive()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def served(small_root):
-    """Return a function that serves a small run for the rest of the session."""
+    """Return a function that serves a small run for the rest of the file of tests."""
     from contextlib import ExitStack
 
     found = {}
