@@ -272,7 +272,7 @@ def test_a_run_gets_a_part_for_each_process(tmp_path):
         ),
         (
             ["distributed.shard=true"],
-            "distributed.shard=true is planned, and not built: every process holds all weights",
+            "distributed.shard=true is not implemented: every process holds all weights",
         ),
         (["distributed.timeout=0.5s"], "distributed.timeout=0.5s must be at least 1s"),
         (["distributed.sum=any"], "distributed.sum=any: expected"),

@@ -309,7 +309,7 @@ def _header(path: Path) -> tuple[list[str], str]:
 def _description(path: Path) -> list[str]:
     """Return the lines of a YAML file's header, without its commands."""
     lines = [text for text in _header(path)[0] if text and not text.startswith(("trainctl ", "$ "))]
-    return [text for text in lines if "=" not in text.partition(" ")[0]]  # a command that goes on in a second line
+    return [text for text in lines if "=" not in text.partition(" ")[0]]  # a command that continues on a second line
 
 
 def _short(path: Path) -> str:

@@ -48,7 +48,7 @@ def select(clean: Clean, dataset: Dataset, *, unlabeled: bool) -> tuple[Dataset,
     """Return the data set with the rows that are kept, and a report, as :meth:`Clean.select` does.
 
     Raises:
-        ConfigError: If equal rows are to be dropped, which needs all rows in memory.
+        ConfigError: If cleaning drops equal rows, which needs all rows in memory.
         DataError: If values are infinite, or missing although that is an error.
     """
     if dataset.stored is None:

@@ -23,7 +23,7 @@ from trainctl.fileformat.encode import LARGEST, Column
 from trainctl.fileformat.number import MINUS, PLAIN, read_number
 from trainctl.fileformat.table_stream import Layout, Part
 
-# Each spelling that pyarrow is told; it compares exactly, and refuses the others, so they come to our own reader.
+# Every spelling that pyarrow is told. It compares exactly and rejects any other, which our own reader then reads.
 NULLS = sorted({form(word) for word in MISSING for form in (str, str.upper, str.capitalize, str.title)} | {*MINUS})
 ODD_QUOTE = (
     r'[^{mark}\n\r"]"[^{mark}\n\r]|[^{mark}\n\r]"[^{mark}\n\r"]'  # neither at the start nor at the end of a cell

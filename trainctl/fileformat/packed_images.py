@@ -21,7 +21,7 @@ TOGETHER = 64  # images that are written at once
 
 @dataclass(frozen=True)
 class Images:
-    """Images that are to be converted.
+    """Images to convert.
 
     Args:
         where: The directory or files, for messages.

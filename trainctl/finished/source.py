@@ -234,7 +234,7 @@ def shown(source: Path) -> str:
 
 
 def with_columns(found: Inputs, schema: Schema, keep: Keep) -> Inputs:
-    """Return rows of an array with their values, if these are to be kept and each row is a list of numbers."""
+    """Return rows of an array with their values if ``keep`` asks for them and each row is a list of numbers."""
     if keep == "none" or len(schema.input_shape) != 1 or schema.vocabulary:
         return found
     width = schema.input_shape[0]

@@ -35,7 +35,7 @@ def reader(
         config: Of the run.
         schema: The schema of a finished run, which its data must match; None for a run that is trained.
         trained: The schema of the run that is continued or repeated; None for a new run.
-        device: Where rows in memory are to be; None: in this machine's memory, whatever the device of the run.
+        device: Where to hold rows that are in memory; None: in this machine's memory, whatever the device of the run.
     """
     room = Room(
         min(memory.available(), devices.free_memory(device)),

@@ -110,7 +110,7 @@ def contradictions(tree: Tree) -> list[str]:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
     if tree["distributed"]["shard"]:
         wrong.append(
-            "distributed.shard=true is planned, and not built: every process holds all weights; to divide the optimizer's"
+            "distributed.shard=true is not implemented: every process holds all weights; to divide the optimizer's"
             " state, which is the larger part, use distributed.split_state=true"
         )
     if isinstance(tree["processes"], int):

@@ -22,7 +22,7 @@ def is_divided(run: Run) -> bool:
 
 
 def owners(sizes: Sequence[int], count: int) -> list[int]:
-    """Return which of ``count`` processes updates each parameter: the largest first, each to who has the least.
+    """Return which of ``count`` processes updates each parameter: the largest first, each to the process that has the least.
 
     Of several that have as little, the last one: the first process also writes checkpoints.
 
@@ -57,9 +57,9 @@ def divided(run: Run, update: Callable[[], object]) -> Callable[[], object]:
         update()
         with torch.no_grad():
             for turn in turns:
-                _spread(turn)
+                spread(turn)
 
-    def _spread(turn: list[Tensor | None]) -> None:
+    def spread(turn: list[Tensor | None]) -> None:
         """Let every process have the weights of some parameters, one of each process."""
         given = [each for each in turn if each is not None]
         sent, own = given[0].new_zeros(max(each.numel() for each in given)), turn[rank]
