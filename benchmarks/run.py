@@ -27,9 +27,11 @@ from benchmarks.report import OURS, Measurement, keep_notes, memory_line, scalin
 
 HERE = Path(__file__).resolve().parent
 BF16 = f"{OURS}_bf16"
+BEFORE = f"{OURS}_before"
 LABELS = {
     OURS: "trainctl",
     BF16: "trainctl bf16",
+    BEFORE: "trainctl before",
     "handwritten": "hand-written loop",
     "lightning": "Lightning",
     "keras_torch": "Keras on torch",
@@ -51,8 +53,10 @@ START_SECONDS = 6.0  # of a command, without training; for the estimate
 Options = argparse.Namespace
 
 
-def execute(command: Sequence[str], more: Mapping[str, str], threads: int | None) -> tuple[str, float, int]:
-    """Run a command; return its output, wall time [s] and largest resident set [bytes].
+def execute(
+    command: Sequence[str], more: Mapping[str, str], threads: int | None, tree: Path = HERE.parent
+) -> tuple[str, float, int]:
+    """Run a command in a tree of files, this one or an earlier one; return its output, wall time [s] and largest resident set [bytes].
 
     On Linux that begins with the set of the process that starts it: so this module imports neither numpy nor torch.
 
@@ -64,7 +68,7 @@ def execute(command: Sequence[str], more: Mapping[str, str], threads: int | None
         environment["OMP_NUM_THREADS"] = str(threads)
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         start = time.perf_counter()
-        process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment, cwd=HERE.parent)
+        process = subprocess.Popen(command, stdout=output, stderr=errors, env=environment, cwd=tree)
         _, status, usage = os.wait4(process.pid, 0)  # of this child alone; getrusage knows the largest of all
         wall = time.perf_counter() - start
         process.returncode = os.waitstatus_to_exitcode(status)
@@ -77,8 +81,8 @@ def execute(command: Sequence[str], more: Mapping[str, str], threads: int | None
 
 def measure(entry: str, name: str, root: Path, epochs: int, turn: int, given: Options) -> Measurement:
     """Run one entry once."""
-    if entry in (OURS, BF16):
-        return ours(name, root, epochs, turn, given, "bf16" if entry == BF16 else "fp32")
+    if entry in (OURS, BF16, BEFORE):
+        return ours(entry, name, root, epochs, turn, given)
     command = [sys.executable, "-m", f"benchmarks.peers.{MODULES[entry]}", name, str(root)]
     command += [f"--epochs={epochs}", f"--seed={turn}", *([f"--threads={given.threads}"] if given.threads else [])]
     output, wall, memory = execute(command, ENVIRONMENT.get(entry, {}), given.threads)
@@ -86,14 +90,16 @@ def measure(entry: str, name: str, root: Path, epochs: int, turn: int, given: Op
     return Measurement(turn, epochs, wall=wall, memory=memory, **found)
 
 
-def ours(name: str, root: Path, epochs: int, turn: int, given: Options, precision: str = "fp32") -> Measurement:
+def ours(entry: str, name: str, root: Path, epochs: int, turn: int, given: Options) -> Measurement:
     """Run trainctl once, as its users do: with checkpoints, plots and the run's directory."""
-    workload = WORKLOADS[name]
+    workload, tree = WORKLOADS[name], given.earlier if entry == BEFORE else HERE.parent
+    precision, found_at = "bf16" if entry == BF16 else "fp32", {"PYTHONPATH": str(tree)}
     with tempfile.TemporaryDirectory() as runs:
         settings = [f"dataset.root={root}", "dataset.download=false", f"loop.epochs={epochs}", f"seed={turn}"]
         settings += [f"precision={precision}", f"output.root={runs}"]
         settings += [f"threads={given.threads}"] if given.threads else []
-        _, wall, memory = execute([sys.executable, "-m", "trainctl", *workload.overrides, *settings], {}, given.threads)
+        command = [sys.executable, "-m", "trainctl", *workload.overrides, *settings]
+        _, wall, memory = execute(command, found_at, given.threads, tree)
         summary = json.loads(next(Path(runs).glob("*/summary.json")).read_text())
         rows = map(json.loads, next(Path(runs).glob("*/metrics.jsonl")).read_text().splitlines())
     score = summary["metrics"]["test/accuracy" if workload.score == "accuracy" else "test/loss"]
@@ -126,7 +132,8 @@ def plan(name: str, turn: int, given: Options) -> list[int]:
 
 def entries(name: str, given: Options) -> list[str]:
     """Return who takes part in a workload."""
-    return [OURS, *([BF16] if given.precision == "bf16" and name == "cnn" else []), *given.peers]
+    more = [BF16] if given.precision == "bf16" and name == "cnn" else []
+    return [OURS, *more, *([BEFORE] if given.before else []), *given.peers]
 
 
 def compete(name: str, root: Path, given: Options) -> dict[str, list[Measurement]]:
@@ -153,7 +160,7 @@ def grow(name: str, root: Path, half: Path, rows: int, given: Options) -> str:
     seconds: dict[tuple[int, int], list[float]] = {}
     for turn in range(min(given.runs, SCALING_RUNS)):
         for epochs, part in SCALING:
-            found = ours(name, half if part == 2 else root, epochs, turn, given)
+            found = ours(OURS, name, half if part == 2 else root, epochs, turn, given)
             seconds.setdefault((epochs, rows // part), []).append(found.training)
             say(f"{name} growth {turn + 1}: {epochs} epochs of 1/{part} rows, {found.training:.2f} s")
     return scaling(seconds)
@@ -260,7 +267,9 @@ def options(words: Sequence[str] | None = None) -> Options:
         default=["cnn", "mlp"],
         help=f"all, or some of {', '.join(WORKLOADS)} (cnn,mlp)",
     )
-    parser.add_argument("--peers", type=listed([*MODULES]), default=[*MODULES], help=", ".join(MODULES))
+    parser.add_argument(
+        "--peers", type=listed([*MODULES]), default=[*MODULES], help="none (''), or some of " + ", ".join(MODULES)
+    )
     parser.add_argument("--runs", type=int, default=5, help="rounds (5)")
     parser.add_argument("--epochs", type=int, help="of the runs for seconds per epoch (2, or 3 for fast workloads)")
     parser.add_argument(
@@ -271,6 +280,7 @@ def options(words: Sequence[str] | None = None) -> Options:
     )
     parser.add_argument("--threads", type=int, help="of everybody, on as many processors (left to each)")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32", help="bf16: also trainctl so, on cnn")
+    parser.add_argument("--before", metavar="COMMIT", help="also trainctl as it was at a commit")
     parser.add_argument("--no-growth", action="store_true", help="leave out how time grows with epochs and rows")
     parser.add_argument("--output", type=Path, help="the Markdown file (benchmarks/speed_<hardware>_<YYYYMM>.md)")
     given = parser.parse_args(words)
@@ -296,6 +306,19 @@ def write_data(target: Path, given: Options, rows: int) -> dict[str, Any]:
     return made
 
 
+def check_out(commit: str, target: Path) -> None:
+    """Write the tree of a commit.
+
+    Raises:
+        SystemExit: If there is no such commit.
+    """
+    target.mkdir()
+    archive = subprocess.run(["git", "archive", commit], check=False, capture_output=True, cwd=HERE.parent)
+    if archive.returncode:
+        sys.exit(f"--before {commit}: {archive.stderr.decode(errors='replace').strip()}")
+    subprocess.run(["tar", "-x", "-C", str(target)], input=archive.stdout, check=True)
+
+
 def main() -> None:
     """Measure, print and write."""
     given = options()
@@ -305,6 +328,9 @@ def main() -> None:
     say(f"about {estimate(given) / 60:.0f} minutes on two idle cores, and some for growth; report: {output.name}")
     with tempfile.TemporaryDirectory() as folder:
         root, half = Path(folder, "all"), Path(folder, "half")
+        if given.before:
+            given.earlier = Path(folder, "before")
+            check_out(given.before, given.earlier)
         made = write_data(root, given, given.rows)
         parts = [header(given, made)]
         for name in given.workloads:

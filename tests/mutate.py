@@ -5,13 +5,16 @@
 Each breakage of tests/mutations.py is made in a copy of the tree, where its selection of tests must fail.
 The exit code is 1 if a breakage survives or no longer fits the code, 2 if a selection does not even run.
 
-The tests run in a process that is forked from this one, after the libraries were imported here: that takes longer than
-most of the selections. Nothing of trainctl or its tests is imported before the fork, but for the list of breakages.
+Each CPU has a process for its share of them, which forks another one for each selection of tests: to import the
+libraries takes longer than most of the selections. Nothing of trainctl or its tests is imported before that fork, but for
+the list of breakages.
 """
 
 import importlib
 import math
+import multiprocessing
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -20,6 +23,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -148,33 +152,53 @@ def _run_pytest(tree: Path, arguments: Sequence[str], output: Path) -> NoReturn:
         os._exit(code)
 
 
-def main(wanted: Sequence[str]) -> int:
-    """Apply the breakages whose file's name contains one of the words (all without words); report each."""
-    chosen = [mutation for mutation in MUTATIONS if not wanted or any(word in mutation.file for word in wanted)]
-    if not chosen:
-        print(f"no breakage of a file like {' or '.join(wanted)}", file=sys.stderr)
-        return 2
-    for library in LIBRARIES:
-        importlib.import_module(library)
-    broken = {mutation: mutate((ROOT / mutation.file).read_text(encoding="utf-8"), mutation) for mutation in chosen}
+def shares(chosen: Sequence[Mutation], count: int) -> list[list[Mutation]]:
+    """Deal the breakages to at most ``count`` processes, those with a file of tests in common to the same one."""
+    files: dict[str, list[Mutation]] = {}
+    for mutation in chosen:
+        files.setdefault(re.split(r"::|\s", mutation.tests)[0], []).append(mutation)
+    dealt: list[list[Mutation]] = [[] for _ in range(min(count, len(files)))]
+    for together in sorted(files.values(), key=len, reverse=True):
+        min(dealt, key=len).extend(together)
+    return dealt
+
+
+def judge(share: Sequence[Mutation]) -> list[str]:
+    """Make each breakage in a copy of the tree, run its tests, print and return the verdicts."""
     verdicts = []
     with tempfile.TemporaryDirectory(prefix="trainctl-mutate-") as folder:
         tree = Path(folder)
         copy_tree(tree)
-        healthy = run_tests(tree, " ".join(dict.fromkeys(mutation.tests for mutation in chosen)), math.inf)
+        healthy = run_tests(tree, " ".join(dict.fromkeys(mutation.tests for mutation in share)), math.inf)
         if healthy != 0:
-            print("the tests fail without any breakage: nothing can be judged", file=sys.stderr)
-            return 2
-        for mutation, text in broken.items():
+            return [f"not judged: its tests fail without a breakage ({mutation.tests})" for mutation in share]
+        for mutation in share:
             path, started = tree / mutation.file, time.perf_counter()
             whole = path.read_text(encoding="utf-8")
-            path.write_text(text, encoding="utf-8")
+            path.write_text(mutate(whole, mutation), encoding="utf-8")
             verdicts.append(verdict(run_tests(tree, mutation.tests)))
             path.write_text(whole, encoding="utf-8")
             seconds = time.perf_counter() - started
             print(
                 f"{verdicts[-1]:9} {seconds:5.1f} s  {mutation.file}: {mutation.old!r} -> {mutation.new!r}", flush=True
             )
+    return verdicts
+
+
+def main(wanted: Sequence[str]) -> int:
+    """Apply the breakages whose file's name contains one of the words (all without words); report each."""
+    chosen = [mutation for mutation in MUTATIONS if not wanted or any(word in mutation.file for word in wanted)]
+    if not chosen:
+        print(f"no breakage of a file like {' or '.join(wanted)}", file=sys.stderr)
+        return 2
+    for mutation in chosen:
+        mutate((ROOT / mutation.file).read_text(encoding="utf-8"), mutation)
+    for library in LIBRARIES:
+        importlib.import_module(library)
+    with ProcessPoolExecutor(os.cpu_count(), multiprocessing.get_context("fork")) as processes:
+        verdicts = [each for share in processes.map(judge, shares(chosen, os.cpu_count() or 1)) for each in share]
+    for unjudged in dict.fromkeys(each for each in verdicts if each not in ("survived", *NOTICED)):
+        print(unjudged, file=sys.stderr)
     stopped = f", {verdicts.count(STOPPED)} did not end" if STOPPED in verdicts else ""
     print(f"{verdicts.count('caught')} of {len(verdicts)} breakages caught{stopped}")
     return exit_code(verdicts)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutate import exit_code, mutate, verdict
+from tests.mutate import exit_code, mutate, shares, verdict
 from tests.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -58,6 +58,20 @@ def test_only_failing_tests_catch_a_breakage(code, word):
 )
 def test_the_exit_code_is_0_only_if_all_were_caught(verdicts, code):
     assert exit_code(verdicts) == code
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_every_breakage_is_in_one_share_with_those_of_the_same_file_of_tests(count):
+    chosen = [
+        Mutation("a.py", "x", str(index), f"tests/test_{index % 4}.py{end}")
+        for index in range(9)
+        for end in ("", "::test_b", " -k c")
+    ]
+    dealt = shares(chosen, count)
+    assert sorted(str(mutation) for share in dealt for mutation in share) == sorted(map(str, chosen))
+    assert [len(share) for share in dealt] == {1: [27], 2: [15, 12], 5: [9, 6, 6, 6]}[count]
+    files = [{mutation.tests[:15] for mutation in share} for share in dealt]
+    assert sum(map(len, files)) == 4
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS, ids=lambda mutation: f"{mutation.file}: {mutation.old}")
