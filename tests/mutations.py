@@ -1024,7 +1024,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/lock.py",
-        "return bool(_started(other.pid) != other.started)",
+        "return bool(identity.started(other.pid) != other.started)",
         "return False",
         "tests/store/test_lock.py -k number",
     ),
@@ -1584,7 +1584,7 @@ MUTATIONS = [
         "tests/finished/test_ensemble.py -k averaged_in_units",
     ),
     Mutation(
-        "trainctl/data/load.py",
+        "trainctl/data/resident.py",
         "~inputs.isinf() if fitted.cleaner.leaves_gaps else inputs.isfinite()",
         "inputs.isfinite()",
         "tests/finished/test_ensemble.py -k averaged_in_units",

@@ -32,7 +32,7 @@ from trainctl.machine.environment import Place
 from trainctl.machine.environment import read as read_place
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.machine.threads import Watch
-from trainctl.report import streams, table, waits
+from trainctl.report import pipes, streams, table, waits
 from trainctl.settings import habits, spelling
 from trainctl.wording import did_you_mean, redacted, shortened
 
@@ -122,9 +122,9 @@ def alone() -> int:
     except SystemExit as error:
         return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
-        if not (table.abandoned(sys.stdout) or table.abandoned(sys.stderr)):
+        if not (pipes.abandoned(sys.stdout) or pipes.abandoned(sys.stderr)):
             raise  # of a connection that a component has opened
-        table.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
+        pipes.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
     except (OSError, RuntimeError, ImportError, MemoryError) as error:
         if (answered := answer(error)) is None:
@@ -138,7 +138,7 @@ def answer(error: Exception) -> int | None:
         return complain(message, UnavailableError.exit_code)
     if isinstance(error, OSError) and error.errno in STORAGE:
         denied = error.errno in (errno.EACCES, errno.EPERM)  # for reading, too
-        table.discard_unwritten(sys.stdout)
+        pipes.discard_unwritten(sys.stdout)
         return complain(f"cannot {'read or write' if denied else 'write'}: {error}", StorageError.exit_code)
     if isinstance(error, OSError) and error.errno in NO_PATH:
         return complain(f"{error.filename}: {error.strerror}", ConfigError.exit_code)
@@ -151,7 +151,7 @@ def complain(message: str, exit_code: int) -> int:
         for line in message.split("\n"):
             table.line(f"trainctl: {shortened(redacted(line))}", stream=sys.stderr)
     except OSError:
-        table.drain(sys.stderr)
+        pipes.drain(sys.stderr)
     return exit_code
 
 

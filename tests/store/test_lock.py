@@ -15,6 +15,7 @@ import pytest
 
 from tests.train.test_faults import settings
 from trainctl.errors import StorageError
+from trainctl.machine import identity
 from trainctl.run import assemble
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, directories, files, lock, manifest, restore, runpath
@@ -54,7 +55,7 @@ def test_the_lock_of_a_process_that_is_gone_is_taken_over(tmp_path: Path, ended:
 
 
 def test_a_number_that_another_process_has_got_since_is_no_lock(tmp_path: Path) -> None:
-    if not lock._started(os.getpid()):
+    if not identity.started(os.getpid()):
         pytest.skip("this system does not tell when a process started")
     lock_of(tmp_path, pid=os.getppid(), started="another boot 1")
     assert "took over" in lock.take(tmp_path)[1]

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.soak import cases, seed
-from trainctl.store import journal, lock, runpath
+from trainctl.machine import identity
+from trainctl.store import journal, runpath
 from trainctl.store.journal import Liveness, Reader, Writer
 from trainctl.store.runpath import RunPath
 
@@ -98,7 +99,7 @@ def test_a_writer_is_dead_if_its_process_is_gone_or_shows_no_life_for_a_lease(
     writer._show_life()
     assert liveness.alive(writer.name)  # it woke up
 
-    own = lock.identity(os.getpid())
+    own = identity.of(os.getpid())
     gone = f"host-{2**22 + 1}-ab"  # a process that does not exist, of this boot
     liveness.note(gone, {"event": "hello", "identity": own})
     assert not liveness.alive(gone)  # at once

@@ -12,7 +12,8 @@ import pytest
 from tests.sweep import many
 from trainctl import cli
 from trainctl.errors import CheckpointError
-from trainctl.store import journal, lock
+from trainctl.machine import identity
+from trainctl.store import journal
 from trainctl.sweep import compared, opening, record, study
 
 
@@ -171,7 +172,7 @@ def test_a_process_elsewhere_is_alive_while_its_sign_of_life_is_fresh(age: float
     beat = home.home / "journal" / f"host-1-{0:08x}.beat"
     beat.write_text("7")
     os.utime(beat, (time.time() - age, time.time() - age))
-    assert lock.identity(os.getpid()) != "another machine 1 2"
+    assert identity.of(os.getpid()) != "another machine 1 2"
     assert read(home).outcome == outcome
 
 

@@ -36,8 +36,8 @@ MOST_OF_A_TRIAL = 60e3  # on disk, without checkpoints
 ELSEWHERE = """
 import platform, socket, sys
 platform.node = socket.gethostname = lambda: "elsewhere"
-from trainctl.store import lock
-lock._machine = lambda: "another machine"
+from trainctl.machine import identity
+identity.machine = lambda: "another machine"
 from trainctl.cli import main
 sys.exit(main())
 """

@@ -29,13 +29,12 @@ from typing import Any
 from trainctl.command import arguments
 from trainctl.components.schedule.base import Reaction, Schedule, as_schedule
 from trainctl.errors import ConfigError
-from trainctl.fileformat.tree import read_tree
-from trainctl.fileformat.utf8 import read_text
 from trainctl.report import phrases, prose, setting_table, table
 from trainctl.report.styles import LABEL
 from trainctl.run import factory
-from trainctl.settings import component, explained, project_file, schema
+from trainctl.settings import component, explained, member_file, project_file, schema
 from trainctl.settings.docstring import Docstring, parse_docstring
+from trainctl.settings.member_file import Members
 from trainctl.settings.members import home, options, overlays
 from trainctl.settings.signature import Signature
 from trainctl.settings.spelling import no_such, spell
@@ -54,8 +53,6 @@ CURVES = (
     "The curves show the learning rate over the default run of 30 epochs, from 0 to optimizer.lr; for plateau, with a"
     " metric that never improves."
 )
-
-Members = Mapping[str, Path]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -137,7 +134,7 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
 def _curve(name: str, members: Members) -> str:
     """Draw one of our schedules over the length of the default run; the user's code is not executed here."""
     try:
-        settings = _settings(name, members)
+        settings = member_file.settings(name, members)
         settings |= {"monitor": "val/loss"} if "monitor" in settings else {}
         if component.problems("schedule", "schedule", settings):
             return ""
@@ -176,7 +173,7 @@ def _pair(group: str, members: Members, first: str = "") -> list[str]:
 def _defaults() -> dict[str, list[str]]:
     """Return the members of each group that the default run uses."""
     defaults: dict[str, list[str]] = {}
-    for entry in _read(home("conf") / "train.yaml").get("defaults", []):
+    for entry in member_file.read(home("conf") / "train.yaml").get("defaults", []):
         for group, names in entry.items() if isinstance(entry, dict) else ():
             defaults[group] = names if isinstance(names, list) else [names]
     return defaults
@@ -186,8 +183,8 @@ def _one_liner(group: str, name: str, members: Members, packages: Sequence[str])
     """Describe a member in one line; name the file if it is the user's, and its error if it is broken."""
     path = members[name]
     try:
-        signature = None if group == "recipe" else _signature(group, name, members, packages)
-        text = signature.summary if signature else _first_sentence(" ".join(_description(path)))
+        signature = None if group == "recipe" else member_file.signature(group, name, members, packages)
+        text = signature.summary if signature else _first_sentence(" ".join(member_file.description(path)))
     except ConfigError as error:
         text = error.lines[0].replace(str(path), _short(path))
     ours = any(path.is_relative_to(home(directory)) for directory in ("conf", "recipes"))
@@ -209,7 +206,7 @@ def _first_sentence(text: str) -> str:
 
 def _settings_in_short(name: str, members: Members) -> str:
     try:
-        settings = _settings(name, members)
+        settings = member_file.settings(name, members)
     except ConfigError:
         return ""
     return " ".join(f"{key}={spell(value)}" for key, value in settings.items() if key != "name")
@@ -219,8 +216,8 @@ def _settings_in_short(name: str, members: Members) -> str:
 
 
 def _member(group: str, name: str, members: Members, packages: Sequence[str]) -> None:
-    settings = _settings(name, members)
-    signature = _signature(group, name, members, packages)
+    settings = member_file.settings(name, members)
+    signature = member_file.signature(group, name, members, packages)
     if signature is None:
         searched = ", ".join(["trainctl", *packages])
         raise ConfigError(f"{_short(members[name])}: name={settings.get('name')}: no such {group} in {searched}")
@@ -262,54 +259,13 @@ def _examples(group: str, name: str, members: Members, settings: Mapping[str, An
 
 def _recipe(name: str, path: Path) -> None:
     """Print a recipe: its header and its YAML."""
-    header, body = _header(path)
+    header, body = member_file.header(path)
     table.line(f"recipe={name}", style="bold")
     table.lines("\n".join(header))
     table.lines("\n" + textwrap.indent(body.strip(), "    "))
     table.line()
     table.line(f"YAML: {_short(path)}")
     table.line(f"Use:  trainctl {shell_words([f'recipe={name}'])}")
-
-
-def _signature(group: str, name: str, members: Members, packages: Sequence[str]) -> Signature | None:
-    """Return the signature of the component that a member's YAML names."""
-    path = component.source(group, str(_settings(name, members).get("name", name)), packages)
-    return component.signature(path) if path else None
-
-
-def _settings(name: str, members: Members) -> dict[str, Any]:
-    """Return the keys of a member's YAML, and of the members that its own defaults list includes."""
-    own = _read(members[name])
-    included: dict[str, Any] = {}
-    entries = own.pop("defaults", None)
-    for entry in entries if isinstance(entries, list) else ():
-        if isinstance(entry, str) and entry != name and entry in members:
-            included |= {key: value for key, value in _read(members[entry]).items() if key != "defaults"}
-    return included | own
-
-
-# Files.
-
-
-def _read(path: Path) -> dict[str, Any]:
-    tree = read_tree(path)
-    if not isinstance(tree, dict):
-        raise ConfigError(f"{path}: not a mapping of keys to values")
-    return tree
-
-
-def _header(path: Path) -> tuple[list[str], str]:
-    """Split a YAML file into its leading comments, without Hydra's directives, and the rest."""
-    lines = read_text(path, ConfigError).splitlines()
-    length = next((index for index, text in enumerate(lines) if not text.startswith("#")), len(lines))
-    comments = [text.lstrip("#").strip() for text in lines[:length]]
-    return [text for text in comments if not text.startswith("@package")], "\n".join(lines[length:])
-
-
-def _description(path: Path) -> list[str]:
-    """Return the lines of a YAML file's header, without its commands."""
-    lines = [text for text in _header(path)[0] if text and not text.startswith(("trainctl ", "$ "))]
-    return [text for text in lines if "=" not in text.partition(" ")[0]]  # a command that continues on a second line
 
 
 def _short(path: Path) -> str:

@@ -1,42 +1,28 @@
 """Prepare a data set: read it, clean it, split it, fit or reuse cleaning and scalings, move the rows to the device."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from trainctl.components.clean.base import Clean, missing_targets
-from trainctl.components.dataset.base import Dataset, Times
+from trainctl.components.dataset.base import Dataset
 from trainctl.components.scale.base import Affine
 from trainctl.data import by_block, inherit, labels
 from trainctl.data.centre import narrowed
 from trainctl.data.inherit import Start
-from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
+from trainctl.data.parts import Parts
+from trainctl.data.resident import resident
+from trainctl.data.rows import Data, Fitted, SplitName
 from trainctl.data.schema import Schema, fingerprint
 from trainctl.data.split import all_rows, notes_on_splits, split_rows
-from trainctl.data.stored_rows import StoredRows
 from trainctl.errors import DataError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings.config import Split
 
 IDENTITY = Affine(torch.ones(1, 1), torch.zeros(1, 1))
-
-
-@dataclass(frozen=True)
-class Parts:
-    """A data set whose rows were assigned to splits.
-
-    Args:
-        dataset: The data set, without the rows that cleaning has dropped.
-        rows: The row numbers of each split; if ``all`` is among the splits, each split has all rows.
-        changes: What cleaning changed, a line each.
-    """
-
-    dataset: Dataset
-    rows: dict[SplitName, Tensor]
-    changes: tuple[str, ...]
 
 
 # Data sets that a sweep has read once for all trials, by their settings; empty in every other process.
@@ -251,63 +237,3 @@ def _trimmed(parts: Parts, train: Tensor, clean: Clean, fitted: Fitted) -> Parts
     """Return the parts with fewer training rows, and with the list of what cleaning changes."""
     changes = by_block.changes(clean, parts.dataset, fitted.cleaner, len(parts.rows["train"]) - len(train))
     return replace(parts, rows=parts.rows | {"train": train}, changes=(*parts.changes, *changes))
-
-
-def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[str, ...] = ()) -> Data:
-    """Apply the fitted cleaning and scalings, and move the rows to the device; inputs on disk stay there.
-
-    Raises:
-        DataError: If values are missing and cleaning does not fill them in.
-    """
-    dataset = parts.dataset
-    inputs = fitted.cleaner(dataset.inputs) if dataset.stored is None else dataset.inputs
-    if inputs.is_floating_point() and dataset.stored is None:  # those on disk are checked whenever they are read
-        known = ~inputs.isinf() if fitted.cleaner.leaves_gaps else inputs.isfinite()
-        if not known.all():
-            raise DataError("values are missing, but the run was trained without imputation; fill them in")
-    targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
-    whole = "all" in parts.rows
-    train, missing = parts.rows["train"], missing_targets(dataset)[parts.rows["train"]]
-
-    def rows_of(numbers: Tensor) -> Rows:
-        if dataset.stored is not None:
-            return StoredRows(dataset.stored, numbers, targets[numbers].to(device), fitted.cleaner, device)
-        if len(numbers) == len(inputs):  # all, in their order
-            return ResidentRows(inputs.to(device), targets.to(device))
-        return ResidentRows(inputs[numbers].to(device), targets[numbers].to(device))
-
-    numbers: dict[SplitName, Tensor] = {"train": train[~missing], "val": parts.rows["val"], "test": parts.rows["test"]}
-    splits: dict[SplitName, Rows] = (
-        dict.fromkeys(parts.rows, rows_of(train)) if whole else {name: rows_of(numbers[name]) for name in SPLITS}
-    )
-    return Data(
-        splits=splits,
-        schema=Schema.of(dataset),
-        input_scale=fitted.input_scale.to(device),
-        target_scale=None if fitted.target_scale is None else fitted.target_scale.to(device),
-        cleaner=fitted.cleaner,
-        changes=parts.changes,
-        notes=notes,
-        inferred=block(dataset),
-        other_task=dataset.other_task,
-        unlabelled=dataset.unlabelled,
-        lines=lines(dataset, parts.rows if whole else numbers),
-        times=times(dataset, parts.rows if whole else numbers),
-        without_label=rows_of(train[missing]) if missing.any() else None,
-        kept=None if whole else labels.kept(dataset, train),
-    )
-
-
-def lines(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName, Tensor]:
-    """Return the line of each row in the file, by split; of a window that of its last step; empty without a file."""
-    found = dataset.lines
-    if found is None:
-        return {}
-    ends = found if found.ndim == 1 else found[:, dataset.inputs.shape[1] - 1]
-    return {name: ends[numbers] for name, numbers in rows.items()}
-
-
-def times(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName, Times]:
-    """Return when the rows of each split are; empty for a data set that says nothing about that."""
-    found = dataset.times
-    return {} if found is None else {name: found.take(numbers) for name, numbers in rows.items()}

@@ -15,7 +15,7 @@ from types import TracebackType
 from typing import TextIO, cast
 
 from trainctl.errors import Advice
-from trainctl.report import table
+from trainctl.report import pipes, table
 
 SMALLEST, LARGEST = 10, 10_000  # columns or lines of a terminal
 
@@ -87,4 +87,4 @@ def _write(text: str, stream: TextIO | None = None) -> None:
     try:
         table.lines(text, stream=stream)
     except (OSError, ValueError):  # nobody reads on, or the stream is closed
-        table.drain(stream)
+        pipes.drain(stream)

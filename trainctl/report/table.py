@@ -8,13 +8,12 @@ import csv as csv_module
 import io
 import json as json_module
 import math
-import os
-import select
 import sys
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
+from trainctl.report import pipes
 from trainctl.report.styles import LABEL
 
 if TYPE_CHECKING:
@@ -89,7 +88,7 @@ def write_line(stream: TextIO, text: str, encoding: str | None = None) -> TextIO
         stream.write(printable(text, encoding) + "\n")
         stream.flush()
     except BrokenPipeError:
-        drain(stream)
+        pipes.drain(stream)
         return None
     except (OSError, ValueError):  # ValueError: the file is closed
         return None
@@ -144,34 +143,6 @@ def flush() -> None:
 def text(lines: str) -> None:
     """Print lines that end in a line break: as they are into a pipe or a file, escaped on a terminal."""
     sys.stdout.write("\n".join(map(printable, lines.split("\n"))) if sys.stdout.isatty() else lines)
-
-
-def abandoned(stream: TextIO) -> bool:
-    """Return whether nobody reads a stream any more, because the other end of its pipe is closed."""
-    try:
-        poll = select.poll()
-        poll.register(stream.fileno(), 0)
-        return bool(poll.poll(0))
-    except (AttributeError, OSError, ValueError):  # no poll on this system, or the stream is closed
-        return True
-
-
-def discard_unwritten(stream: TextIO) -> None:
-    """Discard what a stream has not written yet if it cannot be written, as on a full disk."""
-    try:
-        stream.flush()
-    except (OSError, ValueError):  # ValueError: the stream is closed
-        drain(stream)
-
-
-def drain(stream: TextIO) -> None:
-    """Redirect a broken stream to nothing; otherwise Python's own flush at exit would fail with exit code 120."""
-    try:
-        nothing = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nothing, stream.fileno())
-        os.close(nothing)
-    except (OSError, ValueError):  # ValueError: the stream is closed, or has no file
-        return
 
 
 def harmless(cell: object) -> object:

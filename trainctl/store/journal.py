@@ -22,7 +22,8 @@ from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.store import directories, files, journal_base, lock, runfile
+from trainctl.machine import identity
+from trainctl.store import directories, files, journal_base, runfile
 from trainctl.store.journal_base import Event, Journal
 from trainctl.store.records import require_list
 from trainctl.store.runpath import MissingError, RunPath
@@ -51,7 +52,7 @@ class Writer(journal_base.Writer):
         self.path = home / "journal" / f"{self.name}.jsonl"
         self._beat, self._lease, self._count = home / "journal" / f"{self.name}.beat", lease, 0
         self._ended = threading.Event()
-        self.append({"event": "hello", "identity": lock.identity(os.getpid())})
+        self.append({"event": "hello", "identity": identity.of(os.getpid())})
         self._show_life()
         self._thread = threading.Thread(target=self._keep_showing, name="sweep's sign of life", daemon=True)
         self._thread.start()

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from trainctl.errors import StorageError
-from trainctl.store import lock
+from trainctl.machine.identity import of as identity_of
 
 Event = Mapping[str, Any]
 
@@ -117,11 +117,11 @@ def gone(writer: str, identity: str) -> bool:
 
     Args:
         writer: Its name, which contains the number of its process.
-        identity: What :func:`trainctl.store.lock.identity` said of that process.
+        identity: What :func:`trainctl.machine.identity.of` said of that process.
     """
     before, _, ticks = identity.rpartition(" ")
-    own = lock.identity(os.getpid()).rpartition(" ")[0]
+    own = identity_of(os.getpid()).rpartition(" ")[0]
     if not before or before != own:
         return False
     pid = writer.rpartition("-")[0].rpartition("-")[2]
-    return not pid.isdecimal() or lock.identity(int(pid)) != f"{before} {ticks}"
+    return not pid.isdecimal() or identity_of(int(pid)) != f"{before} {ticks}"

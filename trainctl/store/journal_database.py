@@ -14,8 +14,9 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 from trainctl.errors import StorageError
+from trainctl.machine import identity
 from trainctl.settings import schema
-from trainctl.store import journal_base, lock
+from trainctl.store import journal_base
 from trainctl.store.database import KEY, Database
 from trainctl.store.journal_base import Event, Journal
 
@@ -49,7 +50,7 @@ class DatabaseWriter(journal_base.Writer):
     def say_hello(self) -> None:
         """Begin a row that stands for this process, also after the others have taken it for dead."""
         where = f"{self.name.rpartition('-')[0].rpartition('-')[0]}:{self.journal.directory}"
-        event = {"event": "hello", "identity": lock.identity(os.getpid()), "place": self.journal.place, "where": where}
+        event = {"event": "hello", "identity": identity.of(os.getpid()), "place": self.journal.place, "where": where}
         self._row = self.database.add(self._signed(event), lives=True)
         self.show_life()
 

@@ -15,7 +15,6 @@ a holder that finds a checkpoint with a larger number than its own stops writing
 :func:`trainctl.store.manifest.newest_first`.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -24,11 +23,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
 from typing import Annotated
 
 from trainctl.errors import CheckpointError, StorageError
+from trainctl.machine import identity
 from trainctl.settings import schema
 from trainctl.store import files, records, runfile, runpath, typed
 from trainctl.store.runpath import AnyPath, RunPath
@@ -189,12 +188,12 @@ def me(held: RunPath) -> Lock:
     """Return a new lock for this process."""
     return Lock(
         host=platform.node(),
-        namespace=_namespace(),
+        namespace=identity.namespace(),
         pid=os.getpid(),
-        started=_started(os.getpid()),
+        started=identity.started(os.getpid()),
         since=time.strftime("%Y-%m-%d %H:%M:%S %z"),
         token=secrets.token_hex(16),
-        machine=_machine(),
+        machine=identity.machine(),
         directory=os.path.abspath(held.path),  # noqa: PTH100 - follows no link
         inode=runpath.identity(held),
     )
@@ -241,8 +240,8 @@ def _content(path: RunPath) -> Lock | None:
 
 def _here(other: Lock) -> bool:
     """Return whether a lock was taken on this machine, and in this container."""
-    same = (other.host, other.namespace) == (platform.node(), _namespace())
-    return same and other.machine in ("", _machine())
+    same = (other.host, other.namespace) == (platform.node(), identity.namespace())
+    return same and other.machine in ("", identity.machine())
 
 
 def _is_of_another(other: Lock, held: RunPath) -> bool:
@@ -266,36 +265,4 @@ def _gone(other: Lock) -> bool:
         return True
     except OSError:
         return False  # another user's
-    return bool(_started(other.pid) != other.started)
-
-
-def identity(pid: int) -> str:
-    """Return the machine, container, boot and start of a process; "" if it has ended, or the system does not tell."""
-    started = _started(pid)
-    return f"{_machine()} {_namespace()} {started}" if started else ""
-
-
-def _started(pid: int) -> str:
-    """Return in which boot, and when since then [ticks], a process started; "" if the system does not tell, or it ended."""
-    with suppress(OSError, IndexError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        state, *fields = Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
-        return "" if state in "ZX" else f"{boot} {fields[18]}"  # proc(5): field 22 of all, 3 is the state
-    return ""
-
-
-def _namespace() -> str:
-    """Return what distinguishes containers that share a host name."""
-    try:
-        return str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        return ""
-
-
-@cache
-def _machine() -> str:
-    """Return a text that identifies the machine among those of the same name; "" if unknown."""
-    with suppress(OSError):
-        text = Path("/etc/machine-id").read_text(errors="replace").strip()
-        return hashlib.sha256(f"trainctl {text}".encode()).hexdigest()[:16] if text else ""
-    return ""
+    return bool(identity.started(other.pid) != other.started)
