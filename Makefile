@@ -11,7 +11,7 @@ UPGRADE := .venv-upgrade
 UPGRADE_READY := $(UPGRADE)/.installed
 LOCK := requirements/lock.txt
 BENCH_LOCK := benchmarks/lock.txt
-# One process for each CPU and each file in one of them, so that what the tests of a file share is made once.
+# Each file in one process, so that what its tests share is made once; see tests/conftest.py for how many processes.
 PYTEST := python -m pytest -q -n auto --dist loadfile
 # Or each of the many processes that tests start would compile trainctl anew.
 unexport PYTHONDONTWRITEBYTECODE
@@ -39,7 +39,7 @@ endef
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:                       # so that `make check` ends with pytest's summary under -j, too
-.PHONY: help train test coverage check lint types bench torture soak mutate docs messages upgrade newest oldest clean
+.PHONY: help train test all coverage check lint types bench torture soak mutate docs messages upgrade newest oldest clean
 
 help:  ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/:.*## /\t/' | awk -F '\t' '{ printf "  make %-8s %s\n", $$1, $$2 }'
@@ -49,13 +49,17 @@ help:  ## List the targets
 train: $(READY)  ## Train; overrides in ARGS
 	@$(BIN)/trainctl $(ARGS)
 
-test: $(READY)  ## Run the tests and doctests; pytest's options in ARGS
+# The quick ones: what ARGS names is run, slow or not.
+test: $(READY)  ## Run the quick tests and doctests, in minutes; pytest's options in ARGS
+	@$(BIN)/$(PYTEST) $(or $(ARGS),-m 'not slow')
+
+all: $(READY)  ## Run all tests; pytest's options in ARGS
 	@$(BIN)/$(PYTEST) $(ARGS)
 
 coverage: $(READY)  ## Run them more slowly, with what they cover
 	@$(BIN)/$(PYTEST) --cov --cov-report=term $(ARGS)
 
-check: lint types test  ## What CI runs, there with twice as many generated inputs: lint, types, test
+check: lint types all  ## What CI runs: lint, types, all tests
 
 lint: $(READY)  ## ruff, yamllint, codespell, and the layers of the architecture
 	@$(BIN)/ruff check --quiet .

@@ -35,6 +35,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "ignore::trainctl.errors.Advice")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return one process more than there are CPUs: tests of processes, servers and clocks wait most of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_collection_finish() -> None:
     """Let no garbage collection look at what was imported and collected, which took a twelfth of the time of the tests."""
     gc.freeze()

@@ -1,8 +1,8 @@
-"""How much the generators of inputs try: little in `make test`, TRAINCTL_SOAK times as much in `make soak`.
+"""How much the generators of inputs try: little in `make check`, TRAINCTL_SOAK times as much in `make soak`.
 
 A generator is a test marked ``soak`` that draws its cases: with ``@generated(60)`` from hypothesis, or with
 ``cases(60)`` as its number of cases and ``seed(name)`` for its random numbers, or with ``some(name, choices, 3)``. In
-`make test` the cases are the same each time; in `make soak` they are new ones, and the seed that is printed at the end
+`make check` the cases are the same each time; in `make soak` they are new ones, and the seed that is printed at the end
 repeats them.
 """
 
@@ -20,7 +20,7 @@ os.environ["TRAINCTL_SEED"] = SEED  # the processes of pytest-xdist draw the sam
 
 
 def cases(count: int) -> int:
-    """Return how many cases a generator tries that tries ``count`` in `make test`."""
+    """Return how many cases a generator tries that tries ``count`` in `make check`."""
     return count * FACTOR
 
 
@@ -30,13 +30,13 @@ def seed(name: object) -> random.Random:
 
 
 def some(name: object, of: Sequence[Any], count: int) -> list[Any]:
-    """Return ``count`` of these in `make test`, in `make soak` TRAINCTL_SOAK times as many or all, in their order."""
+    """Return ``count`` of these in `make check`, in `make soak` TRAINCTL_SOAK times as many or all, in their order."""
     chosen = seed(name).sample(range(len(of)), min(cases(count), len(of)))
     return [of[index] for index in sorted(chosen)]
 
 
 def generated(count: int) -> Callable[[Any], Any]:
-    """Return what makes a test a generator that tries ``count`` examples of hypothesis in `make test`."""
+    """Return what makes a test a generator that tries ``count`` examples of hypothesis in `make check`."""
     chosen = settings(
         max_examples=cases(count), derandomize=FACTOR == 1, deadline=None, database=None, print_blob=FACTOR > 1,
         suppress_health_check=list(HealthCheck),

@@ -91,6 +91,7 @@ MISTAKES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "code", "message"), MISTAKES, ids=[typed for typed, _, _ in MISTAKES])
 def test_a_mistake_gets_one_clear_line_and_leaves_nothing_behind(
     say: Say, tmp_path: Path, typed: str, code: int, message: str
@@ -163,6 +164,7 @@ def test_hydras_flags_answer(say: Say) -> None:
     assert "recipe: " in out
 
 
+@pytest.mark.slow
 def test_resolved_configuration_is_shown(command: Command) -> None:
     done = command("--cfg", "job", "--resolve", "early_stopping=patience", "monitor=val/accuracy")
 
@@ -204,6 +206,7 @@ def test_a_completion_names_one_shell(say: Say, more: list[str]) -> None:
     assert err.startswith("trainctl: --shell-completion needs one of install=bash,")
 
 
+@pytest.mark.slow
 def test_hydras_own_help_can_follow_overrides(say: Say) -> None:
     code, out, _ = say("optimizer=sgd", "--hydra-help")
     assert (code, "--info" in out) == (0, True)

@@ -79,6 +79,7 @@ def word(source):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("find-lr", "find-batch-size", "profile")] + [""])
 def test_any_text_in_any_argument_is_answered(say, command):
@@ -138,6 +139,7 @@ LOOKING = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
 def test_any_file_in_conf_holds_up_only_who_selects_it(say, tmp_path, monkeypatch):
@@ -211,6 +213,7 @@ def test_any_environment_prints_help_and_lists(command):
         assert len(done.stdout) > 100 or words == ["runs"]
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_any_environment_trains_and_draws(command, tmp_path):
     source = seed("training environment")
@@ -246,6 +249,7 @@ SHADOWS = [
 ]
 
 
+@pytest.mark.slow
 def test_python_m_imports_nothing_of_the_working_directory(command, tmp_path):
     for name in SHADOWS:
         (tmp_path / f"{name}.py").write_text("from pathlib import Path\nPath('canary').touch()\nraise SystemExit(9)\n")
@@ -319,6 +323,7 @@ def named(source, length=6):
     return "n" + "".join(source.choices(BREAKS, k=length)) + "\nz"
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
 def test_any_name_stays_in_its_line_and_in_its_command(command, tmp_path):
@@ -368,6 +373,7 @@ def test_a_package_of_endless_files_is_identified_in_no_time(tmp_path):
     assert own_code(("mine_of_endless_files",)) != before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "says"),
     [

@@ -130,6 +130,7 @@ DEFAULTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DEFAULTS)
 @pytest.mark.parametrize("flags", [[], ["--cfg", "hydra"]], ids=" ".join)
 def test_no_file_sets_what_hydra_calls_through_another(say, tmp_path, name, flags):
@@ -173,6 +174,7 @@ CONFIGS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONFIGS)
 @pytest.mark.parametrize("words", VERBS, ids=lambda words: words[0])
 def test_a_runs_configuration_executes_nothing(say, run, tmp_path, name, words):

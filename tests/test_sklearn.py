@@ -27,6 +27,7 @@ QUICK = {
 SKIPPED = {"check_array_api_input": "needs SCIPY_ARRAY_API in the environment"}
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("estimator", [Classifier(**SMALL), Regressor(**SMALL)], ids=lambda each: type(each).__name__)
 def test_an_estimator_passes_the_checks_of_scikit_learn(estimator):

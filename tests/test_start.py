@@ -34,6 +34,7 @@ for words, code in lines:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("allowed", "lines"),
     [

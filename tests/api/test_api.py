@@ -276,6 +276,7 @@ def test_a_table_is_a_list_of_rows_and_a_data_frame():
     assert frame["a"].tolist() == found.column("a")
 
 
+@pytest.mark.slow
 def test_a_users_script_is_typed(tmp_path):
     pytest.importorskip("mypy")
     script = tmp_path / "script.py"

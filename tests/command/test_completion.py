@@ -140,6 +140,7 @@ def test_no_name_of_a_file_is_offered_that_a_shell_could_expand(tmp_path):
             assert word in completion.FLAGS or completion.PLAIN.fullmatch(word), (typed, word)
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @generated(60)
 @given(st.text(max_size=40), st.one_of(st.integers().map(str), st.text(max_size=5)))

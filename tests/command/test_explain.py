@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
+from PIL import Image
 
+from tests.pictures import is_drawn
 from trainctl import cli
 
 QUICK = "threads=1 output.plots=false"
@@ -100,11 +101,12 @@ def read(path):
 
 
 def painted(path):
-    pixels = imread(path)
-    assert min(pixels.shape[:2]) > 100
-    return len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 20
+    with Image.open(path) as image:
+        assert min(image.size) > 100
+    return is_drawn(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "file", "features"),
     [("table", "people.csv", ["$age_^{$", "city", "noise"]), ("images", "images.npy", None), ("numbers", None, None),
@@ -169,6 +171,7 @@ def test_columns_that_decide_have_the_largest_attributions(explain, trained):
     assert mean["noise"] < 0.5 * min(mean["$age_^{$"], mean["city"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["integrated_gradients", "saliency", "occlusion"])
 def test_tokens_of_texts_are_explained_by_their_words(explain, method):
     Path("new.txt").write_text("the film was great\n\nthe unheard film was awful\n")
@@ -186,6 +189,7 @@ def test_tokens_of_texts_are_explained_by_their_words(explain, method):
     assert painted("out/rows.png")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kind", "names"), [("table", ["mean", "zero"]), ("images", ["black", "mean"]),
                                              ("texts", ["padding", "unknown"]), ("series", ["mean", "zero"])])  # fmt: skip
 def test_each_kind_of_rows_has_its_baselines(explain, trained, kind, names):
@@ -259,6 +263,7 @@ def test_files_that_cannot_be_read_are_reported_and_the_others_explained(explain
     assert (code, Path("none").exists()) == (3, False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "pictures"),
     [
@@ -299,6 +304,7 @@ def test_a_mistake_names_the_line_of_its_file(explain, trained):
     assert chances == sorted(chances)
 
 
+@pytest.mark.slow
 def test_codes_are_embedded_by_neighbourhood_too(explain):
     assert explain("plain", "embedding=tsne", "output=a")[0] == 0  # a linear model has no code to embed
     assert not Path("a/embedding.png").exists()

@@ -113,6 +113,7 @@ def test_a_directory_of_stages_appears_whole_or_not_at_all(tmp_path: Path, monke
     assert {path.name: path.read_bytes() for path in (tmp_path / "parts").iterdir()} == contents
 
 
+@pytest.mark.slow
 def test_a_process_that_is_killed_leaves_nothing_or_a_whole_file(
     run: Path, start: Callable[..., Process], say: Say, tmp_path: Path
 ) -> None:

@@ -223,6 +223,8 @@ def test_a_component_without_code_is_an_error_that_says_where_it_was_looked_for(
         (["optimizer", "adam", "lr"], "lr: unexpected argument"),
         (["component=[x]"], "component=[x]: no such option; did you mean components?"),
         (["components=[no_such_package]"], "components=[no_such_package]: no such package"),
+        (["components=['']"], "components=['']: no such package"),
+        (["components=[encodings]"], "components=[encodings]: the package has no components"),
     ],
 )
 def test_what_does_not_exist_is_answered_with_the_nearest(words, message):

@@ -86,6 +86,7 @@ def test_the_data_of_a_recipe_are_found_wherever_trainctl_is_installed(here, nam
 # new
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("group", component.GROUPS)
 def test_a_new_component_of_each_group_is_accepted(here, say, group):
     template = starter.like(group)

@@ -148,6 +148,7 @@ def shown(text: str) -> list[str]:
     return [line.partition("  lr ")[0] for line in lines]
 
 
+@pytest.mark.slow
 def test_the_command_trains_and_resumes_in_two_processes(command, tmp_path):
     one = command(*TINY)
     two = command(*TINY, "processes=2", "output.root=both")

@@ -332,6 +332,7 @@ def tree(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("files", "typed", "message"), [row[1:] for row in BAD], ids=[row[0] for row in BAD])
 def test_bad_data_end_in_one_line_that_names_the_place_and_leave_nothing_behind(
     say: Say, tmp_path: Path, files: Files, typed: str, message: str
@@ -755,6 +756,7 @@ READERS: dict[str, tuple[bytes, Callable[[Path], object]]] = {
 FUZZ, RUN_FUZZ = 100, 12  # damages of each kind of file
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", READERS)
 def test_a_data_file_with_random_damage_is_read_or_refused_within_bounded_memory(tmp_path: Path, name: str) -> None:
@@ -790,6 +792,7 @@ RUN_FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("pattern", RUN_FILES)
 def test_a_run_with_random_damage_is_read_or_refused_without_a_traceback(

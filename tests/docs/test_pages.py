@@ -24,6 +24,7 @@ def test_there_are_pages_with_commands() -> None:
     assert sum(len(pages.commands(page)) for page in RUNNABLE) >= 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUNNABLE, ids=name)
 def test_the_commands_of_a_page_work_as_shown(page: Path, tmp_path: Path, zygote: Zygote) -> None:
     assert pages.troubles(pages.run(pages.commands(page), tmp_path, zygote), name(page)) == []

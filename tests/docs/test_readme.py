@@ -5,6 +5,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.docs import pages
 from tests.zygote import Zygote
 
@@ -56,6 +58,7 @@ def shortened(command: str) -> str:
     return re.sub(r"^trainctl profile\b", "trainctl profile steps=5", command)
 
 
+@pytest.mark.slow
 def test_the_commands_of_readme_work(tmp_path: Path, zygote: Zygote) -> None:
     typed = lines()
     run = [command for command in typed if not command.text.startswith(NOT_RUN) and ELSEWHERE not in command.text]

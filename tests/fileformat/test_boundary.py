@@ -191,6 +191,7 @@ def say(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
         forget()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("function", "typed", "code", "named"), CALLS, ids=[f"{row[0]} {row[1]}" for row in CALLS])
 def test_a_library_that_raises_something_new_ends_in_one_line(
     say: Say, monkeypatch: pytest.MonkeyPatch, function: str, typed: str, code: int, named: str

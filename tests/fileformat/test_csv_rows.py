@@ -304,6 +304,7 @@ def test_a_file_is_converted_once_until_it_changes(table: Path, monkeypatch: pyt
     assert torch.equal(first.rows(torch.arange(50)), changed.rows(torch.arange(50)))  # a run that goes on
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["inputs.npy", "targets.npy", "about.json"])
 @pytest.mark.parametrize("way", ["truncated", "flipped", "missing"])
 def test_a_conversion_that_was_damaged_is_never_used(table: Path, name: str, way: str) -> None:

@@ -119,6 +119,7 @@ def test_it_is_a_run(trained: dict[str, list[Path]], say: Say) -> None:
     assert summary["size"]["parameters"] > summary["size"]["before"]["parameters"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained_with_int8", [False, True], ids=["quantized", "trained with rounding"])
 def test_a_part_computes_with_8_bits_and_the_others_do_not(
     trained: dict[str, list[Path]], say: Say, images: Path, trained_with_int8: bool

@@ -217,6 +217,7 @@ def worst(answers: dict[str, np.ndarray], lines: list[list[str]]) -> float:
     return float(max(differences))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RUNS)
 def test_an_onnx_file_says_of_raw_rows_what_predict_says(
     name: str, trained: Callable[[str], Path], say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -252,6 +253,7 @@ def test_files_of_stages_say_the_same_one_after_the_other(
         np.testing.assert_allclose(cut[key], whole[key], rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SOME)
 def test_a_safetensors_file_and_a_program_say_it_too(
     name: str, trained: Callable[[str], Path], say: Say, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -73,6 +73,7 @@ COMMANDS = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", FILES)
 def test_no_content_of_a_run_ends_in_a_traceback(say: Say, kept: Path, tmp_path: Path, name: str) -> None:

@@ -174,6 +174,7 @@ def undisturbed(words: tuple[str, ...], place: Path) -> tuple[dict[str, Any], by
     return results(place), exported, int((place / "operations").read_text()), seconds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_a_kill_leaves_the_parents_whole_and_nothing_or_a_run_that_ends(
     verb: str, parents: dict[str, Path], tmp_path: Path

@@ -225,6 +225,7 @@ def test_a_damaged_part_is_refused(trained: list[Path], say: Say, tmp_path: Path
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("delay", [0.0, 0.4, 0.8, 1.2])
 def test_a_kill_leaves_a_whole_run_or_nothing_that_looks_like_one(
     trained: list[Path], start, say: Say, tmp_path: Path, delay: float

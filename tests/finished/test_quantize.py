@@ -44,6 +44,7 @@ def files(directory: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in directory.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MODELS)
 def test_it_takes_a_quarter_of_the_bytes_and_is_made_again_to_the_last_bit(tmp_path, name):
     more = [f"dataset.path={texts(tmp_path)}"] if name == "embedding" else []

@@ -28,6 +28,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return [train(root / "good", "loop.epochs=6"), train(root / "bad", "seed=1", "loop.max_steps=1")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", WORSE)
 def test_a_worse_run_is_exit_9_and_is_kept_whole(trained: list[Path], say: Say, tmp_path: Path, command: str) -> None:
     words = [word.format(*trained) for word in WORSE[command]]

@@ -82,6 +82,7 @@ PLACES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "number"),
     [*((place, signal.SIGTERM) for place in PLACES), ("evaluation", signal.SIGINT), ("final test", signal.SIGINT)],

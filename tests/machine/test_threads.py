@@ -305,6 +305,7 @@ def test_a_gpu_with_a_number_becomes_the_current_one_and_is_waited_for(monkeypat
     assert waited == [torch.device("cuda"), torch.device("cuda:1")]
 
 
+@pytest.mark.slow
 def test_a_resumed_run_computes_with_as_many_threads_as_before(command, tmp_path):
     words = ("loop.epochs=4", "loop.batch_size=400", "output.plots=false")
     first = command(*words, "threads=2", "loop.stop_at_step=4")

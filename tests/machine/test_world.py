@@ -20,6 +20,7 @@ def test_alone_a_value_is_that_of_all_and_of_the_first():
     assert not World(rank=1, size=2).first
 
 
+@pytest.mark.slow
 def test_values_and_tensors_of_any_shape_reach_every_process():
     def work(link: Link) -> tuple[object, ...]:
         link.connect(torch.device("cpu"), 30)
@@ -38,6 +39,7 @@ def test_values_and_tensors_of_any_shape_reach_every_process():
     assert found == [expected] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["stopped", "failed", "killed"])
 def test_what_ends_work_in_one_process_ends_it_in_all(kind):
     def work(link: Link) -> str:
@@ -73,6 +75,7 @@ def test_what_ends_work_in_one_process_ends_it_in_all(kind):
     assert time.monotonic() - began < 30
 
 
+@pytest.mark.slow
 def test_a_process_that_does_not_answer_is_named_after_the_timeout():
     def work(link: Link) -> str:
         link.connect(torch.device("cpu"), 1.0)
@@ -88,6 +91,7 @@ def test_a_process_that_does_not_answer_is_named_after_the_timeout():
     assert found[0] == "process 1 on there has not answered for 1 s (distributed.timeout)"
 
 
+@pytest.mark.slow
 def test_waiting_for_a_process_that_loads_has_no_limit():
     def first() -> str:
         link = worlds.current().link

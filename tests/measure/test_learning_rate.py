@@ -102,6 +102,7 @@ def test_sizes_are_powers_of_two_up_to_the_training_split_or_a_limit():
     assert finder.batch_sizes(run, 1000) == [1, 2, 4, 8, 16, 32, 64]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [1, 2, 5])
 @pytest.mark.parametrize("dataset", ["iris", "wine", "breast_cancer"])
 def test_sizes_that_would_leave_a_batch_norm_one_row_are_left_out(dataset, parts):

@@ -93,6 +93,7 @@ def test_parts_add_up_to_the_eager_step():
     assert 0.3 < sum(parts.values()) / mean < 1.1  # medians; a mean counts what other processes take, too
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", MODELS, ids=" ".join)
 def test_every_model_is_measured(words):
     run = make(*words, "loop.eval_batch_size=16", "loop.batch_size=6", "loop.record=always")

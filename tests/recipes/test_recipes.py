@@ -84,6 +84,7 @@ def test_there_are_recipes():
     assert len(RECIPES) >= 14
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_makes_two_steps_that_change_the_weights(assembled, name):
     run = assembled(name, *SMALLER.get(name, []))
@@ -135,6 +136,7 @@ def test_the_cure_is_for_the_network_that_overfits():
     assert ill["model"] | {"dropout": 0.5} == cured["model"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("init", "loss"), [("none", "stays"), ("he_normal", "falls")])
 def test_with_one_initialisation_the_deep_network_learns_and_with_the_other_it_does_not(assembled, init, loss):
     run = assembled("init_matters", f"init={init}")

@@ -24,6 +24,7 @@ def rc(path, kind):
         path.write_bytes(b"# \xe9t\xe9\nlines.linewidth: 30\n\x1b]0;x\x07: 1\n")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="POSIX")
 @pytest.mark.parametrize("kind", ["fifo", "latin-1"])
 def test_a_matplotlibrc_of_anybody_is_not_read(tmp_path, kind):

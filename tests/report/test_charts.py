@@ -83,6 +83,7 @@ def drawn_in_every_way(tmp_path, about):
     chart_plot.panel([chart, chart], "Curves of 9 runs", about, tmp_path / "panel.png")
 
 
+@pytest.mark.slow
 def test_titles_name_what_they_are_about_and_meet_nothing(tmp_path, figures):
     about = f"{LONG} · penguins.csv · test rows"
     drawn_in_every_way(tmp_path, about)

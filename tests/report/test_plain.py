@@ -147,6 +147,7 @@ def test_a_full_disk_is_passed_over():
         stream.close()
 
 
+@pytest.mark.slow
 def test_a_broken_pipe_leaves_the_exit_code_alone():
     code = "import sys; from trainctl.report.plain import Plain; p = Plain(sys.stdout); p.note('x'); p.note('y')"
     reading, writing = os.pipe()
@@ -173,6 +174,7 @@ def test_a_budget_of_steps_shows_the_share_of_epochs(make_run, stream, row):
     assert "epoch 0.50/2.50  step  20/100" in stream.getvalue()
 
 
+@pytest.mark.slow
 def test_plain_lines_need_no_rich():
     code = "import sys, trainctl.report.plain; assert not [name for name in sys.modules if name.split('.')[0] in ('rich', 'matplotlib')]"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -83,6 +83,7 @@ WIDER = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("words", "changes", "data", "norm"), WIDER)
 def test_a_wider_model_computes_the_same(words, changes, data, norm):
     norms = [f"model.norm={norm}"] if norm else []

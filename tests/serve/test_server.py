@@ -64,6 +64,7 @@ def test_many_clients_at_once_each_get_their_own_answers(served):
     assert 0 < after["batches"] - before["batches"] <= 64
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_no_bytes_end_the_server_or_are_answered_with_a_traceback(served):
     server, source = served("prices"), seed("bytes to a server")
@@ -101,6 +102,7 @@ def test_a_body_that_is_too_large_or_has_no_length_is_refused(served, head, stat
     assert served("prices").predict([ROW])[0] == 200
 
 
+@pytest.mark.slow
 def test_slow_clients_hold_nobody_up_and_are_let_go(small_root, monkeypatch):
     monkeypatch.setattr(server_module, "PATIENCE", 0.5)
     with serving(small_runs.find(small_root, "prices"), replace(LIMITS, seconds=0.7)) as server:

@@ -88,6 +88,7 @@ WRONG = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "code", "message"), WRONG, ids=[ascii(" ".join(row[0]))[:60] for row in WRONG])
 def test_what_is_wrong_is_said_in_one_line(say, tmp_path, typed, code, message):
     given, out, err = say(*(typed if typed[0][:1] in ("\u2013", "") else [*SMALL, *typed]))
@@ -146,6 +147,7 @@ FILES = {
 BOMBS = ("deep", "itself", "bomb", "merges", "large")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_that_is_no_configuration_is_named_within_bounds(say, tmp_path, name):
     content, message = FILES[name]
@@ -221,6 +223,7 @@ SURROUNDINGS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SURROUNDINGS)
 def test_a_run_needs_nothing_of_its_surroundings(command, tmp_path, name):
     fresh = name == "c locale"  # a fork has its parent's encodings

@@ -138,6 +138,11 @@ WRONG = [
     (["optimizer.lr=[1"], ["optimizer.lr=[1"], "an open bracket"),
     # packages
     (["components=[no_such_package]"], ["components=[no_such_package]: no such package"], "unknown package"),
+    (
+        ["components=[encodings]"],
+        ["components=[encodings]: the package has no components"],
+        "package of something else",
+    ),
     (["components=mine"], ["components=mine: expected a list"], "no list"),
     (["components=[a.b]"], ["components=", "expected a list"], "a dotted path"),
 ]
@@ -198,6 +203,7 @@ def test_several_wrong_overrides_are_told_at_once():
     assert len(message("seed=-1", "optimizer.lr=0").splitlines()) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "key", "value", "reason"),
     [

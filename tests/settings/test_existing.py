@@ -103,6 +103,7 @@ def test_the_fields_say_what_may_change_and_the_help_of_resume_lists_it() -> Non
         assert key.partition(".")[0] in component.GROUPS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("argv", [("--cfg", "job"), ("--hydra-help",), ("--info", "nothing")], ids=" ".join)
 def test_hydras_flags_leave_the_process_as_it_was(argv: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     before = list(sys.argv), logging.raiseExceptions

@@ -54,6 +54,7 @@ wrong = st.tuples(st.sampled_from([*component.GROUPS, "recipe"]), st.text(max_si
 words = st.one_of(pairs, pairs, pairs, wrong, st.text(max_size=12))
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @generated(400)
 @given(st.sampled_from(["", "", *CHOICES]), st.lists(words, min_size=1, max_size=3))
@@ -157,6 +158,7 @@ READERS: dict[str, tuple[str, Callable[[str, Path], object], int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", READERS)
 def test_a_text_with_random_damage_is_read_or_refused_in_one_line_each(tmp_path: Path, name: str) -> None:
@@ -188,6 +190,7 @@ CRASHED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", CRASHED, ids=[ascii(text[:20]) for text in CRASHED])
 def test_yaml_that_crashed_a_parser_is_refused_or_read(tmp_path: Path, text: str) -> None:
     (tmp_path / "conf" / "model").mkdir(parents=True)

@@ -121,6 +121,7 @@ def works(words):
         compose.compose(words)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("typed", "answer"), HABITS, ids=[row[0] for row in HABITS])
 def test_a_habit_is_answered_with_words_that_work(say, typed, answer):
     code, out, err = say(*shlex.split(typed), "output.plots=false")

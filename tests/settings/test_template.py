@@ -50,6 +50,7 @@ def count_full(composer: Composer, monkeypatch: pytest.MonkeyPatch) -> list[Word
     return calls
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", SPACES, ids=" ".join)
 def test_every_point_is_the_one_that_is_composed_in_full(words: Words) -> None:
     settings, composer = read_sweep(words)
@@ -157,6 +158,7 @@ def test_a_seed_is_no_part_of_a_point(axis: str) -> None:
         read_sweep([axis, "sweep=random", "sweep.trials=3"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     [

@@ -73,6 +73,7 @@ def test_what_does_not_go_together_is_refused_by_name(words: tuple[str, ...], me
         compose.compose(["loop.compile=true", *words])
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_a_compiled_step_computes_what_an_eager_one_computes(command: Any) -> None:
     done = command(

@@ -20,6 +20,7 @@ from trainctl.step.record import Unsupported
 from trainctl.train.evaluation import evaluate, renew_statistics
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [

@@ -156,6 +156,7 @@ def test_a_row_that_arrives_twice_counts_once(url: str, monkeypatch: pytest.Monk
     writer.close()
 
 
+@pytest.mark.slow
 def test_a_process_without_a_heartbeat_is_dead_after_the_lease_and_may_come_back(
     url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -151,6 +151,7 @@ def test_a_taken_over_run_leaves_links_and_the_old_directory_behind(home: Path, 
     assert journal.FOLDERS == ("journal", "lists", "claims", "logs")
 
 
+@pytest.mark.slow
 def test_a_directory_that_is_no_sweep_is_named_and_left_alone(tmp_path: Path) -> None:
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "notes.txt").write_text("mine")

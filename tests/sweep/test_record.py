@@ -223,6 +223,7 @@ def test_as_a_run_it_has_the_numbers_of_its_best_point_even_if_the_run_is_gone()
     assert (run.trials, run.seconds, run.member("optimizer")) == (2, 4.0, None)
 
 
+@pytest.mark.slow
 def test_ten_thousand_trials_are_read_in_a_second_or_two() -> None:
     sweep = many.write("big", 10_000)
     began = time.process_time()

@@ -94,6 +94,7 @@ def claims(name, make, point=None):
     return int(found), total
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", EQUAL)
 def test_equal_points_are_seldom_told_apart(name):

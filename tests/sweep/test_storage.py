@@ -87,6 +87,7 @@ def claims(url: str, name: str) -> dict[str, int]:
     return found
 
 
+@pytest.mark.slow
 def test_machines_that_share_no_directory_share_the_trials_and_the_table(
     server: Server, url: str, machines: tuple[Path, Path], start: Callable[..., Any], command: Callable[..., Any]
 ) -> None:
@@ -129,6 +130,7 @@ def test_machines_that_share_no_directory_share_the_trials_and_the_table(
     assert not (there / "runs" / "both" / "plots").exists()  # output.plots=false
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["killed", "stopped"])
 def test_the_trials_of_a_lost_machine_start_again(
     server: Server, url: str, machines: tuple[Path, Path], start: Callable[..., Any], how: str
@@ -161,6 +163,7 @@ def test_the_trials_of_a_lost_machine_start_again(
         assert rows(here / "runs" / "lost")["0.01"]["place"].endswith(str(there / "runs" / "lost"))
 
 
+@pytest.mark.slow
 def test_a_database_that_is_away_for_a_while_costs_no_trial(
     server: Server, url: str, machines: tuple[Path, Path], start: Callable[..., Any]
 ) -> None:
@@ -185,6 +188,7 @@ def test_a_database_that_is_away_for_a_while_costs_no_trial(
     assert claims(url, "away") == {"0": 0, "1": 0}  # nobody took anybody for dead
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_the_database_is_away_saves_the_trials(
     server: Server, url: str, tmp_path: Path, start: Callable[..., Any], command: Callable[..., Any]
 ) -> None:

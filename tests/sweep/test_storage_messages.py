@@ -77,6 +77,7 @@ URLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_database_that_cannot_be_used_is_one_line_and_leaves_nothing_behind(
     server: Server, url: str, command: Command, tmp_path: Path
 ) -> None:

@@ -215,6 +215,7 @@ def test_the_array_holds_every_pair_that_can_meet_and_every_member() -> None:
     assert len(ROWS) < 2 * max(len(members(a)) * len(members(b)) for a, b in combinations(GROUPS, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: " ".join(row.values()))
 def test_any_two_members_train_three_steps(row: Row, tmp_path: Path) -> None:
     dataset = str(home(row["model"], *(row[group] for group in MEETING)))

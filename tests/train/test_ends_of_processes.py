@@ -38,10 +38,11 @@ MOMENTS = ("step", "evaluation", "save", "loading")
 
 
 def chosen(table: list[Any], few: int) -> list[Any]:
-    """Return a table in `make soak`, and a few of its rows, the same each time, in `make test`."""
+    """Return a table in `make soak`, and a few of its rows, the same each time, in `make check`."""
     return table if soak.FACTOR > 1 else soak.seed("ends").sample(table, few)
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize(("code", "rank"), chosen(list(product(ERRORS, (0, 1))), 4))
 def test_the_exit_code_is_that_of_the_process_that_failed(code, rank, at, tmp_path):
@@ -88,6 +89,7 @@ def disturb(
             patch.setattr(kind, "save", lambda self, save=save: (once(self.run.world.rank), save(self))[1])
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize(("name", "rank", "moment"), chosen(list(product(SIGNALS, (0, 1), MOMENTS)), 6))
 def test_a_signal_at_any_moment_stops_all_and_the_run_continues_to_the_same_bits(
@@ -156,6 +158,7 @@ def test_the_first_process_of_a_machine_loads_before_the_others(tmp_path, monkey
     assert marks.read_text().split()[:2] == ["begins", "ends"]
 
 
+@pytest.mark.slow
 def test_a_rewind_goes_to_the_same_step_everywhere_however_slow_the_disk_is(tmp_path, monkeypatch):
     words = [*TINY, "loop.on_nonfinite=rewind", "checkpoint.every_seconds=0", "optimizer=sgd", "optimizer.lr=1e18"]
     train(tmp_path / "one", 1, words)

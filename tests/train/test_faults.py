@@ -87,6 +87,7 @@ def assert_goes_on_to_the_same_end(directory: Path, whole: Path, *, ended: bool)
     assert next(names) <= next(names), "something superfluous was not removed"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "for-good"])
 def test_a_disk_that_fails_at_its_nth_operation_costs_nothing(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, persistent: bool
@@ -116,6 +117,7 @@ def summary_is_there(directory: Path) -> bool:
     return rundir.read_json(directory / "summary.json").get("outcome") == "finished"
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_while_a_run_is_resumed_costs_nothing(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,7 @@ def held(directory: Path, old: Path, count: int) -> list[str]:
     return [name for name in names if not torch.equal(before[f"model.{name}"], now[f"model.{name}"])]
 
 
+@pytest.mark.slow
 def test_an_encoder_becomes_a_classifier_with_its_own_layers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -76,6 +77,7 @@ def test_an_encoder_becomes_a_classifier_with_its_own_layers(
 OPTIMIZERS = [name for name in component.names("optimizer") if name != "whatever"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_a_frozen_body_keeps_every_bit_with_every_optimizer(tmp_path: Path, old: Path, optimizer: str) -> None:
     harsh = ("regularizer=[l1,l2,max_norm]", "average=ema", "loop.clip_norm=0.5", "loop.micro_batches=2")

@@ -90,6 +90,7 @@ def stopped_at(directory: Path, number: int, *overrides: str) -> dict[str, Tenso
     return tensors(directory)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spoil", [bad_loss, bad_gradient])
 @pytest.mark.parametrize("overrides", [(), ("loop.record=never", "optimizer=sgd"), ("average=ema", "optimizer=lion")])
 def test_the_state_before_a_bad_step_is_kept_to_the_last_bit(
@@ -386,6 +387,7 @@ def test_a_lack_of_memory_that_does_not_come_again_is_survived_and_said(
     assert "; repeating steps 8 to 11 and checking every gradient" in (tmp_path / "run" / "log.txt").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lasting", [False, True], ids=["once", "always"])
 @pytest.mark.parametrize(("every", "saved"), [(100, 7), (2, 9)])
 def test_a_bug_is_raised_at_once_and_the_last_good_state_is_saved(
@@ -469,6 +471,7 @@ def assert_same_records(one: Path, other: Path) -> None:
     assert first == second
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("portion", [1, 5])
 @pytest.mark.parametrize(
     "overrides", [(), ("average=swa", "average.start_fraction=0.3"), ("loop.max_steps=7", "loop.epochs=null")]

@@ -34,6 +34,7 @@ def make(data, loss, *words):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "loss"), LOSSES, ids=IDS)
 def test_metrics_do_not_depend_on_the_rows_that_are_computed_at_once(data, loss):
     for split in ("train", "val", "test"):
@@ -44,6 +45,7 @@ def test_metrics_do_not_depend_on_the_rows_that_are_computed_at_once(data, loss)
             assert found == pytest.approx(whole, rel=1e-5, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "loss"), LOSSES, ids=IDS)
 def test_a_step_in_parts_has_the_loss_and_the_gradient_of_the_whole(data, loss):
     found = []

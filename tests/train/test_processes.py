@@ -53,6 +53,7 @@ def failing() -> None:
     raise DataError("no such row")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("act", "rank", "codes"),
     [
@@ -75,6 +76,7 @@ def test_what_ends_one_process_ends_all_and_the_last_step_is_saved(act, rank, co
     assert capfd.readouterr().err.count("no such row") == (act is failing and not rank) + (act is failing and rank)
 
 
+@pytest.mark.slow
 def test_a_run_whose_peer_was_killed_resumes_to_the_same_bits(at, tmp_path, monkeypatch):
     train(tmp_path / "whole", 1, TINY)
     with monkeypatch.context() as patched:
@@ -102,6 +104,7 @@ def test_the_clock_of_the_first_process_decides(tmp_path, monkeypatch):
     assert found[0]["reason"] == "reached loop.max_steps=12"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("victim", "by"), [(1, "srun"), (2, "trainctl"), (0, "srun")])
 def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victim, by, tmp_path, capfd, monkeypatch):
     from trainctl.run import assemble
@@ -131,6 +134,7 @@ def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victi
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGTERM])
 def test_a_process_that_ends_while_the_others_connect_is_not_waited_for(sign, tmp_path, capfd, monkeypatch):
     connect = Link.connect
@@ -150,6 +154,7 @@ def test_a_process_that_ends_while_the_others_connect_is_not_waited_for(sign, tm
     assert "process 1 on " in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_that_never_starts_is_named(monkeypatch):
     monkeypatch.setattr(presence, "LEAST", 0.5)
 
@@ -170,6 +175,7 @@ def test_a_process_that_never_starts_is_named(monkeypatch):
     assert processes.run(3, first, other)[0] == "process 2 has not started within 0.5 s"
 
 
+@pytest.mark.slow
 def test_what_other_processes_have_to_say_is_in_the_log_once_with_their_machine(at, tmp_path, capfd, monkeypatch):
     def speak() -> None:
         warnings.simplefilter("default")
@@ -236,6 +242,7 @@ def test_a_flipped_bit_is_noticed_at_the_next_evaluation(at, tmp_path, capfd, mo
     assert "has other weights than process 0 since step 5 or before" in capfd.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_process_that_hangs_is_named_after_the_timeout(at, tmp_path, capfd):
     at(7, lambda: time.sleep(8), rank=1)
     assert train(tmp_path / "run", 2, [*TINY, "distributed.timeout=1.5s"])[0] == 7

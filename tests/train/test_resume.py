@@ -71,6 +71,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
 
 
 # 1,258 rows in batches of 400: 4 steps an epoch, 12 in all.
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adam"])  # others below, and every step in test_exact
 @pytest.mark.parametrize("cut", [1, 4, 6, 11], ids=["first-step", "epoch-end", "mid-epoch", "last-but-one"])
 def test_a_resumed_run_ends_like_an_uninterrupted_one(
@@ -85,6 +86,7 @@ def test_a_resumed_run_ends_like_an_uninterrupted_one(
     assert_same(tmp_path / "cut", whole(chosen), chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_resumes_exactly_from_the_middle_of_an_epoch(tmp_path: Path, optimizer: str) -> None:
     chosen = (f"optimizer={optimizer}", "loop.epochs=2")
@@ -96,6 +98,7 @@ def test_every_optimizer_resumes_exactly_from_the_middle_of_an_epoch(tmp_path: P
     assert_same(tmp_path / "cut", tmp_path / "whole", *chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides",
     [
@@ -164,6 +167,7 @@ def test_the_numbers_of_a_plateau_survive_a_stop(tmp_path: Path) -> None:
 
 
 # Those that hold state, turn back, or move the momentum; all are functions of the step, see tests/schedule.
+@pytest.mark.slow
 @pytest.mark.parametrize("schedule", ["plateau", "one_cycle", "cyclic", "cosine_restarts"])
 def test_a_schedule_resumes_exactly(tmp_path: Path, schedule: str) -> None:
     chosen = (f"schedule={schedule}", "loop.epochs=2", "optimizer=sgd")

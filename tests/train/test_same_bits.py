@@ -67,9 +67,10 @@ FEW = {
     "rewind": 2,
     "divided": 3,
     "on disk": 4,
-}  # in `make test`
+}  # in `make check`
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("name", RUNS if soak.FACTOR > 1 else FEW)
 def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monkeypatch):
@@ -94,6 +95,7 @@ BROKEN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BROKEN)
 def test_without_one_of_the_rules_the_bits_differ(name, tmp_path, monkeypatch):
     words, size, breakage = BROKEN[name]
@@ -103,6 +105,7 @@ def test_without_one_of_the_rules_the_bits_differ(name, tmp_path, monkeypatch):
     assert not (tmp_path / str(size)).exists() or not same(tmp_path / "1", tmp_path / str(size))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("optimizer", "size"), [("muon", 2), ("sgd", 3)])
 def test_processes_that_divide_the_optimizer_s_state_keep_a_share_and_save_all(optimizer, size, tmp_path, monkeypatch):
     words = [*RUNS["divided"], f"optimizer={optimizer}", "loop.on_nonfinite=rewind"]
@@ -128,6 +131,7 @@ def test_processes_that_divide_the_optimizer_s_state_keep_a_share_and_save_all(o
     assert found[0] == ""
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 def test_a_run_is_continued_by_any_number_of_processes_from_any_step(tmp_path, monkeypatch):
     write_data(monkeypatch)

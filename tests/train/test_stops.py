@@ -131,6 +131,7 @@ def accused(directory: Path) -> str:
         return "" if "no steps to verify" in str(error) or "resume" in str(error) else str(error)
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @generated(12)
 @given(st.sampled_from(SCHEDULES), st.integers(1, 5), st.sampled_from(MORE), st.lists(stops, min_size=1, max_size=3))

@@ -283,6 +283,7 @@ def remembered(function: Callable[..., object]) -> Callable[..., object]:
     return again
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["self", "mean", "none"])
 @pytest.mark.parametrize("kind", ["digits", "diabetes"])
 def test_garbage_in_place_of_hidden_labels_changes_no_bit(
@@ -368,6 +369,7 @@ def test_a_mean_teacher_that_is_lost_would_be_noticed(tmp_path: Path, teacher: P
     assert any("teacher" in path for path in differences(way("mean", teacher), tmp_path / "run", spoil))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", WAYS)
 def test_no_stop_changes_a_bit(tmp_path: Path, teacher: Path, name: str) -> None:
     chosen = way(name, teacher)

@@ -33,6 +33,7 @@ def load(path: Path) -> Any:
     return json.loads(path.read_text())
 
 
+@pytest.mark.slow
 def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Command, tmp_path: Path) -> None:
     done = command(fresh=True)
 
@@ -58,6 +59,7 @@ def test_the_default_run_reads_digits_well_and_keeps_its_records(command: Comman
     assert str(run.name) in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("overrides", "metric", "least"),
     [
@@ -358,6 +360,7 @@ def test_output_that_cannot_be_written_is_no_bug_of_ours(tmp_path: Path, redirec
     assert (done.returncode, "Traceback" in done.stderr) == (code, False)
 
 
+@pytest.mark.slow
 def test_training_goes_on_without_a_standard_output(tmp_path: Path) -> None:
     run = f"{sys.executable} -m trainctl dataset=wine loop.epochs=2 output.plots=false >&-"
     done = subprocess.run(["sh", "-c", run], cwd=tmp_path, capture_output=True, text=True, check=False)

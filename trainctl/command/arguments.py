@@ -176,7 +176,7 @@ def _exists(path: str) -> bool:
 def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     """Separate ``components=[a,b]`` from the overrides; return its packages and the other overrides.
 
-    Without it, the packages are those of the project, if it is trusted.
+    Without it, the packages are those of the project, if it is trusted. That a package exists is not checked here.
     """
     lists = [word.partition("=")[2] for word in overrides if word.startswith("components=")]
     if not lists:
@@ -184,7 +184,7 @@ def packages(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     value = lists[-1]
     items = read_items(value)
     names = split(value) if items is None else items
-    return [name for name in names if name], [word for word in overrides if not word.startswith("components=")]
+    return names if value.strip() else [], [word for word in overrides if not word.startswith("components=")]
 
 
 def several(names: Sequence[str], root: Path, command: str) -> list[Path]:

@@ -62,7 +62,8 @@ def main(argv: Sequence[str]) -> int:
         ConfigError: If a group, a member, a package or an option does not exist.
     """
     packages, rest = arguments.packages(argv)
-    _check_packages(packages)
+    for package in packages:
+        component.require(package)
     if not packages and len(rest) == len(argv) and (found := project_file.current()):
         packages = [name for name in found.packages if component.folders(name)]  # nothing of them is executed here
     parsed = arguments.parse(rest, {"components": "[]"}, most_names=2, composes=True)
@@ -83,12 +84,6 @@ def main(argv: Sequence[str]) -> int:
     else:
         _member(names[0], names[1], groups[names[0]], packages)
     return 0
-
-
-def _check_packages(packages: Sequence[str]) -> None:
-    for name in packages:
-        if not name.isidentifier() or not component.folders(name):
-            raise ConfigError(f"components=[{name}]: no such package")
 
 
 # The catalogue and a group.

@@ -70,6 +70,22 @@ def folders(package: str) -> list[Path]:
     return found
 
 
+def require(package: str) -> None:
+    """Check that a package of ``components=[...]`` exists and has components.
+
+    Raises:
+        ConfigError: If not.
+    """
+    found = folders(package) if package.isidentifier() else []
+    if not found:
+        written = package or "''"
+        raise ConfigError(f"components=[{written}]: no such package, neither installed nor in this directory")
+    if not any(is_directory(folder / group) for folder in found for group in GROUPS):
+        raise ConfigError(
+            f"components=[{package}]: the package has no components: none of the directories {', '.join(GROUPS)}"
+        )
+
+
 def place_of(package: str) -> Path | None:
     """Return the one directory from which a package that is not installed is imported; None if it is in none.
 

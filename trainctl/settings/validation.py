@@ -38,8 +38,7 @@ def _packages(names: object) -> tuple[list[str], list[str]]:
     wrong = []
     for name in names:
         try:
-            if not component.folders(name):
-                wrong.append(f"components=[{name}]: no such package, neither installed nor in this directory")
+            component.require(name)
         except ConfigError as error:
             wrong.append(str(error))
     return ([] if wrong else names), wrong

@@ -32,6 +32,7 @@ def test_there_are_members():
     assert len(MEMBERS) >= 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERS)
 def test_a_run_resumed_three_times_ends_like_an_uninterrupted_one(tmp_path, name):
     whole = session.begin(chosen(name), [], tmp_path / "whole")

@@ -60,6 +60,7 @@ def trained(tmp_path_factory):
     return train
 
 
+@pytest.mark.slow
 @pytest.mark.soak
 @pytest.mark.parametrize("way", WAYS)
 def test_a_stop_at_any_step_changes_no_bit(tmp_path, trained, way):
@@ -71,6 +72,7 @@ def test_a_stop_at_any_step_changes_no_bit(tmp_path, trained, way):
         assert bits(tmp_path / str(cut)) == bits(trained(way)), cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
 def test_a_stop_at_every_step_changes_no_bit_and_recorded_steps_are_eager_ones(tmp_path, way):
     chosen = settings(*way)

@@ -202,6 +202,7 @@ def name(request, monkeypatch):
 )
 @pytest.mark.filterwarnings("default::ResourceWarning", "default::pytest.PytestUnraisableExceptionWarning")
 class TestEveryLogger:
+    @pytest.mark.slow
     def test_each_evaluation_is_there_once_after_every_kind_of_stop(self, name, tmp_path):
         points, facts = READERS[name]
         run = tmp_path / "run"

@@ -50,6 +50,7 @@ def test_there_are_members():
     assert len(MEMBERS) >= 12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERS)
 @pytest.mark.parametrize(
     ("function", "start", "lr", "steps", "share"),

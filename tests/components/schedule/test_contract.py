@@ -36,6 +36,7 @@ def test_there_are_members():
     assert sorted([*WARMING, *CYCLES, "none"]) == MEMBERS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MEMBERS)
 def test_it_starts_at_the_base_rate_or_rises_to_it(name):
     found = [make(name).multiplier(step) for step in STEPS]
