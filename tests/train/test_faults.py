@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from tests import soak
 from tests.faults import FailingDisk, PowerLoss, RecordingDisk, lay_out, replace_os
 from tests.train.test_resume import timeless
 from trainctl.data.rows import SplitName
@@ -88,13 +89,15 @@ def assert_goes_on_to_the_same_end(directory: Path, whole: Path, *, ended: bool)
 
 
 @pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.parametrize("persistent", [False, True], ids=["once", "for-good"])
 def test_a_disk_that_fails_at_its_nth_operation_costs_nothing(
     tmp_path: Path, whole: Path, monkeypatch: pytest.MonkeyPatch, persistent: bool
 ) -> None:
     ended = stopped = unborn = n = 0  # unborn: nothing was left behind
+    stride = max(1, (4 if persistent else 2) // soak.FACTOR)
     while True:
-        n += 2 if persistent else 1
+        n += stride
         directory, disk = tmp_path / f"{n}", FailingDisk(n, persistent=persistent)
         finished = ended_under(disk, directory, monkeypatch)
         if not disk.fired:
@@ -108,9 +111,9 @@ def test_a_disk_that_fails_at_its_nth_operation_costs_nothing(
         shutil.rmtree(directory)
 
     # Before the first checkpoint nothing is worth keeping; after it one failure is survived, a broken disk stops the run.
-    assert unborn > (15 if persistent else 30)
+    assert unborn * stride > 30
     assert n > 80
-    assert stopped > 20 if persistent else stopped == 0 and ended > 40
+    assert stopped * stride > 40 if persistent else stopped == 0 and ended * stride > 40
 
 
 def summary_is_there(directory: Path) -> bool:
