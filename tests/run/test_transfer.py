@@ -79,7 +79,7 @@ WIDER = [
     *((["model=rnn", f"model.cell={cell}", "model.hidden_size=8", "model.layers=2", "model.bidirectional=true"],
        ["model.hidden_size=16"], SEQUENCE, "layer") for cell in ("rnn", "gru", "lstm")),
     (["model=rnn", "model.hidden_size=6", "model.embedding_size=4"], ["model.hidden_size=9"], TOKENS, "none"),
-    (["model=resnet"], ["model.width=32"], schema((3, 16, 16)), None),
+    (["model=resnet", "model.depth=8"], ["model.width=32"], schema((3, 16, 16)), None),
 ]  # fmt: skip
 
 
