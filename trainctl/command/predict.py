@@ -51,7 +51,7 @@ hidden layer, which is the input of the last dense layer. Rows that the network 
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError, DataError
@@ -60,6 +60,9 @@ from trainctl.fileformat.pattern import STANDARD_INPUT, files_of
 from trainctl.report import table
 from trainctl.settings.text import read_items
 from trainctl.store import directories, rundir
+
+if TYPE_CHECKING:
+    from trainctl.finished.predict import Predictions
 
 OPTIONS = {
     "output": "", "format": "", "id": "", "keep": "none", "quantiles": "", "what": "prediction", "which": "best",
@@ -120,6 +123,11 @@ def main(argv: Sequence[str]) -> int:
         table.line(f"trainctl: wrote {target}", stream=sys.stderr)
     else:
         table.text(found.text)
+    return _say(found)
+
+
+def _say(found: "Predictions") -> int:
+    """Print the notes, and the files that could not be predicted; return the exit code."""
     for note in found.notes:
         table.line(f"trainctl: note: {note}", stream=sys.stderr)
     if not found.failed:

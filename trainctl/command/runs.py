@@ -138,23 +138,7 @@ def _ranked(records: Sequence[Record], metric: str) -> list[Record]:
 
 def _table(records: Sequence[Record], sort: str) -> None:
     shown = [name for name in metric_columns(records) if name.startswith("test/") or name == sort]
-    rows = [
-        {
-            "run": record.name,
-            "outcome": record.outcome,
-            "trials": phrases.count(record.trials),
-            "tags": ",".join(record.tags),
-            "dataset": record.data or "-",
-            "model": record.member("model") or "-",
-            "optimizer": record.member("optimizer") or "-",
-            "lr": phrases.setting(record.lr),
-            "epochs": phrases.epochs(record.epochs),
-            "best": "-" if record.best is None else f"{record.monitor} {phrases.number(record.best)}",
-            **{name: phrases.number(record.metrics.get(name)) for name in shown},
-            "time": phrases.duration(record.seconds),
-        }
-        for record in records
-    ]
+    rows = [_row(record, shown) for record in records]
     absent = [header for header in ("trials", "tags") if all(row[header] in ("", "-") for row in rows)]
     rows = [{header: cell for header, cell in row.items() if header not in absent} for row in rows]
     headers = list(rows[0])
@@ -181,6 +165,24 @@ def _table(records: Sequence[Record], sort: str) -> None:
         optional=[name for name in optional if name in headers],
         shorter={"run": phrases.shorter_names([record.name for record in records])},
     )
+
+
+def _row(record: Record, metrics: Sequence[str]) -> dict[str, str]:
+    """Return a run's cells, by header."""
+    return {
+        "run": record.name,
+        "outcome": record.outcome,
+        "trials": phrases.count(record.trials),
+        "tags": ",".join(record.tags),
+        "dataset": record.data or "-",
+        "model": record.member("model") or "-",
+        "optimizer": record.member("optimizer") or "-",
+        "lr": phrases.setting(record.lr),
+        "epochs": phrases.epochs(record.epochs),
+        "best": "-" if record.best is None else f"{record.monitor} {phrases.number(record.best)}",
+        **{name: phrases.number(record.metrics.get(name)) for name in metrics},
+        "time": phrases.duration(record.seconds),
+    }
 
 
 def _as_json(record: Record) -> dict[str, Any]:

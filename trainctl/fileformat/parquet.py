@@ -2,7 +2,7 @@
 
 import glob
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -211,26 +211,12 @@ def convert(packer: Packer, files: Files, plan: Plan) -> None:
     )
     names = [column.name for column in plan.columns]
     answers = [column.name for column in plan.targets]
+    coders = texts | ({target: classes} if plan.classes else {})
     rounded: dict[str, None] = {}
     try:
         with memory_of_the_system(), waiting(f"converting {files.name}", files.rows, "rows") as wait:
             for file, batch in files.batches([*dict.fromkeys([*names, *answers])]):
-                with reading(file):
-                    found = {name: batch.column(name) for name in {*names, *answers}}
-                    numbers = {
-                        name: _numbers(files, name, column)
-                        for name, column in found.items()
-                        if name not in texts and name != target
-                    }
-                    words = {
-                        name: _words(files, column) for name, column in found.items() if name in texts or name == target
-                    }
-                for name, values in numbers.items():
-                    _check(file, name, values)
-                    if files.pa.types.is_integer(found[name].type) and (np.abs(values) > EXACT).any():
-                        rounded[name] = None
-                for name, (cells, places) in words.items():
-                    numbers[name] = _coded(classes if name == target else texts[name], cells, places)
+                numbers = _coded_columns(files, file, batch, coders, rounded)
                 rows = len(batch)
                 values = np.stack([numbers[name] for name in names], axis=1)
                 wanted = [numbers[name] for name in answers]
@@ -245,6 +231,21 @@ def convert(packer: Packer, files: Files, plan: Plan) -> None:
         f"column {name}: whole numbers beyond 2^53 are rounded to float64, so distinct ones may become equal"
         for name in rounded
     ]
+
+
+def _coded_columns(
+    files: Files, file: Path, batch: Any, coders: Mapping[str, Texts], rounded: dict[str, None]
+) -> dict[str, np.ndarray]:
+    """Return the numbers of each column of a batch ``(N,)``, and add to ``rounded`` the names of those that lose digits."""
+    with reading(file):
+        found = {name: batch.column(name) for name in batch.schema.names}
+        numbers = {name: _numbers(files, name, column) for name, column in found.items() if name not in coders}
+        words = {name: _words(files, column) for name, column in found.items() if name in coders}
+    for name, values in numbers.items():
+        _check(file, name, values)
+        if files.pa.types.is_integer(found[name].type) and (np.abs(values) > EXACT).any():
+            rounded[name] = None
+    return numbers | {name: _coded(coders[name], cells, places) for name, (cells, places) in words.items()}
 
 
 def _numbers(files: Files, name: str, column: Any) -> np.ndarray:
