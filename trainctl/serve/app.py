@@ -253,7 +253,7 @@ class App:
 
     def close(self) -> None:
         """End the threads; requests that are in progress are answered first."""
-        self.readers.shutdown(wait=True)
+        self.readers.shutdown(wait=True, cancel_futures=True)  # what waits is for requests that were given up
         self.service.close()
 
 
