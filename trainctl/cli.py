@@ -85,7 +85,7 @@ def farewell(place: Place, code: int) -> None:
     link = world.current().link
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
     if link is None and place.by != "trainctl" and command in TRAINING:  # the launcher ends them itself
-        from trainctl.machine.joining import join
+        from trainctl.machine.rendezvous import join
 
         try:
             link = join(place)

@@ -38,7 +38,7 @@ from typing import Any
 
 from trainctl.command import arguments, option_values
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished import distinguish
 from trainctl.finished.differing import differing
 from trainctl.finished.record import Record, metric_columns, read, rises
@@ -110,7 +110,7 @@ def _table(records: Sequence[Record], best: Best) -> None:
         table.line()
     _settings(records)
     table.line()
-    comparable = not identity.differ(record.fingerprint for record in records)
+    comparable = not fingerprints.differ(record.fingerprint for record in records)
     _results(records, comparable)
     if comparable:
         _distinguish(records)
@@ -247,7 +247,7 @@ def _results(records: Sequence[Record], comparable: bool) -> None:
         ["epochs", *(phrases.epochs(record.epochs) for record in records)],
         ["parameters", *(phrases.count(record.parameters) for record in records)],
         *_costs(records),
-        ["data", *(identity.shown(record.fingerprint or "-") for record in records)],
+        ["data", *(fingerprints.shown(record.fingerprint or "-") for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
     ]
     table.show(["result", *_labels(records)], rows, title="Results (* best)" if comparable else "Results")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainctl.components.loss.base import Task
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished.open import ELSEWHERE
 from trainctl.run import factory
 from trainctl.run.model import build_model
@@ -86,7 +86,7 @@ def notes_on_rows(parts: Sequence[Parent]) -> list[str]:
     first = parts[0]
     notes = []
     for part in parts[1:]:
-        other_data = identity.differ([part.schema.fingerprint, first.schema.fingerprint])
+        other_data = fingerprints.differ([part.schema.fingerprint, first.schema.fingerprint])
         if other_data or vars(part.config.split) != vars(first.config.split):
             what = "other data" if other_data else "another split"
             notes.append(

@@ -14,7 +14,7 @@ import torch
 
 from trainctl.errors import DataError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.finished.given import notes_of, read_given, records_of
+from trainctl.finished.in_memory import notes_of, read_given, records_of
 from trainctl.finished.inputs import Inputs, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.predict import as_value, as_values

@@ -39,7 +39,7 @@ from trainctl.run.state import TrainState
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
-from trainctl.step.split import is_divided
+from trainctl.step.split_state import is_divided
 from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
