@@ -221,7 +221,8 @@ def test_lines_that_a_shell_executes_are_named_again(home: Path) -> None:
     own = ["sweep.slurm=2", "sweep.slurm_setup=[touch canary]", "sweep.slurm_options=[--wrap=touch canary]"]
     (home / "sweep.json").write_text(json.dumps(record | {"words": [*record["words"], *own]}))
     with pytest.raises(
-        ConfigError, match=r"name again what its jobs execute, .*: 'sweep.slurm_setup=\[touch canary\]'"
+        ConfigError,
+        match=r"its jobs execute only what you name; repeat or change: 'sweep.slurm_setup=\[touch canary\]'",
     ):
         opening.reopen(home, ["sweep.slurm=2"])
     assert opening.reopen(home, ["sweep.slurm=2", own[1], "sweep.slurm_options=[]"]).settings.slurm_options == []

@@ -56,8 +56,8 @@ LONGEST = 200  # characters of a setting: an ensemble's has all of its parts
 DECIMALS = 6  # for metrics below 10
 MOST_CHARTS = 6  # of metrics in a picture
 ROWS_ONLY = (
-    "By the intervals of the metrics, 5 % for all comparisons together: what other test rows would change, not what other"
-    " seeds would. trainctl report compares the runs row by row, and a few seeds of each say more."
+    "By the intervals of the metrics, 5 % for all comparisons together. They say what other test rows would change, not"
+    " what other seeds would. For more, compare the runs row by row (trainctl report), or train a few seeds of each."
 )
 Best = dict[Path, dict[str, Any]]  # by the directory of its first run
 

@@ -58,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     if typed := [word for word in overrides if word.startswith("processes=") and word != "processes=1"]:
-        raise ConfigError(f"{typed[0]}: prune uses one process; to train what it made with several, trainctl finetune")
+        raise ConfigError(
+            f"{typed[0]}: prune uses one process; to train the new run with several, use trainctl finetune"
+        )
     settings = configuration.read(directory, packages)
     if scope == "units":
         smaller.narrower(settings.parts["model"], 1 - amount)

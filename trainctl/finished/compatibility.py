@@ -68,7 +68,7 @@ def require_same_task(parts: Sequence[Parent]) -> Task:
     tasks = [build_part(part)[1] for part in parts]
     for part, task in zip(parts, tasks, strict=True):
         if task != tasks[0]:
-            raise CheckpointError(f"{part.name} does not fit {parts[0].name}: {_difference('task', tasks[0], task)}")
+            raise CheckpointError(f"{part.name} does not match {parts[0].name}: {_difference('task', tasks[0], task)}")
     return tasks[0]
 
 
@@ -151,10 +151,12 @@ def _require(parts: Sequence[Parent], values: Any) -> None:
         for name, ours in first:
             if name not in theirs or not _same(ours, theirs[name]):
                 raise CheckpointError(
-                    f"{part.name} does not fit {parts[0].name}: {_difference(name, ours, theirs.get(name))}"
+                    f"{part.name} does not match {parts[0].name}: {_difference(name, ours, theirs.get(name))}"
                 )
         if more := next((name for name in theirs if name not in dict(first)), None):
-            raise CheckpointError(f"{part.name} does not fit {parts[0].name}: {_difference(more, None, theirs[more])}")
+            raise CheckpointError(
+                f"{part.name} does not match {parts[0].name}: {_difference(more, None, theirs[more])}"
+            )
 
 
 def _schema_values(part: Parent) -> Iterator[tuple[str, Any]]:

@@ -37,7 +37,7 @@ def check_origin(run: Run, saved: Saved) -> None:
             else ("in memory", "on disk")
         )
         raise CheckpointError(
-            f"{saved.path}: its rows were {before}, and are {now} here: their order is another one, and their fingerprints"
+            f"{saved.path}: its rows were {before}, and are {now} here: they are visited in another order, and their fingerprints"
             f" cannot be compared; keep them {before} (dataset.keep, dataset.memory), or start a new run"
         )
     if trained.fingerprint != run.data.schema.fingerprint:

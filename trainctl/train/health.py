@@ -137,7 +137,7 @@ class Health:
             return True  # every step since the snapshot was checked
         if run.scaler.is_enabled() and (scale := run.scaler.get_scale()) < LEAST_SCALE:
             raise NonFiniteError(
-                f"precision=fp16 skips too many steps; by step {run.state.step} the scale of the loss fell to {scale:g}:"
+                f"precision=fp16 skips too many steps; by step {run.state.step} the scale of the loss had fallen to {scale:g}:"
                 f" {ADVICE}, or precision=bf16"
             )
         if not all(run.world.share(state_is_finite(run, self.masks))):

@@ -24,7 +24,9 @@ from trainctl.wording import shortened
 LONGEST = 120  # characters of a setting
 MOST_CHARTS = 12
 ROWS = {"classification": "accuracy", "regression": "mae", "reconstruction": "rmse"}
-FEWER = "These say what other test rows of the same kind would change. They do not account for variation between seeds."
+FEWER = (
+    "Intervals and tests say what other test rows of the same kind would change. They do not account for other seeds."
+)
 
 
 def gather(
