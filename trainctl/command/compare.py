@@ -12,8 +12,8 @@ Usage: trainctl compare SWEEP [root=DIR] [format=FORMAT]
                  which must not exist
 
 One sweep shows its ranked table, from what is known so far. Among several, a
-sweep stands for its best point: its mean over the seeds, and then the first
-run of the point next to the other runs.
+sweep is represented by its best point: by its mean over the seeds, and by the
+first run of the point next to the other runs.
 
 Runs that were trained on the same data are compared by the 95 % intervals of
 their test metrics: which differences are more than chance. If the runs repeat
