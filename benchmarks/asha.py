@@ -12,7 +12,7 @@ from pathlib import Path
 from trainctl.settings import sweep as settings
 from trainctl.store import runpath
 from trainctl.sweep.ledger import Ledger, key_of
-from trainctl.sweep.schedule import Policy, Task
+from trainctl.sweep.policy import Policy, Task
 from trainctl.sweep.trial import Trial
 
 Curves = Mapping[str, Sequence[float]]  # for each point, the loss after each epoch

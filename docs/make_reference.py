@@ -29,7 +29,7 @@ SETTINGS = """\
 {note}
 
 Set any key with `key=value` on the command line, or for a whole project in [trainctl.yaml](../guide/project.md).
-`trainctl settings KEY` says what is said here, and which word or file has set the value; `trainctl --cfg job` prints all
+`trainctl settings KEY` shows the same, and which word or file has set the value; `trainctl --cfg job` prints all
 of them with the values of a run.
 The parameters of data sets, models, optimizers and so on are in the [catalogue](../catalogue.md).
 """
@@ -39,8 +39,8 @@ COMMANDS = """\
 
 {note}
 
-`trainctl [overrides]` trains. A first word without `=` is a command, and `trainctl COMMAND --help` prints what is
-said here. `trainctl --help` lists the commands, `trainctl settings` explains every setting, and `trainctl --version`
+`trainctl [overrides]` trains. A first word without `=` is a command, and `trainctl COMMAND --help` prints the
+text below. `trainctl --help` lists the commands, `trainctl settings` explains every setting, and `trainctl --version`
 prints the version. `RUN` is a run's directory, its name, any part of the name that no other run has, or `last`.
 """
 
@@ -68,6 +68,8 @@ NO_COMMANDS = {
     "option_values",
 }  # modules of trainctl/command
 
+TERM = re.compile(r"\S+ {2,}\S")  # a line that explains a word in a column to the right of it
+
 
 def settings() -> str:
     """Return the page of settings: every key with its default, its range and its meaning."""
@@ -88,11 +90,11 @@ def commands() -> str:
 
 
 def paragraphs(doc: str) -> Iterator[str]:
-    """Yield the parts of a help text as Markdown: prose, and what is indented as it stands."""
+    """Yield the parts of a help text as Markdown: prose, and what is indented, or lists terms, as it stands."""
     for block in re.split(r"\n\n+", doc):
         lines = block.splitlines()
         prose = [line for line in lines if not line.startswith("  ")]
-        if prose and not prose[0].startswith(("Usage:", "Examples:")):
+        if prose and not prose[0].startswith(("Usage:", "Examples:")) and not TERM.match(prose[0]):
             yield re.sub(r"(`[^`]+`)|([*<\[\]])", lambda match: match[1] or "\\" + match[2], "\n".join(prose))
             lines = lines[len(prose) :]
         if lines:

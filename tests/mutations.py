@@ -209,7 +209,7 @@ MUTATIONS = [
         "tests/finished/test_open.py -k another_run",
     ),
     Mutation(
-        "trainctl/finished/comparison.py",
+        "trainctl/finished/bitwise.py",
         "return tensor.reshape(-1).contiguous().view(torch.uint8)",
         "return tensor.reshape(-1).contiguous().view(torch.uint8) * 0",
         "tests/finished/test_verify.py -k tensor",
@@ -437,7 +437,7 @@ MUTATIONS = [
     Mutation(
         "trainctl/data/load.py",
         "scale(dataset.targets[known])",
-        "scale(parts.dataset.targets[train])",
+        "scale(divided.dataset.targets[train])",
         "tests/train/test_teacher.py",
     ),
     Mutation(
@@ -1122,7 +1122,7 @@ MUTATIONS = [
         "tests/train/test_loop.py",
     ),
     Mutation(
-        "trainctl/finished/comparison.py",
+        "trainctl/finished/bitwise.py",
         "    if not pending(run.saved, plan):\n        return run.saved\n",
         "    return run.saved\n",
         "tests/train/test_stops.py",
@@ -1171,8 +1171,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/load.py",
-        'else by_block.spare(clean, parts.dataset, parts.rows["train"], split.seed)',
-        'else parts.rows["train"]',
+        "train = by_block.spare(clean, divided.dataset, train, split.seed)",
+        "pass",
         "tests/run/test_assemble.py",
     ),
     Mutation(
@@ -1224,10 +1224,10 @@ MUTATIONS = [
         "tests/sweep/test_sampler.py -k failed",
     ),
     Mutation(
-        "trainctl/sweep/schedule.py",
+        "trainctl/sweep/policy.py",
         "if epochs is None or rung < epochs]",
         "]",
-        "tests/sweep/test_schedule.py -k last_epoch",
+        "tests/sweep/test_policy.py -k last_epoch",
     ),
     Mutation(
         "trainctl/settings/space.py",
@@ -1512,10 +1512,10 @@ MUTATIONS = [
         "tests/sweep/test_hostile_sweeps.py",
     ),
     Mutation(
-        "trainctl/sweep/schedule.py",
+        "trainctl/sweep/policy.py",
         "        if rung not in own.rungs:\n            return True",
         "        if rung in own.rungs and False:\n            return True",
-        "tests/sweep/test_schedule.py",
+        "tests/sweep/test_policy.py",
     ),
     Mutation(
         "trainctl/store/runpath.py",
@@ -1755,7 +1755,7 @@ MUTATIONS = [
         "trainctl/finished/table_inputs.py",
         "replace(column, number=PLAIN) if column.name in cells.typed else column",
         "column",
-        "tests/finished/test_given.py",
+        "tests/finished/test_in_memory.py",
     ),
     Mutation(
         "trainctl/finished/source.py",
@@ -1831,7 +1831,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/load.py",
-        "if fingerprint(dataset) == trained else parts",
+        "if fingerprint(dataset) == trained else divided",
         "if fingerprint(dataset) != trained else parts",
         "tests/finished/test_evaluate.py -k labels",
     ),

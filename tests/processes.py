@@ -14,8 +14,8 @@ from typing import Any
 from trainctl.errors import TrainctlError
 from trainctl.machine import environment
 from trainctl.machine.environment import BY_US, Place
-from trainctl.machine.joining import join
 from trainctl.machine.link import Link
+from trainctl.machine.rendezvous import join
 from trainctl.machine.signals import ExitImmediately, Terminate
 from trainctl.train import following, together
 

@@ -11,7 +11,7 @@ LONG_FUNCTIONS = {
     "components/dataset/arrays.py: arrays", "components/dataset/csv.py: _convert", "components/dataset/csv.py: csv",
     "components/dataset/image_folder.py: image_folder", "components/dataset/series.py: series",
     "components/dataset/tar.py: tar", "components/dataset/text.py: text", "run/assemble.py: assemble",
-    "step/parts.py: in_parts", "step/pieces.py: pieces_of", "train/loop.py: train",
+    "step/batch.py: in_parts", "step/pieces.py: pieces_of", "train/loop.py: train",
 }  # fmt: skip
 
 

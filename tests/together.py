@@ -9,7 +9,7 @@ from torch import Tensor
 
 from tests import processes
 from trainctl.finished import open as opening
-from trainctl.finished.comparison import tensor_difference, tensors_of
+from trainctl.finished.bitwise import tensor_difference, tensors_of
 from trainctl.settings import compose, existing
 from trainctl.step import eager as eager_module
 from trainctl.store import restore, rundir

@@ -85,7 +85,7 @@ def farewell(place: Place, code: int) -> None:
     link = world.current().link
     command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
     if link is None and place.by != "trainctl" and command in TRAINING:  # the launcher ends them itself
-        from trainctl.machine.joining import join
+        from trainctl.machine.rendezvous import join
 
         try:
             link = join(place)
@@ -178,7 +178,7 @@ def dispatch(arguments: Sequence[str]) -> int:
     """
     if "" in arguments:  # an empty name would be the newest run, or the current directory
         place = list(arguments).index("") + 1
-        raise ConfigError(f"argument {place} is empty; check the variable of the shell that it comes from")
+        raise ConfigError(f"argument {place} is empty; check the shell variable that it comes from")
     arguments = with_file_expanded(with_command_first(arguments))
     first = arguments[0] if arguments else "-"
     command = first if not first.startswith(("-", "~")) and "=" not in first else None

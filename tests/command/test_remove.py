@@ -76,7 +76,7 @@ def test_a_run_from_which_another_was_made_needs_a_word(root, say):
     make(root / "child", [root / "parent"])
     code, _, err = say("remove", "parent", "yes=true")
     assert (code, (root / "parent").exists()) == (4, True)
-    assert "child was made from it; to remove it anyway, add parents=true" in err
+    assert "runs were made from it (child); to remove it anyway, add parents=true" in err
     assert say("remove", "parent", "child", "yes=true")[0] == 0
     make(root / "parent"), make(root / "child", [root / "parent"])
     assert say("remove", "parent", "parents=true", "yes=true")[0] == 0

@@ -105,7 +105,7 @@ def test_what_one_process_does_is_refused_by_name(command, words, message, tmp_p
 )
 def test_a_command_that_trains_nothing_refuses_processes_before_it_looks_for_the_run(command, word, monkeypatch):
     monkeypatch.setattr(launching, "import_torch", lambda: pytest.fail("imports torch"))
-    with pytest.raises(ConfigError, match=f"{word}: {command} uses one process, whatever has trained the run: leave"):
+    with pytest.raises(ConfigError, match=f"{word}: {command} uses one process, however many trained the run: leave"):
         importlib.import_module(f"trainctl.command.{command}").main(["no-such-run", "other", word])
 
 

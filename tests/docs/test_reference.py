@@ -1,5 +1,6 @@
 """The reference says what the code says, and names every file that a run writes."""
 
+import ast
 import doctest
 import importlib
 import re
@@ -29,6 +30,21 @@ def test_every_setting_has_a_default_a_range_and_a_meaning() -> None:
     assert len(rows) > 25
     assert "loop.batch_size" in {row[0] for row in rows}
     assert [row for row in rows if not all(row)] == []
+
+
+def test_no_line_of_a_help_is_lost_or_written_twice() -> None:
+    files = [
+        path for path in (ROOT / "trainctl" / "command").glob("*.py") if path.stem not in make_reference.NO_COMMANDS
+    ]
+    assert len(files) > 25
+    for path in files:
+        help_text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        shown = "\n".join(make_reference.paragraphs(help_text))
+        lines = [line for line in shown.replace("\\", "").splitlines() if not line.startswith("```")]
+        written = help_text.replace("\\", "").splitlines()
+        assert [line.strip() for line in lines if line.strip()] == [line.strip() for line in written if line.strip()], (
+            path.name
+        )
 
 
 def test_the_examples_in_the_generator_are_right() -> None:

@@ -278,7 +278,7 @@ TRUSTED = {
     "trainctl/machine/link.py": {"json.loads"},  # of what the other processes of the run say
     "trainctl/machine/notices.py": {"json.loads"},  # the same
     "trainctl/train/together.py": {"json.loads", "safetensors.torch.load"},  # likewise
-    "trainctl/step/split.py": {"safetensors.torch.load"},  # likewise
+    "trainctl/step/split_state.py": {"safetensors.torch.load"},  # likewise
     "trainctl/machine/launch.py": {"json.loads"},  # of whole lines that our own processes wrote
     "trainctl/components/logger/wandb.py": {"Image.open", "json.loads"},  # of plots and lines that we wrote
     "trainctl/components/dataset/_published.py": {"np.loadtxt", "importlib.util.find_spec"},
@@ -287,7 +287,7 @@ TRUSTED = {
     "trainctl/settings/hydra_tree.py": {"OmegaConf.to_container"},
     "trainctl/fileformat/packed.py": {"json.loads"},  # of what it has just made
     "trainctl/store/difference.py": {"json.loads"},
-    "trainctl/finished/comparison.py": {"json.loads"},
+    "trainctl/finished/bitwise.py": {"json.loads"},
     "trainctl/run/factory.py": {"importlib.util.find_spec"},
     "trainctl/finished/agreement.py": {"csv.reader"},  # of what predict wrote
     "trainctl/finished/weights_file.py": {"json.loads", "safetensors.torch.load"},  # of what it wrote

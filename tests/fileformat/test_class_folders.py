@@ -88,7 +88,7 @@ def test_a_class_whose_accents_are_written_in_two_ways_is_one(tree):
 
 def test_classes_that_look_alike_are_told(tree):
     (note,) = read_class_folders(tree("Cat/1.png", "cat/1.png", "dog/1.png"), layout()).notes
-    assert note == "the classes Cat and cat differ only in upper and lower case or spaces, and are different"
+    assert note == "the classes Cat and cat differ only in upper and lower case or spaces, but count as different"
 
 
 def test_folders_can_be_dropped(tree):

@@ -383,7 +383,7 @@ def test_a_file_that_changes_while_it_is_converted_is_not_used(table: Path, monk
         table.write_text("a,y\n1,0\n")
 
     monkeypatch.setattr(csv_rows.Gathered, "finish", changing)
-    with pytest.raises(DataError, match=r"my\.csv: changed while it was converted: start again"):
+    with pytest.raises(DataError, match=r"my\.csv: changed while it was converted; start again"):
         read(table, keep="disk")
     assert not conversions(table)
 

@@ -111,7 +111,7 @@ def test_half_a_character_is_named_with_its_line_and_a_whole_one_is_read(
         "%s", json.dumps(record)
     )
     (tmp_path / "t.json").write_text(lines)
-    with pytest.raises(DataError, match=r"t\.json, line \d: \\ud[89a-f]\w\w is half of a pair of surrogates"):
+    with pytest.raises(DataError, match=r"t\.json, line \d: \\ud[89a-f]\w\w is half of a surrogate pair"):
         read_table(tmp_path / "t.json")
     (tmp_path / "t.json").write_text(json.dumps([{"x": "\U0001f600"}]))
     assert read_table(tmp_path / "t.json").cells("x") == ["\U0001f600"]

@@ -291,7 +291,7 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_left(
     session.begin(compose.compose([*BARE, *words, "loop.max_steps=1"]), [], tmp_path / "other")
     before = entries(tmp_path)
     code, _, err = say("ensemble", trained["alike"][0], "other", ROOT)
-    assert (code, f"other does not fit alike-0: {message}" in err) == (4, True), err
+    assert (code, f"other does not match alike-0: {message}" in err) == (4, True), err
     assert entries(tmp_path) == before
 
 
@@ -306,7 +306,7 @@ def test_texts_with_another_vocabulary_are_refused(say: Say, tmp_path: Path) -> 
         session.begin(compose.compose(words), [], tmp_path / f"run-{name}")
     for verb in ("ensemble", "merge"):
         code, _, err = say(verb, "run-a", "run-b", ROOT)
-        assert (code, "token" in err, "run-b does not fit run-a" in err) == (4, True, True), err
+        assert (code, "token" in err, "run-b does not match run-a" in err) == (4, True, True), err
     assert not (tmp_path / "runs").exists()
 
 

@@ -175,7 +175,7 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_left(
         code, _, err = say("merge", trained[0], other, f"method={method}", ROOT)
         assert code == 4
         assert message in err
-        assert "other does not fit seed-0" in err
+        assert "other does not match seed-0" in err
     assert entries(tmp_path) == before
 
 

@@ -117,7 +117,7 @@ def test_a_pruned_run_is_pruned_again_and_never_less(run, say, tmp_path):  # noq
     assert (fraction(tmp_path / "a"), fraction(tmp_path / "b")) == pytest.approx((0.6, 0.9), abs=0.01)
     assert all(bool(zeros(tmp_path / "b")[name][part].all()) for name, part in zeros(tmp_path / "a").items())
     code, _, said = say("prune", "b", "root=.", "amount=0.9")
-    assert (code, "already are 0; use a larger amount" in said) == (2, True)
+    assert (code, "are already 0; use a larger amount" in said) == (2, True)
     assert say("reproduce", "a", "root=.")[0] == 0
     code, _, said = say("prune", "a", "root=.", "amount=0.9", "rewind=true")
     assert (code, "was made without training" in said) == (4, True)

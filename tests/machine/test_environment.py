@@ -66,7 +66,7 @@ def test_what_does_not_belong_together_is_refused_by_name(environment, message):
 
 
 def test_an_allocation_of_several_tasks_without_srun_gets_a_note():
-    note = "SLURM_NTASKS=4, but this is not a task of srun, so one process trains: for 4, srun trainctl ..."
+    note = "SLURM_NTASKS=4, but this is not a task of srun, so one process trains; to use all 4: srun trainctl ..."
     assert outside_step({"SLURM_NTASKS": "4"}) == note
     assert outside_step(STEP) == outside_step({}) == outside_step({"SLURM_NTASKS": "1"}) == ""
 

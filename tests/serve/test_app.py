@@ -109,7 +109,7 @@ WRONG = [
     ('{"images": ["%"]}', 400, "not base64"),
     ('{"texts": ["a"]}', 400, "contains texts"),
     ("[" * 100, 400, "nested more than 20 levels deep"),
-    (json.dumps([{"city": "Bern", "age": 1}] * 51), 413, "51 rows; one request may have 50"),
+    (json.dumps([{"city": "Bern", "age": 1}] * 51), 413, "51 rows; one request may have at most 50"),
     ("9" * 2000, 400, "digits"),
     ("x" * 200_001, 413, "larger than 200,000 bytes"),
 ]
@@ -180,7 +180,7 @@ def test_paths_methods_and_options_that_do_not_exist_are_refused(served):
     assert server.request("GET", "/predict")[1]["allow"] == "POST"
     assert server.request("POST", "/health")[0] == 405
     assert server.request("GET", "/../../etc/passwd")[0] == 404
-    assert server.request("GET", "/runs")[2]["error"] == "no such path; there are /, /health, /schema, /predict"
+    assert server.request("GET", "/runs")[2]["error"] == "no such path; choose from: /, /health, /schema, /predict"
     assert server.predict(ROWS, path="/predict?keep=all")[0] == 400
     assert server.predict(ROWS, path="/predict?" + "&".join(f"id={n}" for n in range(99)))[0] == 400
     assert server.request("HEAD", "/health")[2] == b""

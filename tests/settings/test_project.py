@@ -251,7 +251,7 @@ def test_a_project_decides_what_is_executed_or_contacted_only_if_it_is_trusted(h
     assert "a file may not decide what is executed or contacted, unless you trust it" in err
     project.layered([f"{key}=null"], multirun=True)  # typed: the file's does not count
     code, out, _ = say("trust")
-    assert (code, f"these settings count from now on: {key}=" in out or f"'{key}=" in out) == (0, True)
+    assert (code, f"these settings take effect from now on: {key}=" in out or f"'{key}=" in out) == (0, True)
     assert any(each.key == key for each in project.layered([], multirun=True).applied)
 
 

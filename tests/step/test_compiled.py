@@ -31,7 +31,8 @@ def test_the_cost_is_said_once_for_each_shape_and_changes_no_bit(monkeypatch: py
     assert all(torch.equal(*pair) for pair in zip(expected, found, strict=True))
     assert len(notes) == 2  # batches of 500 rows, and one of 257
     assert re.match(
-        r"compiling the model for 500 rows took \d+\.\d s; a step computes in .* ms instead of .* ms", notes[0]
+        r"compiling the model for 500 rows took \d+\.\d s; forward and backward pass take .* ms instead of .* ms",
+        notes[0],
     )
     assert str(engine) == "compiled"
 
@@ -40,7 +41,7 @@ def test_the_cost_is_said_once_for_each_shape_and_changes_no_bit(monkeypatch: py
     ("change", "reason"),
     [
         ("raises", "the model cannot be compiled (no compiler here)"),
-        ("differs", "the compiled model gave other gradients than the eager one"),
+        ("differs", "the compiled model gave different gradients from the eager one"),
     ],
 )
 def test_steps_are_eager_if_it_fails(change: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +63,7 @@ def test_steps_are_eager_if_it_fails(change: str, reason: str, monkeypatch: pyte
     ("words", "message"),
     [
         (("loop.record=always",), "compiled steps are not recorded"),
-        (("loop.checkpoint_activations=true",), "chooses itself what it computes again"),
+        (("loop.checkpoint_activations=true",), "decides for itself what it computes again"),
         (("threads=adapt",), "keeps its number of threads"),
         (("processes=2",), "would compute other bits"),
     ],

@@ -136,7 +136,7 @@ def test_a_sweep_and_a_copy_of_a_parent_are_named_as_what_they_are(tmp_path: Pat
         rundir.find("x", tmp_path)
     parent = make_run(tmp_path / "run" / "parents", "0")
     (parent / "parent.json").write_text("{}")
-    with pytest.raises(CheckpointError, match="is what a run keeps of a run that it was made from"):
+    with pytest.raises(CheckpointError, match="is the copy that a run keeps of one that it was made from"):
         rundir.find(str(parent), tmp_path)
 
 

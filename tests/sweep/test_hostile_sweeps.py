@@ -13,7 +13,7 @@ import pytest
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
 from trainctl.store import files, journal, runpath
-from trainctl.sweep import opening, places
+from trainctl.sweep import opening, trial_directories
 from trainctl.sweep.trial import Trial
 
 ODD: list[Any] = [
@@ -119,7 +119,7 @@ def test_a_log_and_a_trial_that_are_links_lead_nowhere(home: Path, tmp_path: Pat
         files.open_to_append(held / "logs" / "0.log")
     (home / "trial").symlink_to(tmp_path)
     with pytest.raises(CheckpointError, match="is a link, not a directory"):
-        places.check(held / "trial")
+        trial_directories.check(held / "trial")
     with pytest.raises(CheckpointError):
         runpath.enter(held / "trial")
     assert (tmp_path / "secret").read_text() == "mine"
@@ -144,7 +144,7 @@ def test_a_taken_over_run_leaves_links_and_the_old_directory_behind(home: Path, 
     (home / "0-x" / "checkpoints").mkdir(parents=True)
     (home / "0-x" / "checkpoints" / "last.safetensors").write_bytes(b"weights")
     (home / "0-x" / "log.txt").symlink_to("/etc/passwd")
-    places.take_over(held / "0-x", 1)
+    trial_directories.take_over(held / "0-x", 1)
     assert (home / "0-x" / "checkpoints" / "last.safetensors").read_bytes() == b"weights"
     assert (home / "0-x" / "log.txt").is_symlink()  # not a copy of what it leads to
     assert (home / "lost" / "0-x.1" / "checkpoints").is_dir()
@@ -199,7 +199,7 @@ def test_a_sweep_imports_no_package_that_is_not_named_again_however_it_is_set(
 
 
 def test_a_point_names_no_packages(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "model").mkdir(parents=True)
     (home / "lists" / "000001.json").write_text(json.dumps([{"point": ["optimizer.lr=0.3", "components=[evil]"]}]))
     opened = opening.reopen(home)
     with pytest.raises(CheckpointError, match="point 2 names other packages of components"):
@@ -221,7 +221,8 @@ def test_lines_that_a_shell_executes_are_named_again(home: Path) -> None:
     own = ["sweep.slurm=2", "sweep.slurm_setup=[touch canary]", "sweep.slurm_options=[--wrap=touch canary]"]
     (home / "sweep.json").write_text(json.dumps(record | {"words": [*record["words"], *own]}))
     with pytest.raises(
-        ConfigError, match=r"name again what its jobs execute, .*: 'sweep.slurm_setup=\[touch canary\]'"
+        ConfigError,
+        match=r"its jobs execute only what you name; repeat or change: 'sweep.slurm_setup=\[touch canary\]'",
     ):
         opening.reopen(home, ["sweep.slurm=2"])
     assert opening.reopen(home, ["sweep.slurm=2", own[1], "sweep.slurm_options=[]"]).settings.slurm_options == []
@@ -236,8 +237,8 @@ def test_checkpoints_behind_a_link_are_not_removed(home: Path, tmp_path: Path, n
     (home / name).parent.mkdir(parents=True, exist_ok=True)
     (home / name).symlink_to(tmp_path / Path("victim", *Path(name).parts[1:]))
     trial = Trial(0, ("x",), (), home / "0-x")
-    places.drop_checkpoints(runpath.hold(home), [trial])
+    trial_directories.drop_checkpoints(runpath.hold(home), [trial])
     with suppress(CheckpointError):
-        places.prepare(runpath.hold(home) / "0-x")
+        trial_directories.prepare(runpath.hold(home) / "0-x")
     assert (victim / "last.safetensors").read_bytes() == b"mine"
     assert os.path.lexists(home / name) or name != "0-x"

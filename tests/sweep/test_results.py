@@ -122,7 +122,7 @@ def test_fresh_seeds_are_quoted():
     ]
     lines = results.conclusions(answer(trials).rankings[0], "val/accuracy")
     assert lines[2:] == [
-        "The numbers to quote, from fresh seeds (the best of many is lucky with its own):",
+        "The numbers to quote, from fresh seeds (with its own seeds, the best of many was also lucky):",
         "  optimizer.lr=0.2: val/accuracy 0.9167 ± 0.0517 (3 seeds)",
         "  optimizer.lr=0.1: val/accuracy 0.8167 ± 0.0517 (3 seeds)",
         "  Fresh seeds do not tell them apart either.",

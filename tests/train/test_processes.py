@@ -16,7 +16,7 @@ from tests import processes
 from tests.together import TINY, begin, resume, same, train
 from trainctl.errors import ConfigError, DataError, ProcessError
 from trainctl.finished import open as opening
-from trainctl.finished.comparison import tensors_of
+from trainctl.finished.bitwise import tensors_of
 from trainctl.finished.verify import verify
 from trainctl.machine import presence
 from trainctl.machine.link import Link

@@ -12,7 +12,7 @@ from trainctl.fileformat import rows_file
 from trainctl.finished import open as opening
 from trainctl.finished.verify import verify
 from trainctl.machine.link import Link
-from trainctl.step import parts as parts_module
+from trainctl.step import batch as batch_module
 from trainctl.store import restore, rundir
 from trainctl.train import loop
 
@@ -84,7 +84,7 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monke
 
 
 BROKEN = {
-    "no seed between steps": (UNEVEN, 2, lambda patch: patch.setattr(parts_module, "reseed", lambda run, step: None)),
+    "no seed between steps": (UNEVEN, 2, lambda patch: patch.setattr(batch_module, "reseed", lambda run, step: None)),
     "no seeds of parts": (
         UNEVEN,
         2,

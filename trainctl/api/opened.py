@@ -18,7 +18,7 @@ from trainctl.api.whole import Whole
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.fileformat.pattern import files_of
 from trainctl.finished import evaluate as measuring
-from trainctl.finished.given import notes_of, paths_in, read_given
+from trainctl.finished.in_memory import notes_of, paths_in, read_given
 from trainctl.finished.inputs import Label, batches, expand
 from trainctl.finished.open import Finished
 from trainctl.finished.open import open as open_run

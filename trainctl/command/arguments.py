@@ -81,11 +81,11 @@ def parse(
         elif not equals or not key.replace(".", "").isidentifier():  # the names of a sweep's trials also contain "="
             parsed.names.append(argument)
         elif key in defaults and not value and not (key == "output" and defaults[key]):  # there, empty means no file
-            raise ConfigError(f"{argument}: expected a value; check the variable of the shell that it comes from")
+            raise ConfigError(f"{argument}: expected a value; check the shell variable that it comes from")
         elif key in defaults:
             parsed.options[key] = _home_expanded(key, value) if key in PATHS else value
         elif overrides and one_process and key.partition(".")[0] in ("processes", "distributed"):
-            raise ConfigError(f"{argument}: {one_process} uses one process, whatever has trained the run: leave it out")
+            raise ConfigError(f"{argument}: {one_process} uses one process, however many trained the run: leave it out")
         elif overrides and (is_setting(key) or not _is_option(key, defaults)):
             parsed.overrides.append(argument)
         else:

@@ -12,8 +12,8 @@ Usage: trainctl compare SWEEP [root=DIR] [format=FORMAT]
                  which must not exist
 
 One sweep shows its ranked table, from what is known so far. Among several, a
-sweep stands for its best point: its mean over the seeds, and then the first
-run of the point next to the other runs.
+sweep is represented by its best point: by its mean over the seeds, and by the
+first run of the point next to the other runs.
 
 Runs that were trained on the same data are compared by the 95 % intervals of
 their test metrics: which differences are more than chance. If the runs repeat
@@ -38,7 +38,7 @@ from typing import Any
 
 from trainctl.command import arguments, option_values
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished import distinguish
 from trainctl.finished.differing import differing
 from trainctl.finished.record import Record, metric_columns, read, rises
@@ -56,8 +56,8 @@ LONGEST = 200  # characters of a setting: an ensemble's has all of its parts
 DECIMALS = 6  # for metrics below 10
 MOST_CHARTS = 6  # of metrics in a picture
 ROWS_ONLY = (
-    "By the intervals of the metrics, 5 % for all comparisons together: what other test rows would change, not what other"
-    " seeds would. trainctl report compares the runs row by row, and a few seeds of each say more."
+    "By the intervals of the metrics, 5 % for all comparisons together. They say what other test rows would change, not"
+    " what other seeds would. For more, compare the runs row by row (trainctl report), or train a few seeds of each."
 )
 Best = dict[Path, dict[str, Any]]  # by the directory of its first run
 
@@ -110,7 +110,7 @@ def _table(records: Sequence[Record], best: Best) -> None:
         table.line()
     _settings(records)
     table.line()
-    comparable = not identity.differ(record.fingerprint for record in records)
+    comparable = not fingerprints.differ(record.fingerprint for record in records)
     _results(records, comparable)
     if comparable:
         _distinguish(records)
@@ -247,7 +247,7 @@ def _results(records: Sequence[Record], comparable: bool) -> None:
         ["epochs", *(phrases.epochs(record.epochs) for record in records)],
         ["parameters", *(phrases.count(record.parameters) for record in records)],
         *_costs(records),
-        ["data", *(identity.shown(record.fingerprint or "-") for record in records)],
+        ["data", *(fingerprints.shown(record.fingerprint or "-") for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
     ]
     table.show(["result", *_labels(records)], rows, title="Results (* best)" if comparable else "Results")

@@ -4,7 +4,7 @@
 
 RUN is a run's directory, its name, or a part of the name. The models may be of different kinds, and may have cleaned
 and scaled their rows differently; task, classes in their order, columns and vocabulary must agree. The new run
-contains all of them, so it costs as much as they do together, and the others may be deleted. It is written to DIR, or
+contains all of them, so it costs as much as they do together, and the originals may be deleted. It is written to DIR, or
 below `root`. Its other settings are those of the first RUN.
 
     trainctl ensemble seed-0 seed-1 seed-2
@@ -16,8 +16,8 @@ logarithm of the number of parts. For a regression, it is the standard deviation
 the target (a column for each of several targets); for autoencoders, the root mean square of that over all values, in
 scaled units.
 
-`tolerance` is the largest loss of the monitored metric against the best run; if it is exceeded, the run is kept
-and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
+`tolerance` is by how much the monitored metric may be worse than that of the best run; if it is exceeded, the run is
+kept and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
 """
 
 from collections.abc import Sequence

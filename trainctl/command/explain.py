@@ -17,7 +17,7 @@ array, texts, or a directory of such files.
 
 With INPUT, each column, pixel or token of a row gets a number, its attribution. It explains the log-odds of the
 predicted class, log(p / (1 - p)), or those of class=; with score=, its logit or its probability. For a regression, it
-explains a target in its unit, and of an autoencoder the mean squared error of its reconstruction. Columns that encode
+explains a target in its unit, and for an autoencoder the mean squared error of its reconstruction. Columns that encode
 one category are added, as are the channels of a pixel and the numbers of a token's embedding.
 
 A row is compared with a baseline, which is named in the output: the mean of the training rows for tables and series

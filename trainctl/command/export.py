@@ -20,7 +20,7 @@ names of classes and columns, the vocabulary, and the run with the SHA-256 of it
 Before the file appears, its answers are compared with those of `predict` on validation rows of the run's data, 1, 2 and
 7 at a time; a difference is an error, and nothing is written. stages=K cuts the model by depth into K files in a
 directory: the outputs of one are the inputs of the next, by name. A row that `predict` refuses, because a value is
-infinite, or missing without imputation, gets NaN as answer.
+infinite, or missing without imputation, gets NaN as its answer.
 
 format=onnx needs the extra `export`: pip install 'trainctl[export]'. Opsets from 13 to 23 can be written. The loader of
 .pt2 files executes what they contain; load only your own. trainctl writes them, and never loads one.

@@ -7,7 +7,7 @@ with the overrides on top, RUN's weights, a fresh optimizer, and begins at step 
 data set, other classes, another model. Weights are matched layer by layer from the input; the list at the start says
 for each layer whether it was taken, resized or is new, and why.
 
-    trainctl finetune my-run loop.epochs=5 optimizer.lr=1e-4     train on, at another rate
+    trainctl finetune my-run loop.epochs=5 optimizer.lr=1e-4     train further, at another rate
     trainctl finetune my-run dataset.path=new.csv freeze=body    new data, only the output layer is trained
     trainctl finetune my-run model.hidden=[512,256]              a wider and deeper model that computes the same
     trainctl finetune my-run model.hidden=[64]                   a narrower one of the strongest units

@@ -5,7 +5,7 @@
 FILE is a table, an array file, or a directory of images or texts, as in `trainctl FILE`; a data set can also be
 selected with dataset=NAME. Prints the rows and their splits; each column with its kind, range, missing share and
 categories; the classes with their numbers of rows; what is not used and why; columns that look like identifiers or give
-the target away; and equal rows in several splits. Without a target that is plain, all columns are inputs. Trains
+the target away; and equal rows in several splits. Without an obvious target, all columns are inputs. Trains
 nothing, writes nothing.
 
     trainctl inspect penguins.csv

@@ -7,8 +7,8 @@ RUN is a run's directory, its name, or a part of the name. The runs must have th
 The new run costs as much as one of them, except for `join`. It is written to DIR, or below `root`. The runs are only
 read.
 
-method=greedy   The mean of their weights: runs are added in the order of their validation metric, and kept if the mean
-                is not worse with them. The result is never worse than the best run there.
+method=greedy   The mean of their weights: runs are tried in the order of their validation metric, and kept unless they
+                make the mean worse. On the validation rows, the result is never worse than the best run.
 method=mean     The mean of the weights of all.
 method=join     One wide model whose outputs are the mean of theirs; the inverse is `trainctl split`. Widths may differ.
 align=true      Match hidden units first: the units of two runs that did not start from the same weights are in
@@ -19,9 +19,9 @@ align=true      Match hidden units first: the units of two runs that did not sta
     trainctl merge small-1 small-2 method=join output=runs/wide
 
 A table shows what each run is worth, alone and in the mean. The statistics of batch norms are the mean of theirs, or
-are computed on the training rows; whichever is better on the validation rows is kept. `tolerance` is the largest loss
-of the monitored metric against the best run; if it is exceeded, the run is kept and the exit code is 9. device,
-threads, dataset.root and dataset.download may be changed.
+are computed on the training rows; whichever is better on the validation rows is kept. `tolerance` is by how much the
+monitored metric may be worse than that of the best run; if it is exceeded, the run is kept and the exit code is 9.
+device, threads, dataset.root and dataset.download may be changed.
 """
 
 import math

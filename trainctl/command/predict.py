@@ -22,15 +22,14 @@ are predicted by one process. The result goes to standard output, or to FILE, wh
 
 The columns of a CSV are matched by name; columns that the run was not trained with are ignored, unless `id=` copies
 them to the predictions. keep=inputs copies the columns that the run reads (for texts, the text), keep=all every column
-of the file; a copied column whose name a column of the predictions has, too, gets `given_` in front. The delimiter is
+of the file; a copied column with the name of a column of the predictions gets the prefix `given_`. The delimiter is
 found in the file; settings such as `dataset.decimal=comma` say how the file is written if it differs from the training
-data. A category that did not occur in training is encoded as none, with a
-note; `dataset.unknown=error` rejects it. For a run on texts, a .txt contains one text per line. An .npz must contain
-exactly one array, or one named `inputs`; its rows have the shape that the run was trained with. Images are converted
-to the run's channels and size.
+data. A category that did not occur in training is encoded as none, with a note; `dataset.unknown=error` rejects it. For
+a run on texts, a .txt contains one text per line. An .npz must contain exactly one array, or one named `inputs`; its
+rows have the shape that the run was trained with. Images are converted to the run's channels and size.
 
 Several inputs, or a directory with all below it, are predicted in one call, and a column `file` says where a row comes
-from; `-` is standard input. Files that cannot be predicted are reported and left out; the exit code is then 3. Of
+from; `-` is standard input. Files that cannot be predicted are reported and left out; the exit code is then 3. For
 texts, the number of tokens that the run does not know is reported.
 
 Columns of the output: `row`, counted from 0 in each file; `line` of a .txt, whose empty lines are left out; then, for

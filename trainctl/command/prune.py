@@ -10,7 +10,7 @@ Then the new run trains with RUN's settings and the overrides on top; what is 0 
     trainctl prune my-run amount=0.9 loop.epochs=3              prune once, then tune for 3 epochs
     trainctl prune my-run amount=0.95 rounds=5 loop.epochs=2    prune and tune in 5 rounds, each a run
     trainctl prune my-run amount=0.95 rounds=5 rewind=true      lottery tickets: rounds begin with RUN's first weights
-    trainctl prune my-run amount=0.9 gradual=true               prune during training, faster in the beginning
+    trainctl prune my-run amount=0.9 gradual=true               prune during training, most of it early
     trainctl prune my-run amount=0.5 scope=units                half of the units, which is also faster
     trainctl prune my-run amount=0.9 tune=false                 without training
     trainctl prune my-run amount=0.9 compress.prune.scope=layer tolerance=0.01    exit code 9 if it is worse by more
@@ -58,7 +58,9 @@ def main(argv: Sequence[str]) -> int:
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     if typed := [word for word in overrides if word.startswith("processes=") and word != "processes=1"]:
-        raise ConfigError(f"{typed[0]}: prune uses one process; to train what it made with several, trainctl finetune")
+        raise ConfigError(
+            f"{typed[0]}: prune uses one process; to train the new run with several, use trainctl finetune"
+        )
     settings = configuration.read(directory, packages)
     if scope == "units":
         smaller.narrower(settings.parts["model"], 1 - amount)

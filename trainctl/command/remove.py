@@ -46,7 +46,9 @@ def main(argv: Sequence[str]) -> int:
         removal.check_unused(each)
     if not parents and (made := removal.children(found, root)):
         path, names = next(iter(made.items()))
-        raise CheckpointError(f"{path}: {listed(names)} was made from it; to remove it anyway, add parents=true")
+        raise CheckpointError(
+            f"{path}: runs were made from it ({listed(names)}); to remove it anyway, add parents=true"
+        )
     for each in found:
         trials = f", {len(each.trials):,} trials" if each.trials else ""
         table.line(f"{phrases.pasteable(each.path)}: {format_bytes(each.size)}{trials}")

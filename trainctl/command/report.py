@@ -15,8 +15,8 @@ RUN and SWEEP are a directory, its name, or a part of the name; without any, the
 The page of a run shows the settings that differ from the defaults, the data, curves that can be hovered, the learning
 rate of each step, metrics with intervals next to those of a trivial model, the confusion matrix or the residuals, the
 most confident mistakes as images, texts or lines of the table, forecasts or reconstructions, cost, lineage, and the
-commands that repeat it. That of a sweep has its ranked table, plots, failures, and the command that trains the winner.
-For several runs, it has the settings that differ, the curves over each other, and which differences are
+commands that repeat it. The page of a sweep has its ranked table, plots, failures, and the command that trains the
+winner. The page of several runs has the settings that differ, the curves over each other, and which differences are
 distinguishable, row by row.
 
 The page is written to RUN/report.html or SWEEP/report.html and overwrites the previous one; for several runs, to
@@ -24,7 +24,7 @@ The page is written to RUN/report.html or SWEEP/report.html and overwrites the p
 first training batch as the model sees it. The page loads nothing from elsewhere, so it can be sent and opened as it
 is. It contains rows of the data, names of columns and classes, and paths.
 
-For data that are elsewhere by now: dataset.path=FILE or dataset.root=DIR. If data or weights cannot be read, the page
+If the data have moved: dataset.path=FILE or dataset.root=DIR. If data or weights cannot be read, the page
 lacks what the model predicts, and the exit code is that of the error.
 """
 

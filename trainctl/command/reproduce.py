@@ -31,7 +31,7 @@ from trainctl.settings import existing
 from trainctl.store import rundir
 
 if TYPE_CHECKING:
-    from trainctl.finished.comparison import Comparison
+    from trainctl.finished.bitwise import Comparison
 
 OPTIONS = {"output": "", "root": "runs"}
 

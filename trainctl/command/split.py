@@ -13,9 +13,9 @@ so on. RUN is only read.
     trainctl merge NEW-0 NEW-1 method=join
 
 Small models train faster than a wide one: the cost of a dense layer grows with the square of its width. Joined again,
-they compute the mean of their outputs. Splitting a run that was joined returns its parts to the last bit, unless it
-was trained since. `tolerance` is the largest loss of the monitored metric of a part against RUN; if it is exceeded,
-the parts are kept and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
+they compute the mean of their outputs. Splitting a run that was joined returns its parts to the last bit, unless it was
+trained since. `tolerance` is by how much the monitored metric of a part may be worse than RUN's; if it is exceeded, the
+parts are kept and the exit code is 9. device, threads, dataset.root and dataset.download may be changed.
 
 Source: B. Yuan et al., Distributed learning of fully connected neural networks using independent subnet training, 2022.
 """

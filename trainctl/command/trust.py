@@ -55,7 +55,7 @@ def main(argv: Sequence[str]) -> int:
     else:
         table.line(f"{shown}: trusted; it names no packages")
     if yes and settings:
-        table.line(f"{shown}: these settings count from now on: {settings}")
+        table.line(f"{shown}: these settings take effect from now on: {settings}")
     return 0
 
 

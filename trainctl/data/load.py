@@ -12,11 +12,10 @@ from trainctl.components.scale.base import Affine
 from trainctl.data import by_block, inherit, labels
 from trainctl.data.centre import narrowed
 from trainctl.data.inherit import Start
-from trainctl.data.parts import Parts
 from trainctl.data.resident import resident
 from trainctl.data.rows import Data, Fitted, SplitName
 from trainctl.data.schema import Schema, fingerprint
-from trainctl.data.split import all_rows, notes_on_splits, split_rows
+from trainctl.data.split import DividedDataset, all_rows, notes_on_splits, split_rows
 from trainctl.errors import DataError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
@@ -95,19 +94,19 @@ def load(
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
     dataset, changes = by_block.select(clean, dataset, unlabeled=unlabeled)
-    parts = learn(Parts(dataset, _split(dataset, split), tuple(changes)))
+    divided = learn(DividedDataset(dataset, _split(dataset, split), tuple(changes)))
     inferred: tuple[InferredLine, ...] = ()
     if fitted is None:
-        schema, (fitted, fitting) = Schema.of(parts.dataset), fit(parts, clean, scale, split, by_sample)
+        schema, (fitted, fitting) = Schema.of(divided.dataset), fit(divided, clean, scale, split, by_sample)
         if start:
             fitted = inherit.inherited(schema, fitted, start)
             inferred = inherit.described(schema, fitted, start)
-        parts = hide(reuse(parts, clean, fitted, split), split) if start else fitting
+        divided = hide(reuse(divided, clean, fitted, split), split) if start else fitting
     else:
-        parts = hide(reuse(parts, clean, fitted, split), split)
+        divided = hide(reuse(divided, clean, fitted, split), split)
     with waiting("searching for equal rows"):
-        notes = (*parts.dataset.notes, *notes_on_splits(parts.dataset, parts.rows, own=own, seed=split.seed))
-    data = resident(parts, fitted, device, notes)
+        notes = (*divided.dataset.notes, *notes_on_splits(divided.dataset, divided.rows, own=own, seed=split.seed))
+    data = resident(divided, fitted, device, notes)
     return replace(data, inferred=(*data.inferred, *inferred))
 
 
@@ -137,31 +136,33 @@ def load_to_measure(
     Raises:
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
-    parts = divide(dataset, clean, split, whole=whole, unlabeled=unlabeled)
-    parts = reuse(parts, clean, fitted, split)
-    before = len(parts.rows["train"])
-    parts = _as_hidden(parts, clean, split, trained) if whole else hide(parts, split, strict=False)
-    data = resident(parts, fitted, device)
-    notes = () if data.schema.fingerprint == trained else parts.dataset.notes  # of its own data, training said them
-    missing = int(missing_targets(dataset).sum()) + before - len(parts.rows["train"])
+    divided = divide(dataset, clean, split, whole=whole, unlabeled=unlabeled)
+    divided = reuse(divided, clean, fitted, split)
+    before = len(divided.rows["train"])
+    divided = _as_hidden(divided, clean, split, trained) if whole else hide(divided, split, strict=False)
+    data = resident(divided, fitted, device)
+    notes = () if data.schema.fingerprint == trained else divided.dataset.notes  # of its own data, training said them
+    missing = int(missing_targets(dataset).sum()) + before - len(divided.rows["train"])
     if whole and missing:
         notes += (f"{missing:,} rows have no label and are not measured",)
     return replace(data, notes=notes)
 
 
-def _as_hidden(parts: Parts, clean: Clean, split: Split, trained: str) -> Parts:
+def _as_hidden(divided: DividedDataset, clean: Clean, split: Split, trained: str) -> DividedDataset:
     """Return all rows without those whose labels were hidden from a run, if they are the data that it was trained with."""
     if split.labels is None:
-        return parts
+        return divided
     try:
-        train = by_block.spare(clean, parts.dataset, _split(parts.dataset, split)["train"], split.seed)
+        train = by_block.spare(clean, divided.dataset, _split(divided.dataset, split)["train"], split.seed)
     except DataError:  # other data, which cannot be split
-        return parts
-    dataset = labels.hide(parts.dataset, train, split, strict=False)
-    return replace(parts, dataset=dataset, rows=all_rows(dataset)) if fingerprint(dataset) == trained else parts
+        return divided
+    dataset = labels.hide(divided.dataset, train, split, strict=False)
+    return replace(divided, dataset=dataset, rows=all_rows(dataset)) if fingerprint(dataset) == trained else divided
 
 
-def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False, unlabeled: bool = False) -> Parts:
+def divide(
+    dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False, unlabeled: bool = False
+) -> DividedDataset:
     """Drop rows, assign the others to splits, and encode them; values are not yet cleaned or scaled.
 
     Args:
@@ -176,7 +177,7 @@ def divide(dataset: Dataset, clean: Clean, split: Split, *, whole: bool = False,
     """
     dataset, changes = by_block.select(clean, dataset, unlabeled=unlabeled)
     rows = all_rows(dataset) if whole else _split(dataset, split)
-    return learn(Parts(dataset, rows, tuple(changes)))
+    return learn(DividedDataset(dataset, rows, tuple(changes)))
 
 
 def _split(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
@@ -192,27 +193,27 @@ def _split(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     return rows
 
 
-def hide(parts: Parts, split: Split, *, strict: bool = True) -> Parts:
-    """Return the parts without the labels that ``split.labels`` hides, see :func:`trainctl.data.labels.hide`."""
-    return replace(parts, dataset=labels.hide(parts.dataset, parts.rows["train"], split, strict=strict))
+def hide(divided: DividedDataset, split: Split, *, strict: bool = True) -> DividedDataset:
+    """Return the data set without the labels that ``split.labels`` hides, see :func:`trainctl.data.labels.hide`."""
+    return replace(divided, dataset=labels.hide(divided.dataset, divided.rows["train"], split, strict=strict))
 
 
-def learn(parts: Parts) -> Parts:
+def learn(divided: DividedDataset) -> DividedDataset:
     """Encode the data set with a vocabulary from its training rows, if it needs one."""
-    dataset = parts.dataset
-    return replace(parts, dataset=dataset.learn(dataset, parts.rows["train"])) if dataset.learn else parts
+    dataset = divided.dataset
+    return replace(divided, dataset=dataset.learn(dataset, divided.rows["train"])) if dataset.learn else divided
 
 
 def fit(
-    parts: Parts, clean: Clean, scale: Callable[..., Affine], split: Split, by_sample: str = ""
-) -> tuple[Fitted, Parts]:
+    divided: DividedDataset, clean: Clean, scale: Callable[..., Affine], split: Split, by_sample: str = ""
+) -> tuple[Fitted, DividedDataset]:
     """Fit cleaning and scalings to the training rows, with and without a label; labels are hidden before.
 
     Returns:
-        The cleaning and scalings, and the parts without the training rows that have outliers, and without hidden labels.
+        The cleaning and scalings, and the data set without the training rows that have outliers, and without hidden labels.
     """
-    cleaner, train = by_block.fit(clean, parts.dataset, parts.rows["train"], split.seed)
-    dataset = labels.hide(parts.dataset, train, split)
+    cleaner, train = by_block.fit(clean, divided.dataset, divided.rows["train"], split.seed)
+    dataset = labels.hide(divided.dataset, train, split)
     known = train[~missing_targets(dataset)[train]]
     if not len(known):
         raise DataError(f"none of the {len(train):,} training rows has a label")
@@ -222,18 +223,19 @@ def fit(
         scale(dataset.targets[known]) if dataset.task == "regression" else None,
     )
     lines = by_block.sampled(clean, dataset, train, by_sample, split.seed)
-    parts = replace(parts, dataset=dataset, changes=(*parts.changes, *lines))
-    return fitted, _trimmed(parts, train, clean, fitted)
+    divided = replace(divided, dataset=dataset, changes=(*divided.changes, *lines))
+    return fitted, _trimmed(divided, train, clean, fitted)
 
 
-def reuse(parts: Parts, clean: Clean, fitted: Fitted, split: Split) -> Parts:
-    """Return the parts without training rows that have outliers; if all rows are measured as one split, keep all."""
-    whole = "all" in parts.rows
-    train = parts.rows["train"] if whole else by_block.spare(clean, parts.dataset, parts.rows["train"], split.seed)
-    return _trimmed(parts, train, clean, fitted)
+def reuse(divided: DividedDataset, clean: Clean, fitted: Fitted, split: Split) -> DividedDataset:
+    """Return the data set without training rows that have outliers; if all rows are measured as one split, keep all."""
+    train = divided.rows["train"]
+    if "all" not in divided.rows:
+        train = by_block.spare(clean, divided.dataset, train, split.seed)
+    return _trimmed(divided, train, clean, fitted)
 
 
-def _trimmed(parts: Parts, train: Tensor, clean: Clean, fitted: Fitted) -> Parts:
-    """Return the parts with fewer training rows, and with the list of what cleaning changes."""
-    changes = by_block.changes(clean, parts.dataset, fitted.cleaner, len(parts.rows["train"]) - len(train))
-    return replace(parts, rows=parts.rows | {"train": train}, changes=(*parts.changes, *changes))
+def _trimmed(divided: DividedDataset, train: Tensor, clean: Clean, fitted: Fitted) -> DividedDataset:
+    """Return the data set with fewer training rows, and with the list of what cleaning changes."""
+    changes = by_block.changes(clean, divided.dataset, fitted.cleaner, len(divided.rows["train"]) - len(train))
+    return replace(divided, rows=divided.rows | {"train": train}, changes=(*divided.changes, *changes))

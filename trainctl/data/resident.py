@@ -8,28 +8,28 @@ from torch import Tensor
 from trainctl.components.clean.base import missing_targets
 from trainctl.components.dataset.base import Dataset, Times
 from trainctl.data import labels
-from trainctl.data.parts import Parts
 from trainctl.data.rows import SPLITS, Data, Fitted, ResidentRows, Rows, SplitName, block
 from trainctl.data.schema import Schema
+from trainctl.data.split import DividedDataset
 from trainctl.data.stored_rows import StoredRows
 from trainctl.errors import DataError
 
 
-def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[str, ...] = ()) -> Data:
+def resident(divided: DividedDataset, fitted: Fitted, device: torch.device, notes: tuple[str, ...] = ()) -> Data:
     """Apply the fitted cleaning and scalings, and move the rows to the device; inputs on disk stay there.
 
     Raises:
         DataError: If values are missing and cleaning does not fill them in.
     """
-    dataset = parts.dataset
+    dataset, rows = divided.dataset, divided.rows
     inputs = fitted.cleaner(dataset.inputs) if dataset.stored is None else dataset.inputs
     if inputs.is_floating_point() and dataset.stored is None:  # those on disk are checked whenever they are read
         known = ~inputs.isinf() if fitted.cleaner.leaves_gaps else inputs.isfinite()
         if not known.all():
             raise DataError("values are missing, but the run was trained without imputation; fill them in")
     targets = dataset.targets if fitted.target_scale is None else fitted.target_scale(dataset.targets)
-    whole = "all" in parts.rows
-    train, missing = parts.rows["train"], missing_targets(dataset)[parts.rows["train"]]
+    whole = "all" in rows
+    train, missing = rows["train"], missing_targets(dataset)[rows["train"]]
 
     def rows_of(numbers: Tensor) -> Rows:
         if dataset.stored is not None:
@@ -38,9 +38,9 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
             return ResidentRows(inputs.to(device), targets.to(device))
         return ResidentRows(inputs[numbers].to(device), targets[numbers].to(device))
 
-    numbers: dict[SplitName, Tensor] = {"train": train[~missing], "val": parts.rows["val"], "test": parts.rows["test"]}
+    numbers: dict[SplitName, Tensor] = {"train": train[~missing], "val": rows["val"], "test": rows["test"]}
     splits: dict[SplitName, Rows] = (
-        dict.fromkeys(parts.rows, rows_of(train)) if whole else {name: rows_of(numbers[name]) for name in SPLITS}
+        dict.fromkeys(rows, rows_of(train)) if whole else {name: rows_of(numbers[name]) for name in SPLITS}
     )
     return Data(
         splits=splits,
@@ -48,13 +48,13 @@ def resident(parts: Parts, fitted: Fitted, device: torch.device, notes: tuple[st
         input_scale=fitted.input_scale.to(device),
         target_scale=None if fitted.target_scale is None else fitted.target_scale.to(device),
         cleaner=fitted.cleaner,
-        changes=parts.changes,
+        changes=divided.changes,
         notes=notes,
         inferred=block(dataset),
         other_task=dataset.other_task,
         unlabelled=dataset.unlabelled,
-        lines=lines(dataset, parts.rows if whole else numbers),
-        times=times(dataset, parts.rows if whole else numbers),
+        lines=lines(dataset, rows if whole else numbers),
+        times=times(dataset, rows if whole else numbers),
         without_label=rows_of(train[missing]) if missing.any() else None,
         kept=None if whole else labels.kept(dataset, train),
     )

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from trainctl.components.dataset.base import Dataset, Encoding, Task
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
 from trainctl.fileformat.table import Column
@@ -35,7 +35,7 @@ class Schema:
         class_names: One for each class; empty for a regression.
         input_names: One for each column of a table or a sequence; empty for images.
         target_names: One for each column of a regression's targets.
-        fingerprint: SHA-256 of all inputs, targets and names [hex]; compared by :func:`identity.differ`.
+        fingerprint: SHA-256 of all inputs, targets and names [hex]; compared by :func:`fingerprints.differ`.
         vocabulary: The token of each id; empty if inputs are not tokens.
         columns: The columns of the file from which a table was read; empty if it was not read from a file.
         encoding: Further settings that are needed to read such rows from a file.
@@ -173,7 +173,7 @@ def fingerprint(dataset: Dataset) -> str:
         digest.update(repr(dataset.vocabulary).encode())
     if dataset.input_centre or dataset.target_centre:
         digest.update(repr((dataset.input_centre, dataset.target_centre)).encode())
-    return digest.hexdigest() if dataset.stored is None else identity.BLOCKS + digest.hexdigest()
+    return digest.hexdigest() if dataset.stored is None else fingerprints.BLOCKS + digest.hexdigest()
 
 
 # One reader per field of the JSON; it raises a ValueError with the expected type.

@@ -1,6 +1,7 @@
 """Split the rows of a data set into training, validation and test."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,6 +17,21 @@ from trainctl.machine.device import derive
 from trainctl.settings.config import Split
 
 IMBALANCE = 50  # ratio of the most frequent to the rarest class above which a note is shown
+
+
+@dataclass(frozen=True)
+class DividedDataset:
+    """A data set whose rows were assigned to splits; they are not yet cleaned or scaled.
+
+    Args:
+        dataset: The data set, without the rows that cleaning has dropped.
+        rows: The row numbers of each split; if ``all`` is among the splits, each split has all rows.
+        changes: What cleaning changed, a line each.
+    """
+
+    dataset: Dataset
+    rows: dict[SplitName, Tensor]
+    changes: tuple[str, ...]
 
 
 def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:

@@ -220,7 +220,8 @@ def _in_one_spelling(groups: Sequence[dict[str, Found]], layout: Layout) -> tupl
         alike.setdefault(folded(name), []).append(name)
     doubles = [" and ".join(names) for names in alike.values() if len(names) > 1]
     notes = [
-        f"the classes {names} differ only in upper and lower case or spaces, and are different" for names in doubles
+        f"the classes {names} differ only in upper and lower case or spaces, but count as different"
+        for names in doubles
     ]
     return renamed, notes
 
@@ -262,7 +263,7 @@ def _split_notes(
     unused = [(folder.path.name, len(folder.whole.files)) for folder in others]
     return [
         f"{name} next to {parts[0][0].path.name} is not used: {count:,} {layout.what}; dataset.splits=none takes every"
-        f" folder of {root.name} for a class"
+        f" folder of {root.name} as a class"
         for name, count in unused
         if count
     ]

@@ -47,7 +47,7 @@ def _check_characters(rows: Sequence[Sequence[str]], lines: Sequence[int], path:
         for cell in cells:
             if half := HALF.search(cell):
                 raise DataError(
-                    f"{path}, line {line}: \\u{ord(half[0]):x} is half of a pair of surrogates, and no character: remove it,"
+                    f"{path}, line {line}: \\u{ord(half[0]):x} is half of a surrogate pair, not a character: remove it,"
                     " or write both halves"
                 )
 

@@ -233,7 +233,7 @@ def _convert(source: Source, convert: Callable[[Packer], None], content: str, st
             replace_file(aside / "about.json", json.dumps(about | {"seal": _seal(about)}).encode())
             sync_directory(aside)
             if _status(source).digest != status.digest:
-                raise DataError(f"{source.name}: changed while it was converted: start again")
+                raise DataError(f"{source.name}: changed while it was converted; start again")
             final = source.cache / f"{source.key}-{content[:24]}"
             shutil.rmtree(final, ignore_errors=True)  # a damaged one
             aside.rename(final)
@@ -295,6 +295,6 @@ def _locked(source: Source) -> Iterator[None]:
     with _writing(source.cache):
         file: IO[bytes] = (source.cache / f"{source.key}.lock").open("ab")
     with file:
-        with waiting(f"another process converts {source.name}, waiting for it"), suppress(OSError):
+        with waiting(f"another process is converting {source.name}, waiting for it"), suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)  # a file system without locks
         yield

@@ -35,7 +35,7 @@ def spelling_notes(table: Table, names: Sequence[str]) -> Iterator[str]:
         if doubles:
             shown = "; ".join(" and ".join(f"{cell!r} ({cells[cell]} rows)" for cell in group) for group in doubles[:3])
             yield (
-                f"column {name}: {shown} differ only in upper and lower case or spaces, and are different values;"
+                f"column {name}: {shown} differ only in upper and lower case or spaces, but count as different values;"
                 " dataset.ignore_case=true makes them one"
             )
 

@@ -139,7 +139,8 @@ def _members(shard: Path) -> tuple[list[Member], list[str]]:
 
     def explain(error: Exception) -> str | None:
         if isinstance(error, tarfile.ReadError | tarfile.CompressionError):
-            return f"{shard}: cannot be read as a tar; a packed one is unpacked first (gunzip), so that any member can be read"
+            hint = "if it is compressed, unpack it first (gunzip), because members are read in any order"
+            return f"{shard}: cannot be read as a tar; {hint}"
         return None
 
     found: list[Member] = []

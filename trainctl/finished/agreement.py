@@ -60,9 +60,9 @@ def validation_rows(run: Finished) -> Tensor:
     config, name = run.config, run.config.parts["dataset"]["name"]
     assemble.prepare(config)
     dataset = load.read(datasets.reader(config, run.schema), f"dataset={name}", run.schema)
-    parts = load.divide(dataset, factory.member(config, "clean"), config.split)
-    val = parts.rows["val"]
-    rows = parts.dataset.rows(val[torch.linspace(0, len(val) - 1, min(ROWS, len(val))).long()])
+    divided = load.divide(dataset, factory.member(config, "clean"), config.split)
+    val = divided.rows["val"]
+    rows = divided.dataset.rows(val[torch.linspace(0, len(val) - 1, min(ROWS, len(val))).long()])
     if tuple(rows.shape[1:]) != run.schema.input_shape:
         raise DataError(
             f"dataset={name}: row shape is {tuple(rows.shape[1:])}, but the run was trained with {run.schema.input_shape}"

@@ -9,7 +9,7 @@ from trainctl.data.centre import subtract
 from trainctl.data.rows import Rows
 from trainctl.data.shown import Kind
 from trainctl.errors import ConfigError, DataError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished.open import Finished, Weights, configuration
 from trainctl.finished.question import View
 from trainctl.run.assemble import assemble_evaluation
@@ -102,7 +102,7 @@ def _mean_row(run: Finished, weights: Weights, device: torch.device) -> tuple[Te
             f"{error}; baseline=mean needs the training rows, because scale={run.config.parts['scale']['name']} does not"
             " contain their mean: use another baseline"
         ) from error
-    changed = identity.differ([measured.data.schema.fingerprint, run.schema.fingerprint])
+    changed = fingerprints.differ([measured.data.schema.fingerprint, run.schema.fingerprint])
     notes = ("the data has changed since training; the baseline is the mean of the new training rows",)
     mean = mean_of(measured.data.splits["train"], measured.batch_size)
     scaled = measured.data.input_scale(mean.to(device))

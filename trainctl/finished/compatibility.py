@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from trainctl.components.loss.base import Task
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished.open import ELSEWHERE
 from trainctl.run import factory
 from trainctl.run.model import build_model
@@ -68,7 +68,7 @@ def require_same_task(parts: Sequence[Parent]) -> Task:
     tasks = [build_part(part)[1] for part in parts]
     for part, task in zip(parts, tasks, strict=True):
         if task != tasks[0]:
-            raise CheckpointError(f"{part.name} does not fit {parts[0].name}: {_difference('task', tasks[0], task)}")
+            raise CheckpointError(f"{part.name} does not match {parts[0].name}: {_difference('task', tasks[0], task)}")
     return tasks[0]
 
 
@@ -86,7 +86,7 @@ def notes_on_rows(parts: Sequence[Parent]) -> list[str]:
     first = parts[0]
     notes = []
     for part in parts[1:]:
-        other_data = identity.differ([part.schema.fingerprint, first.schema.fingerprint])
+        other_data = fingerprints.differ([part.schema.fingerprint, first.schema.fingerprint])
         if other_data or vars(part.config.split) != vars(first.config.split):
             what = "other data" if other_data else "another split"
             notes.append(
@@ -151,10 +151,12 @@ def _require(parts: Sequence[Parent], values: Any) -> None:
         for name, ours in first:
             if name not in theirs or not _same(ours, theirs[name]):
                 raise CheckpointError(
-                    f"{part.name} does not fit {parts[0].name}: {_difference(name, ours, theirs.get(name))}"
+                    f"{part.name} does not match {parts[0].name}: {_difference(name, ours, theirs.get(name))}"
                 )
         if more := next((name for name in theirs if name not in dict(first)), None):
-            raise CheckpointError(f"{part.name} does not fit {parts[0].name}: {_difference(more, None, theirs[more])}")
+            raise CheckpointError(
+                f"{part.name} does not match {parts[0].name}: {_difference(more, None, theirs[more])}"
+            )
 
 
 def _schema_values(part: Parent) -> Iterator[tuple[str, Any]]:

@@ -8,7 +8,7 @@ from trainctl.components.compress import int8
 from trainctl.data.rows import SplitName
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.open import Finished
 from trainctl.run.assemble import assemble_evaluation
@@ -112,7 +112,7 @@ def evaluate(run: Finished, split: SplitName, which: str) -> Scores:
     metrics = found.metrics(split)
     names = measured.data.schema.class_names
     classes = tuple(class_scores(name, index, counts) for index, name in enumerate(names)) if counts else ()
-    own_data = not identity.differ([measured.data.schema.fingerprint, run.schema.fingerprint])
+    own_data = not fingerprints.differ([measured.data.schema.fingerprint, run.schema.fingerprint])
     targets = target_scores(found.sums, measured.data.schema)
     return Scores(weights.step, rows, metrics, classes, targets, own_data, measured.data.notes)
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from trainctl.data.rows import SplitName
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished import calibration, mistakes, permutation, projection
 from trainctl.finished.embedding import Encoder, encoder
 from trainctl.finished.features import Features, features
@@ -61,7 +61,7 @@ def explain(
     split = split if len(measured.data.splits[split]) else "val"
     what = about.about(run.directory.name, run.config.parts["dataset"], split)
     found = Overview(split, len(measured.data.splits[split]), folder, spreadsheet, what)
-    if identity.differ([measured.data.schema.fingerprint, run.schema.fingerprint]):
+    if fingerprints.differ([measured.data.schema.fingerprint, run.schema.fingerprint]):
         found.notes.append("this is not the data that the run was trained with")
     described = features(measured.data.schema)
     results = outcomes(measured, split)

@@ -137,7 +137,7 @@ def prune(
     done, baseline = (sparsity(run, plan.which) if plan.scope == "weights" else 0.0), None
     if done >= plan.amount:
         raise ConfigError(
-            f"amount={plan.amount:g}: {done:.4g} of the weights of {run.directory.name} already are 0; use a larger amount"
+            f"amount={plan.amount:g}: {done:.4g} of the weights of {run.directory.name} are already 0; use a larger amount"
         )
     previous = run.directory.path.absolute()
     for number, remaining in enumerate(smaller.remaining(plan.amount, done, plan.rounds), 1):

@@ -5,7 +5,7 @@ from typing import Any
 
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.finished import ensemble, merge, prune, quantize, split
-from trainctl.finished.comparison import Comparison, tensor_difference
+from trainctl.finished.bitwise import Comparison, tensor_difference
 from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
 from trainctl.store import parents as stored_parents

@@ -6,7 +6,7 @@ from typing import Any
 
 from trainctl.errors import CheckpointError, Interrupted
 from trainctl.fileformat.waiting import waiting
-from trainctl.finished.comparison import (
+from trainctl.finished.bitwise import (
     Comparison,
     newest_evaluated,
     recorded,

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from trainctl.components.model.base import Pretrained
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.fileformat.waiting import waiting
-from trainctl.finished.comparison import (
+from trainctl.finished.bitwise import (
     SECONDS,
     Comparison,
     newest_evaluated,

@@ -117,9 +117,7 @@ def outside_step(environment: Mapping[str, str] = os.environ) -> str:
     tasks = environment.get("SLURM_NTASKS", "1")
     if tasks in ("", "1") or in_step(environment) or environment.get("SLURM_ARRAY_JOB_ID"):
         return ""
-    return (
-        f"SLURM_NTASKS={tasks}, but this is not a task of srun, so one process trains: for {tasks}, srun trainctl ..."
-    )
+    return f"SLURM_NTASKS={tasks}, but this is not a task of srun, so one process trains; to use all {tasks}: srun trainctl ..."
 
 
 def _given(environment: Mapping[str, str], name: str) -> dict[str, str]:

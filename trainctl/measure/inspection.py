@@ -107,7 +107,7 @@ def _sampled(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
     rows = by_block.drawn(dataset, torch.arange(len(dataset.inputs)), 0)
     if len(rows) == len(dataset.inputs):
         return replace(dataset, inputs=dataset.rows(rows), stored=None), ()
-    note = f"columns are described by a sample of {len(rows):,} rows; the others stay on disk"
+    note = f"columns are described from a sample of {len(rows):,} rows; the others stay on disk"
     return replace(dataset, inputs=dataset.rows(rows), stored=None), (note,)
 
 

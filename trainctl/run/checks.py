@@ -146,7 +146,7 @@ def advise_teacher(config: Config, teacher: Teacher, data: Data) -> None:
     if teacher.only_unlabeled and data.without_label is None:
         warnings.warn(
             f"teacher={config.parts['teacher']['name']}: all training rows have labels, so it has no effect: set"
-            " split.labels=100, for example, to keep so many",
+            " split.labels=100, for example, to keep only that many",
             Advice,
             stacklevel=2,
         )

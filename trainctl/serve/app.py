@@ -139,7 +139,7 @@ class App:
         headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         self._check_origin(headers)
         if path not in ROUTES:
-            raise Refused(404, f"no such path; there are {', '.join(ROUTES)}")
+            raise Refused(404, f"no such path; choose from: {', '.join(ROUTES)}")
         if method not in ROUTES[path]:
             raise Refused(405, f"{path} takes {' and '.join(ROUTES[path])}", allow=", ".join(ROUTES[path]))
         if path == "/":
@@ -167,7 +167,9 @@ class App:
         host = headers.get("host", "")
         name = host if host.endswith("]") else host.rpartition(":")[0] or host
         if self.hosts is not None and name.lower() not in self.hosts:
-            raise Refused(421, f"this server is not called {name[:100] or '(nothing)'}; it is for this machine alone")
+            raise Refused(
+                421, f"this server does not answer to the name {name[:100] or '(none)'}; it serves this machine only"
+            )
         if headers.get("sec-fetch-site") in ("cross-site", "same-site"):
             raise Refused(403, "requests from pages of other sites are refused")
 
@@ -264,7 +266,7 @@ def _ids(scope: Message) -> list[str]:
     except ValueError as error:
         raise Refused(400, f"more than {MOST_OPTIONS} options") from error
     if wrong := [key for key in query if key != "id"]:
-        raise Refused(400, f"no such option: {wrong[0][:100]}; there is id=COLUMN")
+        raise Refused(400, f"no such option: {wrong[0][:100]}; the only option is id=COLUMN")
     return [name for value in query.get("id", []) for name in value.split(",") if name]
 
 

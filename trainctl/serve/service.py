@@ -14,7 +14,7 @@ import torch
 
 from trainctl.errors import DataError
 from trainctl.fileformat.json_text import parse_json
-from trainctl.finished.given import notes_of, read_given, records_of
+from trainctl.finished.in_memory import notes_of, read_given, records_of
 from trainctl.finished.inputs import Inputs, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.predict import as_value, as_values
@@ -77,7 +77,7 @@ class Service:
         """
         found = self._json(content, ids) if kind == "json" else self._file(content, ids, is_image=kind == "image")
         if len(found.rows) > self.most_rows:
-            raise TooManyRowsError(f"{BODY}: {len(found.rows):,} rows; one request may have {self.most_rows:,}")
+            raise TooManyRowsError(f"{BODY}: {len(found.rows):,} rows; one request may have at most {self.most_rows:,}")
         numbers = range(len(found.rows)) if found.numbers is None else found.numbers
         names = distinct(found.names, self.taken)
         labels: list[Label] = [
@@ -101,7 +101,7 @@ class Service:
             raise DataError(f"{BODY}: byte {error.start} is not UTF-8") from error
         given = unwrapped(parse_json(text, BODY, deepest=DEEPEST))
         if isinstance(given, list) and len(given) > self.most_rows:
-            raise TooManyRowsError(f"{BODY}: {len(given):,} rows; one request may have {self.most_rows:,}")
+            raise TooManyRowsError(f"{BODY}: {len(given):,} rows; one request may have at most {self.most_rows:,}")
         found = read_given(self.run, self.predictor.fitted, given, BODY)
         records = records_of(given, BODY) if ids else None
         if records is None or len(records) != len(found.rows):  # windows are no records

@@ -43,10 +43,10 @@ COMMANDS = {
         ("explain", "interpret", "attribute", "shap", "captum", "feature_importance"),
         "a run is explained with trainctl explain RUN [INPUT]",
     ),
-    **dict.fromkeys(("config", "config_file", "cfg_file"), "settings in a file are typed as its name: trainctl VALUE"),
+    **dict.fromkeys(("config", "config_file", "cfg_file"), "for the settings in a file, type its name: trainctl VALUE"),
     **dict.fromkeys(("experiment", "exp"), "an experiment is a recipe here: with recipes/NAME.yaml, use recipe=NAME"),
     **dict.fromkeys(("tag", "tags"), "use output.tags=[VALUE]"),
-    **dict.fromkeys(("verbose", "debug", "quiet", "log_level"), "there are no levels of output; --cfg job shows the settings"),
+    **dict.fromkeys(("verbose", "debug", "quiet", "log_level"), "output has no levels; --cfg job shows the settings"),
     **dict.fromkeys(("dry_run", "fast_dev_run", "smoke"), "for a short trial, use loop.max_steps=1"),
     **dict.fromkeys(("lr_find", "auto_lr_find"), "a learning rate is found with trainctl find-lr"),
     **dict.fromkeys(

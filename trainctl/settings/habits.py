@@ -103,7 +103,7 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     elif key == "model" and text in _architectures():
         instead = f"torchvision model.architecture={text}"
     elif key == "metric" and text in MEASURED:
-        return "; it is measured in every run that has it: leave it out"
+        return "; it is always measured where it applies: leave it out"
     elif key == "metric" and text in METRICS:
         instead = METRICS[text]
     elif key == "monitor":

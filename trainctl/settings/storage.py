@@ -36,7 +36,7 @@ def problem(url: str, lease: float) -> str:
         return f"cannot be read as a URL; expected {FORM}"
     where = parts.netloc.rpartition("@")[2]
     if any(secret in f"{parts.query}{parts.fragment}".lower() for secret in SECRETS):
-        return "a password is given as USER:PASSWORD@HOST, or in PGPASSWORD or ~/.pgpass, and not as a parameter"
+        return "give a password as USER:PASSWORD@HOST, or in PGPASSWORD or ~/.pgpass, not as a parameter"
     if "@" in parts.path + parts.query + parts.fragment or parts.fragment or not HOST.fullmatch(where) or port == 0:
         return f"cannot be read as a URL (write @ / : # ? in a password as %40 %2F %3A %23 %3F); expected {FORM}"
     if not path.strip("/") or "/" in path.strip("/"):

@@ -128,7 +128,7 @@ def _compiled(tree: Tree) -> list[str]:
         wrong.append("loop.compile=true: compiled steps are not recorded: leave out loop.record=always")
     if loop["checkpoint_activations"]:
         wrong.append(
-            "loop.compile=true: a compiled model chooses itself what it computes again: leave out loop.checkpoint_activations=true"
+            "loop.compile=true: a compiled model decides for itself what it computes again: leave out loop.checkpoint_activations=true"
         )
     if tree["threads"] == "adapt":
         wrong.append(
@@ -148,7 +148,8 @@ def obstacles(tree: Tree, size: int) -> list[str]:
         wrong.append(f"threads=adapt: with processes={size}, every process needs the same number of threads: give one")
     if tree["loop"]["compile"]:
         wrong.append(
-            f"loop.compile=true: with processes={size}, one that cannot compile would compute other bits: set loop.compile=false"
+            f"loop.compile=true: with processes={size}, a process that cannot compile the model would compute other bits:"
+            " set loop.compile=false"
         )
     if tree["device"] == "mps":
         wrong.append(f"device=mps: only one process can use it; use processes=1 instead of processes={size}")
@@ -167,8 +168,8 @@ def _undivided(tree: Tree) -> list[str]:
     wrong, optimizer = list[str](), tree["optimizer"]["name"]
     if optimizer not in BY_PARAMETER:
         wrong.append(
-            f"distributed.split_state=true: optimizer={optimizer} may look at all parameters together, which no process"
-            " has the state of; leave it out, or use an optimizer of trainctl's own"
+            f"distributed.split_state=true: optimizer={optimizer} may need the state of all parameters together, which no"
+            " process has; leave it out, or use an optimizer of trainctl's own"
         )
     if tree["precision"] == "fp16":
         wrong.append(

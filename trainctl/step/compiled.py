@@ -58,7 +58,7 @@ class Compiled:
             return
         slow, expected = self._timed(self.eager, piece)
         if not draws(self.run.model) and not alike(expected, found, ROUNDING[self.run.config.precision]):
-            self._give_up("the compiled model gave other gradients than the eager one")
+            self._give_up("the compiled model gave different gradients from the eager one")
             return
         rows = f"{len(piece.inputs):,} rows"
         if self.ready:
@@ -99,13 +99,13 @@ def worth(cost: float, slow: float, quick: float, steps: int | None) -> str:
         steps: Steps that are left of the run; None if only its time is limited.
 
     >>> worth(20.0, 0.004, 0.003, 50_000)
-    'a step computes in 3.00 ms instead of 4.00 ms: this pays for itself after 20,000 of 50,000 steps'
+    'forward and backward pass take 3.00 ms instead of 4.00 ms: this pays for itself after 20,000 of 50,000 steps'
     >>> worth(20.0, 0.004, 0.003, 1_000)
-    'a step computes in 3.00 ms instead of 4.00 ms: this pays for itself after 20,000 steps, but only 1,000 are left'
+    'forward and backward pass take 3.00 ms instead of 4.00 ms: this pays for itself after 20,000 steps, but only 1,000 are left'
     >>> worth(20.0, 0.004, 0.005, None)
-    'a step computes in 5.00 ms instead of 4.00 ms: it is not faster, so leave out loop.compile=true'
+    'forward and backward pass take 5.00 ms instead of 4.00 ms: it is not faster, so leave out loop.compile=true'
     """
-    times = f"a step computes in {1000 * quick:.2f} ms instead of {1000 * slow:.2f} ms"
+    times = f"forward and backward pass take {1000 * quick:.2f} ms instead of {1000 * slow:.2f} ms"
     if quick >= slow:
         return f"{times}: it is not faster, so leave out loop.compile=true"
     needed = math.ceil(round(cost / (slow - quick), 6))

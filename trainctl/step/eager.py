@@ -11,11 +11,11 @@ from trainctl.components.compress.base import Moment, nothing
 from trainctl.errors import NonFiniteError
 from trainctl.machine.device import autocast
 from trainctl.run.run import Evaluation, Run
+from trainctl.step.batch import batch_of, count
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
-from trainctl.step.parts import batch_of, count
 from trainctl.step.recompute import Forward, forward_of
-from trainctl.step.split import divided
+from trainctl.step.split_state import divided
 from trainctl.step.teaching import teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)

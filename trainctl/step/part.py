@@ -1,6 +1,6 @@
 """The parts of a batch as types: a :class:`Piece` is the rows of a part, a :class:`Part` what was computed from them.
 
-:mod:`trainctl.step.pieces` divides a batch into pieces; :mod:`trainctl.step.parts` has parts computed and adds them.
+:mod:`trainctl.step.pieces` divides a batch into pieces; :mod:`trainctl.step.batch` has parts computed and adds them.
 ``loop.micro_batches`` says how many there are.
 """
 

@@ -285,5 +285,5 @@ def _hint(causes: list[BaseException], url: str) -> str:
 def missing(shown: str, name: str) -> CheckpointError:
     """Return the error for a sweep whose rows are not in the database."""
     return CheckpointError(
-        f"{shown}: has no journal of the sweep {name}; give the sweep.storage that it was begun with"
+        f"{shown}: has no journal of the sweep {name}; give the sweep.storage that it was started with"
     )

@@ -7,7 +7,7 @@ import torch
 
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.settings.code_digest import own_code
@@ -30,12 +30,14 @@ def check_origin(run: Run, saved: Saved) -> None:
     if differing := settings_differ(run.config, saved):
         raise CheckpointError(f"{saved.path}: belongs to another run: {listed(differing, '; ')}")
     trained = Schema.from_json(saved.manifest.data, saved.path)
-    if identity.in_other_form(trained.fingerprint, run.data.schema.fingerprint):
+    if fingerprints.in_other_form(trained.fingerprint, run.data.schema.fingerprint):
         before, now = (
-            ("on disk", "in memory") if trained.fingerprint.startswith(identity.BLOCKS) else ("in memory", "on disk")
+            ("on disk", "in memory")
+            if trained.fingerprint.startswith(fingerprints.BLOCKS)
+            else ("in memory", "on disk")
         )
         raise CheckpointError(
-            f"{saved.path}: its rows were {before}, and are {now} here: their order is another one, and their fingerprints"
+            f"{saved.path}: its rows were {before}, and are {now} here: they are visited in another order, and their fingerprints"
             f" cannot be compared; keep them {before} (dataset.keep, dataset.memory), or start a new run"
         )
     if trained.fingerprint != run.data.schema.fingerprint:
@@ -69,7 +71,7 @@ def data_differ(run: Run, before: Schema, saved: Saved) -> list[str]:
     if (saved.manifest.rows or rows) != rows:
         counts = sum(saved.manifest.rows.values()), sum(rows.values())
         differing.append(f"{counts[0]:,} rows in the checkpoint, {counts[1]:,} in this run")
-    old, new = identity.shown(before.fingerprint), identity.shown(run.data.schema.fingerprint)
+    old, new = fingerprints.shown(before.fingerprint), fingerprints.shown(run.data.schema.fingerprint)
     return [*(differing or ["values differ"]), f"fingerprint {old} in the checkpoint, {new} in this run"]
 
 

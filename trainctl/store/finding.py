@@ -149,7 +149,9 @@ def find(name: str | None, root: Path) -> Path:
         return max(runs, key=_changed)
     if is_run(Path(name)):
         if _has(Path(name), "parent.json"):
-            raise CheckpointError(f"{name}: is what a run keeps of a run that it was made from; give the run itself")
+            raise CheckpointError(
+                f"{name}: is the copy that a run keeps of one that it was made from; give the directory of a run"
+            )
         return Path(name)
     names = {str(path.relative_to(root)): path for path in runs}
     matches = [path for label, path in names.items() if name in label and name not in (".", "..")]

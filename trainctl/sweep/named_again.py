@@ -32,7 +32,7 @@ def kept(before: Sequence[str], words: Sequence[str], packages: Sequence[str], n
     typed = {key_of(word) for word in words}
     executed = [word for word in before if key_of(word) in EXECUTED and key_of(word) not in typed]
     if "sweep.slurm" in typed and executed:
-        raise ConfigError(f"{name}: name again what its jobs execute, or something else: {shlex.join(executed)}")
+        raise ConfigError(f"{name}: its jobs execute only what you name; repeat or change: {shlex.join(executed)}")
     own = [f"components=[{','.join(packages)}]"] if packages else []
     return [*(word for word in before if key_of(word) not in {*typed, *NAMED_AGAIN}), *own]
 

@@ -1,4 +1,4 @@
-"""The nursery: the process from which workers are forked, kept alive. No torch here."""
+"""Start the process from which workers are forked (:mod:`trainctl.sweep.zygote`), talk to it, and keep it alive. No torch here."""
 
 import os
 import signal

@@ -8,12 +8,12 @@ from typing import Any
 from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
-from trainctl.sweep import live, places
+from trainctl.sweep import live, trial_directories
 from trainctl.sweep.crew import Crew
 from trainctl.sweep.jobs import Worker, epochs_of, job
 from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Message
-from trainctl.sweep.schedule import INTERRUPTED, Task
+from trainctl.sweep.policy import INTERRUPTED, Task
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 
@@ -153,16 +153,16 @@ class Pool:
         segment = self.ledger.segments.get(task.key, -1) + 1
         taken_over, trial = task.key in self.ledger.dead, self.ledger.trials[task.key]
         directory = self.study.held / trial.directory.name
-        places.check(directory)
-        if taken_over and not places.is_free(directory):
+        trial_directories.check(directory)
+        if taken_over and not trial_directories.is_free(directory):
             return False  # its process ends in these seconds
         if not self.journal.claim(task.key, segment, self.writer):
             self.ledger.update()
             return True
         self.ledger.update()
         if taken_over:
-            places.take_over(directory, segment)
-        self._begin(task, trial, segment, continues=places.prepare(directory))
+            trial_directories.take_over(directory, segment)
+        self._begin(task, trial, segment, continues=trial_directories.prepare(directory))
         return True
 
     def _begin(self, task: Task, trial: Trial, segment: int, *, continues: bool) -> None:
@@ -234,8 +234,8 @@ class Pool:
         self.ledger.update()
         self.failures += worker.trial.status == "failed"
         maximize = self.policy.maximize
-        dropped = places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize)
-        places.drop_checkpoints(self.study.held, dropped)
+        dropped = trial_directories.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize)
+        trial_directories.drop_checkpoints(self.study.held, dropped)
         worker.progress = None
         self.watcher.ended(worker.trial)
         self.changed()

@@ -153,7 +153,7 @@ def quotes(ranking: Ranking, monitor: str) -> list[str]:
     confirmations = ranking.confirmations
     if not confirmations:
         return []
-    lines = ["The numbers to quote, from fresh seeds (the best of many is lucky with its own):"]
+    lines = ["The numbers to quote, from fresh seeds (with its own seeds, the best of many was also lucky):"]
     for each in confirmations:
         metrics = {monitor: (each.mean, each.half_width)} | each.metrics
         texts = [f"{name} {phrases.number(mean)}{_interval(half)}" for name, (mean, half) in metrics.items()]

@@ -75,7 +75,7 @@ def open_journal(held: RunPath, settings: Sweep, local: dict[str, Any]) -> tuple
         raise database.missing(shown(settings.storage), held.path.name)
     if opened.record.get("sweep") != local["sweep"]:
         raise CheckpointError(
-            f"{held}: is the directory of an earlier sweep than the one of this name in {shown(settings.storage)};"
+            f"{held}: belongs to an earlier sweep, not to the one of this name in {shown(settings.storage)};"
             " move it away to join that one, or give a new sweep.name"
         )
     return opened, opened.record

@@ -14,7 +14,7 @@ from trainctl.settings.sweep import Sweep
 from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.ledger import Ledger
-from trainctl.sweep.schedule import Policy
+from trainctl.sweep.policy import Policy
 from trainctl.sweep.trial import Trial
 from trainctl.wording import shell_words
 

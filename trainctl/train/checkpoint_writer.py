@@ -9,7 +9,7 @@ from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.machine import launch
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
-from trainctl.step import split
+from trainctl.step import split_state
 from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
@@ -52,7 +52,7 @@ class NullWriter(Writer):
 
     def save(self) -> None:
         """Write nothing; if the processes divide the optimizer's state, send this one's share."""
-        split.whole(self.run)
+        split_state.whole(self.run)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write nothing."""
@@ -80,7 +80,7 @@ class CheckpointWriter(Writer):
             StorageError: If it cannot be written, or if another process is writing to the run.
         """
         lock.check(self.directory)
-        rows, whole = self.reporter.unsaved(), split.whole(self.run)
+        rows, whole = self.reporter.unsaved(), split_state.whole(self.run)
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows, whole), self._make_space)
         except LostLockError:

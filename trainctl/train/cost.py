@@ -189,7 +189,7 @@ def require_tolerable(before: Cost | None, after: Cost | None, tolerance: float 
         return
     if not (before and after):
         raise ToleranceError(
-            f"tolerance={tolerance:g} cannot be checked: the metric of what the run was made from is not measured, because its"
+            f"tolerance={tolerance:g} cannot be checked: the metric before is not measured, because the"
             f" outputs differ or are reconstructions; {KEPT}"
         )
     loss = worse_by(before, after)

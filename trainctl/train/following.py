@@ -20,10 +20,10 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.machine.environment import Place
-from trainctl.machine.joining import join
 from trainctl.machine.launch import GONE
 from trainctl.machine.link import Link
 from trainctl.machine.presence import attend
+from trainctl.machine.rendezvous import join
 from trainctl.machine.signals import Terminate
 from trainctl.report import table
 from trainctl.run import assemble

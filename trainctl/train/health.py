@@ -39,7 +39,7 @@ from trainctl.run.state import TrainState
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
-from trainctl.step.split import is_divided
+from trainctl.step.split_state import is_divided
 from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
@@ -137,7 +137,7 @@ class Health:
             return True  # every step since the snapshot was checked
         if run.scaler.is_enabled() and (scale := run.scaler.get_scale()) < LEAST_SCALE:
             raise NonFiniteError(
-                f"precision=fp16 skips too many steps; by step {run.state.step} the scale of the loss fell to {scale:g}:"
+                f"precision=fp16 skips too many steps; by step {run.state.step} the scale of the loss had fallen to {scale:g}:"
                 f" {ADVICE}, or precision=bf16"
             )
         if not all(run.world.share(state_is_finite(run, self.masks))):

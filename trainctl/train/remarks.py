@@ -39,7 +39,7 @@ class Sender(Reporter):
             return
         self.said.add(text)
         if self.count == MOST:
-            text = f"no more than {MOST} lines of a process are written"
+            text = f"only {MOST} lines of a process are written"
         step = self.run.state.step if self.run else LOADING
         self.link.publish(f"remark/{self.link.place.rank}/{self.count}", [step, text[:LONGEST]])
         self.count += 1

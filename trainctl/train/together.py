@@ -17,14 +17,14 @@ from torch import Tensor
 
 from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError, DataError, UnavailableError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.machine import device as devices
 from trainctl.machine import environment, threads
 from trainctl.machine import world as worlds
 from trainctl.machine.environment import Place
-from trainctl.machine.joining import join
 from trainctl.machine.link import Link
 from trainctl.machine.presence import Presence
+from trainctl.machine.rendezvous import join
 from trainctl.machine.world import World
 from trainctl.run import assemble
 from trainctl.run.parent import Parent
@@ -32,7 +32,7 @@ from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.settings.processes import too_few_parts
 from trainctl.settings.validation import obstacles
-from trainctl.step import split
+from trainctl.step import split_state
 from trainctl.store import checkpoint, restore
 from trainctl.train import remarks
 
@@ -134,13 +134,13 @@ def _require_alike(facts: list[dict[str, Any]]) -> None:
             raise UnavailableError(
                 f"{where} has torch {own['torch']}, process 0 on {first['host']} has {first['torch']}: install the same version"
             )
-        if identity.in_other_form(own["fingerprint"], first["fingerprint"]):
+        if fingerprints.in_other_form(own["fingerprint"], first["fingerprint"]):
             raise ConfigError(
                 f"{where} and process 0 on {first['host']} differ in whether rows fit in memory: set dataset.keep=disk, or"
                 " dataset.keep=memory"
             )
         if own["fingerprint"] != first["fingerprint"] or own["parameters"] != first["parameters"]:
-            there, here = identity.shown(own["fingerprint"]), identity.shown(first["fingerprint"])
+            there, here = fingerprints.shown(own["fingerprint"]), fingerprints.shown(first["fingerprint"])
             raise DataError(
                 f"{where} has other data: fingerprint {there} there, {here} on {first['host']}:"
                 " the files of the data set differ"
@@ -209,7 +209,7 @@ def spread_state(run: Run) -> None:
         link.spread(content)
     else:
         _unpack(run, link.spread(b""))
-    split.forget_the_others(run)
+    split_state.forget_the_others(run)
     link.seconds = run.state.seconds
 
 

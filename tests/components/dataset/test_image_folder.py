@@ -171,7 +171,7 @@ def test_a_part_of_16_bits_is_said_and_the_range_can_be_set(tmp_path, load):
     dataset = load(root, channels=1)
     levels = len(dataset.inputs.unique())
     (note,) = dataset.notes
-    assert f"images with 16 bits (6) use 500..900 of 0..65535 only, and keep {levels} of 256 grey levels" in note
+    assert f"images with 16 bits (6) use only 500..900 of 0..65535, and so keep {levels} of 256 grey levels" in note
     assert "dataset.range=[0,1023]" in note
     assert load(root, channels=1).notes == dataset.notes  # from the cache
     whole = load(root, channels=1, range="auto")

@@ -122,7 +122,7 @@ def test_what_is_wrong_with_a_tar_is_named(load: Load, tmp_path: Path) -> None:
     for number, (message, members) in enumerate(wrong.items()):
         with pytest.raises(DataError, match=message):
             load(write(tmp_path / f"{number}.tar", members))
-    with pytest.raises(DataError, match="cannot be read as a tar; a packed one is unpacked first"):
+    with pytest.raises(DataError, match="cannot be read as a tar; if it is compressed, unpack it first"):
         load(write(tmp_path / "p.tar", samples(0, 4), "w:gz"))
     whole = write(tmp_path / "w.tar", samples(0, 4))
     whole.write_bytes(whole.read_bytes()[:3000])

@@ -20,9 +20,7 @@ def inputs_of(values: np.ndarray, file: Path) -> tuple[torch.Tensor, tuple[Infer
     """
     shape = "x".join(map(str, values.shape[1:]))
     if values.dtype == np.uint8 and values.ndim == 3:
-        line = (
-            f"grey images of {shape} pixels, as bytes (uint8) in 3 dimensions are; stored as float32 they are sequences"
-        )
+        line = f"grey images of {shape} pixels, because they are bytes (uint8) in 3 dimensions; stored as float32, they would be sequences"
         return torch.from_numpy(np.ascontiguousarray(values[:, None])), (("inputs", line),), ()
     if values.ndim == 4:
         values = as_bytes(values, file)

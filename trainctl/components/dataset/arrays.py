@@ -224,7 +224,7 @@ def _layout(rows: RowsFile, file: Path) -> tuple[Layout, tuple[InferredLine, ...
         line = "x".join(map(str, (shape[2], *shape[:2]) if last else shape))
         return "channels_last" if last else "rows", (("inputs", f"images of {line}"),)
     if len(shape) == 2 and rows.dtype == np.uint8:
-        return "grey", (("inputs", f"grey images of {line} pixels, as bytes (uint8) in 3 dimensions are"),)
+        return "grey", (("inputs", f"grey images of {line} pixels, because they are bytes (uint8) in 3 dimensions"),)
     if len(shape) > 2:
         raise DataError(f"{file}: inputs have shape {rows.shape}; tables have 2 dimensions, sequences 3, images 4")
     if len(shape) == 1:

@@ -195,11 +195,11 @@ def _notes(facts: Facts) -> list[str]:
     if facts.deep and facts.pixel_range is None and 2 * spread < TOP:
         top = next(2**bits - 1 for bits in (8, 10, 12, 14, 16) if facts.high < 2**bits)
         notes.append(
-            f"images with 16 bits ({facts.deep:,}) use {facts.low:g}..{facts.high:g} of 0..{TOP} only, and keep"
+            f"images with 16 bits ({facts.deep:,}) use only {facts.low:g}..{facts.high:g} of 0..{TOP}, and so keep"
             f" {facts.levels} of 256 grey levels: set dataset.range=auto, or for example dataset.range=[0,{top}]"
         )
     if facts.animated:
-        notes.append(f"only the first frame or page is used of images that have several: {facts.animated:,}")
+        notes.append(f"only the first frame or page is used; images that have several: {facts.animated:,}")
     return notes
 
 

@@ -11,7 +11,7 @@ from trainctl.components.metric.base import Scores
 from trainctl.components.schedule.base import as_schedule
 from trainctl.data.rows import SplitName
 from trainctl.errors import CheckpointError, ConfigError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.fileformat.waiting import waiting
 from trainctl.finished.features import Features, features
 from trainctl.finished.open import Finished
@@ -96,7 +96,7 @@ def measure(run: Finished, split: str, which: str) -> Measured:
     trivial = baseline.trivial(measured, shown)
     intervals = baseline.intervals(measured, shown, metrics)
     measured.model.eval()  # an evaluation ends in training mode
-    own_data = not identity.differ([measured.data.schema.fingerprint, run.schema.fingerprint])
+    own_data = not fingerprints.differ([measured.data.schema.fingerprint, run.schema.fingerprint])
     described = features(measured.data.schema)
     return Measured(
         run, measured, shown, which, weights.step, results, scores, metrics, intervals, trivial, described, own_data

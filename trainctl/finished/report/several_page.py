@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from trainctl.errors import CheckpointError, DataError
-from trainctl.fileformat import identity
+from trainctl.fileformat import fingerprints
 from trainctl.finished import distinguish, record
 from trainctl.finished.differing import differing
 from trainctl.finished.open import open as open_run
@@ -24,7 +24,9 @@ from trainctl.wording import shortened
 LONGEST = 120  # characters of a setting
 MOST_CHARTS = 12
 ROWS = {"classification": "accuracy", "regression": "mae", "reconstruction": "rmse"}
-FEWER = "These say what other test rows of the same kind would change. They do not account for variation between seeds."
+FEWER = (
+    "Intervals and tests say what other test rows of the same kind would change. They do not account for other seeds."
+)
 
 
 def gather(
@@ -68,7 +70,7 @@ def gather(
         except (DataError, CheckpointError) as error:
             found.trouble = error
             found.notes.append(f"{path.name}: {error}")
-    comparable = not identity.differ(each.record.fingerprint for each in files)
+    comparable = not fingerprints.differ(each.record.fingerprint for each in files)
     if not comparable:
         document.top.append(
             Prose("These runs were trained on different data: their metrics are not comparable.", "warning")
@@ -162,8 +164,8 @@ def _same_rows(measured: Sequence[Measured]) -> bool:
         other = None if one.scores is None else one.scores.targets
         if targets is not None and (other is None or other.shape != targets.shape or not np.allclose(other, targets)):
             return False
-        fingerprints = [each.evaluation.data.schema.fingerprint for each in (first, one)]
-        if targets is None and identity.differ(fingerprints):
+        both = [each.evaluation.data.schema.fingerprint for each in (first, one)]
+        if targets is None and fingerprints.differ(both):
             return False
     return True
 

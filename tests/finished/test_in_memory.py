@@ -17,7 +17,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.number import NumberFormat
 from trainctl.fileformat.records import from_records
 from trainctl.fileformat.table import Column
-from trainctl.finished.given import read_given
+from trainctl.finished.in_memory import read_given
 
 COMMA = NumberFormat(decimal=",", thousands=".")
 TRAINED = schema(

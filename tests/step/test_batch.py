@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from tests.step.runs import make, train
+from trainctl.step.batch_norms import Statistics
 from trainctl.step.eager import eager
-from trainctl.step.norms import Statistics
 from trainctl.step.part import Part
 
 

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from trainctl.machine.device import derive, seed_generators
 from trainctl.run.run import Run
+from trainctl.step.batch_norms import Statistics
 from trainctl.step.exchange import Exchange, Found
-from trainctl.step.norms import Statistics
 from trainctl.step.part import Compute, Mark, Part
 from trainctl.step.pieces import PARTS, pieces_of
 from trainctl.step.tree import Adder, run_of
