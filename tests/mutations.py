@@ -1029,6 +1029,12 @@ MUTATIONS = [
         "tests/store/test_lock.py -k number",
     ),
     Mutation(
+        "trainctl/run/transfer.py",
+        " or _moves_otherwise(new, old, model, old_model)",
+        "",
+        "tests/run/test_transfer.py -k strides",
+    ),
+    Mutation(
         "trainctl/store/building.py",
         'found["where"] == _where() and ',
         "",
