@@ -302,7 +302,7 @@ def test_autoencoders_are_averaged(say: Say, tmp_path: Path, images: Path) -> No
 
 DIFFERENCES = {
     "task": (["dataset=diabetes", "loss=mse"], "task is regression, not classification"),
-    "classes": (["dataset=wine"], "number of entries (class): 3, not 10"),
+    "classes": (["dataset=wine"], "number of classes: 3, not 10"),
     "autoencoder": (["model=autoencoder", "model.hidden=[8]"], "task is reconstruction, not classification"),
 }
 
