@@ -1024,9 +1024,21 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/store/lock.py",
-        "return bool(identity.started(other.pid) != other.started)",
+        "return when(pid) != started",
         "return False",
         "tests/store/test_lock.py -k number",
+    ),
+    Mutation(
+        "trainctl/run/transfer.py",
+        " or _moves_otherwise(new, old, model, old_model)",
+        "",
+        "tests/run/test_transfer.py -k strides",
+    ),
+    Mutation(
+        "trainctl/store/building.py",
+        'found["where"] == _where() and ',
+        "",
+        "tests/store/test_building.py -k number",
     ),
     Mutation(
         "trainctl/command/option_values.py",

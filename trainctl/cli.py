@@ -39,6 +39,7 @@ from trainctl.wording import did_you_mean, redacted, shortened
 STORAGE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG, errno.EACCES, errno.EPERM)
 # Commands that several processes run together.
 TRAINING = ("train", "resume", "finetune", "distill", "verify", "reproduce")
+ADVISED = ("resume", "finetune", "distill", "prune")  # in addition to training itself
 NO_PATH = (errno.ENAMETOOLONG, errno.ELOOP)  # errors of a path on the command line
 
 
@@ -199,7 +200,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         return 0
     if command == "train":
         return train(rest)
-    if command != "resume":
+    if command not in ADVISED:
         warnings.simplefilter("ignore", Advice)  # advice is about training only
     code: int = module(command).main(rest)
     return code

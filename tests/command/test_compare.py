@@ -121,6 +121,7 @@ def test_outcome_steps_data_and_time_are_shown(root, compared):
     make(root / "a")
     make(root / "b")
     (root / "b/summary.json").unlink()
+    (root / "b/metrics.jsonl").touch()
     found = rows(compared("a", "b"))
     assert found["outcome"] == ["finished", "unfinished"]
     assert found["steps"] == ["800", "-"]

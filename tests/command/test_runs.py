@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import yaml
 from tests.sweep import many
 from trainctl.command import runs
 from trainctl.errors import ConfigError
+from trainctl.store import lock, runpath
 
 HOME = Path(__file__).parents[2]
 
@@ -182,6 +184,51 @@ def test_a_run_without_a_summary_shows_how_far_it_came(root, listed):
         "6.0 s",
     )
     assert names(listed("status=unfinished")) == ["a"]
+
+
+def killed_at_once(directory):
+    make(directory)
+    (directory / "summary.json").unlink()
+    return directory
+
+
+def test_a_run_that_was_killed_before_its_first_checkpoint_says_how_to_start_it_again(root, capsys):
+    killed_at_once(root / "a b")
+    make(root / "c")
+    (root / "s").mkdir()
+    (root / "s" / "sweep.json").write_text("{}")
+    killed_at_once(root / "s" / "0-lr=1")
+    assert runs.main(["trials=true"]) == 0
+    out, err = capsys.readouterr()
+    assert {name: row(out, name)["outcome"] for name in ("a b", "c", "s/0-lr=1")} == {
+        "a b": "unstarted", "c": "finished", "s/0-lr=1": "unstarted",
+    }  # fmt: skip
+    why = "was killed before its first checkpoint, so it cannot be resumed; to start it again: trainctl"
+    assert f"a b {why} 'runs/a b/config.yaml'\n" in err
+    assert f"0-lr=1 {why} resume runs/s\n" in err
+    assert err.count("\n") == 2
+    assert runs.main(["trials=true", "status=unstarted", "format=csv"]) == 0
+    out, err = capsys.readouterr()
+    assert (len(out.splitlines()), err) == (3, "")
+
+
+@pytest.mark.parametrize("there", ["checkpoints/step-00000000.json", "metrics.jsonl", "lock.json"])
+def test_a_run_with_a_checkpoint_or_a_result_or_a_process_has_begun(root, listed, there):
+    path = killed_at_once(root / "a") / there
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("{}")
+    if there == "lock.json":
+        path.write_text(json.dumps(asdict(lock.me(runpath.hold(root / "a")))))
+    assert row(listed(), "a")["outcome"] == "unfinished"
+
+
+def test_the_notes_on_many_such_runs_are_cut_short(root, capsys):
+    for number in range(7):
+        killed_at_once(root / str(number))
+    assert runs.main([]) == 0
+    err = capsys.readouterr().err
+    assert err.count("killed before its first") == 5
+    assert err.splitlines()[-1] == "trainctl: note: so were 2 more: trainctl runs status=unstarted"
 
 
 def test_the_best_of_an_unfinished_run_follows_the_metric_s_direction(root, listed):

@@ -11,12 +11,15 @@ import pytest
 import safetensors.torch
 import torch
 import yaml
+from torch import nn
 
 from tests.finished import made_of
 from tests.finished.made_of import Say, entries, snapshot
+from trainctl.components.model.ensemble import Ensemble
 from trainctl.finished.open import open as open_run
+from trainctl.run.run import Evaluation
 from trainctl.settings import compose
-from trainctl.train import session
+from trainctl.train import cost, session
 
 say = made_of.say
 ROOT = "root=runs"
@@ -103,6 +106,27 @@ def test_where_rows_are_kept_and_how_many_trained_is_no_difference(
     assert "not comparable" not in "".join(map(str, say("compare", *runs)))
     table.write_text(table.read_text().replace("0.5", "9.5"))
     assert "not the data" in "".join(map(str, say("evaluate", runs[0])))
+
+
+@pytest.mark.parametrize("kind", ["alike", "unlike"])
+def test_the_best_part_is_measured_as_it_is_without_the_mean_of_an_ensemble(
+    trained: dict[str, list[Path]], say: Say, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    measured: list[list[nn.Module]] = []
+    real = cost.measure
+
+    def measure(evaluation: Evaluation, metric: str) -> cost.Cost:
+        measured.append(list(evaluation.model.modules()))
+        return real(evaluation, metric)
+
+    monkeypatch.setattr(cost, "measure", measure)
+    code, out, err = say("ensemble", *trained[kind], f"output=measured-{kind}", ROOT)
+    assert code == 0, err
+    before, after = ([isinstance(module, Ensemble) for module in modules] for modules in measured)
+    assert (any(before), any(after)) == (False, True)
+    parts = [line.split() for line in out.splitlines()[1 : 1 + len(trained[kind])]]
+    values = next(line.split() for line in out.splitlines() if line.startswith("val/"))
+    assert values[1] in [part[-1] for part in parts]
 
 
 def test_it_is_a_run(trained: dict[str, list[Path]], say: Say) -> None:
@@ -278,7 +302,7 @@ def test_autoencoders_are_averaged(say: Say, tmp_path: Path, images: Path) -> No
 
 DIFFERENCES = {
     "task": (["dataset=diabetes", "loss=mse"], "task is regression, not classification"),
-    "classes": (["dataset=wine"], "number of entries (class): 3, not 10"),
+    "classes": (["dataset=wine"], "number of classes: 3, not 10"),
     "autoencoder": (["model=autoencoder", "model.hidden=[8]"], "task is reconstruction, not classification"),
 }
 

@@ -22,8 +22,8 @@ from tests.finished.made_of import entries, snapshot
 from tests.torture import has_checkpoint, outcome
 from trainctl import cli
 from trainctl.settings import compose
-from trainctl.store import records, rundir
-from trainctl.train import cost, made, provenance, session
+from trainctl.store import building, records, rundir
+from trainctl.train import cost, provenance, session
 
 pytestmark = [pytest.mark.soak, pytest.mark.slow]
 SMALL = (
@@ -162,7 +162,9 @@ def examine(verb: str, place: Path, whole: dict[str, Any], exported: bytes, tall
     there = entries(place / "runs") if (place / "runs").exists() else set()
     for name in there - {run.name for run in runs}:  # what no command takes for a run
         begun = {path.name for path in (place / "runs" / name).iterdir()}
-        assert made.BUILT.fullmatch(name) or (verb in TRAINING and not begun & {"config.yaml", "summary.json"}), begun
+        assert building.NAME.fullmatch(name) or (verb in TRAINING and not begun & {"config.yaml", "summary.json"}), (
+            begun
+        )
 
 
 def undisturbed(words: tuple[str, ...], place: Path) -> tuple[dict[str, Any], bytes, int, float]:

@@ -60,6 +60,12 @@ def test_a_merged_run_is_a_run_and_its_parts_are_untouched(trained: list[Path], 
     assert snapshot(*trained) == before
     for words in (["evaluate", "runs/merged"], ["reproduce", "runs/merged"], ["verify", "runs/merged"], ["runs", ROOT]):
         assert say(*words)[0] == 0, words
+    code, out, _ = say("reproduce", "runs/merged", "output=again")
+    assert (code, out.strip().endswith("the new run is again")) == (0, True)
+    assert weights(Path("again")).keys() == weights(Path("runs/merged")).keys()
+    for words in (["evaluate", "again"], ["verify", "again"]):
+        assert say(*words)[0] == 0, words
+    assert say("reproduce", "runs/merged", "output=again")[0] == 5
     assert "ms a row, batch of 128" in say("compare", "runs/merged", trained[0])[1]
     assert "ms a row" not in say("compare", *trained[:2])[1]
     code, out, _ = say("lineage", "runs/merged", "format=json")
@@ -155,7 +161,7 @@ DIFFERENCES = {
     "width": (["model.hidden=[12,9]"], "model.hidden is [12,9], not [12,8]"),
     "norm": (["model.norm=none"], "model.norm is none, not batch"),
     "task": (["dataset=diabetes", "loss=mse"], "task is regression, not classification"),
-    "classes": (["dataset=wine"], "number of entries (class): 3, not 10"),
+    "classes": (["dataset=wine"], "number of classes: 3, not 10"),
     "scale": (["scale=minmax"], "scale (fitted to its training rows) is minmax, not standard"),
     "rows": (["split.seed=1"], "scale (fitted to its training rows): other numbers, because other rows were used"),
 }  # fmt: skip

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from tests.schemas import schema
 from trainctl.components.clean.base import Cleaner
 from trainctl.components.model.base import Reconstruction
+from trainctl.components.model.ensemble import Ensemble
 from trainctl.components.scale.base import Affine
 from trainctl.data.rows import Fitted
 from trainctl.errors import ConfigError
@@ -49,6 +50,22 @@ def test_too_many_stages_are_refused_with_the_largest_number() -> None:
         portable.cut(linear(3), 5)
     with pytest.raises(ConfigError, match="stages=2: this model cannot be cut"):
         portable.cut([nn.Flatten(), nn.Linear(2, 2)], 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "why"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(2, 2)), "each part needs a layer with weights, or a block of them"),
+        (nn.LSTMCell(2, 2), "each part needs a layer with weights, or a block of them"),
+        (nn.Bilinear(2, 2, 2), "each part needs a layer with weights, or a block of them"),
+        (nn.TransformerEncoderLayer(2, 1), "its layers are in one module, which is neither an nn.Sequential nor has"),
+        (Ensemble([nn.Linear(2, 2), nn.Linear(2, 2)], "regression"), "the models of an ensemble are not computed one"),
+        (Reconstruction(Ensemble([nn.Linear(2, 2)] * 2, "regression")), "the models of an ensemble are not computed"),
+    ],
+)
+def test_the_reason_for_which_a_model_cannot_be_cut_is_that_of_its_kind(model: nn.Module, why: str) -> None:
+    with pytest.raises(ConfigError, match=f"stages=2: this model cannot be cut: {why}"):
+        portable.cut(portable.parts_of(model), 2)
 
 
 class Own(nn.Module):

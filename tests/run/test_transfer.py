@@ -1,5 +1,7 @@
 """A model that starts from another one computes the same, whatever its new widths, or says why it does not."""
 
+import warnings
+
 import pytest
 import torch
 
@@ -9,6 +11,7 @@ from trainctl.components.scale.base import Affine
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import CheckpointError, ConfigError
+from trainctl.run import transfer
 from trainctl.run.layers import layers
 from trainctl.run.model import bare_model
 from trainctl.run.parent import Parent
@@ -200,6 +203,40 @@ def test_an_encoder_of_more_columns_starts_a_classifier_of_some():
     other = schema((4,), columns=tuple("wxyz"))
     with pytest.raises(CheckpointError, match=r"1\.weight has shape 6x5 there, 6x4 here"):
         start(bare_model(config, other), config, other, old, lambda: rows(other))
+
+
+def test_a_filter_that_moves_in_other_strides_is_new():
+    words = ["model=autoencoder", "model.channels=[4,5]", "model.hidden=[6]", "model.bottleneck=3", "model.norm=none"]
+    old, _ = parent(words, IMAGE)
+    config = compose.compose(["model=cnn", "model.channels=[4,5]", "model.kernel_size=3", "model.norm=none"])
+    with pytest.raises(CheckpointError, match=r"fit this model: 0: stride is \(2, 2\) there, \(1, 1\) here"):
+        start(bare_model(config, IMAGE), config, IMAGE, old, lambda: rows(IMAGE))
+
+
+def test_an_encoder_of_other_widths_is_an_error_with_the_command_that_takes_them_over():
+    data = schema((7,))
+    words = ["model=autoencoder", "model.channels=[]", "model.hidden=[6]", "model.bottleneck=3", "model.norm=none"]
+    old, _ = parent(words, data)
+    config = compose.compose(["model=mlp"])
+    with pytest.raises(CheckpointError, match="none of its weights fit") as caught:
+        start(bare_model(config, data), config, data, old, lambda: rows(data))
+    assert caught.value.lines[1] == "to take over the layers of its encoder: trainctl finetune /old model=mlp"
+
+
+@pytest.mark.parametrize(
+    ("words", "note"),
+    [
+        (["model.activation=tanh"], "trained with model.activation=relu, and this model has model.activation=tanh: it"),
+        (["model.norm=group"], "trained with model.norm=layer, and this model has model.norm=group: it does not"),
+        (["model.hidden=[9]", "model.dropout=0.5", "optimizer=sgd"], ""),
+    ],
+)
+def test_settings_that_make_of_the_same_weights_another_function_are_said(words, note):
+    old, _ = parent(["model=mlp"], schema((7,)))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        transfer.advise(compose.compose(["model=mlp", *words]), old)
+    assert [note in str(each.message) for each in caught] == [True] * bool(note)
 
 
 def test_nothing_that_fits_is_an_error():

@@ -102,6 +102,21 @@ def test_without_any_good_checkpoint_the_message_says_what_is_wrong_with_each(tr
 
 
 @pytest.mark.parametrize(
+    ("there", "why"),
+    [("", "it was killed before its first one, so nothing was trained"), ("metrics.jsonl", "they were removed")],
+)
+def test_a_run_without_checkpoints_says_the_command_that_starts_it_again(tmp_path: Path, there: str, why: str) -> None:
+    (tmp_path / "config.yaml").write_text("seed: 0")
+    if there:
+        (tmp_path / there).write_text("")
+    with pytest.raises(CheckpointError) as caught:
+        restore.newest(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: has no checkpoint to continue from; {why}; to start it again: trainctl {tmp_path / 'config.yaml'}"
+    )
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("model.hidden=[17]", "belongs to another model"),

@@ -1,5 +1,6 @@
 """A run that starts from another one: what is frozen keeps every bit, stops change nothing, parents may be deleted."""
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,36 @@ def test_an_encoder_becomes_a_classifier_with_its_own_layers(
     code, _, err = finetune("model=mlp", "model.hidden=[9]", "loop.max_steps=1")
     assert code == 4
     assert "1: 1.weight has shape 20x64 there, 9x64 here; 3: layers differ from 1 on" in err
+
+
+def test_an_encoder_with_convolutions_starts_no_other_model_however_it_is_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("model=autoencoder", "model.channels=[4]", "model.hidden=[]", "model.bottleneck=3", "loop.max_steps=1")
+    session.begin(compose.compose([*words, "output.plots=false"]), [], tmp_path / "encoder")
+    said = []
+    for typed in (["finetune", "encoder", "root=."], ["init=run", "init.run=encoder", "output.root=."]):
+        monkeypatch.setattr("sys.argv", ["trainctl", *typed, "model=cnn", "model.channels=[4]", "model.norm=none"])
+        assert cli.main() == 2
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert "model=cnn: the encoder of this run has convolutions of stride 2 (model.channels=[4])" in said[0]
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
+
+
+def test_finetune_and_the_command_that_it_stands_for_print_the_same(
+    tmp_path: Path, old: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def lines(*words: str) -> tuple[list[str], list[str]]:
+        monkeypatch.setattr("sys.argv", ["trainctl", *words])
+        assert cli.main() == 0
+        out, err = capsys.readouterr()
+        kept = [line for line in out.splitlines() if line.startswith(("weights", "inputs", "best", "the same"))]
+        return kept, [line for line in err.splitlines() if "the weights of" in line]
+
+    (command, *shown), notes = lines("finetune", str(old), "model.activation=tanh", "loop.max_steps=2")
+    assert len(notes) == 1
+    assert lines(*shlex.split(command.removeprefix("the same as: trainctl "))) == (shown, notes)
 
 
 OPTIMIZERS = [name for name in component.names("optimizer") if name != "whatever"]

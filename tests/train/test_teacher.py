@@ -460,6 +460,39 @@ def test_distill_prints_the_command_that_it_stands_for_and_what_both_models_cost
     assert "ms a row, batch of 128" in out
 
 
+def test_what_made_the_teacher_what_it_is_is_not_done_to_its_student(
+    tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = ("compress=[prune]", "compress.prune.sparsity=0.5", "freeze=body", "layer_decay=0.5", "head_lr_factor=2")
+    start = ("init=run", f"init.run={teacher}", "split.labels=40")
+    session.begin(settings(*DROPPED, *own, *start), [], tmp_path / "made")
+    code, out, err = said(capsys, monkeypatch, "distill", "made", "root=.", "loop.max_steps=2", "output.root=new")
+    assert code == 0, err
+    assert not any(word in out.splitlines()[0] for word in ("compress", "freeze", "init", "layer_decay", "head_lr"))
+    assert "split.labels=40" in out.splitlines()[0]
+    assert "not taken over from the teacher, whose own they are: " in err
+    for word in ("init=run", "compress=[prune]", "freeze=body", "layer_decay=0.5", "head_lr_factor=2"):
+        assert f" {word}" in err
+    assert (
+        "note: split.labels=40, as for the teacher: all other training rows are learned from the teacher alone" in err
+    )
+    (new,) = (path for path in (tmp_path / "new").iterdir() if path.name[0] != ".")
+    assert [parent.role for parent in records.read_facts(new).parents] == ["teacher"]
+    assert all(bool(weight.all()) for name, weight in restore.newest(new).tensors("last").items() if ".weight" in name)
+
+
+def test_what_is_typed_for_a_student_is_its_own(
+    tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.begin(settings(*DROPPED, "compress=[prune]", "compress.prune.sparsity=0.5"), [], tmp_path / "made")
+    words = ("compress.prune.sparsity=0.3", "split.labels=30", "layer_decay=0.9", "loop.max_steps=1")
+    code, out, err = said(capsys, monkeypatch, "distill", "made", "root=.", *words)
+    assert code == 0, err
+    assert "'compress=[prune]'" in out.splitlines()[0]
+    assert "compress.prune.sparsity=0.3" in out.splitlines()[0]
+    assert "note" not in err
+
+
 def test_what_distill_answers_to_mistakes(
     teacher: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

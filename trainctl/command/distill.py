@@ -5,6 +5,7 @@
 RUN is a run's directory, its name, or a part of the name; without it, the newest run. The new run has the settings of
 the first RUN with the overrides on top, and `teacher=run`: it learns from the labels and from the mean of the
 probabilities (or of the numbers) that all RUNs return. Any override is allowed: another model, loss, scaling or data.
+What made RUN what it is, is not taken over: compress, freeze, init=run, layer_decay and head_lr_factor.
 
     trainctl distill my-run model.hidden=[30]                            a smaller model
     trainctl distill my-run model=cnn teacher.temperature=2              another model
@@ -16,13 +17,14 @@ It prints the full command that it stands for, and at the end what the teachers 
 RUNs are only read: the new run keeps a copy of what it needs. For all settings: `trainctl list teacher run`.
 """
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import derive
+from trainctl.settings import derive, student
 from trainctl.settings.spelling import spell
 from trainctl.store import finding
 
@@ -44,12 +46,14 @@ def main(argv: Sequence[str]) -> int:
 
     tree = configuration.read(Path(teachers[0]), packages).tree
     learn = ["teacher=run", f"teacher.runs={spell(teachers)}"] + ([f"teacher.which={which}"] if which != "best" else [])
-    if tree["init"]["name"] == "run":  # the first teacher's own start; the new model begins anew
-        learn.append("init=none")
-    config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir)
+    usual = derive.words_of(tree, parsed.config_dir)
+    others = {word.partition("=")[0] for word in student.left_out(usual, overrides)}
+    config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir, without=others)
     if (code := launching.in_processes(config, ["distill", *argv], overrides)) is not None:
         return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")
+    for note in student.notes(usual, overrides):
+        table.line(f"trainctl: note: {note}", stream=sys.stderr)
     table.flush()
     launching.import_torch()
     from trainctl.report import reporters

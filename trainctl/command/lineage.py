@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from trainctl.command import arguments, option_values
-from trainctl.finished.lineage import Ancestor, lineage
+from trainctl.finished.lineage import Ancestor, lineage, made
 from trainctl.report import table
 from trainctl.store import finding
 
@@ -41,12 +41,7 @@ def main(argv: Sequence[str]) -> int:
 
 def line(run: Ancestor) -> str:
     """Return the line of a run, indented by its generation."""
-    made = ""
-    if run.made_by:
-        settings = " ".join(f"{key}={value}" for key, value in run.made_by.settings.items())
-        command = run.made_by.verb
-        made = f"made by {command} {settings}".rstrip()
     steps = "" if run.step is None else f"step {run.step:,}"
-    facts = [steps, made, "" if run.state == "unchanged" else run.state]
+    facts = [steps, made(run.made_by), "" if run.state == "unchanged" else run.state]
     label = f"{run.role} " if run.role else ""
     return f"{'  ' * run.depth}{label}{run.name}  {'; '.join(filter(None, facts))}".rstrip()

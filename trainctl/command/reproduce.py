@@ -5,7 +5,8 @@
 RUN is a run's directory, its name, a part of the name, or `last`; without it, the newest run. A new run is trained from
 the start with the configuration (config.yaml) and the number of threads (run.json) of the old one: in a temporary
 directory next to it, which is deleted at the end, or in DIR, which must not exist and is kept. All evaluations, the
-test metrics, and all tensors of the newest checkpoint and of the best weights are compared.
+test metrics, and all tensors of the newest checkpoint and of the best weights are compared. A run that was made without
+training is made again from the copies of its parents, and its tensors are compared.
 
     trainctl reproduce
     trainctl reproduce my-run output=runs/my-run-again
@@ -53,7 +54,7 @@ def main(argv: Sequence[str]) -> int:
 
     run = open_run(directory, packages, overrides, existing.AGAIN)
     if was_made(run):
-        return report(directory, remake(run), output=None)
+        return report(directory, remake(run, output), output)
     if not output:
         run = replace(run, config=replace(run.config, output=replace(run.config.output, plots=False)))
     with new_directory(directory, output) as target:

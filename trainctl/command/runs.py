@@ -9,7 +9,9 @@ Usage: trainctl runs [root=DIR] [sort=KEY] [status=OUTCOME] [limit=N]
                    first), e.g. val/accuracy or test/loss
   status=OUTCOME   show only runs that are finished, stopped (by a sweep),
                    interrupted, terminated, failed, running, unfinished (no
-                   summary was written) or damaged (a file cannot be read)
+                   summary was written), unstarted (killed before the first
+                   checkpoint, so that it cannot be resumed) or damaged (a
+                   file cannot be read)
   limit=N          show only the first N runs
   tag=TAG          show only runs with this tag, see output.tags; with several,
                    tag=a,b, those that have them all
@@ -53,6 +55,7 @@ from trainctl.wording import did_you_mean
 OPTIONS = {
     "root": "runs", "sort": "time", "status": "", "limit": "", "tag": "", "name": "", "trials": "false", "format": "table",
 }  # fmt: skip
+MOST_NOTES = 5
 FORMATS = ("table", "json", "csv")
 
 
@@ -85,6 +88,7 @@ def main(argv: Sequence[str]) -> int:
         _csv(records)
     elif records:
         _table(records, options["sort"])
+        _say_unstarted([record.path for record in records if record.outcome == "unstarted"])
     else:
         which = f" {options['status']}" if options["status"] else ""
         such = " with these settings" if parsed.overrides or options["tag"] or options["name"] else ""
@@ -183,6 +187,21 @@ def _row(record: Record, metrics: Sequence[str]) -> dict[str, str]:
         **{name: phrases.number(record.metrics.get(name)) for name in metrics},
         "time": phrases.duration(record.seconds),
     }
+
+
+def _say_unstarted(paths: Sequence[Path]) -> None:
+    """Say of runs that were killed before their first checkpoint how to start them again."""
+    for path in paths[:MOST_NOTES]:
+        is_trial = (path.parent / "sweep.json").exists()
+        again = ["resume", phrases.pasteable(path.parent)] if is_trial else [phrases.pasteable(path / "config.yaml")]
+        table.line(
+            f"trainctl: note: {path.name} was killed before its first checkpoint, so it cannot be resumed; to start it again:"
+            f" {' '.join(['trainctl', *again])}",
+            stream=sys.stderr,
+        )
+    if len(paths) > MOST_NOTES:
+        more = len(paths) - MOST_NOTES
+        table.line(f"trainctl: note: so were {more} more: trainctl runs status=unstarted", stream=sys.stderr)
 
 
 def _as_json(record: Record) -> dict[str, Any]:

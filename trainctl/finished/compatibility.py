@@ -34,6 +34,7 @@ SCHEMA = {
     "input_shape": "shape of a row", "input_names": "column", "columns": "column", "vocabulary": "token",
     "encoding": "reading of files", "input_centre": "centre of column", "target_centre": "centre of target",
 }  # fmt: skip
+PLURALS = {"class": "classes", "target": "targets", "column": "columns", "token": "tokens in the vocabulary"}
 
 
 def require_same_data(parts: Sequence[Parent]) -> None:
@@ -212,7 +213,7 @@ def _difference(name: str, ours: Any, theirs: Any) -> str:
             index = next(index for index, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
             return f"{name} {index} is {_shown(theirs[index])}, not {_shown(ours[index])}: the same in another order"
         if len(ours) != len(theirs):
-            return f"number of entries ({name}): {len(theirs)}, not {len(ours)}"
+            return f"number of {PLURALS.get(name, f'entries ({name})')}: {len(theirs)}, not {len(ours)}"
         index = next(index for index, (one, other) in enumerate(zip(ours, theirs, strict=True)) if one != other)
         return f"{name} {index} is {_shown(theirs[index])}, not {_shown(ours[index])}"
     if isinstance(ours, _Fitted) and isinstance(theirs, _Fitted) and str(ours) == str(theirs):

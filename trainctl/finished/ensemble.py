@@ -5,12 +5,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainctl.components.clean.base import Cleaner, leaving_gaps
 from trainctl.components.loss.base import Task
 from trainctl.components.model.base import Reconstruction
-from trainctl.components.model.ensemble import Ensemble, ensemble_in
+from trainctl.components.model.ensemble import ensemble_in
 from trainctl.components.scale.base import Affine
 from trainctl.data.load import IDENTITY
 from trainctl.data.rows import Fitted
@@ -149,9 +149,9 @@ def apart(run: Run) -> list[Evaluation]:
     """Return what measures each part of an ensemble alone, on the ensemble's rows and in its units."""
     whole = ensemble_in(run.evaluation.model)
     assert whole
-    single: list[nn.Module] = [Ensemble([part], whole.task) for part in whole.parts]
+    # Not as ensembles of one part, whose mean costs time: the loss takes logits like logarithms of probabilities.
     reconstructs = run.task == "reconstruction"
-    return [replace(run.evaluation, model=Reconstruction(model) if reconstructs else model) for model in single]
+    return [replace(run.evaluation, model=Reconstruction(part) if reconstructs else part) for part in whole.parts]
 
 
 def write(combined: Combined, directory: Path | None) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trainctl.errors import CheckpointError
+from trainctl.settings.spelling import spell
 from trainctl.store import records, runfile, runpath
 from trainctl.store.records import MadeBy, ParentFacts
 from trainctl.store.runpath import AnyPath, RunPath
@@ -44,6 +45,17 @@ def lineage(directory: AnyPath) -> list[Ancestor]:
     facts, summary = records.read_facts(held), records.read_summary(held)
     itself = Ancestor(0, "", held.path.absolute().name, str(held), summary.steps, facts.made_by, "")
     return [itself, *(each for parent in facts.parents for each in _ancestors(parent, 1))]
+
+
+def made(by: MadeBy | None) -> str:
+    """Return how a run was made, with settings as they are typed; empty for one that was trained from scratch.
+
+    >>> made(MadeBy("merge", {"runs": ["a b", "c"], "align": True}))
+    'made by merge runs=[a b,c] align=true'
+    """
+    if by is None:
+        return ""
+    return " ".join([f"made by {by.verb}", *(f"{key}={spell(value)}" for key, value in by.settings.items())])
 
 
 def _ancestors(parent: ParentFacts, depth: int) -> Iterator[Ancestor]:

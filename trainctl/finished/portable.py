@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from trainctl.components.loss.base import Task
 from trainctl.components.model.base import Chain
+from trainctl.components.model.ensemble import Ensemble
 from trainctl.data.centre import add
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
@@ -218,8 +219,18 @@ def cut(parts: Sequence[nn.Module], count: int) -> list[list[nn.Module]]:
             groups.append([part])
     if len(groups) < count:
         most = f"can be cut into at most {len(groups)} parts" if len(groups) > 1 else "cannot be cut"
-        raise ConfigError(f"stages={count}: this model {most}: each part needs a layer with weights")
+        raise ConfigError(f"stages={count}: this model {most}: {_why_not(groups)}")
     return _balanced(groups, count)
+
+
+def _why_not(groups: Sequence[list[nn.Module]]) -> str:
+    """Return why a model cannot be cut into more parts than these."""
+    parts = [part for group in groups for part in group]
+    if any(isinstance(part, Ensemble) for part in parts):
+        return "the models of an ensemble are not computed one after the other; export each of its runs instead"
+    if len(groups) == 1 and sum(map(depth, parts)) > 1:
+        return "its layers are in one module, which is neither an nn.Sequential nor has a method parts()"
+    return "each part needs a layer with weights, or a block of them"
 
 
 def _balanced(groups: Sequence[list[nn.Module]], count: int) -> list[list[nn.Module]]:

@@ -13,11 +13,13 @@ from trainctl.errors import CheckpointError
 from trainctl.run.metric_names import maximize, own_maximized
 from trainctl.settings import naming, schema
 from trainctl.settings.config import Tree
-from trainctl.store import records, rundir, runpath
+from trainctl.store import lock, records, rundir, runfile, runpath
 from trainctl.store.records import BestValue, Facts, RunSummary, Sizes
 from trainctl.store.runpath import RunPath
 
-OUTCOMES = ("finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "damaged")
+OUTCOMES = (
+    "finished", "stopped", "interrupted", "terminated", "failed", "running", "unfinished", "unstarted", "damaged",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,7 @@ def read(path: Path, root: Path) -> Record:
     """Read a run's files; unreadable contents are not an error."""
     name = str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
     config: Tree = {}
-    summary, facts, damaged = RunSummary(), Facts(), True
+    summary, facts, damaged, without = RunSummary(), Facts(), True, "unfinished"
     with suppress(CheckpointError):
         held = runpath.hold(path)
         summary, facts = records.read_summary(held), records.read_facts(held)
@@ -78,12 +80,13 @@ def read(path: Path, root: Path) -> Record:
             damaged, summary = True, replace(summary, outcome=None)
         monitor = _text(config.get("monitor")) or "val/loss"
         if summary.outcome is None:
+            without = "unfinished" if _has_begun(held) else "unstarted"
             summary = _summary_so_far(held, replace(summary, monitor=summary.monitor or monitor), config)
     best = summary.best or BestValue()
     return Record(
         path=path,
         name=name,
-        outcome=summary.outcome or ("damaged" if damaged else "unfinished"),
+        outcome=summary.outcome or ("damaged" if damaged else without),
         created=_created(path, facts),
         config=config,
         fingerprint=facts.data.fingerprint or None,
@@ -97,6 +100,14 @@ def read(path: Path, root: Path) -> Record:
         size=summary.size,
         maximized=own_maximized(config.get("metric")),
     )
+
+
+def _has_begun(held: RunPath) -> bool:
+    """Return whether a run has come to its first checkpoint or evaluation, or may do so because a process holds its lock."""
+    with suppress(CheckpointError):
+        if any(name.startswith("step-") for name in runfile.names(held / "checkpoints")):
+            return True
+    return bool(runpath.kind(held / "metrics.jsonl")) or lock.is_held_here(held)
 
 
 def created(path: Path) -> float:

@@ -1,6 +1,7 @@
 """Make a run again that a command made without training, and compare the bits."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from trainctl.errors import CheckpointError, ConfigError
@@ -10,7 +11,7 @@ from trainctl.finished.open import Finished
 from trainctl.run.parent import Parent
 from trainctl.store import parents as stored_parents
 from trainctl.store import records
-from trainctl.train.made import Recipe, build
+from trainctl.train.made import Recipe, build, make
 
 # What each command that makes runs without training does: (config of the made run, its parents, the command's settings) -> recipe.
 Maker = Callable[[Finished, tuple[Parent, ...], dict[str, Any]], Recipe]
@@ -23,11 +24,16 @@ MAKERS: dict[str, Maker] = {
 }
 
 
-def remake(run: Finished) -> Comparison:
+def remake(run: Finished, output: Path | None = None) -> Comparison:
     """Make a run again from the copies of its parents, and compare all tensors of its model.
+
+    Args:
+        run: The run.
+        output: Where the new run is kept, a directory that must not exist; None to make it in memory only.
 
     Raises:
         CheckpointError: If this version does not know the command, or a parent is damaged.
+        StorageError: If the new run cannot be written.
     """
     made_by = records.read_facts(run.directory).made_by
     if made_by is None or made_by.verb not in MAKERS:
@@ -41,6 +47,8 @@ def remake(run: Finished) -> Comparison:
     except ConfigError as error:
         raise CheckpointError(*error.within(f"{run.directory / 'config.yaml'}: ")) from error
     before = {f"model.{key}": value for key, value in run.weights("last").model.items()}
+    if output:
+        make(again, made_by, output)
     now = {f"model.{key}": value for key, value in again.model.state_dict().items()}
     return Comparison(0, 0, 0, len(before), tensor_difference(before, now, 0))
 

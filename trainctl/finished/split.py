@@ -1,6 +1,5 @@
 """Split a run into runs of small models that train on their own; the inverse of joining them."""
 
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +19,10 @@ from trainctl.run.units import WIDTHS, describe
 from trainctl.settings.config import Config
 from trainctl.settings.spelling import spell
 from trainctl.store import rundir
+from trainctl.store.building import building
 from trainctl.store.records import MadeBy
 from trainctl.train import cost
-from trainctl.train.made import BUILDING, Recipe, build, make
+from trainctl.train.made import Recipe, build, make
 
 MOST = 1000  # parts
 
@@ -133,15 +133,12 @@ def write(pieces: Sequence[Piece], directory: Path | None) -> list[Path]:
     model.load_state_dict(whole.model)
     before = cost.measure(replace(run.evaluation, model=model.to(run.device)), run.config.monitor)
     root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
-    staging = root / f"{BUILDING}{secrets.token_hex(6)}"
-    try:
+    with building(root) as staging:
         parts = [
             make(piece.run, piece.recipe.made_by, staging / f"part-{number}", before)
             for number, piece in enumerate(pieces)
         ]
         return _published(parts, staging, directory, pieces[0].run.config)
-    finally:
-        rundir.remove(staging)
 
 
 def _published(parts: Sequence[Path], staging: Path, directory: Path | None, config: Config) -> list[Path]:

@@ -114,6 +114,8 @@ def _start_model(
         if origin is None:
             raise CheckpointError("init=run: the run that this one starts from is missing from its directory")
         starts.extend(transfer.start(model, config, data.schema, origin, data.examples, body_only=body_only))
+        if not restored:
+            transfer.advise(config, origin)
 
     def others(model: nn.Module) -> None:
         """Load weights that others have trained."""

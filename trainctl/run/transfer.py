@@ -4,6 +4,7 @@ Source: J. Yosinski et al., How transferable are features in deep neural network
 J. Shlens, Net2Net, ICLR 2016.
 """
 
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -14,15 +15,23 @@ from torch import Tensor, nn
 from trainctl.components.compress.int8 import without_ranges
 from trainctl.data.inherit import same_targets
 from trainctl.data.schema import Schema
-from trainctl.errors import CheckpointError, ConfigError
+from trainctl.errors import Advice, CheckpointError, ConfigError
 from trainctl.run import deepen
 from trainctl.run.layers import Layer, layers
 from trainctl.run.model import bare_model
 from trainctl.run.parent import Parent
 from trainctl.run.resize import resized
 from trainctl.run.units import Structure, describe
-from trainctl.settings.config import Config
+from trainctl.settings.config import Config, Tree
+from trainctl.settings.smaller import HIDDEN
+from trainctl.settings.spelling import spell
+from trainctl.wording import listed, shell_words
 
+# Settings of models that change shapes, which are compared layer by layer, or only the training.
+HARMLESS = frozenset(
+    {"name", "depth", "layers", "bidirectional", "cell", "bottleneck", "embedding_size", "kernel_size", "architecture"}
+    | {"dropout", "hidden_dropout", "weights", "head"}
+)
 State = Literal["taken", "resized", "new"]
 Examples = Callable[[], Tensor]
 
@@ -93,9 +102,38 @@ def start(
         result.append(_load(layer, own, weights, offer, reason))
     if all(entry.state == "new" for entry in result):
         reasons = dict.fromkeys(f"{entry.layer}: {entry.why}" for entry in result)
-        raise CheckpointError(f"{parent.name}: none of its weights fit this model: {'; '.join(list(reasons)[:3])}")
+        lines = [f"{parent.name}: none of its weights fit this model: {'; '.join(list(reasons)[:3])}"]
+        if (parent.config.parts["model"]["name"], config.parts["model"]["name"]) == ("autoencoder", "mlp"):
+            command = shell_words(["trainctl", "finetune", parent.path, "model=mlp"])
+            lines.append(f"to take over the layers of its encoder: {command}")
+        raise CheckpointError(*lines)
     model.load_state_dict(own)
     return result
+
+
+def advise(config: Config, parent: Parent) -> None:
+    """Warn of settings with which a model computes something else than its parent did with the same weights."""
+    if found := otherwise(parent.config.parts["model"], config.parts["model"]):
+        before, after = zip(*found, strict=True)
+        warnings.warn(
+            f"the weights of {parent.name} were trained with {listed(before)}, and this model has {listed(after)}: it does not"
+            " compute the same when it starts",
+            Advice,
+            stacklevel=2,
+        )
+
+
+def otherwise(before: Tree, after: Tree) -> list[tuple[str, str]]:
+    """Return the settings with which two models compute different outputs from the same weights, as both have them typed.
+
+    >>> otherwise({"name": "mlp", "hidden": [9], "norm": "layer"}, {"name": "mlp", "hidden": [8], "norm": "group"})
+    [('model.norm=layer', 'model.norm=group')]
+    """
+    return [
+        (f"model.{key}={spell(before[key])}", f"model.{key}={spell(after[key])}")
+        for key in before
+        if key not in (*HIDDEN, *HARMLESS) and key in after and before[key] != after[key]
+    ]
 
 
 def _load(layer: Layer, own: dict[str, Tensor], weights: Mapping[str, Tensor], offer: Offer, reason: str) -> LayerStart:
@@ -174,7 +212,7 @@ def _by_layers(model: nn.Module, old_model: nn.Module, parent: Parent, schema: S
     own, stopped, why = model.state_dict(), "", ""
     pairs = list(zip(layers(model), layers(old_model), strict=False))
     for new, old in pairs:
-        if why := _difference(new, old, own, parent.model, columns):
+        if why := _difference(new, old, own, parent.model, columns) or _moves_otherwise(new, old, model, old_model):
             stopped = new.name
             break
         columns = (0, 0)
@@ -196,6 +234,16 @@ def _difference(
         same = own[name].shape == theirs[other].shape
         if not same and (theirs[other].shape[1:], own[name].shape[1:]) != (columns[:1], columns[1:]):
             return f"{name} has shape {_shape(theirs[other])} there, {_shape(own[name])} here"
+    return ""
+
+
+def _moves_otherwise(new: Layer, old: Layer, model: nn.Module, old_model: nn.Module) -> str:
+    """Return in what a layer of the same shape moves its filters otherwise than that of another model; empty if it does not."""
+    one, other = model.get_submodule(new.name), old_model.get_submodule(old.name)
+    for key in ("stride", "dilation", "transposed"):
+        here, there = getattr(one, key, None), getattr(other, key, None)
+        if here != there and None not in (here, there):
+            return f"{key} is {there} there, {here} here"
     return ""
 
 

@@ -295,4 +295,6 @@ class _Walk:
 
 def _unknown(module: nn.Module, path: str) -> ConfigError:
     where = f"layer {path.rstrip('.')}" if path else "the model"
-    return ConfigError(f"{where} ({type(module).__name__}): its hidden units are not known, so they cannot be matched")
+    return ConfigError(
+        f"{where} ({type(module).__name__}): its hidden units are not known, so they cannot be matched, split or joined"
+    )

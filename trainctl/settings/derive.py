@@ -57,7 +57,9 @@ def words_of(tree: Tree, config_dir: str | None = None) -> list[str]:
     return [f"{key}={value}" for key, value, _ in differences(tree, config_dir)]
 
 
-def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None) -> tuple[Config, list[str]]:
+def derived(
+    tree: Tree, overrides: Sequence[str], config_dir: str | None = None, *, without: Iterable[str] = ()
+) -> tuple[Config, list[str]]:
     """Return the configuration of a new run with the settings of an existing one, and the words that compose it.
 
     A group that is selected anew has its defaults, not the settings of the existing run; a budget that is typed takes the
@@ -67,12 +69,13 @@ def derived(tree: Tree, overrides: Sequence[str], config_dir: str | None = None)
         tree: The configuration of the existing run.
         overrides: What is to be different: ``key=value`` and ``group=member``.
         config_dir: The user's directory of configuration files.
+        without: Groups and settings of the existing run that are not taken over.
 
     Raises:
         ConfigError: With one line for each thing that is wrong.
     """
     typed = {word.partition("=")[0] for word in overrides}
-    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE, *encoder.brought(tree, overrides)}
+    replaced = {*typed, *(BUDGETS if typed & set(BUDGETS) else ()), *ONCE, *without, *encoder.brought(tree, overrides)}
     words = [word for word in words_of(tree, config_dir) if not _among(word.partition("=")[0], replaced)]
     words += overrides
     return compose.compose(words, config_dir), words

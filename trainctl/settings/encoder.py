@@ -28,18 +28,31 @@ def words_of(tree: Tree, overrides: Sequence[str]) -> list[str]:
     models = [word for word in overrides if word.startswith("model=")]
     if model["name"] != "autoencoder" or not models or models[-1] == "model=autoencoder":
         return []
-    if model.get("channels"):
-        raise ConfigError(
-            f"{models[-1]}: the encoder of this run has convolutions of stride 2 (model.channels={spell(model['channels'])}),"
-            " which no other model has",
-            "to start a classifier from an encoder, train the autoencoder with dense layers: model.channels=[]",
-            "to use this encoder as it is, train on its codes: trainctl predict RUN INPUT what=code",
-        )
+    require_dense(model, models[-1].partition("=")[2])
     if models[-1] != "model=mlp":
         return []
     typed = {word.partition("=")[0] for word in overrides}
     settings = {"hidden": [*model["hidden"], model["bottleneck"]]} | {key: model[key] for key in SAME if key in model}
     return [f"model.{key}={spell(value)}" for key, value in settings.items() if f"model.{key}" not in typed]
+
+
+def require_dense(before: Tree, name: str) -> None:
+    """Check that a model may start from the weights of another run, whose convolutions other models do not have.
+
+    Args:
+        before: The settings of the other run's model.
+        name: The new model.
+
+    Raises:
+        ConfigError: If the other run is an autoencoder with convolutions, and the new model is none.
+    """
+    if before["name"] == "autoencoder" != name and before.get("channels"):
+        raise ConfigError(
+            f"model={name}: the encoder of this run has convolutions of stride 2 (model.channels={spell(before['channels'])}),"
+            " which no other model has",
+            "to start a classifier from an encoder, train the autoencoder with dense layers: model.channels=[]",
+            "to use this encoder as it is, train on its codes: trainctl predict RUN INPUT what=code",
+        )
 
 
 def brought(tree: Tree, overrides: Sequence[str]) -> set[str]:

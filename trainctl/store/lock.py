@@ -257,12 +257,23 @@ def _is_of_another(other: Lock, held: RunPath) -> bool:
 
 def _gone(other: Lock) -> bool:
     """Return whether it is certain that a process no longer runs."""
-    if not _here(other) or os.name == "nt":
+    return _here(other) and has_ended(other.pid, other.started, identity.started)
+
+
+def has_ended(pid: int, started: str, when: Callable[[int], str]) -> bool:
+    """Return whether it is certain that a process of this machine no longer runs.
+
+    Args:
+        pid: Its number.
+        started: When it started.
+        when: Returns when the process with a number started.
+    """
+    if os.name == "nt":
         return False
     try:
-        os.kill(other.pid, 0)
+        os.kill(pid, 0)
     except (ProcessLookupError, OverflowError):
         return True
     except OSError:
         return False  # another user's
-    return bool(identity.started(other.pid) != other.started)
+    return when(pid) != started

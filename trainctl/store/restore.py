@@ -18,11 +18,12 @@ from trainctl.fileformat.boundary import reading
 from trainctl.machine import device
 from trainctl.run.run import Run
 from trainctl.run.state import Best, TrainState
-from trainctl.store import manifest, rundir
+from trainctl.store import manifest, rundir, runpath
 from trainctl.store.checkpoint import NUMBERS
 from trainctl.store.difference import check_origin
 from trainctl.store.manifest import Manifest, NewerFormatError, Saved
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import shell_words
 
 # Fields of the state that every checkpoint has; those added later have defaults.
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
@@ -53,8 +54,17 @@ def newest(directory: AnyPath, which: Sequence[str] = ("last", "best")) -> Saved
             lost = "the best weights are damaged in every checkpoint: the best evaluation from now on is kept instead"
             without = replace(intact, best=None, state=intact.state | {"best": None})
             return Saved(without, path, (*troubles, lost))
-    reasons = troubles or ["it ended before the first one, so nothing was trained: start it again"]
+    reasons = troubles or [_why_none(directory)]
     raise CheckpointError("; ".join([f"{directory}: has no checkpoint to continue from", *reasons]))
+
+
+def _why_none(directory: AnyPath) -> str:
+    """Return why a run has no checkpoint, and the command that trains it from its first step."""
+    held = runpath.hold(directory)
+    again = f"to start it again: {shell_words(['trainctl', str(directory / 'config.yaml')])}"
+    if any(runpath.kind(held / name) for name in ("metrics.jsonl", "summary.json")):
+        return f"they were removed; {again}"
+    return f"it was killed before its first one, so nothing was trained; {again}"
 
 
 def _intact(path: AnyPath, content: Manifest | CheckpointError, which: Sequence[str]) -> Manifest:

@@ -1,11 +1,7 @@
 """Make a run without training it: a complete run directory of step 0, whose weights come from other runs."""
 
-import re
-import secrets
-import stat
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,22 +9,19 @@ from torch import Tensor
 
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
-from trainctl.errors import StorageError, TrainctlError
+from trainctl.errors import StorageError
 from trainctl.run.assemble import assemble
 from trainctl.run.parent import Parent
 from trainctl.run.run import Run
 from trainctl.settings.config import Config
-from trainctl.store import checkpoint, directories, lock, restore, rundir, runfile, runpath
+from trainctl.store import checkpoint, lock, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
+from trainctl.store.building import building
 from trainctl.store.records import MadeBy
 from trainctl.train import checkpoint_writer, conclusion, cost, provenance
 from trainctl.train.cost import Cost
 from trainctl.train.evaluation import evaluate
 from trainctl.train.loop import keep_best
-
-# The directory in which a run is built before it gets its name.
-BUILDING, BUILT = ".making-", re.compile(r"\.making-[0-9a-f]{12}")
-ABANDONED = 3600.0  # age of such a directory that nobody is writing to any more [s]
 
 
 @dataclass(frozen=True)
@@ -83,18 +76,14 @@ def make(run: Run, made_by: MadeBy, directory: Path | None = None, before: Cost 
     groups = ("dataset", "model")
     label = "-".join([made_by.verb, *(run.config.parts[group]["name"] for group in groups)])
     root = directory.absolute().parent if directory else rundir.root_of(run.config.output.root)
-    _remove_abandoned(root)
-    building = root / f"{BUILDING}{secrets.token_hex(6)}"
-    try:
-        rundir.make(building / "run")
-        _write(run, building / "run", made_by, before)
+    with building(root) as place:
+        rundir.make(place / "run")
+        _write(run, place / "run", made_by, before)
         target = directory or root / rundir.new_name(label)
         try:
-            (building / "run").rename(target)
+            (place / "run").rename(target)
         except OSError as error:
             raise StorageError(f"{target}: cannot be written: {error.strerror}") from error
-    finally:
-        rundir.remove(building)
     return target
 
 
@@ -119,18 +108,3 @@ def _write(run: Run, directory: Path, made_by: MadeBy, before: Cost | None) -> N
         command = made_by.verb
         summary = conclusion.summarize(run, "finished", f"made by {command}", metrics | tested)
         rundir.write_json(held / "summary.json", summary | {"size": size})
-
-
-def _remove_abandoned(root: Path) -> None:
-    """Remove what processes have left that were killed while they built a run."""
-    with suppress(OSError, TrainctlError):
-        for path in (root / name for name in runfile.names(root) if BUILT.fullmatch(name)):  # not a user's .making-of
-            found = path.lstat()
-            if not stat.S_ISDIR(found.st_mode) or time.time() - found.st_mtime < ABANDONED:
-                continue
-            with suppress(TrainctlError):  # another process holds the lock
-                held = runpath.hold(path) / "run"
-                if runpath.kind(held) == "a directory":
-                    with lock.hold(runpath.enter(held)):
-                        pass
-                directories.remove_tree(path)

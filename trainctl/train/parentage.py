@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from trainctl.run.parent import Parent, Role
-from trainctl.settings import component
+from trainctl.settings import component, encoder
 from trainctl.settings.config import Config, Tree
 from trainctl.store import finding, parents
 
@@ -20,7 +20,8 @@ def find(config: Config) -> tuple[Parent, ...]:
 
     Raises:
         CheckpointError: If one of them is missing or damaged.
-        ConfigError: If one of them uses the user's own packages, and these are not among the run's.
+        ConfigError: If one of them uses the user's own packages, and these are not among the run's, or is an autoencoder whose
+            encoder no other model has.
     """
     found = []
     for group, member, key, role in NAMING:
@@ -31,7 +32,10 @@ def find(config: Config) -> tuple[Parent, ...]:
             continue
         for name in value if isinstance(value, list) else [value]:
             directory = resolved(name, Path(config.output.root))
-            found.append(parents.open_parent(directory, role, settings.get("which", "best"), config.components))
+            parent = parents.open_parent(directory, role, settings.get("which", "best"), config.components)
+            if role == "start":
+                encoder.require_dense(parent.config.parts["model"], config.parts["model"]["name"])
+            found.append(parent)
     return tuple(found)
 
 

@@ -30,6 +30,7 @@ from trainctl.settings import naming, processes
 from trainctl.settings.config import Config
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
+from trainctl.store.building import remove_abandoned
 from trainctl.store.difference import computed_otherwise
 from trainctl.store.lock import LostLockError
 from trainctl.store.manifest import Saved
@@ -92,6 +93,7 @@ def begin(
         directory = rundir.create(config.output.root, naming.label(config, overrides if made_by is None else ()))
     else:
         rundir.make(directory)
+    remove_abandoned(directory.parent)
     held = runpath.hold(directory)  # from here on, whatever becomes of its path
     with ExitStack() as stack:
         try:

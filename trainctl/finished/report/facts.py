@@ -182,14 +182,10 @@ def ancestry(files: Files) -> Section:
 
 
 def _ancestor(each: lineage.Ancestor) -> str:
-    made = ""
-    if each.made_by:
-        typed, command = " ".join(f"{key}={value}" for key, value in each.made_by.settings.items()), each.made_by.verb
-        made = f"made by {command} {typed}".rstrip()
     steps = "" if each.step is None else f"step {each.step:,}"
     state = "" if each.state == "unchanged" else each.state
     role = f"{each.role}: " if each.role else ""
-    facts = "; ".join(part for part in (steps, made, state) if part)
+    facts = "; ".join(part for part in (steps, lineage.made(each.made_by), state) if part)
     return f"{role}{each.name}{f' ({facts})' if facts else ''}"
 
 
