@@ -1614,6 +1614,24 @@ MUTATIONS = [
         "tests/settings/test_template.py",
     ),
     Mutation(
+        "trainctl/sweep/ledger.py",
+        """return again or trial.status == "running" or""",
+        "return again or",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/ledger.py",
+        """ or (trial.status == "paused" and trial.reason == INTERRUPTED)""",
+        "",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/pool.py",
+        "            return True  # another one can begin meanwhile",
+        "            return False",
+        "tests/sweep/test_pool.py -k still_saves",
+    ),
+    Mutation(
         "trainctl/sweep/record.py",
         "if 2 * len(trials) >= most",
         "if trials",

@@ -8,14 +8,15 @@ from typing import Any
 from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
+from trainctl.store.runpath import RunPath
 from trainctl.sweep import live, places
 from trainctl.sweep.crew import Crew
 from trainctl.sweep.jobs import Worker, epochs_of, job
 from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Message
-from trainctl.sweep.schedule import INTERRUPTED, Task
+from trainctl.sweep.schedule import Task
 from trainctl.sweep.study import Study
-from trainctl.sweep.trial import Trial
+from trainctl.sweep.trial import INTERRUPTED, Trial
 
 POLL = 0.2  # seconds between two looks at the journal and the clock, while nothing happens
 GRACE = 30.0  # seconds that a trial has to save itself
@@ -51,6 +52,7 @@ class Pool:
         self.began, self.failures = time.monotonic(), 0
         self.stopping = ""
         self._left: tuple[str, float] = "", 0.0
+        self._saving_since: dict[tuple[str, int], float] = {}
 
     def run(self) -> str:
         """Run until nothing is left to do; return why it stopped early, if it did.
@@ -83,6 +85,7 @@ class Pool:
     def _step(self, request: StopRequest) -> bool:
         """Do what is due; return whether something is left to do."""
         self.ledger.update()
+        self.ledger.saving.clear()  # looked at again
         self._give_up()
         if not self.stopping:
             self.stopping = self._why_stop(request)
@@ -154,8 +157,9 @@ class Pool:
         taken_over, trial = task.key in self.ledger.dead, self.ledger.trials[task.key]
         directory = self.study.held / trial.directory.name
         places.check(directory)
-        if taken_over and not places.is_free(directory):
-            return False  # its process ends in these seconds
+        if taken_over and self._is_being_saved(task.key, segment, directory):
+            self.ledger.saving.add(task.key)
+            return True  # another one can begin meanwhile
         if not self.journal.claim(task.key, segment, self.writer):
             self.ledger.update()
             return True
@@ -164,6 +168,13 @@ class Pool:
             places.take_over(directory, segment)
         self._begin(task, trial, segment, continues=places.prepare(directory))
         return True
+
+    def _is_being_saved(self, key: str, segment: int, directory: RunPath) -> bool:
+        """Return whether the process of a dead trial may still be saving it on this machine; it gets a lease to end."""
+        if places.is_free(directory):
+            return False
+        now = time.monotonic()
+        return now - self._saving_since.setdefault((key, segment), now) <= seconds(self.settings.lease)
 
     def _begin(self, task: Task, trial: Trial, segment: int, *, continues: bool) -> None:
         """Give a trial to a worker."""
