@@ -60,9 +60,11 @@ class Silent(Watcher):
 
     def __init__(self, on_end: Callable[[Trial], None] = lambda trial: None) -> None:
         self.begun: list[tuple[str, bool]] = []
+        self.steps: list[int] = []
         self.on_end = on_end
 
-    def started(self, trial: Trial) -> None:
+    def started(self, trial: Trial, step: int = 0) -> None:
+        self.steps.append(step)
         self.begun.append((trial.directory.name, trial.directory.exists()))
 
     def ended(self, trial: Trial) -> None:
@@ -225,6 +227,21 @@ def test_the_pool_ends_without_orphans_when_it_is_killed_and_another_takes_over(
     opened, shown, _ = ran(opening.reopen(home))
     assert {trial.status for trial in opened.ledger.trials.values()} == {"finished"}
     assert all(continues for _, continues in shown.begun)
+
+
+def test_a_second_ctrl_c_says_how_the_sweep_is_continued_and_that_continues_at_the_checkpoint(tmp_path: Path) -> None:
+    def interrupt(trial: Trial) -> None:
+        raise KeyboardInterrupt
+
+    words = ("optimizer.lr=0.01,0.003", "sweep.workers=1", "sweep.name=s", "checkpoint.every_seconds=0")
+    with pytest.raises(Interrupted, match=r"saved in these seconds; continue it with: trainctl resume .*/?s$"):
+        sweep(*words, display=Silent(interrupt))
+    home = tmp_path / "runs" / "s"
+    (journal,) = (home / "journal").glob("*.jsonl")  # as if it had not been heard of the end
+    lines = [line for line in journal.read_text().splitlines(keepends=True) if '"event": "end"' not in line]
+    journal.write_text("".join(lines))
+    _, shown, _ = ran(opening.reopen(home))
+    assert shown.steps == [6, 0]
 
 
 @pytest.mark.parametrize("lease", ["1s", "60s"])

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from trainctl.errors import Interrupted
 from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
@@ -74,6 +75,9 @@ class Pool:
             except AwayError:
                 if request.received is None:
                     raise
+            except KeyboardInterrupt:
+                again = f"continue it with: {self.study.resume}"
+                raise Interrupted(f"interrupted; running trials are saved in these seconds; {again}") from None
             finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
                 self.crew.close()
                 self.writer.close()
@@ -188,7 +192,7 @@ class Pool:
         worker.channel.send(job(self.study, trial, config.tree, rungs, continues=continues))
         until = rungs[0] if rungs else None
         worker.progress = Progress(trial, trial.epoch, epochs, until, (), now, trial.epoch)
-        self.watcher.started(trial)
+        self.watcher.started(trial, places.newest_step(self.study.held / trial.directory.name) if continues else 0)
 
     # Messages arrive.
 
@@ -215,8 +219,9 @@ class Pool:
             self._ended(worker, message)
         elif "step" in message and message["step"] != worker.step:
             worker.step, worker.since = message["step"], time.monotonic()
-            if worker.progress is not None and message["epoch"] > worker.progress.epoch:
-                worker.progress = replace(worker.progress, epoch=message["epoch"])
+            if (shown := worker.progress) is not None and message["epoch"] > shown.epoch:
+                first = {} if shown.epoch else {"began": worker.since, "began_at": message["epoch"]}  # the time left
+                worker.progress = replace(shown, epoch=message["epoch"], **first)
 
     def _at_rung(self, worker: Worker, key: str, trial: Trial, message: Message) -> None:
         """Record that a trial has reached a rung, and tell its worker what happens now."""
@@ -248,8 +253,8 @@ class Pool:
         dropped = places.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize)
         places.drop_checkpoints(self.study.held, dropped)
         worker.progress = None
+        self.changed()  # first, so that trials that were added count in what is shown
         self.watcher.ended(worker.trial)
-        self.changed()
         worker.key, worker.trial = None, None
         if message.get("last"):  # its process ends
             self.crew.let_go(worker)
