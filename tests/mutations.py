@@ -1632,6 +1632,12 @@ MUTATIONS = [
         "tests/sweep/test_pool.py -k still_saves",
     ),
     Mutation(
+        "trainctl/sweep/complete.py",
+        """content.get("own_code") or """,
+        "",
+        "tests/sweep/test_complete.py",
+    ),
+    Mutation(
         "trainctl/sweep/record.py",
         "if 2 * len(trials) >= most",
         "if trials",
