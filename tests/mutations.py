@@ -1632,6 +1632,18 @@ MUTATIONS = [
         "tests/sweep/test_pool.py -k still_saves",
     ),
     Mutation(
+        "trainctl/sweep/record.py",
+        """self.monitors, self.maximized)""",
+        """self.monitors)""",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/page.py",
+        """if sweep.outcome != "finished" or""",
+        "if",
+        "tests/sweep/test_page.py",
+    ),
+    Mutation(
         "trainctl/sweep/complete.py",
         """content.get("own_code") or """,
         "",

@@ -14,7 +14,7 @@ from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.machine import identity
 from trainctl.store import journal
-from trainctl.sweep import compared, opening, record, study
+from trainctl.sweep import opening, page, record, study
 
 
 def opened(*words: str) -> study.Study:
@@ -89,7 +89,9 @@ def test_a_sweep_knows_that_more_of_a_users_own_metric_is_better() -> None:
     sweep = read(home)
     assert sweep.best is not None
     assert sweep.best.value == 90.0
-    ranking = compared._answer(sweep).rankings[0]
+    ranking = sweep.answer.rankings[0]
+    document, _ = page.gather(home.home, Path("runs"))
+    assert document.top[0].items[0][::2] == ("best val/profit", "optimizer.lr=0.2")
     assert [standing.point for standing in ranking.standings] == [1, 2, 0]
     assert [standing.front for standing in ranking.standings] == [True, False, False]
     (home.home / "sweep.json").write_text(json.dumps(content | {"maximize": "profit"}))

@@ -8,7 +8,6 @@ from trainctl.report import table
 from trainctl.settings.space_words import packages_of
 from trainctl.store import rundir, runfile, runpath
 from trainctl.sweep import results
-from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.record import require_readable
 from trainctl.sweep.sweep_json import require
 
@@ -47,6 +46,5 @@ def show(directory: Path, words: Sequence[str], packages: Sequence[str]) -> bool
         return False
     table.line(f"{results.amount(sweep.points, 'point')}, {results.amount(len(sweep.trials), 'trial')} in {home}")
     table.line(NOTHING_LEFT)
-    answer = find_answer(sweep.trials, sweep.monitor or "val/loss", sweep.monitors, sweep.maximized)
-    results.show(answer, home, sweep.fixed)
+    results.show(sweep.answer, home, sweep.fixed)
     return True

@@ -18,8 +18,9 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings.space import ZIP, Words, key_of
 from trainctl.settings.sweep import is_ours, load, seconds
 from trainctl.store import journal, records, rundir, runpath
-from trainctl.sweep.answer import is_done
+from trainctl.sweep.answer import Answer, is_done
 from trainctl.sweep.ledger import Ledger
+from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.sweep_json import require
 from trainctl.sweep.trial import Trial
 from trainctl.wording import shell_words
@@ -81,6 +82,11 @@ class SweepRecord:
     points: int = 0
     trials: tuple[Trial, ...] = field(default=(), repr=False)
     trouble: str = ""
+
+    @property
+    def answer(self) -> Answer:
+        """Return its answer, finished or not."""
+        return find_answer(self.trials, self.monitor or "val/loss", self.monitors, self.maximized)
 
     @property
     def counts(self) -> Mapping[str, int]:
