@@ -1626,6 +1626,42 @@ MUTATIONS = [
         "tests/settings/test_template.py",
     ),
     Mutation(
+        "trainctl/sweep/ledger.py",
+        """return again or trial.status == "running" or""",
+        "return again or",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/ledger.py",
+        """ or (trial.status == "paused" and trial.reason == INTERRUPTED)""",
+        "",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/pool.py",
+        "            return True  # another one can begin meanwhile",
+        "            return False",
+        "tests/sweep/test_pool.py -k still_saves",
+    ),
+    Mutation(
+        "trainctl/sweep/record.py",
+        """self.monitors, self.maximized)""",
+        """self.monitors)""",
+        "tests/sweep/test_record.py",
+    ),
+    Mutation(
+        "trainctl/sweep/page.py",
+        """if sweep.outcome != "finished" or""",
+        "if",
+        "tests/sweep/test_page.py",
+    ),
+    Mutation(
+        "trainctl/sweep/complete.py",
+        """content.get("own_code") or """,
+        "",
+        "tests/sweep/test_complete.py",
+    ),
+    Mutation(
         "trainctl/sweep/record.py",
         "if 2 * len(trials) >= most",
         "if trials",

@@ -349,6 +349,8 @@ class Screen:
             elif plain == "\r":
                 self.column = 0
             elif plain:
+                if self.column == self.width:
+                    self.write("\n")
                 line = self.lines[self.row].ljust(self.column)
                 self.lines[self.row] = line[: self.column] + plain + line[self.column + 1 :]
                 self.column += 1
@@ -422,15 +424,18 @@ def shown(frames, widths=(40,)):
     live.stop()
 
 
-def test_after_each_frame_the_screen_shows_it_and_nothing_else():
+@pytest.mark.parametrize("typed", ["", "^C", "^C^C^C"])
+def test_after_each_frame_the_screen_shows_it_and_nothing_else_whatever_was_typed(typed):
+    """The last line leaves room for what is typed."""
     for frame, (screen, _) in zip(FRAMES, shown(FRAMES), strict=True):
-        assert screen.shown == frame
+        assert [line.removesuffix(typed) for line in screen.shown] == [*frame[:-1], frame[-1][:34]]
+        screen.write(typed)
 
 
 def test_no_part_of_an_old_frame_stays_behind_when_the_terminal_is_resized():
     frames = [[f"{letter * 35}{number}" for letter in "abc"] for number in range(6)]
     for frame, (screen, _) in zip(frames, shown(frames, (40, 12, 40, 36)), strict=True):
-        assert screen.shown == [line[: screen.width] for line in frame]
+        assert screen.shown == [line[: screen.width] for line in frame[:-1]] + [frame[-1][: screen.width - 6]]
 
 
 def test_only_lines_that_change_are_written_and_each_frame_is_one_synchronized_update():

@@ -199,7 +199,7 @@ def test_a_sweep_imports_no_package_that_is_not_named_again_however_it_is_set(
 
 
 def test_a_point_names_no_packages(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "evil" / "model").mkdir(parents=True)
+    (tmp_path / "evil" / "optimizer").mkdir(parents=True)  # it looks like a package of components
     (home / "lists" / "000001.json").write_text(json.dumps([{"point": ["optimizer.lr=0.3", "components=[evil]"]}]))
     opened = opening.reopen(home)
     with pytest.raises(CheckpointError, match="point 2 names other packages of components"):

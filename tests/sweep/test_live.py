@@ -175,11 +175,18 @@ def test_a_terminal_that_disappears_does_not_end_the_sweep():
         watcher.close()
 
 
+def test_trials_that_are_chosen_one_by_one_are_counted_before_they_are_known():
+    out = io.StringIO()
+    watch(out, HOME, MONITOR, trials(), maximize=True, limits=Limits(None, 40)).ended(trials()[0])
+    assert out.getvalue().endswith("[4 of 40 trials, 1 failed]\n")
+
+
 def test_off_a_terminal_each_event_is_a_line():
     out, made = io.StringIO(), trials()
     watcher = watch(out, HOME, MONITOR, made, maximize=True)
     watcher.started(replace(made[0], step=0))
     watcher.started(made[3])
+    watcher.started(replace(made[3], step=0), 1200)
     watcher.rung(replace(made[3], rungs={3: 0.5}), 3)
     watcher.running([])
     watcher.ended(made[0])
@@ -191,6 +198,7 @@ def test_off_a_terminal_each_event_is_a_line():
     assert out.getvalue().splitlines() == [
         "start     point 0: optimizer.lr=0.0 seed=0",
         "start     point 3: optimizer.lr=0.3 seed=0, continued at epoch 10",
+        "start     point 3: optimizer.lr=0.3 seed=0, continued at step 1,200",
         "rung      point 3: optimizer.lr=0.3 seed=0: epoch 3, val/accuracy 0.5000",
         "finished  point 0: optimizer.lr=0.0 seed=0: val/accuracy 0.5000, 10 s  [4 of 12 trials, 1 failed]",
         "paused    point 5: optimizer.lr=0.5 seed=0: val/accuracy 0.5500 at epoch 3, 10 s; not in the top  [4 of 12 trials, 1 failed]",

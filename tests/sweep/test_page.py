@@ -75,3 +75,30 @@ def test_settings_of_runs_are_not_for_sweeps(monkeypatch, capsys):
 def test_it_needs_no_torch():
     code = "import sys; import trainctl.sweep.page, trainctl.command.report; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_the_plots_of_a_complete_sweep_are_those_that_it_drew(monkeypatch):
+    home = opened("optimizer.lr=0.1,0.2,0.3,0.4", "model.dropout=0.1,0.2", "sweep.name=s")
+    write(home, *(end(str(n), 0.1 * (n + 1)) for n in range(8)))
+    drawn = ["parameters.png", "parallel.png", "importance.png"]
+
+    def pages_plots() -> dict[str, int]:
+        document, notes = sweep_page.gather(Path("runs/s"), Path("runs"))
+        assert notes == []
+        assert sum(tag == "img" for tag, _ in read(page(document)).elements) == 3
+        return {name: (home.home / "plots" / name).stat().st_mtime_ns for name in drawn}
+
+    assert pages_plots() != pages_plots()  # interrupted: more may come
+    write(home, {"event": "over", "trials": 8})
+    complete = pages_plots()
+    assert pages_plots() == complete
+    (home.home / "plots" / "parallel.png").unlink()
+    assert (again := pages_plots()) != complete
+    assert again["importance.png"] == complete["importance.png"]
+    write(home, {"event": "bye"})
+    assert pages_plots()["importance.png"] != complete["importance.png"]  # something was written since
+    before = pages_plots()
+    (home.home / "sweep.json").write_text(
+        json.dumps(json.loads((home.home / "sweep.json").read_text()) | {"trainctl": "0.0.0"})
+    )
+    assert pages_plots() != before  # another version

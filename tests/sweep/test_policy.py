@@ -10,7 +10,8 @@ from tests.soak import cases, seed
 from trainctl.settings import sweep as settings_of
 from trainctl.store import journal, runpath
 from trainctl.sweep.ledger import Ledger, key_of
-from trainctl.sweep.policy import INTERRUPTED, Policy, Task
+from trainctl.sweep.policy import Policy, Task
+from trainctl.sweep.trial import INTERRUPTED
 
 
 def policy(*words: str, maximize: bool = False) -> Policy:

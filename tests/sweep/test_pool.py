@@ -1,10 +1,12 @@
 """Whatever happens to a trial is a row with its reason; the others go on, with the bits that they have alone."""
 
+import json
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import pytest
 import torch
 
 from trainctl.errors import Interrupted, StorageError
+from trainctl.machine import identity
 from trainctl.settings import compose
 from trainctl.settings.code_digest import own_code
-from trainctl.store import restore, rundir
+from trainctl.store import lock, restore, rundir
 from trainctl.sweep import crew, opening, run, study
 from trainctl.sweep.live import Watcher
 from trainctl.sweep.nursery import Nursery
@@ -57,9 +60,11 @@ class Silent(Watcher):
 
     def __init__(self, on_end: Callable[[Trial], None] = lambda trial: None) -> None:
         self.begun: list[tuple[str, bool]] = []
+        self.steps: list[int] = []
         self.on_end = on_end
 
-    def started(self, trial: Trial) -> None:
+    def started(self, trial: Trial, step: int = 0) -> None:
+        self.steps.append(step)
         self.begun.append((trial.directory.name, trial.directory.exists()))
 
     def ended(self, trial: Trial) -> None:
@@ -222,6 +227,44 @@ def test_the_pool_ends_without_orphans_when_it_is_killed_and_another_takes_over(
     opened, shown, _ = ran(opening.reopen(home))
     assert {trial.status for trial in opened.ledger.trials.values()} == {"finished"}
     assert all(continues for _, continues in shown.begun)
+
+
+def test_a_second_ctrl_c_says_how_the_sweep_is_continued_and_that_continues_at_the_checkpoint(tmp_path: Path) -> None:
+    def interrupt(trial: Trial) -> None:
+        raise KeyboardInterrupt
+
+    words = ("optimizer.lr=0.01,0.003", "sweep.workers=1", "sweep.name=s", "checkpoint.every_seconds=0")
+    with pytest.raises(Interrupted, match=r"saved in these seconds; continue it with: trainctl resume .*/?s$"):
+        sweep(*words, display=Silent(interrupt))
+    home = tmp_path / "runs" / "s"
+    (journal,) = (home / "journal").glob("*.jsonl")  # as if it had not been heard of the end
+    lines = [line for line in journal.read_text().splitlines(keepends=True) if '"event": "end"' not in line]
+    journal.write_text("".join(lines))
+    _, shown, _ = ran(opening.reopen(home))
+    assert shown.steps == [6, 0]
+
+
+@pytest.mark.parametrize("lease", ["1s", "60s"])
+def test_a_trial_that_a_process_here_still_saves_holds_up_no_other_and_is_taken_over_after_the_lease(
+    lease: str, tmp_path: Path
+) -> None:
+    opened = opening.begin(
+        [*TINY, "optimizer.lr=0.01,0.003", f"sweep.lease={lease}", "sweep.workers=1", "sweep.name=s"]
+    )
+    dead = opened.journal.writer()
+    assert opened.journal.claim("0", 0, dead)
+    dead.close()  # its pool has ended, and its worker, which was stopped, has not
+    directory = tmp_path / "runs" / "s" / "0-optimizer.lr=0.01"
+    directory.mkdir()
+    with subprocess.Popen(["sleep", "99"]) as worker:
+        mine, _ = lock.take(directory)
+        held = asdict(mine) | {"pid": worker.pid, "started": identity.started(worker.pid)}
+        (directory / "lock.json").write_text(json.dumps(held))
+        _, shown, _ = ran(opened, Silent(lambda trial: worker.kill() if lease == "60s" and trial.point == 1 else None))
+        worker.kill()
+    assert [name for name, _ in shown.begun] == ["1-optimizer.lr=0.003", "0-optimizer.lr=0.01"]
+    assert {trial.status for trial in opened.ledger.trials.values()} == {"finished"}
+    assert (tmp_path / "runs" / "s" / "lost" / "0-optimizer.lr=0.01.1").exists()
 
 
 def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run_even_without_its_table(

@@ -14,7 +14,7 @@ from trainctl import cli
 from trainctl.errors import CheckpointError
 from trainctl.machine import identity
 from trainctl.store import journal
-from trainctl.sweep import compared, opening, record, study
+from trainctl.sweep import opening, page, record, study
 
 
 def opened(*words: str) -> study.Study:
@@ -89,7 +89,9 @@ def test_a_sweep_knows_that_more_of_a_users_own_metric_is_better() -> None:
     sweep = read(home)
     assert sweep.best is not None
     assert sweep.best.value == 90.0
-    ranking = compared._answer(sweep).rankings[0]
+    ranking = sweep.answer.rankings[0]
+    document, _ = page.gather(home.home, Path("runs"))
+    assert document.top[0].items[0][::2] == ("best val/profit", "optimizer.lr=0.2")
     assert [standing.point for standing in ranking.standings] == [1, 2, 0]
     assert [standing.front for standing in ranking.standings] == [True, False, False]
     (home.home / "sweep.json").write_text(json.dumps(content | {"maximize": "profit"}))
@@ -142,6 +144,32 @@ def test_after_more_points_or_a_second_try_it_is_not_complete_any_more() -> None
     assert read(home).outcome == "finished"
     opened("optimizer.lr=0.1,0.2,0.3")
     assert (read(home).outcome, read(home).counts["waiting"]) == ("interrupted", 1)
+
+
+@pytest.mark.parametrize("second", [{"reason": "interrupted", "status": "paused"}, None], ids=["ctrl-c", "kill -9"])
+def test_a_second_try_that_was_interrupted_or_killed_is_not_complete_and_not_pruned(second: dict | None) -> None:
+    home = opened("optimizer.lr=0.1,0.2")
+    write(home, end("0", 0.1), end("1", None, "failed"), {"event": "over", "trials": 2})
+    write(home, {"event": "again", "trials": {"1": 0}})
+    if second is None:
+        (home.home / "claims" / "1.1").write_text("host-1-11111111")
+        write(home, {"event": "bye"}, writer="host-1-11111111")
+    else:
+        write(home, end("1", 0.3, segment=1) | second)
+    assert (read(home).outcome, read(home).counts) == ("interrupted", {"finished": 1, "paused": 1})
+    again = opening.reopen(home.home)
+    assert not again.ledger.complete
+    assert again.policy.next_task(again.ledger).key == "1"
+
+
+def test_a_damaged_line_leaves_its_trial_to_be_continued() -> None:
+    home = opened("optimizer.lr=0.1,0.2")
+    write(home, end("0", 0.1), end("1", 0.2), {"event": "over", "trials": 2}, {"event": "bye"})
+    assert read(home).outcome == "finished"
+    (path,) = (home.home / "journal").glob("*.jsonl")
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(lines[0] + lines[1][:20] + b"\xff\x00\n" + b"".join(lines[2:]))
+    assert (read(home).outcome, read(home).counts) == ("interrupted", {"finished": 1, "paused": 1})
 
 
 def test_what_is_paused_when_the_sweep_is_over_is_pruned_and_all_failed_is_failed() -> None:

@@ -129,6 +129,18 @@ def test_fresh_seeds_are_quoted():
     ]
 
 
+def test_fresh_seeds_that_do_not_tell_apart_what_the_others_did_say_only_that():
+    trials = sweep({"0.1": [0.9, 0.91, 0.92], "0.2": [0.1, 0.13, 0.11]})
+    trials += [
+        replace(trials[3 * point], confirms=True, replicate=(f"seed={9 + n}",), value=0.8 + n / 10)
+        for point in (0, 1)
+        for n in range(3)
+    ]
+    assert (
+        results.conclusions(answer(trials).rankings[0], "val/accuracy")[-1] == "  Fresh seeds do not tell them apart."
+    )
+
+
 def test_failures_are_grouped_by_reason_with_a_log():
     trials = sweep({"0.1": [0.9, None, None], "0.2": [None, None, None]})
     trials = [

@@ -37,6 +37,10 @@ def main(argv: Sequence[str]) -> int:
     packages, overrides = arguments.packages(parsed.overrides)
     if (directory / "sweep.json").exists():
         launching.require_started_once()
+        from trainctl.sweep import complete
+
+        if complete.show(directory, overrides, packages):
+            return 0
         from trainctl.sweep import opening, run, slurm
 
         if slurm.is_wanted(overrides):

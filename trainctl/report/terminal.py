@@ -17,6 +17,7 @@ from trainctl.report import phrases
 from trainctl.report.styles import LABEL, VALUE
 
 HERTZ = 8
+ECHO = 6  # columns left free behind the last line, where a terminal shows ^C^C: that must not break the line
 NARROW = 20  # columns beside a label, below which a terminal breaks lines as it likes
 Line = list[Segment]
 CODE: list[tuple[ControlType]] = [(ControlType.CARRIAGE_RETURN,)]  # marks a segment as one that takes no room
@@ -90,6 +91,8 @@ class QuietLive(Live):
             above = [each for each in renderables if not isinstance(each, Control) or each.segment.text]
             size = self.console.size
             lines = self.console.render_lines(self.renderable, self.console.options, pad=False)[: size.height]
+            if lines:
+                lines[-1] = Segment.adjust_line_length(lines[-1], max(1, size.width - ECHO), pad=False)
             lines = [_trimmed(line) for line in lines]
             first, last = (Drawn([Segment(code, None, CODE)]) for code in SYNCHRONIZED)
             if above or size.width != self._width or not self._started:  # whole at the end, for logs of terminals

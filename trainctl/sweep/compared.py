@@ -9,10 +9,8 @@ from trainctl.errors import CheckpointError
 from trainctl.machine import memory
 from trainctl.report import phrases, table
 from trainctl.sweep import plain, results
-from trainctl.sweep.answer import Answer
 from trainctl.sweep.ranked_table import plus_minus
-from trainctl.sweep.ranking import find_answer
-from trainctl.sweep.record import SweepRecord, require_readable
+from trainctl.sweep.record import require_readable
 
 
 @memory.without_collections()  # there may be 10,000 points
@@ -28,7 +26,7 @@ def show(path: Path, root: Path, form: str) -> None:
         CheckpointError: If it cannot be read.
     """
     sweep = require_readable(path, root)
-    answer = _answer(sweep)
+    answer = sweep.answer
     if form == "json":
         table.json(plain.as_json(answer, sweep.name))
     elif form == "csv":
@@ -49,7 +47,7 @@ def best_points(path: Path, root: Path) -> dict[Path, dict[str, Any]]:
     """
     sweep = require_readable(path, root)
     points = {}
-    for ranking in _answer(sweep).rankings:
+    for ranking in sweep.answer.rankings:
         if (best := ranking.best) is not None:
             points[plain.first_run(best.trials).directory] = {
                 "name": sweep.name, "point": " ".join(best.words), "monitor": sweep.monitor, "mean": best.mean,
@@ -72,7 +70,3 @@ def show_best(points: Sequence[Mapping[str, Any]]) -> None:
         rows.append([point["name"], point["point"] or "-", value, *counts])
     headers = ["sweep", "settings", "mean", "seeds", "points", "trials"]
     table.show(headers, rows, title="Best points", right={"seeds", "points", "trials"})
-
-
-def _answer(sweep: SweepRecord) -> Answer:
-    return find_answer(sweep.trials, sweep.monitor or "val/loss", sweep.monitors, sweep.maximized)

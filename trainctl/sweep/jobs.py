@@ -8,9 +8,8 @@ from typing import Any
 from trainctl.settings.config import Config, Tree
 from trainctl.sweep.live import Progress
 from trainctl.sweep.messages import Channel, Message
-from trainctl.sweep.policy import INTERRUPTED
 from trainctl.sweep.study import Study
-from trainctl.sweep.trial import Trial
+from trainctl.sweep.trial import INTERRUPTED, Trial
 
 
 @dataclass

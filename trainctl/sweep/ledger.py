@@ -11,7 +11,7 @@ from trainctl.settings import config, schema
 from trainctl.settings.space import Words
 from trainctl.store.journal_base import Journal
 from trainctl.store.runpath import RunPath
-from trainctl.sweep.trial import Trial
+from trainctl.sweep.trial import INTERRUPTED, Trial
 
 SEED = re.compile(r"(split\.)?seed=\d[\d_]{0,12}")
 ENDS = ("paused", "pruned", "finished", "stopped", "failed")
@@ -31,6 +31,7 @@ class Ledger:
         trials: Each trial by its key.
         dead: Keys of running trials whose process has ended without a word.
         elsewhere: Keys of trials that a living process on another machine can continue, and this one only start again.
+        saving: Keys of dead trials that a process of this machine may still be saving; nobody else begins them meanwhile.
         released: Keys of trials that are not left to others any more, because those do not continue them.
         order: The trials as :func:`ordered` returned them last.
     """
@@ -45,6 +46,7 @@ class Ledger:
     segments: dict[str, int] = field(default_factory=dict)
     dead: set[str] = field(default_factory=set)
     elsewhere: set[str] = field(default_factory=set)
+    saving: set[str] = field(default_factory=set)
     released: set[str] = field(default_factory=set)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     order: list[tuple[str, Trial]] = field(default_factory=list)
@@ -83,8 +85,13 @@ class Ledger:
     @property
     def complete(self) -> bool:
         """Return whether a process has said that no decision can begin or continue any of these trials."""
-        tried_again = (trial.status == "waiting" and key in self.segments for key, trial in self.trials.items())
-        return self._over == len(self.trials) and not self.running() and not any(tried_again)
+        return self._over == len(self.trials) and not any(map(self._is_begun_again, self.trials))
+
+    def _is_begun_again(self, key: str) -> bool:
+        """Return whether a trial runs, ran when its process died, was interrupted, or is to be tried again."""
+        trial = self.trials[key]
+        again = trial.status == "waiting" and key in self.segments
+        return again or trial.status == "running" or (trial.status == "paused" and trial.reason == INTERRUPTED)
 
     @property
     def next_list(self) -> int:

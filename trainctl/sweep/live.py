@@ -3,7 +3,7 @@
 The pool owns the trials and calls, from any one thread:
 
 1. ``watcher = watch(stream, home, monitor, trials, maximize=...)``; the list is kept, so that trials may be appended to it.
-2. ``watcher.started(trial)``, ``watcher.rung(trial, epochs)``, ``watcher.ended(trial)`` as soon as it happened, after the
+2. ``watcher.started(trial, step)``, ``watcher.rung(trial, epochs)``, ``watcher.ended(trial)`` as soon as it happened, after the
    trial's own fields were changed. ``ended`` is for every status with which a trial leaves its worker.
 3. ``watcher.running(progress)`` with a :class:`Progress` for each trial that runs, whenever there are newer numbers.
 4. ``watcher.note(text)`` for anything else, and ``watcher.close()`` once at the end; a second call does nothing.
@@ -71,8 +71,8 @@ class Progress:
 class Watcher:
     """Base of what shows a sweep; it shows nothing."""
 
-    def started(self, trial: Trial) -> None:
-        """Report that a trial was begun or continued."""
+    def started(self, trial: Trial, step: int = 0) -> None:
+        """Report that a trial was begun, or continued from a checkpoint of that step."""
 
     def rung(self, trial: Trial, epochs: int) -> None:
         """Report that a trial has reached a rung."""
@@ -113,22 +113,22 @@ def watch(
     """
     if live and stream.isatty():
         return Live(table.console(stream), home, monitor, trials, limits, maximize=maximize)
-    return Lines(stream, monitor, trials)
+    return Lines(stream, monitor, trials, limits)
 
 
 class Lines(Watcher):
     """Writes one line for each event; if the stream is closed or broken, the sweep continues without them."""
 
-    def __init__(self, stream: TextIO, monitor: str, trials: Sequence[Trial]) -> None:
+    def __init__(self, stream: TextIO, monitor: str, trials: Sequence[Trial], limits: Limits | None = None) -> None:
         self.stream: TextIO | None = stream
-        self.monitor, self.trials = monitor, trials
+        self.monitor, self.trials, self.limits = monitor, trials, limits or Limits()
         self.encoding = getattr(stream, "encoding", None) or "utf-8"
         self.done = 0
 
-    def started(self, trial: Trial) -> None:
-        """Write that a trial was begun or continued."""
+    def started(self, trial: Trial, step: int = 0) -> None:
+        """Write that a trial was begun or continued; if its process was killed, only its checkpoint says from where."""
         again = f", continued at epoch {phrases.epochs(trial.epoch)}" if trial.step else ""
-        self.note(f"start     {name(trial)}{again}")
+        self.note(f"start     {name(trial)}{again or (f', continued at step {step:,}' if step else '')}")
 
     def rung(self, trial: Trial, epochs: int) -> None:
         """Write the value with which a trial has reached a rung."""
@@ -136,7 +136,7 @@ class Lines(Watcher):
 
     def ended(self, trial: Trial) -> None:
         """Write how a trial ended, and how many are left."""
-        self.note(ending(trial, self.monitor) + f"  [{left(self.trials)}]")
+        self.note(ending(trial, self.monitor) + f"  [{left(self.trials, self.limits.trials or 0)}]")
 
     def note(self, text: str) -> None:
         """Write a line."""
@@ -223,8 +223,8 @@ def ending(trial: Trial, monitor: str) -> str:
     return f"{label}  {name(trial)}: {value}{at}, {phrases.duration(trial.seconds)}{reason}"
 
 
-def left(trials: Sequence[Trial]) -> str:
-    """Return how many trials have ended for good, and how many of them failed."""
+def left(trials: Sequence[Trial], planned: int = 0) -> str:
+    """Return how many trials have ended for good, of those that there are or will be, and how many of them failed."""
     done = sum(trial.status in ("finished", "stopped", "pruned", "failed") for trial in trials)
     failed = sum(trial.status == "failed" for trial in trials)
-    return f"{done:,} of {amount(len(trials), 'trial')}" + (f", {failed:,} failed" if failed else "")
+    return f"{done:,} of {amount(max(len(trials), planned), 'trial')}" + (f", {failed:,} failed" if failed else "")

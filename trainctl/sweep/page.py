@@ -6,6 +6,7 @@ from pathlib import Path
 
 from trainctl.errors import CheckpointError
 from trainctl.finished.report.facts import signature
+from trainctl.machine import memory
 from trainctl.report import phrases
 from trainctl.report.chart import GREY, RED, Chart, Series, thinned, wide
 from trainctl.report.document import Block, Cards, Charts, Commands, Document, Drawing, Facts, Prose, Section, Table
@@ -14,7 +15,6 @@ from trainctl.store.runpath import AnyPath
 from trainctl.sweep import plots, results
 from trainctl.sweep.answer import Answer, Ranking, Standing, is_done
 from trainctl.sweep.ranked_table import ranked_table
-from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.record import SweepRecord, require_readable
 from trainctl.sweep.trial import Trial
 
@@ -29,6 +29,7 @@ SHOWN = {
 }  # fmt: skip
 
 
+@memory.without_collections()  # there may be 10,000 points
 def gather(path: Path, root: Path) -> tuple[Document, list[str]]:
     """Return the page of a sweep, finished or not, and a line for each plot that could not be drawn.
 
@@ -40,9 +41,8 @@ def gather(path: Path, root: Path) -> tuple[Document, list[str]]:
         CheckpointError: If it cannot be read.
     """
     sweep = require_readable(path, root)
-    answer = find_answer(sweep.trials, sweep.monitor or "val/loss", sweep.monitors)
-    held = runpath.hold(path)
-    drawn, notes = plots.draw(answer, held)
+    answer, held = sweep.answer, runpath.hold(path)
+    drawn, notes = plots.draw(answer, held, SHOWN, _last_written(sweep, held))
     document = Document("sweep", path.absolute().name, _lead(sweep), made_by=signature())
     document.top += [_first_numbers(sweep, answer), *_state(sweep, path)]
     for number, ranking in enumerate(answer.rankings):
@@ -58,6 +58,18 @@ def gather(path: Path, root: Path) -> tuple[Document, list[str]]:
         Section("Train the winner", _winner(sweep, answer, path)),
     ]  # fmt: skip
     return document, notes
+
+
+def _last_written(sweep: SweepRecord, held: runpath.RunPath) -> float:
+    """Return when a complete sweep was last written to [s since 1970], after which its plots show what it is; else infinity.
+
+    Another version of trainctl may have drawn them otherwise.
+    """
+    if sweep.outcome != "finished" or rundir.read_json(held / "sweep.json").get("trainctl") != rundir.version():
+        return math.inf
+    names = runfile.names(held / "journal")
+    stamps = [found.st_mtime for name in names if (found := runpath.status(held / "journal" / name)) is not None]
+    return max(stamps, default=math.inf)
 
 
 def _lead(sweep: SweepRecord) -> str:
@@ -107,7 +119,7 @@ def _ranking(ranking: Ranking, answer: Answer) -> list[Block]:
 
 
 def _plots(files: Sequence[AnyPath]) -> list[Block]:
-    """Return the pictures of a sweep that were drawn just now."""
+    """Return the pictures of a sweep."""
     found: list[Block] = []
     for file in files:
         name = file.name.removesuffix(".png")

@@ -1,13 +1,14 @@
 """Draw the plots of a sweep as PNG files. A plot that cannot be drawn is a note, never an error. Imports no torch."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import stat
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 from trainctl.report import figure, phrases
 from trainctl.report.curve_charts import joined
 from trainctl.settings.config import slug
-from trainctl.store import rundir
+from trainctl.store import rundir, runpath
 from trainctl.store.runpath import AnyPath
 from trainctl.sweep.answer import Answer, Ranking, Standing
 from trainctl.sweep.axes import Scale, metric_scale, scale_of, window
@@ -24,32 +25,45 @@ COLOURS = {"best": BEST, "tied": TIED}
 COLUMNS = 3  # plots side by side
 
 
-def draw(answer: Answer, directory: AnyPath) -> tuple[list[AnyPath], list[str]]:
-    """Draw all plots of a sweep.
+def draw(
+    answer: Answer, directory: AnyPath, only: Collection[str] = (), since: float = math.inf
+) -> tuple[list[AnyPath], list[str]]:
+    """Draw the plots of a sweep.
 
     Args:
         answer: The answer.
         directory: The directory of the sweep; the files are ``plots/*.png`` in it, and ``plots/DATASET/*.png`` if the
             data set varies.
+        only: The plots to draw; all if it is empty.
+        since: Files that were written after this time [s since 1970] are kept as they are.
 
     Returns:
-        The files written, and a line for each plot that could not be drawn.
+        The files, and a line for each plot that could not be drawn.
     """
     files: list[AnyPath] = []
     notes: list[str] = []
     plots: dict[str, Callable[[Ranking, Answer, AnyPath, str], bool]] = {
-        "parameters": parameters, "parallel": parallel, "importance": importance, "curves": curves, "front": front,
+        "parameters": parameters, "parallel": parallel, "importance": importance, "curves": curves,
     }  # fmt: skip
+    if len(answer.monitors) > 1:
+        plots["front"] = front
     for number, ranking in enumerate(answer.rankings):
         place = directory / "plots"
         if len(answer.rankings) > 1:
             place = place / f"{number}-{slug(','.join(ranking.dataset) or 'run')}"
         about = joined(directory.name, figure.short(" ".join(ranking.dataset)))
-        for name, plot in plots.items():
+        for name in [name for name in plots if name in (only or plots)]:
             path = place / f"{name}.png"
             try:
+                if (
+                    (found := runpath.status(path)) is not None
+                    and found.st_mtime > since
+                    and stat.S_ISREG(found.st_mode)
+                ):
+                    files.append(path)
+                    continue
                 with figure.style():
-                    if plot(ranking, answer, path, about):
+                    if plots[name](ranking, answer, path, about):
                         files.append(path)
             except Exception as error:  # noqa: BLE001 - no plot is worth a sweep
                 notes.append(f"cannot draw {path}: {type(error).__name__}: {' '.join(str(error).split())}")

@@ -12,7 +12,7 @@ from typing import Literal
 
 from trainctl.settings.sweep import Sweep
 from trainctl.sweep.ledger import Ledger, ordered
-from trainctl.sweep.trial import Trial
+from trainctl.sweep.trial import INTERRUPTED, Trial
 
 REDUCTION = 3  # one in so many trials of a rung is promoted
 LEAST = 4  # other trials at a rung, before median prunes
@@ -50,7 +50,7 @@ class Policy:
             ledger: The sweep.
             anywhere: Also what is left to another machine, which has the checkpoint.
         """
-        trials, left = ordered(ledger), set() if anywhere else ledger.elsewhere
+        trials, left = ordered(ledger), ledger.saving | (set() if anywhere else ledger.elsewhere)
         for key, trial in trials:  # 1. What was interrupted, or died, or failed and may be tried again.
             if (key in ledger.dead or self._resumes(trial)) and key not in left:
                 return Task(key, self._is_full(ledger, trial))
@@ -170,6 +170,3 @@ class Policy:
 def _median(values: Sequence[float]) -> float:
     middle = len(values) // 2
     return values[middle] if len(values) % 2 else (values[middle - 1] + values[middle]) / 2
-
-
-INTERRUPTED = "interrupted"  # the reason of a trial that was paused because its sweep ended

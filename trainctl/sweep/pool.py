@@ -5,17 +5,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from trainctl.errors import Interrupted
 from trainctl.machine.signals import SAVE, StopRequest
 from trainctl.settings.sweep import seconds
 from trainctl.store.journal_base import AwayError
+from trainctl.store.runpath import RunPath
 from trainctl.sweep import live, trial_directories
 from trainctl.sweep.crew import Crew
 from trainctl.sweep.jobs import Worker, epochs_of, job
 from trainctl.sweep.live import Progress, Watcher
 from trainctl.sweep.messages import Message
-from trainctl.sweep.policy import INTERRUPTED, Task
+from trainctl.sweep.policy import Task
 from trainctl.sweep.study import Study
-from trainctl.sweep.trial import Trial
+from trainctl.sweep.trial import INTERRUPTED, Trial
 
 POLL = 0.2  # seconds between two looks at the journal and the clock, while nothing happens
 GRACE = 30.0  # seconds that a trial has to save itself
@@ -51,6 +53,7 @@ class Pool:
         self.began, self.failures = time.monotonic(), 0
         self.stopping = ""
         self._left: tuple[str, float] = "", 0.0
+        self._saving_since: dict[tuple[str, int], float] = {}
 
     def run(self) -> str:
         """Run until nothing is left to do; return why it stopped early, if it did.
@@ -72,6 +75,9 @@ class Pool:
             except AwayError:
                 if request.received is None:
                     raise
+            except KeyboardInterrupt:
+                again = f"continue it with: {self.study.resume}"
+                raise Interrupted(f"interrupted; running trials are saved in these seconds; {again}") from None
             finally:  # also if a second Ctrl-C ends the wait: workers save their trials on their own, and then end
                 self.crew.close()
                 self.writer.close()
@@ -83,6 +89,7 @@ class Pool:
     def _step(self, request: StopRequest) -> bool:
         """Do what is due; return whether something is left to do."""
         self.ledger.update()
+        self.ledger.saving.clear()  # looked at again
         self._give_up()
         if not self.stopping:
             self.stopping = self._why_stop(request)
@@ -154,8 +161,9 @@ class Pool:
         taken_over, trial = task.key in self.ledger.dead, self.ledger.trials[task.key]
         directory = self.study.held / trial.directory.name
         trial_directories.check(directory)
-        if taken_over and not trial_directories.is_free(directory):
-            return False  # its process ends in these seconds
+        if taken_over and self._is_being_saved(task.key, segment, directory):
+            self.ledger.saving.add(task.key)
+            return True  # another one can begin meanwhile
         if not self.journal.claim(task.key, segment, self.writer):
             self.ledger.update()
             return True
@@ -164,6 +172,13 @@ class Pool:
             trial_directories.take_over(directory, segment)
         self._begin(task, trial, segment, continues=trial_directories.prepare(directory))
         return True
+
+    def _is_being_saved(self, key: str, segment: int, directory: RunPath) -> bool:
+        """Return whether the process of a dead trial may still be saving it on this machine; it gets a lease to end."""
+        if trial_directories.is_free(directory):
+            return False
+        now = time.monotonic()
+        return now - self._saving_since.setdefault((key, segment), now) <= seconds(self.settings.lease)
 
     def _begin(self, task: Task, trial: Trial, segment: int, *, continues: bool) -> None:
         """Give a trial to a worker."""
@@ -177,7 +192,7 @@ class Pool:
         worker.channel.send(job(self.study, trial, config.tree, rungs, continues=continues))
         until = rungs[0] if rungs else None
         worker.progress = Progress(trial, trial.epoch, epochs, until, (), now, trial.epoch)
-        self.watcher.started(trial)
+        self.watcher.started(trial, trial_directories.newest_step(self.study.held / trial.directory.name) if continues else 0)
 
     # Messages arrive.
 
@@ -204,8 +219,9 @@ class Pool:
             self._ended(worker, message)
         elif "step" in message and message["step"] != worker.step:
             worker.step, worker.since = message["step"], time.monotonic()
-            if worker.progress is not None and message["epoch"] > worker.progress.epoch:
-                worker.progress = replace(worker.progress, epoch=message["epoch"])
+            if (shown := worker.progress) is not None and message["epoch"] > shown.epoch:
+                first = {} if shown.epoch else {"began": worker.since, "began_at": message["epoch"]}  # the time left
+                worker.progress = replace(shown, epoch=message["epoch"], **first)
 
     def _at_rung(self, worker: Worker, key: str, trial: Trial, message: Message) -> None:
         """Record that a trial has reached a rung, and tell its worker what happens now."""
@@ -237,8 +253,8 @@ class Pool:
         dropped = trial_directories.not_kept(self.settings.keep, worker.trial, self.ledger, maximize=maximize)
         trial_directories.drop_checkpoints(self.study.held, dropped)
         worker.progress = None
+        self.changed()  # first, so that trials that were added count in what is shown
         self.watcher.ended(worker.trial)
-        self.changed()
         worker.key, worker.trial = None, None
         if message.get("last"):  # its process ends
             self.crew.let_go(worker)

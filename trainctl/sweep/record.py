@@ -18,8 +18,9 @@ from trainctl.run.metric_names import maximize
 from trainctl.settings.space import ZIP, Words, key_of
 from trainctl.settings.sweep import is_ours, load, seconds
 from trainctl.store import journal, records, rundir, runpath
-from trainctl.sweep.answer import is_done
+from trainctl.sweep.answer import Answer, is_done
 from trainctl.sweep.ledger import Ledger
+from trainctl.sweep.ranking import find_answer
 from trainctl.sweep.sweep_json import require
 from trainctl.sweep.trial import Trial
 from trainctl.wording import shell_words
@@ -81,6 +82,11 @@ class SweepRecord:
     points: int = 0
     trials: tuple[Trial, ...] = field(default=(), repr=False)
     trouble: str = ""
+
+    @property
+    def answer(self) -> Answer:
+        """Return its answer, finished or not."""
+        return find_answer(self.trials, self.monitor or "val/loss", self.monitors, self.maximized)
 
     @property
     def counts(self) -> Mapping[str, int]:
@@ -145,11 +151,12 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
     ledger = Ledger(held, journal.DirectoryJournal(held, seconds(settings.lease)), content["digits"])
     with memory.without_collections():
         ledger.update()
-    trials = _as_they_are(ledger, held, seconds(settings.lease))
+    complete = ledger.complete  # before trials of processes that are gone count as paused
+    trials = _as_they_are(ledger, held, seconds(settings.lease), complete=complete)
     return SweepRecord(
         path=path,
         name=str(path.relative_to(root)) if path.is_relative_to(root) else str(path),
-        outcome=_outcome(ledger, trials),
+        outcome=_outcome(trials, complete=complete),
         created=_created(path, content),
         monitor=monitor,
         monitors=tuple(settings.monitors),
@@ -160,24 +167,24 @@ def require_readable(path: Path, root: Path) -> SweepRecord:
     )
 
 
-def _as_they_are(ledger: Ledger, held: runpath.RunPath, lease: float) -> list[Trial]:
+def _as_they_are(ledger: Ledger, held: runpath.RunPath, lease: float, *, complete: bool) -> list[Trial]:
     """Return the trials: those of processes that are gone are paused, and in a complete sweep nothing waits any more."""
     now = time.time()
     for key in ledger.running():
         beat = runpath.status(held / "journal" / f"{ledger.journal.claimant(key, ledger.segments[key])}.beat")
         if key in ledger.dead or beat is None or now - beat.st_mtime > SILENCE * lease:  # only a guess is needed here
             ledger.trials[key].status = "paused"
-    if ledger.complete:
+    if complete:
         for trial in ledger.trials.values():
             if trial.status in ("paused", "waiting"):
                 trial.status = "pruned"
     return list(ledger.trials.values())
 
 
-def _outcome(ledger: Ledger, trials: Sequence[Trial]) -> str:
+def _outcome(trials: Sequence[Trial], *, complete: bool) -> str:
     if any(trial.status == "running" for trial in trials):
         return "running"
-    if not ledger.complete:
+    if not complete:
         return "interrupted"
     return "failed" if trials and all(trial.status == "failed" for trial in trials) else "finished"
 

@@ -159,7 +159,9 @@ def quotes(ranking: Ranking, monitor: str) -> list[str]:
         texts = [f"{name} {phrases.number(mean)}{_interval(half)}" for name, (mean, half) in metrics.items()]
         lines.append(f"  {_differing(each, ranking)}: {', '.join(texts)} ({amount(len(each.values), 'seed')})")
     if len(confirmations) > 1 and not any(each.worse for each in confirmations):
-        lines.append("  Fresh seeds do not tell them apart either.")
+        known = {each.point for each in ranking.standings if each.verdict == "worse"}
+        either = "" if known.intersection(each.point for each in confirmations) else " either"
+        lines.append(f"  Fresh seeds do not tell them apart{either}.")
     return lines
 
 

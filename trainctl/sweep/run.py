@@ -15,6 +15,7 @@ from trainctl.store import runfile, runpath
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import results, results_csv
 from trainctl.sweep.answer import Answer
+from trainctl.sweep.complete import NOTHING_LEFT
 from trainctl.sweep.jobs import epochs_of
 from trainctl.sweep.live import watch
 from trainctl.sweep.pool import Pool
@@ -44,7 +45,7 @@ def run(study: Study) -> int:
         f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
     )
     if trials.unchanged:
-        watcher.note("nothing is left to do: these are the results so far")
+        watcher.note(NOTHING_LEFT)
     if without_effect := rungs_without_effect(study):
         watcher.note(without_effect)
     pool = Pool(study, watcher, Sampler(study).more, lambda: confirm(study), trials.update, lambda: prepare(study))

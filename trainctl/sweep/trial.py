@@ -9,6 +9,7 @@ from trainctl.settings.space import Words
 # waiting: not begun, or to be continued; paused: at a rung, or because the sweep ended; pruned: paused, and no
 # decision can continue it any more; stopped: at loop.stop_at_step, as its settings say.
 Status = Literal["waiting", "running", "paused", "pruned", "finished", "stopped", "failed"]
+INTERRUPTED = "interrupted"  # the reason of a trial that was paused because its sweep ended, not at a rung
 
 
 @dataclass

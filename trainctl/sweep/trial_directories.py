@@ -31,10 +31,21 @@ def prepare(directory: RunPath) -> bool:
     """Return whether a trial's run can be continued; what was begun without a checkpoint is removed."""
     if not runpath.kind(directory):
         return False
-    if any(name.startswith("step-") and name.endswith(".json") for name in runfile.names(directory / "checkpoints")):
+    if _steps(directory):
         return True
     directories.remove_tree(directory)
     return False
+
+
+def newest_step(directory: RunPath) -> int:
+    """Return the step of a run's newest checkpoint, by its name; 0 without one."""
+    return max((int(text) for text in _steps(directory) if text.isdecimal()), default=0)
+
+
+def _steps(directory: RunPath) -> list[str]:
+    """Return what the names of a run's checkpoints say of their steps."""
+    names = runfile.names(directory / "checkpoints")
+    return [name[5:-5] for name in names if name.startswith("step-") and name.endswith(".json")]
 
 
 def drop_checkpoints(home: RunPath, trials: Iterable[Trial]) -> None:

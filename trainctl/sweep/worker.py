@@ -23,7 +23,7 @@ from trainctl.settings import validation
 from trainctl.store import files, records, rundir, runpath
 from trainctl.store.runpath import RunPath
 from trainctl.sweep.messages import Channel, Message
-from trainctl.sweep.policy import INTERRUPTED
+from trainctl.sweep.trial import INTERRUPTED
 from trainctl.train import session
 
 SIGN_OF_LIFE = 0.5  # seconds between two reports of the step
