@@ -4,7 +4,7 @@ import json
 import os
 import random
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,11 @@ import pytest
 
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
+from trainctl.settings.sweep import load
 from trainctl.store import files, journal, runpath
 from trainctl.sweep import opening, places
+from trainctl.sweep.live import Watcher
+from trainctl.sweep.pool import Pool
 from trainctl.sweep.trial import Trial
 
 ODD: list[Any] = [
@@ -95,6 +98,35 @@ def test_a_list_of_points_that_cannot_be_is_named(home: Path, entry: object) -> 
     (home / "lists" / "000001.json").write_text(json.dumps([entry]))
     with pytest.raises(CheckpointError, match="lists: a list of points is damaged"):
         opening.reopen(home)
+
+
+def test_a_claim_after_a_gap_or_in_other_digits_is_not_ours(home: Path) -> None:
+    for name in ("0.0", "0.999999999", "0.\u0661", "1.1", "1.007", ".0", "2"):
+        (home / "claims" / name).write_text("someone")
+    opened = opening.reopen(home)
+    assert opened.ledger.segments == {"0": 0}
+    with closing(opened.journal.writer()) as writer:
+        for key, segment in (("0", 1), ("1", 0)):  # else the sweep would claim what it cannot see, for ever
+            assert opened.journal.claim(key, segment, writer)
+            opened.ledger.update()
+            assert opened.ledger.segments[key] >= segment
+
+
+def test_a_claim_that_fails_and_cannot_be_seen_is_not_tried_again_at_once(home: Path) -> None:
+    opened = opening.reopen(home)
+    opened.journal.claim = lambda *arguments: False  # type: ignore[method-assign]  # as another machine's cache has it
+    pool = Pool(opened, Watcher(), lambda: False, lambda: False)
+    pool._assign()
+    assert not pool.crew.busy
+    pool.writer.close()
+
+
+@pytest.mark.parametrize("key", ["lease", "max_time", "trial_timeout"])
+@pytest.mark.parametrize("time", ["10001d", f"{10**400}s"])
+def test_a_time_that_no_clock_can_wait_is_refused(key: str, time: str) -> None:
+    with pytest.raises(ConfigError, match=f"sweep.{key}=.*: expected at most 10000d"):
+        load([f"sweep.{key}={time}"])
+    assert load([f"sweep.{key}=10000d"])
 
 
 @pytest.mark.parametrize("name", ["journal", "lists", "claims", "logs", "sweep.json", "lists/000000.json"])
@@ -199,7 +231,7 @@ def test_a_sweep_imports_no_package_that_is_not_named_again_however_it_is_set(
 
 
 def test_a_point_names_no_packages(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "evil").mkdir()
+    (tmp_path / "evil" / "metric").mkdir(parents=True)
     (home / "lists" / "000001.json").write_text(json.dumps([{"point": ["optimizer.lr=0.3", "components=[evil]"]}]))
     opened = opening.reopen(home)
     with pytest.raises(CheckpointError, match="point 2 names other packages of components"):

@@ -158,7 +158,7 @@ class Pool:
             return False  # its process ends in these seconds
         if not self.journal.claim(task.key, segment, self.writer):
             self.ledger.update()
-            return True
+            return self.ledger.segments.get(task.key, -1) >= segment  # else its claim cannot be seen: look again later
         self.ledger.update()
         if taken_over:
             places.take_over(directory, segment)
