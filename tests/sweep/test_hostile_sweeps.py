@@ -23,6 +23,9 @@ ODD: list[Any] = [
     None, True, -1, 0, 3, 1.5, 1e400, "", "x", "seed=1", "optimizer.lr=-1", "components=[os]", [], ["x"], [1], {}, {"a": 1},
     "9" * 30, 10**30, {"point": [1]}, {"confirm": ["seed=1"], "of": 99}, {"confirm": [], "of": "x"}, {"repeat": []},
 ]  # fmt: skip
+CLAIMS = [
+    "0.0", "0.1", "0.2", "0.999999999", "0.-1", "0.007", "0.\u0661", ".0", "0", "1.9", "7.0", "x" * 250 + ".0", "\x1b[31m.0", "a\nb.1",
+]  # fmt: skip
 EVENTS: list[Any] = [
     {"event": "end", "trial": "0", "segment": 0, "status": "finished", "value": 0.5},
     {"event": "rung", "trial": "0", "segment": 0, "rung": 1, "value": 0.5},
@@ -60,6 +63,12 @@ def look(home: Path) -> None:
             opened.policy.at_rung(opened.ledger, key, rung)
     if task := opened.policy.next_task(opened.ledger) or opened.policy.last_task(opened.ledger):
         opened.config(opened.ledger.trials[task.key])
+    with closing(opened.journal.writer()) as writer:
+        for key in opened.ledger.trials:
+            segment = opened.ledger.segments.get(key, -1) + 1
+            opened.journal.claim(key, segment, writer)
+            opened.ledger.update()
+            assert opened.ledger.segments[key] >= segment  # else the pool would claim it for ever
 
 
 def open_with_its_log(home: Path) -> None:
@@ -73,11 +82,14 @@ def test_no_content_of_a_sweeps_files_ends_in_a_traceback(home: Path, tmp_path: 
     for number in range(cases(40)):
         copy = tmp_path / "copies" / str(number)
         shutil.copytree(home, copy)
-        kind = source.randrange(3)
+        kind = source.randrange(4)
         if kind == 0:
             (copy / "sweep.json").write_text(json.dumps(mutated(record, source)))
         elif kind == 1:
             (copy / "lists" / "000000.json").write_text(json.dumps(mutated(points, source)))
+        elif kind == 2:
+            for name in source.sample(CLAIMS, 7):
+                (copy / "claims" / name).write_bytes(source.choice((b"", b"someone", b"../x", b"\xff\0", b"9" * 5000)))
         else:
             (copy / "claims" / "0.0").write_text("someone")
             lines = [json.dumps(mutated(event, source)) for event in EVENTS]

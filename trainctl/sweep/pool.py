@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from trainctl.machine.signals import SAVE, StopRequest
-from trainctl.settings.sweep import seconds
+from trainctl.settings.config import seconds
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import live, places
 from trainctl.sweep.crew import Crew
