@@ -44,6 +44,15 @@ def test_a_url_that_is_none_of_a_database_is_refused_with_the_reason(url: str, e
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("url", ["sqlite://", "redis://db", "http://db:1/", "postgresql://", "mysql://db/x", "x"])
+def test_the_form_of_a_url_is_named_where_no_password_is(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        sweep.load([f"sweep.storage={url}"])
+    cli.complain(str(caught.value), 2)
+    assert capsys.readouterr().err == f"trainctl: {caught.value}\n"
+    assert str(caught.value).endswith("expected postgresql://USER@HOST/DATABASE")
+
+
 def test_a_lease_that_is_shorter_than_a_database_may_take_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"needs a sweep\.lease of at least 5s"):
         sweep.load(["sweep.storage=postgresql://me:s3cret@db/x", "sweep.lease=4s"])
