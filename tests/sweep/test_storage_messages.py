@@ -4,6 +4,7 @@ import os
 import string
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,8 +13,10 @@ import pytest
 from tests.postgres import PASSWORD, USER, Server
 from tests.soak import cases, seed
 from trainctl import cli
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, StorageError
+from trainctl.fileformat import waiting
 from trainctl.settings import storage, sweep
+from trainctl.store.database import Database
 from trainctl.wording import redacted
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -84,6 +87,19 @@ URLS = [
     "postgresql://me:{secret}@db/x", "postgres://me:{secret}@db:5433/x?sslmode=require", "mysql://me:{secret}@db/x",
     "postgresql://me@db/x?password={secret}", "postgresql+psycopg://me:{secret}@[::1]/x", "'postgresql://me:{secret}@db/x'",
 ]  # fmt: skip
+
+
+def test_connecting_is_shown_as_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    def listener(wait: waiting.Wait) -> AbstractContextManager[object]:
+        shown.append(wait.what)
+        return nullcontext()
+
+    monkeypatch.setattr(waiting, "_listeners", [listener])
+    with pytest.raises(StorageError, match="cannot connect"):
+        Database("postgresql://me:s3cret@127.0.0.1:1/x", 60)
+    assert shown == ["connecting to postgresql://me@127.0.0.1:1/x"]
 
 
 @pytest.mark.slow
