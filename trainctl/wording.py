@@ -10,8 +10,9 @@ LONGEST_LINE = 2000  # characters of a message that quotes what was typed
 SHOWN = 5  # items of a list that a message names
 LONGEST_WORD = 200  # characters; comparing longer ones takes seconds, and nobody misspells them
 # Where a password may be: up to the last @ of the line, because one that is not percent-encoded may contain anything.
+# The @ of the form that messages name is none.
 PASSWORDS = (
-    (re.compile(r"(\w[\w+.-]*://[^\s:/@]*):(?!\*\*\*@).*@"), r"\1:***@"),
+    (re.compile(r"(\w[\w+.-]*://[^\s:/@]*):(?!\*\*\*@).*(?!(?<=postgresql://USER)@HOST/DATABASE)@"), r"\1:***@"),
     (re.compile(r"(\bstorage=)(?!\w[\w+.-]*://|\*\*\*)\S*@"), r"\1***@"),
     (re.compile(r"((?:ssl)?password=)(?!\*\*\*).*", re.IGNORECASE), r"\1***"),
 )
@@ -127,6 +128,8 @@ def redacted(text: str) -> str:
     ('postgresql://me:***@db/sweeps: not found', 'a@b')
     >>> redacted("sweep.storage=postgresql//me:p@ss@db/x?password=secret")
     'sweep.storage=***@db/x?password=***'
+    >>> redacted("redis://db: expected postgresql://USER@HOST/DATABASE")
+    'redis://db: expected postgresql://USER@HOST/DATABASE'
     """
     for pattern, replacement in PASSWORDS:
         text = pattern.sub(replacement, text)

@@ -175,6 +175,7 @@ def test_a_path_can_be_pasted(tmp_path, monkeypatch):
     assert shlex.split(phrases.pasteable(Path(nasty))) == [nasty]
 
 
-def test_a_time_beyond_all_use_is_not_doubled():
-    loop = Loop(20, None, "9" * 400 + "s", 32, 1024, 1, None, None, None, None, "stop", "auto", False, False)
+@pytest.mark.parametrize("time", ["9" * 400 + "s", "5001d"])
+def test_a_time_that_is_refused_when_doubled_is_not_doubled(time):
+    loop = Loop(20, None, time, 32, 1024, 1, None, None, None, None, "stop", "auto", False, False)
     assert run_lines.longer(loop) == ["loop.epochs=40"]

@@ -4,7 +4,7 @@ import json
 import os
 import random
 import shutil
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,19 @@ import pytest
 
 from tests.soak import cases, seed
 from trainctl.errors import CheckpointError, ConfigError, StorageError, TrainctlError
+from trainctl.settings.sweep import load
 from trainctl.store import files, journal, runpath
 from trainctl.sweep import opening, trial_directories
+from trainctl.sweep.live import Watcher
+from trainctl.sweep.pool import Pool
 from trainctl.sweep.trial import Trial
 
 ODD: list[Any] = [
     None, True, -1, 0, 3, 1.5, 1e400, "", "x", "seed=1", "optimizer.lr=-1", "components=[os]", [], ["x"], [1], {}, {"a": 1},
     "9" * 30, 10**30, {"point": [1]}, {"confirm": ["seed=1"], "of": 99}, {"confirm": [], "of": "x"}, {"repeat": []},
+]  # fmt: skip
+CLAIMS = [
+    "0.0", "0.1", "0.2", "0.999999999", "0.-1", "0.007", "0.\u0661", ".0", "0", "1.9", "7.0", "x" * 250 + ".0", "\x1b[31m.0", "a\nb.1",
 ]  # fmt: skip
 EVENTS: list[Any] = [
     {"event": "end", "trial": "0", "segment": 0, "status": "finished", "value": 0.5},
@@ -57,6 +63,12 @@ def look(home: Path) -> None:
             opened.policy.at_rung(opened.ledger, key, rung)
     if task := opened.policy.next_task(opened.ledger) or opened.policy.last_task(opened.ledger):
         opened.config(opened.ledger.trials[task.key])
+    with closing(opened.journal.writer()) as writer:
+        for key in opened.ledger.trials:
+            segment = opened.ledger.segments.get(key, -1) + 1
+            opened.journal.claim(key, segment, writer)
+            opened.ledger.update()
+            assert opened.ledger.segments[key] >= segment  # else the pool would claim it for ever
 
 
 def open_with_its_log(home: Path) -> None:
@@ -70,11 +82,14 @@ def test_no_content_of_a_sweeps_files_ends_in_a_traceback(home: Path, tmp_path: 
     for number in range(cases(40)):
         copy = tmp_path / "copies" / str(number)
         shutil.copytree(home, copy)
-        kind = source.randrange(3)
+        kind = source.randrange(4)
         if kind == 0:
             (copy / "sweep.json").write_text(json.dumps(mutated(record, source)))
         elif kind == 1:
             (copy / "lists" / "000000.json").write_text(json.dumps(mutated(points, source)))
+        elif kind == 2:
+            for name in source.sample(CLAIMS, 7):
+                (copy / "claims" / name).write_bytes(source.choice((b"", b"someone", b"../x", b"\xff\0", b"9" * 5000)))
         else:
             (copy / "claims" / "0.0").write_text("someone")
             lines = [json.dumps(mutated(event, source)) for event in EVENTS]
@@ -95,6 +110,35 @@ def test_a_list_of_points_that_cannot_be_is_named(home: Path, entry: object) -> 
     (home / "lists" / "000001.json").write_text(json.dumps([entry]))
     with pytest.raises(CheckpointError, match="lists: a list of points is damaged"):
         opening.reopen(home)
+
+
+def test_a_claim_after_a_gap_or_in_other_digits_is_not_ours(home: Path) -> None:
+    for name in ("0.0", "0.999999999", "0.\u0661", "1.1", "1.007", ".0", "2"):
+        (home / "claims" / name).write_text("someone")
+    opened = opening.reopen(home)
+    assert opened.ledger.segments == {"0": 0}
+    with closing(opened.journal.writer()) as writer:
+        for key, segment in (("0", 1), ("1", 0)):  # else the sweep would claim what it cannot see, for ever
+            assert opened.journal.claim(key, segment, writer)
+            opened.ledger.update()
+            assert opened.ledger.segments[key] >= segment
+
+
+def test_a_claim_that_fails_and_cannot_be_seen_is_not_tried_again_at_once(home: Path) -> None:
+    opened = opening.reopen(home)
+    opened.journal.claim = lambda *arguments: False  # type: ignore[method-assign]  # as another machine's cache has it
+    pool = Pool(opened, Watcher(), lambda: False, lambda: False)
+    pool._assign()
+    assert not pool.crew.busy
+    pool.writer.close()
+
+
+@pytest.mark.parametrize("key", ["lease", "max_time", "trial_timeout"])
+@pytest.mark.parametrize("time", ["10001d", f"{10**400}s"])
+def test_a_time_that_no_clock_can_wait_is_refused(key: str, time: str) -> None:
+    with pytest.raises(ConfigError, match=f"sweep.{key}=.*: expected at most 10000d"):
+        load([f"sweep.{key}={time}"])
+    assert load([f"sweep.{key}=10000d"])
 
 
 @pytest.mark.parametrize("name", ["journal", "lists", "claims", "logs", "sweep.json", "lists/000000.json"])
@@ -199,7 +243,7 @@ def test_a_sweep_imports_no_package_that_is_not_named_again_however_it_is_set(
 
 
 def test_a_point_names_no_packages(home: Path, tmp_path: Path) -> None:
-    (tmp_path / "evil" / "optimizer").mkdir(parents=True)  # it looks like a package of components
+    (tmp_path / "evil" / "metric").mkdir(parents=True)
     (home / "lists" / "000001.json").write_text(json.dumps([{"point": ["optimizer.lr=0.3", "components=[evil]"]}]))
     opened = opening.reopen(home)
     with pytest.raises(CheckpointError, match="point 2 names other packages of components"):

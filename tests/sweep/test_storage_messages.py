@@ -4,6 +4,7 @@ import os
 import string
 import subprocess
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,8 +13,10 @@ import pytest
 from tests.postgres import PASSWORD, USER, Server
 from tests.soak import cases, seed
 from trainctl import cli
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, StorageError
+from trainctl.fileformat import waiting
 from trainctl.settings import storage, sweep
+from trainctl.store.database import Database
 from trainctl.wording import redacted
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -42,6 +45,15 @@ def test_a_url_that_is_none_of_a_database_is_refused_with_the_reason(url: str, e
     assert expected in str(caught.value)
     assert str(caught.value).startswith("sweep.storage=")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["sqlite://", "redis://db", "http://db:1/", "postgresql://", "mysql://db/x", "x"])
+def test_the_form_of_a_url_is_named_where_no_password_is(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        sweep.load([f"sweep.storage={url}"])
+    cli.complain(str(caught.value), 2)
+    assert capsys.readouterr().err == f"trainctl: {caught.value}\n"
+    assert str(caught.value).endswith("expected postgresql://USER@HOST/DATABASE")
 
 
 def test_a_lease_that_is_shorter_than_a_database_may_take_is_refused() -> None:
@@ -75,6 +87,19 @@ URLS = [
     "postgresql://me:{secret}@db/x", "postgres://me:{secret}@db:5433/x?sslmode=require", "mysql://me:{secret}@db/x",
     "postgresql://me@db/x?password={secret}", "postgresql+psycopg://me:{secret}@[::1]/x", "'postgresql://me:{secret}@db/x'",
 ]  # fmt: skip
+
+
+def test_connecting_is_shown_as_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = []
+
+    def listener(wait: waiting.Wait) -> AbstractContextManager[object]:
+        shown.append(wait.what)
+        return nullcontext()
+
+    monkeypatch.setattr(waiting, "_listeners", [listener])
+    with pytest.raises(StorageError, match="cannot connect"):
+        Database("postgresql://me:s3cret@127.0.0.1:1/x", 60)
+    assert shown == ["connecting to postgresql://me@127.0.0.1:1/x"]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.report import table
+from trainctl.settings.config import unusable
 from trainctl.wording import shell_words
 
 if TYPE_CHECKING:  # they import torch, or Hydra's files
@@ -13,7 +14,6 @@ if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.settings.config import Config, Loop
 from trainctl.report.phrases import Line, count, counted, duration, epochs, number, pasteable
 
-LONGEST = 1e9  # of a time that a hint names; who gave more has no budget to raise
 MOST_LAYERS = 12  # lines of a header about the weights with which a model starts
 
 
@@ -162,7 +162,7 @@ def longer(loop: "Loop") -> list[str]:
     budgets = {"epochs": loop.epochs, "max_steps": loop.max_steps}
     overrides = [f"loop.{name}={2 * value}" for name, value in budgets.items() if value]
     if loop.max_time:
-        amount = 2 * float(loop.max_time[:-1])
-        if amount < LONGEST:
-            overrides.append(f"loop.max_time={f'{amount:f}'.rstrip('0').rstrip('.')}{loop.max_time[-1]}")
+        twice = f"{2 * float(loop.max_time[:-1]):f}".rstrip("0").rstrip(".") + loop.max_time[-1]
+        if not unusable(twice):
+            overrides.append(f"loop.max_time={twice}")
     return overrides

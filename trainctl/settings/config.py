@@ -18,6 +18,27 @@ Positive = Annotated[int, "[1, inf)"]
 
 NAME, TAG = r"re:[A-Za-z0-9][A-Za-z0-9_.+=,-]{0,59}", r"re:[A-Za-z0-9][A-Za-z0-9_.+:-]{0,39}"
 UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LONGEST_DAYS = 10_000  # the functions of the system that wait overflow after ten times as many
+
+
+def seconds(duration: str) -> float:
+    """Return a duration such as ``10m`` in seconds.
+
+    >>> seconds("1.5m")
+    90.0
+    """
+    return float(duration[:-1]) * UNITS[duration[-1]]
+
+
+def unusable(duration: str) -> str:
+    """Return what is wrong with the length of a duration; empty if nothing is.
+
+    >>> unusable("0.0s"), unusable("0.1s"), unusable("10000d"), unusable("240001h")
+    ('expected more than 0 s', '', '', 'expected at most 10000d')
+    """
+    if seconds(duration) == 0:
+        return "expected more than 0 s"
+    return f"expected at most {LONGEST_DAYS}d" if seconds(duration) > LONGEST_DAYS * UNITS["d"] else ""
 
 
 class Resumable:
@@ -57,7 +78,7 @@ class Loop:
     @property
     def max_seconds(self) -> float | None:
         """Return the budget of wall-clock time [s], or None."""
-        return None if self.max_time is None else float(self.max_time[:-1]) * UNITS[self.max_time[-1]]
+        return None if self.max_time is None else seconds(self.max_time)
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,7 @@ class Distributed:
     @property
     def seconds(self) -> float:
         """The longest time that one process waits for another one inside a step [s]."""
-        return float(self.timeout[:-1]) * UNITS[self.timeout[-1]]
+        return seconds(self.timeout)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from hydra.core.override_parser.types import Override
 from trainctl.errors import ConfigError
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings import config, schema, spelling, storage, text
-from trainctl.settings.config import UNITS, Positive
+from trainctl.settings.config import Positive, seconds, unusable
 from trainctl.settings.members import home
 from trainctl.settings.overrides import parse, plain_value
 from trainctl.wording import redacted
@@ -57,15 +57,6 @@ class Sweep:
     def tree(self) -> dict[str, Any]:
         """Return the settings as a plain tree, without the password of the database."""
         return asdict(self) | ({"storage": storage.without_password(self.storage)} if self.storage else {})
-
-
-def seconds(duration: str) -> float:
-    """Return a duration such as ``10m`` in seconds.
-
-    >>> seconds("1.5m")
-    90.0
-    """
-    return float(duration[:-1]) * UNITS[duration[-1]]
 
 
 def separate(words: Sequence[str]) -> tuple[Sweep, list[str]]:
@@ -157,4 +148,4 @@ def contradictions(tree: dict[str, Any], words: Sequence[str]) -> list[str]:
             if any(word.partition("=")[0].lstrip("+") == key for word in words)
         ]
     times = {key: tree[key] for key in ("max_time", "trial_timeout", "lease") if tree[key] is not None}
-    return wrong + [f"sweep.{key}={text}: expected more than 0 s" for key, text in times.items() if seconds(text) == 0]
+    return wrong + [f"sweep.{key}={text}: {trouble}" for key, text in times.items() if (trouble := unusable(text))]

@@ -5,7 +5,7 @@ from typing import Any
 
 from trainctl.errors import ConfigError
 from trainctl.settings import component, schema, spelling
-from trainctl.settings.config import SECTIONS, UNITS, WITH_PATHS, Config, Tree, knobs, leaves
+from trainctl.settings.config import SECTIONS, WITH_PATHS, Config, Tree, knobs, leaves, seconds, unusable
 from trainctl.settings.paths import absolute
 
 SHORTEST_TIMEOUT = 1.0  # of distributed.timeout [s]
@@ -96,16 +96,16 @@ def contradictions(tree: Tree) -> list[str]:
         wrong.append(
             f"split.val_fraction={split['val_fraction']} and split.test_fraction={split['test_fraction']} leave nothing to train on"
         )
-    if loop["max_time"] is not None and float(loop["max_time"][:-1]) == 0:
-        wrong.append(f"loop.max_time={loop['max_time']} leaves no time to train")
+    timeout = tree["distributed"]["timeout"]
+    times = {"loop.max_time": loop["max_time"], "distributed.timeout": timeout}
+    wrong += [f"{key}={text}: {trouble}" for key, text in times.items() if text and (trouble := unusable(text))]
     drawn = tree["init"]["name"]
     if tree["model"].get("weights", "none") != "none" and drawn not in ("none", "run"):
         wrong.append(
             f"init={drawn} draws new weights in place of model.weights={spelling.spell(tree['model']['weights'])}: leave out one of them"
         )
     wrong += _compiled(tree)
-    timeout = tree["distributed"]["timeout"]
-    if float(timeout[:-1]) * UNITS[timeout[-1]] < SHORTEST_TIMEOUT:
+    if 0 < seconds(timeout) < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
     if tree["distributed"]["shard"]:
         wrong.append(

@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from trainctl.errors import CheckpointError, StorageError, UnavailableError
+from trainctl.fileformat.waiting import waiting
 from trainctl.settings import storage
 from trainctl.store.journal_base import AwayError
 from trainctl.wording import redacted
@@ -193,7 +194,7 @@ class Database:
         full = f"postgresql+psycopg://{rest}" if scheme != "postgresql+psycopg" else url
         for attempt in range(ATTEMPTS):
             try:
-                with _quiet():
+                with waiting(f"connecting to {self.shown}"), _quiet():
                     return self._optuna.storages.RDBStorage(
                         full.replace("{", "{{").replace("}", "}}"),  # Optuna fills in fields in braces
                         engine_kwargs={"pool_pre_ping": True, "connect_args": more},

@@ -11,11 +11,12 @@ Nobody writes to a file of another process, so a line that a kill tore is the la
 the same name are separated by O_EXCL, which network file systems respect; nothing relies on flock, or on clocks that agree.
 """
 
+import itertools
 import json
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -117,13 +118,17 @@ class Reader:
                         yield writer, event
 
     def claims(self) -> dict[str, int]:
-        """Return the newest segment of each trial that is claimed, by the trial's key."""
-        newest: dict[str, int] = {}
+        """Return the newest segment of each trial that is claimed, by the trial's key.
+
+        Segments are claimed one after another, so a file after a gap is not ours: after ``0.999999999`` no other
+        segment could be claimed.
+        """
+        claimed: dict[str, set[str]] = {}
         for name in runfile.names(self.home / "claims"):
             key, _, segment = name.rpartition(".")
-            if key and segment.isdecimal() and len(segment) < 10:
-                newest[key] = max(newest.get(key, 0), int(segment))
-        return newest
+            claimed.setdefault(key, set()).add(segment)
+        newest = {key: _unbroken(segments) - 1 for key, segments in claimed.items()}
+        return {key: segment for key, segment in newest.items() if segment >= 0}
 
     def claimant(self, key: str, segment: int) -> str:
         """Return the writer that claimed a segment; empty if the file is unreadable."""
@@ -259,6 +264,15 @@ class DirectoryJournal(Journal):
 
     def close(self) -> None:
         """Release nothing: each look opens its files anew."""
+
+
+def _unbroken(segments: Container[str]) -> int:
+    """Return the first number that is missing.
+
+    >>> _unbroken({"0", "1", "3", "02"})
+    2
+    """
+    return next(number for number in itertools.count() if str(number) not in segments)
 
 
 def _event(line: bytes, name: str) -> dict[str, Any] | None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from trainctl.errors import Interrupted
 from trainctl.machine.signals import SAVE, StopRequest
-from trainctl.settings.sweep import seconds
+from trainctl.settings.config import seconds
 from trainctl.store.journal_base import AwayError
 from trainctl.store.runpath import RunPath
 from trainctl.sweep import live, trial_directories
@@ -166,7 +166,7 @@ class Pool:
             return True  # another one can begin meanwhile
         if not self.journal.claim(task.key, segment, self.writer):
             self.ledger.update()
-            return True
+            return self.ledger.segments.get(task.key, -1) >= segment  # else its claim cannot be seen: look again later
         self.ledger.update()
         if taken_over:
             trial_directories.take_over(directory, segment)
@@ -192,7 +192,9 @@ class Pool:
         worker.channel.send(job(self.study, trial, config.tree, rungs, continues=continues))
         until = rungs[0] if rungs else None
         worker.progress = Progress(trial, trial.epoch, epochs, until, (), now, trial.epoch)
-        self.watcher.started(trial, trial_directories.newest_step(self.study.held / trial.directory.name) if continues else 0)
+        self.watcher.started(
+            trial, trial_directories.newest_step(self.study.held / trial.directory.name) if continues else 0
+        )
 
     # Messages arrive.
 

@@ -15,8 +15,9 @@ from trainctl.finished import record as runs
 from trainctl.finished.record import Record
 from trainctl.machine import memory
 from trainctl.run.metric_names import maximize
+from trainctl.settings.config import seconds
 from trainctl.settings.space import ZIP, Words, key_of
-from trainctl.settings.sweep import is_ours, load, seconds
+from trainctl.settings.sweep import is_ours, load
 from trainctl.store import journal, records, rundir, runpath
 from trainctl.sweep.answer import Answer, is_done
 from trainctl.sweep.ledger import Ledger

@@ -9,8 +9,8 @@ from trainctl.errors import Interrupted, StorageError, SweepError
 from trainctl.fileformat.boundary import reason
 from trainctl.machine import memory
 from trainctl.report import table
+from trainctl.settings.config import seconds
 from trainctl.settings.space import Words, key_of
-from trainctl.settings.sweep import seconds
 from trainctl.store import runfile, runpath
 from trainctl.store.journal_base import AwayError
 from trainctl.sweep import results, results_csv

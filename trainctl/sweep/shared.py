@@ -9,8 +9,9 @@ from typing import Any
 from trainctl.errors import CheckpointError
 from trainctl.report import table
 from trainctl.settings import schema
+from trainctl.settings.config import seconds
 from trainctl.settings.storage import shown
-from trainctl.settings.sweep import Sweep, seconds
+from trainctl.settings.sweep import Sweep
 from trainctl.store import database, directories, journal
 from trainctl.store.journal_base import Journal
 from trainctl.store.journal_database import DatabaseJournal
