@@ -88,7 +88,7 @@ def main(argv: Sequence[str]) -> int:
         _csv(records)
     elif records:
         _table(records, options["sort"])
-        _say_unstarted([record.path for record in records if record.outcome == "unstarted"])
+        _print_unstarted([record.path for record in records if record.outcome == "unstarted"])
     else:
         which = f" {options['status']}" if options["status"] else ""
         such = " with these settings" if parsed.overrides or options["tag"] or options["name"] else ""
@@ -189,8 +189,8 @@ def _row(record: Record, metrics: Sequence[str]) -> dict[str, str]:
     }
 
 
-def _say_unstarted(paths: Sequence[Path]) -> None:
-    """Say of runs that were killed before their first checkpoint how to start them again."""
+def _print_unstarted(paths: Sequence[Path]) -> None:
+    """Print how to start runs again that were killed before their first checkpoint."""
     for path in paths[:MOST_NOTES]:
         is_trial = (path.parent / "sweep.json").exists()
         again = ["resume", phrases.pasteable(path.parent)] if is_trial else [phrases.pasteable(path / "config.yaml")]

@@ -55,7 +55,7 @@ def made(by: MadeBy | None) -> str:
     """
     if by is None:
         return ""
-    return " ".join([f"made by {by.verb}", *(f"{key}={spell(value)}" for key, value in by.settings.items())])
+    return " ".join(["made by", by.verb, *(f"{key}={spell(value)}" for key, value in by.settings.items())])
 
 
 def _ancestors(parent: ParentFacts, depth: int) -> Iterator[Ancestor]:
