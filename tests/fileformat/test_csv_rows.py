@@ -52,7 +52,7 @@ def same(one: Dataset, two: Dataset) -> None:
         "target_names",
         "columns",
         "input_centre",
-        "unlabelled",
+        "no_targets",
         "task_reason",
     ):
         assert getattr(one, name) == getattr(two, name), name

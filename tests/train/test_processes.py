@@ -24,7 +24,7 @@ from trainctl.settings import compose
 from trainctl.step import eager as eager_module
 from trainctl.store import checkpoint, files, manifest, restore, rundir
 from trainctl.train import budget, following, loop, together
-from trainctl.train.remarks import Sender
+from trainctl.train.log_lines import Sender
 
 pytestmark = pytest.mark.usefixtures("quiet")
 

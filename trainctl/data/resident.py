@@ -52,7 +52,7 @@ def resident(divided: DividedDataset, fitted: Fitted, device: torch.device, note
         notes=notes,
         inferred=block(dataset),
         other_task=dataset.other_task,
-        unlabelled=dataset.unlabelled,
+        no_targets=dataset.no_targets,
         lines=lines(dataset, rows if whole else numbers),
         times=times(dataset, rows if whole else numbers),
         without_label=rows_of(train[missing]) if missing.any() else None,

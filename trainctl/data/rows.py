@@ -113,7 +113,7 @@ class Data:
         notes: Warnings about the rows, a line each.
         inferred: What was inferred from the data, a label and a text each: the block at the start of a run.
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
-        unlabelled: Whether there are no targets.
+        no_targets: Whether there are no targets.
         lines: The line of each row of a split in the file ``(N,)``, of a window its last; empty if there is no such file.
         times: When the first target of each window of a split is; empty if rows are no windows of one dated series.
         without_label: The training rows without a label, which a teacher makes useful; None if there are none. The train
@@ -130,7 +130,7 @@ class Data:
     notes: tuple[str, ...] = ()
     inferred: tuple[InferredLine, ...] = ()
     other_task: str = ""
-    unlabelled: bool = False
+    no_targets: bool = False
     lines: dict[SplitName, Tensor] = field(default_factory=dict)
     times: dict[SplitName, Times] = field(default_factory=dict)
     without_label: Rows | None = None
@@ -176,7 +176,7 @@ def block(dataset: Dataset) -> tuple[InferredLine, ...]:
     if not dataset.inferred and not dataset.task_reason:
         return ()
     named = f" of {listed(dataset.target_names)}" if dataset.target_names else ""
-    if dataset.unlabelled:
+    if dataset.no_targets:
         task = "none: there is no target, so only a model that reconstructs its input can be trained"
     elif dataset.task == "classification":
         task = f"classification{named}, {classes_line(dataset.class_names)}"

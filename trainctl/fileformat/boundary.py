@@ -21,7 +21,7 @@ class reading:  # noqa: N801 - used as `with reading(path):`
         where: The start of the message: the file, or a function that returns file and line and is called on an error.
         error: The class of our error.
         what: What failed, e.g. "cannot be read as CSV".
-        explain: Returns the whole message for an exception that it recognizes, and None for all others.
+        explain: Returns the whole message for an exception that it recognises, and None for all others.
 
     >>> with reading("a.yaml"):
     ...     {}["missing"]

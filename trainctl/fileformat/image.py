@@ -63,7 +63,7 @@ def suffixes() -> frozenset[str]:
 
 
 def read_image(path: Path, to: PixelFormat) -> np.ndarray:
-    """Read an image, rotate it by its EXIF data, convert it to grayscale or RGB, and resize it (bilinear).
+    """Read an image, rotate it by its EXIF data, convert it to greyscale or RGB, and resize it (bilinear).
 
     Args:
         path: The file.

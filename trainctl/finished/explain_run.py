@@ -158,7 +158,7 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
     title = f"Codes of {len(codes):,} {found.split} rows ({encode.width} numbers each)"
     path, schema = found.picture("embedding.png"), measured.data.schema
     true: list[list[object]] = [[] for _ in codes]
-    if schema.task == "classification" and not measured.data.unlabelled:  # also of an autoencoder
+    if schema.task == "classification" and not measured.data.no_targets:  # also of an autoencoder
         classes = rows.sample(EMBEDDED)[1].cpu()
         true = [[schema.class_names[index]] for index in classes.tolist()]
         plots.embedding_of_classes(

@@ -78,7 +78,7 @@ def inspect(config: Config) -> Inspection:
     own = "path" in config.parts["dataset"]
     classes: dict[str, int] = {}
     targets: dict[str, str] = {}
-    if dataset.unlabelled:
+    if dataset.no_targets:
         pass
     elif dataset.task == "classification":
         counts = torch.bincount(dataset.targets[dataset.targets >= 0], minlength=dataset.outputs).tolist()

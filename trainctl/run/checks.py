@@ -21,7 +21,7 @@ from trainctl.settings.config import Config
 
 def check_targets(config: Config, task: Task, data: Data) -> None:
     """Raise ConfigError if the model learns from targets, and the data has none."""
-    if data.unlabelled and task != "reconstruction":
+    if data.no_targets and task != "reconstruction":
         raise ConfigError(
             f"dataset.target=null: model={config.parts['model']['name']} learns to predict a column; set"
             " dataset.target=COLUMN, or use model=autoencoder, which needs none"

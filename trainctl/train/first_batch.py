@@ -90,7 +90,7 @@ def draw(run: Run, path: AnyPath, about: str) -> AnyPath:
 
 def captions(run: Run, batch: Batch) -> list[str]:
     """Return what is to be predicted for each row, mixed as the rows are."""
-    if run.task == "reconstruction" or run.data.unlabelled:
+    if run.task == "reconstruction" or run.data.no_targets:
         return [f"row {place}" for place in range(len(batch.seen))]
     parts = [(torch.ones(()), batch.targets)]
     for mixing in batch.mixings:

@@ -31,7 +31,7 @@ from trainctl.settings import validation
 from trainctl.store import parents as stored_parents
 from trainctl.train import loop, parentage, together
 from trainctl.train.checkpoint_writer import Follower
-from trainctl.train.remarks import Sender
+from trainctl.train.log_lines import Sender
 
 
 def follow(place: Place) -> int:

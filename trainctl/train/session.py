@@ -39,7 +39,7 @@ from trainctl.store.runpath import AnyPath, RunPath
 from trainctl.train import checkpoint_writer, loop, parentage, provenance, together
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
-from trainctl.train.remarks import listening
+from trainctl.train.log_lines import listening
 from trainctl.wording import shell_words
 
 

@@ -34,7 +34,7 @@ from trainctl.settings.processes import too_few_parts
 from trainctl.settings.validation import obstacles
 from trainctl.step import split_state
 from trainctl.store import checkpoint, restore
-from trainctl.train import remarks
+from trainctl.train import log_lines
 
 
 def enter() -> World:
@@ -56,7 +56,7 @@ def enter_as(place: Place, link: Link) -> World:
     worlds.set_current(world)
     if world.first:
         link.presence = Presence(link)
-        remarks.remember_warnings(link)
+        log_lines.remember_warnings(link)
     return world
 
 

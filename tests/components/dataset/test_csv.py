@@ -116,7 +116,7 @@ def test_several_targets_are_a_regression(load):
 
 def test_without_a_target_all_columns_are_inputs(load):
     found = load("id,x,c,u,v\n" + ROWS, target=None)
-    assert (found.unlabelled, found.target_names, found.inputs.shape) == (True, (), (30, 6))
+    assert (found.no_targets, found.target_names, found.inputs.shape) == (True, (), (30, 6))
 
 
 def test_columns_are_kept_and_dropped_by_patterns(load):

@@ -115,7 +115,7 @@ def test_the_task_follows_from_the_target(
 def test_several_targets_none_and_chosen_columns(read: Read, tmp_path: Path) -> None:
     path = write(tmp_path / "my.parquet", a=pa.array([1, 2, 3]), b=pa.array([4, 5, 6]), c=pa.array([7, 8, 9]))
     assert read(path, target=["b", "c"]).targets.tolist() == [[4, 7], [5, 8], [6, 9]]
-    assert read(path, target=None).unlabelled
+    assert read(path, target=None).no_targets
     assert read(path, target="b", drop=["c"]).input_names == ("a",)
     assert read(path, target="b", columns=["c"]).inputs.tolist() == [[7], [8], [9]]
     assert read(path, target="b", categorical=["c"]).input_names == ("a", "c=7", "c=8", "c=9")

@@ -128,5 +128,5 @@ def table_on_disk(found: Packed, lines: Sequence[InferredLine]) -> Dataset:
         inferred=(*((label, text) for label, text in facts["lines"]), *lines),
         task_reason=facts["reason"],
         other_task=facts["other"],
-        unlabelled=not facts["targets"],
+        no_targets=not facts["targets"],
     )

@@ -145,7 +145,7 @@ class Dataset:
         inferred: What was inferred from the files, a label and a text each: see :mod:`trainctl.fileformat.inferred`.
         task_reason: Why the task is what it is, and the key that changes it; empty if there is nothing to choose.
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
-        unlabelled: Whether there are no targets: only a model that reconstructs its input can learn from the rows.
+        no_targets: Whether there are no targets: only a model that reconstructs its input can learn from the rows.
         stored: The inputs, if they stay on disk; ``inputs`` then has their shape and type, and no memory: it is on the device
             ``meta``, where whatever reads a value fails.
     """
@@ -173,7 +173,7 @@ class Dataset:
     inferred: tuple[InferredLine, ...] = ()
     task_reason: str = ""
     other_task: str = ""
-    unlabelled: bool = False
+    no_targets: bool = False
     stored: Stored | None = None
 
     @property

@@ -179,7 +179,7 @@ def csv(
         lines=torch.tensor(table.lines),
         notes=(*notes, *unseen_note(unseen or {})),
         inferred=(*column_lines(table, found, unused), *choice.lines),
-        unlabelled=not names,
+        no_targets=not names,
         **targets,
     )
 

@@ -220,7 +220,7 @@ def _data(files: Files, measured: Measured | None) -> Section:
     items += [("targets", ", ".join(schema.target_names[:60]))] if schema.target_names else []
     items += [("vocabulary", f"{len(schema.vocabulary):,} tokens")] if schema.vocabulary else []
     section.blocks.insert(1, Facts(items))
-    if schema.class_names and not measured.evaluation.data.unlabelled:
+    if schema.class_names and not measured.evaluation.data.no_targets:
         section.blocks.insert(2, _class_counts(measured))
     if not any(
         isinstance(block, Facts) and any(label == "rows" for label, _ in block.items) for block in section.blocks

@@ -1,4 +1,4 @@
-"""What the other processes of a run have to say: they send their lines, and the first process writes them into the run's log.
+"""The lines of the other processes in the log of a run: they send them, and the first process writes them.
 
 Most lines are about the run, and all processes say them: those that the first process has said itself are left out. What
 is left concerns one process or its machine, and is written once, with the process and its machine.
@@ -41,7 +41,7 @@ class Sender(Reporter):
         if self.count == MOST:
             text = f"only {MOST} lines of a process are written"
         step = self.run.state.step if self.run else LOADING
-        self.link.publish(f"remark/{self.link.place.rank}/{self.count}", [step, text[:LONGEST]])
+        self.link.publish(f"log/{self.link.place.rank}/{self.count}", [step, text[:LONGEST]])
         self.count += 1
 
     def detail(self, text: str) -> None:
@@ -88,7 +88,7 @@ class Listener(Reporter):
 
     def _write(self, before: int | None = None) -> None:
         for rank in self.next:
-            while (found := self.link.noticed(f"remark/{rank}/{self.next[rank]}")) is not None:
+            while (found := self.link.noticed(f"log/{rank}/{self.next[rank]}")) is not None:
                 step, text = found
                 if before is not None and step >= before:
                     break
