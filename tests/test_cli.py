@@ -321,7 +321,7 @@ def test_help_leaves_garbage_collection_as_it_was(say: Say) -> None:
 def test_an_empty_argument_names_no_run_and_no_directory(say: Say, words: list[str]) -> None:
     code, _, error = say(*words)
     assert (code, error.count("\n")) == (2, 1)
-    assert f"argument {len(words)} is empty; check the variable of the shell" in error
+    assert f"argument {len(words)} is empty; check the shell variable that it comes from" in error
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")

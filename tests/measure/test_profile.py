@@ -86,11 +86,12 @@ def test_time_goes_to_the_part_that_was_entered_last():
 
 
 def test_parts_add_up_to_the_eager_step():
-    run, start = make(*EVERYTHING), time.perf_counter()
+    run, start = make(*EVERYTHING), time.thread_time()
     parts = timing.time_parts(run, 40)
-    mean = (time.perf_counter() - start) / (40 + timing.WARM_UP)
+    mean = (time.thread_time() - start) / (40 + timing.WARM_UP)
     assert all(value > 0 for value in parts.values())
-    assert 0.3 < sum(parts.values()) / mean < 1.1  # medians; a mean counts what other processes take, too
+    # Medians beside a mean of CPU time: whoever else uses the machine delays few of the 40 steps.
+    assert 0.3 < sum(parts.values()) / mean < 1.5
 
 
 @pytest.mark.slow

@@ -81,7 +81,7 @@ WRONG = [
     (["=adam"], 2, "=adam: no such setting"),
     ([""], 2, "argument 1 is empty"),
     (["--foo"], 2, "--foo: unknown flag"),
-    (["--config-dir", ""], 2, "is empty; check the variable"),
+    (["--config-dir", ""], 2, "is empty; check the shell variable"),
     (["--config-dir", "n" * 300], 2, "nnn: no such directory"),
     (["components=[" + "n" * 300 + "]"], 2, "nnn]: no such package"),
     (["optimizer.lr=${oc.env:NO_SUCH_VARIABLE}"], 2, "Environment variable 'NO_SUCH_VARIABLE' not found"),

@@ -3,6 +3,7 @@
 import copy
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -169,12 +170,15 @@ def test_comparing_again_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None
     ("mode", "components", "expected"),
     [
         ("auto", "[]", "recorded"),
-        ("auto", "[json]", "eager: components of your own are recorded only with loop.record=always"),
-        ("always", "[json]", "recorded"),
+        ("auto", "[mine]", "eager: components of your own are recorded only with loop.record=always"),
+        ("always", "[mine]", "recorded"),
         ("never", "[]", "eager: loop.record=never"),
     ],
 )
-def test_components_of_ones_own_are_recorded_only_when_asked(mode: str, components: str, expected: str) -> None:
+def test_components_of_ones_own_are_recorded_only_when_asked(
+    tmp_path: Path, mode: str, components: str, expected: str
+) -> None:
+    (tmp_path / "mine" / "loss").mkdir(parents=True)
     run = make(f"loop.record={mode}", f"components={components}", "loop.batch_size=full")
     engine = Engine(run, print)
     train(run, engine.take, 3)
