@@ -85,6 +85,11 @@ def verdict(code: int | None) -> str:
     return STOPPED if code is None else VERDICTS.get(code, f"not judged: pytest ended with {code}")
 
 
+def with_health(broken: str, healthy: str) -> str:
+    """Return the verdict on a breakage, given what its tests said without it: "survived", as nothing was broken."""
+    return broken if healthy == "survived" else "not judged: the tests fail without the breakage, too"
+
+
 def exit_code(verdicts: Sequence[str]) -> int:
     """Return 0 if every breakage was caught, 1 if one survived, else 2."""
     if "survived" in verdicts:
@@ -164,19 +169,21 @@ def shares(chosen: Sequence[Mutation], count: int) -> list[list[Mutation]]:
 
 
 def judge(share: Sequence[Mutation]) -> list[str]:
-    """Make each breakage in a copy of the tree, run its tests, print and return the verdicts."""
-    verdicts = []
+    """Make each breakage in a copy of the tree, run its tests, print and return the verdicts.
+
+    Tests that fail without the breakage, too, judge nothing: each selection runs once in a healthy copy before.
+    """
+    verdicts, healthy = [], {}
     with tempfile.TemporaryDirectory(prefix="trainctl-mutate-") as folder:
         tree = Path(folder)
         copy_tree(tree)
-        healthy = run_tests(tree, " ".join(dict.fromkeys(mutation.tests for mutation in share)), math.inf)
-        if healthy != 0:
-            return [f"not judged: its tests fail without a breakage ({mutation.tests})" for mutation in share]
         for mutation in share:
             path, started = tree / mutation.file, time.perf_counter()
+            if mutation.tests not in healthy:
+                healthy[mutation.tests] = verdict(run_tests(tree, mutation.tests, math.inf))
             whole = path.read_text(encoding="utf-8")
             path.write_text(mutate(whole, mutation), encoding="utf-8")
-            verdicts.append(verdict(run_tests(tree, mutation.tests)))
+            verdicts.append(with_health(verdict(run_tests(tree, mutation.tests)), healthy[mutation.tests]))
             path.write_text(whole, encoding="utf-8")
             seconds = time.perf_counter() - started
             print(

@@ -1081,7 +1081,7 @@ MUTATIONS = [
         "trainctl/run/sums.py",
         "added[shift] = 0  # the same for all parts",
         "pass",
-        "tests/train/test_processes.py -k regression",
+        "tests/train/test_same_bits.py -k regression",
     ),
     # Several processes.
     Mutation(
@@ -1094,13 +1094,13 @@ MUTATIONS = [
         "trainctl/step/pieces.py",
         "seed_generators(number, run.device, own=own)",
         "pass",
-        "tests/train/test_processes.py -k everything",
+        "tests/train/test_same_bits.py -k everything",
     ),
     Mutation(
         "trainctl/train/loop.py",
         "request.settle()",
         "pass",
-        "tests/train/test_processes.py -k signal_in_an_evaluation",
+        "tests/train/test_ends_of_processes.py -k 'signal and evaluation'",
     ),
     Mutation(
         "trainctl/step/exchange.py",

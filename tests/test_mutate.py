@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutate import exit_code, mutate, shares, verdict
+from tests.mutate import exit_code, mutate, shares, verdict, with_health
 from tests.mutations import MUTATIONS, Mutation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,6 +45,11 @@ def test_a_breakage_that_does_not_fit_is_an_error(text, old, new, message):
 )
 def test_only_failing_tests_catch_a_breakage(code, word):
     assert verdict(code) == word
+
+
+def test_tests_that_fail_without_the_breakage_judge_nothing():
+    assert with_health("caught", healthy="survived") == "caught"
+    assert with_health("caught", healthy="caught").startswith("not judged")
 
 
 @pytest.mark.parametrize(
