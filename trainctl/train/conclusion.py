@@ -28,7 +28,7 @@ from trainctl.machine.signals import Terminate
 from trainctl.report import curve_charts
 from trainctl.report.about import about
 from trainctl.run.model import build_model
-from trainctl.run.panel import Panel
+from trainctl.run.panel import Member, Panel
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
@@ -120,7 +120,8 @@ def size_of_student(run: Run) -> dict[str, Any] | None:
         return None
     as_stored = replace(run.data, input_scale=IDENTITY.to(run.device))  # teachers scale rows themselves
     teachers = replace(run.evaluation, model=run.teacher.model, data=as_stored)
-    own, before = (cost.measure(each, run.config.monitor) for each in (run.evaluation, teachers))
+    models = [member.model for member in run.teacher.model.members if isinstance(member, Member)]
+    own, before = cost.measure(run.evaluation, run.config.monitor), cost.measure(teachers, run.config.monitor, models)
     run.teacher.model.eval()  # an evaluation ends in training mode
     return cost.as_json(own, before)
 

@@ -48,17 +48,19 @@ class Cost:
     maximize: bool | None = None
 
 
-def measure(evaluation: Evaluation, metric: str) -> Cost:
+def measure(evaluation: Evaluation, metric: str, apart: Sequence[nn.Module] = ()) -> Cost:
     """Measure a model on the device on which it is.
 
     Args:
         evaluation: The model, its data and its loss.
         metric: A metric of the validation split, such as ``val/loss``.
+        apart: If it is several models around which more is computed, these: they are timed one by one, on scaled rows.
     """
     model = evaluation.model
     parameters, nonzero = counts(model)
     value = evaluate(evaluation, "val")[metric]
-    alone, together = (milliseconds(evaluation, size) for size in BATCHES)
+    timed = [replace(evaluation, model=each) for each in apart] or [evaluation]
+    alone, together = (sum(milliseconds(each, size) for each in timed) for size in BATCHES)
     return Cost(
         parameters, nonzero, stored_bytes(model), alone, together, metric, value, evaluation.maximizes(metric)
     )  # fmt: skip
