@@ -188,7 +188,7 @@ def _table(records: Sequence[Record], sort: str) -> None:
 
 
 def _say_unstarted(paths: Sequence[Path]) -> None:
-    """Say of runs that were killed before their first checkpoint how to start them again."""
+    """Print the commands that start runs again which were killed before their first checkpoint."""
     for path in paths[:MOST_NOTES]:
         is_trial = (path.parent / "sweep.json").exists()
         again = ["resume", phrases.pasteable(path.parent)] if is_trial else [phrases.pasteable(path / "config.yaml")]

@@ -55,7 +55,8 @@ def made(by: MadeBy | None) -> str:
     """
     if by is None:
         return ""
-    return " ".join([f"made by {by.verb}", *(f"{key}={spell(value)}" for key, value in by.settings.items())])
+    command = by.verb
+    return " ".join([f"made by {command}", *(f"{key}={spell(value)}" for key, value in by.settings.items())])
 
 
 def _ancestors(parent: ParentFacts, depth: int) -> Iterator[Ancestor]:
