@@ -460,6 +460,21 @@ def test_distill_prints_the_command_that_it_stands_for_and_what_both_models_cost
     assert "ms a row, batch of 128" in out
 
 
+def test_the_weights_of_a_teacher_of_8_bits_are_rounded_once(tmp_path: Path) -> None:
+    session.begin(settings("compress=[int8]", "loop.max_steps=2", "model.norm=none"), [], tmp_path / "small")
+    run = built(teaching(tmp_path / "small"))
+    assert run.teacher.model is not None
+    fixed = [bool(module.fixed) for module in run.teacher.model.modules() if hasattr(module, "fixed")]
+    assert fixed
+    assert all(fixed)
+    rows = run.data.splits["val"].sample(9)[0]
+    opened = opening.open(tmp_path / "small", [], [], ())
+    model, *_ = opening.load_model(opened, opened.weights("best"))
+    with torch.no_grad():
+        expected = model(run.data.input_scale(rows)).log_softmax(1)
+        assert torch.equal(run.teacher.model(rows), expected)
+
+
 def test_the_time_of_a_teacher_is_that_of_its_model_alone(
     tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from trainctl.components.compress import int8
 from trainctl.data.load import IDENTITY
 from trainctl.data.rows import SplitName
 from trainctl.data.schema import Schema
@@ -146,6 +147,7 @@ def _cost_of_origin(run: Run, origin: Parent) -> Cost | None:
     if task != run.task:
         return None
     model.load_state_dict(origin.model)
+    int8.fix(model)
     data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
     return cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
 
