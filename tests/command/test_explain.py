@@ -15,6 +15,7 @@ from PIL import Image
 
 from tests.pictures import is_drawn
 from trainctl import cli
+from trainctl.report import mistake_plots as plots
 
 QUICK = "threads=1 output.plots=false"
 CITIES = ("Bern", "$\\frac$", "_Ulm")
@@ -67,6 +68,8 @@ def trained(tmp_path_factory):
             "images": "dataset=digits model=cnn model.channels=[4] loop.max_steps=20",
             "texts": "dataset=text dataset.path=reviews.csv dataset.text=review dataset.target=mood dataset.level=words"
             " model=rnn model.cell=lstm model.hidden_size=8 loop.max_steps=60 optimizer.lr=0.02 loop.batch_size=16",
+            "letters": "dataset=text dataset.path=reviews.csv dataset.text=review dataset.target=mood model=rnn"
+            " model.hidden_size=4 loop.max_steps=1",
             "series": "dataset=series dataset.path=waves.csv dataset.time=t dataset.columns=[load,other] dataset.window=6"
             " model=rnn model.hidden_size=6 scale=minmax loop.max_steps=10",
             "numbers": "dataset=diabetes model=mlp model.hidden=[8] model.norm=batch loop.max_steps=30 scale=robust",
@@ -302,6 +305,20 @@ def test_a_mistake_names_the_line_of_its_file(explain, trained):
     assert all(lines[int(row["line"]) - 1].endswith(f",{row['true']}") for row in mistakes)
     chances = [float(row["p_true"]) for row in mistakes]
     assert chances == sorted(chances)
+
+
+def test_the_text_of_a_mistake_is_written_as_it_was_typed(explain, monkeypatch):
+    labels, real = [], plots.mistaken_classes
+
+    def drawn(bars, *further):
+        labels.extend(label for label, *_ in bars)
+        real(bars, *further)
+
+    monkeypatch.setattr(plots, "mistaken_classes", drawn)
+    for kind in ("letters", "texts"):
+        assert explain(kind, "output=" + kind, "repeats=1")[0] == 0
+    assert set(labels) <= {"the film was great", "the film was awful"}
+    assert labels
 
 
 @pytest.mark.slow

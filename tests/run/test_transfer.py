@@ -166,9 +166,24 @@ def test_columns_are_matched_by_name():
         [*MLP, "model.norm=none"], [], schema((3,), columns=("a", "b", "c")), schema((3,), columns=("c", "x", "a"))
     )
     assert result[0].state == "taken"
+    assert result[0].why.endswith("; columns are matched by name, 1 of 3 are new")
     assert torch.equal(new[1].weight[:, 0], old[1].weight[:, 2])
     assert torch.equal(new[1].weight[:, 2], old[1].weight[:, 0])
     assert not torch.equal(new[1].weight[:, 1], old[1].weight[:, 1])
+
+
+@pytest.mark.parametrize(
+    ("names", "why"),
+    [
+        ("abc", ""),
+        ("cab", "; columns are matched by name"),
+        ("xyz", "; the columns differ, and are taken in their order"),
+    ],
+)
+def test_how_columns_were_matched_is_said(names, why):
+    before, after = schema((3,), columns=("a", "b", "c")), schema((3,), columns=tuple(names))
+    result, *_ = moved([*MLP, "model.norm=none"], [], before, after)
+    assert result[0].why.partition("; ")[2] == why.removeprefix("; ")
 
 
 def test_a_first_convolution_reads_colours_as_it_read_grey():

@@ -116,7 +116,7 @@ def test_a_process_of_the_same_number_is_known_by_its_start(tmp_path: Path) -> N
         assert int(pid) == os.getpid()
         earlier, elsewhere = (
             tmp_path / f".making-{pid}-{where}-{'0' * 8}-{rest}",
-            tmp_path / f".making-{pid}-{'0' * 8}-{when}-{rest}",
+            tmp_path / f".making-{pid}-{'0' * 8}-{'0' * 8}-{rest}",
         )
         no_number = tmp_path / f".making-{pid}-{where}-{when}-{rest}x"
         for path in (earlier, elsewhere, no_number):

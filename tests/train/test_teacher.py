@@ -22,7 +22,7 @@ from trainctl.finished.verify import verify
 from trainctl.run import assemble
 from trainctl.run.panel import Panel
 from trainctl.run.parent import Parent
-from trainctl.run.run import Run
+from trainctl.run.run import Evaluation, Run
 from trainctl.settings import compose, config
 from trainctl.step.eager import differentiate
 from trainctl.step.engine import Engine
@@ -31,7 +31,7 @@ from trainctl.step.part import Piece, ignore
 from trainctl.step.pieces import pieces_of
 from trainctl.store import parents as stored
 from trainctl.store import records, restore
-from trainctl.train import parentage, session
+from trainctl.train import cost, parentage, session
 
 PLAIN = ("model.dropout=0", "loop.record=never")  # the model draws no random number
 DROPPED = ("model.hidden=[7]", "model.dropout=0.4", "model.norm=batch", "scale=minmax", "seed=4")
@@ -460,6 +460,59 @@ def test_distill_prints_the_command_that_it_stands_for_and_what_both_models_cost
     assert "ms a row, batch of 128" in out
 
 
+def test_the_weights_of_a_teacher_of_8_bits_are_rounded_once(tmp_path: Path) -> None:
+    session.begin(settings("compress=[int8]", "loop.max_steps=2", "model.norm=none"), [], tmp_path / "small")
+    run = built(teaching(tmp_path / "small"))
+    assert run.teacher.model is not None
+    fixed = [bool(module.fixed) for module in run.teacher.model.modules() if hasattr(module, "fixed")]
+    assert fixed
+    assert all(fixed)
+    rows = run.data.splits["val"].sample(9)[0]
+    opened = opening.open(tmp_path / "small", [], [], ())
+    model, *_ = opening.load_model(opened, opened.weights("best"))
+    with torch.no_grad():
+        expected = model(run.data.input_scale(rows)).log_softmax(1)
+        assert torch.equal(run.teacher.model(rows), expected)
+
+
+def test_the_time_of_a_teacher_is_that_of_its_model_alone(
+    tmp_path: Path, teacher: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timed: list[str] = []
+
+    def milliseconds(evaluation: Evaluation, size: int) -> float:
+        timed.append(type(evaluation.model).__name__)
+        return 1.0
+
+    monkeypatch.setattr(cost, "milliseconds", milliseconds)
+    other = tmp_path / "other"
+    session.begin(settings("seed=9", "loop.max_steps=1"), [], other)
+    session.begin(teaching(teacher, "loop.max_steps=1", also=(other,)), [], tmp_path / "new")
+    size = records.read_summary(tmp_path / "new").size
+    assert size is not None
+    assert size.before is not None
+    assert (size.ms_1, size.before.ms_1, size.before.ms_128) == (1.0, 2.0, 2.0)
+    assert set(timed) == {"Sequential"}
+
+
+def test_a_teacher_s_cost_is_compared_although_it_was_measured_with_its_student(
+    tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mother = tmp_path / "mother"
+    shutil.copytree(teacher, mother)
+    session.begin(teaching(mother, "model.hidden=[2]", "loop.max_steps=1"), [], tmp_path / "kid")
+
+    def cells() -> list[str]:
+        code, out, _ = said(capsys, monkeypatch, "compare", str(mother), str(tmp_path / "kid"))
+        assert code == 0
+        return next(line.split()[-2:] for line in out.splitlines() if line.startswith("not zero"))
+
+    mothers, kids = cells()
+    assert int(mothers) > int(kids)
+    (mother / "config.yaml").write_text((mother / "config.yaml").read_text() + "\n")
+    assert cells() == ["-", kids]  # it has changed since
+
+
 def test_what_made_the_teacher_what_it_is_is_not_done_to_its_student(
     tmp_path: Path, teacher: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,7 +543,8 @@ def test_what_is_typed_for_a_student_is_its_own(
     assert code == 0, err
     assert "'compress=[prune]'" in out.splitlines()[0]
     assert "compress.prune.sparsity=0.3" in out.splitlines()[0]
-    assert "note" not in err
+    assert "not taken over" not in err
+    assert "as for the teacher" not in err
 
 
 def test_what_distill_answers_to_mistakes(

@@ -39,7 +39,7 @@ from typing import Any
 from trainctl.command import arguments, option_values
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.fileformat import fingerprints
-from trainctl.finished import distinguish
+from trainctl.finished import costs, distinguish
 from trainctl.finished.differing import differing
 from trainctl.finished.record import Record, metric_columns, read, rises
 from trainctl.report import phrases, table
@@ -47,7 +47,7 @@ from trainctl.settings.config import leaves
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import finding, rundir
 from trainctl.store import records as records_of
-from trainctl.store.records import Sizes
+from trainctl.store.records import Size
 from trainctl.wording import shortened
 
 OPTIONS = {"root": "runs", "format": "table", "output": ""}
@@ -255,7 +255,7 @@ def _results(records: Sequence[Record], comparable: bool) -> None:
 
 def _costs(records: Sequence[Record]) -> list[list[str]]:
     """Return the rows of what models cost; none unless a command has measured it for one of the runs."""
-    sizes = [record.size or Sizes() for record in records]
+    sizes = [size or Size() for size in costs.sizes(records)]
     counts = {"not zero": [size.nonzero for size in sizes], "bytes": [size.bytes for size in sizes]}
     times = {
         "ms a row, batch of 1": [size.ms_1 for size in sizes],

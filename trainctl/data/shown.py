@@ -70,3 +70,16 @@ def words(ids: Sequence[int], vocabulary: Sequence[str]) -> list[str]:
     """
     end = max((place for place, code in enumerate(ids, 1) if code), default=0)
     return [vocabulary[code] for code in ids[:end]]
+
+
+def excerpt(ids: Sequence[int], vocabulary: Sequence[str], longest: int) -> str:
+    """Return a text, cut after so many characters; tokens of single characters, as of a model of characters, are joined.
+
+    >>> signs = ("<pad>", "<unknown>", "a", " ", "of")
+    >>> excerpt([2, 3, 2, 0], signs, 9), excerpt([4, 2, 1], signs, 99), excerpt([2] * 9, signs, 5)
+    ('a a', 'of a <unknown>', 'aaaa…')
+    """
+    tokens = words(ids, vocabulary)
+    single = all(len(token) == 1 for token in tokens if token != vocabulary[1])
+    text = ("" if single else " ").join(tokens)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from trainctl.data.schema import Schema
-from trainctl.data.shown import words
+from trainctl.data.shown import excerpt
 from trainctl.finished.features import Features
 from trainctl.finished.outcomes import Outcomes
 from trainctl.finished.overview import Overview
@@ -116,7 +116,7 @@ def draw(
         return
     labels = [places.label(row) for row in chosen]
     if described.kind == "text":
-        labels = [_excerpt(row.tolist(), schema.vocabulary) for row in stored]
+        labels = [excerpt(row.tolist(), schema.vocabulary, LONGEST_TEXT) for row in stored]
     if results.task == "classification":
         cells = _Cells(results, schema.class_names)
         bars = [(label, *_swapped(cells(row))) for label, row in zip(labels, chosen, strict=True)]
@@ -132,11 +132,6 @@ def _swapped(cells: Sequence[object]) -> tuple[str, str, float, float]:
     """Return true class, predicted class, and the probabilities of both in this order."""
     true, predicted, confidence, of_true = cells
     return str(true), str(predicted), float(str(of_true)), float(str(confidence))
-
-
-def _excerpt(ids: Sequence[int], vocabulary: Sequence[str]) -> str:
-    text = " ".join(words(ids, vocabulary))
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
 def caption(results: Outcomes, row: int, names: Sequence[str]) -> tuple[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from trainctl.components.compress import int8
 from trainctl.components.loss.base import Task
 from trainctl.components.scale.base import Affine
 from trainctl.data.rows import Data, Fitted, Rows
@@ -109,6 +110,7 @@ def _member(parent: Parent, data: Data, task: Task, device: torch.device) -> Mem
     model, own_task = build_model(parent.config, parent.schema, device)
     _require_same(parent, own_task, task, schema)
     model.load_state_dict(parent.model)
+    int8.fix(model)
     fitted = _on(parent.fitted, device)
     centres = [_centre(one, schema.input_shape[-1]) for one in (schema.input_centre, parent.schema.input_centre)]
     moved = bool(schema.input_centre or parent.schema.input_centre) and centres[0] != centres[1]

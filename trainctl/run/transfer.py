@@ -16,7 +16,7 @@ from trainctl.components.compress.int8 import without_ranges
 from trainctl.data.inherit import same_targets
 from trainctl.data.schema import Schema
 from trainctl.errors import Advice, CheckpointError, ConfigError
-from trainctl.run import deepen
+from trainctl.run import columns, deepen
 from trainctl.run.layers import Layer, layers
 from trainctl.run.model import bare_model
 from trainctl.run.parent import Parent
@@ -94,12 +94,15 @@ def start(
     own = model.state_dict()
     parent = replace(parent, model=without_ranges(parent.model))
     offer = _offer(model, config, schema, parent, examples)
-    weights = _with_columns(offer, own, layers(model), schema, parent)
+    weights, how = columns.matched(offer.weights, own, layers(model)[0].name, schema, parent)
     result: list[LayerStart] = []
     for number, layer in enumerate(layers(model)):
         last = number == len(layers(model)) - 1
         reason = _why_new_outputs(schema, parent, body_only) if last else ""
-        result.append(_load(layer, own, weights, offer, reason))
+        entry = _load(layer, own, weights, offer, reason)
+        if not number and how and entry.state != "new":
+            entry = replace(entry, why=f"{entry.why}; {how}")
+        result.append(entry)
     if all(entry.state == "new" for entry in result):
         reasons = dict.fromkeys(f"{entry.layer}: {entry.why}" for entry in result)
         lines = [f"{parent.name}: none of its weights fit this model: {'; '.join(list(reasons)[:3])}"]
@@ -204,7 +207,7 @@ def _correspond(old: Structure, new: Structure) -> bool:
 def _by_layers(model: nn.Module, old_model: nn.Module, parent: Parent, schema: Schema) -> Offer:
     """Return the weights of the layers that are the same in two models, from the input up to the first that differs.
 
-    The first layer may read other columns, if some are the same; see :func:`_with_columns`.
+    The first layer may read other columns, if some are the same; see :func:`trainctl.run.columns.matched`.
     """
     before, after = parent.schema.input_names, schema.input_names
     columns = (len(before), len(after)) if set(before) & set(after) else (0, 0)
@@ -245,34 +248,6 @@ def _moves_otherwise(new: Layer, old: Layer, model: nn.Module, old_model: nn.Mod
         if here != there and None not in (here, there):
             return f"{key} is {there} there, {here} here"
     return ""
-
-
-def _with_columns(
-    offer: Offer, own: Mapping[str, Tensor], model_layers: list[Layer], schema: Schema, parent: Parent
-) -> dict[str, Tensor]:
-    """Return the offered weights with the inputs of the first layer in the order of the new columns or channels.
-
-    Columns are matched by name; a new column keeps the new model's weights. A layer that reads colours gets a third of the
-    weights of one that read grey, and the other way round their sum.
-    """
-    weights, name = dict(offer.weights), f"{model_layers[0].name}.weight"
-    if name not in weights or name not in own or weights[name].ndim < 2 or schema.vocabulary:
-        return weights
-    old, new = weights[name], own[name].cpu()
-    before, after = parent.schema.input_names, schema.input_names
-    if before and after and before != after and old.shape[0] == new.shape[0] and old.shape[1] == len(before):
-        columns = new.clone()
-        for index, column in enumerate(after):
-            if column in before:
-                columns[:, index] = old[:, before.index(column)]
-        if set(before) & set(after):
-            weights[name] = columns
-    elif old.ndim == 4 and old.shape[0] == new.shape[0] and old.shape[2:] == new.shape[2:]:
-        if (old.shape[1], new.shape[1]) == (1, 3):
-            weights[name] = old.repeat(1, 3, 1, 1) / 3
-        elif (old.shape[1], new.shape[1]) == (3, 1):
-            weights[name] = old.sum(1, keepdim=True)
-    return weights
 
 
 def _why_new_outputs(schema: Schema, parent: Parent, body_only: bool) -> str:

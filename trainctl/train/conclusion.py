@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from trainctl.components.compress import int8
 from trainctl.data.load import IDENTITY
 from trainctl.data.rows import SplitName
 from trainctl.data.schema import Schema
@@ -28,7 +29,7 @@ from trainctl.machine.signals import Terminate
 from trainctl.report import curve_charts
 from trainctl.report.about import about
 from trainctl.run.model import build_model
-from trainctl.run.panel import Panel
+from trainctl.run.panel import Member, Panel
 from trainctl.run.parent import Parent
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
@@ -120,7 +121,8 @@ def size_of_student(run: Run) -> dict[str, Any] | None:
         return None
     as_stored = replace(run.data, input_scale=IDENTITY.to(run.device))  # teachers scale rows themselves
     teachers = replace(run.evaluation, model=run.teacher.model, data=as_stored)
-    own, before = (cost.measure(each, run.config.monitor) for each in (run.evaluation, teachers))
+    models = [member.model for member in run.teacher.model.members if isinstance(member, Member)]
+    own, before = cost.measure(run.evaluation, run.config.monitor), cost.measure(teachers, run.config.monitor, models)
     run.teacher.model.eval()  # an evaluation ends in training mode
     return cost.as_json(own, before)
 
@@ -145,6 +147,7 @@ def _cost_of_origin(run: Run, origin: Parent) -> Cost | None:
     if task != run.task:
         return None
     model.load_state_dict(origin.model)
+    int8.fix(model)
     data = replace(run.data, input_scale=origin.fitted.input_scale.to(run.device))
     return cost.measure(replace(run.evaluation, model=model, data=data), run.config.monitor)
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from trainctl.data.shown import column_names, shown_values, words
+from trainctl.data.shown import column_names, excerpt, shown_values
 from trainctl.finished import mistakes
 from trainctl.finished.mistakes import Places
 from trainctl.finished.outcomes import Outcomes
@@ -73,7 +73,7 @@ def _gallery(measured: Measured, rows: Tensor, places: Places, about: str) -> li
     lines = [[places.label(row), *answer] for row, answer in zip(chosen, answers, strict=True)]
     right = frozenset(range(1, len(headers) + 1)) if task != "classification" else frozenset({3, 4})
     if kind == "text":
-        texts = [_text(row.tolist(), schema.vocabulary) for row in stored]
+        texts = [excerpt(row.tolist(), schema.vocabulary, LONGEST_TEXT) for row in stored]
         lines = [[*line, text] for line, text in zip(lines, texts, strict=True)]
         return [Table(["row", *headers, "text"], lines, right)]
     if kind == "series":
@@ -111,14 +111,6 @@ def _answers(measured: Measured, rows: Sequence[int]) -> tuple[list[str], list[l
         pairs = [(float(results.true[row, 0]), float(results.predicted[row, 0])) for row in rows]
         return ["true", "predicted", "error"], [[f"{t:.5g}", f"{p:.5g}", f"{p - t:+.4g}"] for t, p in pairs]
     return ["RMSE over the targets (scaled units)"], [[phrases.number(float(results.error[row]))] for row in rows]
-
-
-def _text(ids: Sequence[int], vocabulary: Sequence[str]) -> str:
-    """Return a text; tokens of single characters are joined."""
-    tokens = words(ids, vocabulary)
-    single = all(len(token) == 1 for token in tokens if token != vocabulary[1])
-    text = ("" if single else " ").join(tokens)
-    return text if len(text) <= LONGEST_TEXT else f"{text[: LONGEST_TEXT - 1]}…"
 
 
 def _windows(measured: Measured, stored: Tensor, rows: Sequence[int], places: Places, about: str) -> list[Chart]:
