@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         path, names = next(iter(made.items()))
         raise CheckpointError(f"{path}: {listed(names)} was made from it; to remove it anyway, add parents=true")
     for each in found:
-        trials = f", {len(each.trials):,} trials" if each.trials else ""
+        trials = f", {len(each.trials):,} trial{'s' if len(each.trials) > 1 else ''}" if each.trials else ""
         table.line(f"{phrases.pasteable(each.path)}: {format_bytes(each.size)}{trials}")
     if not yes and not _confirmed(len(found)):
         table.line("nothing was removed")

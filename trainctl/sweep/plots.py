@@ -211,7 +211,8 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> 
     axes.set_ylabel(answer.monitor, parse_math=False)
     total = sum(len(each.trials) for each in ranking.standings)
     some = f" ({len(chosen)} of {total:,} trials)" if len(chosen) < total else ""
-    figure.headline(drawn, f"Learning curves{some}: the best point in red", about)
+    red = "" if best is None else ": the best point in red"
+    figure.headline(drawn, f"Learning curves{some}{red}", about)
     figure.write(drawn, path)
     return True
 

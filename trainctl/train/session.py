@@ -91,7 +91,7 @@ def begin(
     if directory is None:
         directory = rundir.create(config.output.root, naming.label(config, overrides if made_by is None else ()))
     else:
-        rundir.make(directory)
+        rundir.make(directory, trial=made_by is None)
     held = runpath.hold(directory)  # from here on, whatever becomes of its path
     with ExitStack() as stack:
         try:
