@@ -1656,6 +1656,12 @@ MUTATIONS = [
         "tests/sweep/test_page.py",
     ),
     Mutation(
+        "trainctl/store/directories.py",
+        "if len(path.parts) > 1:",
+        "if False:",
+        "tests/sweep/test_plots.py",
+    ),
+    Mutation(
         "trainctl/sweep/complete.py",
         """content.get("own_code") or """,
         "",

@@ -98,6 +98,12 @@ def test_a_sweep_is_removed_whole_and_a_trial_is_not(root, say):
     assert list(root.iterdir()) == []
 
 
+def test_a_sweep_of_one_trial_is_counted_as_one(root, say):
+    make(root / "sweep" / "0-a")
+    (root / "sweep" / "sweep.json").write_text("{}")
+    assert say("remove", "sweep", "yes=true")[1].splitlines()[0].endswith(", 1 trial")
+
+
 def test_what_is_behind_a_link_stays(root, say, tmp_path):
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "precious").write_text("x")

@@ -140,6 +140,23 @@ def test_a_sweep_and_a_copy_of_a_parent_are_named_as_what_they_are(tmp_path: Pat
         rundir.find(str(parent), tmp_path)
 
 
+@pytest.mark.parametrize("name", ["x", "a/b/c"])
+def test_nothing_but_its_trials_is_created_inside_a_sweep_with_which_it_would_be_removed(
+    tmp_path: Path, name: str
+) -> None:
+    sweep = tmp_path / "runs" / "s"
+    (sweep / "journal").mkdir(parents=True)
+    (tmp_path / "sweep.json").touch()  # of another tool
+    rundir.make(sweep / name) if name == "x" else rundir.create(sweep.parent, "r")
+    (sweep / "sweep.json").touch()
+    with pytest.raises(ConfigError, match=r"would be inside the sweep .*/s, and be removed with it; give another"):
+        rundir.make(sweep / "other" / name)
+    with pytest.raises(ConfigError, match="would be inside the sweep"):
+        rundir.create(sweep, "r")
+    assert not (sweep / "other").exists()
+    rundir.make(sweep / "0-trial", trial=True)
+
+
 @pytest.mark.parametrize("name", ["x", "parents", "checkpoints/x", "a/b/c"])
 def test_no_run_is_created_inside_another_one_but_beside_any_other_config_yaml(tmp_path: Path, name: str) -> None:
     run = make_run(tmp_path / "runs", "r")

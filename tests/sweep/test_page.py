@@ -1,6 +1,7 @@
 """The page of a sweep: its ranked table, failures and the winner's command, whatever words are in it."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -95,6 +96,9 @@ def test_the_plots_of_a_complete_sweep_are_those_that_it_drew(monkeypatch):
     (home.home / "plots" / "parallel.png").unlink()
     assert (again := pages_plots()) != complete
     assert again["importance.png"] == complete["importance.png"]
+    os.truncate(home.home / "plots" / "parallel.png", 5_000_000)  # no plot of ours
+    assert pages_plots()["parallel.png"] != again["parallel.png"]
+    assert (home.home / "plots" / "parallel.png").stat().st_size < 5_000_000
     write(home, {"event": "bye"})
     assert pages_plots()["importance.png"] != complete["importance.png"]  # something was written since
     before = pages_plots()

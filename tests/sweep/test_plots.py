@@ -9,6 +9,7 @@ import pytest
 from tests.pictures import is_drawn
 from tests.sweep.trials import sweep, trial
 from trainctl.report import figure
+from trainctl.store import runpath
 from trainctl.sweep import plots
 from trainctl.sweep.axes import scale_of
 from trainctl.sweep.ranking import find_answer
@@ -154,7 +155,7 @@ def test_any_sweep_is_drawn_without_a_note(tmp_path, made):
     assert draw(made, tmp_path)[1] == []
 
 
-def test_each_data_set_has_plots_of_its_own(tmp_path):
+def test_each_data_set_has_plots_of_its_own_also_in_an_open_sweep(tmp_path):
     trials = [
         trial(n, [f"dataset={name}", f"a={n % 2}"], value=n / 9)
         for n, name in enumerate(("iris", "iris", "a/b", "a/b"))
@@ -163,6 +164,12 @@ def test_each_data_set_has_plots_of_its_own(tmp_path):
     assert [str(file.relative_to(tmp_path)) for file in files] == [
         "plots/0-dataset=iris/parameters.png", "plots/1-dataset=a-b/parameters.png",
     ]  # fmt: skip
+    (tmp_path / "open").mkdir()
+    files, notes = draw(trials, runpath.hold(tmp_path / "open"))
+    assert notes == []
+    assert [file.path for file in files] == [
+        tmp_path / "open" / "plots" / name / "parameters.png" for name in ("0-dataset=iris", "1-dataset=a-b")
+    ]
 
 
 def test_a_plot_that_cannot_be_written_is_a_note(trials, tmp_path):

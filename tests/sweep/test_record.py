@@ -12,9 +12,10 @@ import pytest
 from tests.sweep import many
 from trainctl import cli
 from trainctl.errors import CheckpointError
-from trainctl.machine import identity
+from trainctl.machine import identity, threads
+from trainctl.settings import points
 from trainctl.store import journal
-from trainctl.sweep import opening, page, record, study
+from trainctl.sweep import opening, page, record, study, sweep_json
 
 
 def opened(*words: str) -> study.Study:
@@ -265,3 +266,24 @@ def test_a_sweep_has_the_name_of_its_runs_if_all_have_the_same(tmp_path, monkeyp
     monkeypatch.chdir(tmp_path)
     for words, name in ((["output.name=mine"], "-mine-"), (["output.name=a,b"], "-sweep-"), ([], "-sweep-")):
         assert name in opening.begin(["dataset=iris", "seed=0,1", *words]).home.name
+
+
+@pytest.mark.parametrize(
+    ("words", "variable", "expected"),
+    [
+        (("sweep.workers=2",), "", 4),
+        (("sweep.workers=2",), "3", 3),
+        (("sweep.workers=2",), "6", 4),  # the workers share the cores
+        (("sweep.workers=2",), "x", 4),
+        (("sweep.workers=2", "sweep.threads=8"), "1", 8),
+        (("sweep.workers=2", "threads=5"), "1", 5),
+        (("sweep.workers=2", "sweep.slurm=2", "sweep.slurm_options=[--cpus-per-task=6]"), "1", 3),  # of the login node
+    ],
+)
+def test_no_trial_has_more_threads_than_its_share_of_the_cores_or_omp_num_threads(
+    words: tuple[str, ...], variable: str, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(threads, "allowed", lambda: set(range(8)))
+    monkeypatch.setenv("OMP_NUM_THREADS", variable)
+    settings, composer = points.read_sweep(["dataset=iris", *words])
+    assert sweep_json.fixed_threads(settings, composer.compose(()).config) == expected

@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
             f"{path}: runs were made from it ({listed(names)}); to remove it anyway, add parents=true"
         )
     for each in found:
-        trials = f", {len(each.trials):,} trials" if each.trials else ""
+        trials = f", {len(each.trials):,} trial{'s' if len(each.trials) > 1 else ''}" if each.trials else ""
         table.line(f"{phrases.pasteable(each.path)}: {format_bytes(each.size)}{trials}")
     if not yes and not _confirmed(len(found)):
         table.line("nothing was removed")

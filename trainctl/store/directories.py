@@ -32,7 +32,7 @@ def make_directory(path: AnyPath) -> None:
 
 
 def ensure_directory(path: AnyPath) -> None:
-    """Create a directory unless it exists.
+    """Create a directory and those above it, unless they exist; for a RunPath, down from the open directory.
 
     Raises:
         StorageError: If it cannot be created, or something else has its name.
@@ -41,6 +41,8 @@ def ensure_directory(path: AnyPath) -> None:
         if isinstance(path, Path):
             path.mkdir(parents=True, exist_ok=True)
         elif runpath.kind(path) != "a directory":
+            if len(path.parts) > 1:
+                ensure_directory(path.parent)
             make_directory(path)
     except OSError as error:
         raise StorageError(f"{path}: cannot create directory: {error.strerror}") from error

@@ -10,6 +10,7 @@ from trainctl.fileformat.place import is_directory, is_file
 from trainctl.wording import listed
 
 OF_A_RUN = ("run.json", "checkpoints", "overrides.yaml")  # beside config.yaml
+OF_A_SWEEP = ("journal", "lists", "claims")  # beside sweep.json
 LOOKS = {
     b"<!doctype html": "a web page",
     b"<html": "a web page",
@@ -96,6 +97,15 @@ def run_around(path: Path) -> Path | None:
     with suppress(OSError):
         for parent in path.absolute().parents:
             if _has(parent, "config.yaml") and any(_has(parent, name) for name in OF_A_RUN):
+                return parent
+    return None
+
+
+def sweep_around(path: Path) -> Path | None:
+    """Return the directory of the sweep that a path is in, if any: a sweep.json alone may be that of another tool."""
+    with suppress(OSError):
+        for parent in path.absolute().parents:
+            if _has(parent, "sweep.json") and any(_has(parent, name) for name in OF_A_SWEEP):
                 return parent
     return None
 

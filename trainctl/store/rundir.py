@@ -35,7 +35,7 @@ from trainctl.errors import CheckpointError, ConfigError, StorageError
 from trainctl.fileformat.tree import LARGEST, parse_tree
 from trainctl.settings.config import Tree, slug
 from trainctl.store import directories, files, operations, runfile, runpath
-from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like, run_around
+from trainctl.store.finding import all_runs, all_sweeps, find, is_run, looks_like, run_around, sweep_around
 from trainctl.store.records import line, read_json, read_metrics, read_overrides
 from trainctl.store.runpath import AnyPath
 from trainctl.wording import shell_words
@@ -112,17 +112,25 @@ def new_name(label: str) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S')}-{slug(label)}-{secrets.token_hex(3)}"
 
 
-def make(directory: Path) -> None:
+def make(directory: Path, *, trial: bool = False) -> None:
     """Create a run directory, which must not exist yet, and its parents.
+
+    Args:
+        directory: The directory.
+        trial: Whether it is a trial of the sweep that it is in.
 
     Raises:
         FileExistsError: If it exists.
-        ConfigError: If it would be inside another run.
+        ConfigError: If it would be inside another run, or inside a sweep whose trial it is not.
         StorageError: If it cannot be created.
     """
     if around := run_around(directory):
         raise ConfigError(
             f"{directory}: would be inside the run {around}, which does not change; give another directory"
+        )
+    if not trial and (sweep := sweep_around(directory)):
+        raise ConfigError(
+            f"{directory}: would be inside the sweep {sweep}, and be removed with it; give another directory"
         )
     try:
         _make_root(directory.parent)

@@ -22,7 +22,6 @@ MOST_POINTS = 1000  # of the table
 MOST_CURVES = 150  # trials whose curves are drawn
 NAMED = 8  # points whose first trials are named, the best first
 MOST_ROWS = 400  # evaluations of a curve
-LARGEST = 4_000_000  # bytes of a plot
 SHOWN = {
     "parameters": "The metric by each setting", "parallel": "Each point as a line through its settings",
     "importance": "How much each setting matters", "front": "The Pareto front",
@@ -124,7 +123,7 @@ def _plots(files: Sequence[AnyPath]) -> list[Block]:
     for file in files:
         name = file.name.removesuffix(".png")
         if name in SHOWN:
-            found.append(Drawing(runfile.read_bytes(file, LARGEST), SHOWN[name]))
+            found.append(Drawing(runfile.read_bytes(file, plots.LARGEST), SHOWN[name]))
     return found
 
 

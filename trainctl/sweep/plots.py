@@ -18,6 +18,7 @@ from trainctl.sweep.trial import Trial
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+LARGEST = 4_000_000  # bytes of a plot
 MOST_KEYS = 12  # in a plot with a part for each key
 MOST_LINES = 300  # learning curves, and lines of the parallel coordinates
 BEST, TIED, OTHER, PALE = "#c44e52", "#dd8452", "#4c72b0", "#b8c4d9"
@@ -55,11 +56,7 @@ def draw(
         for name in [name for name in plots if name in (only or plots)]:
             path = place / f"{name}.png"
             try:
-                if (
-                    (found := runpath.status(path)) is not None
-                    and found.st_mtime > since
-                    and stat.S_ISREG(found.st_mode)
-                ):
+                if _is_kept(path, since):
                     files.append(path)
                     continue
                 with figure.style():
@@ -68,6 +65,12 @@ def draw(
             except Exception as error:  # noqa: BLE001 - no plot is worth a sweep
                 notes.append(f"cannot draw {path}: {type(error).__name__}: {' '.join(str(error).split())}")
     return files, notes
+
+
+def _is_kept(path: AnyPath, since: float) -> bool:
+    """Return whether a file was written after a time; what cannot be a plot is drawn anew."""
+    found = runpath.status(path)
+    return found is not None and stat.S_ISREG(found.st_mode) and found.st_size <= LARGEST and found.st_mtime > since
 
 
 def parameters(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> bool:
@@ -211,7 +214,8 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> 
     axes.set_ylabel(answer.monitor, parse_math=False)
     total = sum(len(each.trials) for each in ranking.standings)
     some = f" ({len(chosen)} of {total:,} trials)" if len(chosen) < total else ""
-    figure.headline(drawn, f"Learning curves{some}: the best point in red", about)
+    red = "" if best is None else ": the best point in red"
+    figure.headline(drawn, f"Learning curves{some}{red}", about)
     figure.write(drawn, path)
     return True
 

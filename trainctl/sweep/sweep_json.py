@@ -55,7 +55,9 @@ def fixed_threads(settings: Sweep, base: Config) -> int:
     if isinstance(base.threads, int):
         return base.threads
     cores = len(threads.allowed()) if settings.slurm is None else slurm_options.cores(settings.slurm_options)
-    return max(1, cores // (cores if settings.workers == "auto" else settings.workers))
+    share = max(1, cores // (cores if settings.workers == "auto" else settings.workers))
+    typed = threads.from_environment() if settings.slurm is None else None  # what a login node sets is not for its jobs
+    return share if typed is None else min(share, typed.threads)
 
 
 def require(held: RunPath) -> dict[str, Any]:

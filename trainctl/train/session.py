@@ -92,7 +92,7 @@ def begin(
     if directory is None:
         directory = rundir.create(config.output.root, naming.label(config, overrides if made_by is None else ()))
     else:
-        rundir.make(directory)
+        rundir.make(directory, trial=made_by is None)
     remove_abandoned(directory.parent)
     held = runpath.hold(directory)  # from here on, whatever becomes of its path
     with ExitStack() as stack:
