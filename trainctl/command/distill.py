@@ -22,7 +22,7 @@ from pathlib import Path
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import derive
+from trainctl.settings import derive, early
 from trainctl.settings.spelling import spell
 from trainctl.store import finding, rundir
 
@@ -47,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     if tree["init"]["name"] == "run":  # the first teacher's own start; the new model begins anew
         learn.append("init=none")
     config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir)
+    early.require_data(config)
     rundir.require_root(config.output.root)
     if (code := launching.in_processes(config, ["distill", *argv], overrides)) is not None:
         return code
