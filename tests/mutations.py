@@ -1919,4 +1919,16 @@ MUTATIONS = [
         "    if False:",
         "tests/train/test_finetune.py -k encoder_becomes",
     ),
+    Mutation(
+        "trainctl/store/journal.py",
+        "_unbroken(segments) - 1",
+        "len(segments) - 1",
+        "tests/sweep/test_hostile_sweeps.py -k claim_after_a_gap",
+    ),
+    Mutation(
+        "trainctl/sweep/run.py",
+        "self.trouble = str(error)",
+        "pass",
+        "tests/sweep/test_pool.py -k even_without_its_table",
+    ),
 ]

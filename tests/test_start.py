@@ -66,3 +66,23 @@ def test_a_verb_imports_no_more_than_it_needs(allowed, lines, tmp_path):
     given = json.dumps([HEAVY, allowed, lines])
     done = subprocess.run([sys.executable, "-c", SCRIPT], input=given, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_a_wrong_word_is_answered_before_torch_is_imported(command, tmp_path):
+    (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{number},{number % 2}\n" for number in range(40)))
+    data = ("dataset=csv", "dataset.path=t.csv", "dataset.target=y")
+    assert command(*data, "loop.max_steps=1", "output.plots=false").returncode == 0
+    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    nowhere = ("dataset=csv", "dataset.path=nowhere.csv")
+    lines = [
+        *((verb, str(run), "optimizer.lr=1") for verb in ("resume", "verify", "reproduce", "evaluate", "report")),
+        ("predict", str(run), "t.csv", "optimizer.lr=1"),
+        *((verb, str(run), "output.root=~nosuchuser/x") for verb in ("finetune", "distill")),
+    ]
+    missing = [nowhere, *((verb, *nowhere) for verb in ("find-lr", "find-batch-size", "profile"))]
+    missing += [(verb, str(run), *nowhere) for verb in ("finetune", "distill")]
+    coded = [(words, 2) for words in lines] + [(words, 3) for words in missing]
+    given = json.dumps([["torch"], [], coded])
+    done = subprocess.run([sys.executable, "-c", SCRIPT], input=given, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr

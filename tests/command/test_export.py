@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -74,6 +75,17 @@ def test_a_missing_package_is_named_with_what_installs_it(
     assert err == f"trainctl: format=onnx needs {missing}: pip install 'trainctl[export]'\n"
     assert say("export", run, "format=safetensors")[0] == 0  # which needs none of them
     assert [path.name for path in tmp_path.iterdir()] == ["my-run.safetensors"]
+
+
+def test_nothing_is_kept_in_the_home_directory_or_sent(
+    run: Path, command: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "home").mkdir()
+    for name in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    done = command("export", str(run), "output=m.onnx", HOME=str(tmp_path / "home"))
+    assert done.returncode == 0, done.stderr
+    assert [path for path in (tmp_path / "home").rglob("*") if "onnx" in path.name.lower()] == []
 
 
 def test_the_ending_says_the_format_and_the_run_names_the_file(run: Path, say: Say, tmp_path: Path) -> None:

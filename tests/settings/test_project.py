@@ -271,6 +271,16 @@ def test_trust_is_for_a_file_and_the_packages_that_it_names(downloaded, say):
     assert say("--cfg", "job")[0] == 2
 
 
+@pytest.mark.parametrize("words", [("trust",), ("new", "optimizer", "mine")])
+def test_a_home_directory_that_is_a_file_is_one_line(here, say, monkeypatch, words):
+    write(here / "trainctl.yaml", "seed: 3\n")
+    write(here / "file", "")
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(here / "file"))
+    code, _, err = say(*words)
+    assert code == 5
+    assert err == f"trainctl: {here / 'file' / 'trainctl'}: cannot create directory: Not a directory\n"
+
+
 def test_a_list_of_trusted_files_that_is_damaged_trusts_nobody(downloaded, say):
     for text in ("{", "[]", '{"trusted": 3}', '{"trusted": {"x": 3}}'):
         write(trust_store.store(), text)

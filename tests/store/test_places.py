@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from tests.train.test_faults import settings
+from trainctl.command import train
+from trainctl.errors import TrainctlError
 from trainctl.report import reporters
 from trainctl.store import rundir
 from trainctl.train import session
@@ -27,8 +29,9 @@ IRIS = ("dataset=iris", "model=linear", "loop.max_steps=1", "output.plots=false"
         ("x" * 300, 5, "File name too long"),
         ("loop/runs", 5, "Too many levels of symbolic links"),
         ("run", 2, "output.root=run is a run directory; continue it with trainctl resume run"),
+        ("~nosuchuser/runs", 2, "output.root=~nosuchuser/runs: there is no such home directory"),
     ],
-    ids=["file", "below-a-file", "unwritable", "300-characters", "symlink-loop", "a-run"],
+    ids=["file", "below-a-file", "unwritable", "300-characters", "symlink-loop", "a-run", "no-home"],
 )
 def test_a_root_where_no_run_can_be_kept_is_one_line(
     tmp_path: Path, command: Callable[..., Any], root: str, code: int, message: str
@@ -45,6 +48,20 @@ def test_a_root_where_no_run_can_be_kept_is_one_line(
     assert answer.stderr.startswith("trainctl: ")
     assert message in answer.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("first", [[], ["-m", "seed=0,1"]])
+@pytest.mark.parametrize("root", ["run", "~nosuchuser/runs", "kept/a/b"])
+def test_a_root_where_no_run_can_be_kept_is_refused_before_torch_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, first: list[str]
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("seed: 0\n")
+    (tmp_path / "kept").mkdir(mode=0o500)
+    monkeypatch.setattr(os, "access", lambda path, mode: not str(path).endswith("kept"))  # root may write everywhere
+    monkeypatch.setattr(train, "import_torch", lambda: pytest.fail("PyTorch is imported"))
+    with pytest.raises(TrainctlError, match=f"output.root={root}"):
+        train.main([*IRIS, *first[1:], f"output.root={root}"], multirun=bool(first))
 
 
 @pytest.mark.skipif(os.name == "nt" or os.getuid() == 0, reason="root may write everywhere")

@@ -17,7 +17,7 @@ from trainctl.errors import Interrupted, StorageError
 from trainctl.machine import identity
 from trainctl.settings import compose
 from trainctl.settings.code_digest import own_code
-from trainctl.store import lock, restore, rundir
+from trainctl.store import lock, restore, rundir, runpath
 from trainctl.sweep import crew, opening, run, study
 from trainctl.sweep.live import Watcher
 from trainctl.sweep.nursery import Nursery
@@ -270,7 +270,8 @@ def test_a_trial_that_a_process_here_still_saves_holds_up_no_other_and_is_taken_
 def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run_even_without_its_table(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(trials: object, monitor: str, home: runpath.RunPath) -> None:
+        (home.path / "results.csv").write_text("results of before\n")
         raise StorageError("no space left")
 
     monkeypatch.setattr(run.results_csv, "write_csv", failing)
@@ -279,4 +280,4 @@ def test_all_trials_that_stop_as_planned_end_the_sweep_like_a_run_even_without_i
     printed = capsys.readouterr()
     assert "1 point, 2 trials" in printed.out
     assert "note: sweep.prune=median has no effect: it compares trials after 3 epochs first" in printed.out
-    assert "note: results.csv could not be written" in printed.err
+    assert "note: the newest results are not in results.csv: no space left" in printed.err

@@ -24,9 +24,9 @@ from pathlib import Path
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import derive, student
+from trainctl.settings import derive, early, student
 from trainctl.settings.spelling import spell
-from trainctl.store import finding
+from trainctl.store import finding, rundir
 
 OPTIONS = {"which": "best", "tolerance": "", "root": "runs"}
 
@@ -49,6 +49,8 @@ def main(argv: Sequence[str]) -> int:
     usual = derive.words_of(tree, parsed.config_dir)
     others = {word.partition("=")[0] for word in student.left_out(usual, overrides)}
     config, words = derive.derived(tree, [*learn, *overrides], parsed.config_dir, without=others)
+    early.require_data(config)
+    rundir.require_root(config.output.root)
     if (code := launching.in_processes(config, ["distill", *argv], overrides)) is not None:
         return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")

@@ -48,6 +48,8 @@ def main(argv: Sequence[str]) -> int:
     options: dict[str, Any] = {key: option_values.choice(key, parsed.options[key], CHOICES[key]) for key in CHOICES}
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(parsed.options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    change = partial(other_data, config_dir=parsed.config_dir)
+    launching.require_allowed(directory, packages, overrides, ALLOWED, change)
     from trainctl.finished.evaluate import as_json, evaluate
     from trainctl.finished.open import open as open_run
 
@@ -57,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         packages,
         overrides,
         ALLOWED,
-        change=partial(other_data, config_dir=parsed.config_dir),
+        change=change,
         payloads=[which],
     )
     scores = evaluate(run, split, which)

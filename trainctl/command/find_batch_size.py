@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import table
-from trainctl.settings import project
+from trainctl.settings import early, project
 from trainctl.wording import shell_words
 
 OPTIONS = {"max_size": "", "seconds": "0.5"}
@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     most = option_values.integer("max_size", parsed.options["max_size"], 1) if parsed.options["max_size"] else None
     seconds = option_values.number("seconds", parsed.options["seconds"], 0, 3600)
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    early.require_data(checked)
     launching.require_one_process(checked, "find-batch-size")
     launching.import_torch()
     from trainctl.measure import learning_rate as finder

@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
 from trainctl.report import phrases, table
-from trainctl.settings import project
+from trainctl.settings import early, project
+from trainctl.settings.config import Config
 from trainctl.wording import shell_words
 
 if TYPE_CHECKING:
@@ -46,10 +47,9 @@ def main(argv: Sequence[str]) -> int:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
     output = option_values.new_path("output", parsed.options["output"])
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    early.require_data(checked)
     launching.require_one_process(checked, "find-lr")
-    optimizer = checked.parts["optimizer"]
-    if "lr" not in optimizer:
-        raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")
+    require_rate(checked)
     from trainctl.measure import learning_rate as finder
     from trainctl.run import assemble
     from trainctl.train import parentage
@@ -73,7 +73,7 @@ def main(argv: Sequence[str]) -> int:
         what = about.about(str(checked.parts["model"]["name"]), checked.parts["dataset"], "train")
         plots.range_test(curve.rates, curve.losses, curve.smoothed, curve.suggestion, output, what)
         table.line(f"curve: {output}")
-    suggested = rates(optimizer, curve.suggestion)
+    suggested = rates(checked.parts["optimizer"], curve.suggestion)
     others = [override for override in parsed.overrides if override.partition("=")[0] not in suggested]
     settings = [f"{key}={value:g}" for key, value in suggested.items()]
     table.line()
@@ -89,6 +89,17 @@ def rates(optimizer: Mapping[str, Any], lr: float) -> dict[str, float]:
     """
     keys = [key for key in optimizer if key == "lr" or key.endswith("_lr")]
     return {f"optimizer.{key}": float(f"{lr * optimizer[key] / optimizer['lr']:.2g}") for key in keys}
+
+
+def require_rate(checked: Config) -> None:
+    """Check that the optimizer has a learning rate.
+
+    Raises:
+        ConfigError: If it finds its own.
+    """
+    optimizer = checked.parts["optimizer"]
+    if "lr" not in optimizer:
+        raise ConfigError(f"optimizer={optimizer['name']} has no setting lr, so there is no learning rate to suggest")
 
 
 def show(curve: "Curve") -> None:

@@ -22,8 +22,8 @@ from pathlib import Path
 
 from trainctl.command import arguments, launching, option_values
 from trainctl.report import table
-from trainctl.settings import derive, encoder
-from trainctl.store import finding
+from trainctl.settings import derive, early, encoder
+from trainctl.store import finding, rundir
 
 OPTIONS = {"which": "best", "root": "runs"}
 
@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     start = ["init=run", f"init.run={directory.absolute()}"] + ([f"init.which={which}"] if which != "best" else [])
     start += encoder.words_of(tree, overrides)
     config, words = derive.derived(tree, [*start, *overrides], parsed.config_dir)
+    early.require_data(config)
+    rundir.require_root(config.output.root)
     if (code := launching.in_processes(config, ["finetune", *argv], overrides)) is not None:
         return code
     table.line(f"the same as: {derive.command(words, parsed.config_dir)}")

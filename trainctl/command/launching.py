@@ -5,7 +5,7 @@ import math
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.fileformat.boundary import reason
@@ -109,8 +109,11 @@ def in_processes_of(
     from trainctl.settings import existing  # these know Hydra, which most commands need not
     from trainctl.store import configuration
 
-    typed = any(word.startswith(("processes=", "distributed.")) for word in overrides)
-    if not typed and environment.read() is None and configuration.read_tree(directory, own).get("processes", 1) == 1:
+    if (
+        not overrides
+        and environment.read() is None
+        and configuration.read_tree(directory, own).get("processes", 1) == 1
+    ):
         return None
     checked = existing.check(existing.change(configuration.read(directory, own).tree, overrides, allowed))
     if isinstance(checked.processes, int) and (
@@ -118,6 +121,26 @@ def in_processes_of(
     ):
         raise ConfigError(wrong)
     return in_processes(checked, words, overrides)
+
+
+def require_allowed(
+    directory: AnyPath,
+    own: Sequence[str],
+    overrides: Sequence[str],
+    allowed: Sequence[str],
+    change: Callable[[config.Tree, Sequence[str], Sequence[str]], config.Tree] | None = None,
+) -> None:
+    """Check, before PyTorch is imported, the changes of a run's settings that are typed; ``change`` applies them.
+
+    Raises:
+        TrainctlError: If the run's configuration cannot be read, or such a change is not allowed.
+    """
+    if not overrides:
+        return
+    from trainctl.settings import existing
+    from trainctl.store import configuration
+
+    existing.check((change or existing.change)(configuration.read(directory, own).tree, overrides, allowed))
 
 
 def import_torch() -> None:

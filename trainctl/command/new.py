@@ -31,7 +31,7 @@ from trainctl.settings import component, project, project_file, project_root, st
 from trainctl.settings.config import leaves
 from trainctl.settings.members import options, overlays
 from trainctl.settings.spelling import nearest, no_such
-from trainctl.store import files
+from trainctl.store import directories, files
 from trainctl.store.new_files import write_new
 from trainctl.wording import shell_words
 
@@ -174,6 +174,5 @@ def _with_package(path: Path, package: str) -> bytes | None:
 
 def _trust(file: Path, package: str) -> None:
     """Trust a file that this command has written."""
-    folder = trust_store.store().parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directories.ensure_directory(trust_store.store().parent, mode=0o700)
     files.write_bytes(trust_store.store(), trust_store.with_entry(file, [*(trust_store.accepted(file) or ()), package]))

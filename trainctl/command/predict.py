@@ -110,6 +110,7 @@ def main(argv: Sequence[str]) -> int:
     packages, overrides = arguments.packages(parsed.overrides)
     piped = Path(STANDARD_INPUT)
     options["contents"] = {piped: standard_input.read_all()} if piped in given else {}
+    launching.require_allowed(directory, packages, overrides, ALLOWED)
     launching.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.predict import Options, predict

@@ -34,7 +34,7 @@ from trainctl.command import arguments, launching, option_values
 from trainctl.errors import StorageError, format_bytes
 from trainctl.fileformat.waiting import waiting
 from trainctl.report import table
-from trainctl.settings import project
+from trainctl.settings import early, project
 from trainctl.store import files as storage
 
 if TYPE_CHECKING:
@@ -61,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
     if output != DEFAULT:
         option_values.new_path("output", output)
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
+    early.require_data(checked)
     launching.require_one_process(checked, "profile")
     os.environ.setdefault(
         "KINETO_LOG_LEVEL", "99"

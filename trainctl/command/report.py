@@ -92,6 +92,7 @@ def _run(
 
     rundir.read_config(directory)  # a damaged configuration is an error
     known = record.read(directory.path, root)
+    launching.require_allowed(directory, packages, overrides, ELSEWHERE)
     launching.import_torch()
     from trainctl.finished.open import Finished, configuration
     from trainctl.finished.open import open as open_run

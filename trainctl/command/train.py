@@ -36,12 +36,14 @@ if TYPE_CHECKING:  # they import Hydra
 def main(arguments: Sequence[str], config_dir: str | None = None, *, multirun: bool = False) -> int:
     """Check the configuration, import torch and train; return the exit code."""
     from trainctl.settings import early, project
+    from trainctl.store import rundir
 
     if multirun:
         require_started_once()
         return _sweep(project.layered(arguments, config_dir, multirun=True), config_dir)
     checked, layers = project.composed(arguments, config_dir)
     early.require_data(checked)
+    rundir.require_root(checked.output.root)
     words = ["train", *arguments, *([] if config_dir is None else ["--config-dir", config_dir])]
     if (code := in_processes(checked, words, layers.words)) is not None:
         return code

@@ -22,7 +22,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.place import is_directory
 from trainctl.report import table
 from trainctl.settings import project, project_file, project_root, trust_store
-from trainctl.store import files
+from trainctl.store import directories, files
 from trainctl.wording import shell_words
 
 OPTIONS = {"yes": "true"}
@@ -43,8 +43,7 @@ def main(argv: Sequence[str]) -> int:
         )
     found = project_file.read(path)
     powers = list(project.powers(found, found.settings)) if yes else []
-    folder = trust_store.store().parent
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    directories.ensure_directory(trust_store.store().parent, mode=0o700)
     files.write_bytes(trust_store.store(), trust_store.with_entry(path, powers if yes else None))
     names, shown = ", ".join(name for name in powers if "=" not in name), project_file.shown(path)
     settings = shell_words(word for word in powers if "=" in word)

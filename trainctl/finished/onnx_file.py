@@ -3,6 +3,7 @@
 import contextlib
 import io
 import logging
+import os
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ LARGEST = 2_000_000_000  # bytes; a file of Protocol Buffers has less than 2 GiB
 # PyTorch's two exporters, see docs/decisions.md: what they can write, in versions of the ONNX operators.
 TRACED, PROGRAMS = range(13, 21), range(18, 24)
 BATCH = "batch"  # name of the first dimension
+# Without it, ONNX Runtime sends statistics of use to its maker and keeps a number of this machine in the home directory.
+NO_STATISTICS = ("ORT_DISABLE_TELEMETRY", "1")
 
 Convert = Callable[[Stage, int], bytes]
 
@@ -98,6 +101,7 @@ class Session:
     """
 
     def __init__(self, contents: Sequence[bytes]) -> None:
+        os.environ.setdefault(*NO_STATISTICS)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -31,15 +31,19 @@ def make_directory(path: AnyPath) -> None:
             raise
 
 
-def ensure_directory(path: AnyPath) -> None:
+def ensure_directory(path: AnyPath, mode: int = 0o777) -> None:
     """Create a directory and those above it, unless they exist; for a RunPath, down from the open directory.
+
+    Args:
+        path: The directory.
+        mode: Who may do what in a new one that is given as a ``Path``, as the process's umask limits it.
 
     Raises:
         StorageError: If it cannot be created, or something else has its name.
     """
     try:
         if isinstance(path, Path):
-            path.mkdir(parents=True, exist_ok=True)
+            path.mkdir(mode, parents=True, exist_ok=True)
         elif runpath.kind(path) != "a directory":
             if len(path.parts) > 1:
                 ensure_directory(path.parent)

@@ -78,12 +78,7 @@ def create(root: str | Path, label: str) -> Path:
         ConfigError: If the root is itself a run directory, or the home directory of nobody.
         StorageError: If it cannot be created.
     """
-    root = root_of(root)
-    if is_run(root):
-        raise ConfigError(
-            f"output.root={root} is a run directory; continue it with"
-            f" {shell_words(['trainctl', 'resume', str(root)])}, or give another root"
-        )
+    root = require_root(root)
     while True:
         directory = root / new_name(label)
         try:
@@ -91,6 +86,25 @@ def create(root: str | Path, label: str) -> Path:
         except FileExistsError:
             continue
         return directory
+
+
+def require_root(root: str | Path) -> Path:
+    """Return `output.root` as a path; called before data are read, which may take long.
+
+    Raises:
+        ConfigError: If the root is itself a run directory, or the home directory of nobody.
+        StorageError: If nothing may be created there.
+    """
+    path = root_of(root)
+    if is_run(path):
+        raise ConfigError(
+            f"output.root={path} is a run directory; continue it with"
+            f" {shell_words(['trainctl', 'resume', str(path)])}, or give another root"
+        )
+    nearest = next((each for each in (path, *path.parents) if os.path.isdir(each)), path)  # noqa: PTH112 - never raises
+    if nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
+        raise StorageError(f"output.root={path}: no directory may be created in {nearest.absolute()}")
+    return path
 
 
 def root_of(root: str | Path) -> Path:

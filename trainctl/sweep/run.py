@@ -58,7 +58,8 @@ def run(study: Study) -> int:
         trials.update(last=True, over=over)
         complete = trials.unchanged and study.ledger.complete
         study.journal.close()
-        conclude(study, trials.all, draw=not complete and (over or not study.settings.requeue))
+        draw = not complete and (over or not study.settings.requeue)
+        conclude(study, trials.all, draw=draw, trouble=trials.trouble)
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: {study.resume}")
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
@@ -88,6 +89,7 @@ class Results:
 
     def __init__(self, study: Study) -> None:
         self.study, self.all, self.written = study, list(study.ledger.trials.values()), 0.0
+        self.trouble = ""  # why the newest results are not in the table
         # At least until something happens; what others wrote into a database is not in the table here.
         self.unchanged = study.ledger.complete and study.settings.storage is None
 
@@ -109,8 +111,11 @@ class Results:
             return
         if last or time.monotonic() - self.written > PAUSE:
             self.written = time.monotonic()
-            with suppress(StorageError):  # no table is worth a training; the last one is reported
+            self.trouble = ""
+            try:
                 results_csv.write_csv(self.all, self.study.base.monitor, self.study.held)
+            except StorageError as error:  # no table is worth a training; the last one is reported
+                self.trouble = str(error)
 
 
 def rungs_without_effect(study: Study) -> str:
@@ -139,13 +144,14 @@ def prepare(study: Study) -> None:
 
 
 @memory.without_collections()  # there may be 10,000 points
-def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> None:
+def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True, trouble: str = "") -> None:
     """Print the answer of a sweep, then draw its plots; what cannot be drawn or written is a note.
 
     Args:
         study: The sweep.
         trials: Its trials.
         draw: Whether there may be something new to draw; plots that are missing are drawn in any case.
+        trouble: Why `results.csv` could not be written.
     """
     answer = find_answer(trials, study.base.monitor, study.settings.monitors, study.maximized)
     typed = [word for word in study.composer.space.fixed if word in study.words and key_of(word) != "threads"]
@@ -154,8 +160,8 @@ def conclude(study: Study, trials: Sequence[Trial], *, draw: bool = True) -> Non
         table.flush()
     finally:  # also if nobody reads the answer any more
         notes = draw_plots(study, answer) if draw or not runfile.names(study.held / "plots") else []
-    if not runpath.kind(study.held / "results.csv"):
-        notes.append("results.csv could not be written")
+    if trouble:
+        notes.append(f"the newest results are not in results.csv: {trouble}")
     for note in notes:
         table.line(f"note: {note}", stream=sys.stderr)
 
