@@ -188,7 +188,20 @@ def _threads():
 
 @pytest.mark.parametrize(
     ("text", "number"),
-    [("3", 3), ("4,2", 4), (" 2 ", 2), ("0", None), ("-1", None), ("many", None), ("", None), (None, None)],
+    [
+        ("3", 3),
+        ("4,2", 4),
+        (" 2 ", 2),
+        ("0", None),
+        ("-1", None),
+        ("many", None),
+        ("", None),
+        (None, None),
+        ("1024", 1024),
+        ("1025", None),
+        ("9" * 30, None),
+        ("9" * 5000, None),
+    ],
 )
 def test_the_environment_sets_the_number_if_it_is_one(monkeypatch, text, number):
     monkeypatch.delenv("OMP_NUM_THREADS")

@@ -16,6 +16,7 @@ from typing import Self
 # A core must be idle for at least this share of the time to get a thread, as the other threads wait for it.
 MOSTLY = 0.65
 HARDLY_MORE = 1.1  # factor on the shortest time, within which more threads are preferred
+MOST = 1024  # threads, as in the setting; PyTorch raises an error for numbers that it cannot hold
 LEAST = 0.5  # minimum seconds between two samples; the counters have a resolution of 0.01 s
 
 
@@ -179,9 +180,10 @@ def fastest(seconds: Mapping[int, float]) -> ThreadChoice:
 
 
 def from_environment() -> ThreadChoice | None:
-    """Return the number of threads in ``OMP_NUM_THREADS``, the first if it is a list; None if it is not set, or not a number."""
+    """Return the number of threads in ``OMP_NUM_THREADS``, the first if it is a list; None if it is not set, or no such number."""
     text = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
-    return ThreadChoice(int(text), "set by OMP_NUM_THREADS") if text.isdecimal() and int(text) else None
+    count = int(text) if text.isdecimal() and len(text) <= len(str(MOST)) else 0
+    return ThreadChoice(count, "set by OMP_NUM_THREADS") if 0 < count <= MOST else None
 
 
 class Watch:
