@@ -98,7 +98,8 @@ def exit_code(verdicts: Sequence[str]) -> int:
 
 
 def copy_tree(target: Path) -> None:
-    """Copy what the tests need."""
+    """Copy what the tests need into a new directory."""
+    target.mkdir()
     for name in COPIED:
         if (ROOT / name).is_dir():
             shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -108,11 +109,12 @@ def copy_tree(target: Path) -> None:
 
 def run_tests(tree: Path, tests: str, seconds: float = SECONDS) -> int | None:
     """Run a selection in a copy and return pytest's exit code; None if it had to be stopped."""
-    output = tree / "pytest.out"
+    output = tree.parent / "pytest.out"
     pid = os.fork()
     if pid == 0:
         known = "ignore::pytest.PytestAssertRewriteWarning"  # of plugins that a library has imported
-        _run_pytest(tree, ["-x", "-q", "-p", "no:cacheprovider", "-W", known, *shlex.split(tests)], output)
+        own = f"--basetemp={tree.parent / 'tmp'}"  # or the runs of the other shares would remove its directories
+        _run_pytest(tree, ["-x", "-q", "-p", "no:cacheprovider", "-W", known, own, *shlex.split(tests)], output)
     deadline = time.monotonic() + seconds
     while True:
         ended, status = os.waitpid(pid, os.WNOHANG)
@@ -175,7 +177,7 @@ def judge(share: Sequence[Mutation]) -> list[str]:
     """
     verdicts, healthy = [], {}
     with tempfile.TemporaryDirectory(prefix="trainctl-mutate-") as folder:
-        tree = Path(folder)
+        tree = Path(folder, "tree")
         copy_tree(tree)
         for mutation in share:
             path, started = tree / mutation.file, time.perf_counter()
