@@ -176,7 +176,7 @@ MUTATIONS = [
         "trainctl/store/restore.py",
         '    run.sums.restore(named["sums"])\n',
         "",
-        "tests/train/test_resume.py",
+        "tests/train/test_exact.py",
     ),
     Mutation(
         "trainctl/store/restore.py",
@@ -284,8 +284,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/engine.py",
-        "            piece.inputs.shape,\n",
-        "            piece.inputs.shape[1:],\n",
+        "            piece.inputs.shape,\n            len(piece.targets),\n",
+        "",
         "tests/step/test_engine.py",
     ),
     Mutation(
@@ -698,10 +698,10 @@ MUTATIONS = [
         "tests/settings/test_existing.py",
     ),
     Mutation(
-        "trainctl/settings/compose.py",
-        "raise ConfigError(*dict.fromkeys(wrong))",
-        "raise ConfigError(*wrong)",
-        "tests/settings/test_existing.py tests/settings/test_compose.py",
+        "trainctl/errors.py",
+        'super().__init__(*dict.fromkeys(line.replace("\\n", "\\\\n") for line in lines))',
+        'super().__init__(*(line.replace("\\n", "\\\\n") for line in lines))',
+        "trainctl/errors.py",
     ),
     # What the user is told.
     Mutation(
@@ -978,7 +978,7 @@ MUTATIONS = [
         "trainctl/store/files.py",
         "APPEND = os.O_WRONLY | os.O_APPEND | runpath.NO_LINK | runpath.NO_WAIT",
         "APPEND = os.O_WRONLY | os.O_APPEND | runpath.NO_WAIT",
-        "tests/finished/test_hostile_runs.py -k appears",
+        "tests/store/test_runpath.py",
     ),
     Mutation(
         "trainctl/store/files.py",
@@ -1002,7 +1002,7 @@ MUTATIONS = [
         "trainctl/store/manifest.py",
         "        _check_state(manifest)\n",
         "",
-        "tests/finished/test_hostile_runs.py -k traceback",
+        "tests/store/test_checkpoint.py -k cannot_be",
     ),
     Mutation(
         "trainctl/store/disk.py",
@@ -1014,13 +1014,13 @@ MUTATIONS = [
         "trainctl/store/rundir.py",
         '                return f"{where}{key!r}: expected a string as key"\n',
         "                continue\n",
-        "tests/finished/test_hostile_runs.py -k traceback",
+        "tests/store/test_rundir.py -k damaged_configuration",
     ),
     Mutation(
         "trainctl/store/checkpoint.py",
         "and content.step <= step and",
         "and",
-        "tests/train/test_faults.py -k damaged",
+        "tests/store/test_checkpoint.py -k later_steps",
     ),
     Mutation(
         "trainctl/store/lock.py",
@@ -1081,7 +1081,7 @@ MUTATIONS = [
         "trainctl/run/sums.py",
         "added[shift] = 0  # the same for all parts",
         "pass",
-        "tests/train/test_same_bits.py -k regression",
+        "tests/run/test_sums.py -k folded",
     ),
     # Several processes.
     Mutation(

@@ -34,10 +34,10 @@ class TrainctlError(Exception):
     r"""The base class of all errors whose message is for the user; it is printed without a traceback.
 
     Args:
-        lines: One for each thing that is wrong. A line break inside a line comes from a name or a value, which may
+        lines: One for each thing that is wrong; the same one is said once. A line break inside a line comes from a name or a value, which may
             contain any character; it is written as ``\\n``, so that the rest of the name is not taken for a message.
 
-    >>> print(TrainctlError("a\nb: no such file", "c: no such file"))
+    >>> print(TrainctlError("a\nb: no such file", "c: no such file", "c: no such file"))
     a\nb: no such file
     c: no such file
     """
@@ -45,7 +45,7 @@ class TrainctlError(Exception):
     exit_code = 1
 
     def __init__(self, *lines: str) -> None:
-        super().__init__(*(line.replace("\n", "\\n") for line in lines))
+        super().__init__(*dict.fromkeys(line.replace("\n", "\\n") for line in lines))
 
     def __str__(self) -> str:
         return "\n".join(self.lines)

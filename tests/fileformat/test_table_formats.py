@@ -18,7 +18,7 @@ from tests.soak import cases, seed
 from trainctl.errors import DataError
 from trainctl.fileformat.cells import Table, TableFormat, read_table
 from trainctl.fileformat.date import read_days
-from trainctl.fileformat.delimited import DELIMITERS
+from trainctl.fileformat.delimited import DELIMITERS, without_comments
 from trainctl.fileformat.foreign import STARTS
 from trainctl.fileformat.number import SCALES, NumberFormat, guess, read_number
 from trainctl.fileformat.table import Column, encode, find_columns, find_numeric, select, unclear_notes
@@ -228,6 +228,8 @@ DATES = [
     ("13/13/2024", "day_first", None),
     ("24:61", "time", None),
     ("6:30 pm", "time", 18.5 / 24),
+    ("12:30 pm", "time", 12.5 / 24),
+    ("12:30 am", "time", 0.5 / 24),
 ]
 
 
@@ -378,3 +380,8 @@ def test_several_columns_with_commas_are_answered_with_brackets(tmp_path):
     table = Table(tmp_path / "t.csv", ["u", "v"], [], [])
     with pytest.raises(DataError, match=r"column u,v is missing; write a list in brackets: \[u,v\]"):
         table.cells("u,v")
+
+
+def test_an_error_of_a_spreadsheet_at_the_start_of_a_line_makes_it_no_comment() -> None:
+    lines = [(1, "a,b,c\n"), (2, "#N/A,1\n"), (3, "# a note\n"), (4, "1,2,3\n")]
+    assert [number for number, _ in without_comments(lines, "comma", Path("x.csv"))] == [1, 2, 4]

@@ -225,3 +225,21 @@ def test_low_precision_outputs_are_summed_exactly():
 )
 def test_it_is_known_which_metrics_grow(name, larger):
     assert maximize(name) is larger
+
+
+@pytest.mark.parametrize("shape", [(40,), (40, 3)])
+def test_sums_of_parts_that_are_folded_equal_one_sum_of_all(shape):
+    targets, outputs = 50 + torch.randn(shape, generator=generator()), 50 + torch.randn(shape, generator=generator())
+    columns = math.prod(shape[1:])
+
+    def of(*batches):
+        sums = Sums("regression", columns, None, CPU, typical=targets[::3])
+        for batch in batches:
+            sums.add(torch.nn.functional.mse_loss(outputs[batch], targets[batch]), outputs[batch], targets[batch])
+        return sums
+
+    batches = [slice(start, start + 8) for start in range(0, 40, 8)]
+    folded = of()
+    folded.fold([of(batch).take() for batch in batches])
+    assert torch.equal(folded.sums, of(*batches).sums)
+    assert folded.values() == of(*batches).values()

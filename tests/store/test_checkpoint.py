@@ -212,3 +212,33 @@ def test_random_states_are_restored(trained: Path) -> None:
         restore.restore(assemble.assemble(settings()), saved)
         draws.append(torch.rand(3))
     assert torch.equal(*draws)
+
+
+def test_checkpoints_of_later_steps_are_removed_also_where_they_are_complete(tmp_path: Path) -> None:
+    (tmp_path / "run" / "checkpoints").mkdir(parents=True)
+    run = assemble.assemble(settings())
+    for step in (1, 2, 3, 4):
+        run.state.step = step
+        checkpoint.save(run, tmp_path / "run")
+    run.state.step = 2  # as if those after it had been found damaged when it was resumed
+    checkpoint.save(run, tmp_path / "run")
+    assert {path.stem for path in (tmp_path / "run" / "checkpoints").glob("step-*.json")} == {"step-00000002"}
+
+
+@pytest.mark.parametrize(
+    ("state", "message"),
+    [
+        ({"step": 5}, "state.step: expected at most 4"),
+        ({"evaluated": 5}, "state.evaluated: expected at most 4"),
+        ({"step": -1}, "state.step"),
+        ({"step": "4"}, "state.step"),
+        ({"best": None}, "best: expected a file of weights"),
+    ],
+)
+def test_a_state_that_cannot_be_is_damage(trained: Path, state: dict[str, object], message: str) -> None:
+    path = sorted((trained / "checkpoints").glob("step-*.json"))[0]
+    whole = manifest.read(path)
+    assert whole.step == 8
+    manifest.write(trained, replace(whole, step=4, state=whole.state | {"step": 4, "evaluated": 4} | state))
+    with pytest.raises(CheckpointError, match=message):
+        manifest.read(trained / "checkpoints" / "step-00000004.json")

@@ -102,7 +102,9 @@ def test_trials_of_a_sweep_are_runs_and_other_directories_are_not(tmp_path: Path
     assert list(rundir.all_runs(tmp_path)) == [single, trial]
 
 
-@pytest.mark.parametrize("content", [b"a: [1", b"\xff\xfe\x00", b"- 1\n", b"", b"a: 2024-99-99\n"])
+@pytest.mark.parametrize(
+    "content", [b"a: [1", b"\xff\xfe\x00", b"- 1\n", b"", b"a: 2024-99-99\n", b"a: {1: 2}\n", b"null: 2\n"]
+)
 def test_a_damaged_configuration_is_a_checkpoint_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "config.yaml").write_bytes(content)
     with pytest.raises(CheckpointError, match=r"config\.yaml"):

@@ -55,3 +55,12 @@ def test_a_directory_that_was_replaced_by_another_one_is_still_the_first(tmp_pat
     files.write_bytes(held / "file", b"content")
     assert (tmp_path / "moved" / "file").read_bytes() == b"content"
     assert not (tmp_path / "run" / "file").exists()
+
+
+def test_nothing_is_appended_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "victim").write_text("mine")
+    (tmp_path / "run" / "log.txt").symlink_to(tmp_path / "victim")
+    with pytest.raises(StorageError, match=r"log\.txt"):
+        files.append(runpath.hold(tmp_path / "run") / "log.txt", b"x")
+    assert (tmp_path / "victim").read_text() == "mine"

@@ -45,7 +45,7 @@ def compose(overrides: Sequence[str], config_dir: str | None = None) -> Config:
     wrong = [*hidden(directories), *hidden_recipes(name for names in recipes for name in names)]
     wrong += [line for override in parsed for line in misuses(override, members, sweep=False)]
     if wrong:
-        raise ConfigError(*dict.fromkeys(wrong))
+        raise ConfigError(*wrong)
     typed = {override.key_or_group: str(override.input_line) for override in parsed}
     for note in left_alone(directories[0]) if config_dir is not None else ():
         warnings.warn(note, Advice, stacklevel=2)

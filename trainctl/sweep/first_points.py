@@ -39,7 +39,7 @@ def check_extremes(composer: Composer, settings: Sweep) -> None:
         distinct_points(composer, composer.space.extremes())
     except ConfigError as error:
         ends = {end: axis for axis in composer.space.axes if isinstance(axis, Interval) for (end,) in axis.ends}
-        raise ConfigError(*dict.fromkeys(_as_typed(line, ends, composer.typed) for line in error.lines)) from None
+        raise ConfigError(*(_as_typed(line, ends, composer.typed) for line in error.lines)) from None
 
 
 def _as_typed(line: str, ends: dict[str, Interval], typed: dict[str, str]) -> str:
