@@ -176,13 +176,13 @@ MUTATIONS = [
         "trainctl/store/restore.py",
         '    run.sums.restore(named["sums"])\n',
         "",
-        "tests/train/test_exact.py",
+        "tests/train/test_resume.py",
     ),
     Mutation(
         "trainctl/store/restore.py",
         '    device.restore_random_states(_part(named, "random."), run.device)\n',
         "",
-        "tests/train/test_resume.py",
+        "tests/train/test_exact.py",
     ),
     Mutation(
         "trainctl/store/restore.py",

@@ -34,8 +34,9 @@ class TrainctlError(Exception):
     r"""The base class of all errors whose message is for the user; it is printed without a traceback.
 
     Args:
-        lines: One for each thing that is wrong; the same one is said once. A line break inside a line comes from a name or a value, which may
-            contain any character; it is written as ``\\n``, so that the rest of the name is not taken for a message.
+        lines: One for each thing that is wrong; what occurs twice is said once. A line break inside a line comes from a name
+            or a value, which may contain any character; it is written as ``\\n``, so that the rest of the name is not taken
+            for a message.
 
     >>> print(TrainctlError("a\nb: no such file", "c: no such file", "c: no such file"))
     a\nb: no such file

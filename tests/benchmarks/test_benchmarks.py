@@ -99,7 +99,13 @@ def test_each_round_runs_every_entry_and_the_options_choose_them():
     assert run.plan("mlp", 0, given) == [1, 3, 5]
     assert run.plan("mlp", 1, given) == [3]
     assert given.workloads == list(common.WORKLOADS)
-    assert set(run.MODULES) | {run.OURS, run.BF16} == set(run.LABELS)
+    assert set(run.MODULES) | {run.OURS, run.BF16, run.BEFORE} == set(run.LABELS)
+    assert run.entries("mlp", run.options(["--before=v1", "--peers="])) == ["trainctl", "trainctl_before"]
+
+
+def test_the_tree_of_a_commit_is_written_or_the_commit_named(tmp_path):
+    with pytest.raises(SystemExit, match="--before no_such_commit: "):
+        run.check_out("no_such_commit", tmp_path / "before")
 
 
 @pytest.mark.parametrize("word", ["--workloads=vit", "--peers=caffe", "--runs=0", "--rows=10", "/nowhere"])

@@ -17,6 +17,7 @@
         <number>-<slug>/ a run directory per trial
 """
 
+import errno
 import json
 import os
 import re
@@ -103,7 +104,9 @@ def require_root(root: str | Path) -> Path:
         )
     nearest = next((each for each in (path, *path.parents) if os.path.isdir(each)), path)  # noqa: PTH112 - never raises
     if nearest.is_dir() and not os.access(nearest, os.W_OK | os.X_OK):
-        raise StorageError(f"output.root={path}: no directory may be created in {nearest.absolute()}")
+        read_only = os.statvfs(nearest).f_flag & os.ST_RDONLY
+        why = os.strerror(errno.EROFS if read_only else errno.EACCES)
+        raise StorageError(f"output.root={path}: no directory may be created in {nearest.absolute()}: {why}")
     return path
 
 
