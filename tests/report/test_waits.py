@@ -62,6 +62,18 @@ def test_a_pipe_gets_a_line_rarely(install, monkeypatch):
     assert set(stream.getvalue().splitlines()) == {"trainctl: finding the rate: 0 of 3 steps, 0 %, 0s"}
 
 
+@pytest.mark.parametrize(("together", "shown"), [(5.0, "trainctl: converting the rows, 0s\n"), (0.0, "")])
+def test_two_pieces_of_work_that_follow_each_other_are_one_wait(install, monkeypatch, together, shown):
+    monkeypatch.setattr(waits, "FIRST", 1.0)
+    monkeypatch.setattr(waits, "HERTZ", 200)
+    monkeypatch.setattr(waits, "TOGETHER", together)
+    stream = install(io.StringIO(), live=False)
+    for what in ("looking at the columns", "converting the rows"):
+        with waiting.waiting(what):
+            time.sleep(0.55)
+    assert stream.getvalue() == shown
+
+
 @pytest.mark.parametrize("live", [True, False])
 def test_quick_work_shows_nothing(install, live):
     stream = install(Terminal(), live=live)

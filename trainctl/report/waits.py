@@ -4,6 +4,7 @@ Both go to standard error, so that standard output contains results only. Work t
 nothing. A thread draws, because the work itself rarely returns to Python; it lives only while there is something to show.
 """
 
+import math
 import os
 import sys
 import threading
@@ -18,6 +19,7 @@ from trainctl.report import table
 AFTER = 0.5  # before a terminal shows anything [s]
 HERTZ = 8
 FIRST, LONGEST = 10.0, 120.0  # between the lines that are not on a terminal, which become rarer [s]
+TOGETHER = 1.0  # between two pieces of work that are one wait for who reads those lines [s]
 FRAMES = "|/-\\"
 
 
@@ -56,6 +58,11 @@ class Waits:
         self.stream, self.live = stream, live
         self.stack: list[tuple[Wait, float]] = []
         self.shown = 0  # characters of the line on the terminal
+        self.said, self.ended, self.interval = (
+            0.0,
+            -math.inf,
+            FIRST,
+        )  # the last plain line, and the end of the last work [s]
         self.changed = threading.Event()
         self.lock = threading.Lock()
 
@@ -75,11 +82,13 @@ class Waits:
             if thread:
                 self.changed.set()
                 thread.join()
+                self.ended = time.monotonic()
 
     def _draw(self) -> None:
         """Draw until the outermost work is done, then remove the line."""
-        began, frame, interval = time.monotonic(), 0, FIRST
-        said = began
+        began, frame = time.monotonic(), 0
+        if began - self.ended > TOGETHER:
+            self.said, self.interval = began, FIRST
         while not self.changed.wait(1 / HERTZ):
             now = time.monotonic()
             with suppress(IndexError, OSError, ValueError):  # the work has just ended, or the stream is closed
@@ -87,8 +96,8 @@ class Waits:
                 if self.live and now - began >= AFTER:
                     frame += 1
                     self._replace(f"{FRAMES[frame % len(FRAMES)]} {text(wait, now - since)}")
-                elif not self.live and now - said >= interval:
-                    said, interval = now, min(LONGEST, 2 * interval)
+                elif not self.live and now - self.said >= self.interval:
+                    self.said, self.interval = now, min(LONGEST, 2 * self.interval)
                     table.line(f"trainctl: {text(wait, now - since)}", stream=self.stream)
         with suppress(OSError, ValueError):
             self._replace("")
