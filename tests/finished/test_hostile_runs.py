@@ -309,6 +309,8 @@ def test_a_private_run_hides_no_other(
     assert out.splitlines()[1].startswith("mine,")
     assert say("evaluate", "mine")[0] == say("evaluate")[0] == 0
     assert say("evaluate", "runs/private")[0] == 4
+    code, _, err = say("evaluate", "private")
+    assert (code, "private: cannot be read: Permission denied" in err) == (4, True)
 
 
 def test_names_of_any_length_are_answered(say: Say, kept: Path, tmp_path: Path) -> None:

@@ -178,7 +178,7 @@ def find(name: str | None, root: Path) -> Path:
         if is_file(Path(name)) or is_directory(Path(name))
         else f"no such run in {root} (trainctl runs lists them)"
     )
-    raise CheckpointError(f"{name}: {reason}")
+    raise CheckpointError(f"{name}: {reason}", *troubles)  # perhaps it is in one that cannot be read
 
 
 def _changed(path: Path) -> int:
