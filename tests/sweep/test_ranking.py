@@ -89,9 +89,11 @@ def test_points_that_were_not_trained_in_full_follow_by_how_far_they_came():
         trial(4, ["lr=5"], status="paused", value=0.9, rungs={1: 0.9}),
         trial(5, ["lr=6"], status="waiting", value=None),
         trial(6, ["lr=7"], status="pruned", value=None, rungs={}),
+        trial(7, ["lr=8"], status="stopped", value=None),
     ]
     assert [(each.point, each.verdict) for each in ranking(trials).standings] == [
         (0, "best"), (3, "pruned"), (4, "paused"), (2, "pruned"), (1, "failed"), (5, "waiting"), (6, "pruned"),
+        (7, "paused"),
     ]  # fmt: skip
 
 

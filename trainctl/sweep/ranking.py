@@ -118,7 +118,7 @@ def unfinished(group: Sequence[Trial]) -> Verdict:
     states = {trial.status for trial in group}
     if states & {"waiting", "running"}:
         return "waiting"
-    if "paused" in states:
+    if states & {"paused", "stopped"}:  # stopped before its first evaluation; it can be resumed
         return "paused"
     return "pruned" if "pruned" in states else "failed"
 
