@@ -4,8 +4,8 @@
 
 RUN is a run's directory, its name, or a part of the name. The models may be of different kinds, and may have cleaned
 and scaled their rows differently; task, classes in their order, columns and vocabulary must agree. The new run
-contains all of them, so it costs as much as they do together, and the originals may be deleted. It is written to DIR, or
-below `root`. Its other settings are those of the first RUN.
+contains all of them, so it costs as much as they do together, and the originals may be deleted. It is written to DIR,
+or below `root`. Its other settings are those of the first RUN.
 
     trainctl ensemble seed-0 seed-1 seed-2
     trainctl ensemble my-mlp my-cnn my-rnn output=runs/all
