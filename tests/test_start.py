@@ -72,11 +72,14 @@ def test_a_verb_imports_no_more_than_it_needs(allowed, lines, tmp_path):
 def test_a_wrong_word_is_answered_before_torch_is_imported(command, tmp_path):
     (tmp_path / "t.csv").write_text("x,y\n" + "".join(f"{number},{number % 2}\n" for number in range(40)))
     data = ("dataset=csv", "dataset.path=t.csv", "dataset.target=y")
-    assert command(*data, "loop.max_steps=1", "output.plots=false").returncode == 0
-    (run,) = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
+    for seed in (0, 1):
+        assert command(*data, f"seed={seed}", "loop.max_steps=1", "output.plots=false").returncode == 0
+    run, other = (path for path in (tmp_path / "runs").iterdir() if path.is_dir())
     nowhere = ("dataset=csv", "dataset.path=nowhere.csv")
     lines = [
         *((verb, str(run), "optimizer.lr=1") for verb in ("resume", "verify", "reproduce", "evaluate", "report")),
+        *((verb, str(run), "optimizer.lr=1") for verb in ("quantize", "split", "export", "explain", "serve")),
+        *((verb, str(run), str(other), "optimizer.lr=1") for verb in ("merge", "ensemble")),
         ("predict", str(run), "t.csv", "optimizer.lr=1"),
         *((verb, str(run), "output.root=~nosuchuser/x") for verb in ("finetune", "distill")),
     ]

@@ -38,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     output = option_values.new_path("output", options["output"])
     directories = arguments.several(parsed.names, root, "ensemble")
     packages, overrides = arguments.packages(parsed.overrides)
+    launching.require_allowed(directories[0], packages, overrides)
     launching.import_torch()
     from trainctl.finished import announcement, ensemble
     from trainctl.store.parents import open_parent

@@ -101,13 +101,14 @@ def main(argv: Sequence[str]) -> int:
         if not is_directory(path):
             check_file(path)
     packages, overrides = arguments.packages(parsed.overrides)
+    allowed = (*ANYWHERE, *(f"dataset.{key}" for key in OF_A_FILE if given))
+    launching.require_allowed(directory, packages, overrides, allowed)
     where = target or runpath.hold(directory) / FOLDER
     with new_folder.filled(where, numbered=target is None) as filling:
         launching.import_torch()
         from trainctl.finished.open import open as open_run
 
-        settings = tuple(f"dataset.{key}" for key in OF_A_FILE) if given else ()
-        run = open_run(directory, packages, overrides, (*ANYWHERE, *settings), payloads=[options["which"]])
+        run = open_run(directory, packages, overrides, allowed, payloads=[options["which"]])
         rows = _rows(run, given, options, filling.folder) if given else None
         overview = None if given else _run(run, options, filling.folder)
     found = rows or overview

@@ -61,6 +61,7 @@ def main(argv: Sequence[str]) -> int:
     packages, overrides = arguments.packages(parsed.overrides)
     if form == "onnx":
         require_packages()
+    launching.require_allowed(directory, packages, overrides, ALLOWED)
     launching.import_torch()
     from trainctl.finished.export import export
     from trainctl.finished.open import open as open_run

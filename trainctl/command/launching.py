@@ -127,10 +127,12 @@ def require_allowed(
     directory: AnyPath,
     own: Sequence[str],
     overrides: Sequence[str],
-    allowed: Sequence[str],
+    allowed: Sequence[str] | None = None,
     change: Callable[[config.Tree, Sequence[str], Sequence[str]], config.Tree] | None = None,
 ) -> None:
     """Check, before PyTorch is imported, the changes of a run's settings that are typed; ``change`` applies them.
+
+    Without ``allowed``, what may be different on another machine may change.
 
     Raises:
         TrainctlError: If the run's configuration cannot be read, or such a change is not allowed.
@@ -140,7 +142,8 @@ def require_allowed(
     from trainctl.settings import existing
     from trainctl.store import configuration
 
-    existing.check((change or existing.change)(configuration.read(directory, own).tree, overrides, allowed))
+    may = existing.ELSEWHERE if allowed is None else allowed
+    existing.check((change or existing.change)(configuration.read(directory, own).tree, overrides, may))
 
 
 def import_torch() -> None:

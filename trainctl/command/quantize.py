@@ -36,6 +36,7 @@ def main(argv: Sequence[str]) -> int:
     output = option_values.new_path("output", options["output"])
     directory = rundir.find(parsed.names[0] if parsed.names else None, Path(options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
+    launching.require_allowed(directory, packages, overrides, ALLOWED)
     launching.import_torch()
     from trainctl.finished.open import open as open_run
     from trainctl.finished.quantize import quantize

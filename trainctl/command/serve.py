@@ -71,6 +71,7 @@ def main(argv: Sequence[str]) -> int:
     directory = rundir.find(parsed.names[0], Path(options["root"]))
     packages, overrides = arguments.packages(parsed.overrides)
     require_package()
+    launching.require_allowed(directory, packages, overrides, ALLOWED)
     from trainctl.serve.sockets import listen
 
     listener = listen(options["host"], port)  # before torch is loaded: a port in use is reported at once

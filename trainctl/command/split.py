@@ -42,6 +42,7 @@ def main(argv: Sequence[str]) -> int:
     output = option_values.new_path("output", options["output"])
     directory = finding.find(parsed.names[0], root)
     packages, overrides = arguments.packages(parsed.overrides)
+    launching.require_allowed(directory, packages, overrides)
     launching.import_torch()
     from trainctl.finished import announcement, split
     from trainctl.store.parents import open_parent, read
