@@ -15,6 +15,7 @@ import resource
 import shutil
 import struct
 import sys
+import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -162,6 +163,16 @@ LABELS = np.arange(20) % 2
 ROWS = np.arange(60.0).reshape(20, 3)
 PROMISING = b"\x93NUMPY\x01\x00" + struct.pack("<H", 70)  # more numbers than there are
 PROMISING += b"{'descr': '<f8', 'fortran_order': False, 'shape': (99999999, 9999), }".ljust(70)
+
+
+def zipped(**members: bytes) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(f"{name}.npy", content)
+    return stream.getvalue()
+
+
 MODES = {
     "cat__1_png": png("RGBA"), "cat__2_png": png("1"), "cat__3_png": png("P"), "cat__4_png": png("LA"),
     "cat__5_jpg": png("CMYK", kind="JPEG"), "cat__6_png": png("I;16"), "cat__7_JPG": png("L", kind="JPEG"),
@@ -291,6 +302,8 @@ BINARY: list[tuple[str, Files, str, str]] = [
     ("images of floats", npz(inputs=np.zeros((20, 1, 4, 4)), targets=LABELS), ARRAYS, "my.npz: images must be bytes (uint8) in 0..255"),
     ("no archive", {"my.npz": b"PK\x03\x04 no zip"}, ARRAYS, "my.npz: cannot be read: "),
     ("a web page", {"my.npz": "<html>404"}, ARRAYS, "my.npz: cannot be read: "),
+    ("an array in an archive that promises too much", {"my.npz": zipped(inputs=PROMISING, targets=PROMISING)}, ARRAYS,
+     "my.npz: cannot be read: the header declares (99999999, 9999) of float64, but the file ends early"),
     ("a header that promises too much",
      {"x.npy": PROMISING},
      "dataset=arrays dataset.path=x.npy dataset.targets=x.npy",
