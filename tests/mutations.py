@@ -984,7 +984,7 @@ MUTATIONS = [
         "trainctl/store/files.py",
         "                may_change(path)\n                os.replace(temporary, name,",
         "                os.replace(temporary, name,",
-        "tests/store/test_two_writers.py",
+        "tests/store/test_lock.py -k meanwhile",
     ),
     Mutation(
         "trainctl/store/lock.py",
@@ -1767,7 +1767,7 @@ MUTATIONS = [
         "trainctl/step/engine.py",
         "            *(phase(self.run.state.position) for phase in self.phases),  # compression may change what is computed\n",
         "",
-        "tests/components/compress/test_contract.py -k int8-late",
+        "tests/step/test_engine.py -k same_bits",
     ),
     Mutation(
         "trainctl/store/int8.py",

@@ -32,6 +32,7 @@ from trainctl.train.evaluation import evaluate, renew_statistics
         "optimizer=adamw optimizer.amsgrad=true", "optimizer=muon", "optimizer=nadam", "schedule=one_cycle",
         "loop.clip_norm=0.1 loop.micro_batches=3", "regularizer=[l1,l2,orthogonal,max_norm]", "precision=bf16",
         "augment=[noise,translate]", "model=autoencoder augment=[noise]", "loss=focal", "loss=hinge",
+        "compress=[int8] compress.int8.begin=0.5 loop.epochs=3",
         "optimizer=sgd schedule=one_cycle", "decay_norm_and_bias=true optimizer.weight_decay=0.1", "loop.batch_size=full",
     ],
 )  # fmt: skip

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -107,6 +107,20 @@ def test_who_has_lost_the_lock_changes_nothing_more(
                 change()
     left = {path.name for path in tmp_path.rglob("*")} - {lock.NAME}
     assert left == {"a", "checkpoints", "b"}
+    assert (tmp_path / "a").read_text() == "old"
+
+
+def test_a_file_whose_writer_loses_the_lock_meanwhile_does_not_appear(tmp_path: Path) -> None:
+    (tmp_path / "a").write_text("old")
+    held = runpath.hold(tmp_path)
+
+    def portions() -> Iterator[bytes]:
+        yield b"new"
+        (tmp_path / lock.NAME).unlink()
+
+    with lock.hold(held), pytest.raises(lock.LostLockError, match="its lock was removed"):
+        files.write(held / "a", portions(), 3)
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
     assert (tmp_path / "a").read_text() == "old"
 
 
