@@ -22,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks import machine
 from benchmarks.peers.common import MOST_ROWS, WORKLOADS, per_epoch
 from benchmarks.report import OURS, Measurement, keep_notes, memory_line, scaling, table
 
@@ -183,28 +184,6 @@ def estimate(given: Options) -> float:
     return total
 
 
-def processor() -> str:
-    """Return the processor's name."""
-    try:
-        return re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)[1].strip()
-    except (OSError, TypeError):
-        return platform.processor() or platform.machine()
-
-
-def cores() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def commit() -> str:
-    """Return the checkout's commit, or `unknown`."""
-    try:
-        words = ["git", "describe", "--always", "--dirty", "--exclude=*"]
-        return subprocess.run(words, capture_output=True, text=True, check=True, cwd=HERE).stdout.strip()
-    except (OSError, subprocess.CalledProcessError):
-        return "unknown"
-
-
 def header(given: Options, made: Mapping[str, Any]) -> str:
     """Return what was measured, where and how."""
     typed = ["ROOT" if given.root and Path(word).resolve() == given.root else word for word in sys.argv[1:]]
@@ -222,8 +201,8 @@ def header(given: Options, made: Mapping[str, Any]) -> str:
     return "\n".join([
         f"# trainctl beside its peers, {time.strftime('%B %Y')}",
         "",
-        f"- Command: `make bench{arguments}`, commit {commit()}",
-        f"- Machine: {processor()}, {cores()} of {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
+        f"- Command: `make bench{arguments}`, commit {machine.commit()}",
+        f"- Machine: {machine.processor()}, {machine.cores()} of {os.cpu_count()} cores, {platform.system()} {platform.machine()}",
         f"- Versions: Python {platform.python_version()}, {versions}",
         f"- Threads: {given.threads or 'as many as each chooses'}; GPUs hidden",
         f"- Data: {data}; 15 % of the training rows for validation",
@@ -294,7 +273,7 @@ def options(words: Sequence[str] | None = None) -> Options:
 
 def file_name() -> Path:
     """Return where the report goes: what, hardware, month."""
-    hardware = re.sub(r"[^a-z0-9]+", "-", f"{processor()} {cores()} cores".lower()).strip("-")
+    hardware = re.sub(r"[^a-z0-9]+", "-", f"{machine.processor()} {machine.cores()} cores".lower()).strip("-")
     return HERE / f"speed_{hardware}_{time.strftime('%Y%m')}.md"
 
 

@@ -29,8 +29,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from benchmarks import asha
+from benchmarks.machine import commit, cores, processor
 from benchmarks.report import spread
-from benchmarks.run import commit, cores, processor, say
+from benchmarks.run import say
 
 HERE = Path(__file__).resolve().parent
 RATES = ("0.0003", "0.0005", "0.001", "0.002", "0.003", "0.005", "0.01", "0.02")

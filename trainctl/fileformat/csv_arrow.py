@@ -23,7 +23,7 @@ from trainctl.fileformat.encode import LARGEST, Column
 from trainctl.fileformat.number import MINUS, PLAIN, read_number
 from trainctl.fileformat.table_stream import Layout, Part
 
-# Every spelling that pyarrow is told. It compares exactly and rejects any other, which our own reader then reads.
+# Spellings of missing values for pyarrow, which compares exactly. It rejects any other, and our own reader reads the part.
 NULLS = sorted({form(word) for word in MISSING for form in (str, str.upper, str.capitalize, str.title)} | {*MINUS})
 ODD_QUOTE = (
     r'[^{mark}\n\r"]"[^{mark}\n\r]|[^{mark}\n\r]"[^{mark}\n\r"]'  # neither at the start nor at the end of a cell

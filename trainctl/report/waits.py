@@ -19,7 +19,7 @@ from trainctl.report import table
 AFTER = 0.5  # before a terminal shows anything [s]
 HERTZ = 8
 FIRST, LONGEST = 10.0, 120.0  # between the lines that are not on a terminal, which become rarer [s]
-TOGETHER = 1.0  # between two pieces of work that are one wait for who reads those lines [s]
+TOGETHER = 1.0  # longest pause between two pieces of work that a reader of those lines takes for one wait [s]
 FRAMES = "|/-\\"
 
 
@@ -58,11 +58,8 @@ class Waits:
         self.stream, self.live = stream, live
         self.stack: list[tuple[Wait, float]] = []
         self.shown = 0  # characters of the line on the terminal
-        self.said, self.ended, self.interval = (
-            0.0,
-            -math.inf,
-            FIRST,
-        )  # the last plain line, and the end of the last work [s]
+        self.said, self.interval = 0.0, FIRST  # when the last plain line was written, and how long until the next [s]
+        self.ended = -math.inf  # when the last work did [s]
         self.changed = threading.Event()
         self.lock = threading.Lock()
 

@@ -178,7 +178,8 @@ def find(name: str | None, root: Path) -> Path:
         if is_file(Path(name)) or is_directory(Path(name))
         else f"no such run in {root} (trainctl runs lists them)"
     )
-    raise CheckpointError(f"{name}: {reason}", *troubles)  # perhaps it is in one that cannot be read
+    unreadable = [line for line in troubles if name in line]  # it may be in one of these directories
+    raise CheckpointError(f"{name}: {reason}", *unreadable)
 
 
 def _changed(path: Path) -> int:
