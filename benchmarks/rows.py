@@ -7,14 +7,17 @@ process of its own, in turn, with one thread; the DataLoader has two workers and
 has two workers and a shuffle buffer of 10,000 rows. Measured are rows a second once the first batch is there, the time to the
 first batch, the time to the batch in the middle of an epoch, as a run that is resumed needs it, and the most memory that the
 process had allocated (not what the system keeps of files). A loader without a position reads all batches before the middle.
-The second table is the conversion of a CSV. Run it on a machine that does nothing else: the files are read from the memory
-of the system unless they are larger than it.
+The second table trains an MLP 784-128-10 on rows in memory and on rows on disk, in turn in one process, with one thread; the
+ratio is the median over the rounds. The third is the conversion of a CSV.
+
+Run it on a machine that does nothing else: files are read from the memory of the system unless they are larger than it.
 """
 
 import argparse
 import itertools
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,13 +28,15 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import machine
+
 WAYS = {
     "memory": "rows in memory (`dataset.keep=memory`)",
     "disk": "rows on disk (`dataset.keep=disk`)",
     "loader": "torch DataLoader, 2 workers, memory map",
     "webdataset": "WebDataset, 2 workers",
 }
-SEED = 0
+SEED, WIDE_ROWS = 0, 200_000  # ten windows
 
 
 def write(folder: Path, rows: int, columns: int) -> None:
@@ -45,19 +50,20 @@ def write(folder: Path, rows: int, columns: int) -> None:
 
 
 def write_tar(folder: Path) -> None:
-    """Write the rows as WebDataset reads them: a file for each row and each target."""
+    """Write the rows as WebDataset reads them: a file for each row and each target, in a shard for each worker."""
     import io
     import tarfile
 
     inputs, targets = np.load(folder / "inputs.npy", mmap_mode="r"), np.load(folder / "targets.npy")
-    with tarfile.open(folder / "rows.tar", "w") as shard:
-        for row, (values, target) in enumerate(zip(inputs, targets, strict=True)):
-            stream = io.BytesIO()
-            np.save(stream, values)
-            for ending, content in (("npy", stream.getvalue()), ("cls", b"%d" % target)):
-                member = tarfile.TarInfo(f"{row:09}.{ending}")
-                member.size = len(content)
-                shard.addfile(member, io.BytesIO(content))
+    for number, mine in enumerate(np.array_split(np.arange(len(targets)), 2)):
+        with tarfile.open(folder / f"rows-{number}.tar", "w") as shard:
+            for row in mine:
+                stream = io.BytesIO()
+                np.save(stream, inputs[row])
+                for ending, content in (("npy", stream.getvalue()), ("cls", b"%d" % targets[row])):
+                    member = tarfile.TarInfo(f"{row:09}.{ending}")
+                    member.size = len(content)
+                    shard.addfile(member, io.BytesIO(content))
 
 
 def ours(folder: Path, batch: int, *, disk: bool) -> Callable[[int], Iterator[Any]]:
@@ -113,7 +119,8 @@ def webdataset(folder: Path, batch: int) -> Callable[[int], Iterator[Any]]:
     import webdataset as wds
 
     def batches(step: int) -> Iterator[Any]:
-        source = wds.WebDataset(str(folder / "rows.tar"), shardshuffle=False, workersplitter=wds.split_by_worker)
+        shards = [str(folder / f"rows-{number}.tar") for number in range(2)]
+        source = wds.WebDataset(shards, shardshuffle=False, workersplitter=wds.split_by_worker)
         source = source.shuffle(10_000).decode().to_tuple("npy", "cls").batched(batch)
         return itertools.islice(iter(wds.WebLoader(source, batch_size=None, num_workers=2)), step, None)
 
@@ -182,6 +189,40 @@ def convert(folder: Path, way: str) -> dict[str, float]:
     return {"speed": len(found.inputs) / seconds, "bytes": path.stat().st_size / seconds}
 
 
+def trained(folder: Path, batch: int, rounds: int) -> dict[str, float]:
+    """Return the time of a training step [us] with rows in memory and on disk, and the median and range of their ratio."""
+    import torch
+
+    from benchmarks.step import stepper, timed
+    from trainctl.run import assemble
+    from trainctl.settings import compose
+
+    torch.set_num_threads(1)
+    files = [f"dataset.path={folder / 'wide.npy'}", f"dataset.targets={folder / 'classes.npy'}"]
+    network = ["model=mlp", "model.hidden=[128]", "model.norm=none", "model.dropout=0.0"]
+    others = [f"dataset.cache={folder / 'cache'}", f"loop.batch_size={batch}", "device=cpu", "threads=1"]
+    take, times = {}, {"memory": list[float](), "disk": list[float]()}
+    for keep in times:
+        words = ["dataset=arrays", *files, "dataset.task=classification", f"dataset.keep={keep}", *network, *others]
+        take[keep], _ = stepper(assemble.assemble(compose.compose(words)))
+    for turn in range(rounds):
+        for keep in sorted(times, reverse=bool(turn % 2)):
+            times[keep].append(timed(take[keep], 1.0))
+    ratios = [disk / memory for disk, memory in zip(times["disk"], times["memory"], strict=True)]
+    micro = {keep: 1e6 * statistics.median(values) for keep, values in times.items()}
+    return micro | {"ratio": statistics.median(ratios), "least": min(ratios), "most": max(ratios)}
+
+
+def write_wide(folder: Path, rows: int) -> None:
+    """Write rows of 784 numbers and their classes, several windows of them."""
+    generator = np.random.default_rng(SEED)
+    inputs = np.lib.format.open_memmap(folder / "wide.npy", "w+", np.float32, (rows, 784))
+    for first in range(0, rows, 20_000):
+        inputs[first : first + 20_000] = generator.standard_normal((min(20_000, rows - first), 784), np.float32)
+    inputs.flush()
+    np.save(folder / "classes.npy", generator.integers(0, 10, rows))
+
+
 def alone(arguments: list[str]) -> dict[str, float] | None:
     """Measure in a process of its own; None if what it needs is not installed."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -208,43 +249,72 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=256)
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--way", choices=[*WAYS, "pyarrow", "own"], help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=15, help="of the training steps, of two seconds each")
+    parser.add_argument("--way", choices=[*WAYS, "train", "pyarrow", "own"], help=argparse.SUPPRESS)
     typed = parser.parse_args()
     if typed.way in ("pyarrow", "own"):
         print(json.dumps(convert(typed.folder, typed.way)))
         return
+    if typed.way == "train":
+        print(json.dumps(trained(typed.folder, typed.batch, typed.rounds)))
+        return
     if typed.way:
         print(json.dumps(measure(typed.way, typed.folder, typed.batch, typed.seconds)))
         return
+    print(f"{machine.processor()}, {machine.cores()} cores, commit {machine.commit()}, load {os.getloadavg()[0]:.1f}\n")
     with tempfile.TemporaryDirectory(dir=typed.folder) as name:
-        folder = Path(name)
-        write(folder, typed.rows, typed.columns)
-        print(f"{typed.rows:,} rows of {typed.columns} float32, batches of {typed.batch}\n")
-        print("| way | rows/s | first batch [s] | middle of an epoch [s] | memory [MB] |\n|---|---|---|---|---|")
-        for way, title in WAYS.items():
-            if way == "webdataset":
-                write_tar(folder)
-            found = alone(
-                ["--way", way, "--folder", name, "--batch", str(typed.batch), "--seconds", str(typed.seconds)]
-            )
-            cells = ["not installed", "", "", ""]
-            if found:
-                cells = [
-                    f"{found['speed']:,.0f}",
-                    f"{found['first']:.2f}",
-                    f"{found['middle']:.2f}",
-                    f"{found['memory'] / 1e6:.0f}",
-                ]
-            print(f"| {title} | {' | '.join(cells)} |")
-        rows = min(typed.rows, 100_000)
-        values, answers = np.load(folder / "inputs.npy", mmap_mode="r")[:rows], np.load(folder / "targets.npy")[:rows]
-        heading = ",".join([*(f"c{column}" for column in range(typed.columns)), "y"])
-        np.savetxt(folder / "rows.csv", np.column_stack([values, answers]), "%.6g", ",", header=heading, comments="")
-        print("\n| conversion of a CSV | rows/s | MB/s |\n|---|---|---|")
-        for way, title in (("pyarrow", "by pyarrow"), ("own", "by our own reader")):
-            found = alone(["--way", way, "--folder", name])
-            assert found
-            print(f"| {title} | {found['speed']:,.0f} | {found['bytes'] / 1e6:.1f} |")
+        write(Path(name), typed.rows, typed.columns)
+        reading_table(Path(name), typed)
+        training_table(Path(name), typed)
+        conversion_table(Path(name), typed)
+
+
+def reading_table(folder: Path, typed: argparse.Namespace) -> None:
+    """Print how fast each way reads."""
+    print(f"{typed.rows:,} rows of {typed.columns} float32, batches of {typed.batch}\n")
+    print("| way | rows/s | first batch [s] | middle of an epoch [s] | memory [MB] |\n|---|---|---|---|---|")
+    for way, title in WAYS.items():
+        if way == "webdataset":
+            write_tar(folder)
+        options = ["--folder", str(folder), "--batch", str(typed.batch), "--seconds", str(typed.seconds)]
+        found = alone(["--way", way, *options])
+        cells = ["not installed", "", "", ""]
+        if found:
+            cells = [
+                f"{found['speed']:,.0f}",
+                f"{found['first']:.2f}",
+                f"{found['middle']:.2f}",
+                f"{found['memory'] / 1e6:.0f}",
+            ]
+        print(f"| {title} | {' | '.join(cells)} |", flush=True)
+
+
+def training_table(folder: Path, typed: argparse.Namespace) -> None:
+    """Print how long a training step takes with rows in memory and on disk."""
+    write_wide(folder, WIDE_ROWS)
+    print(f"\n| a step of an MLP 784-128-10, {WIDE_ROWS:,} rows | memory [us] | disk [us] | ratio |\n|---|---|---|---|")
+    for batch in (32, 128):
+        options = ["--folder", str(folder), "--batch", str(batch), "--rounds", str(typed.rounds)]
+        found = alone(["--way", "train", *options])
+        assert found
+        ratio = f"{found['ratio']:.3f} ({found['least']:.2f}..{found['most']:.2f})"
+        print(f"| batches of {batch} | {found['memory']:.0f} | {found['disk']:.0f} | {ratio} |", flush=True)
+
+
+def conversion_table(folder: Path, typed: argparse.Namespace) -> None:
+    """Print how fast a CSV of as many rows is converted; our own reader gets a tenth of them."""
+    values, answers = np.load(folder / "inputs.npy", mmap_mode="r"), np.load(folder / "targets.npy")
+    heading = ",".join([*(f"c{column}" for column in range(typed.columns)), "y"])
+    print(f"\n| conversion of a CSV of {typed.columns + 1} columns | rows | rows/s | MB/s |\n|---|---|---|---|")
+    for way, title, rows in (("pyarrow", "by pyarrow", len(values)), ("own", "by our own reader", len(values) // 10)):
+        with (folder / "rows.csv").open("w") as file:
+            file.write(heading + "\n")
+            for first in range(0, rows, 50_000):
+                part = slice(first, min(rows, first + 50_000))
+                np.savetxt(file, np.column_stack([values[part], answers[part]]), "%.6g", ",")
+        found = alone(["--way", way, "--folder", str(folder)])
+        assert found
+        print(f"| {title} | {rows:,} | {found['speed']:,.0f} | {found['bytes'] / 1e6:.1f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _end_of_rows(text: str) -> int:
     """Return the length of the whole rows at the start of a text: up to the end of a line outside quotes; 0 if none."""
     mark = "\n" if "\n" in text else "\r"
     cut = text.rfind(mark, 0, len(text) - 1) + 1
-    quotes = text.count('"', 0, cut)
+    quotes = text.count('"', 0, cut) if '"' in text else 0
     while cut and quotes % 2:
         before = text.rfind(mark, 0, cut - 1) + 1
         quotes -= text.count('"', before, cut)
@@ -132,7 +132,9 @@ def _count_lines(text: str) -> int:
     >>> [_count_lines(text) for text in ("a", "a\n", "a\r\nb", "a\rb\r", "a\n\rb")]
     [1, 1, 2, 2, 3]
     """
-    ends = text.count("\n") + text.count("\r") - text.count("\r\n")
+    ends = text.count("\n")
+    if "\r" in text:
+        ends += text.count("\r") - text.count("\r\n")
     return ends + (not text.endswith(("\n", "\r")))
 
 

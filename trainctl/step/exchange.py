@@ -3,7 +3,8 @@
 Each process sends the sums of its subtrees, cut in as many chunks as there are processes, adds the subtrees of one chunk,
 and gets the other chunks back. All additions are those that one process would make, so the bits are the same, whichever
 way the back end moves the bytes. Two processes with one subtree each need a single addition, and a + b = b + a: there the
-back end may add.
+back end may add. On CPUs the gradients then travel with the message that all processes send each other anyway: waiting once
+takes less time than waiting twice.
 """
 
 from collections.abc import Callable
@@ -18,10 +19,10 @@ from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
 from trainctl.step import tree
 from trainctl.step.fused import trained_parameters
+from trainctl.step.layout import ALIGNED, Layout
 from trainctl.step.part import Part
 from trainctl.step.tree import Node
 
-ALIGNED = 64  # bytes, as torch aligns what it allocates: kernels may round otherwise elsewhere
 HEADER = 6  # numbers: step, status, signal, whether to save, time, number of parts
 FINE, NOT_FINITE, NO_MEMORY, FAILED = range(4)  # status
 
@@ -56,6 +57,8 @@ class Exchange:
         self.layout = Layout(self.parameters, run.world.size)
         self.per_process = -(-run.config.loop.micro_batches // run.world.size)
         self.watched: dict[str, Tensor] | None = _other_buffers(run)
+        whole = self._subtrees(run.config.loop.micro_batches)
+        self.at_once = run.device.type == "cpu" and len(whole) == 2 and all(len(each) == 1 for each in whole)
 
     def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
         """Compute this process's parts, and return the sum of all parts, and their statistics and metrics in order.
@@ -75,20 +78,23 @@ class Exchange:
             self._require_no_other_buffers()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in _read, once the others know
             trouble = error
-        present, rows = self._agree(found, trouble, statistics)
+        present, rows, early = self._agree(found, trouble, statistics)
         assert found is not None
         width = len(self.run.sums.sums)
         norms = [row[width:] for row in rows]
         metrics = [row[:width] for row in rows]
-        gradients = self._total(found)
+        gradients = self._total(found, early)
         loss, *others = gradients
         kept = [value if given else None for value, given in zip(others, present, strict=True)]
         return Part(loss, kept, None), norms, metrics
 
     def _agree(
         self, found: Found | None, trouble: BaseException | None, statistics: int
-    ) -> tuple[list[bool], list[Tensor]]:
-        """Exchange everything but gradients; return which gradients there are, and the rows of all parts, in order."""
+    ) -> tuple[list[bool], list[Tensor], list[Tensor]]:
+        """Exchange everything but gradients; return which gradients there are, and the rows of all parts, in order.
+
+        Also return what travelled with it: a tensor ``(W, size)`` for each buffer of gradients, or nothing.
+        """
         run, link = self.run, self.link
         header = self._header(found, trouble)
         width = len(run.sums.sums) + statistics
@@ -101,8 +107,9 @@ class Exchange:
             if found.metrics:
                 rows = [torch.cat([a.double(), b.double()]) for a, b in zip(found.metrics, found.norms, strict=True)]
                 own[len(given) : len(given) + len(rows) * width] = torch.cat(rows)
+        early: list[Tensor] = []
         if run.device.type == "cpu":
-            everything = link.gather(torch.cat([header, own]))
+            everything, *early = self._gather(torch.cat([header, own]), found)
             headers, all_rows = everything[:, :HEADER], everything[:, HEADER:]
         else:
             headers, all_rows = link.gather(header), link.gather(own)
@@ -115,7 +122,25 @@ class Exchange:
             for rank, mine in enumerate(self._runs(found.leaves))
             for place in range(len(mine))
         ]
-        return present, parts
+        return present, parts, early
+
+    def _gather(self, message: Tensor, found: Found | None) -> list[Tensor]:
+        """Return the messages of all processes and, if they travel at once, their sums of gradients; each ``(W, size)``."""
+        if not self.at_once:
+            return [self.link.gather(message)]
+        sizes = [
+            -(-message.nbytes // ALIGNED) * ALIGNED,
+            *(flat.size * flat.kind.itemsize for flat in self.layout.flats),
+        ]
+        kinds = [message.dtype, *(flat.kind for flat in self.layout.flats)]
+        sent = torch.zeros(sum(sizes), dtype=torch.uint8)
+        first, *rows = (piece.view(kind) for piece, kind in zip(sent.split(sizes), kinds, strict=True))
+        first[: len(message)] = message
+        for part in found.sums.values() if found else ():  # one, since this process has one subtree
+            for flat, row in zip(self.layout.flats, rows, strict=True):
+                flat.fill(row, [part.loss, *part.gradients])
+        received = self.link.gather(sent).split(sizes, 1)
+        return [piece.view(kind) for piece, kind in zip(received, kinds, strict=True)]
 
     def _header(self, found: Found | None, trouble: BaseException | None) -> Tensor:
         link = self.link
@@ -151,24 +176,27 @@ class Exchange:
         if NOT_FINITE in status:
             raise NonFiniteError(f"the loss of process {status.index(NOT_FINITE)} is not finite")
 
-    def _total(self, found: Found) -> list[Tensor]:
+    def _total(self, found: Found, early: list[Tensor]) -> list[Tensor]:
         """Return the loss and the gradients, added over all parts."""
-        size, rank, leaves = self.run.world.size, self.run.world.rank, found.leaves
-        subtrees = [tree.nodes(mine.start, mine.stop, leaves) for mine in self._runs(leaves)]
+        subtrees = self._subtrees(found.leaves)
+        single = len(subtrees) == 2 and all(len(each) == 1 for each in subtrees)
         results: dict[int, Tensor] = {}
-        for flat in self.layout.flats:
+        for number, flat in enumerate(self.layout.flats):
+            if early and single:
+                results |= flat.views(early[number][0].add_(early[number][1]))
+                continue
             own = flat.new(max(1, len(found.sums)))
-            for row, node in zip(own, subtrees[rank], strict=False):
+            for row, node in zip(own, subtrees[self.run.world.rank], strict=False):
                 part = found.sums[node]
                 flat.fill(row, [part.loss, *part.gradients])
             if not found.sums:
                 own.zero_()
-            if self.link.fast or (size == 2 and all(len(each) == 1 for each in subtrees)):
+            if self.link.fast or single:
                 for row in own[1:]:
                     own[0].add_(row)
                 whole = self.link.add(own[0])
             else:
-                whole = self._along_the_tree(own, subtrees, leaves)
+                whole = self._along_the_tree(own, subtrees, found.leaves)
             results |= flat.views(whole)
         return [results[index] for index in range(1 + len(self.parameters))]
 
@@ -181,6 +209,9 @@ class Exchange:
         sums = dict(zip((node for each in subtrees for node in each), received.split(chunk), strict=True))
         total = tree.total(sums, leaves, lambda one, other: one.add_(other))
         return self.link.gather(total).view(-1)
+
+    def _subtrees(self, leaves: int) -> list[list[Node]]:
+        return [tree.nodes(mine.start, mine.stop, leaves) for mine in self._runs(leaves)]
 
     def _runs(self, leaves: int) -> list[range]:
         return [tree.run_of(rank, self.run.world.size, leaves) for rank in range(self.run.world.size)]
@@ -202,76 +233,6 @@ class Exchange:
                 f"model={model}: computing a batch changes its buffer {changed[0]}, which would differ between processes:"
                 " use processes=1"
             )
-
-
-class Flat(NamedTuple):
-    """Tensors of one type, one after the other in one buffer.
-
-    Args:
-        indices: Which of the loss (0) and the parameters (from 1) they are.
-        like: Tensors with their shapes and strides, without memory.
-        starts: Where each of them begins [elements].
-        size: Of the buffer [elements].
-        kind: Their type.
-        device: Their device.
-    """
-
-    indices: list[int]
-    like: list[Tensor]
-    starts: list[int]
-    size: int
-    kind: torch.dtype
-    device: torch.device
-
-    def new(self, rows: int) -> Tensor:
-        """Return buffers ``(rows, size)``."""
-        return torch.empty((rows, self.size), dtype=self.kind, device=self.device)
-
-    def views(self, buffer: Tensor) -> dict[int, Tensor]:
-        """Return the tensors in a buffer ``(size,)``, by their indices."""
-        offset = buffer.storage_offset()
-        return {
-            index: buffer.as_strided(like.shape, like.stride(), offset + start)
-            for index, like, start in zip(self.indices, self.like, self.starts, strict=True)
-        }
-
-    @torch.no_grad()
-    def fill(self, buffer: Tensor, values: list[Tensor | None]) -> None:
-        """Copy values into a buffer; a gradient that does not exist is 0."""
-        targets: list[Tensor] = []
-        sources: list[Tensor] = []
-        for index, view in self.views(buffer).items():
-            value = values[index]
-            if value is None:
-                view.zero_()
-            else:
-                targets.append(view)
-                sources.append(value)
-        if targets:
-            torch._foreach_copy_(targets, sources)
-
-
-class Layout:
-    """Where the loss and each gradient lie in the buffers that are exchanged: one buffer for each type.
-
-    Args:
-        parameters: The trained parameters.
-        size: Number of processes; a buffer is divided evenly among them.
-    """
-
-    def __init__(self, parameters: list[Tensor], size: int) -> None:
-        device = parameters[0].device
-        like = [torch.empty((), device="meta"), *(torch.empty_like(each, device="meta") for each in parameters)]
-        self.flats: list[Flat] = []
-        for kind in dict.fromkeys(each.dtype for each in like):
-            indices = [index for index, each in enumerate(like) if each.dtype == kind]
-            unit, end, starts = max(1, ALIGNED // kind.itemsize), 0, list[int]()
-            for index in indices:
-                starts.append(end)
-                end += -(-like[index].numel() // unit) * unit
-            shared = unit * size
-            end = -(-end // shared) * shared
-            self.flats.append(Flat(indices, [like[index] for index in indices], starts, end, kind, device))
 
 
 def _other_buffers(run: Run) -> dict[str, Tensor]:
