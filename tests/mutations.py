@@ -1108,6 +1108,12 @@ MUTATIONS = [
         "link.seconds = link.clock()",
         "tests/train/test_processes.py -k clock",
     ),
+    Mutation(
+        "trainctl/step/exchange.py",
+        "early[number][0].add_(early[number][1])",
+        "early[number][0]",
+        "tests/train/test_same_bits.py -k travel",
+    ),
     # What a run reports after a stop.
     Mutation(
         "trainctl/train/loop.py",

@@ -13,6 +13,7 @@ from trainctl.finished import open as opening
 from trainctl.finished.verify import verify
 from trainctl.machine.link import Link
 from trainctl.step import batch as batch_module
+from trainctl.step import exchange
 from trainctl.store import restore, rundir
 from trainctl.train import loop
 
@@ -81,6 +82,15 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monke
         train(tmp_path / str(size), size, RUNS[name])
         assert same(tmp_path / "1", tmp_path / str(size)), size
         assert rundir.read_json(tmp_path / str(size) / "run.json")["processes"] == size
+
+
+@pytest.mark.parametrize("most", [0, exchange.AT_ONCE])
+def test_gradients_that_travel_with_the_message_and_alone_have_the_same_bits(most, tmp_path, monkeypatch):
+    monkeypatch.setattr(exchange, "AT_ONCE", most)
+    words = [*UNEVEN, "loop.micro_batches=2"]  # one part for each process, and none for one of them in a batch of a row
+    for size in (1, 2):
+        train(tmp_path / str(size), size, [*words, "loop.batch_size=21"])
+    assert same(tmp_path / "1", tmp_path / "2")
 
 
 BROKEN = {

@@ -24,6 +24,7 @@ from trainctl.step.part import Part
 from trainctl.step.tree import Node
 
 HEADER = 6  # numbers: step, status, signal, whether to save, time, number of parts
+AT_ONCE = 16 << 20  # bytes of gradients that may travel with the message: both sums are in memory then
 FINE, NOT_FINITE, NO_MEMORY, FAILED = range(4)  # status
 
 
@@ -58,7 +59,8 @@ class Exchange:
         self.per_process = -(-run.config.loop.micro_batches // run.world.size)
         self.watched: dict[str, Tensor] | None = _other_buffers(run)
         whole = self._subtrees(run.config.loop.micro_batches)
-        self.at_once = run.device.type == "cpu" and len(whole) == 2 and all(len(each) == 1 for each in whole)
+        single = len(whole) == 2 and all(len(each) == 1 for each in whole)
+        self.at_once = run.device.type == "cpu" and single and self.layout.nbytes <= AT_ONCE
 
     def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
         """Compute this process's parts, and return the sum of all parts, and their statistics and metrics in order.
@@ -128,10 +130,7 @@ class Exchange:
         """Return the messages of all processes and, if they travel at once, their sums of gradients; each ``(W, size)``."""
         if not self.at_once:
             return [self.link.gather(message)]
-        sizes = [
-            -(-message.nbytes // ALIGNED) * ALIGNED,
-            *(flat.size * flat.kind.itemsize for flat in self.layout.flats),
-        ]
+        sizes = [-(-message.nbytes // ALIGNED) * ALIGNED, *(flat.nbytes for flat in self.layout.flats)]
         kinds = [message.dtype, *(flat.kind for flat in self.layout.flats)]
         sent = torch.zeros(sum(sizes), dtype=torch.uint8)
         first, *rows = (piece.view(kind) for piece, kind in zip(sent.split(sizes), kinds, strict=True))

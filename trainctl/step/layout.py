@@ -27,6 +27,11 @@ class Flat(NamedTuple):
     kind: torch.dtype
     device: torch.device
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the buffer [bytes]."""
+        return self.size * self.kind.itemsize
+
     def new(self, rows: int) -> Tensor:
         """Return buffers ``(rows, size)``."""
         return torch.empty((rows, self.size), dtype=self.kind, device=self.device)
@@ -76,3 +81,8 @@ class Layout:
             shared = unit * size
             end = -(-end // shared) * shared
             self.flats.append(Flat(indices, [like[index] for index in indices], starts, end, kind, device))
+
+    @property
+    def nbytes(self) -> int:
+        """Size of all buffers [bytes]."""
+        return sum(flat.nbytes for flat in self.flats)
