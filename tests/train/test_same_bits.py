@@ -84,12 +84,14 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monke
         assert rundir.read_json(tmp_path / str(size) / "run.json")["processes"] == size
 
 
+@pytest.mark.parametrize("parts", [2, 8])
 @pytest.mark.parametrize("most", [0, exchange.AT_ONCE])
-def test_gradients_that_travel_with_the_message_and_alone_have_the_same_bits(most, tmp_path, monkeypatch):
+def test_gradients_that_travel_with_the_message_and_alone_have_the_same_bits(most, parts, tmp_path, monkeypatch):
     monkeypatch.setattr(exchange, "AT_ONCE", most)
-    words = [*UNEVEN, "loop.micro_batches=2"]  # one part for each process, and none for one of them in a batch of a row
+    words = [*UNEVEN, f"loop.micro_batches={parts}"]
+    words += ["loop.batch_size=21"] if parts == 2 else ["loop.batch_size=101"]  # the last ones have 1 and 5 rows
     for size in (1, 2):
-        train(tmp_path / str(size), size, [*words, "loop.batch_size=21"])
+        train(tmp_path / str(size), size, words)
     assert same(tmp_path / "1", tmp_path / "2")
 
 

@@ -3,8 +3,8 @@
 Each process sends the sums of its subtrees, cut in as many chunks as there are processes, adds the subtrees of one chunk,
 and gets the other chunks back. All additions are those that one process would make, so the bits are the same, whichever
 way the back end moves the bytes. Two processes with one subtree each need a single addition, and a + b = b + a: there the
-back end may add. On CPUs the gradients then travel with the message that all processes send each other anyway: waiting once
-takes less time than waiting twice.
+back end may add. Two processes on CPUs send small sums with the message that they send each other anyway: waiting once takes
+less time than waiting two or three times.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from trainctl.step.part import Part
 from trainctl.step.tree import Node
 
 HEADER = 6  # numbers: step, status, signal, whether to save, time, number of parts
-AT_ONCE = 16 << 20  # bytes of gradients that may travel with the message: both sums are in memory then
+AT_ONCE = 32 << 20  # bytes of sums that a process may receive with the message
 FINE, NOT_FINITE, NO_MEMORY, FAILED = range(4)  # status
 
 
@@ -58,9 +58,10 @@ class Exchange:
         self.layout = Layout(self.parameters, run.world.size)
         self.per_process = -(-run.config.loop.micro_batches // run.world.size)
         self.watched: dict[str, Tensor] | None = _other_buffers(run)
-        whole = self._subtrees(run.config.loop.micro_batches)
-        single = len(whole) == 2 and all(len(each) == 1 for each in whole)
-        self.at_once = run.device.type == "cpu" and single and self.layout.nbytes <= AT_ONCE
+        self.at_once = 0  # subtrees of a process whose sums travel with the message
+        if run.device.type == "cpu" and run.world.size == 2:
+            most = max(map(len, self._subtrees(run.config.loop.micro_batches)))
+            self.at_once = most if 2 * most * self.layout.nbytes <= AT_ONCE else 0
 
     def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
         """Compute this process's parts, and return the sum of all parts, and their statistics and metrics in order.
@@ -95,7 +96,7 @@ class Exchange:
     ) -> tuple[list[bool], list[Tensor], list[Tensor]]:
         """Exchange everything but gradients; return which gradients there are, and the rows of all parts, in order.
 
-        Also return what travelled with it: a tensor ``(W, size)`` for each buffer of gradients, or nothing.
+        Also return the sums that travelled with it, for each buffer of the layout ``(W, subtrees, size)``, or nothing.
         """
         run, link = self.run, self.link
         header = self._header(found, trouble)
@@ -127,19 +128,24 @@ class Exchange:
         return present, parts, early
 
     def _gather(self, message: Tensor, found: Found | None) -> list[Tensor]:
-        """Return the messages of all processes and, if they travel at once, their sums of gradients; each ``(W, size)``."""
+        """Return the messages of all processes ``(W, size)``, and the sums that travelled with them ``(W, subtrees, size)``."""
         if not self.at_once:
             return [self.link.gather(message)]
-        sizes = [-(-message.nbytes // ALIGNED) * ALIGNED, *(flat.nbytes for flat in self.layout.flats)]
-        kinds = [message.dtype, *(flat.kind for flat in self.layout.flats)]
+        flats = self.layout.flats
+        sizes = [-(-message.nbytes // ALIGNED) * ALIGNED, *(self.at_once * flat.nbytes for flat in flats)]
+        kinds = [message.dtype, *(flat.kind for flat in flats)]
         sent = torch.zeros(sum(sizes), dtype=torch.uint8)
-        first, *rows = (piece.view(kind) for piece, kind in zip(sent.split(sizes), kinds, strict=True))
+        first, *buffers = (piece.view(kind) for piece, kind in zip(sent.split(sizes), kinds, strict=True))
         first[: len(message)] = message
-        for part in found.sums.values() if found else ():  # one, since this process has one subtree
-            for flat, row in zip(self.layout.flats, rows, strict=True):
+        for flat, buffer in zip(flats, buffers, strict=True):
+            for row, part in zip(buffer.view(self.at_once, -1), found.sums.values() if found else (), strict=False):
                 flat.fill(row, [part.loss, *part.gradients])
-        received = self.link.gather(sent).split(sizes, 1)
-        return [piece.view(kind) for piece, kind in zip(received, kinds, strict=True)]
+        messages, *sums = self.link.gather(sent).split(sizes, 1)
+        shape = (self.link.place.size, self.at_once, -1)
+        return [
+            messages.view(kinds[0]),
+            *(piece.view(flat.kind).view(shape) for piece, flat in zip(sums, flats, strict=True)),
+        ]
 
     def _header(self, found: Found | None, trouble: BaseException | None) -> Tensor:
         link = self.link
@@ -181,8 +187,13 @@ class Exchange:
         single = len(subtrees) == 2 and all(len(each) == 1 for each in subtrees)
         results: dict[int, Tensor] = {}
         for number, flat in enumerate(self.layout.flats):
-            if early and single:
-                results |= flat.views(early[number][0].add_(early[number][1]))
+            if early and max(map(len, subtrees)) <= self.at_once:  # a last, smaller batch may have more subtrees
+                rows = {
+                    node: row
+                    for nodes, sums in zip(subtrees, early[number], strict=True)
+                    for node, row in zip(nodes, sums, strict=False)
+                }
+                results |= flat.views(tree.total(rows, found.leaves, lambda one, other: one.add_(other)))
                 continue
             own = flat.new(max(1, len(found.sums)))
             for row, node in zip(own, subtrees[self.run.world.rank], strict=False):
