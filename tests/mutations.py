@@ -717,7 +717,7 @@ MUTATIONS = [
         "tests/test_cli.py",
     ),
     Mutation(
-        "trainctl/train/conclusion.py",
+        "trainctl/train/best.py",
         'evaluate(run.evaluation, "test") if tested == "test" else {}',
         'evaluate(run.evaluation, "val")',
         "tests/train/test_training.py -k default_run",
@@ -829,7 +829,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/train/health.py",
-        "if not isinstance(error, NonFiniteError) and not lacks_memory(error):",
+        "if isinstance(error, UnavailableError) or not (isinstance(error, NonFiniteError) or lacks_memory(error)):",
         "if False:",
         "tests/train/test_health.py -k bug",
     ),
@@ -1113,6 +1113,30 @@ MUTATIONS = [
         "<= self.at_once:  # a last",
         "< 99:  # a last",
         "tests/train/test_same_bits.py -k travel",
+    # What processes that divide the weights compute.
+    Mutation(
+        "trainctl/step/sharded.py",
+        "module.set_gradient_divide_factor(1.0)",
+        "module.set_gradient_divide_factor(2.0)",
+        "tests/train/test_sharded.py -k one_does",
+    ),
+    Mutation(
+        "trainctl/step/sharded.py",
+        "self.compute(Piece(*self.rows, share=0.0))",
+        "self.compute(Piece(*self.rows))",
+        "tests/train/test_sharded.py -k one_does",
+    ),
+    Mutation(
+        "trainctl/step/sharded.py",
+        "for key, value in sorted(named.items())",
+        "for key, value in named.items()",
+        "tests/train/test_sharded.py -k one_does",
+    ),
+    Mutation(
+        "trainctl/step/sharded.py",
+        "parameter.data = parameter.data.new_empty(0)",
+        "pass",
+        "tests/train/test_sharded.py -k share_of_weights",
     ),
     # What a run reports after a stop.
     Mutation(

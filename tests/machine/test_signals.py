@@ -16,7 +16,7 @@ from trainctl import cli
 from trainctl.machine import signals
 from trainctl.report import reporters
 from trainctl.store import checkpoint, manifest, restore, rundir, tensors
-from trainctl.train import conclusion, evaluation, loop, provenance, session, together
+from trainctl.train import best, conclusion, evaluation, loop, provenance, session, together
 
 QUICK = ("dataset=iris", "loop.epochs=2", "loop.eval_batch_size=8", "checkpoint.every_seconds=0")
 
@@ -75,9 +75,9 @@ PLACES = {
     "save": (tensors, "write", 3),  # the first are those of the empty run
     "manifest": (manifest, "checksum", 3),
     "last save": (tensors, "write", 5),
-    "final test": (conclusion, "evaluate", 1),
+    "final test": (best, "evaluate", 1),
     "inside the final test": (evaluation, "scaled", 9),
-    "confusion": (conclusion, "confusion", 1),
+    "confusion": (best, "confusion", 1),
     "plots": (conclusion, "draw", 1),
 }
 

@@ -14,7 +14,7 @@ from trainctl.run.reporter import MultiReporter
 from trainctl.run.run import Run
 from trainctl.settings import compose
 from trainctl.store import rundir
-from trainctl.train import conclusion, loop, session
+from trainctl.train import best, conclusion, loop, session
 
 TINY = ("dataset=iris", "model=linear", "loop.epochs=3", "output.plots=false", "optimizer.lr=0.1")
 
@@ -51,7 +51,7 @@ def test_the_run_keeps_its_own_weights_if_testing_fails(
         raise RuntimeError("a bug")
 
     before = weights(trained)
-    monkeypatch.setattr(conclusion, "evaluate", fail)
+    monkeypatch.setattr(best, "evaluate", fail)
     with pytest.raises(RuntimeError, match="a bug"):
         conclusion.finish(trained, tmp_path, MultiReporter(), "done")
     assert all(torch.equal(weights(trained)[key], value) for key, value in before.items())

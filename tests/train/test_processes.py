@@ -277,10 +277,6 @@ def test_a_run_gets_a_part_for_each_process(tmp_path):
             ["processes=2", "distributed.split_state=true", "precision=fp16", "device=cuda"],
             "distributed.split_state=true: precision=fp16 skips a step if any gradient overflows",
         ),
-        (
-            ["distributed.shard=true"],
-            "distributed.shard=true is not implemented: every process holds all weights",
-        ),
         (["distributed.timeout=0.5s"], "distributed.timeout=0.5s must be at least 1s"),
         (["distributed.sum=any"], "distributed.sum=any: expected"),
     ],

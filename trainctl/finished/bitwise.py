@@ -64,7 +64,7 @@ class Comparison:
 
 
 def require_repeatable(settings: Config) -> None:
-    """Check that the results of a run do not depend on the wall clock.
+    """Check that the results of a run depend neither on the wall clock nor on the number of processes.
 
     Raises:
         ConfigError: If they do.
@@ -72,6 +72,11 @@ def require_repeatable(settings: Config) -> None:
     if settings.loop.max_seconds is not None:
         raise ConfigError(
             f"loop.max_time={settings.loop.max_time}: a run that depends on the wall clock is not reproducible"
+        )
+    if settings.distributed.shard:
+        raise ConfigError(
+            "distributed.shard=true: the last bits depend on the number of processes: train the run again, and see how far"
+            " the results differ with trainctl compare"
         )
     if settings.parts["early_stopping"]["name"] == "time":
         raise ConfigError("early_stopping=time: a run that depends on the wall clock is not reproducible")

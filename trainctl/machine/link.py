@@ -11,6 +11,7 @@ import os
 import platform
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -267,6 +268,16 @@ class Link(Notices):
             raise Stopped
         result: Value = value
         return result
+
+    def in_step(self, work: Callable[[], Value]) -> Value:
+        """Do work in which torch lets the processes wait for each other; see :meth:`trainctl.machine.world.World.in_step`."""
+        try:
+            return work()
+        except RuntimeError as error:
+            frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+            if not frames[-1].startswith("torch.distributed."):
+                raise
+            raise self._gone(error) from error
 
     def listen(self, own: StopRequest) -> "AgreedRequest":
         """Return what signals ask for, agreed with all processes; ``own`` receives those of this process."""

@@ -65,6 +65,15 @@ class World:
         """
         return work() if self.link is None else self.link.together(work)
 
+    def in_step(self, work: Callable[[], Value]) -> Value:
+        """Do work in which torch lets the processes wait for each other.
+
+        Raises:
+            ProcessError: If a process is gone.
+            Exception: What the work raised in this one.
+        """
+        return work() if self.link is None else self.link.in_step(work)
+
 
 ALONE = World(rank=0, size=1)
 _current = [ALONE]  # changes once, when this process joins others

@@ -58,7 +58,9 @@ def assemble(
     device, threads = prepare(config, world)
     origin = next(iter(of_role(parents, "start")), None)
     data = load_data(config, device, trained, fitted, origin)
-    model, task, starts = _start_model(config, data, device, origin, restored=restored)
+    divides = world.size > 1 and config.distributed.shard
+    home = torch.device("cpu") if divides else device  # each process moves its share to its device later
+    model, task, starts = _start_model(config, data, home, origin, restored=restored)
     data = data.for_task(reconstructs=task == "reconstruction", taught=config.learns_without_labels)
     loss, metrics = _loss_and_metrics(config, task, data)
     # 2. The parts that train the model.
@@ -209,7 +211,7 @@ def make_evaluation(
     """Return the parts that measure a model."""
     return Evaluation(
         task, data, model, loss, device, config.precision, config.loop.eval_batch_size, tuple(metrics), world,
-        metric_names.own_maximized(config.parts["metric"]),
+        metric_names.own_maximized(config.parts["metric"]), world.size > 1 and config.distributed.shard,
     )  # fmt: skip
 
 

@@ -136,6 +136,11 @@ def batch_norms(model: nn.Module) -> list[_BatchNorm]:
     return [module for module in model.modules() if isinstance(module, _BatchNorm)]
 
 
+def held(model: nn.Module) -> dict[str, Tensor]:
+    """Return the tensors of a model's state that this process has: of weights that the processes divide, its rows."""
+    return {name: getattr(value, "_local_tensor", value) for name, value in model.state_dict().items()}
+
+
 def decay_groups(model: nn.Module, *, decay_norm_and_bias: bool) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
     """Return the parameters to which weight decay and penalties apply, and those to which they do not.
 

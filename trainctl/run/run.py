@@ -21,6 +21,7 @@ from trainctl.machine.threads import ThreadChoice
 from trainctl.machine.world import ALONE, World
 from trainctl.run.freezer import Freezer
 from trainctl.run.metric_names import maximize
+from trainctl.run.model import held
 from trainctl.run.parent import Parent
 from trainctl.run.state import TrainState
 from trainctl.run.sums import Sums
@@ -67,6 +68,7 @@ class Evaluation:
         metrics: Further metrics, computed from all rows of a split together.
         world: The processes that measure together.
         maximized: The user's own metrics of which larger values are better.
+        lockstep: Whether every forward pass needs all processes at once, as each has a share of the weights.
     """
 
     task: Task
@@ -79,6 +81,7 @@ class Evaluation:
     metrics: tuple[Metric, ...] = ()
     world: World = ALONE
     maximized: frozenset[str] = frozenset()
+    lockstep: bool = False
 
     def maximizes(self, metric: str) -> bool:
         """Return whether larger values of a metric are better."""
@@ -194,9 +197,9 @@ class Run:
     @property
     def changing_tensors(self) -> dict[str, Tensor]:
         """The tensors that steps and evaluations change, by name, except those in the optimizer's state."""
-        named = {f"model.{key}": value for key, value in self.model.state_dict().items()}
+        named = {f"model.{key}": value for key, value in held(self.model).items()}
         if self.average.model is not self.model:
-            named |= {f"average.{key}": value for key, value in self.average.model.state_dict().items()}
+            named |= {f"average.{key}": value for key, value in held(self.average.model).items()}
         named |= {f"teacher.{key}": value for key, value in self.teacher.changing_tensors.items()}
         for index, constraint in enumerate(self.constraints):
             named |= {f"compress.{index}.{key}": value for key, value in constraint.state.items()}

@@ -16,6 +16,22 @@ BY_PARAMETER = (
 )  # fmt: skip
 
 
+BY_WEIGHT = tuple(name for name in BY_PARAMETER if name != "muon")  # those that update each weight by itself
+WHOLE_WEIGHTS = ("average", "compress", "freeze", "regularizer", "teacher")  # groups with members that look at weights
+# Settings with which processes cannot divide the weights, and what to do.
+UNSHARDED = {
+    "distributed.split_state": (True, "divides the optimizer's state, which is divided anyway: leave it out"),
+    "init.name": ("run", "starts from the weights of another run, which was not tested: set distributed.shard=false"),
+    "loop.checkpoint_activations": (True, "computes parts of the model apart, which was not tested: leave it out"),
+    "loop.on_nonfinite": ("rewind", "needs all weights of a checkpoint: use skip or stop"),
+    "loop.record": ("always", "is not possible, as the processes wait for each other in a step: leave it out"),
+    "precision": (
+        "fp16",
+        "skips a step if any gradient overflows, and a process looks at its own share only: use bf16",
+    ),
+}
+
+
 def problems(tree: Tree) -> list[str]:
     """Return everything that is wrong with a configuration, one message each; empty if nothing is."""
     expected = {*knobs(), *SECTIONS, *component.GROUPS}
@@ -107,11 +123,6 @@ def contradictions(tree: Tree) -> list[str]:
     wrong += _compiled(tree)
     if 0 < seconds(timeout) < SHORTEST_TIMEOUT:
         wrong.append(f"distributed.timeout={timeout} must be at least {SHORTEST_TIMEOUT:g}s")
-    if tree["distributed"]["shard"]:
-        wrong.append(
-            "distributed.shard=true is not implemented: every process holds all weights; to divide the optimizer's"
-            " state, which is the larger part, use distributed.split_state=true"
-        )
     if isinstance(tree["processes"], int):
         wrong += obstacles(tree, tree["processes"])
     if tree["precision"] == "fp16" and tree["device"] in ("cpu", "mps"):
@@ -158,9 +169,34 @@ def obstacles(tree: Tree, size: int) -> list[str]:
             "compress=int8 follows the ranges of the activations from one part of a batch to the next, which"
             f" processes={size} cannot share: use processes=1"
         )
-    if tree["distributed"]["split_state"]:
+    if tree["distributed"]["shard"]:
+        wrong += _unsharded(tree)
+    elif tree["distributed"]["split_state"]:
         wrong += _undivided(tree)
     return wrong
+
+
+def _unsharded(tree: Tree) -> list[str]:
+    """Return why the processes of a run cannot divide its weights, a line each; empty if they can."""
+    settings, optimizer = leaves(tree), tree["optimizer"]["name"]
+    chosen = [
+        (group, member["name"])
+        for group in WHOLE_WEIGHTS
+        for member in (tree[group].values() if group in component.ADDITIVE else [tree[group]])
+    ]
+    wrong = [
+        f"{group}={name} looks at whole weights, of which each process has some rows only: leave out one of them"
+        for group, name in chosen
+        if name != "none"
+    ]
+    if optimizer not in BY_WEIGHT:
+        wrong.append(f"optimizer={optimizer} may look at whole matrices: use one of {', '.join(BY_WEIGHT)}")
+    wrong += [
+        f"{key}={spelling.spell(value)} {advice}"
+        for key, (value, advice) in UNSHARDED.items()
+        if settings.get(key) == value
+    ]
+    return [f"distributed.shard=true: {line}" for line in wrong]
 
 
 def _undivided(tree: Tree) -> list[str]:

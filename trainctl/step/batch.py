@@ -8,8 +8,10 @@ from trainctl.machine.device import derive, seed_generators
 from trainctl.run.run import Run
 from trainctl.step.batch_norms import Statistics
 from trainctl.step.exchange import Exchange, Found
+from trainctl.step.fused import trained_parameters
 from trainctl.step.part import Compute, Mark, Part
 from trainctl.step.pieces import PARTS, pieces_of
+from trainctl.step.sharded import ShardedExchange, is_sharded
 from trainctl.step.tree import Adder, run_of
 
 Batch = Callable[[Tensor, Tensor, Tensor | None], Part]
@@ -43,7 +45,7 @@ def in_parts(run: Run, compute: Compute, mark: Mark) -> Batch:
     batch-norm statistics are folded in the order of the parts.
     """
     pieces, statistics, world, sums = pieces_of(run, mark), Statistics(run.model), run.world, run.sums
-    exchange = Exchange(run) if world.size > 1 else None
+    exchange = _exchange(run, compute) if world.size > 1 else None
 
     def computed(inputs: Tensor, targets: Tensor, taught: Tensor | None) -> Found:
         """Compute the parts of this process."""
@@ -90,6 +92,11 @@ def in_parts(run: Run, compute: Compute, mark: Mark) -> Batch:
         return total
 
     return together if exchange else alone
+
+
+def _exchange(run: Run, compute: Compute) -> Exchange:
+    """Return what completes a step that several processes have computed parts of."""
+    return ShardedExchange(run, compute) if is_sharded(run) else Exchange(run, trained_parameters(run.optimizer))
 
 
 def reseed(run: Run, step: int) -> None:

@@ -15,6 +15,7 @@ from trainctl.step.batch import batch_of, count
 from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
 from trainctl.step.recompute import Forward, forward_of
+from trainctl.step.sharded import added, clip_norm, is_sharded, total_of
 from trainctl.step.split_state import divided
 from trainctl.step.teaching import teaching
 
@@ -94,7 +95,7 @@ def differentiate(run: Run, mark: Mark = ignore, forward: Forward | None = None)
         for member, regularizer in zip(run.config.members("regularizer"), run.regularizers, strict=True)
         if regularizer.penalty
     ]
-    teach = teaching(run)
+    teach, sharded = teaching(run), is_sharded(run)
 
     def compute(piece: Piece) -> Part:
         mark("scaling")
@@ -111,7 +112,7 @@ def differentiate(run: Run, mark: Mark = ignore, forward: Forward | None = None)
         total = total if piece.share == 1 else total * piece.share
         total = total if lesson is None else total + lesson
         mark("backward")
-        gradients = _gradients(scaler.scale(total), parameters, run.freezer.held)
+        gradients = added(total) if sharded else _gradients(scaler.scale(total), parameters, run.freezer.held)
         mark("bookkeeping")
         seen = Seen(loss.detach(), labeled.detach(), targets)
         part = Part(total.detach(), list(map(_laid_out, gradients, parameters)), seen)
@@ -274,13 +275,19 @@ def _clip(run: Run, parameters: list[Tensor], mark: Mark) -> None:
     if loop.clip_value is not None:
         torch.nn.utils.clip_grad_value_(parameters, loop.clip_value)
     if loop.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(parameters, loop.clip_norm)
+        if is_sharded(run):
+            clip_norm(run, parameters, loop.clip_norm)
+        else:
+            torch.nn.utils.clip_grad_norm_(parameters, loop.clip_norm)
 
 
 def _require_finite(run: Run, loss: float, gradients: Sequence[Tensor | None]) -> None:
     if not math.isfinite(loss):
         raise NonFiniteError(f"the loss is {loss} {where(run)}", loss, gradients)
-    squares = sum(float(part.double().square().sum()) for part in gradients if part is not None)
+    if not gradients:
+        return
+    own = sum(float(part.double().square().sum()) for part in gradients if part is not None)
+    squares = total_of(run, own)
     if not math.isfinite(squares):
         raise NonFiniteError(f"the gradient's norm is {math.sqrt(squares)} {where(run)}", loss, gradients)
 

@@ -19,6 +19,7 @@ from trainctl.step.fused import Update, lacking, trained_parameters
 from trainctl.step.part import Part, Piece, Seen
 from trainctl.step.recompute import draws
 from trainctl.step.record import MOST_BYTES, Build, Program, Recorder, Recording, Unsupported
+from trainctl.step.sharded import is_sharded
 from trainctl.step.unchanged import changing, unchanged
 
 CHECK_EVERY = (
@@ -53,6 +54,8 @@ class Accelerator:
 def accelerator(run: Run) -> tuple[Accelerator | None, str]:
     """Return the accelerator for a run's steps, or None and the reason why there is none."""
     mode = run.config.loop.record
+    if is_sharded(run):
+        return None, "distributed.shard=true"
     if run.config.loop.compile:
         return None, "loop.compile=true"
     if mode == "never":

@@ -18,7 +18,6 @@ from trainctl.machine.link import LEAVING
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
 from trainctl.step import tree
-from trainctl.step.fused import trained_parameters
 from trainctl.step.layout import ALIGNED, Layout
 from trainctl.step.part import Part
 from trainctl.step.tree import Node
@@ -49,13 +48,14 @@ class Exchange:
 
     Args:
         run: The run to train.
+        parameters: Those whose gradients are added.
     """
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, parameters: list[Tensor]) -> None:
         assert run.world.link is not None
         self.run, self.link = run, run.world.link
-        self.parameters = trained_parameters(run.optimizer)
-        self.layout = Layout(self.parameters, run.world.size)
+        self.parameters = parameters
+        self.layout = Layout(parameters, run.world.size, run.device)
         self.per_process = -(-run.config.loop.micro_batches // run.world.size)
         self.watched: dict[str, Tensor] | None = _other_buffers(run)
         self.at_once = 0  # subtrees of a process whose sums travel with the message

@@ -66,10 +66,10 @@ class Layout:
     Args:
         parameters: The trained parameters.
         size: Number of processes; a buffer is divided evenly among them.
+        device: The device of the buffers.
     """
 
-    def __init__(self, parameters: list[Tensor], size: int) -> None:
-        device = parameters[0].device
+    def __init__(self, parameters: list[Tensor], size: int, device: torch.device) -> None:
         like = [torch.empty((), device="meta"), *(torch.empty_like(each, device="meta") for each in parameters)]
         self.flats: list[Flat] = []
         for kind in dict.fromkeys(each.dtype for each in like):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainctl.run.run import Run
 from trainctl.step.fused import trained_parameters
-from trainctl.store.checkpoint import Flattened, flatten_optimizer
+from trainctl.store.checkpoint import Gathered, flatten_optimizer
 
 
 def is_divided(run: Run) -> bool:
@@ -81,7 +81,7 @@ def forget_the_others(run: Run) -> None:
             run.optimizer.state.pop(parameter, None)
 
 
-def whole(run: Run) -> Flattened | None:
+def whole(run: Run) -> Gathered | None:
     """Return the optimizer's whole state in the first process, nothing in the others; None if it is not divided.
 
     Every process must call it at the same time.
@@ -102,11 +102,11 @@ def whole(run: Run) -> Flattened | None:
     received = [size for size, _ in facts] if run.world.first else nothing
     everything = link.exchange(own, [len(own), *nothing[1:]], received)
     if not run.world.first:
-        return {}, {}
+        return {}, {}, {}
     for part, (_, more) in list(zip(everything.split(received), facts, strict=True))[1:]:
         named |= safetensors.torch.load(part.numpy().tobytes())
         numbers |= more
-    return named, numbers
+    return named, numbers, run.state.best_weights
 
 
 def _shares(run: Run) -> list[list[Tensor]]:

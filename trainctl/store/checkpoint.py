@@ -24,6 +24,7 @@ from trainctl.components.compress.int8 import quantised_weights
 from trainctl.data.rows import Fitted
 from trainctl.errors import CheckpointError
 from trainctl.machine import device
+from trainctl.run.model import held
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
 from trainctl.store import difference, directories, files, int8, manifest, rundir, runfile, runpath, tensors
@@ -34,19 +35,19 @@ OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\
 # The fields of a state that are saved in the manifest; the best weights are saved in a file of their own.
 NUMBERS = tuple(field.name for field in fields(TrainState) if field.name != "best_weights")
 Flattened = tuple[dict[str, Tensor], dict[str, dict[str, Any]]]  # an optimizer's state: tensors by name, numbers
+Gathered = tuple[dict[str, Tensor], dict[str, dict[str, Any]], Mapping[str, Tensor]]  # and the best weights
 SET_BY_THE_LOOP = ("lr", "initial_lr", "momentum")
 
 
-def save(
-    run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = (), whole: Flattened | None = None
-) -> None:
+def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = (), whole: Gathered | None = None) -> None:
     """Write a checkpoint of the run between two steps, and remove the checkpoints that are no longer needed.
 
     Args:
         run: The run to save.
         directory: The run's directory.
         rows: Evaluations that are missing from `metrics.jsonl` because it could not be written.
-        whole: The optimizer's state, of which each process has a share; None if this process has all of it.
+        whole: Of what each process has a share: tensors and numbers of the optimizer's state, perhaps weights, and the best
+            weights; None if this process has all.
 
     Raises:
         StorageError: If the checkpoint cannot be written; earlier checkpoints are kept.
@@ -54,11 +55,11 @@ def save(
     directory = runpath.hold(directory)
     folder, state = directory / "checkpoints", run.state
     directories.ensure_directory(folder)
-    optimizer, optimizer_numbers = whole or flatten_optimizer(run.optimizer)
-    last = tensors.write(folder / f"last-{state.step:08d}.safetensors", stored(run, _tensors(run) | optimizer))
+    named, optimizer_numbers, best_weights = whole or (*flatten_optimizer(run.optimizer), state.best_weights)
+    last = tensors.write(folder / f"last-{state.step:08d}.safetensors", stored(run, _tensors(run) | named))
     best = None
     if state.best:
-        weights = {f"model.{key}": value for key, value in state.best_weights.items()}
+        weights = {f"model.{key}": value for key, value in best_weights.items()}
         best = tensors.write(
             folder / f"best-{state.best.step:08d}.safetensors",
             stored(run, weights | fitted_tensors(run.data.fitted)),
@@ -115,9 +116,10 @@ def size(run: Run) -> int:
     state = flatten_optimizer(run.optimizer)[0] or {
         f"{index}.{name}": value for index in (1, 2) for name, value in run.model.named_parameters()
     }
-    best = {f"best.{key}": value for key, value in run.model.state_dict().items()}
+    best = {f"best.{key}": value for key, value in held(run.model).items()}
+    shares = run.world.size if run.evaluation.lockstep else 1
     names = 100 * (len(state) + len(best))  # in the headers, with shapes
-    return names + 20_000 + sum(int(value.nbytes) for value in (_tensors(run) | state | best).values())
+    return names + 20_000 + shares * sum(int(value.nbytes) for value in (_tensors(run) | state | best).values())
 
 
 def all_tensors(run: Run) -> dict[str, Tensor]:

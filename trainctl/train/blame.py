@@ -10,7 +10,7 @@ from trainctl.errors import NonFiniteError
 from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.run import Run
 from trainctl.step.eager import Step
-from trainctl.step.fused import trained_parameters
+from trainctl.step.sharded import trained_names
 from trainctl.wording import listed
 
 FILE = "nonfinite.json"
@@ -31,9 +31,8 @@ def explain(
         take_closely: Takes the step; raises before it changes a weight.
     """
     rows = run.order.row_numbers(run.state.step)
-    names = {id(parameter): name for name, parameter in run.model.named_parameters()}
-    pairs = zip(trained_parameters(run.optimizer), error.gradients, strict=False)
-    gradients = [names[id(parameter)] for parameter, gradient in pairs if _bad(gradient)]
+    pairs = zip(trained_names(run), error.gradients, strict=False)
+    gradients = [name for name, gradient in pairs if _bad(gradient)]
     found = run.world.share(first_layer(run.model, lambda: take_closely(*batch)))  # each process computes other rows
     layer = next(filter(None, found), "")
     bad_rows = [row for row, finite in zip(rows, _finite_rows(batch[0]), strict=True) if not finite]

@@ -9,13 +9,18 @@ from trainctl.errors import CheckpointError, StorageError, format_bytes
 from trainctl.machine import launch
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
-from trainctl.step import split_state
+from trainctl.step import sharded, split_state
 from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 
 PAUSES = (0.1, 1.0, 4.0)  # between attempts to write [s]
 SPARE = 3  # the number of checkpoints for which there should be space
+
+
+def gathered(run: Run) -> checkpoint.Gathered | None:
+    """Return what the processes of a run divide, in the first one; None if they divide nothing. All must call it."""
+    return sharded.whole(run) or split_state.whole(run)
 
 
 class Writer(ABC):
@@ -51,8 +56,8 @@ class NullWriter(Writer):
     """Writes nothing: for steps repeated in memory, and for all processes of a run except the first."""
 
     def save(self) -> None:
-        """Write nothing; if the processes divide the optimizer's state, send this one's share."""
-        split_state.whole(self.run)
+        """Write nothing; if the processes divide weights or the optimizer's state, send this one's share."""
+        gathered(self.run)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write nothing."""
@@ -80,7 +85,7 @@ class CheckpointWriter(Writer):
             StorageError: If it cannot be written, or if another process is writing to the run.
         """
         lock.check(self.directory)
-        rows, whole = self.reporter.unsaved(), split_state.whole(self.run)
+        rows, whole = self.reporter.unsaved(), gathered(self.run)
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows, whole), self._make_space)
         except LostLockError:

@@ -2,8 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -37,8 +36,9 @@ from trainctl.store import rundir, runpath
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, checkpoint_writer, cost
+from trainctl.train.best import alone, best_weights, measure_test_split
 from trainctl.train.cost import Cost
-from trainctl.train.evaluation import confusion, evaluate
+from trainctl.train.evaluation import evaluate
 from trainctl.wording import shell_words
 
 Summary = dict[str, Any]
@@ -52,9 +52,7 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
         UnavailableError: If memory ran out.
     """
     try:
-        with best_weights(run):
-            metrics, matrix = measure_test_split(run)
-            context = in_context(run, metrics)
+        metrics, matrix, context = run.world.in_step(lambda: measured(alone(run)))
         summary, rows = record(run, directory, reporter, "finished", reason, metrics, context)
     except KeyboardInterrupt as signal:
         kind = Terminated if isinstance(signal, Terminate) else Interrupted
@@ -67,26 +65,14 @@ def finish(run: Run, directory: AnyPath, reporter: Reporter, reason: str) -> Sum
     return summary
 
 
-@contextmanager
-def best_weights(run: Run) -> Iterator[None]:
-    """Load the best weights into the evaluated model; restore its own weights at the end."""
-    model = run.average.model
-    own = {key: tensor.detach().clone() for key, tensor in model.state_dict().items()}
-    model.load_state_dict(run.state.best_weights)
-    try:
-        yield
-    finally:
-        model.load_state_dict(own)
+def measured(run: Run) -> tuple[dict[str, float], list[list[int]], dict[str, Any]]:
+    """Return the metrics and the confusion matrix of the best weights, and what puts them into context.
 
-
-def measure_test_split(run: Run) -> tuple[dict[str, float], list[list[int]]]:
-    """Return the metrics of the test split and the confusion matrix, which is empty unless the task is classification.
-
-    If the test split is empty, there are no metrics, and the confusion matrix is that of the validation split.
+    Where each process has a share of the weights, all of them call this, and compute the same.
     """
-    tested: SplitName = "test" if len(run.data.splits["test"]) else "val"
-    metrics = evaluate(run.evaluation, "test") if tested == "test" else {}
-    return metrics, confusion(run.evaluation, tested) if run.task == "classification" else []
+    with best_weights(run):
+        metrics, matrix = measure_test_split(run)
+        return metrics, matrix, in_context(run, metrics)
 
 
 def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:

@@ -32,17 +32,25 @@ def outputs(
         check: Called before each portion; it may raise an exception to end the evaluation.
         world: The processes among which the portions are dealt: each gets those of its own.
     """
-    model = evaluation.model
+    model, number, own = evaluation.model, -1, 0
+
+    def measured(stored: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        inputs, expected = scaled(evaluation, stored, targets)
+        with autocast(evaluation.device, evaluation.precision):
+            portion = model(inputs)
+        return portion.float(), expected
+
     model.eval()
     try:
         for number, (stored, targets) in enumerate(evaluation.data.splits[split].portions(evaluation.batch_size)):
             if number % world.size != world.rank:
                 continue
-            check()
-            inputs, expected = scaled(evaluation, stored, targets)
-            with autocast(evaluation.device, evaluation.precision):
-                portion = model(inputs)
-            yield portion.float(), expected
+            if not evaluation.lockstep:  # else all processes reach the end, and a signal is heard then
+                check()
+            own += 1
+            yield measured(stored, targets)
+        if evaluation.lockstep and own * world.size <= number:
+            measured(stored, targets)  # the others need this process for one portion more
     finally:
         model.train()
 
@@ -147,7 +155,7 @@ def measure_together(evaluation: Evaluation, split: SplitName, check: Check) -> 
                 kept.append((portion.cpu(), targets.cpu()))
         return rows, kept
 
-    rows, kept = world.together(own)
+    rows, kept = (world.in_step if evaluation.lockstep else world.together)(own)
     sums.fold(world.link.dealt(rows))
     if not wanted:
         return Measured(sums, {})

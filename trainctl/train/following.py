@@ -29,7 +29,7 @@ from trainctl.report import table
 from trainctl.run import assemble
 from trainctl.settings import validation
 from trainctl.store import parents as stored_parents
-from trainctl.train import loop, parentage, together
+from trainctl.train import best, conclusion, loop, parentage, together
 from trainctl.train.checkpoint_writer import Follower
 from trainctl.train.log_lines import Sender
 
@@ -116,8 +116,8 @@ def take_part(link: Link, number: int, job: dict[str, Any], sender: Sender) -> N
     if "stop_at_step" not in go:
         return
     run = replace(run, config=replace(run.config, loop=replace(run.config.loop, stop_at_step=go["stop_at_step"])))
-    together.open_for(run)
-    together.spread_state(run)
-    together.compare_weights(run)
+    together.start_alike(run)
     sender.run = run
-    loop.train(run, Path(), sender, Follower(run, sender))
+    ending = loop.train(run, Path(), sender, Follower(run, sender))
+    if run.evaluation.lockstep and ending.outcome != "stopped" and run.state.best:
+        link.in_step(lambda: conclusion.measured(best.alone(run)))

@@ -39,7 +39,7 @@ from trainctl.run.state import TrainState
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
-from trainctl.step.split_state import is_divided
+from trainctl.step.sharded import has_all_state
 from trainctl.store import restore, rundir
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
@@ -116,7 +116,7 @@ class Health:
             self.engine.take(*batch)
         except (Exception, SystemExit) as error:
             self.broken = not isinstance(error, ProcessError)  # raised before any weight has changed
-            if not isinstance(error, NonFiniteError) and not lacks_memory(error):
+            if isinstance(error, UnavailableError) or not (isinstance(error, NonFiniteError) or lacks_memory(error)):
                 raise
             _release(run, error)
             self._look_closely(str(error) if isinstance(error, NonFiniteError) else out_of_memory(error))
@@ -264,7 +264,7 @@ class Health:
         try:
             if self.broken:
                 self._put_back()
-            if not is_divided(self.run) and state_is_finite(self.run, self.masks):
+            if has_all_state(self.run) and state_is_finite(self.run, self.masks):
                 self.writer.save()
                 return f"the state at step {self.run.state.step} is saved"
         except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that caused this

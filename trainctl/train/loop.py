@@ -9,6 +9,7 @@ import time
 
 from trainctl.machine.cpu import ThreadMonitor
 from trainctl.machine.signals import Stopped, StopRequest
+from trainctl.run.model import held
 from trainctl.run.rate import learning_rate, set_learning_rate
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
@@ -127,4 +128,4 @@ def keep_best(run: Run, value: float) -> None:
     first = state.best is None or (compressed and state.best_uncompressed)
     if first or (state.best and sign * value < sign * state.best.value):
         state.best, state.best_uncompressed = Best(value, state.step, run.epoch), not compressed
-        state.best_weights = {key: tensor.detach().clone() for key, tensor in run.average.model.state_dict().items()}
+        state.best_weights = {key: tensor.detach().clone() for key, tensor in held(run.average.model).items()}

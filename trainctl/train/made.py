@@ -18,7 +18,7 @@ from trainctl.store import checkpoint, lock, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
 from trainctl.store.building import building
 from trainctl.store.records import MadeBy
-from trainctl.train import checkpoint_writer, conclusion, cost, provenance
+from trainctl.train import best, checkpoint_writer, conclusion, cost, provenance
 from trainctl.train.cost import Cost
 from trainctl.train.evaluation import evaluate
 from trainctl.train.loop import keep_best
@@ -99,7 +99,7 @@ def _write(run: Run, directory: Path, made_by: MadeBy, before: Cost | None) -> N
         keep_best(run, metrics[run.config.monitor])
         row = {"step": 0, "epoch": 0.0, "seconds": time.monotonic() - begin} | metrics
         rundir.write(held / "metrics.jsonl", rundir.line(row))
-        tested, matrix = conclusion.measure_test_split(run)
+        tested, matrix = best.measure_test_split(run)
         size = cost.as_json(cost.measure(run.evaluation, run.config.monitor), before)
         if any(member["name"] != "none" for member in run.config.members("compress")):
             size |= {"zeros": cost.zeros(run.evaluation.model)}

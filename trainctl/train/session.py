@@ -19,7 +19,6 @@ from trainctl.errors import (
     exit_called,
 )
 from trainctl.machine import launch, threads
-from trainctl.machine.world import ALONE
 from trainctl.report import run_lines
 from trainctl.report.reporters import Reporters
 from trainctl.report.reporters import records as run_files
@@ -41,11 +40,6 @@ from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
 from trainctl.train.log_lines import listening
 from trainctl.wording import shell_words
-
-
-def alone(run: Run) -> Run:
-    """Return the run as its first process measures it at the end, while the others wait."""
-    return replace(run, evaluation=replace(run.evaluation, world=ALONE))
 
 
 def no_judge(row: Row) -> None:
@@ -241,7 +235,7 @@ def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[R
                 raise NonFiniteError(
                     f"{run.config.monitor} was never finite, so there are no best weights; the last weights are saved"
                 )
-            return finish(alone(run), directory, reporter, ending.reason)
+            return finish(run, directory, reporter, ending.reason)
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))

@@ -7,6 +7,7 @@ same run from it, receives the state, and takes part in every step, see :mod:`tr
 import hashlib
 import json
 import platform
+import warnings
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ import torch
 from torch import Tensor
 
 from trainctl.data.schema import Schema
-from trainctl.errors import ConfigError, DataError, UnavailableError
+from trainctl.errors import Advice, ConfigError, DataError, UnavailableError
 from trainctl.fileformat import fingerprints
 from trainctl.machine import device as devices
 from trainctl.machine import environment, threads
@@ -32,7 +33,7 @@ from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.settings.processes import too_few_parts
 from trainctl.settings.validation import obstacles
-from trainctl.step import split_state
+from trainctl.step import sharded, split_state
 from trainctl.store import checkpoint, restore
 from trainctl.train import log_lines
 
@@ -86,6 +87,9 @@ def assembled(
     """
     link = world.link
     if link is None:
+        if config.distributed.shard:
+            note = "distributed.shard=true: there is one process, so nothing is divided: give e.g. processes=2"
+            warnings.warn(note, Advice, stacklevel=2)
         return assemble.assemble(config, trained, parents, restored=restored)
     require_possible(config, world)
     link.timeout = config.distributed.seconds
@@ -185,9 +189,15 @@ def equalize(run: Run) -> None:
     if link is None:
         return
     link.publish(f"go/{link.job}", {"stop_at_step": run.config.loop.stop_at_step})
+    start_alike(run)
+
+
+def start_alike(run: Run) -> None:
+    """Give this process the state of the first one, or its share of it; every process calls this before the first step."""
     open_for(run)
     spread_state(run)
     compare_weights(run)
+    sharded.shard(run)
 
 
 def open_for(run: Run) -> None:
@@ -255,15 +265,17 @@ def _below(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def compare_weights(run: Run) -> None:
-    """Check that all processes have the same weights and buffers, bit for bit.
+    """Check that all processes have the same weights and buffers, bit for bit, except weights that they divide.
 
     Raises:
         UnavailableError: If they do not.
     """
     if run.world.link is None:
         return
-    digest = hashlib.sha256()
+    digest, divided = hashlib.sha256(), {f"model.{name}" for name in sharded.divided(run)}
     for name, tensor in run.changing_tensors.items():
+        if name in divided:
+            continue
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
     own = [digest.hexdigest(), platform.node(), devices.processor()]
