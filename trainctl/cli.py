@@ -27,7 +27,7 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.fileformat import waiting
-from trainctl.machine import launch, memory
+from trainctl.machine import launch, memory, step_mark
 from trainctl.machine.environment import Place
 from trainctl.machine.environment import read as read_place
 from trainctl.machine.signals import ExitImmediately, Terminate
@@ -59,18 +59,19 @@ def main() -> int:
         os.environ.setdefault(name, value)
     if place.rank:
         return follow(place)
+    if place.by == "srun" and _command() in TRAINING:
+        step_mark.hold()
     code = 1
     try:
         code = alone()
     finally:
-        farewell(place, code)
+        step_mark.end(code, everybody_knows=farewell(place, code))
     return code
 
 
 def follow(place: Place) -> int:
     """Take part in what the first process trains; a command that trains nothing is the first process's alone."""
-    command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
-    if place.by != "trainctl" and command not in TRAINING:
+    if place.by != "trainctl" and _command() not in TRAINING:
         return 0
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     with ExitImmediately():
@@ -79,21 +80,23 @@ def follow(place: Place) -> int:
         return following.follow(place)
 
 
-def farewell(place: Place, code: int) -> None:
-    """Let the other processes end, with the exit code of the first one."""
+def _command() -> str:
+    return next((word for word in sys.argv[1:] if word in COMMANDS), "train")
+
+
+def farewell(place: Place, code: int) -> bool:
+    """Let the other processes end, with the exit code of the first one; return whether all of them know it."""
     from trainctl.machine import world
 
     link = world.current().link
-    command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
-    if link is None and place.by != "trainctl" and command in TRAINING:  # the launcher ends them itself
+    if link is None and place.by != "trainctl" and _command() in TRAINING:  # the launcher ends them itself
         from trainctl.machine.rendezvous import join
 
         try:
             link = join(place)
         except TrainctlError:
-            return
-    if link is not None:
-        link.farewell(code)
+            return False
+    return link is not None and link.farewell(code)
 
 
 def alone() -> int:

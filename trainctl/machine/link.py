@@ -73,16 +73,19 @@ class Link(Notices):
         self.job += 1
         return self.job
 
-    def farewell(self, exit_code: int) -> None:
-        """Let the other processes end, and wait until they know; the first process calls this."""
+    def farewell(self, exit_code: int) -> bool:
+        """Let the other processes end, wait until they know, and return whether all do; the first process calls this."""
         self.close()
         self.publish("end", {"exit_code": exit_code})
         end = time.monotonic() + FAREWELL
-        while time.monotonic() < end and not all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
+        while time.monotonic() < end:
+            if all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
+                return True
             if self._has("failed"):  # those that failed, and those that noticed, do not answer
                 time.sleep(POLL_MOST)
-                return
+                return False
             time.sleep(POLL)
+        return False
 
     def connect(self, device: torch.device, timeout: float) -> None:
         """Open the connections for collective operations; every process must call it at about the same time.
