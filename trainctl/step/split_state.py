@@ -109,6 +109,17 @@ def whole(run: Run) -> Flattened | None:
     return named, numbers
 
 
+def attach(error: BaseException, whole: Flattened | None) -> None:
+    """Let an error carry the optimizer's whole state to who saves the run."""
+    error.optimizer_state = whole  # type: ignore[attr-defined]
+
+
+def attached(error: BaseException | None) -> Flattened | None:
+    """Return the optimizer's whole state that an error carries; None if it carries none."""
+    found: Flattened | None = getattr(error, "optimizer_state", None)
+    return found
+
+
 def _shares(run: Run) -> list[list[Tensor]]:
     """Return the parameters that each process updates, the largest first."""
     parameters = trained_parameters(run.optimizer)

@@ -11,6 +11,7 @@ from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.step import split_state
 from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
+from trainctl.store.checkpoint import Flattened
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 
@@ -31,8 +32,11 @@ class Writer(ABC):
         self.run, self.directory, self.reporter = run, runpath.hold(directory), reporter
 
     @abstractmethod
-    def save(self) -> None:
+    def save(self, whole: Flattened | None = None) -> None:
         """Write a checkpoint of the run, which must be between two steps.
+
+        Args:
+            whole: The optimizer's state, if the processes divide it and have given it already.
 
         Raises:
             StorageError: If it cannot be written; the message names the newest checkpoint on disk.
@@ -50,9 +54,10 @@ class Writer(ABC):
 class NullWriter(Writer):
     """Writes nothing: for steps repeated in memory, and for all processes of a run except the first."""
 
-    def save(self) -> None:
+    def save(self, whole: Flattened | None = None) -> None:
         """Write nothing; if the processes divide the optimizer's state, send this one's share."""
-        split_state.whole(self.run)
+        if whole is None:
+            split_state.whole(self.run)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write nothing."""
@@ -73,14 +78,14 @@ class CheckpointWriter(Writer):
         self.scarce = False
         self._measure_space()
 
-    def save(self) -> None:
+    def save(self, whole: Flattened | None = None) -> None:
         """Write a checkpoint; if that fails, delete old ones and retry.
 
         Raises:
             StorageError: If it cannot be written, or if another process is writing to the run.
         """
         lock.check(self.directory)
-        rows, whole = self.reporter.unsaved(), split_state.whole(self.run)
+        rows, whole = self.reporter.unsaved(), split_state.whole(self.run) if whole is None else whole
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows, whole), self._make_space)
         except LostLockError:
