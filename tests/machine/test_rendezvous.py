@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,12 @@ def test_waiting_ends_with_the_first_process_and_with_the_limit(place, first, mo
     with pytest.raises(ProcessError) as ended:
         rendezvous._wait_for_first(place, 60, lines.append)
     assert (ended.value.exit_code, ended.value.known) == (2, True)
+
+
+def test_torchrun_may_start_the_first_process_again(place):
+    step_mark.leave()
+    with pytest.raises(UnavailableError):
+        rendezvous._wait_for_first(replace(place, by="torchrun"), 0.3, print)
 
 
 @pytest.mark.slow

@@ -31,7 +31,7 @@ def join(place: Place) -> Link:
         ProcessError: If the first process was here and has ended.
         UnavailableError: If the first process cannot be found, or its port is taken.
     """
-    if place.rank and place.by == "srun":
+    if place.rank and place.by != "trainctl":  # whose launcher listens already
         _wait_for_first(place, patience(sys.argv[1:]), _say)
     try:
         return Link(place, dist.PrefixStore("trainctl", _store(place)))
@@ -72,7 +72,7 @@ def _wait_for_first(place: Place, limit: float, say: Callable[[str], None]) -> N
             reason = error.strerror or str(error)
         else:
             return
-        if (code := step_mark.ended()) is not None:
+        if place.by == "srun" and (code := step_mark.ended()) is not None:
             if code != step_mark.GONE:
                 raise ProcessError("process 0 has ended", code)
             raise ProcessError(f"process 0 on {place.address} is gone", known=False)

@@ -86,7 +86,8 @@ def _left(link: Link, error: ProcessError) -> int:
     if link.place.by == "trainctl":  # the launcher says what became of the other one
         return GONE
     if link.is_lost:
-        step_mark.leave()
+        if link.place.by == "srun":  # torchrun may start all again
+            step_mark.leave()
         table.line(f"trainctl: process {link.place.rank} on {platform.node()}: {error}", stream=sys.stderr)
     return error.exit_code
 
