@@ -30,7 +30,7 @@ from trainctl.fileformat import waiting
 from trainctl.machine import launch, memory, step_mark
 from trainctl.machine.environment import Place
 from trainctl.machine.environment import read as read_place
-from trainctl.machine.signals import ExitImmediately, Terminate
+from trainctl.machine.signals import ExitImmediately, Terminate, left_for
 from trainctl.machine.threads import Watch
 from trainctl.report import pipes, streams, table, waits
 from trainctl.settings import habits, spelling
@@ -74,10 +74,15 @@ def follow(place: Place) -> int:
     if place.by != "trainctl" and _command() not in TRAINING:
         return 0
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with ExitImmediately():
-        from trainctl.train import following
+    try:
+        with ExitImmediately():
+            from trainctl.train import following
 
-        return following.follow(place)
+            return following.follow(place)
+    except (Exception, KeyboardInterrupt):  # while PyTorch is imported; the first process prints that it ends
+        if (kind := left_for()) is None:
+            raise
+        return Terminated.exit_code if kind is Terminate else Interrupted.exit_code
 
 
 def _command() -> str:
@@ -119,10 +124,8 @@ def alone() -> int:
         return complain(str(error), error.exit_code)
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
-    except Terminate:
-        return complain("terminated; everything saved so far is intact", Terminated.exit_code)
-    except KeyboardInterrupt:
-        return complain("interrupted; everything saved so far is intact", Interrupted.exit_code)
+    except KeyboardInterrupt as error:
+        return stopped(type(error))
     except SystemExit as error:
         return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
@@ -130,10 +133,20 @@ def alone() -> int:
             raise  # of a connection that a component has opened
         pipes.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
-    except (OSError, RuntimeError, ImportError, MemoryError) as error:
-        if (answered := answer(error)) is None:
+    except Exception as error:
+        if kind := left_for():
+            return stopped(kind)
+        usual = isinstance(error, (OSError, RuntimeError, ImportError, MemoryError))
+        if not usual or (answered := answer(error)) is None:
             raise
         return answered
+
+
+def stopped(kind: type[KeyboardInterrupt]) -> int:
+    """Print that a signal has ended the command, and return the exit code."""
+    if kind is Terminate:
+        return complain("terminated; everything saved so far is intact", Terminated.exit_code)
+    return complain("interrupted; everything saved so far is intact", Interrupted.exit_code)
 
 
 def answer(error: Exception) -> int | None:

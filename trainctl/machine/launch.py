@@ -226,6 +226,9 @@ def outcome(attempt: Launch) -> tuple[int, str]:
         if code < 0 and rank not in attempt.ended and -code not in attempt.sent
     ]
     told, first = attempt.told, codes[0]
+    failed = [code for rank, code in enumerate(codes) if code > 0 and code != GONE and rank not in attempt.ended]
+    if 0 in attempt.ended and failed and not killed:  # before the others knew of each other
+        return failed[0], ""
     if first >= 0 and first != GONE and not (killed and 0 in attempt.ended):
         return first, ""
     state = f"; the state at step {told['saved']} is saved" if "saved" in told else ""
