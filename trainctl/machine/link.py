@@ -185,9 +185,15 @@ class Link(Notices):
             for rank in range(1, self.place.size)
             if not self._has(f"lost/{rank}")
         ]
+        if not quiet:  # this one was suspended, or its network was gone
+            return ProcessError(
+                f"the others have not heard from process 0 on {platform.node()} for {self.timeout:g} s"
+                " (distributed.timeout), and have left",
+                known=False,
+            )
         what = f"not answered for {self.timeout:g} s (distributed.timeout)" if late else "disappeared without a message"
         verb = "have" if len(quiet) > 1 else "has"
-        return ProcessError(f"{listed(quiet) or 'another process'} {verb} {what}", known=False)
+        return ProcessError(f"{listed(quiet)} {verb} {what}", known=False)
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all processes, which have the same shape ``(...)``, as one ``(W, ...)``."""
