@@ -175,7 +175,7 @@ class Link(Notices):
         self.close()
         if self.place.rank:
             self.noticed("end")
-            lost = f"process 0 on {self.place.address}" if self.is_lost else "another process"
+            lost = self.server if self.is_lost else "another process"
             return ProcessError(f"{lost} is gone", known=False)
         found = self.failure(EVIDENCE)
         if found.known:

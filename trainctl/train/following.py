@@ -88,7 +88,9 @@ def _left(link: Link, error: ProcessError) -> int:
     if link.is_lost:
         if link.place.by == "srun":  # torchrun may start all again
             step_mark.leave()
-        table.line(f"trainctl: process {link.place.rank} on {platform.node()}: {error}", stream=sys.stderr)
+        table.line(
+            f"trainctl: process {link.place.rank} on {platform.node()}: {link.server} is gone", stream=sys.stderr
+        )
     return error.exit_code
 
 
