@@ -16,7 +16,7 @@ from trainctl.store import restore, rundir
 from trainctl.train import session
 
 COMMON = ("output.plots=false", "threads=1", "seed=3")
-# Iris has 104 training rows: with 20 in a batch, the last batch of an epoch has 4.
+# Iris has 106 training rows: with 20 in a batch, the last batch of an epoch has 6.
 TINY = (*COMMON, "dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=3",
         "loop.max_steps=12", "loop.eval_every_steps=5", "loop.eval_batch_size=7")  # fmt: skip
 CLOCK = ("seconds", "samples_per_second")

@@ -8,6 +8,7 @@ process or two, and its end is compared with that of one process.
 import argparse
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.family import Child, children, lives
 from tests.zygote import Process, Zygote
 from trainctl.errors import CheckpointError
 from trainctl.store import restore, rundir
@@ -33,6 +35,7 @@ MANY = (
 PATIENCE = 400.0  # for a command to end, on a busy machine [s]
 LEAVE = 30.0  # for the processes of a command that was killed to save and end, on a busy machine [s]
 PROMPTLY = 5.0  # the same, where nobody else uses the machine [s]
+SECOND = r"(?<=\d{8})-[0-9a-f]{8}(?=\.)"  # in the name of a file
 Start = Callable[..., Process]
 
 
@@ -79,6 +82,7 @@ def torture(
     finish(start, *train, *many, f"output.root={folder / 'timed'}")
     seconds = time.perf_counter() - began
     while report.kills < kills:
+        shown = len(report.wrong)
         root = folder / f"{report.runs}-{report.kills}"
         killed(start, chance, seconds, report, *train, *many, f"output.root={root}")
         directory = only_run(root)
@@ -97,9 +101,9 @@ def torture(
         report.taken_over += (directory / "log.txt").read_text().count("took over the lock")
         if len(list(rundir.all_runs(root))) > 1:
             report.wrong.append(f"{root}: has several runs")
-        if outcome(directory) != whole:
-            report.wrong.append(f"{directory}: ended otherwise than the undisturbed run")
-        print(f"so far: {report}", file=sys.stderr, flush=True)
+        if different := [name for name, value in outcome(directory).items() if value != whole[name]]:
+            report.wrong.append(f"{directory}: ended otherwise than the undisturbed run ({', '.join(different)})")
+        print("\n".join([*report.wrong[shown:], f"so far: {report}"]), file=sys.stderr, flush=True)
     return report
 
 
@@ -107,8 +111,8 @@ def killed(start: Start, chance: random.Random, seconds: float, report: Report, 
     """Start a command, and kill it, or one of the processes that it has started, after a random time."""
     process = start(*arguments)
     time.sleep(chance.uniform(0, seconds))
-    own = children(process.pid)
-    victims = [("command", process.pid), *((f"process {rank}", pid) for rank, pid in enumerate(own))]
+    own = [each for each in children(process.pid) if each.leads]  # with one process, none
+    victims = [("command", process.pid), *((f"process {rank}", each.pid) for rank, each in enumerate(own))]
     name, pid = chance.choice(victims)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
@@ -123,32 +127,15 @@ def killed(start: Start, chance: random.Random, seconds: float, report: Report, 
     wait_for_the_end(own, report)
 
 
-def wait_for_the_end(pids: list[int], report: Report) -> None:
+def wait_for_the_end(own: list[Child], report: Report) -> None:
     """Wait until processes have ended; a killed command must leave none."""
     began = time.monotonic()
-    while any(is_worker(pid) for pid in pids):
+    while left := [each.pid for each in own if lives(each)]:
         if time.monotonic() - began > LEAVE:
-            report.wrong.append(f"processes {[pid for pid in pids if is_worker(pid)]} still run")
+            report.wrong.append(f"processes {left} still run")
             return
         time.sleep(0.02)
     report.late += time.monotonic() - began > PROMPTLY
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a command has started for a run, in the order of their start."""
-    try:
-        found = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    except OSError:
-        return []
-    return [int(each) for each in found if is_worker(int(each))]
-
-
-def is_worker(pid: int) -> bool:
-    """Return whether a process is one of several that train a run."""
-    try:
-        return b"trainctl.worker" in Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
 
 
 def has_finished(directory: Path) -> bool:
@@ -172,8 +159,11 @@ def has_checkpoint(directory: Path) -> bool:
         return False
 
 
-def outcome(directory: Path | None) -> tuple[Any, ...]:
-    """Return final weights, optimizer and best weights by their SHA-256, every evaluation, and what lies there."""
+def outcome(directory: Path | None) -> dict[str, Any]:
+    """Return final weights, optimizer and best weights by their SHA-256, every evaluation, and what lies there.
+
+    A second checkpoint of a step, e.g. of one that was saved before its evaluation, has a part of its hash in its name.
+    """
     assert directory
     manifest = restore.newest(directory).manifest
     rows = [
@@ -181,8 +171,15 @@ def outcome(directory: Path | None) -> tuple[Any, ...]:
         for row in rundir.read_metrics(directory)
     ]
     lines = len((directory / "metrics.jsonl").read_text().splitlines())
-    files = sorted(str(path.relative_to(directory)) for path in directory.rglob("*"))
-    return manifest.step, manifest.last, manifest.best, manifest.state["best"], rows, lines, files
+    files = sorted(re.sub(SECOND, "", str(path.relative_to(directory))) for path in directory.rglob("*"))
+    return {
+        "step": manifest.step,
+        "newest": manifest.last.sha256,
+        "best": [manifest.best.sha256 if manifest.best else None, manifest.state["best"]],
+        "rows": rows,
+        "lines": lines,
+        "files": files,
+    }
 
 
 def main() -> int:

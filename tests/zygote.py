@@ -19,6 +19,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -179,8 +180,12 @@ class Forked:
                 time.sleep(0.005)
         return self.returncode
 
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self._pid, number)
+
     def kill(self) -> None:
-        os.kill(self._pid, signal.SIGKILL)
+        self.send_signal(signal.SIGKILL)
 
 
 def serve(requests: socket.socket) -> None:
@@ -213,6 +218,7 @@ def become(arguments: list[str], cwd: str, environment: dict[str, str], ignored:
     os.chdir(cwd)
     os.environ.clear()
     os.environ.update(environment)
+    tempfile.tempdir = None  # looked up again, in TMPDIR
     for descriptor, number in ((out, 1), (err, 2)):
         os.dup2(descriptor, number)
         os.close(descriptor)

@@ -27,10 +27,10 @@ from trainctl.errors import (
     out_of_memory,
 )
 from trainctl.fileformat import waiting
-from trainctl.machine import launch, memory
+from trainctl.machine import launch, memory, step_mark
 from trainctl.machine.environment import Place
 from trainctl.machine.environment import read as read_place
-from trainctl.machine.signals import ExitImmediately, Terminate
+from trainctl.machine.signals import ExitImmediately, Terminate, left_for
 from trainctl.machine.threads import Watch
 from trainctl.report import pipes, streams, table, waits
 from trainctl.settings import habits, spelling
@@ -59,41 +59,49 @@ def main() -> int:
         os.environ.setdefault(name, value)
     if place.rank:
         return follow(place)
+    if place.by == "srun" and _command() in TRAINING:
+        step_mark.hold()
     code = 1
     try:
         code = alone()
     finally:
-        farewell(place, code)
+        step_mark.end(code, everybody_knows=farewell(place, code))
     return code
 
 
 def follow(place: Place) -> int:
     """Take part in what the first process trains; a command that trains nothing is the first process's alone."""
-    command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
-    if place.by != "trainctl" and command not in TRAINING:
+    if place.by != "trainctl" and _command() not in TRAINING:
         return 0
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
-    with ExitImmediately():
-        from trainctl.train import following
+    try:
+        with ExitImmediately():
+            from trainctl.train import following
 
-        return following.follow(place)
+            return following.follow(place)
+    except (Exception, KeyboardInterrupt):  # while PyTorch is imported; the first process prints that it ends
+        if (kind := left_for()) is None:
+            raise
+        return Terminated.exit_code if kind is Terminate else Interrupted.exit_code
 
 
-def farewell(place: Place, code: int) -> None:
-    """Let the other processes end, with the exit code of the first one."""
+def _command() -> str:
+    return next((word for word in sys.argv[1:] if word in COMMANDS), "train")
+
+
+def farewell(place: Place, code: int) -> bool:
+    """Let the other processes end, with the exit code of the first one; return whether all of them know it."""
     from trainctl.machine import world
 
     link = world.current().link
-    command = next((word for word in sys.argv[1:] if word in COMMANDS), "train")
-    if link is None and place.by != "trainctl" and command in TRAINING:  # the launcher ends them itself
+    if link is None and place.by != "trainctl" and _command() in TRAINING:  # the launcher ends them itself
         from trainctl.machine.rendezvous import join
 
         try:
             link = join(place)
         except TrainctlError:
-            return
-    if link is not None:
-        link.farewell(code)
+            return False
+    return link is not None and link.farewell(code)
 
 
 def alone() -> int:
@@ -116,10 +124,8 @@ def alone() -> int:
         return complain(str(error), error.exit_code)
     except TrainctlError as error:
         return complain(str(error), error.exit_code)
-    except Terminate:
-        return complain("terminated; everything saved so far is intact", Terminated.exit_code)
-    except KeyboardInterrupt:
-        return complain("interrupted; everything saved so far is intact", Interrupted.exit_code)
+    except KeyboardInterrupt as error:
+        return stopped(type(error))
     except SystemExit as error:
         return complain(exit_called(error), ConfigError.exit_code)
     except BrokenPipeError:
@@ -127,10 +133,20 @@ def alone() -> int:
             raise  # of a connection that a component has opened
         pipes.drain(sys.stdout)  # the reader has closed the pipe: discard the rest of the output
         return 0
-    except (OSError, RuntimeError, ImportError, MemoryError) as error:
-        if (answered := answer(error)) is None:
+    except Exception as error:
+        if kind := left_for():
+            return stopped(kind)
+        usual = isinstance(error, (OSError, RuntimeError, ImportError, MemoryError))
+        if not usual or (answered := answer(error)) is None:
             raise
         return answered
+
+
+def stopped(kind: type[KeyboardInterrupt]) -> int:
+    """Print that a signal has ended the command, and return the exit code."""
+    if kind is Terminate:
+        return complain("terminated; everything saved so far is intact", Terminated.exit_code)
+    return complain("interrupted; everything saved so far is intact", Interrupted.exit_code)
 
 
 def answer(error: Exception) -> int | None:

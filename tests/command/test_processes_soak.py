@@ -8,12 +8,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests import soak
+from tests.family import Child, children, lives
 from tests.zygote import Process
 from trainctl.store import restore
 
@@ -31,34 +31,24 @@ def runs_in(folder: Path) -> list[Path]:
     return [path.parent for path in folder.glob("*/config.yaml")]
 
 
-def workers() -> list[int]:
-    found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
-        with suppress(OSError):
-            if b"trainctl.worker" in path.read_bytes():
-                found.append(int(path.parent.name))
-    return found
-
-
 @pytest.fixture
-def begun(start: Callable[..., Process], tmp_path: Path) -> Callable[..., tuple[Process, list[int]]]:
+def begun(start: Callable[..., Process], tmp_path: Path) -> Callable[..., tuple[Process, list[Child]]]:
     """Return a function that starts a run of two processes, and waits for its first evaluation."""
 
-    def run(*words: str) -> tuple[Process, list[int]]:
-        before = set(workers())
+    def run(*words: str) -> tuple[Process, list[Child]]:
         process = start(*LONG, "processes=2", *words)
         for line in process.stdout:
             if line.startswith("epoch"):
                 break
-        return process, sorted(set(workers()) - before)
+        return process, children(process.pid)
 
     return run
 
 
-def gone(pids: list[int], seconds: float = 30.0) -> bool:
+def gone(own: list[Child], seconds: float = 30.0) -> bool:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        if not set(pids) & set(workers()):
+        if not any(map(lives, own)):
             return True
         time.sleep(0.05)
     return False
@@ -68,15 +58,16 @@ def gone(pids: list[int], seconds: float = 30.0) -> bool:
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGKILL"])
 def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, command, tmp_path):
     shared = {path.name for path in Path("/dev/shm").iterdir()}
-    process, pids = begun()
+    process, own = begun()
+    assert len(own) == 2
     number = getattr(signal, name)
     if target == "command":
         process.send_signal(number)
     else:
-        os.kill(pids[target], number)
+        os.kill(own[target].pid, number)
     if name == "SIGUSR1":
         time.sleep(1)
-        assert len(set(workers()) & set(pids)) == 2
+        assert all(map(lives, own))
         process.send_signal(signal.SIGTERM)
     process.communicate(60)
     expected = {
@@ -87,7 +78,7 @@ def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, comm
         "SIGKILL": -9 if target == "command" else 7,
     }
     assert process.returncode == expected[name]
-    assert gone(pids)
+    assert gone(own)
     left = {path.name for path in Path("/dev/shm").iterdir()} - shared
     assert not [each for each in left if "torch" in each or "trainctl" in each]
     (run,) = runs_in(tmp_path / "runs")
@@ -100,15 +91,15 @@ def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, comm
 def test_random_kills_leave_a_run_that_resumes_to_the_same_bits(begun, command, tmp_path):
     generator = soak.seed("kills")
     for number in range(soak.cases(1)):
-        process, pids = begun(f"output.root=kills{number}")
+        process, own = begun(f"output.root=kills{number}")
         time.sleep(generator.random())
-        victim = generator.choice(["command", *pids])
+        victim = generator.choice(["command", *(each.pid for each in own)])
         if victim == "command":
             process.send_signal(signal.SIGKILL)
         else:
             os.kill(victim, signal.SIGKILL)
         process.communicate(60)
-        assert gone(pids)
+        assert gone(own)
         (run,) = runs_in(tmp_path / f"kills{number}")
         step = restore.newest(run).manifest.step + 4
         done = command("resume", str(run), f"loop.max_steps={step}", f"processes={generator.choice([1, 2])}")

@@ -131,7 +131,7 @@ def test_a_restart_resumes_the_run_unless_the_settings_are_wrong(monkeypatch):
     notes: list[str] = []
     assert launch.run(["train"], 2, restarts=1, timeout=1, note=notes.append) == 0
     assert starts == [["train"], ["resume", "runs/x", "components=[mine]"]]
-    assert "0 of 1 restarts are left" in notes[0]
+    assert "was killed (SIGKILL), as when memory runs out; resuming it, 0 of 1 restarts are left" in notes[0]
     for code in (2, 3, 130):
         codes = iter([[code, GONE]])
         assert launch.run(["train"], 2, restarts=1, timeout=1, note=notes.append) == code

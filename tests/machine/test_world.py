@@ -2,6 +2,7 @@
 
 import os
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ import torch
 from tests import processes
 from trainctl.errors import ProcessError
 from trainctl.machine import world as worlds
+from trainctl.machine.environment import Place
 from trainctl.machine.link import Link
 from trainctl.machine.signals import Stopped
 from trainctl.machine.world import ALONE, World
@@ -18,6 +20,23 @@ def test_alone_a_value_is_that_of_all_and_of_the_first():
     assert (ALONE.share([1]), ALONE.of_first("x"), ALONE.together(lambda: 3)) == ([[1]], "x", 3)
     assert ALONE.first
     assert not World(rank=1, size=2).first
+
+
+@pytest.mark.parametrize(
+    ("by", "agent", "named"),
+    [("torchrun", "True", "torchrun on a"), ("torchrun", "", "process 0 on a"), ("srun", "", "process 0 on a")],
+)
+def test_a_store_that_is_gone_is_that_of_torchrun_or_of_the_first_process(by, agent, named, monkeypatch):
+    def gone(keys: list[str]) -> bool:
+        raise RuntimeError("connection reset by peer")
+
+    monkeypatch.delenv("TORCHELASTIC_USE_AGENT_STORE", raising=False)
+    if agent:
+        monkeypatch.setenv("TORCHELASTIC_USE_AGENT_STORE", agent)
+    link = Link(Place(0, 2, 0, 2, "a", 1, by), SimpleNamespace(check=gone))
+    with pytest.raises(ProcessError, match=f"{named} is gone"):
+        link.published("failed")
+    assert link.is_lost
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from tests import soak
+from tests.family import children
 from trainctl.store import restore
 
 pytestmark = [
@@ -41,14 +42,6 @@ identity.machine = lambda: "another machine"
 from trainctl.cli import main
 sys.exit(main())
 """
-
-
-def children(pid: int) -> list[int]:
-    """Return the processes that a process has started."""
-    try:
-        return [int(text) for text in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
 
 
 def private(pid: int) -> int:
@@ -78,8 +71,8 @@ def size(home: Path) -> int:
 
 def memory(pool: int) -> dict[str, int]:
     """Return the private memory of a pool, of its nursery and of its largest worker [bytes]."""
-    nurseries = children(pool)
-    workers = [worker for nursery in nurseries for worker in children(nursery)]
+    nurseries = [nursery.pid for nursery in children(pool)]
+    workers = [worker.pid for nursery in nurseries for worker in children(nursery)]
     return {
         "pool": private(pool),
         "nursery": max(map(private, nurseries), default=0),
@@ -196,8 +189,8 @@ def test_of_two_pools_one_is_killed_and_one_sleeps_longer_than_its_lease(
     number, second = int(mine[sleeper]), writers[mine[sleeper]]
 
     # 2. One is killed, the other sleeps, with all its processes; a third one, elsewhere, finishes the sweep.
-    asleep = [sleeper.pid, *children(sleeper.pid)]
-    asleep += [worker for nursery in asleep[1:] for worker in children(nursery)]
+    asleep = [sleeper.pid, *(nursery.pid for nursery in children(sleeper.pid))]
+    asleep += [worker.pid for nursery in asleep[1:] for worker in children(nursery)]
     assert len(asleep) == 3
     stop(asleep)
     killed.send_signal(signal.SIGKILL)

@@ -22,7 +22,7 @@ from trainctl.step.part import Compute, Part
 from trainctl.store import restore, rundir
 from trainctl.store.manifest import checksum
 from trainctl.store.tensors import write as write_tensors
-from trainctl.train import blame, health, loop, session, snapshot
+from trainctl.train import blame, diverging, health, loop, session, snapshot
 from trainctl.train import checkpoint_writer as saving
 from trainctl.train.snapshot import Snapshot
 
@@ -318,7 +318,7 @@ def test_a_loss_far_above_where_it_began_is_told_and_does_not_stop() -> None:
     notes: list[str] = []
     run = assemble.assemble(settings())
     for loss in (2.0, 19.0, 21.0):
-        run.state.first_loss = health.warn(run, {"train/loss": loss, "val/loss": 1.0}, notes.append)
+        run.state.first_loss = diverging.warn(run, {"train/loss": loss, "val/loss": 1.0}, notes.append)
     assert [note.partition(":")[0] for note in notes] == ["diverging"]
     assert "train/loss is 21 at step 0, and was 2 at the first evaluation" in notes[0]
 

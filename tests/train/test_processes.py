@@ -243,10 +243,14 @@ def test_a_flipped_bit_is_noticed_at_the_next_evaluation(at, tmp_path, capfd, mo
 
 
 @pytest.mark.slow
-def test_a_process_that_hangs_is_named_after_the_timeout(at, tmp_path, capfd):
-    at(7, lambda: time.sleep(8), rank=1)
+@pytest.mark.parametrize(
+    ("rank", "message"),
+    [(1, "has not answered for 1.5 s (distributed.timeout)"), (0, "for 1.5 s (distributed.timeout), and have left")],
+)
+def test_a_process_that_hangs_is_named_after_the_timeout(rank, message, at, tmp_path, capfd):
+    at(7, lambda: time.sleep(8), rank=rank)
     assert train(tmp_path / "run", 2, [*TINY, "distributed.timeout=1.5s"])[0] == 7
-    assert "has not answered for 1.5 s (distributed.timeout)" in capfd.readouterr().err
+    assert message in capfd.readouterr().err
     assert restore.newest(tmp_path / "run").manifest.step == 7
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.fileformat.boundary import reason
 from trainctl.fileformat.waiting import waiting
-from trainctl.machine import environment, launch, threads
+from trainctl.machine import environment, launch, signals, threads
 from trainctl.report import table
 from trainctl.settings import config, processes, validation
 from trainctl.store.runpath import AnyPath
@@ -160,6 +160,10 @@ def import_torch() -> None:
         try:
             importlib.import_module("torch")
         except ValueError as error:
+            if kind := signals.left_for():
+                raise kind from error
             variables = ", ".join(sorted(name for name in os.environ if name.startswith(("TORCH", "PYTORCH"))))
             hint = f"; is a variable of the environment wrong? ({variables})" if variables else ""
             raise UnavailableError(f"PyTorch cannot be loaded: {reason(error)[:500]}{hint}") from error
+    if kind := signals.left_for():  # an import has swallowed the exception
+        raise kind

@@ -18,7 +18,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from trainctl.errors import DataError, StorageError, format_bytes
+from trainctl.errors import DataError, StorageError
 from trainctl.fileformat.cache_record import read_record, replace_file, sync_directory
 from trainctl.fileformat.pixel_cache import Status, status_of
 from trainctl.fileformat.rows_file import HEADER_BYTES, RowsFile, RowsWriter
@@ -188,7 +188,7 @@ def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
     Raises:
         DataError: If the targets have changed or are damaged.
     """
-    cure = f"it has changed on disk since it was converted; remove {directory} to convert again"
+    cure = f"remove {directory} to convert again"
     try:
         inputs, targets = (
             RowsFile(
@@ -276,11 +276,8 @@ def _writing(cache: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        free = ""
-        with suppress(OSError):
-            free = f" ({format_bytes(shutil.disk_usage(cache if cache.exists() else cache.parent).free)} are free)"
         raise StorageError(
-            f"{cache}: rows cannot be written: {error.strerror or error}{free}; set dataset.cache to another directory"
+            f"{cache}: rows cannot be written: {error.strerror or error}; set dataset.cache to another directory"
         ) from error
 
 

@@ -35,6 +35,7 @@ LEAVE = 5.0  # for the others to leave by themselves after one has ended [s]
 SAVING = 30.0  # for a process without a launcher to save the run [s]
 AGAIN = 7  # exit code after which a run may be resumed: what the machine lacked, it may have again
 LARGEST = 1 << 16  # bytes of a message
+ADVICE = "; resume with: "
 
 
 @dataclass
@@ -97,7 +98,8 @@ def run(words: Sequence[str], count: int, *, restarts: int, timeout: float, note
         directory = attempt.told.get("directory")
         if code == AGAIN and left and directory and not attempt.sent:
             left -= 1
-            note(f"{message or 'the run has failed'}; resuming it, {left} of {restarts} restarts are left")
+            what = message.partition(ADVICE)[0] or "the run has failed"
+            note(f"{what}; resuming it, {left} of {restarts} restarts are left")
             own = attempt.told.get("components") or []
             words = ["resume", directory, *([f"components=[{','.join(own)}]"] if own else [])]
             continue
@@ -226,10 +228,13 @@ def outcome(attempt: Launch) -> tuple[int, str]:
         if code < 0 and rank not in attempt.ended and -code not in attempt.sent
     ]
     told, first = attempt.told, codes[0]
+    failed = [code for rank, code in enumerate(codes) if code > 0 and code != GONE and rank not in attempt.ended]
+    if 0 in attempt.ended and failed and not killed:  # before the others knew of each other
+        return failed[0], ""
     if first >= 0 and first != GONE and not (killed and 0 in attempt.ended):
         return first, ""
     state = f"; the state at step {told['saved']} is saved" if "saved" in told else ""
-    advice = f"; resume with: {shell_words(['trainctl', 'resume', told['directory']])}" if "directory" in told else ""
+    advice = f"{ADVICE}{shell_words(['trainctl', 'resume', told['directory']])}" if "directory" in told else ""
     if killed:
         rank, number = killed[0]
         name = signal.Signals(number).name if number in {each.value for each in signal.Signals} else f"signal {number}"

@@ -74,16 +74,19 @@ class Link(Notices):
         self.job += 1
         return self.job
 
-    def farewell(self, exit_code: int) -> None:
-        """Let the other processes end, and wait until they know; the first process calls this."""
+    def farewell(self, exit_code: int) -> bool:
+        """Let the other processes end, wait until they know, and return whether all do; the first process calls this."""
         self.close()
         self.publish("end", {"exit_code": exit_code})
         end = time.monotonic() + FAREWELL
-        while time.monotonic() < end and not all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
+        while time.monotonic() < end:
+            if all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
+                return True
             if self._has("failed"):  # those that failed, and those that noticed, do not answer
                 time.sleep(POLL_MOST)
-                return
+                return False
             time.sleep(POLL)
+        return False
 
     def connect(self, device: torch.device, timeout: float) -> None:
         """Open the connections for collective operations; every process must call it at about the same time.
@@ -173,7 +176,7 @@ class Link(Notices):
         self.close()
         if self.place.rank:
             self.noticed("end")
-            lost = f"process 0 on {self.place.address}" if self.is_lost else "another process"
+            lost = self.server if self.is_lost else "another process"
             return ProcessError(f"{lost} is gone", known=False)
         found = self.failure(EVIDENCE)
         if found.known:
@@ -183,9 +186,15 @@ class Link(Notices):
             for rank in range(1, self.place.size)
             if not self._has(f"lost/{rank}")
         ]
+        if not quiet:  # this one was suspended, or its network was gone
+            return ProcessError(
+                f"the others have not heard from process 0 on {platform.node()} for {self.timeout:g} s"
+                " (distributed.timeout), and have left",
+                known=False,
+            )
         what = f"not answered for {self.timeout:g} s (distributed.timeout)" if late else "disappeared without a message"
         verb = "have" if len(quiet) > 1 else "has"
-        return ProcessError(f"{listed(quiet) or 'another process'} {verb} {what}", known=False)
+        return ProcessError(f"{listed(quiet)} {verb} {what}", known=False)
 
     def gather(self, tensor: Tensor) -> Tensor:
         """Return the tensors of all processes, which have the same shape ``(...)``, as one ``(W, ...)``."""

@@ -1,6 +1,7 @@
 """What the processes of a run tell each other through a store of keys: no time limit applies, and nothing is executed."""
 
 import json
+import os
 import platform
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ from trainctl.errors import ProcessError
 from trainctl.machine.environment import Place
 from trainctl.machine.presence import Presence
 
+AGENT = "TORCHELASTIC_USE_AGENT_STORE"  # set by torchrun
 POLL, POLL_MOST = 0.01, 0.2  # between two looks into the store, at first and later [s]
 
 
@@ -30,6 +32,12 @@ class Notices:
     presence: Presence | None = field(default=None, kw_only=True)
     is_lost: bool = field(default=False, kw_only=True)
 
+    @property
+    def server(self) -> str:
+        """Who serves the store, in words: an agent of torchrun survives the first process."""
+        who = "torchrun" if self.place.by == "torchrun" and os.environ.get(AGENT) == "True" else "process 0"
+        return f"{who} on {self.place.address}"
+
     def publish(self, key: str, value: Any) -> None:
         """Set a key in the store, unless the store is gone."""
         with suppress(RuntimeError):
@@ -45,7 +53,7 @@ class Notices:
             return json.loads(self.store.get(key)) if self.store.check([key]) else None
         except RuntimeError as error:
             self.is_lost = True
-            raise ProcessError(f"process 0 on {self.place.address} is gone", known=False) from error
+            raise ProcessError(f"{self.server} is gone", known=False) from error
 
     def noticed(self, key: str) -> Any:
         """Return the value of a key; None if it is not set, or the store is gone."""

@@ -19,6 +19,19 @@ class Stopped(Exception):
     """Raised if a signal arrives during work that can be repeated after a resume."""
 
 
+_leaving: list[int] = []  # signals for which this process exits immediately
+
+
+def left_for() -> "type[KeyboardInterrupt] | None":
+    """Return which exception a signal has raised since signals end this process; None if none has.
+
+    The exception itself may be lost: where C code imports a module, it becomes an ImportError, or vanishes.
+    """
+    if not _leaving:
+        return None
+    return KeyboardInterrupt if _leaving[0] == signal.SIGINT else Terminate
+
+
 class _Signals:
     """Abstract: a context that handles signals; outside the main thread it does nothing."""
 
@@ -50,6 +63,7 @@ class _Signals:
     def _exit(self, number: int) -> None:
         """Exit immediately, and ignore this signal from now on, so that it cannot interrupt the exit."""
         signal.signal(number, signal.SIG_IGN)
+        _leaving.append(number)
         raise KeyboardInterrupt if number == signal.SIGINT else Terminate
 
 
@@ -58,6 +72,10 @@ class ExitImmediately(_Signals):
 
     SIGUSR1 requests a checkpoint, and there is nothing to save: it is ignored, where the system would kill the process.
     """
+
+    def __enter__(self) -> Self:
+        _leaving.clear()
+        return super().__enter__()
 
     def _handled(self) -> tuple[int, ...]:
         return STOP if SAVE is None else (*STOP, SAVE)

@@ -8,6 +8,7 @@ less time than waiting two or three times.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 import torch
@@ -17,7 +18,7 @@ from trainctl.errors import ConfigError, NonFiniteError, ProcessError, lacks_mem
 from trainctl.machine.link import LEAVING
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
-from trainctl.step import tree
+from trainctl.step import split_state, tree
 from trainctl.step.layout import ALIGNED, Layout
 from trainctl.step.part import Part
 from trainctl.step.tree import Node
@@ -169,10 +170,10 @@ class Exchange:
         if link.request:
             link.request.take_in(list(map(int, signals)), list(map(int, saves)))
         link.seconds = seconds[0]
+        if FAILED in status:
+            raise self._failure(trouble if status[link.place.rank] == FAILED else None)
         if trouble is not None:
             raise trouble
-        if FAILED in status:
-            raise link.failure(0.0 if link.place.rank else LEAVING)
         if len(set(steps)) > 1:
             listed = ", ".join(f"{int(step) + 1} in process {rank}" for rank, step in enumerate(steps))
             raise ProcessError(f"the processes are not at the same step: {listed}")
@@ -180,6 +181,18 @@ class Exchange:
             raise MemoryError(f"process {status.index(NO_MEMORY)} is out of memory")
         if NOT_FINITE in status:
             raise NonFiniteError(f"the loss of process {status.index(NOT_FINITE)} is not finite")
+
+    def _failure(self, own: BaseException | None) -> BaseException:
+        """Return the error of a step in which a process has failed; ``own`` is that of this one.
+
+        All processes still live, so those that divide the optimizer's state give it to the first one, which saves it.
+        """
+        whole = None
+        with suppress(ProcessError):  # one has been killed meanwhile
+            whole = split_state.whole(self.run)
+        error = own or self.link.failure(0.0 if self.link.place.rank else LEAVING)
+        split_state.attach(error, whole)
+        return error
 
     def _total(self, found: Found, early: list[Tensor]) -> list[Tensor]:
         """Return the loss and the gradients, added over all parts."""

@@ -21,7 +21,7 @@ from trainctl.run.run import Run
 from trainctl.step.exchange import Exchange, Found
 from trainctl.step.part import Compute, Part, Piece
 from trainctl.step.split_state import is_divided
-from trainctl.store.checkpoint import Gathered, flatten_optimizer
+from trainctl.store.checkpoint import WholeState, flatten_optimizer
 
 ROWS = 2  # that do not count, at a time: a batch norm needs more than one
 
@@ -203,7 +203,7 @@ class ShardedExchange(Exchange):
         return super()._agree(found, trouble, statistics)
 
 
-def whole(run: Run) -> Gathered | None:
+def whole(run: Run) -> WholeState | None:
     """Return all weights, the optimizer's state and the best weights in the first process, nothing in the others.
 
     None if they are not divided. Every process must call it at the same time.

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainctl.run.run import Run
 from trainctl.step.fused import trained_parameters
-from trainctl.store.checkpoint import Gathered, flatten_optimizer
+from trainctl.store.checkpoint import WholeState, flatten_optimizer
 
 
 def is_divided(run: Run) -> bool:
@@ -81,7 +81,7 @@ def forget_the_others(run: Run) -> None:
             run.optimizer.state.pop(parameter, None)
 
 
-def whole(run: Run) -> Gathered | None:
+def whole(run: Run) -> WholeState | None:
     """Return the optimizer's whole state in the first process, nothing in the others; None if it is not divided.
 
     Every process must call it at the same time.
@@ -107,6 +107,17 @@ def whole(run: Run) -> Gathered | None:
         named |= safetensors.torch.load(part.numpy().tobytes())
         numbers |= more
     return named, numbers, run.state.best_weights
+
+
+def attach(error: BaseException, whole: WholeState | None) -> None:
+    """Let an error carry the optimizer's whole state to who saves the run."""
+    error.optimizer_state = whole  # type: ignore[attr-defined]
+
+
+def attached(error: BaseException | None) -> WholeState | None:
+    """Return the optimizer's whole state that an error carries; None if it carries none."""
+    found: WholeState | None = getattr(error, "optimizer_state", None)
+    return found
 
 
 def _shares(run: Run) -> list[list[Tensor]]:

@@ -35,11 +35,13 @@ OURS = re.compile(r"(step|last|best)-\d{8,}(-[0-9a-f]{8})?\.(json|safetensors)(\
 # The fields of a state that are saved in the manifest; the best weights are saved in a file of their own.
 NUMBERS = tuple(field.name for field in fields(TrainState) if field.name != "best_weights")
 Flattened = tuple[dict[str, Tensor], dict[str, dict[str, Any]]]  # an optimizer's state: tensors by name, numbers
-Gathered = tuple[dict[str, Tensor], dict[str, dict[str, Any]], Mapping[str, Tensor]]  # and the best weights
+WholeState = tuple[dict[str, Tensor], dict[str, dict[str, Any]], Mapping[str, Tensor]]  # and the best weights
 SET_BY_THE_LOOP = ("lr", "initial_lr", "momentum")
 
 
-def save(run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = (), whole: Gathered | None = None) -> None:
+def save(
+    run: Run, directory: AnyPath, rows: Sequence[Mapping[str, float]] = (), whole: WholeState | None = None
+) -> None:
     """Write a checkpoint of the run between two steps, and remove the checkpoints that are no longer needed.
 
     Args:

@@ -11,6 +11,7 @@ from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.step import sharded, split_state
 from trainctl.store import checkpoint, disk, files, lock, restore, rundir, runpath
+from trainctl.store.checkpoint import WholeState
 from trainctl.store.lock import LostLockError
 from trainctl.store.runpath import AnyPath
 
@@ -18,7 +19,7 @@ PAUSES = (0.1, 1.0, 4.0)  # between attempts to write [s]
 SPARE = 3  # the number of checkpoints for which there should be space
 
 
-def gathered(run: Run) -> checkpoint.Gathered | None:
+def whole_state(run: Run) -> WholeState | None:
     """Return what the processes of a run divide, in the first one; None if they divide nothing. All must call it."""
     return sharded.whole(run) or split_state.whole(run)
 
@@ -36,8 +37,11 @@ class Writer(ABC):
         self.run, self.directory, self.reporter = run, runpath.hold(directory), reporter
 
     @abstractmethod
-    def save(self) -> None:
+    def save(self, whole: WholeState | None = None) -> None:
         """Write a checkpoint of the run, which must be between two steps.
+
+        Args:
+            whole: The optimizer's state, if the processes divide it and have given it already.
 
         Raises:
             StorageError: If it cannot be written; the message names the newest checkpoint on disk.
@@ -55,9 +59,10 @@ class Writer(ABC):
 class NullWriter(Writer):
     """Writes nothing: for steps repeated in memory, and for all processes of a run except the first."""
 
-    def save(self) -> None:
+    def save(self, whole: WholeState | None = None) -> None:
         """Write nothing; if the processes divide weights or the optimizer's state, send this one's share."""
-        gathered(self.run)
+        if whole is None:
+            whole_state(self.run)
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write nothing."""
@@ -78,14 +83,14 @@ class CheckpointWriter(Writer):
         self.scarce = False
         self._measure_space()
 
-    def save(self) -> None:
+    def save(self, whole: WholeState | None = None) -> None:
         """Write a checkpoint; if that fails, delete old ones and retry.
 
         Raises:
             StorageError: If it cannot be written, or if another process is writing to the run.
         """
         lock.check(self.directory)
-        rows, whole = self.reporter.unsaved(), gathered(self.run)
+        rows, whole = self.reporter.unsaved(), whole_state(self.run) if whole is None else whole
         try:
             retried(lambda: checkpoint.save(self.run, self.directory, rows, whole), self._make_space)
         except LostLockError:

@@ -19,6 +19,7 @@ from trainctl.errors import (
     lacks_memory,
     out_of_memory,
 )
+from trainctl.machine import step_mark
 from trainctl.machine.environment import Place
 from trainctl.machine.launch import GONE
 from trainctl.machine.link import Link
@@ -37,7 +38,10 @@ from trainctl.train.log_lines import Sender
 def follow(place: Place) -> int:
     """Take part in what the first process trains, until it ends; return the exit code."""
     warnings.simplefilter("ignore", Advice)  # the first process gives it
-    link = join(place)
+    try:
+        link = join(place)
+    except (TrainctlError, KeyboardInterrupt) as error:
+        return _alone(place, error)
     together.enter_as(place, link)
     sender = Sender(link)
     sender.take_warnings()
@@ -66,6 +70,15 @@ def follow(place: Place) -> int:
             connection.close()
 
 
+def _alone(place: Place, error: BaseException) -> int:
+    """Return the exit code of a process that has not found the others; say why, unless the first process or a signal has."""
+    if not isinstance(error, TrainctlError):
+        return Terminated.exit_code if isinstance(error, Terminate) else Interrupted.exit_code
+    if not (isinstance(error, ProcessError) and error.known):
+        table.line(f"trainctl: process {place.rank} on {platform.node()}: {error}", stream=sys.stderr)
+    return error.exit_code
+
+
 def _left(link: Link, error: ProcessError) -> int:
     """Return the exit code of a process that cannot continue without another one; where nobody else can say why, say it."""
     if error.known:
@@ -73,7 +86,11 @@ def _left(link: Link, error: ProcessError) -> int:
     if link.place.by == "trainctl":  # the launcher says what became of the other one
         return GONE
     if link.is_lost:
-        table.line(f"trainctl: process {link.place.rank} on {platform.node()}: {error}", stream=sys.stderr)
+        if link.place.by == "srun":  # torchrun may start all again
+            step_mark.leave()
+        table.line(
+            f"trainctl: process {link.place.rank} on {platform.node()}: {link.server} is gone", stream=sys.stderr
+        )
     return error.exit_code
 
 

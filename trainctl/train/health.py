@@ -9,9 +9,7 @@ other error is a bug in trainctl or in the user's code: it is raised at once, an
 """
 
 import gc
-import math
 import traceback
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -36,11 +34,13 @@ from trainctl.run.rate import REWIND_FACTOR
 from trainctl.run.reporter import Reporter
 from trainctl.run.run import Run
 from trainctl.run.state import TrainState
+from trainctl.step import split_state
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
 from trainctl.step.sharded import has_all_state
 from trainctl.store import restore, rundir
+from trainctl.store.checkpoint import WholeState
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer
 from trainctl.train.snapshot import Snapshot, masks, state_is_finite
@@ -53,7 +53,6 @@ EVERY_STEPS = (
 MOST_SKIPS_IN_ROW = 10
 MOST_REWINDS = 5
 LEAST_SCALE = 2.0**-10  # of the loss in fp16; it starts at 2**16 and is halved by every step that overflows
-DIVERGED = 10.0  # times the training loss up to the first evaluation
 ADVICE = "try a smaller optimizer.lr, loop.clip_norm=1, or scale=standard"
 
 Action = Literal["stop", "skip", "rewind"]
@@ -115,7 +114,8 @@ class Health:
         try:
             self.engine.take(*batch)
         except (Exception, SystemExit) as error:
-            self.broken = not isinstance(error, ProcessError)  # raised before any weight has changed
+            # Raised before any weight has changed, or not.
+            self.broken = not isinstance(error, ProcessError) and split_state.attached(error) is None
             if isinstance(error, UnavailableError) or not (isinstance(error, NonFiniteError) or lacks_memory(error)):
                 raise
             _release(run, error)
@@ -240,6 +240,7 @@ class Health:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        whole = self._whole(error)
         if not self.run.world.first:
             return
         if self.engine.decided or self.run.state.step > self.first_step:
@@ -248,7 +249,7 @@ class Health:
             return
         if lacks_memory(error):
             _release(self.run, error)
-        saved = self._save_good()
+        saved = self._save_good(whole)
         if lacks_memory(error):
             raise UnavailableError(f"{out_of_memory(error)}; {saved}") from error
         if not isinstance(error, TrainctlError):
@@ -259,37 +260,28 @@ class Health:
             saved += f"; fix the error, then resume with: trainctl resume {path}{own}"
         self.reporter.note(saved)
 
-    def _save_good(self) -> str:
+    def _whole(self, error: BaseException | None) -> WholeState | None:
+        """Return the optimizer's whole state if the processes divide it, and all of them end with such an error and give it."""
+        if not isinstance(error, NonFiniteError):  # which all processes raise at the same time
+            return split_state.attached(error)
+        try:
+            if self.broken:
+                self._put_back()
+            return split_state.whole(self.run)
+        except (RuntimeError, MemoryError, ProcessError):
+            return None
+
+    def _save_good(self, whole: WholeState | None) -> str:
         """Save the last good state; return which state is on disk, in words."""
         try:
             if self.broken:
                 self._put_back()
-            if has_all_state(self.run) and state_is_finite(self.run, self.masks):
-                self.writer.save()
+            if (whole is not None or has_all_state(self.run)) and state_is_finite(self.run, self.masks):
+                self.writer.save(whole)
                 return f"the state at step {self.run.state.step} is saved"
         except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that caused this
             return f"the newest checkpoint is the last good state ({str(trouble) or type(trouble).__name__})"
         return "the newest checkpoint is the last good state"
-
-
-def warn(run: Run, metrics: Mapping[str, float], note: Callable[[str], None]) -> float | None:
-    """Report a training loss that has grown far above the first one, and a monitored metric that is not finite.
-
-    Returns:
-        The first finite training loss, with which later ones are compared; None if there is none yet.
-    """
-    state, value = run.state, metrics[run.config.monitor]
-    loss = metrics.get("train/loss", math.nan)
-    if not math.isfinite(value):
-        note(f"{run.config.monitor} is {value} at step {state.step}, so this evaluation cannot be the best")
-    if state.first_loss is None and math.isfinite(loss):
-        return loss
-    if state.first_loss is not None and loss > DIVERGED * state.first_loss > 0:
-        note(
-            f"diverging: train/loss is {loss:g} at step {state.step}, and was {state.first_loss:g} at the first evaluation:"
-            " try a smaller optimizer.lr or loop.clip_norm=1"
-        )
-    return state.first_loss
 
 
 def _release(run: Run, error: BaseException) -> None:

@@ -17,8 +17,9 @@ from trainctl.run.state import Best
 from trainctl.store.runpath import AnyPath
 from trainctl.train.budget import Clock, Ending, Judge, ended, samples_per_second, what_is_due
 from trainctl.train.checkpoint_writer import Writer, writer_for
+from trainctl.train.diverging import warn
 from trainctl.train.evaluation import Check, evaluate, renew_statistics
-from trainctl.train.health import Health, warn
+from trainctl.train.health import Health
 from trainctl.train.heartbeat import Heartbeat
 from trainctl.train.together import compare_weights
 

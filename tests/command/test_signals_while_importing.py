@@ -1,0 +1,64 @@
+"""A signal that arrives while PyTorch is imported ends the command as any other one, whatever the import makes of it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from trainctl.machine import launch
+from trainctl.machine.launch import GONE, Child, Launch
+
+LATE = 'ImportError("cannot load module more than once per process")'
+TORCH = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.{name})
+    time.sleep(5)
+except BaseException:
+    {answer}
+"""
+PLACE = {
+    "RANK": "1",
+    "WORLD_SIZE": "2",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "9",
+}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+@pytest.mark.parametrize("answer", ["raise", f"raise {LATE}", "pass", 'raise ValueError("PYTORCH_X")'])
+@pytest.mark.parametrize(("name", "code", "word"), [("SIGTERM", 143, "terminated"), ("SIGINT", 130, "interrupted")])
+@pytest.mark.parametrize("module", ["trainctl", "trainctl.worker"])
+def test_it_is_one_line_in_the_first_process_and_none_in_the_others(name, code, word, answer, module, tmp_path):
+    (tmp_path / "torch.py").write_text(TORCH.format(name=name, answer=answer))
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "dataset=iris"],
+        cwd=tmp_path, env=os.environ | path | (PLACE if module == "trainctl.worker" else {}), capture_output=True, text=True,
+        timeout=60,
+        preexec_fn=restore,
+    )  # fmt: skip
+    said = f"trainctl: {word}; everything saved so far is intact\n" if module == "trainctl" else ""
+    assert (done.returncode, done.stderr) == (code, said)
+    assert not Path(tmp_path, "runs").exists()
+
+
+def restore() -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background ignores it
+
+
+@pytest.mark.parametrize(
+    ("codes", "ended", "code"),
+    [([143, 130], (0,), 130), ([143, 1], (0,), 1), ([3, 3], (0,), 3), ([143, GONE], (0,), 143), ([143, 130], (), 143)],
+)
+def test_the_exit_code_is_that_of_a_process_which_failed_before_the_first_one_knew_it(codes, ended, code):
+    children = [
+        Child(rank, type("Ended", (), {"poll": lambda self, code=code: code})(), None)
+        for rank, code in enumerate(codes)
+    ]
+    assert launch.outcome(Launch(children, ended=set(ended))) == (code, "")

@@ -1,0 +1,48 @@
+"""Processes that divide the optimizer's state save the last step though one has failed, as long as all of them live."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.together import TINY, resume, same, train
+from trainctl.errors import DataError, NonFiniteError
+from trainctl.step.exchange import Exchange
+from trainctl.store import restore
+
+pytestmark = [pytest.mark.usefixtures("quiet"), pytest.mark.slow]
+WORDS = [*TINY, "optimizer=adam", "checkpoint.every_seconds=1000", "loop.eval_every_steps=12"]
+
+
+def raise_at(step: int, rank: int, error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a process fail while it computes its parts of a step."""
+    own, require = os.getpid(), Exchange._require_no_other_buffers
+
+    def failing(exchange: Exchange) -> None:
+        require(exchange)
+        if exchange.run.state.step == step and exchange.run.world.rank == rank and os.getpid() != own:
+            raise error
+
+    monkeypatch.setattr(Exchange, "_require_no_other_buffers", failing)
+
+
+def newest(path: Path) -> int:
+    return restore.newest(path).manifest.step
+
+
+@pytest.mark.parametrize("rank", [0, 1, 2])
+def test_the_last_step_is_saved_and_the_run_resumes_to_the_same_bits(rank, tmp_path, monkeypatch):
+    train(tmp_path / "whole", 1, WORDS)
+    with monkeypatch.context() as patched:
+        raise_at(7, rank, DataError("no such row"), patched)
+        assert train(tmp_path / "run", 3, [*WORDS, "distributed.split_state=true"])[0] == 3
+    assert newest(tmp_path / "run") == 7
+    resume(tmp_path / "run", 2)
+    assert same(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("rank", [0, 1])
+def test_the_step_before_one_that_is_not_finite_is_saved(rank, tmp_path, monkeypatch):
+    raise_at(7, rank, NonFiniteError("the loss is not finite"), monkeypatch)
+    assert train(tmp_path / "run", 2, [*WORDS, "distributed.split_state=true"])[0] == 6
+    assert newest(tmp_path / "run") == 7
