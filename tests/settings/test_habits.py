@@ -63,6 +63,17 @@ HABITS = [
     ("--gpus 0", "device=cpu"),
     ("--amp", "precision=bf16"),
     ("--resume", "trainctl resume"),
+    ("resume=true", "trainctl resume"),
+    ("config=mine.yaml", "trainctl mine.yaml"),
+    ("export=onnx", "trainctl export"),
+    ("--find-lr", "trainctl find-lr"),
+    ("overwrite=true", "leave it out"),
+    ("output.overwrite=true", "leave it out"),
+    ("--overwrite", "leave it out"),
+    ("--force", "leave it out"),
+    ("-f", "leave it out"),
+    ("exist_ok=true", "leave it out"),
+    ("output.dir=out", "output.root=out"),
     ("name=x", "output.name=x"),
     ("--run-name x", "output.name=x"),
     ("--tags x", "output.tags=[x]"),
@@ -114,7 +125,7 @@ def works(words):
     if "--config-dir" in words:
         compose.compose([], words[words.index("--config-dir") + 1])
     elif words[0] == "trainctl":
-        assert words[1] in (*COMMANDS, "--version")
+        assert words[1] in (*COMMANDS, "--version", "mine.yaml")
     elif words[0] == "-m":
         points.compose_points([*words[1:], "seed=0,1"])
     else:
@@ -151,6 +162,21 @@ def test_each_hint_of_the_tables_names_what_exists():
         ] == []
     assert {hint.split()[1] for hint in found if hint.startswith("trainctl")} <= set(COMMANDS)
     assert {elsewhere.PRECISIONS[key] for key in elsewhere.PRECISIONS} == {"fp32", "bf16", "fp16"}
+
+
+def test_the_commands_that_are_typed_as_settings_are_those_that_exist():
+    assert set(elsewhere.OURS) <= {name.replace("-", "_") for name in COMMANDS}
+    others = {name for name in COMMANDS if name.replace("-", "_") not in elsewhere.OURS}
+    assert {name for name in others if not habits.of_key(name, "")} == {"completion", "init", "split"} & set(COMMANDS)
+
+
+@pytest.mark.parametrize("word", ["overwrite=true", "--force", "exist_ok=yes", "-f"])
+def test_a_command_never_overwrites_and_says_what_to_do(say, word):
+    code, out, err = say("export", "last", "output=model.pt", word)
+    assert (code, out) == (2, "")
+    assert "existing files are never overwritten: remove the old one, or choose another name" in err
+    assert say("remove", "last", word)[2].endswith("use yes=true\n")
+    assert "overwritten" not in say("runs", word)[2]
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ The words that an answer names work where it is given; `tests/settings/test_habi
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from trainctl.settings import component, config, kinds, schema
@@ -16,6 +16,8 @@ from trainctl.settings.elsewhere import (
     HYDRA,
     MEASURED,
     METRICS,
+    OURS,
+    OVERWRITING,
     PRECISIONS,
     SPLITS,
     TRUTHS,
@@ -76,7 +78,25 @@ def of_key(key: str, text: str) -> str:
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
         words, _, last = ELSEWHERE[leaf].rpartition(" ")
         return f"; use {words}{' ' * bool(words)}{last}={as_member(last, text) or 'VALUE'}"
+    if leaf in OVERWRITING:
+        return "; each run gets a new directory: leave it out (an old run is removed with trainctl remove RUN)"
+    if leaf in OURS:
+        name = leaf.replace("_", "-")
+        return f"; {name} is a command, which is typed first: trainctl {name}"
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
+
+
+def of_option(key: str, options: Collection[str]) -> str:
+    """Return the end of a message about an option that a command does not have; empty if no habit is known.
+
+    >>> of_option("force", ["yes"]), of_option("force", ["root"])
+    ('; use yes=true', '')
+    """
+    if key not in OVERWRITING or not {"yes", "output"} & set(options):
+        return ""
+    if "yes" in options:
+        return "; use yes=true"
+    return "; existing files are never overwritten: remove the old one, or choose another name"
 
 
 def _device(leaf: str, text: str) -> str:
