@@ -35,6 +35,15 @@ def test_the_target_is_found_by_its_name(tmp_path: Path, name: str) -> None:
     assert any("width" in reason for reason in found.reasons)
 
 
+def test_a_price_is_predicted_unless_it_is_a_series(tmp_path: Path) -> None:
+    houses = table(tmp_path / "h.csv", "area,district,price", lambda n: f"{n}.5,{'ABC'[n % 3]},{n * 7 % 13}.5")
+    found = recognise(houses)
+    assert (found.settings, found.groups) == ({"target": "price"}, {"loss": "mse"})
+    assert any("price, by its name" in reason for reason in found.reasons)
+    stock = table(tmp_path / "s.csv", "date,price", lambda n: f"2024-01-{n % 28 + 1:02d},{n}.5", 28)
+    assert recognise(stock).dataset == "series"
+
+
 def test_the_target_is_the_only_or_the_last_column_of_categories(tmp_path: Path) -> None:
     found = recognise(flowers(tmp_path / "f.csv", "kind"))
     assert found.settings["target"] == "kind"

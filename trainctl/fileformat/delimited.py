@@ -31,11 +31,13 @@ class Rows:
         cells: Of each row, without spaces around them.
         lines: The line of the file at which each row starts, from 1.
         delimiter: The word for what separates the cells.
+        typed: Names of the columns whose values are numbers of JSON, and not texts that contain numbers.
     """
 
     cells: list[list[str]]
     lines: list[int]
     delimiter: str
+    typed: frozenset[str] = frozenset()
 
 
 def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[int] = (), usual: str = "comma") -> Rows:

@@ -31,6 +31,7 @@ PARQUET = frozenset({".parquet", ".pq"})
 LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 # Names of columns that people predict, in the order in which they are looked for.
 TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
+QUANTITIES = ("price", "sale_price", "saleprice")  # as well, but a column of them in the order of time is a series
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
@@ -219,7 +220,7 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
         ConfigError: If it is not clear.
     """
     by_name = {name.strip().lower(): name for name in table.header}
-    for word in TARGETS:
+    for word in (*TARGETS, *QUANTITIES):
         if word in by_name:
             return by_name[word], f"the target is {by_name[word]}, by its name"
     categories = columns.of("categories")
