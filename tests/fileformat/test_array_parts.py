@@ -18,7 +18,9 @@ def test_inputs_have_the_names_that_training_knows(tmp_path, names):
 
 @pytest.mark.parametrize("names", SPLITS, ids=lambda pair: pair[0])
 def test_all_splits_are_read(tmp_path, names):
-    parts = {name.format(split): values for split in ("train", "test") for name, values in zip(names, (ROWS, CLASSES), strict=True)}  # fmt: skip
+    parts = {}
+    for split in ("train", "test"):
+        parts |= {name.format(split): values for name, values in zip(names, (ROWS, CLASSES), strict=True)}
     np.savez(tmp_path / "a.npz", **parts)
     assert np.array_equal(read_inputs(tmp_path / "a.npz"), np.concatenate([ROWS, ROWS]))
 

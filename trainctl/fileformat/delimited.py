@@ -192,7 +192,9 @@ def header_of(rows: Rows, path: Path) -> list[str]:
     """
     header = [name or f"column_{number}" for number, name in enumerate(rows.cells[0], 1)]
     if doubles := [name for name, count in Counter(header).items() if count > 1]:
-        raise DataError(f"{path}, line {rows.lines[0]}: duplicate column {doubles[0]}")
+        raise DataError(
+            f"{path}, line {rows.lines[0]}: duplicate column {doubles[0]}; give each column a name of its own"
+        )
     for line, cells in zip(rows.lines[1:], rows.cells[1:], strict=True):
         if len(cells) != len(header):
             raise DataError(

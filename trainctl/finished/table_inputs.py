@@ -20,7 +20,6 @@ from trainctl.fileformat.table import rewritten
 from trainctl.finished.inputs import Inputs, Keep
 from trainctl.wording import listed
 
-
 NO_HEADER = "line 1 contains numbers, and is read as the first row: the file has no header"
 
 
@@ -125,8 +124,10 @@ def _read(
     try:
         cells = table.read_table(source, form, content)
     except DataError:
-        cells = table.read_table(source, replace(form, header=False), content) if maybe_nameless else None
-        if cells is None or not all(map(NUMBER.fullmatch, cells.rows[0])):  # of one line, it is a header
+        if not maybe_nameless:
+            raise
+        cells = table.read_table(source, replace(form, header=False), content)
+        if not all(map(NUMBER.fullmatch, cells.rows[0])):  # the only line is a header
             raise
         return cells, (NO_HEADER,)
     if maybe_nameless and all(map(NUMBER.fullmatch, cells.header)):
