@@ -214,6 +214,14 @@ def test_no_hint_names_a_member_that_does_not_exist(say):
         assert {name for group, name in hints if group in members} <= {"NAME"}.union(*members.values()), err
 
 
+@pytest.mark.parametrize("word", ["optimizer.lr=-1.0", "loop.epochs=-2e0", "split.val_fraction=2.0"])
+def test_no_value_is_proposed_that_is_not_allowed_either(say, word):
+    code, _, err = say(word)
+    assert code == 2
+    assert "expected a" in err
+    assert "use " not in err
+
+
 def test_a_setting_without_a_habit_keeps_its_message(say):
     assert say("foo=1")[2] == "trainctl: foo=1: no such setting (trainctl settings lists those of all runs)\n"
     assert say("--foo")[2] == "trainctl: --foo: unknown flag; see trainctl --help\n"

@@ -138,8 +138,6 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     elif members and key in component.ADDITIVE:
         names = re.split(r"[+\s;|]+", text)
         instead = f"[{','.join(names)}]" if len(names) > 1 and set(names) <= set(members) else ""
-    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        instead = str(int(value))
     else:
         instead = _nearby(key, value)
     return f"; use {key}={instead}" if instead else ""
@@ -149,6 +147,8 @@ def _nearby(key: str, value: object) -> str:
     """Return a value that is written in another way, and is allowed: `Full`, `yes`, `1/100`, or an item of a list."""
     text = spell(value).strip()
     candidates: list[object] = [text.lower(), [value]]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        candidates.insert(0, int(value))
     if text.lower() in TRUTHS and not isinstance(value, bool):
         candidates.insert(0, TRUTHS[text.lower()])
     if (match := re.fullmatch(r"(\d{1,9})\s*/\s*(\d{1,9})", text)) and int(match[2]):
