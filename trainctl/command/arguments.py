@@ -89,8 +89,10 @@ def parse(
             raise ConfigError(f"{argument}: {one_process} uses one process, however many trained the run: leave it out")
         elif overrides and (is_setting(key) or not (_is_option(key, defaults) or habits.of_option(key, defaults))):
             parsed.overrides.append(argument)
+        elif habit := habits.of_option(key, defaults):
+            raise ConfigError(f"{argument}: no such option{habit}")
         else:
-            raise ConfigError(f"{argument}: no such option{habits.of_option(key, defaults) or nearest(key, defaults)}")
+            raise ConfigError(f"{argument}: no such option{nearest(key, defaults)}")
     if len(parsed.names) > most_names:
         extra = parsed.names[most_names]
         others = overrides and most_names and _exists(extra)
