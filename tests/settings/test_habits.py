@@ -106,6 +106,12 @@ HABITS = [
     ("optimizer/sdg", "optimizer=sgd"),
     ("--optimizer sdg", "optimizer=sgd"),
     ("optimizer sdg", "optimizer=sgd"),
+    ("early_stopping=yes", "early_stopping=patience"),
+    ("augment=off", "augment=none"),
+    ("-m seed=0-3", "-m seed=0,1,2,3"),
+    ("seed=1..2", "-m seed=1,2"),
+    ("dataset=no/penguins.csv", "trainctl no/penguins.csv"),
+    ("completion", "--shell-completion install=bash"),
     ("optim=sdg", "optimizer=sgd"),
     ("optimizr=sdg", "optimizer=sgd"),
     ("metric=accuracy", "leave it out"),
@@ -125,9 +131,11 @@ def works(words):
     if "--config-dir" in words:
         compose.compose([], words[words.index("--config-dir") + 1])
     elif words[0] == "trainctl":
-        assert words[1] in (*COMMANDS, "--version", "mine.yaml")
+        assert words[1] in (*COMMANDS, "--version", "mine.yaml", "no/penguins.csv")
+    elif words[0] == "--shell-completion":
+        assert f"{words[0]}" in flags.FLAGS
     elif words[0] == "-m":
-        points.compose_points([*words[1:], "seed=0,1"])
+        points.compose_points([*words[1:], *([] if words[1].startswith("seed=") else ["seed=0,1"])])
     else:
         compose.compose(words)
 
@@ -167,7 +175,7 @@ def test_each_hint_of_the_tables_names_what_exists():
 def test_the_commands_that_are_typed_as_settings_are_those_that_exist():
     assert set(elsewhere.OURS) <= {name.replace("-", "_") for name in COMMANDS}
     others = {name for name in COMMANDS if name.replace("-", "_") not in elsewhere.OURS}
-    assert {name for name in others if not habits.of_key(name, "")} == {"completion", "init", "split"} & set(COMMANDS)
+    assert {name for name in others if not habits.of_key(name, "")} == {"init", "split"}
 
 
 @pytest.mark.parametrize("word", ["overwrite=true", "--force", "exist_ok=yes", "-f"])
@@ -220,6 +228,12 @@ def test_no_value_is_proposed_that_is_not_allowed_either(say, word):
     assert code == 2
     assert "expected a" in err
     assert "use " not in err
+
+
+@pytest.mark.parametrize("function", ["log", "loguniform", "uniform"])
+def test_a_range_as_others_write_it_is_answered_with_ours(say, function):
+    err = say("-m", f"optimizer.lr={function}(1e-4,1e-1)")[2]
+    assert f"no such function {function}; for a range: interval(0,0.5), tag(log,interval(1e-5,1e-1))" in err
 
 
 def test_a_setting_without_a_habit_keeps_its_message(say):

@@ -84,9 +84,9 @@ def main(argv: Sequence[str]) -> int:
         return 0
     if len(names) < 2:
         raise ConfigError(
-            "trainctl compare needs at least two runs, or a sweep (trainctl runs lists them)"
+            "compare needs at least two runs, or a sweep: trainctl compare RUN RUN (trainctl runs lists them)"
             if not names
-            else f"{rundir.find(names[0], root)}: trainctl compare needs at least two runs, or a sweep"
+            else f"{rundir.find(names[0], root)}: compare needs at least two runs, or a sweep: trainctl compare RUN RUN"
         )
     paths, best = _chosen(names, sweeps, root)
     records = [read(path, root) for path in paths]

@@ -67,6 +67,10 @@ COMMANDS = {
     **dict.fromkeys(("doctor", "info", "diagnose"), "versions and devices are shown with trainctl env"),
     **dict.fromkeys(("onnx", "convert", "save"), "a run is exported with trainctl export"),
     **dict.fromkeys(("deploy", "api", "server"), "predictions are served with trainctl serve"),
+    **dict.fromkeys(
+        ("completion", "completions", "shell_completion", "install_completion"),
+        "completion is set up with the words that trainctl --help names, such as --shell-completion install=bash",
+    ),
     **dict.fromkeys(("version", "v"), "the version is printed by trainctl --version"),
     **dict.fromkeys(("rerun", "experimental_rerun"), "a run is repeated with trainctl reproduce"),
     **dict.fromkeys(("run", "train", "fit", "start"), "training is what trainctl does without a command; leave it out"),

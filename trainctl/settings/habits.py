@@ -25,6 +25,8 @@ from trainctl.settings.elsewhere import (
 from trainctl.settings.members import as_member, options
 from trainctl.settings.spelling import spell
 
+RANGE = re.compile(r"(\d{1,6})\s?(?:-|\.\.\.?|to)\s?(\d{1,6})")  # 0-3, 0..3
+MOST_IN_RANGE = 20  # numbers of one that is written out
 TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
 
 
@@ -117,15 +119,23 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     """
     text = str(value).lower()
     instead = ""
+    if match := RANGE.fullmatch(text):
+        return _of_range(key, int(match[1]), int(match[2]))
+    if members and text in TRUTHS and text not in members:
+        value = TRUTHS[text]
     if key == "device":
         number = text.removeprefix("gpu:")
         instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
+    elif key == "dataset" and re.search(r"[/\\~]|\.\w+$", text):
+        return f"; data of your own are typed without dataset=, or with what reads them: trainctl {value}"
     elif key == "model" and text in _architectures():
         instead = f"torchvision model.architecture={text}"
-    elif key == "metric" and text in MEASURED:
-        return "; it is always measured where it applies: leave it out"
-    elif key == "metric" and text in METRICS:
-        instead = METRICS[text]
+    elif key == "metric" and text in (*MEASURED, *METRICS):
+        return (
+            "; it is always measured where it applies: leave it out"
+            if text in MEASURED
+            else f"; use metric={METRICS[text]}"
+        )
     elif key == "monitor":
         instead = _monitored(text)
     elif key == "precision":
@@ -141,6 +151,20 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     else:
         instead = _nearby(key, value)
     return f"; use {key}={instead}" if instead else ""
+
+
+def _of_range(key: str, first: int, last: int) -> str:
+    """Return the words for a range that was typed as others do, if each of its numbers is allowed.
+
+    >>> _of_range("seed", 0, 2), _of_range("seed", 3, 1), _of_range("device", 0, 2)
+    ('; use -m seed=0,1,2', '', '')
+    """
+    found = kinds.kinds_of(key)
+    numbers = range(first, min(last, first + MOST_IN_RANGE) + 1)
+    fitting = found and all(schema.fits(number, kind) for number in numbers for kind in found)
+    return (
+        f"; use -m {key}={','.join(map(str, numbers))}" if fitting and last <= first + MOST_IN_RANGE and numbers else ""
+    )
 
 
 def _nearby(key: str, value: object) -> str:
