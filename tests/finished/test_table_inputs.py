@@ -86,6 +86,11 @@ def test_numbers_of_json_mean_what_they_say_however_the_training_file_wrote_its_
         read(tmp_path, '[{"x": "1234.5"}, {"x": 2}]', GERMAN, name="new.json")
 
 
+def test_a_missing_column_is_named_with_those_that_were_found(tmp_path):
+    with pytest.raises(DataError, match=r"line 1: column c is missing \(found: x, n\)"):
+        read(tmp_path, "x,n\n1,2\n")
+
+
 def test_one_row_without_a_header_is_a_row(tmp_path):
     found = read(tmp_path, "0.5,1\n", schema(input_shape=(2,)))
     assert found.rows.tolist() == [[0.5, 1]]

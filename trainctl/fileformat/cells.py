@@ -96,7 +96,7 @@ class Table:
             if len(self.header) == 1 and (other := [word for word in DELIMITERS if DELIMITERS[word] in self.header[0]]):
                 hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
             raise DataError(
-                f"{self.path}, line 1: column {name} is missing{hint} (choose from: {listed(self.header, most=20)})"
+                f"{self.path}, line 1: column {name} is missing{hint} (found: {listed(self.header, most=20)})"
             )
         position = self.header.index(name)
         return [row[position] for row in self.rows]
