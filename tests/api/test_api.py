@@ -3,6 +3,7 @@
 import inspect
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -198,6 +199,40 @@ def test_errors_are_those_of_the_command_line():
         trainctl.load("nowhere")
     assert list(trainctl.runs()) == []
     assert not Path("runs").exists()
+
+
+class Frame:
+    """What a data frame is like, wherever pandas is not installed."""
+
+    def to_csv(self): ...
+
+
+@pytest.mark.parametrize(
+    ("word", "hint"),
+    [
+        (Frame(), "to_csv('rows.csv', index=False), and give 'rows.csv'"),
+        (np.zeros((2, 2)), "numpy.savez('rows.npz', inputs=..., targets=...)"),
+        ({"optimizer.lr": 0.1}, "give it as settings={'optimizer.lr': 0.1}"),
+        (5, "not a value of type int"),
+        (None, "not a value of type NoneType"),
+        (b"optimizer=adam", "not a value of type bytes"),
+    ],
+)
+def test_a_word_that_is_neither_text_nor_path_is_named(run, word, hint):
+    for function in (trainctl.train, lambda word: trainctl.load(run.path, word), run.resume):
+        with pytest.raises(trainctl.ConfigError, match=re.escape(hint)):
+            function(word)
+
+
+def test_a_path_is_a_word(tmp_path):
+    (tmp_path / "empty.csv").touch()
+    with pytest.raises(trainctl.DataError, match=r"empty\.csv: needs a header and at least one row"):
+        trainctl.train(tmp_path / "empty.csv")
+
+
+def test_a_split_that_does_not_exist_is_named(run):
+    with pytest.raises(trainctl.ConfigError, match=r"split=tset: no such split \(choose from: train, val, test, all\)"):
+        run.evaluate("tset")
 
 
 def test_quantiles_need_an_ensemble(run):

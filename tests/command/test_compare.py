@@ -240,7 +240,7 @@ def test_a_sweep_stands_for_its_best_run_beside_other_runs(two_sweeps, compared)
         (["first", "empty"], CheckpointError, "runs/empty: has no best point: no trial was trained in full"),
         (["damaged"], CheckpointError, "damaged: is not a sweep that can be continued"),
         (["first", "damaged"], CheckpointError, "damaged: is not a sweep that can be continued"),
-        (["first/1"], ConfigError, "needs at least two runs, or a sweep"),
+        (["first/1"], ConfigError, "needs at least two runs, or a sweep: trainctl compare runs/first"),
         (["first", "format=x"], ConfigError, "format=x: no such format"),
     ],
 )

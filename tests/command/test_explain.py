@@ -358,7 +358,7 @@ def test_output_that_exists_or_cannot_be_created_is_exit_5(explain, trained):
     Path("out").mkdir()
     file = str(trained / "images.npy")
     code, _, err = explain("images", file, "output=out")
-    assert (code, err) == (5, "trainctl: output=out: directory already exists\n")
+    assert (code, err) == (5, "trainctl: output=out: directory already exists; remove it, or choose another name\n")
     Path("taken").write_text("x")
     code, _, err = explain("images", file, "output=taken/out")
     assert code == 5

@@ -1,5 +1,6 @@
 """From a file to settings: what is recognised, what is asked for, and that typed words win."""
 
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +34,32 @@ def test_the_target_is_found_by_its_name(tmp_path: Path, name: str) -> None:
     assert found.groups == {"clean": "impute"}
     assert any("by its name" in reason for reason in found.reasons)
     assert any("width" in reason for reason in found.reasons)
+
+
+@pytest.mark.parametrize("ending", ["xlsx", "ods"])
+def test_a_spreadsheet_is_to_be_saved_as_csv(tmp_path: Path, ending: str) -> None:
+    (tmp_path / f"a.{ending}").write_bytes(b"PK")
+    with pytest.raises(ConfigError, match=rf"a\.{ending}: a spreadsheet; save it as CSV"):
+        recognise(tmp_path / f"a.{ending}")
+
+
+def test_a_table_of_identifiers_says_how_to_use_them(tmp_path: Path) -> None:
+    path = table(tmp_path / "n.csv", "number,target", lambda n: f"{n + 1},{'xy'[n % 2]}", 4)
+    with pytest.raises(
+        ConfigError, match=r"nor categories: number; to use them nevertheless: trainctl (.*)$"
+    ) as raised:
+        recognise(path)
+    words = shlex.split(str(raised.value).partition("nevertheless: trainctl ")[2])
+    assert compose.compose(words).tree["dataset"]["target"] == "target"
+
+
+def test_a_price_is_predicted_unless_it_is_a_series(tmp_path: Path) -> None:
+    houses = table(tmp_path / "h.csv", "area,district,price", lambda n: f"{n}.5,{'ABC'[n % 3]},{n * 7 % 13}.5")
+    found = recognise(houses)
+    assert (found.settings, found.groups) == ({"target": "price"}, {"loss": "mse"})
+    assert any("price, by its name" in reason for reason in found.reasons)
+    stock = table(tmp_path / "s.csv", "date,price", lambda n: f"2024-01-{n % 28 + 1:02d},{n}.5", 28)
+    assert recognise(stock).dataset == "series"
 
 
 def test_the_target_is_the_only_or_the_last_column_of_categories(tmp_path: Path) -> None:

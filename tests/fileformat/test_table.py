@@ -13,7 +13,7 @@ BROKEN = [
     (b"a,b\n", "needs a header and at least one row", "header only"),
     (b"a,b\n1,2\n1\n", "line 3: has 1 cells, but the header has 2", "a cell short"),
     (b"a,b\n\n1,2,3\n", "line 3: has 3 cells, but the header has 2", "a cell too many, after an empty line"),
-    (b"a,a\n1,2\n", "line 1: duplicate column a", "a column twice"),
+    (b"a,a\n1,2\n", "line 1: duplicate column a; give each column a name of its own", "a column twice"),
     (b'a,b\n1,2\n"3,4\n5,6\n', "line 3: cannot be read as CSV: a quote is opened and never closed", "open quote"),
     (b'a,b\n1,"2"x\n', "line 2: cannot be read as CSV", "text after a quote"),
     (b"a,b\n1,2\n3,\x004\n", "line 3: cannot be read as CSV: it contains a NUL byte", "NUL"),

@@ -74,6 +74,33 @@ def test_numbers_are_read_as_in_training_unless_the_command_says_otherwise(tmp_p
     assert read(tmp_path, "x;y\n1,5;1\n", GERMAN, **settings).rows.tolist() == [[1.5]]
 
 
+def test_numbers_of_json_mean_what_they_say_however_the_training_file_wrote_its_numbers(tmp_path):
+    assert read(tmp_path, '{"x": 1234.5}\n{"x": null}\n{"x": 3}\n', GERMAN, name="new.jsonl").rows[[0, 2]].tolist() == [
+        [1234.5],
+        [3],
+    ]
+    assert read(tmp_path, '[{"x": "1.234,5"}]', GERMAN, name="new.json").rows.tolist() == [[1234.5]]
+    with pytest.raises(
+        DataError, match=r"'1234\.5' is not a number; the numbers of this column are read as in 1\.234,5"
+    ):
+        read(tmp_path, '[{"x": "1234.5"}, {"x": 2}]', GERMAN, name="new.json")
+
+
+def test_a_missing_column_is_named_with_those_that_were_found(tmp_path):
+    with pytest.raises(DataError, match=r"line 1: column c is missing \(found: x, n\)"):
+        read(tmp_path, "x,n\n1,2\n")
+
+
+def test_one_row_without_a_header_is_a_row(tmp_path):
+    found = read(tmp_path, "0.5,1\n", schema(input_shape=(2,)))
+    assert found.rows.tolist() == [[0.5, 1]]
+    assert "line 1 contains numbers, and is read as the first row: the file has no header" in found.notes
+    with pytest.raises(DataError, match="needs a header and at least one row"):
+        read(tmp_path, "a,b\n", schema(input_shape=(2,)))
+    with pytest.raises(DataError, match="needs a header and at least one row"):
+        read(tmp_path, "0.5,1\n")
+
+
 def test_lines_that_training_skipped_are_not_skipped_in_another_file(tmp_path):
     assert len(read(tmp_path, "c,x\na,1\nb,2\n", skip=[2]).rows) == 2
     assert len(read(tmp_path, "c,x\na,1\nb,2\n", skip=[2], changed=("skip",)).rows) == 1

@@ -6,9 +6,11 @@ import re
 import struct
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+import trainctl
 from trainctl.run import assemble
 from trainctl.settings import component, compose
 from trainctl.step import eager as step
@@ -157,6 +159,26 @@ def test_the_table_with_gaps_has_what_its_recipe_mends(assembled):
     changes = " ".join(assembled("csv_with_missing_values").data.changes)
     assert "proline" in changes
     assert "colour" in changes
+
+
+def test_the_printed_digits_are_what_their_recipe_says(assembled):
+    with np.load(ROOT / "recipes" / "printed_digits.npz") as file:
+        inputs, targets = file["inputs"], file["targets"]
+    assert (inputs.shape, inputs.dtype, inputs.max()) == ((4000, 1, 8, 8), np.uint8, 16)
+    assert np.bincount(targets).tolist() == [400] * 10
+    assert len({row.tobytes() for row in inputs}) > 3900
+    assert assembled("transfer_printed").data.splits["train"].inputs.shape[1:] == (1, 8, 8)
+
+
+@pytest.mark.slow
+def test_what_was_learned_from_print_helps_with_handwriting(tmp_path):
+    words = ["output.plots=false", f"output.root={tmp_path}", "loop.epochs=40", "dataset=digits", "split.labels=20"]
+    printed = trainctl.train("recipe=transfer_printed", *words[:2], "loop.epochs=8", quiet=True)
+    network = ["model=cnn", "model.norm=batch", "optimizer=adam"]
+    new = trainctl.train(*network, *words, quiet=True)
+    begun = trainctl.train(*network, *words, "augment=[translate]", "init=run", f"init.run={printed.path}", quiet=True)
+    right = [run.summary["metrics"]["test/accuracy"] for run in (new, begun)]
+    assert right[1] > right[0] + 0.05
 
 
 def test_the_names_are_as_many_of_each_language():

@@ -147,6 +147,12 @@ def test_a_body_of_the_wrong_kind_is_refused(served, kind, content_type, body, s
     assert found[1]["error"]
 
 
+def test_what_curl_sends_by_itself_is_answered_with_what_to_add(served):
+    for content_type in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x"):
+        status, answer = served("prices").predict("x", content_type)
+        assert (status, "; with curl, " in answer["error"]) == (415, True)
+
+
 VALUES = [
     "null", "true", "-1", "1e999", "NaN", "9" * 400, "-" + "9" * 999, "9" * 1001, "1e308", "-0.0", '""', '"x"', '"1,5"',
     '"1e999"', "[]", "{}", "[[]]", '{"a": 1}', r'"\ud800"', r'"\u001b]0;x\u0007"', r'"\u0000"', '"2024-01-01"',

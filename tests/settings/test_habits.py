@@ -63,6 +63,17 @@ HABITS = [
     ("--gpus 0", "device=cpu"),
     ("--amp", "precision=bf16"),
     ("--resume", "trainctl resume"),
+    ("resume=true", "trainctl resume"),
+    ("config=mine.yaml", "trainctl mine.yaml"),
+    ("export=onnx", "trainctl export"),
+    ("--find-lr", "trainctl find-lr"),
+    ("overwrite=true", "leave it out"),
+    ("output.overwrite=true", "leave it out"),
+    ("--overwrite", "leave it out"),
+    ("--force", "leave it out"),
+    ("-f", "leave it out"),
+    ("exist_ok=true", "leave it out"),
+    ("output.dir=out", "output.root=out"),
     ("name=x", "output.name=x"),
     ("--run-name x", "output.name=x"),
     ("--tags x", "output.tags=[x]"),
@@ -95,6 +106,12 @@ HABITS = [
     ("optimizer/sdg", "optimizer=sgd"),
     ("--optimizer sdg", "optimizer=sgd"),
     ("optimizer sdg", "optimizer=sgd"),
+    ("early_stopping=yes", "early_stopping=patience"),
+    ("augment=off", "augment=none"),
+    ("-m seed=0-3", "-m seed=0,1,2,3"),
+    ("seed=1..2", "-m seed=1,2"),
+    ("dataset=no/penguins.csv", "trainctl no/penguins.csv"),
+    ("completion", "--shell-completion install=bash"),
     ("optim=sdg", "optimizer=sgd"),
     ("optimizr=sdg", "optimizer=sgd"),
     ("metric=accuracy", "leave it out"),
@@ -114,9 +131,11 @@ def works(words):
     if "--config-dir" in words:
         compose.compose([], words[words.index("--config-dir") + 1])
     elif words[0] == "trainctl":
-        assert words[1] in (*COMMANDS, "--version")
+        assert words[1] in (*COMMANDS, "--version", "mine.yaml", "no/penguins.csv")
+    elif words[0] == "--shell-completion":
+        assert f"{words[0]}" in flags.FLAGS
     elif words[0] == "-m":
-        points.compose_points([*words[1:], "seed=0,1"])
+        points.compose_points([*words[1:], *([] if words[1].startswith("seed=") else ["seed=0,1"])])
     else:
         compose.compose(words)
 
@@ -153,6 +172,21 @@ def test_each_hint_of_the_tables_names_what_exists():
     assert {elsewhere.PRECISIONS[key] for key in elsewhere.PRECISIONS} == {"fp32", "bf16", "fp16"}
 
 
+def test_the_commands_that_are_typed_as_settings_are_those_that_exist():
+    assert set(elsewhere.OURS) <= {name.replace("-", "_") for name in COMMANDS}
+    others = {name for name in COMMANDS if name.replace("-", "_") not in elsewhere.OURS}
+    assert {name for name in others if not habits.of_key(name, "")} == {"init", "split"}
+
+
+@pytest.mark.parametrize("word", ["overwrite=true", "--force", "exist_ok=yes", "-f"])
+def test_a_command_never_overwrites_and_says_what_to_do(say, word):
+    code, out, err = say("export", "last", "output=model.pt", word)
+    assert (code, out) == (2, "")
+    assert "existing files are never overwritten: remove the old one, or choose another name" in err
+    assert say("remove", "last", word)[2].endswith("use yes=true\n")
+    assert "overwritten" not in say("runs", word)[2]
+
+
 @pytest.mark.parametrize(
     "words", [["-m", "train"], ["train", "-m"], ["--multirun", "train"], ["train", "seed=0", "-m"]]
 )
@@ -186,6 +220,20 @@ def test_no_hint_names_a_member_that_does_not_exist(say):
         hints = re.findall(r"(?:use |with |did you mean |; )(\w+)=(\w+)", err)
         assert hints, err
         assert {name for group, name in hints if group in members} <= {"NAME"}.union(*members.values()), err
+
+
+@pytest.mark.parametrize("word", ["optimizer.lr=-1.0", "loop.epochs=-2e0", "split.val_fraction=2.0"])
+def test_no_value_is_proposed_that_is_not_allowed_either(say, word):
+    code, _, err = say(word)
+    assert code == 2
+    assert "expected a" in err
+    assert "use " not in err
+
+
+@pytest.mark.parametrize("function", ["log", "loguniform", "uniform"])
+def test_a_range_as_others_write_it_is_answered_with_ours(say, function):
+    err = say("-m", f"optimizer.lr={function}(1e-4,1e-1)")[2]
+    assert f"no such function {function}; for a range: interval(0,0.5), tag(log,interval(1e-5,1e-1))" in err
 
 
 def test_a_setting_without_a_habit_keeps_its_message(say):

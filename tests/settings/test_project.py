@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import sys
 import time
 
@@ -9,6 +10,7 @@ import pytest
 
 from tests.soak import cases, seed
 from trainctl.errors import ConfigError
+from trainctl.report import run_lines
 from trainctl.run import factory
 from trainctl.settings import component, compose, project, project_file, project_root, trust_store
 from trainctl.settings.members import home
@@ -295,6 +297,32 @@ def test_the_file_of_another_user_is_not_read_until_it_is_accepted(here, say):
     assert "belongs to another user" in project_root.left_out()[0]
     assert say("trust", str(path))[0] == 0
     assert tree()["seed"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("optimizer:\n\tname: sgd\n", "line 2: .* indent with spaces, not with tabs"),
+        ("optimizer: sgd\n  lr: 1\n", "line 2: .* indent keys of a section alike"),
+        ("loop:\n  epochs:1\n  max_steps: 2\n", "line 3: .* indent keys of a section alike"),
+        ("augment: [flip\n", "line 2: .* a bracket is opened, and not closed"),
+    ],
+)
+def test_usual_mistakes_in_yaml_are_named(here, say, text, hint):
+    write(here / "trainctl.yaml", text)
+    code, _, err = say("dataset=iris")
+    assert code == 2
+    assert re.search(hint, err), err
+
+
+def test_commands_that_are_printed_name_the_packages_of_the_project_only_elsewhere(downloaded, say, monkeypatch):
+    words = " 'components=[downloaded_package]'"
+    assert run_lines.argument_here(["downloaded_package"]) == words  # not trusted: the project names none
+    assert say("trust")[0] == 0
+    assert run_lines.argument_here(["downloaded_package"]) == run_lines.argument_here([]) == ""
+    assert run_lines.components_argument(["downloaded_package"]) == words
+    monkeypatch.chdir("..")
+    assert run_lines.argument_here(["downloaded_package"]) == words
 
 
 def test_packages_of_the_project_are_found_from_a_directory_below(here, monkeypatch):

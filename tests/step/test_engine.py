@@ -168,19 +168,24 @@ def test_comparing_again_changes_no_bit(monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.mark.skipif(EAGER, reason="asks for the default")
 @pytest.mark.parametrize(
-    ("mode", "components", "expected"),
+    ("mode", "schedule", "expected"),
     [
-        ("auto", "[]", "recorded"),
-        ("auto", "[mine]", "eager: components of your own are recorded only with loop.record=always"),
-        ("always", "[mine]", "recorded"),
-        ("never", "[]", "eager: loop.record=never"),
+        ("auto", "none", "recorded"),
+        ("auto", "mine", "eager: components of your own are recorded only with loop.record=always"),
+        ("always", "mine", "recorded"),
+        ("never", "none", "eager: loop.record=never"),
     ],
 )
 def test_components_of_ones_own_are_recorded_only_when_asked(
-    tmp_path: Path, mode: str, components: str, expected: str
+    tmp_path: Path, mode: str, schedule: str, expected: str
 ) -> None:
-    (tmp_path / "mine" / "loss").mkdir(parents=True)
-    run = make(f"loop.record={mode}", f"components={components}", "loop.batch_size=full")
+    for file, text in (
+        ("own_rates/schedule/mine.py", "def mine():\n    return lambda step: 1.0\n"),
+        ("conf/schedule/mine.yaml", "name: mine\n"),
+    ):
+        (tmp_path / file).parent.mkdir(parents=True)
+        (tmp_path / file).write_text(text)
+    run = make(f"loop.record={mode}", "components=[own_rates]", f"schedule={schedule}", "loop.batch_size=full")
     engine = Engine(run, print)
     train(run, engine.take, 3)
     assert str(engine) == expected

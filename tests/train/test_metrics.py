@@ -50,7 +50,10 @@ def test_regressions_are_measured_in_units(tmp_path: Path) -> None:
     [
         (["metric=[mape]"], "metric=mape is for regression and reconstruction"),
         (["dataset=diabetes", "loss=mse", "metric=[f1]"], "metric=f1 is for classification"),
-        (["monitor=val/f1"], "monitor=val/f1: a classification has no such metric; add metric=.f1."),
+        (["monitor=val/f1"], r"monitor=val/f1: this run does not measure it; use metric=\[f1\]$"),
+        (["monitor=val/auc", "metric=[f1,kappa]"], r"does not measure it; use metric=\[f1,kappa,auc\]$"),
+        (["monitor=val/top_3"], r"does not measure it; use metric=\[top_k\] metric.top_k.k=3$"),
+        (["monitor=val/top_3", "metric=[top_k]"], r"does not measure it; use metric=\[top_k\] metric.top_k.k=3$"),
         (["monitor=val/f2"], "choose from: val/loss, val/accuracy"),
     ],
 )

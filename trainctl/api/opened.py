@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from torch import Tensor, nn
 
@@ -15,6 +15,7 @@ from trainctl.api.table import Table
 from trainctl.api.training import resume
 from trainctl.api.turn import TURN
 from trainctl.api.whole import Whole
+from trainctl.api.words import texts
 from trainctl.errors import CheckpointError, ConfigError
 from trainctl.fileformat.pattern import files_of
 from trainctl.finished import evaluate as measuring
@@ -169,7 +170,7 @@ class Run:
             CheckpointError: If no checkpoint is intact, or the run was not trained.
             StorageError: If another process trains it.
         """
-        resume(self, words, quiet=quiet)
+        resume(self, texts(words, "resume"), quiet=quiet)
         with TURN:
             return Run(open_run(self.path, self.components, (), ALLOWED, payloads=[self.which]), self.which)
 
@@ -178,8 +179,10 @@ class Run:
 
         Raises:
             DataError: If the data cannot be read, or have changed.
-            ConfigError: If the split has no rows.
+            ConfigError: If there is no such split, or it has no rows.
         """
+        if split not in get_args(SplitName):
+            raise ConfigError(f"split={split}: no such split (choose from: {', '.join(get_args(SplitName))})")
         with as_before():
             return dict(measuring.evaluate(self._opened, split, self.which).metrics)
 
@@ -208,4 +211,4 @@ def load(
         raise ConfigError(f"which={which}: expected best or last")
     directory = find(str(run), Path(root))
     with TURN:  # an old configuration is completed with the help of Hydra
-        return Run(open_run(directory, list(components), list(words), ALLOWED, payloads=[which]), which)
+        return Run(open_run(directory, list(components), texts(words, "load"), ALLOWED, payloads=[which]), which)

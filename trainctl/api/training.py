@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainctl.api.table import Table
 from trainctl.api.turn import TURN
+from trainctl.api.words import texts
 from trainctl.errors import Advice, ConfigError
 from trainctl.finished.record import Record, read
 from trainctl.machine import environment
@@ -21,7 +22,7 @@ if TYPE_CHECKING:  # it imports torch
 
 
 def train(
-    *words: str,
+    *words: str | os.PathLike[str],
     settings: Mapping[str, object] | None = None,
     quiet: bool = False,
     config_dir: str | Path | None = None,
@@ -34,7 +35,7 @@ def train(
 
     Args:
         words: Settings and choices of components: ``"optimizer=adam"``, ``"optimizer.lr=0.1"``; the first may be a file or
-            directory of data, or a file of settings.
+            directory of data, or a file of settings, as a text or a path.
         settings: Further settings, by their keys, as values of Python: ``{"optimizer.lr": 0.1}``.
         quiet: Whether nothing is shown.
         config_dir: Your directory of configuration files, in addition to ``./conf``.
@@ -45,12 +46,13 @@ def train(
     Raises:
         TrainctlError: If settings or data are wrong, or training fails: of the subclass that says what is wrong.
     """
-    if flags := [word for word in words if word.startswith("-")]:
+    typed = texts(words, "train")
+    if flags := [word for word in typed if word.startswith("-")]:
         raise ConfigError(
             f"{flags[0]}: flags are for the command line; train() takes settings such as 'optimizer=adam'"
         )
     with TURN:
-        return _train(words, settings or {}, quiet=quiet, config_dir=None if config_dir is None else str(config_dir))
+        return _train(typed, settings or {}, quiet=quiet, config_dir=None if config_dir is None else str(config_dir))
 
 
 def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool, config_dir: str | None) -> "Run":

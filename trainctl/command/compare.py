@@ -48,7 +48,7 @@ from trainctl.settings.spelling import nearest, spell
 from trainctl.store import finding, rundir
 from trainctl.store import records as records_of
 from trainctl.store.records import Size
-from trainctl.wording import shortened
+from trainctl.wording import shell_words, shortened
 
 OPTIONS = {"root": "runs", "format": "table", "output": ""}
 FORMATS = ("table", "json", "csv")
@@ -83,11 +83,7 @@ def main(argv: Sequence[str]) -> int:
         compared.show(sweeps[names[0]], root, form)
         return 0
     if len(names) < 2:
-        raise ConfigError(
-            "trainctl compare needs at least two runs, or a sweep (trainctl runs lists them)"
-            if not names
-            else f"{rundir.find(names[0], root)}: trainctl compare needs at least two runs, or a sweep"
-        )
+        raise ConfigError(_too_few(names, root))
     paths, best = _chosen(names, sweeps, root)
     records = [read(path, root) for path in paths]
     if output:
@@ -158,6 +154,16 @@ def _names_and_options(argv: Sequence[str]) -> tuple[list[str], dict[str, str]]:
             raise ConfigError(f"{override}: no such option{nearest(key, OPTIONS)}")
     names = {*parsed.names, *parsed.overrides}
     return [argument for argument in argv if argument in names], parsed.options
+
+
+def _too_few(names: Sequence[str], root: Path) -> str:
+    """Return the message for less than two runs; if the one is a trial, it names the sweep."""
+    needed = "compare needs at least two runs, or a sweep: trainctl compare"
+    if not names:
+        return f"{needed} RUN RUN (trainctl runs lists them)"
+    found = rundir.find(names[0], root)
+    sweep = next((str(path) for path in found.parents if path.absolute() == finding.sweep_around(found)), None)
+    return f"{found}: {needed} {shell_words([sweep]) if sweep else 'RUN RUN'}"
 
 
 def _chosen(names: Sequence[str], sweeps: dict[str, Path], root: Path) -> tuple[list[Path], Best]:

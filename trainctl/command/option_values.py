@@ -90,7 +90,7 @@ def new_path(key: str, text: str) -> Path | None:
         return Path(text)
     except OSError as error:
         raise StorageError(f"{key}={text}: cannot be written: {error.strerror}") from error
-    raise StorageError(f"{key}={text}: {kind} already exists")
+    raise StorageError(f"{key}={text}: {kind} already exists; remove it, or choose another name")
 
 
 def quantiles(text: str) -> list[float]:

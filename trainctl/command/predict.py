@@ -135,7 +135,8 @@ def _say(found: "Predictions") -> int:
     for error in found.failed:
         table.line(f"trainctl: {error}", stream=sys.stderr)
     table.line(
-        f"trainctl: {len(found.failed):,} of {found.files:,} files are not predicted, for the reasons above",
+        f"trainctl: {len(found.failed):,} of {found.files:,} files {'is' if len(found.failed) == 1 else 'are'} not"
+        " predicted, for the reasons above",
         stream=sys.stderr,
     )
     return DataError.exit_code

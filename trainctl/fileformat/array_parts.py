@@ -56,6 +56,22 @@ def read_parts(file: Path) -> Parts:
     )  # fmt: skip
 
 
+def read_inputs(file: Path) -> np.ndarray:
+    """Read the inputs alone, of an .npz by the same names, or of an .npy; of several splits, one after the other.
+
+    Raises:
+        DataError: If there is no array with such a name.
+    """
+    names = array_names(file) if file.suffix.lower() == ".npz" else ()
+    if "inputs" in names or len(names) < 2:
+        return read_array(file)
+    if name := next((x for x, _ in PAIRS if x in names), ""):
+        return read_array(file, name)
+    if any(x.format("train") in names and y.format("train") in names for x, y in SPLITS):
+        return read_parts(file).inputs
+    return read_array(file)
+
+
 def _joined(file: Path, found: list[tuple[str, str]], test: tuple[str, str]) -> Parts:
     """Return the arrays of several splits as one data set."""
     arrays = [(read_array(file, x, alone=False), read_array(file, y, alone=False, texts=True)) for x, y in found]

@@ -67,6 +67,7 @@ class Table:
         lines: The line of the file at which each row starts, counted from 1.
         nameless: Columns without a name in the header, often an index; they are named ``column_1`` etc. by position.
         form: How the file is written; its delimiter is the one that was found.
+        typed: Columns whose values are numbers of JSON or of a program, and not texts that contain numbers.
     """
 
     path: Path
@@ -75,6 +76,7 @@ class Table:
     lines: list[int]
     nameless: tuple[str, ...] = ()
     form: TableFormat = field(default_factory=TableFormat)
+    typed: frozenset[str] = frozenset()
 
     def cells(self, name: str) -> list[str]:
         """Return a column's cells.
@@ -94,7 +96,7 @@ class Table:
             if len(self.header) == 1 and (other := [word for word in DELIMITERS if DELIMITERS[word] in self.header[0]]):
                 hint = f"; the file seems to use another delimiter: dataset.delimiter={other[0]}"
             raise DataError(
-                f"{self.path}, line 1: column {name} is missing{hint} (choose from: {listed(self.header, most=20)})"
+                f"{self.path}, line 1: column {name} is missing{hint} (found: {listed(self.header, most=20)})"
             )
         position = self.header.index(name)
         return [row[position] for row in self.rows]
@@ -182,7 +184,8 @@ def _read_table(path: Path, form: TableFormat, content: bytes) -> Table:
     nameless = tuple(name for name, typed in zip(header, rows.cells[0], strict=True) if not typed)
     cells = without_missing(rows.cells[1:], form.missing) if form.missing else rows.cells[1:]
     found = TableFormat(**vars(form) | {"delimiter": rows.delimiter})
-    return Table(path, header, _one_spelling(cells) if form.ignore_case else cells, rows.lines[1:], nameless, found)
+    cells = _one_spelling(cells) if form.ignore_case else cells
+    return Table(path, header, cells, rows.lines[1:], nameless, found, rows.typed)
 
 
 def without_missing(rows: Sequence[Sequence[str]], words: Sequence[str]) -> list[list[str]]:

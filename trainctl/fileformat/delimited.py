@@ -31,11 +31,13 @@ class Rows:
         cells: Of each row, without spaces around them.
         lines: The line of the file at which each row starts, from 1.
         delimiter: The word for what separates the cells.
+        typed: Names of the columns whose values are numbers of JSON, and not texts that contain numbers.
     """
 
     cells: list[list[str]]
     lines: list[int]
     delimiter: str
+    typed: frozenset[str] = frozenset()
 
 
 def split_rows(text: str, path: Path, delimiter: str = "comma", skip: Sequence[int] = (), usual: str = "comma") -> Rows:
@@ -190,7 +192,9 @@ def header_of(rows: Rows, path: Path) -> list[str]:
     """
     header = [name or f"column_{number}" for number, name in enumerate(rows.cells[0], 1)]
     if doubles := [name for name, count in Counter(header).items() if count > 1]:
-        raise DataError(f"{path}, line {rows.lines[0]}: duplicate column {doubles[0]}")
+        raise DataError(
+            f"{path}, line {rows.lines[0]}: duplicate column {doubles[0]}; give each column a name of its own"
+        )
     for line, cells in zip(rows.lines[1:], rows.cells[1:], strict=True):
         if len(cells) != len(header):
             raise DataError(

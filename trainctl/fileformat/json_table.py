@@ -29,12 +29,17 @@ def read_records(text: str, path: Path) -> Rows:
     records = _records(text, path)
     header = list(dict.fromkeys(str(key).strip() for _, record in records for key in record))
     rows = [header]
+    kinds: dict[str, set[bool]] = {name: set() for name in header}
     for line, record in records:
         plain = {str(key).strip(): value for key, value in record.items()}
+        for name, value in plain.items():
+            if value is not None:
+                kinds[name].add(isinstance(value, int | float) and not isinstance(value, bool))
         rows.append([_cell(plain.get(name), f"{path}, line {line}, field {name}") for name in header])
     if ESCAPED_HALF.search(text):
         _check_characters(rows, [1, *(line for line, _ in records)], path)
-    return Rows(rows, [1, *(line for line, _ in records)], "comma")
+    typed = frozenset(name for name, found in kinds.items() if found == {True})
+    return Rows(rows, [1, *(line for line, _ in records)], "comma", typed)
 
 
 def _check_characters(rows: Sequence[Sequence[str]], lines: Sequence[int], path: Path) -> None:

@@ -28,9 +28,11 @@ from trainctl.wording import listed, quoted
 TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
 ARRAYS = frozenset({".npz", ".npy"})
 PARQUET = frozenset({".parquet", ".pq"})
+SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
 LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 # Names of columns that people predict, in the order in which they are looked for.
 TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
+QUANTITIES = ("price", "sale_price", "saleprice")  # as well, but a column of them in the order of time is a series
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
@@ -79,6 +81,10 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
         raise ConfigError(
             f"{path}: a Parquet file; name the column to predict:"
             f" trainctl dataset=parquet {quoted(f'dataset.path={path}')} dataset.target=COLUMN"
+        )
+    if kind in SPREADSHEETS:
+        raise ConfigError(
+            f"{path}: a spreadsheet; save it as CSV (in the spreadsheet program: File, Save as), and give that"
         )
     raise ConfigError(
         f"{path}: not a kind of file that can be trained on: give a table ({', '.join(sorted(TABLES))}), arrays"
@@ -163,11 +169,24 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
             f"not used, because they are identifiers, or neither numbers, dates nor categories: {listed(unusable)}"
         )
     if not inputs:
-        raise ConfigError(f"{table.path}: has no columns that can be inputs of a model")
+        raise ConfigError(
+            f"{table.path}: has no columns that can be inputs of a model{_anyway(table, unusable, targets)}"
+        )
     if gaps := [name for name in inputs if any(map(is_missing, table.cells(name)))]:
         groups["clean"] = "impute"
         reasons.append(f"values are missing in {listed(gaps)}")
     return Recognised("csv", settings, groups, tuple(reasons))
+
+
+def _anyway(table: Table, unusable: Sequence[str], targets: Sequence[str]) -> str:
+    """Return why columns are not used, and the command that uses them nevertheless; empty if there are none."""
+    if not unusable or len(targets) != 1:
+        return ""
+    words = [f"dataset.path={table.path}", f"dataset.target={targets[0]}"]
+    return (
+        f": identifiers, or neither numbers, dates nor categories: {listed(unusable)}; to use them nevertheless:"
+        f" trainctl dataset=csv {' '.join(map(quoted, words))}"
+    )
 
 
 def _of_task(table: Table, targets: Sequence[str]) -> dict[str, str]:
@@ -219,7 +238,7 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
         ConfigError: If it is not clear.
     """
     by_name = {name.strip().lower(): name for name in table.header}
-    for word in TARGETS:
+    for word in (*TARGETS, *QUANTITIES):
         if word in by_name:
             return by_name[word], f"the target is {by_name[word]}, by its name"
     categories = columns.of("categories")

@@ -15,13 +15,7 @@ LARGEST_INTEGER = 4096  # bits; float64 has numbers of 1024
 
 @dataclass(frozen=True)
 class Records(Table):
-    """The cells of records; messages name their row, counted from 0, instead of the line of a file.
-
-    Args:
-        typed: The columns whose values are numbers, and not texts that contain numbers.
-    """
-
-    typed: frozenset[str] = frozenset()
+    """The cells of records; messages name their row, counted from 0, instead of the line of a file."""
 
     def cells(self, name: str) -> list[str]:
         """Return a column's cells.

@@ -42,7 +42,9 @@ def read_target(
         return numbers(table, column, form), ()
     names = classes(present) if class_names is None else tuple(class_names)
     if len(names) < 2:
-        raise DataError(f"{table.path}, column {column}: has only one class ({short(names[0])})")
+        raise DataError(
+            f"{table.path}, column {column}: has only one class ({short(names[0])}); there is nothing to learn"
+        )
     codes = Codes(names)
     targets = []
     for row, cell in enumerate(cells):

@@ -89,6 +89,15 @@ def check_size(
                 raise too_large(f"{path}, line {_line(event)}: nested more than {DEEPEST} levels deep")
 
 
+# What is usually the matter, by how the message of the parser begins.
+HINTS = {
+    "found character": "; indent with spaces, not with tabs, and put quotes around a text with special characters",
+    "mapping values are not allowed": "; indent keys of a section alike, and put quotes around a text that contains ': '",
+    "could not find expected ':'": "; write key: value, with a space after the colon",
+    "did not find expected ',' or": "; a bracket is opened, and not closed",
+}
+
+
 def not_yaml(error: Exception, path: Path | None = None) -> str | None:
     """Return the message for a YAML error with a line number; None for any other error.
 
@@ -99,7 +108,9 @@ def not_yaml(error: Exception, path: Path | None = None) -> str | None:
     mark = getattr(error, "problem_mark", None)
     if not isinstance(error, yaml.YAMLError) or mark is None:
         return None
-    return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {getattr(error, 'problem', None) or error}"
+    problem = str(getattr(error, "problem", None) or error)
+    hint = next((hint for words, hint in HINTS.items() if problem.startswith(words)), "")
+    return f"{path or mark.name}, line {mark.line + 1}: not valid YAML: {problem}{hint}"
 
 
 def _line(event: yaml.Event) -> int:

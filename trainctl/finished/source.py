@@ -14,7 +14,8 @@ from trainctl.data.centre import narrowed_rows
 from trainctl.data.rows import Fitted
 from trainctl.data.schema import Schema
 from trainctl.errors import DataError
-from trainctl.fileformat import array, image, standard_input
+from trainctl.fileformat import image, standard_input
+from trainctl.fileformat.array_parts import read_inputs
 from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.decompress import ENDINGS as PACKED
 from trainctl.fileformat.decompress import ending
@@ -216,7 +217,7 @@ def read_rows(
         found = read_table_inputs(source, schema, form, settings, ids, keep=keep, content=content)
         return replace(found, rows=as_rows(found.rows.numpy(), schema, source))
     if suffix in ARRAYS:
-        return with_columns(Inputs(as_rows(array.read_array(source), schema, source)), schema, keep)
+        return with_columns(Inputs(as_rows(read_inputs(source), schema, source)), schema, keep)
     kinds = "a .csv, a .txt" if schema.vocabulary else "an image, a .csv"
     raise DataError(f"{source}: expected {kinds}, an .npz or an .npy")
 

@@ -20,6 +20,8 @@ from trainctl.fileformat.table import rewritten
 from trainctl.finished.inputs import Inputs, Keep
 from trainctl.wording import listed
 
+NO_HEADER = "line 1 contains numbers, and is read as the first row: the file has no header"
+
 
 def table_form(settings: Mapping[str, Any], changed: Sequence[str], schema: Schema) -> table.TableFormat:
     """Return how a file is written, as far as the settings of a run and of the command say it.
@@ -109,9 +111,8 @@ def kept_columns(header: Sequence[str], inputs: Sequence[str], ids: Sequence[str
 
 
 def _as_written(cells: table.Table, columns: Sequence[table.Column]) -> tuple[table.Column, ...]:
-    """Return the columns of a run as this table writes their numbers; numbers of records are not written at all."""
-    if not isinstance(cells, Records):
-        return rewritten(cells, columns)
+    """Return the columns of a run as this table writes their numbers; those of JSON and of programs are not written at all."""
+    columns = columns if isinstance(cells, Records) else rewritten(cells, columns)
     return tuple(replace(column, number=PLAIN) if column.name in cells.typed else column for column in columns)
 
 
@@ -119,10 +120,18 @@ def _read(
     source: Path, schema: Schema, form: table.TableFormat, content: bytes | None
 ) -> tuple[table.Table, tuple[str, ...]]:
     """Return the file's cells, with the run's names for its columns where the file has none."""
-    cells = table.read_table(source, form, content)
-    if not schema.input_names and form.header and all(map(NUMBER.fullmatch, cells.header)):
+    maybe_nameless = not schema.input_names and form.header
+    try:
+        cells = table.read_table(source, form, content)
+    except DataError:
+        if not maybe_nameless:
+            raise
         cells = table.read_table(source, replace(form, header=False), content)
-        return cells, ("line 1 contains numbers, and is read as the first row: the file has no header",)
+        if not all(map(NUMBER.fullmatch, cells.rows[0])):  # the only line is a header
+            raise
+        return cells, (NO_HEADER,)
+    if maybe_nameless and all(map(NUMBER.fullmatch, cells.header)):
+        return table.read_table(source, replace(form, header=False), content), (NO_HEADER,)
     names = [column.name for column in schema.columns] or list(schema.input_names)
     if not form.header and names and not set(names) <= set(cells.header):
         if len(names) != len(cells.header):

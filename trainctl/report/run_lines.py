@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainctl.report import table
+from trainctl.settings import project
 from trainctl.settings.config import unusable
 from trainctl.wording import shell_words
 
@@ -93,7 +94,7 @@ def closing(summary: Mapping[str, Any], directory: Path, loop: "Loop", packages:
         lines += _context(summary)
     lines.append(("time", _effort(summary)))
     lines.append(("run", str(directory)))
-    commands = next_commands(directory, str(summary.get("outcome")), loop, components_argument(packages))
+    commands = next_commands(directory, str(summary.get("outcome")), loop, argument_here(packages))
     return lines + [("next" if not index else "", command) for index, command in enumerate(commands)]
 
 
@@ -130,6 +131,11 @@ def _effort(summary: Mapping[str, Any]) -> str:
 def components_argument(packages: Sequence[str]) -> str:
     """Return the argument that loads the user's own components, with a space before it; empty if there are none."""
     return " " + shell_words([f"components=[{','.join(packages)}]"]) if packages else ""
+
+
+def argument_here(packages: Sequence[str]) -> str:
+    """Return the same for a command that is typed in this directory: those of its project need not be typed."""
+    return "" if set(packages) <= set(project.packages()) else components_argument(packages)
 
 
 def next_commands(directory: Path, outcome: str, loop: "Loop", components: str = "") -> list[str]:

@@ -1,6 +1,7 @@
 """Check that the parts of a run are compatible, and warn of settings that have no effect."""
 
 import math
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -70,6 +71,17 @@ def check_compress(config: Config, chosen: Sequence[Compress]) -> None:
         raise ConfigError(f"compress=[{','.join(names)}]: each of them decides which weights are 0; select one of them")
 
 
+def _measuring(name: str, config: Config) -> str:
+    """Return the words for the metrics that are chosen and one more; empty if there is no such metric."""
+    setting = ""
+    if match := re.fullmatch(r"top_(\d+)", name):
+        name, setting = "top_k", f" metric.top_k.k={match[1]}"
+    if not component.source("metric", name, config.components):
+        return ""
+    chosen = dict.fromkeys([*(str(member["name"]) for member in config.members("metric")), name])
+    return f"metric=[{','.join(one for one in chosen if one != 'none')}]{setting}"
+
+
 def check_monitors(config: Config, task: Task, rows: int, more: Sequence[Metric]) -> None:
     """Raise ConfigError if a monitored metric does not exist in a run, or there are too few validation rows for it.
 
@@ -83,9 +95,9 @@ def check_monitors(config: Config, task: Task, rows: int, more: Sequence[Metric]
     monitors = {f"{group}.monitor": config.monitored(group) for group in ("early_stopping", "schedule")}
     for key, name in ({"monitor": config.monitor} | monitors).items():
         if name not in metrics:
-            group = name.removeprefix("val/")
-            hint = f"; add metric=[{group}]" if component.source("metric", group, config.components) else ""
-            raise ConfigError(f"{key}={name}: a {task} has no such metric{hint or spelling.nearest(name, metrics)}")
+            if words := _measuring(name.removeprefix("val/"), config):
+                raise ConfigError(f"{key}={name}: this run does not measure it; use {words}")
+            raise ConfigError(f"{key}={name}: a {task} has no such metric{spelling.nearest(name, metrics)}")
         if name == "val/r2" and rows < 2 and task == "regression":
             raise ConfigError(
                 f"{key}=val/r2: R2 is undefined for one row, and there is only one for validation: choose val/rmse"

@@ -38,6 +38,10 @@ KINDS = {
     "application/octet-stream": "image",
 }
 ROUTES = {"/": ("GET", "HEAD"), "/health": ("GET", "HEAD"), "/schema": ("GET", "HEAD"), "/predict": ("POST",)}
+OF_CURL = {  # what curl sends by itself, with -d or -F
+    "application/x-www-form-urlencoded": "; with curl, add -H 'content-type: ...'",
+    "multipart/form-data": "; with curl, send one file: --data-binary @FILE -H 'content-type: ...'",
+}
 
 
 @dataclass(frozen=True)
@@ -222,7 +226,8 @@ class App:
             or (kind == "image") != (reads == "image" and kind != "json")
             or (kind == "text" and reads != "text")
         ):
-            raise Refused(415, f"content type {named[:100] or '(none)'}: expected {', '.join(self.about['accepts'])}")
+            expected = f"expected {', '.join(self.about['accepts'])}{OF_CURL.get(named, '')}"
+            raise Refused(415, f"content type {named[:100] or '(none)'}: {expected}")
         return kind
 
     async def _body(self, headers: Mapping[str, str], receive: Receive) -> bytes:

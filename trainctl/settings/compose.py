@@ -221,7 +221,7 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
         return [f"{typed}: is a section, not a value; set one of: {settings}"]
     if not isinstance(node, dict) or leaf not in node:
         line, habit = explain(key, typed, members, _chosen(composed)), habits.of_key(key, override.text)
-        known = not habit or " belongs to " in line or habit.rpartition(" ")[2] in line
+        known = not habit or " belongs to " in line or habit.rpartition(" ")[2] in line.removeprefix(typed)
         return [line if known else f"{typed}: no such setting{habit}"]
     kind = kind_of(key, composed)
     try:

@@ -147,6 +147,14 @@ class Config:
         return list(settings.values()) if group in component.ADDITIVE else [settings]
 
     @property
+    def has_own_components(self) -> bool:
+        """Whether a member that is selected is of a package of the user; that there are such packages is not enough."""
+        if not self.components:
+            return False
+        selected = [(group, str(settings["name"])) for group in component.GROUPS for settings in self.members(group)]
+        return any(component.source(group, name) is None for group, name in selected)
+
+    @property
     def learns_without_labels(self) -> bool:
         """Whether a teacher makes rows without a label useful; otherwise a missing label is an error, or is dropped."""
         return bool(self.parts["teacher"]["name"] != "none")

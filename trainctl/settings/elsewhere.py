@@ -22,7 +22,7 @@ ELSEWHERE = {
     **dict.fromkeys(("val_split", "validation_split", "valid_fraction", "val_size"), "split.val_fraction"),
     **dict.fromkeys(("test_split", "test_size"), "split.test_fraction"),
     **dict.fromkeys(("out", "out_dir", "output", "output_dir", "outdir", "save_dir"), "output.root"),
-    **dict.fromkeys(("log_dir", "logdir", "default_root_dir"), "output.root"),
+    **dict.fromkeys(("log_dir", "logdir", "default_root_dir", "run_dir", "dir"), "output.root"),
     **dict.fromkeys(("name", "run_name", "exp_name", "experiment_name", "task_name"), "output.name"),
     **dict.fromkeys(("csv", "data", "data_path", "train_data", "train_file", "file"), "dataset=csv dataset.target=COLUMN dataset.path"),
     **dict.fromkeys(("patience",), "early_stopping=patience early_stopping.patience"),
@@ -67,10 +67,25 @@ COMMANDS = {
     **dict.fromkeys(("doctor", "info", "diagnose"), "versions and devices are shown with trainctl env"),
     **dict.fromkeys(("onnx", "convert", "save"), "a run is exported with trainctl export"),
     **dict.fromkeys(("deploy", "api", "server"), "predictions are served with trainctl serve"),
+    **dict.fromkeys(
+        ("completion", "completions", "shell_completion", "install_completion"),
+        "completion is set up with the words that trainctl --help names, such as --shell-completion install=bash",
+    ),
     **dict.fromkeys(("version", "v"), "the version is printed by trainctl --version"),
     **dict.fromkeys(("rerun", "experimental_rerun"), "a run is repeated with trainctl reproduce"),
     **dict.fromkeys(("run", "train", "fit", "start"), "training is what trainctl does without a command; leave it out"),
 }  # fmt: skip
+# Wishes to replace what is there, which nothing here does.
+OVERWRITING = (
+    "overwrite", "force", "f", "exist_ok", "exists_ok", "clobber", "replace", "overwrite_output_dir", "overwrite_output",
+    "overwrite_existing", "force_overwrite", "allow_overwrite", "delete_existing", "clean_output", "new_run",
+)  # fmt: skip
+# Commands, which are sometimes typed as settings: export=onnx.
+OURS = (
+    "compare", "distill", "ensemble", "env", "export", "find_batch_size", "find_lr", "finetune", "inspect", "lineage",
+    "merge", "new", "profile", "prune", "quantize", "remove", "report", "reproduce", "runs", "serve", "settings", "sweeps",
+    "trust", "verify",
+)  # fmt: skip
 FLAGS = {
     "config_name": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, use recipe=NAME",
     "cn": "the settings of all runs are fixed; your own are a recipe: with recipes/NAME.yaml, use recipe=NAME",

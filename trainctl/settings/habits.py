@@ -4,7 +4,7 @@ The words that an answer names work where it is given; `tests/settings/test_habi
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, get_args
 
 from trainctl.settings import component, config, kinds, schema
@@ -16,6 +16,8 @@ from trainctl.settings.elsewhere import (
     HYDRA,
     MEASURED,
     METRICS,
+    OURS,
+    OVERWRITING,
     PRECISIONS,
     SPLITS,
     TRUTHS,
@@ -23,6 +25,8 @@ from trainctl.settings.elsewhere import (
 from trainctl.settings.members import as_member, options
 from trainctl.settings.spelling import spell
 
+RANGE = re.compile(r"(\d{1,6})\s?(?:-|\.\.\.?|to)\s?(\d{1,6})")  # 0-3, 0..3
+MOST_IN_RANGE = 20  # numbers of one that is written out
 TIME = re.compile(r"(?:(\d+):)?(\d+):(\d+)")
 
 
@@ -76,7 +80,25 @@ def of_key(key: str, text: str) -> str:
     if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
         words, _, last = ELSEWHERE[leaf].rpartition(" ")
         return f"; use {words}{' ' * bool(words)}{last}={as_member(last, text) or 'VALUE'}"
+    if leaf in OVERWRITING:
+        return "; each run gets a new directory: leave it out (an old run is removed with trainctl remove RUN)"
+    if leaf in OURS:
+        name = leaf.replace("_", "-")
+        return f"; {name} is a command, which is typed first: trainctl {name}"
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
+
+
+def of_option(key: str, options: Collection[str]) -> str:
+    """Return the end of a message about an option that a command does not have; empty if no habit is known.
+
+    >>> of_option("force", ["yes"]), of_option("force", ["root"])
+    ('; use yes=true', '')
+    """
+    if key not in OVERWRITING or not {"yes", "output"} & set(options):
+        return ""
+    if "yes" in options:
+        return "; use yes=true"
+    return "; existing files are never overwritten: remove the old one, or choose another name"
 
 
 def _device(leaf: str, text: str) -> str:
@@ -97,15 +119,23 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     """
     text = str(value).lower()
     instead = ""
+    if match := RANGE.fullmatch(text):
+        return _of_range(key, int(match[1]), int(match[2]))
+    if members and text in TRUTHS and text not in members:
+        value = TRUTHS[text]
     if key == "device":
         number = text.removeprefix("gpu:")
         instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
+    elif key == "dataset" and re.search(r"[/\\~]|\.\w+$", text):
+        return f"; data of your own are typed without dataset=, or with what reads them: trainctl {value}"
     elif key == "model" and text in _architectures():
         instead = f"torchvision model.architecture={text}"
-    elif key == "metric" and text in MEASURED:
-        return "; it is always measured where it applies: leave it out"
-    elif key == "metric" and text in METRICS:
-        instead = METRICS[text]
+    elif key == "metric" and text in (*MEASURED, *METRICS):
+        return (
+            "; it is always measured where it applies: leave it out"
+            if text in MEASURED
+            else f"; use metric={METRICS[text]}"
+        )
     elif key == "monitor":
         instead = _monitored(text)
     elif key == "precision":
@@ -118,17 +148,31 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
     elif members and key in component.ADDITIVE:
         names = re.split(r"[+\s;|]+", text)
         instead = f"[{','.join(names)}]" if len(names) > 1 and set(names) <= set(members) else ""
-    elif isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
-        instead = str(int(value))
     else:
         instead = _nearby(key, value)
     return f"; use {key}={instead}" if instead else ""
+
+
+def _of_range(key: str, first: int, last: int) -> str:
+    """Return the words for a range that was typed as others do, if each of its numbers is allowed.
+
+    >>> _of_range("seed", 0, 2), _of_range("seed", 3, 1), _of_range("device", 0, 2)
+    ('; use -m seed=0,1,2', '', '')
+    """
+    found = kinds.kinds_of(key)
+    numbers = range(first, min(last, first + MOST_IN_RANGE) + 1)
+    fitting = found and all(schema.fits(number, kind) for number in numbers for kind in found)
+    return (
+        f"; use -m {key}={','.join(map(str, numbers))}" if fitting and last <= first + MOST_IN_RANGE and numbers else ""
+    )
 
 
 def _nearby(key: str, value: object) -> str:
     """Return a value that is written in another way, and is allowed: `Full`, `yes`, `1/100`, or an item of a list."""
     text = spell(value).strip()
     candidates: list[object] = [text.lower(), [value]]
+    if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
+        candidates.insert(0, int(value))
     if text.lower() in TRUTHS and not isinstance(value, bool):
         candidates.insert(0, TRUTHS[text.lower()])
     if (match := re.fullmatch(r"(\d{1,9})\s*/\s*(\d{1,9})", text)) and int(match[2]):

@@ -71,8 +71,8 @@ def _replicates(fixed: Sequence[str], axes: Sequence[Axis], settings: Sweep) -> 
         else:
             points.append(axis)
     for key, count in (("seed", settings.seeds), ("split.seed", settings.splits)):
-        first = next((int(word.partition("=")[2]) for word in fixed if key_of(word) == key), 0)
         if count > 1:
+            first = next((int(word.partition("=")[2]) for word in fixed if key_of(word) == key), 0)
             repeated.append(tuple((f"{key}={first + number}",) for number in range(count)))
     return tuple(tuple(itertools.chain.from_iterable(row)) for row in itertools.product(*repeated)), points
 

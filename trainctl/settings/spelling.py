@@ -52,6 +52,9 @@ def spell(value: object) -> str:
     return "null" if value is None else str(value)
 
 
+RANGES = "interval(0,0.5), tag(log,interval(1e-5,1e-1)) or int(interval(8,64))"
+
+
 def misspelt(text: str, reason: str = "") -> str:
     """Return why a word of the command line cannot be parsed: unusual characters, spaces, or missing quotes.
 
@@ -76,7 +79,8 @@ def misspelt(text: str, reason: str = "") -> str:
     if match := re.search(
         r"while evaluating '.*': (.+)", reason, re.DOTALL
     ):  # a function of sweeps with wrong arguments
-        return match[1]
+        unknown = re.match(r"Unknown function '(\w+)'", match[1])
+        return f"no such function {unknown[1]}; for a range: {RANGES}, with sweep=random" if unknown else match[1]
     match = UNREADABLE.search(reason)
     trouble = f'cannot parse "{match[1]}"' if match else reason.partition("\n")[0]
     return f"{trouble}; put quotes around special characters: \"key='value'\""

@@ -62,7 +62,7 @@ def accelerator(run: Run) -> tuple[Accelerator | None, str]:
         return None, "loop.record=never"
     if run.device.type not in MOST_BYTES:
         return None, f"steps are not recorded on device={run.device.type}"
-    if mode == "auto" and run.config.components:
+    if mode == "auto" and run.config.has_own_components:
         return None, "components of your own are recorded only with loop.record=always"
     if run.config.loop.checkpoint_activations and draws(run.model):
         return None, "a recorded step cannot draw the random numbers of a layer twice (loop.checkpoint_activations)"

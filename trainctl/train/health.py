@@ -255,7 +255,7 @@ class Health:
         if not isinstance(error, TrainctlError):
             path, own = (
                 shell_words([str(self.writer.directory)]),
-                run_lines.components_argument(self.run.config.components),
+                run_lines.argument_here(self.run.config.components),
             )
             saved += f"; fix the error, then resume with: trainctl resume {path}{own}"
         self.reporter.note(saved)

@@ -239,7 +239,7 @@ def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[R
         except (Interrupted, Terminated) as error:
             outcome = "interrupted" if isinstance(error, Interrupted) else "terminated"
             conclude(run, directory, reporter, outcome, str(error))
-            own = run_lines.components_argument(run.config.components)
+            own = run_lines.argument_here(run.config.components)
             command = shell_words(["trainctl", "resume", str(directory)]) + own
             *others, last = error.lines
             error.args = (*others, f"{last}; resume with: {command}")

@@ -70,7 +70,7 @@ def test_missing_targets_are_marked(load):
         ("a,b\n1,2\n", {}, "line 1: column y is missing"),
         ("a,y\n1,2\n", {"drop": ["c"]}, "column c is missing"),
         ("y,z\n1,2\n", {"drop": ["z"]}, "has no columns other than the target"),
-        ("a,y\n1,u\n2,u\n", {}, "column y: has only one class ('u')"),
+        ("a,y\n1,u\n2,u\n", {}, "column y: has only one class ('u'); there is nothing to learn"),
         ("a,y\n1,\n2,NA\n", {}, "column y: has no value in 2 rows"),
         ("a,y\n1,0.5\n2,x\n", {"task": "regression"}, "line 3, column y: 'x' is not a number"),
         ("a,y\n" + "".join(f"1,{i / 7}\n" for i in range(30)) + "1,x\n", {}, "line 32, column y: 'x' is not a number"),

@@ -118,6 +118,25 @@ def test_of_equal_probabilities_top_k_takes_the_later_class_as_scikit_learn_does
     assert make("top_k", 3, k=2).compute(scores) == [pytest.approx(expected)]
 
 
+@pytest.mark.parametrize("weights", ["linear", "quadratic"])
+def test_a_class_that_a_split_lacks_does_not_shorten_the_distances_of_kappa(weights):
+    generator = np.random.default_rng(0)
+    targets, predicted = generator.choice([0, 1, 3], (2, 60))
+    scores = Scores(targets, predicted, np.eye(4)[predicted])
+    expected = reference.cohen_kappa_score(targets, predicted, labels=range(4), weights=weights)
+    assert expected != pytest.approx(reference.cohen_kappa_score(targets, predicted, weights=weights))
+    assert make("kappa", 4, weights=weights).compute(scores) == [pytest.approx(expected)]
+
+
+@pytest.mark.parametrize("name", ["precision", "recall", "f1"])
+def test_a_class_that_a_split_lacks_counts_as_zero_in_a_mean(name):
+    targets = np.array([0, 0, 2, 2])
+    scores = Scores(targets, targets, np.eye(3)[targets])
+    function = getattr(reference, f"{name}_score")
+    expected = function(targets, targets, labels=range(3), average="macro", zero_division=0)
+    assert make(name, 3).compute(scores) == [pytest.approx(expected)] == [pytest.approx(2 / 3)]
+
+
 def test_calibration_error_by_hand():
     chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.45, 0.55]])
     scores = Scores(np.array([0, 1, 1, 1]), chances.argmax(1), chances)

@@ -9,7 +9,8 @@ def f1(*, averages: list[Average], class_names: tuple[str, ...]) -> Metric:
     .. math:: \frac{2\,TP}{2\,TP + FP + FN}
 
     for a class; 0 where the denominator is 0. ``macro`` is the mean over the classes, ``weighted`` the mean weighted by
-    their rows, ``micro`` counts the rows of all classes together. Equal to ``sklearn.metrics.f1_score``.
+    their rows, ``micro`` counts the rows of all classes together. Equal to ``sklearn.metrics.f1_score``
+    with all classes as its labels: one that the split lacks counts as 0 in the mean.
 
     Args:
         averages: ``macro`` (reported as ``f1``), ``weighted``, ``micro`` (with these as a suffix), or ``by_class`` (one

@@ -10,7 +10,7 @@ def kappa(*, weights: Literal["linear", "quadratic"] | None) -> Metric:
 
     .. math:: \frac{p_o - p_e}{1 - p_e}
 
-    Equal to ``sklearn.metrics.cohen_kappa_score``.
+    Equal to ``sklearn.metrics.cohen_kappa_score`` with all classes as its labels.
 
     Args:
         weights: For ordered classes, how much a confusion counts: ``linear`` or ``quadratic`` in their distance; null: all
@@ -22,6 +22,7 @@ def kappa(*, weights: Literal["linear", "quadratic"] | None) -> Metric:
     def value(scores: Scores) -> float:
         from sklearn.metrics import cohen_kappa_score  # here, as its import takes a second
 
-        return float(cohen_kappa_score(scores.targets, scores.predicted, weights=weights))
+        labels = range(scores.chances.shape[1])  # or a class that the split lacks would shorten the distances
+        return float(cohen_kappa_score(scores.targets, scores.predicted, labels=labels, weights=weights))
 
     return single("kappa", value, LABELS)

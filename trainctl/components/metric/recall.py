@@ -9,7 +9,8 @@ def recall(*, averages: list[Average], class_names: tuple[str, ...]) -> Metric:
     .. math:: \frac{TP}{TP + FN}
 
     for a class; 0 where the denominator is 0. ``macro`` is the mean over the classes, ``weighted`` the mean weighted by
-    their rows, ``micro`` counts the rows of all classes together. Equal to ``sklearn.metrics.recall_score``.
+    their rows, ``micro`` counts the rows of all classes together. Equal to ``sklearn.metrics.recall_score``
+    with all classes as its labels: one that the split lacks counts as 0 in the mean.
 
     Args:
         averages: ``macro`` (reported as ``recall``), ``weighted``, ``micro`` (with these as a suffix), or ``by_class`` (one
