@@ -4,9 +4,19 @@ import math
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from trainctl.report import batch_plot, chart_plot, curve_charts, dates, mistake_plots, overview_plots, plots
+from trainctl.report import (
+    attribution_plots,
+    batch_plot,
+    chart_plot,
+    curve_charts,
+    dates,
+    mistake_plots,
+    overview_plots,
+    plots,
+)
 from trainctl.report.chart import Chart, Mark, Series
 from trainctl.report.curve_charts import Planned
 from trainctl.report.html import drawing
@@ -26,7 +36,7 @@ def figures(monkeypatch, tmp_path):
         kept[path.stem] = figure
         return path
 
-    for module in (chart_plot, mistake_plots, overview_plots, batch_plot):
+    for module in (chart_plot, mistake_plots, overview_plots, batch_plot, attribution_plots):
         monkeypatch.setattr(module, "write", keep)
     monkeypatch.setattr(plots, "_write", keep)
     return kept
@@ -211,3 +221,20 @@ def test_every_metric_of_ours_has_a_title_of_its_own(name):
     title, label = curve_charts.titles(name)
     assert title[0].isupper()
     assert "_" not in title + label
+
+
+@pytest.mark.parametrize("kind", ["image", "table", "series", "text"])
+def test_pictures_of_attributions_name_the_run_and_titles_of_rows_stay_inside(figures, tmp_path, kind):
+    shape, names = {
+        "image": ((8, 8), ()), "table": ((3,), ("a name that is rather long, as in files", "b", "c")), "series": ((5, 2), ("a", "b")), "text": ((3,), ("x", "y", "z")),
+    }[kind]  # fmt: skip
+    values = np.linspace(-1, 1, math.prod(shape)).reshape(shape)
+    drawn = [attribution_plots.Drawn(f"row {row}: predicted {LONG}", values, names, values) for row in range(4)]
+    attribution_plots.rows(drawn, kind, "attribution", "Occlusion", "my-run · rows.csv", tmp_path / "rows.png")
+    figure = figures["rows"]
+    assert any(getattr(artist, "get_text", str)() == "my-run · rows.csv" for artist in figure.get_children())
+    right = figure.bbox.x1
+    boxes = [axes.title.get_window_extent() for axes in figure.axes] + [
+        axes._left_title.get_window_extent() for axes in figure.axes
+    ]
+    assert all(box.x1 <= right for box in boxes)
