@@ -212,7 +212,7 @@ def dispatch(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{command}: {expected} (commands: {', '.join(COMMANDS)})")
     rest = arguments[1:]
     if {"-h", "--help"} & set(rest):
-        table.lines(command_help.of(command))
+        table.lines(command_help.shown(command))
         return 0
     if command == "train":
         return train(rest)
@@ -228,7 +228,7 @@ def help_of(words: Sequence[str]) -> int:
         return train(["--help"])
     if len(words) > 1 or words[0] not in COMMANDS:
         raise ConfigError(f"help {' '.join(words)}: no such command{spelling.nearest(words[0], COMMANDS)}")
-    table.lines(command_help.of(words[0]))
+    table.lines(command_help.shown(words[0]))
     return 0
 
 

@@ -37,6 +37,9 @@ TOLD = [
     (["loop.max_steps="], "loop.max_steps=null", "loop.max_steps=true"),
     (["--cfg", ""], "job", "--help"),
     (["resume", ""], "last", "--help"),
+    (["report", ""], "last", "optimizer="),
+    (["report", "a", ""], "last", "optimizer="),
+    (["serve", ""], "last", "optimizer="),
     (["res"], "resume", "train"),
     (["optimizer="], "optimizer=sgd", "optimizer=mlp"),
     (["optimizer=sgd", "optimizer."], "optimizer.momentum=", "optimizer.beta1="),
@@ -85,6 +88,19 @@ def test_runs_of_a_project_are_offered(tmp_path):
     (tmp_path / "trainctl.yaml").write_text("output: {root: results}\n")
     (tmp_path / "results" / "20261129-iris").mkdir(parents=True)
     assert completion.offers(["evaluate", "2026"], COMMANDS) == ["20261129-iris"]
+
+
+@pytest.mark.parametrize(
+    "before", [[], ["train"], ["inspect"], ["find-lr"], ["predict", "run"], ["explain", "run", "a.csv"]]
+)
+def test_files_are_offered_next_to_settings_where_a_command_takes_them(tmp_path, monkeypatch, before):
+    monkeypatch.chdir(tmp_path)
+    for name in ("freezer.csv", "fr $(x).csv", "free.csv"):
+        (tmp_path / name).touch()
+    assert {"freezer.csv", "free.csv"} <= {*(found := completion.offers([*before, "fr"], COMMANDS))}
+    assert "fr $(x).csv" not in found
+    assert "freezer.csv" not in completion.offers([*before, ""], COMMANDS)  # the shell does it if nothing is offered
+    assert "freezer.csv" not in completion.offers(["evaluate", "run", "fr"], COMMANDS)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from trainctl import errors
 from trainctl.command import help as command_help
 
@@ -83,3 +85,16 @@ def test_the_help_begins_with_the_commands_and_fits_a_page(monkeypatch) -> None:
 def test_no_help_names_a_verb() -> None:
     text = command_help.text(["optimizer=sgd"], None)
     assert "verb" not in text.lower()
+
+
+@pytest.mark.parametrize("command", command_help.COMMANDS)
+@pytest.mark.parametrize("width", [50, 60, 80, 200])
+def test_the_help_of_a_command_is_wrapped_to_the_terminal(
+    command: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    text = command_help.shown(command)
+    wide = [line for line in text.splitlines() if len(line) > width]
+    kept = [line for line in wide if len(line.split()) == 1 or (line.startswith("    ") and " [" not in line)]
+    assert wide == kept  # of one word, or examples
+    assert text.split() == command_help.of(command).split()  # nothing is lost

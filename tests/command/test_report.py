@@ -150,7 +150,10 @@ def test_each_kind_of_run_has_a_page_and_pictures(trained, report, kind, section
     assert "learning_rate" not in drawn  # it is constant
     for path in (run / "plots").glob("*.png"):
         assert is_drawn(path), path
+    assert reader.texts.count("task") == 1
     texts = "\n".join(reader.texts)
+    if kind == "waves":  # each of several targets is in the titles of its charts
+        assert {"Residuals of load+1", "Residuals of <i>+2"} <= set(reader.texts)
     if kind in ("classes", "numbers"):
         assert COLUMN in texts
         assert NAMES[0] in texts
@@ -238,9 +241,24 @@ def test_several_runs_have_one_page_that_compares_them_row_by_row(trained, repor
     assert headings(reader) == ["results", "distinguishable", "settings-that-differ", "curves", "reproduce"]
     assert any("Row by row, on the same rows" in text for text in reader.texts)
     assert {run.name for run in runs} <= set(reader.texts)
+    above = [
+        reader.texts[place - 1] for place, text in enumerate(reader.texts) if text.startswith("Train it again, from")
+    ]
+    assert above == [run.name for run in runs]  # whose commands they are
     code, _, err = report(*runs)
     assert (code, "report.html: file already exists" in err) == (5, True)
     assert report(*runs, "output=other.html")[0] == 0
+
+
+@pytest.mark.slow
+def test_the_page_of_a_run_that_was_made_of_others_shows_the_test_rows_that_were_measured(trained, report, monkeypatch):
+    runs = [str(directory(trained, kind)) for kind in ("iris", "iris2")]
+    monkeypatch.setattr(sys, "argv", ["trainctl", "ensemble", *runs, "output=both"])
+    assert cli.main() == 0
+    assert report("both")[0] == 0
+    texts = read(Path("both/report.html").read_bytes()).texts
+    assert "Measured on the 22 test rows, with the weights of step 0." in texts
+    assert not [text for text in texts if "not looked at" in text]
 
 
 def test_runs_of_different_data_are_not_compared(trained, report):

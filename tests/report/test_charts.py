@@ -1,15 +1,28 @@
 """Charts: one description for a PNG file and for a page, the learning rate of all steps, titles that meet nothing."""
 
 import math
+import re
+from pathlib import Path
 
+import numpy as np
 import pytest
 
-from trainctl.report import batch_plot, chart_plot, curve_charts, dates, mistake_plots, overview_plots, plots
+from trainctl.report import (
+    attribution_plots,
+    batch_plot,
+    chart_plot,
+    curve_charts,
+    dates,
+    mistake_plots,
+    overview_plots,
+    plots,
+)
 from trainctl.report.chart import Chart, Mark, Series
 from trainctl.report.curve_charts import Planned
 from trainctl.report.html import drawing
 from trainctl.report.html.element import write
 
+METRICS = sorted((Path(__file__).parents[2] / "trainctl" / "components" / "metric").glob("[a-z]*.py"))
 LONG = "a-run-with-a-very-long-name-" * 4
 
 
@@ -23,7 +36,7 @@ def figures(monkeypatch, tmp_path):
         kept[path.stem] = figure
         return path
 
-    for module in (chart_plot, mistake_plots, overview_plots, batch_plot):
+    for module in (chart_plot, mistake_plots, overview_plots, batch_plot, attribution_plots):
         monkeypatch.setattr(module, "write", keep)
     monkeypatch.setattr(plots, "_write", keep)
     return kept
@@ -179,3 +192,49 @@ def test_a_chart_over_dates_names_them_in_both_forms(figures, tmp_path):
     assert all(f">{text}</text>" in page for _, text in dates.ticks(*chart.x_range(), 6))
     assert "2021-07-30" in page
     assert "738" not in "".join(named)
+
+
+def test_only_whole_rows_are_counted_and_a_single_place_is_named_once(figures, tmp_path):
+    bars = Chart("bars", "t", "", "error", "rows", (Series("", [0.0, 1.0], [1.0, 3.0], "bars", width=1.0),), bottom=0.0)
+    alone = Chart("alone", "t", "", "epoch", "loss", (Series("a", [0.075], [2.0]),), x_word="epoch")
+    for chart in (bars, alone):
+        chart_plot.draw(chart, tmp_path / f"{chart.name}.png")
+    assert all(tick == int(tick) for tick in figures["bars"].axes[0].get_yticks())
+    named = re.findall(r'text-anchor="end" class="tick">([^<]*)<', "".join(write(drawing.figure(bars))))
+    assert named == ["0", "1", "2", "3"]
+    assert re.findall(r'text-anchor="middle" class="tick">([^<]*)<', "".join(write(drawing.figure(alone)))) == ["0.075"]
+
+
+def test_each_line_is_named_and_the_last_may_be_named_first():
+    lines = (Series("one", [1.0], [1.0]), Series("two", [1.0], [2.0]))
+
+    def legend(chart):
+        return re.findall(r"</span>(\w+)</li>", "".join(write(drawing.figure(chart))))
+
+    assert legend(Chart("a", "t", "", "x", "y", lines)) == ["one", "two"]
+    assert legend(Chart("a", "t", "", "x", "y", lines, last_first=True)) == ["two", "one"]
+    assert legend(Chart("a", "t", "", "x", "y", lines[1:])) == ["two"]
+
+
+@pytest.mark.parametrize("name", [path.stem for path in METRICS if path.stem not in ("base", "none", "top_k")])
+def test_every_metric_of_ours_has_a_title_of_its_own(name):
+    title, label = curve_charts.titles(name)
+    assert title[0].isupper()
+    assert "_" not in title + label
+
+
+@pytest.mark.parametrize("kind", ["image", "table", "series", "text"])
+def test_pictures_of_attributions_name_the_run_and_titles_of_rows_stay_inside(figures, tmp_path, kind):
+    shape, names = {
+        "image": ((8, 8), ()), "table": ((3,), ("a name that is rather long, as in files", "b", "c")), "series": ((5, 2), ("a", "b")), "text": ((3,), ("x", "y", "z")),
+    }[kind]  # fmt: skip
+    values = np.linspace(-1, 1, math.prod(shape)).reshape(shape)
+    drawn = [attribution_plots.Drawn(f"row {row}: predicted {LONG}", values, names, values) for row in range(4)]
+    attribution_plots.rows(drawn, kind, "attribution", "Occlusion", "my-run · rows.csv", tmp_path / "rows.png")
+    figure = figures["rows"]
+    assert any(getattr(artist, "get_text", str)() == "my-run · rows.csv" for artist in figure.get_children())
+    right = figure.bbox.x1
+    boxes = [axes.title.get_window_extent() for axes in figure.axes] + [
+        axes._left_title.get_window_extent() for axes in figure.axes
+    ]
+    assert all(box.x1 <= right for box in boxes)

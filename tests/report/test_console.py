@@ -19,7 +19,7 @@ from rich.text import Text
 from trainctl.components.early_stopping.base import Stopping
 from trainctl.report.console import Console
 from trainctl.report.styles import BAD
-from trainctl.report.terminal import ASCII, BLOCKS, SYNCHRONIZED, QuietLive, marks
+from trainctl.report.terminal import ASCII, BLOCKS, ECHO, SYNCHRONIZED, QuietLive, marks
 from trainctl.report.view import Speed, View
 from trainctl.run.state import Best
 
@@ -147,6 +147,13 @@ def test_a_directory_that_is_too_long_is_shown_by_its_name(make_view):
 def test_there_is_no_spark_line_of_one_evaluation(make_view):
     assert len([line for line in frame(make_view(1)) if line.startswith("val/loss")]) == 0
     assert len([line for line in frame(make_view(2)) if line.startswith("val/loss")]) == 1
+
+
+@pytest.mark.parametrize("size", [(60, 20), (50, 14), (44, 9), (80, 24), (100, 7)])
+def test_the_last_line_leaves_room_for_what_a_terminal_echoes(make_view, size):
+    lines = [line for line in frame(make_view(90), *size) if line.strip()]
+    assert len(lines[-1]) <= size[0] - ECHO
+    assert len(lines) < size[1]
 
 
 def test_a_metric_that_is_not_a_number_stands_out(make_view):

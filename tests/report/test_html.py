@@ -17,7 +17,8 @@ from tests import soak
 from tests.pictures import is_drawn
 from trainctl.report import document, table
 from trainctl.report.chart import Chart, Mark, Series
-from trainctl.report.html import element, page, style
+from trainctl.report.figure import DPI
+from trainctl.report.html import blocks, element, page, style
 from trainctl.report.html.element import write
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
@@ -234,3 +235,16 @@ def test_a_mouse_shows_the_numbers_of_a_chart(tmp_path):
     ]
     assert "&lt;b&gt;first&lt;/b&gt;" in tip
     assert re.search(r'style="left: [\d.]+px; top: [\d.]+px;"', tip)
+
+
+def test_the_line_above_a_table_is_no_part_of_it_so_that_it_is_wrapped_where_the_table_is_scrolled():
+    found = "".join(write(blocks.block(document.Table(["a"], [["1"]], caption="above"))))
+    assert found.index(">above<") < found.index('class="scroll"') < found.index("<table>")
+
+
+@pytest.mark.parametrize("inches", [4, 10])
+def test_pictures_have_text_of_one_size_whatever_their_width(inches):
+    content = io.BytesIO()
+    Image.new("L", (inches * DPI, 30)).save(content, "PNG")
+    found = "".join(write(blocks.block(document.Drawing(content.getvalue(), "x"))))
+    assert f'width="{96 * inches}"' in found

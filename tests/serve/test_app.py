@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests import small_runs
-from tests.serve.conftest import LIMITS
+from tests.serve.conftest import LIMITS, serving
 from tests.soak import cases, seed
 from trainctl import cli
 from trainctl.serve.page import PAGE
@@ -215,6 +215,24 @@ def test_health_and_schema_say_what_is_served(served, small_root):
     assert served("prices").predict(example)[0] == 200  # what the form shows at first can be sent
     kinds = {kind: served(kind).request("GET", "/schema")[2]["input"] for kind in ("images", "lines", "series")}
     assert kinds == {"images": "image", "lines": "text", "series": "series"}
+
+
+def test_the_example_of_a_series_can_be_sent_whatever_orders_it(served, tmp_path, monkeypatch):
+    about = served("series").request("GET", "/schema")[2]
+    assert (about["time"], about["entity"], len(about["example"].splitlines())) == (None, None, 4)
+    assert served("series").predict(about["example"], "text/csv")[0] == 200
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{shop},2026-01-{day:02},{day % 7}\n" for shop in "ab" for day in range(1, 31))
+    Path("shops.csv").write_text(f'shop,"the ""day"", UTC",load\n{rows}')
+    typed = ["dataset=series", "dataset.path=shops.csv", "dataset.columns=[load]", 'dataset.time=the "day", UTC',
+             "dataset.entity=shop", "dataset.window=3", "loop.max_steps=2", "output.plots=false", "output.root=shops"]  # fmt: skip
+    monkeypatch.setattr(sys, "argv", ["trainctl", *typed])
+    assert cli.main() == 0
+    with serving(small_runs.find(tmp_path, "shops")) as server:
+        about = server.request("GET", "/schema")[2]
+        assert (about["time"], about["entity"]) == ('the "day", UTC', "shop")
+        status, found = server.predict(about["example"], "text/csv")
+    assert (status, len(found["predictions"])) == (200, 1)
 
 
 def test_the_page_is_whole_and_may_do_nothing_else(served):

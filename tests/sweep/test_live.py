@@ -66,7 +66,7 @@ def test_a_frame_shows_progress_the_best_what_runs_and_what_failed():
     assert frame(view_of(trials())) == [
         f"sweep   {HOME}",
         "━" * 39 + "─" * 61 + "  39 %",
-        "running 2   waiting 5   paused 1   finished 3   failed 1   of 12   time 1 min 00 s   left 1 min 20 s",
+        "running 2   waiting 5   paused 1   finished 3   failed 1   of 12   time 1 min 00 s   eta 1 min 20 s",
         "best    ★ val/accuracy 0.5500  optimizer.lr=0.5 seed=0",
         "",
         "━━━─────────  3/10  21 s  ▁▄█  0.3000  optimizer.lr=0.3 seed=0",
@@ -118,9 +118,9 @@ def test_trials_that_were_over_before_do_not_count_for_the_speed():
     now = [0.0]
     view = View(HOME, MONITOR, made, "utf-8", lambda: now[0], maximize=True)
     now[0] = 10.0
-    assert "left ?" in "\n".join(frame(view))
+    assert "eta ?" in "\n".join(frame(view))
     made[90] = replace(made[90], status="finished")
-    assert "left 1 min 30 s" in "\n".join(frame(view))
+    assert "eta 1 min 30 s" in "\n".join(frame(view))
 
 
 def test_the_best_is_finite_not_failed_and_did_not_only_confirm():
@@ -211,21 +211,21 @@ def test_the_time_left_is_that_of_the_limit_if_it_comes_first():
     made = trials()
     view = view_of(made)  # 60 s after its start
     without = frame(view)
-    assert any(re.search(r"left +\d+ min", line) for line in without)
+    assert any(re.search(r"eta +\d+ min", line) for line in without)
     view.limits = Limits(90.0, 0)
-    assert any("left 30 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
+    assert any("eta 30 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
     view.limits = Limits(900000.0, 0)
     assert frame(view) == without
     view.limits = Limits(50.0, 0)
-    assert any("left 0.0 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
+    assert any("eta 0.0 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
 
 
 def test_only_a_clock_ends_a_sweep_that_draws_more_and_more_points():
     view = view_of(trials())
     view.limits = Limits(600.0, None)
-    assert any("left 9 min 00 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
+    assert any("eta 9 min 00 s (sweep.max_time)" in re.sub(" +", " ", line) for line in frame(view))
     view.limits = Limits(None, None)
-    assert any(re.search(r"left +\?", line) for line in frame(view))
+    assert any(re.search(r"eta +\?", line) for line in frame(view))
 
 
 def test_points_that_are_added_one_by_one_are_counted_from_the_start():

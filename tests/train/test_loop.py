@@ -3,11 +3,13 @@
 import copy
 import itertools
 import json
+import random
 import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -597,3 +599,18 @@ def test_a_run_stopped_by_its_judge_has_a_summary_and_is_resumed_to_the_same_end
 
 def test_the_loop_stays_readable_in_one_go() -> None:
     assert len(Path(loop.__file__).read_text().splitlines()) < 150
+
+
+def test_what_is_imported_or_drawn_at_an_evaluation_leaves_the_random_states_as_they_are(tmp_path: Path) -> None:
+    class Curious(MultiReporter):
+        def evaluation(self, row: Row) -> None:
+            random.random()  # as rich does when it is imported for the first time
+            np.random.random()
+
+    states = []
+    for place, reporter in enumerate((MultiReporter(), Curious())):
+        run = make()
+        (tmp_path / str(place)).mkdir()
+        loop.train(run, tmp_path / str(place), reporter)
+        states.append(device.random_states(run.device))
+    assert all(torch.equal(states[0][kind], states[1][kind]) for kind in states[0])

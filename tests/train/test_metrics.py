@@ -1,8 +1,12 @@
 """Metrics of the group `metric` in a run: recorded, monitored, refused, computed over a whole split."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.train.test_exact import settings
 from trainctl import cli
@@ -94,3 +98,22 @@ def test_evaluate_takes_other_metrics(tmp_path: Path, capsys: pytest.CaptureFixt
     out = capsys.readouterr().out
     assert "test/f1" in out
     assert "test/auc" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("metric", ["[f1]", "[auc]"])
+def test_libraries_that_are_imported_for_a_metric_leave_the_random_states_as_they_are(
+    tmp_path: Path, metric: str
+) -> None:
+    """Both import rich, which draws from Python's generator: a run on a terminal has imported it before."""
+    words = ["dataset=iris", "loop.max_steps=2", f"metric={metric}", "output.plots=false", "threads=1", "device=cpu"]
+    states = []
+    for place, before in enumerate(("", "import rich.console, sklearn.metrics; ")):
+        root = tmp_path / str(place)
+        script = f"import sys; {before}from trainctl import cli; sys.exit(cli.main())"
+        typed = [sys.executable, "-c", script, *words, f"output.root={root}"]
+        subprocess.run(typed, check=True, capture_output=True, cwd=tmp_path, timeout=300)
+        (found,) = root.glob("*/checkpoints/last-00000002.safetensors")
+        states.append({name: tensor for name, tensor in load_file(found).items() if "random" in name})
+    assert any("python" in name for name in states[0])
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])

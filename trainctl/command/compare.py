@@ -188,7 +188,9 @@ def _chosen(names: Sequence[str], sweeps: dict[str, Path], root: Path) -> tuple[
 def _settings(records: Sequence[Record]) -> None:
     """Print the settings that differ."""
     if rows := [[key, *(shortened(cell, LONGEST) for cell in cells)] for key, cells in differing(records).items()]:
-        table.show(["setting", *_labels(records)], rows, title="Settings that differ")
+        table.show(
+            ["setting", *_labels(records)], rows, title="Settings that differ", names=_shorter("setting", records)
+        )
     else:
         table.line("No settings differ.", style="bold")
 
@@ -256,7 +258,8 @@ def _results(records: Sequence[Record], comparable: bool) -> None:
         ["data", *(fingerprints.shown(record.fingerprint or "-") for record in records)],
         ["time", *(phrases.duration(record.seconds) for record in records)],
     ]
-    table.show(["result", *_labels(records)], rows, title="Results (* best)" if comparable else "Results")
+    title = "Results (* best)" if comparable else "Results"
+    table.show(["result", *_labels(records)], rows, title=title, names=_shorter("result", records))
 
 
 def _costs(records: Sequence[Record]) -> list[list[str]]:
@@ -279,6 +282,11 @@ def _metric(name: str, records: Sequence[Record], comparable: bool) -> list[str]
     best = (max if rises(name, records) else min)(numbers) if comparable and len(set(numbers)) > 1 else None
     marks = [" *" if best is not None and value == best else "" for value in values]
     return [name, *(phrases.number(value, DECIMALS) + mark for value, mark in zip(values, marks, strict=True))]
+
+
+def _shorter(first: str, records: Sequence[Record]) -> list[list[str]]:
+    """Return shorter headers, as `_labels` returns them after a first one."""
+    return [[first, *names] for names in phrases.shorter_names(_labels(records))]
 
 
 def _labels(records: Sequence[Record]) -> list[str]:

@@ -24,9 +24,11 @@ OF_FLAGS = {
 # How many runs a command takes: one, or any number; what follows is a path.
 ONE_RUN = (
     "resume", "verify", "reproduce", "evaluate", "predict", "explain", "export", "finetune", "prune", "quantize", "split",
-    "lineage",
+    "lineage", "serve",
 )  # fmt: skip
-RUNS = ("compare", "distill", "merge", "ensemble", "remove")
+RUNS = ("compare", "report", "distill", "merge", "ensemble", "remove")
+# Commands that take files, and after how many names.
+FILES = {"": 0, "train": 0, "find-lr": 0, "find-batch-size": 0, "profile": 0, "inspect": 0, "predict": 1, "explain": 1}
 # Commands that take the settings of a run. The others have options of their own only.
 TAKE_SETTINGS = (
     "train", "resume", "find-lr", "find-batch-size", "profile", "inspect", "evaluate", "predict", "finetune", "distill",
@@ -137,10 +139,12 @@ def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> It
         return
     if not before:
         yield from (*commands, "help")
+    names = [name for name in before[bool(command) :] if "=" not in name]
     if command:
-        names = [name for name in before[1:] if "=" not in name]
         yield from _names(command, names, commands)
     key, equals, _ = word.partition("=")
+    if word and not equals and len(names) >= FILES.get(command, len(names) + 1):
+        yield from _directory(".")
     if command and command != "help":
         options = _options(command)
         if equals and key in options:
@@ -148,7 +152,7 @@ def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> It
             return
         yield from (f"{name}=" for name in options)
     needs_name = {"new": 2, "settings": 1}.get(command, 0)
-    if command in ("", *TAKE_SETTINGS) and len([name for name in before[1:] if "=" not in name]) >= needs_name:
+    if command in ("", *TAKE_SETTINGS) and len(names) >= needs_name:
         from trainctl.settings import offered
 
         yield from offered.values(key, before) if equals else offered.keys(word, before)
@@ -221,8 +225,13 @@ def _runs() -> Iterator[str]:
     from trainctl.settings import offered
 
     yield "last"
+    yield from _directory(offered.root(), files=False)
+
+
+def _directory(path: str | Path, *, files: bool = True) -> Iterator[str]:
+    """Yield the names of the directories in a directory, and of its files."""
     try:
-        with os.scandir(offered.root()) as entries:
-            yield from [entry.name for entry in islice(entries, MOST_RUNS) if entry.is_dir()]
+        with os.scandir(path) as entries:
+            yield from [entry.name for entry in islice(entries, MOST_RUNS) if files or entry.is_dir()]
     except (OSError, ValueError):
         return

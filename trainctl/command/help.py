@@ -3,6 +3,7 @@
 import ast
 import re
 import shutil
+import sys
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -35,6 +36,7 @@ SETTINGS = """\
   trainctl --cfg job        all settings of a run with their values"""
 FLAGS = "Flags: --cfg job [--resolve], --info, -m, --config-dir DIR, --version, --hydra-help, --shell-completion install=bash."
 WIDEST = 100  # characters
+EXAMPLE = 4  # spaces before an example
 
 
 def text(overrides: Sequence[str], config_dir: str | None) -> str:
@@ -86,27 +88,78 @@ def _filled(text: str, indent: str = "") -> str:
 
 
 def _wrapped(text: str) -> str:
-    """Wrap lines of which the second column begins after several spaces, so that it stays a column."""
-    lines = []
+    return fitted(text, _width())
+
+
+def fitted(text: str, width: int) -> str:
+    r"""Wrap a text with examples and columns to a width; a text that is no wider stays as it is.
+
+    Lines of running text are filled together, and so are those of a usage, which begin with a bracket. Where a second
+    column begins after several spaces, it stays a column, or goes below the first if that is wide. An example stays one
+    line, so that it can be pasted.
+
+    >>> print(fitted("Some words that are filled.\n\n  a b    what it does here\n         and there\n    c d", 20))
+    Some words that are
+    filled.
+    <BLANKLINE>
+      a b    what it
+             does here
+             and there
+        c d
+    """
+    if all(len(line) <= width for line in text.splitlines()):
+        return text
+    parts: list[tuple[str, str, str]] = []  # an indentation, a first column, and what is filled behind it
     for line in text.splitlines():
-        match = re.match(r"( *\S.*?\s{2,})(\S.*)", line)
-        if match and len(line) > _width() and len(match[1]) < _width() // 2:
-            lines.append(_column(match[1], match[2]))
+        first, rest = _split(line)
+        indent = " " * (len(line) - len(line.lstrip()))
+        if parts and _continues(parts[-1], indent, first, rest):
+            parts[-1] = (*parts[-1][:2], f"{parts[-1][2]} {rest}")
         else:
-            lines.append(line)
-    return "\n".join(lines)
+            parts.append((indent, first, rest))
+    return "\n".join(_part(*part, width) for part in parts)
 
 
-def _column(first: str, second: str) -> str:
-    return textwrap.fill(
-        second, _width(), initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False
+def _split(line: str) -> tuple[str, str]:
+    """Return the first column of a line with the spaces around it, empty if it has but one, and the rest."""
+    match = re.match(r"( *\S.*?\s{2,})(\S.*)", line)
+    return (match[1], match[2]) if match else ("", line.strip())
+
+
+def _continues(before: tuple[str, str, str], indent: str, first: str, rest: str) -> bool:
+    """Return whether a line continues the one before it: running text, a usage, or a second column."""
+    if first or not rest or not before[2]:
+        return False
+    if before[1]:
+        return len(indent) == len(before[1])
+    return indent == before[0] == "" or (rest.startswith("[") and len(indent) > len(before[0]))
+
+
+def _part(indent: str, first: str, rest: str, width: int) -> str:
+    if first and len(first) < width // 2:
+        return _column(first, rest, width)
+    if len(indent) >= EXAMPLE and not first and " [" not in rest:
+        return f"{indent}{rest}"
+    head = [first.rstrip()] if first else []
+    start = f"{indent}    " if head else indent
+    later = f"{indent}    " if indent or " [" in rest else ""
+    filled = textwrap.wrap(
+        rest, width, initial_indent=start, subsequent_indent=later, break_on_hyphens=False, break_long_words=False
     )
+    return "\n".join([*head, *filled])
+
+
+def _column(first: str, second: str, width: int) -> str:
+    return textwrap.fill(
+        second, width, initial_indent=first, subsequent_indent=" " * len(first), break_on_hyphens=False,
+        break_long_words=False,
+    )  # fmt: skip
 
 
 def commands() -> str:
     """Return the list of commands, each with the first line of its own help."""
     width = max(map(len, COMMANDS))
-    lines = [_column(f"  {name:{width}}  ", summary(name)) for name in COMMANDS]
+    lines = [_column(f"  {name:{width}}  ", summary(name), _width()) for name in COMMANDS]
     return "\n".join(["== Commands ==", "For details: trainctl help COMMAND", "", *lines])
 
 
@@ -119,6 +172,11 @@ def summary(command: str) -> str:
 def of(command: str) -> str:
     """Return the help of a command: the docstring of its module, from the source text, as `python -OO` drops it."""
     return (ast.get_docstring(parse_python(_source(command)), clean=False) or "").strip()
+
+
+def shown(command: str) -> str:
+    """Return the help of a command, wrapped if the terminal is narrower."""
+    return fitted(of(command), max(40, shutil.get_terminal_size((sys.maxsize, 24)).columns))
 
 
 def _source(command: str) -> Path:

@@ -20,6 +20,7 @@ from trainctl.finished.inputs import Label, batches, expand
 from trainctl.finished.open import Finished, load_model
 from trainctl.finished.source import Source
 from trainctl.report.attribution_plots import Drawn
+from trainctl.report.curve_charts import joined
 from trainctl.report.picture import picture
 from trainctl.store import files, rundir
 from trainctl.store.runpath import AnyPath
@@ -52,7 +53,8 @@ def explain(run: Finished, given: Sequence[Path], which: str, options: Options, 
     found.notes += [*work.source.notes, *work.base.notes, *work.source.coverage.notes(run.schema.input_shape[0])]
     found.notes += explained.incomplete(found)
     files.write_bytes(folder / "rows.csv", explained.rows_csv(found))
-    explained.draw(found, work.features, folder)
+    rows = given[0].name if len(given) == 1 else f"{len(given):,} inputs"
+    explained.draw(found, work.features, joined(run.directory.name, rows), folder)
     about = {"run": run.directory.name, "step": work.step, "which": which, "trainctl": rundir.version()}
     rundir.write_json(folder / "explain.json", about | explained.as_json(found))
     return found

@@ -150,26 +150,26 @@ def rows_csv(found: Explained) -> bytes:
     return as_csv(lines, found.options)
 
 
-def draw(found: Explained, described: Features, folder: AnyPath) -> None:
-    """Draw the first rows, and the mean over all rows."""
+def draw(found: Explained, described: Features, about: str, folder: AnyPath) -> None:
+    """Draw the first rows, and the mean over all rows; ``about`` is the line below the titles."""
     method = found.options.method.replace("_", " ")
     what = "size of the gradient of" if found.options.method == "saliency" else "attribution to"
     label = f"{what} {found.unit}"
     heading = f"{method[0].upper()}{method[1:]}"
     if found.drawn:
         beside = "" if found.options.method == "saliency" else f", compared with {found.baseline}"
-        plots.rows(found.drawn, described.kind, label, f"{heading}{beside}", folder / "rows.png")
+        plots.rows(found.drawn, described.kind, label, f"{heading}{beside}", about, folder / "rows.png")
         found.pictures.append("rows.png")
     if len(found.rows) < 2 or found.sizes is None or described.kind == "text":
         return
     means = (found.sizes / len(found.rows)).double()
     title, mean_label = f"Mean of {len(found.rows):,} rows", f"mean size of the {label}"
     if described.kind == "image":
-        plots.mean_image(means.reshape(described.shape[1:]).numpy(), mean_label, title, folder / "mean.png")
+        plots.mean_image(means.reshape(described.shape[1:]).numpy(), mean_label, title, about, folder / "mean.png")
     else:
         columns = described.columns
         totals = means.reshape(-1, len(columns)).sum(0).tolist()  # over the steps of a series
-        plots.columns(columns, totals, mean_label, title, folder / "mean.png")
+        plots.columns(columns, totals, mean_label, title, about, folder / "mean.png")
     found.pictures.append("mean.png")
 
 

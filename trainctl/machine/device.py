@@ -4,7 +4,8 @@ import hashlib
 import math
 import platform
 import random
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -146,6 +147,20 @@ def seed_generators(number: int, device: torch.device, *, own: bool) -> None:
     if own:
         random.seed(number)
         np.random.seed(number % 2**32)
+
+
+@contextmanager
+def kept_generators() -> Iterator[None]:
+    """Leave the generators of Python and NumPy as they were: the first import of a library may draw from them.
+
+    Otherwise a run would end with other states where the library was imported before it began; rich is one of them.
+    """
+    python, numpy_state = random.getstate(), np.random.get_state()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy_state)
 
 
 def random_states(device: torch.device) -> dict[str, Tensor]:

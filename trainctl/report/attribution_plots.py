@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import colour_bar, cut, headline, names_at_bars, style, write
+from trainctl.report.figure import LONGEST_LABEL, colour_bar, cut, headline, names_at_bars, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Drawn:
     picture: np.ndarray | None = None
 
 
-def rows(drawn: Sequence[Drawn], kind: str, label: str, title: str, path: AnyPath) -> AnyPath:
+def rows(drawn: Sequence[Drawn], kind: str, label: str, title: str, about: str, path: AnyPath) -> AnyPath:
     """Draw the attributions of rows in one picture.
 
     Args:
@@ -51,6 +51,7 @@ def rows(drawn: Sequence[Drawn], kind: str, label: str, title: str, path: AnyPat
         kind: ``image``, ``table``, ``series`` or ``text``.
         label: What an attribution is, with its unit.
         title: Of the picture.
+        about: The run and the rows, for the line below the title.
         path: The PNG file.
 
     Raises:
@@ -58,10 +59,12 @@ def rows(drawn: Sequence[Drawn], kind: str, label: str, title: str, path: AnyPat
     """
     draw = {"image": _images, "table": _tables, "series": _series, "text": _texts}[kind]
     with style():
-        return write(draw(drawn, label, title), path)
+        figure = draw(drawn, label)
+        headline(figure, title, about)
+        return write(figure, path)
 
 
-def columns(names: Sequence[str], means: Sequence[float], label: str, title: str, path: AnyPath) -> AnyPath:
+def columns(names: Sequence[str], means: Sequence[float], label: str, title: str, about: str, path: AnyPath) -> AnyPath:
     """Draw the mean size of the attributions of each column over many rows, the largest first.
 
     Raises:
@@ -74,11 +77,11 @@ def columns(names: Sequence[str], means: Sequence[float], label: str, title: str
         axes.barh(range(len(order)), np.asarray(means)[order], color=AGAINST, height=0.7)
         names_at_bars(axes, [cut(names[index]) for index in order])
         axes.set_xlabel(label, fontsize=9, parse_math=False)
-        headline(figure, title)
+        headline(figure, title, about)
         return write(figure, path)
 
 
-def mean_image(values: np.ndarray, label: str, title: str, path: AnyPath) -> AnyPath:
+def mean_image(values: np.ndarray, label: str, title: str, about: str, path: AnyPath) -> AnyPath:
     """Draw the mean size of the attributions of each pixel over many images ``(H, W)``.
 
     Raises:
@@ -90,12 +93,22 @@ def mean_image(values: np.ndarray, label: str, title: str, path: AnyPath) -> Any
         image = axes.imshow(values, cmap="Reds", vmin=0, interpolation="nearest")
         _bare(axes)
         colour_bar(figure, image, axes, label)
-        headline(figure, title)
+        headline(figure, title, about)
         return write(figure, path)
 
 
-def _title(axes: "Axes", text: str) -> None:
-    axes.set_title(cut(text, 60), fontsize=9.5, fontweight="normal", color="#333333", parse_math=False)
+def _with_value(text: str) -> str:
+    """Return a column with its value, of which only the name is cut.
+
+    >>> _with_value("the length of the leaf in the second year = 3.5")
+    'the length of the leaf i… = 3.5'
+    """
+    name, equals, value = text.rpartition(" = ")
+    return f"{cut(name, max(10, LONGEST_LABEL - len(value) - 2))}{equals}{cut(value)}" if equals else cut(text)
+
+
+def _title(axes: "Axes", text: str, most: int = 60) -> None:
+    axes.set_title(cut(text, most), fontsize=9.5, fontweight="normal", color="#333333", parse_math=False)
 
 
 def _bare(axes: "Axes") -> None:
@@ -115,7 +128,7 @@ def _signed(drawn: Sequence[Drawn]) -> bool:
     return any((row.values < 0).any() for row in drawn)
 
 
-def _images(drawn: Sequence[Drawn], label: str, title: str) -> Any:
+def _images(drawn: Sequence[Drawn], label: str) -> Any:
     """Draw each image, and next to it the attributions over a pale copy of it."""
     pairs = min(3, len(drawn)) if len(drawn) != 4 else 2
     lines = math.ceil(len(drawn) / pairs)
@@ -138,7 +151,6 @@ def _images(drawn: Sequence[Drawn], label: str, title: str) -> Any:
         bar.ax.tick_params(labelsize=7)
         if not _signed(drawn):
             bar.ax.set_ylim(0, limit)
-    headline(figure, title)
     figure.supxlabel(f"colour: {label}", fontsize=9, color="#444444", parse_math=False)
     return figure
 
@@ -150,7 +162,7 @@ def _opaque(image: Any) -> Any:
     return ScalarMappable(image.norm, image.cmap)
 
 
-def _tables(drawn: Sequence[Drawn], label: str, title: str) -> Any:
+def _tables(drawn: Sequence[Drawn], label: str) -> Any:
     """Draw the largest attributions of each row as bars, and the sum of all others as one."""
     across = min(2, len(drawn))
     lines = math.ceil(len(drawn) / across)
@@ -164,7 +176,7 @@ def _tables(drawn: Sequence[Drawn], label: str, title: str) -> Any:
         many = len(order) > MOST_BARS + 1
         shown = order[:MOST_BARS] if many else order
         sizes = [float(row.values[index]) for index in shown]
-        names = [cut(row.names[index]) for index in shown]
+        names = [_with_value(row.names[index]) for index in shown]
         if many:
             rest = order[MOST_BARS:]
             sizes.append(float(row.values[rest].sum()))
@@ -173,12 +185,11 @@ def _tables(drawn: Sequence[Drawn], label: str, title: str) -> Any:
         axes.axvline(0, color="#888888", linewidth=0.8)
         names_at_bars(axes, names)
         axes.set_xlabel(label, fontsize=9, parse_math=False)
-        _title(axes, row.title)
-    headline(figure, title)
+        _title(axes, row.title, 46)  # it begins where the names end
     return figure
 
 
-def _series(drawn: Sequence[Drawn], label: str, title: str) -> Any:
+def _series(drawn: Sequence[Drawn], label: str) -> Any:
     """Draw the attributions of each series as colours: steps from left to right, columns from top to bottom."""
     across = min(2, len(drawn))
     lines = math.ceil(len(drawn) / across)
@@ -202,12 +213,11 @@ def _series(drawn: Sequence[Drawn], label: str, title: str) -> Any:
         axes.grid(False)
         _title(axes, row.title)
         figure.colorbar(image, ax=axes, fraction=0.046, pad=0.02).outline.set_visible(False)
-    headline(figure, title)
     figure.supxlabel(f"colour: {label}", fontsize=9, color="#444444", parse_math=False)
     return figure
 
 
-def _texts(drawn: Sequence[Drawn], label: str, title: str) -> Any:
+def _texts(drawn: Sequence[Drawn], label: str) -> Any:
     """Draw each text, its tokens on a background whose colour is their attribution."""
     from matplotlib import colormaps
     from matplotlib.cm import ScalarMappable
@@ -242,7 +252,6 @@ def _texts(drawn: Sequence[Drawn], label: str, title: str) -> Any:
     bar.set_label(label, fontsize=9, parse_math=False)
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=8)
-    figure.text(0.3 / width, 1 - 0.35 / height, title, weight="bold", fontsize=12, parse_math=False, va="center")
     return figure
 
 

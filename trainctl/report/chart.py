@@ -85,6 +85,7 @@ class Chart:
         x_texts: What to show for places on the horizontal axis instead of the number, such as a date.
         note: A sentence below the chart.
         dates: Whether places on the horizontal axis are days since 0001-01-01, to be written as dates.
+        last_first: Whether the legend of a page begins with the last series, which is drawn over the others.
     """
 
     name: str
@@ -104,6 +105,18 @@ class Chart:
     x_texts: dict[float, str] = field(default_factory=dict)
     note: str = ""
     dates: bool = False
+    last_first: bool = False
+
+    @property
+    def has_bars(self) -> bool:
+        """Whether the vertical axis counts something."""
+        return any(series.kind == "bars" for series in self.series)
+
+    @property
+    def only_place(self) -> float | None:
+        """The only place on a horizontal axis that counts something; None if there are more."""
+        places = {x for series in self.series for x, _ in series.points} if self.x_word else set()
+        return places.pop() if len(places) == 1 else None
 
     @property
     def drawable(self) -> bool:

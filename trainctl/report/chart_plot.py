@@ -120,8 +120,9 @@ def _limits(axes: "Axes", chart: Chart) -> None:
         named = dates.ticks(*chart.x_range(), 7)
         axes.set_xticks([place for place, _ in named], [text for _, text in named])
         return
-    places = {x for series in chart.series for x, _ in series.points}
-    if chart.x_word and len(places) == 1:
-        axes.set_xticks(list(places))
+    if chart.has_bars:
+        axes.yaxis.set_major_locator(MaxNLocator(nbins=8, integer=True))
+    if (only := chart.only_place) is not None:
+        axes.set_xticks([only])
     elif chart.counted:
         axes.xaxis.set_major_locator(MaxNLocator(nbins=10, integer=True))

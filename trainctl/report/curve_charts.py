@@ -20,6 +20,13 @@ LABELS = {  # metric: (title, axis label)
     "rmse": ("Root mean square error", "RMSE"),
     "r2": ("R²", "coefficient of determination R²"),
 }
+TITLES = {  # of further metrics, which may be followed by a class or an average
+    "auc": "ROC AUC", "average_precision": "Average precision", "balanced_accuracy": "Balanced accuracy",
+    "brier": "Brier score", "calibration_error": "Calibration error", "f1": "F1", "kappa": "Cohen's kappa",
+    "log_loss": "Log loss", "mape": "Mean absolute percentage error", "matthews": "Matthews correlation",
+    "median_error": "Median absolute error", "precision": "Precision", "recall": "Recall",
+    "spearman": "Spearman correlation", "top": "Accuracy of the top classes",
+}  # fmt: skip
 MOST_STEPS = 1000  # points of the learning rate
 MOST_ROWS = 5000  # evaluations that are drawn
 TIGHT = 1e-9  # relative difference of learning rates that are equal
@@ -65,7 +72,7 @@ def _metric(rows: Sequence[Row], metric: str, monitor: str, best: Row | None, ab
             line = Series(label, [finite(row.get("epoch")) for row in rows], values, colour=colour)
             drawn.append(thinned(line, MOST_ROWS))
             splits.append(label)
-    title, label = LABELS.get(metric, (metric, metric))
+    title, label = titles(metric)
     shown = [y for series in drawn for _, y in series.points]
     log = wide(shown)
     low, high = (min(shown), max(shown)) if shown else (0.0, 1.0)
@@ -77,6 +84,22 @@ def _metric(rows: Sequence[Row], metric: str, monitor: str, best: Row | None, ab
         top=min(high + margin, 1.02) if rises and shown and high <= 1 else None,  # nothing is better than 1
         x_word="epoch",
     )  # fmt: skip
+
+
+def titles(metric: str) -> tuple[str, str]:
+    """Return the title of a metric's chart, and the label of its axis.
+
+    >>> titles("mae"), titles("f1_weighted"), titles("mine")
+    (('Mean absolute error', 'MAE'), ('F1: weighted', 'F1: weighted'), ('mine', 'mine'))
+    """
+    if metric in LABELS:
+        return LABELS[metric]
+    stem = next((name for name in sorted(TITLES, key=len, reverse=True) if f"{metric}_".startswith(f"{name}_")), None)
+    if stem is None:
+        return metric, metric
+    rest = metric[len(stem) + 1 :]
+    title = f"{TITLES[stem]}: {rest}" if rest else TITLES[stem]
+    return title, title
 
 
 def _best(best: Row | None, monitor: str, metric: str) -> Mark | None:
@@ -181,7 +204,7 @@ def _several(runs: Mapping[str, Sequence[Row]], name: str, about: str) -> Chart:
         places, values = [finite(row.get("epoch")) for row in rows], [finite(row.get(name)) for row in rows]
         if any(map(math.isfinite, values)):
             drawn.append(thinned(Series(run, places, values, colour=place), MOST_ROWS))
-    title, label = LABELS.get(metric, (metric, metric))
+    title, label = titles(metric)
     shown = [y for series in drawn for _, y in series.points]
     split = SPLITS[name.partition("/")[0]][0]
     return Chart(

@@ -17,7 +17,9 @@ def show(settings: Sequence[Explained]) -> None:
         [each.key, each.value, *([each.default] if differ else []), each.allowed, prose.plain(each.meaning)]
         for each in settings
     ]
-    table.show(headers, rows, wrapped=("allowed", "meaning"))
+    table.show(
+        headers, rows, optional=("default", "allowed") if differ else ("allowed",), wrapped=("allowed", "meaning")
+    )
 
 
 def _one(setting: Explained) -> None:

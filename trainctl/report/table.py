@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 GAP = 2  # columns of characters between two cells
+READABLE = 18  # characters of a line of text that is wrapped in a column
 
 
 def show(
@@ -30,6 +31,7 @@ def show(
     right: Collection[str] = (),
     optional: Sequence[str] = (),
     shorter: Mapping[str, Sequence[Sequence[str]]] | None = None,
+    names: Sequence[Sequence[str]] = (),
     wrapped: Collection[str] = (),
     sections: bool = False,
     stream: TextIO | None = None,
@@ -43,6 +45,7 @@ def show(
         right: Headers of the right-aligned columns.
         optional: Headers of the columns that a narrow terminal hides, in this order.
         shorter: For a column, shorter and shorter texts that mean the same, for a narrow terminal.
+        names: Shorter and shorter headers that mean the same, for a narrow terminal.
         wrapped: Headers of the columns whose text may be wrapped on a terminal; empty: all.
         sections: Whether a terminal leaves the first cell empty where it repeats the one above it.
         stream: Where to print; standard output by default.
@@ -54,8 +57,16 @@ def show(
     if not stream.isatty():
         _plain(table, [header in right for header in headers], stream)
         return
-    places = [headers.index(header) for header in optional]
-    table, kept = _shortened(table, headers, places, shorter or {}, columns(stream), stream.encoding)
+    room, places = columns(stream), [headers.index(header) for header in optional]
+    for level in names:
+        if _fits(table, range(len(headers)), room):
+            break
+        table[0] = [printable(header, stream.encoding) for header in level]
+    if wrapped:  # such a column needs less than its longest line
+        cut = [READABLE if header in wrapped else None for header in headers]
+        kept = _fitting([[cell[:most] for cell, most in zip(row, cut, strict=True)] for row in table], places, room)
+    else:
+        table, kept = _shortened(table, headers, places, shorter or {}, room, stream.encoding)
     fitting = [[row[index] for index in kept] for row in table]
     unbroken = [bool(wrapped) and headers[index] not in wrapped for index in kept]
     _rich(fitting, [headers[index] in right for index in kept], unbroken, sections, stream)
@@ -229,13 +240,17 @@ def columns(stream: TextIO) -> int:
 
 def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int) -> list[int]:
     """Return the columns to keep: optional ones are removed, in their order, until the others fit."""
-    widths = _widths(table)
-    kept = list(range(len(widths)))
+    kept = list(range(len(table[0])))
     for index in optional:
-        if sum(widths[column] + GAP for column in kept) - GAP <= room:
+        if _fits(table, kept, room):
             break
         kept.remove(index)
     return kept
+
+
+def _fits(table: Sequence[Sequence[str]], kept: Sequence[int], room: int) -> bool:
+    widths = _widths(table)
+    return sum(widths[column] + GAP for column in kept) - GAP <= room
 
 
 def _shortened(

@@ -16,7 +16,7 @@ from trainctl.errors import format_bytes
 from trainctl.report import phrases, run_lines
 from trainctl.report.styles import BAD, BEST, LABEL, VALUE
 from trainctl.report.table import printable
-from trainctl.report.terminal import flow, marks
+from trainctl.report.terminal import ECHO, flow, marks
 from trainctl.run.rate import learning_rate, schedule_position
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
@@ -105,7 +105,8 @@ class View:
             spare = room - above - len(shown) - gaps * (1 + bool(self.rows) + bool(shown))
             if spare >= least:
                 break
-        table = self.table(width, min(MOST_ROWS, spare - 1)) if spare > 1 and self.rows else []
+        across = width if shown else width - ECHO  # the last line is shorter
+        table = self.table(across, min(MOST_ROWS, spare - 1)) if spare > 1 and self.rows else []
         gap = [Text()] * gaps
         return (header[:above] + gap if header else []), (gap + table if table else []) + (gap + shown if shown else [])
 
@@ -190,7 +191,7 @@ class View:
         lines = []
         for name in names if len(self.rows) > 1 else []:
             values = [row.get(name) for row in self.rows]
-            line = phrases.sparkline(values, min(60, width - size - 12), self.marks.levels)
+            line = phrases.sparkline(values, min(60, width - size - 12 - ECHO), self.marks.levels)
             lines.append(Text.assemble((f"{name:<{size}}  ", LABEL), (line, VALUE), f"  {phrases.number(values[-1])}"))
         return lines
 

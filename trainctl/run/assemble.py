@@ -215,6 +215,7 @@ def make_evaluation(
     )  # fmt: skip
 
 
+@devices.kept_generators()  # scikit-learn is imported here
 def build_metrics(config: Config, task: Task, data: Data) -> list[Metric]:
     """Build the metrics of the group ``metric``; raise ConfigError if one does not suit the task."""
     metrics: list[Metric] = members(config, "metric", class_names=data.schema.class_names)

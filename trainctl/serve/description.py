@@ -1,7 +1,9 @@
 """What a served run expects and returns, as plain values: the answer of `/schema`, from which the page makes its form."""
 
+import csv
+import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -21,11 +23,14 @@ TYPES = {
 }
 
 
-def describe(predictor: Predictor, name: str, step: int, limits: dict[str, Any]) -> dict[str, Any]:
+def describe(
+    predictor: Predictor, dataset: Mapping[str, Any], name: str, step: int, limits: dict[str, Any]
+) -> dict[str, Any]:
     """Return what a run expects and returns.
 
     Args:
         predictor: Its model.
+        dataset: The settings of its data set.
         name: Of the run.
         step: Number of optimizer steps that its weights were trained for.
         limits: Of a request.
@@ -46,6 +51,9 @@ def describe(predictor: Predictor, name: str, step: int, limits: dict[str, Any])
     }
     if kind in ("table", "series"):
         about["inputs"] = inputs(predictor)
+    if kind == "series":
+        about |= {"time": dataset.get("time"), "entity": dataset.get("entity")}
+        about["example"] = window(about["inputs"], schema.input_shape[0], about["time"], about["entity"])
     if kind == "text":
         about["text"] = {
             "column": schema.encoding.text,
@@ -65,6 +73,22 @@ def inputs(predictor: Predictor) -> list[dict[str, Any]]:
         found.append(described(column, middle[place] if place < len(middle) else 0.0))
         place += max(1, len(column.categories))
     return found
+
+
+def window(columns: Sequence[Mapping[str, Any]], rows: int, time: str | None, entity: str | None) -> str:
+    r"""Return a typical window as CSV, with the columns that order its rows and say which series they belong to.
+
+    >>> window([{"name": "load", "example": 3.5}], 2, "day", None)
+    'day,load\n1,3.5\n2,3.5\n'
+    """
+    names = [name for name in (entity, time) if name is not None]
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([*names, *(column["name"] for column in columns)])
+    for row in range(1, rows + 1):
+        placed = ["A" if name == entity else row for name in names]
+        writer.writerow([*placed, *(column["example"] for column in columns)])
+    return text.getvalue()
 
 
 def columns_of(schema: Schema) -> Sequence[Column]:

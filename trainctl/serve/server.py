@@ -124,7 +124,7 @@ def server_for(
         _empty_row(run.schema)
     )  # so that what cannot be computed is reported now, and the first request does not wait
     service = Service(run, found, limits.most_rows)
-    about = describe(found, run.directory.name, weights.step, asdict(limits))
+    about = describe(found, run.config.parts["dataset"], run.directory.name, weights.step, asdict(limits))
     return Server(App(service, about, limits, LOOPBACK if local else None, log), limits.seconds)
 
 

@@ -142,7 +142,7 @@ def _curves(ranking: Ranking, answer: Answer, number: int, name: str) -> list[Bl
     some = f": {len(drawn)} of {total:,} trials, the best first" if len(drawn) < total else ""
     chart = Chart(
         name=f"curves_{number}", title=f"Learning curves{some}", about=name, x_label="epoch", y_label=answer.monitor,
-        series=tuple(reversed(drawn)), log_y=wide(values), x_word="epoch",
+        series=tuple(reversed(drawn)), log_y=wide(values), x_word="epoch", last_first=True,
     )  # fmt: skip
     return [Charts([chart])]
 

@@ -124,9 +124,9 @@ class View:
         facts.append(("time", phrases.duration(now - self.began)))
         left, until = self.remaining(counts, now), self.until_limit(now)
         if until is not None and (left is None or until < left):
-            facts.append(("left", f"{phrases.duration(until)} (sweep.max_time)"))
-        else:
-            facts.append(("left", phrases.duration(left, unknown="?")))
+            facts.append(("eta", f"{phrases.duration(until)} (sweep.max_time)"))
+        elif left != 0.0:  # all are over
+            facts.append(("eta", phrases.duration(left, unknown="?")))
         return facts
 
     def total(self) -> int:

@@ -8,6 +8,7 @@ import math
 import time
 
 from trainctl.machine.cpu import ThreadMonitor
+from trainctl.machine.device import kept_generators
 from trainctl.machine.signals import Stopped, StopRequest
 from trainctl.run.model import held
 from trainctl.run.rate import learning_rate, set_learning_rate
@@ -88,6 +89,7 @@ def train(
             heartbeat.beat()
 
 
+@kept_generators()
 def look(run: Run, reporter: Reporter, clock: Clock, check: Check = lambda: None) -> Row:
     """Evaluate, update the best weights, early stopping and the schedule's reaction, report, and return the row.
 

@@ -22,7 +22,7 @@ from trainctl.run.assemble import assemble_evaluation
 from trainctl.run.factory import member
 from trainctl.run.plan import make_plan
 from trainctl.run.run import Evaluation, Plan
-from trainctl.store import restore
+from trainctl.store import records, restore
 from trainctl.train import baseline
 from trainctl.train.baseline import Trivial
 from trainctl.train.evaluation import evaluate, outputs, scores_of
@@ -104,9 +104,13 @@ def measure(run: Finished, split: str, which: str) -> Measured:
 
 
 def _usual(run: Finished, measured: Evaluation) -> SplitName:
-    """Return the split to show: the test split is looked at once, when the run is finished."""
-    finished = run.saved.manifest.step >= plan_of(run, measured).total_steps or _stopped(run)
+    """Return the split to show: the test split is looked at once, when the run is finished, or by the command that made it."""
+    finished = run.saved.manifest.step >= plan_of(run, measured).total_steps or _stopped(run) or _tested(run)
     return "test" if finished and len(measured.data.splits["test"]) else "val"
+
+
+def _tested(run: Finished) -> bool:
+    return any(name.startswith("test/") for name in records.read_summary(run.directory).metrics)
 
 
 def _stopped(run: Finished) -> bool:

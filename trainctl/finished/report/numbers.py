@@ -28,16 +28,17 @@ def sections(measured: Measured, about: str) -> list[Section]:
     schema = measured.evaluation.data.schema
     names = schema.target_names or tuple(map(str, range(schema.outputs)))
     found = [Section("Forecasts", _forecasts(measured, about))] if _steps(measured) else []
-    charts = []
+    blocks: list[Block] = []
     for index, name in enumerate(names[:MOST_TARGETS]):
         said, true = measured.results.predicted[:, index].numpy(), measured.results.true[:, index].numpy()
         suffix = f"_{index}" if len(names) > 1 else ""
-        charts += [
+        charts = [
             _against(measured, said, true, name, suffix, about), _histogram(said - true, name, suffix, about),
             _residuals(measured, said, true, name, suffix, about),
         ]  # fmt: skip
+        blocks.append(Charts([replace(each, title=f"{each.title} of {name}") for each in charts] if suffix else charts))
     table = _by_target(measured)
-    return [*found, Section("Predicted and true", [Charts(charts), *([table] if table else [])])]
+    return [*found, Section("Predicted and true", [*blocks, *([table] if table else [])])]
 
 
 def _by_target(measured: Measured) -> Table | None:

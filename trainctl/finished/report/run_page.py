@@ -215,9 +215,11 @@ def _data(files: Files, measured: Measured | None) -> Section:
     if measured is None:
         return section
     schema, splits = measured.evaluation.data.schema, measured.evaluation.data.splits
-    items = [("samples", f"of shape {' x '.join(map(str, schema.input_shape))}"), ("task", measured.evaluation.task)]
-    items += [("columns", ", ".join(schema.input_names[:60]))] if schema.input_names else []
-    items += [("targets", ", ".join(schema.target_names[:60]))] if schema.target_names else []
+    known = {line.partition(": ")[0] for line in files.facts.data.inferred}  # is listed above
+    items = [("samples", f"of shape {' x '.join(map(str, schema.input_shape))}")]
+    items += [("task", measured.evaluation.task)] if "task" not in known else []
+    items += [("columns", ", ".join(schema.input_names[:60]))] if schema.input_names and "numbers" not in known else []
+    items += [("targets", ", ".join(schema.target_names[:60]))] if schema.target_names and "task" not in known else []
     items += [("vocabulary", f"{len(schema.vocabulary):,} tokens")] if schema.vocabulary else []
     section.blocks.insert(1, Facts(items))
     if schema.class_names and not measured.evaluation.data.no_targets:

@@ -81,7 +81,9 @@ def gather(
         Section("Distinguishable?", _verdicts(files, names, measured, comparable=comparable)),
         Section("Settings that differ", [_settings(records, names)]),
         Section("Curves", [Charts(charts(files, names))]),
-        Section("Reproduce", [block for each in files for block in facts.commands(each).blocks[:1]]),
+        Section(
+            "Reproduce", [block for name, each in zip(names, files, strict=True) for block in _commands(name, each)]
+        ),
     ]
     return found
 
@@ -90,6 +92,10 @@ def labels(files: Sequence[Files]) -> list[str]:
     """Return a name for each run, all different."""
     names = [each.name for each in files]
     return names if len(set(names)) == len(names) else [str(each.directory.path) for each in files]
+
+
+def _commands(name: str, files: Files) -> list[Block]:
+    return [Prose(name, "strong"), *facts.commands(files).blocks[:1]]
 
 
 def charts(files: Sequence[Files], names: Sequence[str]) -> list[Any]:

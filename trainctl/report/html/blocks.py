@@ -7,12 +7,14 @@ from functools import singledispatch
 import numpy as np
 
 from trainctl.report import document
+from trainctl.report.figure import DPI
 from trainctl.report.html import drawing
 from trainctl.report.html.element import PNG, Element, element, lines
 
 LARGEST = 320  # pixels of a side of an image in a page
 COUNTED = 20  # most classes of a confusion matrix whose counts are written
 DARK = 0.6  # opacity from which white is easier to read
+CSS_DPI = 96  # pixels per inch of a page
 CELL = 34.0  # of a confusion matrix [units of its drawing]
 
 
@@ -55,9 +57,10 @@ def _(each: document.Table) -> Element:
         element("tr", *cells("td", list(row)), class_="best" if number in each.strong else None)
         for number, row in enumerate(each.rows)
     ]
-    caption = element("caption", each.caption) if each.caption and not each.folded else None
-    whole = element("div", element("table", caption, head, element("tbody", *rows)), class_="scroll")
-    return element("details", element("summary", each.caption), whole) if each.folded else whole
+    whole = element("div", element("table", head, element("tbody", *rows)), class_="scroll")
+    if each.folded:
+        return element("details", element("summary", each.caption), whole)
+    return element("div", element("p", each.caption, class_="caption"), whole) if each.caption else whole
 
 
 @block.register
@@ -89,8 +92,12 @@ def _(each: document.Tree) -> Element:
 
 @block.register
 def _(each: document.Drawing) -> Element:
+    from PIL import Image
+
     encoded = base64.b64encode(each.png).decode()
-    return element("figure", element("img", src=f"{PNG}{encoded}", alt=each.text), class_="drawing")
+    with Image.open(io.BytesIO(each.png)) as image:
+        width = round(image.width * CSS_DPI / DPI)  # so that all drawings have text of one size
+    return element("figure", element("img", src=f"{PNG}{encoded}", alt=each.text, width=width), class_="drawing")
 
 
 @block.register

@@ -31,10 +31,8 @@ def figure(chart: Chart) -> Element:
 
 
 def _legend(chart: Chart, shown: Sequence[Series]) -> Element | None:
-    named = [series for series in shown if series.name]
+    named = [series for series in (reversed(shown) if chart.last_first else shown) if series.name]
     marked = [element("li", element("span", class_="key best"), chart.mark.label)] if chart.mark else []
-    if len(named) < 2 and not marked:
-        named = [series for series in named if len(shown) > 1]
     items = [element("li", element("span", class_=f"key {_colour(series)}"), series.name) for series in named]
     return element("ul", *items, *marked, class_="legend") if items or marked else None
 
@@ -84,6 +82,8 @@ def _grid(chart: Chart, across: Axis, up: Axis, height: float) -> list[Element]:
     """Return the lines and the numbers of both axes, and their labels."""
     found = []
     for tick in up.ticks(6):
+        if chart.has_bars and tick != int(tick):  # a part of a row
+            continue
         y = up.place(tick)
         found.append(element("line", x1=across.start, x2=across.end, y1=_r(y), y2=_r(y), class_="grid"))
         found.append(element("text", written(tick), x=LEFT - 6, y=_r(y + 3.5), text_anchor="end", class_="tick"))
@@ -113,6 +113,8 @@ def _below(chart: Chart, across: Axis) -> list[tuple[float, str]]:
     """Return the places of the horizontal axis that are named, and their names."""
     if chart.dates:
         return dates.ticks(across.low, across.high, 6)
+    if (only := chart.only_place) is not None:
+        return [(only, chart.x_texts.get(only, written(only)))]
     found = across.ticks(5 if chart.square else 7)
     return [(tick, chart.x_texts.get(tick, written(tick))) for tick in found if not chart.counted or tick == int(tick)]
 

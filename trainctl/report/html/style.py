@@ -37,7 +37,8 @@ dl.facts{display:grid;grid-template-columns:minmax(7rem,max-content) 1fr;gap:.2r
 .facts dd{margin:0;overflow-wrap:anywhere}
 .scroll{overflow-x:auto;margin:.6rem 0 1rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.92rem}
-caption{text-align:left;color:var(--soft);padding:.2rem 0}
+p.caption{color:var(--soft);font-size:.92rem;margin:.6rem 0 0;break-after:avoid}
+p.caption+.scroll{margin-top:.2rem}
 th{text-align:left;font-weight:600;border-bottom:2px solid var(--rule)}
 th,td{padding:.22rem .9rem .22rem 0;vertical-align:top;max-width:28rem;overflow-wrap:break-word}
 td{border-bottom:1px solid var(--rule)}
