@@ -1113,6 +1113,7 @@ MUTATIONS = [
         "<= self.at_once:  # a last",
         "< 99:  # a last",
         "tests/train/test_same_bits.py -k travel",
+    ),
     # What processes that divide the weights compute.
     Mutation(
         "trainctl/step/sharded.py",
