@@ -126,6 +126,7 @@ def test_each_process_keeps_its_share_of_weights_gradients_and_state(tmp_path, m
             return take(run, *given, **named)
         finally:
             own = trained_parameters(run.optimizer)
+            assert not any(each.numel() for layer in run.freezer.layers for each in layer)  # the weights before
             grown = [each.grad.numel() for each in own]
             state = [each["exp_avg"].numel() for each in run.optimizer.state.values()]
             numbers = [sum(each.numel() for each in own), sum(grown), sum(state), run.parameters]
