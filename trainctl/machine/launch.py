@@ -217,8 +217,10 @@ def _end_others(attempt: Launch, seconds: float) -> None:
 
 def _end_all(attempt: Launch, seconds: float, timeout: float) -> None:
     """End the processes that do not notice that another one has failed; the first one may take its time to save."""
+    stopped = any(child.code is not None and (child.code < 0 or child.code in (130, 143)) for child in attempt.children)
+    leave = LEAVE / 10 if stopped and "directory" not in attempt.told else LEAVE  # nothing to save
     for child in attempt.children:
-        if child.code is None and seconds > LEAVE and child.rank not in attempt.ended:
+        if child.code is None and seconds > leave and child.rank not in attempt.ended:
             attempt.ended.add(child.rank)
             _send(child, signal.SIGTERM)
         if child.code is None and seconds > (2 * LEAVE if child.rank else LEAVE + timeout):
