@@ -36,6 +36,7 @@ PATIENCE = 400.0  # for a command to end, on a busy machine [s]
 LEAVE = 30.0  # for the processes of a command that was killed to save and end, on a busy machine [s]
 PROMPTLY = 5.0  # the same, where nobody else uses the machine [s]
 SECOND = r"(?<=\d{8})-[0-9a-f]{8}(?=\.)"  # in the name of a file
+EARLIER = r"(?!{:08d})\d{{8}}"  # step in the name of a file
 Start = Callable[..., Process]
 
 
@@ -162,7 +163,8 @@ def has_checkpoint(directory: Path) -> bool:
 def outcome(directory: Path | None) -> dict[str, Any]:
     """Return final weights, optimizer and best weights by their SHA-256, every evaluation, and what lies there.
 
-    A second checkpoint of a step, e.g. of one that was saved before its evaluation, has a part of its hash in its name.
+    The checkpoint before the newest one is that of the step at which the run was interrupted, if it was so late. A second one
+    of a step, e.g. of one that was saved before its evaluation, has a part of its hash in its name.
     """
     assert directory
     manifest = restore.newest(directory).manifest
@@ -171,7 +173,8 @@ def outcome(directory: Path | None) -> dict[str, Any]:
         for row in rundir.read_metrics(directory)
     ]
     lines = len((directory / "metrics.jsonl").read_text().splitlines())
-    files = sorted(re.sub(SECOND, "", str(path.relative_to(directory))) for path in directory.rglob("*"))
+    names = [re.sub(SECOND, "", str(path.relative_to(directory))) for path in directory.rglob("*")]
+    files = sorted(re.sub(EARLIER.format(manifest.step), "before", name) for name in names)
     return {
         "step": manifest.step,
         "newest": manifest.last.sha256,

@@ -156,9 +156,8 @@ class Forked:
         for name in set(sys.modules) - self.modules:
             del sys.modules[name]
         sys.path[:] = self.path
-        if typed[0] == "-m":
-            sys.path.insert(0, str(Path.cwd()))
-            return run(typed[1], typed[2:])
+        if typed[:2] == ["-P", "-m"]:
+            return run(typed[2], typed[3:])
         assert typed[:2] == ["-P", "-c"]
         assert "trainctl.sweep.zygote" in typed[2]
         return int(importlib.import_module("trainctl.sweep.zygote").main(int(typed[3])))

@@ -4,6 +4,7 @@ import argparse
 import errno
 import importlib
 import os
+import platform
 import sys
 import warnings
 from collections.abc import Sequence
@@ -76,9 +77,14 @@ def follow(place: Place) -> int:
     os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")
     try:
         with ExitImmediately():
+            from trainctl.command import launching
+
+            launching.import_torch()
             from trainctl.train import following
 
             return following.follow(place)
+    except TrainctlError as error:
+        return complain(f"process {place.rank} on {platform.node()}: {error}", error.exit_code)
     except (Exception, KeyboardInterrupt):  # while PyTorch is imported; the first process prints that it ends
         if (kind := left_for()) is None:
             raise

@@ -2,6 +2,9 @@
 
 import importlib
 import json
+import os
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -161,3 +164,23 @@ def test_the_command_trains_and_resumes_in_two_processes(command, tmp_path):
     wrong = command(*TINY, "processes=2", "model.hidden=[8]", "loss=mse", "output.root=none")
     assert (wrong.returncode, wrong.stderr.count("loss=mse")) == (2, 1), wrong.stderr
     assert not (tmp_path / "none").exists()
+
+
+@pytest.mark.slow
+def test_processes_import_nothing_from_the_working_directory(command, tmp_path):
+    for name in ("torch", "random", "numpy"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('imported from the working directory')")
+    done = command(*TINY, "processes=2", "loop.max_steps=2", fresh=True)
+    assert done.returncode == 0, done.stderr
+    assert "working directory" not in done.stdout + done.stderr
+
+
+def test_a_checkout_that_is_not_installed_is_found_by_the_processes(monkeypatch):
+    root = str(Path(launch.__file__).parents[2])
+    monkeypatch.setattr(sys, "path", [root])
+    assert launch._found() == {}
+    monkeypatch.setattr(sys, "path", ["/elsewhere"])
+    monkeypatch.delenv("PYTHONPATH", raising=False)
+    assert launch._found() == {"PYTHONPATH": root}
+    monkeypatch.setenv("PYTHONPATH", "/first")
+    assert launch._found() == {"PYTHONPATH": f"/first{os.pathsep}{root}"}

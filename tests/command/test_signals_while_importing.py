@@ -62,3 +62,19 @@ def test_the_exit_code_is_that_of_a_process_which_failed_before_the_first_one_kn
         for rank, code in enumerate(codes)
     ]
     assert launch.outcome(Launch(children, ended=set(ended))) == (code, "")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="processes that follow others")
+@pytest.mark.parametrize("module", ["trainctl", "trainctl.worker"])
+def test_too_little_memory_for_pytorch_is_one_line_in_every_process(module, tmp_path):
+    text = "libtorch_python.so: failed to map segment from shared object"
+    (tmp_path / "torch.py").write_text(f"raise ImportError({text!r})")
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}"}
+    done = subprocess.run(
+        [sys.executable, "-m", module, "dataset=iris"],
+        cwd=tmp_path, env=os.environ | path | (PLACE if module == "trainctl.worker" else {}), capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, len(done.stderr.splitlines())) == (7, 1)
+    assert "out of memory: PyTorch cannot be loaded" in done.stderr
+    assert ("process 1 on " in done.stderr) == (module == "trainctl.worker")

@@ -316,16 +316,11 @@ def test_a_conversion_that_was_damaged_is_never_used(table: Path, name: str, way
         path.unlink()
     else:
         path.write_bytes(content[:-5] if way == "truncated" else content[:-5] + bytes([content[-5] ^ 1]) + content[-4:])
-    if name == "about.json":
+    if name == "about.json" or way == "missing":
         found = read(table, keep="disk")
         assert found.rows(torch.arange(50))[:, 0].tolist() == list(range(50))
         return
-    message = (
-        "cannot be read: No such file"
-        if way == "missing"
-        else rf"{name}: block 0 .* remove .*{directory.name} to convert again"
-    )
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=rf"{name}: block 0 .* remove .*{directory.name} to convert again"):
         read(table, keep="disk").rows(torch.arange(50))
 
 

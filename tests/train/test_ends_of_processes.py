@@ -126,6 +126,19 @@ def test_who_saves_slowly_may_finish_though_another_process_has_failed(monkeypat
     assert (0, signal.SIGKILL) in sent
 
 
+@pytest.mark.parametrize(
+    ("code", "directory", "sent"), [(-9, "", True), (130, "", True), (3, "", False), (-9, "runs/x", False)]
+)
+def test_nobody_waits_where_a_process_was_stopped_before_there_was_a_run(code, directory, sent, monkeypatch):
+    found: list[tuple[int, int]] = []
+    monkeypatch.setattr(launch, "_send", lambda child, number: found.append((child.rank, number)))
+    ends = [type("Process", (), {"poll": lambda self, code=each: code})() for each in (None, code)]
+    attempt = Launch([Child(rank, process, None) for rank, process in enumerate(ends)])
+    attempt.told |= {"directory": directory} if directory else {}
+    launch._end_all(attempt, 1.0, timeout=300.0)
+    assert found == ([(0, signal.SIGTERM)] if sent else [])
+
+
 def test_sigusr1_is_passed_on_once_there_is_something_to_save(monkeypatch):
     sent: list[int] = []
     monkeypatch.setattr(launch, "_send", lambda child, number: sent.append(number))

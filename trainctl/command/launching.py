@@ -7,7 +7,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 
-from trainctl.errors import ConfigError, UnavailableError
+from trainctl.errors import ConfigError, UnavailableError, lacks_memory
 from trainctl.fileformat.boundary import reason
 from trainctl.fileformat.waiting import waiting
 from trainctl.machine import environment, launch, signals, threads
@@ -165,5 +165,11 @@ def import_torch() -> None:
             variables = ", ".join(sorted(name for name in os.environ if name.startswith(("TORCH", "PYTORCH"))))
             hint = f"; is a variable of the environment wrong? ({variables})" if variables else ""
             raise UnavailableError(f"PyTorch cannot be loaded: {reason(error)[:500]}{hint}") from error
+        except (ImportError, OSError, RuntimeError, MemoryError) as error:
+            if not lacks_memory(error):
+                raise
+            raise UnavailableError(
+                "out of memory: PyTorch cannot be loaded; free memory, or raise the limit (of the job, or ulimit -v)"
+            ) from error
     if kind := signals.left_for():  # an import has swallowed the exception
         raise kind

@@ -183,7 +183,7 @@ def _seal(about: dict[str, Any]) -> str:
 
 
 def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
-    """Open a conversion; None if its description is damaged.
+    """Open a conversion; None if its description is damaged, or a file was removed.
 
     Raises:
         DataError: If the targets have changed or are damaged.
@@ -205,6 +205,8 @@ def _open(directory: Path, about: dict[str, Any]) -> Packed | None:
     except Exception:  # noqa: BLE001 - plain values of any kind, in our constructors and NumPy's
         return None
     if targets.dtype.kind not in "fi" or inputs.dtype.kind not in "fui":
+        return None
+    if not (inputs.path.exists() and targets.path.exists()):
         return None
     return Packed(inputs, targets.read(0, len(targets)), inputs.root, facts)
 

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -126,8 +127,14 @@ def _start(words: Sequence[str], count: int) -> Launch:
             }  # fmt: skip
             with theirs:
                 process = subprocess.Popen(
-                    [sys.executable, "-m", "trainctl.worker", *([] if rank else words)],
-                    env=QUIET | os.environ | {key: str(value) for key, value in place.items()},
+                    [
+                        sys.executable,
+                        "-P",
+                        "-m",
+                        "trainctl.worker",
+                        *([] if rank else words),
+                    ],  # -P: not of this directory
+                    env=QUIET | os.environ | _found() | {key: str(value) for key, value in place.items()},
                     stdin=subprocess.DEVNULL if rank else None,
                     pass_fds=[theirs.fileno(), *([] if rank else [listening.fileno()])],
                     start_new_session=True,
@@ -135,6 +142,14 @@ def _start(words: Sequence[str], count: int) -> Launch:
             own.setblocking(False)
             children.append(Child(rank, process, own))
     return Launch(children)
+
+
+def _found() -> dict[str, str]:
+    """Return what lets a new Python find trainctl where this one has, e.g. in a checkout that is not installed."""
+    root = str(Path(__file__).parents[2])
+    if root in sys.path:
+        return {}
+    return {"PYTHONPATH": os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), root]))}
 
 
 def _wait(attempt: Launch, timeout: float) -> None:
@@ -202,8 +217,10 @@ def _end_others(attempt: Launch, seconds: float) -> None:
 
 def _end_all(attempt: Launch, seconds: float, timeout: float) -> None:
     """End the processes that do not notice that another one has failed; the first one may take its time to save."""
+    stopped = any(child.code is not None and (child.code < 0 or child.code in (130, 143)) for child in attempt.children)
+    leave = LEAVE / 10 if stopped and "directory" not in attempt.told else LEAVE  # nothing to save
     for child in attempt.children:
-        if child.code is None and seconds > LEAVE and child.rank not in attempt.ended:
+        if child.code is None and seconds > leave and child.rank not in attempt.ended:
             attempt.ended.add(child.rank)
             _send(child, signal.SIGTERM)
         if child.code is None and seconds > (2 * LEAVE if child.rank else LEAVE + timeout):
