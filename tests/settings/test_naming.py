@@ -13,6 +13,13 @@ NAMES = [
     (["schedule=none", "optimizer=adam"], "digits-mlp-adam"),  # what the default run has, too
     (["device=cpu", "threads=1", "output.plots=false", "output.tags=[x]"], "digits-mlp-adam"),
     (["output.name=baseline", "seed=3"], "baseline"),
+    (
+        ["seed=0", "loop.epochs=30", "loop.compile=false", "optimizer.lr=0.001", "model.dropout=0.3"],
+        "digits-mlp-adam-dropout=0.3",
+    ),
+    (["optimizer=sgd", "optimizer.lr=0.001", "optimizer.momentum=0.9"], "digits-mlp-sgd-lr=0.001"),
+    (["augment=[noise]", "augment.noise.std=0.1"], "digits-mlp-adam-noise"),
+    (["recipe=overfit", "loop.epochs=30"], "diabetes-mlp-adam-overfit-epochs=30"),
     (["augment=[noise,flip]"], "digits-mlp-adam-noise+flip"),
     (["dataset=csv", "dataset.path=/data/my wine.csv.gz", "dataset.target=x"], "my-wine-mlp-adam"),
     (["model.hidden=[64,64]", "split.seed=3"], "digits-mlp-adam-hidden=64+64-seed=3"),

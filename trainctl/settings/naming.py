@@ -4,9 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
+from trainctl.fileformat.place import is_file
+from trainctl.fileformat.tree import read_tree
 from trainctl.settings import component, project_file, written
 from trainctl.settings.config import Config, slug
-from trainctl.settings.members import usual
+from trainctl.settings.members import home, usual
+from trainctl.settings.spelling import spell
 
 LONGEST = 48  # characters
 NAMED = ("dataset", "model", "optimizer")  # the members of these groups are in every name
@@ -29,11 +32,36 @@ def label(config: Config, words: Sequence[str] = ()) -> str:
         return config.output.name
     text = "-".join([data(config.parts["dataset"]), *(str(config.parts[group]["name"]) for group in NAMED[1:])])
     room, kept = LONGEST - len(text), []
-    for part in reversed(changes(words)):
+    for part in reversed(changes([word for word in words if not _repeats_a_default(word, words)])):
         if (room := room - len(part) - 1) < 0:
             break
         kept.append(part)
     return "-".join([text, *reversed(kept)])
+
+
+def _repeats_a_default(word: str, words: Sequence[str]) -> bool:
+    """Return whether a word sets what the run would have without it; a recipe would have something else.
+
+    The parameters of components are compared with the defaults of the members that the words select.
+    """
+    key, _, value = word.partition("=")
+    group, _, rest = key.partition(".")
+    is_member = not rest and (group in component.GROUPS or group == "recipe")
+    if is_member or any(other.startswith("recipe=") for other in words):
+        return False
+    file, node = home("conf") / "train.yaml", key
+    if group in component.ADDITIVE:
+        member, _, node = rest.partition(".")
+        file = home("conf") / group / f"{member}.yaml"
+    elif group in component.GROUPS:
+        chosen = [other.partition("=")[2] for other in words if other.startswith(f"{group}=")]
+        file, node = home("conf") / group / f"{[*usual().get(group, ('',)), *chosen][-1]}.yaml", rest
+    if not is_file(file):
+        return False  # of a package of the user
+    found: Any = read_tree(file)
+    for name in node.split("."):
+        found = found.get(name, word) if isinstance(found, Mapping) else word
+    return spell(found) == value
 
 
 def data(settings: Mapping[str, Any]) -> str:
