@@ -239,3 +239,13 @@ def test_pictures_of_attributions_name_the_run_and_titles_of_rows_stay_inside(fi
         axes._left_title.get_window_extent() for axes in figure.axes
     ]
     assert all(box.x1 <= right for box in boxes)
+
+
+def test_the_legend_of_a_calibration_meets_no_point(figures, tmp_path):
+    bins = [(9, 0.05, 1.0), (9, 0.3, 0.95), (9, 0.9, 0.05)]
+    confidence, right = np.full(27, 0.5), np.arange(27) % 2 == 0
+    overview_plots.calibration_of_classes(bins, confidence, right, 0.5, tmp_path / "calibration.png", "x")
+    figure = figures["calibration"]
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    assert not any(axes.get_window_extent().overlaps(legend.get_window_extent()) for axes in figure.axes)
