@@ -123,6 +123,13 @@ def test_a_pruned_run_is_pruned_again_and_never_less(run, say, tmp_path):  # noq
     assert (code, "was made without training" in said) == (4, True)
 
 
+def test_a_pruned_run_has_the_name_that_was_typed(run, say, tmp_path):  # noqa: F811
+    for word in ("output.name=thin", "loop.epochs=1"):
+        assert say("prune", "run", "root=.", "amount=0.5", "tune=false", "output.root=made", word)[0] == 0
+    names = sorted(path.name.split("-", 2)[2].rpartition("-")[0] for path in (tmp_path / "made").iterdir())
+    assert names == ["prune-mlp", "thin"]
+
+
 def test_the_strongest_units_are_kept(run, say, tmp_path):  # noqa: F811
     assert say("prune", "run", "root=.", "amount=0.5", "scope=units", "tune=false", "output=units")[0] == 0
     made = best(tmp_path / "units")

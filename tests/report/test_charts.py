@@ -225,12 +225,10 @@ def test_every_metric_of_ours_has_a_title_of_its_own(name):
 
 @pytest.mark.parametrize("kind", ["image", "table", "series", "text"])
 def test_pictures_of_attributions_name_the_run_and_titles_of_rows_stay_inside(figures, tmp_path, kind):
+    long = "a name that is rather long, as in files"
     shape, names = {
-        "image": ((8, 8), ()),
-        "table": ((3,), ("a name that is rather long, as in files", "b", "c")),
-        "series": ((5, 2), ("a", "b")),
-        "text": ((3,), ("x", "y", "z")),
-    }[kind]
+        "image": ((8, 8), ()), "table": ((3,), (long, "b", "c")), "series": ((5, 2), ("a", "b")), "text": ((3,), ("x", "y", "z")),
+    }[kind]  # fmt: skip
     values = np.linspace(-1, 1, math.prod(shape)).reshape(shape)
     drawn = [attribution_plots.Drawn(f"row {row}: predicted {LONG}", values, names, values) for row in range(4)]
     attribution_plots.rows(drawn, kind, "attribution", "Occlusion", "my-run · rows.csv", tmp_path / "rows.png")
@@ -241,3 +239,13 @@ def test_pictures_of_attributions_name_the_run_and_titles_of_rows_stay_inside(fi
         axes._left_title.get_window_extent() for axes in figure.axes
     ]
     assert all(box.x1 <= right for box in boxes)
+
+
+def test_the_legend_of_a_calibration_meets_no_point(figures, tmp_path):
+    bins = [(9, 0.05, 1.0), (9, 0.3, 0.95), (9, 0.9, 0.05)]
+    confidence, right = np.full(27, 0.5), np.arange(27) % 2 == 0
+    overview_plots.calibration_of_classes(bins, confidence, right, 0.5, tmp_path / "calibration.png", "x")
+    figure = figures["calibration"]
+    assert all(axes.get_legend() is None for axes in figure.axes)
+    (legend,) = figure.legends
+    assert not any(axes.get_window_extent().overlaps(legend.get_window_extent()) for axes in figure.axes)

@@ -80,6 +80,27 @@ def test_a_narrow_terminal_hides_optional_columns_in_their_order_and_says_so(ter
         assert ("a" * 10 in stream.getvalue()) == (columns >= 25)
 
 
+def test_a_column_whose_text_is_wrapped_stays_readable_or_another_one_is_hidden(terminal):
+    headers, row = (
+        ["setting", "allowed", "meaning"],
+        ["loop.epochs", "a whole number in [1, inf) or null", "word " * 20],
+    )
+    settings = {"optional": ["allowed"], "wrapped": ["allowed", "meaning"]}
+    for columns, hidden in ((200, False), (60, False), (40, True)):
+        stream = terminal(columns)
+        table.show(headers, [row], **settings, stream=stream)
+        assert ("Hidden for lack of width: allowed" in bare(stream.getvalue())) is hidden
+        assert all(len(line) <= columns or line.startswith("Hidden") for line in bare(stream.getvalue()).splitlines())
+
+
+def test_a_narrow_terminal_gets_shorter_headers(terminal):
+    headers, shorter = ["setting", "20260101-a", "20260101-b"], [["setting", "date-a", "date-b"], ["setting", "a", "b"]]
+    for columns, found in ((40, "20260101-b"), (25, "date-b"), (18, "b")):
+        stream = terminal(columns)
+        table.show(headers, [["lr", "0.1", "0.2"]], names=shorter, stream=stream)
+        assert bare(stream.getvalue()).splitlines()[0].split()[-1] == found
+
+
 def test_no_line_is_wider_than_the_terminal(terminal):
     stream = terminal(60)
     table.show(["run", "what"], [["q" * 70, "several words " * 20]], stream=stream)

@@ -113,7 +113,8 @@ def _group(group: str, members: Members, packages: Sequence[str]) -> None:
         headers.insert(2, CURVE)
         for row in rows:
             row.insert(2, _curve(row[0], members))
-    table.show(headers, rows)
+    hidden = ("parameters", CURVE) if group == "schedule" else ()  # a curve in parts is none
+    table.show(headers, rows, optional=hidden, wrapped=("what it does", "parameters") if hidden else ())
     if group == "schedule":
         table.lines("\n" + prose.paragraph(CURVES))
     others = [name for name in members if name not in ("none", *defaults)] or list(members)
@@ -240,7 +241,9 @@ def _parameters(key: str, settings: Mapping[str, Any], signature: Signature, doc
         rows.append([f"{key}.{name}", default, schema.phrase(annotation), meaning])
     if rows:
         table.line()
-        table.show(["setting", "default", "allowed", "meaning"], rows)
+        table.show(
+            ["setting", "default", "allowed", "meaning"], rows, optional=["allowed"], wrapped=["allowed", "meaning"]
+        )
 
 
 def _examples(group: str, name: str, members: Members, settings: Mapping[str, Any]) -> None:

@@ -72,7 +72,8 @@ def main(argv: Sequence[str]) -> int:
     run = open_run(directory, packages, [], (), payloads=[which])
     plan = prune.Plan(amount, scope, rounds, which=which, tolerance=tolerance, **flags)  # type: ignore[arg-type]
     config, _ = prune.words_of(run, directory.absolute(), plan, 1 - amount, overrides, parsed.config_dir)
-    directories = targets(output, config.output.root, settings.parts["model"]["name"], rounds)
+    name = config.output.name or f"prune-{settings.parts['model']['name']}"
+    directories = targets(output, config.output.root, name, rounds)
     prune.prune(
         run, plan, overrides, directories,
         config_dir=parsed.config_dir, reporters=reporters.on_terminal, show=lambda done: show(done, plan.scope),
@@ -114,10 +115,9 @@ def check(scope: str, rounds: int, flags: dict[str, bool]) -> None:
         raise ConfigError("tune=false makes one run without training: leave out rounds, rewind and gradual")
 
 
-def targets(output: Path | None, root: str, model: str, rounds: int) -> list[Path]:
+def targets(output: Path | None, root: str, name: str, rounds: int) -> list[Path]:
     """Return the directories of the new runs: the output, or one in it for each of several rounds."""
-    label = rundir.new_name(f"prune-{model}")
-    base = output or rundir.root_of(root) / label
+    base = output or rundir.root_of(root) / rundir.new_name(name)
     return [base] if rounds == 1 else [base.with_name(f"{base.name}-round-{number}") for number in range(1, rounds + 1)]
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from trainctl.report.canvas import figure as _canvas
-from trainctl.report.figure import colour_bar, cut, headline, names_at_bars, plain, style, write
+from trainctl.report.figure import colour_bar, cut, headline, legend, names_at_bars, plain, style, write
 from trainctl.store.runpath import AnyPath
 
 if TYPE_CHECKING:
@@ -229,17 +229,16 @@ def calibration_of_classes(
         rows, said, true = (list(kind) for kind in zip(*bins, strict=True))
         sizes = 18 + 160 * np.asarray(rows) / max(rows)
         above.vlines(said, np.minimum(said, true), np.maximum(said, true), color=WRONG, alpha=0.5, linewidth=2)
-        above.scatter(said, true, s=sizes, color=PLAIN, zorder=3, label="rows of similar confidence")
+        above.scatter(said, true, s=sizes, color=PLAIN, zorder=3, clip_on=False, label="rows of similar confidence")
         above.set_ylabel("fraction that is right")
         above.set_ylim(-0.02, 1.04)
         above.grid(True)
-        above.legend(loc="upper left", markerscale=0.7)
         below.hist([confidences[right], confidences[~right]], bins=np.linspace(0, 1, 31), stacked=True,
                    color=[RIGHT, WRONG], label=["right", "wrong"])  # fmt: skip
         below.set_xlabel("confidence: probability of the predicted class")
         below.set_ylabel("rows")
         below.set_xlim(0, 1)
-        below.legend(loc="upper left", fontsize=9)
+        legend(figure, (above, below))  # below them: points may be anywhere
         headline(figure, f"Calibration: expected calibration error {error:.4f}", about)
         return write(figure, path)
 
