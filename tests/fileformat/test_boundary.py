@@ -285,6 +285,7 @@ TRUSTED = {
     "trainctl/components/dataset/digits.py": {"gzip.open", "np.loadtxt"},
     "trainctl/components/dataset/diabetes.py": {"gzip.open", "np.loadtxt"},
     "trainctl/settings/hydra_tree.py": {"OmegaConf.to_container"},
+    "trainctl/report/html/blocks.py": {"Image.open"},  # of pictures that we have drawn
     "trainctl/fileformat/packed.py": {"json.loads"},  # of what it has just made
     "trainctl/store/difference.py": {"json.loads"},
     "trainctl/finished/bitwise.py": {"json.loads"},

@@ -227,8 +227,11 @@ def test_every_metric_of_ours_has_a_title_of_its_own(name):
 def test_pictures_of_attributions_name_the_run_and_titles_of_rows_stay_inside(figures, tmp_path, kind):
     long = "a name that is rather long, as in files"
     shape, names = {
-        "image": ((8, 8), ()), "table": ((3,), (long, "b", "c")), "series": ((5, 2), ("a", "b")), "text": ((3,), ("x", "y", "z")),
-    }[kind]  # fmt: skip
+        "image": ((8, 8), ()),
+        "table": ((3,), (long, "b", "c")),
+        "series": ((5, 2), ("a", "b")),
+        "text": ((3,), ("x", "y", "z")),
+    }[kind]
     values = np.linspace(-1, 1, math.prod(shape)).reshape(shape)
     drawn = [attribution_plots.Drawn(f"row {row}: predicted {LONG}", values, names, values) for row in range(4)]
     attribution_plots.rows(drawn, kind, "attribution", "Occlusion", "my-run · rows.csv", tmp_path / "rows.png")

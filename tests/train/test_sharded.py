@@ -114,7 +114,7 @@ def test_without_one_of_the_rules_the_results_differ(breakage, tmp_path, monkeyp
     train(tmp_path / "parts", 2, [*words, SHARD, "loop.stop_at_step=4"])
     resume(tmp_path / "parts", 2, "loop.stop_at_step=null")
     step = restore.newest(tmp_path / "parts").manifest.step
-    assert step < 10 or difference(tmp_path / "1", tmp_path / "parts") > 100 * TOLERANCE
+    assert step < 10 or not difference(tmp_path / "1", tmp_path / "parts") <= 100 * TOLERANCE  # it may be NaN
 
 
 @pytest.mark.slow

@@ -24,15 +24,19 @@ REACHING = 10.0  # for an attempt [s]
 SAY_AFTER = 30.0  # of waiting [s]; doubled each time
 
 
-def join(place: Place) -> Link:
+def join(place: Place, say: Callable[[str], object] = str) -> Link:
     """Find the other processes.
+
+    Args:
+        place: This process's place among them.
+        say: Receives a line for the user while this takes long.
 
     Raises:
         ProcessError: If the first process was here and has ended.
         UnavailableError: If the first process cannot be found, or its port is taken.
     """
     if place.rank and place.by != "trainctl":  # whose launcher listens already
-        _wait_for_first(place, patience(sys.argv[1:]), _say)
+        _wait_for_first(place, patience(sys.argv[1:]), say)
     try:
         return Link(place, dist.PrefixStore("trainctl", _store(place)))
     except (RuntimeError, ValueError, OSError) as error:
@@ -56,7 +60,7 @@ def patience(words: Sequence[str]) -> float:
     return max(LEAST, seconds(typed[-1]))
 
 
-def _wait_for_first(place: Place, limit: float, say: Callable[[str], None]) -> None:
+def _wait_for_first(place: Place, limit: float, say: Callable[[str], object]) -> None:
     """Wait until the first process can be reached.
 
     Raises:
@@ -85,11 +89,6 @@ def _wait_for_first(place: Place, limit: float, say: Callable[[str], None]) -> N
             say(f"process {place.rank} on {platform.node()} waits for {where}, for at most {limit - waited:.0f} s more")
             say_at *= 2
         time.sleep(POLL)
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(f"trainctl: {line}\n")
-    sys.stderr.flush()
 
 
 def _store(place: Place) -> Any:

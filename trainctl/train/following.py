@@ -39,7 +39,7 @@ def follow(place: Place) -> int:
     """Take part in what the first process trains, until it ends; return the exit code."""
     warnings.simplefilter("ignore", Advice)  # the first process gives it
     try:
-        link = join(place)
+        link = join(place, lambda line: table.line(f"trainctl: {line}", stream=sys.stderr))
     except (TrainctlError, KeyboardInterrupt) as error:
         return _alone(place, error)
     together.enter_as(place, link)
