@@ -27,6 +27,7 @@ WRITERS = {
     "sweep/zygote.py": {"stream"},  # flushes
     "entry.py": {"stream"},  # what completion offers: plain identifiers
     "train/following.py": {"stream"},  # the traceback of an internal error
+    "machine/step_mark.py": {"stream"},  # writes an exit code into a file
     "cli.py": {"stream"},  # flushes, and names the stream for table
 }
 READS = {"isatty", "encoding", "fileno"}  # what any module may ask of a stream
