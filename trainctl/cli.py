@@ -212,7 +212,8 @@ def dispatch(arguments: Sequence[str]) -> int:
     if command not in COMMANDS:
         if set(command) & set(spelling.PLAIN):
             raise ConfigError(f"{command}: {spelling.misspelt(command)}")
-        if habit := habits.of_bare(command, following(arguments, 0)):
+        misspelt = command.replace("_", "-") in COMMANDS
+        if not misspelt and (habit := habits.of_bare(command, following(arguments, 0))):
             raise ConfigError(f"{command}: unknown command{habit}")
         expected = f"unknown command (expected a command or key=value){did_you_mean(command, COMMANDS)}"
         raise ConfigError(f"{command}: {expected} (commands: {', '.join(COMMANDS)})")
