@@ -202,7 +202,7 @@ def test_ctrl_c_while_the_database_is_away_saves_the_trials(
         out, err = process.communicate(60)
         assert process.returncode == 130, out + err
         assert "continue it with: trainctl resume runs/gone" in err
-        wait_until(lambda: not list(tmp_path.glob("runs/gone/0-*/lock.json")), 40)
+        wait_until(lambda: not list(tmp_path.glob("runs/gone/0-*/lock.json")), 100)
         failed = command("resume", "runs/gone", f"sweep.storage={url}")
         assert failed.returncode == 5
         assert "cannot connect" in failed.stderr
