@@ -39,6 +39,21 @@ def test_a_store_that_is_gone_is_that_of_torchrun_or_of_the_first_process(by, ag
     assert link.is_lost
 
 
+@pytest.mark.parametrize(
+    ("message", "kind", "said"),
+    [("connection closed by peer", ProcessError, "is gone"), ("CUDA out of memory", RuntimeError, "out of memory")],
+)
+def test_what_torch_raises_in_its_connections_means_that_a_process_is_gone_unless_memory_is_lacking(
+    message, kind, said
+):
+    inside: dict[str, object] = {"__name__": "torch.distributed.fsdp"}
+    exec(f"def gather(): raise RuntimeError({message!r})", inside)
+    store = SimpleNamespace(set=lambda key, value: None, check=lambda keys: False)
+    link = Link(Place(1, 2, 1, 2, "a", 1, "srun"), store)
+    with pytest.raises(kind, match=said):
+        link.in_step(inside["gather"])
+
+
 @pytest.mark.slow
 def test_values_and_tensors_of_any_shape_reach_every_process():
     def work(link: Link) -> tuple[object, ...]:

@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trainctl.errors import ProcessError, UnavailableError
+from trainctl.errors import ProcessError, UnavailableError, lacks_memory
 from trainctl.machine.agreed import AgreedRequest
 from trainctl.machine.notices import POLL, POLL_MOST, Notices
 from trainctl.machine.signals import Stopped, StopRequest
@@ -284,7 +284,7 @@ class Link(Notices):
             return work()
         except RuntimeError as error:
             frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-            if not frames[-1].startswith("torch.distributed."):
+            if lacks_memory(error) or not frames[-1].startswith("torch.distributed."):
                 raise
             raise self._gone(error) from error
 
