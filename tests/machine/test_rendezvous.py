@@ -1,5 +1,6 @@
 """A process that starts after the first one has ended does not wait for it; one that starts before it does, and says so."""
 
+import errno
 import os
 import signal
 import socket
@@ -102,6 +103,23 @@ def test_a_link_that_somebody_else_has_placed_is_not_followed(tmp_path):
     step_mark.hold()
     step_mark.end(0, everybody_knows=False)
     assert (tmp_path / "file").read_text() == "2"
+
+
+def test_a_pipe_that_somebody_else_has_placed_is_not_waited_for():
+    os.mkfifo(step_mark.path())
+    look = "from trainctl.machine import step_mark; step_mark.leave(); print(step_mark.ended())"
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "None\n"
+
+
+def test_nothing_is_left_on_a_full_disk_if_everybody_knows_the_end(tmp_path, monkeypatch):
+    def full(*given: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    step_mark.hold()
+    monkeypatch.setattr(os, "write", full)
+    step_mark.end(0, everybody_knows=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_waiting_ends_when_the_first_process_listens(place, first):

@@ -11,7 +11,7 @@ from tests import processes
 from trainctl.errors import ProcessError
 from trainctl.machine import world as worlds
 from trainctl.machine.environment import Place
-from trainctl.machine.link import Link
+from trainctl.machine.link import FAREWELL, Link
 from trainctl.machine.signals import Stopped
 from trainctl.machine.world import ALONE, World
 
@@ -39,6 +39,44 @@ def test_a_store_that_is_gone_is_that_of_torchrun_or_of_the_first_process(by, ag
     assert link.is_lost
 
 
+@pytest.mark.parametrize(
+    ("message", "kind", "said"),
+    [("connection closed by peer", ProcessError, "is gone"), ("CUDA out of memory", RuntimeError, "out of memory")],
+)
+def test_what_torch_raises_in_its_connections_means_that_a_process_is_gone_unless_memory_is_lacking(
+    message, kind, said
+):
+    inside: dict[str, object] = {"__name__": "torch.distributed.fsdp"}
+    exec(f"def gather(): raise RuntimeError({message!r})", inside)
+    store = SimpleNamespace(set=lambda key, value: None, check=lambda keys: False)
+    link = Link(Place(1, 2, 1, 2, "a", 1, "srun"), store)
+    with pytest.raises(kind, match=said):
+        link.in_step(inside["gather"])
+
+
+@pytest.mark.slow
+def test_who_waits_in_a_step_for_a_first_process_that_ends_ends_with_its_exit_code_at_once():
+    def joined(link: Link) -> Link:
+        link.connect(torch.device("cpu"), 60)
+        link.share(None)
+        return link
+
+    def leave() -> float:
+        link = joined(worlds.current().link)
+        began = time.monotonic()
+        assert link.farewell(5)
+        return time.monotonic() - began
+
+    def follow(link: Link) -> tuple[int, bool]:
+        with pytest.raises(ProcessError) as caught:
+            joined(link).gather(torch.zeros(1))
+        return caught.value.exit_code, caught.value.known
+
+    seconds, found = processes.run(2, leave, follow)
+    assert found == (5, True)
+    assert seconds < FAREWELL / 2
+
+
 @pytest.mark.slow
 def test_values_and_tensors_of_any_shape_reach_every_process():
     def work(link: Link) -> tuple[object, ...]:
@@ -63,6 +101,7 @@ def test_values_and_tensors_of_any_shape_reach_every_process():
 def test_what_ends_work_in_one_process_ends_it_in_all(kind):
     def work(link: Link) -> str:
         link.connect(torch.device("cpu"), 30)
+        link.share(None)  # else the first process may learn while it connects that the other one has failed
         link.hosts = ["here", "there"]
 
         def own() -> None:

@@ -1,12 +1,15 @@
 """Processes that divide the optimizer's state save the last step though one has failed, as long as all of them live."""
 
+import math
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.together import TINY, resume, same, train
 from trainctl.errors import DataError, NonFiniteError
+from trainctl.step import exchange as exchange_module
 from trainctl.step.exchange import Exchange
 from trainctl.store import restore
 
@@ -39,6 +42,30 @@ def test_the_last_step_is_saved_and_the_run_resumes_to_the_same_bits(rank, tmp_p
     assert newest(tmp_path / "run") == 7
     resume(tmp_path / "run", 2)
     assert same(tmp_path / "whole", tmp_path / "run")
+
+
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path, monkeypatch):
+    error, whole = DataError("no such row"), exchange_module.split_state.whole
+
+    def spoilt(run: Any) -> Any:
+        for entries in run.optimizer.state.values() if run.world.rank else ():
+            entries["exp_avg_sq"].fill_(math.inf)
+        return whole(run)
+
+    raise_at(7, 1, error, monkeypatch)
+    monkeypatch.setattr(exchange_module.split_state, "whole", spoilt)
+    assert train(tmp_path / "run", 2, [*WORDS, "distributed.split_state=true"])[0] == 3
+    assert newest(tmp_path / "run") == 0
+
+
+def test_an_error_is_not_hidden_by_a_lack_of_memory_for_the_state(monkeypatch):
+    def greedy(run: object) -> None:
+        raise RuntimeError("can't allocate memory")
+
+    monkeypatch.setattr(exchange_module.split_state, "whole", greedy)
+    failed, error = object.__new__(Exchange), DataError("no such row")
+    failed.run = None  # type: ignore[assignment]
+    assert failed._failure(error) is error
 
 
 @pytest.mark.parametrize("rank", [0, 1])

@@ -23,7 +23,7 @@ from trainctl.machine import world as worlds
 from trainctl.settings import compose
 from trainctl.step import eager, sharded
 from trainctl.step.fused import trained_parameters
-from trainctl.store import restore
+from trainctl.store import checkpoint, restore
 from trainctl.train import best, evaluation, loop, session
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -44,7 +44,7 @@ def difference(one: Path, other: Path, *, part: str = "") -> float:
     differences = []
     for name, value in found[0].items():
         if name.startswith("random."):
-            assert torch.equal(value, found[1][name]), name
+            torch.testing.assert_close(value, found[1][name], rtol=0, atol=0, equal_nan=True)
         elif value.is_floating_point() and part in name:
             apart = (value.double() - found[1][name].double()).norm()
             differences.append(float(apart / value.double().norm().clamp(min=1e-9)))
@@ -215,6 +215,29 @@ def test_all_processes_skip_a_step_whose_loss_is_not_finite(tmp_path):
         train(tmp_path / str(size), size, [*words, *more])
         assert restore.newest(tmp_path / str(size)).manifest.state["skipped"] == 8
         assert "the gradient of 1.weight" in (tmp_path / str(size) / "log.txt").read_text()
+
+
+@pytest.mark.slow
+def test_the_step_before_one_that_is_not_finite_is_saved(tmp_path):
+    words = [*TINY, SHARD, "loop.eval_every_steps=9", "checkpoint.every_seconds=1000", "optimizer.lr=1e30"]
+    assert train(tmp_path / "run", 2, words)[0] == 6
+    assert restore.newest(tmp_path / "run").manifest.step == 1
+
+
+@pytest.mark.slow
+def test_the_size_of_a_checkpoint_is_known_before_and_after_the_weights_are_divided(tmp_path, monkeypatch):
+    size, sizes = checkpoint.size, tmp_path / "sizes"
+
+    def noted(run: Any) -> int:
+        with sizes.open("a") as file:
+            file.write(f"{size(run)}\n")
+        return size(run)
+
+    monkeypatch.setattr(checkpoint, "size", noted)
+    train(tmp_path / "run", 3, [*TINY, SHARD, "model.hidden=[256,256]", "loop.max_steps=2"])
+    found = np.loadtxt(sizes)
+    assert len(found) > 2
+    assert found.max() < 1.1 * found.min()
 
 
 def test_one_process_divides_nothing_and_says_so(tmp_path):

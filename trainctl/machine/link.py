@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from trainctl.errors import ProcessError, UnavailableError
+from trainctl.errors import ProcessError, UnavailableError, lacks_memory
 from trainctl.machine.agreed import AgreedRequest
 from trainctl.machine.notices import POLL, POLL_MOST, Notices
 from trainctl.machine.signals import Stopped, StopRequest
@@ -76,8 +76,8 @@ class Link(Notices):
 
     def farewell(self, exit_code: int) -> bool:
         """Let the other processes end, wait until they know, and return whether all do; the first process calls this."""
+        self.publish("end", {"exit_code": exit_code})  # before those that are in a step see the connections closed
         self.close()
-        self.publish("end", {"exit_code": exit_code})
         end = time.monotonic() + FAREWELL
         while time.monotonic() < end:
             if all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
@@ -175,7 +175,9 @@ class Link(Notices):
         late = "timed out" in str(error).lower() or "timeout" in str(error).lower()
         self.close()
         if self.place.rank:
-            self.noticed("end")
+            if end := self.noticed("end"):
+                self.publish(f"left/{self.place.rank}", True)
+                return ProcessError("process 0 has ended", end["exit_code"] or ProcessError.exit_code)
             lost = self.server if self.is_lost else "another process"
             return ProcessError(f"{lost} is gone", known=False)
         found = self.failure(EVIDENCE)
@@ -284,7 +286,7 @@ class Link(Notices):
             return work()
         except RuntimeError as error:
             frames = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
-            if not frames[-1].startswith("torch.distributed."):
+            if lacks_memory(error) or not frames[-1].startswith("torch.distributed."):
                 raise
             raise self._gone(error) from error
 

@@ -7,6 +7,7 @@ first process is gone. A process that starts later finds a file that nobody has 
 
 import os
 import re
+import stat
 import sys
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from pathlib import Path
 
 GONE = -1  # instead of an exit code: the first process was killed, or has disappeared
 NAMES = ("SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_RESTART_COUNT", "SLURM_JOB_START_TIME")
+# Somebody else may have put a link there, or a pipe, whose opening would wait for its other end.
+UNTRUSTED = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 _held: list[int] = []  # the open file of the first process
 
 
@@ -46,14 +49,15 @@ def hold() -> None:
 
 
 def end(exit_code: int, *, everybody_knows: bool) -> None:
-    """Write how the first process ends; remove the file if the others know."""
+    """Write how the first process ends; if the others know, remove the file instead."""
     if not _held:
         return
     number = _held.pop()
     with suppress(OSError):
-        os.write(number, str(exit_code).encode())
         if everybody_knows and (file := path()):
             file.unlink()
+        else:
+            os.write(number, str(exit_code).encode())
     os.close(number)
 
 
@@ -61,7 +65,7 @@ def leave() -> None:
     """Say on this machine that the first process is gone; a process that has noticed it calls this."""
     with suppress(OSError):
         if file := path():
-            os.close(os.open(file, os.O_CREAT | os.O_WRONLY | os.O_NOFOLLOW, 0o600))
+            os.close(os.open(file, os.O_CREAT | os.O_WRONLY | UNTRUSTED, 0o600))
 
 
 def ended() -> int | None:
@@ -71,12 +75,13 @@ def ended() -> int | None:
             return None
         import fcntl
 
-        number = os.open(file, os.O_RDONLY | os.O_NOFOLLOW)
+        number = os.open(file, os.O_RDONLY | UNTRUSTED)
         try:
-            if os.fstat(number).st_uid != os.getuid():
+            found = os.fstat(number)
+            if found.st_uid != os.getuid() or not stat.S_ISREG(found.st_mode):
                 return None
             fcntl.flock(number, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            text = os.read(number, 8).decode()
+            text = os.read(number, 8).decode(errors="replace")
         finally:
             os.close(number)
         return int(text) if text.isdecimal() else GONE

@@ -188,7 +188,7 @@ class Exchange:
         All processes still live, so those that divide the optimizer's state give it to the first one, which saves it.
         """
         whole = None
-        with suppress(ProcessError):  # one has been killed meanwhile
+        with suppress(ProcessError, RuntimeError, MemoryError):  # one was killed meanwhile, or there is no room for it
             whole = split_state.whole(self.run)
         error = own or self.link.failure(0.0 if self.link.place.rank else LEAVING)
         split_state.attach(error, whole)

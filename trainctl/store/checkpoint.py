@@ -48,8 +48,8 @@ def save(
         run: The run to save.
         directory: The run's directory.
         rows: Evaluations that are missing from `metrics.jsonl` because it could not be written.
-        whole: Of what each process has a share: tensors and numbers of the optimizer's state, perhaps weights, and the best
-            weights; None if this process has all.
+        whole: What the processes divide, gathered: tensors of the optimizer's state and perhaps of the model, the numbers
+            of the state, and the best weights; None if this process has all of it.
 
     Raises:
         StorageError: If the checkpoint cannot be written; earlier checkpoints are kept.
@@ -111,15 +111,17 @@ def remove_old(directory: AnyPath, step: int, keep: int) -> None:
 
 
 def size(run: Run) -> int:
-    """Estimate the size of a checkpoint [bytes].
+    """Estimate the size of a checkpoint [bytes], also from the share of a process that divides the weights with others.
 
     Before the first step the optimizer has no state; it is then assumed to be twice as large as the weights.
     """
+    own, whole = held(run.model), run.model.state_dict()
     state = flatten_optimizer(run.optimizer)[0] or {
-        f"{index}.{name}": value for index in (1, 2) for name, value in run.model.named_parameters()
+        f"{index}.{name}": own.get(name, value) for index in (1, 2) for name, value in run.model.named_parameters()
     }
-    best = {f"best.{key}": value for key, value in held(run.model).items()}
-    shares = run.world.size if run.evaluation.lockstep else 1
+    best = {f"best.{key}": value for key, value in own.items()}
+    divided = any(own[key].shape != value.shape for key, value in whole.items())
+    shares = run.world.size if divided else 1
     names = 100 * (len(state) + len(best))  # in the headers, with shapes
     return names + 20_000 + shares * sum(int(value.nbytes) for value in (_tensors(run) | state | best).values())
 

@@ -41,7 +41,7 @@ class Writer(ABC):
         """Write a checkpoint of the run, which must be between two steps.
 
         Args:
-            whole: The optimizer's state, if the processes divide it and have given it already.
+            whole: What the processes divide, if they have given it already.
 
         Raises:
             StorageError: If it cannot be written; the message names the newest checkpoint on disk.

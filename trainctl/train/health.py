@@ -42,8 +42,8 @@ from trainctl.step.sharded import has_all_state
 from trainctl.store import restore, rundir
 from trainctl.store.checkpoint import WholeState
 from trainctl.train.blame import FILE, explain
-from trainctl.train.checkpoint_writer import Writer
-from trainctl.train.snapshot import Snapshot, masks, state_is_finite
+from trainctl.train.checkpoint_writer import Writer, whole_state
+from trainctl.train.snapshot import Snapshot, are_finite, masks, state_is_finite
 from trainctl.train.together import spread_state
 from trainctl.wording import shell_words
 
@@ -114,7 +114,7 @@ class Health:
         try:
             self.engine.take(*batch)
         except (Exception, SystemExit) as error:
-            # Raised before any weight has changed, or not.
+            # The state is still that after the last step if another process has failed, or if all have shared it.
             self.broken = not isinstance(error, ProcessError) and split_state.attached(error) is None
             if isinstance(error, UnavailableError) or not (isinstance(error, NonFiniteError) or lacks_memory(error)):
                 raise
@@ -261,13 +261,13 @@ class Health:
         self.reporter.note(saved)
 
     def _whole(self, error: BaseException | None) -> WholeState | None:
-        """Return the optimizer's whole state if the processes divide it, and all of them end with such an error and give it."""
+        """Return what the processes divide if all of them give it, as they do where all raise this error; None if not."""
         if not isinstance(error, NonFiniteError):  # which all processes raise at the same time
             return split_state.attached(error)
         try:
             if self.broken:
                 self._put_back()
-            return split_state.whole(self.run)
+            return whole_state(self.run)
         except (RuntimeError, MemoryError, ProcessError):
             return None
 
@@ -276,7 +276,8 @@ class Health:
         try:
             if self.broken:
                 self._put_back()
-            if (whole is not None or has_all_state(self.run)) and state_is_finite(self.run, self.masks):
+            whole_is_finite = has_all_state(self.run) if whole is None else are_finite(whole[0], self.masks)
+            if whole_is_finite and state_is_finite(self.run, self.masks):
                 self.writer.save(whole)
                 return f"the state at step {self.run.state.step} is saved"
         except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that caused this

@@ -68,6 +68,13 @@ def masks(run: Run) -> set[str]:
     }
 
 
+def are_finite(named: Mapping[str, Tensor], masked: Collection[str] = ()) -> bool:
+    """Return whether tensors are finite; those in ``masked`` may be infinite, but not NaN."""
+    return not any(
+        bool((tensor.isnan() if name in masked else ~tensor.isfinite()).any()) for name, tensor in named.items()
+    )
+
+
 @torch.no_grad()
 def state_is_finite(run: Run, masked: Collection[str] = ()) -> bool:
     """Return whether weights, buffers, the optimizer's state and the running sums are finite, in this process; waits for the device.
