@@ -53,11 +53,28 @@ def test_a_table_of_identifiers_says_how_to_use_them(tmp_path: Path) -> None:
     assert compose.compose(words).tree["dataset"]["target"] == "target"
 
 
+def test_a_table_of_identifiers_with_numbers_as_targets_is_given_a_loss_for_them(tmp_path: Path) -> None:
+    path = table(tmp_path / "it's a $x.csv", "number,price", lambda n: f"{n + 1},{n * 7 % 13}.5")
+    with pytest.raises(ConfigError, match=r"to use them nevertheless: trainctl (.*)$") as raised:
+        recognise(path)
+    words = shlex.split(str(raised.value).partition("nevertheless: trainctl ")[2])
+    found = compose.compose(words).tree
+    assert (found["loss"]["name"], found["dataset"]["path"]) == ("mse", str(path))
+
+
 def test_a_price_is_predicted_unless_it_is_a_series(tmp_path: Path) -> None:
     houses = table(tmp_path / "h.csv", "area,district,price", lambda n: f"{n}.5,{'ABC'[n % 3]},{n * 7 % 13}.5")
     found = recognise(houses)
     assert (found.settings, found.groups) == ({"target": "price"}, {"loss": "mse"})
     assert any("price, by its name" in reason for reason in found.reasons)
+    homes = table(tmp_path / "f.csv", "price,area,district", lambda n: f"{n * 7 % 13}.5,{n}.5,{'ABC'[n % 3]}")
+    assert recognise(homes).settings["target"] == "price"
+    plans = table(tmp_path / "c.csv", "plan,price,left", lambda n: f"{'ab'[n % 2]},{n * 7 % 13}.5,{'yn'[n % 3 == 0]}")
+    assert recognise(plans).settings["target"] == "left"
+    gems = table(
+        tmp_path / "d.csv", "cut,price,x,y,z", lambda n: f"{'ab'[n % 2]},{n * 7 % 13}.5,{n}.5,{n % 7}.5,{n % 5}.5"
+    )
+    assert recognise(gems).settings["target"] == "price"
     stock = table(tmp_path / "s.csv", "date,price", lambda n: f"2024-01-{n % 28 + 1:02d},{n}.5", 28)
     assert recognise(stock).dataset == "series"
 

@@ -15,6 +15,7 @@ from tests import small_runs
 from tests.serve.conftest import LIMITS, serving
 from tests.soak import cases, seed
 from trainctl import cli
+from trainctl.serve.description import window
 from trainctl.serve.page import PAGE
 
 ROWS = [{"customer": "a", "city": "Bern", "age": 3}, {"customer": "b", "city": "Ulm", "age": 17.5}]
@@ -233,6 +234,11 @@ def test_the_example_of_a_series_can_be_sent_whatever_orders_it(served, tmp_path
         assert (about["time"], about["entity"]) == ('the "day", UTC', "shop")
         status, found = server.predict(about["example"], "text/csv")
     assert (status, len(found["predictions"])) == (200, 1)
+
+
+def test_a_time_that_is_an_input_too_is_in_the_example_of_a_series_once():
+    columns = [{"name": "hour", "example": 40.0}, {"name": "load", "example": 3.5}]
+    assert window(columns, 2, "hour", None) == "hour,load\n1,3.5\n2,3.5\n"
 
 
 def test_the_page_is_whole_and_may_do_nothing_else(served):

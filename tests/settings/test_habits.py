@@ -178,13 +178,38 @@ def test_the_commands_that_are_typed_as_settings_are_those_that_exist():
     assert {name for name in others if not habits.of_key(name, "")} == {"init", "split"}
 
 
+@pytest.mark.parametrize(
+    "word", ["-f my.yaml", "clean.replace=median", "model.f=3", "dataset.dir=photos", "checkpoint.dir=x"]
+)
+def test_a_word_that_means_something_else_gets_no_hint_for_overwriting_or_for_the_directory_of_runs(say, word):
+    err = say(*word.split())[2]
+    assert "leave it out" not in err
+    assert "output.root" not in err
+
+
+def test_f_is_a_format_if_a_command_has_one_and_a_value_follows(say):
+    assert say("export", "last", "-f", "onnx")[2].endswith("; use format=onnx\n")
+    assert "use format" not in say("export", "last", "-f")[2]
+
+
+@pytest.mark.parametrize("key", ["dataset", "dataset.name"])
+def test_a_file_as_a_data_set_is_answered_with_a_command_that_a_shell_reads(say, key):
+    err = say(f"{key}=my data.csv")[2]
+    assert err.endswith("a file or directory of data is typed without dataset=: trainctl 'my data.csv'\n")
+
+
+@pytest.mark.parametrize("word", ["augment=on", "logger=true"])
+def test_a_wish_for_something_is_not_answered_with_nothing(say, word):
+    assert "did you mean none" not in say(word)[2]
+
+
 @pytest.mark.parametrize("word", ["overwrite=true", "--force", "exist_ok=yes", "-f"])
 def test_a_command_never_overwrites_and_says_what_to_do(say, word):
     code, out, err = say("export", "last", "output=model.pt", word)
     assert (code, out) == (2, "")
-    assert "existing files are never overwritten: remove the old one, or choose another name" in err
+    assert "output= never replaces a file: remove the old one, or choose another name" in err
     assert say("remove", "last", word)[2].endswith("use yes=true\n")
-    assert "overwritten" not in say("runs", word)[2]
+    assert "replaces" not in say("runs", word)[2]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ NAMES = [
         "digits-mlp-adam-dropout=0.3",
     ),
     (["optimizer=sgd", "optimizer.lr=0.001", "optimizer.momentum=0.9"], "digits-mlp-sgd-lr=0.001"),
+    (["seed=1", "seed=0"], "digits-mlp-adam"),  # the last word counts
+    (["seed=0", "seed=1"], "digits-mlp-adam-seed=1"),
     (["augment=[noise]", "augment.noise.std=0.1"], "digits-mlp-adam-noise"),
     (["recipe=overfit", "loop.epochs=30"], "diabetes-mlp-adam-overfit-epochs=30"),
     (["augment=[noise,flip]"], "digits-mlp-adam-noise+flip"),
@@ -46,3 +48,10 @@ def test_defaults_of_the_project_are_in_no_name(tmp_path, monkeypatch):
     (tmp_path / "trainctl.yaml").write_text("seed: 3\n")
     words = ["seed=3", "optimizer.lr=0.1"]
     assert naming.label(compose.compose(words), words) == "digits-mlp-adam-lr=0.1"
+
+
+def test_what_the_default_run_has_is_in_the_name_where_the_project_has_another_default(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "trainctl.yaml").write_text("seed: 3\noptimizer: {name: sgd, lr: 0.5}\n")
+    words = ["optimizer=sgd", "seed=0", "loop.epochs=30", "optimizer.lr=0.01"]
+    assert naming.label(compose.compose(words), words) == "digits-mlp-sgd-seed=0-lr=0.01"

@@ -75,7 +75,7 @@ def parse(
             after = [value] if equals else [word for word in argv[index + 1 : index + 2] if not word.startswith("-")]
             flags = "--help and --config-dir" if composes else "--help"
             hint = f": {option}={''.join(after) or 'VALUE'}" if option in defaults or is_setting(option) else ""
-            hint = hint or habits.of_option(option, defaults)
+            hint = hint or habits.of_option(option, "".join(after), defaults)
             raise ConfigError(
                 f"{argument}: this command takes no flags other than {flags}; write options as key=value{hint}"
             )
@@ -87,9 +87,11 @@ def parse(
             parsed.options[key] = _home_expanded(key, value) if key in PATHS else value
         elif overrides and one_process and key.partition(".")[0] in ("processes", "distributed"):
             raise ConfigError(f"{argument}: {one_process} uses one process, however many trained the run: leave it out")
-        elif overrides and (is_setting(key) or not (_is_option(key, defaults) or habits.of_option(key, defaults))):
+        elif overrides and (
+            is_setting(key) or not (_is_option(key, defaults) or habits.of_option(key, value, defaults))
+        ):
             parsed.overrides.append(argument)
-        elif habit := habits.of_option(key, defaults):
+        elif habit := habits.of_option(key, value, defaults):
             raise ConfigError(f"{argument}: no such option{habit}")
         else:
             raise ConfigError(f"{argument}: no such option{nearest(key, defaults)}")

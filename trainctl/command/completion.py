@@ -15,7 +15,7 @@ from pathlib import Path
 
 from trainctl.errors import ConfigError
 
-PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*")  # in ASCII; no shell expands any of these characters
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=-]*/?")  # in ASCII; no shell expands any of these characters
 FLAGS = ("--help", "--hydra-help", "--version", "--resolve", "--multirun", "--cfg", "--config-dir", "--info")
 OF_FLAGS = {
     "--cfg": ("job", "hydra", "all"),
@@ -43,7 +43,7 @@ _trainctl() {
     COMPREPLY=()
     while IFS= read -r word; do
         COMPREPLY+=("$word")
-        [[ $word != *= ]] || compopt -o nospace 2> /dev/null
+        [[ $word != *[=/] ]] || compopt -o nospace 2> /dev/null
     done < <(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
         command trainctl --shell-completion query=bash 2> /dev/null)
 }
@@ -144,7 +144,7 @@ def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> It
         yield from _names(command, names, commands)
     key, equals, _ = word.partition("=")
     if word and not equals and len(names) >= FILES.get(command, len(names) + 1):
-        yield from _directory(".")
+        yield from _paths(word)
     if command and command != "help":
         options = _options(command)
         if equals and key in options:
@@ -225,13 +225,20 @@ def _runs() -> Iterator[str]:
     from trainctl.settings import offered
 
     yield "last"
-    yield from _directory(offered.root(), files=False)
+    yield from (name for name, is_directory in _directory(offered.root()) if is_directory)
 
 
-def _directory(path: str | Path, *, files: bool = True) -> Iterator[str]:
-    """Yield the names of the directories in a directory, and of its files."""
+def _paths(word: str) -> Iterator[str]:
+    """Yield the files and directories here that begin with a word; none if the shell has to quote one of them."""
+    found = [entry for entry in _directory(".") if entry[0].startswith(word)]
+    if all(PLAIN.fullmatch(name) for name, _ in found):
+        yield from (f"{name}/" if is_directory else name for name, is_directory in found)
+
+
+def _directory(path: str) -> list[tuple[str, bool]]:
+    """Return the names in a directory, and whether each is a directory."""
     try:
         with os.scandir(path) as entries:
-            yield from [entry.name for entry in islice(entries, MOST_RUNS) if files or entry.is_dir()]
+            return [(entry.name, entry.is_dir()) for entry in islice(entries, MOST_RUNS)]
     except (OSError, ValueError):
-        return
+        return []

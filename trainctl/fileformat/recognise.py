@@ -23,7 +23,7 @@ from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import guess_task
 from trainctl.fileformat.walk import describe_others, find
-from trainctl.wording import listed, quoted
+from trainctl.wording import listed, shell_words
 
 TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
 ARRAYS = frozenset({".npz", ".npy"})
@@ -32,7 +32,8 @@ SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
 LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 # Names of columns that people predict, in the order in which they are looked for.
 TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
-QUANTITIES = ("price", "sale_price", "saleprice")  # as well, but a column of them in the order of time is a series
+# As well, but a column of them in the order of time is a series, and one before a last column of categories an input.
+QUANTITIES = ("price", "sale_price", "saleprice")
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
@@ -80,7 +81,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in PARQUET:
         raise ConfigError(
             f"{path}: a Parquet file; name the column to predict:"
-            f" trainctl dataset=parquet {quoted(f'dataset.path={path}')} dataset.target=COLUMN"
+            f" trainctl dataset=parquet {shell_words([f'dataset.path={path}'])} dataset.target=COLUMN"
         )
     if kind in SPREADSHEETS:
         raise ConfigError(
@@ -170,7 +171,7 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
         )
     if not inputs:
         raise ConfigError(
-            f"{table.path}: has no columns that can be inputs of a model{_anyway(table, unusable, targets)}"
+            f"{table.path}: has no columns that can be inputs of a model{_anyway(table, unusable, targets, groups)}"
         )
     if gaps := [name for name in inputs if any(map(is_missing, table.cells(name)))]:
         groups["clean"] = "impute"
@@ -178,14 +179,15 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
     return Recognised("csv", settings, groups, tuple(reasons))
 
 
-def _anyway(table: Table, unusable: Sequence[str], targets: Sequence[str]) -> str:
+def _anyway(table: Table, unusable: Sequence[str], targets: Sequence[str], groups: Mapping[str, str]) -> str:
     """Return why columns are not used, and the command that uses them nevertheless; empty if there are none."""
     if not unusable or len(targets) != 1:
         return ""
     words = [f"dataset.path={table.path}", f"dataset.target={targets[0]}"]
+    words += [f"{group}={member}" for group, member in groups.items()]
     return (
         f": identifiers, or neither numbers, dates nor categories: {listed(unusable)}; to use them nevertheless:"
-        f" trainctl dataset=csv {' '.join(map(quoted, words))}"
+        f" trainctl dataset=csv {shell_words(words)}"
     )
 
 
@@ -238,10 +240,15 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
         ConfigError: If it is not clear.
     """
     by_name = {name.strip().lower(): name for name in table.header}
-    for word in (*TARGETS, *QUANTITIES):
-        if word in by_name:
+    has_coordinates = {"x", "y", "z"} <= set(by_name)
+    for word in TARGETS:
+        if word in by_name and not (word == "y" and has_coordinates):
             return by_name[word], f"the target is {by_name[word]}, by its name"
     categories = columns.of("categories")
+    first = next((name for name, kind in columns.kinds.items() if kind != "nothing"), "")
+    for name in (by_name[word] for word in QUANTITIES if word in by_name):
+        if name == first or table.header[-1] not in categories:  # else the last column is as likely
+            return name, f"the target is {name}, by its name"
     if len(categories) == 1:
         why = "the only column of categories; for another: dataset.target=COLUMN"
         return categories[0], f"the target is {categories[0]}, {why}"

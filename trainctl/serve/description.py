@@ -84,6 +84,7 @@ def window(columns: Sequence[Mapping[str, Any]], rows: int, time: str | None, en
     names = [name for name in (entity, time) if name is not None]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    columns = [column for column in columns if column["name"] not in names]  # the time may be an input, too
     writer.writerow([*names, *(column["name"] for column in columns)])
     for row in range(1, rows + 1):
         placed = ["A" if name == entity else row for name in names]

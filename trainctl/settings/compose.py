@@ -214,6 +214,8 @@ def _lay(composed: Tree, override: Word, typed: str, members: Members, exact: di
         group = parent.partition(".")[0]
         habit = "" if override.text in members[group] else habits.of_value(group, override.text, list(members[group]))
         exists = "" if habit or override.text in members[group] else f"no such {group}; "
+        if habit and not habit.startswith("; use "):
+            return [f"{typed}: no such {group}{habit}"]
         instead = habit[6:] or f"{group}={as_member(group, override.text)}"
         return [f"{typed}: {exists}select a member of the group with {instead}"]
     if isinstance(node, dict) and isinstance(node.get(leaf), dict):

@@ -24,6 +24,7 @@ from trainctl.settings.elsewhere import (
 )
 from trainctl.settings.members import as_member, options
 from trainctl.settings.spelling import spell
+from trainctl.wording import shell_words
 
 RANGE = re.compile(r"(\d{1,6})\s?(?:-|\.\.\.?|to)\s?(\d{1,6})")  # 0-3, 0..3
 MOST_IN_RANGE = 20  # numbers of one that is written out
@@ -77,10 +78,11 @@ def of_key(key: str, text: str) -> str:
         return f"; use precision={leaf if leaf in ('fp16', 'bf16') else PRECISIONS.get(text.lower(), 'bf16')}"
     if (leaf == "name" or ELSEWHERE.get(leaf) == "model") and text.lower() in _architectures():
         return f"; use model=torchvision model.architecture={text.lower()}"
-    if leaf in ELSEWHERE and ELSEWHERE[leaf] != key:
+    of_component = "." in key and key.partition(".")[0] in (*component.GROUPS, "data")
+    if leaf in ELSEWHERE and ELSEWHERE[leaf] != key and not (leaf == "dir" and (of_component or "checkpoint" in key)):
         words, _, last = ELSEWHERE[leaf].rpartition(" ")
         return f"; use {words}{' ' * bool(words)}{last}={as_member(last, text) or 'VALUE'}"
-    if leaf in OVERWRITING:
+    if leaf in OVERWRITING and not of_component and text.lower() in ("", *TRUTHS):
         return "; each run gets a new directory: leave it out (an old run is removed with trainctl remove RUN)"
     if leaf in OURS:
         name = leaf.replace("_", "-")
@@ -88,17 +90,19 @@ def of_key(key: str, text: str) -> str:
     return f"; {_filled(COMMANDS[leaf], text)}" if leaf in COMMANDS else ""
 
 
-def of_option(key: str, options: Collection[str]) -> str:
+def of_option(key: str, text: str, options: Collection[str]) -> str:
     """Return the end of a message about an option that a command does not have; empty if no habit is known.
 
-    >>> of_option("force", ["yes"]), of_option("force", ["root"])
-    ('; use yes=true', '')
+    >>> of_option("force", "", ["yes"]), of_option("force", "", ["root"]), of_option("f", "onnx", ["format", "output"])
+    ('; use yes=true', '', '; use format=onnx')
     """
-    if key not in OVERWRITING or not {"yes", "output"} & set(options):
+    if key == "f" and text and "format" in options:
+        return f"; use format={text}"
+    if key not in OVERWRITING or text.lower() not in ("", *TRUTHS):
         return ""
     if "yes" in options:
         return "; use yes=true"
-    return "; existing files are never overwritten: remove the old one, or choose another name"
+    return "; output= never replaces a file: remove the old one, or choose another name" if "output" in options else ""
 
 
 def _device(leaf: str, text: str) -> str:
@@ -127,7 +131,7 @@ def of_value(key: str, value: object, members: Sequence[str] = ()) -> str:
         number = text.removeprefix("gpu:")
         instead = f"cuda:{number}" if number.isdecimal() else DEVICES.get(text, "")
     elif key == "dataset" and re.search(r"[/\\~]|\.\w+$", text):
-        return f"; data of your own are typed without dataset=, or with what reads them: trainctl {value}"
+        return f"; a file or directory of data is typed without dataset=: trainctl {shell_words([str(value)])}"
     elif key == "model" and text in _architectures():
         instead = f"torchvision model.architecture={text}"
     elif key == "metric" and text in (*MEASURED, *METRICS):

@@ -32,7 +32,8 @@ def label(config: Config, words: Sequence[str] = ()) -> str:
         return config.output.name
     text = "-".join([data(config.parts["dataset"]), *(str(config.parts[group]["name"]) for group in NAMED[1:])])
     room, kept = LONGEST - len(text), []
-    for part in reversed(changes([word for word in words if not _repeats_a_default(word, words)])):
+    last = {written.key_of(word): word for word in words}.values()  # of a key that was set twice
+    for part in reversed(changes([word for word in last if not _repeats_a_default(word, words)])):
         if (room := room - len(part) - 1) < 0:
             break
         kept.append(part)
@@ -40,14 +41,16 @@ def label(config: Config, words: Sequence[str] = ()) -> str:
 
 
 def _repeats_a_default(word: str, words: Sequence[str]) -> bool:
-    """Return whether a word sets what the run would have without it; a recipe would have something else.
+    """Return whether a word sets what the run would have without it; a recipe or the project may have something else.
 
     The parameters of components are compared with the defaults of the members that the words select.
     """
     key, _, value = word.partition("=")
     group, _, rest = key.partition(".")
     is_member = not rest and (group in component.GROUPS or group == "recipe")
-    if is_member or any(other.startswith("recipe=") for other in words):
+    project = project_file.current()
+    has_other_default = project is not None and any(setting.key == key for setting in project.settings)
+    if is_member or has_other_default or any(other.startswith("recipe=") for other in words):
         return False
     file, node = home("conf") / "train.yaml", key
     if group in component.ADDITIVE:

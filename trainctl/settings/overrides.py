@@ -20,6 +20,7 @@ from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reading, reason
 from trainctl.fileformat.limits import check_word
 from trainctl.settings import component, habits, schema, text
+from trainctl.settings.elsewhere import TRUTHS
 from trainctl.settings.kinds import kind_of
 from trainctl.settings.members import Members
 from trainctl.settings.spelling import misspelt, nearest, no_such, spell
@@ -278,5 +279,6 @@ def _unknown_members(override: Word, options: dict[str, Path]) -> Iterator[str]:
                 yield f"{group}=null: a run needs one{nearest('', options)}"
             elif name not in options:
                 habit = habits.of_value(group, name, list(options))
-                expected = f"no such {group}{habit}" if habit else no_such(group, str(name), options)
+                near = "" if str(name).lower() in TRUTHS else str(name)  # `on` is not meant as `none`
+                expected = f"no such {group}{habit}" if habit else no_such(group, near, options)
                 yield f"{group}={spell(name)}: {expected}"
