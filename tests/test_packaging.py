@@ -65,7 +65,8 @@ def test_the_wheel_holds_every_module_and_every_yaml_file(wheel):
     assert len(yaml) >= 30, "conf/ and recipes/ were not found"
     expected = {path.as_posix() for path in sources("trainctl", "*.py")} | {*more}
     expected |= {
-        f"trainctl/{path.as_posix()}" for path in [*yaml, *sources("recipes", "*.csv"), *sources("recipes", "*.tar")]
+        f"trainctl/{path.as_posix()}"
+        for path in [*yaml, *(path for ending in ("csv", "npz", "tar") for path in sources("recipes", f"*.{ending}"))]
     }
     held = set(zipfile.ZipFile(wheel).namelist())
     assert sorted(expected - held) == []
