@@ -68,17 +68,17 @@ def accelerate(model: nn.Module, data: TensorDataset, size: int, steps: int) -> 
     """Train with Accelerate."""
     from accelerate import Accelerator
 
-    helper, marks = Accelerator(cpu=True), list[float]()
+    accelerator, marks = Accelerator(cpu=True), list[float]()
     optimizer = torch.optim.Adam(model.parameters(), lr=LEARNING_RATE)
     loader = DataLoader(data, BATCH // size, shuffle=True, drop_last=True)
-    wrapped, optimizer, loader = helper.prepare(model, optimizer, loader)
+    wrapped, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     for inputs, targets in itertools.islice(again(loader), steps):
         marks.append(time.perf_counter())
         optimizer.zero_grad()
-        helper.backward(functional.cross_entropy(wrapped(inputs), targets))
+        accelerator.backward(functional.cross_entropy(wrapped(inputs), targets))
         optimizer.step()
-    helper.end_training()
-    return marks, helper.unwrap_model(wrapped)
+    accelerator.end_training()
+    return marks, accelerator.unwrap_model(wrapped)
 
 
 def lightning(model: nn.Module, data: TensorDataset, size: int, steps: int) -> tuple[list[float], nn.Module]:
