@@ -61,6 +61,27 @@ class Report:
         )
 
 
+class Moments:
+    """Times after which a command is killed. The latest one follows the machine, which gets busier, and idle again.
+
+    Args:
+        chance: Draws them.
+        seconds: That an undisturbed run has taken; the latest time is never earlier.
+    """
+
+    def __init__(self, chance: random.Random, seconds: float) -> None:
+        self.chance, self.least, self.seconds = chance, seconds, seconds
+
+    def draw(self) -> float:
+        return self.chance.uniform(0, self.seconds)
+
+    def too_early(self) -> None:
+        self.seconds *= 1.5
+
+    def too_late(self) -> None:
+        self.seconds = max(self.least, self.seconds / 1.5)
+
+
 def torture(
     start: Start, folder: Path, kills: int, seed: int = 0, processes: int = 1, report: Report | None = None
 ) -> Report:
@@ -81,18 +102,19 @@ def torture(
     whole = outcome(only_run(folder / "whole"))
     began = time.perf_counter()
     finish(start, *train, *many, f"output.root={folder / 'timed'}")
-    seconds = time.perf_counter() - began
+    moments = Moments(chance, time.perf_counter() - began)
     while report.kills < kills:
         shown = len(report.wrong)
         root = folder / f"{report.runs}-{report.kills}"
-        killed(start, chance, seconds, report, *train, *many, f"output.root={root}")
+        killed(start, moments, report, *train, *many, f"output.root={root}")
         directory = only_run(root)
         if directory is None or not has_checkpoint(directory):
             report.unborn += 1
+            moments.too_early()
             continue
         while report.kills < kills and not has_finished(directory):
             again = [f"processes={chance.randint(1, processes)}"] if many else []
-            killed(start, chance, seconds, report, "resume", str(directory), *again)
+            killed(start, moments, report, "resume", str(directory), *again)
             if not has_checkpoint(directory):
                 report.wrong.append(f"{directory}: its checkpoint is lost")
         # Without a summary, or with a lock: it was killed before its end, or between its summary and the lock's release.
@@ -108,20 +130,22 @@ def torture(
     return report
 
 
-def killed(start: Start, chance: random.Random, seconds: float, report: Report, *arguments: str) -> None:
+def killed(start: Start, moments: Moments, report: Report, *arguments: str) -> None:
     """Start a command, and kill it, or one of the processes that it has started, after a random time."""
     process = start(*arguments)
-    time.sleep(chance.uniform(0, seconds))
+    time.sleep(moments.draw())
     own = [each for each in children(process.pid) if each.leads]  # with one process, none
     victims = [("command", process.pid), *((f"process {rank}", each.pid) for rank, each in enumerate(own))]
-    name, pid = chance.choice(victims)
+    name, pid = moments.chance.choice(victims)
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGKILL)
     _, errors = process.communicate(PATIENCE)
     if process.returncode == -signal.SIGKILL or (name != "command" and process.returncode == 7):
         report.kills += 1
         report.victims[name] = report.victims.get(name, 0) + 1
-    elif process.returncode != 0:
+    elif process.returncode == 0:
+        moments.too_late()
+    else:
         report.wrong.append(f"{name} was killed: exit code {process.returncode}: {errors}")
     if process.returncode == 7 and "was killed (SIGKILL)" not in errors:
         report.wrong.append(f"{name} was killed: {errors}")
