@@ -1109,10 +1109,34 @@ MUTATIONS = [
         "tests/train/test_processes.py -k clock",
     ),
     Mutation(
-        "trainctl/step/exchange.py",
-        "<= self.at_once:  # a last",
-        "< 99:  # a last",
-        "tests/train/test_same_bits.py -k travel",
+        "trainctl/machine/shared_memory.py",
+        "areas = self.memory[self.round % 2]",
+        "areas = self.memory[0]",
+        "tests/machine/test_shared_memory.py -k any_size",
+    ),
+    Mutation(
+        "trainctl/machine/shared_memory.py",
+        "rounds = max(rounds, needed)",
+        "pass",
+        "tests/machine/test_shared_memory.py -k any_size",
+    ),
+    Mutation(
+        "trainctl/machine/shared_memory.py",
+        "if (at, size) != (self.round, expected[rank]):",
+        "if False:",
+        "tests/machine/test_shared_memory.py -k elsewhere",
+    ),
+    Mutation(
+        "trainctl/machine/shared_memory.py",
+        "if user != os.geteuid():",
+        "if False:",
+        "tests/machine/test_shared_memory.py -k user",
+    ),
+    Mutation(
+        "trainctl/machine/connection.py",
+        "self.connected = False",
+        "pass",
+        "tests/train/test_ends_of_processes.py",
     ),
     # What processes that divide the weights compute.
     Mutation(

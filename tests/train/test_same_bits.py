@@ -11,9 +11,9 @@ from tests.together import COMMON, resume, same, train
 from trainctl.fileformat import rows_file
 from trainctl.finished import open as opening
 from trainctl.finished.verify import verify
+from trainctl.machine import shared_memory
 from trainctl.machine.link import Link
 from trainctl.step import batch as batch_module
-from trainctl.step import exchange
 from trainctl.store import restore, rundir
 from trainctl.train import loop
 
@@ -85,9 +85,10 @@ def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monke
 
 
 @pytest.mark.parametrize("parts", [2, 8])
-@pytest.mark.parametrize("most", [0, exchange.AT_ONCE])
-def test_gradients_that_travel_with_the_message_and_alone_have_the_same_bits(most, parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(exchange, "AT_ONCE", most)
+@pytest.mark.parametrize("way", ["shared memory", "gloo"])
+def test_gradients_that_travel_in_shared_memory_and_by_gloo_have_the_same_bits(way, parts, tmp_path, monkeypatch):
+    if way == "gloo":
+        monkeypatch.setattr(shared_memory, "between", lambda place, share: None)
     words = [*UNEVEN, f"loop.micro_batches={parts}"]
     words += ["loop.batch_size=21"] if parts == 2 else ["loop.batch_size=101"]  # the last ones have 1 and 5 rows
     for size in (1, 2):
