@@ -87,10 +87,12 @@ def test_where_a_path_is_meant_nothing_is_offered_so_that_the_shell_completes_it
 @pytest.mark.parametrize(
     ("line", "found"),
     [
-        ("optimizer.lr=", "-\n"), ("optimizer.lr=0.0", "-\n"), ("model.hidden=", "-\n"), ("output.name=", "output.name=null\n"), ("monitor=x", "-\n"),
+        ("optimizer.lr=", "-\n"), ("optimizer.lr=0.0", "-\n"), ("model.hidden=", "-\n"), ("output.name=", "output.name=null\n"),
+        ("monitor=x", "-\n"),
         ("optimizer=x", "-\n"), ("loop.on_nonfinite=r", "loop.on_nonfinite=rewind\n"), ("serve last port=", "-\n"),
         ("prune last amount=0", "-\n"), ("list x", "-\n"), ("settings x", "-\n"), ("--x", "-\n"), ("dataset=csv dataset.path=", ""),
-        ("output.root=", ""), ("init=run init.run=", ""), ("dataset=csv dataset.target=x", "-\n"), ("runs root=", ""), ("report a output=", ""),
+        ("output.root=", ""), ("init=run init.run=", ""), ("dataset=csv dataset.target=x", "-\n"), ("runs root=", ""),
+        ("report a output=", ""),
         ("x", ""), ("their.own=", ""), ("model=torchvision model.weights=d", "model.weights=default\n"),
         ("model=torchvision model.weights=x", ""), ("predict last pic", ""),
     ],

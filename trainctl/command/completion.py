@@ -2,8 +2,8 @@
 
 The names of files may come from a stranger, and a shell may expand what it is offered. So only plain identifiers are
 offered, whatever the files are called, and the scripts hand them to the shell as they are, one on each line. Where
-nothing is offered, the shell completes paths, unless the answer is NOTHING: a number is expected there. Nothing here may take a tenth of a second, so each import is made where
-it is needed.
+nothing is offered, the shell completes paths, unless the answer is NOTHING: a number is expected there. Nothing here may
+take a tenth of a second, so each import is made where it is needed.
 """
 
 import ast
