@@ -62,7 +62,7 @@ def live() -> None:
     """Train a run and draw its live view."""
     screen = RichConsole(file=io.StringIO(), width=COLUMNS, height=LINES, force_terminal=True)
     session.begin(
-        compose.compose([*LIVE, "threads=2"], None),  # what is measured of this machine belongs into no picture
+        compose.compose([*LIVE, "threads=1"], None),  # what is measured of this machine belongs into no picture
         list(LIVE),
         reporters=lambda run, directory: MultiReporter(reporters.records(run, directory), Photographed(screen)),
     )
