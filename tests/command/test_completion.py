@@ -135,6 +135,8 @@ def test_a_fragment_of_a_run_is_completed_to_its_name(tmp_path):
 def test_runs_of_a_project_are_offered(tmp_path):
     (tmp_path / "trainctl.yaml").write_text("output: {root: results}\n")
     (tmp_path / "results" / "20261129-iris").mkdir(parents=True)
+    (tmp_path / "results" / "data").mkdir()  # no run
+    assert "data" not in completion.offers(["evaluate", ""], COMMANDS)
     assert completion.offers(["evaluate", "2026"], COMMANDS) == ["20261129-iris"]
 
 

@@ -36,6 +36,7 @@ TAKE_SETTINGS = (
 )  # fmt: skip
 PATHS = ("root", "output")  # options of commands that are paths
 NOTHING = "-"  # the answer where nothing fits, no path either
+DATA = "data"  # next to the runs: rows that Python passed in memory
 MOST_RUNS = 1000  # of which the names are read
 LONGEST_LINE = 10_000  # characters
 
@@ -273,7 +274,7 @@ def _runs() -> Iterator[str]:
     from trainctl.settings import offered
 
     yield "last"
-    yield from (name for name, is_directory in _directory(offered.root()) if is_directory)
+    yield from (name for name, is_directory in _directory(offered.root()) if is_directory and name != DATA)
 
 
 def _paths(word: str) -> Iterator[str]:
