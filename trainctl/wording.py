@@ -60,6 +60,28 @@ def listed(items: Sequence[str], separator: str = ", ", most: int = SHOWN) -> st
     return f"{separator.join(items[:most])}{end}and {len(items) - most:,} more"
 
 
+def amount(count: int, noun: str) -> str:
+    """Return a number with a noun, in the plural unless it is one.
+
+    >>> amount(1, "training row"), amount(1200, "trial"), amount(2, "class"), amount(0, "entry")
+    ('1 training row', '1,200 trials', '2 classes', '0 entries')
+    """
+    if count == 1:
+        return f"1 {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{count:,} {noun[:-1]}ies"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'x', 'ch', 'sh')) else 's'}"
+
+
+def agree(count: int, singular: str, plural: str) -> str:
+    """Return the word that agrees with a number.
+
+    >>> agree(1, "is", "are"), agree(2, "has", "have")
+    ('is', 'have')
+    """
+    return singular if count == 1 else plural
+
+
 def shortened(text: str, most: int = LONGEST_LINE) -> str:
     """Leave out the middle of a long text.
 

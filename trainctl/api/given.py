@@ -17,6 +17,7 @@ from trainctl.fileformat.records import from_records
 from trainctl.finished.in_memory import records_of
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import directories, files
+from trainctl.wording import amount
 
 FOLDER = "data"  # below the directory of runs
 DIGITS = 12  # of the digest, in the name of a file
@@ -74,7 +75,9 @@ def _with_target(records: Sequence[Record], target: Any) -> tuple[Sequence[Recor
     if name in columns:
         raise DataError(f"target={name}: the rows have a column of this name; give target={name!r}, or rename it")
     if len(values) != len(records):
-        raise DataError(f"target: has {len(values):,} values for {len(records):,} rows; give one for each row")
+        raise DataError(
+            f"target: has {amount(len(values), 'value')} for {amount(len(records), 'row')}; give one for each row"
+        )
     return [{**record, name: value} for record, value in zip(records, values, strict=True)], [name]
 
 

@@ -37,6 +37,7 @@ from trainctl.errors import ConfigError, StorageError, UnavailableError, format_
 from trainctl.fileformat.place import is_directory
 from trainctl.report import phrases, table
 from trainctl.store import rundir
+from trainctl.wording import amount
 
 OPTIONS = {"format": "", "output": "", "opset": "", "stages": "1", "which": "best", "root": "runs"}
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch", ".safetensors": "safetensors"}
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         table.line(str(file))
     difference = phrases.number(found.difference)
     table.line(
-        f"{format_bytes(found.size)}; equals predict on {found.rows} validation rows, 1, 2 and 7 at a time; largest"
+        f"{format_bytes(found.size)}; equals predict on {amount(found.rows, 'validation row')}, 1, 2 and 7 at a time; largest"
         f" difference {difference}"
     )
     return 0

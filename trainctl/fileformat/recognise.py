@@ -23,7 +23,7 @@ from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import guess_task
 from trainctl.fileformat.walk import describe_others, find
-from trainctl.wording import listed, shell_words
+from trainctl.wording import amount, listed, shell_words
 
 TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
 ARRAYS = frozenset({".npz", ".npy"})
@@ -115,9 +115,9 @@ def _directory(path: Path) -> Recognised:
     with reading(path):
         images, texts = find(path, image.suffixes()), find(path, frozenset({".txt"}))
     if len(images.files) >= max(1, len(texts.files)):
-        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(f"{len(images.files):,} images",))
+        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(amount(len(images.files), "image"),))
     if texts.files:
-        return Recognised("text", groups={"model": "rnn"}, reasons=(f"{len(texts.files):,} text files",))
+        return Recognised("text", groups={"model": "rnn"}, reasons=(amount(len(texts.files), "text file"),))
     others = f"; contains {describe_others(images.others)}" if images.others else ""
     raise ConfigError(f"{path}: contains no images and no .txt files{others}; give one file, such as a table")
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl.errors import ConfigError, lacks_memory
+from trainctl.wording import amount
 
 Activation = Literal[
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "hardswish", "tanh", "sigmoid", "identity"
@@ -223,7 +224,7 @@ def per_layer(key: str, setting: Setting | list[Setting], count: int, layers: st
         return [setting] * count
     if len(setting) != count:
         raise ConfigError(
-            f"model.{key}=[{','.join(map(str, setting))}] has {len(setting)} entries for {count} {layers}:"
+            f"model.{key}=[{','.join(map(str, setting))}] has {amount(len(setting), 'entry')} for {count} {layers}:"
             f" use one value for all, or a list of {count}"
         )
     return setting

@@ -17,7 +17,7 @@ from trainctl.store import records, rundir, runpath
 from trainctl.store.records import Facts as RunFacts
 from trainctl.store.records import RunSummary
 from trainctl.store.runpath import RunPath
-from trainctl.wording import shell_words, shortened
+from trainctl.wording import amount, shell_words, shortened
 
 LONGEST = 300  # characters of a setting
 LARGEST_NOTE = 2000  # characters of a note on the data
@@ -166,7 +166,7 @@ def cost(files: Files) -> list[tuple[str, str]]:
         ("steps are", facts.engine or "-"),
     ]
     if summary.skipped or summary.rewinds:
-        items.append(("not finite", f"{summary.skipped} steps skipped, {summary.rewinds} rewinds"))
+        items.append(("not finite", f"{amount(summary.skipped, 'step')} skipped, {amount(summary.rewinds, 'rewind')}"))
     return [(label, text) for label, text in items if text != "-"]
 
 
