@@ -239,7 +239,7 @@ def test_names_are_quoted_for_a_spreadsheet_only_if_asked(explain, trained):
 def test_rows_that_do_not_add_up_are_said(explain, trained):
     code, _, err = explain("table", str(trained / "people.csv"), "steps=1", "output=out")
     assert code == 0
-    assert "rows do not add up to within 1 % after 1 steps: row " in err
+    assert "rows do not add up to within 1 % after 1 step: row " in err
     assert json.loads(Path("out/explain.json").read_text())["incomplete"] > 0
 
 

@@ -162,7 +162,7 @@ def recommend(before: Sample, now: Sample, limit: float | None) -> ThreadChoice:
     if usable < granted:
         number = f"{max(idle, 0):.1f}"
         return ThreadChoice(usable, f"only {number} of {shown} CPUs {'is' if number == '1.0' else 'are'} idle")
-    return ThreadChoice(granted, f"a control group grants {limit:g} CPU{'s' * (limit != 1)}" if granted < shown else "")
+    return ThreadChoice(granted, f"a control group grants {amount(limit or 0, 'CPU')}" if granted < shown else "")
 
 
 def fastest(seconds: Mapping[int, float]) -> ThreadChoice:

@@ -179,7 +179,7 @@ def _idle(config: Config, plan: Plan, rows: int) -> Iterator[str]:
         yield f"{few}, so early_stopping.patience={stopping['patience']} prevents early stopping"
     elif stopping.get("min_epochs", 0) >= epochs:
         yield (
-            f"this run has only {epochs:g} epoch{'s' * (epochs != 1)}, so early_stopping.min_epochs={stopping['min_epochs']} prevents"
+            f"this run has only {amount(epochs, 'epoch')}, so early_stopping.min_epochs={stopping['min_epochs']} prevents"
             " early stopping"
         )
     if schedule["name"] == "plateau" and schedule["patience"] >= evaluations:

@@ -73,7 +73,7 @@ def gather(
         note = "this is not the data that the run was trained with"
         found.notes.append(note)
         document.top.append(Prose(f"Note: {note}.", "warning"))
-    document.top += _first_numbers(files, measured)
+    document.top += [*facts.why(files), *_first_numbers(files, measured)]
     rates = planned(measured.run, measured.evaluation) if measured else None
     document.sections = [
         Section("Results", _results(files, measured)), _curves(files, rates), *_answers(files, measured, shown, folder),
