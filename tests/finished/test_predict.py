@@ -82,7 +82,7 @@ def test_rows_of_a_text_file_are_joined_to_its_lines(tmp_path):
     assert (found.names, found.cells) == (("line",), [[1], [3], [4]])
     assert found.coverage.notes(4) == [
         "1 of 7 tokens (14.3%) is not in the run's vocabulary, such as 'new'",
-        "1 of 3 texts are cut after 4 tokens, as in training",
+        "1 of 3 texts is cut after 4 tokens, as in training",
     ]
     assert len(read(tmp_path / "new.txt", TEXTS).rows) == 4  # as the first version counted lines
 
