@@ -1,10 +1,14 @@
-"""Draw the pictures of the guides: docs/_static/report.png, the first part of a page about the default run.
+"""Draw the pictures of README and guides, of runs that are trained for it in a temporary directory.
 
     python docs/make_pictures.py
 
-Trains the run in a temporary directory, and needs a headless browser (chromium or chrome) in PATH.
+docs/_static/live.svg is the live view in the middle of a run; docs/_static/report.png the first part of a page about the
+default run, for which a headless browser (chromium or chrome) must be in PATH.
 """
 
+import io
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -12,11 +16,57 @@ import tempfile
 from pathlib import Path
 
 from PIL import Image
+from rich.console import Console as RichConsole
+from rich.text import Text
+
+from trainctl.report import reporters
+from trainctl.report.console import Console
+from trainctl.report.terminal import hanging
+from trainctl.run.reporter import MultiReporter, Row
+from trainctl.settings import compose
+from trainctl.train import session
 
 STATIC = Path(__file__).resolve().parent / "_static"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SIZE = 1100, 1000  # of the window [pixels]
 TRAINCTL = (sys.executable, "-m", "trainctl")
+LIVE = ("optimizer=adam", "schedule=cosine")  # what is typed for the picture of the live view
+SEEN = 18  # evaluations that have been shown by then
+COLUMNS, LINES = 98, 30  # of the terminal
+FONT = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
+
+
+class Photographed(Console):
+    """The live view, which draws itself once more into a picture after some evaluations."""
+
+    def evaluation(self, row: Row) -> None:
+        """Add an evaluation."""
+        super().evaluation(row)
+        if self.view is None or len(self.view.rows) != SEEN:
+            return
+        paper = RichConsole(
+            record=True, file=io.StringIO(), width=COLUMNS, height=LINES, force_terminal=True, color_system="256"
+        )
+        paper.print(Text.assemble(("$ ", "dim"), f"trainctl {' '.join(LIVE)}"))
+        for label, text in [*self.view.header, ("engine", self.view.engine)]:
+            for line in hanging(f"{label:<8}", "dim", Text(text), COLUMNS):
+                paper.print(line)
+        paper.print(self.view)
+        drawn = paper.export_svg(title="trainctl", unique_id="live")
+        drawn = re.sub(r"@font-face \{.*?\}\s*", "", drawn, flags=re.DOTALL)  # no font of another site
+        drawn = re.sub(r"[ \t]+$", "", drawn.replace("Fira Code, monospace", FONT), flags=re.MULTILINE)
+        (STATIC / "live.svg").write_text(drawn, encoding="utf-8")
+
+
+def live() -> None:
+    """Train a run and draw its live view."""
+    screen = RichConsole(file=io.StringIO(), width=COLUMNS, height=LINES, force_terminal=True)
+    session.begin(
+        compose.compose([*LIVE, "threads=1"], None),  # what is measured of this machine belongs into no picture
+        list(LIVE),
+        reporters=lambda run, directory: MultiReporter(reporters.records(run, directory), Photographed(screen)),
+    )
+    print(f"wrote {STATIC / 'live.svg'}")
 
 
 def main() -> int:
@@ -27,6 +77,8 @@ def main() -> int:
         return 7
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
+        os.chdir(root)
+        live()
         for words in (["loop.epochs=12", "output.name=digits"], ["report", "last", "output=report.html"]):
             subprocess.run([*TRAINCTL, *words], cwd=root, check=True, stdout=subprocess.DEVNULL)
         shot = root / "report.png"

@@ -1986,4 +1986,10 @@ MUTATIONS = [
         "pass",
         "tests/sweep/test_pool.py -k even_without_its_table",
     ),
+    Mutation(
+        "trainctl/report/layout.py",
+        "groups.append([0, index])",
+        "groups[-1].append(index)",
+        "tests/report/test_table.py",
+    ),
 ]

@@ -225,8 +225,7 @@ def _picture(text: str) -> Path | None:
     """Return the path of the picture to draw; None for none.
 
     Raises:
-        ConfigError: If it is no PNG file.
-        StorageError: If it exists.
+        ConfigError: If it is no PNG file, or exists.
     """
     if text and not text.lower().endswith(".png"):
         raise ConfigError(f"output={text}: the curves are drawn as PNG; give a name that ends in .png")

@@ -59,6 +59,7 @@ from trainctl.fileformat.pattern import STANDARD_INPUT, files_of
 from trainctl.report import table
 from trainctl.settings.text import read_items
 from trainctl.store import directories, rundir
+from trainctl.wording import agree, amount
 
 if TYPE_CHECKING:
     from trainctl.finished.predict import Predictions
@@ -135,7 +136,7 @@ def _say(found: "Predictions") -> int:
     for error in found.failed:
         table.line(f"trainctl: {error}", stream=sys.stderr)
     table.line(
-        f"trainctl: {len(found.failed):,} of {found.files:,} files {'is' if len(found.failed) == 1 else 'are'} not"
+        f"trainctl: {len(found.failed):,} of {amount(found.files, 'file')} {agree(len(found.failed), 'is', 'are')} not"
         " predicted, for the reasons above",
         stream=sys.stderr,
     )

@@ -20,6 +20,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
 from trainctl.settings.config import Split
+from trainctl.wording import agree, amount
 
 IDENTITY = Affine(torch.ones(1, 1), torch.zeros(1, 1))
 
@@ -144,7 +145,9 @@ def load_to_measure(
     notes = () if data.schema.fingerprint == trained else divided.dataset.notes  # of its own data, training said them
     missing = int(missing_targets(dataset).sum()) + before - len(divided.rows["train"])
     if whole and missing:
-        notes += (f"{missing:,} rows have no label and are not measured",)
+        notes += (
+            f"{amount(missing, 'row')} {agree(missing, 'has no label and is', 'have no label and are')} not measured",
+        )
     return replace(data, notes=notes)
 
 
@@ -216,7 +219,7 @@ def fit(
     dataset = labels.hide(divided.dataset, train, split)
     known = train[~missing_targets(dataset)[train]]
     if not len(known):
-        raise DataError(f"none of the {len(train):,} training rows has a label")
+        raise DataError(f"none of the {amount(len(train), 'training row')} has a label")
     fitted = Fitted(
         cleaner,
         IDENTITY if dataset.vocabulary else by_block.scaled(scale, dataset, cleaner, train, by_sample, split.seed),

@@ -15,6 +15,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.target import NO_CLASS
 from trainctl.machine.device import derive
 from trainctl.settings.config import Split
+from trainctl.wording import agree, amount
 
 IMBALANCE = 50  # ratio of the most frequent to the rarest class above which a note is shown
 
@@ -55,7 +56,8 @@ def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     val, test = val[~missing[val]], test[~missing[test]]
     if not len(val) or not len(train):
         raise DataError(
-            f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
+            f"{amount(rows, 'row')} {agree(rows, 'is', 'are')} too few: {len(train)}"
+            f" for training, {len(val)} for validation, {len(test)} for test"
         )
     return {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
 
@@ -88,7 +90,10 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
         least, most = int(counts.argmin()), int(counts.argmax())
         rare, frequent = (f"class {dataset.class_names[index]} has {int(counts[index])}" for index in (least, most))
         if absent := int((counts == 0).sum()):
-            notes.append(f"{rare} of {int(counts.sum())} training rows; {absent} of {len(counts)} classes have none")
+            notes.append(
+                f"{rare} of {int(counts.sum())} training rows; {absent} of"
+                f" {amount(len(counts), 'class')} {agree(absent, 'has', 'have')} none"
+            )
         elif counts[most] > IMBALANCE * counts[least]:
             notes.append(
                 f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
@@ -111,7 +116,8 @@ def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], see
     for name in measured:
         if count := sum(key in trained for key in _hashes(dataset, splits[name])):
             yield (
-                f"{count:,} of {len(splits[name]):,} {name} rows equal training rows, so their metrics are too optimistic;"
+                f"{count:,} of {amount(len(splits[name]), f'{name} row')}"
+                f" {agree(count, 'equals', 'equal')} training rows, so their metrics are too optimistic;"
                 " clean.duplicates=drop keeps one of equal rows"
             )
 
@@ -127,7 +133,8 @@ def _in_several_samples(dataset: Dataset, splits: Mapping[SplitName, Tensor], se
         if count:
             part = "" if len(train) == len(splits["train"]) else f" in a sample of {len(train):,}"
             yield (
-                f"{count:,} of {len(some):,} {name} rows equal training rows{part}, so their metrics are too optimistic: remove"
+                f"{count:,} of {amount(len(some), f'{name} row')} {agree(count, 'equals', 'equal')}"
+                f" training rows{part}, so their metrics are too optimistic: remove"
                 " equal rows from the file"
             )
 

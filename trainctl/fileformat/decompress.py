@@ -14,6 +14,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.foreign import HEAD, foreign, in_zip
 from trainctl.fileformat.place import check_file
+from trainctl.wording import amount
 
 # How much a packed file may unpack to: so many bytes always, or so many times its packed size.
 MOST_BYTES, MOST_TIMES = 2**28, 200
@@ -119,7 +120,7 @@ def _only(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(plain) != 1:
         shown = ", ".join(entry.filename for entry in plain[:5])
         raise DataError(
-            f"{path}: this is a ZIP of {len(plain)} files ({shown}); unpack it and give the one with the table"
+            f"{path}: this is a ZIP of {amount(len(plain), 'file')} ({shown}); unpack it and give the one with the table"
         )
     if plain[0].flag_bits & 1:
         raise DataError(f"{path}: {plain[0].filename} is encrypted; unpack it first")

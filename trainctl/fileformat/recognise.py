@@ -23,7 +23,7 @@ from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import guess_task
 from trainctl.fileformat.walk import describe_others, find
-from trainctl.wording import listed, shell_words
+from trainctl.wording import amount, listed, shell_words
 
 TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
 ARRAYS = frozenset({".npz", ".npy"})
@@ -31,9 +31,12 @@ PARQUET = frozenset({".parquet", ".pq"})
 SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
 LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 # Names of columns that people predict, in the order in which they are looked for.
-TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
+TARGETS = (
+    "target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species", "diagnosis",
+    "survived", "churn",
+)  # fmt: skip
 # As well, but a column of them in the order of time is a series, and one before a last column of categories an input.
-QUANTITIES = ("price", "sale_price", "saleprice")
+QUANTITIES = ("price", "sale_price", "saleprice", "rent", "salary", "charges", "mpg")
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
@@ -115,9 +118,9 @@ def _directory(path: Path) -> Recognised:
     with reading(path):
         images, texts = find(path, image.suffixes()), find(path, frozenset({".txt"}))
     if len(images.files) >= max(1, len(texts.files)):
-        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(f"{len(images.files):,} images",))
+        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(amount(len(images.files), "image"),))
     if texts.files:
-        return Recognised("text", groups={"model": "rnn"}, reasons=(f"{len(texts.files):,} text files",))
+        return Recognised("text", groups={"model": "rnn"}, reasons=(amount(len(texts.files), "text file"),))
     others = f"; contains {describe_others(images.others)}" if images.others else ""
     raise ConfigError(f"{path}: contains no images and no .txt files{others}; give one file, such as a table")
 
@@ -249,7 +252,9 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
     for name in (by_name[word] for word in QUANTITIES if word in by_name):
         if name == first or table.header[-1] not in categories:  # else the last column is as likely
             return name, f"the target is {name}, by its name"
-    if len(categories) == 1:
+    usable = columns.of("numbers", "categories")
+    # A number in the last column is as likely to be predicted as a category before it.
+    if len(categories) == 1 and usable[-1] == categories[0]:
         why = "the only column of categories; for another: dataset.target=COLUMN"
         return categories[0], f"the target is {categories[0]}, {why}"
     if categories and categories[-1] == table.header[-1]:

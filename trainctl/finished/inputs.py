@@ -15,6 +15,7 @@ from trainctl.fileformat import image
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.walk import Found, describe_others, find
+from trainctl.wording import agree, amount
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line, or is one text
 ARRAYS = frozenset({".npz", ".npy"})
@@ -53,11 +54,15 @@ class Coverage:
         if count := self.unknown.total():
             shown = ", ".join(repr(token[:40]) for token, _ in self.unknown.most_common(COMMON))
             notes.append(
-                f"{count:,} of {self.tokens:,} tokens ({count / self.tokens:.1%}) are not in the run's vocabulary, such as"
+                f"{count:,} of {amount(self.tokens, 'token')} ({count / self.tokens:.1%})"
+                f" {agree(count, 'is', 'are')} not in the run's vocabulary, such as"
                 f" {shown}"
             )
         if self.cut:
-            notes.append(f"{self.cut:,} of {self.texts:,} texts are cut after {length} tokens, as in training")
+            notes.append(
+                f"{self.cut:,} of {amount(self.texts, 'text')} {agree(self.cut, 'is', 'are')}"
+                f" cut after {amount(length, 'token')}, as in training"
+            )
         return notes
 
 

@@ -14,6 +14,7 @@ from trainctl.finished.overview import Overview
 from trainctl.report import mistake_plots as plots
 from trainctl.report.picture import picture
 from trainctl.run.run import Evaluation
+from trainctl.wording import amount
 
 LONGEST_TEXT = 70  # characters of a text beside its bar
 TITLES = {
@@ -61,7 +62,7 @@ def report(measured: Evaluation, described: Features, results: Outcomes, found: 
     worst, places = results.worst(), Places(measured.data.lines.get(found.split))
     wrong, title = int(results.wrong.sum()), TITLES[results.task]
     if results.task == "classification":
-        found.lines.append(f"mistakes: {wrong:,} of {found.rows:,} rows ({wrong / max(1, found.rows):.1%})")
+        found.lines.append(f"mistakes: {wrong:,} of {amount(found.rows, 'row')} ({wrong / max(1, found.rows):.1%})")
         found.numbers["mistakes"] = wrong
         title = title if wrong else "Least certain rows (there are no mistakes)"
     header, cells = _table(results, measured.data.schema)

@@ -18,7 +18,7 @@ from trainctl.fileformat.records import Records
 from trainctl.fileformat.series import check_long_enough, in_order, windows
 from trainctl.fileformat.table import rewritten
 from trainctl.finished.inputs import Inputs, Keep
-from trainctl.wording import listed
+from trainctl.wording import amount, listed
 
 NO_HEADER = "line 1 contains numbers, and is read as the first row: the file has no header"
 
@@ -136,7 +136,7 @@ def _read(
     if not form.header and names and not set(names) <= set(cells.header):
         if len(names) != len(cells.header):
             raise DataError(
-                f"{source}: has {len(cells.header)} columns without names (dataset.header=false); this run reads"
+                f"{source}: has {amount(len(cells.header), 'column')} without names (dataset.header=false); this run reads"
                 f" {len(names)}: {listed(names)}"
             )
         cells = replace(cells, header=names)

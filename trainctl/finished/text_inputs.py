@@ -15,6 +15,7 @@ from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.documents import read_document
 from trainctl.finished.inputs import Coverage, Inputs, Keep
 from trainctl.finished.table_inputs import kept_columns
+from trainctl.wording import agree, amount
 
 SHOWN = 5  # lines in a note
 
@@ -119,4 +120,7 @@ def _empty_note(source: Path, lines: Sequence[int]) -> tuple[str, ...]:
         return ()
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     shown = ", ".join(map(str, lines[:SHOWN]))
-    return (f"{source}: {len(lines)} rows have no text and are not predicted (lines {shown}{more})",)
+    told = (
+        f"{amount(len(lines), 'row')} {agree(len(lines), 'has no text and is', 'have no text and are')} not predicted"
+    )
+    return (f"{source}: {told} (lines {shown}{more})",)

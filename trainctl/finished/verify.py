@@ -32,6 +32,7 @@ from trainctl.store.runpath import AnyPath
 from trainctl.train import loop, session, together
 from trainctl.train.checkpoint_writer import NullWriter
 from trainctl.train.heartbeat import StepCounter
+from trainctl.wording import amount
 
 SHORT = 60.0  # a run that took at most this long is repeated from its start [s]
 
@@ -108,7 +109,9 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     except Mismatch as error:
         difference, tensors = str(error), 0
     if not difference and records.count != len(records.expected):
-        difference = f"{len(records.expected)} evaluations are recorded, {records.count} were repeated"
+        difference = (
+            f"{amount(len(records.expected), 'evaluation')} recorded, {records.count} repeated"
+        )
     causes = (*computed_otherwise(newest, run.config), *resumed_with(run.directory, first)) if difference else ()
     notes = tuple(f"skipped: {trouble}" for trouble in troubles)
     return Comparison(first, last, records.count, tensors, difference, causes, notes)

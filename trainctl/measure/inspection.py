@@ -16,6 +16,7 @@ from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.table import Column
 from trainctl.run.datasets import reader
 from trainctl.settings.config import Config
+from trainctl.wording import amount
 
 MOST_CATEGORIES = 6  # named for a column
 
@@ -107,7 +108,7 @@ def _sampled(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
     rows = by_block.drawn(dataset, torch.arange(len(dataset.inputs)), 0)
     if len(rows) == len(dataset.inputs):
         return replace(dataset, inputs=dataset.rows(rows), stored=None), ()
-    note = f"columns are described from a sample of {len(rows):,} rows; the others stay on disk"
+    note = f"columns are described from a sample of {amount(len(rows), 'row')}; the others stay on disk"
     return replace(dataset, inputs=dataset.rows(rows), stored=None), (note,)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from trainctl.components.scale.base import Affine
 from trainctl.data.centre import add
 from trainctl.data.schema import Schema
 from trainctl.fileformat.table import Column
@@ -49,6 +50,8 @@ def describe(
         "columns": ["row", *predictor.columns],
         "limits": limits,
     }
+    if kind == "image" and predictor.task == "reconstruction":
+        about["pixels"] = pixels(predictor.fitted.input_scale)
     if kind in ("table", "series"):
         about["inputs"] = inputs(predictor)
     if kind == "series":
@@ -61,6 +64,11 @@ def describe(
             "length": schema.input_shape[0],
         }
     return about
+
+
+def pixels(scale: Affine) -> dict[str, list[float]]:
+    """Return how the numbers of a reconstruction become pixels in 0..255: ``(number - offset) / factor``, by channel."""
+    return {name: getattr(scale, name).reshape(-1).tolist() for name in ("factor", "offset")}
 
 
 def inputs(predictor: Predictor) -> list[dict[str, Any]]:

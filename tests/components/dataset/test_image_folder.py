@@ -128,7 +128,7 @@ def test_what_is_not_read_is_counted(folder, load):
     Image.new("RGB", (9, 7)).save(root / "loose.png")
     (root / "dog" / "gone.png").symlink_to("nowhere.png")
     notes = " | ".join(load(root).notes)
-    assert "not used, because they are in no class folder: 1 images, such as loose.png" in notes
+    assert "not used, because they are in no class folder: 1 image, such as loose.png" in notes
     assert "not used, because not images that trainctl reads: 1 without a suffix, 1 .PDF and 1 .pdf" in notes
     assert "not used, because they are broken links or not regular files: dog/gone.png" in notes
 

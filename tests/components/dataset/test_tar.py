@@ -104,7 +104,7 @@ def test_samples_without_a_label_are_useful_to_a_teacher_only(load: Load, tmp_pa
     members = samples(0, 10)
     del members["s/003.cls"]
     path = write(tmp_path / "a.tar", members)
-    with pytest.raises(DataError, match=r"1 of 10 samples have no \.cls"):
+    with pytest.raises(DataError, match=r"1 of 10 samples has no \.cls"):
         load(path)
     assert load(path, unlabeled=True).targets.tolist() == [0, 1, 0, -1, 0, 1, 0, 1, 0, 1]
 

@@ -32,6 +32,7 @@ from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.rows_file import RowsFile, is_sorted_by_class, reordered
 from trainctl.fileformat.stored import Layout, Stored
 from trainctl.fileformat.target import NO_CLASS
+from trainctl.wording import amount
 
 
 def arrays(
@@ -228,8 +229,8 @@ def _layout(rows: RowsFile, file: Path) -> tuple[Layout, tuple[InferredLine, ...
     if len(shape) > 2:
         raise DataError(f"{file}: inputs have shape {rows.shape}; tables have 2 dimensions, sequences 3, images 4")
     if len(shape) == 1:
-        return "rows", (("inputs", f"a table of {line} columns"),)
-    return "rows", (("inputs", f"sequences of {shape[0]} steps with {shape[1]} numbers each"),)
+        return "rows", (("inputs", f"a table of {amount(shape[0], 'column')}"),)
+    return "rows", (("inputs", f"sequences of {amount(shape[0], 'step')} with {amount(shape[1], 'number')} each"),)
 
 
 def _mixed(stored: Stored, source: Source) -> tuple[Stored, np.ndarray]:

@@ -29,6 +29,7 @@ from trainctl.fileformat.pixels import TOP, PixelFormat
 from trainctl.fileformat.place import check_directory, required
 from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.target import NO_CLASS
+from trainctl.wording import amount
 
 
 def image_folder(
@@ -206,7 +207,7 @@ def _notes(facts: Facts) -> list[str]:
 def _inferred(found: ClassFiles, facts: Facts, background: str) -> tuple[tuple[str, str], ...]:
     """Return what was found in the directory, for the block at the start."""
     layout = "train, val and test are splits" if found.has_splits else "each folder is a class"
-    parts = [f"{len(found.files) - len(facts.damaged):,} files, {layout} (dataset.splits)"]
+    parts = [f"{amount(len(found.files) - len(facts.damaged), 'file')}, {layout} (dataset.splits)"]
     if facts.transparent:
         ground = "transparency ignored" if background == "ignore" else f"put on {background}"
         parts.append(f"{facts.transparent:,} transparent, {ground} (dataset.background)")

@@ -28,7 +28,7 @@ from trainctl.fileformat.place import required
 from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.tar_shards import LARGEST_LABEL, Member, index_of
 from trainctl.fileformat.target import NO_CLASS, classes
-from trainctl.wording import listed
+from trainctl.wording import agree, amount, listed
 
 
 def tar(
@@ -106,7 +106,8 @@ def tar(
     present = [word for word in words if word]
     if len(present) < len(words) and not unlabeled:
         raise DataError(
-            f"{place}: {len(words) - len(present):,} of {len(words):,} samples have no .{label}: see dataset.label"
+            f"{place}: {len(words) - len(present):,} of {amount(len(words), 'sample')}"
+            f" {agree(len(words) - len(present), 'has', 'have')} no .{label}: see dataset.label"
         )
     names = schema.class_names if schema else classes(present) if present else ()
     if len(names) < 2:
@@ -119,7 +120,10 @@ def tar(
     choice = choose(keep, memory, found.inputs.nbytes, room, len(found.inputs))
     others = found.facts["others"]
     notes = (f"{place}: {others:,} members are neither images nor .{label}, and are not used",) if others else ()
-    line = ("images", f"{len(words):,} in {found.facts['shards']:,} tar files, classes in .{label} (dataset.label)")
+    line = (
+        "images",
+        f"{len(words):,} in {amount(found.facts['shards'], 'tar file')}, classes in .{label} (dataset.label)",
+    )
     return images_on_disk(
         found,
         np.array(codes, np.int64),

@@ -16,6 +16,7 @@ from trainctl.report.document import Block, Charts, Section, Table
 from trainctl.step.eager import scaled
 from trainctl.train.baseline import trivial_model
 from trainctl.train.evaluation import measure
+from trainctl.wording import amount
 
 MOST_TARGETS = 4  # that have charts of their own
 MOST_DOTS = 2000
@@ -95,7 +96,7 @@ def _histogram(errors: np.ndarray, name: str, suffix: str, about: str) -> Chart:
     counts, edges = np.histogram(errors, bins=min(BINS, max(5, len(errors) // 5)))
     width = float(edges[1] - edges[0])
     texts = [
-        f"{low:.4g} to {low + width:.4g}: {count:,} rows" for low, count in zip(edges.tolist(), counts.tolist(), strict=False)
+        f"{low:.4g} to {low + width:.4g}: {amount(count, 'row')}" for low, count in zip(edges.tolist(), counts.tolist(), strict=False)
     ]  # fmt: skip
     bars = Series("", edges[:-1].tolist(), counts.astype(float).tolist(), "bars", 0, width, texts)
     note = (
