@@ -1123,9 +1123,15 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/sharded.py",
-        "self.compute(Piece(*self.rows, share=0.0))",
-        "self.compute(Piece(*self.rows))",
+        "None if self.counts else torch.zeros_like(gradient)",
+        "None",
         "tests/train/test_sharded.py -k one_does",
+    ),
+    Mutation(
+        "trainctl/step/sharded.py",
+        "torch.zeros_like(gradient)",
+        "gradient * 0",
+        "tests/train/test_sharded.py -k do_not_count",
     ),
     Mutation(
         "trainctl/step/sharded.py",

@@ -218,6 +218,29 @@ def test_all_processes_skip_a_step_whose_loss_is_not_finite(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", [("model=mlp",), ("model=cnn", "model.channels=[5]"), ("model=rnn", "model.hidden_size=8")]
+)
+def test_rows_that_do_not_count_change_nothing_even_if_they_are_infinite(model, tmp_path, monkeypatch):
+    words = (*DIGITS, *model, "loop.micro_batches=3", "loop.max_steps=3")
+    train(tmp_path / "1", 1, words)
+    begin, calls = sharded.ShardedExchange.__init__, tmp_path / "calls"
+
+    def spoiled(self: Any, run: Any, compute: Any) -> None:
+        def counted(piece: Any) -> Any:
+            calls.open("a").write("x")
+            return compute(piece)
+
+        begin(self, run, counted)  # parts that count are computed by another function
+        self.rows = (torch.full_like(self.rows[0].float(), torch.inf), self.rows[1])
+
+    monkeypatch.setattr(sharded.ShardedExchange, "__init__", spoiled)
+    assert train(tmp_path / "parts", 2, [*words, SHARD])[0]
+    assert len(calls.read_text()) == 3  # one of the two has a part less in each step
+    assert difference(tmp_path / "1", tmp_path / "parts") < TOLERANCE
+
+
+@pytest.mark.slow
 def test_the_step_before_one_that_is_not_finite_is_saved(tmp_path):
     words = [*TINY, SHARD, "loop.eval_every_steps=9", "checkpoint.every_seconds=1000", "optimizer.lr=1e30"]
     assert train(tmp_path / "run", 2, words)[0] == 6

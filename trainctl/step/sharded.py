@@ -175,6 +175,9 @@ class ShardedExchange(Exchange):
         named = divided(run)
         self.compute, self.rows = compute, run.data.splits["train"].sample(ROWS)
         self.weights = [named[name] for name in trained_names(run)]
+        self.counts, self.masked = True, set[Tensor]()  # whether the rows of a part count
+        for unit in [run.model, *units(run.model)]:
+            unit.register_forward_pre_hook(self._mask)  # after that of fully_shard, which gathers the weights
 
     def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
         """Compute this process's parts; see :meth:`Exchange.__call__`. The gradients are those of this process's rows."""
@@ -183,14 +186,31 @@ class ShardedExchange(Exchange):
 
         def computed() -> Found:
             found = compute()
-            for _ in range(-(-found.leaves // self.run.world.size) - len(found.norms)):  # others have a part more
-                self.compute(Piece(*self.rows, share=0.0))
-                self.run.sums.take()
+            self.counts = False
+            try:
+                for _ in range(-(-found.leaves // self.run.world.size) - len(found.norms)):  # others have a part more
+                    self.compute(Piece(*self.rows))
+                    self.run.sums.take()
+            finally:
+                self.counts = True
             return found
 
         part, norms, metrics = super().__call__(lambda: self.link.in_step(computed), statistics)
         gradients = [None if weight.grad is None else weight.grad.to_local() for weight in self.weights]  # type: ignore[attr-defined]
         return Part(part.loss, gradients, None), norms, metrics
+
+    def _mask(self, module: nn.Module, inputs: object) -> None:
+        """Let whole weights, once they are gathered, get gradients of zero from rows that do not count.
+
+        To weight their loss by 0 is not enough: if it is infinite, 0 times its gradient is not a number.
+        """
+        if self.counts:
+            return
+        gathered = set(module.parameters(recurse=module is not self.run.model))  # torch gathers into the same tensors
+        for weight in gathered - self.masked:
+            if weight.requires_grad:
+                weight.register_hook(lambda gradient: None if self.counts else torch.zeros_like(gradient))
+        self.masked |= gathered
 
     def _agree(
         self, found: Found | None, trouble: BaseException | None, statistics: int
