@@ -1123,8 +1123,8 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/sharded.py",
-        "None if self.counts else torch.zeros_like(gradient)",
-        "None",
+        "gradient if self.counts else torch.zeros_like(gradient)",
+        "gradient",
         "tests/train/test_sharded.py -k one_does",
     ),
     Mutation(

@@ -209,8 +209,11 @@ class ShardedExchange(Exchange):
         gathered = set(module.parameters(recurse=module is not self.run.model))  # torch gathers into the same tensors
         for weight in gathered - self.masked:
             if weight.requires_grad:
-                weight.register_hook(lambda gradient: None if self.counts else torch.zeros_like(gradient))
+                weight.register_hook(self._counted)
         self.masked |= gathered
+
+    def _counted(self, gradient: Tensor) -> Tensor:
+        return gradient if self.counts else torch.zeros_like(gradient)
 
     def _agree(
         self, found: Found | None, trouble: BaseException | None, statistics: int
