@@ -38,6 +38,8 @@ def test_the_exit_code_is_that_of_the_first_process_which_knows_who_failed(code)
     [
         (attempt([GONE, -9], saved=120, directory="runs/x"), 7,
          "was killed (SIGKILL), as when memory runs out; the state at step 120 is saved; resume with: trainctl resume runs/x"),
+        (attempt([GONE, -9], saved=120, directory="runs/x", shares="the weights (distributed.shard=true)"), 7,
+         "checkpoint is that of step 120, as each process had a share of the weights (distributed.shard=true); resume with: "),
         (attempt([-11, GONE]), 7, "process 0 on "),
         (attempt([143, -9], ended=(0,)), 7, "process 1 on "),  # while the first one was loading
         (attempt([-15, -15], sent=(15,)), 143, "stopped"),
@@ -45,7 +47,7 @@ def test_the_exit_code_is_that_of_the_first_process_which_knows_who_failed(code)
         (attempt([GONE, GONE], gone="process 1 has not answered"), 7, "process 1 has not answered"),
         (attempt([GONE, -9], ended=(1,), gone="process 1 has not answered"), 7, "process 1 has not answered"),
     ],
-    ids=["killed", "first killed", "killed early", "terminated early", "interrupted early", "gone", "hung"],
+    ids=["killed", "shares lost", "first killed", "killed early", "terminated early", "interrupted early", "gone", "hung"],
 )  # fmt: skip
 def test_a_process_that_cannot_say_what_happened_is_spoken_for(found, code, message):
     exit_code, text = launch.outcome(found)

@@ -23,7 +23,7 @@ from trainctl.machine.link import Link
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
 from trainctl.store import checkpoint, files, manifest, restore, rundir
-from trainctl.train import budget, following, loop, together
+from trainctl.train import budget, following, loop, spread, together
 from trainctl.train.log_lines import Sender
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -47,6 +47,30 @@ def test_two_processes_verify_what_one_has_trained(tmp_path):
         return comparison.difference, comparison.evaluations
 
     assert processes.run(2, check)[0] == ("", 3)
+
+
+@pytest.mark.slow
+def test_the_state_of_the_first_process_travels_a_few_tensors_at_a_time(tmp_path, monkeypatch):
+    words = (*TINY, "average=ema", "checkpoint.every_seconds=0", "model.hidden=[40,40,40]")
+    take, sizes, own = Link.spread, tmp_path / "sizes", os.getpid()
+
+    def noted(self: Link, content: bytes) -> bytes:
+        if os.getpid() != own and self.place.rank:
+            content = take(self, content)
+            with sizes.open("a") as file:
+                file.write(f"{len(content)}\n")
+            return content
+        return take(self, content)
+
+    monkeypatch.setattr(Link, "spread", noted)
+    monkeypatch.setattr(spread, "AT_ONCE", 8000)  # a matrix has 6,400 bytes
+    train(tmp_path / "1", 1, words)
+    train(tmp_path / "2", 1, [*words, "loop.stop_at_step=7"])
+    resume(tmp_path / "2", 2, "loop.stop_at_step=null")
+    assert same(tmp_path / "1", tmp_path / "2")
+    found = list(map(int, sizes.read_text().split()))
+    assert len(found) > 10
+    assert max(found[1:]) < 10_000 < sum(found)  # the first one has the numbers, and the names of all tensors
 
 
 def failing() -> None:

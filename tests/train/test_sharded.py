@@ -195,6 +195,8 @@ def test_what_ends_one_process_inside_a_part_ends_all(
     assert time.monotonic() - began < 40  # on a busy machine
     assert message in capfd.readouterr().err
     assert restore.newest(tmp_path / "run").manifest.step == step
+    lost = "the newest checkpoint is the last good state, as each process had a share of the weights"
+    assert (lost in (tmp_path / "run/log.txt").read_text()) == (step == 4)
 
 
 @pytest.mark.slow

@@ -171,7 +171,7 @@ def alike(before: Any, now: Any, allowed: Allowed) -> bool:
         return same
     if isinstance(before, dict) and isinstance(now, dict):
         return before.keys() == now.keys() and all(alike(before[key], now[key], allowed) for key in before)
-    if isinstance(before, list) and isinstance(now, list):
+    if isinstance(before, list) and isinstance(now, list | tuple):
         return len(before) == len(now) and all(alike(*pair, allowed) for pair in zip(before, now, strict=True))
     if not (isinstance(before, float) and isinstance(now, float)):
         return False

@@ -1,6 +1,5 @@
 """Repeat a run's steps in memory, from one of its checkpoints, and compare the results with its records."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
@@ -170,7 +169,7 @@ def _state_difference(run: Run, saved: Saved | None, whole: WholeState | None, a
     """Compare a run with its checkpoint of the same step; return the first difference, and the number of tensors."""
     if saved is None:
         return "", 0
-    numbers = json.loads(json.dumps(asdict(replace(run.state, best_weights={}))))  # lists in place of tuples
+    numbers = asdict(replace(run.state, best_weights={}))
     for key, value in saved.manifest.state.items():
         if key in numbers and key not in SECONDS and not alike(value, numbers[key], allowed):
             return f"step {run.state.step}: {key} was {value}, is now {numbers[key]}", 0

@@ -126,14 +126,9 @@ def _start(words: Sequence[str], count: int) -> Launch:
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, BY_US: listening.fileno(), LAUNCHER: theirs.fileno(),
             }  # fmt: skip
             with theirs:
+                worker = [sys.executable, "-P", "-m", "trainctl.worker"]  # -P: not of this directory
                 process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "trainctl.worker",
-                        *([] if rank else words),
-                    ],  # -P: not of this directory
+                    [*worker, *([] if rank else words)],
                     env=QUIET | os.environ | _found() | {key: str(value) for key, value in place.items()},
                     stdin=subprocess.DEVNULL if rank else None,
                     pass_fds=[theirs.fileno(), *([] if rank else [listening.fileno()])],
@@ -251,6 +246,10 @@ def outcome(attempt: Launch) -> tuple[int, str]:
     if first >= 0 and first != GONE and not (killed and 0 in attempt.ended):
         return first, ""
     state = f"; the state at step {told['saved']} is saved" if "saved" in told else ""
+    if state and told.get("shares"):  # steps since then are lost
+        state = (
+            f"; the newest checkpoint is that of step {told['saved']}, as each process had a share of {told['shares']}"
+        )
     advice = f"{ADVICE}{shell_words(['trainctl', 'resume', told['directory']])}" if "directory" in told else ""
     if killed:
         rank, number = killed[0]

@@ -28,7 +28,7 @@ from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings import naming, processes
 from trainctl.settings.config import Config
-from trainctl.step.sharded import is_sharded
+from trainctl.step.sharded import is_sharded, shares_of
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
 from trainctl.store.building import remove_abandoned
@@ -228,7 +228,8 @@ def lost_evaluations(run: Run, history: Sequence[Row]) -> tuple[int, list[int]]:
 
 def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[Row], judge: Judge) -> Summary:
     """Run the training loop and conclude; `summary.json` contains the outcome in every case."""
-    launch.tell({"directory": str(directory), "components": list(run.config.components)})
+    packages = list(run.config.components)
+    launch.tell({"directory": str(directory), "components": packages, "shares": shares_of(run)})
     try:
         together.equalize(run)
         reporter.start(run, directory.path, history)
