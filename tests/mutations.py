@@ -706,8 +706,8 @@ MUTATIONS = [
     # What the user is told.
     Mutation(
         "trainctl/cli.py",
-        "except TrainctlError as error:\n        return complain(str(error), error.exit_code)",
-        "except TrainctlError as error:\n        return complain(str(error), 1)",
+        "an error\n    return complain(str(error), error.exit_code)",
+        "an error\n    return complain(str(error), 1)",
         "tests/test_cli.py",
     ),
     Mutation(

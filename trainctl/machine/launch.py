@@ -242,7 +242,7 @@ def outcome(attempt: Launch) -> tuple[int, str]:
     told, first = attempt.told, codes[0]
     failed = [code for rank, code in enumerate(codes) if code > 0 and code != GONE and rank not in attempt.ended]
     if 0 in attempt.ended and failed and not killed:  # before the others knew of each other
-        return failed[0], ""
+        return failed[0], told.get("stopped", "")
     if first >= 0 and first != GONE and not (killed and 0 in attempt.ended):
         return first, ""
     state = f"; the state at step {told['saved']} is saved" if "saved" in told else ""
@@ -256,6 +256,8 @@ def outcome(attempt: Launch) -> tuple[int, str]:
         name = signal.Signals(number).name if number in {each.value for each in signal.Signals} else f"signal {number}"
         memory = ", as when memory runs out" if number == signal.SIGKILL else ""
         return AGAIN, f"process {rank} on {platform.node()} was killed ({name}){memory}{state}{advice}"
+    if "stopped" in told:  # by a signal to the first process
+        return told["code"], told["stopped"]
     if attempt.sent:
         return 128 + attempt.sent[0] if attempt.sent[0] == signal.SIGINT else 143, f"stopped{state}{advice}"
     return AGAIN, f"{told.get('gone', 'a process has disappeared without a message')}{state}{advice}"
