@@ -706,8 +706,8 @@ MUTATIONS = [
     # What the user is told.
     Mutation(
         "trainctl/cli.py",
-        "except TrainctlError as error:\n        return complain(str(error), error.exit_code)",
-        "except TrainctlError as error:\n        return complain(str(error), 1)",
+        "an error\n    return complain(str(error), error.exit_code)",
+        "an error\n    return complain(str(error), 1)",
         "tests/test_cli.py",
     ),
     Mutation(
@@ -1147,9 +1147,15 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/step/sharded.py",
-        "self.compute(Piece(*self.rows, share=0.0))",
-        "self.compute(Piece(*self.rows))",
+        "gradient if self.counts else torch.zeros_like(gradient)",
+        "gradient",
         "tests/train/test_sharded.py -k one_does",
+    ),
+    Mutation(
+        "trainctl/step/sharded.py",
+        "torch.zeros_like(gradient)",
+        "gradient * 0",
+        "tests/train/test_sharded.py -k do_not_count",
     ),
     Mutation(
         "trainctl/step/sharded.py",

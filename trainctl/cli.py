@@ -123,13 +123,8 @@ def alone() -> int:
             code = dispatch(sys.argv[1:])
             sys.stdout.flush()
             return code
-    except ProcessError as error:
-        if launch.launched() and not error.known:  # the launcher knows what became of the other process
-            launch.tell({"gone": str(error)})
-            return launch.GONE
-        return complain(str(error), error.exit_code)
     except TrainctlError as error:
-        return complain(str(error), error.exit_code)
+        return failed(error)
     except KeyboardInterrupt as error:
         return stopped(type(error))
     except SystemExit as error:
@@ -148,11 +143,24 @@ def alone() -> int:
         return answered
 
 
+def failed(error: TrainctlError) -> int:
+    """Print an error, and return the exit code."""
+    if isinstance(error, ProcessError) and launch.launched() and not error.known:
+        launch.tell({"gone": str(error)})  # the launcher knows what became of the other process
+        return launch.GONE
+    if not isinstance(error, Interrupted | Terminated) and (kind := left_for()):
+        return stopped(kind)  # a library has turned the signal into an error
+    return complain(str(error), error.exit_code)
+
+
 def stopped(kind: type[KeyboardInterrupt]) -> int:
-    """Print that a signal has ended the command, and return the exit code."""
-    if kind is Terminate:
-        return complain("terminated; everything saved so far is intact", Terminated.exit_code)
-    return complain("interrupted; everything saved so far is intact", Interrupted.exit_code)
+    """Print that a signal has ended the command, and return the exit code; a launcher prints it, or why it sent the signal."""
+    word, code = ("terminated", Terminated.exit_code) if kind is Terminate else ("interrupted", Interrupted.exit_code)
+    message = f"{word}; everything saved so far is intact"
+    if launch.launched():
+        launch.tell({"stopped": message, "code": code})
+        return launch.GONE
+    return complain(message, code)
 
 
 def answer(error: Exception) -> int | None:

@@ -38,14 +38,20 @@ def test_the_exit_code_is_that_of_the_first_process_which_knows_who_failed(code)
     [
         (attempt([GONE, -9], saved=120, directory="runs/x"), 7,
          "was killed (SIGKILL), as when memory runs out; the state at step 120 is saved; resume with: trainctl resume runs/x"),
+        (attempt([GONE, -9], saved=120, directory="runs/x", shares="the weights (distributed.shard=true)"), 7,
+         "checkpoint is that of step 120, as each process had a share of the weights (distributed.shard=true); resume with: "),
         (attempt([-11, GONE]), 7, "process 0 on "),
-        (attempt([143, -9], ended=(0,)), 7, "process 1 on "),  # while the first one was loading
+        (attempt([GONE, -9], ended=(0,), stopped="terminated", code=143), 7, "process 1 on "),  # while the first one loaded
+        (attempt([GONE, GONE], stopped="terminated; all is intact", code=143), 143, "terminated; all is intact"),
+        (attempt([GONE, -2], sent=(2,), stopped="interrupted; all is intact", code=130), 130, "interrupted; all is intact"),
+        (attempt([GONE, 3], ended=(0,), stopped="terminated; all is intact", code=143), 3, "terminated; all is intact"),
         (attempt([-15, -15], sent=(15,)), 143, "stopped"),
         (attempt([-2, GONE], sent=(2,)), 130, "stopped"),
         (attempt([GONE, GONE], gone="process 1 has not answered"), 7, "process 1 has not answered"),
         (attempt([GONE, -9], ended=(1,), gone="process 1 has not answered"), 7, "process 1 has not answered"),
     ],
-    ids=["killed", "first killed", "killed early", "terminated early", "interrupted early", "gone", "hung"],
+    ids=["killed", "shares lost", "first killed", "killed early", "first terminated", "interrupted", "failed early",
+         "terminated early", "interrupted early", "gone", "hung"],
 )  # fmt: skip
 def test_a_process_that_cannot_say_what_happened_is_spoken_for(found, code, message):
     exit_code, text = launch.outcome(found)
@@ -154,11 +160,14 @@ def shown(text: str) -> list[str]:
 @pytest.mark.slow
 def test_the_command_trains_and_resumes_in_two_processes(command, tmp_path):
     one = command(*TINY)
-    two = command(*TINY, "processes=2", "output.root=both")
+    two = command(*TINY, "processes=2", "output.root=both", "logger=[csv]")
     assert (one.returncode, two.returncode) == (0, 0), two.stderr
     assert shown(one.stdout) == shown(two.stdout)
     (run,) = (path.parent for path in (tmp_path / "both").glob("*/config.yaml"))
     assert json.loads((run / "run.json").read_text())["processes"] == 2
+    (logged,) = run.rglob("metrics.csv")
+    rows = [line for line in (run / "metrics.jsonl").read_text().splitlines() if "test/" not in line]
+    assert len(logged.read_text().splitlines()) == 1 + len(rows)
     done = command("verify", "root=both", "processes=1")
     assert (done.returncode, "bit-identical from the start" in done.stdout) == (0, True), done.stderr
     wrong = command(*TINY, "processes=2", "model.hidden=[8]", "loss=mse", "output.root=none")

@@ -1,15 +1,21 @@
 """A signal that arrives while PyTorch is imported ends the command as any other one, whatever the import makes of it."""
 
+import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from trainctl.machine import launch
+from trainctl import cli
+from trainctl.errors import ConfigError
+from trainctl.machine import launch, signals
 from trainctl.machine.launch import GONE, Child, Launch
+from trainctl.machine.signals import Terminate
 
 LATE = 'ImportError("cannot load module more than once per process")'
 TORCH = """
@@ -46,6 +52,35 @@ def test_it_is_one_line_in_the_first_process_and_none_in_the_others(name, code, 
     said = f"trainctl: {word}; everything saved so far is intact\n" if module == "trainctl" else ""
     assert (done.returncode, done.stderr) == (code, said)
     assert not Path(tmp_path, "runs").exists()
+
+
+def test_the_launcher_prints_what_ended_the_first_process(monkeypatch, capsys):
+    own, theirs = socket.socketpair()
+    with own, theirs:
+        monkeypatch.setattr(launch, "_launcher", [theirs])
+        assert cli.stopped(Terminate) == GONE
+        said = json.loads(own.recv(1000))
+    assert said == {"stopped": "terminated; everything saved so far is intact", "code": 143}
+    assert capsys.readouterr().err == ""
+
+
+def test_a_signal_that_a_library_turns_into_an_error_is_still_a_signal(monkeypatch, capsys):
+    def compose(words: list[str]) -> int:
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+        except KeyboardInterrupt as error:  # as OmegaConf does in the middle of a change
+            raise ConfigError("the default run: cannot be composed: AttributeError") from error
+        return 0
+
+    monkeypatch.setattr(cli, "dispatch", compose)
+    monkeypatch.setattr(signals, "_leaving", [])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert cli.alone() == 143
+    finally:
+        signal.signal(signal.SIGTERM, before)  # which is ignored now
+    assert capsys.readouterr().err == "trainctl: terminated; everything saved so far is intact\n"
 
 
 def restore() -> None:

@@ -277,7 +277,7 @@ READERS = {
 TRUSTED = {
     "trainctl/machine/link.py": {"json.loads"},  # of what the other processes of the run say
     "trainctl/machine/notices.py": {"json.loads"},  # the same
-    "trainctl/train/together.py": {"json.loads", "safetensors.torch.load"},  # likewise
+    "trainctl/train/spread.py": {"json.loads", "safetensors.torch.load"},  # likewise
     "trainctl/step/split_state.py": {"safetensors.torch.load"},  # likewise
     "trainctl/machine/launch.py": {"json.loads"},  # of whole lines that our own processes wrote
     "trainctl/components/logger/wandb.py": {"Image.open", "json.loads"},  # of plots and lines that we wrote

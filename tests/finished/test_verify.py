@@ -57,13 +57,13 @@ def change_row(directory: Path, step: int, key: str, value: float) -> None:
     (directory / "metrics.jsonl").write_text("".join(map(rundir.line, rows)))
 
 
-def change_tensor(directory: Path, prefix: str) -> str:
-    """Change the last bit of one value of the newest checkpoint; return the tensor's name."""
+def change_tensor(directory: Path, prefix: str, by: float = 2e-7) -> str:
+    """Change one value of the newest checkpoint, by default in its last bit; return the tensor's name."""
     saved = restore.newest(directory)
     path = directory / "checkpoints" / saved.manifest.last.file
     tensors = safetensors.torch.load(path.read_bytes())
     name = next(key for key in tensors if key.startswith(prefix) and tensors[key].ndim)
-    tensors[name].view(-1)[0] = tensors[name].view(-1)[0] * (1 + 2e-7) + 1e-12
+    tensors[name].view(-1)[0] = tensors[name].view(-1)[0] * (1 + by) + 1e-12
     path.unlink()
     entry = asdict(write_tensors(path, tensors))
     rewrite(

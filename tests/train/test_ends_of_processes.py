@@ -204,6 +204,21 @@ def test_processes_share_the_cpus_of_their_machine(monkeypatch):
     assert together.threads_for(compose.compose(TINY), World(0, 2, 0, 2)) == 1
 
 
+def test_a_run_that_is_resumed_by_others_keeps_its_number_of_threads(tmp_path, monkeypatch):
+    monkeypatch.setattr(threads, "allowed", lambda: {0, 1, 2, 3})
+    monkeypatch.setattr(threads, "quota", lambda: None)
+    monkeypatch.setattr(threads, "from_environment", lambda: None)
+    words = [*(word for word in TINY if not word.startswith("threads=")), "loop.stop_at_step=2"]
+    before = torch.get_num_threads()
+    train(tmp_path / "run", 3, words)
+    found = [restore.newest(tmp_path / "run").manifest.threads]
+    for size, stop in ((1, "4"), (2, "null")):
+        resume(tmp_path / "run", size, f"loop.stop_at_step={stop}")
+        found.append(restore.newest(tmp_path / "run").manifest.threads)
+    assert found == [1, 1, 1]
+    assert torch.get_num_threads() == before
+
+
 def test_processes_that_cannot_connect_name_the_variable_to_set(monkeypatch):
     def refuse(*given: Any, **named: Any) -> None:
         raise RuntimeError("[enforce fail] connect [10.0.0.7]:41: Connection refused\nframe #0: c10")

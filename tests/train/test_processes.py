@@ -1,5 +1,6 @@
 """The number of processes that train a run changes nothing but the time; what ends one of them ends all, after one step."""
 
+import functools
 import logging
 import os
 import platform
@@ -15,15 +16,18 @@ import torch
 from tests import processes
 from tests.together import TINY, begin, resume, same, train
 from trainctl.errors import ConfigError, DataError, ProcessError
+from trainctl.fileformat import fingerprints
 from trainctl.finished import open as opening
 from trainctl.finished.bitwise import tensors_of
 from trainctl.finished.verify import verify
-from trainctl.machine import presence
+from trainctl.machine import device, presence
 from trainctl.machine.link import Link
+from trainctl.run import assemble
 from trainctl.settings import compose
 from trainctl.step import eager as eager_module
+from trainctl.step import pieces
 from trainctl.store import checkpoint, files, manifest, restore, rundir
-from trainctl.train import budget, following, loop, together
+from trainctl.train import budget, following, loop, spread, together
 from trainctl.train.log_lines import Sender
 
 pytestmark = pytest.mark.usefixtures("quiet")
@@ -39,6 +43,32 @@ def test_a_run_of_one_part_draws_other_numbers_than_one_of_two(tmp_path):
     assert not same(tmp_path / "1", tmp_path / "2")
 
 
+@pytest.mark.parametrize(
+    ("words", "equal"),
+    [
+        (["model.dropout=0.5"], False),
+        (["model.dropout=0", "augment=[noise]"], False),
+        (["model.dropout=0"], True),
+    ],
+)
+def test_equal_rows_in_two_parts_of_a_step_get_other_dropout_and_noise(words, equal, tmp_path, monkeypatch):
+    seen: list[torch.Tensor] = []
+
+    def same_rows(tensors: Any, parts: int, mine: range) -> Any:
+        return [(part, 0, tuple(each if each is None else each[:5] for each in tensors)) for part in mine]
+
+    def noted(run: Any, outputs: torch.Tensor, *given: Any) -> Any:
+        seen.append(outputs.detach().clone())
+        return compare(run, outputs, *given)
+
+    compare = eager_module.compare
+    monkeypatch.setattr(pieces, "_split", same_rows)
+    monkeypatch.setattr(eager_module, "compare", noted)
+    begin(tmp_path / "run", [*TINY, "loop.micro_batches=2", "loop.max_steps=1", "loop.record=never", *words])()
+    one, other = seen
+    assert torch.equal(one, other) is equal
+
+
 def test_two_processes_verify_what_one_has_trained(tmp_path):
     train(tmp_path / "run", 1, TINY)
 
@@ -47,6 +77,30 @@ def test_two_processes_verify_what_one_has_trained(tmp_path):
         return comparison.difference, comparison.evaluations
 
     assert processes.run(2, check)[0] == ("", 3)
+
+
+@pytest.mark.slow
+def test_the_state_of_the_first_process_travels_a_few_tensors_at_a_time(tmp_path, monkeypatch):
+    words = (*TINY, "average=ema", "checkpoint.every_seconds=0", "model.hidden=[40,40,40]")
+    take, sizes, own = Link.spread, tmp_path / "sizes", os.getpid()
+
+    def noted(self: Link, content: bytes) -> bytes:
+        if os.getpid() != own and self.place.rank:
+            content = take(self, content)
+            with sizes.open("a") as file:
+                file.write(f"{len(content)}\n")
+            return content
+        return take(self, content)
+
+    monkeypatch.setattr(Link, "spread", noted)
+    monkeypatch.setattr(spread, "AT_ONCE", 8000)  # a matrix has 6,400 bytes
+    train(tmp_path / "1", 1, words)
+    train(tmp_path / "2", 1, [*words, "loop.stop_at_step=7"])
+    resume(tmp_path / "2", 2, "loop.stop_at_step=null")
+    assert same(tmp_path / "1", tmp_path / "2")
+    found = list(map(int, sizes.read_text().split()))
+    assert len(found) > 10
+    assert max(found[1:]) < 10_000 < sum(found)  # the first one has the numbers, and the names of all tensors
 
 
 def failing() -> None:
@@ -107,8 +161,6 @@ def test_the_clock_of_the_first_process_decides(tmp_path, monkeypatch):
 @pytest.mark.slow
 @pytest.mark.parametrize(("victim", "by"), [(1, "srun"), (2, "trainctl"), (0, "srun")])
 def test_a_process_that_dies_silently_while_loading_is_named_by_the_others(victim, by, tmp_path, capfd, monkeypatch):
-    from trainctl.run import assemble
-
     own, build = os.getpid(), assemble.assemble
 
     def dying(*given: Any, **named: Any) -> Any:
@@ -207,7 +259,7 @@ def test_the_traceback_of_another_process_is_in_the_log(at, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("fingerprint", "code", "message"),
     [
-        ("f" * 64, 3, "has other data: fingerprint ffffffffffff there, "),
+        ("f" * 64, 3, f"process 1 on {platform.node()} has other data: fingerprint ffffffffffff there, "),
         (
             "blocks:" + "f" * 64,
             2,
@@ -225,8 +277,14 @@ def test_other_data_in_another_process_are_named(fingerprint, code, message, tmp
 
     monkeypatch.setattr(together, "ready", other)
     assert train(tmp_path / "run", 2, TINY)[0] == code
-    assert message in capfd.readouterr().err
-    assert not (tmp_path / "run").exists()
+    said = capfd.readouterr().err
+    assert message in said
+    if code == 3:
+        train(tmp_path / "run", 1, [*TINY, "loop.max_steps=1"])
+        own = fingerprints.shown(rundir.read_json(tmp_path / "run" / "run.json")["data"]["fingerprint"])
+        assert f"there, {own} on {platform.node()}: the files of the data set differ" in said
+    else:
+        assert not (tmp_path / "run").exists()
 
 
 def test_a_flipped_bit_is_noticed_at_the_next_evaluation(at, tmp_path, capfd, monkeypatch):
@@ -239,7 +297,9 @@ def test_a_flipped_bit_is_noticed_at_the_next_evaluation(at, tmp_path, capfd, mo
 
     monkeypatch.setattr(loop, "look", flipped)
     assert train(tmp_path / "run", 2, TINY)[0] == 7
-    assert "has other weights than process 0 since step 5 or before" in capfd.readouterr().err
+    host, processor = platform.node(), device.processor()
+    said = f"process 1 on {host} has other weights than process 0 since step 5 or before: {processor} there, {processor} on {host}"
+    assert said in capfd.readouterr().err
 
 
 @pytest.mark.slow
@@ -292,8 +352,6 @@ def test_what_several_processes_cannot_do_is_refused_by_name(words, message):
 
 
 def test_a_buffer_that_follows_the_batches_is_refused_by_name(tmp_path, capfd, monkeypatch):
-    from trainctl.run import assemble
-
     build = assemble.build_model
 
     def counting(*given: Any) -> Any:
@@ -305,6 +363,32 @@ def test_a_buffer_that_follows_the_batches_is_refused_by_name(tmp_path, capfd, m
     monkeypatch.setattr(assemble, "build_model", counting)
     assert train(tmp_path / "run", 2, TINY)[0] == 2
     assert "computing a batch changes its buffer seen" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("more", [(), ("distributed.shard=true",)], ids=["exact", "shares"])
+def test_a_layer_that_is_not_used_has_no_gradient_and_keeps_its_weights(more, tmp_path, monkeypatch):
+    build = assemble.build_model
+
+    def with_unused_layer(*given: Any) -> Any:
+        model, task = build(*given)
+        torch.manual_seed(0)
+        model.add_module("unused", torch.nn.Linear(3, 2))
+        model.forward = functools.partial(_forward, model)  # without the layer
+        return model, task
+
+    monkeypatch.setattr(assemble, "build_model", with_unused_layer)
+    train(tmp_path / "one", 1, TINY)
+    train(tmp_path / "two", 2, [*TINY, *more])
+    one, two = (tensors_of(restore.newest(tmp_path / name)) for name in ("one", "two"))
+    assert torch.equal(one["model.unused.weight"], two["model.unused.weight"])
+    assert one.keys() == two.keys()
+    assert more or same(tmp_path / "one", tmp_path / "two")
+
+
+def _forward(model: torch.nn.Sequential, inputs: torch.Tensor) -> torch.Tensor:
+    for name, layer in model.named_children():
+        inputs = inputs if name == "unused" else layer(inputs)
+    return inputs
 
 
 def test_fast_sums_are_close_and_need_no_order(tmp_path):

@@ -14,13 +14,16 @@ import torch
 import torch.distributed.fsdp  # before the processes are forked
 from torch import nn
 
+from tests import processes
+from tests.finished.test_verify import change_row, change_tensor
 from tests.together import COMMON, resume, rows, train
 from trainctl.errors import Advice, ConfigError, DataError
 from trainctl.finished import open as opening
-from trainctl.finished.bitwise import tensors_of
+from trainctl.finished.bitwise import Comparison, tensors_of
+from trainctl.finished.reproduce import reproduce
 from trainctl.finished.verify import verify
 from trainctl.machine import world as worlds
-from trainctl.settings import compose
+from trainctl.settings import compose, existing
 from trainctl.step import eager, sharded
 from trainctl.step.fused import trained_parameters
 from trainctl.store import checkpoint, restore
@@ -32,6 +35,7 @@ TOLERANCE = (
     1e-4  # of a tensor's norm, after up to 50 steps; 4e-7 is typical, and biases before batch norms have no gradient
 )
 SHARD = "distributed.shard=true"
+ALONE = pytest.mark.filterwarnings("ignore:.*there is one process, so nothing is divided")
 TINY = (*COMMON, "dataset=iris", "model=mlp", "model.hidden=[8]", "model.dropout=0.3", "loop.batch_size=26",
         "loop.micro_batches=4", "loop.max_steps=9", "loop.eval_every_steps=4", "loop.eval_batch_size=7")  # fmt: skip
 DIGITS = (*COMMON, "dataset=digits", "loop.micro_batches=4", "loop.batch_size=49", "loop.eval_every_steps=20")
@@ -191,6 +195,8 @@ def test_what_ends_one_process_inside_a_part_ends_all(
     assert time.monotonic() - began < 40  # on a busy machine
     assert message in capfd.readouterr().err
     assert restore.newest(tmp_path / "run").manifest.step == step
+    lost = "the newest checkpoint is the last good state, as each process had a share of the weights"
+    assert (lost in (tmp_path / "run/log.txt").read_text()) == (step == 4)
 
 
 @pytest.mark.slow
@@ -215,6 +221,29 @@ def test_all_processes_skip_a_step_whose_loss_is_not_finite(tmp_path):
         train(tmp_path / str(size), size, [*words, *more])
         assert restore.newest(tmp_path / str(size)).manifest.state["skipped"] == 8
         assert "the gradient of 1.weight" in (tmp_path / str(size) / "log.txt").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model", [("model=mlp",), ("model=cnn", "model.channels=[5]"), ("model=rnn", "model.hidden_size=8")]
+)
+def test_rows_that_do_not_count_change_nothing_even_if_they_are_infinite(model, tmp_path, monkeypatch):
+    words = (*DIGITS, *model, "loop.micro_batches=3", "loop.max_steps=3")
+    train(tmp_path / "1", 1, words)
+    begin, calls = sharded.ShardedExchange.__init__, tmp_path / "calls"
+
+    def spoiled(self: Any, run: Any, compute: Any) -> None:
+        def counted(piece: Any) -> Any:
+            calls.open("a").write("x")
+            return compute(piece)
+
+        begin(self, run, counted)  # parts that count are computed by another function
+        self.rows = (torch.full_like(self.rows[0].float(), torch.inf), self.rows[1])
+
+    monkeypatch.setattr(sharded.ShardedExchange, "__init__", spoiled)
+    assert train(tmp_path / "parts", 2, [*words, SHARD])[0]
+    assert len(calls.read_text()) == 3  # one of the two has a part less in each step
+    assert difference(tmp_path / "1", tmp_path / "parts") < TOLERANCE
 
 
 @pytest.mark.slow
@@ -245,10 +274,46 @@ def test_one_process_divides_nothing_and_says_so(tmp_path):
         session.begin(compose.compose([*TINY, SHARD, "loop.max_steps=1"]), [], tmp_path / "run")
 
 
-def test_a_run_of_which_each_process_has_a_share_is_not_verified(tmp_path):
-    train(tmp_path / "run", 2, [*TINY, SHARD, "loop.max_steps=2"])
-    with pytest.raises(ConfigError, match="the last bits depend on the number of processes"):
-        verify(opening.open(tmp_path / "run", [], [], []), "start", None)
+def compared(path: Path, size: int, how: str, *words: str) -> Comparison:
+    """Repeat a run in several processes, or in this one."""
+
+    def work() -> Comparison:
+        run = opening.open(path, [], words, existing.AGAIN)
+        return verify(run, "start", None) if how == "verify" else reproduce(run, path.parent / f"again-{size}")
+
+    found = processes.run(size, work)[0] if size > 1 else work()
+    assert isinstance(found, Comparison)  # and not an exit code
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [1, 2, 3])
+@ALONE
+def test_a_run_of_which_each_process_had_a_share_is_compared_within_rounding(size, tmp_path):
+    # Biases before batch norms are rounding alone. The last batch of an epoch has 6 rows, 2 in each part.
+    words = [*TINY, SHARD, "model.norm=batch", "loop.max_steps=8", "loop.batch_size=20", "loop.micro_batches=3"]
+    train(tmp_path / "run", 2, words)
+    for how, evaluations in (("verify", 2), ("reproduce", 3)):
+        found = compared(tmp_path / "run", size, how)
+        assert (found.difference, found.allowed, found.evaluations) == ("", 1e-4, evaluations)
+        assert found.tensors > 20
+    name = change_tensor(tmp_path / "run", "model.5.weight", 0.1)
+    assert f"tensor {name} differs by" in compared(tmp_path / "run", size, "verify").difference
+    change_row(tmp_path / "run", 4, "val/loss", 0.1)
+    found = compared(tmp_path / "run", size, "verify")
+    assert "step 4: val/loss was 0.1, is now" in found.difference
+    assert "rounding grows with the number of steps" in found.explanation
+
+
+@pytest.mark.slow
+@ALONE
+def test_a_run_that_one_process_has_trained_alone_is_compared_bit_by_bit(tmp_path):
+    train(tmp_path / "run", 1, [*TINY, SHARD, "loop.stop_at_step=5"])
+    found = compared(tmp_path / "run", 1, "verify")
+    assert (found.difference, found.kind) == ("", "bit-identical")
+    resume(tmp_path / "run", 2, "loop.stop_at_step=null")
+    found = compared(tmp_path / "run", 1, "verify", "distributed.shard=false")
+    assert (found.difference, found.kind) == ("", "the same within 0.0001 (distributed.shard=true)")
 
 
 @pytest.mark.parametrize(

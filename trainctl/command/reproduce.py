@@ -13,7 +13,8 @@ training is made again from the copies of its parents, and its tensors are compa
     trainctl reproduce my-run dataset.root=/other/files
 
 Prints `identical` and exits with 0; or prints the first difference and its likely causes according to run.json
-(other versions, threads, machine, data), and exits with 4. The old run is not changed. A run that depends on
+(other versions, threads, machine, data), and exits with 4. Where several processes divided the weights
+(distributed.shard), numbers may differ by a fraction of 0.0001. The old run is not changed. A run that depends on
 the wall clock (loop.max_time, early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind)
 cannot be reproduced. device, threads, processes, distributed.*, dataset.root and dataset.download may be changed.
 """
@@ -71,7 +72,8 @@ def report(directory: Path, comparison: "Comparison", output: Path | None) -> in
     if comparison.difference:
         raise CheckpointError(f"{directory.name} was not reproduced: {comparison.difference}", comparison.explanation)
     kept = f"; the new run is {output}" if output else ""
-    table.line(f"{directory.name}: identical to step {comparison.end}: {comparison.extent}{kept}")
+    same = comparison.kind.removeprefix("bit-")
+    table.line(f"{directory.name}: {same} to step {comparison.end}: {comparison.extent}{kept}")
     return 0
 
 

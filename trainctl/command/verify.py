@@ -13,10 +13,11 @@ and best weights are compared with the checkpoint.
     trainctl verify my-run dataset.root=/other/files
 
 Prints `bit-identical` and exits with 0; or prints the first evaluation or tensor that differs and what has changed
-since then, and exits with 4. Writes no files. A run that depends on the wall clock (loop.max_time,
-early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be verified. device,
-threads, processes, distributed.*, dataset.root and dataset.download may be changed. A run that was made of others
-without training is made again, and its weights are compared.
+since then, and exits with 4. Where several processes divided the weights (distributed.shard), prints `the same within
+0.0001` if nothing differs by more than this fraction. Writes no files. A run that depends on the wall clock
+(loop.max_time, early_stopping=time) or went back to its newest checkpoint (loop.on_nonfinite=rewind) cannot be
+verified. device, threads, processes, distributed.*, dataset.root and dataset.download may be changed. A run that was
+made of others without training is made again, and its weights are compared.
 """
 
 import sys
@@ -56,8 +57,9 @@ def main(argv: Sequence[str]) -> int:
     comparison = remake(run) if was_made(run) else verify(run, begin, steps)
     for note in comparison.notes:
         table.line(f"trainctl: {note}", stream=sys.stderr)
+    kind = comparison.kind
     if comparison.difference:
-        raise CheckpointError(f"{directory.name} is not bit-identical: {comparison.difference}", comparison.explanation)
+        raise CheckpointError(f"{directory.name} is not {kind}: {comparison.difference}", comparison.explanation)
     start = f"step {comparison.start}" if comparison.start else "the start"
-    table.line(f"{directory.name}: bit-identical from {start} to step {comparison.end}: {comparison.extent}")
+    table.line(f"{directory.name}: {kind} from {start} to step {comparison.end}: {comparison.extent}")
     return 0

@@ -5,6 +5,7 @@ runs differ by more than chance (:mod:`trainctl.finished.distinguish`).
 """
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -23,7 +24,25 @@ from trainctl.store.runpath import AnyPath
 from trainctl.wording import amount, shell_words
 
 CLOCK = ("seconds", "samples_per_second")  # measured by the wall clock, and different in each run
+SMALLEST = 1e-9  # norm of a tensor of which a difference is a fraction
 SECONDS = ("seconds", "evaluated_seconds")  # fields of a state that are measured by the wall clock
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """How far a repetition may be from its run.
+
+    Args:
+        fraction: Largest difference of a metric, as a fraction of its value or of 1, and of a tensor, as a fraction of its
+            norm; 0: all bits must be the same.
+        unsettled: Tensors that are not compared, because rounding alone determines them: names, or ``optimizer.INDEX``.
+    """
+
+    fraction: float = 0.0
+    unsettled: frozenset[str] = frozenset()
+
+
+EXACT = Allowed()
 
 
 @dataclass(frozen=True)
@@ -38,6 +57,7 @@ class Comparison:
         difference: Description of the first difference; empty if all bits are the same.
         causes: Changes since the run that may explain the difference.
         notes: Notes for the user, one line each.
+        allowed: How far numbers may be apart, see :class:`Allowed`; 0 if all bits must be the same.
     """
 
     start: int
@@ -47,6 +67,7 @@ class Comparison:
     difference: str = ""
     causes: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    allowed: float = 0.0
 
     @property
     def extent(self) -> str:
@@ -58,13 +79,18 @@ class Comparison:
         return f"{evaluations}, {amount(self.tensors, 'tensor') if self.tensors else without}"
 
     @property
+    def kind(self) -> str:
+        """Describe how the two are compared, for a message."""
+        return f"the same within {self.allowed:g} (distributed.shard=true)" if self.allowed else "bit-identical"
+
+    @property
     def explanation(self) -> str:
         """Describe the likely causes, for a message."""
         return f"likely causes: {'; '.join(self.causes)}" if self.causes else "run.json shows no cause"
 
 
 def require_repeatable(settings: Config) -> None:
-    """Check that the results of a run depend neither on the wall clock nor on the number of processes.
+    """Check that the results of a run do not depend on the wall clock.
 
     Raises:
         ConfigError: If they do.
@@ -72,11 +98,6 @@ def require_repeatable(settings: Config) -> None:
     if settings.loop.max_seconds is not None:
         raise ConfigError(
             f"loop.max_time={settings.loop.max_time}: a run that depends on the wall clock is not reproducible"
-        )
-    if settings.distributed.shard:
-        raise ConfigError(
-            "distributed.shard=true: the last bits depend on the number of processes: train the run again, and see how far"
-            " the results differ with trainctl compare"
         )
     if settings.parts["early_stopping"]["name"] == "time":
         raise ConfigError("early_stopping=time: a run that depends on the wall clock is not reproducible")
@@ -133,19 +154,34 @@ def recorded(directory: AnyPath, first: int, last: int, *, tested: bool = False)
             yield row
 
 
-def row_difference(before: Row | None, now: Row | None) -> str:
+def row_difference(before: Row | None, now: Row | None, allowed: Allowed = EXACT) -> str:
     """Describe the first difference between two records of one evaluation; return an empty text if there is none."""
     if before is None or now is None:
         return "metrics.jsonl has no such evaluation" if before is None else "it was not evaluated again"
     before, now = (json.loads(rundir.line(row)) for row in (before, now))
     for key in dict.fromkeys([*before, *now]):
-        if key not in CLOCK and before.get(key) != now.get(key):
+        if key not in CLOCK and not alike(before.get(key), now.get(key), allowed):
             return f"{key} was {before.get(key)}, is now {now.get(key)}"
     return ""
 
 
-def tensor_difference(before: Mapping[str, Tensor], now: Mapping[str, Tensor], step: int) -> str:
-    """Describe the first tensor that differs in any bit; return an empty text if none differs."""
+def alike(before: Any, now: Any, allowed: Allowed) -> bool:
+    """Return whether two values of JSON are the same, or their numbers are not further apart than is allowed."""
+    if (same := json.dumps(before) == json.dumps(now)) or not allowed.fraction:  # NaN, too, is the same as NaN
+        return same
+    if isinstance(before, dict) and isinstance(now, dict):
+        return before.keys() == now.keys() and all(alike(before[key], now[key], allowed) for key in before)
+    if isinstance(before, list) and isinstance(now, list | tuple):
+        return len(before) == len(now) and all(alike(*pair, allowed) for pair in zip(before, now, strict=True))
+    if not (isinstance(before, float) and isinstance(now, float)):
+        return False
+    return math.isclose(before, now, rel_tol=allowed.fraction, abs_tol=allowed.fraction)
+
+
+def tensor_difference(
+    before: Mapping[str, Tensor], now: Mapping[str, Tensor], step: int, allowed: Allowed = EXACT
+) -> str:
+    """Describe the first tensor that differs in any bit, or by more than is allowed; return an empty text if none does."""
     added = [
         name for name in now if name not in before and not name.startswith("random.")
     ]  # older checkpoints contain fewer random states
@@ -156,12 +192,25 @@ def tensor_difference(before: Mapping[str, Tensor], now: Mapping[str, Tensor], s
         if then.shape != again.shape or then.dtype != again.dtype:
             kinds = [f"{tensor.dtype} {tuple(tensor.shape)}" for tensor in (then, again)]
             return f"step {step}: tensor {name} was {kinds[0]}, is now {kinds[1]}"
+        if {name, name.rpartition(".")[0]} & allowed.unsettled:
+            continue
+        if allowed.fraction and then.is_floating_point():
+            if not (apart := _distance(then, again)) <= allowed.fraction:  # it may be NaN
+                return f"step {step}: tensor {name} differs by {apart:.2g} of its norm"
+            continue
         different = (_bits(then) != _bits(again)).view(then.numel(), -1).any(1) if then.numel() else torch.zeros(0)
         if different.any():
             gap = (then.double() - again.double()).abs().max()
             values = f"{int(different.sum())} of {amount(then.numel(), 'value')}"
             return f"step {step}: tensor {name} differs in {values}, by up to {gap:.3g}"
     return ""
+
+
+def _distance(one: Tensor, other: Tensor) -> float:
+    """Return the distance of two tensors as a fraction of the first one's norm; 0 if all bits are the same."""
+    if torch.equal(_bits(one), _bits(other)):
+        return 0.0
+    return float((one.double() - other.double()).norm() / one.double().norm().clamp(min=SMALLEST))
 
 
 def _bits(tensor: Tensor) -> Tensor:

@@ -6,7 +6,9 @@ from typing import Any
 
 from trainctl.errors import CheckpointError, Interrupted
 from trainctl.fileformat.waiting import waiting
+from trainctl.finished import rounding
 from trainctl.finished.bitwise import (
+    Allowed,
     Comparison,
     newest_evaluated,
     recorded,
@@ -20,10 +22,13 @@ from trainctl.finished.bitwise import (
 from trainctl.finished.open import Finished
 from trainctl.report.reporters import records as own_records
 from trainctl.run.assemble import assemble
+from trainctl.run.parent import Parent
 from trainctl.run.reporter import MultiReporter
+from trainctl.settings.config import Config
 from trainctl.store import parents as stored_parents
 from trainctl.store import records, restore
 from trainctl.store.difference import check_origin, parts_otherwise
+from trainctl.store.manifest import Saved
 from trainctl.store.records import Facts
 from trainctl.store.runpath import AnyPath
 from trainctl.train import session
@@ -56,6 +61,26 @@ def reproduce(run: Finished, target: Path) -> Comparison:
     check_origin(again, saved)
     finished = records.read_summary(run.directory).outcome == "finished"
     settings = replace(settings, loop=replace(settings.loop, stop_at_step=None if finished else end))
+    reproduced = _train_again(run, settings, parents, target, end)
+    allowed = rounding.allowed(run, again)
+    difference, evaluations = _record_difference(run.directory, target, end, allowed, tested=finished)
+    expected = tensors_of(saved)
+    if not difference and reproduced.manifest.step != end:
+        difference = f"it ended at step {end}, now at step {reproduced.manifest.step}"
+    difference = difference or tensor_difference(expected, tensors_of(reproduced), end, allowed)
+    causes = parts_otherwise(saved, settings) + _changed(facts, records.read_facts(target))
+    causes += [*resumed_with(run.directory, 0), *rounding.cause(allowed)]
+    return Comparison(
+        0, end, evaluations, len(expected), difference, tuple(causes) if difference else (), allowed=allowed.fraction
+    )
+
+
+def _train_again(run: Finished, settings: Config, parents: tuple[Parent, ...], target: Path, end: int) -> Saved:
+    """Train the new run, and return its newest checkpoint.
+
+    Raises:
+        Interrupted: If a signal stopped it before its end.
+    """
     try:
         with waiting("training again", end, "steps") as wait:
             session.begin(
@@ -65,30 +90,22 @@ def reproduce(run: Finished, target: Path) -> Comparison:
                 reporters=lambda run, directory: MultiReporter(own_records(run, directory), StepCounter(wait)),
                 trained=run.schema,
                 parents=parents,
-                made_by=facts.made_by,
+                made_by=records.read_facts(run.directory).made_by,
                 parents_at=run.directory.path,
             )
     except Interrupted:
         if restore.newest(target).manifest.step != end:
             raise Interrupted("interrupted; the run was not changed") from None
-    reproduced = restore.newest(target)
-    difference, evaluations = _record_difference(run.directory, target, end, tested=finished)
-    expected = tensors_of(saved)
-    if not difference and reproduced.manifest.step != end:
-        difference = f"it ended at step {end}, now at step {reproduced.manifest.step}"
-    difference = difference or tensor_difference(expected, tensors_of(reproduced), end)
-    causes = parts_otherwise(saved, settings) + _changed(facts, records.read_facts(target))
-    causes += resumed_with(run.directory, 0)
-    return Comparison(0, end, evaluations, len(expected), difference, tuple(causes) if difference else ())
+    return restore.newest(target)
 
 
-def _record_difference(before: AnyPath, now: AnyPath, end: int, *, tested: bool) -> tuple[str, int]:
+def _record_difference(before: AnyPath, now: AnyPath, end: int, allowed: Allowed, *, tested: bool) -> tuple[str, int]:
     """Compare the evaluations of two runs; return the first difference, and the number of equal ones before it."""
     count = 0
     for kind in (False, True)[: 1 + tested]:
         then, again = ({row["step"]: row for row in recorded(path, 0, end, tested=kind)} for path in (before, now))
         for step in sorted(then.keys() | again.keys()):
-            if difference := row_difference(then.get(step), again.get(step)):
+            if difference := row_difference(then.get(step), again.get(step), allowed):
                 return f"step {step}: {difference}", count
             count += 1
     return "", count

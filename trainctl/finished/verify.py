@@ -1,15 +1,17 @@
 """Repeat a run's steps in memory, from one of its checkpoints, and compare the results with its records."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 
 from trainctl.components.model.base import Pretrained
 from trainctl.errors import ConfigError, Interrupted
 from trainctl.fileformat.waiting import waiting
+from trainctl.finished import rounding
 from trainctl.finished.bitwise import (
     SECONDS,
+    Allowed,
     Comparison,
+    alike,
     newest_evaluated,
     pending,
     recorded,
@@ -26,6 +28,7 @@ from trainctl.run.assemble import assemble
 from trainctl.run.reporter import MultiReporter, Reporter, Row
 from trainctl.run.run import Run
 from trainctl.store import checkpoint, parents, restore
+from trainctl.store.checkpoint import WholeState
 from trainctl.store.difference import check_origin, computed_otherwise
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
@@ -46,10 +49,11 @@ class RecordedEvaluations(Reporter):
 
     Args:
         expected: The record of each evaluation, by its step.
+        allowed: How far it may be from its record.
     """
 
-    def __init__(self, expected: Mapping[int, Row]) -> None:
-        self.expected, self.count = expected, 0
+    def __init__(self, expected: Mapping[int, Row], allowed: Allowed) -> None:
+        self.expected, self.allowed, self.count = expected, allowed, 0
 
     def evaluation(self, row: Row) -> None:
         """Compare the newest evaluation.
@@ -58,7 +62,7 @@ class RecordedEvaluations(Reporter):
             Mismatch: If it differs from its record.
         """
         step = int(row["step"])
-        if difference := row_difference(self.expected.get(step), row):
+        if difference := row_difference(self.expected.get(step), row, self.allowed):
             raise Mismatch(f"step {step}: {difference}")
         self.count += 1
 
@@ -95,26 +99,42 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
         )
     again = replace(again, config=replace(again.config, loop=replace(again.config.loop, stop_at_step=last)))
     check_origin(again, newest)
+    allowed = rounding.allowed(run, again)
     if first:
         restore.restore(again, kept[first])
         again.state.stopping = replace(again.state.stopping, stop=False, reason="")  # the run was resumed after it
     together.equalize(again)
-    records = RecordedEvaluations({row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)})
-    comparable = kept.get(last)
-    if comparable and pending(comparable, again.plan):
-        comparable = None
+    evaluations, tensors, difference = _repeat(run, again, kept.get(last), allowed)
+    causes = (*computed_otherwise(newest, run.config), *resumed_with(run.directory, first), *rounding.cause(allowed))
+    notes = tuple(f"skipped: {trouble}" for trouble in troubles)
+    return Comparison(
+        first, last, evaluations, tensors, difference, causes if difference else (), notes, allowed.fraction
+    )
+
+
+def _repeat(run: Finished, again: Run, saved: Saved | None, allowed: Allowed) -> tuple[int, int, str]:
+    """Repeat a run's steps; return the number of equal evaluations, of tensors compared, and the first difference.
+
+    Args:
+        run: The run.
+        again: The repetition, before its first step.
+        saved: The checkpoint of its last step; None if none is kept.
+        allowed: How far numbers may be apart.
+    """
+    last = again.config.loop.stop_at_step
+    assert last is not None
+    rows = {row["step"]: row for row in recorded(run.directory, again.state.evaluated, last)}
+    records = RecordedEvaluations(rows, allowed)
+    if saved and pending(saved, again.plan):
+        saved = None
     try:
-        _train_to(last, again, run.directory, records)
-        difference, tensors = _state_difference(again, comparable)
+        whole = _train_to(last, again, run.directory, records)
+        difference, tensors = _state_difference(again, saved, whole, allowed)
     except Mismatch as error:
         difference, tensors = str(error), 0
-    if not difference and records.count != len(records.expected):
-        difference = (
-            f"{amount(len(records.expected), 'evaluation')} recorded, {records.count} repeated"
-        )
-    causes = (*computed_otherwise(newest, run.config), *resumed_with(run.directory, first)) if difference else ()
-    notes = tuple(f"skipped: {trouble}" for trouble in troubles)
-    return Comparison(first, last, records.count, tensors, difference, causes, notes)
+    if not difference and records.count != len(rows):
+        difference = f"{amount(len(rows), 'evaluation')} recorded, {records.count} repeated"
+    return records.count, tensors, difference
 
 
 def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
@@ -134,27 +154,29 @@ def _first_step(begin: str, kept: Mapping[int, Saved], newest: Saved) -> int:
     return step
 
 
-def _train_to(step: int, run: Run, directory: AnyPath, records: RecordedEvaluations) -> None:
-    """Train to a step; ``loop.stop_at_step`` stops the loop there, in the same way as a signal."""
+def _train_to(step: int, run: Run, directory: AnyPath, records: RecordedEvaluations) -> WholeState | None:
+    """Train to a step, and return what the processes divide; ``loop.stop_at_step`` stops the loop there, as a signal does."""
+    writer = NullWriter(run, directory, records)
     try:
         with waiting("repeating the run", step - run.state.step, "steps") as wait:
-            reporter = MultiReporter(records, StepCounter(wait, run.state.step))
-            loop.train(run, directory, reporter, NullWriter(run, directory, records))
+            loop.train(run, directory, MultiReporter(records, StepCounter(wait, run.state.step)), writer)
     except Interrupted:
         if run.state.step != step:
             raise Interrupted("interrupted; the run was not changed") from None
+    return writer.whole
 
 
-def _state_difference(run: Run, saved: Saved | None) -> tuple[str, int]:
+def _state_difference(run: Run, saved: Saved | None, whole: WholeState | None, allowed: Allowed) -> tuple[str, int]:
     """Compare a run with its checkpoint of the same step; return the first difference, and the number of tensors."""
     if saved is None:
         return "", 0
     numbers = asdict(replace(run.state, best_weights={}))
     for key, value in saved.manifest.state.items():
-        if key in numbers and key not in SECONDS and json.dumps(value) != json.dumps(numbers[key]):
+        if key in numbers and key not in SECONDS and not alike(value, numbers[key], allowed):
             return f"step {run.state.step}: {key} was {value}, is now {numbers[key]}", 0
-    before, now = tensors_of(saved), checkpoint.all_tensors(run)
+    before, now = tensors_of(saved), checkpoint.all_tensors(run, whole)
     if run.state.best:
-        now |= {f"best model.{key}": value for key, value in run.state.best_weights.items()}
+        best = whole[2] if whole else run.state.best_weights
+        now |= {f"best model.{key}": value for key, value in best.items()}
         now |= {f"best {key}": value for key, value in now.items() if key.startswith(("scale.", "clean."))}
-    return tensor_difference(before, now, run.state.step), len(before)
+    return tensor_difference(before, now, run.state.step, allowed), len(before)

@@ -126,14 +126,9 @@ def _start(words: Sequence[str], count: int) -> Launch:
                 "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, BY_US: listening.fileno(), LAUNCHER: theirs.fileno(),
             }  # fmt: skip
             with theirs:
+                worker = [sys.executable, "-P", "-m", "trainctl.worker"]  # -P: not of this directory
                 process = subprocess.Popen(
-                    [
-                        sys.executable,
-                        "-P",
-                        "-m",
-                        "trainctl.worker",
-                        *([] if rank else words),
-                    ],  # -P: not of this directory
+                    [*worker, *([] if rank else words)],
                     env=QUIET | os.environ | _found() | {key: str(value) for key, value in place.items()},
                     stdin=subprocess.DEVNULL if rank else None,
                     pass_fds=[theirs.fileno(), *([] if rank else [listening.fileno()])],
@@ -247,16 +242,22 @@ def outcome(attempt: Launch) -> tuple[int, str]:
     told, first = attempt.told, codes[0]
     failed = [code for rank, code in enumerate(codes) if code > 0 and code != GONE and rank not in attempt.ended]
     if 0 in attempt.ended and failed and not killed:  # before the others knew of each other
-        return failed[0], ""
+        return failed[0], told.get("stopped", "")
     if first >= 0 and first != GONE and not (killed and 0 in attempt.ended):
         return first, ""
     state = f"; the state at step {told['saved']} is saved" if "saved" in told else ""
+    if state and told.get("shares"):  # steps since then are lost
+        state = (
+            f"; the newest checkpoint is that of step {told['saved']}, as each process had a share of {told['shares']}"
+        )
     advice = f"{ADVICE}{shell_words(['trainctl', 'resume', told['directory']])}" if "directory" in told else ""
     if killed:
         rank, number = killed[0]
         name = signal.Signals(number).name if number in {each.value for each in signal.Signals} else f"signal {number}"
         memory = ", as when memory runs out" if number == signal.SIGKILL else ""
         return AGAIN, f"process {rank} on {platform.node()} was killed ({name}){memory}{state}{advice}"
+    if "stopped" in told:  # by a signal to the first process
+        return told["code"], told["stopped"]
     if attempt.sent:
         return 128 + attempt.sent[0] if attempt.sent[0] == signal.SIGINT else 143, f"stopped{state}{advice}"
     return AGAIN, f"{told.get('gone', 'a process has disappeared without a message')}{state}{advice}"

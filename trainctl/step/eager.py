@@ -16,7 +16,7 @@ from trainctl.step.fused import trained_parameters, unwrapped_step
 from trainctl.step.part import Compute, Mark, Part, Piece, Seen, ignore
 from trainctl.step.recompute import Forward, forward_of
 from trainctl.step.sharded import added, clip_norm, is_sharded, total_of
-from trainctl.step.split_state import divided
+from trainctl.step.split_state import updating_a_share
 from trainctl.step.teaching import teaching
 
 Step = Callable[..., None]  # (inputs, targets, and what a teacher says about the rows, if that is stored)
@@ -168,7 +168,7 @@ def optimizer_step(
     config, parameters = run.config, trained_parameters(run.optimizer)
     batch = batch_of(run, compute, mark)
     compress = _compression(run, mark)
-    change = _change(run, divided(run, update), compress, mark)
+    change = _change(run, updating_a_share(run, update), compress, mark)
     # Projections and clip_value can turn an infinite gradient into a finite update, which no later check would notice.
     closely = closely or (
         run.device.type == "cpu"

@@ -5,6 +5,9 @@ are added over the processes and divided again, once for each part of a batch. S
 time, and one that has no part left computes rows that do not count. The optimizer sees this process's rows as tensors of its
 own: an optimizer that treats each weight by itself needs nothing else. Sums are added in an order that depends on the number
 of processes, so results agree with those of one process within rounding, not bit for bit.
+
+What a process keeps is its *share*; what the first one gathers from all shares, to save it, is the *whole* state. So it is in
+:mod:`trainctl.step.split_state` and in docs/scale.md, too.
 """
 
 import math
@@ -31,9 +34,11 @@ def is_sharded(run: Run) -> bool:
     return run.evaluation.lockstep
 
 
-def has_all_state(run: Run) -> bool:
-    """Return whether this process could save the run without the others."""
-    return not (is_sharded(run) or is_divided(run))
+def shares_of(run: Run) -> str:
+    """Return what this process could not save without the others, in words; empty if it has everything."""
+    if is_sharded(run):
+        return "the weights (distributed.shard=true)"
+    return "the optimizer's state (distributed.split_state=true)" if is_divided(run) else ""
 
 
 def shard(run: Run) -> None:
@@ -129,7 +134,7 @@ def _rows(run: Run, shape: torch.Size) -> list[tuple[int, int]]:
     return [(min(shape[0], most * rank), min(shape[0], most * (rank + 1))) for rank in range(run.world.size)]
 
 
-def divided(run: Run) -> dict[str, nn.Parameter]:
+def parameters_in_shares(run: Run) -> dict[str, nn.Parameter]:
     """Return the parameters that the processes divide, by name, with the shapes of all rows; none before :func:`shard`."""
     return {name: each for name, each in run.model.named_parameters() if hasattr(each, "to_local")}
 
@@ -172,9 +177,12 @@ class ShardedExchange(Exchange):
 
     def __init__(self, run: Run, compute: Compute) -> None:
         super().__init__(run, [])
-        named = divided(run)
+        named = parameters_in_shares(run)
         self.compute, self.rows = compute, run.data.splits["train"].sample(ROWS)
         self.weights = [named[name] for name in trained_names(run)]
+        self.counts, self.masked = True, set[Tensor]()  # whether the rows of a part count
+        for unit in [run.model, *units(run.model)]:
+            unit.register_forward_pre_hook(self._mask)  # after that of fully_shard, which gathers the weights
 
     def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
         """Compute this process's parts; see :meth:`Exchange.__call__`. The gradients are those of this process's rows."""
@@ -183,14 +191,34 @@ class ShardedExchange(Exchange):
 
         def computed() -> Found:
             found = compute()
-            for _ in range(-(-found.leaves // self.run.world.size) - len(found.norms)):  # others have a part more
-                self.compute(Piece(*self.rows, share=0.0))
-                self.run.sums.take()
+            self.counts = False
+            try:
+                for _ in range(-(-found.leaves // self.run.world.size) - len(found.norms)):  # others have a part more
+                    self.compute(Piece(*self.rows))
+                    self.run.sums.take()
+            finally:
+                self.counts = True
             return found
 
         part, norms, metrics = super().__call__(lambda: self.link.in_step(computed), statistics)
         gradients = [None if weight.grad is None else weight.grad.to_local() for weight in self.weights]  # type: ignore[attr-defined]
         return Part(part.loss, gradients, None), norms, metrics
+
+    def _mask(self, module: nn.Module, inputs: object) -> None:
+        """Let whole weights, once they are gathered, get gradients of zero from rows that do not count.
+
+        To weight their loss by 0 is not enough: if it is infinite, 0 times its gradient is not a number.
+        """
+        if self.counts:
+            return
+        gathered = set(module.parameters(recurse=module is not self.run.model))  # torch gathers into the same tensors
+        for weight in gathered - self.masked:
+            if weight.requires_grad:
+                weight.register_hook(self._counted)
+        self.masked |= gathered
+
+    def _counted(self, gradient: Tensor) -> Tensor:
+        return gradient if self.counts else torch.zeros_like(gradient)
 
     def _agree(
         self, found: Found | None, trouble: BaseException | None, statistics: int
@@ -213,7 +241,7 @@ def whole(run: Run) -> WholeState | None:
     """
     if not is_sharded(run):
         return None
-    shapes = {name: parameter.shape for name, parameter in divided(run).items()}
+    shapes = {name: parameter.shape for name, parameter in parameters_in_shares(run).items()}
     trained, (named, numbers) = trained_names(run), flatten_optimizer(run.optimizer)
     # In the order of their names, as the processes may have received them in any other.
     weights = {f"model.{name}": _whole(run, value, shapes.get(name)) for name, value in held(run.model).items()}

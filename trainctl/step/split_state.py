@@ -36,7 +36,7 @@ def owners(sizes: Sequence[int], count: int) -> list[int]:
     return found
 
 
-def divided(run: Run, update: Callable[[], object]) -> Callable[[], object]:
+def updating_a_share(run: Run, update: Callable[[], object]) -> Callable[[], object]:
     """Return the function that applies the optimizer to this process's share, and gets the weights of the others."""
     if not is_divided(run):
         return update

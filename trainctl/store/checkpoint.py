@@ -126,9 +126,9 @@ def size(run: Run) -> int:
     return names + 20_000 + shares * sum(int(value.nbytes) for value in (_tensors(run) | state | best).values())
 
 
-def all_tensors(run: Run) -> dict[str, Tensor]:
-    """Return all tensors that a checkpoint written now would contain in its ``last`` file."""
-    named = _tensors(run) | flatten_optimizer(run.optimizer)[0]
+def all_tensors(run: Run, whole: WholeState | None = None) -> dict[str, Tensor]:
+    """Return all tensors that a checkpoint written now would contain in its ``last`` file; ``whole`` as for :func:`save`."""
+    named = _tensors(run) | (whole[0] if whole else flatten_optimizer(run.optimizer)[0])
     return int8.decode(stored(run, named), "memory")
 
 

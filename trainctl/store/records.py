@@ -117,6 +117,7 @@ class Facts:
     made_by: MadeBy | None = None
     parents: list[ParentFacts] = field(default_factory=list)
     pretrained: dict[str, str] = field(default_factory=dict)
+    shard: bool | None = None  # whether several processes have ever divided its weights; None if it is not recorded
 
     @property
     def created_at(self) -> float | None:

@@ -57,12 +57,17 @@ class Writer(ABC):
 
 
 class NullWriter(Writer):
-    """Writes nothing: for steps repeated in memory, and for all processes of a run except the first."""
+    """Writes nothing: for steps repeated in memory, and for all processes of a run except the first.
+
+    Attributes:
+        whole: What the processes divided when the run was saved last, in the first one.
+    """
+
+    whole: WholeState | None = None
 
     def save(self, whole: WholeState | None = None) -> None:
         """Write nothing; if the processes divide weights or the optimizer's state, send this one's share."""
-        if whole is None:
-            whole_state(self.run)
+        self.whole = whole_state(self.run) if whole is None else whole
 
     def write(self, name: str, content: Mapping[str, Any]) -> None:
         """Write nothing."""

@@ -38,13 +38,13 @@ from trainctl.step import split_state
 from trainctl.step.eager import closely, where
 from trainctl.step.engine import Engine
 from trainctl.step.fused import trained_parameters
-from trainctl.step.sharded import has_all_state
+from trainctl.step.sharded import shares_of
 from trainctl.store import restore, rundir
 from trainctl.store.checkpoint import WholeState
 from trainctl.train.blame import FILE, explain
 from trainctl.train.checkpoint_writer import Writer, whole_state
 from trainctl.train.snapshot import Snapshot, are_finite, masks, state_is_finite
-from trainctl.train.together import spread_state
+from trainctl.train.spread import spread_state
 from trainctl.wording import shell_words
 
 EVERY_STEPS = (
@@ -276,8 +276,9 @@ class Health:
         try:
             if self.broken:
                 self._put_back()
-            whole_is_finite = has_all_state(self.run) if whole is None else are_finite(whole[0], self.masks)
-            if whole_is_finite and state_is_finite(self.run, self.masks):
+            if whole is None and (shares := shares_of(self.run)):
+                return f"the newest checkpoint is the last good state, as each process had a share of {shares}"
+            if (whole is None or are_finite(whole[0], self.masks)) and state_is_finite(self.run, self.masks):
                 self.writer.save(whole)
                 return f"the state at step {self.run.state.step} is saved"
         except (StorageError, RuntimeError, MemoryError) as trouble:  # must not hide the error that caused this

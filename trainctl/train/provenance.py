@@ -13,6 +13,7 @@ import torch
 from trainctl.machine import device
 from trainctl.run import pretrained
 from trainctl.run.run import Run
+from trainctl.step.sharded import is_sharded
 from trainctl.store import rundir
 from trainctl.store.records import MadeBy
 from trainctl.train import repository
@@ -31,6 +32,7 @@ def run_json(run: Run, made_by: MadeBy | None = None) -> dict[str, Any]:
         "device": device.name(run.device, replace(run.threads, reason="")),
         "threads": {"used": run.threads.threads, "reason": run.threads.reason},
         "processes": run.world.size,
+        "shard": is_sharded(run),
         **({"hosts": run.world.link.hosts} if run.world.link else {}),
         "seed": run.config.seed,
         "data": {"fingerprint": run.data.schema.fingerprint}

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from trainctl.data.schema import Schema
 from trainctl.errors import (
@@ -27,6 +28,7 @@ from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
 from trainctl.settings import naming, processes
 from trainctl.settings.config import Config
+from trainctl.step.sharded import is_sharded, shares_of
 from trainctl.store import checkpoint, files, lock, records, restore, rundir, runpath
 from trainctl.store import parents as stored_parents
 from trainctl.store.building import remove_abandoned
@@ -179,12 +181,15 @@ def _nothing_to_do(run: Run, directory: RunPath, saved: Saved) -> Summary | None
 
 
 def _record_changes(run: Run, directory: RunPath, overrides: Sequence[str]) -> None:
-    if not overrides:
-        return
-    rundir.write_config(directory, run.config.tree, [*rundir.read_overrides(directory), *overrides])
-    before = [asdict(entry) for entry in records.read_facts(directory).resumed]
-    resumed = [*before, {"step": run.state.step, "changed": list(overrides)}]
-    rundir.write_json(directory / "run.json", rundir.read_json(directory / "run.json") | {"resumed": resumed})
+    facts, changes = records.read_facts(directory), dict[str, Any]()
+    if overrides:
+        rundir.write_config(directory, run.config.tree, [*rundir.read_overrides(directory), *overrides])
+        before = [asdict(entry) for entry in facts.resumed]
+        changes["resumed"] = [*before, {"step": run.state.step, "changed": list(overrides)}]
+    if is_sharded(run) and not facts.shard:
+        changes["shard"] = True
+    if changes:
+        rundir.write_json(directory / "run.json", rundir.read_json(directory / "run.json") | changes)
 
 
 def _warnings(run: Run, saved: Saved, history: Sequence[Row]) -> list[str]:
@@ -223,7 +228,8 @@ def lost_evaluations(run: Run, history: Sequence[Row]) -> tuple[int, list[int]]:
 
 def _train(run: Run, directory: RunPath, reporter: Reporter, history: Sequence[Row], judge: Judge) -> Summary:
     """Run the training loop and conclude; `summary.json` contains the outcome in every case."""
-    launch.tell({"directory": str(directory), "components": list(run.config.components)})
+    packages = list(run.config.components)
+    launch.tell({"directory": str(directory), "components": packages, "shares": shares_of(run)})
     try:
         together.equalize(run)
         reporter.start(run, directory.path, history)

@@ -5,16 +5,13 @@ same run from it, receives the state, and takes part in every step, see :mod:`tr
 """
 
 import hashlib
-import json
 import platform
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import torch
-from torch import Tensor
 
 from trainctl.data.schema import Schema
 from trainctl.errors import Advice, ConfigError, DataError, UnavailableError
@@ -33,9 +30,9 @@ from trainctl.run.run import Run
 from trainctl.settings.config import Config
 from trainctl.settings.processes import too_few_parts
 from trainctl.settings.validation import obstacles
-from trainctl.step import sharded, split_state
-from trainctl.store import checkpoint, restore
+from trainctl.step import sharded
 from trainctl.train import log_lines
+from trainctl.train.spread import spread_state
 
 
 def enter() -> World:
@@ -209,61 +206,6 @@ def open_for(run: Run) -> None:
     link.seconds = run.state.seconds
 
 
-def spread_state(run: Run) -> None:
-    """Replace the state of every process by that of the first one."""
-    link = run.world.link
-    if link is None:
-        return
-    if run.world.first:
-        content = _packed(run)
-        link.spread(content)
-    else:
-        _unpack(run, link.spread(b""))
-    split_state.forget_the_others(run)
-    link.seconds = run.state.seconds
-
-
-def _packed(run: Run) -> bytes:
-    """Return everything that steps change, as bytes in the format of safetensors."""
-    random = {f"random.{name}": value for name, value in devices.random_states(run.device).items()}
-    best = {f"best.{name}": value for name, value in run.state.best_weights.items()}
-    optimizer, numbers = checkpoint.flatten_optimizer(run.optimizer)
-    state = {
-        "state": asdict(replace(run.state, best_weights={})),
-        "optimizer": numbers,
-        "groups": checkpoint.group_numbers(run.optimizer),
-        "scaler": run.scaler.state_dict(),
-    }
-    named = run.changing_tensors | random | best | optimizer
-    return safetensors.torch.save(
-        {name: value.detach().cpu().contiguous().clone() for name, value in named.items()},
-        {"state": json.dumps(state)},
-    )
-
-
-@torch.no_grad()
-def _unpack(run: Run, content: bytes) -> None:
-    named = safetensors.torch.load(content)
-    length = int.from_bytes(content[:8], "little")
-    state = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["state"])
-    for name, tensor in run.changing_tensors.items():
-        tensor.copy_(named[name])
-    restore.load_optimizer(run.optimizer, _below(named, "optimizer."), state["optimizer"], Path("process 0"))
-    restore.restore_group_numbers(run.optimizer, state["groups"])
-    if run.scaler.is_enabled():
-        run.scaler.load_state_dict(state["scaler"])
-    for key, value in state["state"].items():
-        if key != "best_weights":
-            record = restore.RECORDS.get(key)
-            setattr(run.state, key, record(**value) if record and value is not None else value)
-    run.state.best_weights = {key: value.to(run.device) for key, value in _below(named, "best.").items()}
-    devices.restore_random_states(_below(named, "random."), run.device)
-
-
-def _below(named: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): value for name, value in named.items() if name.startswith(prefix)}
-
-
 def compare_weights(run: Run) -> None:
     """Check that all processes have the same weights and buffers, bit for bit, except weights that they divide.
 
@@ -272,7 +214,7 @@ def compare_weights(run: Run) -> None:
     """
     if run.world.link is None:
         return
-    digest, divided = hashlib.sha256(), {f"model.{name}" for name in sharded.divided(run)}
+    digest, divided = hashlib.sha256(), {f"model.{name}" for name in sharded.parameters_in_shares(run)}
     for name, tensor in run.changing_tensors.items():
         if name in divided:
             continue
