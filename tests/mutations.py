@@ -535,7 +535,7 @@ MUTATIONS = [
         "trainctl/fileformat/arrow_memory.py",
         'os.environ.setdefault(POOL, "system")',
         'os.environ.setdefault(POOL, "mimalloc")',
-        "tests/train/test_on_disk.py -k files_half",
+        "tests/components/dataset/test_parquet.py -k inherit",
     ),
     Mutation(
         "trainctl/fileformat/idx.py",
