@@ -466,7 +466,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/split.py",
-        "pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]",
+        "pool = pool[_by_class(dataset.targets, pool)]",
         "pool = pool[:]",
         "tests/data/test_split.py",
     ),
@@ -524,6 +524,18 @@ MUTATIONS = [
         'raise pickle.UnpicklingError(f"it names {module}.{name}, which an array does not need") from None',
         "return super().find_class(module, name)",
         "tests/fileformat/test_cifar.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/image.py",
+        "read_at_most(file, MOST_BYTES + 1)",
+        "file.read(MOST_BYTES + 1)",
+        "tests/fileformat/test_at_most.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/arrow_memory.py",
+        'os.environ.setdefault(POOL, "system")',
+        'os.environ.setdefault(POOL, "mimalloc")',
+        "tests/components/dataset/test_parquet.py -k inherit",
     ),
     Mutation(
         "trainctl/fileformat/idx.py",

@@ -19,6 +19,7 @@ from trainctl.data.split import DividedDataset, all_rows, notes_on_splits, split
 from trainctl.errors import DataError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
+from trainctl.machine import memory
 from trainctl.settings.config import Split
 from trainctl.wording import agree, amount
 
@@ -94,6 +95,8 @@ def load(
         ConfigError: If ``split.labels`` or ``split.omit`` does not match the data.
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
+    if dataset.stored is not None:  # what converting took
+        memory.give_back()
     dataset, changes = by_block.select(clean, dataset, unlabeled=unlabeled)
     divided = learn(DividedDataset(dataset, _split(dataset, split), tuple(changes)))
     inferred: tuple[InferredLine, ...] = ()
@@ -108,6 +111,8 @@ def load(
     with waiting("searching for equal rows"):
         notes = (*divided.dataset.notes, *notes_on_splits(divided.dataset, divided.rows, own=own, seed=split.seed))
     data = resident(divided, fitted, device, notes)
+    if dataset.stored is not None:
+        memory.give_back()
     return replace(data, inferred=(*data.inferred, *inferred))
 
 

@@ -161,10 +161,12 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
     rows = len(dataset.inputs)
     generator = torch.Generator().manual_seed(derive(split.seed))
     pool = torch.randperm(rows - dataset.test_rows - dataset.val_rows, generator=generator)
-    missing = missing_targets(dataset)[pool]
-    pool, free = pool[~missing], pool[missing]
+    missing, free = missing_targets(dataset), pool[:0]
+    if missing.any():
+        missing = missing[pool]
+        pool, free = pool[~missing], pool[missing]
     if dataset.task == "classification":
-        pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]
+        pool = pool[_by_class(dataset.targets, pool)]
     if dataset.test_rows:
         test, rest = torch.arange(rows - dataset.test_rows, rows), pool
     else:
@@ -174,6 +176,12 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
         return torch.cat([rest, free]), torch.arange(end - dataset.val_rows, end), test
     val, train = _pick(rest, _count(pool, split.val_fraction))
     return torch.cat([train, free]), val, test
+
+
+def _by_class(targets: Tensor, pool: Tensor) -> Tensor:
+    """Return the order that sorts rows by class, and leaves those of a class as they are; few bytes a row, if classes are few."""
+    narrow = torch.int16 if int(targets.max()) < 1 << 15 else torch.int64
+    return targets.to(narrow)[pool].sort(stable=True).indices
 
 
 def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]:
@@ -192,6 +200,7 @@ def _count(rows: Tensor, fraction: float) -> int:
 def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Pick ``count`` rows at even distances; return them and the remaining rows."""
     count = min(count, len(rows))
-    index = torch.arange(len(rows))
-    picked = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))
-    return rows[picked], rows[~picked]
+    last = -(-torch.arange(1, count + 1) * len(rows) // max(1, count)) - 1  # of as many equal parts
+    kept = torch.ones(len(rows), dtype=torch.bool)
+    kept[last] = False
+    return rows[last], rows[kept]

@@ -11,6 +11,7 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from trainctl.errors import DataError
+from trainctl.fileformat.at_most import read_at_most
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.foreign import HEAD, foreign, in_zip
 from trainctl.fileformat.place import check_file
@@ -133,7 +134,7 @@ def _unpacked(path: Path, packer: Callable[[Path], IO[bytes]], limit: int) -> by
 
 
 def _bounded(path: Path, file: IO[bytes], limit: int) -> bytes:
-    content = file.read(limit + 1)
+    content = read_at_most(file, limit + 1)
     if len(content) > limit:
         raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is expected")
     return content

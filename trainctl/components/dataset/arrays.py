@@ -92,7 +92,7 @@ def arrays(
         inputs, lines, notes = inputs_of(values, file)
     amounts = answers.dtype.kind == "f" and (schema.task if schema else task) != "classification"
     missing = without_class(answers) if unlabeled and not amounts else np.zeros(len(answers), bool)
-    found = task_of_array(answers[~missing]) if task == "auto" and not schema else None
+    found = task_of_array(answers[~missing] if missing.any() else answers) if task == "auto" and not schema else None
     chosen: Task = schema.task if schema else found.task if found else task  # type: ignore[assignment]
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -166,7 +166,10 @@ def _classes(
     """
     if missing.all():
         raise DataError(f"{file}: no row has a class: with a teacher, -1 means that a row has none")
-    some, classes = as_classes(answers[~missing], file, schema.class_names if schema else None)
+    labelled = answers[~missing] if missing.any() else answers
+    some, classes = as_classes(labelled, file, schema.class_names if schema else None)
+    if len(some) == len(answers):
+        return some, classes
     known = np.full(len(answers), NO_CLASS, dtype=np.int64)
     known[~missing] = some
     return known, classes
