@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainctl.api import training
 from trainctl.command.flags import with_file_expanded
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import cells
@@ -206,6 +207,21 @@ def test_a_second_file_is_refused_before_anything_is_chosen(
     with pytest.raises((ConfigError, DataError), match=message):
         with_file_expanded([f"{tmp_path}/f.csv", "seed=1", f"{tmp_path}/{second}"])
     assert capsys.readouterr().out == ""
+
+
+def test_settings_of_the_data_need_no_section_where_a_file_is_given(tmp_path: Path) -> None:
+    path = str(flowers(tmp_path / "f.csv"))
+    words = with_file_expanded(["-m", path, "target=island", "drop=[width]", "seed=0,1", "model=mlp"])
+    assert words[-4:] == ["dataset.target=island", "dataset.drop=[width]", "seed=0,1", "model=mlp"]
+    assert [word for word in words if word.startswith(("dataset.target", "dataset.drop"))] == words[-4:-2]
+    assert "clean=impute" in words  # the rest follows from the target
+    assert with_file_expanded(["target=island", path])[0] == "dataset.target=island"
+    assert with_file_expanded([path, "label=island"])[-1] == "label=island"  # of tar files
+    assert with_file_expanded(["target=island"]) == ["target=island"]  # no file
+    assert from_file.in_full(path, ["path=g.csv", "--cfg", "job", "target"]) == ["path=g.csv", "--cfg", "job", "target"]
+    (tmp_path / "photos").mkdir()
+    assert from_file.in_full(str(tmp_path / "photos"), ["size=8", "target=a"]) == ["dataset.size=8", "dataset.target=a"]
+    assert training._expanded([path, "target=island"])[0][-1] == "dataset.target=island"
 
 
 @pytest.mark.parametrize("command", ["find-lr", "find-batch-size", "profile"])

@@ -134,7 +134,7 @@ def image_folder(
         test_rows=found.test - sum(row >= training + found.val for row in lost),
         encoding=Encoding(pixel_range=facts.pixel_range),
         notes=(*found.notes, *damage.notes, *_notes(facts)),
-        inferred=(*_inferred(found, facts, background), *choice.lines),
+        inferred=(*_inferred(found, facts, wanted), *choice.lines),
     )
 
 
@@ -175,7 +175,7 @@ def _on_disk(
     codes = [found.names.index(name) if name != NO_NAME else NO_CLASS for name in names]
     return images_on_disk(
         rows, np.array(codes, np.int64), found.names, choice,
-        lines=_inferred(found, facts, wanted.background),
+        lines=_inferred(found, facts, wanted),
         notes=(*found.notes, *_notes(facts)),
         encoding=Encoding(pixel_range=facts.pixel_range),
         val_rows=int(((kept >= training) & (kept < training + found.val)).sum()),
@@ -203,14 +203,14 @@ def _notes(facts: Facts) -> list[str]:
     return notes
 
 
-def _inferred(found: ClassFiles, facts: Facts, background: str) -> tuple[tuple[str, str], ...]:
+def _inferred(found: ClassFiles, facts: Facts, wanted: Wanted) -> tuple[tuple[str, str], ...]:
     """Return what was found in the directory, for the block at the start."""
     layout = "train, val and test are splits" if found.has_splits else "each folder is a class"
     parts = [f"{len(found.files) - len(facts.damaged):,} files, {layout} (dataset.splits)"]
     if facts.transparent:
-        ground = "transparency ignored" if background == "ignore" else f"put on {background}"
+        ground = "transparency ignored" if wanted.background == "ignore" else f"put on {wanted.background}"
         parts.append(f"{facts.transparent:,} transparent, {ground} (dataset.background)")
     if facts.deep:
         low, high = facts.pixel_range or (0, TOP)
         parts.append(f"{facts.deep:,} of more than 8 bits, {low:g}..{high:g} become 0..255 (dataset.range)")
-    return (("images", "; ".join(parts)),)
+    return (("images", "; ".join(parts)), *facts.lines(wanted.size, wanted.size, wanted.channels))
