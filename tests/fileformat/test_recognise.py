@@ -92,6 +92,9 @@ def test_a_target_that_is_not_plain_is_asked_for_with_the_columns(tmp_path: Path
     path = table(tmp_path / "n.csv", "age,height,weight", lambda n: f"{n}.5,{n * 3 % 17}.5,{n * 7 % 13}.5")
     with pytest.raises(ConfigError, match=r"add dataset.target=COLUMN; the columns are age \(numbers\), height"):
         recognise(path)
+    numbered = table(tmp_path / "i.csv", "id,age,height", lambda n: f"{n},{n * 3 % 17}.5,{n * 7 % 13}.5")
+    with pytest.raises(ConfigError, match=r"the columns are id \(identifier, or empty\), age \(numbers\)"):
+        recognise(numbered)
     found = recognise(path, {"target": "weight"})
     assert (found.settings, found.groups) == ({"target": "weight"}, {"loss": "mse"})
     with pytest.raises(DataError, match="column weigth_ is missing; did you mean weight"):

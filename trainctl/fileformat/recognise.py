@@ -34,6 +34,7 @@ LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
 # As well, but a column of them in the order of time is a series, and one before a last column of categories an input.
 QUANTITIES = ("price", "sale_price", "saleprice")
+UNUSABLE = "identifier, or empty"  # what a column of the kind "nothing" is called
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
@@ -254,7 +255,7 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
         return categories[0], f"the target is {categories[0]}, {why}"
     if categories and categories[-1] == table.header[-1]:
         return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
-    shown = [f"{name} ({kind})" for name, kind in columns.kinds.items()]
+    shown = [f"{name} ({UNUSABLE if kind == 'nothing' else kind})" for name, kind in columns.kinds.items()]
     raise ConfigError(
         f"{table.path}: which column is to be predicted? add dataset.target=COLUMN; the columns are"
         f" {listed(shown, most=20)}"
