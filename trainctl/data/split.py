@@ -91,7 +91,7 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
         if absent := int((counts == 0).sum()):
             name = dataset.class_names[least]
             notes.append(f"class {name} has 0 of {total} training rows; {absent} of {len(counts)} classes have none")
-        elif counts[most] > min(IMBALANCE * counts[least], MAJORITY * total):
+        elif int(counts[most]) > min(IMBALANCE * int(counts[least]), MAJORITY * total):
             notes.append(
                 f"classes are imbalanced ({rare}, {frequent} of {total:,} training rows): accuracy is misleading;"
                 " metric=[balanced_accuracy] shows more, loss.class_weights=balanced may help"
