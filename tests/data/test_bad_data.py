@@ -435,8 +435,7 @@ ODD: list[tuple[str, Files, str, str]] = [
     ("mixed line ends", {"my.csv": table(20).replace("\n", "\r\n", 9)}, CSV, "14 train, 3 val, 3 test"),
     ("a constant column", {"my.csv": table(20, "x,z,y", lambda row: f"{row},7,{'ab'[row % 2]}")}, CSV, "samples of shape 2"),
     ("classes not balanced", {"my.csv": table(2000, row=lambda row: f"{row},{'b' if row % 100 == 7 else 'a'}")}, CSV,
-     "classes are imbalanced (b 14, a 1,386 of 1,400 training rows): accuracy is misleading;"
-     " metric=[balanced_accuracy] shows more, loss.class_weights=balanced may help"),
+     "(b 14, a 1,386 of 1,400 training rows): accuracy is misleading; metric=[balanced_accuracy] shows more"),
     ("one class has nearly all rows", {"my.csv": table(400, row=lambda row: f"{row},{'b' if row % 20 == 7 else 'a'}")}, CSV,
      "classes are imbalanced (b 14, a 266 of 280 training rows): accuracy is misleading"),
     ("rows that are trained and judged", {"my.csv": table(20, row=lambda row: f"{row % 2},{'ab'[row % 2]}")}, CSV,

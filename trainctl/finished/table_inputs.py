@@ -119,9 +119,22 @@ def kept_columns(
     """
     if keep == "ids":
         unused = [name for name in header if name not in (*inputs, *targets)]
-        return list(dict.fromkeys(ids)) or [name for name in unused if IDENTIFIER.search(name.strip())]
+        return list(dict.fromkeys(ids)) or [name for name in unused if is_identifier(name)]
     more = {"none": [], "inputs": inputs, "all": header}[keep]
     return list(dict.fromkeys([*ids, *more]))
+
+
+def is_identifier(name: str) -> bool:
+    """Return whether a column is called as if it identified a row.
+
+    >>> [
+    ...     name
+    ...     for name in ("id", "Customer ID", "PassengerId", "uuid", "idea", "paid", "key_figure")
+    ...     if is_identifier(name)
+    ... ]
+    ['id', 'Customer ID', 'PassengerId', 'uuid']
+    """
+    return IDENTIFIER.search(name.strip()) is not None
 
 
 def _as_written(cells: table.Table, columns: Sequence[table.Column]) -> tuple[table.Column, ...]:
