@@ -212,6 +212,40 @@ def test_a_second_file_is_refused_before_anything_is_chosen(
     assert capsys.readouterr().out == ""
 
 
+def test_a_parquet_file_is_recognised_as_a_table(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = range(200)
+    columns = {
+        "id": [f"u{row}" for row in rows],
+        "x": [None if row == 7 else row / 7 for row in rows],
+        "price_text": [f"{row * 37 % 199},{row % 7}" for row in rows],
+        "words": [[1, 2]] * 200,
+        "kind": ["ab"[row % 2] for row in rows],
+        "species": ["stu"[row % 3] for row in rows],
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = recognise(tmp_path / "t.parquet")
+    assert found.dataset == "parquet"
+    assert found.settings == {"target": "species", "drop": ["id", "words", "price_text"]}
+    assert found.groups == {"clean": "impute"}
+    assert found.reasons[-2:] == (
+        "not used, because they are neither numbers, dates nor texts: words",
+        "not used, because they are texts with numbers or dates, which are read from CSV: price_text",
+    )
+    words = with_file_expanded([str(tmp_path / "t.parquet"), "target=x", "seed=1"])
+    assert {"loss=mse", "dataset.target=x"} <= set(words)
+    data = assemble.assemble(compose.compose(with_file_expanded([str(tmp_path / "t.parquet")]))).data
+    assert data.schema.input_names == ("x", "kind=a", "kind=b")
+    times = pa.table({"day": [f"2024-01-{row:02d}" for row in range(1, 29)], "y2": [row / 3 for row in range(28)]})
+    parquet.write_table(times, tmp_path / "s.parquet")
+    with pytest.raises(ConfigError, match="contains a series, and dataset=series reads CSV: save the table as CSV; to"):
+        recognise(tmp_path / "s.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:99])
+    with pytest.raises(DataError, match="cannot be read"):
+        recognise(tmp_path / "cut.parquet")
+
+
 def test_settings_of_the_data_need_no_section_where_a_file_is_given(tmp_path: Path) -> None:
     path = str(flowers(tmp_path / "f.csv"))
     words = with_file_expanded(["-m", path, "target=island", "drop=[width]", "seed=0,1", "model=mlp"])

@@ -1,7 +1,7 @@
 """A file or directory of the user -> what kind of data it contains, and what is to be predicted. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -80,10 +80,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in TABLES:
         return _table(_seen(path, kind, _form(typed)), typed)
     if kind in PARQUET:
-        raise ConfigError(
-            f"{path}: a Parquet file; name the column to predict:"
-            f" trainctl dataset=parquet {shell_words([f'dataset.path={path}'])} dataset.target=COLUMN"
-        )
+        return _parquet(path, typed)
     if kind in SPREADSHEETS:
         raise ConfigError(
             f"{path}: a spreadsheet; save it as CSV (in the spreadsheet program: File, Save as), and give that"
@@ -132,6 +129,19 @@ def _arrays(path: Path) -> Recognised:
     if parts is not None and task_of_array(parts.targets).task == "regression":
         groups["loss"] = "mse"
     return Recognised("arrays", groups=groups, reasons=(f"inputs of shape {'x'.join(map(str, shape))}",))
+
+
+def _parquet(path: Path, typed: Mapping[str, Any]) -> Recognised:
+    """Return what a Parquet file contains, by its first rows."""
+    from trainctl.fileformat.parquet_head import read_head  # here, because pyarrow may be missing
+
+    head = read_head(path)
+    found = _table(head.table, typed)
+    head.require_rows(found.dataset, typed)
+    target, dropped = found.settings["target"], found.settings.get("drop", [])
+    more, reasons = head.unused(dropped, [target] if isinstance(target, str) else target or [])
+    settings = found.settings | ({"drop": [*dropped, *more]} if more else {})
+    return replace(found, dataset="parquet", settings=settings, reasons=(*found.reasons, *reasons))
 
 
 @dataclass(frozen=True)
