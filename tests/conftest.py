@@ -108,7 +108,9 @@ def command(tmp_path: Path, start: Callable[..., Process]) -> Callable[..., subp
         if fresh:
             streams = {"capture_output": True, "encoding": "utf-8", "errors": "replace"}  # what a terminal makes of it
             done = subprocess.run(typed, cwd=cwd, timeout=timeout, env=os.environ | environment, **streams)
-            done.stderr = re.sub(r"^trainctl: loading PyTorch, \d+s\n", "", done.stderr, flags=re.M)  # on a slow machine
+            done.stderr = re.sub(
+                r"^trainctl: loading PyTorch, \d+s\n", "", done.stderr, flags=re.M
+            )  # on a slow machine
             return done
         process = start(*arguments, cwd=cwd, **environment)
         out, err = process.communicate(timeout)

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import trainctl
 from tests import small_runs
@@ -180,6 +181,30 @@ def rows_in_memory(root, kind):
 def test_wrong_rows_are_data_errors(run, given, expected):
     with pytest.raises(trainctl.DataError, match=expected):
         run.predict(given)
+
+
+def test_identifiers_stay_with_the_predictions(small_root, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    run = trainctl.load(small_runs.find(small_root, "prices"))
+    frame = pandas.DataFrame({"customer_id": ["a", "b"], "city": ["Bern", "Ulm"], "age": [3, 4], "row": [7, 8]})
+    found = run.predict(frame)
+    assert found.columns == ["row", "customer_id", "price"]
+    assert found.column("customer_id") == ["a", "b"]
+    assert list(run.predict(frame.set_index("customer_id"))) == list(found)
+    assert run.predict(frame.set_index("row")).columns == ["row", "customer_id", "price"]
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert run.predict(tmp_path / "rows.csv").column("customer_id") == ["a", "b"]
+    assert (run.predict(frame).values == run.predict(frame[["city", "age"]]).values).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "1"])
+def test_an_image_of_pillow_is_predicted_as_its_file(small_root, tmp_path, mode):
+    run = trainctl.load(small_runs.find(small_root, "images"))
+    image = Image.new("RGB", (6, 5), (200, 90, 20)).convert(mode)
+    image.save(tmp_path / "one.tiff")
+    expected = run.predict(tmp_path / "one.tiff").probabilities
+    assert np.array_equal(run.predict(image).probabilities, expected)
+    assert np.allclose(run.predict([image, image]).probabilities, expected)
 
 
 def test_errors_are_those_of_the_command_line():

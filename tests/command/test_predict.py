@@ -160,6 +160,17 @@ def test_columns_are_kept_and_never_take_the_name_of_a_prediction(predict):
     assert [row["text"] for row in predict("lines", "new.txt", "keep=inputs")[1]] == ["cat 1", "zebra 1"]
 
 
+def test_identifiers_are_kept_unless_others_are_named(predict):
+    rows = "customer_id,age,city,PassengerId\nC7,31,Bern,9\nC8,40,Ulm,8\n"
+    Path("rows.csv").write_text(rows)
+    whole = predict("prices", "rows.csv")[1]
+    assert [(row["customer_id"], row["PassengerId"]) for row in whole] == [("C7", "9"), ("C8", "8")]
+    assert list(whole[0]) == ["row", "customer_id", "PassengerId", "price"]
+    assert "customer_id" not in predict("prices", "rows.csv", "keep=none")[1][0]
+    named = predict("prices", "rows.csv", "id=city")[1][0]
+    assert ("city" in named, "customer_id" in named) == (True, False)
+
+
 def test_json_lines_have_the_numbers_of_the_csv(predict):
     Path("rows.csv").write_text("customer,city,age,zip,price\nc1,Bern,3,0123,1\nc2,Ulm,4.5,7,1\n")
     for kind in ("prices", "cities"):

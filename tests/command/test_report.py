@@ -163,6 +163,7 @@ def test_each_kind_of_run_has_a_page_and_pictures(trained, report, kind, section
     images = sum(tag == "img" for tag, _ in reader.elements)
     assert images == {"codes": 5 * 2 + 12 * 2}.get(kind, images)
     assert kind != "photos" or images >= 1
+    assert (kind == "photos") == any(text.endswith(".png") for text in reader.texts)  # a picture says which file it is
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainctl.api import training
 from trainctl.command.flags import with_file_expanded
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import cells
@@ -130,6 +131,9 @@ def test_a_target_that_is_not_plain_is_asked_for_with_the_columns(tmp_path: Path
     path = table(tmp_path / "n.csv", "age,height,weight", lambda n: f"{n}.5,{n * 3 % 17}.5,{n * 7 % 13}.5")
     with pytest.raises(ConfigError, match=r"add dataset.target=COLUMN; the columns are age \(numbers\), height"):
         recognise(path)
+    numbered = table(tmp_path / "i.csv", "id,age,height", lambda n: f"{n},{n * 3 % 17}.5,{n * 7 % 13}.5")
+    with pytest.raises(ConfigError, match=r"the columns are id \(identifier, or empty\), age \(numbers\)"):
+        recognise(numbered)
     found = recognise(path, {"target": "weight"})
     assert (found.settings, found.groups) == ({"target": "weight"}, {"loss": "mse"})
     with pytest.raises(DataError, match="column weigth_ is missing; did you mean weight"):
@@ -245,6 +249,55 @@ def test_a_second_file_is_refused_before_anything_is_chosen(
     with pytest.raises((ConfigError, DataError), match=message):
         with_file_expanded([f"{tmp_path}/f.csv", "seed=1", f"{tmp_path}/{second}"])
     assert capsys.readouterr().out == ""
+
+
+def test_a_parquet_file_is_recognised_as_a_table(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = range(200)
+    columns = {
+        "id": [f"u{row}" for row in rows],
+        "x": [None if row == 7 else row / 7 for row in rows],
+        "price_text": [f"{row * 37 % 199},{row % 7}" for row in rows],
+        "words": [[1, 2]] * 200,
+        "kind": ["ab"[row % 2] for row in rows],
+        "species": ["stu"[row % 3] for row in rows],
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = recognise(tmp_path / "t.parquet")
+    assert found.dataset == "parquet"
+    assert found.settings == {"target": "species", "drop": ["id", "words", "price_text"]}
+    assert found.groups == {"clean": "impute"}
+    assert found.reasons[-2:] == (
+        "not used, because they are neither numbers, dates nor texts: words",
+        "not used, because they are texts with numbers or dates, which are read from CSV: price_text",
+    )
+    words = with_file_expanded([str(tmp_path / "t.parquet"), "target=x", "seed=1"])
+    assert {"loss=mse", "dataset.target=x"} <= set(words)
+    data = assemble.assemble(compose.compose(with_file_expanded([str(tmp_path / "t.parquet")]))).data
+    assert data.schema.input_names == ("x", "kind=a", "kind=b")
+    times = pa.table({"day": [f"2024-01-{row:02d}" for row in range(1, 29)], "y2": [row / 3 for row in range(28)]})
+    parquet.write_table(times, tmp_path / "s.parquet")
+    with pytest.raises(ConfigError, match="contains a series, and dataset=series reads CSV: save the table as CSV; to"):
+        recognise(tmp_path / "s.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:99])
+    with pytest.raises(DataError, match="cannot be read"):
+        recognise(tmp_path / "cut.parquet")
+
+
+def test_settings_of_the_data_need_no_section_where_a_file_is_given(tmp_path: Path) -> None:
+    path = str(flowers(tmp_path / "f.csv"))
+    words = with_file_expanded(["-m", path, "target=island", "drop=[width]", "seed=0,1", "model=mlp"])
+    assert words[-4:] == ["dataset.target=island", "dataset.drop=[width]", "seed=0,1", "model=mlp"]
+    assert [word for word in words if word.startswith(("dataset.target", "dataset.drop"))] == words[-4:-2]
+    assert "clean=impute" in words  # the rest follows from the target
+    assert with_file_expanded(["target=island", path])[0] == "dataset.target=island"
+    assert with_file_expanded([path, "label=island"])[-1] == "label=island"  # of tar files
+    assert with_file_expanded(["target=island"]) == ["target=island"]  # no file
+    assert from_file.in_full(path, ["path=g.csv", "--cfg", "job", "target"]) == ["path=g.csv", "--cfg", "job", "target"]
+    (tmp_path / "photos").mkdir()
+    assert from_file.in_full(str(tmp_path / "photos"), ["size=8", "target=a"]) == ["dataset.size=8", "dataset.target=a"]
+    assert training._expanded([path, "target=island"])[0][-1] == "dataset.target=island"
 
 
 @pytest.mark.parametrize("command", ["find-lr", "find-batch-size", "profile"])

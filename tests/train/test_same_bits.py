@@ -14,7 +14,6 @@ from trainctl.finished import open as opening
 from trainctl.finished.verify import verify
 from trainctl.machine import shared_memory
 from trainctl.machine import world as worlds
-from trainctl.machine.link import Link
 from trainctl.run.sums import Sums
 from trainctl.step import batch as batch_module
 from trainctl.step.batch_norms import Statistics

@@ -126,8 +126,9 @@ def _expanded(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     if not first or not os.path.lexists(first):
         from_file.require_no_data(first)
         return list(words), ()
-    found = from_file.expanded(first, words[1:])
-    return [*found.words, *words[1:]], tuple(f"{first}: {reason}" for reason in found.reasons)
+    others = from_file.in_full(first, words[1:])
+    found = from_file.expanded(first, others)
+    return [*found.words, *others], tuple(f"{first}: {reason}" for reason in found.reasons)
 
 
 def runs(root: str | Path = "runs") -> Table:

@@ -1,4 +1,4 @@
-"""Measure a run's best weights on a split.
+"""Evaluate a run's best weights on a split.
 
     trainctl evaluate RUN [split=test] [which=best] [dataset settings] [device=...] [format=text|json] [root=runs]
 

@@ -94,6 +94,18 @@ def new_path(key: str, text: str) -> Path | None:
     raise ConfigError(f"{key}={text}: {kind} already exists; remove it, or choose another name")
 
 
+def new_picture(key: str, text: str) -> Path | None:
+    """Parse an option that names a picture to draw; None if the option is empty.
+
+    Raises:
+        ConfigError: If it is no PNG file, or exists.
+        StorageError: If it cannot be looked at.
+    """
+    if text and not text.lower().endswith(".png"):
+        raise ConfigError(f"{key}={text}: the picture is drawn as PNG; give a name that ends in .png")
+    return new_path(key, text)
+
+
 def quantiles(text: str) -> list[float]:
     """Parse ``quantiles=[0.05,0.95]``, with or without brackets; none if it is empty.
 

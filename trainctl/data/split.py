@@ -17,7 +17,8 @@ from trainctl.machine.device import derive
 from trainctl.settings.config import Split
 from trainctl.wording import agree, amount
 
-IMBALANCE = 50  # ratio of the most frequent to the rarest class above which a note is shown
+# A note is shown above this ratio of the most frequent to the rarest class, and above this share of the most frequent one.
+IMBALANCE, MAJORITY = 50, 0.9
 
 
 @dataclass(frozen=True)
@@ -87,17 +88,18 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
     if dataset.task == "classification":
         targets = dataset.targets[splits["train"]]
         counts = torch.bincount(targets[targets != NO_CLASS], minlength=dataset.outputs)
-        least, most = int(counts.argmin()), int(counts.argmax())
-        rare, frequent = (f"class {dataset.class_names[index]} has {int(counts[index])}" for index in (least, most))
+        least, most, total = int(counts.argmin()), int(counts.argmax()), int(counts.sum())
+        rare, frequent = (f"{dataset.class_names[index]} {int(counts[index]):,}" for index in (least, most))
         if absent := int((counts == 0).sum()):
+            name = dataset.class_names[least]
             notes.append(
-                f"{rare} of {int(counts.sum())} training rows; {absent} of"
+                f"class {name} has 0 of {total} training rows; {absent} of"
                 f" {amount(len(counts), 'class')} {agree(absent, 'has', 'have')} none"
             )
-        elif counts[most] > IMBALANCE * counts[least]:
+        elif int(counts[most]) > min(IMBALANCE * int(counts[least]), MAJORITY * total):
             notes.append(
-                f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
-                " loss.class_weights=balanced may help"
+                f"classes are imbalanced ({rare}, {frequent} of {total:,} training rows): accuracy is misleading;"
+                " metric=[balanced_accuracy] shows more, loss.class_weights=balanced may help"
             )
     if dataset.task == "regression":
         single = [name for name in SPLITS if len(splits[name]) == 1]

@@ -1,7 +1,7 @@
 """A file or directory of the user -> what kind of data it contains, and what is to be predicted. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -37,6 +37,7 @@ TARGETS = (
 )  # fmt: skip
 # As well, but a column of them in the order of time is a series, and one before a last column of categories an input.
 QUANTITIES = ("price", "sale_price", "saleprice", "rent", "salary", "charges", "mpg")
+UNUSABLE = "identifier, or empty"  # what a column of the kind "nothing" is called
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
@@ -82,10 +83,7 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in TABLES:
         return _table(_seen(path, kind, _form(typed)), typed)
     if kind in PARQUET:
-        raise ConfigError(
-            f"{path}: a Parquet file; name the column to predict:"
-            f" trainctl dataset=parquet {shell_words([f'dataset.path={path}'])} dataset.target=COLUMN"
-        )
+        return _parquet(path, typed)
     if kind in SPREADSHEETS:
         raise ConfigError(
             f"{path}: a spreadsheet; save it as CSV (in the spreadsheet program: File, Save as), and give that"
@@ -134,6 +132,19 @@ def _arrays(path: Path) -> Recognised:
     if parts is not None and task_of_array(parts.targets).task == "regression":
         groups["loss"] = "mse"
     return Recognised("arrays", groups=groups, reasons=(f"inputs of shape {'x'.join(map(str, shape))}",))
+
+
+def _parquet(path: Path, typed: Mapping[str, Any]) -> Recognised:
+    """Return what a Parquet file contains, by its first rows."""
+    from trainctl.fileformat.parquet_head import read_head  # here, because pyarrow may be missing
+
+    head = read_head(path)
+    found = _table(head.table, typed)
+    head.require_rows(found.dataset, typed)
+    target, dropped = found.settings["target"], found.settings.get("drop", [])
+    more, reasons = head.unused(dropped, [target] if isinstance(target, str) else target or [])
+    settings = found.settings | ({"drop": [*dropped, *more]} if more else {})
+    return replace(found, dataset="parquet", settings=settings, reasons=(*found.reasons, *reasons))
 
 
 @dataclass(frozen=True)
@@ -259,7 +270,7 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
         return categories[0], f"the target is {categories[0]}, {why}"
     if categories and categories[-1] == table.header[-1]:
         return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
-    shown = [f"{name} ({kind})" for name, kind in columns.kinds.items()]
+    shown = [f"{name} ({UNUSABLE if kind == 'nothing' else kind})" for name, kind in columns.kinds.items()]
     raise ConfigError(
         f"{table.path}: which column is to be predicted? add dataset.target=COLUMN; the columns are"
         f" {listed(shown, most=20)}"

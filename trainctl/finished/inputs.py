@@ -21,7 +21,9 @@ TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has o
 ARRAYS = frozenset({".npz", ".npy"})
 DELIMITED = frozenset({".csv", ".tsv"})  # also packed: a.csv.gz
 Label = dict[str, object]  # what identifies a row: the cells before its prediction, by the names of their columns
-Keep = Literal["none", "inputs", "all"]  # which columns are copied to the predictions: what the run reads, or all
+# Which columns are copied to the predictions: those whose names say that they identify a row, what the run reads, or all.
+Keep = Literal["none", "ids", "inputs", "all"]
+COPYING: tuple[Keep, ...] = ("inputs", "all")  # also what has no header: values, texts, names of images
 COMMON = 5  # unknown tokens in a note
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.place import check_directory, check_file, is_file
+from trainctl.fileformat.place import check_directory, check_file, is_directory, is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings import component, compose, derive, existing, recipes, space_words, written
 from trainctl.settings.config import Tree
@@ -60,6 +60,29 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
     words += [f"dataset.{key}={spell(value)}" for key, value in found.settings.items()]
     words += [f"{group}={name}" for group, name in found.groups.items()]
     return FromFile([word for word in words if word.partition("=")[0] not in keys], found.reasons)
+
+
+def in_full(path: str, typed: Sequence[str]) -> list[str]:
+    """Return typed words with the settings of the data set in full: with a file, ``target=price`` needs no section.
+
+    Args:
+        path: The file or directory.
+        typed: Words of the command line, of any kind.
+    """
+    from trainctl.fileformat.decompress import ending
+    from trainctl.fileformat.recognise import ARRAYS, PARQUET, TABLES
+
+    if not os.path.lexists(path) or is_file(Path(path) / "config.yaml"):
+        return list(typed)
+    kind = ending(Path(path))
+    by_kind = {"csv": kind in TABLES, "series": kind in TABLES, "parquet": kind in PARQUET, "arrays": kind in ARRAYS}
+    readers = [name for name, suits in by_kind.items() if suits]
+    if is_directory(Path(path)):
+        readers = ["image_folder"]
+    if kind in TABLES or is_directory(Path(path)):
+        readers.append("text")
+    short = {key for name in readers for key in parameters("dataset", name)} - {"path", "schema", "unlabeled", "room"}
+    return [f"dataset.{word}" if word.partition("=")[0] in short and "=" in word else word for word in typed]
 
 
 def require_no_data(word: str) -> None:

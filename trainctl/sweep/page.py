@@ -163,7 +163,7 @@ def _curve(trial: Trial, standing: Standing, monitor: str, place: int | None) ->
     best = standing.verdict == "best"
     words = " ".join((*standing.words, *trial.replicate)) or trial.directory.name
     colour = RED if best else place if place < RED else place + 1
-    return thinned(Series(f"{words} (best)" if best else words, epochs, values, "line", colour), MOST_ROWS)
+    return thinned(Series(f"{words} (best point)" if best else words, epochs, values, "line", colour), MOST_ROWS)
 
 
 def _overall(answer: Answer) -> list[Block]:

@@ -12,7 +12,7 @@ from trainctl.components.clean.none import none
 from trainctl.components.dataset.series import series
 from trainctl.data.split import split_rows
 from trainctl.errors import ConfigError, DataError
-from trainctl.report import dates
+from trainctl.fileformat.date import written
 from trainctl.settings.config import Split
 
 DEFAULTS = yaml.safe_load((ROOT / "conf/dataset/series.yaml").read_text())
@@ -138,7 +138,7 @@ def test_a_window_has_the_time_of_its_first_target(tmp_path):
     days = [f"2024-01-{day:02d}" for day in range(10, 20)]
     for wanted in ({}, {"time": "day"}):  # a column of dates is found, too
         found = one_series(tmp_path, days, horizon=2, **wanted)
-        assert [dates.written(value) for value in found.times.values.tolist()] == days[2:-1]
+        assert [written(value) for value in found.times.values.tolist()] == days[2:-1]
         assert (found.times.column, found.times.dated) == ("day", True)
         assert found.take(torch.tensor([1, 3])).times.values.tolist() == found.times.values[[1, 3]].tolist()
     numbered = one_series(tmp_path, [3, 1, 2, 5], time="day").times

@@ -18,6 +18,7 @@ from trainctl.components.dataset.base import (
 )
 from trainctl.errors import DataError
 from trainctl.fileformat.image import suffixes
+from trainctl.fileformat.image_files import Facts
 from trainctl.fileformat.label import Codes
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.packed_images import Images, mixed_order, pack
@@ -129,7 +130,7 @@ def tar(
         np.array(codes, np.int64),
         tuple(names),
         choice,
-        lines=(line,),
+        lines=(line, *Facts.from_json(found.facts["images"]).lines(size, size, channels)),
         notes=notes,
         encoding=Encoding(),
     )

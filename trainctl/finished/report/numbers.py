@@ -7,10 +7,11 @@ import numpy as np
 import torch
 
 from trainctl.data.centre import add
+from trainctl.fileformat.date import written
 from trainctl.finished import calibration
 from trainctl.finished.evaluate import target_scores
 from trainctl.finished.report.measured import Measured
-from trainctl.report import dates, phrases
+from trainctl.report import phrases
 from trainctl.report.chart import GREY, Chart, Series
 from trainctl.report.document import Block, Charts, Section, Table
 from trainctl.step.eager import scaled
@@ -177,7 +178,7 @@ def _when(measured: Measured, start: int, end: str) -> tuple[list[float], dict[s
         return places, {"x_label": f"row, in order of time{end}", "x_word": "row", "x_texts": texts}
     axis: dict[str, Any] = {"x_label": f"{times.column}{end}", "dates": times.dated}
     if times.dated:
-        axis["x_texts"] = {place: dates.written(place) for place in values.tolist()}
+        axis["x_texts"] = {place: written(place) for place in values.tolist()}
     return values.tolist(), axis
 
 

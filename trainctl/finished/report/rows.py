@@ -55,7 +55,7 @@ def section(measured: Measured, about: str, shown: int, folder: AnyPath) -> Sect
     rows, title = worst(results)[:shown], TITLES[task]
     if task == "classification" and not results.wrong.any():
         title = "Least certain rows"
-    places = Places(measured.evaluation.data.lines.get(measured.split))
+    places = Places.of(measured.evaluation.data, measured.split)
     found = Overview(measured.split, measured.rows, folder, about=about)
     mistakes.draw(measured.evaluation, measured.described, results, rows, places, title, found)
     return Section(title, _gallery(measured, rows, places, about))

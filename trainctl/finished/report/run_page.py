@@ -110,7 +110,7 @@ def _first_numbers(files: Files, measured: Measured | None) -> list[Block]:
     blocks.append(Cards(items))
     warning = summary.warning
     if measured:
-        warning = baseline.no_better(metrics, measured.trivial, measured.evaluation.task, split)
+        warning = baseline.no_better(metrics, measured.trivial, measured.evaluation.task, split, ends)
     if warning:
         blocks.append(Prose(f"Warning: {warning}.", "warning"))
     return blocks
