@@ -113,7 +113,7 @@ COUNTED = re.compile(
 )
 # What is no count, is never one, or is a fraction.
 NOT_ONE = (
-    "type(self).__name__", "which", "count.counted", "epochs", "int(counts.sum())", "MOST", "LEAST", "line", "len(names)", "rows",
+    "type(self).__name__", "which", "count.counted", "epochs", "total", "MOST", "LEAST", "line", "len(names)", "rows",
     "len(largest)", "len(order)", "len(taken)", "column.before", "len(found.rows)", "len(given)", "len(values)", "len(present)",
     "space.size * repeated", "_length(value, line)", "len(trials.all)", "best", "name", "endings[0]", "backwards", "len(schema.vocabulary)",
 )  # fmt: skip

@@ -263,11 +263,10 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
     for name in (by_name[word] for word in QUANTITIES if word in by_name):
         if name == first or table.header[-1] not in categories:  # else the last column is as likely
             return name, f"the target is {name}, by its name"
-    usable = columns.of("numbers", "categories")
-    # A number in the last column is as likely to be predicted as a category before it.
-    if len(categories) == 1 and usable[-1] == categories[0]:
-        why = "the only column of categories; for another: dataset.target=COLUMN"
-        return categories[0], f"the target is {categories[0]}, {why}"
+    if len(categories) == 1:
+        last = columns.of("numbers", "categories")[-1]  # as likely, if it is a number
+        other = "another: dataset.target=COLUMN" if last == categories[0] else f"{last}: dataset.target={last}"
+        return categories[0], f"the target is {categories[0]}, the only column of categories; for {other}"
     if categories and categories[-1] == table.header[-1]:
         return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
     shown = [f"{name} ({UNUSABLE if kind == 'nothing' else kind})" for name, kind in columns.kinds.items()]
