@@ -229,8 +229,8 @@ def test_a_column_of_texts_or_a_series_may_be_typed(tmp_path: Path) -> None:
     path = str(table(tmp_path / "t.csv", "id,title,stars", lambda n: f"k{n},t{n * 7 % 59}x,{n % 3}"))
     words = with_file_expanded([path, "text=title", "target=stars"])
     assert {"dataset=text", "model=rnn", "dataset.text=title", "dataset.target=stars"} <= set(words)
-    with pytest.raises(DataError, match="column titel is missing; did you mean title"):
-        with_file_expanded([path, "text=titel", "target=stars"])
+    with pytest.raises(DataError, match="column titles is missing; did you mean title"):
+        with_file_expanded([path, "text=titles", "target=stars"])
     rows = str(
         table(tmp_path / "s.csv", "day,shop,sales", lambda n: f"2024-01-{n % 20 + 1:02d},{'abc'[n // 20]},{n}.5")
     )
