@@ -247,6 +247,37 @@ def test_a_second_file_is_refused_before_anything_is_chosen(
     assert capsys.readouterr().out == ""
 
 
+def test_a_table_of_names_or_words_is_read_as_texts(tmp_path: Path) -> None:
+    names = ["".join("abkl"[n * k % 4] for k in (1, 2, 3, 5)) + "é" * (n % 9) for n in range(60)]
+    path = table(
+        tmp_path / "n.csv", "name,language", lambda n: f"{names[n]}{chr(97 + n // 26)}{chr(97 + n % 26)},{'xy'[n % 2]}"
+    )
+    found = recognise(path)
+    assert (found.dataset, found.groups) == ("text", {"model": "rnn"})
+    assert found.settings == {"text": "name", "target": "language"}
+    codes = table(tmp_path / "c.csv", "code,language", lambda n: f"C{n:05d},{'xy'[n % 2]}")
+    with pytest.raises(ConfigError, match="has no columns that can be inputs"):
+        recognise(codes)
+
+
+def test_a_column_of_texts_or_a_series_may_be_typed(tmp_path: Path) -> None:
+    path = str(table(tmp_path / "t.csv", "id,title,stars", lambda n: f"k{n},t{n * 7 % 59}x,{n % 3}"))
+    words = with_file_expanded([path, "text=title", "target=stars"])
+    assert {"dataset=text", "model=rnn", "dataset.text=title", "dataset.target=stars"} <= set(words)
+    with pytest.raises(DataError, match="column titles is missing; did you mean title"):
+        with_file_expanded([path, "text=titles", "target=stars"])
+    rows = str(
+        table(tmp_path / "s.csv", "day,shop,sales", lambda n: f"2024-01-{n % 20 + 1:02d},{'abc'[n // 20]},{n}.5")
+    )
+    words = with_file_expanded([rows, "entity=shop", "window=4"])
+    assert {"dataset=series", "dataset.columns=[sales]", "dataset.time=day", "loss=mse", "model=rnn"} <= set(words)
+    assert words[-2:] == ["dataset.entity=shop", "dataset.window=4"]
+    words = with_file_expanded([rows, "time=day", "columns=[sales]", "entity=shop"])
+    assert [word for word in words if word.startswith("dataset.")] == [
+        f"dataset.path={rows}", "dataset.time=day", "dataset.columns=[sales]", "dataset.entity=shop",
+    ]  # fmt: skip
+
+
 def test_a_parquet_file_is_recognised_as_a_table(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

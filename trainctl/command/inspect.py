@@ -99,12 +99,12 @@ def show(found: "Inspection") -> None:
         total = sum(found.classes.values())
         rows = [[name, f"{count:,}", f"{count / max(total, 1):.1%}"] for name, count in found.classes.items()]
         table.show(["class", "rows", "share"], rows, right={"rows", "share"})
-    for name, text in found.targets.items():
-        table.line(f"target   {name}: {text}")
-    for line in found.damaged:
-        table.line(f"damaged  {line}")
-    for note in found.notes:
-        table.line(f"note     {note}")
+    more = [("target", f"{name}: {text}") for name, text in found.targets.items()]
+    more += [("damaged", line) for line in found.damaged] + [("note", note) for note in found.notes]
+    if more:
+        table.line()
+    for label, text in more:
+        table.line(f"{label:7}  {text}")
 
 
 def _plain(found: "Inspection") -> dict[str, object]:

@@ -1,8 +1,8 @@
 """The first rows of a Parquet file as the cells of a table, to recognise what its columns contain. Imports no torch."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from trainctl.fileformat.cells import Table, is_missing, is_no_number
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.label import distinct
 from trainctl.fileformat.parquet import Files, word
+from trainctl.fileformat.recognised import Recognised
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.wording import listed
 
@@ -31,36 +32,35 @@ class Head:
     texts: tuple[str, ...]
     others: tuple[str, ...]
 
-    def unused(self, dropped: Sequence[str], targets: Sequence[str]) -> tuple[list[str], list[str]]:
-        """Return further columns that ``dataset=parquet`` cannot use, and why, a line for each kind.
+    def completed(self, found: Recognised, typed: Mapping[str, Any]) -> Recognised:
+        """Return what a table with these rows was recognised as, for ``dataset=parquet``, without columns it cannot use.
 
         Args:
-            dropped: Those that are not used anyway.
-            targets: Those that are predicted.
+            found: What a CSV file with these rows is.
+            typed: The settings that the user has typed.
+
+        Raises:
+            ConfigError: If the rows are a series, or the table is one of texts: these are read from CSV only.
         """
-        written = [name for name in self.texts if name not in (*dropped, *targets) and _is_written(self.table, name)]
-        reasons = []
+        if found.dataset != "csv":
+            kind = "a series" if found.dataset == "series" else "texts"
+            other = "" if "target" in typed else "; to predict one of its columns from the others, add target=COLUMN"
+            raise ConfigError(
+                f"{self.table.path}: contains {kind}, and dataset={found.dataset} reads CSV: save the table as CSV{other}"
+            )
+        target, dropped = found.settings["target"], found.settings.get("drop", [])
+        used = set(self.texts) - {*dropped, *([target] if isinstance(target, str) else target or ())}
+        written = [name for name in self.texts if name in used and _is_written(self.table, name)]
+        reasons = list(found.reasons)
         if self.others:
             reasons.append(f"not used, because they are neither numbers, dates nor texts: {listed(self.others)}")
         if written:
             reasons.append(
                 f"not used, because they are texts with numbers or dates, which are read from CSV: {listed(written)}"
             )
-        return [*self.others, *written], reasons
-
-    def require_rows(self, dataset: str, typed: Mapping[str, Any]) -> None:
-        """Check that the rows are those of a plain table.
-
-        Raises:
-            ConfigError: If they are a series, or the table is one of texts: these are read from CSV only.
-        """
-        if dataset == "csv":
-            return
-        kind = "a series" if dataset == "series" else "texts"
-        other = "" if "target" in typed else "; to predict one of its columns from the others, add target=COLUMN"
-        raise ConfigError(
-            f"{self.table.path}: contains {kind}, and dataset={dataset} reads CSV: save the table as CSV{other}"
-        )
+        more = [*self.others, *written]
+        settings = found.settings | ({"drop": [*dropped, *more]} if more else {})
+        return replace(found, dataset="parquet", settings=settings, reasons=tuple(reasons))
 
 
 def read_head(path: Path) -> Head:

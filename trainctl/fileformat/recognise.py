@@ -1,7 +1,7 @@
 """A file or directory of the user -> what kind of data it contains, and what is to be predicted. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -18,6 +18,7 @@ from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import task_of_array
 from trainctl.fileformat.number import PLAIN
 from trainctl.fileformat.place import check_file, is_directory
+from trainctl.fileformat.recognised import Recognised
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
@@ -39,25 +40,9 @@ TARGETS = (
 QUANTITIES = ("price", "sale_price", "saleprice", "rent", "salary", "charges", "mpg")
 UNUSABLE = "identifier, or empty"  # what a column of the kind "nothing" is called
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
+LETTERS = 0.7  # share of the characters of names and words that are letters; identifiers have digits
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """What a file or directory contains, and the settings that follow from it.
-
-    Args:
-        dataset: The member of the group ``dataset`` that reads it.
-        settings: Settings of the data set, without the path.
-        groups: Members of other groups that suit the data, such as ``{"model": "cnn"}``.
-        reasons: Why, a line each.
-    """
-
-    dataset: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    groups: dict[str, str] = field(default_factory=dict)
-    reasons: tuple[str, ...] = ()
 
 
 def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
@@ -65,8 +50,8 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
 
     Args:
         path: An existing file or directory.
-        typed: The settings of ``dataset=csv`` that the user has typed: how a table is written, and ``target``, a name, a
-            list of names, or None for no target.
+        typed: The settings of a table that the user has typed: how it is written; ``target``, a name, a list of names, or
+            None for no target; ``text``, the column of texts; or settings that only a series has.
 
     Raises:
         ConfigError: If it is nothing that can be trained on, or the target is not clear; says what to type.
@@ -83,7 +68,10 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in TABLES:
         return _table(_seen(path, kind, _form(typed)), typed)
     if kind in PARQUET:
-        return _parquet(path, typed)
+        from trainctl.fileformat.parquet_head import read_head  # here, because pyarrow may be missing
+
+        head = read_head(path)
+        return head.completed(_table(head.table, typed), typed)
     if kind in SPREADSHEETS:
         raise ConfigError(
             f"{path}: a spreadsheet; save it as CSV (in the spreadsheet program: File, Save as), and give that"
@@ -134,19 +122,6 @@ def _arrays(path: Path) -> Recognised:
     return Recognised("arrays", groups=groups, reasons=(f"inputs of shape {'x'.join(map(str, shape))}",))
 
 
-def _parquet(path: Path, typed: Mapping[str, Any]) -> Recognised:
-    """Return what a Parquet file contains, by its first rows."""
-    from trainctl.fileformat.parquet_head import read_head  # here, because pyarrow may be missing
-
-    head = read_head(path)
-    found = _table(head.table, typed)
-    head.require_rows(found.dataset, typed)
-    target, dropped = found.settings["target"], found.settings.get("drop", [])
-    more, reasons = head.unused(dropped, [target] if isinstance(target, str) else target or [])
-    settings = found.settings | ({"drop": [*dropped, *more]} if more else {})
-    return replace(found, dataset="parquet", settings=settings, reasons=(*found.reasons, *reasons))
-
-
 @dataclass(frozen=True)
 class _Columns:
     """The columns of a table by what they contain."""
@@ -164,7 +139,7 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
         targets = table.named(typed["target"])
         for name in targets:
             table.cells(name)  # raises, with the nearest name
-    elif series := _series(table, columns):
+    elif series := _series(table, columns, typed):
         return series
     else:
         target, why = _target(table, columns)
@@ -173,7 +148,9 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
     settings: dict[str, Any] = {"target": targets[0] if len(targets) == 1 else targets or None}
     texts = [name for name in columns.of("texts") if name not in targets]
     inputs = [name for name in columns.of("numbers", "categories", "dates") if name not in targets]
-    if len(targets) == 1 and (longest := _main_text(table, texts, targets[0])):
+    words = "" if inputs or len(targets) != 1 else _words(table, columns, targets[0])
+    if len(targets) == 1 and (longest := typed.get("text") or _main_text(table, texts, targets[0]) or words):
+        table.cells(longest)  # raises, with the nearest name
         unused = [name for name in table.header if name not in (longest, *targets)]
         reasons += [f"texts in {longest}"] + ([f"not used: {listed(unused)}"] if unused else [])
         return Recognised("text", {"text": longest} | settings, groups | {"model": "rnn"}, tuple(reasons))
@@ -221,6 +198,15 @@ def _main_text(table: Table, texts: Sequence[str], target: str) -> str:
     lengths = {name: _typical_length(table.cells(name)) for name in table.header if name != target}
     longest = max(texts, key=lambda name: lengths[name], default="")
     return longest if longest and 3 * lengths[longest] > 2 * sum(lengths.values()) else ""
+
+
+def _words(table: Table, columns: _Columns, target: str) -> str:
+    """Return the column of names or single words, if a table has nothing else to be read; empty if there is none."""
+    others = [name for name in columns.of("nothing", "texts") if name != target]
+    if len(others) != 1:
+        return ""
+    whole = "".join(table.cells(others[0]))
+    return others[0] if sum(map(str.isalpha, whole)) > LETTERS * len(whole) else ""
 
 
 def _kinds(table: Table) -> dict[str, Kind]:
@@ -276,8 +262,10 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
     )
 
 
-def _series(table: Table, columns: _Columns) -> Recognised | None:
+def _series(table: Table, columns: _Columns, typed: Mapping[str, Any]) -> Recognised | None:
     """Return the settings for a series: one column of times in order, and columns of numbers; None if it is none."""
+    if {"time", "entity", "window", "horizon"} & set(typed):
+        return _typed_series(columns, typed)
     times, numbers = columns.of("dates"), columns.of("numbers")
     others = [name for name in table.header if name not in (*times, *numbers)]
     if len(times) != 1 or not numbers or others or any(name.strip().lower() in TARGETS for name in table.header):
@@ -287,3 +275,13 @@ def _series(table: Table, columns: _Columns) -> Recognised | None:
         return None
     reason = f"a series in the order of {times[0]}: all its numbers are forecast"
     return Recognised("series", {"columns": numbers, "time": times[0]}, {"model": "rnn", "loss": "mse"}, (reason,))
+
+
+def _typed_series(columns: _Columns, typed: Mapping[str, Any]) -> Recognised:
+    """Return the settings for what the user calls a series: its time is the only column of dates, unless it is typed."""
+    dates = columns.of("dates")
+    time = typed.get("time") or (dates[0] if len(dates) == 1 else None)
+    wanted = typed.get("columns") or [name for name in columns.of("numbers") if name not in (time, typed.get("entity"))]
+    settings = {"columns": wanted} | ({} if time is None else {"time": time})
+    reason = f"a series{'' if time is None else f' in the order of {time}'}: {listed(wanted)} is forecast"
+    return Recognised("series", settings, {"model": "rnn", "loss": "mse"}, (reason,))

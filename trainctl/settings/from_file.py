@@ -15,6 +15,7 @@ from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
 
 SETTINGS = (".yaml", ".yml")
+OWN = {"text": ("text",), "series": ("time", "entity", "window", "horizon")}  # settings that no other table has
 
 
 @dataclass(frozen=True)
@@ -117,16 +118,20 @@ def require_one(path: str, other: str) -> None:
 
 
 def _of_tables(typed: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of ``dataset=csv`` among typed words, by their names.
+    """Return the settings of a data set that reads tables among typed words, by their names.
+
+    They are those of ``dataset=csv``, unless one is typed that only texts or only series have.
 
     Raises:
         ConfigError: If the value of one is wrong.
     """
-    keys = {f"dataset.{key}" for key in parameters("dataset", "csv")}
+    names = {word.partition("=")[0] for word in typed}
+    reads = next((name for name, keys in OWN.items() if names & {f"dataset.{key}" for key in keys}), "csv")
+    keys = {f"dataset.{key}" for key in parameters("dataset", reads)}
     words = [word for word in typed if word.partition("=")[0] in keys]
     if not words:
         return {}
-    settings = compose.compose(["dataset=csv", *words]).parts["dataset"]
+    settings = compose.compose([f"dataset={reads}", *words]).parts["dataset"]
     return {key: settings[key] for key in (word.partition("=")[0].partition(".")[2] for word in words)}
 
 
