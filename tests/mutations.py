@@ -1968,4 +1968,22 @@ MUTATIONS = [
         "groups[-1].append(index)",
         "tests/report/test_table.py",
     ),
+    Mutation(
+        "trainctl/command/completion.py",
+        "if not found and not expects_path(typed, commands):",
+        "if not found and expects_path(typed, commands):",
+        "tests/command/test_completion.py -k paths_only",
+    ),
+    Mutation(
+        "trainctl/fileformat/recognise.py",
+        "len(categories) == 1 and usable[-1] == categories[0]",
+        "len(categories) == 1",
+        "tests/fileformat/test_recognise.py -k plain",
+    ),
+    Mutation(
+        "trainctl/api/given.py",
+        "hashlib.sha256(content)",
+        "hashlib.sha256()",
+        "tests/api/test_api.py -k categories_of_a_data_frame",
+    ),
 ]

@@ -127,9 +127,7 @@ def test_evaluations_that_are_missing_or_too_many_are_noticed(run: Path, say: Sa
 
     assert code == 4
     assert (
-        "step 3: metrics.jsonl has no such evaluation"
-        if line == "lost"
-        else "4 evaluations recorded, 3 repeated"
+        "step 3: metrics.jsonl has no such evaluation" if line == "lost" else "4 evaluations recorded, 3 repeated"
     ) in err
 
 

@@ -109,9 +109,7 @@ def verify(run: Finished, begin: str, steps: int | None) -> Comparison:
     except Mismatch as error:
         difference, tensors = str(error), 0
     if not difference and records.count != len(records.expected):
-        difference = (
-            f"{amount(len(records.expected), 'evaluation')} recorded, {records.count} repeated"
-        )
+        difference = f"{amount(len(records.expected), 'evaluation')} recorded, {records.count} repeated"
     causes = (*computed_otherwise(newest, run.config), *resumed_with(run.directory, first)) if difference else ()
     notes = tuple(f"skipped: {trouble}" for trouble in troubles)
     return Comparison(first, last, records.count, tensors, difference, causes, notes)
