@@ -2010,4 +2010,22 @@ MUTATIONS = [
         "groups[-1].append(index)",
         "tests/report/test_table.py",
     ),
+    Mutation(
+        "trainctl/command/completion.py",
+        "if not found and not expects_path(typed, commands):",
+        "if not found and expects_path(typed, commands):",
+        "tests/command/test_completion.py -k paths_only",
+    ),
+    Mutation(
+        "trainctl/fileformat/recognise.py",
+        "if last == categories[0] else",
+        "if last else",
+        "tests/fileformat/test_recognise.py -k as_likely",
+    ),
+    Mutation(
+        "trainctl/api/given.py",
+        "hashlib.sha256(content)",
+        "hashlib.sha256()",
+        "tests/api/test_api.py -k categories_of_a_data_frame",
+    ),
 ]

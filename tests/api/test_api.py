@@ -305,7 +305,9 @@ def test_the_categories_of_a_data_frame_are_categories(tmp_path):
     series = pandas.Series([1.5, 2.25, 3.0, 4.0] * 10, name="rent")
     run = trainctl.train(frame, *SHORT, f"output.root={tmp_path}/elsewhere", target=series, quiet=True)
     assert (run.config["dataset"]["categorical"], run.config["dataset"]["target"]) == (["floor"], "rent")
-    assert (tmp_path / "elsewhere" / "data").is_dir()
+    other = trainctl.train(frame[:30], *SHORT, f"output.root={tmp_path}/elsewhere", target=series[:30], quiet=True)
+    assert other.config["dataset"]["path"] != run.config["dataset"]["path"]  # other rows replace none
+    assert len(list((tmp_path / "elsewhere" / "data").iterdir())) == 2
     assert not (tmp_path / "runs").exists()
 
 

@@ -73,7 +73,7 @@ def test_lines_of_a_text_and_unknown_tokens_are_told(predict):
     code, rows, err = predict("lines", "new.txt")
     assert code == 0
     assert [(row["row"], row["line"]) for row in rows] == [("0", "1"), ("1", "3")]
-    assert "1 of 4 tokens (25.0%) are not in the run's vocabulary, such as 'zebra'" in err
+    assert "1 of 4 tokens (25.0%) is not in the run's vocabulary, such as 'zebra'" in err
 
 
 def test_files_of_text_are_predicted_as_they_were_small_root(predict):
