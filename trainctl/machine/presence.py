@@ -60,6 +60,10 @@ class Presence:
 
     def gone(self) -> list[str]:
         """Return the processes that have ended, in words."""
+        return [f"process {rank} on {self.known[rank][0]}" for rank in self.ended()]
+
+    def ended(self) -> list[int]:
+        """Return the ranks of the processes that have ended."""
         with suppress(OSError):
             while True:
                 connection, _ = self.server.accept()
@@ -67,8 +71,7 @@ class Presence:
                 connection.setblocking(False)
                 self.unknown.append(connection)
         self.unknown = [each for each in self.unknown if not self._greeted(each)]
-        ended = [rank for rank, (_, connection) in sorted(self.known.items()) if _has_ended(connection)]
-        return [f"process {rank} on {self.known[rank][0]}" for rank in ended]
+        return [rank for rank, (_, connection) in sorted(self.known.items()) if _has_ended(connection)]
 
     def _greeted(self, connection: socket.socket) -> bool:
         """Read who has connected; return False if it has not said so yet."""
