@@ -526,6 +526,12 @@ MUTATIONS = [
         "tests/fileformat/test_cifar.py",
     ),
     Mutation(
+        "trainctl/train/health.py",
+        "lacks_memory(error) and not isinstance(error, ProcessError)",
+        "lacks_memory(error)",
+        "tests/command/test_several_processes.py -k exits_or_lacks",
+    ),
+    Mutation(
         "trainctl/fileformat/image.py",
         "read_at_most(file, MOST_BYTES + 1)",
         "file.read(MOST_BYTES + 1)",

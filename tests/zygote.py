@@ -131,6 +131,9 @@ class Forked:
             code = 1
             try:
                 code = self._become(typed[1:], pass_fds, env, stdin, stdout)
+            except KeyboardInterrupt:  # before there is a program: Python ends by the signal
+                signal.signal(signal.SIGINT, signal.SIG_DFL)
+                signal.raise_signal(signal.SIGINT)
             except BaseException:  # noqa: BLE001 - as Python does
                 sys.excepthook(*sys.exc_info())
             finally:

@@ -107,6 +107,9 @@ def farewell(place: Place, code: int) -> bool:
             link = join(place)
         except TrainctlError:
             return False
+    if link is not None and link.presence:
+        for rank in link.presence.ended():  # they cannot answer, so nobody waits for them
+            link.publish(f"left/{rank}", True)
     return link is not None and link.farewell(code)
 
 

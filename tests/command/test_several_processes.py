@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import platform
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,9 +12,11 @@ from typing import Any
 import pytest
 import yaml
 
+from trainctl import cli
 from trainctl.command import launching
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.machine import launch
+from trainctl.machine.environment import Place
 from trainctl.machine.launch import GONE, Child, Launch
 from trainctl.settings import compose, processes
 
@@ -193,3 +196,64 @@ def test_a_checkout_that_is_not_installed_is_found_by_the_processes(monkeypatch)
     assert launch._found() == {"PYTHONPATH": root}
     monkeypatch.setenv("PYTHONPATH", "/first")
     assert launch._found() == {"PYTHONPATH": f"/first{os.pathsep}{root}"}
+
+
+FAILING = """
+import os
+import platform
+from trainctl.components.metric.base import LABELS, Metric, Scores, single
+
+
+def failing(*, how: str) -> Metric:
+    def value(scores: Scores) -> float:
+        if os.environ["RANK"] == "1" and how == "exit":
+            os._exit(5)  # as a library does
+        if os.environ["RANK"] == "1":
+            raise MemoryError
+        return 0.0
+
+    return single("failing", value, LABELS)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("how", "message"),
+    [
+        ("exit", "disappeared without a message; the state at step 6 is saved"),
+        ("memory", "out of memory; try a smaller"),
+    ],
+)
+def test_a_process_that_exits_or_lacks_memory_is_named_with_its_machine(how, message, command, tmp_path):
+    for path, text in {
+        "mine/metric/failing.py": FAILING,
+        "conf/metric/failing.yaml": "# @package metric.failing\nname: failing\nhow: exit\n",
+    }.items():
+        (tmp_path / path).parent.mkdir(parents=True)
+        (tmp_path / path).write_text(text)
+    done = command(
+        *TINY, "components=[mine]", "metric=[failing]", f"metric.failing.how={how}", "processes=2",
+        "loop.eval_every_steps=6",
+    )  # fmt: skip
+    assert done.returncode == 7
+    said = [line for line in done.stderr.splitlines() if "note:" not in line]
+    assert len(said) == 1
+    assert said[0].startswith(f"trainctl: process 1 on {platform.node()}")
+    assert message in said[0]
+
+
+def test_nobody_waits_for_the_farewell_of_a_process_that_has_ended(monkeypatch):
+    published: list[str] = []
+
+    def farewell(code: int) -> bool:
+        published.append(f"end {code}")
+        return True
+
+    link = SimpleNamespace(
+        presence=SimpleNamespace(ended=lambda: [2, 3]),
+        publish=lambda key, value: published.append(key),
+        farewell=farewell,
+    )
+    monkeypatch.setattr("trainctl.machine.world.current", lambda: SimpleNamespace(link=link))
+    assert cli.farewell(Place(0, 4, 0, 4, "127.0.0.1", 1, "trainctl"), 7)
+    assert published == ["left/2", "left/3", "end 7"]

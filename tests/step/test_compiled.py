@@ -1,5 +1,6 @@
 """A compiled model: what it costs is measured and said, and a model that cannot be compiled is trained eagerly."""
 
+import logging
 import re
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 from tests.step.runs import make, tensors, train
 from trainctl.errors import ConfigError
 from trainctl.settings import compose
+from trainctl.step.compiled import EXTENSIONS
 from trainctl.step.eager import eager
 from trainctl.step.engine import Engine
 
@@ -35,6 +37,22 @@ def test_the_cost_is_said_once_for_each_shape_and_changes_no_bit(monkeypatch: py
         notes[0],
     )
     assert str(engine) == "compiled"
+
+
+def test_what_the_compiler_remarks_on_missing_gpus_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    logger, heard = logging.getLogger(EXTENSIONS), list[bool]()
+    before = logger.level
+    logger.setLevel(logging.NOTSET)
+    as_compiled(
+        monkeypatch, lambda model: lambda *given: (heard.append(logger.isEnabledFor(logging.WARNING)), model(*given))[1]
+    )
+    try:
+        engine = Engine(make(*WORDS), lambda line: None)
+        train(engine.run, engine.take, 1)
+    finally:
+        logger.setLevel(before)
+    assert heard
+    assert not any(heard)
 
 
 @pytest.mark.parametrize(

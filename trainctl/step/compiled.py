@@ -1,5 +1,6 @@
 """A part of a batch computed by a model that torch.compile has translated, and what that costs."""
 
+import logging
 import math
 import time
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from trainctl.wording import agree, amount
 
 # Largest difference from the eager gradient, as a fraction of its norm: kernels that are joined round in another order.
 ROUNDING = {"fp32": 1e-3, "bf16": 2.0**-4, "fp16": 2.0**-6}
+EXTENSIONS = "torch.utils.cpp_extension"  # which the compiler asks for its headers
 MOST_REASON = 200  # characters of an error of the compiler in a message
 
 
@@ -33,6 +35,7 @@ class Compiled:
 
     def __init__(self, run: Run, note: Callable[[str], None]) -> None:
         self.run, self.note, self.eager = run, note, differentiate(run)
+        logging.getLogger(EXTENSIONS).setLevel(logging.ERROR)  # that there is no GPU, where its tools are installed
         self.fast = differentiate(
             run, forward=torch.compile(run.model, dynamic=False)
         )  # compiles when it is first called

@@ -247,10 +247,11 @@ class Health:
             self._report_engine()
         if not isinstance(error, Exception | SystemExit) or isinstance(error, Interrupted | Terminated | StorageError):
             return
-        if lacks_memory(error):
+        lacks = lacks_memory(error) and not isinstance(error, ProcessError)  # whose message names the other process
+        if lacks:
             _release(self.run, error)
         saved = self._save_good(whole)
-        if lacks_memory(error):
+        if lacks:
             raise UnavailableError(f"{out_of_memory(error)}; {saved}") from error
         if not isinstance(error, TrainctlError):
             path, own = (
