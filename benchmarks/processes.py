@@ -8,8 +8,8 @@ divided by the steps, so recording the step is part of it; the others' begins af
 and the range are printed. Equal bits are those of the last weights.
 
 The second table says how much of a step of two processes is the exchange: from the moment when the slower process has
-computed its part until both have the sums. Run it on a machine that does nothing else; a peer that is not installed is said so
-(`make bench` installs them into .venv-bench).
+computed its part until both have the sums; by shared memory, as always on one machine, and by gloo, as between machines. Run
+it on a machine that does nothing else; a peer that is not installed is said so (`make bench` installs them into .venv-bench).
 """
 
 import argparse
@@ -89,10 +89,14 @@ def peer(name: str, processes: int, root: Path, steps: int) -> tuple[float, str]
     return answer["milliseconds"], answer["digest"]
 
 
-def mark(folder: Path, given: list[str]) -> None:
+def mark(folder: Path, way: str, given: list[str]) -> None:
     """Train as one of several processes, and write when each step's part was computed, and when its sums were there [s]."""
     from trainctl.entry import main as command
+    from trainctl.machine import shared_memory
     from trainctl.step.exchange import Exchange
+
+    if way == "gloo":
+        shared_memory.between = lambda place, share: None
 
     times: list[list[float]] = []
     plain = Exchange.__call__
@@ -114,10 +118,10 @@ def mark(folder: Path, given: list[str]) -> None:
     raise SystemExit(code)
 
 
-def exchange(more: Sequence[str], root: Path, steps: int, folder: Path) -> list[tuple[float, float]]:
+def exchange(way: str, more: Sequence[str], root: Path, steps: int, folder: Path) -> list[tuple[float, float]]:
     """Return, for each step after the first ones, how long it took, and its exchange [ms]."""
     given = [*words(root, steps, folder / "runs"), "threads=1", *more]
-    launched(2, MODULE, ["--mark", folder, *given])
+    launched(2, MODULE, ["--mark", folder, way, *given])
     one, other = (json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1))
     ready = [max(a[0], b[0]) for a, b in zip(one, other, strict=True)]
     done = [max(a[1], b[1]) for a, b in zip(one, other, strict=True)]
@@ -158,20 +162,22 @@ def compare(root: Path, steps: int, runs: int) -> None:
 def share(root: Path, steps: int, runs: int) -> None:
     """Print how much of a step the exchange is."""
     print("\n| 2 processes, 1 thread each | a step [ms] | its exchange [ms] | share |\n|---|---|---|---|")
-    # Of six parts each process computes two subtrees, so the back end must not add them, see `step/exchange.py`.
-    for title, more in (("2 parts", []), ("6 parts, added along the tree", ["loop.micro_batches=6"])):
-        found: list[tuple[float, float]] = []
-        for _ in range(runs):
-            with tempfile.TemporaryDirectory() as folder:
-                found += exchange(more, root, steps, Path(folder))
-        step, part = (statistics.median(values) for values in zip(*found, strict=True))
-        print(f"| {title} | {step:.2f} | {part:.2f} | {part / step:.1%} |")
+    found: dict[str, list[tuple[float, float]]] = {}
+    for _ in range(runs):
+        # Of six parts each process computes two subtrees, so the back end must not add them, see `step/exchange.py`.
+        for title, more in (("2 parts", []), ("6 parts, added along the tree", ["loop.micro_batches=6"])):
+            for way in ("shared memory", "gloo"):
+                with tempfile.TemporaryDirectory() as folder:
+                    found.setdefault(f"{title}, {way}", []).extend(exchange(way, more, root, steps, Path(folder)))
+    for name, pairs in found.items():
+        step, part = (statistics.median(values) for values in zip(*pairs, strict=True))
+        print(f"| {name} | {step:.2f} | {part:.2f} | {part / step:.1%} |")
 
 
 def main() -> None:
     """Read the command line, measure and print."""
     if sys.argv[1:2] == ["--mark"]:
-        mark(Path(sys.argv[2]), sys.argv[3:])
+        mark(Path(sys.argv[2]), sys.argv[3], sys.argv[4:])
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--runs", type=int, default=3)

@@ -63,7 +63,22 @@ def template(node: ast.expr) -> str | None:
 
 
 def _part(value: ast.expr) -> str:
+    if isinstance(value, ast.FormattedValue) and (counted := _counted(value.value)):
+        return counted
     return f"{{{_expression(value.value)}}}" if isinstance(value, ast.FormattedValue) else str(value.value)
+
+
+def _counted(node: ast.expr) -> str:
+    """Return a number with its noun or verb, as `wording` writes them, in both forms; empty for anything else.
+
+    >>> [_counted(ast.parse(text).body[0].value) for text in ("amount(n, 'row')", "agree(n, 'is', 'are')", "f(n)")]
+    ['{n} row(s)', 'is/are', '']
+    """
+    if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("amount", "agree")):
+        return ""
+    first, *texts = node.args
+    shown = [template(text) or f"{{{_expression(text)}}}" for text in texts]
+    return f"{{{_expression(first)}}} {shown[0]}(s)" if node.func.id == "amount" else "/".join(shown)
 
 
 def _expression(node: ast.expr) -> str:
@@ -82,7 +97,7 @@ class Messages(ast.NodeVisitor):
         """Collect the first argument of a call that shows it; ignore patterns and the like."""
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         advice = name == "warn" and any(isinstance(arg, ast.Name) and arg.id == "Advice" for arg in node.args)
-        if name in NO_TEXT and isinstance(node.func, ast.Attribute):
+        if (name in NO_TEXT and isinstance(node.func, ast.Attribute)) or _counted(node):
             return
         if node.args and (name in self.errors or name in CALLS or advice):
             self._add(node.args[0], shown=True)

@@ -466,7 +466,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/data/split.py",
-        "pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]",
+        "pool = pool[_by_class(dataset.targets, pool)]",
         "pool = pool[:]",
         "tests/data/test_split.py",
     ),
@@ -524,6 +524,18 @@ MUTATIONS = [
         'raise pickle.UnpicklingError(f"it names {module}.{name}, which an array does not need") from None',
         "return super().find_class(module, name)",
         "tests/fileformat/test_cifar.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/image.py",
+        "read_at_most(file, MOST_BYTES + 1)",
+        "file.read(MOST_BYTES + 1)",
+        "tests/fileformat/test_at_most.py",
+    ),
+    Mutation(
+        "trainctl/fileformat/arrow_memory.py",
+        'os.environ.setdefault(POOL, "system")',
+        'os.environ.setdefault(POOL, "mimalloc")',
+        "tests/components/dataset/test_parquet.py -k inherit",
     ),
     Mutation(
         "trainctl/fileformat/idx.py",
@@ -1109,10 +1121,34 @@ MUTATIONS = [
         "tests/train/test_processes.py -k clock",
     ),
     Mutation(
-        "trainctl/step/exchange.py",
-        "<= self.at_once:  # a last",
-        "< 99:  # a last",
-        "tests/train/test_same_bits.py -k travel",
+        "trainctl/machine/shared_memory.py",
+        "areas = self.memory[self.round % 2]",
+        "areas = self.memory[0]",
+        "tests/machine/test_shared_memory.py -k any_size",
+    ),
+    Mutation(
+        "trainctl/machine/shared_memory.py",
+        "rounds = max(rounds, needed)",
+        "pass",
+        "tests/machine/test_shared_memory.py -k any_size",
+    ),
+    Mutation(
+        "trainctl/machine/shared_memory.py",
+        "if (at, size) != (self.round, expected[rank]):",
+        "if False:",
+        "tests/machine/test_shared_memory.py -k elsewhere",
+    ),
+    Mutation(
+        "trainctl/machine/shared_memory.py",
+        "if user != os.geteuid():",
+        "if False:",
+        "tests/machine/test_shared_memory.py -k user",
+    ),
+    Mutation(
+        "trainctl/machine/connection.py",
+        "self.connected = False",
+        "pass",
+        "tests/train/test_ends_of_processes.py",
     ),
     # What processes that divide the weights compute.
     Mutation(
@@ -1967,5 +2003,29 @@ MUTATIONS = [
         "self.trouble = str(error)",
         "pass",
         "tests/sweep/test_pool.py -k even_without_its_table",
+    ),
+    Mutation(
+        "trainctl/report/layout.py",
+        "groups.append([0, index])",
+        "groups[-1].append(index)",
+        "tests/report/test_table.py",
+    ),
+    Mutation(
+        "trainctl/command/completion.py",
+        "if not found and not expects_path(typed, commands):",
+        "if not found and expects_path(typed, commands):",
+        "tests/command/test_completion.py -k paths_only",
+    ),
+    Mutation(
+        "trainctl/fileformat/recognise.py",
+        "if last == categories[0] else",
+        "if last else",
+        "tests/fileformat/test_recognise.py -k as_likely",
+    ),
+    Mutation(
+        "trainctl/api/given.py",
+        "hashlib.sha256(content)",
+        "hashlib.sha256()",
+        "tests/api/test_api.py -k categories_of_a_data_frame",
     ),
 ]

@@ -110,6 +110,8 @@ def _become(place: Place, pipe: int, work: Callable[..., Any] | None) -> None:
             try:
                 result = work(link) if place.rank else work()  # type: ignore[misc]
                 code = 0
+                if place.rank:
+                    link.publish(f"left/{place.rank}", True)  # so that the first process does not wait
             finally:
                 if place.rank == 0:
                     link.farewell(code)

@@ -51,7 +51,7 @@ def test_the_catalogue_has_messages_of_every_kind():
     assert "{argument}: no such option{nearest(key, defaults)}" in found["trainctl/command/arguments.py"]  # raised
     assert any(text.startswith("init=zeros keeps") for text in found["trainctl/components/init/zeros.py"])  # warned
     assert "{name}: cannot be read" not in found["trainctl/report/table.py"]
-    assert "clipped {count} outliers ({rule}): {...}" in found["trainctl/components/clean/base.py"]  # kept in a list
+    assert "clipped {count} outlier(s) ({rule}): {...}" in found["trainctl/components/clean/base.py"]  # kept in a list
 
 
 @pytest.mark.parametrize(
@@ -105,3 +105,26 @@ def test_the_phrases_are_recognised():
     for bad in ("A damaged one is passed over, which is told", "no blanks around =", "Say whether it is.", "Begin."):
         assert any(pattern.search(bad) for pattern in PATTERNS), bad
     assert not any(pattern.search("A second pass over the data stands for itself.") for pattern in PATTERNS)
+
+
+# A count of these may be one: `wording.amount` writes "1 row" and "2 rows", `wording.agree` the verb.
+COUNTED = re.compile(
+    r"\{([^{}]*)\} (?:\w+ )?(rows|columns|steps|epochs|files|outliers|evaluations|tensors|trials|tokens|units|samples|layers)\b(?![/(])"
+)
+# What is no count, is never one, or is a fraction.
+NOT_ONE = (
+    "type(self).__name__", "which", "count.counted", "epochs", "total", "MOST", "LEAST", "line", "len(names)", "rows",
+    "len(largest)", "len(order)", "len(taken)", "column.before", "len(found.rows)", "len(given)", "len(values)", "len(present)",
+    "space.size * repeated", "_length(value, line)", "len(trials.all)", "best", "name", "endings[0]", "backwards", "len(schema.vocabulary)",
+)  # fmt: skip
+
+
+def test_a_number_that_may_be_one_is_written_with_its_noun():
+    raw = {
+        f"{module}: {text}"
+        for module, texts in messages.catalogue()
+        for text in texts
+        for found in COUNTED.finditer(text)
+        if found[1] not in NOT_ONE and not found[1].isupper() and found[0] != "{...} puts rows"
+    }
+    assert raw == set(), "use wording.amount(count, 'row')"

@@ -1,6 +1,7 @@
 """What others see of the project: its metadata, how to cite it, its workflows, and its container."""
 
 import re
+import runpy
 import shutil
 import subprocess
 import tomllib
@@ -36,6 +37,32 @@ def test_the_description_of_the_package_is_the_readme():
     assert (ROOT / PROJECT["readme"]).is_file()
     assert supported() == ["3.11", "3.12", "3.13", "3.14"]
     assert PROJECT["requires-python"] == f">={supported()[0]}"
+
+
+def test_a_release_gets_the_address_of_its_repository(tmp_path):
+    module = runpy.run_path(str(ROOT / ".github" / "name_repository.py"))
+    for name in ("pyproject.toml", "README.md"):
+        shutil.copy(ROOT / name, tmp_path)
+    module["main"]("https://host.example/some/one", tmp_path)
+    named = tomllib.loads((tmp_path / "pyproject.toml").read_text())["project"]
+    assert named.pop("urls") == {
+        "Homepage": "https://host.example/some/one",
+        "Documentation": f"https://host.example/some/one/blob/v{PROJECT['version']}/docs/start.md",
+        "Changelog": f"https://host.example/some/one/blob/v{PROJECT['version']}/CHANGELOG.md",
+        "Source": "https://host.example/some/one",
+        "Issues": "https://host.example/some/one/issues",
+    }
+    assert named == PROJECT
+    readme = (tmp_path / "README.md").read_text()
+    targets = re.findall(r"\]\(([^)\s]+)\)", readme)
+    assert any("/raw/" in target for target in targets)
+    for target in targets:
+        assert re.match("https?://|#", target), target
+        path = re.fullmatch(r"https://host\.example/some/one/(?:raw|blob)/v[^/]+/([^#]+)(?:#.*)?", target)
+        assert not path or (ROOT / path[1]).exists(), target
+    for address in ("host/some/one", "https://host.example/some/one"):  # the second one is there already
+        with pytest.raises(SystemExit, match="not the address"):
+            module["main"](address, tmp_path)
 
 
 def test_the_citation_names_this_version_and_licence():

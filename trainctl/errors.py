@@ -67,7 +67,7 @@ class TrainctlError(Exception):
 
 
 class ConfigError(TrainctlError):
-    """The configuration asks for something that does not exist or does not make sense."""
+    """The command asks for something that does not exist or does not make sense, or its output already exists."""
 
     exit_code = 2
 
@@ -85,7 +85,7 @@ class CheckpointError(TrainctlError):
 
 
 class StorageError(TrainctlError):
-    """A file or directory cannot be written."""
+    """A file or directory cannot be written: the disk is full, a permission is missing, a directory is gone."""
 
     exit_code = 5
 

@@ -60,6 +60,29 @@ def listed(items: Sequence[str], separator: str = ", ", most: int = SHOWN) -> st
     return f"{separator.join(items[:most])}{end}and {len(items) - most:,} more"
 
 
+def amount(count: float, noun: str) -> str:
+    """Return a number with a noun, in the plural unless it is one.
+
+    >>> amount(1, "training row"), amount(1200, "trial"), amount(2, "class"), amount(0, "entry"), amount(0.5, "epoch")
+    ('1 training row', '1,200 trials', '2 classes', '0 entries', '0.5 epochs')
+    """
+    number = f"{count:g}" if count != int(count) else f"{int(count):,}"
+    if count == 1:
+        return f"{number} {noun}"
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{number} {noun[:-1]}ies"
+    return f"{number} {noun}{'es' if noun.endswith(('s', 'x', 'tch', 'sh')) else 's'}"
+
+
+def agree(count: int, singular: str, plural: str) -> str:
+    """Return the word that agrees with a number.
+
+    >>> agree(1, "is", "are"), agree(2, "has", "have")
+    ('is', 'have')
+    """
+    return singular if count == 1 else plural
+
+
 def shortened(text: str, most: int = LONGEST_LINE) -> str:
     """Leave out the middle of a long text.
 

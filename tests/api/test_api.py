@@ -14,9 +14,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import trainctl
 from tests import small_runs
+from trainctl.command import verify
 
 QUICK = ("dataset=iris", "model=linear", "loop.epochs=2", "output.plots=false", "threads=1")
 ROOT = Path(trainctl.__file__).parents[1]
@@ -25,7 +27,7 @@ NAMES = {
     "StorageError", "Table", "TrainctlError", "UnavailableError", "load", "runs", "sklearn", "train",
 }  # fmt: skip
 SIGNATURES = {
-    "train": "(*words, settings=None, quiet=False, config_dir=None)",
+    "train": "(*words, target=None, settings=None, quiet=False, config_dir=None)",
     "load": "(run='last', *words, root='runs', which='best', components=())",
     "runs": "(root='runs')",
     "Run.predict": "(self, rows, *, quantiles=())",
@@ -181,6 +183,30 @@ def test_wrong_rows_are_data_errors(run, given, expected):
         run.predict(given)
 
 
+def test_identifiers_stay_with_the_predictions(small_root, tmp_path):
+    pandas = pytest.importorskip("pandas")
+    run = trainctl.load(small_runs.find(small_root, "prices"))
+    frame = pandas.DataFrame({"customer_id": ["a", "b"], "city": ["Bern", "Ulm"], "age": [3, 4], "row": [7, 8]})
+    found = run.predict(frame)
+    assert found.columns == ["row", "customer_id", "price"]
+    assert found.column("customer_id") == ["a", "b"]
+    assert list(run.predict(frame.set_index("customer_id"))) == list(found)
+    assert run.predict(frame.set_index("row")).columns == ["row", "customer_id", "price"]
+    frame.to_csv(tmp_path / "rows.csv", index=False)
+    assert run.predict(tmp_path / "rows.csv").column("customer_id") == ["a", "b"]
+    assert (run.predict(frame).values == run.predict(frame[["city", "age"]]).values).all()
+
+
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "1"])
+def test_an_image_of_pillow_is_predicted_as_its_file(small_root, tmp_path, mode):
+    run = trainctl.load(small_runs.find(small_root, "images"))
+    image = Image.new("RGB", (6, 5), (200, 90, 20)).convert(mode)
+    image.save(tmp_path / "one.tiff")
+    expected = run.predict(tmp_path / "one.tiff").probabilities
+    assert np.array_equal(run.predict(image).probabilities, expected)
+    assert np.allclose(run.predict([image, image]).probabilities, expected)
+
+
 def test_errors_are_those_of_the_command_line():
     for words, error, expected in (
         (["optimizer=adm"], trainctl.ConfigError, "did you mean adam"),
@@ -219,9 +245,101 @@ class Frame:
     ],
 )
 def test_a_word_that_is_neither_text_nor_path_is_named(run, word, hint):
-    for function in (trainctl.train, lambda word: trainctl.load(run.path, word), run.resume):
+    trains = () if isinstance(word, np.ndarray) else (trainctl.train,)  # it takes data
+    for function in (*trains, lambda word: trainctl.load(run.path, word), run.resume):
         with pytest.raises(trainctl.ConfigError, match=re.escape(hint)):
             function(word)
+
+
+SHORT = ("loop.epochs=2", "threads=1", "output.plots=false")
+TABLE = {
+    "age": [20.1, None, 42.5, 61.25] * 10,
+    "code": ["007", "12", "007", "3"] * 10,
+    "city": ["Ulm, A", "Bern\nB", "Ulm, A", "x"] * 10,
+    "price": [1.5, 2.25, 3.0, 4.125] * 10,
+}
+
+
+TABLES = {  # the same rows as each kind of table that is taken
+    "columns": lambda: TABLE,
+    "arrays": lambda: {
+        name: np.array(values, dtype=object if None in values else None) for name, values in TABLE.items()
+    },
+    "records": lambda: [dict(zip(TABLE, row, strict=True)) for row in zip(*TABLE.values(), strict=True)],
+    "pandas": lambda: pytest.importorskip("pandas").DataFrame(TABLE),
+}
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_table_in_memory_is_trained_on_and_read_again(tmp_path, kind):
+    run = trainctl.train(TABLES[kind](), *SHORT, target="price", quiet=True)
+    settings = run.config["dataset"]
+    assert (settings["name"], settings["target"], settings["categorical"]) == ("csv", "price", ["code"])
+    assert [Path(settings["path"])] == list((tmp_path / "runs" / "data").iterdir())
+    assert run._opened.schema.class_names == ()
+    rows = {name: values[:3] for name, values in TABLE.items() if name != "price"}
+    again = trainctl.train(settings["path"], *SHORT, "dataset.target=price", "dataset.categorical=[code]", quiet=True)
+    assert np.array_equal(run.predict(rows).values, again.predict(rows).values)  # as from a file of these rows
+    assert verify.main([str(run.path)]) == 0
+    assert run.resume("loop.epochs=3", quiet=True).summary["epochs"] == 3
+    assert len(list((tmp_path / "runs" / "data").iterdir())) == 1  # the same rows are the same file
+    assert {row["run"] for row in trainctl.runs()} == {run.name, again.name}
+
+
+@pytest.mark.parametrize("classes", [["no", "yes"], [0, 1]])
+def test_arrays_in_memory_are_trained_on_with_the_values_to_predict(classes):
+    inputs = np.random.default_rng(0).normal(size=(60, 3))
+    target = np.array(classes)[(inputs[:, 0] > 0).astype(int)]
+    run = trainctl.train(inputs, "model=linear", *SHORT, target=target, quiet=True)
+    assert run.config["dataset"]["name"] == "arrays"
+    assert list(run.classes) == [str(name) for name in classes]
+    assert run.predict(inputs[:5]).probabilities.shape == (5, 2)
+    named = trainctl.train({"a": inputs[:, 0], "b": inputs[:, 1]}, *SHORT, target=target.tolist(), quiet=True)
+    assert named.config["dataset"]["target"] == "target"
+    assert list(named.classes) == [str(name) for name in classes]
+
+
+def test_the_categories_of_a_data_frame_are_categories(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1.0, 2.0, 3.5, 4.0] * 10, "floor": [1, 2, 3, 4] * 10}).astype({"floor": "category"})
+    series = pandas.Series([1.5, 2.25, 3.0, 4.0] * 10, name="rent")
+    run = trainctl.train(frame, *SHORT, f"output.root={tmp_path}/elsewhere", target=series, quiet=True)
+    assert (run.config["dataset"]["categorical"], run.config["dataset"]["target"]) == (["floor"], "rent")
+    other = trainctl.train(frame[:30], *SHORT, f"output.root={tmp_path}/elsewhere", target=series[:30], quiet=True)
+    assert other.config["dataset"]["path"] != run.config["dataset"]["path"]  # other rows replace none
+    assert len(list((tmp_path / "elsewhere" / "data").iterdir())) == 2
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "expected"),
+    [
+        ({"x": [1, 2], "y": [1]}, "y", "rows: the columns have different lengths (x 2, y 1)"),
+        ({"x": [1, 2], "y": [1, 2]}, "z", "target=z: no such column (choose from: x, y)"),
+        ({"x": [1, 2], "target": [1, 2]}, [5, 6], "target=target: the rows have a column of this name"),
+        ({"x": [1, 2]}, [1, 2, 3], "target: has 3 values for 2 rows"),
+        ({"x": [1, [2]]}, "x", "row 1, column x: contains a list; expected one value"),
+        (
+            np.zeros((4, 2)),
+            None,
+            "rows: an array has no names of columns; give the values to predict, as target=VALUES",
+        ),
+    ],
+)
+def test_data_in_memory_that_cannot_be_trained_on_are_said(given, target, expected):
+    with pytest.raises(trainctl.DataError, match=re.escape(expected)):
+        trainctl.train(given, target=target, quiet=True)
+    assert not Path("runs").exists()
+
+
+def test_data_go_first():
+    with pytest.raises(trainctl.ConfigError, match=r"data go first: train\(DATA, 'model=mlp', target='COLUMN'\)"):
+        trainctl.train("model=mlp", TABLE)
+
+
+def test_the_target_of_a_file_may_be_named(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b\n" + "".join(f"{row % 7}.5,{row % 3}.25\n" for row in range(40)))
+    assert trainctl.train("t.csv", *SHORT, target="a", quiet=True).config["dataset"]["target"] == "a"
 
 
 def test_a_path_is_a_word(tmp_path):

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from trainctl.command import arguments, option_values
-from trainctl.errors import ConfigError, StorageError
+from trainctl.errors import ConfigError
 
 DEFAULTS = {"root": "runs", "output": ""}
 
@@ -77,13 +77,9 @@ def test_what_a_command_writes_must_not_exist(tmp_path):
     assert option_values.new_path("output", "new.csv").name == "new.csv"
     (tmp_path / "old.csv").touch()
     (tmp_path / "old").mkdir()
-    with pytest.raises(
-        StorageError, match=r"^output=old\.csv: file already exists; remove it, or choose another name$"
-    ):
+    with pytest.raises(ConfigError, match=r"^output=old\.csv: file already exists; remove it, or choose another name$"):
         option_values.new_path("output", "old.csv")
-    with pytest.raises(
-        StorageError, match=r"^output=old: directory already exists; remove it, or choose another name$"
-    ):
+    with pytest.raises(ConfigError, match=r"^output=old: directory already exists; remove it, or choose another name$"):
         option_values.new_path("output", "old")
 
 

@@ -13,7 +13,7 @@ import yaml
 
 from tests.sweep.test_record import end, opened, write
 from trainctl.command import compare
-from trainctl.errors import CheckpointError, ConfigError, StorageError
+from trainctl.errors import CheckpointError, ConfigError
 
 HOME = Path(__file__).parents[2]
 
@@ -331,7 +331,7 @@ def test_curves_are_drawn_over_each_other(root, compared, capsys):
     ("words", "error", "message"),
     [
         (["a", "b", "output=x.pdf"], ConfigError, "give a name that ends in .png"),
-        (["a", "b", "output=taken.png"], StorageError, "taken.png: file already exists"),
+        (["a", "b", "output=taken.png"], ConfigError, "taken.png: file already exists"),
         (["c", "d", "output=x.png"], ConfigError, "none of these runs has an evaluation to draw"),
     ],
 )

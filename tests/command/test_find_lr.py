@@ -7,7 +7,7 @@ import pytest
 
 from trainctl import cli
 from trainctl.command import find_lr
-from trainctl.errors import ConfigError, StorageError
+from trainctl.errors import ConfigError
 from trainctl.settings import compose
 
 QUICK = ("device=cpu", "dataset=wine", "steps=40")
@@ -63,7 +63,7 @@ def test_the_curve_is_written_only_where_it_is_asked_for(found, tmp_path):
     assert "curve: plots/lr.png" in found("output=plots/lr.png")
     assert (tmp_path / "plots" / "lr.png").read_bytes().startswith(b"\x89PNG")
     assert [path.name for path in tmp_path.iterdir()] == ["plots"]
-    with pytest.raises(StorageError, match=r"plots/lr\.png: file already exists"):
+    with pytest.raises(ConfigError, match=r"plots/lr\.png: file already exists"):
         find_lr.main([*QUICK, "output=plots/lr.png"])
 
 

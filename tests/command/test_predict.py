@@ -73,7 +73,7 @@ def test_lines_of_a_text_and_unknown_tokens_are_told(predict):
     code, rows, err = predict("lines", "new.txt")
     assert code == 0
     assert [(row["row"], row["line"]) for row in rows] == [("0", "1"), ("1", "3")]
-    assert "1 of 4 tokens (25.0%) are not in the run's vocabulary, such as 'zebra'" in err
+    assert "1 of 4 tokens (25.0%) is not in the run's vocabulary, such as 'zebra'" in err
 
 
 def test_files_of_text_are_predicted_as_they_were_small_root(predict):
@@ -158,6 +158,17 @@ def test_columns_are_kept_and_never_take_the_name_of_a_prediction(predict):
     assert predict("images", "dog1.png", "keep=inputs")[1][0]["file"] == "dog1.png"
     Path("new.txt").write_text("cat 1\n\nzebra 1\n")
     assert [row["text"] for row in predict("lines", "new.txt", "keep=inputs")[1]] == ["cat 1", "zebra 1"]
+
+
+def test_identifiers_are_kept_unless_others_are_named(predict):
+    rows = "customer_id,age,city,PassengerId\nC7,31,Bern,9\nC8,40,Ulm,8\n"
+    Path("rows.csv").write_text(rows)
+    whole = predict("prices", "rows.csv")[1]
+    assert [(row["customer_id"], row["PassengerId"]) for row in whole] == [("C7", "9"), ("C8", "8")]
+    assert list(whole[0]) == ["row", "customer_id", "PassengerId", "price"]
+    assert "customer_id" not in predict("prices", "rows.csv", "keep=none")[1][0]
+    named = predict("prices", "rows.csv", "id=city")[1][0]
+    assert ("city" in named, "customer_id" in named) == (True, False)
 
 
 def test_json_lines_have_the_numbers_of_the_csv(predict):

@@ -1,4 +1,4 @@
-"""Signals and kills at random moments, torchrun and srun: whatever happens, a run of several processes can be resumed."""
+"""Signals, kills, torchrun and srun: whatever happens, a run of several processes can be resumed."""
 
 import os
 import random
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,10 @@ from trainctl.store import restore
 
 pytestmark = [
     pytest.mark.soak,
-    pytest.mark.skipif(soak.FACTOR < 10, reason="takes minutes: only in the whole of make soak"),
+    pytest.mark.slow,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
+WHOLE = soak.FACTOR >= 10  # of the tables; a few rows of them in `make check`
 TINY = ("dataset=iris", "model=mlp", "model.hidden=[8]", "loop.batch_size=20", "loop.micro_batches=2", "threads=1",
         "output.plots=false", "loop.max_steps=12", "loop.eval_every_steps=5")  # fmt: skip
 LONG = (*TINY, "loop.max_steps=1000000", "checkpoint.every_seconds=0")
@@ -54,8 +56,11 @@ def gone(own: list[Child], seconds: float = 30.0) -> bool:
     return False
 
 
-@pytest.mark.parametrize("target", ["command", 0, 1])
-@pytest.mark.parametrize("name", ["SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGKILL"])
+SIGNALS = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGKILL")
+ROWS = list(product(SIGNALS, ("command", 0, 1)))
+
+
+@pytest.mark.parametrize(("name", "target"), ROWS if WHOLE else [("SIGKILL", "command"), ("SIGUSR1", "command")])
 def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, command, tmp_path):
     shared = {path.name for path in Path("/dev/shm").iterdir()}
     process, own = begun()
@@ -88,6 +93,86 @@ def test_a_signal_to_any_process_ends_or_saves_the_run(name, target, begun, comm
     assert command("verify", "processes=1", "from=start").returncode == 0
 
 
+# Components that take their time, and leave a file when they begin, so that a test meets the moment.
+SLOW = {
+    "slow/dataset/slow_iris.py": """
+import time
+from pathlib import Path
+from trainctl.components.dataset.base import Dataset
+from trainctl.components.dataset.iris import iris
+
+def slow_iris(*, seconds: float) -> Dataset:
+    Path("loading").touch()
+    time.sleep(seconds)
+    return iris()
+""",
+    "slow/metric/slow_score.py": """
+import time
+from pathlib import Path
+from trainctl.components.metric.base import LABELS, Metric, Scores, single
+
+def slow_score(*, seconds: float) -> Metric:
+    def value(scores: Scores) -> float:
+        Path("evaluation").touch()
+        time.sleep(seconds)
+        return 0.0
+    return single("slow_score", value, LABELS)
+""",
+    "slow/optimizer/slow_sgd.py": """
+import time
+from pathlib import Path
+import torch
+from trainctl.components.optimizer.base import ParameterGroups, Rate
+
+class Slow(torch.optim.SGD):
+    seconds, saves = 0.0, 0
+
+    def state_dict(self):
+        self.saves += 1
+        if self.saves > 2 and self.seconds:  # in a run that has begun
+            Path("save").touch()
+            time.sleep(self.seconds)
+        return super().state_dict()
+
+def slow_sgd(*, params: ParameterGroups, lr: Rate, seconds: float) -> torch.optim.Optimizer:
+    found = Slow(params, lr=lr)
+    found.seconds = seconds
+    return found
+""",
+    "conf/dataset/slow_iris.yaml": "name: slow_iris\nseconds: 0.0\n",
+    "conf/metric/slow_score.yaml": "# @package metric.slow_score\nname: slow_score\nseconds: 0.0\n",
+    "conf/optimizer/slow_sgd.yaml": "name: slow_sgd\nlr: 0.1\nseconds: 0.0\n",
+}
+MOMENTS = {"loading": "dataset.seconds=0.7", "evaluation": "metric.slow_score.seconds=0.7", "save": "optimizer.seconds=0.7",
+           "step": "loop.max_steps=400"}  # fmt: skip
+CODES = {"SIGTERM": 143, "SIGINT": 130, "SIGHUP": 143, "SIGUSR1": 0, "SIGKILL": -9}
+
+
+@pytest.mark.parametrize(("name", "moment"), soak.some("command", list(product(SIGNALS, MOMENTS)), 3))
+def test_a_signal_to_the_command_at_any_moment_stops_all(name, moment, start, command, tmp_path):
+    for path, text in SLOW.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    own_words = ("components=[slow]", "dataset=slow_iris", "metric=[slow_score]", "optimizer=slow_sgd")
+    words = (*TINY[1:], *own_words, "checkpoint.every_seconds=0", "processes=2")
+    process, end = start(*words, MOMENTS[moment]), time.monotonic() + 60
+    while not Path(tmp_path / ("evaluation" if moment == "step" else moment)).exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    own = children(process.pid)
+    process.send_signal(getattr(signal, name))
+    _, errors = process.communicate(60)
+    assert process.returncode == CODES[name], errors
+    assert gone(own)
+    found = runs_in(tmp_path / "runs")
+    if name != "SIGUSR1":
+        assert len(found) == (moment != "loading")
+    for run in found:
+        if name != "SIGUSR1":
+            assert command("resume", str(run), "components=[slow]", "processes=1", MOMENTS[moment]).returncode == 0
+        assert command("verify", str(run), "components=[slow]", "processes=1", "from=start").returncode == 0
+
+
+@pytest.mark.skipif(not WHOLE, reason="only in the whole of make soak; see make torture")
 def test_random_kills_leave_a_run_that_resumes_to_the_same_bits(begun, command, tmp_path):
     generator = soak.seed("kills")
     for number in range(soak.cases(1)):
@@ -108,12 +193,13 @@ def test_random_kills_leave_a_run_that_resumes_to_the_same_bits(begun, command, 
 
 
 def test_pairs_of_commands_at_once_get_different_ports_and_directories(start, tmp_path):
-    for _ in range(10):
+    rounds = 10 if WHOLE else 1
+    for _ in range(rounds):
         both = [start(*TINY, "processes=2") for _ in range(2)]
         for process in both:
             _, errors = process.communicate(120)
             assert process.returncode == 0, errors
-    assert len(runs_in(tmp_path / "runs")) == 20
+    assert len(runs_in(tmp_path / "runs")) == 2 * rounds
 
 
 def environment(rank: int, port: int) -> dict[str, str]:
@@ -211,6 +297,8 @@ def test_torchrun_is_joined_and_the_numbers_are_those_of_one_process(command, tm
     done = subprocess.run([*torchrun, *TINY], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False)
     assert done.returncode == 0, done.stderr
     assert command("verify", "processes=1").returncode == 0
+    if not WHOLE:
+        return
     failed = subprocess.run(
         [*torchrun, *TINY, "loss=mse"], cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
     )

@@ -59,7 +59,7 @@ def test_the_trace_goes_where_it_is_asked_for(found, tmp_path):
     assert "trace: traces/one.json" in found("output=traces/one.json")
     assert json.loads((tmp_path / "traces" / "one.json").read_text())["traceEvents"]
     assert [path.name for path in tmp_path.iterdir()] == ["traces"]
-    with pytest.raises(StorageError, match=r"traces/one\.json: file already exists"):
+    with pytest.raises(ConfigError, match=r"traces/one\.json: file already exists"):
         profile.main([*QUICK, "output=traces/one.json"])
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file: cannot create directory"):

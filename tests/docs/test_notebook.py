@@ -48,7 +48,7 @@ def test_the_notebook_works_and_shows_the_run(tmp_path: Path, monkeypatch: pytes
     pytest.importorskip("ipykernel", reason="ipykernel is not installed")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("JUPYTER_PLATFORM_DIRS", "1")
-    trained, table, predictions, values, model, error = outputs(execute(tmp_path))
+    trained, table, predictions, values, wines, model, error = outputs(execute(tmp_path))
     view = next(output for output in trained if output.output_type == "display_data").data
     assert "finished" in view["text/plain"]
     assert re.search(r"epoch\s+step\s+train/loss", view["text/plain"])
@@ -58,6 +58,7 @@ def test_the_notebook_works_and_shows_the_run(tmp_path: Path, monkeypatch: pytes
     assert "<table>" in table[0].data["text/html"]
     assert "virginica" in predictions[0].data["text/plain"]
     assert values[0].data["text/plain"].startswith("(array(['setosa', 'virginica']")
+    assert wines[0].data["text/plain"] == "array(['0', '0', '0'], dtype='<U1')"
     assert model[0].data["text/plain"] == "tensor([0])"
     assert "did you mean adam?" in error[0].text
 

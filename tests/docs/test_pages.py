@@ -10,7 +10,7 @@ from tests.zygote import Zygote
 
 RUNNABLE = [page for page in pages.PAGES if pages.commands(page)]
 GENERATED = ("catalogue.md", "commands.md", "settings.md")
-MOST_NOT_RUN = 10  # blocks that install, or need what this machine lacks
+MOST_NOT_RUN = 11  # blocks that install, or need what this machine lacks
 WIDTH = 84  # characters
 
 
@@ -55,3 +55,19 @@ def test_what_is_typed_fits_into_the_width_of_the_site() -> None:
         if len(line) > WIDTH and line.startswith((" ", "$", ">", "trainctl"))
     ]
     assert widest == []
+
+
+def test_pictures_exist_and_load_nothing_from_elsewhere():
+    paths = [pages.ROOT / "README.md", *sorted((pages.ROOT / "docs").rglob("*.md"))]
+    pictures = {
+        (path.parent / target).resolve()
+        for path in paths
+        for target in re.findall(r"!\[[^\]]+\]\(([^)]+)\)", path.read_text(encoding="utf-8"))
+    }
+    assert {picture.name for picture in pictures} == {"live.svg", "report.png", "mistakes.png", "served.png"}
+    for picture in pictures:
+        assert picture.is_file(), picture
+        if picture.suffix == ".svg":
+            text = picture.read_text(encoding="utf-8")
+            assert not re.search(r"url\((?!#)|href|@import|<script", text)
+            assert "samples/s" in text.replace("&#160;", " ")

@@ -42,7 +42,7 @@ LAYOUTS = {
                               "train in root is a class"),
     "nested, said to be splits": (["train/x/1.png", "train/y/1.png", "car/x/1.png"], "folders", ["x", "y"], (2, 0, 0), ""),
     "a folder next to splits": (["train/a/1.png", "train/b/1.png", "unlabelled/1.png"], "auto", ["a", "b"], (2, 0, 0),
-                                "unlabelled next to train is not used: 1 images; dataset.splits=none"),
+                                "unlabelled next to train is not used: 1 image; dataset.splits=none"),
     "a folder of no images": (["train/a/1.png", "train/b/1.png", "annotations/1.txt"], "auto", ["a", "b"], (2, 0, 0), ""),
     "nested": (["a/1.png", "a/x/2.png", "a/x/y/3.png", "b/x/1.png"], "auto", ["a", "b"], (4, 0, 0), ""),
     "what systems leave": (["a/1.png", "b/1.png", "__MACOSX/a/1.png", "a/@eaDir/1.png", "a/.hidden.png", ".git/1.png"],
@@ -151,10 +151,10 @@ def test_every_file_of_any_tree_is_used_once_or_counted(tmp_path):
 # Files without a class: the files, the number of rows of the splits, how many have no class, and what notes say.
 WITHOUT_CLASS = {
     "next to classes": (["a/1.png", "b/1.png", "unlabeled/1.png", "unlabeled/x/2.png"], (4, 0, 0), 2, "2 images without a class"),
-    "next to train": (["train/a/1.png", "train/b/1.png", "val/a/1.png", "Unlabelled/1.png"], (3, 1, 0), 1, "1 images without"),
-    "in train": (["train/a/1.png", "train/b/1.png", "train/unlabeled/1.png", "test/b/1.png"], (3, 0, 1), 1, "1 images without"),
+    "next to train": (["train/a/1.png", "train/b/1.png", "val/a/1.png", "Unlabelled/1.png"], (3, 1, 0), 1, "1 image without"),
+    "in train": (["train/a/1.png", "train/b/1.png", "train/unlabeled/1.png", "test/b/1.png"], (3, 0, 1), 1, "1 image without"),
     "in val": (["train/a/1.png", "train/b/1.png", "val/a/1.png", "val/unlabeled/1.png"], (2, 1, 0), 0,
-               "not used, because they have no class and are not for training: 1 images"),
+               "not used, because they have no class and are not for training: 1 image"),
 }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from trainctl.api import training
 from trainctl.command.flags import with_file_expanded
 from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat import cells
@@ -87,10 +88,48 @@ def test_the_target_is_the_only_or_the_last_column_of_categories(tmp_path: Path)
     assert recognise(only).settings["target"] == "kind"
 
 
+def some(number: int, step: float = 1.0) -> str:
+    """Return a number that varies from row to row."""
+    return f"{number * 37 % 101 * step + 0.25:.2f}"
+
+
+# What people have: the columns of a table, a row of it, and the target, or two of which the first is taken.
+USUAL = {
+    "flats": ("area,rooms,city,rent", lambda n: f"{some(n)},{n % 4 + 1},{'AB'[n % 2]},{some(n, 9)}", "rent"),
+    "insurance": ("age,sex,bmi,charges", lambda n: f"{n % 50},{'fm'[n % 2]},{some(n, 0.3)},{some(n, 90)}", "charges"),
+    "cars": ("origin,weight,mpg", lambda n: f"{('usa', 'japan')[n % 2]},{some(n, 20)},{some(n, 0.3)}", "mpg"),
+    "concrete": ("kind,cement,water,strength", lambda n: f"{'ab'[n % 2]},{some(n)},{some(n, 3)},{some(n, 0.5)}", "kind or strength"),
+    "bicycles": ("season,temp,humidity,count", lambda n: f"{'wsuf'[n % 4]},{some(n)},{some(n, 2)},{n * 37 % 101}", "season or count"),
+    "towns": ("town,area,people,water_use", lambda n: f"{'ABC'[n % 3]},{some(n)},{n * 37 % 101},{some(n, 5)}", "town or water_use"),
+    "wines": ("grower,alcohol,acid", lambda n: f"{'ABC'[n % 3]},{some(n)},{some(n, 0.1)}", "grower or acid"),
+    "yields": ("rain,field,yield", lambda n: f"{some(n)},{'NS'[n % 2]},{some(n, 2)}", "field or yield"),
+    "flowers": ("length,width,variety", lambda n: f"{some(n)},{some(n, 2)},{'ab'[n % 2]}", "variety"),
+    "cells": ("diagnosis,radius,texture", lambda n: f"{'MB'[n % 2]},{some(n)},{some(n, 2)}", "diagnosis"),
+    "loans": ("income,amount,approved", lambda n: f"{some(n, 50)},{some(n)},{('yes', 'no')[n % 2]}", "approved"),
+    "ship": ("survived,sex,age,fare", lambda n: f"{n % 2},{'fm'[n % 3 % 2]},{n % 60},{some(n)}", "survived"),
+    "customers": ("months,plan,churn", lambda n: f"{n % 60},{'ab'[n % 3 % 2]},{n % 2}", "churn"),
+    "animals": ("species,length,depth", lambda n: f"{'ABC'[n % 3]},{some(n)},{some(n, 3)}", "species"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USUAL)
+def test_a_target_is_guessed_and_a_number_that_is_as_likely_is_named(tmp_path: Path, name: str) -> None:
+    header, row, target = USUAL[name]
+    taken, _, other = target.partition(" or ")
+    found = recognise(table(tmp_path / f"{name}.csv", header, row))
+    assert found.settings["target"] == taken
+    assert any(f"for {other}: dataset.target={other}" in reason for reason in found.reasons) == bool(other)
+    if other:
+        assert recognise(tmp_path / f"{name}.csv", {"target": other}).groups["loss"] == "mse"
+
+
 def test_a_target_that_is_not_plain_is_asked_for_with_the_columns(tmp_path: Path) -> None:
     path = table(tmp_path / "n.csv", "age,height,weight", lambda n: f"{n}.5,{n * 3 % 17}.5,{n * 7 % 13}.5")
     with pytest.raises(ConfigError, match=r"add dataset.target=COLUMN; the columns are age \(numbers\), height"):
         recognise(path)
+    numbered = table(tmp_path / "i.csv", "id,age,height", lambda n: f"{n},{n * 3 % 17}.5,{n * 7 % 13}.5")
+    with pytest.raises(ConfigError, match=r"the columns are id \(identifier, or empty\), age \(numbers\)"):
+        recognise(numbered)
     found = recognise(path, {"target": "weight"})
     assert (found.settings, found.groups) == ({"target": "weight"}, {"loss": "mse"})
     with pytest.raises(DataError, match="column weigth_ is missing; did you mean weight"):
@@ -206,6 +245,86 @@ def test_a_second_file_is_refused_before_anything_is_chosen(
     with pytest.raises((ConfigError, DataError), match=message):
         with_file_expanded([f"{tmp_path}/f.csv", "seed=1", f"{tmp_path}/{second}"])
     assert capsys.readouterr().out == ""
+
+
+def test_a_table_of_names_or_words_is_read_as_texts(tmp_path: Path) -> None:
+    names = ["".join("abkl"[n * k % 4] for k in (1, 2, 3, 5)) + "é" * (n % 9) for n in range(60)]
+    path = table(
+        tmp_path / "n.csv", "name,language", lambda n: f"{names[n]}{chr(97 + n // 26)}{chr(97 + n % 26)},{'xy'[n % 2]}"
+    )
+    found = recognise(path)
+    assert (found.dataset, found.groups) == ("text", {"model": "rnn"})
+    assert found.settings == {"text": "name", "target": "language"}
+    codes = table(tmp_path / "c.csv", "code,language", lambda n: f"C{n:05d},{'xy'[n % 2]}")
+    with pytest.raises(ConfigError, match="has no columns that can be inputs"):
+        recognise(codes)
+
+
+def test_a_column_of_texts_or_a_series_may_be_typed(tmp_path: Path) -> None:
+    path = str(table(tmp_path / "t.csv", "id,title,stars", lambda n: f"k{n},t{n * 7 % 59}x,{n % 3}"))
+    words = with_file_expanded([path, "text=title", "target=stars"])
+    assert {"dataset=text", "model=rnn", "dataset.text=title", "dataset.target=stars"} <= set(words)
+    with pytest.raises(DataError, match="column titles is missing; did you mean title"):
+        with_file_expanded([path, "text=titles", "target=stars"])
+    rows = str(
+        table(tmp_path / "s.csv", "day,shop,sales", lambda n: f"2024-01-{n % 20 + 1:02d},{'abc'[n // 20]},{n}.5")
+    )
+    words = with_file_expanded([rows, "entity=shop", "window=4"])
+    assert {"dataset=series", "dataset.columns=[sales]", "dataset.time=day", "loss=mse", "model=rnn"} <= set(words)
+    assert words[-2:] == ["dataset.entity=shop", "dataset.window=4"]
+    words = with_file_expanded([rows, "time=day", "columns=[sales]", "entity=shop"])
+    assert [word for word in words if word.startswith("dataset.")] == [
+        f"dataset.path={rows}", "dataset.time=day", "dataset.columns=[sales]", "dataset.entity=shop",
+    ]  # fmt: skip
+
+
+def test_a_parquet_file_is_recognised_as_a_table(tmp_path: Path) -> None:
+    pa = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = range(200)
+    columns = {
+        "id": [f"u{row}" for row in rows],
+        "x": [None if row == 7 else row / 7 for row in rows],
+        "price_text": [f"{row * 37 % 199},{row % 7}" for row in rows],
+        "words": [[1, 2]] * 200,
+        "kind": ["ab"[row % 2] for row in rows],
+        "species": ["stu"[row % 3] for row in rows],
+    }
+    parquet.write_table(pa.table(columns), tmp_path / "t.parquet")
+    found = recognise(tmp_path / "t.parquet")
+    assert found.dataset == "parquet"
+    assert found.settings == {"target": "species", "drop": ["id", "words", "price_text"]}
+    assert found.groups == {"clean": "impute"}
+    assert found.reasons[-2:] == (
+        "not used, because they are neither numbers, dates nor texts: words",
+        "not used, because they are texts with numbers or dates, which are read from CSV: price_text",
+    )
+    words = with_file_expanded([str(tmp_path / "t.parquet"), "target=x", "seed=1"])
+    assert {"loss=mse", "dataset.target=x"} <= set(words)
+    data = assemble.assemble(compose.compose(with_file_expanded([str(tmp_path / "t.parquet")]))).data
+    assert data.schema.input_names == ("x", "kind=a", "kind=b")
+    times = pa.table({"day": [f"2024-01-{row:02d}" for row in range(1, 29)], "y2": [row / 3 for row in range(28)]})
+    parquet.write_table(times, tmp_path / "s.parquet")
+    with pytest.raises(ConfigError, match="contains a series, and dataset=series reads CSV: save the table as CSV; to"):
+        recognise(tmp_path / "s.parquet")
+    (tmp_path / "cut.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:99])
+    with pytest.raises(DataError, match="cannot be read"):
+        recognise(tmp_path / "cut.parquet")
+
+
+def test_settings_of_the_data_need_no_section_where_a_file_is_given(tmp_path: Path) -> None:
+    path = str(flowers(tmp_path / "f.csv"))
+    words = with_file_expanded(["-m", path, "target=island", "drop=[width]", "seed=0,1", "model=mlp"])
+    assert words[-4:] == ["dataset.target=island", "dataset.drop=[width]", "seed=0,1", "model=mlp"]
+    assert [word for word in words if word.startswith(("dataset.target", "dataset.drop"))] == words[-4:-2]
+    assert "clean=impute" in words  # the rest follows from the target
+    assert with_file_expanded(["target=island", path])[0] == "dataset.target=island"
+    assert with_file_expanded([path, "label=island"])[-1] == "label=island"  # of tar files
+    assert with_file_expanded(["target=island"]) == ["target=island"]  # no file
+    assert from_file.in_full(path, ["path=g.csv", "--cfg", "job", "target"]) == ["path=g.csv", "--cfg", "job", "target"]
+    (tmp_path / "photos").mkdir()
+    assert from_file.in_full(str(tmp_path / "photos"), ["size=8", "target=a"]) == ["dataset.size=8", "dataset.target=a"]
+    assert training._expanded([path, "target=island"])[0][-1] == "dataset.target=island"
 
 
 @pytest.mark.parametrize("command", ["find-lr", "find-batch-size", "profile"])

@@ -31,7 +31,7 @@ def test_rows_are_compared_one_two_and_seven_at_a_time() -> None:
         (lambda rows: {"values": 2 * rows + (rows == 5)}, r"run: .*: values by 1 \(tolerated: 0\.0001\); nothing was written"),
         (lambda rows: {"values": 2 * rows + np.nan * (rows == 5)}, r"values by inf"),
         (lambda rows: {"values": 2 * rows[:1]}, r"values is of shape \(1, 1\), not \(2, 1\), for 2 rows"),
-        (lambda rows: {}, "values is missing for 1 rows"),
+        (lambda rows: {}, "values is missing for 1 row"),
     ],
 )  # fmt: skip
 def test_the_largest_difference_is_named(answer, message: str) -> None:

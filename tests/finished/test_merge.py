@@ -65,7 +65,7 @@ def test_a_merged_run_is_a_run_and_its_parts_are_untouched(trained: list[Path], 
     assert weights(Path("again")).keys() == weights(Path("runs/merged")).keys()
     for words in (["evaluate", "again"], ["verify", "again"]):
         assert say(*words)[0] == 0, words
-    assert say("reproduce", "runs/merged", "output=again")[0] == 5
+    assert say("reproduce", "runs/merged", "output=again")[0] == 2
     assert "ms a row, batch of 128" in say("compare", "runs/merged", trained[0])[1]
     assert "ms a row" not in say("compare", *trained[:2])[1]
     code, out, _ = say("lineage", "runs/merged", "format=json")
@@ -196,7 +196,7 @@ def test_runs_that_do_not_fit_are_refused_and_nothing_is_left(
         (["{0}", "{1}", "align=maybe"], 2, "align=maybe: no such align"),
         (["{0}", "{1}", "method=join", "align=true"], 2, "align=true: method=join keeps the units of all parts"),
         (["{0}", "{1}", "tolerance=-1"], 2, "tolerance=-1: expected a number in [0, inf)"),
-        (["{0}", "{1}", "output={0}"], 5, "already exists"),
+        (["{0}", "{1}", "output={0}"], 2, "already exists"),
         (["{0}", "{1}", "model.hidden=[3]"], 2, "cannot change in an existing run"),
     ],
 )  # fmt: skip

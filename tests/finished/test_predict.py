@@ -69,7 +69,7 @@ def test_cells_without_a_text_hold_no_other_row_back(tmp_path):
     found = read(tmp_path / "my.tsv", TEXTS)
     assert found.rows.tolist() == [[2, 0, 0, 0], [1, 3, 0, 0]]
     assert found.numbers == [0, 2]
-    assert found.notes == (f"{tmp_path / 'my.tsv'}: 1 rows have no text and are not predicted (lines 3)",)
+    assert found.notes == (f"{tmp_path / 'my.tsv'}: 1 row has no text and is not predicted (lines 3)",)
     (tmp_path / "my.tsv").write_text("n\twords\n1\t \n")
     with pytest.raises(DataError, match=r"my\.tsv: contains no text"):
         read(tmp_path / "my.tsv", TEXTS)
@@ -81,8 +81,8 @@ def test_rows_of_a_text_file_are_joined_to_its_lines(tmp_path):
     assert found.rows.tolist() == [[2, 3, 0, 0], [3, 3, 3, 3], [1, 0, 0, 0]]
     assert (found.names, found.cells) == (("line",), [[1], [3], [4]])
     assert found.coverage.notes(4) == [
-        "1 of 7 tokens (14.3%) are not in the run's vocabulary, such as 'new'",
-        "1 of 3 texts are cut after 4 tokens, as in training",
+        "1 of 7 tokens (14.3%) is not in the run's vocabulary, such as 'new'",
+        "1 of 3 texts is cut after 4 tokens, as in training",
     ]
     assert len(read(tmp_path / "new.txt", TEXTS).rows) == 4  # as the first version counted lines
 

@@ -96,7 +96,7 @@ def test_a_run_that_was_trained_with_8_bits_keeps_its_ranges(tmp_path):
         (["calibrate=0"], 2, "calibrate=0: expected a whole number"),
         (["tolerance=-1"], 2, "tolerance=-1: expected a number"),
         (["which=newest"], 2, "no such which"),
-        (["output=run"], 5, "already exists"),
+        (["output=run"], 2, "already exists"),
         (["optimizer.lr=1"], 2, "optimizer.lr"),
     ],
 )

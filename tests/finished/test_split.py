@@ -98,7 +98,7 @@ def test_joining_the_parts_of_a_run_returns_its_units_to_the_last_bit(trained: l
         (["{0}", "parts=99999999999"], 2, "has a layer with fewer units than that"),
         (["{0}", "{1}"], 2, "unexpected argument"),
         (["nothing"], 4, "no such run in runs"),
-        (["{0}", "output={0}"], 5, "already exists"),
+        (["{0}", "output={0}"], 2, "already exists"),
     ],
 )  # fmt: skip
 def test_what_the_user_can_mend_has_its_exit_code_and_leaves_nothing(

@@ -10,8 +10,9 @@ import torch
 from tests import processes
 from trainctl.errors import ProcessError
 from trainctl.machine import world as worlds
+from trainctl.machine.connection import FAREWELL
 from trainctl.machine.environment import Place
-from trainctl.machine.link import FAREWELL, Link
+from trainctl.machine.link import Link
 from trainctl.machine.signals import Stopped
 from trainctl.machine.world import ALONE, World
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import trainctl
+from trainctl.command import list as list_command
 from trainctl.run import assemble
-from trainctl.settings import component, compose
+from trainctl.settings import component, compose, member_file
 from trainctl.step import eager as step
 from trainctl.train import loop
 
@@ -209,3 +210,10 @@ def test_the_photos_start_from_weights_of_a_file_with_two_rates_and_a_frozen_bod
     held = [run.freezer.freeze.held(step) for step in (0, 10 * run.plan.steps_per_epoch)]
     assert (held[0] > 0, held[1]) == (True, 0)
     assert int(run.data.splits["train"].targets.shape[0]) == 40
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_recipe_begins_with_a_short_sentence_for_the_list(recipe):
+    line = list_command._first_sentence(" ".join(member_file.description(ROOT / "recipes" / f"{recipe}.yaml")))
+    assert line.endswith((".", "?", "!"))  # no part of a longer sentence
+    assert 20 < len(line) <= 100

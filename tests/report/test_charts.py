@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trainctl.fileformat.date import LATEST, written
 from trainctl.report import (
     attribution_plots,
     batch_plot,
@@ -173,7 +174,7 @@ def test_runs_are_drawn_over_each_other_by_metric():
 @pytest.mark.parametrize("days", [0.001, 0.3, 2, 9, 40, 400, 4_000, 90_000, 3_652_000])
 def test_dates_on_an_axis_are_few_round_and_told_apart(days):
     for low in (0.0, 738_000.3):
-        found = dates.ticks(low, min(low + days, dates.LATEST), 7)
+        found = dates.ticks(low, min(low + days, LATEST), 7)
         places, texts = [place for place, _ in found], [text for _, text in found]
         assert 1 <= len(found) <= 7
         assert places == sorted(places)
@@ -183,7 +184,7 @@ def test_dates_on_an_axis_are_few_round_and_told_apart(days):
 
 def test_a_chart_over_dates_names_them_in_both_forms(figures, tmp_path):
     days = [738_000.0 + day for day in range(60)]
-    texts = {day: dates.written(day) for day in days}
+    texts = {day: written(day) for day in days}
     chart = Chart("dated", "t", "", "date", "sales", (Series("true", days, days),), dates=True, x_texts=texts)
     chart_plot.draw(chart, tmp_path / "dated.png")
     page = "".join(write(drawing.figure(chart)))

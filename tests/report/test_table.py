@@ -1,14 +1,16 @@
 """Tables: the same data on a terminal and in a pipe, and no text that could break either."""
 
+import importlib
 import io
 import json
 import re
 import sys
+from random import Random
 
 import pytest
 
-from trainctl.report import table
-from trainctl.settings import spelling
+from trainctl.report import layout, table
+from trainctl.settings import component, spelling
 
 
 class Terminal(io.StringIO):
@@ -107,6 +109,72 @@ def test_no_line_is_wider_than_the_terminal(terminal):
     assert max(len(line) for line in bare(stream.getvalue()).splitlines()) <= 60
     assert bare(stream.getvalue()).count("several") == 20
     assert stream.getvalue().count("q") == 70  # folded, not cut
+
+
+WORDS = ("a", "loss", "optimizer.weight_decay", "test/accuracy", "cross_entropy", "[256,128]", "27caf92094df", "1e-05",
+         "35,331", "0.886792 *", "1 min 20 s", "20261120-223000-iris-mlp-adam-e4eef6", "Größe", "数据集", "several words here")  # fmt: skip
+
+
+def assert_words_are_whole(text, cells, columns):
+    """Check that each piece of a cell is on one line, and that no line is too long."""
+    lines = [line for line in bare(text).splitlines() if not line.startswith("Hidden")]
+    assert all(layout.width(line) <= columns for line in lines)
+    for cell in cells:
+        for piece in layout.pieces(cell):
+            assert any(piece.strip() in line for line in lines), f"{piece!r} is broken at {columns} columns"
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 120])
+def test_a_table_of_any_shape_breaks_no_word_at_any_width(terminal, columns):
+    for seed in range(60):
+        random = Random(seed)
+        shape = range(random.randint(1, 9))
+        headers = [f"{random.choice(WORDS)} {index}" for index in shape]
+        rows = [[" ".join(random.choices(WORDS, k=random.choice((1, 1, 6)))) for _ in shape] for _ in range(4)]
+        stream = terminal(columns)
+        table.show(headers, rows, wrapped=random.choice(((), headers[-1:])), sections=seed % 5 == 0, stream=stream)
+        shown = [
+            cell for row in (headers[seed % 5 == 0 :], *rows) for cell in row
+        ]  # sections may drop the first header
+        assert_words_are_whole(stream.getvalue(), shown, columns)
+
+
+@pytest.mark.parametrize("columns", [50, 60, 80, 120])
+@pytest.mark.parametrize(
+    "words", [["list"], ["settings"], *(["list", group] for group in sorted(component.GROUPS))], ids=" ".join
+)
+def test_no_table_of_the_catalogue_breaks_a_word(terminal, monkeypatch, capsys, columns, words):
+    shown, stream = [], terminal(columns)
+    original = table.show
+
+    def show(headers, rows, **options):
+        shown.extend([*headers[bool(options.get("sections")) :], *(cell for row in rows for cell in row)])
+        original(headers, rows, **options, stream=stream)
+
+    monkeypatch.setattr(table, "show", show)
+    importlib.import_module(f"trainctl.command.{words[0]}").main(words[1:])
+    hidden = "Hidden" in stream.getvalue()
+    assert len(shown) > 8
+    assert_words_are_whole(stream.getvalue(), () if hidden else shown, columns)
+
+
+def test_columns_that_do_not_fit_continue_below_with_the_first_one(terminal):
+    headers = ["result", *(f"run{index}" for index in range(6))]
+    stream = terminal(50)
+    table.show(headers, [["val/accuracy", *(["0.863636 *"] * 6)], ["data", *(["27caf92094df"] * 6)]], stream=stream)
+    lines = [line.split() for line in bare(stream.getvalue()).splitlines()]
+    assert [line for line in lines if line[:1] == ["result"]] == [
+        ["result", "run0", "run1", "run2"], ["result", "run3", "run4", "run5"],
+    ]  # fmt: skip
+    assert sum(line.count("27caf92094df") for line in lines) == 6
+
+
+def test_a_narrow_terminal_gets_the_text_of_a_section_above_its_rows(terminal):
+    rows = [["regularizer", "orthogonal", "several words " * 9], ["regularizer", "none", "w" * 20]]
+    for room, found in ((80, ["regularizer", "orthogonal"]), (40, ["regularizer"])):
+        stream = terminal(room)
+        table.show(["group", "member", "what it does"], rows, sections=True, stream=stream)
+        assert bare(stream.getvalue()).splitlines()[2].split()[:2] == found
 
 
 @pytest.mark.parametrize("columns", [None, 80], ids=["pipe", "terminal"])

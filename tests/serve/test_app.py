@@ -85,7 +85,7 @@ def test_texts_and_windows_are_predicted(served, predict):
     status, found = served("lines").predict({"texts": ["cat 1", "zebra 2"]})
     assert status == 200
     assert found["predictions"] == [{key: row[key] for key in row if key != "line"} for row in expected]
-    assert found["notes"] == ["1 of 4 tokens (25.0%) are not in the run's vocabulary, such as 'zebra'"]
+    assert found["notes"] == ["1 of 4 tokens (25.0%) is not in the run's vocabulary, such as 'zebra'"]
     assert served("lines").predict("cat 1\nzebra 2\n", "text/plain")[1]["predictions"] == expected
     assert served("lines").predict([{"text": "cat 1"}, {"text": "zebra 2"}])[1]["predictions"] == found["predictions"]
     table = "load\n1\n2\n3\n4\n"

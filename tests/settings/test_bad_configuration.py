@@ -47,7 +47,7 @@ WRONG = [
     (["early_stopping=patience", "early_stopping.mode=max"], 2, "early_stopping.mode=max: no such setting"),
     # contradictions
     (["schedule=cosine", "schedule.warmup_steps=99"], 2, "schedule.warmup_steps=99 must be below the run's 4 steps"),
-    (["schedule=multistep", "schedule.milestones=[5,50]"], 2, "the run ends after 1 epochs, before 50"),
+    (["schedule=multistep", "schedule.milestones=[5,50]"], 2, "the run ends after 1 epoch, before 50"),
     (["schedule=multistep", "schedule.milestones=[0.5,0.2]"], 2, "milestones must be strictly increasing"),
     (["monitor=test/loss"], 2, "monitor=test/loss: expected a metric such as val/loss"),
     (["monitor=val/acc"], 2, "did you mean val/accuracy?"),

@@ -77,6 +77,7 @@ HABITS = [
     ("name=x", "output.name=x"),
     ("--run-name x", "output.name=x"),
     ("--tags x", "output.tags=[x]"),
+    ("tags=[x]", "output.tags=[x]"),
     ("--dry-run", "loop.max_steps=1"),
     ("early_stopping=true", "early_stopping=patience"),
     ("augment=false", "augment=none"),

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.conftest import ROOT
 from tests.sweep.test_record import end, opened, write
 from trainctl.errors import ConfigError, UnavailableError
 from trainctl.store import journal, restore
@@ -80,6 +81,20 @@ def test_the_script_joins_the_sweep_from_wherever_it_was_begun(tmp_path: Path) -
     ]  # fmt: skip
     assert f"cd {tmp_path} || exit" in text.splitlines()
     assert subprocess.run(["bash", "-n"], input=text, text=True).returncode == 0
+
+
+def test_the_file_of_the_manual_is_the_one_that_is_written(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "scale.md").read_text()
+    (shown,) = (
+        block.partition("```")[0] for block in page.split("```bash\n")[1:] if "--array" in block.partition("```")[0]
+    )
+    (typed,) = (line for line in page.splitlines() if "sweep.slurm=4" in line)
+    written = slurm.script(opening.begin(shlex.split(typed)[2:])).splitlines()
+    lines = [
+        line for line in written if not line.startswith("export PYTHONPATH")
+    ]  # of a checkout that is not installed
+    text = "\n".join(lines).replace(sys.executable, "/home/me/.venv/bin/python").replace(str(tmp_path), "/home/me")
+    assert text + "\n" == shown
 
 
 def test_options_setup_and_what_each_process_has_for_itself_are_in_the_script() -> None:

@@ -9,8 +9,11 @@ import torch
 from scipy.stats import binomtest
 
 from tests.train.test_exact import settings
+from trainctl.components.metric.auc import auc
+from trainctl.components.metric.base import Metric, Scores
+from trainctl.components.metric.f1 import f1
 from trainctl.run import assemble
-from trainctl.train import baseline, session
+from trainctl.train import baseline, resampled, session
 from trainctl.train.evaluation import evaluate
 
 
@@ -92,3 +95,62 @@ def test_the_evaluated_model_is_not_changed() -> None:
     before = evaluate(evaluation, "val")
     baseline.trivial(evaluation, "val")
     assert evaluate(evaluation, "val") == before
+
+
+def test_a_model_that_may_be_no_better_says_so() -> None:
+    plain = baseline.Trivial("always predicting class a", {"test/accuracy": 0.5})
+    metrics = {"test/accuracy": 0.6}
+    said = baseline.no_better(metrics, plain, "classification", "test", {"test/accuracy": [0.45, 0.74]})
+    assert said == (
+        "the model may be no better than a trivial baseline: test/accuracy is 0.6, its 95 % interval is 0.45 to 0.74, and"
+        " always predicting class a gives 0.5"
+    )
+    assert baseline.no_better(metrics, plain, "classification", "test", {"test/accuracy": [0.51, 0.7]}) == ""
+    assert baseline.no_better(metrics, plain, "classification", "test", {}) == ""
+    errors = baseline.Trivial("repeating the last value", {"val/rmse": 3.0})
+    said = baseline.no_better({"val/rmse": 2.5}, errors, "regression", "val", {"val/rmse": [2.1, 3.2]})
+    assert "may be no better" in said
+
+
+def test_metrics_of_the_group_have_intervals_that_cover_other_rows() -> None:
+    generator = np.random.default_rng(1)
+
+    def drawn(rows: int) -> Scores:
+        targets = generator.integers(0, 2, rows)
+        logits = 1.5 * targets + generator.normal(size=rows)
+        chances = 1 / (1 + np.exp(0.75 - logits))
+        return Scores(targets, (chances > 0.5).astype(int), np.stack([1 - chances, chances], 1))
+
+    metrics = [auc(), f1(averages=["macro"], class_names=("no", "yes"))]
+    whole = drawn(200_000)
+    true = dict(zip(("auc", "f1"), [number for metric in metrics for number in metric.compute(whole)], strict=True))
+    covered = {"auc": 0, "f1": 0}
+    for _ in range(40):
+        for name, (low, high) in resampled.intervals(metrics, drawn(120)).items():
+            assert 0 <= low < high <= 1
+            covered[name] += low <= true[name] <= high
+    assert min(covered.values()) >= 33  # 38 are expected
+    width = {}
+    for rows in (4000, 6000):  # percentiles, and the normal distribution
+        low, high = resampled.intervals(metrics[:1], drawn(rows))["auc"]
+        width[rows] = (high - low) * rows**0.5
+    assert width[6000] == pytest.approx(width[4000], rel=0.4)
+
+
+def test_a_metric_without_an_interval_stops_nothing() -> None:
+    def fails(scores: Scores) -> list[float]:
+        if len(set(scores.targets.tolist())) < 3:
+            raise KeyError("a class is missing")
+        return [1.0]
+
+    scores = Scores(np.array([0, 1, 2]), np.array([0, 1, 2]), np.eye(3))
+    constant = Metric(("same",), lambda _: [1.0], ("classification",))
+    undefined = Metric(("nan",), lambda _: [float("nan")], ("classification",))
+    assert resampled.intervals([constant, undefined, Metric(("own",), fails, ("classification",))], scores) == {}
+
+
+def test_a_run_says_how_uncertain_its_own_metrics_are(tmp_path: Path) -> None:
+    session.begin(settings("metric=[f1]", "loop.epochs=20", "optimizer.lr=0.05"), [], tmp_path / "run")
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    low, high = summary["intervals"]["test/f1"]
+    assert low <= summary["metrics"]["test/f1"] <= high

@@ -1,10 +1,12 @@
 """Runs whose rows stay on disk: stopped anywhere and resumed, in bounded memory, and under every command."""
 
+import io
 import json
 import os
 import random
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.soak import cases, seed
 from trainctl.data import by_block
@@ -355,5 +358,75 @@ def test_a_csv_half_as_large_again_as_the_memory_that_may_be_used_is_converted(t
         f"dataset.memory={limit // 10**6}MB", "loop.max_steps=5", "loop.eval_every_steps=5", "model.hidden=[8]",
         "output.plots=false",
     ]  # fmt: skip
+    done = limited(words, tmp_path, limit)
+    assert done.returncode == 0, done.stderr
+
+
+def table_of_one_part(folder: Path, size: int) -> list[str]:
+    """Write a Parquet file with all rows in one row group, as many programs do."""
+    arrow, parquet = (pytest.importorskip(name) for name in ("pyarrow", "pyarrow.parquet"))
+    generator = np.random.default_rng(0)
+    columns = {f"c{index}": generator.normal(size=size // 400).astype(np.float32) for index in range(100)}
+    columns["y"] = np.array(["no", "yes"])[(columns["c0"] > 0).astype(int)]
+    parquet.write_table(arrow.table(columns), folder / "rows.parquet", row_group_size=size)
+    return ["dataset=parquet", "dataset.path=rows.parquet", "dataset.target=y"]
+
+
+def picture(number: int) -> bytes:
+    values = np.random.default_rng(number).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(values).save(content := io.BytesIO(), "jpeg", quality=30)
+    return content.getvalue()
+
+
+def images_in_folders(folder: Path, size: int) -> list[str]:
+    for number in range(20):
+        (folder / f"{number}.jpg").write_bytes(picture(number))
+    for number in range(size // SIDE**2 // 3):
+        place = folder / "images" / ("cat", "dog")[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        os.link(folder / f"{number % 20}.jpg", place / f"{number}.jpg")
+    return ["dataset=image_folder", "dataset.path=images", f"dataset.size={SIDE}"]
+
+
+def images_in_tars(folder: Path, size: int) -> list[str]:
+    pictures = [picture(number) for number in range(20)]
+    with tarfile.open(folder / "images.tar", "w") as opened:
+        for number in range(size // SIDE**2 // 3):
+            for ending, content in (("jpg", pictures[number % 20]), ("cls", str(number % 2).encode())):
+                member = tarfile.TarInfo(f"{number:06}.{ending}")
+                member.size = len(content)
+                opened.addfile(member, io.BytesIO(content))
+    return ["dataset=tar", "dataset.path=images.tar", f"dataset.size={SIDE}"]
+
+
+SIDE = 256  # of images, larger than their files are, so that these take no time
+KINDS = {"parquet": table_of_one_part, "image_folder": images_in_folders, "tar": images_in_tars}
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.parametrize("kind", KINDS if cases(1) > 1 else [*KINDS][:2])
+def test_files_half_as_large_again_as_the_memory_that_may_be_used_are_converted(tmp_path: Path, kind: str) -> None:
+    limit = 400_000_000
+    words = KINDS[kind](tmp_path, int((1.5 if cases(1) > 2 else 0.1) * limit))
+    words += ["dataset.cache=cache", "dataset.keep=disk", f"dataset.memory={limit // 10**6}MB", "loop.max_steps=3",
+              "loop.batch_size=8", "loop.eval_batch_size=8", "loop.eval_every_steps=3", "model.hidden=[2]",
+              "optimizer=sgd", "loop.record=never", "output.plots=false"]  # fmt: skip
+    done = limited(words, tmp_path, limit)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.soak
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux")
+@pytest.mark.skipif(cases(1) < 10, reason="takes a minute: only in the whole of make soak")
+def test_many_rows_of_one_number_take_no_more_memory_than_is_said(tmp_path: Path) -> None:
+    rows, limit = 8_000_000, 590_000_000  # 64 bytes a row while they are assigned to splits, and what reads ahead
+    np.save(tmp_path / "x.npy", (np.arange(rows, dtype=np.float32) % 977)[:, None])
+    np.save(tmp_path / "y.npy", np.arange(rows) % 977 // 400)
+    words = ["dataset=arrays", "dataset.path=x.npy", "dataset.targets=y.npy", "dataset.cache=cache", "dataset.keep=disk",
+             f"dataset.memory={limit // 10**6}MB", "loop.max_steps=3", "loop.eval_every_steps=3", "model.hidden=[2]",
+             "loop.eval_batch_size=100000", "loop.record=never", "output.plots=false"]  # fmt: skip
     done = limited(words, tmp_path, limit)
     assert done.returncode == 0, done.stderr

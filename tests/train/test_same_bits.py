@@ -1,5 +1,6 @@
 """The number of processes that train a run changes no bit of it: 12 kinds of runs, by 1 to 4 processes, stopped anywhere."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,14 @@ from tests.together import COMMON, resume, same, train
 from trainctl.fileformat import rows_file
 from trainctl.finished import open as opening
 from trainctl.finished.verify import verify
-from trainctl.machine.link import Link
+from trainctl.machine import shared_memory
+from trainctl.machine import world as worlds
+from trainctl.run.sums import Sums
 from trainctl.step import batch as batch_module
-from trainctl.step import exchange
+from trainctl.step.batch_norms import Statistics
+from trainctl.step.tree import run_of
 from trainctl.store import restore, rundir
-from trainctl.train import loop
+from trainctl.train import conclusion, loop
 
 pytestmark = pytest.mark.usefixtures("quiet")
 # Iris has 106 training rows: with 26 in a batch, the last batch of an epoch has 2, less than there are processes.
@@ -59,40 +63,76 @@ def write_data(monkeypatch: pytest.MonkeyPatch) -> None:
         Path("texts", f"{name}.txt").write_text("".join(lines))
 
 
+def keep_matrix(run: Any, directory: Any, rows: Any, matrix: list[list[int]] = ()) -> None:  # type: ignore[assignment]
+    """Keep the confusion matrix instead of drawing it."""
+    Path(f"matrix-{directory.name}").write_text(str(matrix))
+
+
+def matrix_of(directory: Path) -> str:
+    return Path(f"matrix-{directory.name}").read_text()
+
+
 SAID = {"recorded": "recorded", "skip": "skipped step", "rewind": "(rewind 1 of", "on disk": "stay on disk"}
-FEW = {
-    "everything": 4,
-    "images": 3,
-    "recorded": 2,
-    "words": 3,
-    "rewind": 2,
-    "divided": 3,
-    "on disk": 4,
-}  # in `make check`
+# In `make check`: each kind with one number of processes, and steps as training takes them.
+FEW = {"uneven": 3, "everything": 4, "regression": 2, "images": 3, "recorded": 2, "unlabelled": 4, "autoencoder": 2,
+       "frozen": 3, "words": 3, "divided": 3, "skip": 2, "rewind": 2, "on disk": 4}  # fmt: skip
+ENGINES = ("auto", "never")  # recorded steps and eager ones
+CASES = [(name, "auto") for name in FEW] if soak.FACTOR == 1 else list(product(RUNS, ENGINES))
 
 
 @pytest.mark.slow
 @pytest.mark.soak
-@pytest.mark.parametrize("name", RUNS if soak.FACTOR > 1 else FEW)
-def test_the_bits_do_not_depend_on_the_number_of_processes(name, tmp_path, monkeypatch):
+@pytest.mark.parametrize(("name", "engine"), CASES, ids=map(" ".join, CASES))
+def test_the_bits_do_not_depend_on_the_number_of_processes(name, engine, tmp_path, monkeypatch):
     write_data(monkeypatch)
-    train(tmp_path / "1", 1, RUNS[name])
+    words = list(RUNS[name])
+    if name != "recorded":
+        words += [f"loop.record={engine}"]
+    elif engine == "never":
+        pytest.skip("its steps are recorded")
+    if soak.FACTOR > 1:
+        words += ["loop.max_steps=20"]
+    monkeypatch.setattr(conclusion, "draw", keep_matrix)
+    train(tmp_path / "1", 1, words)
     assert SAID.get(name, "") in (tmp_path / "1" / "log.txt").read_text()
     for size in (2, 3, 4) if soak.FACTOR > 1 else (FEW[name],):
-        train(tmp_path / str(size), size, RUNS[name])
+        train(tmp_path / str(size), size, words)
         assert same(tmp_path / "1", tmp_path / str(size)), size
+        assert matrix_of(tmp_path / "1") == matrix_of(tmp_path / str(size))
         assert rundir.read_json(tmp_path / str(size) / "run.json")["processes"] == size
 
 
 @pytest.mark.parametrize("parts", [2, 8])
-@pytest.mark.parametrize("most", [0, exchange.AT_ONCE])
-def test_gradients_that_travel_with_the_message_and_alone_have_the_same_bits(most, parts, tmp_path, monkeypatch):
-    monkeypatch.setattr(exchange, "AT_ONCE", most)
+@pytest.mark.parametrize("way", ["shared memory", "gloo"])
+def test_gradients_that_travel_in_shared_memory_and_by_gloo_have_the_same_bits(way, parts, tmp_path, monkeypatch):
+    if way == "gloo":
+        monkeypatch.setattr(shared_memory, "between", lambda place, share: None)
     words = [*UNEVEN, f"loop.micro_batches={parts}"]
     words += ["loop.batch_size=21"] if parts == 2 else ["loop.batch_size=101"]  # the last ones have 1 and 5 rows
     for size in (1, 2):
         train(tmp_path / str(size), size, words)
     assert same(tmp_path / "1", tmp_path / "2")
+
+
+def without_the_others_statistics(patch: pytest.MonkeyPatch) -> None:
+    end = Statistics.end
+
+    def of_own(self: Statistics, parts: Any) -> None:
+        world = worlds.current()
+        end(self, parts and [parts[number] for number in run_of(0, world.size, len(parts))])
+
+    patch.setattr(Statistics, "end", of_own)
+
+
+def with_sums_by_process(patch: pytest.MonkeyPatch) -> None:
+    fold = Sums.fold
+
+    def by_process(self: Sums, parts: Any) -> None:
+        size = worlds.current().size
+        groups = [[part.double() for part in parts[rank::size]] for rank in range(size)]
+        fold(self, [sum(group[1:], group[0]) for group in groups if group])
+
+    patch.setattr(Sums, "fold", by_process)
 
 
 BROKEN = {
@@ -102,8 +142,9 @@ BROKEN = {
         2,
         lambda patch: patch.setattr("trainctl.step.pieces.seed_generators", lambda *_, **__: 0),
     ),
-    "no exchange": (UNEVEN, 3, lambda patch: patch.setattr(Link, "exchange", lambda self, parts, *sizes: parts)),
     "any order": ((*RUNS["unlabelled"], "distributed.sum=fast"), 4, lambda patch: None),
+    "statistics of a process's own parts": (RUNS["everything"], 2, without_the_others_statistics),
+    "metrics added by process": ((*RUNS["regression"], "loop.eval_batch_size=7"), 2, with_sums_by_process),
 }
 
 
@@ -113,8 +154,17 @@ def test_without_one_of_the_rules_the_bits_differ(name, tmp_path, monkeypatch):
     words, size, breakage = BROKEN[name]
     breakage(monkeypatch)
     for count in (1, size):
-        train(tmp_path / str(count), count, words)
-    assert not (tmp_path / str(size)).exists() or not same(tmp_path / "1", tmp_path / str(size))
+        assert train(tmp_path / str(count), count, words)[0]["outcome"] == "finished"
+    assert not same(tmp_path / "1", tmp_path / str(size))
+
+
+@pytest.mark.slow
+def test_the_bits_depend_on_the_threads_of_a_process(tmp_path):
+    words = [*RUNS["divided"], "distributed.split_state=false", "model.hidden=[512]", "loop.batch_size=600"]
+    for name, size, threads in (("one", 1, 1), ("two", 1, 2), ("both", 2, 2)):
+        train(tmp_path / name, size, [*words, "loop.micro_batches=2", f"threads={threads}"])
+    assert not same(tmp_path / "one", tmp_path / "two")
+    assert same(tmp_path / "two", tmp_path / "both")
 
 
 @pytest.mark.slow

@@ -24,7 +24,7 @@ from trainctl.finished.inputs import Label, batches, expand
 from trainctl.finished.open import Finished
 from trainctl.finished.open import open as open_run
 from trainctl.finished.predictor import Answers, Predictor, predictor
-from trainctl.finished.source import Source
+from trainctl.finished.source import Source, distinct
 from trainctl.store import records, rundir
 from trainctl.store.finding import find
 
@@ -107,7 +107,7 @@ class Run:
 
         Args:
             rows: An array ``(N, *shape)`` of NumPy or PyTorch, or nested lists; a data frame of pandas or polars; a list of
-                records, each a dict; a list of texts for a run on texts; the bytes of an image, or a list of them; or the
+                records, each a dict; a list of texts for a run on texts; an image of Pillow or its bytes, or a list of them; or the
                 path of a file or directory, a pattern such as ``photos/*.jpg``, or a list of these.
             quantiles: Of what the parts of an ensemble predict, each in [0, 1].
 
@@ -126,10 +126,11 @@ class Run:
             return self._of_files(found, paths) if paths else self._of_rows(found, rows)
 
     def _of_rows(self, found: Predictor, rows: Any) -> Predictions:
-        read = read_given(self._opened, found.fitted, rows)
+        read = read_given(self._opened, found.fitted, rows, keep="ids")
+        names = distinct(read.names, frozenset({"row", *found.columns}))
         size = self._opened.config.loop.eval_batch_size
         labels: list[Label] = [
-            {"row": number} | (dict(zip(read.names, read.cells[number], strict=True)) if read.names else {})
+            {"row": number} | (dict(zip(names, read.cells[number], strict=True)) if names else {})
             for number in range(len(read.rows))
         ]
         return Predictions(
@@ -140,7 +141,7 @@ class Run:
         paths = files_of(map(str, given))
         files, notes = expand(paths, found.schema)
         several = len(paths) > 1 or paths[0].is_dir()
-        source = Source(self._opened, found.fitted, files, (), several=several, notes=notes)
+        source = Source(self._opened, found.fitted, files, (), several=several, notes=notes, keep="ids")
         labels: list[Label] = []
         answers: list[Answers] = []
         portion: Tensor

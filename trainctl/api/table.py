@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import Any, overload
 
 from trainctl.errors import UnavailableError
+from trainctl.wording import amount
 
 SHOWN = 20  # rows in a notebook or on a terminal
 WIDEST = 24  # characters of a cell there
@@ -100,7 +101,7 @@ class Table(Sequence[dict[str, Any]]):
 
     def _rest(self) -> list[str]:
         more = len(self) - SHOWN
-        return [f"and {more:,} more rows"] if more > 0 else []
+        return [f"and {amount(more, 'more row')}"] if more > 0 else []
 
 
 def _short(value: object) -> str:

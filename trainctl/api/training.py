@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from trainctl.api.table import Table
 from trainctl.api.turn import TURN
-from trainctl.api.words import texts
+from trainctl.api.words import is_data, texts
 from trainctl.errors import Advice, ConfigError
 from trainctl.finished.record import Record, read
 from trainctl.machine import environment
@@ -22,7 +22,8 @@ if TYPE_CHECKING:  # it imports torch
 
 
 def train(
-    *words: str | os.PathLike[str],
+    *words: Any,
+    target: Any = None,
     settings: Mapping[str, object] | None = None,
     quiet: bool = False,
     config_dir: str | Path | None = None,
@@ -35,7 +36,10 @@ def train(
 
     Args:
         words: Settings and choices of components: ``"optimizer=adam"``, ``"optimizer.lr=0.1"``; the first may be a file or
-            directory of data, or a file of settings, as a text or a path.
+            directory of data, or a file of settings, as a text or a path; or data in memory: a data frame of pandas or
+            polars, a mapping from names of columns to their values, a list of records, or an array. They are written to
+            ``runs/data``, where the run reads them again when it is resumed or verified.
+        target: What is to be predicted: the name of a column, a list of names, or the values themselves; None: guessed.
         settings: Further settings, by their keys, as values of Python: ``{"optimizer.lr": 0.1}``.
         quiet: Whether nothing is shown.
         config_dir: Your directory of configuration files, in addition to ``./conf``.
@@ -46,13 +50,19 @@ def train(
     Raises:
         TrainctlError: If settings or data are wrong, or training fails: of the subclass that says what is wrong.
     """
+    given, words = (words[0], words[1:]) if words and is_data(words[0]) else (None, words)
     typed = texts(words, "train")
     if flags := [word for word in typed if word.startswith("-")]:
         raise ConfigError(
             f"{flags[0]}: flags are for the command line; train() takes settings such as 'optimizer=adam'"
         )
+    settings = settings or {}
+    if given is not None:
+        typed = [*_in_files(given, target, [*typed, *(f"{key}={value}" for key, value in settings.items())]), *typed]
+    elif target is not None:
+        typed.append(f"dataset.target={spell(target)}")
     with TURN:
-        return _train(typed, settings or {}, quiet=quiet, config_dir=None if config_dir is None else str(config_dir))
+        return _train(typed, settings, quiet=quiet, config_dir=None if config_dir is None else str(config_dir))
 
 
 def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool, config_dir: str | None) -> "Run":
@@ -82,6 +92,14 @@ def _train(words: Sequence[str], settings: Mapping[str, object], *, quiet: bool,
         return Run(open_run(directories[0], config.components, (), ALLOWED, payloads=["best"]), "best")
 
 
+def _in_files(given: Any, target: Any, typed: Sequence[str]) -> list[str]:
+    """Write data in memory to a file; return the words that train on it."""
+    from trainctl.api.given import words_of
+
+    roots = [word.partition("=")[2] for word in typed if word.startswith("output.root=")]
+    return words_of(given, target, Path(roots[-1] if roots else "runs"))
+
+
 def resume(run: "Run", words: Sequence[str], *, quiet: bool) -> None:
     """Continue the training of a run, see :meth:`trainctl.Run.resume`."""
     with TURN:
@@ -108,8 +126,9 @@ def _expanded(words: Sequence[str]) -> tuple[list[str], tuple[str, ...]]:
     if not first or not os.path.lexists(first):
         from_file.require_no_data(first)
         return list(words), ()
-    found = from_file.expanded(first, words[1:])
-    return [*found.words, *words[1:]], tuple(f"{first}: {reason}" for reason in found.reasons)
+    others = from_file.in_full(first, words[1:])
+    found = from_file.expanded(first, others)
+    return [*found.words, *others], tuple(f"{first}: {reason}" for reason in found.reasons)
 
 
 def runs(root: str | Path = "runs") -> Table:

@@ -71,7 +71,7 @@ def main(argv: Sequence[str]) -> int:
     """
     names, options = _names_and_options(argv)
     root, form = Path(options["root"]), option_values.choice("format", options["format"], FORMATS)
-    output = _picture(options["output"])
+    output = option_values.new_picture("output", options["output"])
     sweeps = {name: path for name in names if (path := finding.find_sweep(name, root)) is not None}
     if len(names) == 1 and sweeps:
         from trainctl.sweep import compared
@@ -219,18 +219,6 @@ def _distinguish(records: Sequence[Record]) -> None:
         table.line("Distinguishable?", style="bold")
     for line in lines:
         table.line(line)
-
-
-def _picture(text: str) -> Path | None:
-    """Return the path of the picture to draw; None for none.
-
-    Raises:
-        ConfigError: If it is no PNG file.
-        StorageError: If it exists.
-    """
-    if text and not text.lower().endswith(".png"):
-        raise ConfigError(f"output={text}: the curves are drawn as PNG; give a name that ends in .png")
-    return option_values.new_path("output", text)
 
 
 def _draw(records: Sequence[Record], output: Path) -> None:

@@ -2,8 +2,8 @@
 
 The names of files may come from a stranger, and a shell may expand what it is offered. So only plain identifiers are
 offered, whatever the files are called, and the scripts hand them to the shell as they are, one on each line. Where
-nothing is offered, the shell completes paths. Nothing here may take a tenth of a second, so each import is made where
-it is needed.
+nothing is offered, the shell completes paths, unless the answer is NOTHING: a number is expected there. Nothing here may
+take a tenth of a second, so each import is made where it is needed.
 """
 
 import ast
@@ -34,6 +34,9 @@ TAKE_SETTINGS = (
     "train", "resume", "find-lr", "find-batch-size", "profile", "inspect", "evaluate", "predict", "finetune", "distill",
     "prune", "settings", "new", "runs",
 )  # fmt: skip
+PATHS = ("root", "output")  # options of commands that are paths
+NOTHING = "-"  # the answer where nothing fits, no path either
+DATA = "data"  # next to the runs: rows that Python passed in memory
 MOST_RUNS = 1000  # of which the names are read
 LONGEST_LINE = 10_000  # characters
 
@@ -42,6 +45,7 @@ _trainctl() {
     local word
     COMPREPLY=()
     while IFS= read -r word; do
+        if [[ $word == - ]]; then compopt +o default 2> /dev/null; break; fi
         COMPREPLY+=("$word")
         [[ $word != *[=/] ]] || compopt -o nospace 2> /dev/null
     done < <(COMP_LINE="$COMP_LINE" COMP_POINT="$COMP_POINT" COMP_WORDBREAKS="$COMP_WORDBREAKS" \\
@@ -53,7 +57,13 @@ ZSH = """\
 _trainctl() {
     local -a found
     found=(${(f)"$(COMP_LINE="${(j: :)words[1,CURRENT]}" command trainctl --shell-completion query=zsh 2> /dev/null)"})
-    if (( ${#found} )); then compadd -S '' -a found; else compset -P '*='; _files; fi
+    if [[ $found == - ]]; then return 1
+    elif (( ! ${#found} )); then compset -P '*='; _files
+    elif [[ $found[1] == "$PREFIX"* ]]; then compadd -S '' -a found
+    else
+        compadd -U -S '' -a found
+        (( ${#found} == 1 )) || compstate[insert]='' compstate[list]='list force'
+    fi
 }
 autoload -Uz compinit
 (( ${+functions[compdef]} )) || compinit
@@ -63,7 +73,9 @@ FISH = """\
 function __trainctl_complete
     set -lx COMP_LINE (commandline --current-process --cut-at-cursor)
     set -l found (command trainctl --shell-completion query=fish 2> /dev/null)
-    if set -q found[1]
+    if test "$found" = -
+        return
+    else if set -q found[1]
         printf '%s\\n' $found
     else
         set -l word (commandline --current-token --cut-at-cursor)
@@ -101,7 +113,10 @@ def answer(words: Sequence[str], commands: Sequence[str]) -> str:
         return (INSTALL if what == "install" else UNINSTALL)[shell]
     typed = _typed(os.environ.get("COMP_LINE", ""), os.environ.get("COMP_POINT", ""))
     breaks = os.environ.get("COMP_WORDBREAKS", "") if shell == "bash" else ""
-    return "".join(f"{word}\n" for word in offers(typed, commands, breaks))
+    found = offers(typed, commands, breaks)
+    if not found and not expects_path(typed, commands):
+        found = [NOTHING]
+    return "".join(f"{word}\n" for word in found)
 
 
 def offers(typed: Sequence[str], commands: Sequence[str], breaks: str = "") -> list[str]:
@@ -116,7 +131,31 @@ def offers(typed: Sequence[str], commands: Sequence[str], breaks: str = "") -> l
     start = 1 + max((word.rfind(character) for character in breaks), default=-1)
     fitting = {text for text in _candidates(before, word, commands) if text.startswith(word)}
     flags = [text[start:] for text in fitting if text in FLAGS]
-    return sorted(flags + [text[start:] for text in fitting if PLAIN.fullmatch(text) and PLAIN.fullmatch(text, start)])
+    words = [text[start:] for text in fitting if PLAIN.fullmatch(text) and PLAIN.fullmatch(text, start)]
+    if fitting or start or not word or not _is_run(before, commands):
+        return sorted(flags + words)
+    inside = sorted(text for text in _runs() if word in text and PLAIN.fullmatch(text))
+    # Bash puts what all words begin with in place of a fragment; one more word that begins differently prevents it.
+    return [word, *inside] if breaks and len(inside) > 1 and PLAIN.fullmatch(word) else inside
+
+
+def expects_path(typed: Sequence[str], commands: Sequence[str]) -> bool:
+    """Return whether the last word may be a path, so that the shell may complete it.
+
+    Args:
+        typed: The words up to the cursor, without the name of the program.
+        commands: All commands.
+    """
+    *before, word = typed or [""]
+    key, equals, _ = word.partition("=")
+    command = _command(before, commands)
+    if not equals:
+        return command not in ("help", "list", "settings") and not word.startswith("-")
+    if command and command != "help" and key in (options := _options(command)):
+        return key in PATHS and not options[key]
+    from trainctl.settings import offered
+
+    return offered.is_path(key, before)
 
 
 def _typed(line: str, point: str) -> list[str]:
@@ -127,7 +166,7 @@ def _typed(line: str, point: str) -> list[str]:
 
 def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> Iterator[str]:
     """Yield all that fits in this place, whatever has been typed of it."""
-    command = before[0] if before and before[0] in (*commands, "help") else ""
+    command = _command(before, commands)
     last = before[-1] if before else ""
     if last in ("--config-dir", "-cd"):
         return  # a path
@@ -156,6 +195,16 @@ def _candidates(before: Sequence[str], word: str, commands: Sequence[str]) -> It
         from trainctl.settings import offered
 
         yield from offered.values(key, before) if equals else offered.keys(word, before)
+
+
+def _command(before: Sequence[str], commands: Sequence[str]) -> str:
+    return before[0] if before and before[0] in (*commands, "help") else ""
+
+
+def _is_run(before: Sequence[str], commands: Sequence[str]) -> bool:
+    """Return whether the next word may be a run."""
+    names = [name for name in before[1:] if "=" not in name]
+    return (command := _command(before, commands)) in RUNS or (command in ONE_RUN and not names)
 
 
 def _names(command: str, names: Sequence[str], commands: Sequence[str]) -> Iterator[str]:
@@ -225,7 +274,7 @@ def _runs() -> Iterator[str]:
     from trainctl.settings import offered
 
     yield "last"
-    yield from (name for name, is_directory in _directory(offered.root()) if is_directory)
+    yield from (name for name, is_directory in _directory(offered.root()) if is_directory and name != DATA)
 
 
 def _paths(word: str) -> Iterator[str]:

@@ -24,7 +24,8 @@ from trainctl.store import rundir
 OPTIONS = {"format": "text"}
 PACKAGES = (
     "torch", "torchvision", "hydra-core", "omegaconf", "rich", "numpy", "scikit-learn", "safetensors", "matplotlib", "pillow",
-    "PyYAML", "optuna", "psycopg", "tensorboard", "onnx", "onnxscript", "onnxruntime",
+    "PyYAML", "optuna", "psycopg", "tensorboard", "mlflow-skinny", "sqlalchemy", "alembic", "wandb", "onnx", "onnxscript",
+    "onnxruntime", "pyarrow", "pillow-heif", "uvicorn", "pandas",
 )  # fmt: skip
 VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "NO_COLOR", "TERM", "COLUMNS")
 
@@ -50,11 +51,12 @@ def environment() -> dict[str, str]:
 
     facts = {"trainctl": rundir.version(), "python": platform.python_version()}
     facts |= {package: _version(package) for package in PACKAGES}
-    limit = threads.quota()
+    limit, cores = threads.quota(), len(threads.allowed())
     facts |= {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "processor": device.processor(),
-        "cores": f"{len(threads.allowed())} allowed of {os.cpu_count()}" + (f", quota {limit:g}" if limit else ""),
+        "cores": f"{cores} allowed of {os.cpu_count()}" + (f", quota {limit:g}" if limit else ""),
+        "threads": str(threads.from_environment() or threads.current_watch().choose() or threads.ThreadChoice(cores)),
         "devices": ", ".join(_devices()),
         "cache": cache(),
     }

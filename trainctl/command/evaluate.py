@@ -1,4 +1,4 @@
-"""Measure a run's best weights on a split.
+"""Evaluate a run's best weights on a split.
 
     trainctl evaluate RUN [split=test] [which=best] [dataset settings] [device=...] [format=text|json] [root=runs]
 
@@ -30,6 +30,7 @@ from trainctl.report import phrases, table
 from trainctl.settings import compose, existing
 from trainctl.settings.config import Tree
 from trainctl.store import rundir
+from trainctl.wording import amount
 
 if TYPE_CHECKING:
     launching.import_torch()
@@ -93,7 +94,7 @@ def other_data(tree: Tree, overrides: Sequence[str], allowed: Sequence[str], con
 
 def show(scores: "Scores", split: str, name: str) -> None:
     """Print the metrics, and a table of the scores of the classes or of several targets."""
-    table.line(f"{name}: step {scores.step}, {scores.rows:,} rows of {split}")
+    table.line(f"{name}: step {scores.step}, {amount(scores.rows, 'row')} of {split}")
     metrics = [[metric, _shown(value)] for metric, value in scores.metrics.items()]
     table.show(["metric", "value"], metrics, right={"value"})
     if scores.classes:

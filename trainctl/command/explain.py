@@ -51,7 +51,7 @@ from trainctl.report import setting_table, table
 from trainctl.settings import component, config, explained
 from trainctl.store import new_folder, rundir, runpath
 from trainctl.store.runpath import AnyPath
-from trainctl.wording import closest
+from trainctl.wording import agree, amount, closest
 
 if TYPE_CHECKING:
     launching.import_torch()
@@ -203,7 +203,7 @@ def show_rows(found: "Explained") -> None:
         lines.append(cells)
     table.show(headers, lines, right={"row", "F(x)", "F(x')", "F(x)-F(x')", *sums})
     if len(found.rows) > SHOWN:
-        table.line(f"... and {len(found.rows) - SHOWN:,} more rows: see rows.csv")
+        table.line(f"... and {amount(len(found.rows) - SHOWN, 'more row')}: see rows.csv")
 
 
 def _percent(gap: float) -> str:
@@ -217,7 +217,8 @@ def _failures(failed: Sequence[DataError], files: int) -> int:
     for error in failed:
         table.line(f"trainctl: {error}", stream=sys.stderr)
     table.line(
-        f"trainctl: {len(failed):,} of {files:,} files are not explained, for the reasons above", stream=sys.stderr
+        f"trainctl: {len(failed):,} of {amount(files, 'file')} {agree(len(failed), 'is', 'are')} not explained, for the reasons above",
+        stream=sys.stderr,
     )
     return DataError.exit_code
 
@@ -237,7 +238,7 @@ def _run(run: "Finished", options: dict[str, Any], folder: AnyPath) -> "Overview
 
 def show_run(found: "Overview") -> None:
     """Print the importance of columns, the worst mistakes in short, and the calibration error."""
-    table.line(f"{found.rows:,} rows of {found.split}")
+    table.line(f"{amount(found.rows, 'row')} of {found.split}")
     if found.importances:
         ranked = sorted(found.importances, key=lambda one: -one.mean)
         lines = [[one.name, table.number(one.mean), table.number(one.spread)] for one in ranked[:SHOWN]]

@@ -33,10 +33,11 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.command import arguments, launching, option_values
-from trainctl.errors import ConfigError, StorageError, UnavailableError, format_bytes
+from trainctl.errors import ConfigError, UnavailableError, format_bytes
 from trainctl.fileformat.place import is_directory
 from trainctl.report import phrases, table
 from trainctl.store import rundir
+from trainctl.wording import amount
 
 OPTIONS = {"format": "", "output": "", "opset": "", "stages": "1", "which": "best", "root": "runs"}
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch", ".safetensors": "safetensors"}
@@ -75,7 +76,7 @@ def main(argv: Sequence[str]) -> int:
         table.line(str(file))
     difference = phrases.number(found.difference)
     table.line(
-        f"{format_bytes(found.size)}; equals predict on {found.rows} validation rows, 1, 2 and 7 at a time; largest"
+        f"{format_bytes(found.size)}; equals predict on {amount(found.rows, 'validation row')}, 1, 2 and 7 at a time; largest"
         f" difference {difference}"
     )
     return 0
@@ -118,7 +119,7 @@ def target_of(output: str, directory: Path, form: str, stages: int) -> Path:
     """Return the path of the output, by default the run's name in the working directory; it must not exist.
 
     Raises:
-        StorageError: If it exists, or its directory does not.
+        ConfigError: If it exists, or its directory does not.
     """
     suffix = next(suffix for suffix, kind in SUFFIXES.items() if kind == form)
     name = directory.absolute().name
@@ -126,7 +127,7 @@ def target_of(output: str, directory: Path, form: str, stages: int) -> Path:
     target = option_values.new_path("output", text)
     assert target is not None
     if not is_directory(target.parent):
-        raise StorageError(f"output={text}: {target.parent}: no such directory")
+        raise ConfigError(f"output={text}: {target.parent}: no such directory; create it, or choose another one")
     return target
 
 

@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
     steps = option_values.integer("steps", parsed.options["steps"], FEWEST_STEPS)
     if lowest >= highest:
         raise ConfigError(f"min_lr={lowest:g} must be below max_lr={highest:g}")
-    output = option_values.new_path("output", parsed.options["output"])
+    output = option_values.new_picture("output", parsed.options["output"])
     checked = project.composed(parsed.overrides, parsed.config_dir)[0]
     early.require_data(checked)
     launching.require_one_process(checked, "find-lr")

@@ -66,12 +66,13 @@ def with_file_expanded(arguments: Sequence[str]) -> list[str]:
         return words
     from trainctl.settings import derive, from_file
 
-    others = [*rest[:place], *rest[place + 1 :]]
+    before, after = (from_file.in_full(path, part) for part in (rest[:place], rest[place + 1 :]))
+    others = [*before, *after]
     for other in _bare(others):
         from_file.require_one(path, others[other])
     found = from_file.expanded(path, [word for word in others if "=" in word and not word.startswith("-")])
     command = [] if command == ["train"] else command
-    words = [*command, *rest[:place], *found.words, *rest[place + 1 :]]
+    words = [*command, *before, *found.words, *after]
     if not any(word.startswith("-") for word in others if word not in ("-m", "--multirun")):
         for reason in found.reasons:  # flags ask for something that is to be read alone
             table.line(f"{path}: {reason}")

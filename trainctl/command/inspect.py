@@ -1,14 +1,16 @@
 """Show what a data set contains, as a run would read it.
 
-    trainctl inspect [FILE] [dataset settings] [split settings] [format=text|json]
+    trainctl inspect [FILE] [dataset settings] [split settings] [format=text|json] [output=FILE.png]
 
 FILE is a table, an array file, or a directory of images or texts, as in `trainctl FILE`; a data set can also be
 selected with dataset=NAME. Prints the rows and their splits; each column with its kind, range, missing share and
 categories; the classes with their numbers of rows; what is not used and why; columns that look like identifiers or give
-the target away; and equal rows in several splits. Without an obvious target, all columns are inputs. Trains
-nothing, writes nothing.
+the target away; and equal rows in several splits. Of images it prints the sizes and modes, and the files that cannot be
+read. Without an obvious target, all columns are inputs. Trains nothing, and writes no file except the picture of a few
+rows that output= names, which must not exist yet.
 
     trainctl inspect penguins.csv
+    trainctl inspect photos/ output=photos.png      a picture of a few rows, with their classes
     trainctl inspect photos/ dataset.size=32
     trainctl inspect dataset=iris format=json
 """
@@ -19,21 +21,23 @@ from typing import TYPE_CHECKING
 
 from trainctl.command import arguments, launching, option_values
 from trainctl.errors import ConfigError
-from trainctl.report import table
+from trainctl.report import about, table
 from trainctl.settings import from_file, project
 
 if TYPE_CHECKING:
     launching.import_torch()
     from trainctl.measure.inspection import Inspection
 
-OPTIONS = {"format": "text"}
+OPTIONS = {"format": "text", "output": ""}
 WITHOUT_TARGET = "which column is to be predicted?"
 
 
 def main(argv: Sequence[str]) -> int:
     """Read the data set and print what it contains; return the exit code."""
-    parsed = arguments.parse(argv, OPTIONS, most_names=1, overrides=True, composes=True)
+    path = next((word for word in argv if "=" not in word and not word.startswith("-")), "")
+    parsed = arguments.parse(from_file.in_full(path, argv), OPTIONS, most_names=1, overrides=True, composes=True)
     form = option_values.choice("format", parsed.options["format"], ("text", "json"))
+    output = option_values.new_picture("output", parsed.options["output"])
     words: list[str] = list(parsed.overrides)
     reasons: tuple[str, ...] = ()
     if parsed.names:
@@ -44,12 +48,18 @@ def main(argv: Sequence[str]) -> int:
     from trainctl.measure.inspection import inspect
 
     inspection = inspect(checked)
+    if output:
+        from trainctl.measure import rows_picture
+
+        rows_picture.draw(inspection.dataset, output, about.data_name(checked.parts["dataset"]))
     if form == "json":
         table.json({"words": words, "reasons": list(reasons)} | _plain(inspection))
         return 0
     for reason in reasons:
         table.line(f"{parsed.names[0]}: {reason}")
     show(inspection)
+    if output:
+        table.line(f"picture  {output}")
     return 0
 
 
@@ -89,10 +99,12 @@ def show(found: "Inspection") -> None:
         total = sum(found.classes.values())
         rows = [[name, f"{count:,}", f"{count / max(total, 1):.1%}"] for name, count in found.classes.items()]
         table.show(["class", "rows", "share"], rows, right={"rows", "share"})
-    for name, text in found.targets.items():
-        table.line(f"target   {name}: {text}")
-    for note in found.notes:
-        table.line(f"note     {note}")
+    more = [("target", f"{name}: {text}") for name, text in found.targets.items()]
+    more += [("damaged", line) for line in found.damaged] + [("note", note) for note in found.notes]
+    if more:
+        table.line()
+    for label, text in more:
+        table.line(f"{label:7}  {text}")
 
 
 def _plain(found: "Inspection") -> dict[str, object]:
@@ -108,4 +120,5 @@ def _plain(found: "Inspection") -> dict[str, object]:
         "targets": found.targets,
         "inferred": [list(line) for line in found.inferred],
         "notes": list(found.notes),
+        "damaged": list(found.damaged),
     }

@@ -80,7 +80,8 @@ def new_path(key: str, text: str) -> Path | None:
     """Parse an option that names the output of a command; None if the option is empty.
 
     Raises:
-        StorageError: If the path already exists.
+        ConfigError: If the path already exists.
+        StorageError: If it cannot be looked at.
     """
     if not text:
         return None
@@ -90,7 +91,19 @@ def new_path(key: str, text: str) -> Path | None:
         return Path(text)
     except OSError as error:
         raise StorageError(f"{key}={text}: cannot be written: {error.strerror}") from error
-    raise StorageError(f"{key}={text}: {kind} already exists; remove it, or choose another name")
+    raise ConfigError(f"{key}={text}: {kind} already exists; remove it, or choose another name")
+
+
+def new_picture(key: str, text: str) -> Path | None:
+    """Parse an option that names a picture to draw; None if the option is empty.
+
+    Raises:
+        ConfigError: If it is no PNG file, or exists.
+        StorageError: If it cannot be looked at.
+    """
+    if text and not text.lower().endswith(".png"):
+        raise ConfigError(f"{key}={text}: the picture is drawn as PNG; give a name that ends in .png")
+    return new_path(key, text)
 
 
 def quantiles(text: str) -> list[float]:

@@ -1,7 +1,7 @@
 """Predict with a run's best weights, and write a CSV or JSON lines.
 
     trainctl predict RUN INPUT... [output=FILE] [format=csv|jsonl] [id=COLUMN]
-        [keep=none|inputs|all] [quantiles=[...]] [what=prediction|code]
+        [keep=ids|none|inputs|all] [quantiles=[...]] [what=prediction|code]
         [which=best] [spreadsheet=false] [dataset settings] [device=...] [root=runs]
 
 INPUT is an image (PNG, JPEG, ...), a CSV with a header, JSON records, an .npz or .npy array, a directory of such files,
@@ -10,7 +10,7 @@ are predicted by one process. The result goes to standard output, or to FILE, wh
 
     trainctl predict my-run digit.png
     trainctl predict my-run rows.csv output=predictions.csv
-    trainctl predict my-run rows.csv id=customer    with the column that names the rows
+    trainctl predict my-run rows.csv id=ticket      with the column that names the rows
     trainctl predict my-run rows.csv keep=inputs    with the columns that the run reads
     trainctl predict my-run rows.csv dataset.decimal=comma dataset.delimiter=semicolon
     trainctl predict my-run rows.npz
@@ -20,10 +20,11 @@ are predicted by one process. The result goes to standard output, or to FILE, wh
     trainctl predict my-ensemble rows.csv quantiles=[0.05,0.95]
     trainctl predict my-run rows.csv what=code      what the network makes of each row
 
-The columns of a CSV are matched by name; columns that the run was not trained with are ignored, unless `id=` copies
-them to the predictions. keep=inputs copies the columns that the run reads (for texts, the text), keep=all every column
-of the file; a copied column with the name of a column of the predictions gets the prefix `given_`. The delimiter is
-found in the file; settings such as `dataset.decimal=comma` say how the file is written if it differs from the training
+The columns of a CSV are matched by name. Columns that the run was not trained with are ignored, but those that are
+called like an identifier (id, customer_id, PassengerId, uuid, key, name) are copied to the predictions. id= names others
+in their place; keep=none copies none, keep=inputs the columns that the run reads (for texts, the text), keep=all every
+column of the file; a copied column with the name of a column of the predictions gets the prefix `given_`. The delimiter
+is found in the file; settings such as `dataset.decimal=comma` say how the file is written if it differs from the training
 data. A category that did not occur in training is encoded as none, with a note; `dataset.unknown=error` rejects it. For
 a run on texts, a .txt contains one text per line. An .npz must contain exactly one array, or one named `inputs`; its
 rows have the shape that the run was trained with. Images are converted to the run's channels and size.
@@ -59,12 +60,13 @@ from trainctl.fileformat.pattern import STANDARD_INPUT, files_of
 from trainctl.report import table
 from trainctl.settings.text import read_items
 from trainctl.store import directories, rundir
+from trainctl.wording import agree, amount
 
 if TYPE_CHECKING:
     from trainctl.finished.predict import Predictions
 
 OPTIONS = {
-    "output": "", "format": "", "id": "", "keep": "none", "quantiles": "", "what": "prediction", "which": "best",
+    "output": "", "format": "", "id": "", "keep": "ids", "quantiles": "", "what": "prediction", "which": "best",
     "spreadsheet": "false", "root": "runs",
 }  # fmt: skip
 JSON_LINES = (".jsonl", ".ndjson")
@@ -97,7 +99,7 @@ def main(argv: Sequence[str]) -> int:
     typed_ids = parsed.options["id"]
     options: dict[str, Any] = {
         "ids": [name for name in read_items(typed_ids) or typed_ids.split(",") if name],
-        "keep": option_values.choice("keep", parsed.options["keep"], ("none", "inputs", "all")),
+        "keep": option_values.choice("keep", parsed.options["keep"], ("none", "ids", "inputs", "all")),
         "what": option_values.choice("what", parsed.options["what"], ("prediction", "code")),
         "quantiles": option_values.quantiles(parsed.options["quantiles"]),
         "form": form_of(parsed.options["format"], parsed.options["output"]),
@@ -135,7 +137,7 @@ def _say(found: "Predictions") -> int:
     for error in found.failed:
         table.line(f"trainctl: {error}", stream=sys.stderr)
     table.line(
-        f"trainctl: {len(found.failed):,} of {found.files:,} files {'is' if len(found.failed) == 1 else 'are'} not"
+        f"trainctl: {len(found.failed):,} of {amount(found.files, 'file')} {agree(len(found.failed), 'is', 'are')} not"
         " predicted, for the reasons above",
         stream=sys.stderr,
     )

@@ -21,6 +21,7 @@ from pathlib import Path
 from trainctl.command import arguments, launching, option_values
 from trainctl.report import table
 from trainctl.store import rundir
+from trainctl.wording import amount
 
 OPTIONS = {"calibrate": "512", "tolerance": "", "which": "best", "output": "", "root": "runs"}
 ALLOWED = ("device", "threads", "dataset.root", "dataset.download", "loop.eval_batch_size")
@@ -46,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     made = quantize(run, which, rows, output)
     header, rows_of_table = cost.table(made.before, made.after)
     table.show(header, rows_of_table, right=set(header[1:]))
-    source = f"{made.rows:,} training rows" if made.rows else "training"
+    source = amount(made.rows, "training row") if made.rows else "training"
     table.line(f"ranges of activations: from {source}")
     table.line(f"run: {made.directory}")
     cost.require_tolerable(made.before, made.after, tolerance)

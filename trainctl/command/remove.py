@@ -20,7 +20,7 @@ from trainctl.command import arguments, option_values
 from trainctl.errors import CheckpointError, ConfigError, format_bytes
 from trainctl.report import phrases, table
 from trainctl.store import finding, removal
-from trainctl.wording import listed
+from trainctl.wording import amount, listed
 
 OPTIONS = {"yes": "false", "parents": "false", "root": "runs"}
 
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
             f"{path}: runs were made from it ({listed(names)}); to remove it anyway, add parents=true"
         )
     for each in found:
-        trials = f", {len(each.trials):,} trial{'s' if len(each.trials) > 1 else ''}" if each.trials else ""
+        trials = f", {amount(len(each.trials), 'trial')}" if each.trials else ""
         table.line(f"{phrases.pasteable(each.path)}: {format_bytes(each.size)}{trials}")
     if not yes and not _confirmed(len(found)):
         table.line("nothing was removed")
@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
         removal.remove(each)
     sweeps = sum(bool(each.trials) for each in found)
     counted = [(len(found) - sweeps, "run"), (sweeps, "sweep")]
-    what = " and ".join(f"{count:,} {word}{'s' if count != 1 else ''}" for count, word in counted if count)
+    what = " and ".join(amount(count, word) for count, word in counted if count)
     table.line(f"removed {what}, {format_bytes(sum(each.size for each in found))}")
     return 0
 

@@ -18,6 +18,7 @@ from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.stored import PORTION_BYTES
 from trainctl.fileformat.waiting import counted
 from trainctl.machine.device import derive
+from trainctl.wording import agree, amount
 
 SAMPLED = 8  # so that the seed of samples differs from others
 SAMPLE_ROWS = 1_000_000
@@ -72,7 +73,7 @@ def select(clean: Clean, dataset: Dataset, *, unlabeled: bool) -> tuple[Dataset,
         return dataset, []
     where = base.columns(dataset, counts[None]) if clean.missing == "drop" else []
     where += [f"target {int(lacking.sum())}"] if lacking.any() else []
-    report = [f"dropped {count} rows with missing values ({', '.join(where)})"]
+    report = [f"dropped {amount(count, 'row')} with missing values ({', '.join(where)})"]
     return dataset.take((~incomplete).nonzero()[:, 0]), report
 
 
@@ -101,7 +102,9 @@ def _gaps(clean: Clean, dataset: Dataset) -> tuple[Tensor, Tensor]:
         error = clean.missing == "error"
         hint = "; clean=drop drops such rows, clean=impute imputes the values" if error else ""
         problem = "missing or infinite" if error else "infinite"
-        raise DataError(f"{bad:,} values of the inputs are {problem}, the first in {first}{hint}")
+        raise DataError(
+            f"{amount(bad, 'value')} of the inputs {agree(bad, 'is', 'are')} {problem}, the first in {first}{hint}"
+        )
     return counts, gaps
 
 
@@ -151,7 +154,7 @@ def sampled(clean: Clean, dataset: Dataset, train: Tensor, scale: str, seed: int
     what += [f"scale={scale}"] if scale else []
     if not what:
         return []
-    return [f"{' and '.join(what)}: fitted to a sample of {len(some):,} of {len(train):,} training rows"]
+    return [f"{' and '.join(what)}: fitted to a sample of {len(some):,} of {amount(len(train), 'training row')}"]
 
 
 def _limits(clean: Clean, dataset: Dataset, train: Tensor, seed: int) -> tuple[Tensor, Tensor]:
@@ -191,7 +194,7 @@ def changes(clean: Clean, dataset: Dataset, cleaner: Cleaner, dropped: int) -> l
     if dataset.stored is None:
         return clean.changes(dataset, cleaner, dropped)
     rule = f"{clean.rule} {clean.limit or LIMITS[clean.rule]:g}"
-    report = [f"dropped {dropped} training rows with outliers ({rule})"] if dropped else []
+    report = [f"dropped {amount(dropped, 'training row')} with outliers ({rule})"] if dropped else []
     if dataset.stored.images or (cleaner.low is None and (cleaner.fill is None or dataset.stored.finite)):
         return report
     beyond = torch.zeros(dataset.inputs.shape[-1], dtype=torch.long)
@@ -202,11 +205,11 @@ def changes(clean: Clean, dataset: Dataset, cleaner: Cleaner, dropped: int) -> l
         missing += values.isnan().flatten(0, -2).sum(0)
         rows += int(values.isnan().flatten(1).any(1).sum())
     if count := int(beyond.sum()):
-        report.append(f"clipped {count} outliers ({rule}): {', '.join(base.columns(dataset, beyond[None]))}")
+        report.append(f"clipped {amount(count, 'outlier')} ({rule}): {', '.join(base.columns(dataset, beyond[None]))}")
     if cleaner.fill is not None and rows:
         strategy = f"constant {clean.fill_value:g}" if clean.strategy == "constant" else clean.strategy
         where = ", ".join(base.columns(dataset, missing[None]))
-        report.append(f"imputed missing values in {rows} rows ({strategy}): {where}")
+        report.append(f"imputed missing values in {amount(rows, 'row')} ({strategy}): {where}")
     return report
 
 

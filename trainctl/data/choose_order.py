@@ -10,6 +10,7 @@ from trainctl.data.stored_rows import StoredRows
 from trainctl.data.window_order import WindowOrder
 from trainctl.errors import ConfigError, format_bytes
 from trainctl.fileformat import rows_file
+from trainctl.wording import amount
 
 AnyOrder = Order | PairedOrder | WindowOrder
 
@@ -61,6 +62,6 @@ def check_batch(rows: Rows, batch_size: int, typed: object) -> None:
     if isinstance(rows, StoredRows) and batch_size > most:
         size = format_bytes(batch_size * rows.source.row_bytes)
         raise ConfigError(
-            f"loop.batch_size={typed}: the rows stay on disk, and a batch of {batch_size:,} rows takes {size} of memory: give"
-            f" at most {most:,} rows, or set dataset.keep=memory"
+            f"loop.batch_size={typed}: the rows stay on disk, and a batch of {amount(batch_size, 'row')} takes {size} of memory: give"
+            f" at most {amount(most, 'row')}, or set dataset.keep=memory"
         )

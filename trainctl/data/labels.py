@@ -13,6 +13,7 @@ from trainctl.fileformat.target import NO_CLASS
 from trainctl.machine.device import derive
 from trainctl.settings.config import Split
 from trainctl.settings.spelling import no_such
+from trainctl.wording import agree, amount
 
 LABELS = 5  # so that the seed of the rows that keep labels differs from others
 MOST_LISTED = 1000  # row numbers in run.json
@@ -76,7 +77,9 @@ def hide(dataset: Dataset, train: Tensor, split: Split, *, strict: bool = True) 
         return dataset
     known = train[~missing_targets(dataset)[train]]
     if strict and split.labels > len(known):
-        raise ConfigError(f"split.labels={split.labels}: only {len(known):,} training rows have a label")
+        raise ConfigError(
+            f"split.labels={split.labels}: only {amount(len(known), 'training row')} {agree(len(known), 'has', 'have')} a label"
+        )
     chosen = choose(dataset, known, min(split.labels, len(known)), split.seed)
     hidden = train[~torch.isin(train, chosen)]
     targets = dataset.targets.clone()

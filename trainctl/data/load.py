@@ -19,7 +19,9 @@ from trainctl.data.split import DividedDataset, all_rows, notes_on_splits, split
 from trainctl.errors import DataError
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.waiting import waiting
+from trainctl.machine import memory
 from trainctl.settings.config import Split
+from trainctl.wording import agree, amount
 
 IDENTITY = Affine(torch.ones(1, 1), torch.zeros(1, 1))
 
@@ -93,6 +95,8 @@ def load(
         ConfigError: If ``split.labels`` or ``split.omit`` does not match the data.
         DataError: If there are too few rows, or rows have values that are not allowed.
     """
+    if dataset.stored is not None:  # what converting took
+        memory.give_back()
     dataset, changes = by_block.select(clean, dataset, unlabeled=unlabeled)
     divided = learn(DividedDataset(dataset, _split(dataset, split), tuple(changes)))
     inferred: tuple[InferredLine, ...] = ()
@@ -107,6 +111,8 @@ def load(
     with waiting("searching for equal rows"):
         notes = (*divided.dataset.notes, *notes_on_splits(divided.dataset, divided.rows, own=own, seed=split.seed))
     data = resident(divided, fitted, device, notes)
+    if dataset.stored is not None:
+        memory.give_back()
     return replace(data, inferred=(*data.inferred, *inferred))
 
 
@@ -144,7 +150,9 @@ def load_to_measure(
     notes = () if data.schema.fingerprint == trained else divided.dataset.notes  # of its own data, training said them
     missing = int(missing_targets(dataset).sum()) + before - len(divided.rows["train"])
     if whole and missing:
-        notes += (f"{missing:,} rows have no label and are not measured",)
+        notes += (
+            f"{amount(missing, 'row')} {agree(missing, 'has no label and is', 'have no label and are')} not measured",
+        )
     return replace(data, notes=notes)
 
 
@@ -216,7 +224,7 @@ def fit(
     dataset = labels.hide(divided.dataset, train, split)
     known = train[~missing_targets(dataset)[train]]
     if not len(known):
-        raise DataError(f"none of the {len(train):,} training rows has a label")
+        raise DataError(f"none of the {amount(len(train), 'training row')} has a label")
     fitted = Fitted(
         cleaner,
         IDENTITY if dataset.vocabulary else by_block.scaled(scale, dataset, cleaner, train, by_sample, split.seed),

@@ -54,6 +54,7 @@ def resident(divided: DividedDataset, fitted: Fitted, device: torch.device, note
         other_task=dataset.other_task,
         no_targets=dataset.no_targets,
         lines=lines(dataset, rows if whole else numbers),
+        files=files(dataset, rows if whole else numbers),
         times=times(dataset, rows if whole else numbers),
         without_label=rows_of(train[missing]) if missing.any() else None,
         kept=None if whole else labels.kept(dataset, train),
@@ -67,6 +68,13 @@ def lines(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName,
         return {}
     ends = found if found.ndim == 1 else found[:, dataset.inputs.shape[1] - 1]
     return {name: ends[numbers] for name, numbers in rows.items()}
+
+
+def files(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName, tuple[str, ...]]:
+    """Return the file of each row, by split; empty if rows are not files."""
+    if not dataset.files:
+        return {}
+    return {name: tuple(dataset.files[number] for number in numbers.tolist()) for name, numbers in rows.items()}
 
 
 def times(dataset: Dataset, rows: Mapping[SplitName, Tensor]) -> dict[SplitName, Times]:

@@ -115,6 +115,7 @@ class Data:
         other_task: The setting that makes it the other task, if the user may well mean that; empty otherwise.
         no_targets: Whether there are no targets.
         lines: The line of each row of a split in the file ``(N,)``, of a window its last; empty if there is no such file.
+        files: The file of each row of a split, below the directory of the data set; empty if rows are not files.
         times: When the first target of each window of a split is; empty if rows are no windows of one dated series.
         without_label: The training rows without a label, which a teacher makes useful; None if there are none. The train
             split has the others.
@@ -132,6 +133,7 @@ class Data:
     other_task: str = ""
     no_targets: bool = False
     lines: dict[SplitName, Tensor] = field(default_factory=dict)
+    files: dict[SplitName, tuple[str, ...]] = field(default_factory=dict)
     times: dict[SplitName, Times] = field(default_factory=dict)
     without_label: Rows | None = None
     kept: Kept | None = None

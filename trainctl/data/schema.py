@@ -13,7 +13,7 @@ from trainctl.fileformat.delimited import DELIMITERS
 from trainctl.fileformat.number import DECIMALS, PLAIN, THOUSANDS, NumberFormat
 from trainctl.fileformat.table import Column
 from trainctl.fileformat.tokens import FORMS
-from trainctl.wording import listed
+from trainctl.wording import amount, listed
 
 TASKS: tuple[Task, ...] = ("classification", "regression")
 LEVELS = ("characters", "words")
@@ -117,7 +117,9 @@ class Schema:
             )
         for name, columns in (("input_centre", schema.input_shape[-1]), ("target_centre", schema.outputs)):
             if len(getattr(schema, name)) not in (0, columns):
-                raise CheckpointError(f"{source}: data.{name}: expected {columns} numbers, one for each column")
+                raise CheckpointError(
+                    f"{source}: data.{name}: expected {amount(columns, 'number')}, one for each column"
+                )
         return schema
 
     def differences(self, before: "Schema") -> list[str]:

@@ -8,6 +8,8 @@ from torch import Tensor
 
 from trainctl.data.centre import add
 from trainctl.data.schema import Schema
+from trainctl.fileformat.date import written
+from trainctl.fileformat.table import Column
 
 Kind = Literal["table", "series", "image", "text"]
 
@@ -40,7 +42,7 @@ def column_names(schema: Schema) -> tuple[str, ...]:
 def shown_values(rows: Tensor, schema: Schema) -> list[list[str]]:
     """Return the value of each column of rows of a table ``(N, F)``, cleaned but not scaled, as a text.
 
-    A category is called by its name; a date is the number of days that the model reads.
+    A category is called by its name, and dates are written as dates, although the model reads numbers of days.
     """
     values = add(rows, schema.input_centre).tolist()
     if sum(len(column.names) for column in schema.columns) != rows.shape[-1]:
@@ -51,9 +53,26 @@ def shown_values(rows: Tensor, schema: Schema) -> list[list[str]]:
         for column in schema.columns:
             own = row[start : start + len(column.names)]
             start += len(own)
-            cells.append(_category(own, column.categories) if column.categories else f"{own[0]:.6g}")
+            cells.append(_category(own, column.categories) if column.categories else value_text(own[0], column))
         shown.append(cells)
     return shown
+
+
+def value_text(value: float, column: Column) -> str:
+    """Return a number, date or time of day as a text; empty if it is missing.
+
+    >>> value_text(1.5, Column("age")), value_text(31.0, Column("start", date="day_first", origin=737_999.0))
+    ('1.5', '2021-08-29')
+    >>> value_text(13.5, Column("start", date="time")), value_text(math.nan, Column("age"))
+    ('13:30', '')
+    """
+    if math.isnan(value):
+        return ""
+    if not column.date:
+        return f"{value:.6g}"
+    if column.date == "time":
+        return written(value / 24).partition(" ")[2] or "00:00"
+    return written(column.origin + value)
 
 
 def _category(numbers: Sequence[float], categories: Sequence[str]) -> str:

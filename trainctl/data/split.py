@@ -15,8 +15,10 @@ from trainctl.errors import DataError
 from trainctl.fileformat.target import NO_CLASS
 from trainctl.machine.device import derive
 from trainctl.settings.config import Split
+from trainctl.wording import agree, amount
 
-IMBALANCE = 50  # ratio of the most frequent to the rarest class above which a note is shown
+# A note is shown above this ratio of the most frequent to the rarest class, and above this share of the most frequent one.
+IMBALANCE, MAJORITY = 50, 0.9
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def split_rows(dataset: Dataset, split: Split) -> dict[SplitName, Tensor]:
     val, test = val[~missing[val]], test[~missing[test]]
     if not len(val) or not len(train):
         raise DataError(
-            f"{rows} rows are too few: {len(train)} for training, {len(val)} for validation, {len(test)} for test"
+            f"{amount(rows, 'row')} {agree(rows, 'is', 'are')} too few: {len(train)}"
+            f" for training, {len(val)} for validation, {len(test)} for test"
         )
     return {"train": train.sort().values, "val": val.sort().values, "test": test.sort().values}
 
@@ -85,14 +88,18 @@ def notes_on_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], *, own
     if dataset.task == "classification":
         targets = dataset.targets[splits["train"]]
         counts = torch.bincount(targets[targets != NO_CLASS], minlength=dataset.outputs)
-        least, most = int(counts.argmin()), int(counts.argmax())
-        rare, frequent = (f"class {dataset.class_names[index]} has {int(counts[index])}" for index in (least, most))
+        least, most, total = int(counts.argmin()), int(counts.argmax()), int(counts.sum())
+        rare, frequent = (f"{dataset.class_names[index]} {int(counts[index]):,}" for index in (least, most))
         if absent := int((counts == 0).sum()):
-            notes.append(f"{rare} of {int(counts.sum())} training rows; {absent} of {len(counts)} classes have none")
-        elif counts[most] > IMBALANCE * counts[least]:
+            name = dataset.class_names[least]
             notes.append(
-                f"{rare} of {int(counts.sum())} training rows, {frequent}: accuracy says little;"
-                " loss.class_weights=balanced may help"
+                f"class {name} has 0 of {total} training rows; {absent} of"
+                f" {amount(len(counts), 'class')} {agree(absent, 'has', 'have')} none"
+            )
+        elif int(counts[most]) > min(IMBALANCE * int(counts[least]), MAJORITY * total):
+            notes.append(
+                f"classes are imbalanced ({rare}, {frequent} of {total:,} training rows): accuracy is misleading;"
+                " metric=[balanced_accuracy] shows more, loss.class_weights=balanced may help"
             )
     if dataset.task == "regression":
         single = [name for name in SPLITS if len(splits[name]) == 1]
@@ -111,7 +118,8 @@ def _in_several_splits(dataset: Dataset, splits: Mapping[SplitName, Tensor], see
     for name in measured:
         if count := sum(key in trained for key in _hashes(dataset, splits[name])):
             yield (
-                f"{count:,} of {len(splits[name]):,} {name} rows equal training rows, so their metrics are too optimistic;"
+                f"{count:,} of {amount(len(splits[name]), f'{name} row')}"
+                f" {agree(count, 'equals', 'equal')} training rows, so their metrics are too optimistic;"
                 " clean.duplicates=drop keeps one of equal rows"
             )
 
@@ -127,7 +135,8 @@ def _in_several_samples(dataset: Dataset, splits: Mapping[SplitName, Tensor], se
         if count:
             part = "" if len(train) == len(splits["train"]) else f" in a sample of {len(train):,}"
             yield (
-                f"{count:,} of {len(some):,} {name} rows equal training rows{part}, so their metrics are too optimistic: remove"
+                f"{count:,} of {amount(len(some), f'{name} row')} {agree(count, 'equals', 'equal')}"
+                f" training rows{part}, so their metrics are too optimistic: remove"
                 " equal rows from the file"
             )
 
@@ -154,10 +163,12 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
     rows = len(dataset.inputs)
     generator = torch.Generator().manual_seed(derive(split.seed))
     pool = torch.randperm(rows - dataset.test_rows - dataset.val_rows, generator=generator)
-    missing = missing_targets(dataset)[pool]
-    pool, free = pool[~missing], pool[missing]
+    missing, free = missing_targets(dataset), pool[:0]
+    if missing.any():
+        missing = missing[pool]
+        pool, free = pool[~missing], pool[missing]
     if dataset.task == "classification":
-        pool = pool[torch.sort(dataset.targets[pool], stable=True).indices]
+        pool = pool[_by_class(dataset.targets, pool)]
     if dataset.test_rows:
         test, rest = torch.arange(rows - dataset.test_rows, rows), pool
     else:
@@ -167,6 +178,12 @@ def _at_random(dataset: Dataset, split: Split) -> tuple[Tensor, Tensor, Tensor]:
         return torch.cat([rest, free]), torch.arange(end - dataset.val_rows, end), test
     val, train = _pick(rest, _count(pool, split.val_fraction))
     return torch.cat([train, free]), val, test
+
+
+def _by_class(targets: Tensor, pool: Tensor) -> Tensor:
+    """Return the order that sorts rows by class, and leaves those of a class as they are; few bytes a row, if classes are few."""
+    narrow = torch.int16 if int(targets.max()) < 1 << 15 else torch.int64
+    return targets.to(narrow)[pool].sort(stable=True).indices
 
 
 def _in_time(rows: int, gap: int, split: Split) -> tuple[Tensor, Tensor, Tensor]:
@@ -185,6 +202,7 @@ def _count(rows: Tensor, fraction: float) -> int:
 def _pick(rows: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """Pick ``count`` rows at even distances; return them and the remaining rows."""
     count = min(count, len(rows))
-    index = torch.arange(len(rows))
-    picked = (index + 1) * count // max(1, len(rows)) > index * count // max(1, len(rows))
-    return rows[picked], rows[~picked]
+    last = -(-torch.arange(1, count + 1) * len(rows) // max(1, count)) - 1  # of as many equal parts
+    kept = torch.ones(len(rows), dtype=torch.bool)
+    kept[last] = False
+    return rows[last], rows[kept]

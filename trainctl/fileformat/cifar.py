@@ -10,6 +10,7 @@ import numpy as np
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import check_file
+from trainctl.wording import amount
 
 MOST_BYTES = 2**28  # of a file; CIFAR's files have 31 MB
 
@@ -106,5 +107,5 @@ def read_batch(path: Path, labels: str) -> tuple[np.ndarray, np.ndarray]:
     if images is None or not isinstance(targets, list) or not whole:
         raise DataError(f"{path}: contains no images of 3 x 32 x 32 bytes with {labels}")
     if len(images) != len(targets):
-        raise DataError(f"{path}: contains {len(images)} images but {len(targets)} {labels}")
+        raise DataError(f"{path}: contains {amount(len(images), 'image')} but {len(targets)} {labels}")
     return images.reshape(-1, 3, 32, 32), np.array(targets, dtype=np.int64)

@@ -12,7 +12,7 @@ from pathlib import Path
 from trainctl.errors import DataError
 from trainctl.fileformat.cells import folded
 from trainctl.fileformat.walk import Found, describe_others, find, subfolders
-from trainctl.wording import closest, typed
+from trainctl.wording import amount, closest, typed
 
 SPLITS = (("train", "training"), ("val", "valid", "validation", "dev"), ("test", "testing"))  # in lower case
 UNLABELED = ("unlabeled", "unlabelled")  # in lower case: the folder of training files without a class
@@ -26,7 +26,7 @@ class Layout:
     """What to look for.
 
     Args:
-        what: The files, for messages: ``images``.
+        what: The files, for messages, in the plural: ``images``.
         suffixes: Of these files, in lower case; None: all files.
         splits: ``auto``, ``folders`` (folders called train, val and test are splits) or ``none`` (they are classes).
         drop: Names of folders to ignore.
@@ -262,7 +262,7 @@ def _split_notes(
         return [note]
     unused = [(folder.path.name, len(folder.whole.files)) for folder in others]
     return [
-        f"{name} next to {parts[0][0].path.name} is not used: {count:,} {layout.what}; dataset.splits=none takes every"
+        f"{name} next to {parts[0][0].path.name} is not used: {amount(count, layout.what[:-1])}; dataset.splits=none takes every"
         f" folder of {root.name} as a class"
         for name, count in unused
         if count
@@ -271,10 +271,10 @@ def _split_notes(
 
 def _unlabeled_notes(free: Sequence[Found], lost: Sequence[Found], layout: Layout) -> list[str]:
     """Return how many files have no class, and how many are not used, because only training uses such files."""
-    counts = [sum(len(found.files) for found in part) for part in (free, lost)]
-    notes = [f"{counts[0]:,} {layout.what} without a class, in the folder {UNLABELED[0]}"] if counts[0] else []
+    counts, one = [sum(len(found.files) for found in part) for part in (free, lost)], layout.what[:-1]
+    notes = [f"{amount(counts[0], one)} without a class, in the folder {UNLABELED[0]}"] if counts[0] else []
     if counts[1]:
-        notes.append(f"not used, because they have no class and are not for training: {counts[1]:,} {layout.what}")
+        notes.append(f"not used, because they have no class and are not for training: {amount(counts[1], one)}")
     return notes
 
 
@@ -284,7 +284,7 @@ def _file_notes(root: Path, used: Sequence[Found], unused: Sequence[Found], layo
     if loose := sum(len(found.files) for found in unused):
         first = next(found.files[0] for found in unused if found.files)
         notes.append(
-            f"not used, because they are in no class folder: {loose:,} {layout.what}, such as {first.relative_to(root)}"
+            f"not used, because they are in no class folder: {amount(loose, layout.what[:-1])}, such as {first.relative_to(root)}"
         )
     others: Counter[str] = Counter()
     for found in used:

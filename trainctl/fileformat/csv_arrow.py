@@ -7,14 +7,14 @@ says in which line the trouble is. Imports no torch; pyarrow only where it is us
 import io
 import math
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.arrow_memory import import_arrow
 from trainctl.fileformat.cells import MISSING, is_no_number, without_missing
 from trainctl.fileformat.column_values import Texts
 from trainctl.fileformat.date import read_days
@@ -35,29 +35,9 @@ EXTRA = "\0extra"  # the name of what follows a delimiter at the end of each lin
 def arrow() -> Any:
     """Return the module pyarrow.csv; None if it is not installed, or broken."""
     try:
-        import pyarrow.csv
+        return import_arrow("pyarrow.csv")
     except Exception:  # noqa: BLE001 - also one that was built for another NumPy
         return None
-    return pyarrow.csv
-
-
-@contextmanager
-def memory_of_the_system() -> Iterator[None]:
-    """Let pyarrow, if it is installed, take memory from the system for each part, and give it back at once.
-
-    Its own allocator reserves a gigabyte, which a limit of the system on the memory of a process counts, and keeps what it has.
-    """
-    if arrow() is None:
-        yield
-        return
-    import pyarrow as pa
-
-    before = pa.default_memory_pool()
-    pa.set_memory_pool(pa.system_memory_pool())
-    try:
-        yield
-    finally:
-        pa.set_memory_pool(before)
 
 
 def read_part(

@@ -5,8 +5,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from trainctl.fileformat.arrow_memory import memory_of_the_system
 from trainctl.fileformat.column_values import Texts
-from trainctl.fileformat.csv_arrow import memory_of_the_system, read_part
+from trainctl.fileformat.csv_arrow import arrow, read_part
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.encode import Column, days, numbers
 from trainctl.fileformat.gathered import Gathered
@@ -59,7 +60,10 @@ def convert(packer: Packer, layout: Layout, plan: Plan) -> None:
     wanted = inputs | {column.name: column for column in plan.targets}
     all_texts = texts | ({target: classes} if classes else {})
     try:
-        with memory_of_the_system(), waiting(f"converting {path.name}", unit="rows") as wait:
+        with (
+            memory_of_the_system(installed=arrow() is not None),
+            waiting(f"converting {path.name}", unit="rows") as wait,
+        ):
             for part in parts(path, layout.form.encoding):
                 found = read_part(layout, part, wanted, all_texts)
                 if found is None:

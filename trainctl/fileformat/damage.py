@@ -9,6 +9,7 @@ from trainctl.errors import DataError
 LISTED = 20  # in an error
 NAMED = 5  # in a note
 KEY = "dataset.damaged=skip"
+SKIPPED = "skipped "  # how the note begins
 
 
 @dataclass
@@ -49,7 +50,7 @@ class Damage:
         if self.action == "skip" and count < total:
             shown = "; ".join(str(error) for error in self.reasons[:NAMED])
             more = f"; and {count - NAMED:,} more" if count > NAMED else ""
-            self.notes = (f"skipped {count:,} of {total:,} {self.what} that cannot be read: {shown}{more}",)
+            self.notes = (f"{SKIPPED}{count:,} of {total:,} {self.what} that cannot be read: {shown}{more}",)
             return
         if count == 1:
             raise DataError(f"{self.reasons[0]}; {KEY} leaves it out" if total > 1 else str(self.reasons[0]))

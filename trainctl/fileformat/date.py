@@ -1,11 +1,13 @@
-"""A cell -> a date or a time of day, as a number of days. Imports no torch."""
+"""A cell -> a date or a time of day, as a number of days, and back. Imports no torch."""
 
 import re
 from calendar import monthrange
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, datetime, timedelta
 
 DAY = 86400  # seconds
+START = datetime(1, 1, 1)
+LATEST = 3652058.0  # 9999-12-31, in days since START
 ORDERS = ("auto", "day_first", "month_first")
 MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<part>\d+))?)?\s?(?P<half>[AaPp][Mm])?"
@@ -120,3 +122,20 @@ def impossible(cell: str, order: str) -> bool:
         return False
     year, month, day = _parts(match, order)
     return day > monthrange(year, month)[1]
+
+
+def written(days: float) -> str:
+    """Return a date, with its time unless that is midnight.
+
+    >>> written(738_000.0), written(738_000.5), written(738_000.500_15)
+    ('2021-07-30', '2021-07-30 12:00', '2021-07-30 12:00:13')
+    """
+    at = moment(days)
+    if not (at.hour or at.minute or at.second):
+        return f"{at:%Y-%m-%d}"
+    return f"{at:%Y-%m-%d %H:%M:%S}" if at.second else f"{at:%Y-%m-%d %H:%M}"
+
+
+def moment(days: float) -> datetime:
+    """Return the date that is so many days after 0001-01-01, within the calendar."""
+    return START + timedelta(seconds=round(min(max(days, 0.0), LATEST) * DAY))

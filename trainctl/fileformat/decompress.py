@@ -11,9 +11,11 @@ from pathlib import Path, PurePath
 from typing import IO
 
 from trainctl.errors import DataError
+from trainctl.fileformat.at_most import read_at_most
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.foreign import HEAD, foreign, in_zip
 from trainctl.fileformat.place import check_file
+from trainctl.wording import amount
 
 # How much a packed file may unpack to: so many bytes always, or so many times its packed size.
 MOST_BYTES, MOST_TIMES = 2**28, 200
@@ -119,7 +121,7 @@ def _only(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(plain) != 1:
         shown = ", ".join(entry.filename for entry in plain[:5])
         raise DataError(
-            f"{path}: this is a ZIP of {len(plain)} files ({shown}); unpack it and give the one with the table"
+            f"{path}: this is a ZIP of {amount(len(plain), 'file')} ({shown}); unpack it and give the one with the table"
         )
     if plain[0].flag_bits & 1:
         raise DataError(f"{path}: {plain[0].filename} is encrypted; unpack it first")
@@ -132,7 +134,7 @@ def _unpacked(path: Path, packer: Callable[[Path], IO[bytes]], limit: int) -> by
 
 
 def _bounded(path: Path, file: IO[bytes], limit: int) -> bytes:
-    content = file.read(limit + 1)
+    content = read_at_most(file, limit + 1)
     if len(content) > limit:
         raise DataError(f"{path}: unpacks to more than {limit:,} bytes; unpack it first if that is expected")
     return content

@@ -11,7 +11,7 @@ from trainctl.fileformat.cells import Table, folded, is_missing, is_no_number, s
 from trainctl.fileformat.date import read_days
 from trainctl.fileformat.label import Codes
 from trainctl.fileformat.number import INFINITE, PLAIN, NumberFormat, read_number, split_cell
-from trainctl.wording import typed
+from trainctl.wording import amount, typed
 
 LARGEST = float(np.finfo(np.float32).max)
 
@@ -172,7 +172,7 @@ def unseen_note(unseen: Unseen) -> list[str]:
         shown = ", ".join(short(cell) for cell, _ in counts.most_common(5)) + ", ..." * (len(counts) > 5)
         rows = counts.total()
         lines.append(
-            f"column {name}: {shown} ({rows} row{'s' * (rows != 1)}) did not occur in the training data; encoded as no"
+            f"column {name}: {shown} ({amount(rows, 'row')}) did not occur in the training data; encoded as no"
             " category (all zeros)"
         )
     return lines

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.at_most import read_at_most
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.pixels import PixelFormat, Seen, convert, deep_values, is_deep
 from trainctl.fileformat.place import check_file
@@ -88,7 +89,7 @@ def read_bytes(path: Path) -> bytes:
     """
     check_file(path)
     with reading(path, what="cannot be read as an image"), path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
+        content = read_at_most(file, MOST_BYTES + 1)
     if len(content) > MOST_BYTES:
         raise DataError(f"{path}: is larger than {MOST_BYTES:,} bytes")
     return content

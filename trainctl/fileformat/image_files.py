@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +12,17 @@ import numpy as np
 
 from trainctl.errors import DataError
 from trainctl.fileformat.image import image_range, quiet, read_bytes, to_pixels
+from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.parallel import ordered
 from trainctl.fileformat.pixel_cache import PixelCache, status_of
 from trainctl.fileformat.pixels import Background, PixelFormat, Seen
 
 Range = tuple[float, float] | Literal["auto"] | None
+GREY = ("1", "L", "LA", "I", "I;16", "I;16B", "I;16L", "I;16N", "F")  # Pillow's names of pixels without colour
+MODES = {
+    "1": "black and white", "L": "grey", "LA": "grey with transparency", "RGBA": "RGB with transparency",
+    "P": "palette", "I;16": "grey of 16 bits", "I;16B": "grey of 16 bits", "I": "grey of 32 bits", "F": "grey of 32 bits",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,8 @@ class Facts:
         high: The largest value in those.
         levels: How many of 256 levels are left of their values.
         pixel_range: The values that became 0 and 255 in those; None: 0..65535.
+        sizes: The smallest width and height, and the largest [pixels]; empty if they are not known.
+        modes: How many images have pixels of which kind, by Pillow's name.
     """
 
     damaged: tuple[tuple[int, str], ...] = ()
@@ -62,10 +71,16 @@ class Facts:
     high: float = 0.0
     levels: int = 0
     pixel_range: tuple[float, float] | None = None
+    sizes: tuple[int, ...] = ()
+    modes: tuple[tuple[str, int], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return plain values."""
-        return vars(self) | {"damaged": [list(item) for item in self.damaged]}
+        return vars(self) | {
+            "damaged": [list(item) for item in self.damaged],
+            "sizes": [*self.sizes],
+            "modes": [list(item) for item in self.modes],
+        }
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "Facts":
@@ -75,6 +90,30 @@ class Facts:
             **content
             | {"damaged": tuple((int(row), str(why)) for row, why in content["damaged"])}
             | {"pixel_range": None if found is None else (float(found[0]), float(found[1]))}
+            | {"sizes": tuple(map(int, content.get("sizes", ())))}
+            | {"modes": tuple((str(mode), int(count)) for mode, count in content.get("modes", ()))}
+        )
+
+    def lines(self, width: int, height: int, channels: int) -> tuple[InferredLine, ...]:
+        """Return sizes and modes, for the block at the start, and what becomes of them; nothing if they are not known.
+
+        >>> Facts(sizes=(40, 30, 90, 80), modes=(("RGB", 8), ("L", 1))).lines(64, 64, 3)
+        (('sizes', '40x30 to 90x80 pixels, resized to 64x64 (dataset.size)'), ('modes', 'RGB 8, grey 1'))
+        >>> Facts(sizes=(8, 8, 8, 8), modes=(("RGB", 2),)).lines(8, 8, 1)
+        (('sizes', '8x8 pixels'), ('modes', 'RGB, read as grey (dataset.channels)'))
+        """
+        if len(self.sizes) != 4 or not self.modes:
+            return ()
+        low, high, wanted = self.sizes[:2], self.sizes[2:], (width, height)
+        ends = [f"{one}x{other}" for one, other in ((low, high)[: 1 + (low != high)])]
+        resized = "" if low == high == wanted else f", resized to {width}x{height} (dataset.size)"
+        ranked = sorted(self.modes, key=lambda pair: -pair[1])
+        named = [MODES.get(mode, mode) + (f" {count:,}" if len(ranked) > 1 else "") for mode, count in ranked]
+        grey = all(mode in GREY for mode, _ in ranked)
+        read = {(1, False): ", read as grey (dataset.channels)", (3, True): ", read as RGB (dataset.channels)"}
+        return ("sizes", f"{' to '.join(ends)} pixels{resized}"), (
+            "modes",
+            f"{', '.join(named)}{read.get((channels, grey), '')}",
         )
 
 
@@ -84,6 +123,7 @@ class Tally:
 
     facts: Facts = field(default_factory=Facts)
     levels: np.ndarray = field(default_factory=lambda: np.zeros(256, dtype=bool))
+    modes: Counter[str] = field(default_factory=Counter)
 
     def add(self, seen: Seen) -> None:
         """Count an image."""
@@ -95,6 +135,12 @@ class Tally:
             self.levels |= seen.levels
             low, high = (min(facts.low, seen.low), max(facts.high, seen.high)) if facts.deep else (seen.low, seen.high)
             facts = replace(facts, deep=facts.deep + 1, low=low, high=high, levels=int(self.levels.sum()))
+        if seen.size is not None:
+            self.modes[seen.mode] += 1
+            width, height = seen.size
+            known = facts.sizes or (width, height, width, height)
+            sizes = (min(known[0], width), min(known[1], height), max(known[2], width), max(known[3], height))
+            facts = replace(facts, sizes=sizes, modes=tuple(self.modes.items()))
         self.facts = facts
 
 
@@ -134,6 +180,8 @@ def read_images(files: Sequence[Path], root: Path, wanted: Wanted, directory: Pa
 def _checked(hit: tuple[np.ndarray, dict[str, Any]] | None, files: int) -> tuple[np.ndarray, Facts] | None:
     """Return what the cache has if it has a row or a reason for each file; None otherwise."""
     if hit is None:
+        return None
+    if "sizes" not in hit[1]:  # of an older version
         return None
     try:
         facts = Facts.from_json(hit[1])

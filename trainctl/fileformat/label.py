@@ -159,14 +159,16 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
         codes = answers.argmax(1).astype(np.int64)
         return _known(codes, file, known or tuple(map(str, range(answers.shape[1]))))
     labels = answers.reshape(len(answers), -1)
-    whole = labels.dtype.kind == "U" or (np.isfinite(labels) & (labels == np.rint(labels)) & (np.abs(labels) < 2**53))
+    whole = labels.dtype.kind in "Ub" or np.abs(labels) < 2**53
+    if labels.dtype.kind == "f":
+        whole &= np.isfinite(labels) & (labels == np.rint(labels))
     if labels.shape[1] != 1 or not np.all(whole):
         row = 0 if labels.shape[1] != 1 else int((~np.asarray(whole)).any(1).argmax())
         raise DataError(
             f"{file}: target {labels[row].tolist()} in row {row} is not a class; classes are whole numbers or texts, one"
             " for each row, or one-hot rows"
         )
-    values = labels[:, 0] if labels.dtype.kind == "U" else labels[:, 0].astype(np.int64)
+    values = labels[:, 0] if labels.dtype.kind == "U" else labels[:, 0].astype(np.int64, copy=False)
     if known is not None:
         return _known(values, file, known)
     names = distinct(values.tolist()) if values.dtype.kind == "U" else [*map(str, np.unique(values).tolist())]
@@ -181,7 +183,7 @@ def as_classes(answers: np.ndarray, file: Path | str, known: Sequence[str] | Non
 
 
 def _known(values: np.ndarray, file: Path | str, names: Sequence[str]) -> Labels:
-    different, positions = np.unique(values, return_inverse=True)
+    different = np.unique(values)
     numbers = Codes(names)
     codes = [numbers.get(str(value)) for value in different.tolist()]
     if None in codes:
@@ -189,4 +191,4 @@ def _known(values: np.ndarray, file: Path | str, names: Sequence[str]) -> Labels
         raise DataError(
             f"{file}: target {values[row]} in row {row} is not one of the run's classes ({listed(names, most=20)})"
         )
-    return Labels(np.array(codes, dtype=np.int64)[positions.reshape(-1)], tuple(names))
+    return Labels(np.array(codes, dtype=np.int64)[np.searchsorted(different, values)], tuple(names))

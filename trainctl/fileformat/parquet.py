@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from trainctl.errors import DataError, UnavailableError
+from trainctl.fileformat.arrow_memory import import_arrow
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.column_values import Texts
-from trainctl.fileformat.csv_arrow import memory_of_the_system, numpy_of
+from trainctl.fileformat.csv_arrow import numpy_of
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.encode import LARGEST, Column
 from trainctl.fileformat.gathered import Gathered
@@ -21,7 +22,8 @@ from trainctl.fileformat.place import check_file, is_directory
 from trainctl.fileformat.waiting import waiting
 from trainctl.wording import did_you_mean, listed, typed
 
-BATCH = 1 << 15  # rows that are read at once
+BATCH_BYTES = 1 << 23  # of numbers in float64 that are read at once
+BUFFER = 1 << 16  # bytes of a column that are read at once; by default, it is all of a row group
 LOOKED_AT = 100_000  # rows whose targets show whether they are classes
 EPOCH = 719162  # days from 0001-01-01 to 1970-01-01
 EXACT = 2**53  # up to here float64 has every whole number
@@ -34,11 +36,10 @@ def arrow() -> Any:
         UnavailableError: If it is not installed.
     """
     try:
-        import pyarrow as pa
-        import pyarrow.parquet
+        import_arrow("pyarrow.parquet")
+        return import_arrow("pyarrow")
     except Exception as error:
         raise UnavailableError("dataset=parquet needs pyarrow: pip install 'trainctl[parquet]'") from error
-    return pa
 
 
 def files_of(path: str, endings: tuple[str, ...] = (".parquet", ".pq")) -> list[Path]:
@@ -117,11 +118,12 @@ class Files:
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[Path, Any]]:
         """Yield the rows of all files, some thousands at a time, with the file that has them."""
+        size = max(1, BATCH_BYTES // (8 * len(columns)))
         for file in self.files:
             with reading(file):
-                opened = self.pa.parquet.ParquetFile(file, memory_map=False, pre_buffer=False)
+                opened = self.pa.parquet.ParquetFile(file, memory_map=False, pre_buffer=False, buffer_size=BUFFER)
             with opened:
-                source = opened.iter_batches(BATCH, columns=list(columns))
+                source = opened.iter_batches(size, columns=list(columns))
                 while True:
                     with reading(file):
                         batch = next(source, None)
@@ -210,7 +212,7 @@ def convert(packer: Packer, files: Files, plan: Plan) -> None:
     coders = texts | ({target: classes} if plan.classes else {})
     rounded: dict[str, None] = {}
     try:
-        with memory_of_the_system(), waiting(f"converting {files.name}", files.rows, "rows") as wait:
+        with waiting(f"converting {files.name}", files.rows, "rows") as wait:
             for file, batch in files.batches([*dict.fromkeys([*names, *answers])]):
                 numbers = _coded_columns(files, file, batch, coders, rounded)
                 rows = len(batch)

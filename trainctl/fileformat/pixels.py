@@ -53,6 +53,8 @@ class Seen:
         low: Its smallest value, if it has more than 8 bits.
         high: Its largest value.
         levels: Which of the 256 levels its values became ``(256,)``, before it was resized.
+        size: Its width and height, upright [pixels]; None if they are not known.
+        mode: What its pixels are, by Pillow's name.
     """
 
     transparent: bool = False
@@ -60,6 +62,8 @@ class Seen:
     low: float | None = None
     high: float | None = None
     levels: np.ndarray | None = None
+    size: tuple[int, int] | None = None
+    mode: str = ""
 
 
 def convert(image: "Image.Image", content: bytes, formats: tuple[str, ...], to: PixelFormat) -> tuple[np.ndarray, Seen]:
@@ -94,7 +98,8 @@ def convert(image: "Image.Image", content: bytes, formats: tuple[str, ...], to: 
         (to.width, to.height), Image.Resampling.BILINEAR
     )
     pixels = np.array(resized, dtype=np.uint8).reshape(to.height, to.width, to.channels).transpose(2, 0, 1)
-    return np.ascontiguousarray(pixels), replace(seen, transparent=transparent)
+    was = replace(seen, transparent=transparent, size=grounded.size, mode=image.mode)
+    return np.ascontiguousarray(pixels), was
 
 
 def is_deep(image: "Image.Image") -> bool:

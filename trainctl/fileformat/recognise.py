@@ -1,7 +1,7 @@
 """A file or directory of the user -> what kind of data it contains, and what is to be predicted. Imports no torch."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from statistics import median
 from typing import Any, Literal
@@ -18,12 +18,13 @@ from trainctl.fileformat.in_place import array_header
 from trainctl.fileformat.label import task_of_array
 from trainctl.fileformat.number import PLAIN
 from trainctl.fileformat.place import check_file, is_directory
+from trainctl.fileformat.recognised import Recognised
 from trainctl.fileformat.suspect import counts_rows
 from trainctl.fileformat.table import FEW, MOST, OFTEN, find_numeric
 from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import guess_task
 from trainctl.fileformat.walk import describe_others, find
-from trainctl.wording import listed, shell_words
+from trainctl.wording import amount, listed, shell_words
 
 TABLES = frozenset({".csv", ".tsv", ".txt", *JSON})
 ARRAYS = frozenset({".npz", ".npy"})
@@ -31,29 +32,17 @@ PARQUET = frozenset({".parquet", ".pq"})
 SPREADSHEETS = frozenset({".xlsx", ".xls", ".xlsm", ".ods", ".numbers"})
 LARGE = 1 << 26  # bytes of a table, of which only the beginning is looked at
 # Names of columns that people predict, in the order in which they are looked for.
-TARGETS = ("target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species")
+TARGETS = (
+    "target", "label", "labels", "class", "y", "outcome", "response", "category", "sentiment", "species", "diagnosis",
+    "survived", "churn",
+)  # fmt: skip
 # As well, but a column of them in the order of time is a series, and one before a last column of categories an input.
-QUANTITIES = ("price", "sale_price", "saleprice")
+QUANTITIES = ("price", "sale_price", "saleprice", "rent", "salary", "charges", "mpg")
+UNUSABLE = "identifier, or empty"  # what a column of the kind "nothing" is called
 SENTENCE = 20  # median number of characters, from which on a column of distinct texts contains texts to be read
+LETTERS = 0.7  # share of the characters of names and words that are letters; identifiers have digits
 NOTHING: Mapping[str, Any] = {}
 Kind = Literal["numbers", "categories", "dates", "texts", "nothing"]
-
-
-@dataclass(frozen=True)
-class Recognised:
-    """What a file or directory contains, and the settings that follow from it.
-
-    Args:
-        dataset: The member of the group ``dataset`` that reads it.
-        settings: Settings of the data set, without the path.
-        groups: Members of other groups that suit the data, such as ``{"model": "cnn"}``.
-        reasons: Why, a line each.
-    """
-
-    dataset: str
-    settings: dict[str, Any] = field(default_factory=dict)
-    groups: dict[str, str] = field(default_factory=dict)
-    reasons: tuple[str, ...] = ()
 
 
 def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
@@ -61,8 +50,8 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
 
     Args:
         path: An existing file or directory.
-        typed: The settings of ``dataset=csv`` that the user has typed: how a table is written, and ``target``, a name, a
-            list of names, or None for no target.
+        typed: The settings of a table that the user has typed: how it is written; ``target``, a name, a list of names, or
+            None for no target; ``text``, the column of texts; or settings that only a series has.
 
     Raises:
         ConfigError: If it is nothing that can be trained on, or the target is not clear; says what to type.
@@ -79,10 +68,10 @@ def recognise(path: Path, typed: Mapping[str, Any] = NOTHING) -> Recognised:
     if kind in TABLES:
         return _table(_seen(path, kind, _form(typed)), typed)
     if kind in PARQUET:
-        raise ConfigError(
-            f"{path}: a Parquet file; name the column to predict:"
-            f" trainctl dataset=parquet {shell_words([f'dataset.path={path}'])} dataset.target=COLUMN"
-        )
+        from trainctl.fileformat.parquet_head import read_head  # here, because pyarrow may be missing
+
+        head = read_head(path)
+        return head.completed(_table(head.table, typed), typed)
     if kind in SPREADSHEETS:
         raise ConfigError(
             f"{path}: a spreadsheet; save it as CSV (in the spreadsheet program: File, Save as), and give that"
@@ -115,9 +104,9 @@ def _directory(path: Path) -> Recognised:
     with reading(path):
         images, texts = find(path, image.suffixes()), find(path, frozenset({".txt"}))
     if len(images.files) >= max(1, len(texts.files)):
-        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(f"{len(images.files):,} images",))
+        return Recognised("image_folder", groups={"model": "cnn"}, reasons=(amount(len(images.files), "image"),))
     if texts.files:
-        return Recognised("text", groups={"model": "rnn"}, reasons=(f"{len(texts.files):,} text files",))
+        return Recognised("text", groups={"model": "rnn"}, reasons=(amount(len(texts.files), "text file"),))
     others = f"; contains {describe_others(images.others)}" if images.others else ""
     raise ConfigError(f"{path}: contains no images and no .txt files{others}; give one file, such as a table")
 
@@ -150,7 +139,7 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
         targets = table.named(typed["target"])
         for name in targets:
             table.cells(name)  # raises, with the nearest name
-    elif series := _series(table, columns):
+    elif series := _series(table, columns, typed):
         return series
     else:
         target, why = _target(table, columns)
@@ -159,7 +148,9 @@ def _table(table: Table, typed: Mapping[str, Any]) -> Recognised:
     settings: dict[str, Any] = {"target": targets[0] if len(targets) == 1 else targets or None}
     texts = [name for name in columns.of("texts") if name not in targets]
     inputs = [name for name in columns.of("numbers", "categories", "dates") if name not in targets]
-    if len(targets) == 1 and (longest := _main_text(table, texts, targets[0])):
+    words = "" if inputs or len(targets) != 1 else _words(table, columns, targets[0])
+    if len(targets) == 1 and (longest := typed.get("text") or _main_text(table, texts, targets[0]) or words):
+        table.cells(longest)  # raises, with the nearest name
         unused = [name for name in table.header if name not in (longest, *targets)]
         reasons += [f"texts in {longest}"] + ([f"not used: {listed(unused)}"] if unused else [])
         return Recognised("text", {"text": longest} | settings, groups | {"model": "rnn"}, tuple(reasons))
@@ -209,6 +200,15 @@ def _main_text(table: Table, texts: Sequence[str], target: str) -> str:
     return longest if longest and 3 * lengths[longest] > 2 * sum(lengths.values()) else ""
 
 
+def _words(table: Table, columns: _Columns, target: str) -> str:
+    """Return the column of names or single words, if a table has nothing else to be read; empty if there is none."""
+    others = [name for name in columns.of("nothing", "texts") if name != target]
+    if len(others) != 1:
+        return ""
+    whole = "".join(table.cells(others[0]))
+    return others[0] if sum(map(str.isalpha, whole)) > LETTERS * len(whole) else ""
+
+
 def _kinds(table: Table) -> dict[str, Kind]:
     """Return what each column contains, by the rules of ``dataset=csv``."""
     numeric = find_numeric(table, table.header).formats
@@ -250,19 +250,22 @@ def _target(table: Table, columns: _Columns) -> tuple[str, str]:
         if name == first or table.header[-1] not in categories:  # else the last column is as likely
             return name, f"the target is {name}, by its name"
     if len(categories) == 1:
-        why = "the only column of categories; for another: dataset.target=COLUMN"
-        return categories[0], f"the target is {categories[0]}, {why}"
+        last = columns.of("numbers", "categories")[-1]  # as likely, if it is a number
+        other = "another: dataset.target=COLUMN" if last == categories[0] else f"{last}: dataset.target={last}"
+        return categories[0], f"the target is {categories[0]}, the only column of categories; for {other}"
     if categories and categories[-1] == table.header[-1]:
         return categories[-1], f"the target is {categories[-1]}, the last column, with categories"
-    shown = [f"{name} ({kind})" for name, kind in columns.kinds.items()]
+    shown = [f"{name} ({UNUSABLE if kind == 'nothing' else kind})" for name, kind in columns.kinds.items()]
     raise ConfigError(
         f"{table.path}: which column is to be predicted? add dataset.target=COLUMN; the columns are"
         f" {listed(shown, most=20)}"
     )
 
 
-def _series(table: Table, columns: _Columns) -> Recognised | None:
+def _series(table: Table, columns: _Columns, typed: Mapping[str, Any]) -> Recognised | None:
     """Return the settings for a series: one column of times in order, and columns of numbers; None if it is none."""
+    if {"time", "entity", "window", "horizon"} & set(typed):
+        return _typed_series(columns, typed)
     times, numbers = columns.of("dates"), columns.of("numbers")
     others = [name for name in table.header if name not in (*times, *numbers)]
     if len(times) != 1 or not numbers or others or any(name.strip().lower() in TARGETS for name in table.header):
@@ -272,3 +275,13 @@ def _series(table: Table, columns: _Columns) -> Recognised | None:
         return None
     reason = f"a series in the order of {times[0]}: all its numbers are forecast"
     return Recognised("series", {"columns": numbers, "time": times[0]}, {"model": "rnn", "loss": "mse"}, (reason,))
+
+
+def _typed_series(columns: _Columns, typed: Mapping[str, Any]) -> Recognised:
+    """Return the settings for what the user calls a series: its time is the only column of dates, unless it is typed."""
+    dates = columns.of("dates")
+    time = typed.get("time") or (dates[0] if len(dates) == 1 else None)
+    wanted = typed.get("columns") or [name for name in columns.of("numbers") if name not in (time, typed.get("entity"))]
+    settings = {"columns": wanted} | ({} if time is None else {"time": time})
+    reason = f"a series{'' if time is None else f' in the order of {time}'}: {listed(wanted)} is forecast"
+    return Recognised("series", settings, {"model": "rnn", "loss": "mse"}, (reason,))

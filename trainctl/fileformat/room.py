@@ -17,6 +17,7 @@ WINDOWS = (
 )
 WINDOW_BYTES = 1 << 26
 BYTES_A_ROW = 40  # of memory for a row on disk: its target, its number, its place in a split
+BYTES_TO_SPLIT = 64  # of memory for a row while rows are assigned to splits, before any window is read
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def choose(
     if bound is not None and not disk and need > bound:
         takes = f"reading the file as a whole takes about {size}" if whole else f"the rows take {size} in memory"
         raise ConfigError(f"dataset.memory={memory}: {takes}; set dataset.keep=disk, or allow more")
-    least = WINDOWS * WINDOW_BYTES + rows * BYTES_A_ROW
+    least = max(WINDOWS * WINDOW_BYTES + rows * BYTES_A_ROW, rows * BYTES_TO_SPLIT)
     if bound is not None and disk and least > bound:
         raise ConfigError(
             f"dataset.memory={memory}: reading these rows from disk takes up to {format_bytes(least)} of memory: raise it to at least that"

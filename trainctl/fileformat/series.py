@@ -10,7 +10,7 @@ from trainctl.errors import DataError
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.encode import days
 from trainctl.fileformat.table import Column, Table, find_numeric, impossible_notes, is_missing, is_no_number, numbers
-from trainctl.wording import typed
+from trainctl.wording import agree, amount, typed
 
 MOSTLY = 0.9  # of the steps go back where a file is newest first
 GAP = 1.5  # times the usual step, from which on a step is a gap
@@ -132,7 +132,7 @@ def _oldest_first(
         groups, steps = tuple(group[::-1] for group in groups), -steps
     if backwards := int((steps < 0).sum()):
         notes.append(
-            f"column {name} goes back {backwards} time{'s' * (backwards != 1)}: {typed('dataset.time', name)} puts rows in order,"
+            f"column {name} goes back {amount(backwards, 'time')}: {typed('dataset.time', name)} puts rows in order,"
             " dataset.entity=COLUMN separates several series"
         )
     return groups
@@ -151,13 +151,12 @@ def _irregular(table: Table, name: str, groups: Sequence[np.ndarray], times: np.
     if doubles:
         hint = "; dataset.entity=COLUMN separates several series" if one else ""
         notes.append(
-            f"column {name}: {len(doubles)} row{'s repeat' if len(doubles) > 1 else ' repeats'} a time of the same series,"
+            f"column {name}: {amount(len(doubles), 'row')} {agree(len(doubles), 'repeats', 'repeat')} a time of the same series,"
             f" the first in line {table.lines[min(doubles)]}{hint}"
         )
     if gaps:
-        plural = "s" * (len(gaps) != 1)
         notes.append(
-            f"column {name}: {len(gaps)} gap{plural} longer than the usual step of {usual:g}, the first before line"
+            f"column {name}: {amount(len(gaps), 'gap')} longer than the usual step of {usual:g}, the first before line"
             f" {table.lines[min(gaps)]}; windows reach across gaps as if there were none"
         )
     return notes
@@ -183,8 +182,9 @@ def check_long_enough(table: Table, found: Sequences, needed: int, what: str) ->
     if len(short) == len(found.groups):
         longest = max(map(len, found.groups))
         raise DataError(
-            f"{table.path}: has {longest} rows{' in its longest series' if len(short) > 1 else ''}, but {what}"
+            f"{table.path}: has {amount(longest, 'row')}{' in its longest series' if len(short) > 1 else ''}, but {what}"
         )
     if not short:
         return []
-    return [f"{len(short)} of {len(found.groups)} series are too short and left out, the first is {short[0]!r}; {what}"]
+    out = f"{len(short)} of {len(found.groups)} series {agree(len(short), 'is', 'are')} too short and left out"
+    return [f"{out}, the first is {short[0]!r}; {what}"]

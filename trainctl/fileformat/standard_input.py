@@ -3,6 +3,7 @@
 import sys
 
 from trainctl.errors import DataError
+from trainctl.fileformat.at_most import read_at_most
 from trainctl.fileformat.cells import RECORDS
 from trainctl.fileformat.decompress import MOST_BYTES
 from trainctl.fileformat.pattern import STANDARD_INPUT
@@ -22,7 +23,7 @@ def read_all() -> bytes:
         raise DataError(f"{STANDARD_INPUT}: standard input is closed")
     with waiting("reading standard input"):
         try:
-            content = sys.stdin.buffer.read(MOST_BYTES + 1)
+            content = read_at_most(sys.stdin.buffer, MOST_BYTES + 1)
         except OSError as error:
             raise DataError(f"{STANDARD_INPUT}: standard input cannot be read: {error.strerror}") from error
     if len(content) > MOST_BYTES:

@@ -11,7 +11,7 @@ import numpy as np
 
 from trainctl.fileformat.label import meaning
 from trainctl.fileformat.table import Column, Table, folded, is_missing
-from trainctl.wording import listed, typed
+from trainctl.wording import amount, listed, typed
 
 FEWEST = 10  # rows, below which everything looks odd
 NAMED_ID = re.compile(
@@ -33,7 +33,9 @@ def spelling_notes(table: Table, names: Sequence[str]) -> Iterator[str]:
                 groups[folded(cell)].add(cell)
         doubles = [sorted(group) for group in groups.values() if len({*map(meaning, group)}) > 1]
         if doubles:
-            shown = "; ".join(" and ".join(f"{cell!r} ({cells[cell]} rows)" for cell in group) for group in doubles[:3])
+            shown = "; ".join(
+                " and ".join(f"{cell!r} ({amount(cells[cell], 'row')})" for cell in group) for group in doubles[:3]
+            )
             yield (
                 f"column {name}: {shown} differ only in upper and lower case or spaces, but count as different values;"
                 " dataset.ignore_case=true makes them one"
@@ -106,7 +108,7 @@ def code_note(name: str, values: np.ndarray) -> str:
         low, high = float(others.min()), float(others.max())
         if not low - (high - low) <= code <= high + (high - low):
             return (
-                f"column {name}: {code:.10g} occurs {found} time{'s' * (found != 1)}, far from all other values: if it"
+                f"column {name}: {code:.10g} occurs {amount(found, 'time')}, far from all other values: if it"
                 f" means missing, set dataset.missing=[{code:.10g}]"
             )
     return ""

@@ -11,7 +11,7 @@ from trainctl.fileformat.date import find_order, impossible, read_days
 from trainctl.fileformat.delimited import MARKS, NUMBER
 from trainctl.fileformat.encode import Column, Unseen, encode, number, numbers, one_hot, unseen_note
 from trainctl.fileformat.number import INFINITE, NumberFormat, choose, guess, read_number
-from trainctl.wording import typed
+from trainctl.wording import amount, typed
 
 __all__ = [  # all that reads tables needs this module alone
     "MARKS", "NUMBER", "Column", "Table", "TableFormat", "Unseen", "encode", "find_columns", "folded", "is_missing",
@@ -75,7 +75,7 @@ def _find(table: Table, name: str, form: NumberFormat | None, *, categorical: bo
     if name in table.nameless:
         raise DataError(f"{table.path}, line 1: {name} has no name in the header (an index?); {drop}")
     if all(map(is_missing, cells)):
-        raise DataError(f"{table.path}, column {name}: has no value in {len(cells)} rows; {drop}")
+        raise DataError(f"{table.path}, column {name}: has no value in {amount(len(cells), 'row')}; {drop}")
     if form and not categorical:
         return Column(name, number=form)
     present = [(row, cell) for row, cell in enumerate(cells) if not is_missing(cell)]

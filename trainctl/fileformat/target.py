@@ -9,7 +9,7 @@ from trainctl.fileformat.delimited import NUMBER
 from trainctl.fileformat.label import MOST_CLASSES, Codes, Guessed, distinct
 from trainctl.fileformat.number import PLAIN, NumberFormat, read_number
 from trainctl.fileformat.table import Table, is_missing, is_no_number, numbers, short
-from trainctl.wording import listed
+from trainctl.wording import amount, listed
 
 NO_CLASS = -1  # the target of a row whose class is missing
 MOST_LIKELY_CLASSES = 1000  # with more distinct numbers, nobody means classes
@@ -37,7 +37,7 @@ def read_target(
     cells = table.cells(column)
     present = [cell for cell in cells if not is_missing(cell)]
     if not present:
-        raise DataError(f"{table.path}, column {column}: has no value in {len(cells)} rows")
+        raise DataError(f"{table.path}, column {column}: has no value in {amount(len(cells), 'row')}")
     if (guess_task(present, form).task if task == "auto" else task) == "regression":
         return numbers(table, column, form), ()
     names = classes(present) if class_names is None else tuple(class_names)

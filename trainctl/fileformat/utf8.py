@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from trainctl.errors import DataError, TrainctlError
+from trainctl.fileformat.at_most import read_at_most
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.place import open_regular
 
@@ -26,7 +27,7 @@ def read_text(
             encoding; names the line.
     """
     with reading(path, error), open_regular(path, error) as file:
-        content = file.read(-1 if largest is None else largest + 1)
+        content = file.read() if largest is None else read_at_most(file, largest + 1)
     if largest is not None and len(content) > largest:
         raise error(f"{path}: {what}: larger than {largest:,} bytes")
     return decode(content, path, error, what)

@@ -19,6 +19,7 @@ from trainctl.errors import ConfigError, DataError, ToleranceError
 from trainctl.finished.open import Finished
 from trainctl.finished.predict import predict
 from trainctl.run import assemble, datasets, factory
+from trainctl.wording import amount
 
 ROWS = 14  # validation rows that are compared
 SIZES = (1, 2, 7)  # how many at a time
@@ -164,7 +165,7 @@ def largest_difference(found: Expected, compute: Compute, what: str) -> float:
             wanted, given = values[portion], answers.get(name)
             if given is None or given.shape != wanted.shape:
                 shape = "missing" if given is None else f"of shape {given.shape}, not {wanted.shape},"
-                raise ToleranceError(f"{what}: {name} is {shape} for {len(wanted)} rows; nothing was written")
+                raise ToleranceError(f"{what}: {name} is {shape} for {amount(len(wanted), 'row')}; nothing was written")
             difference = np.abs(given.astype(np.float64) - wanted)
             difference[np.isnan(difference)] = math.inf
             tolerance = np.broadcast_to(found.tolerances[name], values.shape)[portion]

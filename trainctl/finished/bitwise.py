@@ -21,7 +21,7 @@ from trainctl.settings.config import Config
 from trainctl.store import records, restore, rundir
 from trainctl.store.manifest import Saved
 from trainctl.store.runpath import AnyPath
-from trainctl.wording import shell_words
+from trainctl.wording import amount, shell_words
 
 CLOCK = ("seconds", "samples_per_second")  # measured by the wall clock, and different in each run
 SMALLEST = 1e-9  # norm of a tensor of which a difference is a fraction
@@ -73,10 +73,10 @@ class Comparison:
     def extent(self) -> str:
         """Describe what was compared, for a message."""
         if not self.end and self.tensors:
-            return f"{self.tensors} tensors"
-        evaluations = f"{self.evaluations} evaluation{'s' * (self.evaluations != 1)}"
+            return amount(self.tensors, "tensor")
+        evaluations = amount(self.evaluations, "evaluation")
         without = f"no tensors, as no checkpoint of step {self.end} is kept"
-        return f"{evaluations}, {f'{self.tensors} tensors' if self.tensors else without}"
+        return f"{evaluations}, {amount(self.tensors, 'tensor') if self.tensors else without}"
 
     @property
     def kind(self) -> str:
@@ -115,7 +115,7 @@ def require_no_rewind(saved: Saved, first: Saved | None = None) -> None:
     """
     if (count := rewinds(saved)) != (rewinds(first) if first else 0):
         raise ConfigError(
-            f"loop.on_nonfinite=rewind: the run went back {count} times, to a checkpoint that depends on the wall"
+            f"loop.on_nonfinite=rewind: the run went back {amount(count, 'time')}, to a checkpoint that depends on the wall"
             " clock, which is not reproducible"
         )
 
@@ -201,7 +201,7 @@ def tensor_difference(
         different = (_bits(then) != _bits(again)).view(then.numel(), -1).any(1) if then.numel() else torch.zeros(0)
         if different.any():
             gap = (then.double() - again.double()).abs().max()
-            values = f"{int(different.sum())} of {then.numel()} values"
+            values = f"{int(different.sum())} of {amount(then.numel(), 'value')}"
             return f"step {step}: tensor {name} differs in {values}, by up to {gap:.3g}"
     return ""
 

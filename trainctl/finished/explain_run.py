@@ -20,6 +20,7 @@ from trainctl.run.assemble import assemble_evaluation
 from trainctl.run.run import Evaluation
 from trainctl.store import restore, rundir
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import agree, amount
 
 Embedding = Literal["pca", "tsne"]
 EMBEDDED = 2000  # most rows whose codes are drawn
@@ -146,7 +147,9 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
     """Draw the codes of rows in two dimensions, and write their places."""
     rows = measured.data.splits[found.split]
     if len(rows) < FEWEST_EMBEDDED:
-        found.notes.append(f"the codes are not drawn: {len(rows)} rows are too few")
+        found.notes.append(
+            f"the codes are not drawn: {amount(len(rows), 'row')} {agree(len(rows), 'is', 'are')} too few"
+        )
         return
     try:
         encode = encoder(measured.model, measured.data.schema, measured.device)
@@ -155,7 +158,7 @@ def _embed(measured: Evaluation, results: Outcomes, found: Overview, how: Embedd
         return
     every, codes = -(-len(rows) // EMBEDDED), _codes(measured, encode, rows.sample(EMBEDDED)[0])
     projected = projection.principal(codes) if how == "pca" else projection.neighbours(codes, seed)
-    title = f"Codes of {len(codes):,} {found.split} rows ({encode.width} numbers each)"
+    title = f"Codes of {amount(len(codes), f'{found.split} row')} ({amount(encode.width, 'number')} each)"
     path, schema = found.picture("embedding.png"), measured.data.schema
     true: list[list[object]] = [[] for _ in codes]
     if schema.task == "classification" and not measured.data.no_targets:  # also of an autoencoder

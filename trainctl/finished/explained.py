@@ -15,6 +15,7 @@ from trainctl.report import attribution_plots as plots
 from trainctl.report.attribution_plots import Drawn
 from trainctl.report.table import harmless
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import agree, amount
 
 Method = Literal["integrated_gradients", "saliency", "occlusion"]
 OFF = 0.05  # gap from which a note names the row
@@ -132,9 +133,9 @@ def incomplete(found: Explained) -> list[str]:
         return []
     worst = sorted(open_rows, key=lambda row: -row.gap)[:NAMED]
     shown = ", ".join(f"row {row.label['row']} ({row.gap:.1%})" for row in worst)
-    first = f"{len(open_rows):,} of {len(found.rows):,} rows do not add up to within 1 %"
+    first = f"{len(open_rows):,} of {amount(len(found.rows), 'row')} {agree(len(open_rows), 'does', 'do')} not add up to within 1 %"
     advice = "raise steps=, or do not rely on the sizes of their attributions"
-    return [f"{first} after {found.options.most_steps} steps: {shown}; {advice}"]
+    return [f"{first} after {amount(found.options.most_steps, 'step')}: {shown}; {advice}"]
 
 
 def rows_csv(found: Explained) -> bytes:
@@ -163,7 +164,7 @@ def draw(found: Explained, described: Features, about: str, folder: AnyPath) -> 
     if len(found.rows) < 2 or found.sizes is None or described.kind == "text":
         return
     means = (found.sizes / len(found.rows)).double()
-    title, mean_label = f"Mean of {len(found.rows):,} rows", f"mean size of the {label}"
+    title, mean_label = f"Mean of {amount(len(found.rows), 'row')}", f"mean size of the {label}"
     if described.kind == "image":
         plots.mean_image(means.reshape(described.shape[1:]).numpy(), mean_label, title, about, folder / "mean.png")
     else:

@@ -1,5 +1,6 @@
 """Rows that are already in memory (arrays, data frames, records, texts, images) -> rows as a finished run reads them."""
 
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,12 +14,13 @@ from trainctl.data.schema import Schema
 from trainctl.errors import DataError
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.records import from_records
-from trainctl.finished.inputs import Coverage, Inputs
+from trainctl.finished.inputs import Coverage, Inputs, Keep
 from trainctl.finished.open import Finished
 from trainctl.finished.source import as_rows, background, cleaned, read_picture
-from trainctl.finished.table_inputs import table_inputs
+from trainctl.finished.table_inputs import is_identifier, table_inputs
 from trainctl.finished.text_inputs import encoded, split_texts, text_column
 
+IN_PNG = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")  # Pillow's modes that PNG files have
 EXPECTED = "numbers in an array, or records with named values"
 
 
@@ -35,33 +37,38 @@ def paths_in(given: object, schema: Schema) -> list[Path] | None:
     return [Path(each) for each in given] if all(isinstance(each, kinds) for each in given) else None
 
 
-def read_given(run: Finished, fitted: Fitted, given: object, name: str = "rows") -> Inputs:
+def read_given(run: Finished, fitted: Fitted, given: object, name: str = "rows", keep: Keep = "none") -> Inputs:
     """Return rows in memory as a run reads them, cleaned; as many as were given, in their order.
 
     Args:
         run: The run.
         fitted: Its cleaning.
         given: An array ``(N, *shape)`` of NumPy or PyTorch, or nested lists; a data frame of pandas or polars; a mapping
-            from names of columns to their values; a list of records, each a mapping; a list of texts; the bytes of an
-            image, or a list of them.
+            from names of columns to their values; a list of records, each a mapping; a list of texts; an image of Pillow
+            or its bytes, or a list of them.
         name: What the rows are called in messages.
+        keep: Which columns of a table are kept with the rows.
 
     Raises:
         DataError: If they do not have the shape and columns that the run was trained with; names row and column.
     """
-    found = _read(run, given, name)
+    found = _read(run, given, name, keep)
     rows, lost = cleaned(found.rows, fitted, run.schema, Path(name))
     return replace(found, rows=rows, notes=(*found.notes, *lost))
 
 
-def _read(run: Finished, given: object, name: str) -> Inputs:
-    if isinstance(given, bytes):
+def _read(run: Finished, given: object, name: str, keep: Keep) -> Inputs:
+    if isinstance(given, bytes) or _is_of("PIL", given):
         given = [given]
-    if isinstance(given, list | tuple) and given and all(isinstance(each, bytes) for each in given):
-        return _images(run, given, name)
+    if (
+        isinstance(given, list | tuple)
+        and given
+        and all(isinstance(each, bytes) or _is_of("PIL", each) for each in given)
+    ):
+        return _images(run, [each if isinstance(each, bytes) else _encoded(each) for each in given], name)
     records = records_of(given, name)
     if records is not None:
-        return of_records(run, records, name)
+        return of_records(run, records, name, keep)
     texts = given.tolist() if isinstance(given, np.ndarray) and given.dtype.kind in "UO" else given
     if isinstance(texts, list | tuple) and texts and all(isinstance(each, str) for each in texts):
         return of_texts(run, texts, name)
@@ -79,9 +86,18 @@ def records_of(given: object, name: str) -> Sequence[Mapping[str, object]] | Non
     if isinstance(given, list | tuple) and given and all(isinstance(each, Mapping) for each in given):
         return given
     if hasattr(given, "columns") and callable(convert := getattr(given, "to_dict", None)):
-        frame: Any = convert(orient="list") if _is_of("pandas", given) else convert(as_series=False)
+        frame: Any = _of_pandas(given) if _is_of("pandas", given) else convert(as_series=False)
         return _of_columns(frame, name)
     return None
+
+
+def _of_pandas(frame: Any) -> dict[Any, Any]:
+    """Return the columns of a data frame, its index among them if it is called like an identifier."""
+    index = frame.index.name
+    if isinstance(index, str) and index not in frame.columns and is_identifier(index):
+        frame = frame.reset_index()
+    columns: dict[Any, Any] = frame.to_dict(orient="list")
+    return columns
 
 
 def _is_of(package: str, value: object) -> bool:
@@ -103,7 +119,14 @@ def _of_columns(columns: Mapping[Any, Any], name: str) -> list[Mapping[str, obje
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def of_records(run: Finished, records: Sequence[Mapping[str, object]], name: str) -> Inputs:
+def _encoded(image: Any) -> bytes:
+    """Return the bytes of a file with an image of Pillow, without loss."""
+    content = io.BytesIO()
+    image.save(content, format="PNG" if image.mode in IN_PNG else "TIFF")
+    return content.getvalue()
+
+
+def of_records(run: Finished, records: Sequence[Mapping[str, object]], name: str, keep: Keep = "none") -> Inputs:
     """Return records as rows: those of a table by the names of its columns, or texts in the column of texts.
 
     Raises:
@@ -113,7 +136,7 @@ def of_records(run: Finished, records: Sequence[Mapping[str, object]], name: str
     if run.schema.vocabulary:
         column = text_column(run.schema, name)
         return of_texts(run, cells.cells(column), name)
-    found = table_inputs(cells, run.schema, run.config.parts["dataset"])
+    found = table_inputs(cells, run.schema, run.config.parts["dataset"], keep=keep)
     return replace(found, rows=as_rows(found.rows.numpy(), run.schema, Path(name)))
 
 

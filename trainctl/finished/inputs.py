@@ -15,12 +15,15 @@ from trainctl.fileformat import image
 from trainctl.fileformat.boundary import reading
 from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.walk import Found, describe_others, find
+from trainctl.wording import agree, amount
 
 TABLES = frozenset({".csv", ".tsv", ".txt"})  # for a run on texts, a .txt has one text per line, or is one text
 ARRAYS = frozenset({".npz", ".npy"})
 DELIMITED = frozenset({".csv", ".tsv"})  # also packed: a.csv.gz
 Label = dict[str, object]  # what identifies a row: the cells before its prediction, by the names of their columns
-Keep = Literal["none", "inputs", "all"]  # which columns are copied to the predictions: what the run reads, or all
+# Which columns are copied to the predictions: those whose names say that they identify a row, what the run reads, or all.
+Keep = Literal["none", "ids", "inputs", "all"]
+COPYING: tuple[Keep, ...] = ("inputs", "all")  # also what has no header: values, texts, names of images
 COMMON = 5  # unknown tokens in a note
 
 
@@ -53,11 +56,15 @@ class Coverage:
         if count := self.unknown.total():
             shown = ", ".join(repr(token[:40]) for token, _ in self.unknown.most_common(COMMON))
             notes.append(
-                f"{count:,} of {self.tokens:,} tokens ({count / self.tokens:.1%}) are not in the run's vocabulary, such as"
+                f"{count:,} of {amount(self.tokens, 'token')} ({count / self.tokens:.1%})"
+                f" {agree(count, 'is', 'are')} not in the run's vocabulary, such as"
                 f" {shown}"
             )
         if self.cut:
-            notes.append(f"{self.cut:,} of {self.texts:,} texts are cut after {length} tokens, as in training")
+            notes.append(
+                f"{self.cut:,} of {amount(self.texts, 'text')} {agree(self.cut, 'is', 'are')}"
+                f" cut after {amount(length, 'token')}, as in training"
+            )
         return notes
 
 

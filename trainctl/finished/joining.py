@@ -8,6 +8,7 @@ from torch import Tensor
 from trainctl.errors import CheckpointError
 from trainctl.run.units import WIDTHS, Axis, Structure, Units
 from trainctl.settings.config import Tree
+from trainctl.wording import amount
 
 Tensors = Mapping[str, Tensor]
 
@@ -58,7 +59,7 @@ def require_addition(whole: Structure, parts: Sequence[Structure]) -> None:
         counts = [share.count for share in shares]
         if sum(counts) != group.count:
             raise CheckpointError(
-                f"layer {group.name} would have {group.count} units, not {' + '.join(map(str, counts))}: its number of units does"
+                f"layer {group.name} would have {amount(group.count, 'unit')}, not {' + '.join(map(str, counts))}: its number of units does"
                 " not follow from the widths in the model's settings"
             )
 

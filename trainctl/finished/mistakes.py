@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 import torch
 from torch import Tensor
 
+from trainctl.data.rows import Data, SplitName
 from trainctl.data.schema import Schema
 from trainctl.data.shown import excerpt
 from trainctl.finished.features import Features
@@ -14,6 +16,7 @@ from trainctl.finished.overview import Overview
 from trainctl.report import mistake_plots as plots
 from trainctl.report.picture import picture
 from trainctl.run.run import Evaluation
+from trainctl.wording import amount
 
 LONGEST_TEXT = 70  # characters of a text beside its bar
 TITLES = {
@@ -25,21 +28,30 @@ TITLES = {
 
 @dataclass(frozen=True)
 class Places:
-    """What identifies the rows of a split: their numbers, and their lines if they were read from a file."""
+    """What identifies the rows of a split: their numbers, and their lines in a file, or the file of each."""
 
     lines: Tensor | None
+    files: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, data: Data, split: SplitName) -> "Places":
+        """Return those of a split."""
+        return cls(data.lines.get(split), data.files.get(split, ()))
 
     @property
     def names(self) -> list[str]:
         """The names of the columns."""
-        return ["row", *(["line"] if self.lines is not None else [])]
+        return ["row", *(["line"] if self.lines is not None else []), *(["file"] if self.files else [])]
 
     def cells(self, row: int) -> list[object]:
         """Return the cells of a row."""
-        return [row, *([int(self.lines[row])] if self.lines is not None else [])]
+        line = [] if self.lines is None else [int(self.lines[row])]
+        return [row, *line, *([self.files[row]] if self.files else [])]
 
     def label(self, row: int) -> str:
-        """Return what a row is called in a picture."""
+        """Return what a row is called in a picture: an image by the name of its file, whose class is shown as well."""
+        if self.files:
+            return PurePosixPath(self.files[row]).name
         return f"row {row}" if self.lines is None else f"line {int(self.lines[row])}"
 
 
@@ -58,10 +70,10 @@ def report(measured: Evaluation, described: Features, results: Outcomes, found: 
     Raises:
         StorageError: If a file cannot be written.
     """
-    worst, places = results.worst(), Places(measured.data.lines.get(found.split))
+    worst, places = results.worst(), Places.of(measured.data, found.split)
     wrong, title = int(results.wrong.sum()), TITLES[results.task]
     if results.task == "classification":
-        found.lines.append(f"mistakes: {wrong:,} of {found.rows:,} rows ({wrong / max(1, found.rows):.1%})")
+        found.lines.append(f"mistakes: {wrong:,} of {amount(found.rows, 'row')} ({wrong / max(1, found.rows):.1%})")
         found.numbers["mistakes"] = wrong
         title = title if wrong else "Least certain rows (there are no mistakes)"
     header, cells = _table(results, measured.data.schema)

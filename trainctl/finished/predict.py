@@ -26,7 +26,8 @@ class Options:
 
     Args:
         ids: Columns of the files that are copied to the predictions.
-        keep: Which further columns are copied: ``inputs``, those that the run reads; ``all`` of the file.
+        keep: Which further columns are copied: ``ids``, without ``ids=`` those that are called like an identifier;
+            ``inputs``, those that the run reads; ``all`` of the file.
         what: ``prediction``, or ``code``: the bottleneck of an autoencoder, or the last hidden layer.
         quantiles: Of what the parts of an ensemble predict, each in [0, 1].
         form: ``csv`` or ``jsonl``, an object per line.

@@ -13,6 +13,7 @@ from trainctl.data.schema import Schema
 from trainctl.errors import ConfigError
 from trainctl.finished.attribution import Score
 from trainctl.settings.spelling import nearest
+from trainctl.wording import amount
 
 SCORES = ("log_odds", "logit", "probability")
 
@@ -166,7 +167,7 @@ def view(model: nn.Module, schema: Schema) -> View:
     found = [layer for layer in model.modules() if isinstance(layer, nn.Embedding) and layer.num_embeddings == size]
     if len(found) != 1:
         raise ConfigError(
-            f"this model has {len(found)} embeddings of {size} tokens: explain needs a torch.nn.Embedding that reads the"
+            f"this model has {len(found)} embeddings of {amount(size, 'token')}: explain needs a torch.nn.Embedding that reads the"
             " tokens"
         )
     return View(model, found[0])

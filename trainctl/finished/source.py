@@ -20,7 +20,7 @@ from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.decompress import ENDINGS as PACKED
 from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.pixels import BACKGROUNDS, Background, PixelFormat
-from trainctl.finished.inputs import ARRAYS, TABLES, Coverage, Inputs, Keep, Label
+from trainctl.finished.inputs import ARRAYS, COPYING, TABLES, Coverage, Inputs, Keep, Label
 from trainctl.finished.open import Finished
 from trainctl.finished.table_inputs import read_table_inputs, table_form
 from trainctl.finished.text_inputs import read_text_inputs
@@ -85,7 +85,7 @@ class Source:
             raise DataError(*map(str, self.failed[:SHOWN]), *more)
 
     def _labels(self, file: Path, found: Inputs) -> Iterator[Label]:
-        pictured = self.keep != "none" and ending(file) in image.suffixes()
+        pictured = self.keep in COPYING and ending(file) in image.suffixes()
         name: Label = {"file": shown(file)} if self.several or pictured else {}
         numbers = range(len(found.rows)) if found.numbers is None else found.numbers
         names = distinct(found.names, self.taken)
@@ -236,7 +236,7 @@ def shown(source: Path) -> str:
 
 def with_columns(found: Inputs, schema: Schema, keep: Keep) -> Inputs:
     """Return rows of an array with their values if ``keep`` asks for them and each row is a list of numbers."""
-    if keep == "none" or len(schema.input_shape) != 1 or schema.vocabulary:
+    if keep not in COPYING or len(schema.input_shape) != 1 or schema.vocabulary:
         return found
     width = schema.input_shape[0]
     names = schema.input_names if len(schema.input_names) == width else [f"input_{index}" for index in range(width)]

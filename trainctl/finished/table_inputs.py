@@ -1,6 +1,7 @@
 """Read a table as inputs of a finished run, with the columns that identify its rows."""
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,8 +19,9 @@ from trainctl.fileformat.records import Records
 from trainctl.fileformat.series import check_long_enough, in_order, windows
 from trainctl.fileformat.table import rewritten
 from trainctl.finished.inputs import Inputs, Keep
-from trainctl.wording import listed
+from trainctl.wording import amount, listed
 
+IDENTIFIER = re.compile(r"(?i:(^|[\W_])(id|uuid|guid|key|name))$|[a-z](Id|ID|UUID)$")  # how such a column is called
 NO_HEADER = "line 1 contains numbers, and is read as the first row: the file has no header"
 
 
@@ -93,21 +95,46 @@ def table_inputs(
     unseen: table.Unseen | None = {} if settings.get("unknown", "ignore") == "ignore" else None
     values = table.encode(cells, _as_written(cells, found), unseen)
     notes = (*notes, *table.unseen_note(unseen or {}))
-    kept = kept_columns(cells.header, [column.name for column in found], ids, keep)
-    if window := schema.encoding.window:
+    window = schema.encoding.window
+    if window and keep == "ids":
+        keep = "none"  # a window has several rows of the file; its time and its series identify it
+    kept = kept_columns(cells.header, [column.name for column in found], ids, keep, schema.target_names)
+    if window:
         return _windows(cells, values, window, settings, kept, notes)
     identified = list(zip(*(cells.cells(name) for name in kept), strict=True))
     return Inputs(torch.from_numpy(values), tuple(kept), identified, notes)
 
 
-def kept_columns(header: Sequence[str], inputs: Sequence[str], ids: Sequence[str], keep: Keep) -> list[str]:
+def kept_columns(
+    header: Sequence[str], inputs: Sequence[str], ids: Sequence[str], keep: Keep, targets: Sequence[str] = ()
+) -> list[str]:
     """Return the columns that are kept with the rows, each once: first those that identify them.
 
     >>> kept_columns(["n", "x", "y"], ["x"], ["n"], "inputs"), kept_columns(["n", "x"], ["x"], [], "all")
     (['n', 'x'], ['n', 'x'])
+    >>> kept_columns(["customer_id", "x", "id", "Name", "PassengerId", "paid"], ["x"], [], "ids", ["id"])
+    ['customer_id', 'Name', 'PassengerId']
+    >>> kept_columns(["customer_id", "x", "n"], ["x"], ["n"], "ids")
+    ['n']
     """
+    if keep == "ids":
+        unused = [name for name in header if name not in (*inputs, *targets)]
+        return list(dict.fromkeys(ids)) or [name for name in unused if is_identifier(name)]
     more = {"none": [], "inputs": inputs, "all": header}[keep]
     return list(dict.fromkeys([*ids, *more]))
+
+
+def is_identifier(name: str) -> bool:
+    """Return whether a column is called as if it identified a row.
+
+    >>> [
+    ...     name
+    ...     for name in ("id", "Customer ID", "PassengerId", "uuid", "idea", "paid", "key_figure")
+    ...     if is_identifier(name)
+    ... ]
+    ['id', 'Customer ID', 'PassengerId', 'uuid']
+    """
+    return IDENTIFIER.search(name.strip()) is not None
 
 
 def _as_written(cells: table.Table, columns: Sequence[table.Column]) -> tuple[table.Column, ...]:
@@ -136,7 +163,7 @@ def _read(
     if not form.header and names and not set(names) <= set(cells.header):
         if len(names) != len(cells.header):
             raise DataError(
-                f"{source}: has {len(cells.header)} columns without names (dataset.header=false); this run reads"
+                f"{source}: has {amount(len(cells.header), 'column')} without names (dataset.header=false); this run reads"
                 f" {len(names)}: {listed(names)}"
             )
         cells = replace(cells, header=names)

@@ -13,8 +13,9 @@ from trainctl.fileformat.cells import JSON
 from trainctl.fileformat.charset import decode
 from trainctl.fileformat.decompress import ending
 from trainctl.fileformat.documents import read_document
-from trainctl.finished.inputs import Coverage, Inputs, Keep
+from trainctl.finished.inputs import COPYING, Coverage, Inputs, Keep
 from trainctl.finished.table_inputs import kept_columns
+from trainctl.wording import agree, amount
 
 SHOWN = 5  # lines in a note
 
@@ -49,7 +50,9 @@ def read_text_inputs(
     column = text_column(schema, source)
     if (suffix or ending(source)) in (".csv", ".tsv", *JSON):
         numbered = False
-        texts, lines, names, cells = _of_table(table.read_table(source, form, content), column, ids, keep)
+        texts, lines, names, cells = _of_table(
+            table.read_table(source, form, content), column, ids, keep, schema.target_names
+        )
     else:
         numbered = not encoding.whole_files  # lines without a text are no rows
         whole = read_document(source, form.encoding) if content is None else decode(content, source, form.encoding)
@@ -58,7 +61,7 @@ def read_text_inputs(
         lines = list(range(1, len(texts) + 1))
         names = () if encoding.whole_files else ("line",)
         cells = [[] if encoding.whole_files else [line] for line in lines]
-        if keep != "none":
+        if keep in COPYING:
             names, cells = (*names, column), [[*row, text.strip()] for row, text in zip(cells, texts, strict=True)]
     words = split_texts(texts, schema)
     kept = [row for row, found in enumerate(words) if found]
@@ -95,10 +98,10 @@ def split_texts(texts: Sequence[str], schema: Schema) -> list[list[str]]:
 
 
 def _of_table(
-    cells: table.Table, column: str, ids: Sequence[str], keep: Keep
+    cells: table.Table, column: str, ids: Sequence[str], keep: Keep, targets: Sequence[str]
 ) -> tuple[list[str], list[int], tuple[str, ...], list[list[object]]]:
     """Return the texts of a table, their lines, and the columns that are kept with them."""
-    names = kept_columns(cells.header, [column], ids, keep)
+    names = kept_columns(cells.header, [column], ids, keep, targets)
     identified = [list(row) for row in zip(*(cells.cells(name) for name in names), strict=True)]
     return cells.cells(column), cells.lines, tuple(names), identified
 
@@ -119,4 +122,7 @@ def _empty_note(source: Path, lines: Sequence[int]) -> tuple[str, ...]:
         return ()
     more = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
     shown = ", ".join(map(str, lines[:SHOWN]))
-    return (f"{source}: {len(lines)} rows have no text and are not predicted (lines {shown}{more})",)
+    told = (
+        f"{amount(len(lines), 'row')} {agree(len(lines), 'has no text and is', 'have no text and are')} not predicted"
+    )
+    return (f"{source}: {told} (lines {shown}{more})",)

@@ -35,6 +35,7 @@ from trainctl.store.runpath import AnyPath
 from trainctl.train import loop, session, together
 from trainctl.train.checkpoint_writer import NullWriter
 from trainctl.train.heartbeat import StepCounter
+from trainctl.wording import amount
 
 SHORT = 60.0  # a run that took at most this long is repeated from its start [s]
 
@@ -132,7 +133,7 @@ def _repeat(run: Finished, again: Run, saved: Saved | None, allowed: Allowed) ->
     except Mismatch as error:
         difference, tensors = str(error), 0
     if not difference and records.count != len(rows):
-        difference = f"{len(rows)} evaluations are recorded, {records.count} were repeated"
+        difference = f"{amount(len(rows), 'evaluation')} recorded, {records.count} repeated"
     return records.count, tensors, difference
 
 

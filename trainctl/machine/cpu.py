@@ -12,6 +12,7 @@ import torch
 
 from trainctl.machine import threads
 from trainctl.machine.threads import ThreadChoice
+from trainctl.wording import agree, amount
 
 SIDE, TIMES = 512, 5  # size of the timed matrix product, and how often it is timed
 APART = 5.0  # seconds between two checks of the CPU's load
@@ -84,10 +85,9 @@ class ThreadMonitor:
             note(f"now computing with {choice}")
         elif choice.threads < used and not self.advised:
             self.advised = True
-            plural = "s" * (choice.threads != 1)
-            reason = choice.reason or f"this process may use {choice.threads} CPU{plural}"
+            reason = choice.reason or f"this process may use {amount(choice.threads, 'CPU')}"
             note(
-                f"{reason}, and {used} threads are competing for {'them' if plural else 'it'}: run fewer jobs,"
+                f"{reason}, and {used} threads are competing for {agree(choice.threads, 'it', 'them')}: run fewer jobs,"
                 f" or stop this one and resume it with threads={choice.threads} (or threads=adapt)"
             )
 

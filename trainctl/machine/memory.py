@@ -1,5 +1,6 @@
 """The memory that is available, and the memory that this process has used."""
 
+import ctypes
 import gc
 import math
 import sys
@@ -56,6 +57,12 @@ def left(folders: Iterator[Path]) -> Iterator[float]:
                 stat = (folder / "memory.stat").read_text().split()
                 names = ("total_inactive_file", "inactive_file")  # version 1 has both
                 yield limit - used + next((int(stat[stat.index(name) + 1]) for name in names if name in stat), 0)
+
+
+def give_back() -> None:
+    """Return freed memory to the system, of which the C library may keep hundreds of megabytes; only glibc can."""
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def peak() -> float:

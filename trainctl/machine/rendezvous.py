@@ -14,8 +14,9 @@ import torch.distributed as dist
 
 from trainctl.errors import ProcessError, UnavailableError
 from trainctl.machine import step_mark
+from trainctl.machine.connection import JOINING
 from trainctl.machine.environment import BY_US, Place
-from trainctl.machine.link import JOINING, Link
+from trainctl.machine.link import Link
 from trainctl.machine.presence import LEAST
 from trainctl.settings.config import seconds
 

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from trainctl.wording import amount
+
 # A core must be idle for at least this share of the time to get a thread, as the other threads wait for it.
 MOSTLY = 0.65
 HARDLY_MORE = 1.1  # factor on the shortest time, within which more threads are preferred
@@ -139,7 +141,7 @@ class ThreadChoice:
         >>> str(ThreadChoice(2)), str(ThreadChoice(1, "set by OMP_NUM_THREADS"))
         ('2 threads', '1 thread: set by OMP_NUM_THREADS')
         """
-        return f"{self.threads} thread{'s' * (self.threads != 1)}" + (f": {self.reason}" if self.reason else "")
+        return amount(self.threads, "thread") + (f": {self.reason}" if self.reason else "")
 
 
 def recommend(before: Sample, now: Sample, limit: float | None) -> ThreadChoice:
@@ -160,7 +162,7 @@ def recommend(before: Sample, now: Sample, limit: float | None) -> ThreadChoice:
     if usable < granted:
         number = f"{max(idle, 0):.1f}"
         return ThreadChoice(usable, f"only {number} of {shown} CPUs {'is' if number == '1.0' else 'are'} idle")
-    return ThreadChoice(granted, f"a control group grants {limit:g} CPU{'s' * (limit != 1)}" if granted < shown else "")
+    return ThreadChoice(granted, f"a control group grants {amount(limit or 0, 'CPU')}" if granted < shown else "")
 
 
 def fastest(seconds: Mapping[int, float]) -> ThreadChoice:

@@ -11,11 +11,15 @@ from trainctl.components.dataset.base import Dataset
 from trainctl.data import by_block, load
 from trainctl.data.rows import block
 from trainctl.data.schema import Schema
+from trainctl.data.shown import value_text
 from trainctl.data.split import notes_on_splits, split_rows
+from trainctl.errors import DataError
+from trainctl.fileformat.damage import KEY, SKIPPED
 from trainctl.fileformat.inferred import InferredLine
 from trainctl.fileformat.table import Column
 from trainctl.run.datasets import reader
 from trainctl.settings.config import Config
+from trainctl.wording import amount
 
 MOST_CATEGORIES = 6  # named for a column
 
@@ -53,6 +57,8 @@ class Inspection:
         splits: Number of rows of each split.
         inferred: What was inferred from the files, a label and a text each.
         notes: What is odd, a line each.
+        damaged: Which inputs cannot be read, so that a run stops there, and what leaves them out; empty if there are none.
+        dataset: The rows themselves.
     """
 
     schema: Schema
@@ -64,6 +70,8 @@ class Inspection:
     splits: dict[str, int]
     inferred: tuple[InferredLine, ...]
     notes: tuple[str, ...]
+    damaged: tuple[str, ...]
+    dataset: Dataset
 
 
 def inspect(config: Config) -> Inspection:
@@ -72,7 +80,7 @@ def inspect(config: Config) -> Inspection:
     Raises:
         DataError: If it cannot be read.
     """
-    dataset = load.read(reader(config), f"dataset={config.parts['dataset']['name']}")
+    dataset, damaged = _read(config)
     looked_at, sampled = _sampled(dataset)
     parts = split_rows(dataset, config.split)
     own = "path" in config.parts["dataset"]
@@ -97,7 +105,27 @@ def inspect(config: Config) -> Inspection:
         splits={name: len(rows) for name, rows in parts.items()},
         inferred=block(dataset),
         notes=(*dataset.notes, *sampled, *notes_on_splits(dataset, parts, own=own)),
+        damaged=damaged,
+        dataset=dataset,
     )
+
+
+def _read(config: Config) -> tuple[Dataset, tuple[str, ...]]:
+    """Return the data set, and what of it cannot be read: that is described, too, where a run would stop.
+
+    Raises:
+        DataError: If it cannot be read, and leaving out what is damaged would not help.
+    """
+    name, settings = f"dataset={config.parts['dataset']['name']}", config.parts["dataset"]
+    try:
+        return load.read(reader(config), name), ()
+    except DataError as error:
+        if KEY not in str(error) or settings.get("damaged") != "error":
+            raise
+        without = replace(config, parts={**config.parts, "dataset": {**settings, "damaged": "skip"}})
+        dataset = load.read(reader(without), name)
+        notes = tuple(note for note in dataset.notes if not note.startswith(SKIPPED))
+        return replace(dataset, notes=notes), error.lines
 
 
 def _sampled(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
@@ -107,7 +135,7 @@ def _sampled(dataset: Dataset) -> tuple[Dataset, tuple[str, ...]]:
     rows = by_block.drawn(dataset, torch.arange(len(dataset.inputs)), 0)
     if len(rows) == len(dataset.inputs):
         return replace(dataset, inputs=dataset.rows(rows), stored=None), ()
-    note = f"columns are described from a sample of {len(rows):,} rows; the others stay on disk"
+    note = f"columns are described from a sample of {amount(len(rows), 'row')}; the others stay on disk"
     return replace(dataset, inputs=dataset.rows(rows), stored=None), (note,)
 
 
@@ -138,8 +166,17 @@ def _numbers(column: Column, values: Tensor, dataset: Dataset, index: int) -> Co
     values = values.float()
     missing = float(values.isnan().double().mean())
     distinct = len(values[~values.isnan()].unique())
-    text = _range(values, _centre(dataset.input_centre, index))
+    centre = _centre(dataset.input_centre, index)
+    text = _dates(values, centre, column) if column.date else _range(values, centre)
     return ColumnFacts(column.name, "dates" if column.date else "numbers", missing, distinct, text)
+
+
+def _dates(values: Tensor, centre: float, column: Column) -> str:
+    """Return the first and the last date of a column, or of times of day the earliest and the latest."""
+    finite = values[values.isfinite()].double() + centre
+    if not len(finite):
+        return "no values"
+    return f"{value_text(float(finite.min()), column)} to {value_text(float(finite.max()), column)}"
 
 
 def _centre(centres: tuple[float, ...], index: int) -> float:
@@ -153,4 +190,4 @@ def _range(values: Tensor, centre: float) -> str:
         return "no values"
     low, high, mean = float(finite.min()), float(finite.max()), float(finite.mean())
     deviation = float(finite.std(correction=0)) if len(finite) > 1 else math.nan
-    return f"{low:.6g} to {high:.6g}, mean {mean:.6g}, deviation {deviation:.4g}"
+    return f"{low:.6g} to {high:.6g}, mean {mean:.6g}, deviation {deviation:.6g}"

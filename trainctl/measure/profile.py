@@ -30,6 +30,7 @@ from trainctl.step.part import Mark, ignore
 from trainctl.store import checkpoint
 from trainctl.train import loop
 from trainctl.train.budget import Clock
+from trainctl.wording import amount
 
 LARGE = 0.2  # fraction of the time above which the evaluation is worth a trial
 MOST_EVALUATIONS = 3
@@ -229,5 +230,5 @@ def describe(run: Run) -> str:
     rows = len(run.data.splits["train"])
     return (
         f"model={parts['model']['name']} dataset={parts['dataset']['name']} optimizer={parts['optimizer']['name']},"
-        f" {run.plan.batch_size:,} of {rows:,} rows a step, {device.name(run.device, run.threads)}, {run.config.precision}"
+        f" {run.plan.batch_size:,} of {amount(rows, 'row')} a step, {device.name(run.device, run.threads)}, {run.config.precision}"
     )

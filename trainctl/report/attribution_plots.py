@@ -263,7 +263,7 @@ def _write(figure: Any, left: float, top: float, text: str, *, size: float, **se
 
 def _wrapped(row: Drawn, width: float) -> list[list[tuple[float, int, str]]]:
     """Return the lines of a text: for each token its distance from the left [inches], its place and how it is shown."""
-    from trainctl.report.table import width as columns_of
+    from trainctl.report.layout import width as columns_of
 
     character = 10 * 0.602 / 72  # inches: DejaVu Sans Mono of 10 points
     lines: list[list[tuple[float, int, str]]] = [[]]

@@ -15,6 +15,7 @@ from trainctl.store.runpath import AnyPath
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+AS_READ = "scaled value, as the model reads it"
 ACROSS = 6  # images in a line
 LONGEST_CAPTION, LONGEST_TEXT, LONGEST_CELL = 17, 110, 11  # characters
 
@@ -58,6 +59,7 @@ def table(
     title: str,
     about: str,
     path: AnyPath,
+    scale: str = AS_READ,
 ) -> AnyPath:
     """Draw rows of a table: the values as text, and in colour what the model reads.
 
@@ -69,6 +71,7 @@ def table(
         title: Of the picture.
         about: Run, data and split.
         path: The PNG file.
+        scale: What the colours are.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -94,7 +97,7 @@ def table(
         axes.grid(False)
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        colour_bar(figure, image, axes, "scaled value, as the model reads it")
+        colour_bar(figure, image, axes, scale)
         headline(figure, title, about)
         return write(figure, path)
 
@@ -129,6 +132,7 @@ def series(
     title: str,
     about: str,
     path: AnyPath,
+    scale: str = AS_READ,
 ) -> AnyPath:
     """Draw windows of a series, in scaled units, and behind each what is to be predicted.
 
@@ -140,6 +144,7 @@ def series(
         title: Of the picture.
         about: Run, data and split.
         path: The PNG file.
+        scale: What the values are.
 
     Raises:
         StorageError: If the file cannot be written.
@@ -156,7 +161,7 @@ def series(
             axes.set_title(cut(captions[place], 40), fontsize=8.5, fontweight="normal", parse_math=False)
         for axes in panels[-1]:
             axes.set_xlabel("step of the window", fontsize=9)
-        figure.supylabel("scaled value, as the model reads it", fontsize=9)
+        figure.supylabel(scale, fontsize=9)
         headline(figure, title, about)
         legend(figure, list(panels.flat))
         return write(figure, path)

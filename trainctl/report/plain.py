@@ -8,6 +8,7 @@ from typing import Any, TextIO
 from trainctl.report import phrases, run_lines, table
 from trainctl.run.reporter import Reporter, Row
 from trainctl.run.run import Run
+from trainctl.wording import amount
 
 FIRST, LONGEST = 10.0, 300.0  # between the lines of a run that has no evaluation for a long time [s]
 
@@ -31,7 +32,7 @@ class Plain(Reporter):
         for line in phrases.labelled(run_lines.header(run, directory)):
             self._write(line)
         if history:
-            self._write(f"resumed at step {run.state.step:,}, after {len(history)} evaluations")
+            self._write(f"resumed at step {run.state.step:,}, after {amount(len(history), 'evaluation')}")
 
     def evaluation(self, row: Row) -> None:
         """Write the newest evaluation; ``*`` marks the best one so far."""

@@ -5,7 +5,7 @@ import shutil
 import textwrap
 
 from trainctl.report import latex
-from trainctl.report.table import width
+from trainctl.report.layout import width
 
 WIDTH = 100  # most columns of a paragraph
 

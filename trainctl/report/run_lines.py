@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from trainctl.report import table
 from trainctl.settings import project
 from trainctl.settings.config import unusable
-from trainctl.wording import shell_words
+from trainctl.wording import amount, shell_words
 
 if TYPE_CHECKING:  # they import torch, or Hydra's files
     from trainctl.run.run import Run
@@ -21,8 +21,8 @@ MOST_LAYERS = 12  # lines of a header about the weights with which a model start
 def announcement(config: "Config") -> str:
     """Return what will be trained, in a line that is shown while PyTorch is loaded."""
     parts, loop = config.parts, config.loop
-    budgets = [f"{loop.epochs} epochs" if loop.epochs != 1 else "1 epoch"] if loop.epochs else []
-    budgets += [f"{loop.max_steps:,} steps"] if loop.max_steps else []
+    budgets = [amount(loop.epochs, "epoch")] if loop.epochs else []
+    budgets += [amount(loop.max_steps, "step")] if loop.max_steps else []
     budgets += [loop.max_time] if loop.max_time else []
     names = [str(parts[group]["name"]) for group in ("model", "dataset", "loss", "optimizer")]
     batches = "the whole split" if loop.batch_size == "full" else f"batches of {loop.batch_size}"
@@ -52,7 +52,7 @@ def processes(run: "Run") -> str:
     hosts = list(dict.fromkeys(run.world.link.hosts)) if run.world.link else []
     where = f" on {hosts[0]}" if len(hosts) == 1 else f" on {len(hosts)} machines" if hosts else ""
     way = "; gradients are added in any order" if run.config.distributed.sum == "fast" else ""
-    return f"{run.world.size} processes{where}, {run.config.loop.micro_batches} parts of a batch{way}"
+    return f"{run.world.size} processes{where}, {amount(run.config.loop.micro_batches, 'part')} of a batch{way}"
 
 
 def header(run: "Run", directory: Path) -> list[Line]:
@@ -69,7 +69,7 @@ def header(run: "Run", directory: Path) -> list[Line]:
         ("run", str(directory)),
         ("device", f"{device.name(run.device, run.threads)}, {config.precision}"),
         *([("world", processes(run))] if run.world.size > 1 else []),
-        ("model", f"{config.members('model')[0]['name']}, {run.parameters:,} parameters"),
+        ("model", f"{config.members('model')[0]['name']}, {amount(run.parameters, 'parameter')}"),
         ("data", f"{config.parts['dataset']['name']}: {sizes}; samples of shape {shape}, {task}"),
         *((label, text) for label, text in data.inferred),
         *_teacher(run),

@@ -9,17 +9,16 @@ import io
 import json as json_module
 import math
 import sys
-import unicodedata
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 from trainctl.report import pipes
+from trainctl.report.layout import GAP, broken, fits, fitting_columns, nested, parts, together, width, widths
 from trainctl.report.styles import LABEL
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-GAP = 2  # columns of characters between two cells
 READABLE = 18  # characters of a line of text that is wrapped in a column
 
 
@@ -59,17 +58,22 @@ def show(
         return
     room, places = columns(stream), [headers.index(header) for header in optional]
     for level in names:
-        if _fits(table, range(len(headers)), room):
+        if fits(widths(table), room):
             break
         table[0] = [printable(header, stream.encoding) for header in level]
     if wrapped:  # such a column needs less than its longest line
         cut = [READABLE if header in wrapped else None for header in headers]
-        kept = _fitting([[cell[:most] for cell, most in zip(row, cut, strict=True)] for row in table], places, room)
+        kept = fitting_columns(
+            [[cell[:most] for cell, most in zip(row, cut, strict=True)] for row in table], places, room
+        )
     else:
         table, kept = _shortened(table, headers, places, shorter or {}, room, stream.encoding)
     fitting = [[row[index] for index in kept] for row in table]
-    unbroken = [bool(wrapped) and headers[index] not in wrapped for index in kept]
-    _rich(fitting, [headers[index] in right for index in kept], unbroken, sections, stream)
+    whole = {header for header in headers if wrapped and header not in wrapped}
+    to_right, unbroken = ([headers[index] in chosen for index in kept] for chosen in (right, whole))
+    if sections and together(fitting, unbroken, room) is None and len(kept) > 2:
+        fitting, to_right, unbroken, sections = nested(fitting), to_right[1:], unbroken[1:], False
+    _draw(fitting, to_right, unbroken, sections, stream)
     if dropped := [header for index, header in enumerate(headers) if index not in kept]:
         names = ", ".join(dropped)
         line(f"Hidden for lack of width: {names}. Pipe the output to see all columns.", style=LABEL, stream=stream)
@@ -196,26 +200,12 @@ def duration(seconds: float | None) -> str:
     return f"{whole // 60}m{whole % 60:02d}s" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02d}m"
 
 
-def width(text: str) -> int:
-    """Return the width of a text on a terminal [columns]: two for an East Asian character, none for an accent."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        (not unicodedata.combining(character)) * (1 + (unicodedata.east_asian_width(character) in "WF"))
-        for character in text
-    )
-
-
-def _widths(table: Sequence[Sequence[str]]) -> list[int]:
-    return [max(map(width, column)) for column in zip(*table, strict=True)]
-
-
 def _plain(table: Sequence[Sequence[str]], right: Sequence[bool], stream: TextIO) -> None:
     """Print whole cells, aligned, without trailing spaces."""
-    widths = _widths(table)
+    most = widths(table)
     for row in table:
         cells = []
-        for cell, wide, to_right in zip(row, widths, right, strict=True):
+        for cell, wide, to_right in zip(row, most, right, strict=True):
             spaces = " " * (wide - width(cell))
             cells.append(spaces + cell if to_right else cell + spaces)
         print((" " * GAP).join(cells).rstrip(), file=stream)
@@ -238,21 +228,6 @@ def columns(stream: TextIO) -> int:
     return console(stream).width
 
 
-def _fitting(table: Sequence[Sequence[str]], optional: Sequence[int], room: int) -> list[int]:
-    """Return the columns to keep: optional ones are removed, in their order, until the others fit."""
-    kept = list(range(len(table[0])))
-    for index in optional:
-        if _fits(table, kept, room):
-            break
-        kept.remove(index)
-    return kept
-
-
-def _fits(table: Sequence[Sequence[str]], kept: Sequence[int], room: int) -> bool:
-    widths = _widths(table)
-    return sum(widths[column] + GAP for column in kept) - GAP <= room
-
-
 def _shortened(
     table: list[list[str]],
     headers: Sequence[str],
@@ -265,7 +240,7 @@ def _shortened(
 
     A shorter name is worth less than a column at first, and more than half of them.
     """
-    kept = _fitting(table, optional, room)
+    kept = fitting_columns(table, optional, room)
     for header, levels in shorter.items():
         for level, cells in enumerate(levels):
             lost = len(headers) - len(kept)
@@ -276,22 +251,39 @@ def _shortened(
                 [*row[:place], cell, *row[place + 1 :]]
                 for row, cell in zip(table, [header, *(printable(cell, encoding) for cell in cells)], strict=True)
             ]
-            kept = _fitting(table, optional, room)
+            kept = fitting_columns(table, optional, room)
     return table, kept
 
 
-def _rich(
-    table: Sequence[Sequence[str]], right: Sequence[bool], unbroken: Sequence[bool], sections: bool, stream: TextIO
+def _draw(
+    table: Sequence[Sequence[str]],
+    right: Sequence[bool],
+    whole: Sequence[bool],
+    sections: bool,
+    stream: TextIO,
 ) -> None:
+    """Draw a table on a terminal, in several parts if its columns do not fit next to each other."""
+    for number, (chosen, wide) in enumerate(parts(table, whole, columns(stream))):
+        if number:
+            line(stream=stream)
+        part = [[row[index] for index in chosen] for row in table]
+        _rich(part, [right[index] for index in chosen], wide, sections, stream)
+
+
+def _rich(
+    table: Sequence[Sequence[str]], right: Sequence[bool], wide: Sequence[int], sections: bool, stream: TextIO
+) -> None:
+    """Draw columns of these widths; a cell that is wider has several lines."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
     drawn = Table(box=box.SIMPLE_HEAD, padding=(0, GAP - 1, 0, 0), pad_edge=False, header_style="bold", show_edge=False)
-    for header, to_right, whole in zip(table[0], right, unbroken, strict=True):
-        drawn.add_column(Text(header), justify="right" if to_right else "left", overflow="fold", no_wrap=whole)
+    lines = [[broken(cell, room) for cell, room in zip(row, wide, strict=True)] for row in table]
+    for header, to_right, room in zip(lines[0], right, wide, strict=True):
+        drawn.add_column(Text(header), justify="right" if to_right else "left", width=room, no_wrap=True)
     above = None
-    for row in table[1:]:
+    for row in lines[1:]:
         if sections and above not in (None, row[0]):
             drawn.add_section()
         first = "" if sections and row[0] == above else row[0]

@@ -15,6 +15,7 @@ from typing import TextIO
 
 from trainctl.fileformat.waiting import Wait
 from trainctl.report import table
+from trainctl.report.layout import width
 
 AFTER = 0.5  # before a terminal shows anything [s]
 HERTZ = 8
@@ -104,10 +105,10 @@ class Waits:
         if not line and not self.shown:
             return
         line = table.printable(line, self.stream.encoding)[: table.columns(self.stream) - 1]
-        spaces = " " * max(0, self.shown - table.width(line))
+        spaces = " " * max(0, self.shown - width(line))
         self.stream.write(f"\r{line}{spaces}" + ("" if line else "\r"))
         self.stream.flush()
-        self.shown = table.width(line)
+        self.shown = width(line)
 
 
 def for_this_process() -> Waits:

@@ -18,6 +18,7 @@ from trainctl.run.model import batch_norms
 from trainctl.run.run import Plan
 from trainctl.settings import component, spelling
 from trainctl.settings.config import Config
+from trainctl.wording import agree, amount
 
 
 def check_targets(config: Config, task: Task, data: Data) -> None:
@@ -120,12 +121,12 @@ def check_batches(config: Config, model: nn.Module, plan: Plan, rows: int) -> No
     if batch_norms(model) and not plan.unlabeled_size and smallest_part(rows, plan.batch_size, parts) < 2:
         norm = "model.norm=batch" if "norm" in config.parts["model"] else "batch norm"
         raise ConfigError(
-            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({rows} training rows),"
+            f"loop.batch_size={plan.batch_size} leaves a batch of one row ({amount(rows, 'training row')}),"
             f" but {norm} needs two: change loop.batch_size"
         )
     if parts > plan.batch_size:
         raise ConfigError(
-            f"loop.micro_batches={parts} exceeds the batch of {plan.batch_size} rows ({rows} training rows):"
+            f"loop.micro_batches={parts} exceeds the batch of {amount(plan.batch_size, 'row')} ({amount(rows, 'training row')}):"
             " each micro-batch needs at least one row"
         )
 
@@ -168,24 +169,25 @@ def _idle(config: Config, plan: Plan, rows: int) -> Iterator[str]:
     """Yield a line for each setting that has no effect in a run of this length."""
     loop, stopping, schedule = config.loop, config.parts["early_stopping"], config.parts["schedule"]
     if loop.batch_size != "full" and loop.batch_size > rows:
-        yield f"loop.batch_size={loop.batch_size}: there are only {rows} training rows, so every step uses all of them"
+        there = f"there {agree(rows, 'is', 'are')} only {amount(rows, 'training row')}"
+        yield f"loop.batch_size={loop.batch_size}: {there}, so every step uses all of them"
     if plan.by_clock:
         return
     evaluations, epochs = math.ceil(plan.total_steps / plan.eval_every), plan.total_steps / plan.steps_per_epoch
-    few = f"this run has only {evaluations} evaluation{'s' * (evaluations != 1)}"
+    few = f"this run has only {amount(evaluations, 'evaluation')}"
     if stopping.get("patience", 0) >= evaluations:
         yield f"{few}, so early_stopping.patience={stopping['patience']} prevents early stopping"
     elif stopping.get("min_epochs", 0) >= epochs:
         yield (
-            f"this run has only {epochs:g} epoch{'s' * (epochs != 1)}, so early_stopping.min_epochs={stopping['min_epochs']} prevents"
+            f"this run has only {amount(epochs, 'epoch')}, so early_stopping.min_epochs={stopping['min_epochs']} prevents"
             " early stopping"
         )
     if schedule["name"] == "plateau" and schedule["patience"] >= evaluations:
         yield f"{few}, so schedule.patience={schedule['patience']} never lowers the learning rate"
     if loop.stop_at_step is not None and loop.stop_at_step > plan.total_steps:
-        yield f"loop.stop_at_step={loop.stop_at_step}: the run ends before that, after {plan.total_steps} steps"
+        yield f"loop.stop_at_step={loop.stop_at_step}: the run ends before that, after {amount(plan.total_steps, 'step')}"
     if loop.eval_every_steps is not None and plan.eval_every > plan.total_steps:
         yield (
-            f"loop.eval_every_steps={plan.eval_every}: the run has only {plan.total_steps} steps, so it is evaluated"
+            f"loop.eval_every_steps={plan.eval_every}: the run has only {amount(plan.total_steps, 'step')}, so it is evaluated"
             " once, at its end"
         )

@@ -18,6 +18,7 @@ from trainctl.errors import ConfigError
 from trainctl.run.layers import layers
 from trainctl.run.parent import Parent
 from trainctl.settings.config import Config
+from trainctl.wording import amount
 
 IDEMPOTENT = frozenset({"relu", "identity"})
 MODELS = frozenset({"mlp", "cnn"})  # whose hidden dense layers follow each other: model.hidden
@@ -44,7 +45,7 @@ def deeper(
         return None  # there is no activation yet: the first hidden layer is new
     more = len(after["hidden"]) - len(before["hidden"])
     norm = str(after["norm"]) if after["name"] == "mlp" else "none"  # a cnn's hidden layers have none
-    what = f"model.hidden={after['hidden']} adds {more} hidden layer{'s' * (more > 1)} to {parent.name}"
+    what = f"model.hidden={after['hidden']} adds {amount(more, 'hidden layer')} to {parent.name}"
     if after["activation"] not in IDEMPOTENT:
         raise ConfigError(
             f"{what}, which cannot be the identity with model.activation={after['activation']}: only with"

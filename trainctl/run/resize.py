@@ -16,6 +16,7 @@ from torch import Tensor
 
 from trainctl.errors import ConfigError
 from trainctl.run.units import Axis, Structure, Units
+from trainctl.wording import amount
 
 
 @dataclass(frozen=True)
@@ -60,15 +61,16 @@ def _copies(before: Units, after: Units) -> Tensor:
     factor, rest = divmod(after.count, before.count)
     if rest:
         raise ConfigError(
-            f"layer {after.name}: {before.count} units cannot become {after.count}, because its {after.norm} norm computes"
+            f"layer {after.name}: {amount(before.count, 'unit')} cannot become {after.count}, because its {after.norm} norm computes"
             f" statistics over units: use a multiple of {before.count}, such as {before.count * (factor + 1)}"
         )
     tiles, rest = divmod(after.blocks, before.blocks)
     repeats, left = divmod(factor, max(tiles, 1))
     if rest or left or not tiles:
         raise ConfigError(
-            f"layer {after.name}: {before.count} units in {before.blocks} groups cannot become {after.count} units in"
-            f" {after.blocks} groups with the same statistics: try another multiple of {before.count}"
+            f"layer {after.name}: {amount(before.count, 'unit')} in"
+            f" {amount(before.blocks, 'group')} cannot become {amount(after.count, 'unit')} in"
+            f" {amount(after.blocks, 'group')} with the same statistics: try another multiple of {before.count}"
         )
     size = before.count // before.blocks
     units = torch.arange(before.count).view(before.blocks, size).repeat_interleave(repeats, 1)

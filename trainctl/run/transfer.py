@@ -25,7 +25,7 @@ from trainctl.run.units import Structure, describe
 from trainctl.settings.config import Config, Tree
 from trainctl.settings.smaller import HIDDEN
 from trainctl.settings.spelling import spell
-from trainctl.wording import listed, shell_words
+from trainctl.wording import amount, listed, shell_words
 
 # Settings of models that change shapes, which are compared layer by layer, or only the training.
 HARMLESS = frozenset(
@@ -232,7 +232,7 @@ def _difference(
     A weight may read so many columns in the other model, and so many in the new one.
     """
     if len(new.tensors) != len(old.tensors):
-        return f"has {len(old.tensors)} tensors there, {len(new.tensors)} here"
+        return f"has {amount(len(old.tensors), 'tensor')} there, {len(new.tensors)} here"
     for name, other in zip(new.tensors, old.tensors, strict=True):
         same = own[name].shape == theirs[other].shape
         if not same and (theirs[other].shape[1:], own[name].shape[1:]) != (columns[:1], columns[1:]):

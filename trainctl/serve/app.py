@@ -19,6 +19,7 @@ from trainctl.fileformat.boundary import reason
 from trainctl.report.table import printable
 from trainctl.serve.page import PAGE, POLICY
 from trainctl.serve.service import Service, TooManyRowsError
+from trainctl.wording import amount
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -202,7 +203,7 @@ class App:
         loop, service = asyncio.get_running_loop(), self.service
         asked = await loop.run_in_executor(self.readers, service.read, content, kind, ids)
         cells = await asyncio.wrap_future(service.submit(asked))  # cancelled with this request
-        about = f"{len(cells)} row{'s' * (len(cells) != 1)} "
+        about = f"{amount(len(cells), 'row')} "
 
         def formatted() -> Reply:
             if wants_csv:

@@ -9,12 +9,14 @@ from typing import Any
 
 import torch
 
+from trainctl.components.scale.base import Affine
 from trainctl.data.centre import add
 from trainctl.data.schema import Schema
 from trainctl.fileformat.table import Column
 from trainctl.finished.features import features
 from trainctl.finished.predictor import Predictor
 
+PART = "fraction: 0.05 is 5%"  # the unit of a column of percentages
 TYPES = {
     "table": ["application/json", "application/x-ndjson", "text/csv"],
     "series": ["application/json", "application/x-ndjson", "text/csv"],
@@ -49,6 +51,8 @@ def describe(
         "columns": ["row", *predictor.columns],
         "limits": limits,
     }
+    if kind == "image" and predictor.task == "reconstruction":
+        about["pixels"] = pixels(predictor.fitted.input_scale)
     if kind in ("table", "series"):
         about["inputs"] = inputs(predictor)
     if kind == "series":
@@ -61,6 +65,11 @@ def describe(
             "length": schema.input_shape[0],
         }
     return about
+
+
+def pixels(scale: Affine) -> dict[str, list[float]]:
+    """Return how the numbers of a reconstruction become pixels in 0..255: ``(number - offset) / factor``, by channel."""
+    return {name: getattr(scale, name).reshape(-1).tolist() for name in ("factor", "offset")}
 
 
 def inputs(predictor: Predictor) -> list[dict[str, Any]]:
@@ -103,6 +112,9 @@ def described(column: Column, middle: float) -> dict[str, Any]:
 
     >>> described(Column("age"), 31.25)
     {'name': 'age', 'type': 'number', 'example': 31.25}
+    >>> from trainctl.fileformat.number import NumberFormat
+    >>> described(Column("discount", number=NumberFormat(unit="%")), 0.05)["unit"]
+    'fraction: 0.05 is 5%'
     """
     if column.categories:
         categories = list(column.categories)
@@ -115,4 +127,5 @@ def described(column: Column, middle: float) -> dict[str, Any]:
         day = min(max(1, int(column.origin + middle) + 1), date.max.toordinal())
         return {"name": column.name, "type": "date", "example": date.fromordinal(day).isoformat()}
     found: dict[str, Any] = {"name": column.name, "type": "number", "example": float(f"{middle:.4g}")}
-    return found | ({"unit": column.number.unit} if column.number.unit else {})
+    unit = column.number.unit  # a number of JSON is what the model reads, and that of 5% is 0.05
+    return found | ({"unit": PART if unit == "%" else unit} if unit else {})

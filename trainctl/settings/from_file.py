@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainctl.errors import ConfigError
-from trainctl.fileformat.place import check_directory, check_file, is_file
+from trainctl.fileformat.place import check_directory, check_file, is_directory, is_file
 from trainctl.fileformat.tree import read_tree
 from trainctl.settings import component, compose, derive, existing, recipes, space_words, written
 from trainctl.settings.config import Tree
@@ -15,6 +15,7 @@ from trainctl.settings.spelling import spell
 from trainctl.wording import shell_words
 
 SETTINGS = (".yaml", ".yml")
+OWN = {"text": ("text",), "series": ("time", "entity", "window", "horizon")}  # settings that no other table has
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,29 @@ def expanded(path: str, typed: Sequence[str]) -> FromFile:
     return FromFile([word for word in words if word.partition("=")[0] not in keys], found.reasons)
 
 
+def in_full(path: str, typed: Sequence[str]) -> list[str]:
+    """Return typed words with the settings of the data set in full: with a file, ``target=price`` needs no section.
+
+    Args:
+        path: The file or directory.
+        typed: Words of the command line, of any kind.
+    """
+    from trainctl.fileformat.decompress import ending
+    from trainctl.fileformat.recognise import ARRAYS, PARQUET, TABLES
+
+    if not os.path.lexists(path) or is_file(Path(path) / "config.yaml"):
+        return list(typed)
+    kind = ending(Path(path))
+    by_kind = {"csv": kind in TABLES, "series": kind in TABLES, "parquet": kind in PARQUET, "arrays": kind in ARRAYS}
+    readers = [name for name, suits in by_kind.items() if suits]
+    if is_directory(Path(path)):
+        readers = ["image_folder"]
+    if kind in TABLES or is_directory(Path(path)):
+        readers.append("text")
+    short = {key for name in readers for key in parameters("dataset", name)} - {"path", "schema", "unlabeled", "room"}
+    return [f"dataset.{word}" if word.partition("=")[0] in short and "=" in word else word for word in typed]
+
+
 def require_no_data(word: str) -> None:
     """Check that a word that names no file does not end like a file or directory that can be trained on.
 
@@ -94,16 +118,20 @@ def require_one(path: str, other: str) -> None:
 
 
 def _of_tables(typed: Sequence[str]) -> dict[str, Any]:
-    """Return the settings of ``dataset=csv`` among typed words, by their names.
+    """Return the settings of a data set that reads tables among typed words, by their names.
+
+    They are those of ``dataset=csv``, unless one is typed that only texts or only series have.
 
     Raises:
         ConfigError: If the value of one is wrong.
     """
-    keys = {f"dataset.{key}" for key in parameters("dataset", "csv")}
+    names = {word.partition("=")[0] for word in typed}
+    reads = next((name for name, keys in OWN.items() if names & {f"dataset.{key}" for key in keys}), "csv")
+    keys = {f"dataset.{key}" for key in parameters("dataset", reads)}
     words = [word for word in typed if word.partition("=")[0] in keys]
     if not words:
         return {}
-    settings = compose.compose(["dataset=csv", *words]).parts["dataset"]
+    settings = compose.compose([f"dataset={reads}", *words]).parts["dataset"]
     return {key: settings[key] for key in (word.partition("=")[0].partition(".")[2] for word in words)}
 
 

@@ -277,4 +277,6 @@ def _settings() -> set[str]:
 
 
 def _filled(text: str, value: str) -> str:
+    if value.startswith("["):
+        text = text.replace("[VALUE]", "VALUE")  # a list already
     return text.replace("VALUE", value) if value else text

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from trainctl.errors import ConfigError
 
@@ -67,11 +67,33 @@ def values(key: str, before: Sequence[str]) -> Iterator[str]:
     if key in groups():
         yield from (f"{key}={name}" for name in members(key))
         return
-    for value in _words(_settings(before).get(key)):
+    annotation = _settings(before).get(key)
+    for value in _words(annotation):
+        if value is None and _is_path(annotation):
+            continue  # the shell completes a path if nothing is offered
         text = "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
         yield f"{key}={text}"
     if key == "device":
         yield from (f"{key}={name}" for name in ("auto", "cpu", "cuda", "mps"))
+
+
+def is_path(key: str, before: Sequence[str]) -> bool:
+    """Return whether the value of a setting may be a path; also if nothing is known of the setting."""
+    if key in groups():
+        return False
+    annotation = _settings(before).get(key)
+    return annotation is None or _is_path(annotation)
+
+
+def _is_path(annotation: Any) -> bool:
+    """Return whether an annotation allows a path.
+
+    >>> _is_path(Annotated[str, "path"] | None), _is_path(list[Annotated[str, "path"]]), _is_path(str | None)
+    (True, True, False)
+    """
+    if get_origin(annotation) is Annotated and "path" in annotation.__metadata__:
+        return True
+    return any(_is_path(option) for option in get_args(annotation))
 
 
 def _home(name: str) -> Path:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from trainctl.errors import ConfigError
 from trainctl.settings.config import Config
+from trainctl.wording import amount
 
 
 def divided(config: Config, size: int) -> tuple[Config, str]:
@@ -38,12 +39,14 @@ def wanted(config: Config, cpus: int, gpus: Callable[[], int], *, typed: bool) -
     count = config.processes
     if count == 1 or count <= cpus or (config.device != "cpu" and count <= gpus()):
         return count, ""
-    plural = "s" * (cpus != 1)
     if typed:
         raise ConfigError(
-            f"processes={count}: this machine has {cpus} CPU{plural} for it: each process needs one; give processes={cpus}"
+            f"processes={count}: this machine has {amount(cpus, 'CPU')} for it: each process needs one; give processes={cpus}"
         )
-    return cpus, f"processes={cpus} instead of {count}: this machine has {cpus} CPU{plural}; the numbers stay the same"
+    return (
+        cpus,
+        f"processes={cpus} instead of {count}: this machine has {amount(cpus, 'CPU')}; the numbers stay the same",
+    )
 
 
 def too_few_parts(parts: int, size: int) -> str:

@@ -19,6 +19,7 @@ from trainctl.settings.space import MOST_POINTS, SEEDS, ZIP, Axis, Choice, Inter
 from trainctl.settings.spelling import nearest
 from trainctl.settings.sweep import Sweep
 from trainctl.settings.text import read_items
+from trainctl.wording import amount
 
 
 def read_space(words: Sequence[str], settings: Sweep, members: Members) -> Space:
@@ -107,7 +108,7 @@ def _too_many(space: Space, settings: Sweep) -> str:
     """Return what is wrong if there are too many trials."""
     repeated = len(space.replicates)
     if settings.trials is not None and settings.trials * repeated > MOST_POINTS:
-        return f"sweep.trials={settings.trials}: this sweep has {settings.trials * repeated} trials; the limit is {MOST_POINTS}"
+        return f"sweep.trials={settings.trials}: this sweep has {amount(settings.trials * repeated, 'trial')}; the limit is {MOST_POINTS}"
     if settings.sampler == "grid" and space.size * repeated > MOST_POINTS:
         return (
             f"this sweep has {space.size * repeated:.0f} trials; the limit is {MOST_POINTS}: give fewer values, or draw"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from trainctl.settings.text import spell_text
 from trainctl.wording import did_you_mean
 
+LARGE = 1e6  # from here on a number is written with an exponent, if that is shorter
 # Characters that word processors and phones insert in place of what was typed.
 DASHES, DOUBLE, SINGLE = "\u2010\u2011\u2012\u2013\u2014\u2212", "\u201c\u201d\u201e", "\u2018\u2019\u201a"
 PLAIN = (
@@ -37,8 +38,8 @@ def no_such(kind: str, word: str, options: Iterable[str]) -> str:
 def spell(value: object) -> str:
     """Format a plain value as on the command line.
 
-    >>> spell([1, None, {"a": True}]), spell("a,b"), spell(["a,b", "c"]), spell("null")
-    ('[1,null,{a:true}]', 'a,b', "['a,b',c]", "'null'")
+    >>> spell([1, None, {"a": True}]), spell("a,b"), spell(["a,b", "c"]), spell("null"), spell(1e12)
+    ('[1,null,{a:true}]', 'a,b', "['a,b',c]", "'null'", '1e12')
     """
     if isinstance(value, str):
         return spell_text(value)
@@ -49,7 +50,20 @@ def spell(value: object) -> str:
         return f"{{{','.join(f'{key}:{spell(item)}' for key, item in value.items())}}}"
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and LARGE <= abs(value) < float("inf"):
+        return min(repr(value), short_exponent(value), key=len)
     return "null" if value is None else str(value)
+
+
+def short_exponent(value: float) -> str:
+    """Return a number with an exponent, in as few digits as give the same number back.
+
+    >>> short_exponent(1e12), short_exponent(2500000.0)
+    ('1e12', '2.5e6')
+    """
+    digits = next(digits for digits in range(17) if float(f"{value:.{digits}e}") == value)
+    mantissa, _, exponent = f"{value:.{digits}e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 RANGES = "interval(0,0.5), tag(log,interval(1e-5,1e-1)) or int(interval(8,64))"

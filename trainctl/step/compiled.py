@@ -14,6 +14,7 @@ from trainctl.step.eager import differentiate
 from trainctl.step.part import Compute, Part, Piece
 from trainctl.step.recompute import draws
 from trainctl.step.unchanged import unchanged
+from trainctl.wording import agree, amount
 
 # Largest difference from the eager gradient, as a fraction of its norm: kernels that are joined round in another order.
 ROUNDING = {"fp32": 1e-3, "bf16": 2.0**-4, "fp16": 2.0**-6}
@@ -60,7 +61,7 @@ class Compiled:
         if not draws(self.run.model) and not alike(expected, found, ROUNDING[self.run.config.precision]):
             self._give_up("the compiled model gave different gradients from the eager one")
             return
-        rows = f"{len(piece.inputs):,} rows"
+        rows = amount(len(piece.inputs), "row")
         if self.ready:
             self.note(f"compiling the model for {rows} took {cost:.1f} s")
             return
@@ -110,10 +111,10 @@ def worth(cost: float, slow: float, quick: float, steps: int | None) -> str:
         return f"{times}: it is not faster, so leave out loop.compile=true"
     needed = math.ceil(round(cost / (slow - quick), 6))
     if steps is None:
-        return f"{times}: this pays for itself after {needed:,} steps"
+        return f"{times}: this pays for itself after {amount(needed, 'step')}"
     if needed > steps:
-        return f"{times}: this pays for itself after {needed:,} steps, but only {steps:,} are left"
-    return f"{times}: this pays for itself after {needed:,} of {steps:,} steps"
+        return f"{times}: this pays for itself after {amount(needed, 'step')}, but only {steps:,} {agree(steps, 'is', 'are')} left"
+    return f"{times}: this pays for itself after {needed:,} of {amount(steps, 'step')}"
 
 
 def alike(one: Part, other: Part, rounding: float) -> bool:

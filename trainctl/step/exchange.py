@@ -3,8 +3,7 @@
 Each process sends the sums of its subtrees, cut in as many chunks as there are processes, adds the subtrees of one chunk,
 and gets the other chunks back. All additions are those that one process would make, so the bits are the same, whichever
 way the back end moves the bytes. Two processes with one subtree each need a single addition, and a + b = b + a: there the
-back end may add. Two processes on CPUs send small sums with the message that they send each other anyway: waiting once takes
-less time than waiting two or three times.
+back end may add.
 """
 
 from collections.abc import Callable
@@ -18,13 +17,11 @@ from trainctl.errors import ConfigError, NonFiniteError, ProcessError, lacks_mem
 from trainctl.machine.link import LEAVING
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
-from trainctl.step import split_state, tree
-from trainctl.step.layout import ALIGNED, Layout
+from trainctl.step import layout, split_state, tree
 from trainctl.step.part import Part
 from trainctl.step.tree import Node
 
 HEADER = 6  # numbers: step, status, signal, whether to save, time, number of parts
-AT_ONCE = 32 << 20  # bytes of sums that a process may receive with the message
 FINE, NOT_FINITE, NO_MEMORY, FAILED = range(4)  # status
 
 
@@ -56,13 +53,9 @@ class Exchange:
         assert run.world.link is not None
         self.run, self.link = run, run.world.link
         self.parameters = parameters
-        self.layout = Layout(parameters, run.world.size, run.device)
+        self.flats = layout.flats(parameters, run.world.size, run.device)
         self.per_process = -(-run.config.loop.micro_batches // run.world.size)
         self.watched: dict[str, Tensor] | None = _other_buffers(run)
-        self.at_once = 0  # subtrees of a process whose sums travel with the message
-        if run.device.type == "cpu" and run.world.size == 2:
-            most = max(map(len, self._subtrees(run.config.loop.micro_batches)))
-            self.at_once = most if 2 * most * self.layout.nbytes <= AT_ONCE else 0
 
     def __call__(self, compute: Callable[[], Found], statistics: int) -> tuple[Part, list[Tensor], list[Tensor]]:
         """Compute this process's parts, and return the sum of all parts, and their statistics and metrics in order.
@@ -82,23 +75,20 @@ class Exchange:
             self._require_no_other_buffers()
         except (Exception, SystemExit) as error:  # noqa: BLE001 - raised again in _read, once the others know
             trouble = error
-        present, rows, early = self._agree(found, trouble, statistics)
+        present, rows = self._agree(found, trouble, statistics)
         assert found is not None
         width = len(self.run.sums.sums)
         norms = [row[width:] for row in rows]
         metrics = [row[:width] for row in rows]
-        gradients = self._total(found, early)
+        gradients = self._total(found)
         loss, *others = gradients
         kept = [value if given else None for value, given in zip(others, present, strict=True)]
         return Part(loss, kept, None), norms, metrics
 
     def _agree(
         self, found: Found | None, trouble: BaseException | None, statistics: int
-    ) -> tuple[list[bool], list[Tensor], list[Tensor]]:
-        """Exchange everything but gradients; return which gradients there are, and the rows of all parts, in order.
-
-        Also return the sums that travelled with it, for each buffer of the layout ``(W, subtrees, size)``, or nothing.
-        """
+    ) -> tuple[list[bool], list[Tensor]]:
+        """Exchange everything but gradients; return which gradients there are, and the rows of all parts, in order."""
         run, link = self.run, self.link
         header = self._header(found, trouble)
         width = len(run.sums.sums) + statistics
@@ -111,9 +101,8 @@ class Exchange:
             if found.metrics:
                 rows = [torch.cat([a.double(), b.double()]) for a, b in zip(found.metrics, found.norms, strict=True)]
                 own[len(given) : len(given) + len(rows) * width] = torch.cat(rows)
-        early: list[Tensor] = []
         if run.device.type == "cpu":
-            everything, *early = self._gather(torch.cat([header, own]), found)
+            everything = link.gather(torch.cat([header, own]))
             headers, all_rows = everything[:, :HEADER], everything[:, HEADER:]
         else:
             headers, all_rows = link.gather(header), link.gather(own)
@@ -126,27 +115,7 @@ class Exchange:
             for rank, mine in enumerate(self._runs(found.leaves))
             for place in range(len(mine))
         ]
-        return present, parts, early
-
-    def _gather(self, message: Tensor, found: Found | None) -> list[Tensor]:
-        """Return the messages of all processes ``(W, size)``, and the sums that travelled with them ``(W, subtrees, size)``."""
-        if not self.at_once:
-            return [self.link.gather(message)]
-        flats = self.layout.flats
-        sizes = [-(-message.nbytes // ALIGNED) * ALIGNED, *(self.at_once * flat.nbytes for flat in flats)]
-        kinds = [message.dtype, *(flat.kind for flat in flats)]
-        sent = torch.zeros(sum(sizes), dtype=torch.uint8)
-        first, *buffers = (piece.view(kind) for piece, kind in zip(sent.split(sizes), kinds, strict=True))
-        first[: len(message)] = message
-        for flat, buffer in zip(flats, buffers, strict=True):
-            for row, part in zip(buffer.view(self.at_once, -1), found.sums.values() if found else (), strict=False):
-                flat.fill(row, [part.loss, *part.gradients])
-        messages, *sums = self.link.gather(sent).split(sizes, 1)
-        shape = (self.link.place.size, self.at_once, -1)
-        return [
-            messages.view(kinds[0]),
-            *(piece.view(flat.kind).view(shape) for piece, flat in zip(sums, flats, strict=True)),
-        ]
+        return present, parts
 
     def _header(self, found: Found | None, trouble: BaseException | None) -> Tensor:
         link = self.link
@@ -194,20 +163,12 @@ class Exchange:
         split_state.attach(error, whole)
         return error
 
-    def _total(self, found: Found, early: list[Tensor]) -> list[Tensor]:
+    def _total(self, found: Found) -> list[Tensor]:
         """Return the loss and the gradients, added over all parts."""
         subtrees = self._subtrees(found.leaves)
         single = len(subtrees) == 2 and all(len(each) == 1 for each in subtrees)
         results: dict[int, Tensor] = {}
-        for number, flat in enumerate(self.layout.flats):
-            if early and max(map(len, subtrees)) <= self.at_once:  # a last, smaller batch may have more subtrees
-                rows = {
-                    node: row
-                    for nodes, sums in zip(subtrees, early[number], strict=True)
-                    for node, row in zip(nodes, sums, strict=False)
-                }
-                results |= flat.views(tree.total(rows, found.leaves, lambda one, other: one.add_(other)))
-                continue
+        for flat in self.flats:
             own = flat.new(max(1, len(found.sums)))
             for row, node in zip(own, subtrees[self.run.world.rank], strict=False):
                 part = found.sums[node]

@@ -27,11 +27,6 @@ class Flat(NamedTuple):
     kind: torch.dtype
     device: torch.device
 
-    @property
-    def nbytes(self) -> int:
-        """Size of the buffer [bytes]."""
-        return self.size * self.kind.itemsize
-
     def new(self, rows: int) -> Tensor:
         """Return buffers ``(rows, size)``."""
         return torch.empty((rows, self.size), dtype=self.kind, device=self.device)
@@ -60,29 +55,23 @@ class Flat(NamedTuple):
             torch._foreach_copy_(targets, sources)
 
 
-class Layout:
-    """Where the loss and each gradient lie in the buffers that are exchanged: one buffer for each type.
+def flats(parameters: list[Tensor], size: int, device: torch.device) -> list[Flat]:
+    """Return where the loss and each gradient lie: one buffer for each type.
 
     Args:
         parameters: The trained parameters.
         size: Number of processes; a buffer is divided evenly among them.
         device: The device of the buffers.
     """
-
-    def __init__(self, parameters: list[Tensor], size: int, device: torch.device) -> None:
-        like = [torch.empty((), device="meta"), *(torch.empty_like(each, device="meta") for each in parameters)]
-        self.flats: list[Flat] = []
-        for kind in dict.fromkeys(each.dtype for each in like):
-            indices = [index for index, each in enumerate(like) if each.dtype == kind]
-            unit, end, starts = max(1, ALIGNED // kind.itemsize), 0, list[int]()
-            for index in indices:
-                starts.append(end)
-                end += -(-like[index].numel() // unit) * unit
-            shared = unit * size
-            end = -(-end // shared) * shared
-            self.flats.append(Flat(indices, [like[index] for index in indices], starts, end, kind, device))
-
-    @property
-    def nbytes(self) -> int:
-        """Size of all buffers [bytes]."""
-        return sum(flat.nbytes for flat in self.flats)
+    like = [torch.empty((), device="meta"), *(torch.empty_like(each, device="meta") for each in parameters)]
+    found = []
+    for kind in dict.fromkeys(each.dtype for each in like):
+        indices = [index for index, each in enumerate(like) if each.dtype == kind]
+        unit, end, starts = max(1, ALIGNED // kind.itemsize), 0, list[int]()
+        for index in indices:
+            starts.append(end)
+            end += -(-like[index].numel() // unit) * unit
+        shared = unit * size
+        end = -(-end // shared) * shared
+        found.append(Flat(indices, [like[index] for index in indices], starts, end, kind, device))
+    return found

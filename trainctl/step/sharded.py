@@ -222,7 +222,7 @@ class ShardedExchange(Exchange):
 
     def _agree(
         self, found: Found | None, trouble: BaseException | None, statistics: int
-    ) -> tuple[list[bool], list[Tensor], list[Tensor]]:
+    ) -> tuple[list[bool], list[Tensor]]:
         """Exchange everything but gradients; a process in trouble ends, as the others wait for it inside a part."""
         if trouble is not None and lacks_memory(trouble):
             raise UnavailableError(out_of_memory(trouble)) from trouble

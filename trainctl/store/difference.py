@@ -16,7 +16,7 @@ from trainctl.settings.existing import MAY_CHANGE, among
 from trainctl.settings.renamed import with_new_names
 from trainctl.store import rundir
 from trainctl.store.manifest import Saved
-from trainctl.wording import listed
+from trainctl.wording import amount, listed
 
 PARTS = "tree"  # how the parts of a batch are computed; checkpoints of earlier versions do not say
 
@@ -70,7 +70,7 @@ def data_differ(run: Run, before: Schema, saved: Saved) -> list[str]:
     rows = {name: len(part) for name, part in run.data.splits.items()}
     if (saved.manifest.rows or rows) != rows:
         counts = sum(saved.manifest.rows.values()), sum(rows.values())
-        differing.append(f"{counts[0]:,} rows in the checkpoint, {counts[1]:,} in this run")
+        differing.append(f"{amount(counts[0], 'row')} in the checkpoint, {counts[1]:,} in this run")
     old, new = fingerprints.shown(before.fingerprint), fingerprints.shown(run.data.schema.fingerprint)
     return [*(differing or ["values differ"]), f"fingerprint {old} in the checkpoint, {new} in this run"]
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from trainctl.errors import CheckpointError, StorageError
+from trainctl.fileformat.at_most import read_at_most
 from trainctl.fileformat.json_text import parse_json
 from trainctl.machine import identity
 from trainctl.store import directories, files, journal_base, runfile
@@ -110,7 +111,7 @@ class Reader:
             path, start = self.home / "journal" / name, self._positions.get(writer, 0)
             with suppress(CheckpointError), runfile.reader(path) as file:
                 file.seek(start)
-                content = file.read(LARGEST)
+                content = read_at_most(file, LARGEST)
                 complete = content[: content.rfind(b"\n") + 1]
                 self._positions[writer] = start + len(complete)
                 for line in complete.splitlines():

@@ -23,7 +23,7 @@ from trainctl.store.checkpoint import NUMBERS
 from trainctl.store.difference import check_origin
 from trainctl.store.manifest import Manifest, NewerFormatError, Saved
 from trainctl.store.runpath import AnyPath
-from trainctl.wording import shell_words
+from trainctl.wording import agree, amount, shell_words
 
 # Fields of the state that every checkpoint has; those added later have defaults.
 FIRST = ("step", "seconds", "stopping", "reaction", "averaged", "best")
@@ -165,13 +165,15 @@ def load_weights(model: torch.nn.Module, weights: Mapping[str, Tensor], path: An
         different = sorted(key for key in needed.keys() | saved.keys() if needed.get(key) != saved.get(key))
         first = different[0]
         raise CheckpointError(
-            f"{path}: belongs to another model: {len(different)} of {len(needed.keys() | saved.keys())} tensors differ, e.g. {first}"
+            f"{path}: belongs to another model: {len(different)} of {amount(len(needed.keys() | saved.keys()), 'tensor')}"
+            f" {agree(len(different), 'differs', 'differ')}, e.g. {first}"
             f" ({_shape(saved, first)} in the checkpoint, {_shape(needed, first)} in this model)"
         )
     learned = dict(model.named_parameters())
     if broken := [key for key, value in weights.items() if _broken(value, finite=key in learned)]:
         raise CheckpointError(
-            f"{path}: {len(broken)} of {len(weights)} tensors have weights that are not finite, e.g. {broken[0]}; remove this checkpoint to"
+            f"{path}: {len(broken)} of {amount(len(weights), 'tensor')} {agree(len(broken), 'has', 'have')}"
+            f" weights that are not finite, e.g. {broken[0]}; remove this checkpoint to"
             " continue from the previous one"
         )
     model.load_state_dict(dict(weights))
@@ -240,11 +242,11 @@ def load_optimizer(
     indices = {index for group in current["param_groups"] for index in group["params"]}
     if not set(state) <= indices:
         raise CheckpointError(
-            f"{path}: belongs to another optimizer: it has state for {len(state)} tensors, this run trains {len(indices)}"
+            f"{path}: belongs to another optimizer: it has state for {amount(len(state), 'tensor')}, this run trains {len(indices)}"
         )
     if broken := [name for name, value in named.items() if _broken(value, finite=False)]:
         raise CheckpointError(
-            f"{path}: the optimizer's state has NaN in {len(broken)} of {len(named)} tensors, e.g. {broken[0]}"
+            f"{path}: the optimizer's state has NaN in {len(broken)} of {amount(len(named), 'tensor')}, e.g. {broken[0]}"
         )
     optimizer.load_state_dict({"state": state, "param_groups": current["param_groups"]})
 

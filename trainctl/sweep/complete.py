@@ -10,6 +10,7 @@ from trainctl.store import rundir, runfile, runpath
 from trainctl.sweep import results
 from trainctl.sweep.record import require_readable
 from trainctl.sweep.sweep_json import require
+from trainctl.wording import amount
 
 NOTHING_LEFT = "nothing is left to do: these are the results so far"
 
@@ -44,7 +45,7 @@ def show(directory: Path, words: Sequence[str], packages: Sequence[str]) -> bool
     sweep = require_readable(home, home.parent)
     if sweep.outcome != "finished" or sweep.counts["failed"] or not sweep.counts["finished"]:
         return False
-    table.line(f"{results.amount(sweep.points, 'point')}, {results.amount(len(sweep.trials), 'trial')} in {home}")
+    table.line(f"{amount(sweep.points, 'point')}, {amount(len(sweep.trials), 'trial')} in {home}")
     table.line(NOTHING_LEFT)
     results.show(sweep.answer, home, sweep.fixed)
     return True

@@ -24,9 +24,10 @@ from rich.text import Text
 from trainctl.report import phrases, table
 from trainctl.report.styles import BAD
 from trainctl.report.terminal import HARMLESS, HERTZ, QuietLive
-from trainctl.sweep.results import amount, path_of, short_reason
+from trainctl.sweep.results import path_of, short_reason
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import Limits, View
+from trainctl.wording import amount
 
 ENDINGS = {"finished": "finished", "stopped": "stopped", "paused": "paused", "pruned": "pruned", "failed": "FAILED"}
 

@@ -17,6 +17,7 @@ from trainctl.sweep.answer import Answer, Ranking, Standing, is_done
 from trainctl.sweep.ranked_table import ranked_table
 from trainctl.sweep.record import SweepRecord, require_readable
 from trainctl.sweep.trial import Trial
+from trainctl.wording import agree, amount
 
 MOST_POINTS = 1000  # of the table
 MOST_CURVES = 150  # trials whose curves are drawn
@@ -72,7 +73,7 @@ def _last_written(sweep: SweepRecord, held: runpath.RunPath) -> float:
 
 
 def _lead(sweep: SweepRecord) -> str:
-    points, trials = results.amount(sweep.points, "point"), results.amount(len(sweep.trials), "trial")
+    points, trials = amount(sweep.points, "point"), amount(len(sweep.trials), "trial")
     return f"{points}, {trials}, by {sweep.monitor}. {sweep.outcome.capitalize()}."
 
 
@@ -113,7 +114,7 @@ def _ranking(ranking: Ranking, answer: Answer) -> list[Block]:
     blocks: list[Block] = [Prose(text.strip()) for text in results.conclusions(ranking, answer.monitor)]
     blocks.append(Table(shown.headers, shown.rows[:MOST_POINTS], right, caption, strong))
     if (hidden := len(shown.rows) - MOST_POINTS) > 0:
-        blocks.append(Prose(f"{hidden:,} further points are in results.csv.", "note"))
+        blocks.append(Prose(f"{amount(hidden, 'further point')} {agree(hidden, 'is', 'are')} in results.csv.", "note"))
     return blocks
 
 
@@ -139,7 +140,7 @@ def _curves(ranking: Ranking, answer: Answer, number: int, name: str) -> list[Bl
         return []
     values = [y for series in drawn for _, y in series.points]
     total = sum(len(each.trials) for each in ranking.standings)
-    some = f": {len(drawn)} of {total:,} trials, the best first" if len(drawn) < total else ""
+    some = f": {len(drawn)} of {amount(total, 'trial')}, the best first" if len(drawn) < total else ""
     chart = Chart(
         name=f"curves_{number}", title=f"Learning curves{some}", about=name, x_label="epoch", y_label=answer.monitor,
         series=tuple(reversed(drawn)), log_y=wide(values), x_word="epoch", last_first=True,
@@ -162,7 +163,7 @@ def _curve(trial: Trial, standing: Standing, monitor: str, place: int | None) ->
     best = standing.verdict == "best"
     words = " ".join((*standing.words, *trial.replicate)) or trial.directory.name
     colour = RED if best else place if place < RED else place + 1
-    return thinned(Series(f"{words} (best)" if best else words, epochs, values, "line", colour), MOST_ROWS)
+    return thinned(Series(f"{words} (best point)" if best else words, epochs, values, "line", colour), MOST_ROWS)
 
 
 def _overall(answer: Answer) -> list[Block]:

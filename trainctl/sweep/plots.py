@@ -14,6 +14,7 @@ from trainctl.sweep.answer import Answer, Ranking, Standing
 from trainctl.sweep.axes import Scale, metric_scale, scale_of, window
 from trainctl.sweep.importance import importances, values_of
 from trainctl.sweep.trial import Trial
+from trainctl.wording import amount
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -213,7 +214,7 @@ def curves(ranking: Ranking, answer: Answer, path: AnyPath, about: str = "") -> 
     axes.set_xlabel("epoch")
     axes.set_ylabel(answer.monitor, parse_math=False)
     total = sum(len(each.trials) for each in ranking.standings)
-    some = f" ({len(chosen)} of {total:,} trials)" if len(chosen) < total else ""
+    some = f" ({len(chosen)} of {amount(total, 'trial')})" if len(chosen) < total else ""
     red = "" if best is None else ": the best point in red"
     figure.headline(drawn, f"Learning curves{some}{red}", about)
     figure.write(drawn, path)

@@ -11,7 +11,7 @@ from trainctl.sweep.answer import Answer, Confirmation, Ranking, Standing, is_do
 from trainctl.sweep.importance import values_of
 from trainctl.sweep.ranked_table import PLUS_MINUS, ranked_table
 from trainctl.sweep.trial import Trial
-from trainctl.wording import shell_words
+from trainctl.wording import amount, shell_words
 
 MOST_ROWS = 50  # of the table; results.csv has all
 MOST_REASONS = 10
@@ -103,15 +103,6 @@ def _show_ranking(ranking: Ranking, answer: Answer, stream: TextIO | None) -> No
         table.line(f"{amount(hidden, 'more point')}: see results.csv", stream=stream)
 
 
-def amount(count: int, noun: str) -> str:
-    """Return a number with a noun.
-
-    >>> amount(1, "trial"), amount(1200, "trial")
-    ('1 trial', '1,200 trials')
-    """
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
-
-
 def conclusions(ranking: Ranking, monitor: str) -> list[str]:
     """Return what follows from a ranking, and what does not, in sentences."""
     best = ranking.best
@@ -124,7 +115,7 @@ def conclusions(ranking: Ranking, monitor: str) -> list[str]:
     lines = []
     others = len(ranking.indistinct) - 1
     if others:
-        points = "1 other point" if others == 1 else f"{others:,} other points"
+        points = amount(others, "other point")
         lines.append(f"{points} cannot be distinguished from the best (paired by seed, 5 % for all comparisons).")
     elif all(each.verdict in ("best", "worse") for each in ranking.standings if each.values):
         lines.append("The best point is better than every other one (paired by seed, 5 % for all comparisons).")

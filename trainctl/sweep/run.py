@@ -24,6 +24,7 @@ from trainctl.sweep.sampler import Sampler
 from trainctl.sweep.study import Study
 from trainctl.sweep.trial import Trial
 from trainctl.sweep.view import Limits
+from trainctl.wording import amount
 
 MOST_LOOKED_AT = 100  # trials whose length is looked at
 PAUSE = 2.0  # seconds between two writes of results.csv
@@ -41,9 +42,7 @@ def run(study: Study) -> int:
     monitor, larger = study.base.monitor, study.policy.maximize
     watcher = watch(sys.stdout, study.home, monitor, trials.all, maximize=larger, limits=limits_of(study))
     study.journal.say = watcher.note
-    watcher.note(
-        f"{results.amount(len(study.ledger.points), 'point')}, {results.amount(len(trials.all), 'trial')} in {study.home}"
-    )
+    watcher.note(f"{amount(len(study.ledger.points), 'point')}, {amount(len(trials.all), 'trial')} in {study.home}")
     if trials.unchanged:
         watcher.note(NOTHING_LEFT)
     if without_effect := rungs_without_effect(study):
@@ -63,7 +62,9 @@ def run(study: Study) -> int:
     if stopped:
         table.line(f"the sweep stopped: {stopped}; continue it with: {study.resume}")
     if failed := [trial for trial in trials.all if trial.status == "failed"]:
-        raise SweepError(f"{len(failed)} of {len(trials.all)} trials failed; see {study.home / 'results.csv'}")
+        raise SweepError(
+            f"{len(failed)} of {amount(len(trials.all), 'trial')} failed; see {study.home / 'results.csv'}"
+        )
     if trials.all and all(trial.status == "stopped" for trial in trials.all):
         raise Interrupted(f"all {len(trials.all)} trials stopped at loop.stop_at_step; each can be resumed")
     return 0
@@ -128,7 +129,7 @@ def rungs_without_effect(study: Study) -> str:
     if len(known) < len(epochs) or any(each > first for each in known) or not known:
         return ""
     return (
-        f"note: sweep.prune={settings.prune} has no effect: it compares trials after {first} epochs first, and none is longer"
+        f"note: sweep.prune={settings.prune} has no effect: it compares trials after {amount(first, 'epoch')} first, and none is longer"
         f" than {max(known):g}; choose smaller sweep.rungs, or a larger loop.epochs"
     )
 

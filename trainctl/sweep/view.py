@@ -13,8 +13,9 @@ from rich.console import ConsoleOptions, RenderResult
 from rich.text import Text
 
 from trainctl.report import phrases
+from trainctl.report.layout import width
 from trainctl.report.styles import BAD, BEST, LABEL, VALUE
-from trainctl.report.table import printable, width
+from trainctl.report.table import printable
 from trainctl.report.terminal import flow, marks
 from trainctl.sweep.results import short_reason
 from trainctl.sweep.trial import Trial

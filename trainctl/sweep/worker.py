@@ -25,6 +25,7 @@ from trainctl.store.runpath import RunPath
 from trainctl.sweep.messages import Channel, Message
 from trainctl.sweep.trial import INTERRUPTED
 from trainctl.train import session
+from trainctl.wording import amount
 
 SIGN_OF_LIFE = 0.5  # seconds between two reports of the step
 PATIENCE = 30.0  # seconds that a worker without a pool has to save its trial
@@ -135,7 +136,7 @@ class Judge:
             self.watch.channel.send({"rung": rung, "value": self.value, "epoch": row["epoch"], "step": row["step"]})
             if (verdict := self.watch.verdict()) != "continue":
                 self.paused = "pruned" if verdict == "prune" else "paused"
-                return f"{self.paused} after {rung} epoch{'s' * (rung != 1)}"
+                return f"{self.paused} after {amount(rung, 'epoch')}"
         return None
 
 

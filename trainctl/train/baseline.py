@@ -1,7 +1,7 @@
 """What a trivial model reaches on the same rows, and how uncertain the metrics of a test split are."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from trainctl.data.rows import Data, SplitName
 from trainctl.run import metric_names
 from trainctl.run.run import Evaluation
+from trainctl.train import resampled
 from trainctl.train.evaluation import evaluate, outputs, scores_of
 from trainctl.wording import shortened
 
@@ -139,36 +140,58 @@ def _error(evaluation: Evaluation, model: nn.Module) -> float:
     return float((model(evaluation.data.input_scale(inputs)) - targets).abs().mean())
 
 
-def no_better(metrics: Mapping[str, float], plain: Trivial, task: str, split: str) -> str:
-    """Return a line that warns of a model that is no better than the trivial one; empty if it is better."""
+def no_better(
+    metrics: Mapping[str, float], plain: Trivial, task: str, split: str, ends: Mapping[str, Sequence[float]]
+) -> str:
+    """Return a line that warns of a model that is no better than the trivial one, or not clearly; empty if it is better.
+
+    Args:
+        metrics: What the model reaches.
+        plain: What the trivial one reaches.
+        task: The task.
+        split: The rows of both.
+        ends: The confidence interval of each metric, as far as it is known.
+    """
     name = f"{split}/{PRIMARY[task]}"
     value, other = metrics.get(name, math.nan), plain.metrics.get(name, math.nan)
     better = value > other if metric_names.maximize(name) else value < other
-    if better or math.isnan(value) or math.isnan(other):
+    if math.isnan(value) or math.isnan(other):
         return ""
-    return f"the model is no better than a trivial baseline: {name} is {value:.4g}, and {plain.what} gives {other:.4g}"
+    if not better:
+        return (
+            f"the model is no better than a trivial baseline: {name} is {value:.4g}, and {plain.what} gives {other:.4g}"
+        )
+    low, high = ends.get(name) or (value, value)
+    if not low <= other <= high:
+        return ""
+    return (
+        f"the model may be no better than a trivial baseline: {name} is {value:.4g}, its 95 % interval is {low:.4g} to"
+        f" {high:.4g}, and {plain.what} gives {other:.4g}"
+    )
 
 
 def intervals(evaluation: Evaluation, split: SplitName, metrics: Mapping[str, float]) -> dict[str, list[float]]:
-    """Return the 95 % confidence intervals of the metrics of a split: of accuracy, MAE and RMSE.
+    """Return the 95 % confidence intervals of the metrics of a split: accuracy, MAE, RMSE, and the group ``metric``.
 
     They say how much the metrics would vary with other test rows of the same kind, not with other initial weights. That
-    of the accuracy is exact (C. Clopper, E. Pearson, 1934), the others are bootstrap percentiles (B. Efron, 1979).
+    of the accuracy is exact (C. Clopper, E. Pearson, 1934), the others are from a bootstrap (B. Efron, 1979).
     """
-    rows = len(evaluation.data.splits[split])
+    rows, found = len(evaluation.data.splits[split]), {}
     if not rows:
         return {}
-    if evaluation.task == "classification":
-        name = f"{split}/accuracy"
-        return {name: clopper_pearson(round(metrics[name] * rows), rows)} if name in metrics else {}
-    if evaluation.task != "regression":
-        return {}
+    if evaluation.task == "classification" and (name := f"{split}/accuracy") in metrics:
+        found[name] = clopper_pearson(round(metrics[name] * rows), rows)
+    wanted = [metric for metric in evaluation.metrics if metric.names]
+    if not wanted and evaluation.task != "regression":
+        return found
     kept = [(values.cpu(), targets.cpu()) for values, targets in outputs(evaluation, split)]
     scores = scores_of(evaluation, torch.cat([each for each, _ in kept]), torch.cat([each for _, each in kept]))
-    errors = scores.predicted - scores.targets
-    found = {f"{split}/mae": bootstrap(np.abs(errors).mean(1))}
-    if errors.shape[1] == 1:
-        found[f"{split}/rmse"] = [math.sqrt(max(end, 0.0)) for end in bootstrap(np.square(errors[:, 0]))]
+    if evaluation.task == "regression":
+        errors = scores.predicted - scores.targets
+        found[f"{split}/mae"] = bootstrap(np.abs(errors).mean(1))
+        if errors.shape[1] == 1:
+            found[f"{split}/rmse"] = [math.sqrt(max(end, 0.0)) for end in bootstrap(np.square(errors[:, 0]))]
+    found |= {f"{split}/{name}": ends for name, ends in resampled.intervals(wanted, scores).items()}
     return {name: ends for name, ends in found.items() if all(map(math.isfinite, ends))}
 
 

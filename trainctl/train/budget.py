@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from trainctl.machine.signals import StopRequest
 from trainctl.run.reporter import Row
 from trainctl.run.run import Run
+from trainctl.wording import amount
 
 if TYPE_CHECKING:
     from trainctl.machine.agreed import AgreedRequest
@@ -98,5 +99,6 @@ def end_reason(run: Run) -> str | None:
         for key, value in (("max_steps", loop.max_steps), ("max_time", loop.max_time))
         if value is not None
     ]
-    done = f"completed all {loop.epochs} epochs" if loop.epochs != 1 else "completed 1 epoch"
+    epochs = loop.epochs or 0
+    done = f"completed {'' if epochs == 1 else 'all '}{amount(epochs, 'epoch')}"
     return f"{done} (before {' and '.join(unreached)}: raise loop.epochs to reach it)" if unreached else done

@@ -79,17 +79,15 @@ def in_context(run: Run, metrics: Mapping[str, float]) -> dict[str, Any]:
     """Return the entries of the summary that put the metrics of the test split into context.
 
     ``trivial`` is what a model reaches that ignores the inputs, ``intervals`` how uncertain the metrics are, ``warning`` is
-    there if the model is no better than the trivial one, and ``size`` says what the model costs, if it learned from other
+    there if the model is no better than the trivial one, or not clearly, and ``size`` says what the model costs, if it learned from other
     runs or is smaller than one. Without a test split, it is that of validation.
     """
     tested: SplitName = "test" if len(run.data.splits["test"]) else "val"
     plain = baseline.trivial(run.evaluation, tested)
     reached = metrics or evaluate(run.evaluation, tested)
-    context: dict[str, Any] = {
-        "trivial": {"what": plain.what, "metrics": finite(plain.metrics)},
-        "intervals": baseline.intervals(run.evaluation, tested, reached),
-    }
-    if warning := baseline.no_better(reached, plain, run.task, tested):
+    ends = baseline.intervals(run.evaluation, tested, reached)
+    context: dict[str, Any] = {"trivial": {"what": plain.what, "metrics": finite(plain.metrics)}, "intervals": ends}
+    if warning := baseline.no_better(reached, plain, run.task, tested, ends):
         context["warning"] = warning
     if size := size_of_student(run) or size_of_smaller(run):
         context["size"] = size

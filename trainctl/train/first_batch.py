@@ -15,6 +15,7 @@ from trainctl.run.run import Run
 from trainctl.step.part import ignore
 from trainctl.step.pieces import pieces_of
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import amount
 
 MOST = {"image": 24, "table": 16, "text": 16, "series": 6}  # rows that are drawn
 MOST_COLUMNS = {"table": 12, "series": 4}
@@ -63,7 +64,7 @@ def draw(run: Run, path: AnyPath, about: str) -> AnyPath:
     batch = first(run, MOST[kind])
     augments = [member["name"] for member in run.config.members("augment") if member["name"] != "none"]
     how = f", after {', '.join(augments)}" if augments else ""
-    title = f"First training batch: {len(batch.seen):,} of {batch.size:,} rows{how}"
+    title = f"First training batch: {len(batch.seen):,} of {amount(batch.size, 'row')}{how}"
     named = captions(run, batch)
     scaled = run.data.input_scale(batch.seen.to(run.device)).cpu()
     if kind == "image":

@@ -41,7 +41,7 @@ from trainctl.train import checkpoint_writer, loop, parentage, provenance, toget
 from trainctl.train.budget import Judge, end_reason
 from trainctl.train.conclusion import Summary, conclude, finish
 from trainctl.train.log_lines import listening
-from trainctl.wording import shell_words
+from trainctl.wording import agree, amount, shell_words
 
 
 def no_judge(row: Row) -> None:
@@ -201,8 +201,8 @@ def _warnings(run: Run, saved: Saved, history: Sequence[Row]) -> list[str]:
     count, first = lost_evaluations(run, history)
     if count:
         shown = ", ".join(map(str, first)) + (", ..." if count > len(first) else "")
-        plural = "s" * (count != 1)
-        lines.append(f"metrics.jsonl is damaged: missing {count} evaluation{plural}, at step{plural} {shown}")
+        at = f"{amount(count, 'evaluation')}, at {agree(count, 'step', 'steps')} {shown}"
+        lines.append(f"metrics.jsonl is damaged: missing {at}")
     return lines + [f"skipped: {trouble}" for trouble in saved.skipped]
 
 

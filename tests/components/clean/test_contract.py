@@ -92,4 +92,4 @@ def test_only_the_first_of_equal_rows_stays(name):
     kept, report = make(name, duplicates="drop").select(dataset)
     assert kept.inputs.flatten().tolist() == [1, 2, 1]
     assert kept.targets.tolist() == [0, 1, 1]
-    assert report == ["dropped 1 duplicate rows"]
+    assert report == ["dropped 1 duplicate row"]

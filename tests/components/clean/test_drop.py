@@ -43,7 +43,7 @@ def test_outliers_are_dropped_from_the_training_rows_only():
     cleaner, train = clean.fit(dataset, torch.arange(30))
     assert train.tolist() == [row for row in range(30) if row != 3]
     assert cleaner(dataset.inputs)[38] == 1000
-    assert clean.changes(dataset, cleaner, 1) == ["dropped 1 training rows with outliers (zscore 3)"]
+    assert clean.changes(dataset, cleaner, 1) == ["dropped 1 training row with outliers (zscore 3)"]
 
 
 def test_constant_columns_and_categories_have_no_limits():

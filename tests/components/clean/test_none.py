@@ -26,7 +26,7 @@ def test_a_whole_data_set_stays():
     [
         (
             table(inputs=((1.0, 2.0), (3.0, math.nan))),
-            "1 values of the inputs are missing or infinite, the first in row 1, column b",
+            "1 value of the inputs is missing or infinite, the first in row 1, column b",
         ),
         (
             table(inputs=((1.0, -math.inf), (math.nan, math.nan))),
@@ -34,11 +34,11 @@ def test_a_whole_data_set_stays():
         ),
         (
             table(inputs=((1.0, math.inf),), names=()),
-            "1 values of the inputs are missing or infinite, the first in row 0, column 1",
+            "1 value of the inputs is missing or infinite, the first in row 0, column 1",
         ),
         (
             table(targets=((0.0,), (math.nan,))),
-            "1 values of the targets are missing or infinite, the first in row 1, column y",
+            "1 value of the targets is missing or infinite, the first in row 1, column y",
         ),
     ],
     ids=["one", "several", "without names", "target"],
@@ -52,7 +52,7 @@ def test_values_that_are_not_finite_are_counted_and_located(dataset, message):
 def test_sequences_are_searched_too():
     sequences = torch.zeros(4, 3, 2)
     sequences[2, 1, 0] = math.nan
-    with pytest.raises(DataError, match=r"1 values of the inputs .* row 2"):
+    with pytest.raises(DataError, match=r"1 value of the inputs .* row 2"):
         none().select(Dataset(sequences, torch.zeros(4, dtype=torch.int64), "classification", ("a", "b")))
 
 
@@ -66,11 +66,11 @@ def test_a_missing_category_counts_once_by_the_columns_name():
     inputs = torch.tensor([[1.0, 0.0, 1.0, 0.0], [2.0, *[math.nan] * 3]])
     names = tuple(name for column in columns for name in column.names)
     dataset = Dataset(inputs, torch.zeros(2, 1), "regression", input_names=names, columns=columns)
-    with pytest.raises(DataError, match=r"^1 values of the inputs .* row 1, column city;"):
+    with pytest.raises(DataError, match=r"^1 value of the inputs .* row 1, column city;"):
         none().select(dataset)
 
 
 def test_a_missing_class_is_named_by_its_column():
     dataset = Dataset(torch.zeros(2, 1), torch.tensor([0, NO_CLASS]), "classification", ("a", "b"), target_names=("y",))
-    with pytest.raises(DataError, match=r"^1 values of the targets .* row 1, column y;"):
+    with pytest.raises(DataError, match=r"^1 value of the targets .* row 1, column y;"):
         none().select(dataset)

@@ -52,6 +52,22 @@ def test_folders_are_classes_and_images_are_scaled(folder, load):
     assert load(root, channels=1).inputs.shape == (4, 1, 4, 4)
 
 
+@pytest.mark.parametrize("keep", ["memory", "disk"])
+def test_each_row_knows_its_file(folder, load, keep):
+    root = folder("train", "test", count=5)
+    (root / "train" / "cat" / "1.png").write_text("no image")
+    dataset = load(root, damaged="skip", keep=keep)
+    assert len(dataset.files) == len(dataset.inputs) == 19
+    assert "train/cat/1.png" not in dataset.files
+    rows = torch.arange(19)
+    for name, pixels, target in zip(dataset.files, dataset.rows(rows), dataset.targets.tolist(), strict=True):
+        kind = dataset.class_names[target]
+        assert name.split("/")[1] == kind
+        assert (pixels[0].float().mean() > pixels[2].float().mean()) == (kind == "cat")
+    assert {name.split("/")[0] for name in dataset.files[-10:]} == {"test"}
+    assert dataset.take(torch.tensor([2, 18])).files == (dataset.files[2], dataset.files[18])
+
+
 def test_given_splits_are_the_splits(folder, load):
     dataset = load(folder("train", "valid", "test"))
     assert len(dataset.inputs) == 12
@@ -128,7 +144,7 @@ def test_what_is_not_read_is_counted(folder, load):
     Image.new("RGB", (9, 7)).save(root / "loose.png")
     (root / "dog" / "gone.png").symlink_to("nowhere.png")
     notes = " | ".join(load(root).notes)
-    assert "not used, because they are in no class folder: 1 images, such as loose.png" in notes
+    assert "not used, because they are in no class folder: 1 image, such as loose.png" in notes
     assert "not used, because not images that trainctl reads: 1 without a suffix, 1 .PDF and 1 .pdf" in notes
     assert "not used, because they are broken links or not regular files: dog/gone.png" in notes
 

@@ -1,6 +1,7 @@
 """Parquet files of the user's own become the rows that the same table gives as a CSV."""
 
 import datetime as dt
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -190,3 +191,14 @@ def test_pyarrow_is_needed_to_convert_and_not_afterwards(
     read(path)
     with pytest.raises(UnavailableError, match=r"needs pyarrow: pip install 'trainctl\[parquet\]'"):
         read(path, target="count")
+
+
+def test_pyarrow_takes_memory_from_the_system_and_processes_do_not_inherit_that():
+    code = """
+import os
+from trainctl.fileformat import arrow_memory
+arrow = arrow_memory.import_arrow("pyarrow")
+print(arrow.default_memory_pool().backend_name, arrow_memory.POOL in os.environ)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["system", "False"]

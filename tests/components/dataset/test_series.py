@@ -12,7 +12,7 @@ from trainctl.components.clean.none import none
 from trainctl.components.dataset.series import series
 from trainctl.data.split import split_rows
 from trainctl.errors import ConfigError, DataError
-from trainctl.report import dates
+from trainctl.fileformat.date import written
 from trainctl.settings.config import Split
 
 DEFAULTS = yaml.safe_load((ROOT / "conf/dataset/series.yaml").read_text())
@@ -80,10 +80,10 @@ def test_a_missing_value_counts_once_and_is_named_by_its_own_line_and_column(loa
     gaps = (tmp_path / "my.csv").read_text().replace("4,t4,40", "4,t4,")
     (tmp_path / "my.csv").write_text(gaps)
     dataset = series(**KEYS | {"path": str(tmp_path / "my.csv")})
-    with pytest.raises(DataError, match=r"^1 values of the inputs .* row 2 \(my.csv, line 6\), column b;"):
+    with pytest.raises(DataError, match=r"^1 value of the inputs .* row 2 \(my.csv, line 6\), column b;"):
         none().select(dataset)
     (tmp_path / "my.csv").write_text(gaps.replace("t4,\n", "t4,40\n").replace("9,t9", ",t9"))
-    with pytest.raises(DataError, match=r"^1 values of the targets .* row 5 \(my.csv, line 11\), column a;"):
+    with pytest.raises(DataError, match=r"^1 value of the targets .* row 5 \(my.csv, line 11\), column a;"):
         none().select(series(**KEYS | {"path": str(tmp_path / "my.csv")}))
     _, report = drop(outliers="keep", outlier_rule="zscore", outlier_limit=None, duplicates="keep").select(dataset)
     assert report == ["dropped 5 rows with missing values (b 3, target 2)"]
@@ -138,7 +138,7 @@ def test_a_window_has_the_time_of_its_first_target(tmp_path):
     days = [f"2024-01-{day:02d}" for day in range(10, 20)]
     for wanted in ({}, {"time": "day"}):  # a column of dates is found, too
         found = one_series(tmp_path, days, horizon=2, **wanted)
-        assert [dates.written(value) for value in found.times.values.tolist()] == days[2:-1]
+        assert [written(value) for value in found.times.values.tolist()] == days[2:-1]
         assert (found.times.column, found.times.dated) == ("day", True)
         assert found.take(torch.tensor([1, 3])).times.values.tolist() == found.times.values[[1, 3]].tolist()
     numbered = one_series(tmp_path, [3, 1, 2, 5], time="day").times
@@ -175,5 +175,5 @@ def test_a_row_without_a_place_in_time_is_named(tmp_path, days, changes, message
 def test_a_series_that_is_too_short_is_left_out_and_noted(tmp_path):
     found = one_series(tmp_path, [*"aaaaa", "b"], entity="day")
     assert len(found.inputs) == 3
-    assert "1 of 2 series are too short and left out, the first is 'b'" in found.notes[0]
+    assert "1 of 2 series is too short and left out, the first is 'b'" in found.notes[0]
     np.testing.assert_array_equal(found.lines[0], [2, 3, 4])

@@ -107,7 +107,7 @@ def test_samples_without_a_label_are_useful_to_a_teacher_only(load: Load, tmp_pa
     for named in (members, members | {"s/003.cls": b" \n"}):
         write(path, named)
         with pytest.raises(
-            DataError, match=r"1 of 10 samples have no \.cls, or an empty one, first .*a.tar:s/003.png: add"
+            DataError, match=r"1 of 10 samples has no \.cls, or an empty one, first .*a.tar:s/003.png: add"
         ):
             load(path)
     assert load(path, unlabeled=True).targets.tolist() == [0, 1, 0, -1, 0, 1, 0, 1, 0, 1]

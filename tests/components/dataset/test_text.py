@@ -142,7 +142,7 @@ def test_folders_of_texts_may_be_splits(reviews):
     (root / "README.txt").write_text("not a text of a class")
     dataset = text(**KEYS | {"path": str(root)})
     assert (dataset.class_names, dataset.test_rows) == (("neg", "pos"), 4)
-    assert "not used, because they are in no class folder: 1 texts, such as README.txt" in dataset.notes[0]
+    assert "not used, because they are in no class folder: 1 text, such as README.txt" in dataset.notes[0]
 
 
 def test_files_without_a_suffix_are_texts_if_there_are_no_others(reviews):

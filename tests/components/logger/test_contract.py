@@ -203,9 +203,11 @@ def name(request, monkeypatch):
 @pytest.mark.filterwarnings("default::ResourceWarning", "default::pytest.PytestUnraisableExceptionWarning")
 class TestEveryLogger:
     @pytest.mark.slow
-    def test_each_evaluation_is_there_once_after_every_kind_of_stop(self, name, tmp_path):
+    def test_each_evaluation_is_there_once_after_every_kind_of_stop(self, name, tmp_path, monkeypatch):
         points, facts = READERS[name]
-        run = tmp_path / "run"
+        run, elsewhere = tmp_path / "runs" / "run", tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        monkeypatch.chdir(elsewhere)
         with pytest.raises(Interrupted):
             session.begin(settings(name, "loop.stop_at_step=5"), [], run)
         same(points(run), run)
@@ -220,6 +222,7 @@ class TestEveryLogger:
             assert found["outcome"] == "finished"
             assert {"plots/confusion", "plots/curves"} <= found["plots"] | {"plots/curves"}
             assert len(found["plots"]) >= 2
+        assert list(elsewhere.iterdir()) == []  # all of it is with the runs
 
     def test_what_was_logged_after_a_checkpoint_is_taken_back(self, name, tmp_path):
         points, _ = READERS[name]

@@ -69,5 +69,5 @@ def test_dropout_is_one_share_or_one_for_each_hidden_layer():
 
     assert shares(hidden=[5, 4], dropout=0.3) == [0.3, 0.3]
     assert shares(hidden=[5, 4, 3], dropout=[0.1, 0.0, 0.5]) == [0.1, 0.5]
-    with pytest.raises(ConfigError, match=r"model.dropout=\[0.1,0.2\] has 2 entries for 1 hidden layers"):
+    with pytest.raises(ConfigError, match=r"model.dropout=\[0.1,0.2\] has 2 entries for 1 hidden layer"):
         make(dropout=[0.1, 0.2])

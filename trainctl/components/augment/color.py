@@ -7,6 +7,7 @@ from torch import Tensor
 
 from trainctl.components.augment.base import Augment, Limits, need_images, pixel_range, stored, uniform
 from trainctl.errors import ConfigError
+from trainctl.wording import amount
 
 Strength = Annotated[float, "[0, 1]"]
 
@@ -43,7 +44,9 @@ def color(
     """
     need_images("color", input_shape)
     if input_shape[0] not in (1, 3):
-        raise ConfigError(f"augment=color needs grey or RGB images; these images have {input_shape[0]} channels")
+        raise ConfigError(
+            f"augment=color needs grey or RGB images; these images have {amount(input_shape[0], 'channel')}"
+        )
 
     def apply(batch: Tensor, generator: torch.Generator) -> Tensor:
         strengths = (brightness, contrast, saturation)

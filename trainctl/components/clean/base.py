@@ -11,6 +11,7 @@ from torch import Tensor
 from trainctl.components.dataset.base import Dataset
 from trainctl.errors import DataError
 from trainctl.fileformat.target import NO_CLASS
+from trainctl.wording import agree, amount
 
 Missing = Literal["error", "drop", "impute"]
 Strategy = Literal["mean", "median", "most_frequent", "constant"]
@@ -105,12 +106,12 @@ class Clean:
             if count := int(incomplete.sum()):
                 where = columns(dataset, dataset.inputs.isnan()) if self.missing == "drop" else []
                 where += [f"target {int(lacking.sum())}"] if lacking.any() else []
-                report.append(f"dropped {count} rows with missing values ({', '.join(where)})")
+                report.append(f"dropped {amount(count, 'row')} with missing values ({', '.join(where)})")
                 dataset = dataset.take((~incomplete).nonzero()[:, 0])
         if self.duplicates == "drop":
             unique = first_of_equals(dataset)
             if count := len(dataset.inputs) - len(unique):
-                report.append(f"dropped {count} duplicate rows")
+                report.append(f"dropped {amount(count, 'duplicate row')}")
                 dataset = dataset.take(unique)
         return dataset, report
 
@@ -174,16 +175,16 @@ class Clean:
         values, report = dataset.inputs, []
         rule = f"{self.rule} {self.limit or LIMITS[self.rule]:g}"
         if dropped:
-            report.append(f"dropped {dropped} training rows with outliers ({rule})")
+            report.append(f"dropped {amount(dropped, 'training row')} with outliers ({rule})")
         if cleaner.low is not None and cleaner.high is not None:
             beyond = (values < cleaner.low) | (values > cleaner.high)
             if count := int(beyond.sum()):
-                report.append(f"clipped {count} outliers ({rule}): {', '.join(columns(dataset, beyond))}")
+                report.append(f"clipped {amount(count, 'outlier')} ({rule}): {', '.join(columns(dataset, beyond))}")
         if cleaner.fill is not None and values.isnan().any():
             strategy = f"constant {self.fill_value:g}" if self.strategy == "constant" else self.strategy
             rows = int(values.isnan().flatten(1).any(1).sum())
             where = columns(dataset, values.isnan())
-            report.append(f"imputed missing values in {rows} rows ({strategy}): {', '.join(where)}")
+            report.append(f"imputed missing values in {amount(rows, 'row')} ({strategy}): {', '.join(where)}")
         return report
 
 
@@ -213,7 +214,9 @@ def check(dataset: Dataset, *, missing: bool, unlabeled: bool = False) -> None:
             hint = "; clean=drop drops such rows" + (", clean=impute imputes the values" if kind == "inputs" else "")
             first = f"{dataset.locate(row, step)}, column {name}"
             problem = "missing or infinite" if wrong else "infinite"
-            raise DataError(f"{count} values of the {kind} are {problem}, the first in {first}{hint if wrong else ''}")
+            raise DataError(
+                f"{amount(count, 'value')} of the {kind} {agree(count, 'is', 'are')} {problem}, the first in {first}{hint if wrong else ''}"
+            )
 
 
 def _cells(dataset: Dataset, kind: str, bad: Tensor) -> tuple[Tensor, Tensor, Sequence[str]]:

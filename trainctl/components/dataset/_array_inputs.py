@@ -8,6 +8,7 @@ import torch
 from trainctl.errors import DataError
 from trainctl.fileformat.digits import as_floats
 from trainctl.fileformat.inferred import InferredLine
+from trainctl.wording import amount
 
 SMALLEST_IMAGE = 8  # pixels, from which on a square of numbers may be an image
 
@@ -32,8 +33,8 @@ def inputs_of(values: np.ndarray, file: Path) -> tuple[torch.Tensor, tuple[Infer
         raise DataError(f"{file}: inputs have shape {values.shape}; tables have 2 dimensions, sequences 3, images 4")
     floats, notes = as_floats(values, [f"column {index}" for index in range(values.shape[-1])])
     if values.ndim == 2:
-        return torch.from_numpy(floats), (("inputs", f"a table of {shape} columns"),), notes
-    line = f"sequences of {values.shape[1]} steps with {values.shape[2]} numbers each"
+        return torch.from_numpy(floats), (("inputs", f"a table of {amount(values.shape[1], 'column')}"),), notes
+    line = f"sequences of {amount(values.shape[1], 'step')} with {amount(values.shape[2], 'number')} each"
     if min(values.shape[1:]) < SMALLEST_IMAGE or not values.min() >= 0 or values.max() > 255:
         return torch.from_numpy(floats), (("inputs", line),), notes
     images = "(255 * x).round().astype('uint8')" if values.max() <= 1 else "x.astype('uint8')"

@@ -21,7 +21,7 @@ from trainctl.fileformat.table import (
     select,
 )
 from trainctl.fileformat.target import read_target, reason_of
-from trainctl.wording import listed, typed
+from trainctl.wording import amount, listed, typed
 
 
 def known_columns(schema: SchemaLike | None) -> tuple[Column, ...]:
@@ -102,7 +102,9 @@ def choose_inputs(
     unused = [f"{listed(out)} (dataset.drop)"] if out else []
     unused += [f"{name} (unnamed row-number column)" for name in indices if name not in dropped]
     if columns:
-        unused.append(f"{len(table.header) - len(targets) - len(others)} columns not listed in dataset.columns")
+        unused.append(
+            f"{amount(len(table.header) - len(targets) - len(others), 'column')} not listed in dataset.columns"
+        )
     return inputs, tuple(unused)
 
 

@@ -50,6 +50,7 @@ def images_on_disk(
     encoding: Encoding,
     val_rows: int = 0,
     test_rows: int = 0,
+    files: tuple[str, ...] = (),
 ) -> Dataset:
     """Return the data set of images that were decoded, in memory or on disk as the settings say.
 
@@ -63,6 +64,7 @@ def images_on_disk(
         encoding: Further settings for reading such images.
         val_rows: Number of images of the source's own validation split.
         test_rows: Number of images of the source's own test split.
+        files: The file of each, if it has one.
     """
     stored = Stored(found.inputs, root=found.root, finite=True)
     directory = found.inputs.path.parent
@@ -77,6 +79,7 @@ def images_on_disk(
         class_names=names,
         val_rows=val_rows,
         test_rows=test_rows,
+        files=files,
         encoding=replace(encoding, keep="disk"),
         notes=(*found.notes, *notes, *found.facts["notes"], *(mixed if choice.disk else ())),
         inferred=(*lines, *choice.lines),

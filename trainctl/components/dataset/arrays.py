@@ -32,6 +32,7 @@ from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.rows_file import RowsFile, is_sorted_by_class, reordered
 from trainctl.fileformat.stored import Layout, Stored
 from trainctl.fileformat.target import NO_CLASS
+from trainctl.wording import amount
 
 
 def arrays(
@@ -91,7 +92,7 @@ def arrays(
         inputs, lines, notes = inputs_of(values, file)
     amounts = answers.dtype.kind == "f" and (schema.task if schema else task) != "classification"
     missing = without_class(answers) if unlabeled and not amounts else np.zeros(len(answers), bool)
-    found = task_of_array(answers[~missing]) if task == "auto" and not schema else None
+    found = task_of_array(answers[~missing] if missing.any() else answers) if task == "auto" and not schema else None
     chosen: Task = schema.task if schema else found.task if found else task  # type: ignore[assignment]
     names: tuple[str, ...] = ()
     classes: tuple[str, ...] = ()
@@ -165,7 +166,10 @@ def _classes(
     """
     if missing.all():
         raise DataError(f"{file}: no row has a class: with a teacher, -1 means that a row has none")
-    some, classes = as_classes(answers[~missing], file, schema.class_names if schema else None)
+    labelled = answers[~missing] if missing.any() else answers
+    some, classes = as_classes(labelled, file, schema.class_names if schema else None)
+    if len(some) == len(answers):
+        return some, classes
     known = np.full(len(answers), NO_CLASS, dtype=np.int64)
     known[~missing] = some
     return known, classes
@@ -228,8 +232,8 @@ def _layout(rows: RowsFile, file: Path) -> tuple[Layout, tuple[InferredLine, ...
     if len(shape) > 2:
         raise DataError(f"{file}: inputs have shape {rows.shape}; tables have 2 dimensions, sequences 3, images 4")
     if len(shape) == 1:
-        return "rows", (("inputs", f"a table of {line} columns"),)
-    return "rows", (("inputs", f"sequences of {shape[0]} steps with {shape[1]} numbers each"),)
+        return "rows", (("inputs", f"a table of {amount(shape[0], 'column')}"),)
+    return "rows", (("inputs", f"sequences of {amount(shape[0], 'step')} with {amount(shape[1], 'number')} each"),)
 
 
 def _mixed(stored: Stored, source: Source) -> tuple[Stored, np.ndarray]:

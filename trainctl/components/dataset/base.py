@@ -136,6 +136,7 @@ class Dataset:
         source: The file, for messages.
         lines: First line of each row in the file ``(N,)``, or lines of each window and of its targets ``(N, W + H)``;
             None if it was not read from a file.
+        files: The file of each row, below the directory of the data set; empty if rows are not files.
         times: When the first target of each window of a series is; None if no column says it, or there are several series.
         learn: A function of the data set and its training rows; returns the data set with an encoding determined from
             those rows alone. None if the encoding does not depend on rows.
@@ -165,6 +166,7 @@ class Dataset:
     encoding: Encoding = Encoding()
     source: str = ""
     lines: Tensor | None = None
+    files: tuple[str, ...] = ()
     times: Times | None = None
     learn: Callable[["Dataset", Tensor], "Dataset"] | None = None
     notes: tuple[str, ...] = ()
@@ -195,6 +197,7 @@ class Dataset:
             test_rows=test,
             val_rows=int((rows >= size - own).sum()) - test,
             lines=None if self.lines is None else self.lines[rows],
+            files=tuple(self.files[row] for row in rows.tolist()) if self.files else (),
             times=None if self.times is None else self.times.take(rows),
         )
 

@@ -55,6 +55,7 @@ from trainctl.fileformat.table import (
 )
 from trainctl.fileformat.table_stream import first_part
 from trainctl.fileformat.target import reason_of
+from trainctl.wording import amount
 
 READING = 20  # times the size of a file: memory while it is read whole
 
@@ -243,7 +244,7 @@ def _convert(packer: Packer, file: Path, form: TableFormat, wish: Wish) -> None:
         if alone:  # all rows are known
             answers = read_targets(table, names, numeric, guessed.task, None)
             notes += odd_notes(table, names, seen, encode(table, seen), answers)
-    first = () if alone else (("columns", f"what they contain was seen in the first {len(table.rows):,} rows"),)
+    first = () if alone else (("columns", f"what they contain was seen in the first {amount(len(table.rows), 'row')}"),)
     amounts = [] if plan.classes else [Column(name) for name in names]
     packer.facts |= facts_of(
         file.name,

@@ -1,5 +1,6 @@
 """Your own images, in one folder for each class."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,6 +30,7 @@ from trainctl.fileformat.pixels import TOP, PixelFormat
 from trainctl.fileformat.place import check_directory, required
 from trainctl.fileformat.room import Choice, Room, choose
 from trainctl.fileformat.target import NO_CLASS
+from trainctl.wording import amount
 
 
 def image_folder(
@@ -123,6 +125,7 @@ def image_folder(
     damage.check(len(found.files))
     lost = {row for row, _ in facts.damaged}
     kept = [name for row, name in enumerate(found.classes) if row not in lost]
+    files = [file for row, file in enumerate(found.files) if row not in lost]
     if not schema and (empty := [name for name in found.names if name not in kept]):
         raise DataError(f"{root}: class {empty[0]} has no image that can be read")
     return Dataset(
@@ -133,8 +136,9 @@ def image_folder(
         val_rows=found.val - sum(training <= row < training + found.val for row in lost),
         test_rows=found.test - sum(row >= training + found.val for row in lost),
         encoding=Encoding(pixel_range=facts.pixel_range),
+        files=_below(root, files),
         notes=(*found.notes, *damage.notes, *_notes(facts)),
-        inferred=(*_inferred(found, facts, background), *choice.lines),
+        inferred=(*_inferred(found, facts, wanted), *choice.lines),
     )
 
 
@@ -174,13 +178,20 @@ def _on_disk(
         raise DataError(f"{root}: class {empty[0]} has no image that can be read")
     codes = [found.names.index(name) if name != NO_NAME else NO_CLASS for name in names]
     return images_on_disk(
-        rows, np.array(codes, np.int64), found.names, choice,
-        lines=_inferred(found, facts, wanted.background),
+        rows,
+        np.array(codes, np.int64), found.names, choice,
+        lines=_inferred(found, facts, wanted),
         notes=(*found.notes, *_notes(facts)),
         encoding=Encoding(pixel_range=facts.pixel_range),
         val_rows=int(((kept >= training) & (kept < training + found.val)).sum()),
         test_rows=int((kept >= training + found.val).sum()),
+        files=_below(root, [found.files[row] for row in kept.tolist()]),
     )  # fmt: skip
+
+
+def _below(root: Path, files: Sequence[Path]) -> tuple[str, ...]:
+    """Return the names of files below a directory."""
+    return tuple(file.relative_to(root).as_posix() for file in files)
 
 
 def _hints() -> dict[str, str]:
@@ -203,14 +214,14 @@ def _notes(facts: Facts) -> list[str]:
     return notes
 
 
-def _inferred(found: ClassFiles, facts: Facts, background: str) -> tuple[tuple[str, str], ...]:
+def _inferred(found: ClassFiles, facts: Facts, wanted: Wanted) -> tuple[tuple[str, str], ...]:
     """Return what was found in the directory, for the block at the start."""
     layout = "train, val and test are splits" if found.has_splits else "each folder is a class"
-    parts = [f"{len(found.files) - len(facts.damaged):,} files, {layout} (dataset.splits)"]
+    parts = [f"{amount(len(found.files) - len(facts.damaged), 'file')}, {layout} (dataset.splits)"]
     if facts.transparent:
-        ground = "transparency ignored" if background == "ignore" else f"put on {background}"
+        ground = "transparency ignored" if wanted.background == "ignore" else f"put on {wanted.background}"
         parts.append(f"{facts.transparent:,} transparent, {ground} (dataset.background)")
     if facts.deep:
         low, high = facts.pixel_range or (0, TOP)
         parts.append(f"{facts.deep:,} of more than 8 bits, {low:g}..{high:g} become 0..255 (dataset.range)")
-    return (("images", "; ".join(parts)),)
+    return (("images", "; ".join(parts)), *facts.lines(wanted.size, wanted.size, wanted.channels))

@@ -9,6 +9,7 @@ from trainctl.components.dataset._columns import check_targets, facts_of, known_
 from trainctl.components.dataset._on_disk import kept, of_same_columns, schema_json
 from trainctl.components.dataset.base import Dataset, Keep, PathText, SchemaLike, Size, cache_directory
 from trainctl.errors import DataError
+from trainctl.fileformat.arrow_memory import memory_of_the_system
 from trainctl.fileformat.csv_rows import Plan
 from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.packed import Packer, Source, packed
@@ -84,12 +85,13 @@ def parquet(
 
     def write(packer: Packer) -> None:
         arrow()
-        opened = Files(files, name)
         targets = [target] if isinstance(target, str) else list(target or ())
-        plan, guessed, unused = _plan(opened, targets, task, columns, drop, categorical, unknown, schema)
-        lines = [*kinds([column for column in plan.columns if column.name not in plan.texts]), *unused]
-        packer.facts |= facts_of(name, targets, guessed, schema, lines=lines)
-        convert(packer, opened, plan)
+        with memory_of_the_system(installed=True):
+            opened = Files(files, name)
+            plan, guessed, unused = _plan(opened, targets, task, columns, drop, categorical, unknown, schema)
+            lines = [*kinds([column for column in plan.columns if column.name not in plan.texts]), *unused]
+            packer.facts |= facts_of(name, targets, guessed, schema, lines=lines)
+            convert(packer, opened, plan)
 
     return kept(packed(source, write), keep, memory, room)
 

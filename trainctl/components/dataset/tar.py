@@ -18,6 +18,7 @@ from trainctl.components.dataset.base import (
 )
 from trainctl.errors import DataError
 from trainctl.fileformat.image import suffixes
+from trainctl.fileformat.image_files import Facts
 from trainctl.fileformat.label import Codes
 from trainctl.fileformat.packed import Packer, Source, packed
 from trainctl.fileformat.packed_images import Images, mixed_order, pack
@@ -28,7 +29,7 @@ from trainctl.fileformat.place import required
 from trainctl.fileformat.room import Room, choose
 from trainctl.fileformat.tar_shards import LARGEST_LABEL, Member, index_of
 from trainctl.fileformat.target import NO_CLASS, classes
-from trainctl.wording import listed
+from trainctl.wording import agree, amount, listed
 
 
 def tar(
@@ -108,8 +109,9 @@ def tar(
     if len(present) < len(words) and not unlabeled:
         first = found.facts.get("nameless") or "unknown, as an earlier version converted it"
         raise DataError(
-            f"{place}: {len(words) - len(present):,} of {len(words):,} samples have no .{label}, or an empty one, first"
-            f" {first}: add their classes, or set dataset.label to the ending that has them"
+            f"{place}: {len(words) - len(present):,} of {amount(len(words), 'sample')}"
+            f" {agree(len(words) - len(present), 'has', 'have')} no .{label}, or an empty one, first {first}:"
+            " add their classes, or set dataset.label to the ending that has them"
         )
     names = schema.class_names if schema else classes(present) if present else ()
     if len(names) < 2:
@@ -122,13 +124,16 @@ def tar(
     choice = choose(keep, memory, found.inputs.nbytes, room, len(found.inputs))
     others = found.facts["others"]
     notes = (f"{place}: {others:,} members are neither images nor .{label}, and are not used",) if others else ()
-    line = ("images", f"{len(words):,} in {found.facts['shards']:,} tar files, classes in .{label} (dataset.label)")
+    line = (
+        "images",
+        f"{len(words):,} in {amount(found.facts['shards'], 'tar file')}, classes in .{label} (dataset.label)",
+    )
     return images_on_disk(
         found,
         np.array(codes, np.int64),
         tuple(names),
         choice,
-        lines=(line,),
+        lines=(line, *Facts.from_json(found.facts["images"]).lines(size, size, channels)),
         notes=notes,
         encoding=Encoding(),
     )

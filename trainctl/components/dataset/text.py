@@ -32,6 +32,7 @@ from trainctl.fileformat.label import Guessed
 from trainctl.fileformat.place import required
 from trainctl.fileformat.table import Table, TableFormat, read_table
 from trainctl.fileformat.target import NO_CLASS, classes, read_target, reason_of
+from trainctl.wording import agree, amount
 
 NOT_GUESSED = Guessed("")
 
@@ -243,7 +244,10 @@ def _from_table(
 def _note_on_length(texts: Sequence[Sequence[str]], length: int) -> list[str]:
     cut = [len(text) for text in texts if len(text) > length]
     key = "dataset.max_length"
-    note = f"{len(cut):,} of {len(texts):,} texts are cut after {length} tokens ({key}); the longest has"
+    note = (
+        f"{len(cut):,} of {amount(len(texts), 'text')} {agree(len(cut), 'is', 'are')}"
+        f" cut after {amount(length, 'token')} ({key}); the longest has"
+    )
     return [f"{note} {max(cut):,}"] if cut else []
 
 

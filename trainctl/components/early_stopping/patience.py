@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from trainctl.components.early_stopping.base import Rule, Stopping
+from trainctl.wording import amount
 
 
 def patience(
@@ -44,7 +45,7 @@ def patience(
             return Stopping(best=value, waited=0, limit=patience)
         waited = state.waited + 1
         stop = waited >= patience and epoch >= min_epochs
-        reason = f"no improvement in {waited} evaluation{'' if waited == 1 else 's'}"
+        reason = f"no improvement in {amount(waited, 'evaluation')}"
         return Stopping(state.best, waited, patience, stop, reason if stop else "")
 
     return rule

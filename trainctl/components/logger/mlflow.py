@@ -33,7 +33,7 @@ def mlflow(*, directory: Path, folder: Callable[[str], Folder], uri: str | None,
         directory: The run's directory. Supplied by ``assemble``.
         folder: Returns a folder of the run's directory. Supplied by ``assemble``.
         uri: Of the tracking server or database, such as ``http://localhost:5000``; null: the variable
-            ``MLFLOW_TRACKING_URI``, or the database ``mlflow.db`` next to the runs.
+            ``MLFLOW_TRACKING_URI``, or the database ``mlflow.db`` next to the runs, with plots in ``mlflow`` next to it.
         experiment: Name of the experiment, which is created if necessary.
 
     Raises:
@@ -45,8 +45,11 @@ def mlflow(*, directory: Path, folder: Callable[[str], Folder], uri: str | None,
         from mlflow import MlflowClient
     except ImportError as error:
         raise UnavailableError("logger=mlflow needs an optional package: pip install 'trainctl[mlflow]'") from error
-    where = uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{directory.parent / 'mlflow.db'}"
-    tracked = Tracked(lambda: MlflowClient(tracking_uri=where), folder("mlflow"), experiment, directory)
+    where = uri or os.environ.get("MLFLOW_TRACKING_URI")
+    # Otherwise MLflow puts plots into ./mlruns of whatever directory the command is started in.
+    plots = None if where else (directory.parent / "mlflow").absolute().as_uri()
+    where = where or f"sqlite:///{directory.parent / 'mlflow.db'}"
+    tracked = Tracked(lambda: MlflowClient(tracking_uri=where), folder("mlflow"), experiment, directory, plots)
     return Logger(tracked.log, tracked.close, tracked.restart, tracked.start, tracked.picture, tracked.finish)
 
 
@@ -58,10 +61,14 @@ class Tracked:
         folder: The folder with the run's identifier.
         experiment: Name of the experiment.
         directory: The run's directory.
+        plots: Where a new experiment keeps plots, as a URI; None: where the server does.
     """
 
-    def __init__(self, connect: Callable[[], Any], folder: Folder, experiment: str, directory: Path) -> None:
+    def __init__(
+        self, connect: Callable[[], Any], folder: Folder, experiment: str, directory: Path, plots: str | None
+    ) -> None:
         self.connect, self.folder, self.experiment, self.directory = connect, folder, experiment, directory
+        self.plots = plots
         self.client: Any = None
         self.session = Session(directory.name, {})
         self.id, self.record = "", Record()
@@ -125,7 +132,7 @@ class Tracked:
     def _create(self) -> None:
         """Create a run in MLflow in place of the one that there was."""
         found = self.client.get_experiment_by_name(self.experiment)
-        number = found.experiment_id if found else self.client.create_experiment(self.experiment)
+        number = found.experiment_id if found else self.client.create_experiment(self.experiment, self.plots)
         old, tags = self.id, {"trainctl.directory": str(self.directory)}
         self.id = self.client.create_run(number, run_name=self.session.name, tags=tags).info.run_id
         self.record.sent.clear()

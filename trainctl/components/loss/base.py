@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from trainctl.errors import ConfigError
+from trainctl.wording import amount
 
 Task = Literal["classification", "regression", "reconstruction"]
 ClassWeights = Literal["none", "balanced"] | list[Annotated[float, "[0, inf)"]]
@@ -47,7 +48,7 @@ def weights_of(class_weights: ClassWeights, class_counts: Tensor) -> Tensor | No
         return class_counts.sum() / (len(class_counts) * class_counts.clamp_min(1).float())
     if len(class_counts) and len(class_weights) != len(class_counts):
         raise ConfigError(
-            f"loss.class_weights has {len(class_weights)} weights, but the data has {len(class_counts)} classes:"
+            f"loss.class_weights has {amount(len(class_weights), 'weight')}, but the data has {amount(len(class_counts), 'class')}:"
             " list one weight for each class"
         )
     if not any(class_weights):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from trainctl.errors import ConfigError, lacks_memory
+from trainctl.wording import amount
 
 Activation = Literal[
     "relu", "leaky_relu", "elu", "selu", "gelu", "silu", "mish", "softplus", "hardswish", "tanh", "sigmoid", "identity"
@@ -207,14 +208,15 @@ def groups(channels: int) -> int:
     return next((count for count in range(most, 1, -1) if channels % count == 0), 1)
 
 
-def per_layer(key: str, setting: Setting | list[Setting], count: int, layers: str) -> list[Setting]:
+def per_layer(key: str, setting: Setting | list[Setting], count: int, layer: str, by: str) -> list[Setting]:
     """Return one value for each layer, from a single value or a list.
 
     Args:
         key: The parameter's name, for the message.
         setting: One value for all layers, or a list with one for each.
         count: The number of layers.
-        layers: What the layers are called, with the parameter that determines their number.
+        layer: What a layer is called.
+        by: The parameter that determines their number.
 
     Raises:
         ConfigError: If a list has a different length.
@@ -223,7 +225,7 @@ def per_layer(key: str, setting: Setting | list[Setting], count: int, layers: st
         return [setting] * count
     if len(setting) != count:
         raise ConfigError(
-            f"model.{key}=[{','.join(map(str, setting))}] has {len(setting)} entries for {count} {layers}:"
+            f"model.{key}=[{','.join(map(str, setting))}] has {amount(len(setting), 'entry')} for {amount(count, layer)} ({by}):"
             f" use one value for all, or a list of {count}"
         )
     return setting

@@ -69,11 +69,11 @@ def cnn(
     """
     need("cnn", "images", 3, input_shape)
     depth, height, width = input_shape
-    blocks = "blocks (model.channels)"
-    kernels = per_layer("kernel_size", kernel_size, len(channels), blocks)
-    dropouts = per_layer("dropout", dropout, len(channels), blocks)
-    poolings: list[Pooling] = per_layer("pooling", pooling, len(channels), blocks)
-    windows = per_layer("pool", pool, len(channels), blocks)
+    blocks = ("block", "model.channels")
+    kernels = per_layer("kernel_size", kernel_size, len(channels), *blocks)
+    dropouts = per_layer("dropout", dropout, len(channels), *blocks)
+    poolings: list[Pooling] = per_layer("pooling", pooling, len(channels), *blocks)
+    windows = per_layer("pool", pool, len(channels), *blocks)
     layers: list[nn.Module] = []
     settings = zip(channels, kernels, poolings, windows, dropouts, strict=True)
     for block, (filters, kernel, kind, pixels, rate) in enumerate(settings, 1):
@@ -93,7 +93,7 @@ def cnn(
         depth, height, width = filters, height // window, width // window
     size = depth * height * width
     layers += [nn.Flatten()]
-    rates = per_layer("hidden_dropout", hidden_dropout, len(hidden), "hidden layers (model.hidden)")
+    rates = per_layer("hidden_dropout", hidden_dropout, len(hidden), "hidden layer", "model.hidden")
     for units, rate in zip(hidden, rates, strict=True):
         layers += dense(size, units, activation=activation, dropout=rate)
         size = units

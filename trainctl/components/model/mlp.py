@@ -39,7 +39,7 @@ def mlp(
     """
     widths = [math.prod(input_shape), *hidden]
     layers: list[nn.Module] = [nn.Flatten()]
-    dropouts = per_layer("dropout", dropout, len(hidden), "hidden layers (model.hidden)")
+    dropouts = per_layer("dropout", dropout, len(hidden), "hidden layer", "model.hidden")
     for (before, after), rate in zip(pairwise(widths), dropouts, strict=True):
         layers += dense(before, after, activation=activation, norm=norm, dropout=rate)
     return nn.Sequential(*layers, nn.Linear(widths[-1], outputs))

@@ -12,6 +12,7 @@ from trainctl.components.model._weights import NAMED, Origin, last_layer, load, 
 from trainctl.components.model.base import Pretrained, Started, need
 from trainctl.errors import ConfigError
 from trainctl.fileformat.boundary import reason
+from trainctl.wording import amount
 
 # All names of torchvision 0.26 and newer; a test compares them with the installed version.
 Architecture = Literal[
@@ -180,7 +181,7 @@ class ImageModel(Pretrained):
                 "taken" if self.front.size == origin.size else "resized",
                 f"{shape} -> 3x{size}, pixels 0..1 minus {mean}, divided by {width}, as the weights expect",
             ),
-            Started("body", "taken", f"{len(weights)} tensors of {name}, SHA-256 {digest[:12]}..."),
+            Started("body", "taken", f"{amount(len(weights), 'tensor')} of {name}, SHA-256 {digest[:12]}..."),
             Started(
                 f"body.{last}",
                 "new" if origin.head == "new" else "taken",

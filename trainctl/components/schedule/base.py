@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from trainctl.errors import ConfigError
+from trainctl.wording import amount
 
 WarmupSteps = Annotated[int, "[0, inf)"]
 Fraction = Annotated[float, "[0, 1]"]
@@ -75,7 +76,7 @@ def warmed_up(after: Multiplier, warmup_steps: int, total_steps: int) -> Multipl
     [0.5, 1.0, 1.0, 0.5]
     """
     if warmup_steps >= total_steps:
-        raise ConfigError(f"schedule.warmup_steps={warmup_steps} must be below the run's {total_steps} steps")
+        raise ConfigError(f"schedule.warmup_steps={warmup_steps} must be below the run's {amount(total_steps, 'step')}")
     if not warmup_steps:
         return after
     return lambda step: (step + 1) / warmup_steps if step < warmup_steps else after(step - warmup_steps)

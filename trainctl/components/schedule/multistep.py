@@ -6,6 +6,7 @@ from typing import Annotated
 
 from trainctl.components.schedule.base import Multiplier, WarmupSteps, warmed_up
 from trainctl.errors import ConfigError
+from trainctl.wording import amount
 
 
 def multistep(
@@ -46,7 +47,7 @@ def multistep(
     if times and times[-1] >= total_steps:
         epochs = total_steps / steps_per_epoch
         raise ConfigError(
-            f"{setting}: the run ends after {epochs:g} epochs, before {milestones[-1]} (a whole number is an epoch,"
+            f"{setting}: the run ends after {amount(epochs, 'epoch')}, before {milestones[-1]} (a whole number is an epoch,"
             " a number below 1 a fraction of the run)"
         )
     if steps and steps[0] < warmup_steps:

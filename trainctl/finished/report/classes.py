@@ -11,6 +11,7 @@ from trainctl.report import overview_plots, plots
 from trainctl.report.chart import GREY, Chart, Series
 from trainctl.report.document import Charts, Matrix, Section, Table
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import amount
 
 MOST_CURVES = 8  # classes that have a curve of their own, those that are hardest to tell first
 MOST_CLASSES = 200  # of the confusion matrix in the page
@@ -195,7 +196,7 @@ def _calibration(measured: Measured, about: str, folder: AnyPath) -> Chart:
     error = calibration.expected_error(bins)
     shown = [(one.rows, one.said, one.true) for one in bins]
     overview_plots.calibration_of_classes(shown, confidence, right, error, folder / "calibration.png", about)
-    texts = [f"confidence {one.said:.1%}, right {one.true:.1%} ({one.rows:,} rows)" for one in bins]
+    texts = [f"confidence {one.said:.1%}, right {one.true:.1%} ({amount(one.rows, 'row')})" for one in bins]
     said = Series("", [one.said for one in bins], [one.true for one in bins], "line", 0, texts=texts)
     note = (
         f"Expected calibration error {error:.4f}: the mean distance from the diagonal. Mean confidence"

@@ -17,10 +17,10 @@ from trainctl.store import records, rundir, runpath
 from trainctl.store.records import Facts as RunFacts
 from trainctl.store.records import RunSummary
 from trainctl.store.runpath import RunPath
-from trainctl.wording import shell_words, shortened
+from trainctl.wording import amount, shell_words, shortened
 
 LONGEST = 300  # characters of a setting
-LARGEST_NOTE = 2000  # characters of a note on the data
+LARGEST_NOTE = 2000  # characters of a note on the data, or of the reason why a run ended
 LOCAL = ("output.root", "output.plots", "threads")  # settings that do not change what is trained
 
 
@@ -84,8 +84,17 @@ def lead(files: Files) -> str:
     record = files.record
     parts = [about.data_name(files.dataset), record.member("model"), record.member("optimizer")]
     made = time.strftime("%Y-%m-%d %H:%M", time.localtime(record.created))
-    reason = f": {files.summary.reason}" if files.summary.reason else ""
-    return f"{', '.join(part for part in parts if part)}. Started {made}, {record.outcome}{shortened(reason, LONGEST)}."
+    first = (files.summary.reason or "").partition("; ")[0]
+    reason = f": {shortened(first, LONGEST)}" if first else ""
+    return f"{', '.join(part for part in parts if part)}. Started {made}, {record.outcome}{reason}."
+
+
+def why(files: Files) -> list[Block]:
+    """Return the whole reason why the run ended, if the line below the title has only its first part."""
+    reason = files.summary.reason or ""
+    _, more, _ = reason.partition("; ")
+    told = shortened(reason[:1].upper() + reason[1:], LARGEST_NOTE)
+    return [Prose(f"{told}.", "warning")] if more or len(reason) > LONGEST else []
 
 
 def settings(files: Files) -> Section:
@@ -166,7 +175,7 @@ def cost(files: Files) -> list[tuple[str, str]]:
         ("steps are", facts.engine or "-"),
     ]
     if summary.skipped or summary.rewinds:
-        items.append(("not finite", f"{summary.skipped} steps skipped, {summary.rewinds} rewinds"))
+        items.append(("not finite", f"{amount(summary.skipped, 'step')} skipped, {amount(summary.rewinds, 'rewind')}"))
     return [(label, text) for label, text in items if text != "-"]
 
 

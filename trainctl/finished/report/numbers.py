@@ -7,15 +7,17 @@ import numpy as np
 import torch
 
 from trainctl.data.centre import add
+from trainctl.fileformat.date import written
 from trainctl.finished import calibration
 from trainctl.finished.evaluate import target_scores
 from trainctl.finished.report.measured import Measured
-from trainctl.report import dates, phrases
+from trainctl.report import phrases
 from trainctl.report.chart import GREY, Chart, Series
 from trainctl.report.document import Block, Charts, Section, Table
 from trainctl.step.eager import scaled
 from trainctl.train.baseline import trivial_model
 from trainctl.train.evaluation import measure
+from trainctl.wording import amount
 
 MOST_TARGETS = 4  # that have charts of their own
 MOST_DOTS = 2000
@@ -95,7 +97,7 @@ def _histogram(errors: np.ndarray, name: str, suffix: str, about: str) -> Chart:
     counts, edges = np.histogram(errors, bins=min(BINS, max(5, len(errors) // 5)))
     width = float(edges[1] - edges[0])
     texts = [
-        f"{low:.4g} to {low + width:.4g}: {count:,} rows" for low, count in zip(edges.tolist(), counts.tolist(), strict=False)
+        f"{low:.4g} to {low + width:.4g}: {amount(count, 'row')}" for low, count in zip(edges.tolist(), counts.tolist(), strict=False)
     ]  # fmt: skip
     bars = Series("", edges[:-1].tolist(), counts.astype(float).tolist(), "bars", 0, width, texts)
     note = (
@@ -176,7 +178,7 @@ def _when(measured: Measured, start: int, end: str) -> tuple[list[float], dict[s
         return places, {"x_label": f"row, in order of time{end}", "x_word": "row", "x_texts": texts}
     axis: dict[str, Any] = {"x_label": f"{times.column}{end}", "dates": times.dated}
     if times.dated:
-        axis["x_texts"] = {place: dates.written(place) for place in values.tolist()}
+        axis["x_texts"] = {place: written(place) for place in values.tolist()}
     return values.tolist(), axis
 
 

@@ -17,6 +17,7 @@ from trainctl.report.chart import GREY, Chart, Series
 from trainctl.report.document import Block, Charts, Gallery, Picture, Section, Table
 from trainctl.report.picture import picture
 from trainctl.store.runpath import AnyPath
+from trainctl.wording import agree, amount
 
 MOST_COLUMNS = 14  # of a table that are shown
 LONGEST_TEXT = 400  # characters of a text
@@ -54,7 +55,7 @@ def section(measured: Measured, about: str, shown: int, folder: AnyPath) -> Sect
     rows, title = worst(results)[:shown], TITLES[task]
     if task == "classification" and not results.wrong.any():
         title = "Least certain rows"
-    places = Places(measured.evaluation.data.lines.get(measured.split))
+    places = Places.of(measured.evaluation.data, measured.split)
     found = Overview(measured.split, measured.rows, folder, about=about)
     mistakes.draw(measured.evaluation, measured.described, results, rows, places, title, found)
     return Section(title, _gallery(measured, rows, places, about))
@@ -84,7 +85,7 @@ def _gallery(measured: Measured, rows: Tensor, places: Places, about: str) -> li
     names, cells = column_names(schema), shown_values(stored.reshape(len(stored), -1).cpu(), schema)
     lines = [[*line, *cell[:MOST_COLUMNS]] for line, cell in zip(lines, cells, strict=True)]
     hidden = len(names) - MOST_COLUMNS
-    caption = f"{hidden:,} further columns are not shown" if hidden > 0 else ""
+    caption = f"{amount(hidden, 'further column')} {agree(hidden, 'is', 'are')} not shown" if hidden > 0 else ""
     return [Table(["row", *headers, *names[:MOST_COLUMNS]], lines, right, caption)]
 
 

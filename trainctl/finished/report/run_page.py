@@ -19,6 +19,7 @@ from trainctl.run.assemble import assemble
 from trainctl.store import parents
 from trainctl.store.runpath import AnyPath
 from trainctl.train import baseline, cost, first_batch
+from trainctl.wording import amount
 
 ELSEWHERE = frozenset({"calibration"})  # charts whose PNG is drawn with more in it
 MOST_COUNTED = 40  # classes whose rows are listed
@@ -72,7 +73,7 @@ def gather(
         note = "this is not the data that the run was trained with"
         found.notes.append(note)
         document.top.append(Prose(f"Note: {note}.", "warning"))
-    document.top += _first_numbers(files, measured)
+    document.top += [*facts.why(files), *_first_numbers(files, measured)]
     rates = planned(measured.run, measured.evaluation) if measured else None
     document.sections = [
         Section("Results", _results(files, measured)), _curves(files, rates), *_answers(files, measured, shown, folder),
@@ -109,7 +110,7 @@ def _first_numbers(files: Files, measured: Measured | None) -> list[Block]:
     blocks.append(Cards(items))
     warning = summary.warning
     if measured:
-        warning = baseline.no_better(metrics, measured.trivial, measured.evaluation.task, split)
+        warning = baseline.no_better(metrics, measured.trivial, measured.evaluation.task, split, ends)
     if warning:
         blocks.append(Prose(f"Warning: {warning}.", "warning"))
     return blocks
@@ -139,7 +140,8 @@ def _results(files: Files, measured: Measured | None) -> list[Block]:
     if measured:
         told.append(
             Prose(
-                f"Measured on the {measured.rows:,} {split} rows, with the weights of step {measured.step:,}.", "note"
+                f"Measured on the {amount(measured.rows, f'{split} row')}, with the weights of step {measured.step:,}.",
+                "note",
             )
         )
     told += [Prose("The test split was not looked at, as the run is not finished.", "note")] * (
@@ -188,7 +190,7 @@ def _answers(files: Files, measured: Measured | None, shown: int, folder: AnyPat
     if measured is None:
         return []
     if broken := _not_finite(measured):
-        told = f"What the model computes is not finite for {broken:,} of {measured.rows:,} rows, so its predictions are not drawn."
+        told = f"What the model computes is not finite for {broken:,} of {amount(measured.rows, 'row')}, so its predictions are not drawn."
         return [Section("Predictions", [Prose(told, "warning")])]
     about = files.about(measured.split)
     with waiting("drawing"):

@@ -106,7 +106,7 @@ def charts(files: Sequence[Files], names: Sequence[str]) -> list[Any]:
 
 
 def _results(files: Sequence[Files], names: Sequence[str], *, comparable: bool) -> Table:
-    """Return a row for each run; the best value of each metric has a star."""
+    """Return a row for each run, or a column if that is narrower; the best value of each metric has a star."""
     metrics = metric_columns(each.record for each in files)
     columns = []
     for metric in metrics:
@@ -127,7 +127,11 @@ def _results(files: Sequence[Files], names: Sequence[str], *, comparable: bool) 
         ]
         rows.append([name, each.record.outcome, *cells, *kept])
     headers = ["run", "outcome", *metrics, "parameters", "epochs", "time"]
-    return Table(headers, rows, frozenset(range(2, len(headers))), "* best" if comparable else "")
+    caption = "* best" if comparable else ""
+    if len(rows) + 1 >= len(headers):
+        return Table(headers, rows, frozenset(range(2, len(headers))), caption)
+    (_, *turned_headers), *turned = [list(line) for line in zip(headers, *rows, strict=True)]
+    return Table(["result", *turned_headers], turned, frozenset(range(1, len(rows) + 1)), caption)
 
 
 def _settings(records: Sequence[Record], names: Sequence[str]) -> Block:

@@ -42,7 +42,7 @@ p.caption+.scroll{margin-top:.2rem}
 th{text-align:left;font-weight:600;border-bottom:2px solid var(--rule)}
 th,td{padding:.22rem .9rem .22rem 0;vertical-align:top;max-width:28rem;overflow-wrap:break-word}
 td{border-bottom:1px solid var(--rule)}
-.right{text-align:right;white-space:nowrap}
+.right{text-align:right;white-space:nowrap}th.right{white-space:normal}
 td:first-child{min-width:6rem}
 tr.best td{font-weight:600}
 details{margin:.6rem 0}
