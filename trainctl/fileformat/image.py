@@ -151,7 +151,7 @@ def _opened(path: Path, content: bytes) -> "Iterator[Image.Image]":
     from PIL import Image  # here, because most runs read no images
 
     with (
-        reading(path, what="cannot be read as an image", explain=_explanation(path)),
+        reading(path, what="cannot be read as an image", explain=_explanation(path, content)),
         quiet(),
         Image.open(io.BytesIO(content), formats=tuple(formats())) as image,
     ):
@@ -160,11 +160,13 @@ def _opened(path: Path, content: bytes) -> "Iterator[Image.Image]":
         yield image
 
 
-def _explanation(path: Path) -> Callable[[Exception], str | None]:
+def _explanation(path: Path, content: bytes) -> Callable[[Exception], str | None]:
     def explain(error: Exception) -> str | None:
         pillow = sys.modules["PIL.Image"]
         if isinstance(error, pillow.DecompressionBombError):
             return f"{path}: has more than {MOST_PIXELS:,} pixels, by its header; scale it down, or remove it"
+        if not content:
+            return f"{path}: cannot be read as an image: it is empty"
         if isinstance(error, pillow.UnidentifiedImageError):
             return f"{path}: cannot be read as an image: it is not one of {', '.join(formats())}"
         return None

@@ -82,26 +82,22 @@ class Kind:
 
 
 class Files:
-    """Parquet files of the same columns.
+    """Parquet files; the columns are those of the first one, and kinds of columns are those of each file.
 
     Args:
         files: In their order.
         name: What they are called in messages.
 
     Raises:
-        DataError: If a file is damaged, or has other columns than the first.
+        DataError: If a file is damaged.
     """
 
     def __init__(self, files: Sequence[Path], name: str) -> None:
         self.pa, self.files, self.name = arrow(), list(files), name
-        self.kinds = self._kinds(self.files[0])
+        self.of_each = {file: self._kinds(file) for file in self.files}
+        self.kinds = self.of_each[self.files[0]]
         self.rows = 0
         for file in self.files:
-            kinds = self._kinds(file)
-            for column in self.kinds:
-                before, now = self.kinds[column].word, kinds[column].word if column in kinds else "missing"
-                if before != now:
-                    raise DataError(f"{file}: column {column} is {now}, in {self.files[0].name} it is {before}")
             with reading(file), self.pa.parquet.ParquetFile(file) as opened:
                 self.rows += opened.metadata.num_rows
         if not self.rows:

@@ -147,8 +147,19 @@ def test_wrong_settings_are_named(read: Read, tmp_path: Path, changes: dict[str,
 def test_files_that_cannot_be_read_are_named(read: Read, tmp_path: Path) -> None:
     path = write(tmp_path / "data/a.parquet", **people())
     write(tmp_path / "data/b.parquet", **people() | {"age": pa.array(["x"] * 40)})
-    with pytest.raises(DataError, match=r"b.parquet: column age is text, in a.parquet it is number"):
+    said = (
+        r"b.parquet: column age is text, in a.parquet it is number: write it .* a.parquet, or set dataset.drop=\[age\]"
+    )
+    with pytest.raises(DataError, match=said):
         read(tmp_path / "data")
+    assert len(read(tmp_path / "data", drop=["age"]).inputs) == 80
+    without = people()
+    del without["y"]
+    write(tmp_path / "data/b.parquet", **without)
+    with pytest.raises(DataError, match=r"b.parquet: column y is missing, in a.parquet it is text: .* of a.parquet$"):
+        read(tmp_path / "data")
+    write(tmp_path / "data/b.parquet", **people() | {"more": pa.array(["x"] * 40)})
+    assert ("unused", "more (not in a.parquet)") in read(tmp_path / "data").inferred
     (tmp_path / "data/b.parquet").write_bytes(path.read_bytes()[:-100])
     with pytest.raises(DataError, match=r"b.parquet: cannot be read"):
         read(tmp_path / "data")

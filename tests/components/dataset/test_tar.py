@@ -104,8 +104,12 @@ def test_samples_without_a_label_are_useful_to_a_teacher_only(load: Load, tmp_pa
     members = samples(0, 10)
     del members["s/003.cls"]
     path = write(tmp_path / "a.tar", members)
-    with pytest.raises(DataError, match=r"1 of 10 samples has no \.cls"):
-        load(path)
+    for named in (members, members | {"s/003.cls": b" \n"}):
+        write(path, named)
+        with pytest.raises(
+            DataError, match=r"1 of 10 samples has no \.cls, or an empty one, first .*a.tar:s/003.png: add"
+        ):
+            load(path)
     assert load(path, unlabeled=True).targets.tolist() == [0, 1, 0, -1, 0, 1, 0, 1, 0, 1]
 
 
@@ -116,6 +120,7 @@ def test_what_is_wrong_with_a_tar_is_named(load: Load, tmp_path: Path) -> None:
             key: value for key, value in samples(0, 4).items() if key != "s/001.png"
         },
         "s/002.png: cannot be read as an image": samples(0, 4) | {"s/002.png": b"none"},
+        "s/002.png: cannot be read as an image: it is empty": samples(0, 4) | {"s/002.png": b""},
         "has only one class": samples(0, 4, lambda row: "a"),
         "has no images": {"a.txt": b""},
     }

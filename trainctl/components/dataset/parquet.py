@@ -19,7 +19,7 @@ from trainctl.fileformat.room import Room
 from trainctl.fileformat.suspect import kinds
 from trainctl.fileformat.table import Column
 from trainctl.fileformat.target import guess_task
-from trainctl.wording import listed
+from trainctl.wording import listed, typed
 
 
 def parquet(
@@ -119,6 +119,7 @@ def _plan(
         found, texts = known, frozenset(column.name for column in known if column.categories)
         for column in known:
             files.require(column.name)
+        _require_alike(files, [*targets, *(column.name for column in known)], [])
         chosen = frozenset[str]()
     else:
         named, dropped, chosen = (
@@ -128,13 +129,33 @@ def _plan(
         inputs = [name for name in files.kinds if name not in (*targets, *dropped) and (name in named or not wanted)]
         if not inputs:
             raise DataError(f"{files.name}: has no columns other than the target and the dropped ones")
+        _require_alike(files, targets, inputs)
         found, texts = columns(files, inputs)
         texts |= chosen & set(inputs)
         out = [name for name in files.kinds if name in dropped]
         unused = [("unused", f"{listed(out)} (dataset.drop)")] if out else []
+        if more := sorted({name for kinds in files.of_each.values() for name in kinds} - files.kinds.keys()):
+            unused.append(("unused", f"{listed(more, most=20)} (not in {files.files[0].name})"))
     guessed = _guess(files, targets, schema.task if schema else task)
     plan = plan_of(found, texts, [*map(Column, targets)], guessed.task, chosen, unknown, schema)
     return plan, guessed, unused
+
+
+def _require_alike(files: Files, targets: Sequence[str], inputs: Sequence[str]) -> None:
+    """Check that all files have the columns that are used, of the same kinds.
+
+    Raises:
+        DataError: If one has not.
+    """
+    first = files.files[0].name
+    for file, own in files.of_each.items():
+        for name in (*targets, *inputs):
+            before, now = files.kinds[name].word, own[name].word if name in own else "missing"
+            if before != now:
+                other = f", or set {typed('dataset.drop', [name])}" if name in inputs else ""
+                raise DataError(
+                    f"{file}: column {name} is {now}, in {first} it is {before}: write it again with the columns of {first}{other}"
+                )
 
 
 def _guess(files: Files, targets: Sequence[str], task: str) -> Guessed:

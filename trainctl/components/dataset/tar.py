@@ -99,16 +99,19 @@ def tar(
             source.name, len(words), lambda row: (index.images[row].path, index.images[row].read()), to, damaged
         )
         pack(packer, images, mixed_order(codes, [len(words)], channels * size * size))
-        packer.facts |= {"words": words, "others": index.others, "shards": len(shards)}
+        nameless = next((str(index.images[row].path) for row, word in enumerate(words) if not word), "")
+        packer.facts |= {"words": words, "others": index.others, "shards": len(shards), "nameless": nameless}
         packer.facts["notes"] += index.cut
 
     found = packed(source, write)
     words = [str(found.facts["words"][row]) for row in found.targets.tolist()]
     present = [word for word in words if word]
     if len(present) < len(words) and not unlabeled:
+        first = found.facts.get("nameless") or "unknown, as an earlier version converted it"
         raise DataError(
             f"{place}: {len(words) - len(present):,} of {amount(len(words), 'sample')}"
-            f" {agree(len(words) - len(present), 'has', 'have')} no .{label}: see dataset.label"
+            f" {agree(len(words) - len(present), 'has', 'have')} no .{label}, or an empty one, first {first}:"
+            " add their classes, or set dataset.label to the ending that has them"
         )
     names = schema.class_names if schema else classes(present) if present else ()
     if len(names) < 2:
