@@ -161,7 +161,8 @@ class Connection(Notices):
         self.close()
         end = time.monotonic() + FAREWELL
         while time.monotonic() < end:
-            if all(self._has(f"left/{rank}") for rank in range(1, self.place.size)):
+            ended = self.presence.ended() if self.presence else []
+            if all(rank in ended or self._has(f"left/{rank}") for rank in range(1, self.place.size)):
                 return True
             if self._has("failed"):  # those that failed, and those that noticed, do not answer
                 time.sleep(POLL_MOST)
