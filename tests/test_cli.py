@@ -85,7 +85,7 @@ MISTAKES = [
     (f"resume {'n' * 300}", 4, "nnn: no such run"),
     (f"predict {'n' * 300} x.csv", 4, "nnn: no such run"),
     (f"runs root={'n' * 300}", 2, "nnn: no such directory"),
-    (f"find-lr output={'n' * 300}", 5, "trainctl: output=nnn"),
+    (f"find-lr output={'n' * 300}.png", 5, "trainctl: output=nnn"),
     ("evaluate split=tset", 2, "did you mean test?"),
     ("runs srot=name", 2, "did you mean sort?"),
 ]

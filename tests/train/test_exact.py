@@ -17,6 +17,7 @@ from tests import soak
 from tests.train.test_resume import timeless
 from trainctl.components.model.base import ByteDropout
 from trainctl.errors import Interrupted
+from trainctl.finished.bitwise import EXACT
 from trainctl.finished.verify import RecordedEvaluations
 from trainctl.machine import device
 from trainctl.run import assemble
@@ -221,7 +222,7 @@ def parts(value: Any) -> Iterator[tuple[str, object]]:
 
 def take(run: Run, steps: int) -> None:
     """Take steps as the loop does, and look after every fourth."""
-    act, clock, quiet = step.eager(run), loop.Clock(run), RecordedEvaluations({})
+    act, clock, quiet = step.eager(run), loop.Clock(run), RecordedEvaluations({}, EXACT)
     quiet.evaluation = lambda row: None
     for batch in itertools.islice(run.order.batches(run.state.step), steps):
         loop.set_learning_rate(run)
