@@ -440,7 +440,7 @@ def test_a_loss_that_raises_once_ends_the_command_with_its_error_and_a_run_to_re
     summary = rundir.read_json(directory / "summary.json")
     assert (summary["outcome"], summary["reason"]) == ("failed", "IndexError: the sixth call of shaky")
     source = (tmp_path / "my" / "loss" / "shaky.py").read_text()
-    (tmp_path / "my" / "loss" / "shaky.py").write_text(source.replace("== 6", "== 0"))
+    (tmp_path / "my" / "loss" / "shaky.py").write_text(source.replace("== 6", "== 6000"))  # longer: Python sees it
     assert command("resume", str(directory), "components=[my]").returncode == 0
     assert rundir.read_json(directory / "summary.json")["outcome"] == "finished"
 

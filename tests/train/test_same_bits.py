@@ -159,12 +159,18 @@ def test_without_one_of_the_rules_the_bits_differ(name, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_bits_depend_on_the_threads_of_a_process(tmp_path):
+def test_the_bits_depend_on_the_threads_of_a_process(command, tmp_path):
+    """Started, not forked: OpenMP's threads do not survive a fork of a process that has used some."""
     words = [*RUNS["divided"], "distributed.split_state=false", "model.hidden=[512]", "loop.batch_size=600"]
+    runs = {}
     for name, size, threads in (("one", 1, 1), ("two", 1, 2), ("both", 2, 2)):
-        train(tmp_path / name, size, [*words, "loop.micro_batches=2", f"threads={threads}"])
-    assert not same(tmp_path / "one", tmp_path / "two")
-    assert same(tmp_path / "two", tmp_path / "both")
+        more = ("loop.micro_batches=2", f"threads={threads}", f"processes={size}", f"output.root={tmp_path / name}")
+        done = command(*words, *more)
+        assert done.returncode == 0, done.stderr
+        (runs[name],) = rundir.all_runs(tmp_path / name)
+    assert not same(runs["one"], runs["two"])
+    assert same(runs["two"], runs["both"])
+    assert rundir.read_json(runs["both"] / "run.json")["processes"] == 2
 
 
 @pytest.mark.slow
