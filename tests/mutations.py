@@ -1140,7 +1140,7 @@ MUTATIONS = [
     ),
     Mutation(
         "trainctl/machine/shared_memory.py",
-        "if (at, size) != (self.round, expected[rank]):",
+        "if (at, size, theirs) != (self.round, expected[rank], what):",
         "if False:",
         "tests/machine/test_shared_memory.py -k elsewhere",
     ),

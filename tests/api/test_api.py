@@ -311,6 +311,32 @@ def test_the_categories_of_a_data_frame_are_categories(tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
+def test_columns_of_a_data_frame_are_those_of_the_file_where_nothing_else_is_certain(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    x, names = [row * 37 % 101 + 0.5 for row in range(60)], ["ab"[row % 2] for row in range(60)]
+    reviews = [f"a film of {row} words that is long enough to be read" for row in range(60)]
+    frames = {
+        "guessed": (pandas.DataFrame({"x": x, "species": pandas.Categorical(names)}), None, "csv"),
+        "texts": (
+            pandas.DataFrame({"review": reviews, "zip": ["00123", "00456"] * 30, "stars": names}),
+            "stars",
+            "text",
+        ),
+        "identifiers": (
+            pandas.DataFrame({"x": x, "n": [f"{row * 7919:07}" for row in range(60)], "t": names}),
+            "t",
+            "csv",
+        ),
+        "index": (pandas.DataFrame({"x": x, "t": names}, index=pandas.Index(range(7, 67), name="id")), "t", "csv"),
+    }
+    for name, (frame, target, kind) in frames.items():
+        run = trainctl.train(frame, *SHORT, f"output.root={tmp_path / name}", target=target, quiet=True)
+        assert run.config["dataset"]["name"] == kind
+        assert not run.config["dataset"].get("categorical")
+    (written,) = (tmp_path / "index" / "data").iterdir()
+    assert written.read_text().partition("\n")[0] == "x,t"
+
+
 @pytest.mark.parametrize(
     ("given", "target", "expected"),
     [
@@ -324,6 +350,8 @@ def test_the_categories_of_a_data_frame_are_categories(tmp_path):
             None,
             "rows: an array has no names of columns; give the values to predict, as target=VALUES",
         ),
+        ({"x": [], "y": []}, "y", "rows: there are none"),
+        (np.array([[1, "a"]] * 4, dtype=object), [0, 1, 0, 1], "rows: the array holds Python objects"),
     ],
 )
 def test_data_in_memory_that_cannot_be_trained_on_are_said(given, target, expected):

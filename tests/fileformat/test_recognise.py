@@ -278,6 +278,13 @@ def test_a_column_of_texts_or_a_series_may_be_typed(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_a_parquet_file_of_lists_only_is_refused_with_its_columns(tmp_path: Path) -> None:
+    pa, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    parquet.write_table(pa.table({"v": [[1, 2], [3]] * 20}), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match="has no column of numbers, texts or dates, only v"):
+        recognise(tmp_path / "t.parquet")
+
+
 def test_a_parquet_file_is_recognised_as_a_table(tmp_path: Path) -> None:
     pa = pytest.importorskip("pyarrow")
     parquet = pytest.importorskip("pyarrow.parquet")

@@ -13,7 +13,9 @@ from typing import Any
 import numpy as np
 
 from trainctl.errors import DataError
+from trainctl.fileformat.recognise import recognise
 from trainctl.fileformat.records import from_records
+from trainctl.fileformat.table import FEW, MOST, OFTEN
 from trainctl.finished.in_memory import records_of
 from trainctl.settings.spelling import nearest, spell
 from trainctl.store import directories, files
@@ -40,9 +42,11 @@ def words_of(given: Any, target: Any, root: Path) -> list[str]:
     columns = [str(name) for name in getattr(given, "columns", ())]
     if twice := next((name for name in columns if columns.count(name) > 1), None):
         raise DataError(f"{ROWS}: two columns are called {twice}; rename one")
-    records = records_of(given, ROWS)
+    records = records_of(given, ROWS, index=False)
     if records is None:
         return _arrays(given, target, root)
+    if not records:
+        raise DataError(f"{ROWS}: there are none")
     records, names = _with_target(records, target)
     table = from_records(records, ROWS)
     text = io.StringIO()
@@ -54,7 +58,9 @@ def words_of(given: Any, target: Any, root: Path) -> list[str]:
     called = {str(name) for name, kind in kinds if str(kind) == "category"}
     inputs = [name for name in table.header if name not in names]
     categories = [name for name in inputs if name in called or _are_codes([record.get(name) for record in records])]
-    return words + ([f"dataset.categorical={spell(categories)}"] if categories else [])
+    if not categories or not names or recognise(Path(words[0]), {"target": names}).dataset != "csv":
+        return words  # a target that is guessed may be one of them: then the columns are what they are in a file
+    return [*words, f"dataset.categorical={spell(categories)}"]
 
 
 def _with_target(records: Sequence[Record], target: Any) -> tuple[Sequence[Record], list[str]]:
@@ -82,18 +88,22 @@ def _with_target(records: Sequence[Record], target: Any) -> tuple[Sequence[Recor
 
 
 def _are_codes(values: Sequence[object]) -> bool:
-    """Return whether a column's texts all have digits only, such as 00123: they are categories, and not numbers."""
+    """Return whether a column's texts all have digits only, such as 00123, and occur often: they are categories."""
     texts = [value for value in values if isinstance(value, str)]
-    return bool(texts) and all(text.strip().isdecimal() for text in texts)
+    distinct = len(set(texts))
+    few = distinct <= FEW or (distinct <= MOST and OFTEN * distinct <= len(texts))
+    return bool(texts) and few and all(text.strip().isdecimal() for text in texts)
 
 
 def _arrays(given: Any, target: Any, root: Path) -> list[str]:
     """Write arrays as an .npz file."""
     if target is None or isinstance(target, str):
         raise DataError(f"{ROWS}: an array has no names of columns; give the values to predict, as target=VALUES")
-    targets = np.asarray(target)
+    targets, inputs = np.asarray(target), np.asarray(given)
+    if inputs.dtype == object:
+        raise DataError(f"{ROWS}: the array holds Python objects; give numbers, or a table with names of columns")
     content = io.BytesIO()
-    np.savez(content, inputs=np.asarray(given), targets=targets.astype(str) if targets.dtype == object else targets)
+    np.savez(content, inputs=inputs, targets=targets.astype(str) if targets.dtype == object else targets)
     return [_written(content.getvalue(), ".npz", root)]
 
 

@@ -118,7 +118,7 @@ class Files:
 
     def batches(self, columns: Sequence[str]) -> Iterator[tuple[Path, Any]]:
         """Yield the rows of all files, some thousands at a time, with the file that has them."""
-        size = max(1, BATCH_BYTES // (8 * len(columns)))
+        size = max(1, BATCH_BYTES // (8 * max(1, len(columns))))
         for file in self.files:
             with reading(file):
                 opened = self.pa.parquet.ParquetFile(file, memory_map=False, pre_buffer=False, buffer_size=BUFFER)

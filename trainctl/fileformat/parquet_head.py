@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from trainctl.errors import ConfigError
+from trainctl.errors import ConfigError, DataError
 from trainctl.fileformat.cells import Table, is_missing, is_no_number
 from trainctl.fileformat.date import find_order
 from trainctl.fileformat.label import distinct
@@ -67,11 +67,13 @@ def read_head(path: Path) -> Head:
     """Return the first rows.
 
     Raises:
-        DataError: If the file is damaged, or has no rows.
+        DataError: If the file is damaged, or has no rows, or no column that can be read.
         UnavailableError: If pyarrow is not installed.
     """
     files = Files([path], str(path))
     header = [name for name, kind in files.kinds.items() if kind.word != "other"]
+    if not header:
+        raise DataError(f"{path}: has no column of numbers, texts or dates, only {listed([*files.kinds], most=10)}")
     rows: list[list[str]] = []
     for _, batch in files.batches(header):
         columns = [column.to_pylist() for column in batch.slice(0, LOOKED_AT - len(rows)).columns]

@@ -75,8 +75,13 @@ def _read(run: Finished, given: object, name: str, keep: Keep) -> Inputs:
     return of_array(run, given, name)
 
 
-def records_of(given: object, name: str) -> Sequence[Mapping[str, object]] | None:
+def records_of(given: object, name: str, *, index: bool = True) -> Sequence[Mapping[str, object]] | None:
     """Return a table in memory as records; None if it is something else.
+
+    Args:
+        given: The table.
+        name: What it is called in messages.
+        index: Whether the index of a data frame becomes a column if it is called like an identifier.
 
     Raises:
         DataError: If its columns have different lengths.
@@ -86,15 +91,15 @@ def records_of(given: object, name: str) -> Sequence[Mapping[str, object]] | Non
     if isinstance(given, list | tuple) and given and all(isinstance(each, Mapping) for each in given):
         return given
     if hasattr(given, "columns") and callable(convert := getattr(given, "to_dict", None)):
-        frame: Any = _of_pandas(given) if _is_of("pandas", given) else convert(as_series=False)
+        frame: Any = _of_pandas(given, index=index) if _is_of("pandas", given) else convert(as_series=False)
         return _of_columns(frame, name)
     return None
 
 
-def _of_pandas(frame: Any) -> dict[Any, Any]:
-    """Return the columns of a data frame, its index among them if it is called like an identifier."""
-    index = frame.index.name
-    if isinstance(index, str) and index not in frame.columns and is_identifier(index):
+def _of_pandas(frame: Any, *, index: bool) -> dict[Any, Any]:
+    """Return the columns of a data frame, perhaps with its index among them if it is called like an identifier."""
+    name = frame.index.name
+    if index and isinstance(name, str) and name not in frame.columns and is_identifier(name):
         frame = frame.reset_index()
     columns: dict[Any, Any] = frame.to_dict(orient="list")
     return columns

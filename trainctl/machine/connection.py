@@ -15,6 +15,7 @@ import torch.distributed as dist
 
 from trainctl.errors import ProcessError, UnavailableError
 from trainctl.machine.notices import POLL, POLL_MOST, Notices
+from trainctl.machine.shared_memory import ELSEWHERE
 from trainctl.wording import listed
 
 JOINING = 600.0  # for the first process to be found [s]
@@ -140,6 +141,10 @@ class Connection(Notices):
         found = self.failure(EVIDENCE)
         if found.known:
             return found
+        if ELSEWHERE in str(error):
+            return ProcessError(
+                "the processes are not at the same operation: one of them has failed in a step", known=False
+            )
         quiet = [
             f"process {rank} on {self.hosts[rank]}"
             for rank in range(1, self.place.size)

@@ -13,6 +13,7 @@ import secrets
 import socket
 import struct
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,7 +24,8 @@ from trainctl.machine.environment import Place
 
 AREA = 4 << 20  # bytes that a process writes in a round
 MEETING = 10.0  # for the sockets of processes to be connected [s]
-MESSAGE = struct.Struct("=QQQ")  # number of the round, rounds that the sender needs, bytes of what it sends
+MESSAGE = struct.Struct("=4Q")  # number of the round, rounds that the sender needs, bytes of what it sends, operation
+ELSEWHERE = "at another operation"
 PEER = struct.Struct("=3i")  # process, user and group at the other end of a socket, see unix(7)
 
 
@@ -51,7 +53,7 @@ def between(place: Place, share: Callable[[Any], list[Any]]) -> "SharedMemory | 
             return None
         others: dict[int, socket.socket] = {}
         memory = None
-        with contextlib.suppress(OSError, ValueError, struct.error):
+        with contextlib.suppress(OSError, ValueError, struct.error, AttributeError):  # a Python without memfd_create
             _meet(place, names, listener, others)
             memory = _shared(place, others)
         listener.close()
@@ -74,8 +76,9 @@ def _meet(place: Place, names: Sequence[str], listener: socket.socket, others: d
         others[rank].settimeout(MEETING)
         others[rank].connect(f"\0{names[rank]}")
         others[rank].send(str(place.rank).encode())
-    listener.settimeout(MEETING)
+    end = time.monotonic() + MEETING
     while len(others) < place.size - 1:
+        listener.settimeout(max(0.001, end - time.monotonic()))  # however many strangers come
         found, _ = listener.accept()
         found.settimeout(MEETING)
         _, user, _ = PEER.unpack(found.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEER.size))
@@ -137,7 +140,7 @@ class SharedMemory:
         def read(areas: Tensor, start: int) -> None:
             rows[:, start : start + AREA].copy_(areas[:, : rows.shape[1] - start])
 
-        self._in_rounds([_bytes(source)], read, [rows.shape[1]] * self.size, AREA)
+        self._in_rounds([_bytes(source)], read, [rows.shape[1]] * self.size, AREA, _what(source, 1))
 
     def all_reduce(self, tensor: Tensor) -> None:
         """Add the tensors ``(...)`` of all processes, by rank, in place."""
@@ -152,7 +155,7 @@ class SharedMemory:
             for other in others[1:]:
                 piece.add_(other)
 
-        self._in_rounds([_bytes(whole)], read, [_bytes(whole).numel()] * self.size, AREA)
+        self._in_rounds([_bytes(whole)], read, [_bytes(whole).numel()] * self.size, AREA, _what(whole, 2))
 
     def all_to_all_single(self, target: Tensor, source: Tensor, received: list[int], sent: list[int]) -> None:
         """Send a piece of ``source`` to each process, and fill ``target`` with what they send; sizes are given by rank."""
@@ -166,10 +169,10 @@ class SharedMemory:
                 rest = place[start : start + width]
                 rest.copy_(area[: len(rest)])
 
-        self._in_rounds(pieces, read, [len(place) for place in places], width)
+        self._in_rounds(pieces, read, [len(place) for place in places], width, _what(source, 3))
 
     def _in_rounds(
-        self, pieces: list[Tensor], read: Callable[[Tensor, int], None], expected: list[int], width: int
+        self, pieces: list[Tensor], read: Callable[[Tensor, int], None], expected: list[int], width: int, what: int
     ) -> None:
         """Write pieces, for one process each or one for all, and read those of all processes.
 
@@ -178,6 +181,7 @@ class SharedMemory:
             read: Reads from the areas ``(W, AREA)``, which hold the pieces from a start on.
             expected: Bytes of the pieces of each process for this one.
             width: Bytes of a piece that travel in a round.
+            what: The number of the operation.
 
         Raises:
             RuntimeError: If a process is gone, has not answered within the limit, or is at another operation.
@@ -189,11 +193,11 @@ class SharedMemory:
             for place, piece in zip(areas[self.rank].split(width), pieces, strict=False):
                 rest = piece[start : start + width]
                 place[: len(rest)].copy_(rest)
-            rounds = self._tell([len(piece) for piece in pieces], rounds, expected)
+            rounds = self._tell([len(piece) for piece in pieces], rounds, expected, what)
             read(areas, start)
             number += 1
 
-    def _tell(self, sizes: list[int], rounds: int, expected: list[int]) -> int:
+    def _tell(self, sizes: list[int], rounds: int, expected: list[int], what: int) -> int:
         """Tell the others that a round is written, wait until theirs are, and return how many rounds the longest needs.
 
         Raises:
@@ -202,19 +206,23 @@ class SharedMemory:
         self.round += 1
         try:
             for rank, other in self.others.items():
-                other.send(MESSAGE.pack(self.round, rounds, sizes[rank if len(sizes) > 1 else 0]))
+                other.send(MESSAGE.pack(self.round, rounds, sizes[rank if len(sizes) > 1 else 0], what))
             for rank, other in self.others.items():
                 if not (heard := other.recv(MESSAGE.size)):
                     raise RuntimeError(f"process {rank} has closed its connection")
-                at, needed, size = MESSAGE.unpack(heard)
-                if (at, size) != (self.round, expected[rank]):
-                    raise RuntimeError(f"process {rank} is at another operation")
+                at, needed, size, theirs = MESSAGE.unpack(heard)
+                if (at, size, theirs) != (self.round, expected[rank], what):
+                    raise RuntimeError(f"process {rank} is {ELSEWHERE}")
                 rounds = max(rounds, needed)
         except TimeoutError as error:
             raise RuntimeError("timed out") from error
         except OSError as error:
             raise RuntimeError(str(error)) from error
         return rounds
+
+
+def _what(tensor: Tensor, operation: int) -> int:
+    return operation << 8 | tensor.itemsize
 
 
 def _bytes(tensor: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def draw(dataset: Dataset, path: AnyPath, about: str) -> AnyPath:
     schema = Schema.of(dataset)
     kind = kind_of(schema)
     total = len(dataset.inputs)
-    numbers = torch.linspace(0, total - 1, min(MOST[kind], total)).round().long()
+    numbers = torch.linspace(0, total - 1, min(MOST[kind], total), dtype=torch.float64).round().long()
     rows, targets = dataset.rows(numbers), _targets(dataset, numbers)
     title = f"{len(rows):,} of {total:,} rows"
     if kind == "image":

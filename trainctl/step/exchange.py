@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from trainctl.errors import ConfigError, NonFiniteError, ProcessError, lacks_memory
+from trainctl.errors import ConfigError, NonFiniteError, ProcessError, UnavailableError, lacks_memory, out_of_memory
 from trainctl.machine.link import LEAVING
 from trainctl.run.model import batch_norms
 from trainctl.run.run import Run
@@ -67,6 +67,7 @@ class Exchange:
         Raises:
             NonFiniteError, MemoryError: If this happened in any process.
             ProcessError: If another process has failed, or is gone.
+            UnavailableError: If memory runs out while the sums are added.
             Exception: What ``compute`` raised in this process.
         """
         found, trouble = None, None
@@ -80,7 +81,12 @@ class Exchange:
         width = len(self.run.sums.sums)
         norms = [row[width:] for row in rows]
         metrics = [row[:width] for row in rows]
-        gradients = self._total(found)
+        try:
+            gradients = self._total(found)
+        except (RuntimeError, MemoryError) as error:  # the others do not repeat this step
+            if lacks_memory(error):
+                raise UnavailableError(out_of_memory(error)) from error
+            raise
         loss, *others = gradients
         kept = [value if given else None for value, given in zip(others, present, strict=True)]
         return Part(loss, kept, None), norms, metrics
