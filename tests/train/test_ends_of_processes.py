@@ -24,6 +24,7 @@ from trainctl.machine.world import World
 from trainctl.run import assemble
 from trainctl.settings import compose
 from trainctl.step import eager
+from trainctl.step.exchange import Exchange, Found
 from trainctl.store import restore, rundir
 from trainctl.train import checkpoint_writer, loop, together
 
@@ -40,6 +41,22 @@ MOMENTS = ("step", "evaluation", "save", "loading")
 def chosen(table: list[Any], few: int) -> list[Any]:
     """Return a table in `make soak`, and a few of its rows, the same each time, in `make check`."""
     return table if soak.FACTOR > 1 else soak.seed("ends").sample(table, few)
+
+
+def test_a_lack_of_memory_while_sums_are_added_names_its_process(tmp_path, monkeypatch):
+    """The other process has finished this step, and does not repeat it."""
+    total = Exchange._total
+
+    def lacking(self: Exchange, found: Found) -> list[torch.Tensor]:
+        if self.run.world.rank and self.run.state.step == 3:
+            raise MemoryError
+        return total(self, found)
+
+    monkeypatch.setattr(Exchange, "_total", lacking)
+    assert train(tmp_path / "run", 2, TINY)[0] == 7
+    reason = rundir.read_json(tmp_path / "run" / "summary.json")["reason"]
+    assert reason.startswith("process 1 on")
+    assert "out of memory" in reason
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import numpy as np
 from trainctl.components.metric.base import Metric, Scores
 
 RESAMPLES = 200
-MANY_ROWS, OF_MANY = 5000, 50  # with more rows, a metric is as good as normally distributed; 50 give its spread to 10 %
-SLOW = 0.25  # seconds of processor time for a metric, of which many are computed
+MANY_ROWS, OF_MANY = 1000, 50  # with more rows, a metric is as good as normally distributed; 50 give its spread to 10 %
+SLOW = 0.05  # seconds of processor time for a metric, of which many are computed: some seconds at most
 PERCENTILES = (2.5, 97.5)
 DEVIATIONS = 1.959964  # of the normal distribution, for 95 %
 
