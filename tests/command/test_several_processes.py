@@ -47,13 +47,14 @@ def test_the_exit_code_is_that_of_the_first_process_which_knows_who_failed(code)
         (attempt([GONE, -9], ended=(0,), stopped="terminated", code=143), 7, "process 1 on "),  # while the first one loaded
         (attempt([GONE, GONE], stopped="terminated; all is intact", code=143), 143, "terminated; all is intact"),
         (attempt([GONE, -2], sent=(2,), stopped="interrupted; all is intact", code=130), 130, "interrupted; all is intact"),
-        (attempt([GONE, 3], ended=(0,), stopped="terminated; all is intact", code=143), 3, "terminated; all is intact"),
+        (attempt([GONE, 3], ended=(0,), stopped="terminated; all is intact", code=143), 3, "has ended with exit code 3"),
+        (attempt([GONE, 143], ended=(0,), stopped="terminated; all is intact", code=143), 143, "terminated; all is intact"),
         (attempt([-15, -15], sent=(15,)), 143, "stopped"),
         (attempt([-2, GONE], sent=(2,)), 130, "stopped"),
         (attempt([GONE, GONE], gone="process 1 has not answered"), 7, "process 1 has not answered"),
         (attempt([GONE, -9], ended=(1,), gone="process 1 has not answered"), 7, "process 1 has not answered"),
     ],
-    ids=["killed", "shares lost", "first killed", "killed early", "first terminated", "interrupted", "failed early",
+    ids=["killed", "shares lost", "first killed", "killed early", "first terminated", "interrupted", "failed early", "stopped early",
          "terminated early", "interrupted early", "gone", "hung"],
 )  # fmt: skip
 def test_a_process_that_cannot_say_what_happened_is_spoken_for(found, code, message):

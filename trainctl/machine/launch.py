@@ -234,22 +234,22 @@ def _receive(child: Child, told: dict[str, Any]) -> None:
 def outcome(attempt: Launch) -> tuple[int, str]:
     """Return the exit code of the command, and a message if no process has printed one."""
     codes = [child.code or 0 for child in attempt.children]
-    killed = [
-        (rank, -code)
-        for rank, code in enumerate(codes)
-        if code < 0 and rank not in attempt.ended and -code not in attempt.sent
-    ]
     told, first = attempt.told, codes[0]
-    failed = [code for rank, code in enumerate(codes) if code > 0 and code != GONE and rank not in attempt.ended]
+    own = [
+        (rank, code) for rank, code in enumerate(codes) if rank not in attempt.ended
+    ]  # those that ended by themselves
+    killed = [(rank, -code) for rank, code in own if code < 0 and -code not in attempt.sent]
+    failed = [rank for rank, code in own if code > 0 and code != GONE]
     if 0 in attempt.ended and failed and not killed:  # before the others knew of each other
-        return failed[0], told.get("stopped", "")
+        rank, code, reason = failed[0], codes[failed[0]], told.get("stopped", "")
+        by_us = reason and not attempt.sent and code not in (130, 143)  # the launcher has stopped the first process
+        return code, f"process {rank} on {platform.node()} has ended with exit code {code}" if by_us else reason
     if first >= 0 and first != GONE and not (killed and 0 in attempt.ended):
         return first, ""
     state = f"; the state at step {told['saved']} is saved" if "saved" in told else ""
     if state and told.get("shares"):  # steps since then are lost
-        state = (
-            f"; the newest checkpoint is that of step {told['saved']}, as each process had a share of {told['shares']}"
-        )
+        which = f"that of step {told['saved']}, as each process had a share of {told['shares']}"
+        state = f"; the newest checkpoint is {which}"
     advice = f"{ADVICE}{shell_words(['trainctl', 'resume', told['directory']])}" if "directory" in told else ""
     if killed:
         rank, number = killed[0]
